@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The capability and extended capability registers (VT-d 11.4.2, 11.4.3).
+
+use super::address::Iova;
+use super::bits::{bit, field, low_mask};
+use super::level::{AddressWidth, PageSize};
+use core::fmt;
+
+/// What `CAP` said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Capability(u64);
+
+/// Declares accessors of single bits.
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident: $bit:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub const fn $name(self) -> bool {
+                bit(self.0, $bit)
+            }
+        )*
+    };
+}
+
+impl Capability {
+    /// Takes what was read from the register.
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// What was read from the register.
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// ND: how many domain-ids the unit has, or `None` for the reserved code 7.
+    ///
+    /// Identifiers are 0 to this number less one; 0 is reserved where
+    /// [`caching_mode`](Self::caching_mode) is set.
+    pub const fn domain_count(self) -> Option<u32> {
+        match field(self.0, 2, 0) {
+            7 => None,
+            code => Some(1 << (4 + 2 * code as u32)),
+        }
+    }
+
+    /// Whether SAGAW has the table of this width.
+    pub const fn supports(self, width: AddressWidth) -> bool {
+        field(self.0, 12, 8) & (1 << width.code()) != 0
+    }
+
+    /// The widest table that the unit walks, or `None` if SAGAW has none (DMA translation
+    /// is absent, as with QEMU's `dma-translation=off`).
+    pub fn widest(self) -> Option<AddressWidth> {
+        AddressWidth::WIDEST_FIRST
+            .into_iter()
+            .find(|width| self.supports(*width))
+    }
+
+    /// MGAW: the bits of input address that the unit takes, 1 to 64.
+    pub const fn input_bits(self) -> u32 {
+        field(self.0, 21, 16) as u32 + 1
+    }
+
+    /// The highest address that a table of `width` serves on this unit: a request above
+    /// MGAW is blocked although the table could hold it.
+    pub const fn last_input(self, width: AddressWidth) -> Iova {
+        let input = low_mask(self.input_bits());
+        let table = width.last().raw();
+        Iova::new(if input < table { input } else { table })
+    }
+
+    /// SSLPS (SLLPS): whether leaves of this size are allowed.
+    pub const fn has_page_size(self, size: PageSize) -> bool {
+        match size {
+            PageSize::Size4K => true,
+            PageSize::Size2M => bit(self.0, 34),
+            PageSize::Size1G => bit(self.0, 35),
+        }
+    }
+
+    /// The sizes of all pages that the unit can map, each as a bit: the form of the
+    /// kernel's `pgsize_bitmap`.
+    pub fn page_sizes(self) -> u64 {
+        [PageSize::Size4K, PageSize::Size2M, PageSize::Size1G]
+            .into_iter()
+            .filter(|size| self.has_page_size(*size))
+            .fold(0, |sizes, size| sizes | size.bytes())
+    }
+
+    /// FRO: the offset of the first fault recording register in bytes.
+    pub const fn fault_record_offset(self) -> u32 {
+        field(self.0, 33, 24) as u32 * 16
+    }
+
+    /// NFR: the number of fault recording registers, 1 to 256.
+    pub const fn fault_record_count(self) -> u32 {
+        field(self.0, 47, 40) as u32 + 1
+    }
+
+    /// MAMV: the largest address mask of a page-selective invalidation (which then
+    /// covers `2^MAMV` pages); meaningful only with
+    /// [`page_selective`](Self::page_selective).
+    pub const fn max_address_mask(self) -> u8 {
+        field(self.0, 53, 48) as u8
+    }
+
+    flags! {
+        /// AFL: advanced fault logging.
+        advanced_fault_logging: 3;
+        /// RWBF: the write buffer must be flushed after changes to tables in memory.
+        needs_write_buffer_flush: 4;
+        /// PLMR: protected low memory region.
+        protected_low_memory: 5;
+        /// PHMR: protected high memory region.
+        protected_high_memory: 6;
+        /// CM: also absent entries may be cached; a virtual unit that shadows tables.
+        caching_mode: 7;
+        /// ZLR: zero-length reads to write-only pages are allowed.
+        zero_length_read: 22;
+        /// PSI: page-selective IOTLB invalidation.
+        page_selective: 39;
+        /// DWD: IOTLB invalidation can drain writes.
+        drains_writes: 54;
+        /// DRD: IOTLB invalidation can drain reads.
+        drains_reads: 55;
+        /// FS1GP: 1 GiB pages in first-stage tables.
+        first_stage_1g: 56;
+        /// PI: posted interrupts.
+        posted_interrupts: 59;
+        /// FS5LP: 5-level first-stage tables.
+        first_stage_5_levels: 60;
+        /// ECMDS: the enhanced command register exists.
+        enhanced_commands: 61;
+        /// ESIRTPS: setting the interrupt table invalidates the interrupt entry cache.
+        interrupt_table_invalidates: 62;
+        /// ESRTPS: setting the root table invalidates all caches.
+        root_table_invalidates: 63;
+    }
+
+    /// The names of the optional features that are present, in the register's order.
+    pub fn features(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.advanced_fault_logging(), "advanced fault logging"),
+            (
+                self.needs_write_buffer_flush(),
+                "write-buffer flush required",
+            ),
+            (self.protected_low_memory(), "protected low memory"),
+            (self.protected_high_memory(), "protected high memory"),
+            (self.caching_mode(), "caching mode"),
+            (self.zero_length_read(), "zero-length reads"),
+            (self.page_selective(), "page-selective invalidation"),
+            (self.drains_writes(), "write drain"),
+            (self.drains_reads(), "read drain"),
+            (self.first_stage_1g(), "first-stage 1G pages"),
+            (self.posted_interrupts(), "posted interrupts"),
+            (self.first_stage_5_levels(), "first-stage 5 levels"),
+            (self.enhanced_commands(), "enhanced commands"),
+            (
+                self.interrupt_table_invalidates(),
+                "invalidation by interrupt table",
+            ),
+            (self.root_table_invalidates(), "invalidation by root table"),
+        ]
+        .into_iter()
+        .filter_map(|(present, name)| present.then_some(name))
+    }
+}
+
+/// Writes `items` with commas between them.
+fn list(f: &mut fmt::Formatter<'_>, mut items: impl Iterator<Item = &'static str>) -> fmt::Result {
+    items.try_for_each(|item| write!(f, ", {item}"))
+}
+
+impl fmt::Display for Capability {
+    /// One line: input width, tables, pages, domains, records, then the features.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-bit input, tables of", self.input_bits())?;
+        let mut tables = 0;
+        for width in AddressWidth::WIDEST_FIRST.iter().rev() {
+            if self.supports(*width) {
+                let comma = if tables == 0 { "" } else { "," };
+                write!(f, "{comma} {}", width.levels())?;
+                tables += 1;
+            }
+        }
+        f.write_str(if tables == 0 { " no levels" } else { " levels" })?;
+        f.write_str(", pages of 4K")?;
+        for size in [PageSize::Size2M, PageSize::Size1G] {
+            if self.has_page_size(size) {
+                write!(f, " {size}")?;
+            }
+        }
+        match self.domain_count() {
+            Some(count) => write!(f, ", {count} domains")?,
+            None => f.write_str(", reserved domain count")?,
+        }
+        write!(f, ", {} fault record(s)", self.fault_record_count())?;
+        list(f, self.features())
+    }
+}
+
+/// What `ECAP` said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct ExtendedCapability(u64);
+
+impl ExtendedCapability {
+    /// Takes what was read from the register.
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// What was read from the register.
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// IRO: the offset of the IOTLB registers in bytes.
+    pub const fn iotlb_offset(self) -> u32 {
+        field(self.0, 17, 8) as u32 * 16
+    }
+
+    /// MHMV: the largest index mask of an interrupt entry cache invalidation.
+    pub const fn max_handle_mask(self) -> u8 {
+        field(self.0, 23, 20) as u8
+    }
+
+    /// PSS: bits of PASID supported (only with [`pasid`](Self::pasid)), 1 to 32.
+    pub const fn pasid_bits(self) -> u32 {
+        field(self.0, 39, 35) as u32 + 1
+    }
+
+    flags! {
+        /// C: page walks are coherent with processor caches; where clear, tables must be
+        /// flushed from the caches before hardware reads them.
+        coherent_walk: 0;
+        /// QI: queued invalidation.
+        queued_invalidation: 1;
+        /// DT: device-TLBs.
+        device_tlb: 2;
+        /// IR: interrupt remapping.
+        interrupt_remapping: 3;
+        /// EIM: 32-bit APIC identifiers in remapped interrupts.
+        extended_interrupt_mode: 4;
+        /// PT: pass-through context entries.
+        pass_through: 6;
+        /// SC: snoop control in second-stage entries.
+        snoop_control: 7;
+        /// MTS: memory types in extended entries.
+        memory_type: 25;
+        /// NEST: nested translation.
+        nested: 26;
+        /// PRS: page requests.
+        page_request: 29;
+        /// ERS: execute requests.
+        execute_request: 30;
+        /// SRS: supervisor requests.
+        supervisor_request: 31;
+        /// NWFS: no-write flag in requests.
+        no_write_flag: 33;
+        /// EAFS: extended accessed flag.
+        extended_accessed: 34;
+        /// PASID: process address space identifiers.
+        pasid: 40;
+        /// DIT: device-TLB invalidation throttling.
+        device_tlb_throttle: 41;
+        /// PDS: page-request drain.
+        page_request_drain: 42;
+        /// SMTS: scalable mode.
+        scalable_mode: 43;
+        /// VCS: virtual commands.
+        virtual_command: 44;
+        /// SSADS: accessed and dirty flags in second-stage entries.
+        second_stage_dirty: 45;
+        /// SSTS: second-stage translation in scalable mode.
+        second_stage: 46;
+        /// FSTS: first-stage translation in scalable mode.
+        first_stage: 47;
+        /// SMPWCS: coherent walks of scalable-mode structures.
+        scalable_coherent_walk: 48;
+        /// RPS: RID-PASID in the context entry.
+        rid_pasid: 49;
+        /// PMS: performance monitoring.
+        performance_monitoring: 51;
+        /// ADMS: abort-DMA mode.
+        abort_dma: 52;
+    }
+
+    /// The names of the optional features that are present, in the register's order.
+    pub fn features(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.queued_invalidation(), "queued invalidation"),
+            (self.device_tlb(), "device-TLBs"),
+            (self.interrupt_remapping(), "interrupt remapping"),
+            (self.extended_interrupt_mode(), "extended interrupt mode"),
+            (self.pass_through(), "pass-through"),
+            (self.snoop_control(), "snoop control"),
+            (self.memory_type(), "memory types"),
+            (self.nested(), "nested translation"),
+            (self.page_request(), "page requests"),
+            (self.execute_request(), "execute requests"),
+            (self.supervisor_request(), "supervisor requests"),
+            (self.pasid(), "PASID"),
+            (self.page_request_drain(), "page-request drain"),
+            (self.scalable_mode(), "scalable mode"),
+            (self.virtual_command(), "virtual commands"),
+            (self.second_stage_dirty(), "second-stage dirty flags"),
+            (self.second_stage(), "scalable second stage"),
+            (self.first_stage(), "scalable first stage"),
+            (
+                self.scalable_coherent_walk(),
+                "coherent scalable-mode walks",
+            ),
+            (self.rid_pasid(), "RID-PASID"),
+            (self.performance_monitoring(), "performance monitoring"),
+            (self.abort_dma(), "abort-DMA mode"),
+        ]
+        .into_iter()
+        .filter_map(|(present, name)| present.then_some(name))
+    }
+}
+
+impl fmt::Display for ExtendedCapability {
+    /// One line: coherency, then the features.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.coherent_walk() {
+            "coherent page walks"
+        } else {
+            "non-coherent page walks"
+        })?;
+        list(f, self.features())
+    }
+}

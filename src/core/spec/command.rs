@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Register-based invalidation: the values of `CCMD`, `IVA` and `IOTLB` (VT-d
+//! 6.5.1, 11.4.5, 11.4.8).
+//!
+//! For units without a queue. One command at a time: software writes it with the
+//! busy bit set, and hardware clears the bit when the caches are clean.
+
+use super::bits::{bit, field, flag};
+use super::scope::{ContextScope, Drain, Granularity, IotlbScope};
+
+/// ICC and IVT: the command is to be carried out, and is not yet.
+const BUSY: u32 = 63;
+
+/// A context-cache invalidation as a value of `CCMD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct ContextCommand(u64);
+
+impl ContextCommand {
+    /// The command that drops `scope`.
+    pub const fn new(scope: ContextScope) -> Self {
+        let operands = match scope {
+            ContextScope::Global => 0,
+            ContextScope::Domain(domain) => domain.raw() as u64,
+            ContextScope::Device {
+                domain,
+                source,
+                functions,
+            } => (functions.raw() as u64) << 32 | (source.raw() as u64) << 16 | domain.raw() as u64,
+        };
+        Self(1 << BUSY | scope.granularity().code() << 61 | operands)
+    }
+
+    /// What to write to the register.
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// Whether the `CCMD` just read says that a command is in progress.
+    pub const fn is_busy(ccmd: u64) -> bool {
+        bit(ccmd, BUSY)
+    }
+
+    /// CAIG: what hardware did, from a `CCMD` that is no longer busy; `None` if it
+    /// refused the command.
+    pub const fn performed(ccmd: u64) -> Option<Granularity> {
+        Granularity::from_code(field(ccmd, 60, 59))
+    }
+}
+
+/// An IOTLB invalidation as values of `IVA` and `IOTLB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IotlbCommand {
+    address: Option<u64>,
+    command: u64,
+}
+
+impl IotlbCommand {
+    /// The command that drops `scope`.
+    pub const fn new(scope: IotlbScope, drain: Drain) -> Self {
+        let (domain, address) = match scope {
+            IotlbScope::Global => (0, None),
+            IotlbScope::Domain(domain) => (domain.raw(), None),
+            IotlbScope::Pages {
+                domain,
+                block,
+                leaves_only,
+            } => (
+                domain.raw(),
+                Some(block.address().raw() | flag(leaves_only, 6) | block.address_mask() as u64),
+            ),
+        };
+        Self {
+            address,
+            command: 1 << BUSY
+                | scope.granularity().code() << 60
+                | flag(drain.reads, 49)
+                | flag(drain.writes, 48)
+                | (domain as u64) << 32,
+        }
+    }
+
+    /// What to write to `IVA` first, if anything.
+    pub const fn address(self) -> Option<u64> {
+        self.address
+    }
+
+    /// What to write to `IOTLB` then.
+    pub const fn command(self) -> u64 {
+        self.command
+    }
+
+    /// Whether the `IOTLB` just read says that a command is in progress.
+    pub const fn is_busy(iotlb: u64) -> bool {
+        bit(iotlb, BUSY)
+    }
+
+    /// IAIG: what hardware did, from an `IOTLB` that is no longer busy; `None` if it
+    /// refused the command.
+    pub const fn performed(iotlb: u64) -> Option<Granularity> {
+        Granularity::from_code(field(iotlb, 58, 57))
+    }
+}

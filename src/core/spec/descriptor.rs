@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Queued invalidation descriptors, 128 bits each (VT-d 6.5.2).
+//!
+//! This is the one place where descriptors are put together. Decoding serves
+//! error reports (which descriptor did hardware refuse?) and tests.
+
+use super::address::{DomainId, Iova, PhysAddr, SourceId};
+use super::bits::{bit, field, flag, one};
+use super::scope::{
+    ContextScope, Drain, FunctionMask, Granularity, IotlbScope, PageBlock, MAX_ADDRESS_MASK,
+};
+use core::fmt;
+
+const CONTEXT_CACHE: u64 = 1;
+const IOTLB: u64 = 2;
+const DEVICE_TLB: u64 = 3;
+const INTERRUPT_ENTRY_CACHE: u64 = 4;
+const WAIT: u64 = 5;
+
+/// What an interrupt entry cache invalidation drops (VT-d 6.5.2.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InterruptScope {
+    /// Everything.
+    Global,
+    /// `2^mask` entries from `index`.
+    Entries {
+        /// IIDX: the first entry.
+        index: u16,
+        /// IM: log2 of their number, at most 31.
+        mask: u8,
+    },
+}
+
+/// One descriptor of the invalidation queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Descriptor {
+    /// Drop cached context entries (6.5.2.1).
+    ContextCache(ContextScope),
+    /// Drop cached translations (6.5.2.3).
+    Iotlb {
+        /// Which ones.
+        scope: IotlbScope,
+        /// What to wait for.
+        drain: Drain,
+    },
+    /// Have a device drop what its own TLB holds (6.5.2.5).
+    DeviceTlb {
+        /// The device.
+        source: SourceId,
+        /// The physical function if `source` is a virtual function; else `source` itself.
+        physical_function: SourceId,
+        /// MIP: how many invalidations the device takes at a time, less one; at most 31.
+        queue_depth: u8,
+        /// The pages; a mask of [`MAX_ADDRESS_MASK`] means all.
+        block: PageBlock,
+    },
+    /// Drop cached interrupt remapping entries (6.5.2.7). The driver never submits one.
+    InterruptEntryCache(InterruptScope),
+    /// Tell software that all descriptors before this one are done (6.5.2.8).
+    Wait {
+        /// SW: write this value to this address (a multiple of 4) when done.
+        status: Option<(PhysAddr, u32)>,
+        /// IF: raise the completion event when done.
+        interrupt: bool,
+        /// FN: let no later descriptor start before this one is done.
+        fence: bool,
+    },
+}
+
+/// Why 128 bits are no descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadDescriptor {
+    /// No legacy-mode descriptor has this type.
+    Type(u8),
+    /// A field of a descriptor of this type holds a reserved value.
+    Field(u8),
+}
+
+impl Descriptor {
+    /// A wait that writes `value` to `address`, or `None` if that is not a multiple of 4.
+    pub const fn wait(address: PhysAddr, value: u32) -> Option<Self> {
+        if !address.is_aligned(2) {
+            return None;
+        }
+        Some(Self::Wait {
+            status: Some((address, value)),
+            interrupt: false,
+            fence: false,
+        })
+    }
+
+    /// What memory is to hold: bits 63:0, then 127:64.
+    pub const fn encode(self) -> [u64; 2] {
+        match self {
+            Self::ContextCache(scope) => [encode_context(scope), 0],
+            Self::Iotlb { scope, drain } => encode_iotlb(scope, drain),
+            Self::DeviceTlb {
+                source,
+                physical_function,
+                queue_depth,
+                block,
+            } => encode_device_tlb(source, physical_function, queue_depth, block),
+            Self::InterruptEntryCache(scope) => {
+                let operands = match scope {
+                    InterruptScope::Global => 0,
+                    InterruptScope::Entries { index, mask } => {
+                        one(4) | (mask as u64 & 0x1f) << 27 | (index as u64) << 32
+                    }
+                };
+                [INTERRUPT_ENTRY_CACHE | operands, 0]
+            }
+            Self::Wait {
+                status,
+                interrupt,
+                fence,
+            } => {
+                let low = WAIT | flag(interrupt, 4) | flag(fence, 6);
+                match status {
+                    Some((address, value)) => {
+                        [low | one(5) | (value as u64) << 32, address.raw() & !3]
+                    }
+                    None => [low, 0],
+                }
+            }
+        }
+    }
+
+    /// What the 128 bits ask for.
+    ///
+    /// # Errors
+    ///
+    /// An unknown type, or a granularity, mask or address that hardware would refuse.
+    pub const fn decode([low, high]: [u64; 2]) -> Result<Self, BadDescriptor> {
+        let kind = field(low, 3, 0);
+        let decoded = match kind {
+            CONTEXT_CACHE => decode_context(low),
+            IOTLB => decode_iotlb(low, high),
+            DEVICE_TLB => decode_device_tlb(low, high),
+            INTERRUPT_ENTRY_CACHE => Some(Self::InterruptEntryCache(if bit(low, 4) {
+                InterruptScope::Entries {
+                    index: field(low, 47, 32) as u16,
+                    mask: field(low, 31, 27) as u8,
+                }
+            } else {
+                InterruptScope::Global
+            })),
+            WAIT => Some(Self::Wait {
+                status: if bit(low, 5) {
+                    Some((PhysAddr::new(high & !3), field(low, 63, 32) as u32))
+                } else {
+                    None
+                },
+                interrupt: bit(low, 4),
+                fence: bit(low, 6),
+            }),
+            _ => return Err(BadDescriptor::Type(kind as u8)),
+        };
+        match decoded {
+            Some(descriptor) => Ok(descriptor),
+            None => Err(BadDescriptor::Field(kind as u8)),
+        }
+    }
+}
+
+const fn encode_context(scope: ContextScope) -> u64 {
+    let operands = match scope {
+        ContextScope::Global => 0,
+        ContextScope::Domain(domain) => (domain.raw() as u64) << 16,
+        ContextScope::Device {
+            domain,
+            source,
+            functions,
+        } => {
+            (domain.raw() as u64) << 16
+                | (source.raw() as u64) << 32
+                | (functions.raw() as u64) << 48
+        }
+    };
+    CONTEXT_CACHE | scope.granularity().code() << 4 | operands
+}
+
+const fn decode_context(low: u64) -> Option<Descriptor> {
+    let domain = DomainId::new(field(low, 31, 16) as u16);
+    let Some(granularity) = Granularity::from_code(field(low, 5, 4)) else {
+        return None;
+    };
+    let scope = match granularity {
+        Granularity::Global => ContextScope::Global,
+        Granularity::Domain => ContextScope::Domain(domain),
+        Granularity::Selective => {
+            let Some(functions) = FunctionMask::new(field(low, 49, 48) as u8) else {
+                return None;
+            };
+            ContextScope::Device {
+                domain,
+                source: SourceId::from_raw(field(low, 47, 32) as u16),
+                functions,
+            }
+        }
+    };
+    Some(Descriptor::ContextCache(scope))
+}
+
+const fn encode_iotlb(scope: IotlbScope, drain: Drain) -> [u64; 2] {
+    let low =
+        IOTLB | scope.granularity().code() << 4 | flag(drain.writes, 6) | flag(drain.reads, 7);
+    match scope {
+        IotlbScope::Global => [low, 0],
+        IotlbScope::Domain(domain) => [low | (domain.raw() as u64) << 16, 0],
+        IotlbScope::Pages {
+            domain,
+            block,
+            leaves_only,
+        } => [
+            low | (domain.raw() as u64) << 16,
+            block.address().raw() | flag(leaves_only, 6) | block.address_mask() as u64,
+        ],
+    }
+}
+
+const fn decode_iotlb(low: u64, high: u64) -> Option<Descriptor> {
+    let domain = DomainId::new(field(low, 31, 16) as u16);
+    let Some(granularity) = Granularity::from_code(field(low, 5, 4)) else {
+        return None;
+    };
+    let scope = match granularity {
+        Granularity::Global => IotlbScope::Global,
+        Granularity::Domain => IotlbScope::Domain(domain),
+        Granularity::Selective => {
+            let mask = field(high, 5, 0) as u8;
+            let Some(block) = PageBlock::new(Iova::new(high).page(), mask) else {
+                return None;
+            };
+            IotlbScope::Pages {
+                domain,
+                block,
+                leaves_only: bit(high, 6),
+            }
+        }
+    };
+    Some(Descriptor::Iotlb {
+        scope,
+        drain: Drain {
+            reads: bit(low, 7),
+            writes: bit(low, 6),
+        },
+    })
+}
+
+/// The size of a device-TLB invalidation stands in its address (PCIe ATS): S says that
+/// more than one page is meant, and the number of ones from bit 12 up says how many.
+const fn encode_device_tlb(
+    source: SourceId,
+    physical_function: SourceId,
+    queue_depth: u8,
+    block: PageBlock,
+) -> [u64; 2] {
+    let pf = physical_function.raw() as u64;
+    let low = DEVICE_TLB
+        | (queue_depth as u64 & 0x1f) << 16
+        | (source.raw() as u64) << 32
+        | (pf & 0xf) << 12
+        | (pf >> 4) << 52;
+    let mask = block.address_mask();
+    let address = block.address().raw();
+    if mask == 0 {
+        return [low, address];
+    }
+    // Ones below the block's own highest bit, without the page offset; the
+    // whole space is all ones but the topmost.
+    let ones = super::bits::low_mask(12 + mask as u32 - 1) & !0xfff;
+    [low, address | ones | 1]
+}
+
+const fn decode_device_tlb(low: u64, high: u64) -> Option<Descriptor> {
+    let pf = field(low, 15, 12) | field(low, 63, 52) << 4;
+    let mask = if bit(high, 0) {
+        (high >> 12).trailing_ones() as u8 + 1
+    } else {
+        0
+    };
+    if mask > MAX_ADDRESS_MASK {
+        return None;
+    }
+    let base = high & !super::bits::low_mask(12 + mask as u32);
+    let Some(block) = PageBlock::new(Iova::new(base), mask) else {
+        return None;
+    };
+    Some(Descriptor::DeviceTlb {
+        source: SourceId::from_raw(field(low, 47, 32) as u16),
+        physical_function: SourceId::from_raw(pf as u16),
+        queue_depth: field(low, 20, 16) as u8,
+        block,
+    })
+}
+
+impl fmt::Display for BadDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type(kind) => write!(f, "no legacy-mode descriptor has type {kind:#x}"),
+            Self::Field(kind) => {
+                write!(f, "descriptor of type {kind:#x} holds a reserved value")
+            }
+        }
+    }
+}

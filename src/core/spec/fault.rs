@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Fault records and what they say (VT-d 7.1.3, 11.4.14).
+
+use super::address::{Iova, SourceId};
+use super::bits::{bit, field};
+use core::fmt;
+
+/// `FRCD` bit 127 within the high word: writing it clears the record.
+pub const FRCD_F: u64 = 1 << 63;
+
+/// What the device tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// A memory read.
+    Read,
+    /// A memory write, or an interrupt request.
+    Write,
+    /// A page request.
+    PageRequest,
+    /// An atomic operation.
+    Atomic,
+}
+
+impl Request {
+    /// The request in one word.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::PageRequest => "page request",
+            Self::Atomic => "atomic",
+        }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+/// One fault, as hardware recorded it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultRecord {
+    /// SID: who asked.
+    pub source: SourceId,
+    /// T1 and T2: what for.
+    pub request: Request,
+    /// FR: why it was refused.
+    pub reason: FaultReason,
+    /// PV, if PP: the process address space that the request named.
+    pub pasid: Option<u32>,
+    /// FI, without its lowest 12 bits.
+    info: u64,
+}
+
+impl FaultRecord {
+    /// The fault in the record whose bits 63:0 are `low` and 127:64 `high`, or `None` if
+    /// the record is empty (F clear).
+    pub const fn decode(low: u64, high: u64) -> Option<Self> {
+        if high & FRCD_F == 0 {
+            return None;
+        }
+        let request = match (bit(high, 62), bit(high, 28)) {
+            (false, false) => Request::Write,
+            (false, true) => Request::PageRequest,
+            (true, false) => Request::Read,
+            (true, true) => Request::Atomic,
+        };
+        Some(Self {
+            source: SourceId::from_raw(field(high, 15, 0) as u16),
+            request,
+            reason: FaultReason(field(high, 39, 32) as u8),
+            pasid: if bit(high, 31) {
+                Some(field(high, 59, 40) as u32)
+            } else {
+                None
+            },
+            info: low,
+        })
+    }
+
+    /// The first byte of the page that was asked for; meaningless for interrupt faults.
+    pub const fn address(self) -> Iova {
+        Iova::new(self.info).page()
+    }
+
+    /// The index into the interrupt remapping table, for a fault of an interrupt request.
+    pub const fn interrupt_index(self) -> Option<u16> {
+        match self.reason.subject() {
+            Subject::Interrupt => Some(field(self.info, 63, 48) as u16),
+            Subject::Dma | Subject::ScalableDma | Subject::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for FaultRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.interrupt_index() {
+            Some(index) => write!(f, "interrupt {index:#x} of {}", self.source)?,
+            None => write!(
+                f,
+                "DMA {} of {:#x} by {}",
+                self.request,
+                self.address(),
+                self.source
+            )?,
+        }
+        if let Some(pasid) = self.pasid {
+            write!(f, " (PASID {pasid:#x})")?;
+        }
+        write!(f, " refused: {}", self.reason)
+    }
+}
+
+/// What kind of request a fault reason belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// DMA through a unit in legacy mode.
+    Dma,
+    /// An interrupt request.
+    Interrupt,
+    /// DMA through a unit in scalable mode.
+    ScalableDma,
+    /// A reason that this table does not know.
+    Unknown,
+}
+
+/// FR: why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct FaultReason(u8);
+
+impl FaultReason {
+    /// The reason with this code; every code is allowed.
+    pub const fn new(code: u8) -> Self {
+        Self(code)
+    }
+
+    /// The code, as the specification's table numbers it.
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
+    /// What the code belongs to.
+    pub const fn subject(self) -> Subject {
+        if !self.is_known() {
+            return Subject::Unknown;
+        }
+        match self.0 {
+            0x00..=0x1f => Subject::Dma,
+            0x20..=0x2f => Subject::Interrupt,
+            _ => Subject::ScalableDma,
+        }
+    }
+
+    /// Whether the reason has [`words`](Self::words) of its own.
+    pub const fn is_known(self) -> bool {
+        super::fault_words::words(self.0).is_some()
+    }
+
+    /// The reason in words.
+    pub const fn words(self) -> &'static str {
+        match super::fault_words::words(self.0) {
+            Some(words) => words,
+            None => "a reason that this driver does not know",
+        }
+    }
+
+    /// Whether the fault says that the tables are wrong, rather than that the device asked
+    /// for what it was not given: such a fault is a bug of this driver or of the unit.
+    pub const fn blames_tables(self) -> bool {
+        matches!(
+            self.0,
+            0x3 | 0x7
+                ..=0xc
+                    | 0x30
+                    | 0x38
+                    | 0x3a
+                    | 0x40
+                    | 0x42
+                    | 0x43
+                    | 0x48
+                    | 0x50
+                    | 0x52
+                    | 0x58
+                    | 0x5a
+                    | 0x5b
+                    | 0x70
+                    | 0x72
+                    | 0x73
+                    | 0x78
+                    | 0x7a
+                    | 0x7b
+        )
+    }
+}
+
+impl fmt::Display for FaultReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (reason {:#x})", self.words(), self.0)
+    }
+}

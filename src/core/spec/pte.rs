@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The entry of a second-stage table (VT-d 9.8; generic_pt's `vtdss.h`).
+
+use super::address::PhysAddr;
+use super::bits;
+use super::level::{Level, PageSize};
+
+/// Bit 0: reads allowed.
+const READ: u64 = 1 << 0;
+/// Bit 1: writes allowed.
+const WRITE: u64 = 1 << 1;
+/// Bit 7: a leaf above level 1.
+const PAGE_SIZE: u64 = 1 << 7;
+/// Bit 8: accessed.
+const ACCESSED: u64 = 1 << 8;
+/// Bit 9: dirty.
+const DIRTY: u64 = 1 << 9;
+/// Bit 11: accesses snoop processor caches.
+const SNOOP: u64 = 1 << 11;
+/// Bits 51:12: the page or the next table.
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// Bits 63 and 61:52, which hardware ignores (VT-d 9.8), without bit 62 (TM).
+const IGNORED_HIGH: u64 = 0xbff0_0000_0000_0000;
+
+/// What a device may do with a page; never nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Access {
+    /// The device may read.
+    Read,
+    /// The device may write.
+    Write,
+    /// The device may do both.
+    ReadWrite,
+}
+
+impl Access {
+    /// The access for the two permissions, or `None` if neither is given.
+    pub const fn new(read: bool, write: bool) -> Option<Self> {
+        match (read, write) {
+            (true, true) => Some(Self::ReadWrite),
+            (true, false) => Some(Self::Read),
+            (false, true) => Some(Self::Write),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether reads are allowed.
+    pub const fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::ReadWrite)
+    }
+
+    /// Whether writes are allowed.
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::ReadWrite)
+    }
+
+    const fn entry_bits(self) -> u64 {
+        match self {
+            Self::Read => READ,
+            Self::Write => WRITE,
+            Self::ReadWrite => READ | WRITE,
+        }
+    }
+}
+
+/// What an entry means at the level where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Neither readable nor writable: requests fault.
+    Absent,
+    /// A page.
+    Leaf {
+        /// The page's first byte.
+        address: PhysAddr,
+        /// Its size.
+        size: PageSize,
+        /// What the device may do with it.
+        access: Access,
+        /// Whether accesses snoop processor caches.
+        snoop: bool,
+    },
+    /// A table of the level below.
+    Table {
+        /// The table.
+        address: PhysAddr,
+        /// An upper bound of what entries below can allow.
+        access: Access,
+    },
+}
+
+/// One second-stage entry, as the 64 bits that hardware reads (little-endian).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Entry(u64);
+
+impl Entry {
+    /// An entry that blocks.
+    pub const ABSENT: Self = Self(0);
+
+    /// Takes what memory holds.
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// What memory holds.
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// A leaf mapping the page of `size` at `address`.
+    ///
+    /// `snoop` may be set only if the unit has snoop control (`ECAP.SC`): the
+    /// bit is reserved elsewhere. `None` if `address` is not a multiple of the
+    /// size or above bit 51.
+    pub const fn leaf(
+        address: PhysAddr,
+        size: PageSize,
+        access: Access,
+        snoop: bool,
+    ) -> Option<Self> {
+        let raw = address.raw();
+        if !address.is_aligned(size.shift()) || raw & !ADDRESS != 0 {
+            return None;
+        }
+        let large = match size {
+            PageSize::Size4K => 0,
+            PageSize::Size2M | PageSize::Size1G => PAGE_SIZE,
+        };
+        Some(Self(
+            raw | large | access.entry_bits() | bits::flag(snoop, 11),
+        ))
+    }
+
+    /// A pointer to the table of the level below at `address`.
+    ///
+    /// Permits everything: leaves decide. `None` if `address` is not page
+    /// aligned or above bit 51.
+    pub const fn table(address: PhysAddr) -> Option<Self> {
+        let raw = address.raw();
+        if raw & !ADDRESS != 0 {
+            return None;
+        }
+        Some(Self(raw | READ | WRITE))
+    }
+
+    /// Whether the entry allows anything at all (VT-d 3.7: R and W both clear is not present).
+    pub const fn is_present(self) -> bool {
+        self.0 & (READ | WRITE) != 0
+    }
+
+    /// Whether a present entry at `level` maps a page rather than pointing to a table.
+    pub const fn is_leaf(self, level: Level) -> bool {
+        match level {
+            Level::L1 => true,
+            Level::L2 | Level::L3 => self.0 & PAGE_SIZE != 0,
+            Level::L4 | Level::L5 => false,
+        }
+    }
+
+    /// The address field, whatever the entry is.
+    ///
+    /// For a large leaf without reserved bits set this is the page's first byte.
+    pub const fn address(self) -> PhysAddr {
+        PhysAddr::new(self.0 & ADDRESS)
+    }
+
+    /// The permissions, or `None` if the entry is absent.
+    pub const fn access(self) -> Option<Access> {
+        Access::new(self.0 & READ != 0, self.0 & WRITE != 0)
+    }
+
+    /// Whether a leaf's accesses snoop processor caches.
+    pub const fn snoops(self) -> bool {
+        self.0 & SNOOP != 0
+    }
+
+    /// Whether hardware noted an access (only where accessed/dirty flags are enabled).
+    pub const fn is_accessed(self) -> bool {
+        self.0 & ACCESSED != 0
+    }
+
+    /// Whether hardware noted a write (only where accessed/dirty flags are enabled).
+    pub const fn is_dirty(self) -> bool {
+        self.0 & DIRTY != 0
+    }
+
+    /// The entry's meaning at `level`.
+    pub const fn meaning(self, level: Level) -> Meaning {
+        let Some(access) = self.access() else {
+            return Meaning::Absent;
+        };
+        if self.is_leaf(level) {
+            if let Some(size) = level.page_size() {
+                return Meaning::Leaf {
+                    address: PhysAddr::new(self.0 & ADDRESS & !bits::low_mask(size.shift())),
+                    size,
+                    access,
+                    snoop: self.snoops(),
+                };
+            }
+        }
+        Meaning::Table {
+            address: self.address(),
+            access,
+        }
+    }
+
+    /// The bits set that a unit with `host_bits` of physical address and, if
+    /// `snoop_control`, with `ECAP.SC` would fault on (reason 0xc); 0 if none.
+    ///
+    /// An absent entry has no reserved bits. Transient mapping (bit 62) counts
+    /// as reserved, because nothing here sets it.
+    pub const fn reserved_bits(self, level: Level, host_bits: u32, snoop_control: bool) -> u64 {
+        if !self.is_present() {
+            return 0;
+        }
+        let leaf = self.is_leaf(level);
+        let mut allowed = (ADDRESS & bits::low_mask(host_bits)) | READ | WRITE | IGNORED_HIGH;
+        // Execute, memory type and the flags: ignored in legacy mode (VT-d 9.8).
+        allowed |= bits::low_mask(11) & !PAGE_SIZE;
+        if leaf && !matches!(level, Level::L1) {
+            allowed |= PAGE_SIZE;
+            allowed &= !(bits::low_mask(level.page_shift()) & ADDRESS);
+        } else if !matches!(level, Level::L4 | Level::L5) {
+            allowed |= PAGE_SIZE;
+        }
+        if leaf && snoop_control {
+            allowed |= SNOOP;
+        }
+        self.0 & !allowed
+    }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the registers of a remapping unit are (VT-d 11.4).
+//!
+//! An offset knows the width of its register, so that the kernel layer offers
+//! one accessor per width and a wrong access does not compile.
+
+use super::address::{PhysAddr, PAGE_SIZE};
+use super::bits;
+use super::capability::{Capability, ExtendedCapability};
+
+/// The offset of a 32-bit register in bytes from the unit's register base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reg32(u16);
+
+/// The offset of a 64-bit register in bytes from the unit's register base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reg64(u16);
+
+impl Reg32 {
+    /// Bytes from the register base; a multiple of 4.
+    pub const fn offset(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Reg64 {
+    /// Bytes from the register base; a multiple of 8.
+    pub const fn offset(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Version: major in bits 7:4, minor in bits 3:0 (11.4.1).
+pub const VER: Reg32 = Reg32(0x00);
+/// Capabilities (11.4.2).
+pub const CAP: Reg64 = Reg64(0x08);
+/// Extended capabilities (11.4.3).
+pub const ECAP: Reg64 = Reg64(0x10);
+/// Global command, write-only (11.4.4).
+pub const GCMD: Reg32 = Reg32(0x18);
+/// Global status, read-only.
+pub const GSTS: Reg32 = Reg32(0x1c);
+/// Root table address.
+pub const RTADDR: Reg64 = Reg64(0x20);
+/// Context command: register-based context-cache invalidation.
+pub const CCMD: Reg64 = Reg64(0x28);
+/// Fault status.
+pub const FSTS: Reg32 = Reg32(0x34);
+/// Fault event control.
+pub const FECTL: Reg32 = Reg32(0x38);
+/// Fault event data: the low half of the MSI's data.
+pub const FEDATA: Reg32 = Reg32(0x3c);
+/// Fault event address: bits 31:2 of the MSI's address.
+pub const FEADDR: Reg32 = Reg32(0x40);
+/// Fault event upper address: bits 63:32 of the MSI's address.
+pub const FEUADDR: Reg32 = Reg32(0x44);
+/// Protected memory enable; present if `CAP.PLMR` or `CAP.PHMR`.
+pub const PMEN: Reg32 = Reg32(0x64);
+/// Protected low memory base.
+pub const PLMBASE: Reg32 = Reg32(0x68);
+/// Protected low memory limit.
+pub const PLMLIMIT: Reg32 = Reg32(0x6c);
+/// Protected high memory base.
+pub const PHMBASE: Reg64 = Reg64(0x70);
+/// Protected high memory limit.
+pub const PHMLIMIT: Reg64 = Reg64(0x78);
+/// Invalidation queue head, written by hardware.
+pub const IQH: Reg64 = Reg64(0x80);
+/// Invalidation queue tail, written by software.
+pub const IQT: Reg64 = Reg64(0x88);
+/// Invalidation queue address.
+pub const IQA: Reg64 = Reg64(0x90);
+/// Invalidation completion status; bit 0 is IWC.
+pub const ICS: Reg32 = Reg32(0x9c);
+/// Invalidation completion event control.
+pub const IECTL: Reg32 = Reg32(0xa0);
+/// Invalidation completion event data.
+pub const IEDATA: Reg32 = Reg32(0xa4);
+/// Invalidation completion event address.
+pub const IEADDR: Reg32 = Reg32(0xa8);
+/// Invalidation completion event upper address.
+pub const IEUADDR: Reg32 = Reg32(0xac);
+/// Invalidation queue error record (11.4.9.9); zero on units that lack it.
+pub const IQERCD: Reg64 = Reg64(0xb0);
+/// Interrupt remapping table address; present if `ECAP.IR`.
+pub const IRTA: Reg64 = Reg64(0xb8);
+
+/// `PMEN.EPM`: enable the protected memory regions.
+pub const PMEN_EPM: u32 = 1 << 31;
+/// `PMEN.PRS`: the regions are enabled.
+pub const PMEN_PRS: u32 = 1 << 0;
+/// `FECTL.IM`: the fault event interrupt is masked.
+pub const FECTL_IM: u32 = 1 << 31;
+/// `FECTL.IP`: a fault event is pending behind the mask.
+pub const FECTL_IP: u32 = 1 << 30;
+/// `ICS.IWC`: an invalidation wait with its interrupt flag has completed.
+pub const ICS_IWC: u32 = 1 << 0;
+
+/// `VER` as `(major, minor)`.
+pub const fn version(ver: u32) -> (u8, u8) {
+    let ver = ver as u8;
+    (ver >> 4, ver & 0xf)
+}
+
+/// The value of `RTADDR` for a legacy-mode root table, or `None` if it is not page aligned.
+///
+/// Bits 11:10 (translation table mode) are 0: legacy.
+pub const fn root_table_address(table: PhysAddr) -> Option<u64> {
+    if !table.is_page_aligned() {
+        return None;
+    }
+    Some(table.raw())
+}
+
+/// Bytes of an invalidation queue descriptor in legacy mode (`IQA.DW` = 0).
+pub const DESCRIPTOR_BYTES: u64 = 16;
+
+/// The value of `IQA` for a queue of `2^order` pages of 128-bit descriptors.
+///
+/// The queue holds `256 << order` descriptors. `None` if `queue` is not page
+/// aligned or `order` is above 7.
+pub const fn queue_address(queue: PhysAddr, order: u32) -> Option<u64> {
+    if !queue.is_page_aligned() || order > 7 {
+        return None;
+    }
+    Some(queue.raw() | order as u64)
+}
+
+/// The value of `IQT` that makes descriptor `index` the first one not to be
+/// fetched, or `None` if no queue is that long (32768 descriptors).
+pub const fn queue_tail(index: u32) -> Option<u64> {
+    if index > 0x7fff {
+        return None;
+    }
+    Some((index as u64) << 4)
+}
+
+/// The index of the descriptor that hardware fetches next, from `IQH`.
+pub const fn queue_head(iqh: u64) -> u32 {
+    bits::field(iqh, 18, 4) as u32
+}
+
+/// The two halves of one fault recording register (11.4.14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultRecordRegisters {
+    /// Bits 63:0: the address.
+    pub low: Reg64,
+    /// Bits 127:64: source, reason and the F flag, which is cleared by writing 1.
+    pub high: Reg64,
+}
+
+/// The fault recording register `index`, or `None` if the unit has no such one.
+pub const fn fault_record(cap: Capability, index: u32) -> Option<FaultRecordRegisters> {
+    if index >= cap.fault_record_count() {
+        return None;
+    }
+    // At most (1023 + 255) * 16 + 8: far below the end of a u16.
+    let low = (cap.fault_record_offset() + index * 16) as u16;
+    Some(FaultRecordRegisters {
+        low: Reg64(low),
+        high: Reg64(low + 8),
+    })
+}
+
+/// The two IOTLB registers, wherever this unit has them (11.4.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IotlbRegisters {
+    /// `IVA`: invalidate address, to be written before `IOTLB`.
+    pub address: Reg64,
+    /// `IOTLB`: invalidate command.
+    pub command: Reg64,
+}
+
+/// The unit's IOTLB registers.
+pub const fn iotlb(ecap: ExtendedCapability) -> IotlbRegisters {
+    // At most 1023 * 16 + 8.
+    let address = ecap.iotlb_offset() as u16;
+    IotlbRegisters {
+        address: Reg64(address),
+        command: Reg64(address + 8),
+    }
+}
+
+/// The bytes of register space that this driver reaches on the unit, in whole
+/// 4 KiB pages; at least one page, at most 24 KiB.
+///
+/// `CAP` and `ECAP` say where the fault recording and IOTLB registers are, so
+/// the first page has to be mapped to learn how much else there is.
+pub const fn register_bytes(cap: Capability, ecap: ExtendedCapability) -> u64 {
+    let faults = cap.fault_record_offset() + cap.fault_record_count() * 16;
+    let iotlb = ecap.iotlb_offset() + 16;
+    let end = if faults > iotlb { faults } else { iotlb };
+    (end as u64).div_ceil(PAGE_SIZE) * PAGE_SIZE
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much an invalidation drops: the granularities of VT-d 6.5, common to the
+//! queue and to the register-based interface.
+
+use super::address::{DomainId, Iova, SourceId, PAGE_SHIFT};
+use super::bits;
+use super::capability::Capability;
+use core::fmt;
+
+/// The largest address mask that the field of an IOTLB invalidation can hold
+/// without covering more than the 64-bit address space.
+pub const MAX_ADDRESS_MASK: u8 = 52;
+
+/// A naturally aligned block of `2^mask` pages: the unit of page-selective invalidation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PageBlock {
+    address: Iova,
+    mask: u8,
+}
+
+impl PageBlock {
+    /// The block of `2^mask` pages at `address`.
+    ///
+    /// `None` if `address` is not a multiple of the block's size (hardware would
+    /// invalidate another range) or `mask` is above [`MAX_ADDRESS_MASK`].
+    pub const fn new(address: Iova, mask: u8) -> Option<Self> {
+        if mask > MAX_ADDRESS_MASK || !address.is_aligned(PAGE_SHIFT + mask as u32) {
+            return None;
+        }
+        Some(Self { address, mask })
+    }
+
+    /// The smallest block that covers `first..=last`, or `None` if `last` is below `first`.
+    pub const fn covering(first: Iova, last: Iova) -> Option<Self> {
+        if last.raw() < first.raw() {
+            return None;
+        }
+        let differing = u64::BITS - (first.raw() ^ last.raw()).leading_zeros();
+        let mask = differing.saturating_sub(PAGE_SHIFT);
+        let base = first.raw() & !bits::low_mask(PAGE_SHIFT + mask);
+        // At most 64 - 12 = 52.
+        Some(Self {
+            address: Iova::new(base),
+            mask: mask as u8,
+        })
+    }
+
+    /// The first byte.
+    pub const fn address(self) -> Iova {
+        self.address
+    }
+
+    /// AM: log2 of the number of pages.
+    pub const fn address_mask(self) -> u8 {
+        self.mask
+    }
+
+    /// The last byte.
+    pub const fn last(self) -> Iova {
+        Iova::new(self.address.raw() | bits::low_mask(PAGE_SHIFT + self.mask as u32))
+    }
+}
+
+impl fmt::Display for PageBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}..={:#x}", self.address, self.last())
+    }
+}
+
+/// FM: how many low bits of the function number a device-selective context-cache
+/// invalidation ignores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct FunctionMask(u8);
+
+impl FunctionMask {
+    /// The source-id as it is.
+    pub const EXACT: Self = Self(0);
+    /// Every function of the source-id's device.
+    pub const ALL_FUNCTIONS: Self = Self(3);
+
+    /// `bits` ignored bits, or `None` above 3.
+    pub const fn new(bits: u8) -> Option<Self> {
+        if bits > 3 {
+            return None;
+        }
+        Some(Self(bits))
+    }
+
+    /// The number of ignored bits.
+    pub const fn raw(self) -> u8 {
+        self.0
+    }
+}
+
+/// What a context-cache invalidation drops (VT-d 6.5.1.1, 6.5.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContextScope {
+    /// Everything.
+    Global,
+    /// The entries tagged with a domain-id.
+    Domain(DomainId),
+    /// The entries of one device.
+    Device {
+        /// The domain-id that the *cached* entry was tagged with.
+        domain: DomainId,
+        /// The device.
+        source: SourceId,
+        /// Which functions of it.
+        functions: FunctionMask,
+    },
+}
+
+/// What an IOTLB invalidation drops (VT-d 6.5.1.2, 6.5.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IotlbScope {
+    /// Everything.
+    Global,
+    /// The translations tagged with a domain-id.
+    Domain(DomainId),
+    /// The translations of a block of pages tagged with a domain-id; only if
+    /// `CAP.PSI`, with an address mask of at most `CAP.MAMV`.
+    Pages {
+        /// The tag.
+        domain: DomainId,
+        /// The pages.
+        block: PageBlock,
+        /// IH: no table was freed or replaced, so cached non-leaf entries may stay.
+        leaves_only: bool,
+    },
+}
+
+/// What an invalidation can be granted as: hardware may drop more than it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Granularity {
+    /// Everything.
+    Global,
+    /// One domain-id.
+    Domain,
+    /// One device or one block of pages.
+    Selective,
+}
+
+impl Granularity {
+    /// The two-bit code that all forms of both invalidations share.
+    pub const fn code(self) -> u64 {
+        match self {
+            Self::Global => 1,
+            Self::Domain => 2,
+            Self::Selective => 3,
+        }
+    }
+
+    /// The granularity with this code, or `None` for 0: not performed.
+    pub const fn from_code(code: u64) -> Option<Self> {
+        match code {
+            1 => Some(Self::Global),
+            2 => Some(Self::Domain),
+            3 => Some(Self::Selective),
+            _ => None,
+        }
+    }
+}
+
+impl ContextScope {
+    /// The scope's granularity.
+    pub const fn granularity(self) -> Granularity {
+        match self {
+            Self::Global => Granularity::Global,
+            Self::Domain(_) => Granularity::Domain,
+            Self::Device { .. } => Granularity::Selective,
+        }
+    }
+}
+
+impl IotlbScope {
+    /// The scope's granularity.
+    pub const fn granularity(self) -> Granularity {
+        match self {
+            Self::Global => Granularity::Global,
+            Self::Domain(_) => Granularity::Domain,
+            Self::Pages { .. } => Granularity::Selective,
+        }
+    }
+}
+
+/// Whether an IOTLB invalidation waits for requests in flight (VT-d 6.5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Drain {
+    /// DR: reads that were translated before have returned.
+    pub reads: bool,
+    /// DW: writes that were translated before have reached memory.
+    pub writes: bool,
+}
+
+impl Drain {
+    /// Neither.
+    pub const NONE: Self = Self {
+        reads: false,
+        writes: false,
+    };
+
+    /// All that the unit can drain; what strict invalidation must ask for.
+    pub const fn of(cap: Capability) -> Self {
+        Self {
+            reads: cap.drains_reads(),
+            writes: cap.drains_writes(),
+        }
+    }
+}
