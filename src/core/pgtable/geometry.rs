@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What shape a table has, chosen once for the unit that is to walk it.
+
+use crate::spec::address::{Iova, PhysAddr};
+use crate::spec::level::{AddressWidth, PageSize};
+
+/// The shape of a second-stage table and what its leaves may hold.
+///
+/// Comes from the capabilities of the unit that serves the device; another unit can use the
+/// table only if it [can walk](super::SecondStage::geometry) all of this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// The depth of the table: 3, 4 or 5 levels.
+    pub width: AddressWidth,
+
+    /// Bits of address that a device may use: `CAP.MGAW`. What the table is too narrow for
+    /// stays out of reach.
+    pub input_bits: u32,
+
+    /// Bits of physical address that the processor has (host address width of the DMAR
+    /// table); what lies above is reserved in entries.
+    pub output_bits: u32,
+
+    /// Whether leaves of 2 MiB are allowed: `CAP.SSLPS` bit 0.
+    pub large_2m: bool,
+
+    /// Whether leaves of 1 GiB are allowed: `CAP.SSLPS` bit 1.
+    pub large_1g: bool,
+
+    /// Whether leaves may demand snooping: `ECAP.SC`. The bit is reserved elsewhere.
+    pub snoop_control: bool,
+}
+
+impl Geometry {
+    /// The highest IOVA that can be mapped: the domain's aperture ends here.
+    #[must_use]
+    pub const fn last_iova(&self) -> Iova {
+        let own = self.width.last().raw();
+        let unit = last_of(self.input_bits);
+        Iova::new(if own < unit { own } else { unit })
+    }
+
+    /// The highest physical address that can be mapped.
+    #[must_use]
+    pub const fn last_phys(&self) -> PhysAddr {
+        // Entries have room for 52 bits (VT-d 9.8).
+        let bits = if self.output_bits < 52 {
+            self.output_bits
+        } else {
+            52
+        };
+        PhysAddr::new(last_of(bits))
+    }
+
+    /// The page sizes as the kernel's bitmap: bit n for pages of 2^n bytes.
+    #[must_use]
+    pub const fn page_sizes(&self) -> u64 {
+        let mut sizes = PageSize::Size4K.bytes();
+        if self.large_2m {
+            sizes |= PageSize::Size2M.bytes();
+        }
+        if self.large_1g {
+            sizes |= PageSize::Size1G.bytes();
+        }
+        sizes
+    }
+}
+
+/// The highest address of `bits` bits.
+const fn last_of(bits: u32) -> u64 {
+    match 1u64.checked_shl(bits) {
+        Some(end) => end.wrapping_sub(1),
+        None => u64::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: Geometry = Geometry {
+        width: AddressWidth::Bits48,
+        input_bits: 39,
+        output_bits: 46,
+        large_2m: true,
+        large_1g: false,
+        snoop_control: false,
+    };
+
+    #[test]
+    fn the_aperture_is_the_narrower_of_table_and_unit() {
+        assert_eq!(SAMPLE.last_iova().raw(), (1 << 39) - 1);
+        let wide = Geometry {
+            input_bits: 57,
+            ..SAMPLE
+        };
+        assert_eq!(wide.last_iova().raw(), (1 << 48) - 1);
+    }
+
+    #[test]
+    fn no_entry_holds_more_than_52_bits_of_address() {
+        let wide = Geometry {
+            output_bits: 64,
+            ..SAMPLE
+        };
+        assert_eq!(wide.last_phys().raw(), (1 << 52) - 1);
+    }
+
+    #[test]
+    fn pages_of_4k_are_always_there() {
+        assert_eq!(SAMPLE.page_sizes(), 0x20_1000);
+        let plain = Geometry {
+            large_2m: false,
+            ..SAMPLE
+        };
+        assert_eq!(plain.page_sizes(), 0x1000);
+    }
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping a range: one descent, the largest pages first.
+
+use super::descend::PageTable;
+use super::error::{MapError, MapFailed};
+use super::level::{Directory, TableLevel, L1};
+use super::memory::{Occupied, TableMemory};
+use super::release::ReleaseLevel;
+use super::{at, at_top, is_in_one_page_table, is_page_aligned, is_within, SecondStage};
+use crate::spec::address::{Iova, PhysAddr};
+use crate::spec::level::{PageSize, TABLE_ENTRIES};
+use crate::spec::pte::{Access, Entry};
+
+/// What a device may do with mapped memory, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prot {
+    /// Reads, writes or both.
+    pub access: Access,
+    /// Whether the device's accesses snoop processor caches even if it asks not to.
+    pub snoop: bool,
+}
+
+impl Prot {
+    /// The entry's bits beside the address.
+    #[inline(always)]
+    fn entry_bits(self) -> u64 {
+        match Entry::leaf(
+            PhysAddr::new(0),
+            PageSize::Size4K,
+            self.access,
+            self.snoop,
+        ) {
+            Some(entry) => entry.raw(),
+            // Address 0 is aligned; and an entry of 0 would only block.
+            None => 0,
+        }
+    }
+}
+
+/// The bits of an entry that are its address.
+const ADDRESS: u64 = Entry::from_raw(u64::MAX).address().raw();
+
+impl<M: TableMemory> SecondStage<M> {
+    /// Maps `len` bytes from `iova` to memory from `paddr`.
+    ///
+    /// Uses the largest pages that the alignment of both addresses allows. On return all
+    /// entries are written and flushed; a barrier and, where the unit caches absent entries
+    /// (`CAP.CM`) or needs it (`CAP.RWBF`), an invalidation or buffer flush are the caller's.
+    ///
+    /// `retire` is given tables that held nothing and made room for a large page. It may be
+    /// called also if the map fails. If it was called, the caller invalidates the range,
+    /// non-leaf entries included, before it frees them and before it reports success.
+    ///
+    /// Context: the caller holds the range. Sleeps only if the memory does.
+    ///
+    /// # Errors
+    ///
+    /// See [`MapError`]. No mapping has changed; [`MapFailed::undone`] says what may have to be
+    /// invalidated. Tables that were installed stay if they reach beyond the undone range:
+    /// a neighbour may be using them.
+    #[inline]
+    pub fn map<R: FnMut(M::Page)>(
+        &self,
+        mem: &M,
+        iova: Iova,
+        paddr: PhysAddr,
+        len: u64,
+        prot: Prot,
+        retire: &mut R,
+    ) -> Result<(), MapFailed> {
+        let (from, to) = (iova.raw(), paddr.raw());
+        if !is_page_aligned(from | to | len)
+            || !self.holds(from, len)
+            || !is_within(to, len, self.last_phys)
+            || (prot.snoop && !self.geometry.snoop_control)
+        {
+            return Err(MapFailed::untouched(self.refusal(iova, paddr, len)));
+        }
+        let entry = to | prot.entry_bits();
+        if is_in_one_page_table(from, len) {
+            if let Some(table) = at_top!(self, L, top => L::page_table(top, mem, from)) {
+                let (first, count) = (L1::index(from), (len >> L1::SHIFT) as usize);
+                let done = mem.fill(table, first, count, entry);
+                mem.flush(table, first, done);
+                if done == count {
+                    return Ok(());
+                }
+                let done = (done as u64) << L1::SHIFT;
+                let error = MapError::AddressInUse {
+                    iova: at(from, done),
+                };
+                return Err(self.undo(mem, from, done, error, retire));
+            }
+        }
+        self.map_range(mem, from, entry, len, retire)
+    }
+
+    /// The general case: any number of tables, any mixture of page sizes.
+    fn map_range<R: FnMut(M::Page)>(
+        &self,
+        mem: &M,
+        from: u64,
+        entry: u64,
+        len: u64,
+        retire: &mut R,
+    ) -> Result<(), MapFailed> {
+        let mut job = Job {
+            mem,
+            iova: from,
+            entry,
+            left: len,
+            page_sizes: self.page_sizes,
+            retire: &mut *retire,
+        };
+        let result = at_top!(self, L, top => L::map(top, &mut job));
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let done = job.iova.wrapping_sub(from);
+                Err(self.undo(mem, from, done, error, retire))
+            }
+        }
+    }
+
+    /// Clears what a failing map has written.
+    #[cold]
+    fn undo<R: FnMut(M::Page)>(
+        &self,
+        mem: &M,
+        from: u64,
+        done: u64,
+        error: MapError,
+        retire: &mut R,
+    ) -> MapFailed {
+        if done == 0 {
+            return MapFailed::untouched(error);
+        }
+        // Ends at a leaf's end, and nobody else touches the range: nothing can stop it.
+        let undone = self.unmap(mem, Iova::new(from), done, retire).bytes;
+        MapFailed { error, undone }
+    }
+
+    /// Which of the conditions of `map` does not hold.
+    #[cold]
+    fn refusal(&self, iova: Iova, paddr: PhysAddr, len: u64) -> MapError {
+        if len == 0 {
+            return MapError::Empty;
+        }
+        if !is_page_aligned(iova.raw() | paddr.raw() | len) {
+            return MapError::Unaligned { iova, paddr, len };
+        }
+        if !self.holds(iova.raw(), len) {
+            let last = self.geometry.last_iova();
+            return MapError::OutsideAperture { iova, len, last };
+        }
+        if !is_within(paddr.raw(), len, self.last_phys) {
+            let last = self.geometry.last_phys();
+            return MapError::OutsideMemory { paddr, len, last };
+        }
+        MapError::NoSnoopControl
+    }
+}
+
+/// A map on its way: what is still to be mapped.
+pub(super) struct Job<'a, M: TableMemory, R: FnMut(M::Page)> {
+    mem: &'a M,
+    /// Where the rest starts.
+    iova: u64,
+    /// The next leaf of level 1: address and permissions. Advances with `iova`; stays
+    /// within 52 bits of address, because the whole range was checked to.
+    entry: u64,
+    /// The length of the rest in bytes.
+    left: u64,
+    /// Bit n: leaves of 2^n bytes are allowed.
+    page_sizes: u64,
+    retire: &'a mut R,
+}
+
+impl<M: TableMemory, R: FnMut(M::Page)> Job<'_, M, R> {
+    /// Whether the rest can start with a leaf of level `L`.
+    #[inline(always)]
+    fn fits<L: TableLevel>(&self) -> bool {
+        L::HAS_LEAVES
+            && self.left >= L::SPAN
+            && L::offset(self.iova | (self.entry & ADDRESS)) == 0
+            && self.page_sizes & L::SPAN != 0
+    }
+
+    /// Writes as many leaves of level `L` from `index` on as the rest, the table and what is
+    /// there allow. Returns how many, and how many it wanted.
+    #[inline(always)]
+    fn fill<L: TableLevel>(&mut self, table: M::Table<L>, index: usize) -> (usize, usize) {
+        let room = TABLE_ENTRIES.wrapping_sub(index);
+        let wanted = room.min((self.left >> L::SHIFT) as usize);
+        let done = self.mem.fill(table, index, wanted, self.entry);
+        if done != 0 {
+            self.mem.flush(table, index, done);
+        }
+        let bytes = (done as u64) << L::SHIFT;
+        self.iova = self.iova.wrapping_add(bytes);
+        self.entry = self.entry.wrapping_add(bytes);
+        self.left = self.left.wrapping_sub(bytes);
+        (done, wanted)
+    }
+
+    fn in_use(&self) -> MapError {
+        MapError::AddressInUse {
+            iova: Iova::new(self.iova),
+        }
+    }
+}
+
+/// A level at which a map can be.
+pub(super) trait MapLevel: TableLevel {
+    /// Maps the rest from where it stands to its end or to the end of `table`.
+    ///
+    /// On an error `job` tells how far it came.
+    fn map<M: TableMemory, R: FnMut(M::Page)>(
+        table: M::Table<Self>,
+        job: &mut Job<'_, M, R>,
+    ) -> Result<(), MapError>;
+}
+
+impl MapLevel for L1 {
+    #[inline]
+    fn map<M: TableMemory, R: FnMut(M::Page)>(
+        table: M::Table<Self>,
+        job: &mut Job<'_, M, R>,
+    ) -> Result<(), MapError> {
+        let (done, wanted) = job.fill(table, Self::index(job.iova));
+        if done < wanted {
+            return Err(job.in_use());
+        }
+        Ok(())
+    }
+}
+
+impl<L: Directory> MapLevel for L
+where
+    L::Child: MapLevel + ReleaseLevel,
+{
+    #[inline]
+    fn map<M: TableMemory, R: FnMut(M::Page)>(
+        table: M::Table<Self>,
+        job: &mut Job<'_, M, R>,
+    ) -> Result<(), MapError> {
+        let mut index = Self::index(job.iova);
+        while index < TABLE_ENTRIES && job.left != 0 {
+            if job.fits::<Self>() {
+                let (done, wanted) = job.fill(table, index);
+                index = index.wrapping_add(done);
+                if done < wanted {
+                    make_room::<Self, M, R>(table, index, job)?;
+                }
+            } else {
+                let child = child_of::<Self, M, R>(table, index, job)?;
+                L::Child::map(child, job)?;
+                index = index.wrapping_add(1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The table that entry `index` points to; installs one where there is nothing.
+#[inline(always)]
+fn child_of<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
+    table: M::Table<L>,
+    index: usize,
+    job: &Job<'_, M, R>,
+) -> Result<M::Table<L::Child>, MapError> {
+    match job.mem.slot(table, index) {
+        Some(Occupied::Table(child)) => Ok(child),
+        Some(Occupied::Leaf(_)) => Err(job.in_use()),
+        None => install::<L, M, R>(table, index, job),
+    }
+}
+
+/// Links a new table, or takes the one that another thread linked meanwhile.
+fn install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
+    table: M::Table<L>,
+    index: usize,
+    job: &Job<'_, M, R>,
+) -> Result<M::Table<L::Child>, MapError> {
+    let Ok(child) = job.mem.alloc::<L::Child>() else {
+        return Err(MapError::OutOfMemory);
+    };
+    match job.mem.link(table, index, child) {
+        Ok(()) => Ok(child),
+        Err(there) => {
+            job.mem.discard(child);
+            match there {
+                Occupied::Table(other) => Ok(other),
+                Occupied::Leaf(_) => Err(job.in_use()),
+            }
+        }
+    }
+}
+
+/// Removes the empty table that stands where a large page is to go.
+///
+/// The page covers all of the entry and the caller holds its range, so that no other thread
+/// can be in the table. Hardware may: that is why the table is retired, not freed.
+#[cold]
+fn make_room<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
+    table: M::Table<L>,
+    index: usize,
+    job: &mut Job<'_, M, R>,
+) -> Result<(), MapError>
+where
+    L::Child: ReleaseLevel,
+{
+    let Some(Occupied::Table(child)) = job.mem.slot(table, index) else {
+        return Err(job.in_use());
+    };
+    if let Some(offset) = L::Child::first_leaf(child, job.mem) {
+        let iova = at(job.iova, offset);
+        return Err(MapError::AddressInUse { iova });
+    }
+    job.mem.unlink(table, index);
+    job.mem.flush(table, index, 1);
+    L::Child::release(child, job.mem, job.retire);
+    Ok(())
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an address translates to.
+
+use super::level::{Directory, TableLevel, L1};
+use super::map::Prot;
+use super::memory::{Occupied, TableMemory};
+use super::{at_top, SecondStage};
+use crate::spec::address::{Iova, PhysAddr};
+use crate::spec::level::PageSize;
+use crate::spec::pte::{Entry, Meaning};
+
+/// Where an address leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// The physical address, offset within the page included.
+    pub paddr: PhysAddr,
+    /// The page that holds it.
+    pub size: PageSize,
+    /// What a device may do there.
+    pub prot: Prot,
+}
+
+impl<M: TableMemory> SecondStage<M> {
+    /// What `iova` translates to, or `None` if it is not mapped.
+    ///
+    /// Context: the caller holds the range, or knows otherwise that tables in it are not freed.
+    #[inline]
+    pub fn query(&self, mem: &M, iova: Iova) -> Option<Translation> {
+        if iova.raw() > self.last_iova {
+            return None;
+        }
+        at_top!(self, L, top => L::query(top, mem, iova.raw()))
+    }
+}
+
+/// A level at which a query can be.
+trait QueryLevel: TableLevel {
+    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<Translation>;
+}
+
+impl QueryLevel for L1 {
+    #[inline(always)]
+    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<Translation> {
+        translation::<Self>(mem.leaf(table, Self::index(iova))?, iova)
+    }
+}
+
+impl<L: Directory> QueryLevel for L
+where
+    L::Child: QueryLevel,
+{
+    #[inline(always)]
+    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<Translation> {
+        match mem.slot(table, Self::index(iova))? {
+            Occupied::Table(child) => L::Child::query(child, mem, iova),
+            Occupied::Leaf(entry) => translation::<Self>(entry, iova),
+        }
+    }
+}
+
+/// What the leaf `entry` of level `L` makes of `iova`.
+#[inline(always)]
+fn translation<L: TableLevel>(entry: u64, iova: u64) -> Option<Translation> {
+    match Entry::from_raw(entry).meaning(L::LEVEL) {
+        Meaning::Leaf {
+            address,
+            size,
+            access,
+            snoop,
+        } => Some(Translation {
+            paddr: PhysAddr::new(address.raw() | L::offset(iova)),
+            size,
+            prot: Prot { access, snoop },
+        }),
+        Meaning::Absent | Meaning::Table { .. } => None,
+    }
+}

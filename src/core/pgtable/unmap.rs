@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Unmapping a range.
+//!
+//! Leaves are cleared in order, up to the first address that is not mapped. A page is never
+//! split: a range that starts inside a large page unmaps nothing, one that ends inside a
+//! large page takes the whole of it and says so by a larger result. That is what the
+//! kernel's `iommu_unmap` promises its users (it may not allocate, so it cannot split), what
+//! generic_pt does, and the safe side: a device never keeps access to what was to be unmapped.
+//! VFIO relies on no more than this: it asks for physically contiguous stretches, which
+//! contain every large page whole, and continues where the result says; iommufd
+//! unmaps exactly what it mapped.
+
+use super::descend::PageTable;
+use super::error::{UnmapStop, Unmapped};
+use super::level::{Directory, TableLevel, L1};
+use super::memory::{Occupied, TableMemory};
+use super::{at_top, is_in_one_page_table, is_page_aligned, SecondStage};
+use crate::spec::address::Iova;
+use crate::spec::level::TABLE_ENTRIES;
+
+impl<M: TableMemory> SecondStage<M> {
+    /// Unmaps `len` bytes from `iova`, up to the first address that is not mapped.
+    ///
+    /// On return the entries are cleared and flushed; hardware may still use what it has
+    /// cached. The caller invalidates `iova` to `iova + bytes`, and only then gives back the
+    /// memory and frees the tables that `retire` was given. If there were any, the invalidation
+    /// covers non-leaf entries too (IH = 0).
+    ///
+    /// Retired are tables that lie wholly within the range and were full. Needs no memory.
+    ///
+    /// Context: the caller holds the range; any context.
+    #[inline]
+    pub fn unmap<R: FnMut(M::Page)>(
+        &self,
+        mem: &M,
+        iova: Iova,
+        len: u64,
+        retire: &mut R,
+    ) -> Unmapped {
+        let from = iova.raw();
+        if !is_page_aligned(from | len) {
+            return refused(UnmapStop::Unaligned);
+        }
+        if !self.holds(from, len) {
+            return refused(UnmapStop::OutsideAperture);
+        }
+        if is_in_one_page_table(from, len) {
+            if let Some(table) = at_top!(self, L, top => L::page_table(top, mem, from)) {
+                let (first, count) = (L1::index(from), (len >> L1::SHIFT) as usize);
+                let done = mem.clear(table, first, count);
+                mem.flush(table, first, done);
+                return Unmapped {
+                    bytes: (done as u64) << L1::SHIFT,
+                    stop: (done < count).then_some(UnmapStop::Hole),
+                };
+            }
+        }
+        self.unmap_range(mem, from, len, retire)
+    }
+
+    /// The general case: any number of tables, any mixture of page sizes.
+    fn unmap_range<R: FnMut(M::Page)>(
+        &self,
+        mem: &M,
+        from: u64,
+        len: u64,
+        retire: &mut R,
+    ) -> Unmapped {
+        let mut job = Job {
+            mem,
+            iova: from,
+            left: len,
+            retire,
+        };
+        let result = at_top!(self, L, top => L::unmap(top, &mut job, false));
+        Unmapped {
+            bytes: job.iova.wrapping_sub(from),
+            stop: result.err(),
+        }
+    }
+}
+
+#[cold]
+fn refused(stop: UnmapStop) -> Unmapped {
+    Unmapped {
+        bytes: 0,
+        stop: Some(stop),
+    }
+}
+
+/// An unmap on its way: what is still to be unmapped.
+pub(super) struct Job<'a, M: TableMemory, R: FnMut(M::Page)> {
+    mem: &'a M,
+    /// Where the rest starts.
+    iova: u64,
+    /// The length of the rest in bytes.
+    left: u64,
+    retire: &'a mut R,
+}
+
+impl<M: TableMemory, R: FnMut(M::Page)> Job<'_, M, R> {
+    /// Clears leaves of level `L` from `index` on, to the end of the rest or of the table.
+    /// Returns how many were cleared.
+    #[inline(always)]
+    fn clear<L: TableLevel>(&mut self, table: M::Table<L>, index: usize) -> usize {
+        let room = TABLE_ENTRIES.wrapping_sub(index);
+        // A leaf in which the range ends is removed whole.
+        let wanted = room.min(self.left.div_ceil(L::SPAN) as usize);
+        let done = self.mem.clear(table, index, wanted);
+        let bytes = (done as u64) << L::SHIFT;
+        self.iova = self.iova.wrapping_add(bytes);
+        self.left = self.left.saturating_sub(bytes);
+        done
+    }
+}
+
+/// A level at which an unmap can be.
+pub(super) trait UnmapLevel: TableLevel {
+    /// Unmaps the rest from where it stands to its end or to the end of `table`.
+    ///
+    /// `covered`: the table is unlinked by the caller if this succeeds, so that hardware need
+    /// not see what is cleared in it. On success such a table is empty.
+    fn unmap<M: TableMemory, R: FnMut(M::Page)>(
+        table: M::Table<Self>,
+        job: &mut Job<'_, M, R>,
+        covered: bool,
+    ) -> Result<(), UnmapStop>;
+}
+
+impl UnmapLevel for L1 {
+    #[inline]
+    fn unmap<M: TableMemory, R: FnMut(M::Page)>(
+        table: M::Table<Self>,
+        job: &mut Job<'_, M, R>,
+        covered: bool,
+    ) -> Result<(), UnmapStop> {
+        let index = Self::index(job.iova);
+        let done = job.clear(table, index);
+        let stopped = job.left != 0 && index.wrapping_add(done) < TABLE_ENTRIES;
+        if done != 0 && (stopped || !covered) {
+            job.mem.flush(table, index, done);
+        }
+        if stopped {
+            return Err(UnmapStop::Hole);
+        }
+        Ok(())
+    }
+}
+
+impl<L: Directory> UnmapLevel for L
+where
+    L::Child: UnmapLevel,
+{
+    #[inline]
+    fn unmap<M: TableMemory, R: FnMut(M::Page)>(
+        table: M::Table<Self>,
+        job: &mut Job<'_, M, R>,
+        covered: bool,
+    ) -> Result<(), UnmapStop> {
+        let mut index = Self::index(job.iova);
+        // The first entry that was cleared: from there on is flushed in one run.
+        let mut cleared = None;
+        let mut result = Ok(());
+        while index < TABLE_ENTRIES && job.left != 0 {
+            match step::<Self, M, R>(table, index, job) {
+                Step::Kept => index = index.wrapping_add(1),
+                Step::Cleared(count) => {
+                    cleared = cleared.or(Some(index));
+                    index = index.wrapping_add(count);
+                }
+                Step::Stopped(stop) => {
+                    result = Err(stop);
+                    break;
+                }
+            }
+        }
+        if let Some(first) = cleared {
+            if !covered || result.is_err() {
+                job.mem.flush(table, first, index.wrapping_sub(first));
+            }
+        }
+        result
+    }
+}
+
+/// What became of the entry at which an unmap stood.
+enum Step {
+    /// A link that stays: the range covers only a part of the table below.
+    Kept,
+    /// This many entries were cleared; at least one.
+    Cleared(usize),
+    /// The unmap ends here.
+    Stopped(UnmapStop),
+}
+
+#[inline(always)]
+fn step<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
+    table: M::Table<L>,
+    index: usize,
+    job: &mut Job<'_, M, R>,
+) -> Step
+where
+    L::Child: UnmapLevel,
+{
+    match job.mem.slot(table, index) {
+        None => Step::Stopped(UnmapStop::Hole),
+        Some(Occupied::Leaf(_)) => {
+            if L::offset(job.iova) != 0 {
+                return Step::Stopped(UnmapStop::InsideLeaf);
+            }
+            match job.clear(table, index) {
+                // Only if someone else, against the rules, has just cleared it.
+                0 => Step::Stopped(UnmapStop::Hole),
+                done => Step::Cleared(done),
+            }
+        }
+        Some(Occupied::Table(child)) => {
+            let covered = L::offset(job.iova) == 0 && job.left >= L::SPAN;
+            if let Err(stop) = L::Child::unmap(child, job, covered) {
+                return Step::Stopped(stop);
+            }
+            if !covered {
+                return Step::Kept;
+            }
+            job.mem.unlink(table, index);
+            (job.retire)(job.mem.page(child));
+            Step::Cleared(1)
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Showing a table: every leaf with the entries that lead to it.
+
+use super::level::{Directory, TableLevel, L1};
+use super::memory::{Occupied, TableMemory};
+use super::{at_top, SecondStage};
+use crate::spec::address::Iova;
+use crate::spec::level::{Level, TABLE_ENTRIES};
+use core::ops::ControlFlow;
+
+/// A leaf, as a visitor sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// The first address that the leaf maps.
+    pub iova: Iova,
+    /// The level of the table in which it stands.
+    pub level: Level,
+    /// The raw entries on the way: `path[n]` is that of level n + 1, 0 where the walk does not
+    /// pass. The leaf is `path[level - 1]`.
+    pub path: [u64; 5],
+}
+
+impl<M: TableMemory> SecondStage<M> {
+    /// Calls `see` with every leaf that maps `from` or an address above, in order, until it breaks.
+    ///
+    /// To go on later, start at the address after the last leaf seen.
+    ///
+    /// Context: no table may be freed meanwhile. Leaves that come or go meanwhile are seen or not.
+    ///
+    /// # Errors
+    ///
+    /// `Break` if `see` broke off.
+    pub fn visit<F>(&self, mem: &M, from: Iova, see: &mut F) -> ControlFlow<()>
+    where
+        F: FnMut(&Visit) -> ControlFlow<()>,
+    {
+        if from.raw() > self.last_iova {
+            return ControlFlow::Continue(());
+        }
+        let mut walk = Walk {
+            mem,
+            from: from.raw(),
+            path: [0; 5],
+            see,
+        };
+        at_top!(self, L, top => L::visit(top, 0, &mut walk))
+    }
+}
+
+/// A visit on its way.
+struct Walk<'a, M: TableMemory, F> {
+    mem: &'a M,
+    from: u64,
+    path: [u64; 5],
+    see: &'a mut F,
+}
+
+impl<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>> Walk<'_, M, F> {
+    fn note<L: TableLevel>(&mut self, entry: u64) {
+        let above = usize::from(L::LEVEL.number()).wrapping_sub(1);
+        if let Some(place) = self.path.get_mut(above) {
+            *place = entry;
+        }
+    }
+
+    fn leaf<L: TableLevel>(&mut self, iova: u64, entry: u64) -> ControlFlow<()> {
+        self.note::<L>(entry);
+        let flow = (self.see)(&Visit {
+            iova: Iova::new(iova),
+            level: L::LEVEL,
+            path: self.path,
+        });
+        self.note::<L>(0);
+        flow
+    }
+
+    /// The first entry to look at in a table of level `L` that starts at `base`.
+    fn first_index<L: TableLevel>(&self, base: u64) -> usize {
+        if self.from > base {
+            L::index(self.from)
+        } else {
+            0
+        }
+    }
+}
+
+/// A level at which a visit can be.
+trait VisitLevel: TableLevel {
+    /// `base`: the first address that `table` serves.
+    fn visit<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>>(
+        table: M::Table<Self>,
+        base: u64,
+        walk: &mut Walk<'_, M, F>,
+    ) -> ControlFlow<()>;
+}
+
+impl VisitLevel for L1 {
+    fn visit<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>>(
+        table: M::Table<Self>,
+        base: u64,
+        walk: &mut Walk<'_, M, F>,
+    ) -> ControlFlow<()> {
+        for index in walk.first_index::<Self>(base)..TABLE_ENTRIES {
+            if let Some(entry) = walk.mem.leaf(table, index) {
+                walk.leaf::<Self>(base | ((index as u64) << Self::SHIFT), entry)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl<L: Directory> VisitLevel for L
+where
+    L::Child: VisitLevel,
+{
+    fn visit<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>>(
+        table: M::Table<Self>,
+        base: u64,
+        walk: &mut Walk<'_, M, F>,
+    ) -> ControlFlow<()> {
+        for index in walk.first_index::<Self>(base)..TABLE_ENTRIES {
+            let iova = base | ((index as u64) << Self::SHIFT);
+            match walk.mem.slot(table, index) {
+                None => {}
+                Some(Occupied::Leaf(entry)) => walk.leaf::<Self>(iova, entry)?,
+                Some(Occupied::Table(child)) => {
+                    walk.note::<Self>(walk.mem.raw(table, index));
+                    L::Child::visit(child, iova, walk)?;
+                    walk.note::<Self>(0);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
