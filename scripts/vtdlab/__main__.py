@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line: python3 -m vtdlab COMMAND.
+
+Each command is a module of this package, imported only when asked for. A
+module that takes options has `add_arguments(parser)`; every one has
+`main(args)`, which returns the exit status.
+"""
+
+import argparse
+import importlib
+import signal
+import sys
+
+from vtdlab.errors import LabError
+
+COMMANDS = {
+    "kernel": ("cmd_kernel", "make the test kernel and print where it is"),
+    "module": ("cmd_module", "build vtd.ko against the test kernel"),
+    "lint": ("cmd_lint", "rustfmt and clippy over the module's sources"),
+    "run": ("run", "boot the test machine and show the driver at work"),
+    "check": ("check", "every test, host and guest"),
+    "status": ("cmd_status", "what the cache folder holds"),
+}
+
+
+def main(argv=None):
+    """Dispatch to a command; LabError becomes one sentence and status 1."""
+    parser = argparse.ArgumentParser(prog="vtdlab", description=__doc__.splitlines()[0])
+    sub = parser.add_subparsers(dest="command", required=True)
+    argv = sys.argv[1:] if argv is None else argv
+    for name, (module, text) in COMMANDS.items():
+        child = sub.add_parser(name, help=text)
+        if argv[:1] == [name]:
+            loaded = importlib.import_module(f"vtdlab.{module}")
+            if hasattr(loaded, "add_arguments"):
+                loaded.add_arguments(child)
+            child.set_defaults(main=loaded.main)
+    args = parser.parse_args(argv)
+    try:
+        return args.main(args)
+    except LabError as err:
+        print(f"vtdlab {args.command}: {err}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nvtdlab {args.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main())

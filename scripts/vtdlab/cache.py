@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The cache folder: what is built outside the checkout, keyed by its inputs.
+
+An entry is a folder whose name ends in a key. It is complete when it holds
+the file `.complete`, which is written last and moved into place in one step,
+so an interrupted build never looks finished. Whoever builds an entry holds
+its lock; locks are flocks, which die with their process.
+
+Lock order: one lock per entry, taken in the order root, source, kernel,
+module. Nobody takes an earlier one while holding a later one.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from vtdlab.errors import LabError
+
+MARK = ".vtd-cache"
+COMPLETE = ".complete"
+
+
+def default_path(env=os.environ):
+    """The cache folder that the environment asks for; scripts/lib.sh agrees."""
+    if env.get("VTD_CACHE"):
+        return Path(env["VTD_CACHE"]).absolute()
+    base = env.get("XDG_CACHE_HOME") or os.path.join(env.get("HOME", "/"), ".cache")
+    return Path(base).absolute() / "vtd"
+
+
+def key(*parts):
+    """Twelve hexadecimal digits that change when any part changes.
+
+    Parts are strings or bytes; their boundaries count, so ("ab", "c") and
+    ("a", "bc") differ.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()[:12]
+
+
+class Cache:
+    """The cache folder and the entries in it."""
+
+    def __init__(self, path=None):
+        self.path = Path(path) if path else default_path()
+        try:
+            (self.path / "lock").mkdir(parents=True, exist_ok=True)
+            (self.path / MARK).touch()
+        except OSError as err:
+            raise LabError(
+                f"The cache folder {self.path} cannot be written ({err.strerror}); "
+                "set VTD_CACHE to a folder that can."
+            ) from err
+
+    def entry(self, kind, name):
+        """The folder of an entry, whether it exists or not."""
+        return self.path / kind / name
+
+    @contextlib.contextmanager
+    def lock(self, name):
+        """Hold the lock `name`; says so when another run has it first."""
+        path = self.path / "lock" / name.replace("/", "-")
+        with open(path, "a+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"  waiting   another run is making {name}", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def is_complete(folder):
+    """Whether the build of this entry reached its end."""
+    return (Path(folder) / COMPLETE).is_file()
+
+
+def set_complete(folder, text=""):
+    """Mark the entry as whole; the last act of its build."""
+    folder = Path(folder)
+    new = folder / (COMPLETE + ".new")
+    with open(new, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(folder / COMPLETE)
+
+
+def checkout():
+    """The top of the source tree that this package lies in."""
+    return Path(__file__).resolve().parents[2]
+
+
+def jobs():
+    """How many compile jobs this machine is given."""
+    return len(os.sched_getaffinity(0))
+
+
+def say(kind, text):
+    """One line of progress, in the two columns that every step uses."""
+    print(f"  {kind:<9} {text}", flush=True)
+    sys.stdout.flush()
