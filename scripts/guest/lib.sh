@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the guest's jobs share. File descriptor 3 is the channel to the host: a
+# record a line, a word that names its kind and then key=value words. Sourced
+# by selftests/lib.sh, which has what needs no host.
+# shellcheck shell=dash disable=SC3045
+
+NVME=0000:01:00.0
+NIC=0000:00:03.0
+VIRTIO=0000:00:04.0
+EDU=0000:00:05.0
+TESTDEV=0000:00:06.0
+
+say() {
+	echo "$*" >&3
+}
+
+# host VERB WORDS: ask the host for a service; prints what it answers, fails
+# where it says so or says nothing for a minute.
+host() {
+	echo "host $*" >&3
+	read -r -t 60 word answer <&3 || return 1
+	echo "$answer"
+	[ "$word" = ok ]
+}
+
+# cmdline NAME [DEFAULT]: a value from the kernel command line.
+cmdline() {
+	for word in $(cat /proc/cmdline); do
+		case $word in
+		"$1"=*) echo "${word#*=}"; return ;;
+		esac
+	done
+	echo "${2-}"
+}
+
+uptime_s() {
+	cut -d' ' -f1 /proc/uptime
+}
+
+# mark LABEL: the same number into QEMU's trace, the kernel log and the channel,
+# so that the host can cut all three at the same place. The trace sees it as a
+# write to a word of iommu-testdev's configuration space that nothing implements.
+mark() {
+	mark_count=$(($(cat /run/marks 2>/dev/null || echo 0) + 1))
+	echo "$mark_count" > /run/marks
+	# shellcheck disable=SC2059
+	printf "$(printf '\\x%02x\\x%02x\\x00\\x00' $((mark_count & 255)) $((mark_count >> 8)))" |
+		dd of="$PCI/$TESTDEV/config" bs=4 seek=$((0xf0 / 4)) conv=notrunc 2>/dev/null
+	echo "<5>guest: mark $mark_count $*" > /dev/kmsg
+	say "mark number=$mark_count label=\"$*\""
+}
+
+# statistics: every counter of the driver, as name=value words.
+statistics() {
+	for file in /sys/kernel/debug/vtd/*/statistics; do
+		[ -e "$file" ] || continue
+		unit=${file%/statistics}
+		say "statistics unit=${unit##*/} $(sed -n \
+			's/^[[:space:]]*\([A-Za-z0-9_-]*\)[: ][[:space:]]*\([0-9]*\)$/\1=\2/p' "$file" | tr '\n' ' ')"
+	done
+}

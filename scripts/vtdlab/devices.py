@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The devices of the test machine, and where each one sits.
+
+Addresses are fixed, so that a source-id in a trace names a device without
+asking the guest.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+DISK_BYTES = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """One function: its place, and what people call it."""
+
+    bdf: str
+    name: str
+
+    @property
+    def sid(self):
+        """The source-id that the remapping unit sees: bus, device, function."""
+        return source_id(self.bdf)
+
+
+NVME = Device("0000:01:00.0", "NVMe disk")
+NIC = Device("0000:00:03.0", "e1000e NIC")
+VIRTIO = Device("0000:00:04.0", "virtio-blk disk")
+EDU = Device("0000:00:05.0", "edu")
+TESTDEV = Device("0000:00:06.0", "iommu-testdev")
+PORT = Device("0000:00:08.0", "PCIe root port")
+ALL = (NVME, NIC, VIRTIO, EDU, TESTDEV, PORT)
+
+# Where a guest writes to leave a mark in the trace: a word of the test
+# device's configuration space that nothing implements.
+MARK_DEVICE, MARK_OFFSET = TESTDEV, 0xF0
+
+
+def source_id(bdf):
+    """0000:01:00.0 as the number 0x0100."""
+    _, bus, slot = bdf.split(":")
+    device, function = slot.split(".")
+    return int(bus, 16) << 8 | int(device, 16) << 3 | int(function)
+
+
+def name_of(sid):
+    """What people call the device behind a source-id."""
+    for device in ALL:
+        if device.sid == sid:
+            return f"{device.name} ({device.bdf})"
+    return f"{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}"
+
+
+def disk(path):
+    """An empty disk image of our size, sparse."""
+    path = Path(path)
+    with open(path, "wb") as file:
+        os.truncate(file.fileno(), DISK_BYTES)
+    return path
+
+
+def _slot(device):
+    return f"bus=pcie.0,addr={device.bdf.split(':')[2]}"
+
+
+def standard(folder):
+    """NVMe behind a root port, NIC, virtio-blk, edu, iommu-testdev."""
+    nvme, virtio = disk(Path(folder) / "nvme.img"), disk(Path(folder) / "virtio.img")
+    drive = "if=none,format=raw,cache=unsafe,discard=unmap"
+    return [
+        "-device", f"pcie-root-port,id=port0,chassis=1,{_slot(PORT)}",
+        "-drive", f"id=nvme0,file={nvme},{drive}",
+        "-device", "nvme,id=nvme,drive=nvme0,serial=vtd,bus=port0,addr=00.0",
+        "-netdev", "user,id=net0,ipv6=off",
+        "-device", f"e1000e,id=nic,netdev=net0,mac=52:54:00:76:74:64,{_slot(NIC)}",
+        "-drive", f"id=virtio0,file={virtio},{drive}",
+        "-device", "virtio-blk-pci,id=virtio,drive=virtio0,iommu_platform=on,"
+                   f"disable-legacy=on,{_slot(VIRTIO)}",
+        "-device", f"edu,id=edu,dma_mask=0xffffffffffffffff,{_slot(EDU)}",
+        "-device", f"iommu-testdev,id=testdev,{_slot(TESTDEV)}",
+    ]

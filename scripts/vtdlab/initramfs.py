@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's only root: busybox, a few tools, the modules, scripts and tests.
+
+Nothing is mounted and no disk is needed, so a guest is up in seconds. Built
+from the build root's own programs; cached by the content of all that goes in.
+"""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from vtdlab import cache as lab
+from vtdlab.cpio import Archive
+from vtdlab.errors import LabError
+
+# Programs beside busybox, and what each one reads.
+TOOLS = {"/usr/sbin/mkfs.ext4": ("/etc/mke2fs.conf",), "/usr/bin/kmod": ()}
+OPTIONAL = {"/usr/sbin/kexec": ()}
+KMOD_NAMES = ("insmod", "rmmod", "modprobe", "modinfo", "lsmod")
+LDD_TIMEOUT = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What a guest is given; names in the guest are fixed."""
+
+    modules: Path            # lib/modules/<release>, installed
+    release: str
+    vtd: Path = None         # /vtd/vtd.ko; None leaves it out
+    test_modules: tuple = () # /vtd/modules/*.ko
+
+    def files(self):
+        """(name in the guest, path here) for all of it, in a fixed order."""
+        top = lab.checkout()
+        found = []
+        for name, folder in (("guest", top / "scripts/guest"), ("selftests", top / "selftests"),
+                             (f"lib/modules/{self.release}", self.modules)):
+            found += [(f"{name}/{path.relative_to(folder)}", path)
+                      for path in sorted(folder.rglob("*"))
+                      if path.is_file() and not _left_out(path.relative_to(folder))]
+        if self.vtd:
+            found.append(("vtd/vtd.ko", Path(self.vtd)))
+        found += [(f"vtd/modules/{Path(path).name}", Path(path)) for path in self.test_modules]
+        return found
+
+
+def _left_out(path):
+    return (path.parts[0] in ("pytest", "build", "source")
+            or "__pycache__" in path.parts
+            or (path.parts[0] == "modules" and path.suffix in (".c", ".h", ".o", ".cmd", ".mod")))
+
+
+def _libraries(program):
+    """The shared libraries of a program, as the dynamic linker finds them."""
+    text = subprocess.run(["ldd", program], check=False, capture_output=True, text=True,
+                          timeout=LDD_TIMEOUT).stdout
+    return [word for line in text.splitlines() for word in line.split()
+            if word.startswith("/")]
+
+
+def _programs():
+    """(name in the guest, path here) of tools and what they need."""
+    found = {}
+    for program, reads in (TOOLS | OPTIONAL).items():
+        if not os.path.exists(program):
+            if program in OPTIONAL:
+                continue
+            raise LabError(f"The build root has no {program}, which the guest needs; "
+                           "it is out of date, so remove it with make distclean.")
+        for path in (program, *reads, *_libraries(program)):
+            found[path.lstrip("/").removeprefix("usr/") if path == program
+                  else path.lstrip("/")] = Path(path)
+    return sorted(found.items())
+
+
+def _busybox():
+    path = shutil.which("busybox")
+    if not path:
+        raise LabError("The build root has no busybox; remove it with make distclean.")
+    return Path(path)
+
+
+def _stripped(path, scratch):
+    """A module without its debug information, which is most of its bytes."""
+    if path.suffix != ".ko":
+        return path.read_bytes()
+    out = Path(scratch) / "module.ko"
+    done = subprocess.run(["strip", "--strip-debug", "-o", out, path], check=False,
+                          capture_output=True, timeout=60)
+    return out.read_bytes() if done.returncode == 0 else path.read_bytes()
+
+
+def _write(target, contents):
+    with open(target, "wb") as file, tempfile.TemporaryDirectory() as scratch:
+        archive = Archive(file)
+        for name in ("proc", "sys", "dev", "tmp", "mnt", "run", "bin", "sbin"):
+            archive.folder(name)
+        archive.node("dev/console", 5, 1)
+        archive.data("bin/busybox", _busybox().read_bytes(), executable=True)
+        for name, path in _programs():
+            archive.data(name, path.read_bytes(), executable=True)
+        for name in KMOD_NAMES:
+            archive.link(f"sbin/{name}", "/bin/kmod")
+        for name, path in contents.files():
+            archive.data(name, _stripped(path, scratch),
+                         executable=os.access(path, os.X_OK))
+        archive.link("init", "/guest/init")
+        archive.close()
+
+
+def _key(contents):
+    parts = [Path(__file__).read_bytes(), _busybox().read_bytes()]
+    for name, path in [*_programs(), *contents.files()]:
+        parts += [name, str(os.access(path, os.X_OK)), path.read_bytes()]
+    return lab.key(*parts)
+
+
+def get(contents, cache=None):
+    """The archive for these contents, built if it is not in the cache."""
+    cache = cache or lab.Cache()
+    key = _key(contents)
+    folder = cache.entry("initramfs", f"{contents.release}-{key}")
+    with cache.lock(f"initramfs-{folder.name}"):
+        image = folder / "initramfs.cpio"
+        if not lab.is_complete(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(image, contents)
+            lab.set_complete(folder, key)
+    return image

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make run`: the driver at work in a guest, shown and judged.
+
+The guest only says what happened (scripts/guest/demo). What it says is set
+against two other witnesses, the kernel's log and QEMU's trace; a claim passes
+when they agree.
+"""
+
+import shutil
+import tempfile
+import time
+
+from vtdlab import cache as lab
+from vtdlab import devices, kernel, klog, progress, runparts, testbed
+from vtdlab.fileserver import FileServer
+from vtdlab.qemu import boot
+from vtdlab.records import Records
+from vtdlab.report import Report
+from vtdlab.trace import Trace
+
+TIMEOUT = 240
+STEPS = {"load": "boot, load the driver, then the devices' drivers",
+         "io": "filesystems on NVMe and virtio-blk, a file over TCP",
+         "attacks": "attacks by edu and iommu-testdev",
+         "close": "statistics"}
+
+
+def add_arguments(parser):
+    """The defaults are `make run`."""
+    parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
+    parser.add_argument("--driver", choices=("vtd", "intree"), default="vtd",
+                        help="intree shows the kernel's own driver on the same machine")
+    parser.add_argument("--iommu", default="", metavar="OPTIONS",
+                        help="further options of QEMU's intel-iommu, such as caching-mode=on")
+
+
+class Watcher:
+    """Shows the guest's steps while they run."""
+
+    def __init__(self):
+        self.records = Records()
+        self.step = None
+
+    def line(self, text):
+        """One line of the channel."""
+        record = self.records.add(text)
+        if record and record.kind == "step":
+            self.begin(STEPS.get(record["name"], record["name"]))
+        elif record and record.kind == "bye":
+            self.end()
+        elif self.step:
+            self.step.update()
+
+    def begin(self, text):
+        """A new step ends the one before."""
+        self.end()
+        self.step = progress.Step("guest", text)
+
+    def tick(self):
+        """Called twice a second."""
+        if self.step:
+            self.step.update()
+
+    def end(self):
+        """No step runs any more."""
+        if self.step:
+            self.step.end()
+            self.step = None
+
+
+def main(args):
+    """Prepare, boot, judge; the exit status of `make run`."""
+    started = time.monotonic()
+    out = lab.checkout() / "out/run"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    bed = testbed.get(args.series, with_vtd=args.driver == "vtd")
+    watcher = Watcher()
+    watcher.begin("boot")
+    with FileServer() as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
+        machine = bed.machine("demo", devices.standard(disks), driver=args.driver,
+                              append=[f"guest.port={server.port}"], iommu=args.iommu)
+        outcome = boot(machine, out, TIMEOUT, watcher.line, tick=watcher.tick)
+    watcher.end()
+    report = Report(out / "report.txt")
+    evidence = runparts.Evidence(watcher.records, klog.read(outcome.console),
+                                 Trace.read(outcome.trace), outcome, server, args.driver)
+    report.heading(f"vtd on Linux {bed.kernel.release}, QEMU q35 with intel-iommu"
+                   if args.driver == "vtd" else
+                   f"the in-tree driver on Linux {bed.kernel.release}, QEMU q35 with intel-iommu")
+    for part in runparts.PARTS:
+        part(report, evidence)
+    report.line()
+    report.line(f"  {progress.clock(time.monotonic() - started)} in all, "
+                f"{outcome.seconds:.0f} s of them in the guest; "
+                f"console, trace and this report are in {out.relative_to(lab.checkout())}")
+    status = report.verdict("run")
+    report.close()
+    return status

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+"""From a kernel series to something that boots: kernel, modules, initramfs."""
+
+import dataclasses
+from pathlib import Path
+
+from vtdlab import cache as lab
+from vtdlab import initramfs, kernel, testmodules
+from vtdlab.qemu import Machine
+
+# In-tree remapping off, so that the units are free for vtd.
+OURS = ("intel_iommu=off", "intremap=off")
+IN_TREE = ("intel_iommu=on", "intremap=off", "iommu.strict=1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Testbed:
+    """What every guest of a series is booted with."""
+
+    kernel: kernel.Kernel
+    image: Path             # initramfs
+    vtd: Path               # vtd.ko, or None
+
+    def machine(self, job, devices, *, driver="vtd", append=(), iommu="", boot=None):
+        """A machine that runs one job of scripts/guest."""
+        words = list(boot if boot is not None else OURS if driver == "vtd" else IN_TREE)
+        words += ["loglevel=7", f"guest.job={job}", f"guest.driver={driver}", *append]
+        return Machine(self.kernel.image, self.image, words, list(devices), iommu)
+
+
+def get(series=None, with_vtd=True):
+    """Build whatever is not in the cache."""
+    cache = lab.Cache()
+    built = kernel.get(cache, series)
+    vtd = _module(cache, built) if with_vtd else None
+    tests = testmodules.get(built, cache)
+    contents = initramfs.Contents(built.modules, built.release, vtd, tests)
+    return Testbed(built, initramfs.get(contents, cache), vtd)
+
+
+def _module(cache, built):
+    from vtdlab import module  # pylint: disable=import-outside-toplevel
+    return module.get(cache, built)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The C modules of the tests, built against a test kernel."""
+
+import shutil
+
+from vtdlab import cache as lab
+from vtdlab import kernel as kernels
+from vtdlab import progress
+from vtdlab.errors import LabError
+
+BUILD_TIMEOUT = 600
+
+
+def get(kernel, cache=None):
+    """The .ko files for a kernel, built if they are not in the cache."""
+    cache = cache or lab.Cache()
+    source = lab.checkout() / "selftests/modules"
+    files = sorted(path for path in source.iterdir()
+                   if path.name == "Kbuild" or path.suffix in (".c", ".h"))
+    key = lab.key(kernel.key, *(part for path in files for part in (path.name, path.read_bytes())))
+    folder = cache.entry("testmodules", f"{kernel.release}-{key}")
+    with cache.lock(f"testmodules-{folder.name}"):
+        if not lab.is_complete(folder):
+            _build(kernel, files, folder)
+            lab.set_complete(folder, key)
+    return tuple(sorted(folder.glob("*.ko")))
+
+
+def _build(kernel, files, folder):
+    # A copy, so that the build leaves nothing in the checkout.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in files:
+        shutil.copy(path, folder)
+    progress.run("build", f"test modules for {kernel.release}",
+                 ["make", "-C", str(kernel.kdir), f"M={folder}", f"LLVM={kernels.LLVM}",
+                  f"-j{lab.jobs()}", "W=1", "KCFLAGS=-Werror", "modules"],
+                 folder / "build.log", timeout=BUILD_TIMEOUT)
+    if not list(folder.glob("*.ko")):
+        raise LabError(f"The test modules built, but {folder} holds no .ko; see build.log there.")

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# KTAP for shell tests. A test calls ktap_start, then one of the others for each
+# result, then ktap_end, which ends the script with kselftest's status. A test
+# that dies before it leaves a plan of too many results, which readers count as
+# a failure.
+# shellcheck shell=dash
+
+ktap_count=0
+ktap_failed=0
+ktap_passed=0
+
+# ktap_start PLAN: how many results will follow.
+ktap_start() {
+	ktap_planned=$1
+	echo "KTAP version 1"
+	echo "1..$ktap_planned"
+}
+
+ktap_result() {
+	ktap_count=$((ktap_count + 1))
+	echo "$1 $ktap_count - $2"
+}
+
+ktap_pass() {
+	ktap_passed=$((ktap_passed + 1))
+	ktap_result ok "$1"
+}
+
+# ktap_fail WHAT [WHY]
+ktap_fail() {
+	ktap_failed=$((ktap_failed + 1))
+	[ -z "${2-}" ] || echo "$2" | ktap_note
+	ktap_result "not ok" "$1"
+}
+
+ktap_skip() {
+	ktap_result ok "$1 # SKIP $2"
+}
+
+# ktap_note: its input as diagnostics.
+ktap_note() {
+	sed 's/^/# /'
+}
+
+# ktap_check WHAT COMMAND: passes if the command succeeds; what the command
+# prints says why it did not. It runs in this shell, so that it may set
+# variables.
+ktap_check() {
+	ktap_what=$1
+	shift
+	if "$@" > "$ktap_output" 2>&1; then
+		ktap_pass "$ktap_what"
+	else
+		ktap_fail "$ktap_what" "$(cat "$ktap_output"; echo "failed: $*")"
+	fi
+}
+ktap_output=$(mktemp)
+trap 'rm -f "$ktap_output"' EXIT
+
+# ktap_skip_all WHY: nothing of this test can be done here.
+ktap_skip_all() {
+	echo "KTAP version 1"
+	echo "1..0 # SKIP $1"
+	exit 4
+}
+
+# ktap_skip_rest WHY: what the plan still holds cannot be done.
+ktap_skip_rest() {
+	while [ "$ktap_count" -lt "$ktap_planned" ]; do
+		ktap_skip "not tried" "$1"
+	done
+}
+
+ktap_end() {
+	echo "# Totals: pass:$ktap_passed fail:$ktap_failed skip:$((ktap_count - ktap_passed - ktap_failed))"
+	[ "$ktap_count" -eq "$ktap_planned" ] ||
+		{ echo "# planned $ktap_planned results, gave $ktap_count"; exit 1; }
+	[ "$ktap_failed" -eq 0 ] || exit 1
+	exit 0
+}

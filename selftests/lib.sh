@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the tests share: where things lie, the driver's life, the kernel log,
+# work for devices. Nothing here names a disk: VTD_DISKS does, because the disks
+# named there are overwritten.
+# shellcheck shell=dash disable=SC3045
+
+PCI=/sys/bus/pci/devices
+VTD_KO=${VTD_KO:-/vtd/vtd.ko}
+VTD_TEST_MODULES=${VTD_TEST_MODULES:-/vtd/modules}
+DRIVERS="nvme e1000e igb virtio_blk virtio_pci"
+
+# In the guests of `make check`, guest/lib.sh gives these a meaning.
+if [ -r /guest/lib.sh ]; then
+	. /guest/lib.sh
+else
+	mark() { :; }
+	say() { :; }
+	cmdline() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+fi
+
+driver_of() {
+	if [ -e "$PCI/$1/driver" ]; then basename "$(readlink "$PCI/$1/driver")"; else echo none; fi
+}
+
+group_type() {
+	cat "$PCI/$1/iommu_group/type" 2>/dev/null || echo none
+}
+
+# pci_by_id VENDOR:DEVICE: the functions with this id.
+pci_by_id() {
+	for pci_dev in "$PCI"/*; do
+		[ "$(cat "$pci_dev/vendor"):$(cat "$pci_dev/device")" = "$1" ] && echo "${pci_dev##*/}"
+	done
+}
+
+attackers() {
+	pci_by_id 0x1234:0x11e8
+	pci_by_id 0x1b36:0x0005
+}
+
+# --- the kernel log ---
+
+# log_start: from here on log_since prints only what comes after.
+log_start() {
+	log_token="selftest $$ $(cat /proc/sys/kernel/random/uuid)"
+	echo "$log_token" > /dev/kmsg
+}
+
+log_since() {
+	dmesg | sed "1,/$log_token/d"
+}
+
+# log_has PATTERN: an extended regular expression, any case; waits for what an
+# interrupt's thread may still be printing.
+log_has() {
+	for log_try in 1 2 3 4 5 6 7 8 9 10; do
+		log_since | grep -Eiq "$1" && return 0
+		sleep 0.1
+	done
+	echo "the kernel log has no line like: $1; it has:"
+	log_since
+	return 1
+}
+
+log_is_clean() {
+	! log_since | grep -E 'WARNING:|BUG:|Oops|Call Trace:|possible .* locking|DMA-API:|panicked at'
+}
+
+# --- the driver's life ---
+
+vtd_is_loaded() {
+	grep -q '^vtd ' /proc/modules
+}
+
+# load_drivers: those of the devices; each one that is there.
+load_drivers() {
+	for driver in nvme e1000e igb virtio_pci virtio_blk; do
+		modprobe -q "$driver"
+	done
+	grep -q '^vtd_attack ' /proc/modules || insmod "$VTD_TEST_MODULES/vtd_attack.ko"
+}
+
+# unload_drivers: nothing behind a unit is in use afterwards.
+unload_drivers() {
+	for driver in vtd_domain vtd_attack $DRIVERS; do
+		if grep -q "^$driver " /proc/modules; then
+			rmmod "$driver" || return 1
+		fi
+	done
+}
+
+# need_vtd: loaded, with every device driven.
+need_vtd() {
+	if ! vtd_is_loaded; then
+		unload_drivers || return 1
+		insmod "$VTD_KO" || { dmesg | tail -n 20; return 1; }
+	fi
+	load_drivers
+}
+
+# need_no_vtd: neither it nor a driver of a device is loaded.
+need_no_vtd() {
+	unload_drivers || return 1
+	vtd_is_loaded || return 0
+	echo 1 > /sys/kernel/vtd/detach || return 1
+	rmmod vtd
+}
+
+# --- work for devices ---
+
+# block_device BDF: the whole-disk name behind a function, once it is there.
+block_device() {
+	for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		for disk in /sys/block/*; do
+			case $(readlink -f "$disk") in
+			*/"$1"/*)
+				[ -b "/dev/${disk##*/}" ] && [ "$(cat "$disk/size")" != 0 ] &&
+					{ echo "${disk##*/}"; return 0; } ;;
+			esac
+		done
+		sleep 0.25
+	done
+	return 1
+}
+
+# net_device BDF: the interface of a function, up, addressed and linked.
+net_device() {
+	for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		for net in "$PCI/$1"/net/* "$PCI/$1"/virtio*/net/*; do
+			[ -e "$net" ] || continue
+			name=${net##*/}
+			ip link set "$name" up
+			ip addr add 10.0.2.15/24 dev "$name" 2>/dev/null
+			[ "$(cat "$net/carrier" 2>/dev/null)" = 1 ] && { echo "$name"; return 0; }
+		done
+		sleep 0.25
+	done
+	return 1
+}
+
+# payload BYTES: a file of random bytes, made once.
+payload() {
+	[ -f /tmp/payload ] || head -c "$1" /dev/urandom > /tmp/payload
+}
+
+sum_of() {
+	sha256sum < "$1" | cut -d' ' -f1
+}
+
+# disk_io BDF: mkfs, write the payload, drop every cache, read it back. Sets
+# wrote and read to the checksums and moved to the bytes that the disk gave back
+# after the caches were dropped.
+disk_io() {
+	disk=$(block_device "$1") || { echo "no disk appeared behind $1"; return 1; }
+	mkfs.ext4 -q -F "/dev/$disk" || { echo "mkfs.ext4 failed on $disk"; return 1; }
+	mkdir -p /mnt/io
+	mount -t ext4 "/dev/$disk" /mnt/io || { echo "$disk could not be mounted"; return 1; }
+	cp /tmp/payload /mnt/io/payload || { echo "writing to $disk failed"; return 1; }
+	wrote=$(sum_of /tmp/payload)
+	umount /mnt/io
+	blockdev --flushbufs "/dev/$disk"
+	echo 3 > /proc/sys/vm/drop_caches
+	before=$(awk '{ print $3 }' "/sys/block/$disk/stat")
+	mount -t ext4 "/dev/$disk" /mnt/io || { echo "$disk could not be mounted again"; return 1; }
+	read=$(sum_of /mnt/io/payload)
+	umount /mnt/io
+	moved=$((($(awk '{ print $3 }' "/sys/block/$disk/stat") - before) * 512))
+	[ "$wrote" = "$read" ] || { echo "$disk gave back other bytes than were written"; return 1; }
+	[ "$moved" -ge "$(stat -c %s /tmp/payload)" ] ||
+		{ echo "only $moved bytes came from $disk; the rest was cached"; return 1; }
+}
+
+# net_io BDF BYTES: fetch a file from the host over TCP and send it back. Sets
+# fetched to the checksum of what arrived; the host knows what it should be.
+net_io() {
+	net=$(net_device "$1") || { echo "no linked interface appeared behind $1"; return 1; }
+	port=$(cmdline guest.port)
+	[ -n "$port" ] || { echo "the host serves no file: guest.port is not set"; return 1; }
+	printf 'GET %d\n' "$2" | timeout 120 nc 10.0.2.2 "$port" > /tmp/fetched
+	[ "$(stat -c %s /tmp/fetched)" -eq "$2" ] ||
+		{ echo "$(stat -c %s /tmp/fetched) bytes arrived, not $2"; return 1; }
+	fetched=$(sum_of /tmp/fetched)
+	{ printf 'PUT %d\n' "$2"; cat /tmp/fetched; } |
+		timeout 120 nc 10.0.2.2 "$port" > /tmp/answer
+	read -r sent < /tmp/answer
+	rm -f /tmp/fetched
+	[ "$fetched" = "$sent" ] ||
+		{ echo "the host received other bytes than were sent ($sent, not $fetched)"; return 1; }
+}
+
+# attack BDF SCENARIO: the module's line about it in the variable attacked.
+attack() {
+	attacked=
+	run=/sys/kernel/debug/vtd_attack/$1/run
+	[ -e "$run" ] || { echo "vtd_attack does not drive $1"; return 1; }
+	echo "$2" > "$run" || { echo "$1 cannot do $2"; return 1; }
+	attacked=$(cat "$run")
+}
+
+# attack_word NAME: a value from the last attack's line.
+attack_word() {
+	for word in $attacked; do
+		case $word in
+		"$1"=*) echo "${word#*=}" ;;
+		esac
+	done
+}

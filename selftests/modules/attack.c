@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vtd_attack - make a device reach for memory that it was not given.
+ *
+ * Drives QEMU's edu and iommu-testdev. User space writes the name of a
+ * scenario to debugfs vtd_attack/<bdf>/run and reads one line of key=value
+ * words from the same file: what was tried, at which address, and what became
+ * of the victim page. "landed" is judged from memory alone, never from what the
+ * device says about itself; the device's word is given beside it.
+ *
+ * Four bytes are moved, because QEMU retries a refused transfer in units of
+ * four: so one attack is one translation request and one fault.
+ */
+#include <linux/debugfs.h>
+#include <linux/dma-mapping.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/seq_file.h>
+
+#include "vtd_attack.h"
+
+/* What a victim page holds before the attack, in every word. */
+#define SECRET		0x5ec2e75au
+/* What a page holds that waits for an allowed write of the device. */
+#define UNTOUCHED	0x0badf00du
+#define ATTACK_LEN	4
+
+/* How the address that the device is sent to came to be. */
+enum how {
+	MAPPED,		/* mapped, in the direction that the scenario names */
+	NEVER,		/* the page's physical address, which nobody mapped */
+	STALE,		/* mapped, used once by the device, unmapped */
+};
+
+struct scenario {
+	const char *name;
+	enum how how;
+	enum dma_data_direction dir;
+	bool write;
+	bool allowed;
+};
+
+static const struct scenario scenarios[] = {
+	{ "allowed-write", MAPPED, DMA_BIDIRECTIONAL, true, true },
+	{ "allowed-read", MAPPED, DMA_TO_DEVICE, false, true },
+	{ "read-only", MAPPED, DMA_TO_DEVICE, true, false },
+	{ "write-only", MAPPED, DMA_FROM_DEVICE, false, false },
+	{ "never-mapped", NEVER, DMA_NONE, true, false },
+	{ "never-mapped-read", NEVER, DMA_NONE, false, false },
+	{ "unmapped", STALE, DMA_BIDIRECTIONAL, true, false },
+	{ "unmapped-read", STALE, DMA_BIDIRECTIONAL, false, false },
+};
+
+static void fill(struct page *page)
+{
+	u32 *word = page_address(page);
+	int i;
+
+	for (i = 0; i < PAGE_SIZE / sizeof(*word); i++)
+		WRITE_ONCE(word[i], SECRET);
+}
+
+static bool intact(struct page *page)
+{
+	u32 *word = page_address(page);
+	int i;
+
+	for (i = 0; i < PAGE_SIZE / sizeof(*word); i++)
+		if (READ_ONCE(word[i]) != SECRET)
+			return false;
+	return true;
+}
+
+/* Have the device write @value to a page that it may write; -EIO if it did not. */
+static int fetch(struct vtd_attack *a, struct page *page, dma_addr_t iova,
+		 u32 *value)
+{
+	u32 *word = page_address(page);
+	int err;
+
+	WRITE_ONCE(*word, UNTOUCHED);
+	err = a->ops->write(a, iova, page_to_phys(page), ATTACK_LEN);
+	if (err)
+		return err;
+	*value = READ_ONCE(*word);
+	return *value == UNTOUCHED ? -EIO : 0;
+}
+
+/*
+ * One transfer by the device, then the question whether data moved. A read is
+ * judged by what the device has afterwards, which it is made to write to its
+ * own bench page.
+ */
+static int strike(struct vtd_attack *a, const struct scenario *s,
+		  struct page *victim, dma_addr_t iova, bool *landed)
+{
+	u32 got;
+	int err;
+
+	if (s->write) {
+		err = a->ops->write(a, iova, page_to_phys(victim), ATTACK_LEN);
+		*landed = !intact(victim);
+		return err;
+	}
+	err = a->ops->read(a, iova, ATTACK_LEN);
+	if (err)
+		return err;
+	err = fetch(a, a->bench, a->bench_iova, &got);
+	*landed = got == SECRET;
+	return err;
+}
+
+/* Use the mapping once, so that the unit has it in its IOTLB. */
+static int warm_up(struct vtd_attack *a, struct page *victim, dma_addr_t iova,
+		   bool *warm)
+{
+	u32 got;
+	int err;
+
+	err = fetch(a, victim, iova, &got);
+	*warm = !err;
+	fill(victim);
+	return err;
+}
+
+static bool is_mapped(struct device *dev, dma_addr_t iova)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	return domain && iommu_iova_to_phys(domain, iova);
+}
+
+static int play(struct vtd_attack *a, const struct scenario *s,
+		struct page *victim, struct vtd_attack_result *r)
+{
+	struct device *dev = &a->pdev->dev;
+	int err;
+
+	if (s->how == NEVER) {
+		r->iova = page_to_phys(victim);
+		if (is_mapped(dev, r->iova))
+			return -EBUSY;
+		err = strike(a, s, victim, r->iova, &r->landed);
+		r->intact = intact(victim);
+		return err;
+	}
+
+	r->iova = dma_map_page(dev, victim, 0, PAGE_SIZE, s->dir);
+	if (dma_mapping_error(dev, r->iova))
+		return -ENOMEM;
+	if (s->how == STALE) {
+		err = warm_up(a, victim, r->iova, &r->warm);
+		dma_unmap_page(dev, r->iova, PAGE_SIZE, s->dir);
+		fill(victim);
+		if (!err)
+			err = strike(a, s, victim, r->iova, &r->landed);
+		r->intact = intact(victim);
+		return err;
+	}
+	err = strike(a, s, victim, r->iova, &r->landed);
+	r->intact = intact(victim);
+	dma_unmap_page(dev, r->iova, PAGE_SIZE, s->dir);
+	return err;
+}
+
+static int run_scenario(struct vtd_attack *a, const struct scenario *s)
+{
+	struct vtd_attack_result r = { };
+	struct page *victim;
+	int err;
+
+	if (!s->write && !a->ops->read)
+		return -EOPNOTSUPP;
+
+	victim = alloc_page(GFP_KERNEL);
+	if (!victim)
+		return -ENOMEM;
+	fill(victim);
+	/* What the device holds before must differ from the secret. */
+	err = a->ops->prime(a);
+	if (!err)
+		err = play(a, s, victim, &r);
+	scnprintf(a->result, sizeof(a->result),
+		  "scenario=%s device=%s kind=%s access=%s iova=%#llx page=%#llx warm=%d expect=%s landed=%d intact=%d device-says=%#x error=%d\n",
+		  s->name, pci_name(a->pdev), a->ops->name,
+		  s->write ? "write" : "read", (u64)r.iova,
+		  (u64)page_to_phys(victim), r.warm,
+		  s->allowed ? "landed" : "refused", r.landed, r.intact,
+		  a->said, err);
+	__free_page(victim);
+	return err;
+}
+
+static ssize_t run_write(struct file *file, const char __user *buf,
+			 size_t count, loff_t *pos)
+{
+	struct vtd_attack *a = ((struct seq_file *)file->private_data)->private;
+	char name[32];
+	ssize_t len;
+	int i, err = -EINVAL;
+
+	len = simple_write_to_buffer(name, sizeof(name) - 1, pos, buf, count);
+	if (len < 0)
+		return len;
+	name[len] = '\0';
+
+	mutex_lock(&a->lock);
+	a->result[0] = '\0';
+	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
+		if (sysfs_streq(name, scenarios[i].name))
+			err = run_scenario(a, &scenarios[i]);
+	mutex_unlock(&a->lock);
+	return err ?: len;
+}
+
+static int run_show(struct seq_file *m, void *unused)
+{
+	struct vtd_attack *a = m->private;
+
+	mutex_lock(&a->lock);
+	seq_puts(m, a->result);
+	mutex_unlock(&a->lock);
+	return 0;
+}
+
+static int run_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, run_show, inode->i_private);
+}
+
+static const struct file_operations run_fops = {
+	.owner = THIS_MODULE,
+	.open = run_open,
+	.read = seq_read,
+	.write = run_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static struct dentry *root;
+
+static int vtd_attack_map_bench(struct vtd_attack *a)
+{
+	struct device *dev = &a->pdev->dev;
+
+	a->bench = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!a->bench)
+		return -ENOMEM;
+	a->bench_iova = dma_map_page(dev, a->bench, 0, PAGE_SIZE,
+				     DMA_BIDIRECTIONAL);
+	if (dma_mapping_error(dev, a->bench_iova)) {
+		__free_page(a->bench);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int vtd_attack_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct vtd_attack *a;
+	int err;
+
+	a = devm_kzalloc(&pdev->dev, sizeof(*a), GFP_KERNEL);
+	if (!a)
+		return -ENOMEM;
+	mutex_init(&a->lock);
+	a->pdev = pdev;
+	a->ops = (const struct vtd_attack_ops *)id->driver_data;
+
+	err = pcim_enable_device(pdev);
+	if (err)
+		return err;
+	a->mmio = pcim_iomap(pdev, 0, 0);
+	if (!a->mmio)
+		return -ENOMEM;
+	err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (err)
+		return err;
+	err = vtd_attack_map_bench(a);
+	if (err)
+		return err;
+	pci_set_master(pdev);
+	pci_set_drvdata(pdev, a);
+	a->dir = debugfs_create_dir(pci_name(pdev), root);
+	debugfs_create_file("run", 0600, a->dir, a, &run_fops);
+	return 0;
+}
+
+static void vtd_attack_remove(struct pci_dev *pdev)
+{
+	struct vtd_attack *a = pci_get_drvdata(pdev);
+
+	debugfs_remove_recursive(a->dir);
+	pci_clear_master(pdev);
+	dma_unmap_page(&pdev->dev, a->bench_iova, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	__free_page(a->bench);
+}
+
+static const struct pci_device_id vtd_attack_ids[] = {
+	{ PCI_DEVICE(0x1234, 0x11e8),
+	  .driver_data = (kernel_ulong_t)&vtd_attack_edu },
+	{ PCI_DEVICE(0x1b36, 0x0005),
+	  .driver_data = (kernel_ulong_t)&vtd_attack_testdev },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, vtd_attack_ids);
+
+static struct pci_driver vtd_attack_driver = {
+	.name = "vtd_attack",
+	.id_table = vtd_attack_ids,
+	.probe = vtd_attack_probe,
+	.remove = vtd_attack_remove,
+};
+
+static int __init vtd_attack_init(void)
+{
+	int err;
+
+	root = debugfs_create_dir("vtd_attack", NULL);
+	err = pci_register_driver(&vtd_attack_driver);
+	if (err)
+		debugfs_remove_recursive(root);
+	return err;
+}
+
+static void __exit vtd_attack_exit(void)
+{
+	pci_unregister_driver(&vtd_attack_driver);
+	debugfs_remove_recursive(root);
+}
+
+module_init(vtd_attack_init);
+module_exit(vtd_attack_exit);
+MODULE_DESCRIPTION("Make a device reach for memory that it was not given");
+MODULE_LICENSE("GPL");
