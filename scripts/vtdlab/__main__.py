@@ -19,7 +19,6 @@ COMMANDS = {
     "lint": ("cmd_lint", "rustfmt and clippy over the module's sources"),
     "run": ("run", "boot the test machine and show the driver at work"),
     "check": ("check", "every test, host and guest"),
-    "status": ("cmd_status", "what the cache folder holds"),
 }
 
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The user's door. Kbuild compiles the module by the file Kbuild beside this
+# one; see 'make help'.
+#
+# With KDIR, on the command line or in the environment, the module is built
+# here against that kernel. Without it, everything happens in the build root
+# against the test kernel, and the checkout stays as it is.
+
+MAKEFLAGS += --no-print-directory
+ENTER := scripts/enter
+LAB := $(ENTER) python3 -m vtdlab
+INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
+
+export SERIES VTD_CACHE KDIR
+
+.PHONY: module run check host-check guest-check lint fmt fmt-check clippy \
+	kernel shell modules_install clean distclean help
+
+ifdef KDIR
+module: ; @$(call kbuild,$(KDIR),modules)
+else
+module: ; @$(LAB) module
+endif
+
+# $(call kbuild,KDIR,TARGETS): look first, so that the kernel's own make never
+# fails for a reason that a sentence can name.
+define kbuild
+flags=$$(scripts/kdir '$(abspath $(1))') && \
+	$(MAKE) -C '$(abspath $(1))' M='$(CURDIR)' $$flags $(2)
+endef
+
+run:
+	@$(LAB) run
+
+check:
+	@$(LAB) check
+
+host-check:
+	@$(LAB) check --host
+
+guest-check:
+	@$(LAB) check --guest
+
+lint:
+	@$(LAB) lint
+
+fmt:
+	@$(LAB) lint --fix
+
+fmt-check:
+	@$(LAB) lint rustfmt
+
+clippy:
+	@$(LAB) lint clippy
+
+kernel:
+	@$(LAB) kernel
+
+shell:
+	@$(ENTER) bash
+
+modules_install:
+	@$(call kbuild,$(INSTALL_KDIR),modules)
+	@$(call kbuild,$(INSTALL_KDIR),modules_install)
+
+# By name and only where sources lie, so that it needs no kernel.
+clean:
+	@find Kbuild rust src selftests/modules -depth \( -name '*.o' -o -name '*.ko' \
+		-o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.d' \
+		-o -name '*.a' -o -name '*.bc' -o -name '*.rmeta' -o -name '*.rlib' \
+		-o -name '*.order' -o -name '*_generated.rs' -o -name Module.symvers \
+		\) -type f -delete 2>/dev/null || true
+	@rm -rf vtd.o vtd.ko vtd.mod vtd.mod.o vtd.mod.c .*.cmd .vtd.* .module-common.o \
+		.Module.symvers.* modules.order Module.symvers rust-project.json \
+		.modules.order.* .tmp_versions target
+	@find scripts selftests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	@scripts/distclean
+
+help:
+	@echo 'Without a kernel of your own (set-up is done when needed; root or user):'
+	@echo '  make                build vtd.ko against the test kernel, to out/module/'
+	@echo '  make run            boot QEMU with the driver and show it at work; out/run/'
+	@echo '  make check          every test, host and guest; out/check/'
+	@echo '  make host-check     the tests that boot nothing'
+	@echo '  make guest-check    the tests in guests'
+	@echo '  make lint           rustfmt, clippy, shellcheck, checkpatch; fmt-check, clippy alone'
+	@echo '  make fmt            format the Rust sources'
+	@echo '  make kernel         make the test kernel and print where it is'
+	@echo '  make shell          a shell in the build root'
+	@echo 'With a kernel of your own:'
+	@echo '  make KDIR=BUILD     build vtd.ko here against the kernel built in BUILD'
+	@echo '  make modules_install [KDIR=BUILD]'
+	@echo '                      install it; default /lib/modules/$$(uname -r)/build'
+	@echo 'Cleaning:'
+	@echo '  make clean          remove what was built in the checkout'
+	@echo '  make distclean      also remove out/ and the cache folder'
+	@echo 'Variables:'
+	@echo '  SERIES=7.2          test kernel 7.2 in place of 7.3'
+	@echo '  VTD_CACHE=DIR       cache folder (default: $${XDG_CACHE_HOME:-~/.cache}/vtd)'
+	@echo '  V=1                 with KDIR: the commands that Kbuild runs'

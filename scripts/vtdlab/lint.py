@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is said about the sources without running them.
+
+Every function returns what it found wrong, as text; empty means nothing.
+"""
+
+import re
+import subprocess
+
+from vtdlab import cache as lab
+from vtdlab import module, progress
+from vtdlab.errors import LabError
+
+TIMEOUT = 300
+# A warning or an error of rustc, clippy, a C compiler or modpost.
+COMPLAINT = re.compile(r"^(warning|error)(\[|:)|: (warning|error):|^(WARNING|ERROR):? ")
+
+
+def _run(argv, **more):
+    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT, **more)
+    return done.returncode, done.stdout
+
+
+def tracked(*patterns):
+    """Files of the checkout that git knows or would add, by pattern."""
+    code, text = _run(["git", "-C", str(lab.checkout()), "ls-files", "-z", "-co",
+                       "--exclude-standard", "--", *patterns])
+    if code:
+        raise LabError(f"git ls-files failed in {lab.checkout()}: {text.strip()}")
+    top = lab.checkout()
+    return [top / name for name in sorted(set(text.split("\0"))) if name and (top / name).is_file()]
+
+
+def rustfmt(fix=False):
+    """Files that rustfmt would change, with the change; `fix` changes them."""
+    files = tracked("*.rs")
+    argv = ["rustfmt", "--color", "never", "--edition", "2021", *([] if fix else ["--check"]),
+            "--config-path", str(lab.checkout() / ".rustfmt.toml")]
+    code, text = _run([*argv, *map(str, files)])
+    return text or f"rustfmt ended with status {code}" if code else ""
+
+
+def complaints(text):
+    """Every warning and error in a build log, each with the lines below it."""
+    found, lines = [], text.splitlines()
+    for number, line in enumerate(lines):
+        if COMPLAINT.search(line) and "warnings emitted" not in line:
+            found.append("\n".join(lines[number:number + 12]))
+    return "\n\n".join(found)
+
+
+def clippy(cache, kernel):
+    """Clippy's and the compilers' warnings over the whole module, from scratch."""
+    work = module.work_folder(cache, kernel, "clippy")
+    log = work.with_suffix(".log")
+    with cache.lock(f"clippy-{work.name}"):
+        module.sync(module.sources(lab.checkout()), work)
+        _run(["find", str(work), "-name", "*.o", "-delete"])
+        try:
+            module.build(work, kernel.kdir, log, text=f"clippy on Linux {kernel.release}",
+                         extra=("CLIPPY=1", "W=1"))
+        except LabError as err:
+            return str(err)
+        return complaints(log.read_text(encoding="utf-8", errors="replace"))
+
+
+def shellcheck():
+    """What shellcheck says about every shell script."""
+    files = [path for path in tracked("scripts", "selftests", ".ci")
+             if path.suffix == ".sh" or path.read_bytes()[:64].startswith(
+                 (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash"))]
+    code, text = _run(["shellcheck", "-x", "-S", "warning", "-e", "SC2034,SC2154", *map(str, files)], cwd=lab.checkout())
+    return text if code else ""
+
+
+def checkpatch(kernel):
+    """What the kernel's checkpatch says about C and Kbuild files."""
+    files = tracked("*.c", "*.h", "Kbuild", "*/Kbuild")
+    if not files:
+        return ""
+    code, text = _run(["perl", str(kernel.source / "scripts/checkpatch.pl"), "--no-tree",
+                       "--strict", "--terse", "--no-summary", "--show-types",
+                       "--ignore", "FILE_PATH_CHANGES,CONST_STRUCT", "-f", *map(str, files)],
+                      cwd=kernel.source)
+    return text if code else ""
+
+
+def spdx():
+    """Source files whose first lines lack the licence."""
+    bare = []
+    for path in tracked("*.rs", "*.c", "*.h", "*.py", "*.sh", "Makefile", "Kbuild", "*/Kbuild",
+                        "scripts", ".ci", "selftests"):
+        head = path.read_bytes()[:300]
+        if b"SPDX-License-Identifier: GPL-2.0" not in head and path.suffix not in (
+                ".proptest-regressions", ".txt", ".log", ".bin"):
+            bare.append(str(path.relative_to(lab.checkout())))
+    return "\n".join(bare)
+
+
+def all_checks(cache, kernel):
+    """Name to function of every check, in the order of their cost."""
+    return {
+        "spdx": spdx,
+        "rustfmt": rustfmt,
+        "shellcheck": shellcheck,
+        "checkpatch": lambda: checkpatch(kernel),
+        "clippy": lambda: clippy(cache, kernel),
+    }
+
+
+def report(checks):
+    """Run the checks, print what they find; how many found something."""
+    failed = 0
+    for name, check in checks.items():
+        step = progress.Step("lint", name)
+        text = check()
+        step.end("clean" if not text else "not clean")
+        if text:
+            failed += 1
+            print(text, flush=True)
+    return failed

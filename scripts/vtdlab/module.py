@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0
+"""vtd.ko for a test kernel, built outside the checkout.
+
+The sources are copied into `module-build/<kernel>-<checkout>` and compiled
+there incrementally, so that kernels do not disturb each other and the checkout
+stays as it was. What comes out is kept as `module/<kernel>-<sources>/vtd.ko`:
+the same sources for the same kernel are never compiled twice, and a file that
+one run boots is never rewritten by another.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from vtdlab import cache as lab
+from vtdlab import kernel as kernels
+from vtdlab import progress
+from vtdlab.errors import LabError
+
+BUILD_TIMEOUT = 900
+PARTS = ("Kbuild", "rust", "src")
+PRODUCTS = (".o", ".ko", ".mod", ".mod.c", ".a", ".bc", ".rmeta", ".rlib", ".so", ".d",
+            ".order", ".symvers", "_generated.rs")
+MANIFEST = ".copied"
+
+
+def sources(top):
+    """Relative path to content of every file that the module is made from."""
+    found = {}
+    for part in PARTS:
+        path = top / part
+        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        for file in files:
+            relative = file.relative_to(top)
+            hidden = any(name.startswith(".") for name in relative.parts)
+            if file.is_file() and not hidden and not file.name.endswith(PRODUCTS):
+                found[str(relative)] = file.read_bytes()
+    if "Kbuild" not in found:
+        raise LabError(f"{top} holds no Kbuild, so it is no checkout of vtd.")
+    return found
+
+
+def sync(files, folder):
+    """Make `folder` hold these files; unchanged ones keep their time stamps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = folder / MANIFEST
+    before = manifest.read_text(encoding="utf-8").split("\n") if manifest.exists() else []
+    for name in set(before) - set(files) - {""}:
+        (folder / name).unlink(missing_ok=True)
+    for name, data in files.items():
+        path = folder / name
+        if path.is_file() and path.read_bytes() == data:
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    manifest.write_text("\n".join(sorted(files)), encoding="utf-8")
+
+
+def build(folder, kdir, log, *, text, extra=(), llvm=kernels.LLVM):
+    """Compile the external module in `folder` against a kernel built with LLVM.
+
+    The products lie in `folder`. Raises LabError with the end of `log`.
+    """
+    argv = ["make", "-C", str(kdir), f"M={folder}", f"LLVM={llvm}", f"-j{lab.jobs()}",
+            *extra, "modules"]
+    progress.run("build", text, argv, log, timeout=BUILD_TIMEOUT)
+
+
+def work_folder(cache, kernel, purpose="module-build"):
+    """Where this checkout's sources are compiled for this kernel."""
+    return cache.entry(purpose, f"{kernel.release}-{kernel.key}-{lab.key(lab.checkout())}")
+
+
+def get(cache=None, kernel=None):
+    """The path of vtd.ko for a test kernel, compiled when its sources are new."""
+    cache = cache or lab.Cache()
+    kernel = kernel or kernels.get(cache)
+    files = sources(lab.checkout())
+    key = lab.key(kernel.key, *(part for item in sorted(files.items()) for part in item))
+    entry = cache.entry("module", f"{kernel.release}-{key}")
+    result = entry / "vtd.ko"
+    if lab.is_complete(entry):
+        return result
+    work = work_folder(cache, kernel)
+    with cache.lock(f"module-build-{work.name}"):
+        if not lab.is_complete(entry):
+            sync(files, work)
+            build(work, kernel.kdir, work / "build.log", text=f"vtd.ko for Linux {kernel.release}")
+            if not (work / "vtd.ko").is_file():
+                raise LabError(f"The build for Linux {kernel.release} ended well but made no "
+                               f"vtd.ko; see Kbuild's obj-m and {work}/build.log.")
+            _keep(work, entry)
+            lab.set_complete(entry, key)
+    return result
+
+
+def _keep(work, entry):
+    entry.mkdir(parents=True, exist_ok=True)
+    for name in ("vtd.ko", "build.log"):
+        shutil.copy(work / name, entry / (name + ".new"))
+        os.replace(entry / (name + ".new"), entry / name)
+
+
+def publish(ko: Path, release):
+    """Copy vtd.ko to out/module/<release>, where a person looks for it."""
+    folder = lab.checkout() / "out/module" / release
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ko, folder / "vtd.ko.new")
+    os.replace(folder / "vtd.ko.new", folder / "vtd.ko")
+    return folder / "vtd.ko"
