@@ -18,4 +18,6 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod dmar;
+pub mod pgtable;
 pub mod spec;

@@ -10,7 +10,7 @@
 //! instead of 11), whose names are used throughout: "second-stage" is what older text
 //! calls "second-level".
 
-mod bits;
+pub(crate) mod bits;
 
 pub mod address;
 pub mod capability;

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Little-endian numbers at an offset, or `None` past the end.
+
+/// Bytes that are read by offset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn u8(self, offset: usize) -> Option<u8> {
+        self.0.get(offset).copied()
+    }
+
+    pub(super) fn u16(self, offset: usize) -> Option<u16> {
+        self.array(offset).map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(self, offset: usize) -> Option<u32> {
+        self.array(offset).map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(self, offset: usize) -> Option<u64> {
+        self.array(offset).map(u64::from_le_bytes)
+    }
+
+    fn array<const N: usize>(self, offset: usize) -> Option<[u8; N]> {
+        self.0.get(offset..)?.first_chunk::<N>().copied()
+    }
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why a DMAR table cannot be used.
+
+use crate::spec::address::{PhysAddr, Segment};
+use core::fmt;
+
+/// What is wrong with a table, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmarError {
+    /// The byte of the table where the wrong thing starts.
+    pub offset: usize,
+    /// The remapping structure that it belongs to, or `None` for the table's header.
+    pub structure: Option<u16>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What is wrong with a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The table is shorter than its header.
+    TooShort {
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// The table does not start with "DMAR".
+    Signature {
+        /// What it starts with.
+        found: [u8; 4],
+    },
+    /// The table claims more bytes than there are.
+    Truncated {
+        /// The length it claims.
+        claimed: usize,
+        /// The length there is.
+        found: usize,
+    },
+    /// The bytes of the table do not add up to 0.
+    Checksum {
+        /// What they add up to.
+        sum: u8,
+    },
+    /// The host address width is impossible.
+    HostWidth {
+        /// The width in bits.
+        bits: u32,
+    },
+    /// There is no remapping unit in the table.
+    NoUnit,
+    /// The table ends within the four bytes of type and length.
+    StructureHeader {
+        /// The bytes left.
+        left: usize,
+    },
+    /// A structure is shorter than its type demands; 0 would never end.
+    StructureLength {
+        /// The length it claims.
+        claimed: usize,
+        /// The least length of its type.
+        least: usize,
+    },
+    /// A structure ends beyond the table.
+    StructureEnd {
+        /// The length it claims.
+        claimed: usize,
+        /// The bytes left in the table.
+        left: usize,
+    },
+    /// A register base is 0 or not a multiple of 4 KiB.
+    RegisterBase {
+        /// The base.
+        base: PhysAddr,
+    },
+    /// Registers lie beyond the host address width.
+    RegistersBeyondHost {
+        /// The base.
+        base: PhysAddr,
+        /// The host address width in bits.
+        host_bits: u32,
+    },
+    /// Two units claim the same registers.
+    UnitsOverlap {
+        /// The base of this unit.
+        base: PhysAddr,
+        /// The base of the other one.
+        other: PhysAddr,
+        /// Where the other one stands.
+        other_offset: usize,
+    },
+    /// Two units of a segment claim all devices that no other unit has.
+    SecondIncludeAll {
+        /// The segment.
+        segment: Segment,
+        /// Where the first one stands.
+        other_offset: usize,
+    },
+    /// A region starts at 0, is not made of whole pages, or ends before it starts.
+    RegionBounds {
+        /// The first byte.
+        base: PhysAddr,
+        /// The last byte.
+        limit: PhysAddr,
+    },
+    /// A region lies beyond the host address width.
+    RegionBeyondHost {
+        /// The last byte.
+        limit: PhysAddr,
+        /// The host address width in bits.
+        host_bits: u32,
+    },
+    /// The name of a namespace device has no end or is empty.
+    NameUnterminated,
+    /// A device scope has an impossible length.
+    ScopeLength {
+        /// The length it claims.
+        claimed: usize,
+        /// The bytes left in the structure.
+        left: usize,
+    },
+    /// A device scope's path names a device above 31 or a function above 7.
+    ScopePath {
+        /// The device.
+        device: u8,
+        /// The function.
+        function: u8,
+    },
+}
+
+impl DmarError {
+    pub(super) const fn table(offset: usize, problem: Problem) -> Self {
+        Self {
+            offset,
+            structure: None,
+            problem,
+        }
+    }
+
+    pub(super) const fn structure(offset: usize, kind: u16, problem: Problem) -> Self {
+        Self {
+            offset,
+            structure: Some(kind),
+            problem,
+        }
+    }
+}
+
+/// The short name of a structure type.
+pub(super) const fn structure_name(kind: u16) -> &'static str {
+    match kind {
+        0 => "DRHD",
+        1 => "RMRR",
+        2 => "ATSR",
+        3 => "RHSA",
+        4 => "ANDD",
+        5 => "SATC",
+        6 => "SIDP",
+        _ => "unknown",
+    }
+}
+
+impl fmt::Display for DmarError {
+    /// A sentence: where, what, and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DMAR table, offset {:#x}", self.offset)?;
+        if let Some(kind) = self.structure {
+            write!(f, ", {} structure (type {kind})", structure_name(kind))?;
+        }
+        write!(
+            f,
+            ": {}; update the firmware, or override the table (ACPI table upgrade)",
+            self.problem
+        )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { found } => {
+                write!(f, "{found} bytes are too few for the table's header of 48")
+            }
+            Self::Signature { found } => {
+                write!(
+                    f,
+                    "the signature is \"{}\", not \"DMAR\"",
+                    found.escape_ascii()
+                )
+            }
+            Self::Truncated { claimed, found } => {
+                write!(f, "the table claims {claimed} bytes, but has {found}")
+            }
+            Self::Checksum { sum } => {
+                write!(
+                    f,
+                    "the bytes add up to {sum:#x} instead of 0: the checksum is wrong"
+                )
+            }
+            Self::HostWidth { bits } => {
+                write!(
+                    f,
+                    "a host address width of {bits} bits is not within 12 to 64"
+                )
+            }
+            Self::NoUnit => f.write_str("there is no remapping unit (DRHD) in it"),
+            Self::StructureHeader { left } => {
+                write!(f, "{left} bytes are left, too few for a type and a length")
+            }
+            Self::StructureLength { claimed, least } => {
+                write!(
+                    f,
+                    "a length of {claimed} bytes is less than the least of {least}"
+                )
+            }
+            Self::StructureEnd { claimed, left } => {
+                write!(f, "a length of {claimed} bytes, but only {left} are left")
+            }
+            _ => self.fmt_content(f),
+        }
+    }
+}
+
+impl Problem {
+    /// The problems of what a structure says, rather than of its shape.
+    fn fmt_content(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RegisterBase { base } => {
+                write!(f, "register base {base} is 0 or not a multiple of 4096")
+            }
+            Self::RegistersBeyondHost { base, host_bits } => write!(
+                f,
+                "the registers at {base} end beyond the host's {host_bits}-bit addresses"
+            ),
+            Self::UnitsOverlap {
+                base,
+                other,
+                other_offset,
+            } => write!(
+                f,
+                "the registers at {base} overlap those at {other} of the unit at offset {other_offset:#x}"
+            ),
+            Self::SecondIncludeAll {
+                segment,
+                other_offset,
+            } => write!(
+                f,
+                "INCLUDE_PCI_ALL of segment {segment} is already claimed by the unit at offset {other_offset:#x}"
+            ),
+            Self::RegionBounds { base, limit } => write!(
+                f,
+                "the reserved region {base}..={limit} starts at 0, ends before it starts, or is not made of whole pages"
+            ),
+            Self::RegionBeyondHost { limit, host_bits } => write!(
+                f,
+                "the reserved region's limit {limit} is beyond the host's {host_bits}-bit addresses"
+            ),
+            Self::NameUnterminated => f.write_str("the device name is empty or has no end"),
+            Self::ScopeLength { claimed, left } => write!(
+                f,
+                "a device scope of {claimed} bytes with {left} left (it takes 6 and 2 per hop, at least one)"
+            ),
+            Self::ScopePath { device, function } => write!(
+                f,
+                "a device scope names device {device:#x} function {function:#x}; the most are 0x1f and 7"
+            ),
+            _ => f.write_str("unreadable"),
+        }
+    }
+}

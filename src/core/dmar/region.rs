@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! RMRR: memory that a device reaches before an operating system runs, and that must
+//! stay mapped one to one for it (VT-d 8.4).
+
+use super::error::{DmarError, Problem};
+use super::scope::Scopes;
+use super::structure::Raw;
+use crate::spec::address::{PhysAddr, Segment, PAGE_SIZE};
+use crate::spec::bits;
+
+/// A reserved memory region.
+#[derive(Clone, Copy, Debug)]
+pub struct Rmrr<'a> {
+    /// Where the structure stands in the table.
+    pub offset: usize,
+    /// The segment of the devices.
+    pub segment: Segment,
+    /// The first byte; a multiple of 4 KiB, not 0.
+    pub base: PhysAddr,
+    /// The last byte; one less than a multiple of 4 KiB.
+    pub limit: PhysAddr,
+    /// The devices.
+    pub scopes: Scopes<'a>,
+}
+
+impl<'a> Rmrr<'a> {
+    pub(super) fn decode(raw: Raw<'a>, host_bits: u32) -> Result<Self, DmarError> {
+        let region = Self {
+            offset: raw.offset,
+            segment: raw.segment()?,
+            base: PhysAddr::new(raw.have(raw.reader().u64(8))?),
+            limit: PhysAddr::new(raw.have(raw.reader().u64(16))?),
+            scopes: raw.scopes(24)?,
+        };
+        let (base, limit) = (region.base, region.limit);
+        let whole_pages = base.is_page_aligned() && limit.raw() % PAGE_SIZE == PAGE_SIZE - 1;
+        if base.raw() == 0 || limit < base || !whole_pages {
+            return Err(raw.error(Problem::RegionBounds { base, limit }));
+        }
+        if limit.raw() > bits::low_mask(host_bits) {
+            return Err(raw.error(Problem::RegionBeyondHost { limit, host_bits }));
+        }
+        Ok(region)
+    }
+
+    /// The length in bytes; a multiple of 4 KiB.
+    pub fn bytes(&self) -> u64 {
+        // Not the whole 64-bit space, since the base is not 0.
+        self.limit
+            .checked_offset_from(self.base)
+            .map_or(0, |distance| distance + 1)
+    }
+}
