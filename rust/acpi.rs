@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! ACPI tables as bytes.
+
+use crate::bindings;
+use core::ptr;
+use kernel::prelude::*;
+
+/// A firmware table, kept mapped while this lives.
+///
+/// # Invariants
+///
+/// `header` points at a mapped table of which at least `length` bytes are readable, and the
+/// mapping lasts until `acpi_put_table`.
+pub struct Table {
+    header: *mut bindings::acpi_table_header,
+    length: usize,
+}
+
+// SAFETY: The mapping belongs to no thread, and only shared reads are given out.
+unsafe impl Send for Table {}
+// SAFETY: As above.
+unsafe impl Sync for Table {}
+
+impl Table {
+    /// The first table with `signature`; [`ENODEV`] where firmware has none.
+    ///
+    /// Process context.
+    pub fn find(signature: &[u8; 4]) -> Result<Self> {
+        let mut name = [signature[0], signature[1], signature[2], signature[3], 0u8];
+        let mut header: *mut bindings::acpi_table_header = ptr::null_mut();
+        // SAFETY: `name` is a terminated string, `header` a place for the answer.
+        let status = unsafe { bindings::acpi_get_table(name.as_mut_ptr().cast(), 1, &mut header) };
+        if status != 0 || header.is_null() {
+            return Err(ENODEV);
+        }
+        // SAFETY: ACPI mapped at least the header.
+        let length = unsafe { (*header).length } as usize;
+        // INVARIANT: acpi_get_table() mapped the whole table, `length` bytes long.
+        Ok(Table { header, length })
+    }
+
+    /// The bytes of the whole table, its header included, exactly as firmware wrote them.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: By the type's invariants; firmware's memory is not written while mapped.
+        unsafe { core::slice::from_raw_parts(self.header.cast(), self.length) }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: Balances acpi_get_table(); nothing borrowed from the table outlives `self`.
+        unsafe { bindings::acpi_put_table(self.header) }
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A `struct device` as the IOMMU core shows it to a driver.
+
+use crate::bindings;
+use crate::pci::PciDevice;
+use core::fmt;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+
+/// A device, borrowed for the time of a callback.
+#[repr(transparent)]
+pub struct Device(Opaque<bindings::device>);
+
+// SAFETY: `struct device` is made for concurrent use; the methods below only read fields that the
+// device core keeps stable or reads once.
+unsafe impl Sync for Device {}
+
+impl Device {
+    /// # Safety
+    ///
+    /// `dev` must point at a device that lives for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(dev: *mut bindings::device) -> &'a Device {
+        // SAFETY: By this function's contract; the type is transparent.
+        unsafe { &*dev.cast() }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::device {
+        self.0.get()
+    }
+
+    /// The PCI device that this is, if it is one.
+    pub fn as_pci(&self) -> Option<PciDevice> {
+        // SAFETY: `self` is a valid device; it is converted only if it is on the PCI bus.
+        unsafe {
+            if !bindings::vtd_helper_dev_is_pci(self.as_raw()) {
+                return None;
+            }
+            PciDevice::get(bindings::vtd_helper_to_pci_dev(self.as_raw()))
+        }
+    }
+
+    /// The NUMA node, -1 where unknown.
+    pub fn numa_node(&self) -> i32 {
+        // SAFETY: `self` is a valid device.
+        unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) }
+    }
+
+    /// The driver bound at this moment, if any.
+    pub fn driver(&self) -> Option<BoundDriver> {
+        // SAFETY: `self` is a valid device; the helpers read the driver once.
+        let (name, manages_dma) = unsafe {
+            (
+                bindings::vtd_helper_dev_driver_name(self.as_raw()),
+                bindings::vtd_helper_dev_driver_manages_dma(self.as_raw()),
+            )
+        };
+        if name.is_null() {
+            return None;
+        }
+        // SAFETY: A driver's name is a terminated string and outlives its binding; it is copied at
+        // once.
+        let name = Name::copy(unsafe { CStr::from_ptr(name.cast()) });
+        Some(BoundDriver { name, manages_dma })
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: `self` is a valid device, whose name does not change once it is registered.
+        let name = unsafe { CStr::from_ptr(bindings::vtd_helper_dev_name(self.as_raw()).cast()) };
+        fmt::Display::fmt(&Name::copy(name), f)
+    }
+}
+
+/// A short name copied out of the kernel, cut at 31 bytes.
+#[derive(Clone, Copy)]
+pub struct Name {
+    bytes: [u8; 31],
+    len: u8,
+}
+
+impl Name {
+    fn copy(from: &CStr) -> Self {
+        let mut name = Name { bytes: [0; 31], len: 0 };
+        for (to, from) in name.bytes.iter_mut().zip(from.to_bytes()) {
+            *to = *from;
+            name.len += 1;
+        }
+        name
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        f.pad(core::str::from_utf8(bytes).unwrap_or("?"))
+    }
+}
+
+/// What is known of the driver of a device.
+pub struct BoundDriver {
+    /// Its name.
+    pub name: Name,
+    /// Whether it has `driver_managed_dma`: its DMA is no business of the kernel's DMA API (VFIO,
+    /// port services).
+    pub manages_dma: bool,
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * See helpers.h. No logic beyond one call stands here, so that everything worth
+ * reviewing is in Rust.
+ */
+#include <linux/cacheflush.h>
+#include <linux/kernel.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/msi.h>
+#include <linux/irq.h>
+#include <linux/irqdomain.h>
+#include <asm/apic.h>
+#include <asm/hw_irq.h>
+#include <asm/irqdomain.h>
+#include <asm/msi.h>
+#include "helpers.h"
+
+void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt)
+{
+	/* struct ioptdesc overlays struct page with its list where lru is. */
+	list_add_tail(&virt_to_head_page(virt)->lru, &list->pages);
+}
+
+bool vtd_helper_pages_list_empty(const struct iommu_pages_list *list)
+{
+	return list_empty(&list->pages);
+}
+
+phys_addr_t vtd_helper_virt_to_phys(void *virt)
+{
+	return virt_to_phys(virt);
+}
+
+unsigned long vtd_helper_direct_map_base(void)
+{
+	return PAGE_OFFSET;
+}
+
+void vtd_helper_flush_cache_range(void *virt, unsigned int size)
+{
+	clflush_cache_range(virt, size);
+}
+
+void vtd_helper_flush_cache_line(void *virt)
+{
+	clflush(virt);
+}
+
+void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
+			       struct lock_class_key *key)
+{
+#ifdef CONFIG_DEBUG_SPINLOCK
+	__raw_spin_lock_init(spinlock_check(lock), name, key, LD_WAIT_CONFIG);
+#else
+	spin_lock_init(lock);
+#endif
+}
+
+unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+
+u64 vtd_helper_ktime_get_ns(void)
+{
+	return ktime_get_mono_fast_ns();
+}
+
+void vtd_helper_cpu_relax(void)
+{
+	cpu_relax();
+}
+
+void vtd_helper_add_taint(void)
+{
+	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+}
+
+void *vtd_helper_dev_iommu_priv_get(struct device *dev)
+{
+	return dev->iommu ? dev_iommu_priv_get(dev) : NULL;
+}
+
+bool vtd_helper_dev_is_pci(const struct device *dev)
+{
+	return dev_is_pci(dev);
+}
+
+struct pci_dev *vtd_helper_to_pci_dev(struct device *dev)
+{
+	return to_pci_dev(dev);
+}
+
+struct device *vtd_helper_pci_to_dev(struct pci_dev *pdev)
+{
+	return &pdev->dev;
+}
+
+const char *vtd_helper_dev_name(const struct device *dev)
+{
+	return dev_name(dev);
+}
+
+const char *vtd_helper_dev_driver_name(const struct device *dev)
+{
+	const struct device_driver *drv = READ_ONCE(dev->driver);
+
+	return drv ? drv->name : NULL;
+}
+
+bool vtd_helper_dev_driver_manages_dma(const struct device *dev)
+{
+	const struct device_driver *drv = READ_ONCE(dev->driver);
+
+	return drv && dev_is_pci(dev) && to_pci_driver(drv)->driver_managed_dma;
+}
+
+int vtd_helper_dev_to_node(struct device *dev)
+{
+	return dev_to_node(dev);
+}
+
+bool vtd_helper_device_trylock(struct device *dev)
+{
+	return device_trylock(dev);
+}
+
+void vtd_helper_device_unlock(struct device *dev)
+{
+	device_unlock(dev);
+}
+
+struct device *vtd_helper_get_device(struct device *dev)
+{
+	return get_device(dev);
+}
+
+struct pci_dev *vtd_helper_next_pci_dev(struct pci_dev *from)
+{
+	return pci_get_device(PCI_ANY_ID, PCI_ANY_ID, from);
+}
+
+void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
+{
+	*facts = (struct vtd_pci_facts) {
+		.segment = pci_domain_nr(pdev->bus),
+		.requester = pci_dev_id(pdev),
+		.secondary = pdev->subordinate ? pdev->subordinate->busn_res.start : 0,
+		.subordinate = pdev->subordinate ? pdev->subordinate->busn_res.end : 0,
+		.is_pcie = pci_is_pcie(pdev),
+		.pcie_type = pci_is_pcie(pdev) ? pci_pcie_type(pdev) : 0,
+		.is_bridge = pci_is_bridge(pdev),
+		.is_virtfn = pdev->is_virtfn,
+		.is_root_bus = pci_is_root_bus(pdev->bus),
+		.untrusted = pdev->untrusted,
+		.xlate_root = pdev->dev_flags & PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT,
+		.bridge_no_alias = pdev->dev_flags & PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS,
+		.pcie_bridge_alias = pdev->dev_flags & PCI_DEV_FLAG_PCIE_BRIDGE_ALIAS,
+		.has_alias_mask = pdev->dma_alias_mask,
+		.class = pdev->class,
+	};
+}
+
+struct pci_dev *vtd_helper_pci_upstream(struct pci_dev *pdev)
+{
+	struct pci_bus *bus = pdev->bus;
+
+	/* A virtual function's bus may have no bridge of its own. */
+	while (bus && !bus->self && !pci_is_root_bus(bus))
+		bus = bus->parent;
+	return bus && !pci_is_root_bus(bus) ? pci_dev_get(bus->self) : NULL;
+}
+
+struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev)
+{
+	return pci_dev_get(pci_physfn(pdev));
+}
+
+bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn)
+{
+	return pdev->dma_alias_mask && test_bit(devfn, pdev->dma_alias_mask);
+}
+
+u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev)
+{
+	return pci_find_ext_capability(pdev, PCI_EXT_CAP_ID_ACS);
+}
+
+int vtd_helper_pci_read_word(struct pci_dev *pdev, int where, u16 *value)
+{
+	return pci_read_config_word(pdev, where, value);
+}
+
+int vtd_helper_pci_write_word(struct pci_dev *pdev, int where, u16 value)
+{
+	return pci_write_config_word(pdev, where, value);
+}
+
+void vtd_helper_vector_message(struct irq_data *data, u32 *address_lo,
+			       u32 *address_hi, u32 *message)
+{
+	struct irq_cfg *cfg = irqd_cfg(data);
+
+	/*
+	 * The form of __irq_msi_compose_msg() for a unit, which may use the
+	 * upper address half for APIC ids above 255.
+	 */
+	*address_lo = X86_MSI_BASE_ADDRESS_LOW | ((cfg->dest_apicid & 0xff) << 12) |
+		      (apic->dest_mode_logical ? BIT(2) : 0);
+	*address_hi = cfg->dest_apicid & 0xffffff00;
+	*message = cfg->vector;
+}
+
+int vtd_helper_set_parent_affinity(struct irq_data *data,
+				   const struct cpumask *mask, bool force)
+{
+	struct irq_data *parent = data->parent_data;
+
+	return parent->chip->irq_set_affinity(parent, mask, force);
+}
+
+struct fwnode_handle *vtd_helper_alloc_named_fwnode(const char *name)
+{
+	return irq_domain_alloc_named_fwnode(name);
+}
+
+irqreturn_t vtd_helper_irq_handled(void)
+{
+	return IRQ_HANDLED;
+}
+
+int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
+			       const struct attribute_group **groups,
+			       const char *name)
+{
+	return iommu_device_sysfs_add(iommu, NULL, groups, "%s", name);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What Rust cannot call by itself: inline functions and macros of the kernel,
+ * and functions whose prototypes stand in headers private to their subsystem.
+ * Our prefix differs from rust_helper_, which vmlinux exports.
+ */
+#ifndef _VTD_HELPERS_H
+#define _VTD_HELPERS_H
+
+#include <linux/device.h>
+#include <linux/interrupt.h>
+#include <linux/iommu.h>
+#include <linux/pci.h>
+#include <linux/spinlock.h>
+
+/* drivers/iommu/iommu-pages.h: exported, but declared there only. */
+void *iommu_alloc_pages_node_sz(int nid, gfp_t gfp, size_t size);
+void iommu_free_pages(void *virt);
+void iommu_put_pages_list(struct iommu_pages_list *list);
+
+void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt);
+bool vtd_helper_pages_list_empty(const struct iommu_pages_list *list);
+phys_addr_t vtd_helper_virt_to_phys(void *virt);
+unsigned long vtd_helper_direct_map_base(void);
+void vtd_helper_flush_cache_range(void *virt, unsigned int size);
+void vtd_helper_flush_cache_line(void *virt);
+
+void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
+			       struct lock_class_key *key);
+unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock);
+void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+
+u64 vtd_helper_ktime_get_ns(void);
+void vtd_helper_cpu_relax(void);
+void vtd_helper_add_taint(void);
+
+void *vtd_helper_dev_iommu_priv_get(struct device *dev);
+bool vtd_helper_dev_is_pci(const struct device *dev);
+struct pci_dev *vtd_helper_to_pci_dev(struct device *dev);
+struct device *vtd_helper_pci_to_dev(struct pci_dev *pdev);
+const char *vtd_helper_dev_name(const struct device *dev);
+const char *vtd_helper_dev_driver_name(const struct device *dev);
+bool vtd_helper_dev_driver_manages_dma(const struct device *dev);
+int vtd_helper_dev_to_node(struct device *dev);
+bool vtd_helper_device_trylock(struct device *dev);
+void vtd_helper_device_unlock(struct device *dev);
+struct device *vtd_helper_get_device(struct device *dev);
+struct pci_dev *vtd_helper_next_pci_dev(struct pci_dev *from);
+
+/* What a walk over requester-ID aliases or up the hierarchy needs of one device. */
+struct vtd_pci_facts {
+	u16 segment;
+	u16 requester;		/* bus << 8 | devfn */
+	u8 secondary;		/* bus below a bridge, 0 where there is none */
+	u8 subordinate;
+	bool is_pcie;
+	u8 pcie_type;
+	bool is_bridge;
+	bool is_virtfn;
+	bool is_root_bus;	/* no bridge above */
+	bool untrusted;
+	bool xlate_root;	/* PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT */
+	bool bridge_no_alias;	/* PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS */
+	bool pcie_bridge_alias;	/* PCI_DEV_FLAG_PCIE_BRIDGE_ALIAS */
+	bool has_alias_mask;
+	u32 class;
+};
+
+void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts);
+struct pci_dev *vtd_helper_pci_upstream(struct pci_dev *pdev);
+struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
+bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn);
+u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev);
+int vtd_helper_pci_read_word(struct pci_dev *pdev, int where, u16 *value);
+int vtd_helper_pci_write_word(struct pci_dev *pdev, int where, u16 value);
+
+void vtd_helper_vector_message(struct irq_data *data, u32 *address_lo,
+			       u32 *address_hi, u32 *message);
+int vtd_helper_set_parent_affinity(struct irq_data *data,
+				   const struct cpumask *mask, bool force);
+struct fwnode_handle *vtd_helper_alloc_named_fwnode(const char *name);
+irqreturn_t vtd_helper_irq_handled(void);
+
+int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
+			       const struct attribute_group **groups,
+			       const char *name);
+
+#endif

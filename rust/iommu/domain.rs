@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Domains: what a device is attached to.
+
+use super::gather::Gather;
+use super::operations::Driver;
+use crate::bindings;
+use crate::device::Device;
+use crate::pages::Gfp;
+use core::marker::PhantomData;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+
+/// What a mapping permits.
+#[derive(Clone, Copy)]
+pub struct Protection {
+    /// The device may read.
+    pub read: bool,
+    /// The device may write.
+    pub write: bool,
+    /// Accesses should be coherent with processor caches.
+    pub cache: bool,
+}
+
+/// The addresses that a domain can translate.
+pub struct Aperture {
+    /// Highest IOVA, inclusive.
+    pub last: u64,
+    /// Bit mask of page sizes in bytes.
+    pub page_sizes: u64,
+}
+
+/// A domain with page tables.
+///
+/// Map, unmap, flush and sync are called in any context and from several threads at once; the
+/// callers see to it that ranges of concurrent maps and unmaps do not overlap.
+pub trait Paging: Send + Sync + Sized + 'static {
+    /// Whose domain it is.
+    type Driver: Driver<Paging = Self>;
+
+    /// Lets `dev` use this domain instead of the one it uses now. An error has changed nothing.
+    fn attach(&self, dev: &Device, data: &<Self::Driver as Driver>::Device, change: &Change)
+        -> Result;
+
+    /// Maps `len` bytes; all of them, or an error and none.
+    fn map(&self, iova: u64, phys: u64, len: u64, prot: Protection, gfp: Gfp) -> Result;
+
+    /// Unmaps up to `len` bytes from `iova` on, and tells `gather` what to flush. Returns how
+    /// many were unmapped; the first hole ends it.
+    fn unmap(&self, iova: u64, len: u64, gather: &mut Gather) -> u64;
+
+    /// Makes hardware forget every translation of the domain.
+    fn flush_all(&self);
+
+    /// Makes hardware forget what `gather` holds. When it returns, memory and tables are reused.
+    fn sync(&self, gather: &mut Gather);
+
+    /// Makes hardware see new mappings, where it does not by itself.
+    fn sync_map(&self, iova: u64, len: u64) -> Result;
+
+    /// Where `iova` leads, if it is mapped.
+    fn translate(&self, iova: u64) -> Option<u64>;
+
+    /// Makes every access snoop, from now on and whatever the device asks. Whether it could be
+    /// done.
+    fn enforce_cache_coherency(&self) -> bool;
+}
+
+/// What a domain is, as far as it shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum DomainKind {
+    /// No DMA at all.
+    Blocked,
+    /// DMA addresses are physical addresses.
+    Identity,
+    /// Paging, for the kernel's DMA API.
+    DmaApi,
+    /// Paging, on behalf of iommufd.
+    Iommufd,
+    /// Paging, on behalf of anyone else: VFIO, or a driver of its own domain.
+    Unmanaged,
+}
+
+/// One domain, seen from an attach.
+#[derive(Clone, Copy)]
+pub struct DomainView {
+    /// What it is.
+    pub kind: DomainKind,
+    /// Tells domains apart while they live; never dereferenced.
+    pub identity: usize,
+}
+
+/// A change of domains.
+pub struct Change {
+    /// What the device uses now; [`None`] the first time.
+    pub old: Option<DomainView>,
+    /// What it shall use.
+    pub new: DomainView,
+}
+
+impl DomainView {
+    /// # Safety
+    ///
+    /// `domain` must be null or a live domain of this driver.
+    unsafe fn of(domain: *mut bindings::iommu_domain) -> Option<DomainView> {
+        if domain.is_null() {
+            return None;
+        }
+        // SAFETY: Live by this function's contract; type and cookie do not change while a domain
+        // is being attached.
+        let (kind, cookie) = unsafe { ((*domain).type_, (*domain).cookie_type) };
+        let kind = match kind {
+            bindings::IOMMU_DOMAIN_BLOCKED => DomainKind::Blocked,
+            k if k == bindings::__IOMMU_DOMAIN_PT => DomainKind::Identity,
+            k if k & bindings::__IOMMU_DOMAIN_DMA_API != 0 => DomainKind::DmaApi,
+            _ if cookie == bindings::iommu_domain_cookie_type_IOMMU_COOKIE_IOMMUFD => {
+                DomainKind::Iommufd
+            }
+            _ => DomainKind::Unmanaged,
+        };
+        Some(DomainView {
+            kind,
+            identity: domain as usize,
+        })
+    }
+}
+
+impl Change {
+    /// # Safety
+    ///
+    /// Both must be live domains of this driver; `old` may be null.
+    pub(super) unsafe fn new(
+        old: *mut bindings::iommu_domain,
+        new: *mut bindings::iommu_domain,
+    ) -> Option<Change> {
+        // SAFETY: By this function's contract.
+        unsafe {
+            Some(Change {
+                old: DomainView::of(old),
+                new: DomainView::of(new)?,
+            })
+        }
+    }
+}
+
+/// A paging domain about to be handed to the core.
+pub struct NewPaging<P> {
+    /// The driver's part.
+    pub paging: P,
+    /// What it can translate.
+    pub aperture: Aperture,
+    /// NUMA node of its tables.
+    pub nid: i32,
+}
+
+/// The C structure with the driver's part behind it.
+///
+/// The core calls domains that are marked as `iommupt` by range through `struct pt_iommu`; on
+/// kernels without them it goes page size by page size through the ordinary operations. Both end
+/// in the same methods of [`Paging`].
+///
+/// # Invariants
+///
+/// `pt` is initialised for the operation tables of `P`. Allocated as a `KBox` by [`Self::create`]
+/// and freed by [`Self::free`].
+#[repr(C)]
+pub(super) struct PagingDomain<P: Paging> {
+    pt: Opaque<bindings::pt_iommu>,
+    paging: P,
+}
+
+/// The operation tables of `P`'s domains.
+pub(super) struct Tables<P>(PhantomData<P>);
+
+impl<P: Paging> Tables<P> {
+    pub(super) const DOMAIN: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
+        attach_dev: Some(PagingDomain::<P>::attach),
+        map_pages: Some(PagingDomain::<P>::map_pages),
+        unmap_pages: Some(PagingDomain::<P>::unmap_pages),
+        flush_iotlb_all: Some(PagingDomain::<P>::flush_all),
+        iotlb_sync: Some(PagingDomain::<P>::sync),
+        iova_to_phys: Some(PagingDomain::<P>::iova_to_phys),
+        enforce_cache_coherency: Some(PagingDomain::<P>::enforce_cache_coherency),
+        free: Some(PagingDomain::<P>::free),
+        iotlb_sync_map: Some(PagingDomain::<P>::sync_map),
+        set_dev_pasid: None,
+        cache_invalidate_user: None,
+        set_pgtable_quirks: None,
+    };
+
+    const RANGED: bindings::pt_iommu_ops = bindings::pt_iommu_ops {
+        map_range: Some(PagingDomain::<P>::map_range),
+        unmap_range: Some(PagingDomain::<P>::unmap_range),
+        set_dirty: None,
+        get_info: Some(PagingDomain::<P>::get_info),
+        deinit: None,
+    };
+}
+
+impl<P: Paging> PagingDomain<P> {
+    /// Allocates the domain; the core owns it from here on.
+    pub(super) fn create(new: NewPaging<P>) -> Result<*mut bindings::iommu_domain> {
+        let mut pt = bindings::pt_iommu {
+            ops: &Tables::<P>::RANGED,
+            nid: new.nid,
+            ..Default::default()
+        };
+        pt.domain.ops = &Tables::<P>::DOMAIN;
+        pt.domain.is_iommupt = cfg!(CONFIG_IOMMU_PT);
+        pt.domain.pgsize_bitmap = new.aperture.page_sizes as _;
+        pt.domain.geometry.aperture_end = new.aperture.last;
+        pt.domain.geometry.force_aperture = true;
+        // INVARIANT: Initialised above.
+        let domain = KBox::new(
+            PagingDomain {
+                pt: Opaque::new(pt),
+                paging: new.paging,
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(KBox::into_raw(domain).cast())
+    }
+
+    /// # Safety
+    ///
+    /// `domain` must come from [`Self::create`] and not have been freed.
+    #[inline(always)]
+    unsafe fn paging<'a>(domain: *mut bindings::iommu_domain) -> &'a P {
+        // SAFETY: The structure begins with the domain, `repr(C)` at each step.
+        unsafe { &(*domain.cast::<Self>()).paging }
+    }
+
+    unsafe extern "C" fn attach(
+        domain: *mut bindings::iommu_domain,
+        dev: *mut bindings::device,
+        old: *mut bindings::iommu_domain,
+    ) -> i32 {
+        // SAFETY: The core passes live domains and a device that this driver probed.
+        unsafe {
+            let paging = Self::paging(domain);
+            super::operations::attach::<P::Driver>(dev, old, domain, |dev, data, change| {
+                paging.attach(dev, data, change)
+            })
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn map(
+        domain: *mut bindings::iommu_domain,
+        (iova, phys, len): (u64, u64, u64),
+        prot: u32,
+        gfp: bindings::gfp_t,
+        mapped: *mut usize,
+    ) -> i32 {
+        let prot = Protection {
+            read: prot & bindings::IOMMU_READ != 0,
+            write: prot & bindings::IOMMU_WRITE != 0,
+            cache: prot & bindings::IOMMU_CACHE != 0,
+        };
+        // SAFETY: The core passes a domain of ours, and a place for the count.
+        unsafe {
+            match Self::paging(domain).map(iova, phys, len, prot, Gfp(gfp)) {
+                Ok(()) => {
+                    *mapped += len as usize;
+                    0
+                }
+                Err(e) => e.to_errno(),
+            }
+        }
+    }
+
+    unsafe extern "C" fn map_range(
+        table: *mut bindings::pt_iommu,
+        iova: u64,
+        phys: u64,
+        len: u64,
+        prot: u32,
+        gfp: bindings::gfp_t,
+        mapped: *mut usize,
+    ) -> i32 {
+        // SAFETY: `pt_iommu` begins with the domain.
+        unsafe { Self::map(table.cast(), (iova, phys, len), prot, gfp, mapped) }
+    }
+
+    unsafe extern "C" fn unmap_range(
+        table: *mut bindings::pt_iommu,
+        iova: u64,
+        len: u64,
+        gather: *mut bindings::iommu_iotlb_gather,
+    ) -> usize {
+        // SAFETY: `pt_iommu` begins with the domain; the gather is the caller's own.
+        unsafe {
+            let gather = Gather::from_raw(gather);
+            Self::paging(table.cast()).unmap(iova, len, gather) as usize
+        }
+    }
+
+    unsafe extern "C" fn get_info(
+        table: *mut bindings::pt_iommu,
+        info: *mut bindings::pt_iommu_info,
+    ) {
+        // SAFETY: The core passes a domain of ours and room for the answer.
+        unsafe { (*info).pgsize_bitmap = (*table).domain.pgsize_bitmap as u64 }
+    }
+
+    unsafe extern "C" fn map_pages(
+        domain: *mut bindings::iommu_domain,
+        iova: usize,
+        phys: bindings::phys_addr_t,
+        size: usize,
+        count: usize,
+        prot: i32,
+        gfp: bindings::gfp_t,
+        mapped: *mut usize,
+    ) -> i32 {
+        let Some(len) = size.checked_mul(count) else {
+            return EINVAL.to_errno();
+        };
+        let range = (iova as u64, phys, len as u64);
+        // SAFETY: The core passes a domain of ours.
+        unsafe { Self::map(domain, range, prot as u32, gfp, mapped) }
+    }
+
+    unsafe extern "C" fn unmap_pages(
+        domain: *mut bindings::iommu_domain,
+        iova: usize,
+        size: usize,
+        count: usize,
+        gather: *mut bindings::iommu_iotlb_gather,
+    ) -> usize {
+        let len = size.saturating_mul(count) as u64;
+        // SAFETY: The core passes a domain of ours and its own gather.
+        unsafe {
+            let gather = Gather::from_raw(gather);
+            Self::paging(domain).unmap(iova as u64, len, gather) as usize
+        }
+    }
+
+    unsafe extern "C" fn flush_all(domain: *mut bindings::iommu_domain) {
+        // SAFETY: The core passes a domain of ours.
+        unsafe { Self::paging(domain) }.flush_all()
+    }
+
+    unsafe extern "C" fn sync(
+        domain: *mut bindings::iommu_domain,
+        gather: *mut bindings::iommu_iotlb_gather,
+    ) {
+        // SAFETY: The core passes a domain of ours and its own gather.
+        let (paging, gather) = unsafe { (Self::paging(domain), Gather::from_raw(gather)) };
+        paging.sync(gather);
+        // Never before the flush: hardware may still have been walking them.
+        gather.free_tables();
+    }
+
+    unsafe extern "C" fn sync_map(
+        domain: *mut bindings::iommu_domain,
+        iova: usize,
+        len: usize,
+    ) -> i32 {
+        // SAFETY: The core passes a domain of ours.
+        match unsafe { Self::paging(domain) }.sync_map(iova as u64, len as u64) {
+            Ok(()) => 0,
+            Err(e) => e.to_errno(),
+        }
+    }
+
+    unsafe extern "C" fn iova_to_phys(
+        domain: *mut bindings::iommu_domain,
+        iova: u64,
+    ) -> bindings::phys_addr_t {
+        // SAFETY: The core passes a domain of ours.
+        unsafe { Self::paging(domain) }.translate(iova).unwrap_or(0)
+    }
+
+    unsafe extern "C" fn enforce_cache_coherency(domain: *mut bindings::iommu_domain) -> bool {
+        // SAFETY: The core passes a domain of ours.
+        unsafe { Self::paging(domain) }.enforce_cache_coherency()
+    }
+
+    unsafe extern "C" fn free(domain: *mut bindings::iommu_domain) {
+        // SAFETY: Made by `create`; the core frees it once, when no device uses it.
+        drop(unsafe { KBox::from_raw(domain.cast::<Self>()) });
+    }
+}

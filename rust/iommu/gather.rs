@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an unmap has gathered for the flush that follows it.
+
+use crate::bindings;
+use kernel::types::Opaque;
+
+/// A range of IOVA to be flushed, and the tables to be freed afterwards.
+#[repr(transparent)]
+pub struct Gather(Opaque<bindings::iommu_iotlb_gather>);
+
+impl Gather {
+    /// # Safety
+    ///
+    /// `ptr` must point at an initialised gather that no one else uses for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::iommu_iotlb_gather) -> &'a mut Self {
+        // SAFETY: By this function's contract; the type is transparent.
+        unsafe { &mut *ptr.cast() }
+    }
+
+    fn fields(&mut self) -> &mut bindings::iommu_iotlb_gather {
+        // SAFETY: Initialised and exclusively ours by the contract of `from_raw`.
+        unsafe { &mut *self.0.get() }
+    }
+
+    /// Widens the range to hold `iova..iova + len`; an empty range changes nothing.
+    #[inline]
+    pub fn add(&mut self, iova: u64, len: u64) {
+        let Some(last) = len.checked_sub(1).and_then(|n| iova.checked_add(n)) else {
+            return;
+        };
+        let fields = self.fields();
+        fields.start = fields.start.min(iova as _);
+        fields.end = fields.end.max(last as _);
+    }
+
+    /// First and last byte of the range.
+    #[inline]
+    pub fn range(&mut self) -> (u64, u64) {
+        let fields = self.fields();
+        (fields.start as u64, fields.end as u64)
+    }
+
+    /// Whether tables wait to be freed.
+    #[inline]
+    pub fn has_tables(&mut self) -> bool {
+        // SAFETY: The list is initialised with the gather.
+        !unsafe { bindings::vtd_helper_pages_list_empty(&self.fields().freelist) }
+    }
+
+    pub(crate) fn freelist(&mut self) -> *mut bindings::iommu_pages_list {
+        &mut self.fields().freelist
+    }
+
+    /// Frees the tables. Only for the layer itself, after the driver's flush has returned.
+    pub(crate) fn free_tables(&mut self) {
+        // SAFETY: The list holds pages of iommu_alloc_pages_node_sz() only, which `radix` put
+        // there, and no hardware reaches them any more.
+        unsafe { bindings::iommu_put_pages_list(self.freelist()) }
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's IOMMU core, from a driver's side.
+//!
+//! A driver implements [`Driver`] (what a device behind a unit means) and [`Paging`] (a domain with
+//! page tables); this module makes the C operation tables, keeps reference counts and lifetimes
+//! right, and gives back page-table pages only after [`Paging::sync`] has returned.
+//!
+//! # Life of a driver
+//!
+//! [`Operations::new`] → for each unit [`Unit::new`] (sysfs) → [`Unit::register`], during which
+//! the core probes devices → … → [`Unit::unregister`], which releases them → drop.
+//!
+//! # Context of the callbacks
+//!
+//! The core holds the group's mutex in attach, so an attach may sleep but must not ask the core
+//! for the group. Map, unmap and sync come from any context.
+
+mod domain;
+mod gather;
+mod operations;
+mod region;
+mod unit;
+
+pub use domain::{Aperture, Change, DomainKind, DomainView, NewPaging, Paging, Protection};
+pub use gather::Gather;
+pub use operations::{Capability, Context, DefaultDomain, Driver, Operations, Probed};
+pub use region::{Regions, RegionKind};
+pub use unit::Unit;

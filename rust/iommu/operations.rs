@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The operations of a driver: its devices, and the domains that need no page tables.
+
+use super::domain::{Change, NewPaging, Paging, PagingDomain, Tables};
+use super::region::Regions;
+use super::unit::Unit;
+use crate::bindings;
+use crate::device::Device;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use kernel::prelude::*;
+use kernel::sync::{Arc, ArcBorrow};
+use kernel::types::{ForeignOwnable, Opaque};
+
+/// What the core may ask about a device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Capability {
+    /// DMA is coherent with processor caches.
+    CacheCoherency,
+    /// Firmware used the unit before the system started, and asks for the same.
+    PreBootProtection,
+    /// A domain can force the device's accesses to snoop.
+    EnforceCacheCoherency,
+    /// Unmapping does not flush by itself.
+    DeferredFlush,
+}
+
+/// The default domain that a driver asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum DefaultDomain {
+    /// Whatever the user chose.
+    AsChosen,
+    /// The DMA API with strict flushing, and nothing else.
+    StrictDma,
+    /// One to one.
+    Identity,
+}
+
+/// The answer to a probe.
+pub struct Probed<'a, D: Driver> {
+    /// The unit that serves the device.
+    pub unit: &'a Unit<D, D::UnitData>,
+    /// What the driver keeps for the device.
+    pub data: Arc<D::Device>,
+}
+
+/// An IOMMU driver.
+pub trait Driver: Send + Sync + Sized + 'static {
+    /// What it keeps for each device behind a unit.
+    type Device: Send + Sync + 'static;
+    /// What the sysfs attributes of a unit show.
+    type UnitData: Send + Sync + 'static;
+    /// Its paging domains.
+    type Paging: Paging<Driver = Self>;
+
+    /// Where the callbacks find the driver.
+    fn context() -> &'static Context<Self>;
+
+    /// A device appeared. [`ENODEV`] if no unit serves it; any other error undoes a registration.
+    fn probe<'a>(&'a self, dev: &Device) -> Result<Probed<'a, Self>>;
+
+    /// The device is in its group; its driver is not bound yet.
+    fn release(&self, dev: &Device, data: &Self::Device);
+
+    /// Whether `capability` holds for the device.
+    fn capable(&self, data: &Self::Device, capability: Capability) -> bool;
+
+    /// Which default domain the device needs.
+    fn default_domain(&self, dev: &Device, data: &Self::Device) -> DefaultDomain;
+
+    /// Tells the device's reserved regions.
+    fn regions(&self, dev: &Device, data: &Self::Device, regions: &mut Regions) -> Result;
+
+    /// Makes a paging domain that suits the device.
+    fn alloc_paging(&self, dev: &Device, data: &Self::Device) -> Result<NewPaging<Self::Paging>>;
+
+    /// Lets the device reach all of memory.
+    fn attach_identity(&self, dev: &Device, data: &Self::Device, change: &Change) -> Result;
+
+    /// Blocks the device. Must not fail unless the hardware does.
+    fn attach_blocked(&self, dev: &Device, data: &Self::Device, change: &Change) -> Result;
+}
+
+/// Where the callbacks find their driver: the core passes them only a device.
+///
+/// # Invariants
+///
+/// While not null, a driver that an [`Operations`] keeps alive.
+pub struct Context<D>(AtomicPtr<D>);
+
+impl<D: Driver> Context<D> {
+    /// An empty context, for a static.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Context(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// # Safety
+    ///
+    /// Must be called from a callback of the core, which come only while units are registered.
+    unsafe fn driver<'a>(&self) -> Option<&'a D> {
+        // SAFETY: By the type's invariants, and because registered units keep the operations.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    }
+}
+
+/// The C operation table of a driver, and its identity and blocked domains.
+///
+/// # Invariants
+///
+/// `table` points at the two domains, which point at their operations; `driver` is in
+/// [`Driver::context`].
+#[pin_data(PinnedDrop)]
+pub struct Operations<D: Driver> {
+    #[pin]
+    table: Opaque<bindings::iommu_ops>,
+    #[pin]
+    identity: Opaque<bindings::iommu_domain>,
+    #[pin]
+    blocked: Opaque<bindings::iommu_domain>,
+    driver: Arc<D>,
+}
+
+// SAFETY: The core only reads the table; it initialises the two domains under its own locks.
+unsafe impl<D: Driver> Send for Operations<D> {}
+// SAFETY: As above.
+unsafe impl<D: Driver> Sync for Operations<D> {}
+
+impl<D: Driver> Operations<D> {
+    const IDENTITY: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
+        attach_dev: Some(Self::attach_identity),
+        ..NO_DOMAIN_OPS
+    };
+    const BLOCKED: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
+        attach_dev: Some(Self::attach_blocked),
+        ..NO_DOMAIN_OPS
+    };
+
+    /// The operations of `driver`, whose devices hold `module`.
+    pub fn new(driver: Arc<D>, module: &'static ThisModule) -> Result<Arc<Self>> {
+        let static_domain = |kind: u32, ops: &'static bindings::iommu_domain_ops| {
+            let mut domain = bindings::iommu_domain::default();
+            domain.type_ = kind;
+            domain.ops = ops;
+            domain
+        };
+        let operations = Arc::pin_init(
+            pin_init!(Self {
+                table: Opaque::new(bindings::iommu_ops::default()),
+                identity: Opaque::new(static_domain(bindings::__IOMMU_DOMAIN_PT, &Self::IDENTITY)),
+                blocked: Opaque::new(static_domain(bindings::IOMMU_DOMAIN_BLOCKED, &Self::BLOCKED)),
+                driver,
+            }),
+            GFP_KERNEL,
+        )?;
+        let table = bindings::iommu_ops {
+            capable: Some(Self::capable),
+            domain_alloc_paging_flags: Some(Self::alloc_paging),
+            probe_device: Some(Self::probe),
+            release_device: Some(Self::release),
+            device_group: Some(Self::group),
+            get_resv_regions: Some(Self::regions),
+            def_domain_type: Some(Self::default_domain),
+            default_domain_ops: &Tables::<D::Paging>::DOMAIN,
+            owner: module.as_ptr(),
+            identity_domain: operations.identity.get(),
+            blocked_domain: operations.blocked.get(),
+            release_domain: operations.blocked.get(),
+            ..Default::default()
+        };
+        // SAFETY: No one else has the table yet.
+        unsafe { operations.table.get().write(table) };
+        // INVARIANT: Taken out again in `drop`.
+        D::context().0.store(Arc::as_ptr(&operations.driver).cast_mut(), Ordering::Release);
+        Ok(operations)
+    }
+
+    pub(super) fn table(&self) -> *const bindings::iommu_ops {
+        self.table.get()
+    }
+
+    unsafe extern "C" fn probe(dev: *mut bindings::device) -> *mut bindings::iommu_device {
+        // SAFETY: The core passes a live device, and calls only registered drivers.
+        unsafe {
+            let Some(driver) = D::context().driver() else {
+                return ENODEV.to_ptr();
+            };
+            match driver.probe(Device::from_raw(dev)) {
+                Ok(probed) => {
+                    let data = probed.data.into_foreign();
+                    bindings::dev_iommu_priv_set(dev, data.cast());
+                    probed.unit.as_raw()
+                }
+                Err(e) => e.to_ptr(),
+            }
+        }
+    }
+
+    unsafe extern "C" fn release(dev: *mut bindings::device) {
+        // SAFETY: The core releases once what was probed; nothing uses the data afterwards.
+        unsafe {
+            let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
+            if raw.is_null() {
+                return;
+            }
+            let data = <Arc<D::Device> as ForeignOwnable>::from_foreign(raw.cast());
+            bindings::dev_iommu_priv_set(dev, ptr::null_mut());
+            if let Some(driver) = D::context().driver() {
+                driver.release(Device::from_raw(dev), &data);
+            }
+        }
+    }
+
+    unsafe extern "C" fn group(dev: *mut bindings::device) -> *mut bindings::iommu_group {
+        // SAFETY: Only PCI devices are probed (see `vtd_helper_dev_is_pci`); others get a group of
+        // their own.
+        unsafe {
+            if bindings::vtd_helper_dev_is_pci(dev) {
+                bindings::pci_device_group(dev)
+            } else {
+                bindings::generic_device_group(dev)
+            }
+        }
+    }
+
+    unsafe extern "C" fn capable(dev: *mut bindings::device, what: bindings::iommu_cap) -> bool {
+        let what = match what {
+            bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY => Capability::CacheCoherency,
+            bindings::iommu_cap_IOMMU_CAP_PRE_BOOT_PROTECTION => Capability::PreBootProtection,
+            bindings::iommu_cap_IOMMU_CAP_ENFORCE_CACHE_COHERENCY => {
+                Capability::EnforceCacheCoherency
+            }
+            bindings::iommu_cap_IOMMU_CAP_DEFERRED_FLUSH => Capability::DeferredFlush,
+            _ => return false,
+        };
+        // SAFETY: The core asks about devices that this driver probed.
+        unsafe { with_device::<D, _>(dev, |d, _, data| d.capable(data, what)) }.unwrap_or(false)
+    }
+
+    unsafe extern "C" fn default_domain(dev: *mut bindings::device) -> i32 {
+        // SAFETY: The core asks about devices that this driver probed.
+        let wanted = unsafe { with_device::<D, _>(dev, |d, dev, data| d.default_domain(dev, data)) };
+        match wanted {
+            Some(DefaultDomain::StrictDma) => {
+                (bindings::__IOMMU_DOMAIN_PAGING | bindings::__IOMMU_DOMAIN_DMA_API) as i32
+            }
+            Some(DefaultDomain::Identity) => bindings::__IOMMU_DOMAIN_PT as i32,
+            Some(DefaultDomain::AsChosen) | None => 0,
+        }
+    }
+
+    unsafe extern "C" fn regions(dev: *mut bindings::device, list: *mut bindings::list_head) {
+        // SAFETY: The core passes a device that this driver probed and its own list. A region that
+        // could not be allocated is missing, which the core has no way to be told.
+        unsafe {
+            with_device::<D, _>(dev, |d, dev, data| {
+                let _ = d.regions(dev, data, Regions::from_raw(list));
+            })
+        };
+    }
+
+    unsafe extern "C" fn alloc_paging(
+        dev: *mut bindings::device,
+        flags: u32,
+        user_data: *const bindings::iommu_user_data,
+    ) -> *mut bindings::iommu_domain {
+        if flags != 0 || !user_data.is_null() {
+            return EOPNOTSUPP.to_ptr();
+        }
+        // SAFETY: The core passes a device that this driver probed.
+        let new = unsafe { with_device::<D, _>(dev, |d, dev, data| d.alloc_paging(dev, data)) };
+        match new.unwrap_or(Err(ENODEV)).and_then(PagingDomain::create) {
+            Ok(domain) => domain,
+            Err(e) => e.to_ptr(),
+        }
+    }
+
+    unsafe extern "C" fn attach_identity(
+        domain: *mut bindings::iommu_domain,
+        dev: *mut bindings::device,
+        old: *mut bindings::iommu_domain,
+    ) -> i32 {
+        // SAFETY: The core passes live domains and a device that this driver probed.
+        unsafe {
+            let driver = D::context().driver();
+            attach::<D>(dev, old, domain, |dev, data, change| {
+                driver.ok_or(ENODEV)?.attach_identity(dev, data, change)
+            })
+        }
+    }
+
+    unsafe extern "C" fn attach_blocked(
+        domain: *mut bindings::iommu_domain,
+        dev: *mut bindings::device,
+        old: *mut bindings::iommu_domain,
+    ) -> i32 {
+        // SAFETY: The core passes live domains and a device that this driver probed.
+        unsafe {
+            let driver = D::context().driver();
+            attach::<D>(dev, old, domain, |dev, data, change| {
+                driver.ok_or(ENODEV)?.attach_blocked(dev, data, change)
+            })
+        }
+    }
+}
+
+#[pinned_drop]
+impl<D: Driver> PinnedDrop for Operations<D> {
+    fn drop(self: Pin<&mut Self>) {
+        D::context().0.store(ptr::null_mut(), Ordering::Release);
+    }
+}
+
+const NO_DOMAIN_OPS: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
+    attach_dev: None,
+    set_dev_pasid: None,
+    map_pages: None,
+    unmap_pages: None,
+    flush_iotlb_all: None,
+    iotlb_sync_map: None,
+    iotlb_sync: None,
+    cache_invalidate_user: None,
+    iova_to_phys: None,
+    enforce_cache_coherency: None,
+    set_pgtable_quirks: None,
+    free: None,
+};
+
+/// # Safety
+///
+/// `dev` must be a live device; called from a callback of the core.
+unsafe fn with_device<D: Driver, R>(
+    dev: *mut bindings::device,
+    f: impl FnOnce(&D, &Device, &D::Device) -> R,
+) -> Option<R> {
+    // SAFETY: By this function's contract; private data that is not null was set by `probe`.
+    unsafe {
+        let driver = D::context().driver()?;
+        let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
+        if raw.is_null() {
+            return None;
+        }
+        let data: ArcBorrow<'_, D::Device> = <Arc<D::Device> as ForeignOwnable>::borrow(raw.cast());
+        Some(f(driver, Device::from_raw(dev), &data))
+    }
+}
+
+/// # Safety
+///
+/// The domains must be live domains of `D` (`old` may be null), `dev` a live device; called from a
+/// callback of the core.
+pub(super) unsafe fn attach<D: Driver>(
+    dev: *mut bindings::device,
+    old: *mut bindings::iommu_domain,
+    new: *mut bindings::iommu_domain,
+    f: impl FnOnce(&Device, &D::Device, &Change) -> Result,
+) -> i32 {
+    // SAFETY: By this function's contract.
+    let done = unsafe {
+        Change::new(old, new).and_then(|change| {
+            with_device::<D, _>(dev, |_, dev, data| f(dev, data, &change))
+        })
+    };
+    match done {
+        Some(Ok(())) => 0,
+        Some(Err(e)) => e.to_errno(),
+        None => ENODEV.to_errno(),
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reserved regions of a device.
+
+use crate::bindings;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+
+/// What a reserved region is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum RegionKind {
+    /// Mapped one to one at all times.
+    Direct,
+    /// Mapped one to one for the kernel, but a user of the device can do without.
+    DirectRelaxable,
+    /// Never mapped, never given to a device.
+    Reserved,
+    /// Writes here are interrupts and are not translated.
+    Msi,
+}
+
+/// The list that a driver adds its device's regions to.
+#[repr(transparent)]
+pub struct Regions(Opaque<bindings::list_head>);
+
+impl Regions {
+    /// # Safety
+    ///
+    /// `list` must be the list the core passed to `get_resv_regions`.
+    pub(crate) unsafe fn from_raw<'a>(list: *mut bindings::list_head) -> &'a mut Self {
+        // SAFETY: By this function's contract; the type is transparent.
+        unsafe { &mut *list.cast() }
+    }
+
+    /// Adds `length` bytes from `start` on, readable and writable by the device. Process context.
+    pub fn add(&mut self, start: u64, length: u64, kind: RegionKind) -> Result {
+        let (kind, prot) = match kind {
+            RegionKind::Direct => (bindings::iommu_resv_type_IOMMU_RESV_DIRECT, true),
+            RegionKind::DirectRelaxable => (
+                bindings::iommu_resv_type_IOMMU_RESV_DIRECT_RELAXABLE,
+                true,
+            ),
+            RegionKind::Reserved => (bindings::iommu_resv_type_IOMMU_RESV_RESERVED, false),
+            RegionKind::Msi => (bindings::iommu_resv_type_IOMMU_RESV_MSI, true),
+        };
+        let prot = if prot {
+            bindings::IOMMU_READ | bindings::IOMMU_WRITE
+        } else {
+            0
+        };
+        // SAFETY: Any range may be described; the core frees the region with the list.
+        let region = unsafe {
+            bindings::iommu_alloc_resv_region(
+                start,
+                length as _,
+                prot as _,
+                kind,
+                bindings::GFP_KERNEL,
+            )
+        };
+        if region.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: A fresh region; the list is initialised and ours for the callback.
+        unsafe { list_add_tail(&raw mut (*region).list, self.0.get()) };
+        Ok(())
+    }
+}
+
+/// # Safety
+///
+/// `new` must be on no list, `head` an initialised list that no one else touches.
+unsafe fn list_add_tail(new: *mut bindings::list_head, head: *mut bindings::list_head) {
+    // SAFETY: By this function's contract.
+    unsafe {
+        let prev = (*head).prev;
+        (*new).next = head;
+        (*new).prev = prev;
+        (*prev).next = new;
+        (*head).prev = new;
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One IOMMU as the core and sysfs know it.
+
+use super::operations::{Driver, Operations};
+use crate::bindings;
+use crate::sysfs::Group;
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::types::Opaque;
+
+/// A unit in `/sys/class/iommu`, which can be registered with the core.
+///
+/// # Invariants
+///
+/// `device` is in sysfs as long as this lives; it is on the core's list while `registered`, and
+/// then `operations` is what its `ops` points into.
+#[pin_data(PinnedDrop)]
+pub struct Unit<D: Driver, T: Send + Sync + 'static> {
+    #[pin]
+    device: Opaque<bindings::iommu_device>,
+    registered: AtomicBool,
+    operations: Arc<Operations<D>>,
+    _attributes: Group<T>,
+}
+
+// SAFETY: The core guards its own fields; ours are atomic or constant.
+unsafe impl<D: Driver, T: Send + Sync> Send for Unit<D, T> {}
+// SAFETY: As above.
+unsafe impl<D: Driver, T: Send + Sync> Sync for Unit<D, T> {}
+
+impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
+    /// Puts a unit called `name` into sysfs, with `attributes`. Process context.
+    pub fn new(
+        name: &CStr,
+        attributes: Group<T>,
+        operations: Arc<Operations<D>>,
+    ) -> Result<Pin<KBox<Self>>> {
+        let unit = KBox::pin_init(
+            pin_init!(Self {
+                device <- Opaque::ffi_init(|slot: *mut bindings::iommu_device| {
+                    // SAFETY: `slot` is memory for the structure.
+                    unsafe { slot.write(bindings::iommu_device::default()) }
+                }),
+                registered: AtomicBool::new(false),
+                operations,
+                _attributes: attributes,
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The structure and the group live until `drop`, which takes them out of sysfs.
+        let added = unsafe {
+            bindings::vtd_helper_iommu_sysfs_add(
+                unit.device.get(),
+                unit._attributes.as_list(),
+                name.as_ptr().cast(),
+            )
+        };
+        if added != 0 {
+            // INVARIANT: Not in sysfs: it must not be dropped as if it were.
+            // SAFETY: A null `dev` is what `drop` reads as "not in sysfs".
+            unsafe { (*unit.device.get()).dev = core::ptr::null_mut() };
+            return Err(Error::from_errno(added));
+        }
+        Ok(unit)
+    }
+
+    /// Registers with the core, which then probes every device. Process context.
+    pub fn register(&self) -> Result {
+        // SAFETY: In sysfs by the type's invariants; the operations are kept by `operations`.
+        let error = unsafe {
+            bindings::iommu_device_register(
+                self.device.get(),
+                self.operations.table(),
+                core::ptr::null_mut(),
+            )
+        };
+        if error != 0 {
+            // The core has taken it off its list again.
+            return Err(Error::from_errno(error));
+        }
+        self.registered.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes the unit from the core, which releases its devices. Nothing if it is not registered.
+    /// Process context.
+    pub fn unregister(&self) {
+        if self.registered.swap(false, Ordering::AcqRel) {
+            // SAFETY: Registered, by the flag.
+            unsafe { bindings::iommu_device_unregister(self.device.get()) }
+        }
+    }
+
+    /// The core's structure, to answer a probe with.
+    pub(crate) fn as_raw(&self) -> *mut bindings::iommu_device {
+        self.device.get()
+    }
+}
+
+#[pinned_drop]
+impl<D: Driver, T: Send + Sync + 'static> PinnedDrop for Unit<D, T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.unregister();
+        // SAFETY: In sysfs unless `dev` is null (see `new`).
+        unsafe {
+            if !(*self.device.get()).dev.is_null() {
+                bindings::iommu_device_sysfs_remove(self.device.get());
+            }
+        }
+    }
+}

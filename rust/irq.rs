@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Message-signalled interrupts of devices that have no bus of their own.
+//!
+//! x86 offers such a device no MSI domain, and the function that the in-tree drivers use is not
+//! exported. What a module can do is what the AMD driver does for its own interrupts: an irq
+//! domain of its own below the vector domain, whose chip writes the message to the device.
+//!
+//! Each [`Interrupt`] has its domain; one interrupt per domain keeps the ownership plain.
+
+use crate::bindings;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::ptr;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::types::Opaque;
+
+/// A device that raises one message-signalled interrupt.
+pub trait Source: Send + Sync + 'static {
+    /// Where the device is told the message. Interrupts off, must not sleep.
+    fn write_message(&self, address: u64, data: u32);
+    /// Masks or unmasks at the device. Interrupts off, must not sleep.
+    fn mask(&self, masked: bool);
+    /// What happened. Runs in the interrupt's thread; may sleep.
+    fn handle(&self);
+}
+
+/// A requested interrupt: while it lives, [`Source::handle`] is called.
+///
+/// # Invariants
+///
+/// `virq` is requested with `source` as its cookie and lives in `domain`, which has `fwnode`; the
+/// tables in `tables` outlive the domain.
+pub struct Interrupt<S: Source> {
+    virq: u32,
+    domain: *mut bindings::irq_domain,
+    fwnode: *mut bindings::fwnode_handle,
+    source: Arc<S>,
+    _tables: Pin<KBox<Tables<S>>>,
+}
+
+// SAFETY: The pointers are only used at creation and in `drop`; the source is `Sync`.
+unsafe impl<S: Source> Send for Interrupt<S> {}
+// SAFETY: As above.
+unsafe impl<S: Source> Sync for Interrupt<S> {}
+
+/// The chip and the domain's operations, which the irq core keeps pointers to.
+#[pin_data]
+struct Tables<S> {
+    #[pin]
+    chip: Opaque<bindings::irq_chip>,
+    ops: bindings::irq_domain_ops,
+    _source: PhantomData<S>,
+}
+
+/// What allocation passes down to [`Tables::alloc`].
+struct Arguments {
+    chip: *mut bindings::irq_chip,
+    source: *mut c_void,
+}
+
+impl<S: Source> Tables<S> {
+    fn new(name: &'static CStr) -> Result<Pin<KBox<Self>>> {
+        let chip = bindings::irq_chip {
+            name: name.as_ptr().cast(),
+            irq_mask: Some(Self::mask),
+            irq_unmask: Some(Self::unmask),
+            irq_ack: Some(bindings::irq_chip_ack_parent),
+            irq_retrigger: Some(bindings::irq_chip_retrigger_hierarchy),
+            irq_set_affinity: Some(Self::set_affinity),
+            flags: (bindings::IRQCHIP_SKIP_SET_WAKE | bindings::IRQCHIP_MASK_ON_SUSPEND) as _,
+            ..Default::default()
+        };
+        KBox::pin_init(
+            pin_init!(Self {
+                chip: Opaque::new(chip),
+                ops: bindings::irq_domain_ops {
+                    alloc: Some(Self::alloc),
+                    free: Some(bindings::irq_domain_free_irqs_top),
+                    activate: Some(Self::activate),
+                    ..Default::default()
+                },
+                _source: PhantomData,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// # Safety
+    ///
+    /// `data` must be interrupt data that `alloc` prepared.
+    unsafe fn source<'a>(data: *mut bindings::irq_data) -> &'a S {
+        // SAFETY: `alloc` stored a source which lives as long as the interrupt.
+        unsafe { &*(*data).chip_data.cast::<S>() }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::source`].
+    unsafe fn write_message(data: *mut bindings::irq_data) {
+        let (mut low, mut high, mut message) = (0, 0, 0);
+        // SAFETY: The parent is the vector domain, which has allocated a vector.
+        unsafe {
+            bindings::vtd_helper_vector_message(data, &mut low, &mut high, &mut message);
+            Self::source(data).write_message(u64::from(high) << 32 | u64::from(low), message);
+        }
+    }
+
+    unsafe extern "C" fn alloc(
+        domain: *mut bindings::irq_domain,
+        virq: u32,
+        count: u32,
+        arg: *mut c_void,
+    ) -> i32 {
+        // SAFETY: `arg` is the allocation info that `Interrupt::request` made.
+        let (args, parent) = unsafe {
+            let args = (*arg.cast::<bindings::irq_alloc_info>()).data.cast::<Arguments>();
+            (args, bindings::irq_domain_alloc_irqs_parent(domain, virq, count, arg))
+        };
+        if parent < 0 {
+            return parent;
+        }
+        // SAFETY: `args` outlives the allocation; the chip and the source outlive the interrupt.
+        unsafe {
+            bindings::irq_domain_set_info(
+                domain,
+                virq,
+                0,
+                (*args).chip,
+                (*args).source,
+                Some(bindings::handle_edge_irq),
+                ptr::null_mut(),
+                c"edge".as_ptr().cast(),
+            );
+        }
+        0
+    }
+
+    unsafe extern "C" fn activate(
+        _domain: *mut bindings::irq_domain,
+        data: *mut bindings::irq_data,
+        _reserve: bool,
+    ) -> i32 {
+        // SAFETY: The core activates only what `alloc` prepared, after the vector domain.
+        unsafe { Self::write_message(data) };
+        0
+    }
+
+    unsafe extern "C" fn mask(data: *mut bindings::irq_data) {
+        // SAFETY: Prepared by `alloc`.
+        unsafe { Self::source(data) }.mask(true);
+    }
+
+    unsafe extern "C" fn unmask(data: *mut bindings::irq_data) {
+        // SAFETY: Prepared by `alloc`.
+        unsafe { Self::source(data) }.mask(false);
+    }
+
+    unsafe extern "C" fn set_affinity(
+        data: *mut bindings::irq_data,
+        mask: *const bindings::cpumask,
+        force: bool,
+    ) -> i32 {
+        // SAFETY: The parent is the vector domain, whose chip sets affinities.
+        let done = unsafe { bindings::vtd_helper_set_parent_affinity(data, mask, force) };
+        if done >= 0 && done != bindings::IRQ_SET_MASK_OK_DONE as i32 {
+            // SAFETY: Prepared by `alloc`; the vector may have moved.
+            unsafe { Self::write_message(data) };
+        }
+        done
+    }
+}
+
+impl<S: Source> Interrupt<S> {
+    /// Allocates a vector near `nid`, tells the device and begins to listen.
+    ///
+    /// Process context. On an error nothing is left behind.
+    pub fn request(source: Arc<S>, name: &'static CStr, nid: i32) -> Result<Self> {
+        let tables = Tables::<S>::new(name)?;
+        let cookie = Arc::as_ptr(&source).cast_mut().cast::<c_void>();
+        // SAFETY: A named firmware node without data; the name is copied.
+        let fwnode = unsafe { bindings::vtd_helper_alloc_named_fwnode(name.as_ptr().cast()) };
+        if fwnode.is_null() {
+            return Err(ENOMEM);
+        }
+        let info = bindings::irq_domain_info {
+            fwnode,
+            domain_flags: bindings::IRQ_DOMAIN_FLAG_HIERARCHY as u32,
+            hwirq_max: u64::MAX as _,
+            ops: &tables.ops,
+            // SAFETY: The vector domain exists from early boot on and does not change.
+            parent: unsafe { bindings::x86_vector_domain },
+            ..Default::default()
+        };
+        // SAFETY: `info` describes a hierarchical domain whose operations outlive it.
+        let domain = unsafe { bindings::irq_domain_instantiate(&info) };
+        let domain = match kernel::error::from_err_ptr(domain) {
+            Ok(domain) => domain,
+            Err(e) => {
+                // SAFETY: Allocated above, used by no domain.
+                unsafe { bindings::irq_domain_free_fwnode(fwnode) };
+                return Err(e);
+            }
+        };
+        let virq = Self::allocate(domain, &tables, cookie, nid).and_then(|virq| {
+            // SAFETY: The cookie outlives the request (see `drop`).
+            let asked = kernel::error::to_result(unsafe {
+                bindings::request_threaded_irq(
+                    virq,
+                    None,
+                    Some(Self::thread),
+                    u64::from(bindings::IRQF_ONESHOT) as _,
+                    name.as_ptr().cast(),
+                    cookie,
+                )
+            });
+            asked.map(|()| virq).inspect_err(|_| {
+                // SAFETY: Allocated above and not requested.
+                unsafe { bindings::irq_domain_free_irqs(virq, 1) }
+            })
+        });
+        match virq {
+            // INVARIANT: Requested with the cookie of `source`, in `domain` with `fwnode`.
+            Ok(virq) => Ok(Interrupt {
+                virq,
+                domain,
+                fwnode,
+                source,
+                _tables: tables,
+            }),
+            Err(e) => {
+                // SAFETY: Made above, without interrupts.
+                unsafe {
+                    bindings::irq_domain_remove(domain);
+                    bindings::irq_domain_free_fwnode(fwnode);
+                }
+                Err(e)
+            }
+        }
+    }
+
+    fn allocate(
+        domain: *mut bindings::irq_domain,
+        tables: &Tables<S>,
+        source: *mut c_void,
+        nid: i32,
+    ) -> Result<u32> {
+        let mut args = Arguments {
+            chip: tables.chip.get(),
+            source,
+        };
+        let mut info = bindings::irq_alloc_info {
+            data: (&raw mut args).cast(),
+            ..Default::default()
+        };
+        // SAFETY: `info` and `args` outlive the call, which passes them to `Tables::alloc`.
+        let virq = unsafe {
+            bindings::__irq_domain_alloc_irqs(
+                domain,
+                -1,
+                1,
+                nid,
+                (&raw mut info).cast(),
+                false,
+                ptr::null(),
+            )
+        };
+        u32::try_from(virq).map_err(|_| Error::from_errno(virq))
+    }
+
+    unsafe extern "C" fn thread(_irq: i32, cookie: *mut c_void) -> bindings::irqreturn_t {
+        // SAFETY: The cookie is the source, which outlives the request.
+        unsafe { &*cookie.cast::<S>() }.handle();
+        // SAFETY: Has no preconditions.
+        unsafe { bindings::vtd_helper_irq_handled() }
+    }
+}
+
+impl<S: Source> Drop for Interrupt<S> {
+    fn drop(&mut self) {
+        let cookie = Arc::as_ptr(&self.source).cast_mut().cast::<c_void>();
+        // SAFETY: By the type's invariants; free_irq() waits for a running thread, after which the
+        // domain is empty and can go.
+        unsafe {
+            bindings::free_irq(self.virq, cookie);
+            bindings::irq_domain_free_irqs(self.virq, 1);
+            bindings::irq_domain_remove(self.domain);
+            bindings::irq_domain_free_fwnode(self.fwnode);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel layer: what upstream would keep in `rust/kernel` and `rust/helpers`.
+//!
+//! Every call into C, every bindings item and every unsafe block of the project live in this
+//! crate, behind safe types. It knows nothing of VT-d: its [`iommu`] module could serve another
+//! IOMMU driver unchanged.
+//!
+//! Differences between the supported kernels (7.2 and 7.3) end here.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub(crate) mod bindings;
+
+pub mod acpi;
+pub mod clock;
+pub mod device;
+pub mod iommu;
+pub mod irq;
+pub mod lock;
+pub mod mmio;
+pub mod pages;
+pub mod param;
+pub mod pci;
+pub mod print;
+pub mod radix;
+pub mod syscore;
+pub mod sysfs;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The register page of a device that no bus driver owns.
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// Claimed and mapped registers.
+///
+/// # Invariants
+///
+/// `base` is an I/O mapping of `len` bytes, `start..start + len` is claimed in the resource tree,
+/// and both last as long as this.
+pub struct Registers {
+    base: NonNull<u8>,
+    start: u64,
+    len: usize,
+}
+
+// SAFETY: An I/O mapping may be used from every CPU; the device orders the accesses.
+unsafe impl Send for Registers {}
+// SAFETY: As above.
+unsafe impl Sync for Registers {}
+
+impl Registers {
+    /// Claims `len` bytes of registers at physical address `start` for `name`, then maps them.
+    ///
+    /// [`EBUSY`] when someone else has claimed a part of them, [`ENOMEM`] when they cannot be
+    /// mapped. Process context.
+    pub fn claim(start: u64, len: usize, name: &'static CStr) -> Result<Self> {
+        // SAFETY: `name` is static; the resource tree may be asked for any range.
+        let region = unsafe {
+            bindings::__request_region(
+                &raw mut bindings::iomem_resource,
+                start,
+                len as u64,
+                name.as_ptr().cast(),
+                0,
+            )
+        };
+        if region.is_null() {
+            return Err(EBUSY);
+        }
+        // SAFETY: The range was claimed above.
+        let base = unsafe { bindings::ioremap(start, len as _) };
+        match NonNull::new(base.cast::<u8>()) {
+            // INVARIANT: Claimed and mapped above.
+            Some(base) => Ok(Registers { base, start, len }),
+            None => {
+                // SAFETY: Claimed above with the same range.
+                unsafe {
+                    bindings::__release_region(&raw mut bindings::iomem_resource, start, len as u64)
+                };
+                Err(ENOMEM)
+            }
+        }
+    }
+
+    /// Physical address of the first register.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    fn at<T>(&self, offset: usize) -> Option<*mut T> {
+        let end = offset.checked_add(size_of::<T>())?;
+        if end > self.len || offset % size_of::<T>() != 0 {
+            return None;
+        }
+        // SAFETY: `offset..end` lies in the mapping by the check above.
+        Some(unsafe { self.base.as_ptr().add(offset) }.cast())
+    }
+
+    /// Reads 32 bits. Past the end or unaligned it reads ones, as absent hardware does.
+    #[inline]
+    pub fn read32(&self, offset: usize) -> u32 {
+        match self.at::<u32>(offset) {
+            // SAFETY: `at` returns aligned addresses inside the mapping.
+            Some(p) => unsafe { bindings::readl(p.cast()) },
+            None => u32::MAX,
+        }
+    }
+
+    /// Reads 64 bits. Past the end or unaligned it reads ones, as absent hardware does.
+    #[inline]
+    pub fn read64(&self, offset: usize) -> u64 {
+        match self.at::<u64>(offset) {
+            // SAFETY: `at` returns aligned addresses inside the mapping.
+            Some(p) => unsafe { bindings::readq(p.cast()) },
+            None => u64::MAX,
+        }
+    }
+
+    /// Writes 32 bits; past the end or unaligned nothing is written.
+    #[inline]
+    pub fn write32(&self, offset: usize, value: u32) {
+        if let Some(p) = self.at::<u32>(offset) {
+            // SAFETY: `at` returns aligned addresses inside the mapping.
+            unsafe { bindings::writel(value, p.cast()) }
+        }
+    }
+
+    /// Writes 64 bits; past the end or unaligned nothing is written.
+    #[inline]
+    pub fn write64(&self, offset: usize, value: u64) {
+        if let Some(p) = self.at::<u64>(offset) {
+            // SAFETY: `at` returns aligned addresses inside the mapping.
+            unsafe { bindings::writeq(value, p.cast()) }
+        }
+    }
+}
+
+impl Drop for Registers {
+    fn drop(&mut self) {
+        // SAFETY: Mapped and claimed in `claim`; nothing borrowed from `self` is left.
+        unsafe {
+            bindings::iounmap(self.base.as_ptr().cast());
+            bindings::__release_region(
+                &raw mut bindings::iomem_resource,
+                self.start,
+                self.len as u64,
+            );
+        }
+    }
+}
+

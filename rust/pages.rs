@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages that hardware reads: zeroed, physically contiguous, accounted as IOMMU tables.
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// How an allocation may behave; the kernel's `gfp_t` as a callback passed it.
+#[derive(Clone, Copy)]
+pub struct Gfp(pub(crate) bindings::gfp_t);
+
+impl Gfp {
+    /// May sleep.
+    pub const KERNEL: Gfp = Gfp(bindings::GFP_KERNEL);
+}
+
+/// Bytes of one page.
+pub const PAGE_SIZE: usize = 4096;
+
+const CACHE_LINE: usize = 64;
+
+/// An owned block of 2^order pages seen as 64-bit words.
+///
+/// # Invariants
+///
+/// `virt` was returned by `iommu_alloc_pages_node_sz` for `words * 8` bytes and not freed.
+pub struct Pages {
+    virt: NonNull<u64>,
+    words: usize,
+}
+
+// SAFETY: The memory belongs to no thread; all accesses are single volatile words, for which the
+// kernel's memory model allows concurrency.
+unsafe impl Send for Pages {}
+// SAFETY: As above.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// Allocates 2^`order` zeroed pages near NUMA node `nid` (-1: anywhere).
+    pub fn new(nid: i32, order: u32, gfp: Gfp) -> Result<Self> {
+        let bytes = PAGE_SIZE << order;
+        // SAFETY: Any size and node are allowed.
+        let virt = unsafe { bindings::iommu_alloc_pages_node_sz(nid, gfp.0, bytes as _) };
+        // INVARIANT: Freshly allocated with this size.
+        Ok(Pages {
+            virt: NonNull::new(virt.cast()).ok_or(ENOMEM)?,
+            words: bytes / 8,
+        })
+    }
+
+    /// Physical address of the first byte; page aligned.
+    pub fn phys(&self) -> u64 {
+        // SAFETY: Allocated pages lie in the direct map.
+        unsafe { bindings::vtd_helper_virt_to_phys(self.virt.as_ptr().cast()) }
+    }
+
+    /// Number of 64-bit words.
+    pub fn len(&self) -> usize {
+        self.words
+    }
+
+    /// Reads word `i`; zero past the end.
+    #[inline]
+    pub fn read(&self, i: usize) -> u64 {
+        if i >= self.words {
+            return 0;
+        }
+        // SAFETY: In bounds by the check, aligned, alive by the type's invariants.
+        unsafe { self.virt.as_ptr().add(i).read_volatile() }
+    }
+
+    /// Writes word `i`; past the end nothing is written.
+    #[inline]
+    pub fn write(&self, i: usize, value: u64) {
+        if i < self.words {
+            // SAFETY: In bounds by the check, aligned, alive by the type's invariants.
+            unsafe { self.virt.as_ptr().add(i).write_volatile(value) }
+        }
+    }
+
+    /// Writes words `first..first + count` back to memory, for hardware that does not snoop.
+    pub fn flush(&self, first: usize, count: usize) {
+        let Some(end) = first.checked_add(count) else {
+            return;
+        };
+        if end <= self.words && count > 0 {
+            // SAFETY: In bounds by the check.
+            unsafe {
+                bindings::vtd_helper_flush_cache_range(
+                    self.virt.as_ptr().add(first).cast(),
+                    (count * 8) as u32,
+                )
+            }
+        }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: Allocated by iommu_alloc_pages_node_sz(), not freed before. Whoever drops it has
+        // taken it from hardware first.
+        unsafe { bindings::iommu_free_pages(self.virt.as_ptr().cast()) }
+    }
+}
+
+/// Writes the cache lines of `bytes` bytes at `virt` back. Few lines are cheaper one by one
+/// than with the fences around a range.
+///
+/// # Safety
+///
+/// The range must be mapped.
+#[inline]
+pub(crate) unsafe fn flush_lines(virt: *mut u8, bytes: usize) {
+    debug_assert!(bytes > 0 && CACHE_LINE == 64);
+    // SAFETY: By this function's contract.
+    unsafe { bindings::vtd_helper_flush_cache_range(virt.cast(), bytes as u32) }
+}

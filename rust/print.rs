@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Messages to the kernel log made of types that only know [`core::fmt`].
+//!
+//! The kernel crate's `pr_*` macros want its own `Display`, which the kernel-free crates below
+//! cannot implement; formatting through [`format_args!`] first bridges that.
+
+/// Logs at level err, with a line end.
+#[macro_export]
+macro_rules! log_err { ($($arg:tt)*) => { ::kernel::pr_err!("{}\n", ::core::format_args!($($arg)*)) } }
+
+/// Logs at level warning, with a line end.
+#[macro_export]
+macro_rules! log_warn { ($($arg:tt)*) => { ::kernel::pr_warn!("{}\n", ::core::format_args!($($arg)*)) } }
+
+/// Logs at level notice, with a line end.
+#[macro_export]
+macro_rules! log_notice { ($($arg:tt)*) => { ::kernel::pr_notice!("{}\n", ::core::format_args!($($arg)*)) } }
+
+/// Logs at level info, with a line end.
+#[macro_export]
+macro_rules! log_info { ($($arg:tt)*) => { ::kernel::pr_info!("{}\n", ::core::format_args!($($arg)*)) } }
