@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Kernel configuration, the archive's answers, and the copy that is compiled."""
+
+import pytest
+
+from vtdlab import kconfig, kernel, lint, module, progress
+from vtdlab.archive import Archive
+from vtdlab.cache import Cache
+from vtdlab.errors import LabError
+
+
+def test_unmet_names_missing_changed_and_unwanted_options():
+    wanted = kconfig.parse("CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n"
+                           "# a comment\nCONFIG_D=y\n# CONFIG_E is not set\n")
+    got = kconfig.parse("CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=y\n# CONFIG_D is not set\n")
+    assert kconfig.unmet(wanted, got) == [
+        "CONFIG_B=m (is y)", "CONFIG_C=n (is y)", "CONFIG_D=y (is n)"]
+    assert not kconfig.unmet(got, got)
+
+
+def test_the_fragment_makes_devices_modules_and_leaves_the_intree_driver_off():
+    options = kconfig.parse(kconfig.fragment("test"))
+    for name in ("BLK_DEV_NVME", "E1000E", "IGB", "VIRTIO_PCI", "VIRTIO_BLK", "VFIO_PCI"):
+        assert options[f"CONFIG_{name}"] == "m", name
+    assert options["CONFIG_INTEL_IOMMU_DEFAULT_ON"] == "n"
+    assert options["CONFIG_INTEL_IOMMU"] == "y"
+
+
+def test_series_is_one_of_ours():
+    assert kernel.series_wanted({}) == "7.3"
+    assert kernel.series_wanted({"SERIES": "7.2"}) == "7.2"
+    with pytest.raises(LabError, match="SERIES=6.1 "):
+        kernel.series_wanted({"SERIES": "6.1"})
+
+
+class Answers(Archive):
+    """An archive that holds what a test says: series to madison's lines."""
+
+    def __init__(self, cache, lines):
+        super().__init__(cache)
+        self.lines = lines
+
+    def _query(self, tool, *args):
+        if args[0] == "pkgnames":
+            return "\n".join(self.lines)
+        return self.lines.get(args[1], "")
+
+
+def test_newest_takes_apts_first_binary_and_names_what_there_is(tmp_path):
+    archive = Answers(Cache(tmp_path), {
+        "linux-source-7.3": " linux-source-7.3 | 7.3.9-1 | a trixie-backports/main Sources\n"
+                            " linux-source-7.3 | 7.3.4-1 | a trixie-backports/main amd64\n"
+                            " linux-source-7.3 | 7.3.2-1 | a trixie-backports/main amd64\n",
+        "linux-source-6.12": " linux-source-6.12 | 6.12.5-1 | a trixie/main amd64\n",
+        "linux-source-rt": " linux-source-rt | 1 | a trixie/main amd64\n"})
+    assert archive.newest("7.3") == "7.3.4-1"
+    with pytest.raises(LabError) as caught:
+        archive.newest("7.2")
+    text = str(caught.value)
+    assert "no linux-source-7.2" in text
+    assert "6.12 (6.12.5-1), 7.3 (7.3.4-1)" in text
+    assert "rt" not in text.split("holds", 2)[2].split(".")[0]
+
+
+def test_sources_leave_products_out_and_sync_follows_the_checkout(tmp_path):
+    top, copy = tmp_path / "top", tmp_path / "copy"
+    (top / "src/core").mkdir(parents=True)
+    (top / "rust").mkdir()
+    (top / "Kbuild").write_text("obj-m := vtd.o\n")
+    (top / "src/a.rs").write_text("a")
+    (top / "src/core/b.rs").write_text("b")
+    for product in ("src/a.o", "src/.a.o.cmd", "rust/bindings_generated.rs", "src/liba.rmeta"):
+        (top / product).write_text("x")
+    files = module.sources(top)
+    assert sorted(files) == ["Kbuild", "src/a.rs", "src/core/b.rs"]
+
+    module.sync(files, copy)
+    (copy / "src/a.o").write_text("product")
+    stamp = (copy / "src/a.rs").stat().st_mtime_ns
+    (top / "src/core/b.rs").unlink()
+    (top / "src/c.rs").write_text("c")
+    module.sync(module.sources(top), copy)
+    assert not (copy / "src/core/b.rs").exists()
+    assert (copy / "src/c.rs").read_text() == "c"
+    assert (copy / "src/a.o").read_text() == "product"
+    assert (copy / "src/a.rs").stat().st_mtime_ns == stamp, "an unchanged file was rewritten"
+
+
+def test_sources_without_kbuild_is_a_sentence(tmp_path):
+    with pytest.raises(LabError, match="no Kbuild"):
+        module.sources(tmp_path)
+
+
+@pytest.mark.parametrize("line", [
+    "warning: unused variable: `x`", "error[E0308]: mismatched types",
+    "src/a.c:3:1: warning: no prototype", "WARNING: modpost: missing MODULE_DESCRIPTION()"])
+def test_complaints_finds_what_tools_say(line):
+    assert line in lint.complaints(f"  CC [M]  a.o\n{line}\n  more\n")
+
+
+def test_complaints_of_a_clean_log_is_empty():
+    assert lint.complaints("  RUSTC [M] warning.o\n  LD [M]  vtd.ko\n") == ""
+
+
+def test_a_failed_step_shows_the_end_of_its_log(tmp_path):
+    with pytest.raises(LabError, match="(?s)thing failed.*last words"):
+        progress.run("test", "thing", ["sh", "-c", "echo last words; exit 3"],
+                     tmp_path / "log", timeout=30)
+
+
+def test_a_step_that_never_ends_is_stopped(tmp_path):
+    with pytest.raises(LabError, match="longer than 1 s"):
+        progress.run("test", "thing", ["sleep", "60"], tmp_path / "log", timeout=1)
