@@ -19,5 +19,7 @@
 #![deny(missing_docs)]
 
 pub mod dmar;
+pub mod invalidation;
+pub mod ownership;
 pub mod pgtable;
 pub mod spec;

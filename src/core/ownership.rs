@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who may do DMA: the devices of a group are under the kernel or under one user,
+//! never both.
+//!
+//! A *group* is the devices that cannot be isolated from each other. The kernel's IOMMU
+//! core keeps account of a group's owner, but does not look at it when a domain is
+//! attached, and does not count drivers that were bound before the remapping driver
+//! registered. So every attach is also put to the rules in here, by what `attach_dev`
+//! can see. The core attaches a group's members one after another and attaches the old
+//! domain again to all of them when one is refused; so refusing for one's own device
+//! refuses for the group, and states that differ between members occur while it works.
+//!
+//! Each member has a [`State`]; a [`Group`] counts them. [`Group::transition`] is a pure
+//! function: the caller stores the result only when the hardware has followed, and
+//! serialises the calls for a group (the core's group mutex is held in `attach_dev`).
+//!
+//! Never refused:
+//! - the blocked state, but for one case: the claim of a group while a driver that
+//!   the core did not count drives this very device ([`Refusal::UncountedDriver`]). A reset
+//!   and a release make the same request; the caller tells them apart by [`Phase`].
+//! - the way back to the default domain, from wherever the device itself is, unless a
+//!   user still has another device of the group and this one is blocked: nobody needs
+//!   that way, and going it would make the mixture.
+//!
+//! What the rules trust: the core lets only the holder of a group replace its domain by
+//! another one. A replacement within iommufd is therefore taken for the same owner's.
+
+use core::fmt;
+
+/// A user who has devices: VFIO's container or iommufd's context, as far as it can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// By which interface.
+    pub via: Via,
+    /// What tells the owner from others of that interface: the address of the domain.
+    pub token: usize,
+}
+
+/// The interface through which a domain is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// iommufd (`IOMMU_COOKIE_IOMMUFD`): always a user.
+    Iommufd,
+    /// The IOMMU API itself: VFIO's type 1 for a user, or a driver for its own device.
+    Api,
+}
+
+/// What a member of a group is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing: the device cannot do DMA. The state before the first attach, too.
+    Blocked,
+    /// The group's default domain, by which the DMA API works: translated or identity.
+    Kernel,
+    /// An unmanaged domain that the device's own kernel driver fills.
+    KernelOwn,
+    /// A user's domain.
+    User(Owner),
+}
+
+/// The domain that is to be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// `IOMMU_DOMAIN_BLOCKED`.
+    Blocked,
+    /// `IOMMU_DOMAIN_IDENTITY`.
+    Identity,
+    /// `IOMMU_DOMAIN_DMA` or `IOMMU_DOMAIN_DMA_FQ`.
+    Dma,
+    /// `IOMMU_DOMAIN_UNMANAGED`.
+    Unmanaged(Owner),
+}
+
+/// The driver bound to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Driver {
+    /// None.
+    None,
+    /// A kernel driver that was bound when the core could count it: the core refuses a
+    /// claim of the group itself.
+    Counted,
+    /// A kernel driver that was bound before the remapping driver registered: the core
+    /// knows nothing of it.
+    Uncounted,
+    /// A driver with `driver_managed_dma`: vfio-pci, a port driver.
+    ManagesDma,
+}
+
+impl Driver {
+    /// Whether the device's DMA belongs to the kernel while this driver is bound.
+    const fn is_kernel(self) -> bool {
+        matches!(self, Self::Counted | Self::Uncounted)
+    }
+}
+
+/// In what the request is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Anything else: a claim, a user's attach or detach, a new default domain.
+    Attach,
+    /// A reset of the device: the core blocks it and attaches the group's domain again
+    /// afterwards. Seen by config accesses being blocked (`pci_dev::block_cfg_access`) on
+    /// a device that has ATS; the core does this for no other.
+    Reset,
+    /// The device leaves the group: the request names the driver's `release_domain`.
+    Release,
+}
+
+/// What `attach_dev` is asked, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// The domain.
+    pub wanted: Wanted,
+    /// The driver bound to the device now.
+    pub driver: Driver,
+    /// What it is part of.
+    pub phase: Phase,
+}
+
+/// Why a request is refused; `-EBUSY`, each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The group is claimed while this device has a kernel driver that the core did not count.
+    UncountedDriver,
+    /// A user's domain for a device that a kernel driver drives.
+    UserOverDriver,
+    /// A user's domain in a group of which the kernel has this many other devices.
+    UserBesideKernel(u32),
+    /// A domain of the kernel's in a group of which a user has this many other devices.
+    KernelBesideUser(u32),
+    /// A second user's domain in a group of which a user has this many other devices.
+    SecondOwner(u32),
+}
+
+impl fmt::Display for Refusal {
+    /// A sentence that follows the device's name: what, why, and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UncountedDriver => f.write_str(
+                "is driven by a kernel driver that was bound before vtd was loaded, so its group \
+                 cannot be given to a user; unbind that driver, or remove and rescan the device",
+            ),
+            Self::UserOverDriver => f.write_str(
+                "is driven by a kernel driver, so it cannot be attached to a user's domain; \
+                 unbind that driver first",
+            ),
+            Self::UserBesideKernel(count) => write!(
+                f,
+                "cannot be attached to a user's domain while the kernel has {count} other \
+                 device(s) of its group; unbind their drivers and claim the group first",
+            ),
+            Self::KernelBesideUser(count) => write!(
+                f,
+                "cannot be attached to a domain of the kernel while a user has {count} other \
+                 device(s) of its group; close the user of the group first",
+            ),
+            Self::SecondOwner(count) => write!(
+                f,
+                "cannot be attached to a second user's domain while another user has {count} \
+                 other device(s) of its group; give all devices of the group to one user",
+            ),
+        }
+    }
+}
+
+/// How many members of a group are in which state.
+///
+/// # Invariants
+///
+/// - No member is under a user while another one is under the kernel, but while the core
+///   takes a whole group back from a user to its default domain in one go, device by
+///   device. (It blocks a user's group first, so this is not known to happen.)
+/// - There are two owners only while the core replaces the domain of one by the other's,
+///   both by the same interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    blocked: u32,
+    kernel: u32,
+    kernel_own: u32,
+    users: [Option<(Owner, u32)>; 2],
+}
+
+impl Group {
+    /// A group without members.
+    pub const EMPTY: Self = Self {
+        blocked: 0,
+        kernel: 0,
+        kernel_own: 0,
+        users: [None; 2],
+    };
+
+    /// The group with one more member, which is [`State::Blocked`].
+    pub const fn with_member(self) -> Self {
+        Self {
+            blocked: self.blocked.saturating_add(1),
+            ..self
+        }
+    }
+
+    /// The group without a member that was in `state`.
+    pub fn without_member(self, state: State) -> Self {
+        let mut rest = self;
+        match state {
+            State::Blocked => rest.blocked = rest.blocked.saturating_sub(1),
+            State::Kernel => rest.kernel = rest.kernel.saturating_sub(1),
+            State::KernelOwn => rest.kernel_own = rest.kernel_own.saturating_sub(1),
+            State::User(owner) => {
+                for user in &mut rest.users {
+                    *user = user.and_then(|(of, count)| {
+                        match count.saturating_sub(u32::from(of == owner)) {
+                            0 => None,
+                            left => Some((of, left)),
+                        }
+                    });
+                }
+            }
+        }
+        rest
+    }
+
+    /// The group after a member that was in `from` was blocked by a failure, rather than
+    /// by a request.
+    pub fn failed_closed(self, from: State) -> Self {
+        self.without_member(from).with_member()
+    }
+
+    /// How many members the kernel has.
+    pub const fn kernel_members(&self) -> u32 {
+        self.kernel.saturating_add(self.kernel_own)
+    }
+
+    /// How many members users have.
+    pub fn user_members(&self) -> u32 {
+        self.owners()
+            .fold(0, |sum, (_, count)| sum.saturating_add(count))
+    }
+
+    /// The users who have members, and how many; two only during a replacement.
+    pub fn owners(&self) -> impl Iterator<Item = (Owner, u32)> {
+        self.users.into_iter().flatten()
+    }
+
+    /// The group, and the member's state, after `request` was granted to a member that is in
+    /// `from`.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused; nothing has changed then.
+    pub fn transition(self, from: State, request: &Request) -> Result<(Self, State), Refusal> {
+        let others = self.without_member(from);
+        let to = match request.wanted {
+            Wanted::Blocked => block(from, request)?,
+            Wanted::Identity | Wanted::Dma => others.allow_kernel(from, request)?,
+            Wanted::Unmanaged(owner) => others.allow_unmanaged(from, request, owner)?,
+        };
+        Ok((others.with_state(to)?, to))
+    }
+
+    /// Of the other members: may this one go to the default domain?
+    fn allow_kernel(&self, from: State, request: &Request) -> Result<State, Refusal> {
+        let users = self.user_members();
+        let returns = from != State::Blocked || request.phase == Phase::Release;
+        if users > 0 && !returns {
+            return Err(Refusal::KernelBesideUser(users));
+        }
+        Ok(State::Kernel)
+    }
+
+    /// Of the other members: may this one go to an unmanaged domain, and whose is it?
+    fn allow_unmanaged(
+        &self,
+        from: State,
+        request: &Request,
+        owner: Owner,
+    ) -> Result<State, Refusal> {
+        let users = self.user_members();
+        // A domain made by the IOMMU API is the bound driver's own; a device without
+        // a driver follows the rest of its group.
+        let follows = request.driver == Driver::None && self.kernel_own > 0;
+        if owner.via == Via::Api && (request.driver.is_kernel() || follows) {
+            return match users {
+                0 => Ok(State::KernelOwn),
+                _ => Err(Refusal::KernelBesideUser(users)),
+            };
+        }
+        if request.driver.is_kernel() {
+            return Err(Refusal::UserOverDriver);
+        }
+        if self.kernel_members() > 0 {
+            return Err(Refusal::UserBesideKernel(self.kernel_members()));
+        }
+        let replaced = match from {
+            State::User(old) if old.via == owner.via => Some(old),
+            _ => None,
+        };
+        if self
+            .owners()
+            .any(|(of, _)| of != owner && Some(of) != replaced)
+        {
+            return Err(Refusal::SecondOwner(users));
+        }
+        Ok(State::User(owner))
+    }
+
+    /// The group with one more member, which is in `state`.
+    fn with_state(self, state: State) -> Result<Self, Refusal> {
+        let mut group = self;
+        match state {
+            State::Blocked => group.blocked = group.blocked.saturating_add(1),
+            State::Kernel => group.kernel = group.kernel.saturating_add(1),
+            State::KernelOwn => group.kernel_own = group.kernel_own.saturating_add(1),
+            State::User(owner) => group.add_user(owner)?,
+        }
+        Ok(group)
+    }
+
+    fn add_user(&mut self, owner: Owner) -> Result<(), Refusal> {
+        for (of, count) in self.users.iter_mut().flatten() {
+            if *of == owner {
+                *count = count.saturating_add(1);
+                return Ok(());
+            }
+        }
+        match self.users.iter_mut().find(|user| user.is_none()) {
+            Some(free) => {
+                *free = Some((owner, 1));
+                Ok(())
+            }
+            None => Err(Refusal::SecondOwner(self.user_members())),
+        }
+    }
+}
+
+/// May a device that is in `from` be blocked?
+fn block(from: State, request: &Request) -> Result<State, Refusal> {
+    let claim = from == State::Kernel && request.phase == Phase::Attach;
+    if claim && request.driver == Driver::Uncounted {
+        return Err(Refusal::UncountedDriver);
+    }
+    Ok(State::Blocked)
+}
