@@ -25,12 +25,7 @@ impl Prot {
     /// The entry's bits beside the address.
     #[inline(always)]
     fn entry_bits(self) -> u64 {
-        match Entry::leaf(
-            PhysAddr::new(0),
-            PageSize::Size4K,
-            self.access,
-            self.snoop,
-        ) {
+        match Entry::leaf(PhysAddr::new(0), PageSize::Size4K, self.access, self.snoop) {
             Some(entry) => entry.raw(),
             // Address 0 is aligned; and an entry of 0 would only block.
             None => 0,
