@@ -65,11 +65,21 @@ ktap_skip_all() {
 	exit 4
 }
 
-# ktap_skip_rest WHY: what the plan still holds cannot be done.
+# ktap_abort WHY: what the plan still holds cannot be done, and should have been.
+ktap_abort() {
+	echo "$1" | ktap_note
+	while [ "$ktap_count" -lt "$ktap_planned" ]; do
+		ktap_fail "not tried: $1"
+	done
+	ktap_end
+}
+
+# ktap_skip_rest WHY: what the plan still holds does not apply to this machine.
 ktap_skip_rest() {
 	while [ "$ktap_count" -lt "$ktap_planned" ]; do
 		ktap_skip "not tried" "$1"
 	done
+	ktap_end
 }
 
 ktap_end() {

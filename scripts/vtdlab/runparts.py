@@ -116,7 +116,7 @@ def attacks(report, evidence):
         trace, log = evidence.window(attack)
         seen = [f for f in trace.faults() if f.sid == devices.source_id(attack["device"])]
         told = [f for f in klog.faults(log) if f.bdf == attack["device"]]
-        why = _judge_attack(attack, seen, told)
+        why = judge_attack(attack, seen, told)
         text = ATTACKS.get(attack["scenario"], attack["scenario"])
         did = "landed" if attack["landed"] == "1" else "refused"
         rows.append((attack["kind"], text, attack["iova"], did,
@@ -137,7 +137,7 @@ def attacks(report, evidence):
     report.check(refused >= 9, "all attacks were made", f"only {refused} were")
 
 
-def _judge_attack(attack, seen, told):
+def judge_attack(attack, seen, told):
     """Why an attack's outcome is not what it must be; empty if it is."""
     if attack["error"] != "0":
         return f"the attempt failed with {attack['error'] or 'no result'}"

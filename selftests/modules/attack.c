@@ -18,13 +18,31 @@
 #include <linux/pci.h>
 #include <linux/seq_file.h>
 
-#include "vtd_attack.h"
+#include "devices.h"
 
 /* What a victim page holds before the attack, in every word. */
 #define SECRET		0x5ec2e75au
 /* What a page holds that waits for an allowed write of the device. */
 #define UNTOUCHED	0x0badf00du
+/* What edu's buffer holds before a scenario: anything but the secret. */
+#define PRIMER		0xa77ac0deu
 #define ATTACK_LEN	4
+
+struct vtd_attack {
+	struct vtd_dma_device dev;
+	struct dentry *dir;
+	struct mutex lock;	/* one scenario at a time; protects @result */
+	struct page *bench;	/* a page that the device may always use */
+	dma_addr_t bench_iova;
+	char result[256];
+};
+
+struct result {
+	dma_addr_t iova;
+	bool warm;	/* the mapping was used by the device before */
+	bool landed;	/* data moved */
+	bool intact;	/* the victim page is as it was */
+};
 
 /* How the address that the device is sent to came to be. */
 enum how {
@@ -80,7 +98,7 @@ static int fetch(struct vtd_attack *a, struct page *page, dma_addr_t iova,
 	int err;
 
 	WRITE_ONCE(*word, UNTOUCHED);
-	err = a->ops->write(a, iova, page_to_phys(page), ATTACK_LEN);
+	err = a->dev.ops->write(&a->dev, iova, page_to_phys(page), ATTACK_LEN);
 	if (err)
 		return err;
 	*value = READ_ONCE(*word);
@@ -99,11 +117,11 @@ static int strike(struct vtd_attack *a, const struct scenario *s,
 	int err;
 
 	if (s->write) {
-		err = a->ops->write(a, iova, page_to_phys(victim), ATTACK_LEN);
+		err = a->dev.ops->write(&a->dev, iova, page_to_phys(victim), ATTACK_LEN);
 		*landed = !intact(victim);
 		return err;
 	}
-	err = a->ops->read(a, iova, ATTACK_LEN);
+	err = a->dev.ops->read(&a->dev, iova, ATTACK_LEN);
 	if (err)
 		return err;
 	err = fetch(a, a->bench, a->bench_iova, &got);
@@ -124,6 +142,15 @@ static int warm_up(struct vtd_attack *a, struct page *victim, dma_addr_t iova,
 	return err;
 }
 
+/* Give a device that has memory of its own something other than the secret. */
+static int prime(struct vtd_attack *a)
+{
+	if (!a->dev.ops->read)
+		return 0;
+	WRITE_ONCE(*(u32 *)page_address(a->bench), PRIMER);
+	return a->dev.ops->read(&a->dev, a->bench_iova, sizeof(u32));
+}
+
 static bool is_mapped(struct device *dev, dma_addr_t iova)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
@@ -132,9 +159,9 @@ static bool is_mapped(struct device *dev, dma_addr_t iova)
 }
 
 static int play(struct vtd_attack *a, const struct scenario *s,
-		struct page *victim, struct vtd_attack_result *r)
+		struct page *victim, struct result *r)
 {
-	struct device *dev = &a->pdev->dev;
+	struct device *dev = &a->dev.pdev->dev;
 	int err;
 
 	if (s->how == NEVER) {
@@ -166,11 +193,11 @@ static int play(struct vtd_attack *a, const struct scenario *s,
 
 static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 {
-	struct vtd_attack_result r = { };
+	struct result r = { };
 	struct page *victim;
 	int err;
 
-	if (!s->write && !a->ops->read)
+	if (!s->write && !a->dev.ops->read)
 		return -EOPNOTSUPP;
 
 	victim = alloc_page(GFP_KERNEL);
@@ -178,16 +205,16 @@ static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 		return -ENOMEM;
 	fill(victim);
 	/* What the device holds before must differ from the secret. */
-	err = a->ops->prime(a);
+	err = prime(a);
 	if (!err)
 		err = play(a, s, victim, &r);
 	scnprintf(a->result, sizeof(a->result),
 		  "scenario=%s device=%s kind=%s access=%s iova=%#llx page=%#llx warm=%d expect=%s landed=%d intact=%d device-says=%#x error=%d\n",
-		  s->name, pci_name(a->pdev), a->ops->name,
+		  s->name, pci_name(a->dev.pdev), a->dev.ops->name,
 		  s->write ? "write" : "read", (u64)r.iova,
 		  (u64)page_to_phys(victim), r.warm,
 		  s->allowed ? "landed" : "refused", r.landed, r.intact,
-		  a->said, err);
+		  a->dev.said, err);
 	__free_page(victim);
 	return err;
 }
@@ -242,7 +269,7 @@ static struct dentry *root;
 
 static int vtd_attack_map_bench(struct vtd_attack *a)
 {
-	struct device *dev = &a->pdev->dev;
+	struct device *dev = &a->dev.pdev->dev;
 
 	a->bench = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!a->bench)
@@ -265,16 +292,7 @@ static int vtd_attack_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	if (!a)
 		return -ENOMEM;
 	mutex_init(&a->lock);
-	a->pdev = pdev;
-	a->ops = (const struct vtd_attack_ops *)id->driver_data;
-
-	err = pcim_enable_device(pdev);
-	if (err)
-		return err;
-	a->mmio = pcim_iomap(pdev, 0, 0);
-	if (!a->mmio)
-		return -ENOMEM;
-	err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	err = vtd_dma_device_init(&a->dev, pdev, id);
 	if (err)
 		return err;
 	err = vtd_attack_map_bench(a);
@@ -297,18 +315,9 @@ static void vtd_attack_remove(struct pci_dev *pdev)
 	__free_page(a->bench);
 }
 
-static const struct pci_device_id vtd_attack_ids[] = {
-	{ PCI_DEVICE(0x1234, 0x11e8),
-	  .driver_data = (kernel_ulong_t)&vtd_attack_edu },
-	{ PCI_DEVICE(0x1b36, 0x0005),
-	  .driver_data = (kernel_ulong_t)&vtd_attack_testdev },
-	{ }
-};
-MODULE_DEVICE_TABLE(pci, vtd_attack_ids);
-
 static struct pci_driver vtd_attack_driver = {
 	.name = "vtd_attack",
-	.id_table = vtd_attack_ids,
+	.id_table = vtd_dma_ids,
 	.probe = vtd_attack_probe,
 	.remove = vtd_attack_remove,
 };

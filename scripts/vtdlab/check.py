@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make check`: every test, through one pytest.
+
+With T=name (or --test name) only what has that name runs: a test of the guests
+such as `attack`, or else what pytest's -k finds.
+"""
+
+import os
+import shutil
+import sys
+
+from vtdlab import cache as lab
+from vtdlab import kernel, testbed
+
+
+def add_arguments(parser):
+    """The defaults are `make check`."""
+    parser.add_argument("--host", action="store_true", help="only what boots nothing")
+    parser.add_argument("--guest", action="store_true", help="only what boots")
+    parser.add_argument("--test", default=os.environ.get("T", ""), metavar="NAME",
+                        help="only this test")
+    parser.add_argument("--series", choices=kernel.SERIES, action="append", default=[],
+                        help="kernel series to boot; default SERIES, else both")
+
+
+def _series(args):
+    if args.series or not os.environ.get("SERIES"):
+        return args.series or list(kernel.SERIES)
+    return [kernel.series_wanted()]
+
+
+def _is_guest_test(name):
+    return (lab.checkout() / "selftests" / f"{name}.sh").is_file()
+
+
+def _arguments(args, series):
+    tests = lab.checkout() / "selftests/pytest"
+    argv = ["-c", str(tests / "pytest.ini"), "--rootdir", str(tests), "-v"]
+    for one in series:
+        argv.append(f"--series={one}")
+    if args.test and _is_guest_test(args.test):
+        return [*argv, f"--test={args.test}", str(tests / "boots.py")]
+    if args.test:
+        argv += ["-k", args.test]
+    host = [str(tests / name) for name in ("test_vtdlab.py", "test_host.py", "cargo.py")]
+    guest = [str(tests / "boots.py")]
+    return argv + (host if not args.guest else []) + (guest if not args.host else [])
+
+
+def main(args):
+    """Build what is missing, so that its progress is shown; then be pytest."""
+    out = lab.checkout() / "out/check"
+    if not args.test:
+        shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    series = _series(args)
+    if not args.host:
+        for one in series:
+            testbed.get(one)
+    sys.stdout.flush()
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *_arguments(args, series)])

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The second witness: what QEMU's trace says about what a test claims.
+
+Each function takes the evidence of a guest and returns (claim, why not) pairs;
+an empty reason means that the claim holds. Tests bracket what they do with
+marks (scripts/guest/lib.sh), which cut the trace.
+"""
+
+from vtdlab import devices, runparts
+
+
+def _brackets(evidence, start):
+    """(name, trace) for each pair of marks "<start> NAME begin" and "... end"."""
+    open_at = {}
+    for mark, label in sorted(evidence.records.marks().items()):
+        if not label.startswith(start):
+            continue
+        if label.endswith(" begin"):
+            open_at[label.removesuffix(" begin")] = mark
+        elif label.endswith(" end") and label.removesuffix(" end") in open_at:
+            name = label.removesuffix(" end")
+            yield name, evidence.trace.between(open_at[name], mark)
+
+
+def refusal(evidence):
+    """A refused load writes no register."""
+    for name, trace in _brackets(evidence, "refusal "):
+        if name == "refusal then load":
+            continue
+        writes = trace.named("vtd_reg_write")
+        yield f"{name}: no register of the unit was written", (
+            f"the trace has {len(writes)}, the first: {writes[0].text}" if writes else "")
+
+
+def load(evidence):
+    """Translation goes on, once, after the root table is set."""
+    for _, trace in _brackets(evidence, "load"):
+        yield "translation was switched on once", (
+            "" if trace.translation() == [True] else f"the trace has {trace.translation()}")
+        names = [event.name for event in trace.events]
+        order = [name for name in names if name in ("vtd_reg_dmar_root", "vtd_dmar_enable")]
+        yield "the root table was set before translation went on", (
+            "" if order[:1] == ["vtd_reg_dmar_root"] else f"the trace has {order}")
+
+
+def dma(evidence):
+    """The unit translated for each device, and raised no fault."""
+    for name, trace in _brackets(evidence, "dma "):
+        bdf = name.split()[1].rstrip(":")
+        sid = devices.source_id(bdf)
+        walks = sum(e.value("sid") == sid for e in trace.named("vtd_iotlb_page_update"))
+        yield f"{name}: translated by the unit", "" if walks else "the trace shows no walk for it"
+        faults = trace.faults()
+        yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
+        left_out = trace.named("vtd_translate_pt")
+        yield f"{name}: not passed through", (
+            "" if not left_out else f"the trace has {len(left_out)} accesses that were")
+
+
+def attack(evidence):
+    """Every attempt is in the trace as it was reported."""
+    for record in evidence.records.of("attack"):
+        trace, log = evidence.window(record)
+        seen = [f for f in trace.faults() if f.sid == devices.source_id(record["device"])]
+        told = [f for f in runparts.klog.faults(log) if f.bdf == record["device"]]
+        yield (f"{record['kind']}: {record['scenario']} is {record['expect']}",
+               runparts.judge_attack(record, seen, told))
+
+
+def unload(evidence):
+    """Translation goes off in a detach, and on again in the next load."""
+    wanted = {"unload refused": [], "unload": [False], "reload": [True]}
+    for name, trace in [*_brackets(evidence, "unload"), *_brackets(evidence, "reload")]:
+        yield f"{name}: translation", (
+            "" if trace.translation() == wanted[name]
+            else f"the trace has {trace.translation()} where {wanted[name]} was expected")
+
+
+def ending(evidence):
+    """Translation is off when the machine is reset or switched off."""
+    on = evidence.trace.translation()
+    if not on:
+        return
+    yield "translation is off at the end", "" if on[-1] is False else "the trace has it still on"
+
+
+BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, unload)}

@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Devices do their ordinary work through DMA domains, and what comes back is what
+# was sent. Disks named in VTD_DISKS are overwritten.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+
+disks=${VTD_DISKS:-}
+nic=${VTD_NIC:-}
+
+# work LABEL COMMAND: one device's work, bracketed for the host.
+work() {
+	label=$1
+	shift
+	mark "dma $label begin"
+	ktap_check "$label" "$@"
+	mark "dma $label end"
+}
+
+# several processes at once, each with files of its own
+parallel_io() {
+	disk=$(block_device "$1") || return 1
+	mount -t ext4 "/dev/$disk" /mnt/io || return 1
+	for job in 1 2 3 4; do
+		(
+			for round in 1 2 3; do
+				head -c 3000001 /tmp/payload > "/mnt/io/job$job-$round" || exit 1
+				sync -d "/mnt/io/job$job-$round"
+			done
+		) &
+	done
+	wait
+	umount /mnt/io
+	echo 3 > /proc/sys/vm/drop_caches
+	mount -t ext4 "/dev/$disk" /mnt/io || return 1
+	expected=$(head -c 3000001 /tmp/payload | sha256sum)
+	bad=0
+	for file in /mnt/io/job*; do
+		[ "$(sha256sum < "$file")" = "$expected" ] || { echo "$file is damaged"; bad=1; }
+	done
+	rm -f /mnt/io/job*
+	umount /mnt/io
+	return $bad
+}
+
+[ -n "$disks" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
+# shellcheck disable=SC2086
+set -- $disks
+ktap_start $(($# * 2 + 2))
+need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+log_start
+payload $((24 << 20))
+for bdf in $disks; do
+	work "$bdf: filesystem, write, read back" disk_io "$bdf"
+	work "$bdf: four writers at once" parallel_io "$bdf"
+done
+if [ -n "$nic" ]; then
+	work "$nic: a file over TCP, both ways" net_io "$nic" $((4 << 20))
+else
+	ktap_skip "a file over TCP" "VTD_NIC names no device"
+fi
+no_faults() {
+	! log_since | grep 'vtd: .*fault:'
+}
+ktap_check "no fault and no kernel warning" eval 'no_faults && log_is_clean'
+ktap_end

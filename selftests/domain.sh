@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Unmanaged domains as VFIO uses them: every page size, the aperture's end, what
+# is refused, two devices in one domain; with the device's own DMA as witness.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+
+RUN=/sys/kernel/debug/vtd_domain/run
+SCENARIOS="map-4k map-2m map-1g map-mixed resize occupied width read-only blocked second-owner shared churn"
+
+plays() {
+	mark "domain $1 begin"
+	echo "$1" > $RUN || { echo "vtd_domain does not know $1"; return 1; }
+	mark "domain $1 end"
+	cat $RUN
+	[ "$(cat $RUN)" = ok ]
+}
+
+[ "$(attackers | wc -l)" -ge 2 ] || ktap_skip_all "edu and iommu-testdev are not both there"
+# shellcheck disable=SC2086
+set -- $SCENARIOS
+ktap_start $(($# + 3))
+need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+log_start
+rmmod vtd_attack
+ktap_check "vtd_domain loads" insmod "$VTD_TEST_MODULES/vtd_domain.ko"
+for scenario in $SCENARIOS; do
+	if plays "$scenario" > /tmp/plays 2>&1; then
+		ktap_pass "$scenario"
+	elif grep -q '^skip: ' /tmp/plays; then
+		ktap_skip "$scenario" "$(sed -n 's/^skip: //p' /tmp/plays)"
+	else
+		ktap_fail "$scenario" "$(cat /tmp/plays)"
+	fi
+done
+back_to_default() {
+	rmmod vtd_domain && load_drivers || return 1
+	for bdf in $(attackers); do
+		attack "$bdf" allowed-write && [ "$(attack_word landed)" = 1 ] ||
+			{ echo "$bdf: $attacked"; return 1; }
+	done
+}
+ktap_check "afterwards the default domain serves the devices again" back_to_default
+ktap_check "no kernel warning" log_is_clean
+ktap_end

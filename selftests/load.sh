@@ -1,0 +1,91 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a load brings: units in sysfs as the in-tree driver has them, groups and
+# strict DMA domains, an own fault interrupt, sentences in the log.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+
+UNIT=/sys/class/iommu/dmar0
+
+has_form() {
+	file=$UNIT/intel-iommu/$1
+	[ -r "$file" ] || { echo "there is no $file"; return 1; }
+	grep -Eqx "$2" "$file" || { echo "$file holds: $(cat "$file")"; return 1; }
+}
+
+# register OFFSET WIDTH: read from the unit itself.
+register() {
+	devmem $((0x$(cat $UNIT/intel-iommu/address) + $1)) "$2" 2>/dev/null
+}
+
+same_as_register() {
+	shown=$(($(printf '0x%s' "$(cat "$UNIT/intel-iommu/$1")")))
+	held=$(($(register "$2" 64)))
+	[ "$shown" -eq "$held" ] || { printf 'shown %x, the register holds %x\n' "$shown" "$held"; return 1; }
+}
+
+all_devices_have_groups() {
+	bad=0
+	for pci_dev in "$PCI"/*; do
+		[ -d "$pci_dev/iommu_group" ] || { echo "${pci_dev##*/} has no group"; bad=1; }
+	done
+	return $bad
+}
+
+all_strict() {
+	bad=0
+	for group in /sys/kernel/iommu_groups/*; do
+		[ "$(cat "$group/type")" = DMA ] ||
+			{ echo "group ${group##*/} is $(cat "$group/type")"; bad=1; }
+	done
+	return $bad
+}
+
+linked_to_unit() {
+	for pci_dev in "$UNIT"/devices/*; do
+		[ "$(readlink -f "$pci_dev/iommu")" = "$(readlink -f $UNIT)" ] ||
+			{ echo "${pci_dev##*/} does not link back to the unit"; return 1; }
+	done
+	ls "$UNIT"/devices | grep -q .
+}
+
+interrupt_is_there() {
+	grep -Eqi 'dmar|vtd' /proc/interrupts || { cat /proc/interrupts; return 1; }
+}
+
+ktap_start 20
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+log_start
+mark "load begin"
+ktap_check "insmod" insmod "$VTD_KO"
+ktap_check "drivers of the devices" load_drivers
+mark "load end"
+ktap_check "sysfs: version" has_form version '[0-9]+:[0-9]+'
+ktap_check "sysfs: address" has_form address '[0-9a-f]+'
+ktap_check "sysfs: cap" has_form cap '[0-9a-f]+'
+ktap_check "sysfs: ecap" has_form ecap '[0-9a-f]+'
+ktap_check "sysfs: domains_supported" has_form domains_supported '[1-9][0-9]*'
+ktap_check "sysfs: domains_used" has_form domains_used '[1-9][0-9]*'
+if register 8 64 > /dev/null; then
+	ktap_check "sysfs: cap is the register's" same_as_register cap 8
+	ktap_check "sysfs: ecap is the register's" same_as_register ecap 16
+else
+	ktap_skip "sysfs: cap is the register's" "this kernel keeps the registers from /dev/mem"
+	ktap_skip "sysfs: ecap is the register's" "this kernel keeps the registers from /dev/mem"
+fi
+ktap_check "sysfs: devices and unit link to each other" linked_to_unit
+ktap_check "every PCI device is in a group" all_devices_have_groups
+ktap_check "every group has a strict DMA domain" all_strict
+ktap_check "/proc/iomem names the holder of the registers" \
+	grep -i "$(cat $UNIT/intel-iommu/address).*\(vtd\|dmar\)" /proc/iomem
+ktap_check "the fault interrupt is there" interrupt_is_there
+ktap_check "log: the unit is named" log_has 'vtd: dmar0'
+ktap_check "log: capabilities in words" log_has 'vtd: dmar0.*(levels|level|pages|2M|2 MiB|GiB)'
+ktap_check "/sys/kernel/vtd/users lists the devices" grep -q "nvme\|e1000e" /sys/kernel/vtd/users
+load_again() {
+	! insmod "$VTD_KO" 2> /dev/null
+}
+ktap_check "a second load is refused" load_again
+ktap_check "no kernel warning" log_is_clean
+ktap_end

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vtd_domain - use unmanaged domains as VFIO does: claim a group, attach a
+ * domain, map, let the device write, unmap, let it try again.
+ *
+ * User space writes the name of a scenario to debugfs vtd_domain/run and reads
+ * the same file: "ok", or a line for each thing that did not hold.
+ */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "domain.h"
+
+#define UNWRITTEN	0xffffffffu
+
+static struct vtd_dma_device *bound[BENCH_DEVICES];
+static DEFINE_MUTEX(lock);	/* protects bound[] and report */
+static char report[2048];
+static struct dentry *root;
+
+int bench_write_lands(struct bench *b, int i, dma_addr_t iova)
+{
+	struct vtd_dma_device *d = b->dev[i];
+	u32 *word = page_address(b->page);
+	int err;
+
+	WRITE_ONCE(*word, UNWRITTEN);
+	err = d->ops->write(d, iova, page_to_phys(b->page), sizeof(*word));
+	return err ?: READ_ONCE(*word) != UNWRITTEN;
+}
+
+int bench_claim(struct bench *b)
+{
+	int err;
+
+	for (; b->claimed < b->devices; b->claimed++) {
+		err = iommu_device_claim_dma_owner(&b->dev[b->claimed]->pdev->dev, b);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int bench_attach(struct bench *b)
+{
+	int err;
+
+	for (; b->attached < b->claimed; b->attached++) {
+		err = iommu_attach_group(b->domain, b->group[b->attached]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void bench_detach(struct bench *b)
+{
+	while (b->attached)
+		iommu_detach_group(b->domain, b->group[--b->attached]);
+}
+
+void bench_release(struct bench *b)
+{
+	while (b->claimed)
+		iommu_device_release_dma_owner(&b->dev[--b->claimed]->pdev->dev);
+}
+
+static void bench_close(struct bench *b)
+{
+	int i;
+
+	bench_detach(b);
+	bench_release(b);
+	if (!IS_ERR_OR_NULL(b->domain))
+		iommu_domain_free(b->domain);
+	for (i = 0; i < b->devices; i++)
+		iommu_group_put(b->group[i]);
+	if (b->page)
+		__free_page(b->page);
+}
+
+static int bench_open(struct bench *b, const struct domain_scenario *s)
+{
+	int err = 0;
+
+	for (; b->devices < s->devices; b->devices++) {
+		b->dev[b->devices] = bound[b->devices];
+		if (!b->dev[b->devices])
+			return -ENODEV;
+		b->group[b->devices] = iommu_group_get(&b->dev[b->devices]->pdev->dev);
+		if (!b->group[b->devices])
+			return -ENXIO;
+	}
+	b->page = alloc_page(GFP_KERNEL);
+	if (!b->page)
+		return -ENOMEM;
+	b->domain = iommu_paging_domain_alloc(&b->dev[0]->pdev->dev);
+	if (IS_ERR(b->domain))
+		return PTR_ERR(b->domain);
+	if (s->own)
+		err = bench_claim(b) ?: bench_attach(b);
+	return err;
+}
+
+static void run(const struct domain_scenario *s)
+{
+	struct seq_buf out;
+	struct bench b = { .out = &out };
+	int err;
+
+	seq_buf_init(&out, report, sizeof(report));
+	err = bench_open(&b, s);
+	expect(&b, !err, "the bench was not made: error %d", err);
+	if (!err)
+		s->play(&b);
+	bench_close(&b);
+	if (!seq_buf_used(&out))
+		seq_buf_puts(&out, "ok\n");
+	seq_buf_str(&out);
+}
+
+static ssize_t run_write(struct file *file, const char __user *buf,
+			 size_t count, loff_t *pos)
+{
+	const struct domain_scenario *s;
+	char name[32];
+	ssize_t len;
+	int err = -EINVAL;
+
+	len = simple_write_to_buffer(name, sizeof(name) - 1, pos, buf, count);
+	if (len < 0)
+		return len;
+	name[len] = '\0';
+
+	mutex_lock(&lock);
+	for (s = domain_scenarios; s->name; s++)
+		if (sysfs_streq(name, s->name)) {
+			run(s);
+			err = 0;
+		}
+	mutex_unlock(&lock);
+	return err ?: len;
+}
+
+static int run_show(struct seq_file *m, void *unused)
+{
+	mutex_lock(&lock);
+	seq_puts(m, report);
+	mutex_unlock(&lock);
+	return 0;
+}
+
+static int run_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, run_show, NULL);
+}
+
+static const struct file_operations run_fops = {
+	.owner = THIS_MODULE,
+	.open = run_open,
+	.read = seq_read,
+	.write = run_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static int vtd_domain_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct vtd_dma_device *d;
+	int i, err;
+
+	d = devm_kzalloc(&pdev->dev, sizeof(*d), GFP_KERNEL);
+	if (!d)
+		return -ENOMEM;
+	err = vtd_dma_device_init(d, pdev, id);
+	if (err)
+		return err;
+	pci_set_master(pdev);
+	pci_set_drvdata(pdev, d);
+
+	mutex_lock(&lock);
+	for (i = 0; i < BENCH_DEVICES && bound[i]; i++)
+		;
+	if (i < BENCH_DEVICES)
+		bound[i] = d;
+	mutex_unlock(&lock);
+	return i < BENCH_DEVICES ? 0 : -ENOSPC;
+}
+
+static void vtd_domain_remove(struct pci_dev *pdev)
+{
+	int i;
+
+	mutex_lock(&lock);
+	for (i = 0; i < BENCH_DEVICES; i++)
+		if (bound[i] == pci_get_drvdata(pdev))
+			bound[i] = NULL;
+	mutex_unlock(&lock);
+	pci_clear_master(pdev);
+}
+
+static struct pci_driver vtd_domain_driver = {
+	.name = "vtd_domain",
+	.id_table = vtd_dma_ids,
+	.probe = vtd_domain_probe,
+	.remove = vtd_domain_remove,
+	/* The groups are claimed here, not counted as a kernel driver's. */
+	.driver_managed_dma = true,
+};
+
+static int __init vtd_domain_init(void)
+{
+	int err;
+
+	err = pci_register_driver(&vtd_domain_driver);
+	if (err)
+		return err;
+	root = debugfs_create_dir("vtd_domain", NULL);
+	debugfs_create_file("run", 0600, root, NULL, &run_fops);
+	return 0;
+}
+
+static void __exit vtd_domain_exit(void)
+{
+	debugfs_remove_recursive(root);
+	pci_unregister_driver(&vtd_domain_driver);
+}
+
+module_init(vtd_domain_init);
+module_exit(vtd_domain_exit);
+MODULE_DESCRIPTION("Use unmanaged domains as VFIO does");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef VTD_DOMAIN_H
+#define VTD_DOMAIN_H
+
+#include <linux/iommu.h>
+#include <linux/seq_buf.h>
+
+#include "devices.h"
+
+#define BENCH_DEVICES	2
+
+/* Devices with an unmanaged domain of ours, and a page for them to write to. */
+struct bench {
+	struct vtd_dma_device *dev[BENCH_DEVICES];
+	int devices;
+	struct iommu_group *group[BENCH_DEVICES];
+	int claimed;		/* how many groups we own */
+	int attached;		/* how many groups have our domain */
+	struct iommu_domain *domain;
+	struct page *page;
+	struct seq_buf *out;	/* a line for everything that did not hold */
+};
+
+struct domain_scenario {
+	const char *name;
+	int devices;		/* how many it needs */
+	bool own;		/* whether it starts with groups claimed and attached */
+	void (*play)(struct bench *b);
+};
+
+extern const struct domain_scenario domain_scenarios[];
+
+int bench_claim(struct bench *b);
+int bench_attach(struct bench *b);
+void bench_detach(struct bench *b);
+void bench_release(struct bench *b);
+
+/* Whether a write of device @i to @iova reached the page; < 0: it did not answer. */
+int bench_write_lands(struct bench *b, int i, dma_addr_t iova);
+
+/* Say what did not hold, with values, and go on. */
+#define expect(b, cond, fmt, ...)					\
+	do {								\
+		if (!(cond))						\
+			seq_buf_printf((b)->out, fmt "\n", ##__VA_ARGS__); \
+	} while (0)
+
+#endif /* VTD_DOMAIN_H */

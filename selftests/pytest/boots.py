@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guests of `make check`: how each is booted and which tests run in it."""
+
+import dataclasses
+import shutil
+import tempfile
+
+from vtdlab import cache as lab
+from vtdlab import devices, klog, ktap, qemu, runparts, testbed, witness
+from vtdlab.errors import LabError
+from vtdlab.fileserver import FileServer
+from vtdlab.records import Records
+from vtdlab.trace import Trace
+
+SERIES = ("7.3", "7.2")
+TIMEOUT = 420
+LOG_TAIL = 30
+
+
+class Broken(Exception):
+    """Something that must hold of a whole guest does not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Boot:
+    """One way to boot."""
+
+    name: str
+    tests: tuple
+    older: tuple = ()       # the shorter list for series before the first
+    words: tuple = testbed.OURS
+    iommu: str = ""
+    end: str = "poweroff"
+
+    def tests_of(self, series):
+        """What runs here on this series."""
+        return list(self.tests if series == SERIES[0] else self.older)
+
+
+BOOTS = (
+    Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "unload"),
+         older=("load", "dma", "attack", "unload"), end="reboot"),
+    Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
+    Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
+    Boot("three-levels", ("load", "dma", "attack"), iommu="aw-bits=39"),
+    Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),
+)
+
+
+def run(boot, series, tests, result):
+    """Boot, hand on every result, then ask the other witnesses."""
+    out = lab.checkout() / "out/check" / f"{series}-{boot.name}"
+    shutil.rmtree(out, ignore_errors=True)
+    guest = _Guest(result)
+    try:
+        bed = testbed.get(series)
+        with FileServer() as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
+            machine = bed.machine("tests", devices.standard(disks), boot=boot.words,
+                                  iommu=boot.iommu,
+                                  append=[f"guest.port={server.port}", f"guest.end={boot.end}",
+                                          f"guest.tests={','.join(tests)}"])
+            outcome = qemu.boot(machine, out, TIMEOUT, guest.line)
+    except LabError as err:
+        raise Broken(str(err)) from err
+    evidence = runparts.Evidence(guest.records, klog.read(outcome.console),
+                                 Trace.read(outcome.trace), outcome, server, "vtd")
+    for test in tests:
+        guest.claims(test, witness.BY_TEST.get(test, lambda _: ())(evidence))
+    guest.claims("end", witness.ending(evidence))
+    wrong = _whole(boot, evidence, guest)
+    if wrong:
+        tail = "\n".join(evidence.console[-LOG_TAIL:])
+        raise Broken("\n".join(wrong) + f"\nThe console's end ({outcome.console}):\n{tail}")
+    if not guest.failed:
+        outcome.trace.unlink()
+
+
+class _Guest:
+    """What comes over the channel, sorted."""
+
+    def __init__(self, result):
+        self.records, self.reader = Records(), ktap.Reader()
+        self.result, self.failed = result, False
+        self.broken = set()
+
+    def line(self, text):
+        """One line of the channel: KTAP or a record."""
+        if not text.startswith(">"):
+            self.records.add(text)
+            return
+        found = self.reader.feed(text[2:])
+        if not found:
+            return
+        detail = found.reason or "\n".join(found.notes)
+        if not found.top:
+            self.broken.update([found.test] if found.outcome == "failed" else [])
+            self._give(f"{found.test}: {found.name}", found.outcome, detail)
+        # A whole test's result says something new where nothing in it did.
+        elif found.outcome == "skipped" or (found.outcome == "failed"
+                                            and found.test not in self.broken):
+            self._give(found.name, found.outcome, detail)
+
+    def claims(self, test, pairs):
+        """What another witness says about a test."""
+        for claim, why in pairs:
+            self._give(f"{test}: trace: {claim}", "failed" if why else "passed", why)
+
+    def _give(self, name, outcome, detail):
+        self.failed = self.failed or outcome == "failed"
+        self.result(name, outcome, detail)
+
+
+def _whole(boot, evidence, guest):
+    wrong = guest.reader.missing()
+    expected = {"reboot": "reset"}.get(boot.end, boot.end)
+    if evidence.outcome.ending != expected:
+        wrong.append(evidence.outcome.detail or
+                     f"the guest ended with a {evidence.outcome.ending}, not a {expected}")
+    wrong += [f"the kernel complains: {line}" for line in klog.complaints(evidence.console)]
+    wrong += [f"problem in the guest: {record['text']}" for record in evidence.records.of("problem")]
+    return wrong

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`cargo test` on vtd_core, a result for each of its tests."""
+
+import os
+import re
+import subprocess
+import threading
+
+from vtdlab import cache as lab
+
+TIMEOUT = 900
+LINE = re.compile(r"^test (?P<name>.+?) \.\.\. (?P<what>ok|FAILED|ignored)(?P<rest>.*)$")
+SUITE = re.compile(r"^\s+(?:Running (?:unittests )?(\S+)|Doc-tests (\S+))")
+OUTCOMES = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
+TAIL = 60
+
+
+class Broken(Exception):
+    """cargo itself failed."""
+
+
+def run(result):
+    """Run all tests; LINE by line to `result`."""
+    cache = lab.Cache()
+    env = dict(os.environ, CARGO_TARGET_DIR=str(cache.path / "cargo-target"),
+               CARGO_TERM_COLOR="never")
+    argv = ["cargo", "test", "--no-fail-fast", "--manifest-path", str(lab.checkout() / "Cargo.toml")]
+    suite, lines, counted = "", [], 0
+    with subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace") as child:
+        watchdog = threading.Timer(TIMEOUT, child.kill)
+        watchdog.start()
+        try:
+            for line in child.stdout:
+                lines.append(line.rstrip("\n"))
+                if found := SUITE.match(line):
+                    suite = found[1] or f"doc {found[2]}"
+                elif found := LINE.match(line):
+                    counted += 1
+                    result(f"{suite}: {found['name']}", OUTCOMES[found["what"]],
+                           found["rest"].strip() or "see the output of cargo below")
+        finally:
+            watchdog.cancel()
+    log = lab.checkout() / "out/check/cargo.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if child.returncode or not counted:
+        raise Broken(f"cargo test ended with status {child.returncode} after {counted} tests; "
+                     f"the end of {log}:\n" + "\n".join(lines[-TAIL:]))

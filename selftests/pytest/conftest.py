@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+"""pytest's side of the tests that run elsewhere.
+
+A guest and `cargo test` each run many tests and report them in lines. Here
+they are one item of pytest each, which turns every line into a result of its
+own as it comes. The item itself stands for what must hold of the whole: the
+guest came to its end, kept its plans, and its kernel did not complain.
+"""
+
+import time
+
+import pytest
+from _pytest.reports import TestReport
+
+import boots
+import cargo
+
+
+def pytest_addoption(parser):
+    """What `make check` passes on."""
+    group = parser.getgroup("vtd")
+    group.addoption("--series", action="append", default=[], help="kernel series to boot")
+    group.addoption("--test", default="", help="only this test of the guests")
+
+
+def pytest_collect_file(file_path, parent):
+    """boots.py holds guests, cargo.py the core's tests; they are no ordinary test files."""
+    if file_path.name == "boots.py":
+        return GuestFile.from_parent(parent, path=file_path)
+    if file_path.name == "cargo.py":
+        return CargoFile.from_parent(parent, path=file_path)
+    return None
+
+
+class GuestFile(pytest.File):
+    """The guests of every series asked for."""
+
+    def collect(self):
+        only = self.config.getoption("--test")
+        for series in self.config.getoption("--series") or boots.SERIES:
+            for boot in boots.BOOTS:
+                tests = boot.tests_of(series)
+                if only:
+                    tests = [test for test in tests if test == only]
+                if tests:
+                    yield GuestItem.from_parent(self, name=f"{series}/{boot.name}",
+                                                boot=boot, series=series, tests=tests)
+
+
+class CargoFile(pytest.File):
+    """The tests of vtd_core on the host."""
+
+    def collect(self):
+        if not self.config.getoption("--test"):
+            yield CargoItem.from_parent(self, name="vtd_core")
+
+
+class StreamItem(pytest.Item):
+    """An item that reports results of its own while it runs."""
+
+    def result(self, name, outcome, detail=""):
+        """Hand pytest one result; `detail` is the reason of a skip or failure."""
+        where = (str(self.path), None, f"{self.name}/{name}")
+        longrepr = None
+        if outcome == "failed":
+            longrepr = detail or "failed, and gave no reason"
+        elif outcome == "skipped":
+            longrepr = (str(self.path), 0, f"Skipped: {detail}")
+        now = time.time()
+        report = TestReport(f"{self.nodeid}/{name}", where, {self.name: 1}, outcome, longrepr,
+                            "call", start=now, stop=now, duration=0)
+        with self.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            self.ihook.pytest_runtest_logreport(report=report)
+
+    def repr_failure(self, excinfo, style=None):
+        if isinstance(excinfo.value, (boots.Broken, cargo.Broken)):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, None, self.name
+
+
+class GuestItem(StreamItem):
+    """One boot of one guest."""
+
+    def __init__(self, *, boot, series, tests, **kwargs):
+        super().__init__(**kwargs)
+        self.boot, self.series, self.tests = boot, series, tests
+
+    def runtest(self):
+        boots.run(self.boot, self.series, self.tests, self.result)
+
+
+class CargoItem(StreamItem):
+    """One run of `cargo test`."""
+
+    def runtest(self):
+        cargo.run(self.result)

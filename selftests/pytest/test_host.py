@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What can be said of the sources and of vtd.ko without booting anything."""
+
+import re
+import subprocess
+
+import pytest
+
+from vtdlab import cache as lab
+from vtdlab import kernel, lint, module
+
+TIMEOUT = 60
+CHECKS = ("spdx", "rustfmt", "shellcheck", "checkpatch", "clippy")
+
+
+@pytest.fixture(scope="module", name="built")
+def _built():
+    cache = lab.Cache()
+    found = kernel.get(cache)
+    return cache, found
+
+
+def test_every_check_is_listed_here(built):
+    """A check that rig adds is not left out."""
+    assert tuple(lint.all_checks(*built)) == CHECKS
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_sources(name, built):
+    """rustfmt, clippy, shellcheck, checkpatch and licences: nothing to say."""
+    found = lint.all_checks(*built)[name]()
+    assert not found, found
+
+
+def _modinfo(path):
+    text = subprocess.run(["modinfo", str(path)], check=True, capture_output=True, text=True,
+                          timeout=TIMEOUT).stdout
+    found = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        found.setdefault(key, []).append(value.strip())
+    return found
+
+
+@pytest.mark.parametrize("series", kernel.SERIES)
+def test_modinfo(series):
+    """The module says what it is, and was built for the kernel it is loaded on."""
+    cache = lab.Cache()
+    built = kernel.get(cache, series)
+    info = _modinfo(module.get(cache, built))
+    assert info["name"] == ["vtd"]
+    assert info["license"] == ["GPL"]
+    assert re.search("VT-d|DMA remapping|IOMMU", info["description"][0])
+    assert info["vermagic"][0].split()[0] == built.release
+    assert info.get("author")
+    assert "import_ns" not in info or set(info["import_ns"]) <= {"GENERIC_PT_IOMMU"}

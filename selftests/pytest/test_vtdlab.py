@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The tools that judge the driver are judged first."""
+
+import io
+import subprocess
+
+import pytest
+
+from vtdlab import devices, klog, ktap, vtdwords
+from vtdlab.cpio import Archive
+from vtdlab.records import Records
+from vtdlab.trace import Trace, parse
+
+TRACE = """\
+vtd_dmar_enable enable 1
+pci_cfg_write iommu-testdev 00:06.0 @0xf0 <- 0x1
+vtd_inv_desc invalidate desc type iotlb high 0xffffd000 low 0x30032
+vtd_dmar_fault sid 0x28 fault 5 addr 0xffffd000 write 1
+pci_cfg_write nvme 01:00.0 @0x4 <- 0x407
+pci_cfg_write iommu-testdev 00:06.0 @0xf0 <- 0x2
+vtd_inv_desc invalidate desc type wait high 0xc1a000 low 0x200000025
+vtd_dmar_enable enable 0
+"""
+
+
+@pytest.fixture(name="trace")
+def _trace():
+    return Trace(filter(None, (parse(n, line) for n, line in enumerate(TRACE.splitlines(), 1))))
+
+
+def test_trace_has_the_fault_with_all_it_says(trace):
+    """Source-id, reason, address, direction."""
+    (fault,) = trace.faults()
+    assert (fault.sid, fault.reason, fault.address, fault.write) == (0x28, 5, 0xFFFFD000, True)
+    assert "edu" in str(fault) and "may not be written" in str(fault)
+
+
+def test_trace_is_cut_at_marks_and_only_at_marks(trace):
+    """Another device's configuration write is none."""
+    assert [mark for mark, _ in trace.marks()] == [1, 2]
+    assert len(trace.between(1, 2).descriptors()) == 1
+    assert len(trace.between(2, 3).descriptors()) == 1
+    with pytest.raises(LookupError):
+        trace.between(9, 10)
+
+
+def test_trace_tells_translation_on_from_off(trace):
+    """In order."""
+    assert trace.translation() == [True, False]
+
+
+@pytest.mark.parametrize("low, high, kind, words", [
+    (0x11, 0, "context-global", "context global"),
+    (0x0000_0028_0003_0031, 0, "context-device", "source-id 0x0028"),
+    (0x30022, 0, "iotlb-domain", "domain 3"),
+    (0x30032, 0xFFFFD003, "iotlb-pages", "8 pages from 0xffffd000"),
+    (0x30032, 0xFFFFD040, "iotlb-pages", "leaf entries only"),
+    (0x2_0000_0025, 0xC1A000, "wait", "write 0x2 to 0xc1a000"),
+])
+def test_descriptors_in_words(low, high, kind, words):
+    """Encodings of the specification, by hand."""
+    assert vtdwords.descriptor_kind(low, high) == kind
+    assert words in vtdwords.descriptor(low, high)
+
+
+def test_capabilities_of_qemu_in_words():
+    """The values that QEMU's unit has by default."""
+    words = dict(vtdwords.capabilities(0x80D2008C222F0606, 0xF00F4A))
+    assert words["domain ids"] == "65536"
+    assert words["page tables"] == "39 bits (3 levels), 48 bits (4 levels)"
+    assert words["page sizes"] == "4 KiB, 2 MiB, 1 GiB"
+    assert words["page-selective invalidation"] == "up to 262144 pages at once"
+    assert words["coherent page walks"] == "no"
+    assert words["fault records"] == "1"
+
+
+def test_source_ids():
+    """Bus, device, function."""
+    assert devices.source_id("0000:01:00.0") == 0x100
+    assert devices.source_id("0000:00:1f.3") == 0xFB
+
+
+OURS = ("[    1.5] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack) write to "
+        "0x00000000fffff000 refused: the page is not mapped for writing (reason 0x05), "
+        "domain 3 (DMA, strict)")
+INTREE = ("[   19.8] DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault addr 0xfffff000 "
+          "[fault reason 0x05] PTE Write access is not set")
+
+
+@pytest.mark.parametrize("line", [OURS, INTREE], ids=["vtd", "in-tree"])
+def test_faults_of_both_drivers_are_read(line):
+    """The same fault in two dialects."""
+    (fault,) = klog.faults(["noise", line])
+    assert (fault.bdf, fault.write, fault.address, fault.reason) == (
+        "0000:00:05.0", True, 0xFFFFF000, 5)
+
+
+@pytest.mark.parametrize("line", [
+    "WARNING: CPU: 0 PID: 1 at drivers/iommu/iommu.c:1 x", "BUG: kernel NULL pointer dereference",
+    "WARNING: possible circular locking dependency detected", "Oops: 0000 [#1] SMP",
+    "DMA-API: device driver maps memory from stack", "Kernel panic - not syncing: x",
+    "rust_kernel: panicked at src/x.rs:1:1:"])
+def test_a_complaint_is_seen(line):
+    """Every kind of them."""
+    assert klog.complaints(["fine", f"[ 1.0] {line}"])
+
+
+def test_an_ordinary_log_is_no_complaint():
+    """Words that look alike."""
+    assert not klog.complaints(["debugfs mounted", "printk: warning level", OURS])
+
+
+def read_all(text):
+    """Results of a KTAP text, and the reader."""
+    reader = ktap.Reader()
+    return [found for line in text.splitlines() if (found := reader.feed(line))], reader
+
+
+def test_ktap_results_and_their_reasons():
+    """Passed, failed, skipped, nested."""
+    found, reader = read_all("KTAP version 1\n1..2\n# Subtest: load\n  KTAP version 1\n  1..3\n"
+                             "  ok 1 - a\n  # why\n  not ok 2 - b\n  ok 3 - c # SKIP no disk\n"
+                             "not ok 1 - load # status 1\n# Subtest: gone\n  1..0 # SKIP nothing\n"
+                             "ok 2 - gone # SKIP see above\n")
+    assert [(f.test, f.name, f.outcome) for f in found] == [
+        ("load", "a", "passed"), ("load", "b", "failed"), ("load", "c", "skipped"),
+        ("load", "load", "failed"), ("gone", "gone", "skipped")]
+    assert found[1].notes == ("why",) and found[2].reason == "no disk"
+    assert found[4].reason == "nothing"
+    assert not reader.missing()
+
+
+@pytest.mark.parametrize("text", [
+    "", "1..2\nok 1 - a\n", "1..1\nok 1 - a\nok 2 - b\n",
+    "1..1\n# Subtest: x\n  1..2\n  ok 1 - a\nok 1 - x\n"])
+def test_ktap_plans_are_held_to(text):
+    """Too few, too many, none, and inside a test."""
+    assert read_all(text)[1].missing()
+
+
+def test_ktap_numbers_out_of_order_fail():
+    """A result that was lost is not passed over."""
+    found, _ = read_all("1..2\nok 2 - b\n")
+    assert found[0].outcome == "failed"
+
+
+def test_records_keep_order_and_marks():
+    """Marks name what follows them."""
+    records = Records()
+    records.add('mark number=1 label="attack x"')
+    attack = records.add("attack device=0000:00:05.0 landed=0")
+    records.add("mark number=2 label=end")
+    assert records.mark_before(attack) == 1
+    assert records.marks() == {1: "attack x", 2: "end"}
+    assert records.add('broken "quote') is not None
+
+
+def test_cpio_is_what_cpio_reads(tmp_path):
+    """Another implementation lists what ours wrote."""
+    file = io.BytesIO()
+    archive = Archive(file)
+    archive.data("a/b/odd", b"12345", executable=True)
+    archive.data("a/even", b"1234")
+    archive.link("init", "/a/b/odd")
+    archive.close()
+    subprocess.run(["cpio", "-id", "--quiet"], input=file.getvalue(), cwd=tmp_path, check=True,
+                   timeout=30)
+    assert (tmp_path / "a/b/odd").read_bytes() == b"12345"
+    assert (tmp_path / "a/b/odd").stat().st_mode & 0o111
+    assert (tmp_path / "a/even").read_bytes() == b"1234"
+    assert (tmp_path / "init").readlink().as_posix() == "/a/b/odd"
