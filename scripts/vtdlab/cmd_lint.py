@@ -5,7 +5,8 @@ from vtdlab import cache as lab
 from vtdlab import kernel, lint
 from vtdlab.errors import LabError
 
-NAMES = ("spdx", "rustfmt", "shellcheck", "checkpatch", "clippy")
+NAMES = ("spdx", "rustfmt", "shellcheck", "checkpatch", "bindings", "modinfo", "clippy")
+NEED_KERNEL = {"checkpatch", "bindings", "modinfo", "clippy"}
 
 
 def add_arguments(parser):
@@ -27,6 +28,6 @@ def main(args):
         return 1 if text else 0
     names = args.names or NAMES
     cache = lab.Cache()
-    built = kernel.get(cache, args.series) if {"checkpatch", "clippy"} & set(names) else None
+    built = kernel.get(cache, args.series) if NEED_KERNEL & set(names) else None
     checks = lint.all_checks(cache, built)
     return 1 if lint.report({name: checks[name] for name in names}) else 0

@@ -4,16 +4,13 @@
 Every function returns what it found wrong, as text; empty means nothing.
 """
 
-import re
 import subprocess
 
 from vtdlab import cache as lab
-from vtdlab import module, progress
+from vtdlab import buildlog, kernelfit, module, progress
 from vtdlab.errors import LabError
 
 TIMEOUT = 300
-# A warning or an error of rustc, clippy, a C compiler or modpost.
-COMPLAINT = re.compile(r"^(warning|error)(\[|:)|: (warning|error):|^(WARNING|ERROR):? ")
 
 
 def _run(argv, **more):
@@ -41,15 +38,6 @@ def rustfmt(fix=False):
     return text or f"rustfmt ended with status {code}" if code else ""
 
 
-def complaints(text):
-    """Every warning and error in a build log, each with the lines below it."""
-    found, lines = [], text.splitlines()
-    for number, line in enumerate(lines):
-        if COMPLAINT.search(line) and "warnings emitted" not in line:
-            found.append("\n".join(lines[number:number + 12]))
-    return "\n\n".join(found)
-
-
 def clippy(cache, kernel):
     """Clippy's and the compilers' warnings over the whole module, from scratch."""
     work = module.work_folder(cache, kernel, "clippy")
@@ -62,7 +50,7 @@ def clippy(cache, kernel):
                          extra=("CLIPPY=1", "W=1"))
         except LabError as err:
             return str(err)
-        return complaints(log.read_text(encoding="utf-8", errors="replace"))
+        return buildlog.complaints(log.read_text(encoding="utf-8", errors="replace"))
 
 
 def shellcheck():
@@ -92,8 +80,9 @@ def spdx():
     for path in tracked("*.rs", "*.c", "*.h", "*.py", "*.sh", "Makefile", "Kbuild", "*/Kbuild",
                         "scripts", ".ci", "selftests"):
         head = path.read_bytes()[:300]
-        if b"SPDX-License-Identifier: GPL-2.0" not in head and path.suffix not in (
-                ".proptest-regressions", ".txt", ".log", ".bin"):
+        # kselftest's own formats know no comments in these two.
+        if b"SPDX-License-Identifier: GPL-2.0" not in head and path.name not in (
+                "config", "settings"):
             bare.append(str(path.relative_to(lab.checkout())))
     return "\n".join(bare)
 
@@ -105,6 +94,8 @@ def all_checks(cache, kernel):
         "rustfmt": rustfmt,
         "shellcheck": shellcheck,
         "checkpatch": lambda: checkpatch(kernel),
+        "bindings": lambda: kernelfit.bindings(cache, kernel),
+        "modinfo": lambda: kernelfit.modinfo(cache, kernel),
         "clippy": lambda: clippy(cache, kernel),
     }
 

@@ -12,6 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
+from vtdlab import buildlog
 from vtdlab import cache as lab
 from vtdlab import kernel as kernels
 from vtdlab import progress
@@ -59,11 +60,11 @@ def sync(files, folder):
 def build(folder, kdir, log, *, text, extra=(), llvm=kernels.LLVM):
     """Compile the external module in `folder` against a kernel built with LLVM.
 
-    The products lie in `folder`. Raises LabError with the end of `log`.
+    The products lie in `folder`. Raises LabError with the compilers' errors.
     """
     argv = ["make", "-C", str(kdir), f"M={folder}", f"LLVM={llvm}", f"-j{lab.jobs()}",
             *extra, "modules"]
-    progress.run("build", text, argv, log, timeout=BUILD_TIMEOUT)
+    progress.run("build", text, argv, log, timeout=BUILD_TIMEOUT, digest=buildlog.errors)
 
 
 def work_folder(cache, kernel, purpose="module-build"):

@@ -68,11 +68,11 @@ def tail(path, lines=TAIL_LINES):
     return "\n".join("    " + line for line in text.splitlines()[-lines:])
 
 
-def run(kind, text, argv, log, *, timeout, **popen):
+def run(kind, text, argv, log, *, timeout, digest=None, **popen):
     """Run a command as one shown step; its output goes to `log`.
 
-    Raises LabError with the end of the log when it fails or takes longer than
-    `timeout` seconds.
+    Raises LabError when it fails, with what `digest` picks from the log's text
+    or else the log's end, and when it takes longer than `timeout` seconds.
     """
     log = Path(log)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -97,5 +97,6 @@ def run(kind, text, argv, log, *, timeout, **popen):
                 child.wait(30)
     if code:
         step.end(f"failed with status {code}")
-        raise LabError(f"{text} failed; the end of {log}:\n{tail(log)}")
+        picked = digest(log.read_text(encoding="utf-8", errors="replace")) if digest else ""
+        raise LabError(f"{text} failed; its log is {log}:\n{picked or tail(log)}")
     return step.end()

@@ -3,7 +3,7 @@
 
 import pytest
 
-from vtdlab import kconfig, kernel, lint, module, progress
+from vtdlab import buildlog, kconfig, kernel, module, progress
 from vtdlab.archive import Archive
 from vtdlab.cache import Cache
 from vtdlab.errors import LabError
@@ -95,11 +95,17 @@ def test_sources_without_kbuild_is_a_sentence(tmp_path):
     "warning: unused variable: `x`", "error[E0308]: mismatched types",
     "src/a.c:3:1: warning: no prototype", "WARNING: modpost: missing MODULE_DESCRIPTION()"])
 def test_complaints_finds_what_tools_say(line):
-    assert line in lint.complaints(f"  CC [M]  a.o\n{line}\n  more\n")
+    assert line in buildlog.complaints(f"  CC [M]  a.o\n{line}\n  more\n")
 
 
 def test_complaints_of_a_clean_log_is_empty():
-    assert lint.complaints("  RUSTC [M] warning.o\n  LD [M]  vtd.ko\n") == ""
+    assert buildlog.complaints("  RUSTC [M] warning.o\n  LD [M]  vtd.ko\n") == ""
+
+
+def test_errors_leaves_warnings_and_summaries_out():
+    log = ("warning: unused\n --> a.rs:1\n\nerror[E0425]: cannot find `x`\n --> b.rs:2\n\n"
+           "error: aborting due to 1 previous error; 1 warning emitted\n")
+    assert buildlog.errors(log) == "error[E0425]: cannot find `x`\n --> b.rs:2"
 
 
 def test_a_failed_step_shows_the_end_of_its_log(tmp_path):
