@@ -5,8 +5,8 @@ from vtdlab import cache as lab
 from vtdlab import kernel, lint
 from vtdlab.errors import LabError
 
-NAMES = ("spdx", "rustfmt", "shellcheck", "checkpatch", "bindings", "modinfo", "clippy")
-NEED_KERNEL = {"checkpatch", "bindings", "modinfo", "clippy"}
+NAMES = ("spdx", "rustfmt", "shellcheck", "checkpatch", "clippy")
+NEED_KERNEL = {"checkpatch", "clippy"}
 
 
 def add_arguments(parser):

@@ -7,7 +7,7 @@ Every function returns what it found wrong, as text; empty means nothing.
 import subprocess
 
 from vtdlab import cache as lab
-from vtdlab import buildlog, kernelfit, module, progress
+from vtdlab import buildlog, module, progress
 from vtdlab.errors import LabError
 
 TIMEOUT = 300
@@ -94,8 +94,6 @@ def all_checks(cache, kernel):
         "rustfmt": rustfmt,
         "shellcheck": shellcheck,
         "checkpatch": lambda: checkpatch(kernel),
-        "bindings": lambda: kernelfit.bindings(cache, kernel),
-        "modinfo": lambda: kernelfit.modinfo(cache, kernel),
         "clippy": lambda: clippy(cache, kernel),
     }
 

@@ -33,7 +33,8 @@ def sources(top):
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         for file in files:
             relative = file.relative_to(top)
-            hidden = any(name.startswith(".") for name in relative.parts)
+            # Hidden files are editors' and Kbuild's; tests are cargo's.
+            hidden = any(name.startswith(".") or name == "tests" for name in relative.parts)
             if file.is_file() and not hidden and not file.name.endswith(PRODUCTS):
                 found[str(relative)] = file.read_bytes()
     if "Kbuild" not in found:
