@@ -41,7 +41,9 @@ gone() {
 }
 
 no_groups() {
-	! ls /sys/kernel/iommu_groups | grep .
+	for group in /sys/kernel/iommu_groups/*; do
+		[ ! -e "$group" ] || { echo "group ${group##*/} is still there"; return 1; }
+	done
 }
 
 nothing_claimed() {

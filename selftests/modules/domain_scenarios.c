@@ -176,7 +176,7 @@ static void blocked(struct bench *b)
 	expect(b, !err, "claiming the group: error %d", err);
 	expect(b, !bench_write_lands(b, 0, BASE), "a write landed before a domain was attached");
 	expect(b, !bench_write_lands(b, 0, page_to_phys(b->page)),
-	       "a write to physical memory landed: the claimed group is not blocked");
+	       "a write to physical memory landed: the claimed group reaches it");
 	err = bench_attach(b);
 	expect(b, !err, "attaching: error %d", err);
 	expect(b, bench_write_lands(b, 0, BASE) == 1, "a write through the domain did not land");
@@ -223,7 +223,8 @@ static void churn(struct bench *b)
 	expect(b, !err, "iommu_map: error %d", err);
 	for (round = 0; round < 10; round++) {
 		bench_detach(b);
-		expect(b, !bench_write_lands(b, 1, BASE), "round %d: a write landed detached", round);
+		expect(b, !bench_write_lands(b, 1, BASE),
+		       "round %d: a write landed detached", round);
 		err = bench_attach(b);
 		expect(b, !err, "round %d: attach: error %d", round, err);
 		expect(b, bench_write_lands(b, 1, BASE) == 1,

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The bindings of our own bindgen run: complete, the same on every series, and
+none of them a second type beside one that kernel::bindings already has."""
+
+import difflib
+import re
+import shlex
+
+import pytest
+
+from vtdlab import cache as lab
+from vtdlab import kernel, module
+
+ITEM = re.compile(r"^\s*pub (?:unsafe )?(?:const |static (?:mut )?|struct |union |type |fn |enum )"
+                  r"([A-Za-z_]\w*)", re.M)
+# Names that bindgen makes in every output for its own use.
+OWN = re.compile(r"^(__Bindgen|__IncompleteArrayField|__BindgenBitfieldUnit|_bindgen_ty_|"
+                 r"(new|get|set|raw|as_|ptr_|from_|bits|len|is_)\w*)")
+
+
+def _outputs(series):
+    """(our bindings, the kernel's) as text; the module is built if need be."""
+    cache = lab.Cache()
+    built = kernel.get(cache, series)
+    module.get(cache, built)
+    ours = module.work_folder(cache, built) / "rust/bindings/bindings_generated.rs"
+    theirs = built.kdir / "rust/bindings/bindings_generated.rs"
+    return ours.read_text(encoding="utf-8"), theirs.read_text(encoding="utf-8")
+
+
+def items(text):
+    """Names of the items at the top level of generated bindings."""
+    lines = (line for line in text.splitlines()
+             if line.startswith(("pub ", "    pub fn ", "    pub static ")))
+    return {name for name in ITEM.findall("\n".join(lines)) if not OWN.match(name)}
+
+
+def allowed():
+    """The patterns of rust/bindgen_parameters."""
+    text = (lab.checkout() / "rust/bindgen_parameters").read_text(encoding="utf-8")
+    words = shlex.split(text, comments=True)
+    return [pattern for word, pattern in zip(words, words[1:])
+            if word.startswith("--allowlist-")]
+
+
+def alternatives(pattern):
+    """`a(b|c)` as `ab`, `ac`: each must be found, or it has drifted away."""
+    found = re.match(r"^([^()|]*)\(([^()]*)\)([^()|]*)$", pattern)
+    if not found:
+        return [pattern]
+    return [found[1] + middle + found[3] for middle in found[2].split("|")]
+
+
+def test_items_are_read_from_every_form():
+    """The reader itself."""
+    text = ("pub struct a {\n    pub x: u8,\n}\npub union b {\n}\npub const C: u32 = 1;\n"
+            "pub type d = u8;\nextern \"C\" {\n    pub fn e();\n}\nimpl a {\n    pub fn f() {}\n}\n")
+    assert items(text) >= {"a", "b", "C", "d", "e"}
+
+
+def test_alternatives_are_taken_apart():
+    """As bindgen_parameters writes them."""
+    assert alternatives("pt(_ops|_info|)") == ["pt_ops", "pt_info", "pt"]
+    assert alternatives("vtd_.*") == ["vtd_.*"]
+
+
+@pytest.mark.parametrize("series", kernel.SERIES)
+def test_no_item_shadows_the_kernels(series):
+    """A local item of the same name would be another type."""
+    ours, theirs = _outputs(series)
+    both = sorted(items(ours) & items(theirs))
+    assert not both
+
+
+@pytest.mark.parametrize("series", kernel.SERIES)
+def test_everything_asked_for_is_there(series):
+    """A header that lost an item is noticed here, by name."""
+    names = items(_outputs(series)[0])
+    missing = [pattern for whole in allowed() for pattern in alternatives(whole)
+               if not any(re.fullmatch(pattern, name) for name in names)]
+    assert not missing, f"{series} has no {', '.join(missing)}"
+
+
+def test_series_agree():
+    """What differs between kernels would be a change of layout under our feet."""
+    first, *others = (_outputs(series)[0].splitlines() for series in kernel.SERIES)
+    for other in others:
+        change = "\n".join(difflib.unified_diff(first, other, lineterm=""))
+        assert not change, change
