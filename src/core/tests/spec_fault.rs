@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Fault records and the words for their reasons.
+
+use std::collections::HashSet;
+use vtd_core::spec::address::{Iova, SourceId};
+use vtd_core::spec::fault::{FaultReason, FaultRecord, Request, Subject, FRCD_F};
+
+#[test]
+fn a_record_decodes_as_computed_by_hand() {
+    let record = FaultRecord::decode(0xabc_de12, 0xc000_0006_0000_0028).unwrap();
+    assert_eq!(record.source, SourceId::new(0, 5, 0).unwrap());
+    assert_eq!(record.request, Request::Read);
+    assert_eq!(record.reason.code(), 6);
+    assert_eq!(record.pasid, None);
+    assert_eq!(record.address(), Iova::new(0xabc_d000));
+    assert_eq!(record.interrupt_index(), None);
+    assert_eq!(
+        record.to_string(),
+        "DMA read of 0xabcd000 by 00:05.0 refused: the page is not mapped for reading (reason 0x6)"
+    );
+}
+
+#[test]
+fn the_request_is_told_by_both_type_bits() {
+    let request = |bits| FaultRecord::decode(0, FRCD_F | bits).unwrap().request;
+    assert_eq!(request(0), Request::Write);
+    assert_eq!(request(1 << 62), Request::Read);
+    assert_eq!(request(1 << 28), Request::PageRequest);
+    assert_eq!(request(1 << 62 | 1 << 28), Request::Atomic);
+}
+
+#[test]
+fn an_empty_record_is_no_fault() {
+    assert_eq!(FaultRecord::decode(u64::MAX, u64::MAX >> 1), None);
+}
+
+#[test]
+fn a_pasid_counts_only_if_present() {
+    let with = FaultRecord::decode(0, FRCD_F | 0x12345 << 40 | 1 << 31).unwrap();
+    assert_eq!(with.pasid, Some(0x12345));
+    assert!(with.to_string().contains("(PASID 0x12345)"));
+    assert_eq!(
+        FaultRecord::decode(0, FRCD_F | 0x12345 << 40)
+            .unwrap()
+            .pasid,
+        None
+    );
+}
+
+#[test]
+fn an_interrupt_fault_names_its_index() {
+    let record = FaultRecord::decode(0x0042_0000_0000_0000, FRCD_F | 0x22 << 32 | 0x28).unwrap();
+    assert_eq!(record.interrupt_index(), Some(0x42));
+    assert!(record
+        .to_string()
+        .starts_with("interrupt 0x42 of 00:05.0 refused: "));
+}
+
+/// The codes that the kernel's three tables have words for.
+#[test]
+fn every_known_reason_has_words_of_its_own() {
+    let known: Vec<u8> = (0x1..=0xd)
+        .chain(0x20..=0x26)
+        .chain(0x30..=0x32)
+        .chain(0x38..=0x3a)
+        .chain(0x40..=0x48)
+        .chain(0x50..=0x52)
+        .chain(0x58..=0x5d)
+        .chain(0x70..=0x7c)
+        .chain(0x80..=0x87)
+        .chain(0x90..=0x90)
+        .collect();
+    let mut words = HashSet::new();
+    for code in 0..=0xff {
+        let reason = FaultReason::new(code);
+        assert_eq!(reason.is_known(), known.contains(&code), "{code:#x}");
+        if reason.is_known() {
+            assert!(words.insert(reason.words()), "{code:#x} shares its words");
+            let subject = match code {
+                0..=0x1f => Subject::Dma,
+                0x20..=0x2f => Subject::Interrupt,
+                _ => Subject::ScalableDma,
+            };
+            assert_eq!(reason.subject(), subject);
+        } else {
+            assert_eq!(reason.subject(), Subject::Unknown);
+            assert!(reason.to_string().ends_with(&format!("(reason {code:#x})")));
+        }
+    }
+}
+
+#[test]
+fn what_a_device_may_cause_is_not_blamed_on_tables() {
+    for code in [1, 2, 4, 5, 6, 0xd, 0x22, 0x25, 0x59, 0x79, 0x85, 0x86] {
+        assert!(!FaultReason::new(code).blames_tables(), "{code:#x}");
+    }
+    for code in [3, 7, 8, 9, 0xa, 0xb, 0xc, 0x58, 0x5a, 0x7a] {
+        assert!(FaultReason::new(code).blames_tables(), "{code:#x}");
+    }
+}

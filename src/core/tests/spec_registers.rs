@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Offsets, and the values of command and status registers.
+
+use vtd_core::spec::address::PhysAddr;
+use vtd_core::spec::registers as reg;
+use vtd_core::spec::status::{Fsts, Gcmd, Gsts};
+
+#[test]
+fn offsets_are_those_of_the_kernel_and_of_qemu() {
+    let words = [
+        (reg::VER, 0x00),
+        (reg::GCMD, 0x18),
+        (reg::GSTS, 0x1c),
+        (reg::FSTS, 0x34),
+        (reg::FECTL, 0x38),
+        (reg::FEDATA, 0x3c),
+        (reg::FEADDR, 0x40),
+        (reg::FEUADDR, 0x44),
+        (reg::PMEN, 0x64),
+        (reg::PLMBASE, 0x68),
+        (reg::PLMLIMIT, 0x6c),
+        (reg::ICS, 0x9c),
+        (reg::IECTL, 0xa0),
+        (reg::IEDATA, 0xa4),
+        (reg::IEADDR, 0xa8),
+        (reg::IEUADDR, 0xac),
+    ];
+    for (register, offset) in words {
+        assert_eq!(register.offset(), offset);
+    }
+    let quads = [
+        (reg::CAP, 0x08),
+        (reg::ECAP, 0x10),
+        (reg::RTADDR, 0x20),
+        (reg::CCMD, 0x28),
+        (reg::PHMBASE, 0x70),
+        (reg::PHMLIMIT, 0x78),
+        (reg::IQH, 0x80),
+        (reg::IQT, 0x88),
+        (reg::IQA, 0x90),
+        (reg::IQERCD, 0xb0),
+        (reg::IRTA, 0xb8),
+    ];
+    for (register, offset) in quads {
+        assert_eq!(register.offset(), offset);
+    }
+}
+
+#[test]
+fn a_command_keeps_states_and_repeats_no_command() {
+    let everything = Gsts::from_raw(u32::MAX);
+    // The mask is the specification's own (11.4.4).
+    assert_eq!(Gcmd::keeping(everything).raw(), 0x96ff_ffff);
+    let on = Gsts::from_raw(1 << 31 | 1 << 30 | 1 << 26);
+    assert_eq!(
+        Gcmd::keeping(on).with(Gcmd::FLUSH_WRITE_BUFFER).raw(),
+        0x8c00_0000
+    );
+    assert_eq!(
+        Gcmd::keeping(on).without(Gcmd::TRANSLATION).raw(),
+        0x0400_0000
+    );
+    assert_eq!(
+        Gcmd::keeping(Gsts::from_raw(0))
+            .with(Gcmd::SET_ROOT_TABLE)
+            .raw(),
+        0x4000_0000
+    );
+    assert_eq!(Gcmd::INTERRUPT_REMAPPING.raw(), 0x0200_0000);
+}
+
+#[test]
+fn status_tells_who_uses_the_unit() {
+    assert_eq!(Gsts::from_raw(0x4800_0000).in_use().count(), 0);
+    assert!(Gsts::from_raw(1 << 31).translates());
+    assert!(Gsts::from_raw(1 << 30).has_root_table());
+    assert!(Gsts::from_raw(1 << 27).flushes_write_buffer());
+    assert!(Gsts::from_raw(1 << 26).queues());
+    assert!(Gsts::from_raw(1 << 25).remaps_interrupts());
+    let all: Vec<_> = Gsts::from_raw(0x8600_0000).in_use().collect();
+    assert_eq!(
+        all,
+        [
+            "DMA translation is on",
+            "its invalidation queue is on",
+            "interrupt remapping is on"
+        ]
+    );
+    assert_eq!(
+        Gsts::from_raw(0xc000_0000).to_string(),
+        "0xc0000000: translation on, queue off, interrupt remapping off, root table set"
+    );
+}
+
+#[test]
+fn fault_status_decodes_as_computed_by_hand() {
+    let fsts = Fsts::from_raw(0x0000_2a53);
+    assert!(fsts.has_fault_record() && fsts.has_queue_fault());
+    assert_eq!(fsts.first_fault_record(), 0x2a);
+    assert!(fsts.contains(Fsts::OVERFLOW));
+    assert!(fsts.contains(Fsts::QUEUE_ERROR) && fsts.contains(Fsts::TIME_OUT));
+    assert!(!fsts.contains(Fsts::COMPLETION_ERROR));
+    assert_eq!(fsts.errors().count(), 3);
+    assert!(!Fsts::from_raw(0x3).has_queue_fault());
+    assert!(Fsts::COMPLETION_ERROR.has_queue_fault());
+}
+
+#[test]
+fn addresses_in_registers_are_aligned() {
+    let page = PhysAddr::new(0x1234_5000);
+    assert_eq!(reg::root_table_address(page), Some(0x1234_5000));
+    assert_eq!(reg::root_table_address(PhysAddr::new(0x400)), None);
+    assert_eq!(reg::queue_address(page, 0), Some(0x1234_5000));
+    assert_eq!(reg::queue_address(page, 7), Some(0x1234_5007));
+    assert_eq!(reg::queue_address(page, 8), None);
+    assert_eq!(reg::queue_address(PhysAddr::new(8), 0), None);
+}
+
+#[test]
+fn queue_positions_are_counted_in_descriptors() {
+    assert_eq!(reg::queue_tail(0), Some(0));
+    assert_eq!(reg::queue_tail(255), Some(0xff0));
+    assert_eq!(reg::queue_tail(0x7fff), Some(0x7fff0));
+    assert_eq!(reg::queue_tail(0x8000), None);
+    for index in [0, 1, 255, 0x7fff] {
+        assert_eq!(reg::queue_head(reg::queue_tail(index).unwrap()), index);
+    }
+    assert_eq!(reg::queue_head(0xffff_ffff_fff8_000f), 0);
+}
+
+#[test]
+fn the_version_is_two_digits() {
+    assert_eq!(reg::version(0x10), (1, 0));
+    assert_eq!(reg::version(0xffff_ff62), (6, 2));
+}
