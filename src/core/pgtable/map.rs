@@ -2,12 +2,12 @@
 
 //! Mapping a range: one descent, the largest pages first.
 
-use super::descend::PageTable;
+use super::descend::is_in_one_table;
 use super::error::{MapError, MapFailed};
-use super::level::{Directory, TableLevel, L1};
+use super::level::{Directory, TableLevel, L1, L2, L3};
 use super::memory::{Occupied, TableMemory};
 use super::release::ReleaseLevel;
-use super::{at, at_top, is_in_one_page_table, is_page_aligned, is_within, SecondStage};
+use super::{at, at_top, is_page_aligned, SecondStage};
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::level::{PageSize, TABLE_ENTRIES};
 use crate::spec::pte::{Access, Entry};
@@ -67,44 +67,58 @@ impl<M: TableMemory> SecondStage<M> {
         let (from, to) = (iova.raw(), paddr.raw());
         if !is_page_aligned(from | to | len)
             || !self.holds(from, len)
-            || !is_within(to, len, self.last_phys)
+            || !self.reaches(to, len)
             || (prot.snoop && !self.geometry.snoop_control)
         {
             return Err(MapFailed::untouched(self.refusal(iova, paddr, len)));
         }
         let entry = to | prot.entry_bits();
-        if is_in_one_page_table(from, len) {
-            if let Some(table) = at_top!(self, L, top => L::page_table(top, mem, from)) {
-                let (first, count) = (L1::index(from), (len >> L1::SHIFT) as usize);
-                let done = mem.fill(table, first, count, entry);
-                mem.flush(table, first, done);
-                if done == count {
-                    return Ok(());
-                }
-                let done = (done as u64) << L1::SHIFT;
-                let error = MapError::AddressInUse {
-                    iova: at(from, done),
-                };
-                return Err(self.undo(mem, from, done, error, retire));
-            }
+        let done = self.map_run(mem, from, entry, len);
+        if done == len {
+            return Ok(());
         }
-        self.map_range(mem, from, entry, len, retire)
+        self.map_rest(mem, from, entry, len, done, retire)
     }
 
-    /// The general case: any number of tables, any mixture of page sizes.
-    fn map_range<R: FnMut(M::Page)>(
+    /// The quick way: maps from the start what one run of entries can. Returns how many bytes.
+    #[inline(always)]
+    fn map_run(&self, mem: &M, from: u64, entry: u64, len: u64) -> u64 {
+        if is_in_one_table::<L1>(from, len) {
+            return fill::<L1, M>(self.table_at(mem, from), mem, from, entry, len);
+        }
+        let addresses = from | (entry & ADDRESS) | len;
+        if L2::offset(addresses) == 0 {
+            if self.page_sizes & L2::SPAN != 0 && is_in_one_table::<L2>(from, len) {
+                return fill::<L2, M>(self.table_at(mem, from), mem, from, entry, len);
+            }
+            if L3::offset(addresses) == 0
+                && self.page_sizes & L3::SPAN != 0
+                && is_in_one_table::<L3>(from, len)
+            {
+                return fill::<L3, M>(self.table_at(mem, from), mem, from, entry, len);
+            }
+        }
+        0
+    }
+
+    /// The general case: any number of tables, any mixture of page sizes. `done` bytes from the
+    /// start are mapped already.
+    // Out of line, so that the quick way needs few registers.
+    #[inline(never)]
+    fn map_rest<R: FnMut(M::Page)>(
         &self,
         mem: &M,
         from: u64,
         entry: u64,
         len: u64,
+        done: u64,
         retire: &mut R,
     ) -> Result<(), MapFailed> {
         let mut job = Job {
             mem,
-            iova: from,
-            entry,
-            left: len,
+            iova: from.wrapping_add(done),
+            entry: entry.wrapping_add(done),
+            left: len.wrapping_sub(done),
             page_sizes: self.page_sizes,
             retire: &mut *retire,
         };
@@ -120,6 +134,7 @@ impl<M: TableMemory> SecondStage<M> {
 
     /// Clears what a failing map has written.
     #[cold]
+    #[inline(never)]
     fn undo<R: FnMut(M::Page)>(
         &self,
         mem: &M,
@@ -138,6 +153,7 @@ impl<M: TableMemory> SecondStage<M> {
 
     /// Which of the conditions of `map` does not hold.
     #[cold]
+    #[inline(never)]
     fn refusal(&self, iova: Iova, paddr: PhysAddr, len: u64) -> MapError {
         if len == 0 {
             return MapError::Empty;
@@ -149,12 +165,33 @@ impl<M: TableMemory> SecondStage<M> {
             let last = self.geometry.last_iova();
             return MapError::OutsideAperture { iova, len, last };
         }
-        if !is_within(paddr.raw(), len, self.last_phys) {
+        if !self.reaches(paddr.raw(), len) {
             let last = self.geometry.last_phys();
             return MapError::OutsideMemory { paddr, len, last };
         }
         MapError::NoSnoopControl
     }
+}
+
+/// Writes leaves of level `L` for `len` bytes from `from` on into `table`, up to the first entry
+/// that is not empty. Returns how many bytes.
+#[inline(always)]
+fn fill<L: TableLevel, M: TableMemory>(
+    table: Option<M::Table<L>>,
+    mem: &M,
+    from: u64,
+    entry: u64,
+    len: u64,
+) -> u64 {
+    let Some(table) = table else {
+        return 0;
+    };
+    let (first, count) = (L::index(from), (len >> L::SHIFT) as usize);
+    let done = mem.fill(table, first, count, entry);
+    if done != 0 {
+        mem.flush(table, first, done);
+    }
+    (done as u64) << L::SHIFT
 }
 
 /// A map on its way: what is still to be mapped.

@@ -73,6 +73,20 @@ pub trait TableMemory {
         index: usize,
     ) -> Option<Occupied<Self::Table<L::Child>>>;
 
+    /// The table that entry `index` links to, or `None` if it is no link: what
+    /// [`slot`](Self::slot) gives, on the way of small requests.
+    #[inline]
+    fn child<L: Directory>(
+        &self,
+        table: Self::Table<L>,
+        index: usize,
+    ) -> Option<Self::Table<L::Child>> {
+        match self.slot(table, index) {
+            Some(Occupied::Table(child)) => Some(child),
+            _ => None,
+        }
+    }
+
     /// The 64 bits of entry `index`, whatever they mean. For reports and leaves of level 1.
     fn raw<L: TableLevel>(&self, table: Self::Table<L>, index: usize) -> u64;
 

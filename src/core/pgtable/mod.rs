@@ -135,28 +135,29 @@ impl<M: TableMemory> SecondStage<M> {
     fn holds(&self, iova: u64, len: u64) -> bool {
         is_within(iova, len, self.last_iova)
     }
+
+    /// Whether `len` bytes from `paddr` are memory that entries can hold.
+    #[inline(always)]
+    fn reaches(&self, paddr: u64, len: u64) -> bool {
+        is_within(paddr, len, self.last_phys)
+    }
 }
 
 /// Whether `len` bytes from `start` end at `last` or before; false if there are none.
+///
+/// `last` is one less than a power of two, so that several numbers can be held against it at
+/// once; and less than half of all numbers, so that two of them add up without wrapping.
 #[inline(always)]
 fn is_within(start: u64, len: u64, last: u64) -> bool {
-    // A length of 0 wraps to a length that ends nowhere.
-    start <= last && len.wrapping_sub(1) <= last.wrapping_sub(start)
+    // A length of 0 becomes the highest number, which is above any `last`.
+    let rest = len.wrapping_sub(1);
+    start | rest | start.wrapping_add(rest) <= last
 }
 
 /// Whether all of `values`, or-ed together, are multiples of a page.
 #[inline(always)]
 fn is_page_aligned(values: u64) -> bool {
     values & (PAGE_SIZE - 1) == 0
-}
-
-/// Whether a range can lie in a single page table without filling it: the usual request.
-///
-/// Such a range needs no large page and covers no table whole.
-#[inline(always)]
-fn is_in_one_page_table(iova: u64, len: u64) -> bool {
-    // Below the aperture's 57 bits, so that the sum cannot wrap.
-    len < L2::SPAN && L2::offset(iova).wrapping_add(len) <= L2::SPAN
 }
 
 /// The address `bytes` past the start of a request; within the aperture, so below 2^57.
@@ -175,16 +176,11 @@ mod tests {
         assert!(!is_within(0, 0x1001, 0xfff));
         assert!(!is_within(0x1000, 1, 0xfff));
         assert!(!is_within(0, 0, 0xfff));
-        assert!(!is_within(u64::MAX, 2, u64::MAX));
-        assert!(is_within(u64::MAX, 1, u64::MAX));
-        assert!(!is_within(0x1000, u64::MAX, u64::MAX));
-    }
-
-    #[test]
-    fn one_page_table_is_less_than_its_span_and_does_not_cross_it() {
-        assert!(is_in_one_page_table(0x1f_f000, 0x1000));
-        assert!(!is_in_one_page_table(0x1f_f000, 0x2000));
-        assert!(is_in_one_page_table(0x1000, 0x1f_f000));
-        assert!(!is_in_one_page_table(0, 0x20_0000));
+        let most = (1 << 57) - 1;
+        assert!(is_within(most, 1, most));
+        assert!(!is_within(most, 2, most));
+        assert!(!is_within(u64::MAX, 2, most));
+        assert!(!is_within(0x1000, u64::MAX - 0xfff, most));
+        assert!(!is_within(0x1000, u64::MAX, most));
     }
 }

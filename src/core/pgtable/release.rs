@@ -11,8 +11,9 @@ impl<M: TableMemory> SecondStage<M> {
     /// Hands every table to `retire`, once, those below before those above, the top last.
     ///
     /// What is still mapped is forgotten. The caller has taken the table away from hardware:
-    /// no context entry points to it, and the caches are invalidated.
-    pub fn release<R: FnMut(M::Page)>(self, mem: &M, retire: &mut R) {
+    /// no context entry points to it, and the caches are invalidated. It is of no use
+    /// afterwards; taken by reference, because a drop handler has no more than that.
+    pub fn release<R: FnMut(M::Page)>(&self, mem: &M, retire: &mut R) {
         at_top!(self, L, top => L::release(top, mem, retire));
     }
 }

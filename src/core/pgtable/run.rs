@@ -6,35 +6,123 @@
 //! entries are. Relaxed atomics: hardware reads the entries meanwhile, and each must be seen
 //! whole; on x86 they are plain moves.
 
-use super::level::TableLevel;
+use super::level::{Directory, TableLevel};
+use crate::spec::address::PhysAddr;
+use crate::spec::pte::Entry;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Entries that are looked at, then written, at a time: a cache line of them.
+const LINE: usize = 8;
 
 /// Writes leaves of level `L` into `entries` until one is not 0. Returns how many were written.
 ///
 /// The first is `entry` with [`TableLevel::LEAF_MARK`], each further one [`TableLevel::SPAN`] more.
 #[inline(always)]
 pub fn fill_run<L: TableLevel>(entries: &[AtomicU64], entry: u64) -> usize {
-    let mut value = entry | L::LEAF_MARK;
-    for (done, slot) in entries.iter().enumerate() {
-        if slot.load(Relaxed) != 0 {
-            return done;
-        }
-        slot.store(value, Relaxed);
-        value = value.wrapping_add(L::SPAN);
+    let value = entry | L::LEAF_MARK;
+    // One page: the most frequent request of all.
+    if let [slot] = entries {
+        return fill_one(slot, value);
     }
-    entries.len()
+    fill_many::<L>(entries, value)
+}
+
+#[inline(always)]
+fn fill_one(slot: &AtomicU64, value: u64) -> usize {
+    if slot.load(Relaxed) != 0 {
+        return 0;
+    }
+    slot.store(value, Relaxed);
+    1
+}
+
+/// A line at a time as long as lines are empty, then entry by entry.
+#[inline]
+fn fill_many<L: TableLevel>(entries: &[AtomicU64], mut value: u64) -> usize {
+    let mut done = 0usize;
+    let lines = entries.chunks_exact(LINE);
+    let rest = lines.remainder();
+    for line in lines {
+        let [a, b, c, d, e, f, g, h] = line else {
+            return done;
+        };
+        let low = a.load(Relaxed) | b.load(Relaxed) | c.load(Relaxed) | d.load(Relaxed);
+        let high = e.load(Relaxed) | f.load(Relaxed) | g.load(Relaxed) | h.load(Relaxed);
+        if low | high != 0 {
+            return done.wrapping_add(fill_singly::<L>(line, value));
+        }
+        for slot in [a, b, c, d, e, f, g, h] {
+            slot.store(value, Relaxed);
+            value = value.wrapping_add(L::SPAN);
+        }
+        done = done.wrapping_add(LINE);
+    }
+    done.wrapping_add(fill_singly::<L>(rest, value))
+}
+
+#[inline]
+fn fill_singly<L: TableLevel>(entries: &[AtomicU64], mut value: u64) -> usize {
+    let mut done = 0usize;
+    for slot in entries {
+        if fill_one(slot, value) == 0 {
+            break;
+        }
+        value = value.wrapping_add(L::SPAN);
+        done = done.wrapping_add(1);
+    }
+    done
 }
 
 /// Sets `entries` of a table of level `L` to 0 until one is no leaf. Returns how many were cleared.
 #[inline(always)]
 pub fn clear_run<L: TableLevel>(entries: &[AtomicU64]) -> usize {
-    for (done, slot) in entries.iter().enumerate() {
-        if !is_leaf::<L>(slot.load(Relaxed)) {
-            return done;
-        }
-        slot.store(0, Relaxed);
+    if let [slot] = entries {
+        return clear_one::<L>(slot);
     }
-    entries.len()
+    clear_many::<L>(entries)
+}
+
+#[inline(always)]
+fn clear_one<L: TableLevel>(slot: &AtomicU64) -> usize {
+    if !is_leaf::<L>(slot.load(Relaxed)) {
+        return 0;
+    }
+    slot.store(0, Relaxed);
+    1
+}
+
+/// A line at a time as long as lines are full, then entry by entry.
+#[inline]
+fn clear_many<L: TableLevel>(entries: &[AtomicU64]) -> usize {
+    let mut done = 0usize;
+    let lines = entries.chunks_exact(LINE);
+    let rest = lines.remainder();
+    for line in lines {
+        let [a, b, c, d, e, f, g, h] = line else {
+            return done;
+        };
+        let slots = [a, b, c, d, e, f, g, h];
+        if !slots.iter().all(|slot| is_leaf::<L>(slot.load(Relaxed))) {
+            return done.wrapping_add(clear_singly::<L>(line));
+        }
+        for slot in slots {
+            slot.store(0, Relaxed);
+        }
+        done = done.wrapping_add(LINE);
+    }
+    done.wrapping_add(clear_singly::<L>(rest))
+}
+
+#[inline]
+fn clear_singly<L: TableLevel>(entries: &[AtomicU64]) -> usize {
+    let mut done = 0usize;
+    for slot in entries {
+        if clear_one::<L>(slot) == 0 {
+            break;
+        }
+        done = done.wrapping_add(1);
+    }
+    done
 }
 
 /// Whether an entry of a table of level `L` is a leaf, given that it is 0, a leaf or a link.
@@ -42,6 +130,106 @@ pub fn clear_run<L: TableLevel>(entries: &[AtomicU64]) -> usize {
 pub fn is_leaf<L: TableLevel>(entry: u64) -> bool {
     match L::LEAF_MARK {
         0 => entry != 0,
-        mark => entry & mark != 0,
+        mark => L::HAS_LEAVES && entry & mark != 0,
+    }
+}
+
+/// Whether an entry of a table of level `L` is a link, given that it is 0, a leaf or a link.
+#[inline(always)]
+pub fn is_link<L: Directory>(entry: u64) -> bool {
+    if L::HAS_LEAVES {
+        // Links are readable, so that one comparison rules out both others.
+        entry & (L::LEAF_MARK | READABLE) == READABLE
+    } else {
+        entry != 0
+    }
+}
+
+/// What every link allows.
+const READABLE: u64 = match Entry::table(PhysAddr::new(0)) {
+    Some(link) => link.raw() & 1,
+    None => 0,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::level::{L1, L2, L4};
+    use super::*;
+
+    /// Entries that are all `value`, but for one at `place`.
+    fn entries(count: usize, value: u64, place: usize, there: u64) -> [AtomicU64; 20] {
+        core::array::from_fn(|index| {
+            AtomicU64::new(match index {
+                _ if index >= count => 0x5a,
+                _ if index == place => there,
+                _ => value,
+            })
+        })
+    }
+
+    #[test]
+    fn a_fill_ends_at_the_first_entry_that_is_not_empty() {
+        for count in 0..20 {
+            for place in 0..=count {
+                let entries = entries(count, 0, place, 0x77);
+                let run = entries.get(..count).unwrap_or_default();
+                assert_eq!(fill_run::<L2>(run, 0x4000_0003), place);
+                for (index, entry) in entries.iter().enumerate() {
+                    let expected = match index {
+                        _ if index < place => 0x4000_0083 + 0x20_0000 * index as u64,
+                        _ if index >= count => 0x5a,
+                        _ if index == place => 0x77,
+                        _ => 0,
+                    };
+                    assert_eq!(entry.load(Relaxed), expected, "{index} of {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_clear_ends_at_the_first_entry_that_is_no_leaf() {
+        for (leaf, other) in [(0x1003, 0), (0x20_0083, 0x3003), (0x20_0081, 0)] {
+            for count in 0..20 {
+                for place in 0..=count {
+                    let entries = entries(count, leaf, place, other);
+                    let run = entries.get(..count).unwrap_or_default();
+                    let done = if leaf & 0x80 == 0 {
+                        clear_run::<L1>(run)
+                    } else {
+                        clear_run::<L2>(run)
+                    };
+                    assert_eq!(done, place);
+                    for (index, entry) in entries.iter().enumerate() {
+                        let expected = match index {
+                            _ if index < place => 0,
+                            _ if index >= count => 0x5a,
+                            _ if index == place => other,
+                            _ => leaf,
+                        };
+                        assert_eq!(entry.load(Relaxed), expected, "{index} of {count}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_is_empty_a_leaf_or_a_link() {
+        for (entry, leaf, link) in [
+            (0, false, false),
+            (0x3003, false, true),
+            (0x83, true, false),
+        ] {
+            assert_eq!((is_leaf::<L2>(entry), is_link::<L2>(entry)), (leaf, link));
+        }
+        // A page that may only be written is no link.
+        assert_eq!((is_leaf::<L2>(0x82), is_link::<L2>(0x82)), (true, false));
+        assert_eq!(
+            (is_leaf::<L4>(0x3003), is_link::<L4>(0x3003)),
+            (false, true)
+        );
+        assert_eq!((is_leaf::<L4>(0), is_link::<L4>(0)), (false, false));
+        assert!(is_leaf::<L1>(2) && !is_leaf::<L1>(0));
     }
 }

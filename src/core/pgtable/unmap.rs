@@ -11,11 +11,11 @@
 //! contain every large page whole, and continues where the result says; iommufd
 //! unmaps exactly what it mapped.
 
-use super::descend::PageTable;
+use super::descend::is_in_one_table;
 use super::error::{UnmapStop, Unmapped};
-use super::level::{Directory, TableLevel, L1};
+use super::level::{Directory, TableLevel, L1, L2, L3};
 use super::memory::{Occupied, TableMemory};
-use super::{at_top, is_in_one_page_table, is_page_aligned, SecondStage};
+use super::{at_top, is_page_aligned, SecondStage};
 use crate::spec::address::Iova;
 use crate::spec::level::TABLE_ENTRIES;
 
@@ -45,32 +45,49 @@ impl<M: TableMemory> SecondStage<M> {
         if !self.holds(from, len) {
             return refused(UnmapStop::OutsideAperture);
         }
-        if is_in_one_page_table(from, len) {
-            if let Some(table) = at_top!(self, L, top => L::page_table(top, mem, from)) {
-                let (first, count) = (L1::index(from), (len >> L1::SHIFT) as usize);
-                let done = mem.clear(table, first, count);
-                mem.flush(table, first, done);
-                return Unmapped {
-                    bytes: (done as u64) << L1::SHIFT,
-                    stop: (done < count).then_some(UnmapStop::Hole),
-                };
-            }
+        let done = self.unmap_run(mem, from, len);
+        if done == len {
+            return Unmapped {
+                bytes: done,
+                stop: None,
+            };
         }
-        self.unmap_range(mem, from, len, retire)
+        self.unmap_rest(mem, from, len, done, retire)
     }
 
-    /// The general case: any number of tables, any mixture of page sizes.
-    fn unmap_range<R: FnMut(M::Page)>(
+    /// The quick way: unmaps from the start what one run of entries holds. Returns how many bytes.
+    #[inline(always)]
+    fn unmap_run(&self, mem: &M, from: u64, len: u64) -> u64 {
+        if is_in_one_table::<L1>(from, len) {
+            return clear::<L1, M>(self.table_at(mem, from), mem, from, len);
+        }
+        if L2::offset(from | len) == 0 {
+            if is_in_one_table::<L2>(from, len) {
+                return clear::<L2, M>(self.table_at(mem, from), mem, from, len);
+            }
+            if L3::offset(from | len) == 0 && is_in_one_table::<L3>(from, len) {
+                return clear::<L3, M>(self.table_at(mem, from), mem, from, len);
+            }
+        }
+        0
+    }
+
+    /// The general case: any number of tables, any mixture of page sizes. `done` bytes from the
+    /// start are unmapped already.
+    // Out of line, so that the quick way needs few registers.
+    #[inline(never)]
+    fn unmap_rest<R: FnMut(M::Page)>(
         &self,
         mem: &M,
         from: u64,
         len: u64,
+        done: u64,
         retire: &mut R,
     ) -> Unmapped {
         let mut job = Job {
             mem,
-            iova: from,
-            left: len,
+            iova: from.wrapping_add(done),
+            left: len.wrapping_sub(done),
             retire,
         };
         let result = at_top!(self, L, top => L::unmap(top, &mut job, false));
@@ -79,6 +96,26 @@ impl<M: TableMemory> SecondStage<M> {
             stop: result.err(),
         }
     }
+}
+
+/// Clears leaves of level `L` for `len` bytes from `from` on in `table`, up to the first entry
+/// that is none. Returns how many bytes.
+#[inline(always)]
+fn clear<L: TableLevel, M: TableMemory>(
+    table: Option<M::Table<L>>,
+    mem: &M,
+    from: u64,
+    len: u64,
+) -> u64 {
+    let Some(table) = table else {
+        return 0;
+    };
+    let (first, count) = (L::index(from), (len >> L::SHIFT) as usize);
+    let done = mem.clear(table, first, count);
+    if done != 0 {
+        mem.flush(table, first, done);
+    }
+    (done as u64) << L::SHIFT
 }
 
 #[cold]
