@@ -173,7 +173,7 @@ impl fmt::Display for Refusal {
 ///   device. (It blocks a user's group first, so this is not known to happen.)
 /// - There are two owners only while the core replaces the domain of one by the other's,
 ///   both by the same interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Group {
     blocked: u32,
     kernel: u32,
@@ -205,16 +205,7 @@ impl Group {
             State::Blocked => rest.blocked = rest.blocked.saturating_sub(1),
             State::Kernel => rest.kernel = rest.kernel.saturating_sub(1),
             State::KernelOwn => rest.kernel_own = rest.kernel_own.saturating_sub(1),
-            State::User(owner) => {
-                for user in &mut rest.users {
-                    *user = user.and_then(|(of, count)| {
-                        match count.saturating_sub(u32::from(of == owner)) {
-                            0 => None,
-                            left => Some((of, left)),
-                        }
-                    });
-                }
-            }
+            State::User(owner) => rest.remove_user(owner),
         }
         rest
     }
@@ -313,6 +304,21 @@ impl Group {
             State::User(owner) => group.add_user(owner)?,
         }
         Ok(group)
+    }
+
+    fn remove_user(&mut self, owner: Owner) {
+        let [one, other] = self.users.map(|user| match user {
+            Some((of, count)) if of == owner => match count.saturating_sub(1) {
+                0 => None,
+                left => Some((of, left)),
+            },
+            _ => user,
+        });
+        // An owner who is alone stands first.
+        self.users = match one {
+            None => [other, None],
+            Some(_) => [one, other],
+        };
     }
 
     fn add_user(&mut self, owner: Owner) -> Result<(), Refusal> {

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The DMAR parser: every structure, everything that can be wrong, and arbitrary bytes.
+
+mod dmar_build;
+mod dmar_good;
+mod dmar_random;
+mod dmar_refused;
+mod dmar_select;

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A model of what the kernel's IOMMU core does with a group (drivers/iommu/iommu.c), put to
+//! the rules: every sequence of claims, attaches, resets, removals and driver bindings.
+
+use crate::{is_kernel, is_user, A, B, C};
+use std::collections::HashSet;
+use vtd_core::ownership::{Driver, Group, Owner, Phase, Refusal, Request, State, Via, Wanted};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Member {
+    state: State,
+    driver: Driver,
+    in_reset: bool,
+}
+
+/// What the core thinks that the group is attached to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Domain {
+    Default,
+    Blocking,
+    Unmanaged(Owner),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Model {
+    group: Group,
+    members: Vec<Member>,
+    domain: Domain,
+    claimed: bool,
+}
+
+impl Model {
+    fn new(drivers: &[Driver]) -> Self {
+        let mut model = Self {
+            group: Group::EMPTY,
+            members: vec![],
+            domain: Domain::Default,
+            claimed: false,
+        };
+        for driver in drivers {
+            model.add(*driver);
+        }
+        model
+    }
+
+    /// `attach_dev` of one member.
+    fn attach(&mut self, index: usize, domain: Domain, phase: Phase) -> Result<(), Refusal> {
+        let member = self.members[index];
+        let request = Request {
+            wanted: match domain {
+                Domain::Default => Wanted::Dma,
+                Domain::Blocking => Wanted::Blocked,
+                Domain::Unmanaged(owner) => Wanted::Unmanaged(owner),
+            },
+            driver: member.driver,
+            phase,
+        };
+        let (group, state) = self.group.transition(member.state, &request)?;
+        self.group = group;
+        self.members[index].state = state;
+        Ok(())
+    }
+
+    /// `__iommu_group_set_domain_internal`; true if it succeeded.
+    fn set_domain(&mut self, new: Domain, must_succeed: bool) -> bool {
+        if !must_succeed && self.members.iter().any(|member| member.in_reset) {
+            return false;
+        }
+        for index in 0..self.members.len() {
+            if self.members[index].in_reset {
+                continue;
+            }
+            if let Err(refusal) = self.attach(index, new, Phase::Attach) {
+                assert!(
+                    !must_succeed,
+                    "refused what must not fail: {refusal} {self:?}"
+                );
+                for before in 0..index {
+                    self.attach(before, self.domain, Phase::Attach)
+                        .expect("the way back of a failed attach");
+                }
+                return false;
+            }
+        }
+        self.domain = new;
+        true
+    }
+
+    fn add(&mut self, driver: Driver) {
+        self.group = self.group.with_member();
+        self.members.push(Member {
+            state: State::Blocked,
+            driver,
+            in_reset: false,
+        });
+        let last = self.members.len() - 1;
+        self.attach(last, self.domain, Phase::Attach)
+            .expect("a new device gets the domain of its group");
+    }
+
+    fn counted(&self) -> bool {
+        self.members
+            .iter()
+            .any(|member| member.driver == Driver::Counted)
+    }
+
+    /// Every model that one step of the core leads to.
+    fn steps(&self) -> Vec<Self> {
+        let mut next = self.group_steps();
+        for index in 0..self.members.len() {
+            next.extend(self.member_steps(index));
+        }
+        next
+    }
+
+    fn group_steps(&self) -> Vec<Self> {
+        let mut next = vec![];
+        let mut step = |change: &dyn Fn(&mut Self)| {
+            let mut model = self.clone();
+            change(&mut model);
+            next.push(model);
+        };
+        if !self.claimed && !self.counted() && self.domain == Domain::Default {
+            step(&|model| model.claimed = model.set_domain(Domain::Blocking, false));
+        }
+        if self.claimed {
+            for owner in [A, B, C] {
+                let replaces = matches!(self.domain, Domain::Unmanaged(old)
+                    if old != owner && old.via == Via::Iommufd && owner.via == Via::Iommufd);
+                if self.domain == Domain::Blocking || replaces {
+                    step(&|model| {
+                        model.set_domain(Domain::Unmanaged(owner), false);
+                    });
+                }
+            }
+            step(&|model| {
+                model.set_domain(Domain::Blocking, true);
+            });
+            if self.domain == Domain::Blocking {
+                step(&|model| {
+                    model.claimed = !model.set_domain(Domain::Default, true);
+                });
+            }
+        } else if self.members.len() == 1 && self.counted() {
+            step(&|model| {
+                model.set_domain(Domain::Unmanaged(C), false);
+            });
+            step(&|model| {
+                model.set_domain(Domain::Default, true);
+            });
+        }
+        if self.members.len() < 3 && (self.claimed || self.domain == Domain::Default) {
+            step(&|model| model.add(Driver::None));
+        }
+        next
+    }
+
+    fn member_steps(&self, index: usize) -> Vec<Self> {
+        let mut next = vec![];
+        let mut step = |change: &dyn Fn(&mut Self)| {
+            let mut model = self.clone();
+            change(&mut model);
+            next.push(model);
+        };
+        let member = self.members[index];
+        if member.driver == Driver::None {
+            step(&|model| model.members[index].driver = Driver::ManagesDma);
+            if !self.claimed && self.domain == Domain::Default {
+                step(&|model| model.members[index].driver = Driver::Counted);
+            }
+        } else if self.domain == Domain::Default || member.driver == Driver::ManagesDma {
+            step(&|model| model.members[index].driver = Driver::None);
+        }
+        if member.in_reset {
+            step(&|model| {
+                model.members[index].in_reset = false;
+                if model.domain != Domain::Blocking {
+                    model
+                        .attach(index, model.domain, Phase::Reset)
+                        .expect("the end of a reset");
+                }
+            });
+        } else {
+            step(&|model| {
+                model
+                    .attach(index, Domain::Blocking, Phase::Reset)
+                    .expect("a reset");
+                model.members[index].in_reset = true;
+            });
+        }
+        if self.members.len() > 1 {
+            step(&|model| {
+                model
+                    .attach(index, Domain::Blocking, Phase::Release)
+                    .expect("a release");
+                let member = model.members.remove(index);
+                model.group = model.group.without_member(member.state);
+            });
+        }
+        next
+    }
+
+    fn check(&self) {
+        let users = self.members.iter().any(|member| is_user(&member.state));
+        let kernel = self.members.iter().any(|member| is_kernel(&member.state));
+        assert!(!(users && kernel), "a mixture: {self:?}");
+        let count = |what: fn(&State) -> bool| {
+            self.members
+                .iter()
+                .filter(|member| what(&member.state))
+                .count() as u32
+        };
+        assert_eq!(self.group.user_members(), count(is_user));
+        assert_eq!(self.group.kernel_members(), count(is_kernel));
+        for member in &self.members {
+            let driven = matches!(member.driver, Driver::Counted | Driver::Uncounted);
+            assert!(
+                !(driven && is_user(&member.state)),
+                "a user over a driver: {self:?}"
+            );
+        }
+    }
+}
+
+/// Whatever the core does: what must not fail does not, and a group is never mixed.
+#[test]
+fn no_sequence_of_the_core_mixes_a_group() {
+    let first = [Driver::None, Driver::Uncounted, Driver::ManagesDma];
+    let mut open = vec![];
+    for one in first {
+        open.push(Model::new(&[one]));
+        for two in first {
+            open.push(Model::new(&[one, two]));
+        }
+    }
+    let mut seen: HashSet<Model> = open.iter().cloned().collect();
+    while let Some(model) = open.pop() {
+        model.check();
+        for next in model.steps() {
+            if seen.insert(next.clone()) {
+                open.push(next);
+            }
+        }
+    }
+    let shown = |what: &dyn Fn(&Model) -> bool| seen.iter().any(what);
+    assert!(seen.len() > 500, "{}", seen.len());
+    assert!(shown(&|model| model
+        .members
+        .iter()
+        .all(|member| member.state == State::User(B))));
+    assert!(shown(&|model| model
+        .members
+        .iter()
+        .any(|member| member.state == State::KernelOwn)));
+}
+
+/// What the core would allow, since it never counted the driver.
+#[test]
+fn a_claim_beside_an_uncounted_driver_is_refused_and_undone() {
+    for drivers in [
+        [Driver::ManagesDma, Driver::Uncounted],
+        [Driver::Uncounted, Driver::ManagesDma],
+    ] {
+        let mut model = Model::new(&drivers);
+        let before = model.clone();
+        assert!(!model.set_domain(Domain::Blocking, false));
+        assert_eq!(model, before);
+    }
+}
