@@ -14,13 +14,17 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import sys
+import time
 from pathlib import Path
 
 from vtdlab.errors import LabError
 
 MARK = ".vtd-cache"
 COMPLETE = ".complete"
+KEEP = 8
+KEEP_SECONDS = 3600
 
 
 def default_path(env=os.environ):
@@ -62,6 +66,22 @@ class Cache:
     def entry(self, kind, name):
         """The folder of an entry, whether it exists or not."""
         return self.path / kind / name
+
+    def used(self, folder, keep=KEEP):
+        """Note that a complete entry is used; entries of its kind unused for long go.
+
+        The `keep` most recently used stay, and whatever was used within the
+        hour, so that no run loses what it is about to boot.
+        """
+        os.utime(folder / COMPLETE)
+        ages = []
+        for entry in folder.parent.iterdir():
+            with contextlib.suppress(OSError):
+                ages.append(((entry / COMPLETE).stat().st_mtime, entry))
+        for stamp, entry in sorted(ages, reverse=True)[keep:]:
+            if time.time() - stamp > KEEP_SECONDS:
+                (entry / COMPLETE).unlink(missing_ok=True)
+                shutil.rmtree(entry, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self, name):

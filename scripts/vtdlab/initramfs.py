@@ -129,4 +129,5 @@ def get(contents, cache=None):
             folder.mkdir(parents=True, exist_ok=True)
             _write(image, contents)
             lab.set_complete(folder, key)
+        cache.used(folder)
     return image

@@ -82,6 +82,7 @@ def get(cache=None, kernel=None):
     entry = cache.entry("module", f"{kernel.release}-{key}")
     result = entry / "vtd.ko"
     if lab.is_complete(entry):
+        cache.used(entry)
         return result
     work = work_folder(cache, kernel)
     with cache.lock(f"module-build-{work.name}"):

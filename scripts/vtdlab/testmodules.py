@@ -23,6 +23,7 @@ def get(kernel, cache=None):
         if not lab.is_complete(folder):
             _build(kernel, files, folder)
             lab.set_complete(folder, key)
+        cache.used(folder)
     return tuple(sorted(folder.glob("*.ko")))
 
 

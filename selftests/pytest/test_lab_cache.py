@@ -37,6 +37,20 @@ def test_entry_is_complete_only_after_the_mark(tmp_path):
     assert lab.is_complete(folder)
 
 
+def test_only_old_unused_entries_beyond_the_kept_go(tmp_path):
+    cache = lab.Cache(tmp_path)
+    now = time.time()
+    for name, hours in (("new", 0), ("old", 5), ("older", 6), ("oldest", 7)):
+        folder = cache.entry("kind", name)
+        folder.mkdir(parents=True)
+        lab.set_complete(folder)
+        os.utime(folder / lab.COMPLETE, (now - 3600 * hours,) * 2)
+    unfinished = cache.entry("kind", "unfinished")
+    unfinished.mkdir()
+    cache.used(cache.entry("kind", "oldest"), keep=2)
+    assert sorted(p.name for p in (tmp_path / "kind").iterdir()) == ["new", "oldest", "unfinished"]
+
+
 def test_unwritable_cache_is_a_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(LabError, match="VTD_CACHE"):
