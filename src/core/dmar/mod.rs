@@ -102,18 +102,18 @@ impl<'a> Dmar<'a> {
 
     /// INTR_REMAP: the platform supports interrupt remapping.
     pub const fn interrupt_remapping(&self) -> bool {
-        self.flags & 1 << 0 != 0
+        self.flags & 1 != 0
     }
 
     /// X2APIC_OPT_OUT: firmware asks for x2APIC not to be used.
     pub const fn x2apic_opt_out(&self) -> bool {
-        self.flags & 1 << 1 != 0
+        self.flags & 2 != 0
     }
 
     /// DMA_CTRL_PLATFORM_OPT_IN_FLAG: firmware declares that no DMA happens outside of the
     /// reserved regions until the operating system enables it.
     pub const fn platform_opt_in(&self) -> bool {
-        self.flags & 1 << 2 != 0
+        self.flags & 4 != 0
     }
 
     /// Every remapping structure, in the table's order.

@@ -31,6 +31,14 @@ pub(crate) const fn one(number: u32) -> u64 {
     }
 }
 
+/// `value` with its bit 0 moved up to bit `low`.
+pub(crate) const fn at(value: u64, low: u32) -> u64 {
+    match value.checked_shl(low) {
+        Some(moved) => moved,
+        None => 0,
+    }
+}
+
 /// `bit(number)` if `condition`, else 0.
 pub(crate) const fn flag(condition: bool, number: u32) -> u64 {
     if condition {

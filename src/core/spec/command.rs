@@ -6,7 +6,7 @@
 //! For units without a queue. One command at a time: software writes it with the
 //! busy bit set, and hardware clears the bit when the caches are clean.
 
-use super::bits::{bit, field, flag};
+use super::bits::{at, bit, field, flag, one};
 use super::scope::{ContextScope, Drain, Granularity, IotlbScope};
 
 /// ICC and IVT: the command is to be carried out, and is not yet.
@@ -27,9 +27,9 @@ impl ContextCommand {
                 domain,
                 source,
                 functions,
-            } => (functions.raw() as u64) << 32 | (source.raw() as u64) << 16 | domain.raw() as u64,
+            } => at(functions.raw() as u64, 32) | at(source.raw() as u64, 16) | domain.raw() as u64,
         };
-        Self(1 << BUSY | scope.granularity().code() << 61 | operands)
+        Self(one(BUSY) | at(scope.granularity().code(), 61) | operands)
     }
 
     /// What to write to the register.
@@ -73,11 +73,11 @@ impl IotlbCommand {
         };
         Self {
             address,
-            command: 1 << BUSY
-                | scope.granularity().code() << 60
+            command: one(BUSY)
+                | at(scope.granularity().code(), 60)
                 | flag(drain.reads, 49)
                 | flag(drain.writes, 48)
-                | (domain as u64) << 32,
+                | at(domain as u64, 32),
         }
     }
 

@@ -90,15 +90,15 @@ impl ContextEntry {
         domain: DomainId,
     ) -> Self {
         Self {
-            low: pointer | kind.code() << 2 | 1,
-            high: (domain.raw() as u64) << 8 | width.code() as u64,
+            low: pointer | bits::at(kind.code(), 2) | 1,
+            high: bits::at(domain.raw() as u64, 8) | width.code() as u64,
         }
     }
 
     /// This entry with FPD set: faults are not recorded.
     pub const fn without_fault_records(self) -> Self {
         Self {
-            low: self.low | 1 << 1,
+            low: self.low | bits::one(1),
             high: self.high,
         }
     }

@@ -6,7 +6,7 @@
 //! error reports (which descriptor did hardware refuse?) and tests.
 
 use super::address::{DomainId, Iova, PhysAddr, SourceId};
-use super::bits::{bit, field, flag, one};
+use super::bits::{at, bit, field, flag, low_mask, one};
 use super::scope::{
     ContextScope, Drain, FunctionMask, Granularity, IotlbScope, PageBlock, MAX_ADDRESS_MASK,
 };
@@ -105,7 +105,7 @@ impl Descriptor {
                 let operands = match scope {
                     InterruptScope::Global => 0,
                     InterruptScope::Entries { index, mask } => {
-                        one(4) | (mask as u64 & 0x1f) << 27 | (index as u64) << 32
+                        one(4) | at(mask as u64 & 0x1f, 27) | at(index as u64, 32)
                     }
                 };
                 [INTERRUPT_ENTRY_CACHE | operands, 0]
@@ -118,7 +118,7 @@ impl Descriptor {
                 let low = WAIT | flag(interrupt, 4) | flag(fence, 6);
                 match status {
                     Some((address, value)) => {
-                        [low | one(5) | (value as u64) << 32, address.raw() & !3]
+                        [low | one(5) | at(value as u64, 32), address.raw() & !3]
                     }
                     None => [low, 0],
                 }
@@ -166,18 +166,18 @@ impl Descriptor {
 const fn encode_context(scope: ContextScope) -> u64 {
     let operands = match scope {
         ContextScope::Global => 0,
-        ContextScope::Domain(domain) => (domain.raw() as u64) << 16,
+        ContextScope::Domain(domain) => at(domain.raw() as u64, 16),
         ContextScope::Device {
             domain,
             source,
             functions,
         } => {
-            (domain.raw() as u64) << 16
-                | (source.raw() as u64) << 32
-                | (functions.raw() as u64) << 48
+            at(domain.raw() as u64, 16)
+                | at(source.raw() as u64, 32)
+                | at(functions.raw() as u64, 48)
         }
     };
-    CONTEXT_CACHE | scope.granularity().code() << 4 | operands
+    CONTEXT_CACHE | at(scope.granularity().code(), 4) | operands
 }
 
 const fn decode_context(low: u64) -> Option<Descriptor> {
@@ -204,16 +204,16 @@ const fn decode_context(low: u64) -> Option<Descriptor> {
 
 const fn encode_iotlb(scope: IotlbScope, drain: Drain) -> [u64; 2] {
     let low =
-        IOTLB | scope.granularity().code() << 4 | flag(drain.writes, 6) | flag(drain.reads, 7);
+        IOTLB | at(scope.granularity().code(), 4) | flag(drain.writes, 6) | flag(drain.reads, 7);
     match scope {
         IotlbScope::Global => [low, 0],
-        IotlbScope::Domain(domain) => [low | (domain.raw() as u64) << 16, 0],
+        IotlbScope::Domain(domain) => [low | at(domain.raw() as u64, 16), 0],
         IotlbScope::Pages {
             domain,
             block,
             leaves_only,
         } => [
-            low | (domain.raw() as u64) << 16,
+            low | at(domain.raw() as u64, 16),
             block.address().raw() | flag(leaves_only, 6) | block.address_mask() as u64,
         ],
     }
@@ -258,10 +258,10 @@ const fn encode_device_tlb(
 ) -> [u64; 2] {
     let pf = physical_function.raw() as u64;
     let low = DEVICE_TLB
-        | (queue_depth as u64 & 0x1f) << 16
-        | (source.raw() as u64) << 32
-        | (pf & 0xf) << 12
-        | (pf >> 4) << 52;
+        | at(queue_depth as u64 & 0x1f, 16)
+        | at(source.raw() as u64, 32)
+        | at(pf & 0xf, 12)
+        | at(pf >> 4, 52);
     let mask = block.address_mask();
     let address = block.address().raw();
     if mask == 0 {
@@ -269,12 +269,12 @@ const fn encode_device_tlb(
     }
     // Ones below the block's own highest bit, without the page offset; the
     // whole space is all ones but the topmost.
-    let ones = super::bits::low_mask(12 + mask as u32 - 1) & !0xfff;
+    let ones = low_mask(12 + mask as u32 - 1) & !0xfff;
     [low, address | ones | 1]
 }
 
 const fn decode_device_tlb(low: u64, high: u64) -> Option<Descriptor> {
-    let pf = field(low, 15, 12) | field(low, 63, 52) << 4;
+    let pf = field(low, 15, 12) | at(field(low, 63, 52), 4);
     let mask = if bit(high, 0) {
         (high >> 12).trailing_ones() as u8 + 1
     } else {
@@ -283,7 +283,7 @@ const fn decode_device_tlb(low: u64, high: u64) -> Option<Descriptor> {
     if mask > MAX_ADDRESS_MASK {
         return None;
     }
-    let base = high & !super::bits::low_mask(12 + mask as u32);
+    let base = high & !low_mask(12 + mask as u32);
     let Some(block) = PageBlock::new(Iova::new(base), mask) else {
         return None;
     };

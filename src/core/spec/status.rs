@@ -6,7 +6,7 @@
 use core::fmt;
 
 /// Bits of `GCMD` that are commands rather than states: SRTP, SFL, WBF and SIRTP.
-const ONE_SHOT: u32 = 1 << 30 | 1 << 29 | 1 << 27 | 1 << 24;
+const ONE_SHOT: u32 = 0x6900_0000;
 
 /// A value for `GCMD`.
 ///
@@ -166,7 +166,7 @@ impl Fsts {
 
     /// PPF: at least one fault record is filled (read-only; clears with the last record).
     pub const fn has_fault_record(self) -> bool {
-        self.0 & 1 << 1 != 0
+        self.0 & 0b10 != 0
     }
 
     /// FRI: the index of the first filled record, valid while

@@ -168,7 +168,7 @@ fn page_sizes_follow_sslps() {
 #[test]
 fn register_space_reaches_the_last_register() {
     assert_eq!(register_bytes(QEMU_CAP, QEMU_ECAP), 4096);
-    let cap = Capability::from_raw(0x3ff << 24 | 0xff << 40);
+    let cap = Capability::from_raw((0x3ff << 24) | (0xff << 40));
     assert_eq!(register_bytes(cap, QEMU_ECAP), 20480);
     let last = fault_record(cap, 255).unwrap();
     assert_eq!(last.low.offset(), (1023 + 255) * 16);

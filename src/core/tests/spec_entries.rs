@@ -78,8 +78,8 @@ fn root_entry_encodes_as_computed_by_hand() {
     assert_eq!(RootEntry::new(PhysAddr::new(0x1234_5008)), None);
     assert_eq!(RootEntry::ABSENT.context_table(), None);
     assert_eq!(entry.reserved_bits(39), [0, 0]);
-    let bad = RootEntry::from_words(1 << 39 | 0x2 | 1, 5);
-    assert_eq!(bad.reserved_bits(39), [1 << 39 | 0x2, 5]);
+    let bad = RootEntry::from_words((1 << 39) | 0x2 | 1, 5);
+    assert_eq!(bad.reserved_bits(39), [(1 << 39) | 0x2, 5]);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn reserved_bits_are_those_that_qemu_faults_on() {
     ];
     for (level, kind, reserved) in cases {
         for bit in (0..64).filter(|bit| !matches!(bit, 0 | 1 | 7)) {
-            let entry = Entry::from_raw(kind | 1 << bit);
+            let entry = Entry::from_raw(kind | (1 << bit));
             let expected = (1 << bit) & reserved;
             assert_eq!(
                 entry.reserved_bits(level, 39, false),

@@ -27,7 +27,7 @@ fn the_request_is_told_by_both_type_bits() {
     assert_eq!(request(0), Request::Write);
     assert_eq!(request(1 << 62), Request::Read);
     assert_eq!(request(1 << 28), Request::PageRequest);
-    assert_eq!(request(1 << 62 | 1 << 28), Request::Atomic);
+    assert_eq!(request((1 << 62) | (1 << 28)), Request::Atomic);
 }
 
 #[test]
@@ -37,11 +37,11 @@ fn an_empty_record_is_no_fault() {
 
 #[test]
 fn a_pasid_counts_only_if_present() {
-    let with = FaultRecord::decode(0, FRCD_F | 0x12345 << 40 | 1 << 31).unwrap();
+    let with = FaultRecord::decode(0, FRCD_F | (0x12345 << 40) | (1 << 31)).unwrap();
     assert_eq!(with.pasid, Some(0x12345));
     assert!(with.to_string().contains("(PASID 0x12345)"));
     assert_eq!(
-        FaultRecord::decode(0, FRCD_F | 0x12345 << 40)
+        FaultRecord::decode(0, FRCD_F | (0x12345 << 40))
             .unwrap()
             .pasid,
         None
@@ -50,7 +50,7 @@ fn a_pasid_counts_only_if_present() {
 
 #[test]
 fn an_interrupt_fault_names_its_index() {
-    let record = FaultRecord::decode(0x0042_0000_0000_0000, FRCD_F | 0x22 << 32 | 0x28).unwrap();
+    let record = FaultRecord::decode(0x0042_0000_0000_0000, FRCD_F | (0x22 << 32) | 0x28).unwrap();
     assert_eq!(record.interrupt_index(), Some(0x42));
     assert!(record
         .to_string()

@@ -52,7 +52,7 @@ fn a_command_keeps_states_and_repeats_no_command() {
     let everything = Gsts::from_raw(u32::MAX);
     // The mask is the specification's own (11.4.4).
     assert_eq!(Gcmd::keeping(everything).raw(), 0x96ff_ffff);
-    let on = Gsts::from_raw(1 << 31 | 1 << 30 | 1 << 26);
+    let on = Gsts::from_raw((1 << 31) | (1 << 30) | (1 << 26));
     assert_eq!(
         Gcmd::keeping(on).with(Gcmd::FLUSH_WRITE_BUFFER).raw(),
         0x8c00_0000
