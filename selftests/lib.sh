@@ -64,8 +64,15 @@ log_has() {
 	return 1
 }
 
+COMPLAINTS='WARNING:|BUG:|Oops|Call Trace:|possible .* locking|DMA-API:|panicked at'
+
 log_is_clean() {
-	! log_since | grep -E 'WARNING:|BUG:|Oops|Call Trace:|possible .* locking|DMA-API:|panicked at'
+	! log_since | grep -E "$COMPLAINTS"
+}
+
+# dmesg_is_clean: the whole log, not only what came since log_start.
+dmesg_is_clean() {
+	! dmesg | grep -E "$COMPLAINTS"
 }
 
 # --- the driver's life ---

@@ -81,3 +81,28 @@ def standard(folder):
         "-device", f"edu,id=edu,dma_mask=0xffffffffffffffff,{_slot(EDU)}",
         "-device", f"iommu-testdev,id=testdev,{_slot(TESTDEV)}",
     ]
+
+
+# Beside the standard ones, in the guest that tries other places in the tree.
+# Bus numbers below a bridge are the firmware's, so tests find these by what
+# they sit behind.
+BRIDGE = Device("0000:00:09.0", "PCIe-to-PCI bridge")
+FAR_BUS, FREE_BUS = 0x20, 0x40
+
+
+def topology(folder):
+    """The standard devices, and some behind a conventional bridge, on a second
+    root bus, and on a root bus that bypasses the unit."""
+    far = disk(Path(folder) / "far.img")
+    return standard(folder) + [
+        "-device", f"pcie-pci-bridge,id=bridge,{_slot(BRIDGE)}",
+        "-device", "edu,bus=bridge,addr=01.0,dma_mask=0xffffffffffffffff",
+        "-device", "iommu-testdev,bus=bridge,addr=02.0",
+        "-device", f"pxb-pcie,id=far,bus_nr={FAR_BUS},bus=pcie.0,addr=0a.0",
+        "-device", "pcie-root-port,id=farport,bus=far,chassis=2,addr=00.0",
+        "-drive", f"id=far0,if=none,format=raw,cache=unsafe,file={far}",
+        "-device", "nvme,drive=far0,serial=vtd2,bus=farport,addr=00.0",
+        "-device", f"pxb-pcie,id=free,bus_nr={FREE_BUS},bypass_iommu=true,bus=pcie.0,addr=0b.0",
+        "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",
+        "-device", "edu,bus=freeport,addr=00.0,dma_mask=0xffffffffffffffff",
+    ]

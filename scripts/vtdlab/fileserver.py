@@ -3,11 +3,13 @@
 
 `GET n` is answered with n random bytes; `PUT n` takes n bytes and answers
 their checksum. The server remembers what it sent and received, so that
-neither side has to believe the other.
+neither side has to believe the other. `FILE name` is answered with one of the
+files that the server was given.
 """
 
 import hashlib
 import random
+import shutil
 import socketserver
 import threading
 
@@ -21,6 +23,10 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def handle(self):
         words = self.rfile.readline(64).decode("ascii", "replace").split()
+        if len(words) == 2 and words[0] == "FILE" and words[1] in self.server.files:
+            with open(self.server.files[words[1]], "rb") as file:
+                shutil.copyfileobj(file, self.wfile)
+            return
         if len(words) != 2 or words[0] not in ("GET", "PUT") or not words[1].isdigit():
             return
         size = min(int(words[1]), LIMIT)
@@ -49,10 +55,12 @@ class FileServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, files=None):
+        """`files` maps names to paths that a guest may fetch."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.port = self.server_address[1]
         self.sent, self.received = [], []
+        self.files = files or {}
         self.thread = threading.Thread(target=self.serve_forever, daemon=True)
 
     def __enter__(self):

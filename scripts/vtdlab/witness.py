@@ -76,6 +76,13 @@ def unload(evidence):
             else f"the trace has {trace.translation()} where {wanted[name]} was expected")
 
 
+def kexec(evidence):
+    """Off before the next kernel starts, on again in it, off at the end."""
+    on = evidence.trace.translation()
+    yield "translation: on, off before the next kernel, on in it, off", (
+        "" if on == [True, False, True, False] else f"the trace has {on}")
+
+
 def ending(evidence):
     """Translation is off when the machine is reset or switched off."""
     on = evidence.trace.translation()
@@ -84,4 +91,4 @@ def ending(evidence):
     yield "translation is off at the end", "" if on[-1] is False else "the trace has it still on"
 
 
-BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, unload)}
+BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, unload, kexec)}

@@ -31,6 +31,8 @@ class Boot:
     words: tuple = testbed.OURS
     iommu: str = ""
     end: str = "poweroff"
+    devices: object = devices.standard
+    job: str = "tests"
 
     def tests_of(self, series):
         """What runs here on this series."""
@@ -42,6 +44,8 @@ BOOTS = (
          older=("load", "dma", "attack", "unload"), end="reboot"),
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
+    Boot("next-kernel", ("kexec",), job="kexec"),
+    Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack"), iommu="aw-bits=39"),
     Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),
 )
@@ -54,8 +58,9 @@ def run(boot, series, tests, result):
     guest = _Guest(result)
     try:
         bed = testbed.get(series)
-        with FileServer() as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
-            machine = bed.machine("tests", devices.standard(disks), boot=boot.words,
+        files = {"kernel": bed.kernel.image, "initramfs": bed.image}
+        with FileServer(files) as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
+            machine = bed.machine(boot.job, boot.devices(disks), boot=boot.words,
                                   iommu=boot.iommu,
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
                                           f"guest.tests={','.join(tests)}"])
