@@ -18,7 +18,7 @@ const WRITE_BUFFER: u64 = 1 << 4;
 const ESRTPS: u64 = 1 << 63;
 
 fn cap(flags: u64, max_mask: u64) -> Capability {
-    Capability::from_raw(flags | max_mask << 48)
+    Capability::from_raw(flags | (max_mask << 48))
 }
 
 fn range(first: u64, last: u64) -> Range {
