@@ -46,6 +46,15 @@ impl Device {
         unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) }
     }
 
+    /// The number of its IOMMU group, once it has one. Any context.
+    pub fn group_id(&self) -> Option<u32> {
+        // SAFETY: `self` is a valid device; its group lives as long as it is a member.
+        unsafe {
+            let group = (*self.as_raw()).iommu_group;
+            (!group.is_null()).then(|| bindings::iommu_group_id(group) as u32)
+        }
+    }
+
     /// The driver bound at this moment, if any.
     pub fn driver(&self) -> Option<BoundDriver> {
         // SAFETY: `self` is a valid device; the helpers read the driver once.

@@ -5,6 +5,10 @@
 //! The kernel crate's `pr_*` macros want its own `Display`, which the kernel-free crates below
 //! cannot implement; formatting through [`format_args!`] first bridges that.
 
+/// Logs at level emergency, with a line end.
+#[macro_export]
+macro_rules! log_emerg { ($($arg:tt)*) => { ::kernel::pr_emerg!("{}\n", ::core::format_args!($($arg)*)) } }
+
 /// Logs at level err, with a line end.
 #[macro_export]
 macro_rules! log_err { ($($arg:tt)*) => { ::kernel::pr_err!("{}\n", ::core::format_args!($($arg)*)) } }

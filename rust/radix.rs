@@ -20,7 +20,7 @@ use crate::bindings;
 use crate::iommu::Gather;
 use crate::pages::{flush_lines, Gfp, PAGE_SIZE};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 use kernel::prelude::*;
 
 /// Entries of a table.
@@ -54,63 +54,43 @@ impl Table {
 }
 
 /// Where tables come from, for one set of linked tables.
+#[derive(Clone, Copy)]
 pub struct Tables {
     direct_map: usize,
     nid: i32,
-    coherent: bool,
-    live: AtomicU64,
 }
 
 /// Bits of a link that are its address.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 impl Tables {
-    /// Tables near NUMA node `nid`, for hardware that snoops processor caches on its walks
-    /// (`coherent`) or does not.
-    pub fn new(nid: i32, coherent: bool) -> Self {
+    /// Tables near NUMA node `nid`.
+    pub fn new(nid: i32) -> Self {
         Tables {
             // SAFETY: Has no preconditions.
             direct_map: unsafe { bindings::vtd_helper_direct_map_base() } as usize,
             nid,
-            coherent,
-            live: AtomicU64::new(0),
         }
     }
 
-    /// Whether hardware snoops processor caches on its walks.
-    #[inline(always)]
-    pub fn is_coherent(&self) -> bool {
-        self.coherent
-    }
-
-    /// Pages in use as tables.
-    pub fn live(&self) -> u64 {
-        self.live.load(Ordering::Relaxed)
-    }
-
-    /// A table of zeroes, known to hardware as such. [`ENOMEM`] if no page can be had.
+    /// A table of zeroes. [`ENOMEM`] if no page can be had.
     #[inline]
     pub fn alloc(&self, gfp: Gfp) -> Result<Table> {
         // SAFETY: Any node is allowed.
         let page =
             unsafe { bindings::iommu_alloc_pages_node_sz(self.nid, gfp.0, PAGE_SIZE as _) };
         // INVARIANT: A fresh page.
-        let table = Table(NonNull::new(page.cast()).ok_or(ENOMEM)?);
-        self.flush(table, 0, ENTRIES);
-        self.live.fetch_add(1, Ordering::Relaxed);
-        Ok(table)
+        Ok(Table(NonNull::new(page.cast()).ok_or(ENOMEM)?))
     }
 
     /// Gives a table back that hardware cannot know any more.
     pub fn free(&self, table: Table) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: By the type's invariants and the module's contract.
         unsafe { bindings::iommu_free_pages(table.virt().cast()) }
     }
 
     /// Puts a table that was unlinked on the list of what is freed after the next flush.
     pub fn retire(&self, table: Table, gather: &mut Gather) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: The page came from iommu_alloc_pages_node_sz() and is on no other list.
         unsafe { bindings::vtd_helper_pages_list_add(gather.freelist(), table.virt().cast()) }
     }
@@ -131,15 +111,9 @@ impl Tables {
         Table(unsafe { NonNull::new_unchecked(virt as *mut _) })
     }
 
-    /// Writes `count` entries from `first` on back to memory, where hardware does not snoop.
-    #[inline(always)]
-    pub fn flush(&self, table: Table, first: usize, count: usize) {
-        if !self.coherent {
-            self.write_back(table, first, count);
-        }
-    }
-
-    fn write_back(&self, table: Table, first: usize, count: usize) {
+    /// Writes `count` entries from `first` on back to memory, for hardware that does not snoop.
+    #[inline]
+    pub fn write_back(&self, table: Table, first: usize, count: usize) {
         let first = first.min(ENTRIES);
         let count = count.min(ENTRIES - first);
         if count > 0 {

@@ -214,7 +214,7 @@ void vtd_helper_vector_message(struct irq_data *data, u32 *address_lo,
 	 * The form of __irq_msi_compose_msg() for a unit, which may use the
 	 * upper address half for APIC ids above 255.
 	 */
-	*address_lo = X86_MSI_BASE_ADDRESS_LOW | ((cfg->dest_apicid & 0xff) << 12) |
+	*address_lo = 0xfee00000 | ((cfg->dest_apicid & 0xff) << 12) |
 		      (apic->dest_mode_logical ? BIT(2) : 0);
 	*address_hi = cfg->dest_apicid & 0xffffff00;
 	*message = cfg->vector;

@@ -18,6 +18,25 @@ impl Gather {
         unsafe { &mut *ptr.cast() }
     }
 
+    /// Lends `f` a gather of its own. Tables that are in it afterwards are freed: `f` has flushed.
+    #[inline]
+    pub fn with_own<R>(f: impl FnOnce(&mut Gather) -> R) -> R {
+        let mut own = bindings::iommu_iotlb_gather {
+            start: usize::MAX as _,
+            ..Default::default()
+        };
+        let list = &raw mut own.freelist.pages;
+        own.freelist.pages.next = list;
+        own.freelist.pages.prev = list;
+        // SAFETY: Initialised above, and not moved before `f` and the freeing are done.
+        let gather = unsafe { Self::from_raw(&raw mut own) };
+        let result = f(gather);
+        if gather.has_tables() {
+            gather.free_tables();
+        }
+        result
+    }
+
     fn fields(&mut self) -> &mut bindings::iommu_iotlb_gather {
         // SAFETY: Initialised and exclusively ours by the contract of `from_raw`.
         unsafe { &mut *self.0.get() }

@@ -24,6 +24,8 @@ mod unit;
 
 pub use domain::{Aperture, Change, DomainKind, DomainView, NewPaging, Paging, Protection};
 pub use gather::Gather;
-pub use operations::{Capability, Context, DefaultDomain, Driver, Operations, Probed};
+pub use operations::{
+    user_chose_passthrough, Capability, Context, DefaultDomain, Driver, Operations, Probed,
+};
 pub use region::{Regions, RegionKind};
 pub use unit::Unit;

@@ -368,3 +368,9 @@ pub(super) unsafe fn attach<D: Driver>(
         None => ENODEV.to_errno(),
     }
 }
+
+/// Whether the user asked for pass-through by default (`iommu.passthrough=1`, `iommu=pt`).
+pub fn user_chose_passthrough() -> bool {
+    // SAFETY: Has no preconditions.
+    unsafe { bindings::iommu_default_passthrough() }
+}

@@ -5,23 +5,22 @@
 use super::operations::{Driver, Operations};
 use crate::bindings;
 use crate::sysfs::Group;
-use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::types::Opaque;
 
 /// A unit in `/sys/class/iommu`, which can be registered with the core.
 ///
 /// # Invariants
 ///
-/// `device` is in sysfs as long as this lives; it is on the core's list while `registered`, and
-/// then `operations` is what its `ops` points into.
+/// `device` is in sysfs as long as this lives; it is on the core's list while `operations` is
+/// there, which its `ops` then points into.
 #[pin_data(PinnedDrop)]
 pub struct Unit<D: Driver, T: Send + Sync + 'static> {
     #[pin]
     device: Opaque<bindings::iommu_device>,
-    registered: AtomicBool,
-    operations: Arc<Operations<D>>,
+    #[pin]
+    operations: Mutex<Option<Arc<Operations<D>>>>,
     _attributes: Group<T>,
 }
 
@@ -32,19 +31,14 @@ unsafe impl<D: Driver, T: Send + Sync> Sync for Unit<D, T> {}
 
 impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
     /// Puts a unit called `name` into sysfs, with `attributes`. Process context.
-    pub fn new(
-        name: &CStr,
-        attributes: Group<T>,
-        operations: Arc<Operations<D>>,
-    ) -> Result<Pin<KBox<Self>>> {
+    pub fn new(name: &CStr, attributes: Group<T>) -> Result<Pin<KBox<Self>>> {
         let unit = KBox::pin_init(
             pin_init!(Self {
                 device <- Opaque::ffi_init(|slot: *mut bindings::iommu_device| {
                     // SAFETY: `slot` is memory for the structure.
                     unsafe { slot.write(bindings::iommu_device::default()) }
                 }),
-                registered: AtomicBool::new(false),
-                operations,
+                operations <- new_mutex!(None, "iommu unit operations"),
                 _attributes: attributes,
             }),
             GFP_KERNEL,
@@ -67,12 +61,16 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
     }
 
     /// Registers with the core, which then probes every device. Process context.
-    pub fn register(&self) -> Result {
-        // SAFETY: In sysfs by the type's invariants; the operations are kept by `operations`.
+    pub fn register(&self, operations: Arc<Operations<D>>) -> Result {
+        let mut registered = self.operations.lock();
+        if registered.is_some() {
+            return Err(EEXIST);
+        }
+        // SAFETY: In sysfs by the type's invariants; the operations are kept below.
         let error = unsafe {
             bindings::iommu_device_register(
                 self.device.get(),
-                self.operations.table(),
+                operations.table(),
                 core::ptr::null_mut(),
             )
         };
@@ -80,16 +78,18 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
             // The core has taken it off its list again.
             return Err(Error::from_errno(error));
         }
-        self.registered.store(true, Ordering::Release);
+        // INVARIANT: On the list from here on.
+        *registered = Some(operations);
         Ok(())
     }
 
     /// Takes the unit from the core, which releases its devices. Nothing if it is not registered.
     /// Process context.
     pub fn unregister(&self) {
-        if self.registered.swap(false, Ordering::AcqRel) {
-            // SAFETY: Registered, by the flag.
-            unsafe { bindings::iommu_device_unregister(self.device.get()) }
+        if let Some(operations) = self.operations.lock().take() {
+            // SAFETY: Registered, by the type's invariants.
+            unsafe { bindings::iommu_device_unregister(self.device.get()) };
+            drop(operations);
         }
     }
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attach: ownership, then compatibility, then the context entries. A refusal has changed nothing.
+
+use super::info::{DeviceInfo, Use};
+use crate::unit::{Claimed, Translation, Unit};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel_ext::device::Device;
+use kernel_ext::iommu::{Change, DomainKind};
+
+/// What a device can be attached to, seen from the device.
+pub(crate) trait Attached: Send + Sync {
+    /// A device behind `unit` has left; nothing of it is cached any more. May sleep.
+    fn leave(&self, unit: &Arc<Unit>);
+}
+
+/// What [`attach`] is to install, and whom to tell when the device leaves again.
+pub(crate) type Target = (Translation, Option<Arc<dyn Attached>>);
+
+/// Attaches a device, for all of its requester IDs.
+///
+/// `target` is asked once ownership is granted; it checks whether the unit suits ([`EINVAL`] if
+/// not) and joins the unit. [`EBUSY`] if the device is someone else's, with the reason in the log.
+pub(crate) fn attach(
+    dev: &Device,
+    info: &DeviceInfo,
+    change: &Change,
+    target: impl FnOnce(&Arc<Unit>) -> Result<Target>,
+) -> Result {
+    let mut groups = info.ownership.lock();
+    let mut state = info.state.lock();
+    let group = *state.group.get_or_insert_with(|| dev.group_id().unwrap_or(u32::MAX));
+    let granted = groups.ask(group, dev, info, &state, change)?;
+
+    let (to, attached) = target(&info.unit)?;
+    let before = match state.is {
+        Use::Blocked => Claimed::No,
+        _ => Claimed::Yes,
+    };
+    if let Err(e) = info.unit.install(&info.requesters, before, to) {
+        if let Some(attached) = attached {
+            attached.leave(&info.unit);
+        }
+        return Err(e);
+    }
+    state.is = match change.new.kind {
+        DomainKind::Blocked => Use::Blocked,
+        DomainKind::Identity => Use::Identity,
+        DomainKind::DmaApi => Use::Dma,
+        DomainKind::Iommufd | DomainKind::Unmanaged => Use::Unmanaged,
+    };
+    state.domain_id = match to {
+        Translation::SecondStage { id, .. } => id.raw(),
+        _ => 0,
+    };
+    state.owned = groups.settle(granted);
+    state.counted = true;
+    let left = core::mem::replace(&mut state.attached, attached);
+    drop(state);
+    drop(groups);
+    if let Some(left) = left {
+        left.leave(&info.unit);
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the driver knows of one device.
+
+use super::attach::Attached;
+use super::ownership::Ownership;
+use super::rate_limit::RateLimit;
+use crate::unit::Unit;
+use core::fmt;
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+use kernel_ext::pci::PciDevice;
+use vtd_core::ownership::State as Owned;
+use vtd_core::spec::address::{Segment, SourceId};
+
+/// What a device is attached to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Nothing.
+    Blocked,
+    /// All of memory.
+    Identity,
+    /// A domain of the DMA API.
+    Dma,
+    /// A domain of someone else.
+    Unmanaged,
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Use::Blocked => "blocked",
+            Use::Identity => "identity",
+            Use::Dma => "DMA",
+            Use::Unmanaged => "unmanaged",
+        })
+    }
+}
+
+/// What changes at an attach.
+pub(crate) struct State {
+    /// What it is attached to.
+    pub(crate) is: Use,
+    /// Its domain-id there; 0 where there is none.
+    pub(crate) domain_id: u16,
+    /// Its part in who owns the group.
+    pub(crate) owned: Owned,
+    /// Whom to tell when it leaves.
+    pub(super) attached: Option<Arc<dyn Attached>>,
+    /// The group, once known.
+    pub(crate) group: Option<u32>,
+    /// Whether the group's account has the device.
+    pub(super) counted: bool,
+}
+
+/// One device behind a unit.
+#[pin_data]
+pub(crate) struct DeviceInfo {
+    /// The unit that serves it.
+    pub(crate) unit: Arc<Unit>,
+    /// The device itself.
+    pub(crate) pci: PciDevice,
+    /// Its segment.
+    pub(crate) segment: Segment,
+    /// Its own requester ID.
+    pub(crate) source: SourceId,
+    /// All requester IDs under which its requests may arrive, its own first.
+    pub(crate) requesters: KVec<SourceId>,
+    /// Whether a driver was bound before this driver took over.
+    pub(crate) bound_before: bool,
+    /// The accounts of all groups.
+    pub(crate) ownership: Arc<Ownership>,
+    /// What changes.
+    #[pin]
+    pub(crate) state: Mutex<State>,
+    /// Reports of faults, limited for each device by itself.
+    pub(crate) fault_reports: RateLimit,
+}
+
+impl DeviceInfo {
+    /// Strikes the device off its group's account, when it leaves for good.
+    pub(crate) fn close_account(&self) {
+        self.ownership.lock().forget(&self.state.lock());
+    }
+}
+
+impl fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.pci.as_device(), f)
+    }
+}

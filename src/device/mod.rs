@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices behind units: which unit serves them, what they are attached to, who may own them.
+//!
+//! # Invariants
+//!
+//! - What [`DeviceInfo`] says a device is attached to is what the context entries of all its
+//!   requester IDs say.
+//! - Nothing is installed that [`ownership`] has not granted.
+//!
+//! # Locks
+//!
+//! 1. the core's group mutex, held by the core around attach;
+//! 2. `Ownership` (mutex), 3. `DeviceInfo::state` (mutex), then those of the unit.
+
+mod attach;
+mod info;
+pub(crate) mod ownership;
+pub(crate) mod preflight;
+mod probe;
+mod rate_limit;
+mod regions;
+mod topology;
+
+pub(crate) use attach::{attach, Attached};
+pub(crate) use info::{DeviceInfo, Use};
+pub(crate) use probe::probe;
+pub(crate) use rate_limit::{RateLimit, Verdict};
+pub(crate) use regions::regions;
+pub(crate) use topology::Chain;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device appears: which unit serves it, and under which requester IDs.
+
+use super::info::{DeviceInfo, State, Use};
+use super::ownership::Ownership;
+use super::rate_limit::RateLimit;
+use crate::unit::Unit;
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, Arc};
+use kernel_ext::pci::PciDevice;
+use vtd_core::ownership::State as Owned;
+use vtd_core::spec::address::{Segment, SourceId};
+
+/// Makes what the driver keeps of `pci`, which `unit` serves.
+///
+/// Access control is turned on first: the group is formed right after.
+pub(crate) fn probe(
+    pci: PciDevice,
+    unit: Arc<Unit>,
+    ownership: Arc<Ownership>,
+) -> Result<Arc<DeviceInfo>> {
+    pci.enable_acs();
+    let mut requesters = KVec::new();
+    pci.for_each_requester(|requester| {
+        let source = SourceId::from_raw(requester);
+        if !requesters.contains(&source) {
+            requesters.push(source, GFP_KERNEL)?;
+        }
+        Ok(())
+    })?;
+    let facts = pci.facts();
+    let driver = pci.as_device().driver();
+    let state = State {
+        is: Use::Blocked,
+        domain_id: 0,
+        owned: Owned::Blocked,
+        attached: None,
+        group: None,
+        counted: false,
+    };
+    Arc::pin_init(
+        pin_init!(DeviceInfo {
+            unit,
+            pci,
+            segment: Segment::new(facts.segment),
+            source: SourceId::from_raw(facts.requester),
+            requesters,
+            bound_before: driver.is_some_and(|driver| !driver.manages_dma),
+            ownership,
+            state <- new_mutex!(state, "vtd device state"),
+            fault_reports: RateLimit::new(),
+        }),
+        GFP_KERNEL,
+    )
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device's place below its root bus, as device scopes describe it (VT-d 8.3.1).
+
+use kernel::prelude::*;
+use kernel_ext::pci::PciDevice;
+use vtd_core::spec::address::{Segment, SourceId};
+
+/// The functions from the root bus down to a device.
+pub(crate) struct Chain {
+    /// The segment they are in.
+    pub(crate) segment: Segment,
+    /// Bridges first, the device last; a virtual function is represented by its physical one,
+    /// which is where firmware knows it.
+    pub(crate) functions: KVec<SourceId>,
+}
+
+impl Chain {
+    /// The chain of `device`. [`ENOMEM`], or [`ENODEV`] if the device is just going away.
+    pub(crate) fn of(device: &PciDevice) -> Result<Chain> {
+        let function = device.physical_function().ok_or(ENODEV)?;
+        let facts = function.facts();
+        let mut functions = KVec::new();
+        functions.push(SourceId::from_raw(facts.requester), GFP_KERNEL)?;
+        let mut next = function.upstream();
+        while let Some(bridge) = next {
+            functions.push(SourceId::from_raw(bridge.facts().requester), GFP_KERNEL)?;
+            next = bridge.upstream();
+        }
+        functions.reverse();
+        Ok(Chain { segment: Segment::new(facts.segment), functions })
+    }
+}

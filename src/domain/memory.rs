@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Second-stage tables on real pages.
+//!
+//! # Invariants
+//!
+//! What `kernel_ext::radix` trusts its user with holds because only `vtd_core::pgtable` uses this
+//! type: a link is written by [`TableMemory::link`] alone and followed by [`TableMemory::slot`]
+//! alone, whose level tells it from a leaf.
+
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel_ext::pages::Gfp;
+use kernel_ext::radix;
+use vtd_core::pgtable::run::{clear_run, fill_run, is_leaf};
+use vtd_core::pgtable::{Directory, Occupied, OutOfMemory, TableLevel, TableMemory};
+use vtd_core::spec::address::PhysAddr;
+use vtd_core::spec::pte::Entry;
+
+/// Set in a link, which hardware ignores there (VT-d 9.8), once the link has been written back to
+/// where a unit that does not snoop sees it.
+const WRITTEN_BACK: u64 = 1 << 52;
+
+/// Memory for the tables of one domain, during one call. `COHERENT`: the units that walk them
+/// snoop processor caches.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory<const COHERENT: bool> {
+    /// Where pages come from.
+    pub(crate) tables: radix::Tables,
+    /// How the call may allocate.
+    pub(crate) gfp: Gfp,
+}
+
+/// A table of level `L`.
+pub(crate) struct Table<L>(radix::Table, PhantomData<L>);
+
+impl<L> Clone for Table<L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Table<L> {}
+
+impl<L> Table<L> {
+    #[inline(always)]
+    fn entry(&self, index: usize) -> &AtomicU64 {
+        // The mask removes the bound check: callers pass what is below 512.
+        &self.0.entries()[index & (radix::ENTRIES - 1)]
+    }
+
+    #[inline(always)]
+    fn run(&self, first: usize, count: usize) -> &[AtomicU64] {
+        let end = first.saturating_add(count).min(radix::ENTRIES);
+        self.0.entries().get(first..end).unwrap_or_default()
+    }
+}
+
+impl<const COHERENT: bool> Memory<COHERENT> {
+    fn occupied<L: Directory>(&self, entry: u64) -> Occupied<Table<L::Child>> {
+        if is_leaf::<L>(entry) {
+            Occupied::Leaf(entry)
+        } else {
+            Occupied::Table(Table(self.tables.follow(entry), PhantomData))
+        }
+    }
+
+    /// Makes hardware see the link in entry `index`, then notes that it does.
+    #[cold]
+    fn write_link_back<L>(&self, table: Table<L>, index: usize) {
+        self.tables.write_back(table.0, index, 1);
+        table.entry(index).fetch_or(WRITTEN_BACK, Ordering::Release);
+    }
+}
+
+impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
+    type Table<L: TableLevel> = Table<L>;
+    type Page = radix::Table;
+
+    #[inline(always)]
+    fn page<L: TableLevel>(&self, table: Table<L>) -> radix::Table {
+        table.0
+    }
+
+    fn alloc<L: TableLevel>(&self) -> Result<Table<L>, OutOfMemory> {
+        let table = self.tables.alloc(self.gfp).map_err(|_| OutOfMemory)?;
+        if !COHERENT {
+            self.tables.write_back(table, 0, radix::ENTRIES);
+        }
+        Ok(Table(table, PhantomData))
+    }
+
+    fn discard<L: TableLevel>(&self, table: Table<L>) {
+        self.tables.free(table.0)
+    }
+
+    #[inline(always)]
+    fn slot<L: Directory>(
+        &self,
+        table: Table<L>,
+        index: usize,
+    ) -> Option<Occupied<Table<L::Child>>> {
+        let entry = table.entry(index).load(Ordering::Acquire);
+        if entry == 0 {
+            return None;
+        }
+        if !COHERENT && !is_leaf::<L>(entry) && entry & WRITTEN_BACK == 0 {
+            self.write_link_back(table, index);
+        }
+        Some(self.occupied::<L>(entry))
+    }
+
+    #[inline(always)]
+    fn raw<L: TableLevel>(&self, table: Table<L>, index: usize) -> u64 {
+        table.entry(index).load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn fill<L: TableLevel>(
+        &self,
+        table: Table<L>,
+        first: usize,
+        count: usize,
+        entry: u64,
+    ) -> usize {
+        fill_run::<L>(table.run(first, count), entry)
+    }
+
+    #[inline(always)]
+    fn clear<L: TableLevel>(&self, table: Table<L>, first: usize, count: usize) -> usize {
+        clear_run::<L>(table.run(first, count))
+    }
+
+    fn link<L: Directory>(
+        &self,
+        table: Table<L>,
+        index: usize,
+        child: Table<L::Child>,
+    ) -> Result<(), Occupied<Table<L::Child>>> {
+        let link = Entry::table(PhysAddr::new(self.tables.phys(child.0)));
+        let link = link.map_or(0, Entry::raw);
+        let slot = table.entry(index);
+        slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)
+            .map_err(|there| self.occupied::<L>(there))?;
+        if !COHERENT {
+            self.write_link_back(table, index);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn unlink<L: Directory>(&self, table: Table<L>, index: usize) {
+        table.entry(index).store(0, Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn flush<L: TableLevel>(&self, table: Table<L>, first: usize, count: usize) {
+        if !COHERENT {
+            self.tables.write_back(table.0, first, count)
+        }
+    }
+}

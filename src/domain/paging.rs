@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A paging domain.
+//!
+//! # Invariants
+//!
+//! - Every unit in `attachments` can walk the tables: width, page sizes, coherency, snoop.
+//! - A mapping is in the tables from `map` to `unmap` and nowhere else; what hardware has cached of
+//!   it is gone when `sync` returns, and only then are its memory and its tables reused.
+
+use super::attachments::Attachments;
+use super::memory::Memory;
+use crate::device::{self, DeviceInfo};
+use crate::driver::Vtd;
+use crate::unit::{Translation, Unit};
+use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel_ext::device::Device;
+use kernel_ext::iommu::{Aperture, Change, Gather, NewPaging, Paging, Protection};
+use kernel_ext::pages::Gfp;
+use kernel_ext::radix;
+use vtd_core::invalidation::Range;
+use vtd_core::pgtable::{Geometry, MapError, OutOfMemory, Prot, SecondStage};
+use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::level::PageSize;
+use vtd_core::spec::pte::Access;
+
+/// The tables, for units that snoop when they walk and for such that do not.
+enum Stage {
+    Coherent(SecondStage<Memory<true>>),
+    NonCoherent(SecondStage<Memory<false>>),
+}
+
+/// Runs `$body` with the second stage and its memory, whichever kind it is.
+macro_rules! with_stage {
+    ($tree:expr, $gfp:expr, |$stage:ident, $mem:ident| $body:expr) => {
+        match &$tree.stage {
+            Stage::Coherent($stage) => {
+                let $mem = Memory::<true> { tables: $tree.tables, gfp: $gfp };
+                $body
+            }
+            Stage::NonCoherent($stage) => {
+                let $mem = Memory::<false> { tables: $tree.tables, gfp: $gfp };
+                $body
+            }
+        }
+    };
+}
+
+/// The tables, and where their pages come from.
+struct Tree {
+    stage: Stage,
+    tables: radix::Tables,
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // No unit is attached, so no hardware knows the tables; a page is freed at once, because
+        // `release` is done with a table when it hands it over.
+        with_stage!(self, Gfp::KERNEL, |stage, mem| stage
+            .release(&mem, &mut |table| self.tables.free(table)))
+    }
+}
+
+/// A domain, as the core holds it and as the devices in it do.
+pub(crate) struct Domain(Arc<Inner>);
+
+#[pin_data]
+struct Inner {
+    tree: Tree,
+    geometry: Geometry,
+    /// The unit for which the domain was made; it counts what is mapped.
+    home: Arc<Unit>,
+    /// Whether leaves force the device's accesses to snoop; set before the first mapping only.
+    snoop: AtomicBool,
+    #[pin]
+    attachments: Attachments,
+}
+
+/// What `unit` can walk, at its best.
+fn geometry_of(unit: &Unit, host_bits: u32) -> Geometry {
+    let (cap, width) = (unit.cap(), unit.width());
+    Geometry {
+        width,
+        input_bits: cap.input_bits(),
+        output_bits: host_bits,
+        large_2m: cap.has_page_size(PageSize::Size2M),
+        large_1g: cap.has_page_size(PageSize::Size1G),
+        snoop_control: unit.ecap().snoop_control(),
+    }
+}
+
+impl Domain {
+    /// An empty domain made for devices behind `unit`.
+    pub(crate) fn new(home: Arc<Unit>, host_bits: u32, nid: i32) -> Result<NewPaging<Self>> {
+        let geometry = geometry_of(&home, host_bits);
+        let tables = radix::Tables::new(nid);
+        let gfp = Gfp::KERNEL;
+        let stage = if home.ecap().coherent_walk() {
+            SecondStage::new(&Memory::<true> { tables, gfp }, geometry).map(Stage::Coherent)
+        } else {
+            SecondStage::new(&Memory::<false> { tables, gfp }, geometry).map(Stage::NonCoherent)
+        };
+        let stage = stage.map_err(|OutOfMemory| ENOMEM)?;
+        let inner = Arc::pin_init(
+            pin_init!(Inner {
+                tree: Tree { stage, tables },
+                geometry,
+                home,
+                snoop: AtomicBool::new(false),
+                attachments <- Attachments::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok(NewPaging {
+            paging: Domain(inner),
+            aperture: Aperture {
+                last: geometry.last_iova().raw(),
+                page_sizes: geometry.page_sizes(),
+            },
+            nid,
+        })
+    }
+}
+
+impl Inner {
+    /// Whether `unit` can walk the tables as they are. [`EINVAL`] if not: the caller may try
+    /// another domain, so nothing is logged.
+    fn check_unit(&self, unit: &Unit) -> Result {
+        let (own, cap) = (&self.geometry, unit.cap());
+        let walks = cap.supports(own.width)
+            && cap.last_input(own.width) >= own.last_iova()
+            && own.page_sizes() & !cap.page_sizes() == 0
+            && (matches!(self.tree.stage, Stage::NonCoherent(_)) || unit.ecap().coherent_walk())
+            && (!self.snoop.load(Ordering::Acquire) || unit.ecap().snoop_control());
+        // CPU pages are what memory is handed out by: smaller protection would be none.
+        let represents = own.page_sizes() & (kernel_ext::pages::PAGE_SIZE as u64) != 0;
+        if walks && represents {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    fn top(&self) -> PhysAddr {
+        with_stage!(self.tree, Gfp::KERNEL, |stage, mem| PhysAddr::new(
+            self.tree.tables.phys(stage.top(&mem))
+        ))
+    }
+
+    fn is_empty(&self) -> bool {
+        with_stage!(self.tree, Gfp::KERNEL, |stage, mem| stage
+            .visit(&mem, Iova::new(0), &mut |_| ControlFlow::Break(()))
+            .is_continue())
+    }
+}
+
+impl device::Attached for Inner {
+    fn leave(&self, unit: &Arc<Unit>) {
+        self.attachments.leave(unit)
+    }
+}
+
+/// `-errno` of a failed map.
+fn errno(error: MapError) -> Error {
+    match error {
+        MapError::OutsideAperture { .. } | MapError::OutsideMemory { .. } => ERANGE,
+        MapError::AddressInUse { .. } => EADDRINUSE,
+        MapError::OutOfMemory => ENOMEM,
+        _ => EINVAL,
+    }
+}
+
+/// The range of `len` bytes from `iova` on; [`None`] for an empty one.
+fn range(iova: u64, len: u64, tables_freed: bool) -> Option<Range> {
+    let last = iova.checked_add(len.checked_sub(1)?)?;
+    Range::new(Iova::new(iova), Iova::new(last), tables_freed)
+}
+
+impl Paging for Domain {
+    type Driver = Vtd;
+
+    fn attach(&self, dev: &Device, info: &DeviceInfo, change: &Change) -> Result {
+        let inner = &self.0;
+        device::attach(dev, info, change, |unit| {
+            inner.check_unit(unit)?;
+            let id = inner.attachments.join(unit)?;
+            let to = Translation::SecondStage {
+                table: inner.top(),
+                width: inner.geometry.width,
+                id,
+            };
+            Ok((to, Some(inner.clone() as Arc<dyn device::Attached>)))
+        })
+    }
+
+    fn map(&self, iova: u64, phys: u64, len: u64, prot: Protection, gfp: Gfp) -> Result {
+        let inner = &*self.0;
+        let prot = Prot {
+            access: Access::new(prot.read, prot.write).ok_or(EINVAL)?,
+            snoop: inner.snoop.load(Ordering::Relaxed),
+        };
+        let counts = inner.home.statistics();
+        Gather::with_own(|gather| {
+            let done = with_stage!(inner.tree, gfp, |stage, mem| stage.map(
+                &mem,
+                Iova::new(iova),
+                PhysAddr::new(phys),
+                len,
+                prot,
+                &mut |table| inner.tree.tables.retire(table, gather),
+            ));
+            // An empty table may have made room for a large page: hardware must forget it before
+            // it is freed. What a failed map wrote and took back was visible for a moment.
+            if done.is_ok() {
+                counts.maps.add(1);
+                counts.mapped_bytes.add(len);
+            }
+            let changed = match &done {
+                Ok(()) if gather.has_tables() => len,
+                Ok(()) => return Ok(()),
+                Err(failed) if gather.has_tables() => len.max(failed.undone),
+                Err(failed) => failed.undone,
+            };
+            if let Some(range) = range(iova, changed, gather.has_tables()) {
+                inner.attachments.forget(range);
+            }
+            done.map_err(|failed| errno(failed.error))
+        })
+    }
+
+    fn unmap(&self, iova: u64, len: u64, gather: &mut Gather) -> u64 {
+        let inner = &*self.0;
+        let unmapped = with_stage!(inner.tree, Gfp::KERNEL, |stage, mem| stage.unmap(
+            &mem,
+            Iova::new(iova),
+            len,
+            &mut |table| inner.tree.tables.retire(table, gather),
+        ));
+        gather.add(iova, unmapped.bytes);
+        let counts = inner.home.statistics();
+        counts.unmaps.add(1);
+        counts.unmapped_bytes.add(unmapped.bytes);
+        unmapped.bytes
+    }
+
+    fn flush_all(&self) {
+        self.0.attachments.forget_all()
+    }
+
+    fn sync(&self, gather: &mut Gather) {
+        let (first, last) = gather.range();
+        if let Some(range) = Range::new(Iova::new(first), Iova::new(last), gather.has_tables()) {
+            self.0.attachments.forget(range)
+        }
+    }
+
+    fn sync_map(&self, iova: u64, len: u64) -> Result {
+        match range(iova, len, false) {
+            Some(range) => self.0.attachments.publish(range),
+            None => Ok(()),
+        }
+    }
+
+    fn translate(&self, iova: u64) -> Option<u64> {
+        let inner = &*self.0;
+        with_stage!(inner.tree, Gfp::KERNEL, |stage, mem| stage
+            .query(&mem, Iova::new(iova)))
+        .map(|found| found.paddr.raw())
+    }
+
+    fn enforce_cache_coherency(&self) -> bool {
+        let inner = &*self.0;
+        if inner.snoop.load(Ordering::Acquire) {
+            return true;
+        }
+        let can = inner.geometry.snoop_control
+            && inner.attachments.all(|unit| unit.ecap().snoop_control())
+            && inner.is_empty();
+        if can {
+            inner.snoop.store(true, Ordering::Release);
+        }
+        can
+    }
+}

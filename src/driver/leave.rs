@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Leaving: on request, when the module goes, and when the machine does.
+
+use super::Vtd;
+use crate::device::Use;
+use kernel::prelude::*;
+use kernel_ext::{log_err, log_info, syscore};
+
+impl Vtd {
+    /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
+    /// in the log. Afterwards the module can be removed.
+    pub(crate) fn detach(&self) -> Result {
+        let mut users = 0;
+        self.for_each_device(|info| {
+            let driver = info.pci.as_device().driver();
+            let is = info.state.lock().is;
+            match driver {
+                Some(driver) if !(driver.manages_dma && info.pci.is_bridge()) => {
+                    users += 1;
+                    log_err!("{info} is in use by driver {} ({is})", driver.name);
+                }
+                None if is == Use::Unmanaged => {
+                    users += 1;
+                    log_err!("{info} is in use by a user's domain");
+                }
+                _ => {}
+            }
+        });
+        if users > 0 {
+            log_err!("not detached: {users} device(s) are in use. Unbind them first");
+            return Err(EBUSY);
+        }
+        self.leave();
+        log_info!("detached: no device is behind a unit any more; rmmod vtd unloads the driver");
+        Ok(())
+    }
+
+    /// Takes the units from the core, then stops them. Nothing if that has been done.
+    pub(crate) fn leave(&self) {
+        for served in self.units() {
+            served.core.unregister();
+        }
+        for served in self.units() {
+            served.unit.stop();
+        }
+    }
+}
+
+impl syscore::Shutdown for Vtd {
+    /// All devices are shut down. The next kernel must find the units as firmware left them.
+    fn shutdown(&self) {
+        for served in self.units() {
+            served.unit.stop();
+        }
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Load: nothing is touched before everything was looked at, and a failure leaves the machine as
+//! it was found.
+
+use super::{Served, Vtd};
+use crate::device::ownership::Ownership;
+use crate::device::preflight::{self, BoundPorts};
+use crate::device::RateLimit;
+use crate::report;
+use crate::unit::{FaultEvent, Options, Unit};
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, Arc};
+use kernel_ext::irq::Interrupt;
+use kernel_ext::sysfs::{Group, KernelFolder};
+use kernel_ext::{acpi, iommu, log_err, log_info, syscore};
+use vtd_core::dmar::Dmar;
+
+/// A loaded driver; unloads when dropped.
+///
+/// The order of the fields is the order in which they go.
+pub(crate) struct Loaded {
+    _folder: KernelFolder<Vtd>,
+    _debugfs: report::Debugfs,
+    _shutdown: Pin<KBox<syscore::Registration<Vtd>>>,
+    _running: Running,
+}
+
+/// Units that are registered and translate; dropped, they are what they were before.
+struct Running {
+    vtd: Arc<Vtd>,
+    _interrupts: KVec<Interrupt<FaultEvent<Vtd>>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.vtd.leave();
+    }
+}
+
+impl Loaded {
+    /// Loads the driver. Every error has been explained in the log.
+    pub(crate) fn load(module: &'static ThisModule, options: Options) -> Result<Self> {
+        let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
+            log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
+        })?;
+        let dmar = Dmar::parse(table.bytes()).map_err(|e| {
+            log_err!("not loaded: {e}");
+            EINVAL
+        })?;
+        dmar.notes(|note| log_info!("DMAR: {note}"));
+        let ports = BoundPorts::find(&dmar)?;
+        let mut units = KVec::new();
+        for (index, drhd) in dmar.units().enumerate() {
+            let unit =
+                Unit::bring_up(index, drhd.register_base.raw(), drhd.segment, options)?;
+            let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
+            let core = iommu::Unit::new(unit.name(), group)?;
+            report::announce(&unit);
+            units.push(Served { unit, core }, GFP_KERNEL)?;
+        }
+        let ownership = Ownership::new()?;
+        let vtd = Arc::pin_init(
+            pin_init!(Vtd {
+                table,
+                units,
+                ownership,
+                devices <- new_mutex!(KVec::new(), "vtd devices"),
+                overflow_reports: RateLimit::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+        let running = Running::start(vtd.clone(), module, ports)?;
+        Ok(Loaded {
+            _debugfs: report::Debugfs::new(&vtd)?,
+            _shutdown: KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?,
+            _folder: KernelFolder::new(c"vtd", Group::new(None, report::FOLDER, vtd)?)?,
+            _running: running,
+        })
+    }
+}
+
+impl Running {
+    /// Starts the units, registers them, and only then lets them translate.
+    fn start(vtd: Arc<Vtd>, module: &'static ThisModule, ports: BoundPorts) -> Result<Self> {
+        let mut running = Running { vtd: vtd.clone(), _interrupts: KVec::new() };
+        for served in vtd.units() {
+            served.unit.start()?;
+            let event = FaultEvent { unit: served.unit.clone(), sink: vtd.clone() };
+            let interrupt =
+                Interrupt::request(Arc::new(event, GFP_KERNEL)?, c"vtd-fault", -1).inspect_err(|_| {
+                    log_err!("{}: no interrupt could be had for faults", &*served.unit)
+                })?;
+            running._interrupts.push(interrupt, GFP_KERNEL)?;
+        }
+        let operations = iommu::Operations::new(vtd.clone(), module)?;
+        let released = ports.release();
+        preflight::enable_access_control();
+        for served in vtd.units() {
+            served.core.register(operations.clone()).inspect_err(|e| {
+                log_err!("{}: the IOMMU core refused the unit ({})", &*served.unit, e.to_errno())
+            })?;
+        }
+        for served in vtd.units() {
+            served.unit.translate()?;
+        }
+        drop(released);
+        report::summary(&vtd);
+        Ok(running)
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver as a whole: its units, what it answers the core, how it comes and goes.
+
+mod leave;
+mod load;
+mod operations;
+
+pub(crate) use load::Loaded;
+
+use crate::device::ownership::Ownership;
+use crate::device::{Chain, DeviceInfo, RateLimit};
+use crate::unit::Unit;
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+use kernel_ext::acpi;
+use kernel_ext::iommu;
+use kernel_ext::pci::PciDevice;
+use vtd_core::dmar::Dmar;
+use vtd_core::spec::address::{Segment, SourceId};
+
+/// A unit, and how the core knows it.
+pub(crate) struct Served {
+    /// The hardware.
+    pub(crate) unit: Arc<Unit>,
+    /// Its registration.
+    pub(crate) core: Pin<KBox<iommu::Unit<Vtd, Unit>>>,
+}
+
+/// The driver.
+///
+/// # Invariants
+///
+/// `table` was parsed without an error when the driver was loaded.
+#[pin_data]
+pub(crate) struct Vtd {
+    table: acpi::Table,
+    units: KVec<Served>,
+    ownership: Arc<Ownership>,
+    #[pin]
+    devices: Mutex<KVec<Arc<DeviceInfo>>>,
+    /// Reports of lost fault records.
+    pub(crate) overflow_reports: RateLimit,
+}
+
+impl Vtd {
+    /// The DMAR table.
+    pub(crate) fn dmar(&self) -> Result<Dmar<'_>> {
+        Dmar::parse(self.table.bytes()).map_err(|_| EINVAL)
+    }
+
+    /// All units.
+    pub(crate) fn units(&self) -> impl Iterator<Item = &Served> {
+        self.units.iter()
+    }
+
+    /// The unit that serves `device`; [`ENODEV`] if none does.
+    fn unit_of(&self, device: &PciDevice) -> Result<&Served> {
+        let chain = Chain::of(device)?;
+        let dmar = self.dmar()?;
+        let drhd = dmar.unit_for(chain.segment, &chain.functions).ok_or(ENODEV)?;
+        let base = drhd.register_base.raw();
+        self.units
+            .iter()
+            .find(|served| served.unit.register_base() == base)
+            .ok_or(ENODEV)
+    }
+
+    /// Calls `f` with every device behind a unit. May sleep.
+    pub(crate) fn for_each_device(&self, mut f: impl FnMut(&DeviceInfo)) {
+        for info in self.devices.lock().iter() {
+            f(info)
+        }
+    }
+
+    /// The device that speaks with a requester ID.
+    pub(crate) fn device_at(&self, segment: Segment, source: SourceId) -> Option<Arc<DeviceInfo>> {
+        let devices = self.devices.lock();
+        let own = |info: &&Arc<DeviceInfo>| info.segment == segment && info.source == source;
+        let alias = |info: &&Arc<DeviceInfo>| {
+            info.segment == segment && info.requesters.contains(&source)
+        };
+        let found = devices.iter().find(own).or_else(|| devices.iter().find(alias));
+        found.cloned()
+    }
+}

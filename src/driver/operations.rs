@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the driver answers the IOMMU core.
+
+use super::Vtd;
+use crate::device::{self, DeviceInfo};
+use crate::domain::Domain;
+use crate::unit::{Translation, Unit};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel_ext::device::Device;
+use kernel_ext::iommu::{
+    Capability, Change, Context, DefaultDomain, Driver, NewPaging, Probed, Regions,
+};
+
+static CONTEXT: Context<Vtd> = Context::new();
+
+impl Driver for Vtd {
+    type Device = DeviceInfo;
+    type UnitData = Unit;
+    type Paging = Domain;
+
+    fn context() -> &'static Context<Self> {
+        &CONTEXT
+    }
+
+    fn probe<'a>(&'a self, dev: &Device) -> Result<Probed<'a, Self>> {
+        let pci = dev.as_pci().ok_or(ENODEV)?;
+        let served = self.unit_of(&pci)?;
+        let data = device::probe(pci, served.unit.clone(), self.ownership.clone())?;
+        self.devices.lock().push(data.clone(), GFP_KERNEL)?;
+        Ok(Probed { unit: &served.core, data })
+    }
+
+    fn release(&self, _dev: &Device, data: &DeviceInfo) {
+        data.close_account();
+        let mut devices = self.devices.lock();
+        if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {
+            let _ = devices.remove(at);
+        }
+    }
+
+    fn capable(&self, data: &DeviceInfo, capability: Capability) -> bool {
+        match capability {
+            // x86 DMA snoops processor caches whatever the unit does.
+            Capability::CacheCoherency | Capability::DeferredFlush => true,
+            Capability::PreBootProtection => {
+                self.dmar().is_ok_and(|dmar| dmar.platform_opt_in())
+            }
+            Capability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
+        }
+    }
+
+    fn default_domain(&self, _dev: &Device, data: &DeviceInfo) -> DefaultDomain {
+        if kernel_ext::iommu::user_chose_passthrough() && data.unit.ecap().pass_through() {
+            DefaultDomain::AsChosen
+        } else {
+            DefaultDomain::StrictDma
+        }
+    }
+
+    fn regions(&self, _dev: &Device, data: &DeviceInfo, regions: &mut Regions) -> Result {
+        device::regions(&self.dmar()?, data, regions)
+    }
+
+    fn alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
+        let host_bits = self.dmar()?.host_bits();
+        Domain::new(data.unit.clone(), host_bits, dev.numa_node())
+    }
+
+    fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
+        device::attach(dev, data, change, |_: &Arc<Unit>| Ok((Translation::PassThrough, None)))
+    }
+
+    fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
+        device::attach(dev, data, change, |_: &Arc<Unit>| Ok((Translation::Blocked, None)))
+    }
+}

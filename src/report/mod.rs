@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the person at the console sees: the log, sysfs and debugfs.
+
+mod debugfs;
+mod fault;
+mod sysfs;
+mod units;
+
+pub(crate) use debugfs::Debugfs;
+pub(crate) use sysfs::{FOLDER, UNIT_ATTRIBUTES};
+pub(crate) use units::{announce, summary};

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What was found at load, in words.
+
+use crate::device::Use;
+use crate::driver::Vtd;
+use crate::unit::Unit;
+use kernel_ext::log_info;
+use vtd_core::spec::level::PageSize;
+
+/// Tells what a unit is and what the driver uses of it.
+pub(crate) fn announce(unit: &Unit) {
+    let (cap, ecap, width) = (unit.cap(), unit.ecap(), unit.width());
+    let (major, minor) = unit.version();
+    log_info!(
+        "{unit}: VT-d {major}.{minor} unit at {:#x}, segment {}, CAP {:#x}, ECAP {:#x}",
+        unit.register_base(),
+        unit.segment(),
+        cap.raw(),
+        ecap.raw()
+    );
+    let large = match (cap.has_page_size(PageSize::Size2M), cap.has_page_size(PageSize::Size1G)) {
+        (true, true) => "4 KiB, 2 MiB and 1 GiB",
+        (true, false) => "4 KiB and 2 MiB",
+        _ => "4 KiB",
+    };
+    log_info!(
+        "{unit}: {}-bit addresses in {} levels, pages of {large}, {} domains, page walks {}, \
+         invalidation by {}{}",
+        width.bits(),
+        width.levels(),
+        cap.domain_count().unwrap_or(0),
+        if ecap.coherent_walk() { "snoop caches" } else { "do not snoop caches" },
+        if unit.is_queued() { "queue" } else { "registers" },
+        if cap.caching_mode() { ", caching mode" } else { "" },
+    );
+    log_info!("{unit}: CAP: {cap}");
+    log_info!("{unit}: ECAP: {ecap}");
+}
+
+/// Tells how many devices are behind the units, and how they flush.
+pub(crate) fn summary(vtd: &Vtd) {
+    let (mut dma, mut identity, mut others) = (0, 0, 0);
+    vtd.for_each_device(|info| match info.state.lock().is {
+        Use::Dma => dma += 1,
+        Use::Identity => identity += 1,
+        _ => others += 1,
+    });
+    log_info!(
+        "{} unit(s) serve {} device(s): {dma} with DMA domains (strict), {identity} with identity, \
+         {others} blocked; requesters without a driver of their own stay blocked",
+        vtd.units().count(),
+        dma + identity + others
+    );
+}

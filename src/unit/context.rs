@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a translation is installed: context entries, in legacy mode.
+//!
+//! The one place that changes what a requester may reach. Scalable mode would put another
+//! [`Unit::install`] here, which writes PASID entries.
+
+use super::domain_ids::PASS_THROUGH;
+use super::tables::Tables;
+use super::Unit;
+use kernel::prelude::*;
+use vtd_core::invalidation::after_context_change;
+use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
+use vtd_core::spec::context::ContextEntry;
+use vtd_core::spec::level::AddressWidth;
+
+/// What a requester may reach.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Translation {
+    /// Nothing.
+    Blocked,
+    /// All of memory, untranslated.
+    PassThrough,
+    /// What a second-stage table maps.
+    SecondStage {
+        /// Its top table.
+        table: PhysAddr,
+        /// Its width.
+        width: AddressWidth,
+        /// Its tag in this unit's caches.
+        id: DomainId,
+    },
+}
+
+impl Translation {
+    fn entry(self, unit: &Unit) -> Result<ContextEntry> {
+        match self {
+            Translation::Blocked => Ok(ContextEntry::ABSENT),
+            Translation::PassThrough if !unit.ecap().pass_through() => Err(EINVAL),
+            Translation::PassThrough => Ok(ContextEntry::pass_through(unit.width(), PASS_THROUGH)),
+            Translation::SecondStage { table, width, id } => {
+                ContextEntry::translating(table, width, id, false).ok_or(EINVAL)
+            }
+        }
+    }
+}
+
+/// Whether a device holds a claim on its requesters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// It was blocked before.
+    No,
+    /// It was attached to something before.
+    Yes,
+}
+
+impl Unit {
+    /// Installs `new` for every requester in `sources`, which one device speaks with.
+    ///
+    /// The first error, before anything has changed: [`EINVAL`] if the unit cannot do that,
+    /// [`ENOMEM`], [`EIO`] if the unit has failed. When it returns, no cache of the unit holds
+    /// what the requesters reached before. May sleep.
+    pub(crate) fn install(
+        &self,
+        sources: &[SourceId],
+        before: Claimed,
+        new: Translation,
+    ) -> Result {
+        let entry = new.entry(self)?;
+        let mut tables = self.tables.lock();
+        if self.has_failed() {
+            return Err(EIO);
+        }
+        for &source in sources {
+            tables.prepare(&self.root, source)?;
+        }
+        for &source in sources {
+            let wanted = match (before, entry.is_present()) {
+                (Claimed::No, true) => {
+                    tables.claim(source, true);
+                    entry
+                }
+                // Another device may still speak with this requester ID.
+                (Claimed::Yes, false) if tables.claim(source, false) > 0 => continue,
+                _ => entry,
+            };
+            let old = tables.get(source);
+            if old.words() == wanted.words() {
+                continue;
+            }
+            self.stats.attaches.add(1);
+            self.replace(&mut tables, source, old, wanted)?;
+        }
+        Ok(())
+    }
+
+    /// Writes an entry over another and drops what caches hold because of the old one.
+    fn replace(
+        &self,
+        tables: &mut Tables,
+        source: SourceId,
+        old: ContextEntry,
+        new: ContextEntry,
+    ) -> Result {
+        let id = |entry: ContextEntry| entry.is_present().then(|| entry.domain());
+        // Never the new table with the old tag: an entry is withdrawn before it is written anew.
+        tables.set(source, ContextEntry::ABSENT);
+        if self.cap().caching_mode() && old.is_present() && new.is_present() {
+            // The absence may be cached, too; each step then needs its own invalidation.
+            self.perform(after_context_change(self.cap(), source, id(old), None).iter())?;
+            tables.set(source, new);
+            return self.perform(after_context_change(self.cap(), source, None, id(new)).iter());
+        }
+        tables.set(source, new);
+        self.perform(after_context_change(self.cap(), source, id(old), id(new)).iter())
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making a unit forget: through its queue, or through registers where it has none.
+//!
+//! Failing is not an option for a caller that unmaps: memory is about to be reused. So a unit that
+//! does not confirm an invalidation is [closed](Invalidator::run): it ends with every requester
+//! blocked and all caches dropped, or, if it obeys nothing any more, with a message that says so.
+
+use super::queue::{Queue, QueueFailure};
+use super::registers::UnitRegisters;
+use super::statistics::Statistics;
+use kernel::prelude::*;
+use kernel_ext::lock::IrqSpinLock;
+use vtd_core::spec::capability::{Capability, ExtendedCapability};
+use vtd_core::spec::command::{ContextCommand, IotlbCommand};
+use vtd_core::spec::descriptor::Descriptor;
+use vtd_core::spec::registers::{self, IotlbRegisters};
+use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
+use vtd_core::spec::status::{Fsts, Gcmd};
+
+/// One thing to forget.
+#[derive(Clone, Copy)]
+pub(crate) enum Request {
+    /// Cached context entries.
+    Context(ContextScope),
+    /// Cached translations.
+    Iotlb(IotlbScope),
+}
+
+/// How the unit takes invalidations.
+#[pin_data]
+pub(crate) struct Invalidator {
+    queue: Option<Pin<KBox<Queue>>>,
+    iotlb: IotlbRegisters,
+    drain: Drain,
+    /// Register-based invalidation is one at a time.
+    #[pin]
+    registers: IrqSpinLock<()>,
+}
+
+
+/// Hardware did not confirm an invalidation.
+pub(crate) enum Failure {
+    /// The queue.
+    Queue(QueueFailure),
+    /// A register command.
+    Register(&'static str),
+}
+
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Failure::Queue(QueueFailure::TimeOut { head }) => {
+                write!(f, "its invalidation queue stands still at descriptor {head}")
+            }
+            Failure::Queue(QueueFailure::Reported { status, head, descriptor }) => {
+                write!(f, "its invalidation queue stopped at descriptor {head} ({descriptor:#018x}):")?;
+                for word in status.errors() {
+                    write!(f, " {word}")?;
+                }
+                Ok(())
+            }
+            Failure::Register(name) => write!(f, "its {name} register stays busy"),
+        }
+    }
+}
+
+impl Invalidator {
+    /// The invalidator of a unit; `use_queue` only if it has one.
+    pub(crate) fn new(
+        cap: Capability,
+        ecap: ExtendedCapability,
+        use_queue: bool,
+        nid: i32,
+    ) -> Result<impl PinInit<Self>> {
+        let queue = if use_queue {
+            Some(KBox::pin_init(Queue::new(nid)?, GFP_KERNEL)?)
+        } else {
+            None
+        };
+        Ok(pin_init!(Self {
+            queue,
+            iotlb: registers::iotlb(ecap),
+            drain: Drain::of(cap),
+            registers <- kernel_ext::new_irq_spinlock!((), c"vtd register invalidation"),
+        }))
+    }
+
+    /// Whether invalidations go through the queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Turns the queue on, if there is one.
+    pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
+        self.queue.as_ref().map_or(Ok(()), |queue| queue.enable(regs))
+    }
+
+    /// Turns the queue off.
+    pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
+        if self.queue.is_some() && regs.status().queues() {
+            regs.command(Gcmd::QUEUE, false)?;
+        }
+        Ok(())
+    }
+
+    /// Submits `requests` and returns when hardware has confirmed them all. Any context.
+    pub(crate) fn run(
+        &self,
+        regs: &UnitRegisters,
+        requests: &[Request],
+        stats: &Statistics,
+    ) -> Result<(), Failure> {
+        if requests.is_empty() {
+            return Ok(());
+        }
+        stats.count_requests(requests);
+        match &self.queue {
+            Some(queue) => {
+                let drain = self.drain;
+                let descriptors = requests.iter().map(move |request| match *request {
+                    Request::Context(scope) => Descriptor::ContextCache(scope),
+                    Request::Iotlb(scope) => Descriptor::Iotlb { scope, drain },
+                });
+                stats.descriptors.add(requests.len() as u64 + 1);
+                stats.waits.add(1);
+                queue.submit(regs, descriptors).map_err(Failure::Queue)
+            }
+            None => requests
+                .iter()
+                .try_for_each(|request| self.by_register(regs, *request)),
+        }
+    }
+
+    /// One invalidation through registers (VT-d 6.5.1).
+    fn by_register(&self, regs: &UnitRegisters, request: Request) -> Result<(), Failure> {
+        let _one_at_a_time = self.registers.lock();
+        match request {
+            Request::Context(scope) => {
+                regs.write64(registers::CCMD, ContextCommand::new(scope).raw());
+                regs.wait(|| !ContextCommand::is_busy(regs.read64(registers::CCMD)))
+                    .map_err(|_| Failure::Register("context command"))
+            }
+            Request::Iotlb(scope) => {
+                let command = IotlbCommand::new(scope, self.drain);
+                if let Some(address) = command.address() {
+                    regs.write64(self.iotlb.address, address);
+                }
+                regs.write64(self.iotlb.command, command.command());
+                regs.wait(|| !IotlbCommand::is_busy(regs.read64(self.iotlb.command)))
+                    .map_err(|_| Failure::Register("IOTLB invalidate"))
+            }
+        }
+    }
+
+    /// After a failure: leaves the queue and drops all caches through registers. Whether the unit
+    /// confirmed it. Any context.
+    pub(crate) fn drop_everything(&self, regs: &UnitRegisters) -> bool {
+        regs.write32(
+            registers::FSTS,
+            Fsts::QUEUE_ERROR.raw() | Fsts::COMPLETION_ERROR.raw() | Fsts::TIME_OUT.raw(),
+        );
+        self.disable(regs).is_ok()
+            && self
+                .by_register(regs, Request::Context(ContextScope::Global))
+                .is_ok()
+            && self.by_register(regs, Request::Iotlb(IotlbScope::Global)).is_ok()
+    }
+}

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One remapping unit.
+//!
+//! # Life
+//!
+//! [`Unit::bring_up`] claims the registers and checks that nobody uses the unit; it changes no
+//! register. [`Unit::start`] gives hardware the (empty) tables and the queue.
+//! [`Unit::translate`] turns translation on, [`Unit::stop`] everything off again.
+//!
+//! # Invariants
+//!
+//! - While a unit translates, a requester reaches memory only through a context entry which
+//!   [`Unit::install`] wrote.
+//! - A unit that has failed stays closed: its root table is empty and stays so.
+//!
+//! # Locks
+//!
+//! 1. `tables` (mutex): context tables and claims; held over the invalidation after a change, so
+//!    that changes of one unit are ordered.
+//! 2. `ids` (mutex): domain-ids. Nothing is taken after it.
+//! 3. the spin locks of the queue and of the registers, innermost.
+
+mod context;
+pub(crate) mod domain_ids;
+mod fault_event;
+mod invalidation;
+mod queue;
+mod registers;
+mod statistics;
+mod tables;
+
+pub(crate) use context::{Claimed, Translation};
+pub(crate) use fault_event::{FaultEvent, FaultSink};
+pub(crate) use invalidation::Request;
+pub(crate) use statistics::Statistics;
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+use domain_ids::DomainIds;
+use invalidation::Invalidator;
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel_ext::mmio::Registers;
+use kernel_ext::{log_emerg, log_err, log_info};
+use registers::UnitRegisters;
+use tables::{Root, Tables};
+use vtd_core::invalidation::{after_root_table, Step};
+use vtd_core::spec::address::{DomainId, Segment};
+use vtd_core::spec::capability::{Capability, ExtendedCapability};
+use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::registers as regs;
+use vtd_core::spec::scope::ContextScope;
+use vtd_core::spec::status::{Gcmd, Gsts};
+
+/// What the user may ask of all units.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// Use register-based invalidation although there is a queue.
+    pub(crate) without_queue: bool,
+}
+
+/// One remapping unit.
+#[pin_data]
+pub(crate) struct Unit {
+    name: CString,
+    segment: Segment,
+    #[pin]
+    regs: UnitRegisters,
+    cap: Capability,
+    ecap: ExtendedCapability,
+    width: AddressWidth,
+    nid: i32,
+    root: Root,
+    #[pin]
+    tables: Mutex<Tables>,
+    #[pin]
+    ids: Mutex<DomainIds>,
+    #[pin]
+    invalidator: Invalidator,
+    stats: Statistics,
+    failed: AtomicBool,
+}
+
+impl Unit {
+    /// Claims unit number `index`, whose registers are at `base`, and prepares its tables.
+    ///
+    /// Refuses with a sentence in the log: a unit that is in use ([`EBUSY`]), one that does not
+    /// answer ([`ENXIO`]), one that this driver cannot serve ([`EOPNOTSUPP`]). Writes no register.
+    pub(crate) fn bring_up(
+        index: usize,
+        base: u64,
+        segment: Segment,
+        options: Options,
+    ) -> Result<Arc<Self>> {
+        let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
+        let io = UnitRegisters::claim(base, c"vtd").inspect_err(|e| match *e {
+            EBUSY => log_err!(
+                "dmar{index}: the register page at {base:#x} is claimed by another driver: boot \
+                 with intel_iommu=off intremap=off, so that the in-tree driver leaves it alone"
+            ),
+            ENXIO => log_err!("dmar{index}: no unit answers at {base:#x}: the DMAR table is wrong"),
+            _ => log_err!("dmar{index}: the register page at {base:#x} cannot be mapped"),
+        })?;
+        let geometry = UnitGeometry::read(index, &io)?;
+        let coherent = geometry.ecap.coherent_walk();
+        let nid = -1;
+        let (root, tables) = (Root::new(coherent, nid)?, Tables::new(coherent, nid)?);
+        let ids = DomainIds::new(geometry.domain_count)?;
+        let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
+        let invalidator = Invalidator::new(geometry.cap, geometry.ecap, use_queue, nid)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                name,
+                segment,
+                regs <- UnitRegisters::new(io),
+                cap: geometry.cap,
+                ecap: geometry.ecap,
+                width: geometry.width,
+                nid,
+                root,
+                tables <- new_mutex!(tables, "vtd unit tables"),
+                ids <- new_mutex!(ids, "vtd unit domain-ids"),
+                invalidator <- invalidator,
+                stats: Statistics::default(),
+                failed: AtomicBool::new(false),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Gives hardware the queue and the empty tables; nothing is translated yet.
+    pub(crate) fn start(&self) -> Result {
+        let step = |what: &str, done: Result| {
+            done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
+        };
+        step("turn its queue on", self.invalidator.enable(&self.regs))?;
+        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
+        self.regs.write64(regs::RTADDR, root);
+        step("take the root table", self.regs.command(Gcmd::SET_ROOT_TABLE, true))?;
+        self.perform(after_root_table(self.cap).iter())
+    }
+
+    /// Turns translation on, then the protected memory regions off, which would otherwise go on
+    /// to block what the tables now decide (VT-d 10.4.16).
+    pub(crate) fn translate(&self) -> Result {
+        self.regs.command(Gcmd::TRANSLATION, true).inspect_err(|_| {
+            log_err!("{self}: the unit did not turn translation on in time")
+        })?;
+        self.release_protected_memory();
+        log_info!("{self}: translation is on");
+        Ok(())
+    }
+
+    fn release_protected_memory(&self) {
+        let has = self.cap.protected_low_memory() || self.cap.protected_high_memory();
+        if !has || self.regs.read32(regs::PMEN) & (regs::PMEN_EPM | regs::PMEN_PRS) == 0 {
+            return;
+        }
+        self.regs.write32(regs::PMEN, 0);
+        let off = || self.regs.read32(regs::PMEN) & regs::PMEN_PRS == 0;
+        if self.regs.wait(off).is_err() {
+            log_err!(
+                "{self}: its protected memory regions stay on: devices cannot reach what lies in \
+                 them, whatever is mapped"
+            );
+        }
+    }
+
+    /// Turns translation and the queue off: devices reach memory directly from here on. Any
+    /// context.
+    pub(crate) fn stop(&self) {
+        if self.regs.status().translates()
+            && self.regs.command(Gcmd::TRANSLATION, false).is_err()
+        {
+            log_err!("{self}: translation does not go off; devices keep their last tables");
+        }
+        if self.invalidator.disable(&self.regs).is_err() {
+            log_err!("{self}: the queue does not go off");
+        }
+    }
+
+    /// Makes hardware forget, and waits until it has. Any context.
+    ///
+    /// On [`EIO`] the unit has been closed: every requester behind it is blocked, so a caller who
+    /// unmaps may go on to reuse the memory.
+    pub(crate) fn invalidate(&self, requests: &[Request]) -> Result {
+        if self.has_failed() {
+            return Err(EIO);
+        }
+        match self.invalidator.run(&self.regs, requests, &self.stats) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                self.close(&failure);
+                Err(EIO)
+            }
+        }
+    }
+
+    /// Takes the steps that a change of tables demands, in their order; one wait for all
+    /// invalidations among them. Errors as [`Self::invalidate`].
+    pub(crate) fn perform(&self, steps: impl Iterator<Item = Step>) -> Result {
+        let mut batch = [Request::Context(ContextScope::Global); 3];
+        let mut len = 0;
+        for step in steps {
+            let request = match step {
+                Step::FlushWriteBuffer => {
+                    self.flush_write_buffer()?;
+                    continue;
+                }
+                Step::Context(scope) => Request::Context(scope),
+                Step::Iotlb(scope) => Request::Iotlb(scope),
+            };
+            if let Some(slot) = batch.get_mut(len) {
+                *slot = request;
+                len += 1;
+            }
+        }
+        self.invalidate(batch.get(..len).unwrap_or_default())
+    }
+
+    /// Makes a unit that needs it see what was written.
+    fn flush_write_buffer(&self) -> Result {
+        self.regs.flush_write_buffer().map_err(|_| {
+            self.close(&"its write buffer was not flushed in time");
+            EIO
+        })
+    }
+
+    /// Ends the unit's service with every requester blocked.
+    fn close(&self, failure: &dyn fmt::Display) {
+        if self.failed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.root.withdraw_all();
+        if self.invalidator.drop_everything(&self.regs) {
+            log_err!(
+                "{self}: {failure}; every device behind it is blocked from now on: reboot to use \
+                 them again"
+            );
+        } else {
+            log_emerg!(
+                "{self}: {failure}, and it does not obey register commands either: devices behind \
+                 it may still reach memory that was taken from them; power the machine off"
+            );
+        }
+    }
+
+    /// Whether the unit was closed after an error.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// A domain-id for a domain that the unit is about to serve; [`ENOSPC`] if all are taken.
+    pub(crate) fn allocate_domain_id(&self) -> Result<DomainId> {
+        self.ids.lock().allocate().inspect_err(|_| {
+            log_err!("{self}: all of its domain-ids are in use: fewer groups can be isolated here")
+        })
+    }
+
+    /// Gives a domain-id back under which nothing is cached any more.
+    pub(crate) fn free_domain_id(&self, id: DomainId) {
+        self.ids.lock().free(id)
+    }
+
+    /// Its name: `dmar0` and so on.
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// The segment whose requesters it sees.
+    pub(crate) fn segment(&self) -> Segment {
+        self.segment
+    }
+
+    /// What it can do.
+    pub(crate) fn cap(&self) -> Capability {
+        self.cap
+    }
+
+    /// What it can do besides.
+    pub(crate) fn ecap(&self) -> ExtendedCapability {
+        self.ecap
+    }
+
+    /// The widest tables that it walks.
+    pub(crate) fn width(&self) -> AddressWidth {
+        self.width
+    }
+
+    /// Its NUMA node, -1 if unknown.
+    pub(crate) fn numa_node(&self) -> i32 {
+        self.nid
+    }
+
+    /// What it has done.
+    pub(crate) fn statistics(&self) -> &Statistics {
+        &self.stats
+    }
+
+    /// Domain-ids given out.
+    pub(crate) fn domains_used(&self) -> u32 {
+        self.ids.lock().used()
+    }
+
+    /// Where its registers are.
+    pub(crate) fn register_base(&self) -> u64 {
+        self.regs.start()
+    }
+
+    /// Its version register: major and minor.
+    pub(crate) fn version(&self) -> (u8, u8) {
+        regs::version(self.regs.read32(regs::VER))
+    }
+
+    /// Whether invalidations go through the queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.invalidator.is_queued()
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name.to_str().unwrap_or("dmar?"))
+    }
+}
+
+/// What the registers say of a unit before anything is done to it.
+struct UnitGeometry {
+    cap: Capability,
+    ecap: ExtendedCapability,
+    width: AddressWidth,
+    domain_count: u32,
+}
+
+impl UnitGeometry {
+    /// Reads and judges; refuses with a sentence in the log.
+    fn read(index: usize, io: &Registers) -> Result<Self> {
+        let cap = Capability::from_raw(io.read64(regs::CAP.offset()));
+        let ecap = ExtendedCapability::from_raw(io.read64(regs::ECAP.offset()));
+        let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
+        for user in status.in_use() {
+            log_err!(
+                "dmar{index}: the unit is in use: {user} is on. Boot with intel_iommu=off \
+                 intremap=off (and firmware's DMA protection off), then load vtd again"
+            );
+        }
+        if status.in_use().next().is_some() {
+            return Err(EBUSY);
+        }
+        let Some(width) = cap.widest() else {
+            log_err!("dmar{index}: the unit walks no second-stage tables (CAP {:#x})", cap.raw());
+            return Err(EOPNOTSUPP);
+        };
+        let Some(domain_count) = cap.domain_count() else {
+            log_err!("dmar{index}: the number of domains is reserved (CAP {:#x})", cap.raw());
+            return Err(EOPNOTSUPP);
+        };
+        Ok(UnitGeometry { cap, ecap, width, domain_count })
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A unit's registers: typed access, and commands that are waited for.
+
+use kernel::prelude::*;
+use kernel_ext::clock::Deadline;
+use kernel_ext::lock::IrqSpinLock;
+use kernel_ext::mmio;
+use vtd_core::spec::capability::{Capability, ExtendedCapability};
+use vtd_core::spec::registers::{self, Reg32, Reg64};
+use vtd_core::spec::status::{Gcmd, Gsts};
+
+/// How long hardware may take for anything. The specification names no limit; what takes longer
+/// than this is broken.
+pub(crate) const TIME_OUT_MS: u64 = 5_000;
+
+/// The smallest register page, enough to read how long the whole set is.
+const FIRST_BYTES: usize = 4096;
+
+/// Mapped registers of one unit.
+///
+/// # Locks
+///
+/// `command` orders writes of GCMD: each is computed from GSTS and takes effect before the next.
+/// It is taken with nothing else after it.
+#[pin_data]
+pub(crate) struct UnitRegisters {
+    io: mmio::Registers,
+    #[pin]
+    command: IrqSpinLock<()>,
+}
+
+impl UnitRegisters {
+    /// Claims and maps the registers at `base`.
+    ///
+    /// The claim covers what CAP and ECAP say the set needs. [`ENXIO`] if nothing answers there.
+    pub(crate) fn claim(base: u64, name: &'static CStr) -> Result<mmio::Registers> {
+        let first = mmio::Registers::claim(base, FIRST_BYTES, name)?;
+        let (cap, ecap) = (
+            first.read64(registers::CAP.offset()),
+            first.read64(registers::ECAP.offset()),
+        );
+        if cap == u64::MAX || ecap == u64::MAX || first.read32(registers::VER.offset()) == 0 {
+            return Err(ENXIO);
+        }
+        let bytes = registers::register_bytes(
+            Capability::from_raw(cap),
+            ExtendedCapability::from_raw(ecap),
+        );
+        let bytes = usize::try_from(bytes)?;
+        if bytes <= FIRST_BYTES {
+            return Ok(first);
+        }
+        drop(first);
+        mmio::Registers::claim(base, bytes, name)
+    }
+
+    /// Takes over what [`Self::claim`] has claimed.
+    pub(crate) fn new(io: mmio::Registers) -> impl PinInit<Self> {
+        pin_init!(Self {
+            io,
+            command <- kernel_ext::new_irq_spinlock!((), c"vtd unit command"),
+        })
+    }
+
+    /// Physical address of the register page.
+    pub(crate) fn start(&self) -> u64 {
+        self.io.start()
+    }
+
+    /// Reads a register.
+    #[inline]
+    pub(crate) fn read32(&self, register: Reg32) -> u32 {
+        self.io.read32(register.offset())
+    }
+
+    /// Reads a register.
+    #[inline]
+    pub(crate) fn read64(&self, register: Reg64) -> u64 {
+        self.io.read64(register.offset())
+    }
+
+    /// Writes a register.
+    #[inline]
+    pub(crate) fn write32(&self, register: Reg32, value: u32) {
+        self.io.write32(register.offset(), value)
+    }
+
+    /// Writes a register.
+    #[inline]
+    pub(crate) fn write64(&self, register: Reg64, value: u64) {
+        self.io.write64(register.offset(), value)
+    }
+
+    /// The global status.
+    pub(crate) fn status(&self) -> Gsts {
+        Gsts::from_raw(self.read32(registers::GSTS))
+    }
+
+    /// Sets (`on`) or clears one command bit and waits until GSTS shows it (VT-d 11.4.4).
+    ///
+    /// [`ETIMEDOUT`] if it never does. Any context.
+    pub(crate) fn command(&self, bit: Gcmd, on: bool) -> Result {
+        let _ordered = self.command.lock();
+        let now = Gcmd::keeping(self.status());
+        let new = if on { now.with(bit) } else { now.without(bit) };
+        self.write32(registers::GCMD, new.raw());
+        self.wait(|| self.status().shows(bit) == on)
+    }
+
+    /// Flushes the write buffer of a unit that needs it (`CAP.RWBF`). Any context.
+    pub(crate) fn flush_write_buffer(&self) -> Result {
+        let _ordered = self.command.lock();
+        let new = Gcmd::keeping(self.status()).with(Gcmd::FLUSH_WRITE_BUFFER);
+        self.write32(registers::GCMD, new.raw());
+        self.wait(|| !self.status().flushes_write_buffer())
+    }
+
+    /// Spins until `done`, [`ETIMEDOUT`] when hardware takes too long.
+    pub(crate) fn wait(&self, done: impl FnMut() -> bool) -> Result {
+        if Deadline::after_ms(TIME_OUT_MS).wait_until(done) {
+            Ok(())
+        } else {
+            Err(ETIMEDOUT)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Root table and context tables in legacy mode (VT-d 3.4, 9.1, 9.3).
+//!
+//! # Invariants
+//!
+//! - A root entry is absent or points at the context table in `buses` at its index.
+//! - A context entry is present only while someone claims its requester: all others are blocked.
+//! - Several devices may share a requester ID (behind a PCI bridge). `claims` counts those that
+//!   are attached; the entry goes when the last one leaves.
+
+use kernel::prelude::*;
+use kernel_ext::pages::{Gfp, Pages};
+use vtd_core::spec::address::{PhysAddr, SourceId};
+use vtd_core::spec::context::{ContextEntry, CONTEXT_ENTRIES};
+use vtd_core::spec::root::{RootEntry, ROOT_ENTRIES};
+
+struct Bus {
+    entries: Pages,
+    claims: [u16; CONTEXT_ENTRIES],
+}
+
+/// Writes a 128-bit entry such that hardware never sees a half of it as present: the word with
+/// the present bit last when it is published, first when it is withdrawn.
+fn write_entry(pages: &Pages, index: usize, [low, high]: [u64; 2], coherent: bool) {
+    if low & 1 == 0 {
+        pages.write(index * 2, low);
+        pages.write(index * 2 + 1, high);
+    } else {
+        pages.write(index * 2 + 1, high);
+        pages.write(index * 2, low);
+    }
+    if !coherent {
+        pages.flush(index * 2, 2);
+    }
+}
+
+/// The root table. Apart from the others, so that it can be withdrawn in any context.
+pub(crate) struct Root {
+    pages: Pages,
+    coherent: bool,
+}
+
+impl Root {
+    /// An empty root table near `nid`. `coherent`: hardware snoops when it walks.
+    pub(crate) fn new(coherent: bool, nid: i32) -> Result<Self> {
+        let pages = Pages::new(nid, 0, Gfp::KERNEL)?;
+        if !coherent {
+            pages.flush(0, pages.len());
+        }
+        Ok(Root { pages, coherent })
+    }
+
+    /// Where it lies.
+    pub(crate) fn address(&self) -> PhysAddr {
+        PhysAddr::new(self.pages.phys())
+    }
+
+    fn set(&self, bus: usize, entry: RootEntry) {
+        write_entry(&self.pages, bus, entry.words(), self.coherent);
+    }
+
+    /// Withdraws every entry, so that all requesters are blocked once the caches are dropped. The
+    /// tables themselves stay allocated. Any context.
+    pub(crate) fn withdraw_all(&self) {
+        for bus in 0..ROOT_ENTRIES {
+            self.set(bus, RootEntry::ABSENT);
+        }
+    }
+}
+
+/// The context tables of one unit.
+pub(crate) struct Tables {
+    buses: KVec<Option<KBox<Bus>>>,
+    coherent: bool,
+    nid: i32,
+}
+
+impl Tables {
+    /// No tables yet: every requester is blocked. `coherent`: hardware snoops when it walks.
+    pub(crate) fn new(coherent: bool, nid: i32) -> Result<Self> {
+        let mut buses = KVec::with_capacity(ROOT_ENTRIES, GFP_KERNEL)?;
+        for _ in 0..ROOT_ENTRIES {
+            buses.push(None, GFP_KERNEL)?;
+        }
+        Ok(Tables { buses, coherent, nid })
+    }
+
+    fn bus(&self, source: SourceId) -> Option<&Bus> {
+        self.buses.get(usize::from(source.bus()))?.as_deref()
+    }
+
+    /// Makes the context table of `source`'s bus if it has none.
+    pub(crate) fn prepare(&mut self, root: &Root, source: SourceId) -> Result {
+        let bus = usize::from(source.bus());
+        let slot = self.buses.get_mut(bus).ok_or(EINVAL)?;
+        if slot.is_none() {
+            let entries = Pages::new(self.nid, 0, Gfp::KERNEL)?;
+            if !self.coherent {
+                entries.flush(0, entries.len());
+            }
+            let entry = RootEntry::new(PhysAddr::new(entries.phys())).ok_or(EINVAL)?;
+            *slot = Some(KBox::new(
+                Bus { entries, claims: [0; CONTEXT_ENTRIES] },
+                GFP_KERNEL,
+            )?);
+            root.set(bus, entry);
+        }
+        Ok(())
+    }
+
+    /// The entry of `source`.
+    pub(crate) fn get(&self, source: SourceId) -> ContextEntry {
+        let at = usize::from(source.devfn()) * 2;
+        self.bus(source).map_or(ContextEntry::ABSENT, |bus| {
+            ContextEntry::from_words(bus.entries.read(at), bus.entries.read(at + 1))
+        })
+    }
+
+    /// Writes the entry of `source`, whose bus was [prepared](Self::prepare).
+    pub(crate) fn set(&mut self, source: SourceId, entry: ContextEntry) {
+        if let Some(bus) = self.bus(source) {
+            let at = usize::from(source.devfn());
+            write_entry(&bus.entries, at, entry.words(), self.coherent);
+        }
+    }
+
+    /// Counts one more (`more`) or one fewer device under `source`; returns how many there are.
+    pub(crate) fn claim(&mut self, source: SourceId, more: bool) -> u16 {
+        let bus = self.buses.get_mut(usize::from(source.bus()));
+        let Some(bus) = bus.and_then(|b| b.as_deref_mut()) else {
+            return 0;
+        };
+        let Some(claims) = bus.claims.get_mut(usize::from(source.devfn())) else {
+            return 0;
+        };
+        *claims = if more {
+            claims.saturating_add(1)
+        } else {
+            claims.saturating_sub(1)
+        };
+        *claims
+    }
+}
