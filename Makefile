@@ -74,7 +74,7 @@ clean:
 	@rm -rf vtd.o vtd.ko vtd.mod vtd.mod.o vtd.mod.c .*.cmd .vtd.* .module-common.o \
 		.Module.symvers.* modules.order Module.symvers rust-project.json \
 		.modules.order.* .tmp_versions target
-	@find scripts selftests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find scripts selftests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean
 	@scripts/distclean
