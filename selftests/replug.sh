@@ -40,7 +40,7 @@ listed() {
 	grep -q "$1" /sys/kernel/vtd/users
 }
 
-ktap_start 12
+ktap_start 15
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 payload $((24 << 20))
 log_start
@@ -76,5 +76,25 @@ unbind_bind() {
 	disk_io "$first_disk"
 }
 ktap_check "a driver unbound and bound again works" unbind_bind
+# is_there WANTED: wait until the disk is there (1) or not (0).
+is_there() {
+	for try in $(seq 80); do
+		there=0
+		[ ! -e "$PCI/$first_disk/iommu_group" ] || there=1
+		[ $there = "$1" ] && return 0
+		sleep 0.25
+	done
+	echo "20 s later $first_disk is $([ $there = 1 ] && echo still there || echo not there)"
+	return 1
+}
+if command -v host > /dev/null; then
+	ktap_check "a disk is pulled out of its slot" eval 'host unplug-nvme && is_there 0'
+	ktap_check "it is put back" eval 'host plug-nvme && is_there 1'
+	ktap_check "and works again" disk_io "$first_disk"
+else
+	for what in "a disk is pulled out of its slot" "it is put back" "and works again"; do
+		ktap_skip "$what" "nobody is there to do it"
+	done
+fi
 ktap_check "no kernel warning" log_is_clean
 ktap_end

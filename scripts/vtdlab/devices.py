@@ -33,6 +33,8 @@ TESTDEV = Device("0000:00:06.0", "iommu-testdev")
 PORT = Device("0000:00:08.0", "PCIe root port")
 ALL = (NVME, NIC, VIRTIO, EDU, TESTDEV, PORT)
 
+NVME_DEVICE = "nvme,id=nvme,drive=nvme0,serial=vtd,bus=port0,addr=00.0"
+
 # Where a guest writes to leave a mark in the trace: a word of the test
 # device's configuration space that nothing implements.
 MARK_DEVICE, MARK_OFFSET = TESTDEV, 0xF0
@@ -61,6 +63,12 @@ def disk(path):
     return path
 
 
+def _drive(name, path):
+    """A drive that outlives the device it is in, so that the device can be replugged."""
+    return ("-blockdev", f"driver=raw,node-name={name},discard=unmap,cache.no-flush=on,"
+                         f"file.driver=file,file.filename={path}")
+
+
 def _slot(device):
     return f"bus=pcie.0,addr={device.bdf.split(':')[2]}"
 
@@ -68,14 +76,12 @@ def _slot(device):
 def standard(folder):
     """NVMe behind a root port, NIC, virtio-blk, edu, iommu-testdev."""
     nvme, virtio = disk(Path(folder) / "nvme.img"), disk(Path(folder) / "virtio.img")
-    drive = "if=none,format=raw,cache=unsafe,discard=unmap"
     return [
         "-device", f"pcie-root-port,id=port0,chassis=1,{_slot(PORT)}",
-        "-drive", f"id=nvme0,file={nvme},{drive}",
-        "-device", "nvme,id=nvme,drive=nvme0,serial=vtd,bus=port0,addr=00.0",
+        *_drive("nvme0", nvme), "-device", NVME_DEVICE,
         "-netdev", "user,id=net0,ipv6=off",
         "-device", f"e1000e,id=nic,netdev=net0,mac=52:54:00:76:74:64,{_slot(NIC)}",
-        "-drive", f"id=virtio0,file={virtio},{drive}",
+        *_drive("virtio0", virtio),
         "-device", "virtio-blk-pci,id=virtio,drive=virtio0,iommu_platform=on,"
                    f"disable-legacy=on,{_slot(VIRTIO)}",
         "-device", f"edu,id=edu,dma_mask=0xffffffffffffffff,{_slot(EDU)}",
@@ -100,7 +106,7 @@ def topology(folder):
         "-device", "iommu-testdev,bus=bridge,addr=02.0",
         "-device", f"pxb-pcie,id=far,bus_nr={FAR_BUS},bus=pcie.0,addr=0a.0",
         "-device", "pcie-root-port,id=farport,bus=far,chassis=2,addr=00.0",
-        "-drive", f"id=far0,if=none,format=raw,cache=unsafe,file={far}",
+        *_drive("far0", far),
         "-device", "nvme,drive=far0,serial=vtd2,bus=farport,addr=00.0",
         "-device", f"pxb-pcie,id=free,bus_nr={FREE_BUS},bypass_iommu=true,bus=pcie.0,addr=0b.0",
         "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",

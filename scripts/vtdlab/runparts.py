@@ -2,6 +2,7 @@
 """The parts of what `make run` shows, each with the claims it stands for."""
 
 import dataclasses
+import re
 
 from vtdlab import devices, klog, vtdwords
 from vtdlab.report import number, size
@@ -17,6 +18,7 @@ ATTACKS = {
     "unmapped-read": "read from a page mapped, used, unmapped",
 }
 PAGE = ~0xFFF
+WORDS = 30
 REASON = {True: 5, False: 6}
 
 
@@ -36,6 +38,14 @@ class Evidence:
         mark = self.records.mark_before(record)
         return (self.trace.between(mark, mark + 1),
                 klog.between(self.console, mark, mark + 1))
+
+
+def _log_of(evidence, label):
+    """The kernel's log between the mark of this label and the next."""
+    for mark, found in evidence.records.marks().items():
+        if found == label:
+            return klog.between(evidence.console, mark, mark + 1)
+    return []
 
 
 def _name(bdf):
@@ -59,6 +69,15 @@ def units(report, evidence):
     report.table([(d["bdf"], d["group"], d["type"], d["driver"], _name(d["bdf"]))
                   for d in records.of("device")],
                  header=("device", "group", "domain", "driver", "what it is"))
+    words = [line.split("] ", 1)[-1].strip() for line in _log_of(evidence, "load")
+             if re.search(r"\bvtd:|\bvtd ", line)]
+    if words:
+        report.line()
+        report.line("  The driver's own words while loading:")
+        for line in words[:WORDS]:
+            report.line(f"    {line}")
+        if len(words) > WORDS:
+            report.line(f"    ... and {len(words) - WORDS} lines more in console.log")
     report.line()
     for load in records.of("load"):
         report.check(load["result"] == "ok", "vtd.ko loads before the devices' drivers", load["why"])
@@ -123,7 +142,9 @@ def attacks(report, evidence):
                      f"reason {told[0].reason:#04x}" if told else "-",
                      f"reason {seen[0].reason:#04x}" if seen else "-"))
         reports += [fault.line for fault in told]
-        claims.append((not why, f"{attack['kind']}: {text} is {attack['expect']}", why))
+        must = ("reaches the page" if attack["expect"] == "landed"
+                else "is refused, and both say why")
+        claims.append((not why, f"{attack['kind']}: {text} {must}", why))
     report.table(rows, header=("device", "attempt", "address", "result", "driver", "trace"))
     if reports:
         report.line()

@@ -51,6 +51,22 @@ BOOTS = (
 )
 
 
+async def _unplug(guest):
+    """Pull the NVMe disk; the guest's kernel is asked first."""
+    await guest.qmp.execute("device_del", {"id": "nvme"})
+
+
+async def _plug(guest):
+    """Put the NVMe disk back into its port."""
+    driver, *properties = devices.NVME_DEVICE.split(",")
+    pairs = dict(pair.split("=", 1) for pair in properties)
+    await guest.qmp.execute("device_add", {"driver": driver, **pairs})
+
+
+# What a guest may ask for with `host NAME`.
+SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug}
+
+
 def run(boot, series, tests, result):
     """Boot, hand on every result, then ask the other witnesses."""
     out = lab.checkout() / "out/check" / f"{series}-{boot.name}"
@@ -64,7 +80,7 @@ def run(boot, series, tests, result):
                                   iommu=boot.iommu,
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
                                           f"guest.tests={','.join(tests)}"])
-            outcome = qemu.boot(machine, out, TIMEOUT, guest.line)
+            outcome = qemu.boot(machine, out, TIMEOUT, guest.line, SERVICES)
     except LabError as err:
         raise Broken(str(err)) from err
     evidence = runparts.Evidence(guest.records, klog.read(outcome.console),
