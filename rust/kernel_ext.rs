@@ -15,6 +15,7 @@ pub(crate) mod bindings;
 pub mod acpi;
 pub mod clock;
 pub mod device;
+pub mod errno;
 pub mod iommu;
 pub mod irq;
 pub mod lock;

@@ -7,6 +7,7 @@ use super::region::Regions;
 use super::unit::Unit;
 use crate::bindings;
 use crate::device::Device;
+use crate::errno::eopnotsupp;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::prelude::*;
@@ -266,7 +267,7 @@ impl<D: Driver> Operations<D> {
         user_data: *const bindings::iommu_user_data,
     ) -> *mut bindings::iommu_domain {
         if flags != 0 || !user_data.is_null() {
-            return EOPNOTSUPP.to_ptr();
+            return eopnotsupp().to_ptr();
         }
         // SAFETY: The core passes a device that this driver probed.
         let new = unsafe { with_device::<D, _>(dev, |d, dev, data| d.alloc_paging(dev, data)) };

@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
+use kernel_ext::errno::eaddrinuse;
 use kernel_ext::iommu::{Aperture, Change, Gather, NewPaging, Paging, Protection};
 use kernel_ext::pages::Gfp;
 use kernel_ext::radix;
@@ -167,7 +168,7 @@ impl device::Attached for Inner {
 fn errno(error: MapError) -> Error {
     match error {
         MapError::OutsideAperture { .. } | MapError::OutsideMemory { .. } => ERANGE,
-        MapError::AddressInUse { .. } => EADDRINUSE,
+        MapError::AddressInUse { .. } => eaddrinuse(),
         MapError::OutOfMemory => ENOMEM,
         _ => EINVAL,
     }

@@ -42,6 +42,7 @@ use invalidation::Invalidator;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
 use kernel_ext::{log_emerg, log_err, log_info};
 use registers::UnitRegisters;
@@ -71,7 +72,6 @@ pub(crate) struct Unit {
     cap: Capability,
     ecap: ExtendedCapability,
     width: AddressWidth,
-    nid: i32,
     root: Root,
     #[pin]
     tables: Mutex<Tables>,
@@ -87,7 +87,7 @@ impl Unit {
     /// Claims unit number `index`, whose registers are at `base`, and prepares its tables.
     ///
     /// Refuses with a sentence in the log: a unit that is in use ([`EBUSY`]), one that does not
-    /// answer ([`ENXIO`]), one that this driver cannot serve ([`EOPNOTSUPP`]). Writes no register.
+    /// answer ([`ENXIO`]), one that this driver cannot serve (EOPNOTSUPP). Writes no register.
     pub(crate) fn bring_up(
         index: usize,
         base: u64,
@@ -118,7 +118,6 @@ impl Unit {
                 cap: geometry.cap,
                 ecap: geometry.ecap,
                 width: geometry.width,
-                nid,
                 root,
                 tables <- new_mutex!(tables, "vtd unit tables"),
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),
@@ -289,11 +288,6 @@ impl Unit {
         self.width
     }
 
-    /// Its NUMA node, -1 if unknown.
-    pub(crate) fn numa_node(&self) -> i32 {
-        self.nid
-    }
-
     /// What it has done.
     pub(crate) fn statistics(&self) -> &Statistics {
         &self.stats
@@ -351,11 +345,11 @@ impl UnitGeometry {
         }
         let Some(width) = cap.widest() else {
             log_err!("dmar{index}: the unit walks no second-stage tables (CAP {:#x})", cap.raw());
-            return Err(EOPNOTSUPP);
+            return Err(eopnotsupp());
         };
         let Some(domain_count) = cap.domain_count() else {
             log_err!("dmar{index}: the number of domains is reserved (CAP {:#x})", cap.raw());
-            return Err(EOPNOTSUPP);
+            return Err(eopnotsupp());
         };
         Ok(UnitGeometry { cap, ecap, width, domain_count })
     }

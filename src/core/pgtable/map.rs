@@ -86,7 +86,7 @@ impl<M: TableMemory> SecondStage<M> {
         if is_in_one_table::<L1>(from, len) {
             return fill::<L1, M>(self.table_at(mem, from), mem, from, entry, len);
         }
-        let addresses = from | (entry & ADDRESS) | len;
+        let addresses = from | (entry & ADDRESS);
         if L2::offset(addresses) == 0 {
             if self.page_sizes & L2::SPAN != 0 && is_in_one_table::<L2>(from, len) {
                 return fill::<L2, M>(self.table_at(mem, from), mem, from, entry, len);

@@ -61,11 +61,11 @@ impl<M: TableMemory> SecondStage<M> {
         if is_in_one_table::<L1>(from, len) {
             return clear::<L1, M>(self.table_at(mem, from), mem, from, len);
         }
-        if L2::offset(from | len) == 0 {
+        if L2::offset(from) == 0 {
             if is_in_one_table::<L2>(from, len) {
                 return clear::<L2, M>(self.table_at(mem, from), mem, from, len);
             }
-            if L3::offset(from | len) == 0 && is_in_one_table::<L3>(from, len) {
+            if L3::offset(from) == 0 && is_in_one_table::<L3>(from, len) {
                 return clear::<L3, M>(self.table_at(mem, from), mem, from, len);
             }
         }

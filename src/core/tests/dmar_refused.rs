@@ -248,6 +248,15 @@ fn scopes_have_a_possible_length() {
 }
 
 #[test]
+fn a_path_is_made_of_whole_hops() {
+    let mut bad = scope(ENDPOINT, 0, 0, &[(1, 0), (2, 0)]);
+    bad[1] = 9;
+    let error = second(&drhd(false, 0, 0x5000, &[bad]));
+    let (claimed, left) = (9, 10);
+    assert_eq!(error.problem, Problem::ScopeLength { claimed, left });
+}
+
+#[test]
 fn paths_name_possible_devices() {
     for (device, function) in [(32, 0), (0, 8), (255, 255)] {
         let bad = scope(ENDPOINT, 0, 0, &[(1, 0), (device, function)]);

@@ -341,6 +341,26 @@ fn a_kernel_driver_may_have_a_domain_of_its_own() {
     });
 }
 
+/// A device without a driver is not in the way of its neighbour's driver, and not a user's.
+#[test]
+fn a_device_without_driver_follows_its_group() {
+    every_case(|case| {
+        let api = matches!(
+            case.request.wanted,
+            Wanted::Unmanaged(Owner { via: Via::Api, .. })
+        );
+        if !api || case.request.driver != Driver::None {
+            return;
+        }
+        let to = case.result.map(|(_, to)| to);
+        if case.others.contains(&State::KernelOwn) {
+            assert_eq!(to, Ok(State::KernelOwn));
+        } else {
+            assert_ne!(to, Ok(State::KernelOwn));
+        }
+    });
+}
+
 #[test]
 fn a_refusal_counts_who_is_in_the_way() {
     every_case(|case| {
