@@ -3,7 +3,7 @@
 //! A model of what the kernel's IOMMU core does with a group (drivers/iommu/iommu.c), put to
 //! the rules: every sequence of claims, attaches, resets, removals and driver bindings.
 
-use crate::{is_kernel, is_user, A, B, C};
+use crate::ownership_cases::{is_kernel, is_user, A, B, C};
 use std::collections::HashSet;
 use vtd_core::ownership::{Driver, Group, Owner, Phase, Refusal, Request, State, Via, Wanted};
 
