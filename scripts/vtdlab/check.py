@@ -42,7 +42,7 @@ def _arguments(args, series):
         return [*argv, f"--test={args.test}", str(tests / "boots.py")]
     if args.test:
         argv += ["-k", args.test]
-    host = [str(tests / name) for name in ("test_vtdlab.py", "test_host.py", "cargo.py")]
+    host = [*map(str, sorted(tests.glob("test_*.py"))), str(tests / "cargo.py")]
     guest = [str(tests / "boots.py")]
     return argv + (host if not args.guest else []) + (guest if not args.host else [])
 
