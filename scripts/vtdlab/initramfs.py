@@ -31,6 +31,7 @@ class Contents:
     release: str
     vtd: Path = None         # /vtd/vtd.ko; None leaves it out
     test_modules: tuple = () # /vtd/modules/*.ko
+    programs: tuple = ()     # (name, path), to /selftests
 
     def files(self):
         """(name in the guest, path here) for all of it, in a fixed order."""
@@ -44,11 +45,12 @@ class Contents:
         if self.vtd:
             found.append(("vtd/vtd.ko", Path(self.vtd)))
         found += [(f"vtd/modules/{Path(path).name}", Path(path)) for path in self.test_modules]
+        found += [(f"selftests/{name}", Path(path)) for name, path in self.programs]
         return found
 
 
 def _left_out(path):
-    return (path.parts[0] in ("pytest", "build", "source")
+    return (path.suffix == ".c" or path.parts[0] in ("pytest", "build", "source")
             or "__pycache__" in path.parts
             or (path.parts[0] == "modules" and path.suffix in (".c", ".h", ".o", ".cmd", ".mod")))
 

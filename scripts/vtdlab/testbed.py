@@ -34,7 +34,8 @@ def get(series=None, with_vtd=True):
     built = kernel.get(cache, series)
     vtd = _module(cache, built) if with_vtd else None
     tests = testmodules.get(built, cache)
-    contents = initramfs.Contents(built.modules, built.release, vtd, tests)
+    contents = initramfs.Contents(built.modules, built.release, vtd, tests,
+                                  testmodules.programs(cache))
     return Testbed(built, initramfs.get(contents, cache), vtd)
 
 

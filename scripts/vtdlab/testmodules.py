@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The C modules of the tests, built against a test kernel."""
+"""The C parts of the tests: modules for a test kernel, and programs."""
 
 import shutil
 
@@ -39,3 +39,22 @@ def _build(kernel, files, folder):
                  folder / "build.log", timeout=BUILD_TIMEOUT)
     if not list(folder.glob("*.ko")):
         raise LabError(f"The test modules built, but {folder} holds no .ko; see build.log there.")
+
+
+def programs(cache=None):
+    """The tests' own programs, linked statically; (name, path) pairs."""
+    cache = cache or lab.Cache()
+    found = []
+    for source in sorted((lab.checkout() / "selftests").glob("*.c")):
+        folder = cache.entry("testprograms", f"{source.stem}-{lab.key(source.read_bytes())}")
+        program = folder / source.stem
+        with cache.lock(f"testprograms-{folder.name}"):
+            if not lab.is_complete(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                progress.run("build", f"test program {source.stem}",
+                             ["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror",
+                              "-o", str(program), str(source)],
+                             folder / "build.log", timeout=BUILD_TIMEOUT)
+                lab.set_complete(folder, source.stem)
+        found.append((source.stem, program))
+    return tuple(found)
