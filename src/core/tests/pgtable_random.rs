@@ -92,8 +92,15 @@ fn memory() -> impl Strategy<Value = Page> {
 
 fn request(last: u64) -> impl Strategy<Value = Request> {
     prop_oneof![
-        6 => (address(last), length(), memory())
-            .prop_map(|(iova, len, page)| Request::Map { iova, len, page }),
+        6 => (address(last), length(), memory(), any::<bool>()).prop_map(
+            |(iova, len, mut page, alike)| {
+                // Addresses that are alike up to 1G are what large pages need.
+                if alike {
+                    page.phys = (page.phys & !(GIGA - 1)) | (iova & (GIGA - 1));
+                }
+                Request::Map { iova, len, page }
+            },
+        ),
         3 => (address(last), length()).prop_map(|(iova, len)| Request::Unmap { iova, len }),
         5 => (any::<usize>(), length()).prop_map(|(nth, len)| Request::UnmapPage { nth, len }),
         2 => (any::<usize>(), -5i64..5, length(), memory())
