@@ -60,7 +60,8 @@ class StreamItem(pytest.Item):
 
     def result(self, name, outcome, detail=""):
         """Hand pytest one result; `detail` is the reason of a skip or failure."""
-        where = (str(self.path), None, f"{self.name}/{name}")
+        # pytest takes dots in a name that ends the id for those of a module.
+        where = (str(self.path), None, f"{name} ({self.name})")
         longrepr = None
         if outcome == "failed":
             longrepr = detail or "failed, and gave no reason"
@@ -78,7 +79,7 @@ class StreamItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self):
-        return self.path, None, self.name
+        return self.path, None, f"all of {self.name}"
 
 
 class GuestItem(StreamItem):
