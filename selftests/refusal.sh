@@ -65,12 +65,22 @@ if ! grep -q 'intremap=off' /proc/cmdline; then
 	ktap_end
 fi
 
-ktap_start 13
+ktap_start 25
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 page=$(register_page)
 insmod "$VTD_TEST_MODULES/vtd_claim.ko" base="0x$page"
 refused "register page 0x$page held by another" "$(echo "$page" | sed 's/^0*//')|claimed|held|busy"
 rmmod vtd_claim
+
+# busy STATE PATTERN: a unit that is already doing something for somebody.
+busy() {
+	insmod "$VTD_TEST_MODULES/vtd_busy.ko" base="0x$page" state="$1"
+	refused "a unit with its $1 on" "$2"
+	rmmod vtd_busy
+}
+busy queue "queue is on[.,;]"
+busy translation "translation is on[.,;]"
+busy interrupts "interrupt.?remapping is on[.,;]"
 
 modprobe nvme
 bound=$(basename "$(dirname "$(ls -d "$PCI"/*/nvme 2>/dev/null | head -n1)")")

@@ -11,6 +11,12 @@ VIRTIO=0000:00:04.0
 EDU=0000:00:05.0
 TESTDEV=0000:00:06.0
 
+# kmod's, not those of busybox, whose insmod tries a refused load a second time;
+# its shell would take its own whatever PATH says.
+insmod() { /sbin/insmod "$@"; }
+rmmod() { /sbin/rmmod "$@"; }
+modprobe() { /sbin/modprobe "$@"; }
+
 say() {
 	echo "$*" >&3
 }
