@@ -46,6 +46,12 @@ impl Device {
         unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) }
     }
 
+    /// Its name.
+    pub fn name(&self) -> Name {
+        // SAFETY: `self` is a valid device, whose name does not change once it is registered.
+        Name::copy(unsafe { CStr::from_char_ptr(bindings::vtd_helper_dev_name(self.as_raw())) })
+    }
+
     /// The number of its IOMMU group, once it has one. Any context.
     pub fn group_id(&self) -> Option<u32> {
         // SAFETY: `self` is a valid device; its group lives as long as it is a member.
@@ -69,16 +75,14 @@ impl Device {
         }
         // SAFETY: A driver's name is a terminated string and outlives its binding; it is copied at
         // once.
-        let name = Name::copy(unsafe { CStr::from_ptr(name.cast()) });
+        let name = Name::copy(unsafe { CStr::from_char_ptr(name) });
         Some(BoundDriver { name, manages_dma })
     }
 }
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: `self` is a valid device, whose name does not change once it is registered.
-        let name = unsafe { CStr::from_ptr(bindings::vtd_helper_dev_name(self.as_raw()).cast()) };
-        fmt::Display::fmt(&Name::copy(name), f)
+        fmt::Display::fmt(&self.name(), f)
     }
 }
 
@@ -91,7 +95,10 @@ pub struct Name {
 
 impl Name {
     fn copy(from: &CStr) -> Self {
-        let mut name = Name { bytes: [0; 31], len: 0 };
+        let mut name = Name {
+            bytes: [0; 31],
+            len: 0,
+        };
         for (to, from) in name.bytes.iter_mut().zip(from.to_bytes()) {
             *to = *from;
             name.len += 1;

@@ -63,13 +63,13 @@ struct Arguments {
 impl<S: Source> Tables<S> {
     fn new(name: &'static CStr) -> Result<Pin<KBox<Self>>> {
         let chip = bindings::irq_chip {
-            name: name.as_ptr().cast(),
+            name: name.as_char_ptr(),
             irq_mask: Some(Self::mask),
             irq_unmask: Some(Self::unmask),
             irq_ack: Some(bindings::irq_chip_ack_parent),
             irq_retrigger: Some(bindings::irq_chip_retrigger_hierarchy),
             irq_set_affinity: Some(Self::set_affinity),
-            flags: (bindings::IRQCHIP_SKIP_SET_WAKE | bindings::IRQCHIP_MASK_ON_SUSPEND) as _,
+            flags: (bindings::IRQCHIP_SKIP_SET_WAKE | bindings::IRQCHIP_MASK_ON_SUSPEND) as usize,
             ..Default::default()
         };
         KBox::pin_init(
@@ -107,6 +107,9 @@ impl<S: Source> Tables<S> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn alloc(
         domain: *mut bindings::irq_domain,
         virq: u32,
@@ -115,8 +118,13 @@ impl<S: Source> Tables<S> {
     ) -> i32 {
         // SAFETY: `arg` is the allocation info that `Interrupt::request` made.
         let (args, parent) = unsafe {
-            let args = (*arg.cast::<bindings::irq_alloc_info>()).data.cast::<Arguments>();
-            (args, bindings::irq_domain_alloc_irqs_parent(domain, virq, count, arg))
+            let args = (*arg.cast::<bindings::irq_alloc_info>())
+                .data
+                .cast::<Arguments>();
+            (
+                args,
+                bindings::irq_domain_alloc_irqs_parent(domain, virq, count, arg),
+            )
         };
         if parent < 0 {
             return parent;
@@ -131,12 +139,15 @@ impl<S: Source> Tables<S> {
                 (*args).source,
                 Some(bindings::handle_edge_irq),
                 ptr::null_mut(),
-                c"edge".as_ptr().cast(),
+                c"edge".as_char_ptr(),
             );
         }
         0
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn activate(
         _domain: *mut bindings::irq_domain,
         data: *mut bindings::irq_data,
@@ -147,16 +158,25 @@ impl<S: Source> Tables<S> {
         0
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn mask(data: *mut bindings::irq_data) {
         // SAFETY: Prepared by `alloc`.
         unsafe { Self::source(data) }.mask(true);
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn unmask(data: *mut bindings::irq_data) {
         // SAFETY: Prepared by `alloc`.
         unsafe { Self::source(data) }.mask(false);
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn set_affinity(
         data: *mut bindings::irq_data,
         mask: *const bindings::cpumask,
@@ -180,14 +200,14 @@ impl<S: Source> Interrupt<S> {
         let tables = Tables::<S>::new(name)?;
         let cookie = Arc::as_ptr(&source).cast_mut().cast::<c_void>();
         // SAFETY: A named firmware node without data; the name is copied.
-        let fwnode = unsafe { bindings::vtd_helper_alloc_named_fwnode(name.as_ptr().cast()) };
+        let fwnode = unsafe { bindings::vtd_helper_alloc_named_fwnode(name.as_char_ptr()) };
         if fwnode.is_null() {
             return Err(ENOMEM);
         }
         let info = bindings::irq_domain_info {
             fwnode,
-            domain_flags: bindings::IRQ_DOMAIN_FLAG_HIERARCHY as u32,
-            hwirq_max: u64::MAX as _,
+            domain_flags: bindings::IRQ_DOMAIN_FLAG_HIERARCHY,
+            hwirq_max: usize::MAX,
             ops: &tables.ops,
             // SAFETY: The vector domain exists from early boot on and does not change.
             parent: unsafe { bindings::x86_vector_domain },
@@ -210,8 +230,8 @@ impl<S: Source> Interrupt<S> {
                     virq,
                     None,
                     Some(Self::thread),
-                    u64::from(bindings::IRQF_ONESHOT) as _,
-                    name.as_ptr().cast(),
+                    bindings::IRQF_ONESHOT as usize,
+                    name.as_char_ptr(),
                     cookie,
                 )
             });
@@ -269,6 +289,9 @@ impl<S: Source> Interrupt<S> {
         u32::try_from(virq).map_err(|_| Error::from_errno(virq))
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn thread(_irq: i32, cookie: *mut c_void) -> bindings::irqreturn_t {
         // SAFETY: The cookie is the source, which outlives the request.
         unsafe { &*cookie.cast::<S>() }.handle();

@@ -13,6 +13,7 @@
 pub(crate) mod bindings;
 
 pub mod acpi;
+pub mod boot;
 pub mod clock;
 pub mod device;
 pub mod errno;
@@ -27,3 +28,5 @@ pub mod print;
 pub mod radix;
 pub mod syscore;
 pub mod sysfs;
+
+pub use print::taint_by_user;

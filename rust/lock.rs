@@ -36,7 +36,7 @@ unsafe impl Backend for IrqSave {
     #[inline]
     unsafe fn lock(ptr: *mut Self::State) -> Self::GuardState {
         // SAFETY: The caller passes an initialised spin lock.
-        unsafe { bindings::vtd_helper_spin_lock_irqsave(ptr) as usize }
+        unsafe { bindings::vtd_helper_spin_lock_irqsave(ptr) }
     }
 
     unsafe fn try_lock(_ptr: *mut Self::State) -> Option<Self::GuardState> {
@@ -47,7 +47,7 @@ unsafe impl Backend for IrqSave {
     #[inline]
     unsafe fn unlock(ptr: *mut Self::State, flags: &Self::GuardState) {
         // SAFETY: The caller holds the lock and passes the flags which taking it returned.
-        unsafe { bindings::vtd_helper_spin_unlock_irqrestore(ptr, *flags as _) }
+        unsafe { bindings::vtd_helper_spin_unlock_irqrestore(ptr, *flags) }
     }
 
     unsafe fn assert_is_held(_ptr: *mut Self::State) {}

@@ -35,7 +35,7 @@ impl Registers {
                 &raw mut bindings::iomem_resource,
                 start,
                 len as u64,
-                name.as_ptr().cast(),
+                name.as_char_ptr(),
                 0,
             )
         };
@@ -43,7 +43,7 @@ impl Registers {
             return Err(EBUSY);
         }
         // SAFETY: The range was claimed above.
-        let base = unsafe { bindings::ioremap(start, len as _) };
+        let base = unsafe { bindings::ioremap(start, len) };
         match NonNull::new(base.cast::<u8>()) {
             // INVARIANT: Claimed and mapped above.
             Some(base) => Ok(Registers { base, start, len }),
@@ -123,4 +123,3 @@ impl Drop for Registers {
         }
     }
 }
-

@@ -41,7 +41,7 @@ impl Pages {
     pub fn new(nid: i32, order: u32, gfp: Gfp) -> Result<Self> {
         let bytes = PAGE_SIZE << order;
         // SAFETY: Any size and node are allowed.
-        let virt = unsafe { bindings::iommu_alloc_pages_node_sz(nid, gfp.0, bytes as _) };
+        let virt = unsafe { bindings::iommu_alloc_pages_node_sz(nid, gfp.0, bytes) };
         // INVARIANT: Freshly allocated with this size.
         Ok(Pages {
             virt: NonNull::new(virt.cast()).ok_or(ENOMEM)?,
@@ -56,6 +56,7 @@ impl Pages {
     }
 
     /// Number of 64-bit words.
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.words
     }

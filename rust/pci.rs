@@ -98,7 +98,9 @@ impl PciDevice {
     pub fn all() -> impl Iterator<Item = PciDevice> {
         let mut last: Option<PciDevice> = None;
         core::iter::from_fn(move || {
-            let from = last.take().map_or(core::ptr::null_mut(), PciDevice::into_raw);
+            let from = last
+                .take()
+                .map_or(core::ptr::null_mut(), PciDevice::into_raw);
             // SAFETY: `from` carries a reference, which the call gives up; the answer carries one.
             let next = unsafe { Self::adopt(bindings::vtd_helper_next_pci_dev(from)) }?;
             // SAFETY: `next` holds a reference.

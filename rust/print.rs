@@ -24,3 +24,13 @@ macro_rules! log_notice { ($($arg:tt)*) => { ::kernel::pr_notice!("{}\n", ::core
 /// Logs at level info, with a line end.
 #[macro_export]
 macro_rules! log_info { ($($arg:tt)*) => { ::kernel::pr_info!("{}\n", ::core::format_args!($($arg)*)) } }
+
+/// Logs at level debug, with a line end; nothing unless the kernel was built for it.
+#[macro_export]
+macro_rules! log_debug { ($($arg:tt)*) => { ::kernel::pr_debug!("{}\n", ::core::format_args!($($arg)*)) } }
+
+/// Marks the kernel as tainted by what its user asked for (`TAINT_USER`). Any context.
+pub fn taint_by_user() {
+    // SAFETY: Has no preconditions.
+    unsafe { crate::bindings::vtd_helper_add_taint() }
+}

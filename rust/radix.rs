@@ -77,8 +77,7 @@ impl Tables {
     #[inline]
     pub fn alloc(&self, gfp: Gfp) -> Result<Table> {
         // SAFETY: Any node is allowed.
-        let page =
-            unsafe { bindings::iommu_alloc_pages_node_sz(self.nid, gfp.0, PAGE_SIZE as _) };
+        let page = unsafe { bindings::iommu_alloc_pages_node_sz(self.nid, gfp.0, PAGE_SIZE) };
         // INVARIANT: A fresh page.
         Ok(Table(NonNull::new(page.cast()).ok_or(ENOMEM)?))
     }

@@ -57,6 +57,9 @@ impl<T: Shutdown> Registration<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn shutdown(data: *mut c_void) {
         // SAFETY: By the type's invariants `data` is the target, alive while registered.
         unsafe { &*data.cast::<T>() }.shutdown()

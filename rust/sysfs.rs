@@ -23,13 +23,15 @@ pub struct Attribute<T> {
     pub store: Option<fn(&T, &str) -> Result>,
 }
 
+type Store<T> = unsafe extern "C" fn(*mut c_void, *mut Raw<T>, *const c_char, usize) -> isize;
+
 /// The first fields of both `struct device_attribute` and `struct kobj_attribute`, which the
 /// kernel calls in the same way.
 #[repr(C)]
 struct Raw<T: 'static> {
     attr: bindings::attribute,
     show: Option<unsafe extern "C" fn(*mut c_void, *mut Raw<T>, *mut c_char) -> isize>,
-    store: Option<unsafe extern "C" fn(*mut c_void, *mut Raw<T>, *const c_char, usize) -> isize>,
+    store: Option<Store<T>>,
     description: &'static Attribute<T>,
     target: *const T,
 }
@@ -63,15 +65,17 @@ impl<T: Send + Sync + 'static> Group<T> {
         let mut raw = KVec::with_capacity(attributes.len(), GFP_KERNEL)?;
         let mut list = KVec::with_capacity(attributes.len() + 1, GFP_KERNEL)?;
         for description in attributes {
+            #[allow(clippy::needless_update)]
             raw.push(
                 Raw {
                     attr: bindings::attribute {
-                        name: description.name.as_ptr().cast(),
+                        name: description.name.as_char_ptr(),
                         mode: description.mode,
+                        // Lock debugging adds fields.
                         ..Default::default()
                     },
                     show: Some(Self::show),
-                    store: description.store.map(|_| Self::store as _),
+                    store: description.store.map(|_| Self::store as Store<T>),
                     description,
                     target: Arc::as_ptr(&target),
                 },
@@ -83,7 +87,7 @@ impl<T: Send + Sync + 'static> Group<T> {
         }
         list.push(ptr::null_mut(), GFP_KERNEL)?;
         let mut group = KBox::new(bindings::attribute_group::default(), GFP_KERNEL)?;
-        group.name = name.map_or(ptr::null(), |n| n.as_ptr().cast());
+        group.name = name.map_or(ptr::null(), |n| n.as_char_ptr());
         group.__bindgen_anon_2.attrs = list.as_mut_ptr();
         let groups = KBox::new([&raw const *group, ptr::null()], GFP_KERNEL)?;
         // INVARIANT: Wired up above; moving the vectors and boxes moves no element.
@@ -101,10 +105,17 @@ impl<T: Send + Sync + 'static> Group<T> {
         self.groups.as_ptr().cast_mut()
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn show(_of: *mut c_void, raw: *mut Raw<T>, to: *mut c_char) -> isize {
         // SAFETY: The kernel passes the attribute it was given, and a page to write to.
-        let (raw, page) =
-            unsafe { (&*raw, core::slice::from_raw_parts_mut(to.cast::<u8>(), PAGE)) };
+        let (raw, page) = unsafe {
+            (
+                &*raw,
+                core::slice::from_raw_parts_mut(to.cast::<u8>(), PAGE),
+            )
+        };
         let mut text = Text { page, len: 0 };
         // SAFETY: The target is alive by the type's invariants.
         match (raw.description.show)(unsafe { &*raw.target }, &mut text) {
@@ -114,6 +125,9 @@ impl<T: Send + Sync + 'static> Group<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn store(
         _of: *mut c_void,
         raw: *mut Raw<T>,
@@ -175,9 +189,8 @@ impl<T: Send + Sync + 'static> KernelFolder<T> {
     /// Makes `/sys/kernel/<name>` with the attributes of `group`. Process context.
     pub fn new(name: &'static CStr, group: Group<T>) -> Result<Self> {
         // SAFETY: `kernel_kobj` exists from boot on; the name is copied.
-        let kobject = unsafe {
-            bindings::kobject_create_and_add(name.as_ptr().cast(), bindings::kernel_kobj)
-        };
+        let kobject =
+            unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::kernel_kobj) };
         if kobject.is_null() {
             return Err(ENOMEM);
         }

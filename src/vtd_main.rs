@@ -21,6 +21,7 @@ mod report;
 mod unit;
 
 use kernel::prelude::*;
+use kernel_ext::param::value;
 
 struct VtdModule {
     _loaded: driver::Loaded,
@@ -28,9 +29,13 @@ struct VtdModule {
 
 impl kernel::Module for VtdModule {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let register_invalidation =
-            kernel_ext::param::value::<i32>(module_parameters::register_invalidation.value());
-        let options = unit::Options { without_queue: register_invalidation != 0 };
+        let options = driver::Options {
+            unit: unit::Options {
+                without_queue: value::<i32>(module_parameters::register_invalidation.value()) != 0,
+            },
+            lazy: value::<i32>(module_parameters::lazy.value()),
+            test_hooks: value::<i32>(module_parameters::test_hooks.value()) != 0,
+        };
         let _loaded = driver::Loaded::load(module, options)?;
         Ok(VtdModule { _loaded })
     }
@@ -43,6 +48,14 @@ module! {
     description: "Intel VT-d (DMA remapping) driver",
     license: "GPL",
     params: {
+        lazy: i32 {
+            default: -1,
+            description: "deferred flushing for trusted devices: 1 yes, 0 no, -1 if iommu.strict=0 was given (default)",
+        },
+        test_hooks: i32 {
+            default: 0,
+            description: "1: let /sys/kernel/vtd/test_restrict make units less capable; for tests",
+        },
         register_invalidation: i32 {
             default: 0,
             description: "1: invalidate through registers although a unit has a queue",

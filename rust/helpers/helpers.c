@@ -4,6 +4,7 @@
  * reviewing is in Rust.
  */
 #include <linux/cacheflush.h>
+#include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -83,6 +84,19 @@ void vtd_helper_cpu_relax(void)
 void vtd_helper_add_taint(void)
 {
 	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+}
+
+ssize_t vtd_helper_read_file(const char *path, char *to, size_t size)
+{
+	struct file *file = filp_open(path, O_RDONLY, 0);
+	loff_t at = 0;
+	ssize_t done;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	done = kernel_read(file, to, size, &at);
+	filp_close(file, NULL);
+	return done;
 }
 
 void *vtd_helper_dev_iommu_priv_get(struct device *dev)

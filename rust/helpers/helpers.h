@@ -33,6 +33,7 @@ void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 u64 vtd_helper_ktime_get_ns(void);
 void vtd_helper_cpu_relax(void);
 void vtd_helper_add_taint(void);
+ssize_t vtd_helper_read_file(const char *path, char *to, size_t size);
 
 void *vtd_helper_dev_iommu_priv_get(struct device *dev);
 bool vtd_helper_dev_is_pci(const struct device *dev);

@@ -39,8 +39,12 @@ pub trait Paging: Send + Sync + Sized + 'static {
     type Driver: Driver<Paging = Self>;
 
     /// Lets `dev` use this domain instead of the one it uses now. An error has changed nothing.
-    fn attach(&self, dev: &Device, data: &<Self::Driver as Driver>::Device, change: &Change)
-        -> Result;
+    fn attach(
+        &self,
+        dev: &Device,
+        data: &<Self::Driver as Driver>::Device,
+        change: &Change,
+    ) -> Result;
 
     /// Maps `len` bytes; all of them, or an error and none.
     fn map(&self, iova: u64, phys: u64, len: u64, prot: Protection, gfp: Gfp) -> Result;
@@ -207,7 +211,7 @@ impl<P: Paging> PagingDomain<P> {
         };
         pt.domain.ops = &Tables::<P>::DOMAIN;
         pt.domain.is_iommupt = cfg!(CONFIG_IOMMU_PT);
-        pt.domain.pgsize_bitmap = new.aperture.page_sizes as _;
+        pt.domain.pgsize_bitmap = new.aperture.page_sizes as usize;
         pt.domain.geometry.aperture_end = new.aperture.last;
         pt.domain.geometry.force_aperture = true;
         // INVARIANT: Initialised above.
@@ -230,6 +234,9 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { &(*domain.cast::<Self>()).paging }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn attach(
         domain: *mut bindings::iommu_domain,
         dev: *mut bindings::device,
@@ -244,6 +251,9 @@ impl<P: Paging> PagingDomain<P> {
         }
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::paging`]; `mapped` must be a place for a count.
     #[inline(always)]
     unsafe fn map(
         domain: *mut bindings::iommu_domain,
@@ -269,6 +279,9 @@ impl<P: Paging> PagingDomain<P> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn map_range(
         table: *mut bindings::pt_iommu,
         iova: u64,
@@ -282,6 +295,9 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { Self::map(table.cast(), (iova, phys, len), prot, gfp, mapped) }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn unmap_range(
         table: *mut bindings::pt_iommu,
         iova: u64,
@@ -295,6 +311,9 @@ impl<P: Paging> PagingDomain<P> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn get_info(
         table: *mut bindings::pt_iommu,
         info: *mut bindings::pt_iommu_info,
@@ -303,6 +322,9 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { (*info).pgsize_bitmap = (*table).domain.pgsize_bitmap as u64 }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn map_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -321,6 +343,9 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { Self::map(domain, range, prot as u32, gfp, mapped) }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn unmap_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -336,11 +361,17 @@ impl<P: Paging> PagingDomain<P> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn flush_all(domain: *mut bindings::iommu_domain) {
         // SAFETY: The core passes a domain of ours.
         unsafe { Self::paging(domain) }.flush_all()
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn sync(
         domain: *mut bindings::iommu_domain,
         gather: *mut bindings::iommu_iotlb_gather,
@@ -352,6 +383,9 @@ impl<P: Paging> PagingDomain<P> {
         gather.free_tables();
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn sync_map(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -364,6 +398,9 @@ impl<P: Paging> PagingDomain<P> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn iova_to_phys(
         domain: *mut bindings::iommu_domain,
         iova: u64,
@@ -372,11 +409,17 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { Self::paging(domain) }.translate(iova).unwrap_or(0)
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn enforce_cache_coherency(domain: *mut bindings::iommu_domain) -> bool {
         // SAFETY: The core passes a domain of ours.
         unsafe { Self::paging(domain) }.enforce_cache_coherency()
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn free(domain: *mut bindings::iommu_domain) {
         // SAFETY: Made by `create`; the core frees it once, when no device uses it.
         drop(unsafe { KBox::from_raw(domain.cast::<Self>()) });

@@ -22,7 +22,7 @@ impl Gather {
     #[inline]
     pub fn with_own<R>(f: impl FnOnce(&mut Gather) -> R) -> R {
         let mut own = bindings::iommu_iotlb_gather {
-            start: usize::MAX as _,
+            start: usize::MAX,
             ..Default::default()
         };
         let list = &raw mut own.freelist.pages;
@@ -49,8 +49,8 @@ impl Gather {
             return;
         };
         let fields = self.fields();
-        fields.start = fields.start.min(iova as _);
-        fields.end = fields.end.max(last as _);
+        fields.start = fields.start.min(iova as usize);
+        fields.end = fields.end.max(last as usize);
     }
 
     /// First and last byte of the range.
@@ -65,6 +65,12 @@ impl Gather {
     pub fn has_tables(&mut self) -> bool {
         // SAFETY: The list is initialised with the gather.
         !unsafe { bindings::vtd_helper_pages_list_empty(&self.fields().freelist) }
+    }
+
+    /// Whether the core defers the flush.
+    #[inline]
+    pub fn is_queued(&mut self) -> bool {
+        self.fields().queued
     }
 
     pub(crate) fn freelist(&mut self) -> *mut bindings::iommu_pages_list {

@@ -27,5 +27,5 @@ pub use gather::Gather;
 pub use operations::{
     user_chose_passthrough, Capability, Context, DefaultDomain, Driver, Operations, Probed,
 };
-pub use region::{Regions, RegionKind};
+pub use region::{RegionKind, Regions};
 pub use unit::Unit;

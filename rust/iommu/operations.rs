@@ -34,6 +34,8 @@ pub enum DefaultDomain {
     AsChosen,
     /// The DMA API with strict flushing, and nothing else.
     StrictDma,
+    /// The DMA API with deferred flushing.
+    LazyDma,
     /// One to one.
     Identity,
 }
@@ -140,17 +142,20 @@ impl<D: Driver> Operations<D> {
 
     /// The operations of `driver`, whose devices hold `module`.
     pub fn new(driver: Arc<D>, module: &'static ThisModule) -> Result<Arc<Self>> {
-        let static_domain = |kind: u32, ops: &'static bindings::iommu_domain_ops| {
-            let mut domain = bindings::iommu_domain::default();
-            domain.type_ = kind;
-            domain.ops = ops;
-            domain
-        };
+        let static_domain =
+            |kind: u32, ops: &'static bindings::iommu_domain_ops| bindings::iommu_domain {
+                type_: kind,
+                ops,
+                ..Default::default()
+            };
         let operations = Arc::pin_init(
             pin_init!(Self {
                 table: Opaque::new(bindings::iommu_ops::default()),
                 identity: Opaque::new(static_domain(bindings::__IOMMU_DOMAIN_PT, &Self::IDENTITY)),
-                blocked: Opaque::new(static_domain(bindings::IOMMU_DOMAIN_BLOCKED, &Self::BLOCKED)),
+                blocked: Opaque::new(static_domain(
+                    bindings::IOMMU_DOMAIN_BLOCKED,
+                    &Self::BLOCKED
+                )),
                 driver,
             }),
             GFP_KERNEL,
@@ -173,7 +178,10 @@ impl<D: Driver> Operations<D> {
         // SAFETY: No one else has the table yet.
         unsafe { operations.table.get().write(table) };
         // INVARIANT: Taken out again in `drop`.
-        D::context().0.store(Arc::as_ptr(&operations.driver).cast_mut(), Ordering::Release);
+        D::context().0.store(
+            Arc::as_ptr(&operations.driver).cast_mut(),
+            Ordering::Release,
+        );
         Ok(operations)
     }
 
@@ -181,6 +189,9 @@ impl<D: Driver> Operations<D> {
         self.table.get()
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn probe(dev: *mut bindings::device) -> *mut bindings::iommu_device {
         // SAFETY: The core passes a live device, and calls only registered drivers.
         unsafe {
@@ -198,6 +209,9 @@ impl<D: Driver> Operations<D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn release(dev: *mut bindings::device) {
         // SAFETY: The core releases once what was probed; nothing uses the data afterwards.
         unsafe {
@@ -213,6 +227,9 @@ impl<D: Driver> Operations<D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn group(dev: *mut bindings::device) -> *mut bindings::iommu_group {
         // SAFETY: Only PCI devices are probed (see `vtd_helper_dev_is_pci`); others get a group of
         // their own.
@@ -225,6 +242,9 @@ impl<D: Driver> Operations<D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn capable(dev: *mut bindings::device, what: bindings::iommu_cap) -> bool {
         let what = match what {
             bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY => Capability::CacheCoherency,
@@ -239,18 +259,30 @@ impl<D: Driver> Operations<D> {
         unsafe { with_device::<D, _>(dev, |d, _, data| d.capable(data, what)) }.unwrap_or(false)
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn default_domain(dev: *mut bindings::device) -> i32 {
         // SAFETY: The core asks about devices that this driver probed.
-        let wanted = unsafe { with_device::<D, _>(dev, |d, dev, data| d.default_domain(dev, data)) };
+        let wanted =
+            unsafe { with_device::<D, _>(dev, |d, dev, data| d.default_domain(dev, data)) };
         match wanted {
             Some(DefaultDomain::StrictDma) => {
                 (bindings::__IOMMU_DOMAIN_PAGING | bindings::__IOMMU_DOMAIN_DMA_API) as i32
+            }
+            Some(DefaultDomain::LazyDma) => {
+                (bindings::__IOMMU_DOMAIN_PAGING
+                    | bindings::__IOMMU_DOMAIN_DMA_API
+                    | bindings::__IOMMU_DOMAIN_DMA_FQ) as i32
             }
             Some(DefaultDomain::Identity) => bindings::__IOMMU_DOMAIN_PT as i32,
             Some(DefaultDomain::AsChosen) | None => 0,
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn regions(dev: *mut bindings::device, list: *mut bindings::list_head) {
         // SAFETY: The core passes a device that this driver probed and its own list. A region that
         // could not be allocated is missing, which the core has no way to be told.
@@ -261,6 +293,9 @@ impl<D: Driver> Operations<D> {
         };
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn alloc_paging(
         dev: *mut bindings::device,
         flags: u32,
@@ -277,6 +312,9 @@ impl<D: Driver> Operations<D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn attach_identity(
         domain: *mut bindings::iommu_domain,
         dev: *mut bindings::device,
@@ -291,6 +329,9 @@ impl<D: Driver> Operations<D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn attach_blocked(
         domain: *mut bindings::iommu_domain,
         dev: *mut bindings::device,
@@ -359,9 +400,8 @@ pub(super) unsafe fn attach<D: Driver>(
 ) -> i32 {
     // SAFETY: By this function's contract.
     let done = unsafe {
-        Change::new(old, new).and_then(|change| {
-            with_device::<D, _>(dev, |_, dev, data| f(dev, data, &change))
-        })
+        Change::new(old, new)
+            .and_then(|change| with_device::<D, _>(dev, |_, dev, data| f(dev, data, &change)))
     };
     match done {
         Some(Ok(())) => 0,

@@ -36,10 +36,9 @@ impl Regions {
     pub fn add(&mut self, start: u64, length: u64, kind: RegionKind) -> Result {
         let (kind, prot) = match kind {
             RegionKind::Direct => (bindings::iommu_resv_type_IOMMU_RESV_DIRECT, true),
-            RegionKind::DirectRelaxable => (
-                bindings::iommu_resv_type_IOMMU_RESV_DIRECT_RELAXABLE,
-                true,
-            ),
+            RegionKind::DirectRelaxable => {
+                (bindings::iommu_resv_type_IOMMU_RESV_DIRECT_RELAXABLE, true)
+            }
             RegionKind::Reserved => (bindings::iommu_resv_type_IOMMU_RESV_RESERVED, false),
             RegionKind::Msi => (bindings::iommu_resv_type_IOMMU_RESV_MSI, true),
         };
@@ -52,8 +51,8 @@ impl Regions {
         let region = unsafe {
             bindings::iommu_alloc_resv_region(
                 start,
-                length as _,
-                prot as _,
+                length as usize,
+                prot as i32,
                 kind,
                 bindings::GFP_KERNEL,
             )

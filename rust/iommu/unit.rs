@@ -48,7 +48,7 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
             bindings::vtd_helper_iommu_sysfs_add(
                 unit.device.get(),
                 unit._attributes.as_list(),
-                name.as_ptr().cast(),
+                name.as_char_ptr(),
             )
         };
         if added != 0 {

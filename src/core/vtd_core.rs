@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod compatibility;
 pub mod dmar;
 pub mod invalidation;
 pub mod ownership;

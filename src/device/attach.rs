@@ -30,7 +30,9 @@ pub(crate) fn attach(
 ) -> Result {
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
-    let group = *state.group.get_or_insert_with(|| dev.group_id().unwrap_or(u32::MAX));
+    let group = *state
+        .group
+        .get_or_insert_with(|| dev.group_id().unwrap_or(u32::MAX));
     let granted = groups.ask(group, dev, info, &state, change)?;
 
     let (to, attached) = target(&info.unit)?;
@@ -63,4 +65,22 @@ pub(crate) fn attach(
         left.leave(&info.unit);
     }
     Ok(())
+}
+
+/// Blocks a device that leaves, whatever it was attached to.
+pub(crate) fn block(info: &DeviceInfo) {
+    let mut state = info.state.lock();
+    if state.is == Use::Blocked {
+        return;
+    }
+    // A unit that fails has blocked the device as well.
+    let _ = info
+        .unit
+        .install(&info.requesters, Claimed::Yes, Translation::Blocked);
+    state.is = Use::Blocked;
+    let left = state.attached.take();
+    drop(state);
+    if let Some(left) = left {
+        left.leave(&info.unit);
+    }
 }

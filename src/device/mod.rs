@@ -22,7 +22,7 @@ mod rate_limit;
 mod regions;
 mod topology;
 
-pub(crate) use attach::{attach, Attached};
+pub(crate) use attach::{attach, block, Attached};
 pub(crate) use info::{DeviceInfo, Use};
 pub(crate) use probe::probe;
 pub(crate) use rate_limit::{RateLimit, Verdict};

@@ -60,7 +60,10 @@ impl Ownership {
 }
 
 fn wanted(change: &Change) -> Wanted {
-    let owner = |via| Owner { via, token: change.new.identity };
+    let owner = |via| Owner {
+        via,
+        token: change.new.identity,
+    };
     match change.new.kind {
         DomainKind::Blocked => Wanted::Blocked,
         DomainKind::Identity => Wanted::Identity,
@@ -105,7 +108,12 @@ impl Groups {
             self.accounts.reserve(1, GFP_KERNEL)?;
         }
         match group.transition(state.owned, &request) {
-            Ok((group, state)) => Ok(Granted { id, group, state, joins }),
+            Ok((group, state)) => Ok(Granted {
+                id,
+                group,
+                state,
+                joins,
+            }),
             Err(refusal) => {
                 log_warn!("{}: group {id}: {dev} {refusal}", &*info.unit);
                 Err(EBUSY)
@@ -115,7 +123,10 @@ impl Groups {
 
     /// Books what was granted; returns the device's new state.
     pub(super) fn settle(&mut self, granted: Granted) -> State {
-        let account = self.accounts.iter_mut().find(|account| account.id == granted.id);
+        let account = self
+            .accounts
+            .iter_mut()
+            .find(|account| account.id == granted.id);
         if let Some(account) = account {
             account.group = granted.group;
             account.members += u32::from(granted.joins);

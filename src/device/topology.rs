@@ -28,6 +28,9 @@ impl Chain {
             next = bridge.upstream();
         }
         functions.reverse();
-        Ok(Chain { segment: Segment::new(facts.segment), functions })
+        Ok(Chain {
+            segment: Segment::new(facts.segment),
+            functions,
+        })
     }
 }

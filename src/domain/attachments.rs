@@ -52,7 +52,11 @@ impl Attachments {
             return Ok(id);
         }
         let id = unit.allocate_domain_id()?;
-        let entry = Attachment { unit: unit.clone(), id, devices: 1 };
+        let entry = Attachment {
+            unit: unit.clone(),
+            id,
+            devices: 1,
+        };
         if let Err(e) = self.add(entry) {
             unit.free_domain_id(id);
             return Err(e);
@@ -62,7 +66,9 @@ impl Attachments {
 
     fn count_one_more(&self, unit: &Arc<Unit>) -> Option<DomainId> {
         let mut list = self.list.lock();
-        let entry = list.iter_mut().find(|entry| Arc::ptr_eq(&entry.unit, unit))?;
+        let entry = list
+            .iter_mut()
+            .find(|entry| Arc::ptr_eq(&entry.unit, unit))?;
         entry.devices += 1;
         Some(entry.id)
     }

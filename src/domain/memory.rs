@@ -12,7 +12,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel_ext::pages::Gfp;
 use kernel_ext::radix;
-use vtd_core::pgtable::run::{clear_run, fill_run, is_leaf};
+use vtd_core::pgtable::run::{clear_run, fill_run, is_leaf, is_link};
 use vtd_core::pgtable::{Directory, Occupied, OutOfMemory, TableLevel, TableMemory};
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::pte::Entry;
@@ -108,6 +108,18 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
             self.write_link_back(table, index);
         }
         Some(self.occupied::<L>(entry))
+    }
+
+    #[inline(always)]
+    fn child<L: Directory>(&self, table: Table<L>, index: usize) -> Option<Table<L::Child>> {
+        let entry = table.entry(index).load(Ordering::Acquire);
+        if !is_link::<L>(entry) {
+            return None;
+        }
+        if !COHERENT && entry & WRITTEN_BACK == 0 {
+            self.write_link_back(table, index);
+        }
+        Some(Table(self.tables.follow(entry), PhantomData))
     }
 
     #[inline(always)]

@@ -3,7 +3,9 @@
 //! Paging domains: second-stage tables, and the units that walk them.
 
 mod attachments;
+mod flushing;
 mod memory;
 mod paging;
 
+pub(crate) use flushing::WHAT_LAZY_COSTS;
 pub(crate) use paging::Domain;

@@ -9,6 +9,7 @@
 //!   it is gone when `sync` returns, and only then are its memory and its tables reused.
 
 use super::attachments::Attachments;
+use super::flushing::Flushing;
 use super::memory::Memory;
 use crate::device::{self, DeviceInfo};
 use crate::driver::Vtd;
@@ -17,15 +18,15 @@ use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::device::Device;
+use kernel_ext::device::{Device, Name};
 use kernel_ext::errno::eaddrinuse;
 use kernel_ext::iommu::{Aperture, Change, Gather, NewPaging, Paging, Protection};
 use kernel_ext::pages::Gfp;
-use kernel_ext::radix;
+use kernel_ext::{log_debug, radix};
+use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
-use vtd_core::pgtable::{Geometry, MapError, OutOfMemory, Prot, SecondStage};
+use vtd_core::pgtable::{MapError, OutOfMemory, Prot, SecondStage};
 use vtd_core::spec::address::{Iova, PhysAddr};
-use vtd_core::spec::level::PageSize;
 use vtd_core::spec::pte::Access;
 
 /// The tables, for units that snoop when they walk and for such that do not.
@@ -39,11 +40,17 @@ macro_rules! with_stage {
     ($tree:expr, $gfp:expr, |$stage:ident, $mem:ident| $body:expr) => {
         match &$tree.stage {
             Stage::Coherent($stage) => {
-                let $mem = Memory::<true> { tables: $tree.tables, gfp: $gfp };
+                let $mem = Memory::<true> {
+                    tables: $tree.tables,
+                    gfp: $gfp,
+                };
                 $body
             }
             Stage::NonCoherent($stage) => {
-                let $mem = Memory::<false> { tables: $tree.tables, gfp: $gfp };
+                let $mem = Memory::<false> {
+                    tables: $tree.tables,
+                    gfp: $gfp,
+                };
                 $body
             }
         }
@@ -71,35 +78,27 @@ pub(crate) struct Domain(Arc<Inner>);
 #[pin_data]
 struct Inner {
     tree: Tree,
-    geometry: Geometry,
+    format: Format,
     /// The unit for which the domain was made; it counts what is mapped.
     home: Arc<Unit>,
+    /// The device for which the domain was made.
+    made_for: Name,
+    flushing: Flushing,
     /// Whether leaves force the device's accesses to snoop; set before the first mapping only.
     snoop: AtomicBool,
     #[pin]
     attachments: Attachments,
 }
 
-/// What `unit` can walk, at its best.
-fn geometry_of(unit: &Unit, host_bits: u32) -> Geometry {
-    let (cap, width) = (unit.cap(), unit.width());
-    Geometry {
-        width,
-        input_bits: cap.input_bits(),
-        output_bits: host_bits,
-        large_2m: cap.has_page_size(PageSize::Size2M),
-        large_1g: cap.has_page_size(PageSize::Size1G),
-        snoop_control: unit.ecap().snoop_control(),
-    }
-}
-
 impl Domain {
-    /// An empty domain made for devices behind `unit`.
-    pub(crate) fn new(home: Arc<Unit>, host_bits: u32, nid: i32) -> Result<NewPaging<Self>> {
-        let geometry = geometry_of(&home, host_bits);
+    /// An empty domain made for `device`, which the unit `home` serves.
+    pub(crate) fn new(home: Arc<Unit>, host_bits: u32, device: &Device) -> Result<NewPaging<Self>> {
+        let format = home.walker().format(host_bits).ok_or(EINVAL)?;
+        let geometry = format.geometry;
+        let nid = device.numa_node();
         let tables = radix::Tables::new(nid);
         let gfp = Gfp::KERNEL;
-        let stage = if home.ecap().coherent_walk() {
+        let stage = if format.coherent {
             SecondStage::new(&Memory::<true> { tables, gfp }, geometry).map(Stage::Coherent)
         } else {
             SecondStage::new(&Memory::<false> { tables, gfp }, geometry).map(Stage::NonCoherent)
@@ -108,8 +107,10 @@ impl Domain {
         let inner = Arc::pin_init(
             pin_init!(Inner {
                 tree: Tree { stage, tables },
-                geometry,
+                format,
                 home,
+                made_for: device.name(),
+                flushing: Flushing::new(),
                 snoop: AtomicBool::new(false),
                 attachments <- Attachments::new(),
             }),
@@ -128,21 +129,21 @@ impl Domain {
 
 impl Inner {
     /// Whether `unit` can walk the tables as they are. [`EINVAL`] if not: the caller may try
-    /// another domain, so nothing is logged.
+    /// another domain, so the reason is logged for debugging only.
     fn check_unit(&self, unit: &Unit) -> Result {
-        let (own, cap) = (&self.geometry, unit.cap());
-        let walks = cap.supports(own.width)
-            && cap.last_input(own.width) >= own.last_iova()
-            && own.page_sizes() & !cap.page_sizes() == 0
-            && (matches!(self.tree.stage, Stage::NonCoherent(_)) || unit.ecap().coherent_walk())
-            && (!self.snoop.load(Ordering::Acquire) || unit.ecap().snoop_control());
-        // CPU pages are what memory is handed out by: smaller protection would be none.
-        let represents = own.page_sizes() & (kernel_ext::pages::PAGE_SIZE as u64) != 0;
-        if walks && represents {
-            Ok(())
-        } else {
-            Err(EINVAL)
-        }
+        let tables = Format {
+            snoops: self.snoop.load(Ordering::Acquire),
+            ..self.format
+        };
+        unit.walker()
+            .check(&tables, kernel_ext::pages::PAGE_SIZE as u64)
+            .map_err(|why| {
+                log_debug!(
+                    "{unit}: the domain made for {} does not suit: {why}",
+                    self.made_for
+                );
+                EINVAL
+            })
     }
 
     fn top(&self) -> PhysAddr {
@@ -187,10 +188,13 @@ impl Paging for Domain {
         let inner = &self.0;
         device::attach(dev, info, change, |unit| {
             inner.check_unit(unit)?;
+            if info.pci.facts().untrusted {
+                inner.flushing.stay_strict();
+            }
             let id = inner.attachments.join(unit)?;
             let to = Translation::SecondStage {
                 table: inner.top(),
-                width: inner.geometry.width,
+                width: inner.format.geometry.width,
                 id,
             };
             Ok((to, Some(inner.clone() as Arc<dyn device::Attached>)))
@@ -240,6 +244,13 @@ impl Paging for Domain {
             len,
             &mut |table| inner.tree.tables.retire(table, gather),
         ));
+        if gather.is_queued() && inner.flushing.must_be_strict(&inner.made_for) {
+            // The flush queue was forced upon a device that stays strict: flush before the caller
+            // reuses the memory; the queue then only delays the reuse of the address.
+            if let Some(range) = range(iova, unmapped.bytes, gather.has_tables()) {
+                inner.attachments.forget(range);
+            }
+        }
         gather.add(iova, unmapped.bytes);
         let counts = inner.home.statistics();
         counts.unmaps.add(1);
@@ -277,7 +288,7 @@ impl Paging for Domain {
         if inner.snoop.load(Ordering::Acquire) {
             return true;
         }
-        let can = inner.geometry.snoop_control
+        let can = inner.format.geometry.snoop_control
             && inner.attachments.all(|unit| unit.ecap().snoop_control())
             && inner.is_empty();
         if can {

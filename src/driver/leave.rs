@@ -4,6 +4,7 @@
 
 use super::Vtd;
 use crate::device::Use;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::{log_err, log_info, syscore};
 
@@ -38,6 +39,7 @@ impl Vtd {
 
     /// Takes the units from the core, then stops them. Nothing if that has been done.
     pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
         for served in self.units() {
             served.core.unregister();
         }

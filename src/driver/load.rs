@@ -7,14 +7,26 @@ use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
 use crate::device::preflight::{self, BoundPorts};
 use crate::device::RateLimit;
+use crate::domain::WHAT_LAZY_COSTS;
 use crate::report;
-use crate::unit::{FaultEvent, Options, Unit};
+use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
+use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
 use kernel_ext::sysfs::{Group, KernelFolder};
-use kernel_ext::{acpi, iommu, log_err, log_info, syscore};
+use kernel_ext::{acpi, boot, iommu, log_err, log_info, log_warn, syscore, taint_by_user};
 use vtd_core::dmar::Dmar;
+
+/// What the user may ask at load.
+pub(crate) struct Options {
+    /// Of all units.
+    pub(crate) unit: UnitOptions,
+    /// 0: strict; 1: lazy for trusted devices; otherwise: what the kernel's command line says.
+    pub(crate) lazy: i32,
+    /// Whether the files for tests work.
+    pub(crate) test_hooks: bool,
+}
 
 /// A loaded driver; unloads when dropped.
 ///
@@ -50,10 +62,10 @@ impl Loaded {
         })?;
         dmar.notes(|note| log_info!("DMAR: {note}"));
         let ports = BoundPorts::find(&dmar)?;
+        let lazy = chose_lazy(options.lazy)?;
         let mut units = KVec::new();
         for (index, drhd) in dmar.units().enumerate() {
-            let unit =
-                Unit::bring_up(index, drhd.register_base.raw(), drhd.segment, options)?;
+            let unit = Unit::bring_up(index, drhd.register_base.raw(), drhd.segment, options.unit)?;
             let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
             let core = iommu::Unit::new(unit.name(), group)?;
             report::announce(&unit);
@@ -65,12 +77,19 @@ impl Loaded {
                 table,
                 units,
                 ownership,
+                lazy,
+                leaving: AtomicBool::new(false),
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
+                test_hooks: options.test_hooks,
                 overflow_reports: RateLimit::new(),
             }),
             GFP_KERNEL,
         )?;
         let running = Running::start(vtd.clone(), module, ports)?;
+        if lazy {
+            log_warn!("flushes are deferred for all trusted devices, as chosen: {WHAT_LAZY_COSTS}");
+            taint_by_user();
+        }
         Ok(Loaded {
             _debugfs: report::Debugfs::new(&vtd)?,
             _shutdown: KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?,
@@ -80,15 +99,31 @@ impl Loaded {
     }
 }
 
+/// Whether the user chose lazy flushing: by the module parameter, or by `iommu.strict=0` on the
+/// kernel's command line. A default compiled into the kernel is nobody's choice.
+fn chose_lazy(parameter: i32) -> Result<bool> {
+    Ok(match parameter {
+        0 => false,
+        1 => true,
+        _ => boot::switch("iommu.strict")? == Some(false),
+    })
+}
+
 impl Running {
     /// Starts the units, registers them, and only then lets them translate.
     fn start(vtd: Arc<Vtd>, module: &'static ThisModule, ports: BoundPorts) -> Result<Self> {
-        let mut running = Running { vtd: vtd.clone(), _interrupts: KVec::new() };
+        let mut running = Running {
+            vtd: vtd.clone(),
+            _interrupts: KVec::new(),
+        };
         for served in vtd.units() {
             served.unit.start()?;
-            let event = FaultEvent { unit: served.unit.clone(), sink: vtd.clone() };
-            let interrupt =
-                Interrupt::request(Arc::new(event, GFP_KERNEL)?, c"vtd-fault", -1).inspect_err(|_| {
+            let event = FaultEvent {
+                unit: served.unit.clone(),
+                sink: vtd.clone(),
+            };
+            let interrupt = Interrupt::request(Arc::new(event, GFP_KERNEL)?, c"vtd-fault", -1)
+                .inspect_err(|_| {
                     log_err!("{}: no interrupt could be had for faults", &*served.unit)
                 })?;
             running._interrupts.push(interrupt, GFP_KERNEL)?;
@@ -98,7 +133,11 @@ impl Running {
         preflight::enable_access_control();
         for served in vtd.units() {
             served.core.register(operations.clone()).inspect_err(|e| {
-                log_err!("{}: the IOMMU core refused the unit ({})", &*served.unit, e.to_errno())
+                log_err!(
+                    "{}: the IOMMU core refused the unit ({})",
+                    &*served.unit,
+                    e.to_errno()
+                )
             })?;
         }
         for served in vtd.units() {

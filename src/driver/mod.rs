@@ -6,11 +6,12 @@ mod leave;
 mod load;
 mod operations;
 
-pub(crate) use load::Loaded;
+pub(crate) use load::{Loaded, Options};
 
 use crate::device::ownership::Ownership;
 use crate::device::{Chain, DeviceInfo, RateLimit};
 use crate::unit::Unit;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
@@ -37,8 +38,13 @@ pub(crate) struct Vtd {
     table: acpi::Table,
     units: KVec<Served>,
     ownership: Arc<Ownership>,
+    /// Whether the user chose deferred flushing for trusted devices.
+    lazy: bool,
+    leaving: AtomicBool,
     #[pin]
     devices: Mutex<KVec<Arc<DeviceInfo>>>,
+    /// Whether the files for tests work.
+    pub(crate) test_hooks: bool,
     /// Reports of lost fault records.
     pub(crate) overflow_reports: RateLimit,
 }
@@ -54,11 +60,18 @@ impl Vtd {
         self.units.iter()
     }
 
+    /// Whether the units are being given back.
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     /// The unit that serves `device`; [`ENODEV`] if none does.
     fn unit_of(&self, device: &PciDevice) -> Result<&Served> {
         let chain = Chain::of(device)?;
         let dmar = self.dmar()?;
-        let drhd = dmar.unit_for(chain.segment, &chain.functions).ok_or(ENODEV)?;
+        let drhd = dmar
+            .unit_for(chain.segment, &chain.functions)
+            .ok_or(ENODEV)?;
         let base = drhd.register_base.raw();
         self.units
             .iter()
@@ -77,10 +90,12 @@ impl Vtd {
     pub(crate) fn device_at(&self, segment: Segment, source: SourceId) -> Option<Arc<DeviceInfo>> {
         let devices = self.devices.lock();
         let own = |info: &&Arc<DeviceInfo>| info.segment == segment && info.source == source;
-        let alias = |info: &&Arc<DeviceInfo>| {
-            info.segment == segment && info.requesters.contains(&source)
-        };
-        let found = devices.iter().find(own).or_else(|| devices.iter().find(alias));
+        let alias =
+            |info: &&Arc<DeviceInfo>| info.segment == segment && info.requesters.contains(&source);
+        let found = devices
+            .iter()
+            .find(own)
+            .or_else(|| devices.iter().find(alias));
         found.cloned()
     }
 }

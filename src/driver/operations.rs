@@ -29,10 +29,18 @@ impl Driver for Vtd {
         let served = self.unit_of(&pci)?;
         let data = device::probe(pci, served.unit.clone(), self.ownership.clone())?;
         self.devices.lock().push(data.clone(), GFP_KERNEL)?;
-        Ok(Probed { unit: &served.core, data })
+        Ok(Probed {
+            unit: &served.core,
+            data,
+        })
     }
 
     fn release(&self, _dev: &Device, data: &DeviceInfo) {
+        // A device that needs direct mappings is released in pass-through (so does the core), which
+        // must not outlive it. When the driver leaves, translation goes off right after.
+        if !self.is_leaving() {
+            device::block(data);
+        }
         data.close_account();
         let mut devices = self.devices.lock();
         if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {
@@ -44,16 +52,21 @@ impl Driver for Vtd {
         match capability {
             // x86 DMA snoops processor caches whatever the unit does.
             Capability::CacheCoherency | Capability::DeferredFlush => true,
-            Capability::PreBootProtection => {
-                self.dmar().is_ok_and(|dmar| dmar.platform_opt_in())
-            }
+            Capability::PreBootProtection => self.dmar().is_ok_and(|dmar| dmar.platform_opt_in()),
             Capability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
         }
     }
 
     fn default_domain(&self, _dev: &Device, data: &DeviceInfo) -> DefaultDomain {
-        if kernel_ext::iommu::user_chose_passthrough() && data.unit.ecap().pass_through() {
+        if data.pci.facts().untrusted {
+            DefaultDomain::StrictDma
+        } else if data.state.lock().group.is_some() {
+            // Not the first time: the user asks for another type through sysfs.
             DefaultDomain::AsChosen
+        } else if kernel_ext::iommu::user_chose_passthrough() && data.unit.ecap().pass_through() {
+            DefaultDomain::AsChosen
+        } else if self.lazy {
+            DefaultDomain::LazyDma
         } else {
             DefaultDomain::StrictDma
         }
@@ -65,14 +78,18 @@ impl Driver for Vtd {
 
     fn alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
         let host_bits = self.dmar()?.host_bits();
-        Domain::new(data.unit.clone(), host_bits, dev.numa_node())
+        Domain::new(data.unit.clone(), host_bits, dev)
     }
 
     fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
-        device::attach(dev, data, change, |_: &Arc<Unit>| Ok((Translation::PassThrough, None)))
+        device::attach(dev, data, change, |_: &Arc<Unit>| {
+            Ok((Translation::PassThrough, None))
+        })
     }
 
     fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
-        device::attach(dev, data, change, |_: &Arc<Unit>| Ok((Translation::Blocked, None)))
+        device::attach(dev, data, change, |_: &Arc<Unit>| {
+            Ok((Translation::Blocked, None))
+        })
     }
 }

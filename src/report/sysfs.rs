@@ -11,7 +11,12 @@ const fn shown<T>(
     name: &'static CStr,
     show: fn(&T, &mut dyn core::fmt::Write) -> core::fmt::Result,
 ) -> Attribute<T> {
-    Attribute { name, mode: 0o444, show, store: None }
+    Attribute {
+        name,
+        mode: 0o444,
+        show,
+        store: None,
+    }
 }
 
 /// `/sys/class/iommu/dmarN/intel-iommu/`, in the in-tree driver's words.
@@ -20,13 +25,17 @@ pub(crate) static UNIT_ATTRIBUTES: &[Attribute<Unit>] = &[
         let (major, minor) = unit.version();
         writeln!(to, "{major}:{minor}")
     }),
-    shown(c"address", |unit, to| writeln!(to, "{:x}", unit.register_base())),
+    shown(c"address", |unit, to| {
+        writeln!(to, "{:x}", unit.register_base())
+    }),
     shown(c"cap", |unit, to| writeln!(to, "{:x}", unit.cap().raw())),
     shown(c"ecap", |unit, to| writeln!(to, "{:x}", unit.ecap().raw())),
     shown(c"domains_supported", |unit, to| {
         writeln!(to, "{}", unit.cap().domain_count().unwrap_or(0))
     }),
-    shown(c"domains_used", |unit, to| writeln!(to, "{}", unit.domains_used())),
+    shown(c"domains_used", |unit, to| {
+        writeln!(to, "{}", unit.domains_used())
+    }),
 ];
 
 /// `/sys/kernel/vtd/`.
@@ -54,6 +63,19 @@ pub(crate) static FOLDER: &[Attribute<Vtd>] = &[
         store: Some(|vtd, text| match text {
             "1" => vtd.detach(),
             _ => Err(EINVAL),
+        }),
+    },
+    Attribute {
+        name: c"test_restrict",
+        mode: 0o200,
+        show: |_, _| Ok(()),
+        store: Some(|vtd, text| {
+            if !vtd.test_hooks {
+                return Err(EPERM);
+            }
+            let bits = text.parse().map_err(|_| EINVAL)?;
+            vtd.units().for_each(|served| served.unit.restrict(bits));
+            Ok(())
         }),
     },
 ];

@@ -19,7 +19,10 @@ pub(crate) fn announce(unit: &Unit) {
         cap.raw(),
         ecap.raw()
     );
-    let large = match (cap.has_page_size(PageSize::Size2M), cap.has_page_size(PageSize::Size1G)) {
+    let large = match (
+        cap.has_page_size(PageSize::Size2M),
+        cap.has_page_size(PageSize::Size1G),
+    ) {
         (true, true) => "4 KiB, 2 MiB and 1 GiB",
         (true, false) => "4 KiB and 2 MiB",
         _ => "4 KiB",
@@ -30,9 +33,21 @@ pub(crate) fn announce(unit: &Unit) {
         width.bits(),
         width.levels(),
         cap.domain_count().unwrap_or(0),
-        if ecap.coherent_walk() { "snoop caches" } else { "do not snoop caches" },
-        if unit.is_queued() { "queue" } else { "registers" },
-        if cap.caching_mode() { ", caching mode" } else { "" },
+        if ecap.coherent_walk() {
+            "snoop caches"
+        } else {
+            "do not snoop caches"
+        },
+        if unit.is_queued() {
+            "queue"
+        } else {
+            "registers"
+        },
+        if cap.caching_mode() {
+            ", caching mode"
+        } else {
+            ""
+        },
     );
     log_info!("{unit}: CAP: {cap}");
     log_info!("{unit}: ECAP: {ecap}");

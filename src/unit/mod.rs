@@ -36,7 +36,7 @@ pub(crate) use invalidation::Request;
 pub(crate) use statistics::Statistics;
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use domain_ids::DomainIds;
 use invalidation::Invalidator;
 use kernel::prelude::*;
@@ -47,6 +47,7 @@ use kernel_ext::mmio::Registers;
 use kernel_ext::{log_emerg, log_err, log_info};
 use registers::UnitRegisters;
 use tables::{Root, Tables};
+use vtd_core::compatibility::{Restriction, Walker};
 use vtd_core::invalidation::{after_root_table, Step};
 use vtd_core::spec::address::{DomainId, Segment};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
@@ -72,6 +73,8 @@ pub(crate) struct Unit {
     cap: Capability,
     ecap: ExtendedCapability,
     width: AddressWidth,
+    /// [`Restriction`] as bits; for tests.
+    restriction: AtomicU32,
     root: Root,
     #[pin]
     tables: Mutex<Tables>,
@@ -118,6 +121,7 @@ impl Unit {
                 cap: geometry.cap,
                 ecap: geometry.ecap,
                 width: geometry.width,
+                restriction: AtomicU32::new(0),
                 root,
                 tables <- new_mutex!(tables, "vtd unit tables"),
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),
@@ -137,16 +141,19 @@ impl Unit {
         step("turn its queue on", self.invalidator.enable(&self.regs))?;
         let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
         self.regs.write64(regs::RTADDR, root);
-        step("take the root table", self.regs.command(Gcmd::SET_ROOT_TABLE, true))?;
+        step(
+            "take the root table",
+            self.regs.command(Gcmd::SET_ROOT_TABLE, true),
+        )?;
         self.perform(after_root_table(self.cap).iter())
     }
 
     /// Turns translation on, then the protected memory regions off, which would otherwise go on
     /// to block what the tables now decide (VT-d 10.4.16).
     pub(crate) fn translate(&self) -> Result {
-        self.regs.command(Gcmd::TRANSLATION, true).inspect_err(|_| {
-            log_err!("{self}: the unit did not turn translation on in time")
-        })?;
+        self.regs
+            .command(Gcmd::TRANSLATION, true)
+            .inspect_err(|_| log_err!("{self}: the unit did not turn translation on in time"))?;
         self.release_protected_memory();
         log_info!("{self}: translation is on");
         Ok(())
@@ -170,9 +177,7 @@ impl Unit {
     /// Turns translation and the queue off: devices reach memory directly from here on. Any
     /// context.
     pub(crate) fn stop(&self) {
-        if self.regs.status().translates()
-            && self.regs.command(Gcmd::TRANSLATION, false).is_err()
-        {
+        if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
             log_err!("{self}: translation does not go off; devices keep their last tables");
         }
         if self.invalidator.disable(&self.regs).is_err() {
@@ -288,6 +293,25 @@ impl Unit {
         self.width
     }
 
+    /// What tables it can walk, as far as it is not [restricted](Self::restrict).
+    pub(crate) fn walker(&self) -> Walker {
+        let bits = self.restriction.load(Ordering::Relaxed);
+        Walker {
+            cap: self.cap,
+            ecap: self.ecap,
+            restriction: Restriction {
+                narrow: bits & 1 != 0,
+                small_pages: bits & 2 != 0,
+            },
+        }
+    }
+
+    /// Makes the unit less capable than it is, for domains made or attached from now on. Bit 0: no
+    /// tables above 39 bits, bit 1: no large pages. For tests.
+    pub(crate) fn restrict(&self, bits: u32) {
+        self.restriction.store(bits, Ordering::Relaxed)
+    }
+
     /// What it has done.
     pub(crate) fn statistics(&self) -> &Statistics {
         &self.stats
@@ -344,13 +368,24 @@ impl UnitGeometry {
             return Err(EBUSY);
         }
         let Some(width) = cap.widest() else {
-            log_err!("dmar{index}: the unit walks no second-stage tables (CAP {:#x})", cap.raw());
+            log_err!(
+                "dmar{index}: the unit walks no second-stage tables (CAP {:#x})",
+                cap.raw()
+            );
             return Err(eopnotsupp());
         };
         let Some(domain_count) = cap.domain_count() else {
-            log_err!("dmar{index}: the number of domains is reserved (CAP {:#x})", cap.raw());
+            log_err!(
+                "dmar{index}: the number of domains is reserved (CAP {:#x})",
+                cap.raw()
+            );
             return Err(eopnotsupp());
         };
-        Ok(UnitGeometry { cap, ecap, width, domain_count })
+        Ok(UnitGeometry {
+            cap,
+            ecap,
+            width,
+            domain_count,
+        })
     }
 }

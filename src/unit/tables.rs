@@ -83,7 +83,11 @@ impl Tables {
         for _ in 0..ROOT_ENTRIES {
             buses.push(None, GFP_KERNEL)?;
         }
-        Ok(Tables { buses, coherent, nid })
+        Ok(Tables {
+            buses,
+            coherent,
+            nid,
+        })
     }
 
     fn bus(&self, source: SourceId) -> Option<&Bus> {
@@ -101,7 +105,10 @@ impl Tables {
             }
             let entry = RootEntry::new(PhysAddr::new(entries.phys())).ok_or(EINVAL)?;
             *slot = Some(KBox::new(
-                Bus { entries, claims: [0; CONTEXT_ENTRIES] },
+                Bus {
+                    entries,
+                    claims: [0; CONTEXT_ENTRIES],
+                },
                 GFP_KERNEL,
             )?);
             root.set(bus, entry);

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which tables a unit can walk.
+//!
+//! Asked at every attach, before anything changes: a domain whose tables this unit cannot walk is
+//! refused, so that the caller makes another one for it. What a domain offers comes from the unit
+//! it was made for, never from a minimum over all units of the machine.
+
+use crate::pgtable::Geometry;
+use crate::spec::capability::{Capability, ExtendedCapability};
+use crate::spec::level::{AddressWidth, PageSize};
+use core::fmt;
+
+/// The tables that a unit can walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walker {
+    /// `CAP`, of which widths and page sizes are taken.
+    pub cap: Capability,
+    /// `ECAP`, of which coherency and snoop control are taken.
+    pub ecap: ExtendedCapability,
+    /// What it is not to use although it could.
+    pub restriction: Restriction,
+}
+
+/// A unit made less capable than it is, for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restriction {
+    /// No tables wider than 39 bits.
+    pub narrow: bool,
+    /// No pages above 4 KiB.
+    pub small_pages: bool,
+}
+
+/// The tables of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// Width, page sizes and reach.
+    pub geometry: Geometry,
+    /// They are not written back: only units that snoop on their walks can read them.
+    pub coherent: bool,
+    /// Leaves may have the snoop bit.
+    pub snoops: bool,
+}
+
+/// Why a unit cannot walk the tables of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incompatible {
+    /// The unit has no tables of this width.
+    Width(AddressWidth),
+    /// The unit translates fewer address bits than the domain offers.
+    Reach,
+    /// The domain may hold pages of this size, which the unit cannot read.
+    PageSize(PageSize),
+    /// No page of the domain is as small as a CPU page, which is what memory is given out by.
+    CpuPage,
+    /// The unit reads tables from memory only; those of the domain may still be in CPU caches.
+    Coherency,
+    /// The unit has no snoop control; the bit would be reserved.
+    Snoop,
+}
+
+impl fmt::Display for Incompatible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Width(width) => write!(f, "it walks no {}-bit tables", width.bits()),
+            Self::Reach => f.write_str("it translates fewer address bits"),
+            Self::PageSize(size) => write!(f, "it has no pages of {} bytes", size.bytes()),
+            Self::CpuPage => f.write_str("the domain has no pages as small as the CPU's"),
+            Self::Coherency => f.write_str("it does not snoop on its page walks"),
+            Self::Snoop => f.write_str("it has no snoop control"),
+        }
+    }
+}
+
+impl Walker {
+    /// The widest tables; `None` if the unit walks none.
+    pub fn width(&self) -> Option<AddressWidth> {
+        AddressWidth::WIDEST_FIRST
+            .into_iter()
+            .find(|&width| self.supports(width))
+    }
+
+    fn supports(&self, width: AddressWidth) -> bool {
+        self.cap.supports(width) && (width == AddressWidth::Bits39 || !self.restriction.narrow)
+    }
+
+    /// Whether leaves of `size` can be read.
+    pub fn has_page_size(&self, size: PageSize) -> bool {
+        self.cap.has_page_size(size) && (size == PageSize::Size4K || !self.restriction.small_pages)
+    }
+
+    /// The best that this unit can do, on a platform of `host_bits` physical address bits. `None` if
+    /// it walks no tables.
+    pub fn format(&self, host_bits: u32) -> Option<Format> {
+        Some(Format {
+            geometry: Geometry {
+                width: self.width()?,
+                input_bits: self.cap.input_bits(),
+                output_bits: host_bits,
+                large_2m: self.has_page_size(PageSize::Size2M),
+                large_1g: self.has_page_size(PageSize::Size1G),
+                snoop_control: self.ecap.snoop_control(),
+            },
+            coherent: self.ecap.coherent_walk(),
+            snoops: false,
+        })
+    }
+
+    /// Whether the unit can walk the tables of a domain, whose CPU pages are `cpu_page` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The first reason why not; `-EINVAL` for the caller.
+    pub fn check(&self, tables: &Format, cpu_page: u64) -> Result<(), Incompatible> {
+        let own = &tables.geometry;
+        if own.page_sizes() & (cpu_page | (cpu_page - 1)) == 0 {
+            return Err(Incompatible::CpuPage);
+        }
+        if !self.supports(own.width) {
+            return Err(Incompatible::Width(own.width));
+        }
+        if self.cap.last_input(own.width) < own.last_iova() {
+            return Err(Incompatible::Reach);
+        }
+        for size in [PageSize::Size4K, PageSize::Size2M, PageSize::Size1G] {
+            if own.page_sizes() & size.bytes() != 0 && !self.has_page_size(size) {
+                return Err(Incompatible::PageSize(size));
+            }
+        }
+        if tables.coherent && !self.ecap.coherent_walk() {
+            return Err(Incompatible::Coherency);
+        }
+        if tables.snoops && !self.ecap.snoop_control() {
+            return Err(Incompatible::Snoop);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CPU_PAGE: u64 = 4096;
+    /// QEMU's unit: 3 and 4 levels, 2M and 1G, 48 bits (MGAW), not coherent, no snoop control.
+    const QEMU_CAP: u64 = 0x80d2_008c_222f_0606;
+    const QEMU_ECAP: u64 = 0xf0_0f4a;
+    const ECAP_COHERENT: u64 = 1;
+    const ECAP_SNOOP: u64 = 1 << 7;
+
+    fn unit(cap: u64, ecap: u64) -> Walker {
+        Walker {
+            cap: Capability::from_raw(cap),
+            ecap: ExtendedCapability::from_raw(ecap),
+            restriction: Restriction::default(),
+        }
+    }
+
+    fn units() -> impl Iterator<Item = Walker> {
+        // SAGAW 3, 4, 3+4, 3+4+5 levels; no, 2M, 2M+1G pages; coherency and snoop control.
+        [0b0010u64, 0b0100, 0b0110, 0b1110]
+            .into_iter()
+            .flat_map(|sagaw| {
+                [0u64, 1, 3].into_iter().flat_map(move |large| {
+                    [0, ECAP_COHERENT, ECAP_SNOOP, ECAP_COHERENT | ECAP_SNOOP].map(move |bits| {
+                        let cap = QEMU_CAP & !(0x1f << 8) & !(0xf << 34) | sagaw << 8 | large << 34;
+                        let mgaw = if sagaw & 8 != 0 {
+                            56
+                        } else if sagaw & 4 != 0 {
+                            47
+                        } else {
+                            38
+                        };
+                        let cap = cap & !(0x3f << 16) | mgaw << 16;
+                        unit(cap, QEMU_ECAP & !(ECAP_COHERENT | ECAP_SNOOP) | bits)
+                    })
+                })
+            })
+    }
+
+    fn best(unit: &Walker) -> Format {
+        unit.format(46).expect("walks tables")
+    }
+
+    #[test]
+    fn a_unit_walks_what_was_made_for_it() {
+        for unit in units() {
+            assert_eq!(unit.check(&best(&unit), CPU_PAGE), Ok(()), "{unit:?}");
+        }
+    }
+
+    #[test]
+    fn a_wider_domain_is_refused_by_a_narrower_unit_and_not_the_other_way_round() {
+        let (wide, mut narrow) = (unit(QEMU_CAP, QEMU_ECAP), unit(QEMU_CAP, QEMU_ECAP));
+        narrow.restriction.narrow = true;
+        assert_eq!(
+            narrow.check(&best(&wide), CPU_PAGE),
+            Err(Incompatible::Width(AddressWidth::Bits48))
+        );
+        assert_eq!(wide.check(&best(&narrow), CPU_PAGE), Ok(()));
+    }
+
+    #[test]
+    fn what_passes_uses_nothing_that_the_unit_lacks() {
+        for maker in units() {
+            for user in units() {
+                let tables = best(&maker);
+                let has = |size: PageSize| user.cap.has_page_size(size);
+                let fits = user.cap.supports(tables.geometry.width)
+                    && (!tables.geometry.large_2m || has(PageSize::Size2M))
+                    && (!tables.geometry.large_1g || has(PageSize::Size1G))
+                    && (!tables.coherent || user.ecap.coherent_walk())
+                    && user.cap.last_input(tables.geometry.width) >= tables.geometry.last_iova();
+                assert_eq!(
+                    user.check(&tables, CPU_PAGE).is_ok(),
+                    fits,
+                    "{maker:?} {user:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn large_pages_are_refused_by_a_unit_without_them() {
+        let mut small = unit(QEMU_CAP, QEMU_ECAP);
+        small.restriction.small_pages = true;
+        assert_eq!(
+            small.check(&best(&unit(QEMU_CAP, QEMU_ECAP)), CPU_PAGE),
+            Err(Incompatible::PageSize(PageSize::Size2M))
+        );
+    }
+
+    #[test]
+    fn tables_left_in_cpu_caches_are_refused_by_a_unit_that_does_not_snoop() {
+        let coherent = best(&unit(QEMU_CAP, QEMU_ECAP | ECAP_COHERENT));
+        assert_eq!(
+            unit(QEMU_CAP, QEMU_ECAP).check(&coherent, CPU_PAGE),
+            Err(Incompatible::Coherency)
+        );
+    }
+
+    #[test]
+    fn snooping_leaves_are_refused_without_snoop_control() {
+        let mut tables = best(&unit(QEMU_CAP, QEMU_ECAP | ECAP_SNOOP));
+        tables.snoops = true;
+        assert_eq!(
+            unit(QEMU_CAP, QEMU_ECAP).check(&tables, CPU_PAGE),
+            Err(Incompatible::Snoop)
+        );
+    }
+
+    #[test]
+    fn a_domain_without_pages_as_small_as_the_cpus_is_refused() {
+        // No second-stage format lacks 4 KiB pages, but CPU pages may be smaller in theory: then no
+        // domain page could represent one.
+        let unit = unit(QEMU_CAP, QEMU_ECAP);
+        assert_eq!(unit.check(&best(&unit), 2048), Err(Incompatible::CpuPage));
+        assert_eq!(unit.check(&best(&unit), 65536), Ok(()));
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Strict or lazy: whether what was unmapped is flushed before its memory is reused.
+//!
+//! The core decides when it flushes, and marks an unmap that it will not flush at once as queued.
+//! That mark is the one place where every way to lazy flushing shows, so it is here that lazy
+//! flushing is announced, and refused to devices that are not trusted.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel_ext::device::Name;
+use kernel_ext::{log_warn, taint_by_user};
+
+/// What the log says of lazy flushing.
+pub(crate) const WHAT_LAZY_COSTS: &str =
+    "a device may reach a page until the next flush (up to 10 ms, or 256 unmaps of a CPU) after it \
+     was unmapped and given to someone else: faster for scatter-gather, not full isolation";
+
+/// How one domain flushes.
+pub(super) struct Flushing {
+    strict_only: AtomicBool,
+    announced: AtomicBool,
+}
+
+impl Flushing {
+    /// As the core says.
+    pub(super) fn new() -> Self {
+        Flushing {
+            strict_only: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on strict, whatever the core says: an untrusted device has joined.
+    pub(super) fn stay_strict(&self) {
+        self.strict_only.store(true, Ordering::Relaxed)
+    }
+
+    /// Asked for each unmap that the core queues: whether it must be flushed at once all the
+    /// same. The first one is announced. Any context.
+    pub(super) fn must_be_strict(&self, device: &Name) -> bool {
+        let strict = self.strict_only.load(Ordering::Relaxed);
+        if !self.announced.load(Ordering::Relaxed) && !self.announced.swap(true, Ordering::Relaxed)
+        {
+            if strict {
+                log_warn!(
+                    "{device}: deferred flushing was chosen, but the device is not trusted: it \
+                     stays strict"
+                );
+            } else {
+                log_warn!("{device}: flushes are deferred from now on: {WHAT_LAZY_COSTS}");
+                taint_by_user();
+            }
+        }
+        strict
+    }
+}
