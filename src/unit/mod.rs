@@ -360,7 +360,7 @@ impl UnitGeometry {
         let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
         for user in status.in_use() {
             log_err!(
-                "dmar{index}: the unit is in use: {user} is on. Boot with intel_iommu=off \
+                "dmar{index}: the unit is in use: {user}. Boot with intel_iommu=off \
                  intremap=off (and firmware's DMA protection off), then load vtd again"
             );
         }
