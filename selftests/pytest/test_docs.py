@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The pages say what the sources say: paths, tests, parameters, locks, counters
+and reason codes that are written down in both are compared. Nothing but the
+standard library is needed, so the pages can be checked anywhere:
+
+    python3 -m pytest --noconftest selftests/pytest/test_docs.py
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+DOCS = TOP / "Documentation"
+PAGES = sorted(DOCS.glob("*.rst"))
+EVERYTHING = [TOP / "README.md", *PAGES]
+LONGEST = 160
+
+LITERAL = {".rst": re.compile(r"``([^`]+)``", re.S), ".md": re.compile(r"(?<!`)`([^`\n]+)`(?!`)")}
+FOLDERS = tuple(f"{path.name}/" for path in TOP.iterdir()
+                if path.is_dir() and path.name not in ("out", "target", ".git"))
+ROOT_FILE = re.compile(r"^(?:Kbuild|Makefile|Cargo\.toml|COPYING|README\.md|\.rustfmt\.toml)$")
+TEST_OF = re.compile(r"^(?P<file>[\w./-]+\.(?:rs|py|c))::(?P<name>[\w-]+)$")
+RESULT_OF = re.compile(r"^(?P<file>[\w./-]+\.sh): (?P<name>.+)$")
+
+
+def text(path):
+    """A page or a source file."""
+    return path.read_text(encoding="utf-8")
+
+
+def literals(path):
+    """Everything that a page sets in literal type, on one line each."""
+    return [re.sub(r"\s+", " ", found) for found in LITERAL[path.suffix].findall(text(path))]
+
+
+def section(page, heading):
+    """The lines below a heading of a page, up to the next heading."""
+    lines = text(DOCS / page).splitlines()
+    at = lines.index(heading) + 2
+    ends = [n for n in range(at, len(lines) - 1)
+            if lines[n] and re.fullmatch(r"([=\-~])\1{2,}", lines[n + 1])]
+    return lines[at:ends[0]] if ends else lines[at:]
+
+
+def terms(page, heading):
+    """The terms of the definition list in a section: lines that are a literal."""
+    found = [re.fullmatch(r"``([^`]+)``(?: \(default .*\))?", line)
+             for line in section(page, heading)]
+    return [term[1] for term in found if term]
+
+
+def sources(*folders):
+    """All Rust sources below these folders, tests left out."""
+    return [path for folder in folders for path in sorted((TOP / folder).rglob("*.rs"))
+            if "tests" not in path.parts]
+
+
+def test_every_page_is_reached_from_the_index():
+    """A page that no one can find is no documentation."""
+    reached, todo = set(), ["index"]
+    while todo:
+        name = todo.pop()
+        assert (DOCS / f"{name}.rst").is_file(), f"the index names {name}, which is no page"
+        if name in reached:
+            continue
+        reached.add(name)
+        for tree in re.findall(r"^\.\. toctree::\n(.*?)(?=^\S|\Z)", text(DOCS / f"{name}.rst"),
+                               re.M | re.S):
+            todo += [line.strip() for line in tree.splitlines()
+                     if re.fullmatch(r" +[\w-]+", line)]
+    assert reached == {page.stem for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_form(page):
+    """Licence, one title, headings as long as their lines, a readable length."""
+    lines = text(page).splitlines()
+    assert lines[0] == ".. SPDX-License-Identifier: GPL-2.0"
+    long = [line for line in lines if not re.match(r"0x[0-9a-f]{2}  ", line)]
+    assert len(long) <= LONGEST, f"{len(long)} lines, reason codes left out"
+    assert lines[2] == lines[4] and set(lines[2]) == {"="}, "no title below the licence"
+    for number, line in enumerate(lines[3:], 4):
+        if re.fullmatch(r"([=\-~])\1{2,}", line):
+            assert len(line) == len(lines[number - 2]), f"line {number}: {lines[number - 2]!r}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables(page):
+    """Text of a simple table stays in its columns."""
+    border, inside = "", False
+    for number, line in enumerate(text(page).splitlines(), 1):
+        if re.fullmatch(r"=+(?:  +=+)+", line):
+            assert not inside or line == border, f"line {number}: another border"
+            border, inside = line, True
+        elif not line:
+            inside = False
+        elif inside:
+            gaps = {line[at] for at, sign in enumerate(border) if sign == " " and at < len(line)}
+            assert gaps <= {" "}, f"line {number}: text between the columns"
+
+
+@pytest.mark.parametrize("page", EVERYTHING, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """:doc: in reStructuredText, [..](..) in Markdown."""
+    for name in re.findall(r":doc:`([\w-]+)`", text(page)):
+        assert (DOCS / f"{name}.rst").is_file(), name
+    if page.suffix == ".md":
+        for target in re.findall(r"\]\(([^)#]+)\)", text(page)):
+            assert (TOP / target).exists(), target
+
+
+@pytest.mark.parametrize("page", EVERYTHING, ids=lambda page: page.name)
+def test_paths_exist(page):
+    """A file of the checkout that a page names is there, and so is the test in it."""
+    for word in literals(page):
+        named = TEST_OF.match(word) or RESULT_OF.match(word)
+        path = named["file"] if named else word
+        if not (named or ROOT_FILE.match(path) or
+                (path.startswith(FOLDERS) and re.fullmatch(r"[\w./-]+", path))):
+            continue
+        assert (TOP / path).exists(), f"{path} does not exist"
+        if named:
+            pattern = rf"(?<![\w-]){re.escape(named['name'])}(?![\w-])"
+            assert re.search(pattern, text(TOP / path)), f"{path} has no {named['name']!r}"
+
+
+@pytest.mark.parametrize("page", EVERYTHING, ids=lambda page: page.name)
+def test_nothing_of_the_authors_machine(page):
+    """No home, no cache folder, no server of packages."""
+    found = re.findall(r"/root/\S*|/work/\S*|/home/\S*|https?://(?!docs\.kernel\.org)\S+", text(page))
+    assert not found
+
+
+@pytest.mark.parametrize("page", EVERYTHING, ids=lambda page: page.name)
+def test_make_targets_exist(page):
+    """`make something` is something that the Makefile has."""
+    targets = set(re.findall(r"^([a-z_-]+):", text(TOP / "Makefile"), re.M))
+    for word in literals(page):
+        if word.startswith("make ") and " -C " not in word:
+            asked = [part for part in word.split()[1:] if "=" not in part]
+            assert set(asked) <= targets, word
+
+
+def test_module_parameters():
+    """Each parameter of module!, with its default; and no other."""
+    block = re.search(r"params: \{(.*?)\n    \},", text(TOP / "src/vtd_main.rs"), re.S)
+    params = dict(re.findall(r"(\w+): \w+ \{\s*default: ([^,]+),", block[1] if block else ""))
+    assert terms("parameters.rst", "Module parameters") == list(params)
+    body = "\n".join(section("parameters.rst", "Module parameters"))
+    for name, default in params.items():
+        assert f"``{name}`` (default {default})" in body
+
+
+def test_files_in_sysfs_and_debugfs():
+    """What report/ makes is described, and nothing else."""
+    report = "".join(text(path) for path in sources("src/report"))
+    made = set(re.findall(r'shown\(\s*c"(\w+)"|name: c"(\w+)"|callback_file\(\s*c"(\w+)"', report))
+    made = {name for names in made for name in names if name}
+    described = {Path(name).name for name in terms("parameters.rst", "Files")}
+    assert described == made
+
+
+def test_counters():
+    """Each line of the statistics file, in its order."""
+    made = re.findall(r'^    \w+ "([\w-]+)"$', text(TOP / "src/unit/statistics.rs"), re.M)
+    assert made and terms("benchmarks.rst", "What is counted") == made
+
+
+def test_reason_codes():
+    """The table is the driver's own: every code, the same words."""
+    source = text(TOP / "src/core/spec/fault_words.rs")
+    known = {int(code, 16): words for code, words in
+             re.findall(r'^\s+(0x[0-9a-f]+) => "([^"]+)"', source, re.M)}
+    table = {int(code, 16): words.strip() for code, words in
+             re.findall(r"^(0x[0-9a-f]{2})  +(\S.*)$", text(DOCS / "faults.rst"), re.M)}
+    assert known and table == known
+
+
+def test_locks():
+    """Each lock that is made stands in the lock order, and no other does."""
+    made = set()
+    for path in sources("src", "rust"):
+        made |= set(re.findall(r'new_\w*(?:mutex|spinlock)!\([^;]*?, c?"([^"]+)"\)', text(path)))
+    listed = re.findall(r'^\s+- "([^"]+)"', "\n".join(section("architecture.rst", "Lock order")),
+                        re.M)
+    assert made and sorted(listed) == sorted(made)
+
+
+def test_invariants_are_gathered():
+    """Each file that states invariants is named on the page that gathers them."""
+    stating = {str(path.relative_to(TOP)) for path in sources("src", "rust")
+               if "# Invariants" in text(path)}
+    assert stating <= set(literals(DOCS / "invariants.rst"))
+
+
+def test_every_guest_test_is_described():
+    """selftests/*.sh and every way to boot."""
+    words = set(literals(DOCS / "testing.rst"))
+    progs = re.search(r"^TEST_PROGS := (.*)$", text(TOP / "selftests/Makefile"), re.M)
+    assert set(progs[1].split()) <= {Path(word).name for word in words}
+    boots = re.findall(r'Boot\("([\w-]+)"', text(TOP / "selftests/pytest/boots.py"))
+    assert boots and set(boots) <= words
+
+
+def test_kernel_options_are_those_that_are_checked():
+    """What README.md calls needed is what scripts/kdir refuses to do without."""
+    checked = re.search(r"for name in ([A-Z_ ]+); do", text(TOP / "scripts/kdir"))
+    needed = {f"CONFIG_{name}" for name in ["RUST", *checked[1].split()]}
+    assert needed <= set(literals(TOP / "README.md"))
+    for page in EVERYTHING:
+        for word in literals(page):
+            if re.fullmatch(r"CONFIG_\w+", word):
+                assert word in text(TOP / "scripts/config/test.config") or word in needed, word
