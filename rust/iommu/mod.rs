@@ -16,16 +16,21 @@
 //! The core holds the group's mutex in attach, so an attach may sleep but must not ask the core
 //! for the group. Map, unmap and sync come from any context.
 
+mod change;
+mod context;
 mod domain;
 mod gather;
 mod operations;
 mod region;
 mod unit;
 
-pub use domain::{Aperture, Change, DomainKind, DomainView, NewPaging, Paging, Protection};
+pub use change::{Change, DomainKind, DomainView};
+pub use context::Context;
+pub use domain::{Aperture, NewPaging, Paging, Protection};
 pub use gather::Gather;
 pub use operations::{
-    user_chose_passthrough, Capability, Context, DefaultDomain, Driver, Operations, Probed,
+    user_chose_passthrough, Capability, DefaultDomain, Driver, HardwareInfo, Operations,
+    Probed,
 };
 pub use region::{RegionKind, Regions};
 pub use unit::Unit;

@@ -2,16 +2,18 @@
 
 //! The operations of a driver: its devices, and the domains that need no page tables.
 
-use super::domain::{Change, NewPaging, Paging, PagingDomain, Tables};
+use super::change::Change;
+use super::context::{attach, with_device, Context};
+use super::domain::{NewPaging, Paging, PagingDomain, Tables};
 use super::region::Regions;
 use super::unit::Unit;
 use crate::bindings;
 use crate::device::Device;
 use crate::errno::eopnotsupp;
+use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::prelude::*;
-use kernel::sync::{Arc, ArcBorrow};
+use kernel::sync::Arc;
 use kernel::types::{ForeignOwnable, Opaque};
 
 /// What the core may ask about a device.
@@ -38,6 +40,14 @@ pub enum DefaultDomain {
     LazyDma,
     /// One to one.
     Identity,
+}
+
+/// What iommufd tells a user of the hardware behind a device.
+pub struct HardwareInfo {
+    /// `enum iommu_hw_info_type` of the user-space interface.
+    pub kind: u32,
+    /// The structure of that type, in words.
+    pub words: [u64; 3],
 }
 
 /// The answer to a probe.
@@ -69,6 +79,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Whether `capability` holds for the device.
     fn capable(&self, data: &Self::Device, capability: Capability) -> bool;
 
+    /// What a user may know of the hardware.
+    fn hardware_info(&self, data: &Self::Device) -> HardwareInfo;
+
     /// Which default domain the device needs.
     fn default_domain(&self, dev: &Device, data: &Self::Device) -> DefaultDomain;
 
@@ -83,29 +96,6 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// Blocks the device. Must not fail unless the hardware does.
     fn attach_blocked(&self, dev: &Device, data: &Self::Device, change: &Change) -> Result;
-}
-
-/// Where the callbacks find their driver: the core passes them only a device.
-///
-/// # Invariants
-///
-/// While not null, a driver that an [`Operations`] keeps alive.
-pub struct Context<D>(AtomicPtr<D>);
-
-impl<D: Driver> Context<D> {
-    /// An empty context, for a static.
-    #[allow(clippy::new_without_default)]
-    pub const fn new() -> Self {
-        Context(AtomicPtr::new(ptr::null_mut()))
-    }
-
-    /// # Safety
-    ///
-    /// Must be called from a callback of the core, which come only while units are registered.
-    unsafe fn driver<'a>(&self) -> Option<&'a D> {
-        // SAFETY: By the type's invariants, and because registered units keep the operations.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
-    }
 }
 
 /// The C operation table of a driver, and its identity and blocked domains.
@@ -162,6 +152,7 @@ impl<D: Driver> Operations<D> {
         )?;
         let table = bindings::iommu_ops {
             capable: Some(Self::capable),
+            hw_info: Some(Self::hw_info),
             domain_alloc_paging_flags: Some(Self::alloc_paging),
             probe_device: Some(Self::probe),
             release_device: Some(Self::release),
@@ -178,10 +169,7 @@ impl<D: Driver> Operations<D> {
         // SAFETY: No one else has the table yet.
         unsafe { operations.table.get().write(table) };
         // INVARIANT: Taken out again in `drop`.
-        D::context().0.store(
-            Arc::as_ptr(&operations.driver).cast_mut(),
-            Ordering::Release,
-        );
+        D::context().set(Arc::as_ptr(&operations.driver).cast_mut());
         Ok(operations)
     }
 
@@ -257,6 +245,37 @@ impl<D: Driver> Operations<D> {
         };
         // SAFETY: The core asks about devices that this driver probed.
         unsafe { with_device::<D, _>(dev, |d, _, data| d.capable(data, what)) }.unwrap_or(false)
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn hw_info(
+        dev: *mut bindings::device,
+        length: *mut u32,
+        kind: *mut bindings::iommu_hw_info_type,
+    ) -> *mut c_void {
+        // SAFETY: The core asks about devices that this driver probed.
+        let info = unsafe { with_device::<D, _>(dev, |d, _, data| d.hardware_info(data)) };
+        let Some(info) = info else {
+            return ENODEV.to_ptr();
+        };
+        // SAFETY: The core passes places for the answer; `kind` holds what is asked for, 0 for
+        // whatever there is.
+        unsafe {
+            if *kind != 0 && *kind != info.kind {
+                return eopnotsupp().to_ptr();
+            }
+            match KBox::new(info.words, GFP_KERNEL) {
+                Ok(words) => {
+                    *kind = info.kind;
+                    *length = size_of_val(&info.words) as u32;
+                    // The core frees it with kfree().
+                    KBox::into_raw(words).cast()
+                }
+                Err(_) => ENOMEM.to_ptr(),
+            }
+        }
     }
 
     /// # Safety
@@ -350,7 +369,7 @@ impl<D: Driver> Operations<D> {
 #[pinned_drop]
 impl<D: Driver> PinnedDrop for Operations<D> {
     fn drop(self: Pin<&mut Self>) {
-        D::context().0.store(ptr::null_mut(), Ordering::Release);
+        D::context().set(ptr::null_mut());
     }
 }
 
@@ -368,47 +387,6 @@ const NO_DOMAIN_OPS: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
     set_pgtable_quirks: None,
     free: None,
 };
-
-/// # Safety
-///
-/// `dev` must be a live device; called from a callback of the core.
-unsafe fn with_device<D: Driver, R>(
-    dev: *mut bindings::device,
-    f: impl FnOnce(&D, &Device, &D::Device) -> R,
-) -> Option<R> {
-    // SAFETY: By this function's contract; private data that is not null was set by `probe`.
-    unsafe {
-        let driver = D::context().driver()?;
-        let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
-        if raw.is_null() {
-            return None;
-        }
-        let data: ArcBorrow<'_, D::Device> = <Arc<D::Device> as ForeignOwnable>::borrow(raw.cast());
-        Some(f(driver, Device::from_raw(dev), &data))
-    }
-}
-
-/// # Safety
-///
-/// The domains must be live domains of `D` (`old` may be null), `dev` a live device; called from a
-/// callback of the core.
-pub(super) unsafe fn attach<D: Driver>(
-    dev: *mut bindings::device,
-    old: *mut bindings::iommu_domain,
-    new: *mut bindings::iommu_domain,
-    f: impl FnOnce(&Device, &D::Device, &Change) -> Result,
-) -> i32 {
-    // SAFETY: By this function's contract.
-    let done = unsafe {
-        Change::new(old, new)
-            .and_then(|change| with_device::<D, _>(dev, |_, dev, data| f(dev, data, &change)))
-    };
-    match done {
-        Some(Ok(())) => 0,
-        Some(Err(e)) => e.to_errno(),
-        None => ENODEV.to_errno(),
-    }
-}
 
 /// Whether the user asked for pass-through by default (`iommu.passthrough=1`, `iommu=pt`).
 pub fn user_chose_passthrough() -> bool {

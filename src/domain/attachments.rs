@@ -15,6 +15,7 @@
 //! another domain, in between.
 
 use crate::unit::{Request, Unit};
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
@@ -34,6 +35,8 @@ struct Attachment {
 /// The list.
 #[pin_data]
 pub(super) struct Attachments {
+    /// Whether a unit of the list must be told of new mappings; stays set once it was.
+    wants_news: AtomicBool,
     #[pin]
     list: IrqSpinLock<KVec<Attachment>>,
 }
@@ -42,6 +45,7 @@ impl Attachments {
     /// No units.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
+            wants_news: AtomicBool::new(false),
             list <- kernel_ext::new_irq_spinlock!(KVec::new(), c"vtd domain attachments"),
         })
     }
@@ -52,6 +56,9 @@ impl Attachments {
             return Ok(id);
         }
         let id = unit.allocate_domain_id()?;
+        if unit.cap().caching_mode() || unit.cap().needs_write_buffer_flush() {
+            self.wants_news.store(true, Ordering::Release);
+        }
         let entry = Attachment {
             unit: unit.clone(),
             id,
@@ -137,7 +144,15 @@ impl Attachments {
 
     /// Does what the units need to see new mappings in `range`. [`EIO`] if one has failed. Any
     /// context.
-    pub(super) fn publish(&self, range: Range) -> Result {
+    #[inline]
+    pub(super) fn publish(&self, range: impl FnOnce() -> Option<Range>) -> Result {
+        if !self.wants_news.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        range().map_or(Ok(()), |range| self.tell(range))
+    }
+
+    fn tell(&self, range: Range) -> Result {
         for entry in self.list.lock().iter() {
             let steps = after_map(entry.unit.cap(), entry.id, range);
             if !steps.is_empty() {

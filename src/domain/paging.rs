@@ -270,10 +270,7 @@ impl Paging for Domain {
     }
 
     fn sync_map(&self, iova: u64, len: u64) -> Result {
-        match range(iova, len, false) {
-            Some(range) => self.0.attachments.publish(range),
-            None => Ok(()),
-        }
+        self.0.attachments.publish(|| range(iova, len, false))
     }
 
     fn translate(&self, iova: u64) -> Option<u64> {

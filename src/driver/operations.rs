@@ -10,8 +10,11 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
-    Capability, Change, Context, DefaultDomain, Driver, NewPaging, Probed, Regions,
+    Capability, Change, Context, DefaultDomain, Driver, HardwareInfo, NewPaging, Probed, Regions,
 };
+
+/// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
+const HW_INFO_INTEL_VTD: u32 = 1;
 
 static CONTEXT: Context<Vtd> = Context::new();
 
@@ -54,6 +57,14 @@ impl Driver for Vtd {
             Capability::CacheCoherency | Capability::DeferredFlush => true,
             Capability::PreBootProtection => self.dmar().is_ok_and(|dmar| dmar.platform_opt_in()),
             Capability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
+        }
+    }
+
+    fn hardware_info(&self, data: &DeviceInfo) -> HardwareInfo {
+        // struct iommu_hw_info_vtd: flags (none), the two capability registers.
+        HardwareInfo {
+            kind: HW_INFO_INTEL_VTD,
+            words: [0, data.unit.cap().raw(), data.unit.ecap().raw()],
         }
     }
 

@@ -21,6 +21,7 @@
 //! 2. `ids` (mutex): domain-ids. Nothing is taken after it.
 //! 3. the spin locks of the queue and of the registers, innermost.
 
+mod bring_up;
 mod context;
 pub(crate) mod domain_ids;
 mod fault_event;
@@ -41,9 +42,7 @@ use domain_ids::DomainIds;
 use invalidation::Invalidator;
 use kernel::prelude::*;
 use kernel::str::CString;
-use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel_ext::errno::eopnotsupp;
-use kernel_ext::mmio::Registers;
+use kernel::sync::Mutex;
 use kernel_ext::{log_emerg, log_err, log_info};
 use registers::UnitRegisters;
 use tables::{Root, Tables};
@@ -54,7 +53,7 @@ use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::scope::ContextScope;
-use vtd_core::spec::status::{Gcmd, Gsts};
+use vtd_core::spec::status::Gcmd;
 
 /// What the user may ask of all units.
 #[derive(Clone, Copy)]
@@ -87,52 +86,6 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Claims unit number `index`, whose registers are at `base`, and prepares its tables.
-    ///
-    /// Refuses with a sentence in the log: a unit that is in use ([`EBUSY`]), one that does not
-    /// answer ([`ENXIO`]), one that this driver cannot serve (EOPNOTSUPP). Writes no register.
-    pub(crate) fn bring_up(
-        index: usize,
-        base: u64,
-        segment: Segment,
-        options: Options,
-    ) -> Result<Arc<Self>> {
-        let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
-        let io = UnitRegisters::claim(base, c"vtd").inspect_err(|e| match *e {
-            EBUSY => log_err!(
-                "dmar{index}: the register page at {base:#x} is claimed by another driver: boot \
-                 with intel_iommu=off intremap=off, so that the in-tree driver leaves it alone"
-            ),
-            ENXIO => log_err!("dmar{index}: no unit answers at {base:#x}: the DMAR table is wrong"),
-            _ => log_err!("dmar{index}: the register page at {base:#x} cannot be mapped"),
-        })?;
-        let geometry = UnitGeometry::read(index, &io)?;
-        let coherent = geometry.ecap.coherent_walk();
-        let nid = -1;
-        let (root, tables) = (Root::new(coherent, nid)?, Tables::new(coherent, nid)?);
-        let ids = DomainIds::new(geometry.domain_count)?;
-        let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
-        let invalidator = Invalidator::new(geometry.cap, geometry.ecap, use_queue, nid)?;
-        Arc::pin_init(
-            pin_init!(Self {
-                name,
-                segment,
-                regs <- UnitRegisters::new(io),
-                cap: geometry.cap,
-                ecap: geometry.ecap,
-                width: geometry.width,
-                restriction: AtomicU32::new(0),
-                root,
-                tables <- new_mutex!(tables, "vtd unit tables"),
-                ids <- new_mutex!(ids, "vtd unit domain-ids"),
-                invalidator <- invalidator,
-                stats: Statistics::default(),
-                failed: AtomicBool::new(false),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
     /// Gives hardware the queue and the empty tables; nothing is translated yet.
     pub(crate) fn start(&self) -> Result {
         let step = |what: &str, done: Result| {
@@ -341,51 +294,5 @@ impl Unit {
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name.to_str().unwrap_or("dmar?"))
-    }
-}
-
-/// What the registers say of a unit before anything is done to it.
-struct UnitGeometry {
-    cap: Capability,
-    ecap: ExtendedCapability,
-    width: AddressWidth,
-    domain_count: u32,
-}
-
-impl UnitGeometry {
-    /// Reads and judges; refuses with a sentence in the log.
-    fn read(index: usize, io: &Registers) -> Result<Self> {
-        let cap = Capability::from_raw(io.read64(regs::CAP.offset()));
-        let ecap = ExtendedCapability::from_raw(io.read64(regs::ECAP.offset()));
-        let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
-        for user in status.in_use() {
-            log_err!(
-                "dmar{index}: the unit is in use: {user}. Boot with intel_iommu=off \
-                 intremap=off (and firmware's DMA protection off), then load vtd again"
-            );
-        }
-        if status.in_use().next().is_some() {
-            return Err(EBUSY);
-        }
-        let Some(width) = cap.widest() else {
-            log_err!(
-                "dmar{index}: the unit walks no second-stage tables (CAP {:#x})",
-                cap.raw()
-            );
-            return Err(eopnotsupp());
-        };
-        let Some(domain_count) = cap.domain_count() else {
-            log_err!(
-                "dmar{index}: the number of domains is reserved (CAP {:#x})",
-                cap.raw()
-            );
-            return Err(eopnotsupp());
-        };
-        Ok(UnitGeometry {
-            cap,
-            ecap,
-            width,
-            domain_count,
-        })
     }
 }
