@@ -15,6 +15,7 @@ pub(crate) mod bindings;
 pub mod acpi;
 pub mod boot;
 pub mod clock;
+pub mod debugfs;
 pub mod device;
 pub mod errno;
 pub mod iommu;

@@ -46,7 +46,7 @@ BOOTS = (
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
     Boot("other-places", ("topology",), devices=devices.topology),
-    Boot("three-levels", ("load", "dma", "attack"), iommu="aw-bits=39"),
+    Boot("three-levels", ("load", "dma", "attack", "translation"), iommu="aw-bits=39"),
     Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),
 )
 

@@ -8,11 +8,21 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{Change, DomainKind};
+use vtd_core::pgtable::Visit;
+use vtd_core::spec::address::{Iova, PhysAddr};
 
 /// What a device can be attached to, seen from the device.
 pub(crate) trait Attached: Send + Sync {
     /// A device behind `unit` has left; nothing of it is cached any more. May sleep.
     fn leave(&self, unit: &Arc<Unit>);
+
+    /// Where its top table lies.
+    fn top(&self) -> PhysAddr;
+
+    /// Fills the capacity of `found` with leaves that map `from` or what lies above, in order, or
+    /// less if there are few in many tables. Returns where to go on, unless nothing is left. Any
+    /// context.
+    fn leaves(&self, from: Iova, found: &mut KVec<Visit>) -> Option<Iova>;
 }
 
 /// What [`attach`] is to install, and whom to tell when the device leaves again.

@@ -78,6 +78,11 @@ pub(crate) struct DeviceInfo {
 }
 
 impl DeviceInfo {
+    /// The domain with page tables that it is attached to, if it is to one. May sleep.
+    pub(crate) fn attached(&self) -> Option<Arc<dyn Attached>> {
+        self.state.lock().attached.clone()
+    }
+
     /// Strikes the device off its group's account, when it leaves for good.
     pub(crate) fn close_account(&self) {
         self.ownership.lock().forget(&self.state.lock());

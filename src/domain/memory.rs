@@ -65,11 +65,14 @@ impl<const COHERENT: bool> Memory<COHERENT> {
         }
     }
 
-    /// Makes hardware see the link in entry `index`, then notes that it does.
+    /// Makes hardware see the link in entry `index`, then notes that it does; not in another
+    /// entry that has come in its place, as it may under a reader, who holds no range.
     #[cold]
-    fn write_link_back<L>(&self, table: Table<L>, index: usize) {
+    fn write_link_back<L>(&self, table: Table<L>, index: usize, link: u64) {
         self.tables.write_back(table.0, index, 1);
-        table.entry(index).fetch_or(WRITTEN_BACK, Ordering::Release);
+        let slot = table.entry(index);
+        let noted = link | WRITTEN_BACK;
+        let _ = slot.compare_exchange(link, noted, Ordering::Release, Ordering::Relaxed);
     }
 }
 
@@ -105,7 +108,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
             return None;
         }
         if !COHERENT && !is_leaf::<L>(entry) && entry & WRITTEN_BACK == 0 {
-            self.write_link_back(table, index);
+            self.write_link_back(table, index, entry);
         }
         Some(self.occupied::<L>(entry))
     }
@@ -117,7 +120,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
             return None;
         }
         if !COHERENT && entry & WRITTEN_BACK == 0 {
-            self.write_link_back(table, index);
+            self.write_link_back(table, index, entry);
         }
         Some(Table(self.tables.follow(entry), PhantomData))
     }
@@ -155,7 +158,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)
             .map_err(|there| self.occupied::<L>(there))?;
         if !COHERENT {
-            self.write_link_back(table, index);
+            self.write_link_back(table, index, link);
         }
         Ok(())
     }

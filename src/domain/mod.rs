@@ -6,6 +6,7 @@ mod attachments;
 mod flushing;
 mod memory;
 mod paging;
+mod readers;
 
 pub(crate) use flushing::WHAT_LAZY_COSTS;
 pub(crate) use paging::Domain;

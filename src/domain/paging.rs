@@ -11,6 +11,7 @@
 use super::attachments::Attachments;
 use super::flushing::Flushing;
 use super::memory::Memory;
+use super::readers::Readers;
 use crate::device::{self, DeviceInfo};
 use crate::driver::Vtd;
 use crate::unit::{Translation, Unit};
@@ -25,7 +26,7 @@ use kernel_ext::pages::Gfp;
 use kernel_ext::{log_debug, radix};
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
-use vtd_core::pgtable::{MapError, OutOfMemory, Prot, SecondStage};
+use vtd_core::pgtable::{MapError, OutOfMemory, Prot, SecondStage, Visit, VisitEnd};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
@@ -34,6 +35,9 @@ enum Stage {
     Coherent(SecondStage<Memory<true>>),
     NonCoherent(SecondStage<Memory<false>>),
 }
+
+/// How many tables are walked at once, with interrupts off, to look for leaves.
+const TABLES: u32 = 16;
 
 /// Runs `$body` with the second stage and its memory, whichever kind it is.
 macro_rules! with_stage {
@@ -88,6 +92,8 @@ struct Inner {
     snoop: AtomicBool,
     #[pin]
     attachments: Attachments,
+    #[pin]
+    readers: Readers,
 }
 
 impl Domain {
@@ -113,6 +119,7 @@ impl Domain {
                 flushing: Flushing::new(),
                 snoop: AtomicBool::new(false),
                 attachments <- Attachments::new(),
+                readers <- Readers::new(),
             }),
             GFP_KERNEL,
         )?;
@@ -152,16 +159,49 @@ impl Inner {
         ))
     }
 
+    /// Walks [`TABLES`] tables for leaves from `from` on.
+    fn look(&self, from: Iova, see: &mut impl FnMut(&Visit) -> ControlFlow<()>) -> VisitEnd {
+        self.readers.walk(|| {
+            with_stage!(self.tree, Gfp::KERNEL, |stage, mem| stage
+                .visit_part(&mem, from, TABLES, see))
+        })
+    }
+
     fn is_empty(&self) -> bool {
-        with_stage!(self.tree, Gfp::KERNEL, |stage, mem| stage
-            .visit(&mem, Iova::new(0), &mut |_| ControlFlow::Break(()))
-            .is_continue())
+        let mut from = Iova::new(0);
+        loop {
+            match self.look(from, &mut |_| ControlFlow::Break(())) {
+                VisitEnd::Done => return true,
+                VisitEnd::Broken => return false,
+                VisitEnd::At(next) => from = next,
+            }
+        }
     }
 }
 
 impl device::Attached for Inner {
     fn leave(&self, unit: &Arc<Unit>) {
         self.attachments.leave(unit)
+    }
+
+    fn top(&self) -> PhysAddr {
+        self.top()
+    }
+
+    fn leaves(&self, from: Iova, found: &mut KVec<Visit>) -> Option<Iova> {
+        let mut left_out = None;
+        let mut take = |leaf: &Visit| match found.push_within_capacity(*leaf) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => {
+                left_out = Some(leaf.iova);
+                ControlFlow::Break(())
+            }
+        };
+        match self.look(from, &mut take) {
+            VisitEnd::Done => None,
+            VisitEnd::Broken => left_out,
+            VisitEnd::At(next) => Some(next),
+        }
     }
 }
 
@@ -217,6 +257,9 @@ impl Paging for Domain {
                 prot,
                 &mut |table| inner.tree.tables.retire(table, gather),
             ));
+            if gather.has_tables() {
+                inner.readers.wait();
+            }
             // An empty table may have made room for a large page: hardware must forget it before
             // it is freed. What a failed map wrote and took back was visible for a moment.
             if done.is_ok() {
@@ -238,12 +281,19 @@ impl Paging for Domain {
 
     fn unmap(&self, iova: u64, len: u64, gather: &mut Gather) -> u64 {
         let inner = &*self.0;
+        let mut freed = false;
         let unmapped = with_stage!(inner.tree, Gfp::KERNEL, |stage, mem| stage.unmap(
             &mem,
             Iova::new(iova),
             len,
-            &mut |table| inner.tree.tables.retire(table, gather),
+            &mut |table| {
+                freed = true;
+                inner.tree.tables.retire(table, gather)
+            },
         ));
+        if freed {
+            inner.readers.wait();
+        }
         if gather.is_queued() && inner.flushing.must_be_strict(&inner.made_for) {
             // The flush queue was forced upon a device that stays strict: flush before the caller
             // reuses the memory; the queue then only delays the reuse of the address.

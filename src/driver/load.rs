@@ -72,6 +72,7 @@ impl Loaded {
             units.push(Served { unit, core }, GFP_KERNEL)?;
         }
         let ownership = Ownership::new()?;
+        let translations = report::Translations::new()?;
         let vtd = Arc::pin_init(
             pin_init!(Vtd {
                 table,
@@ -81,6 +82,7 @@ impl Loaded {
                 leaving: AtomicBool::new(false),
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
                 test_hooks: options.test_hooks,
+                translations <- translations,
                 overflow_reports: RateLimit::new(),
             }),
             GFP_KERNEL,

@@ -43,6 +43,8 @@ pub(crate) struct Vtd {
     leaving: AtomicBool,
     #[pin]
     devices: Mutex<KVec<Arc<DeviceInfo>>>,
+    #[pin]
+    translations: crate::report::Translations,
     /// Whether the files for tests work.
     pub(crate) test_hooks: bool,
     /// Reports of lost fault records.

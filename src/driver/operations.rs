@@ -32,6 +32,8 @@ impl Driver for Vtd {
         let served = self.unit_of(&pci)?;
         let data = device::probe(pci, served.unit.clone(), self.ownership.clone())?;
         self.devices.lock().push(data.clone(), GFP_KERNEL)?;
+        // One report less is no reason to refuse the device.
+        let _ = self.translations.add(&data);
         Ok(Probed {
             unit: &served.core,
             data,
@@ -45,6 +47,7 @@ impl Driver for Vtd {
             device::block(data);
         }
         data.close_account();
+        self.translations.remove(data);
         let mut devices = self.devices.lock();
         if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {
             let _ = devices.remove(at);

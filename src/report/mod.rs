@@ -5,8 +5,10 @@
 mod debugfs;
 mod fault;
 mod sysfs;
+mod translations;
 mod units;
 
 pub(crate) use debugfs::Debugfs;
 pub(crate) use sysfs::{FOLDER, UNIT_ATTRIBUTES};
+pub(crate) use translations::Translations;
 pub(crate) use units::{announce, summary};

@@ -50,7 +50,7 @@ pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};
 pub use map::Prot;
 pub use memory::{Occupied, OutOfMemory, TableMemory};
 pub use query::Translation;
-pub use visit::Visit;
+pub use visit::{Visit, VisitEnd};
 
 use crate::spec::address::{Iova, PAGE_SIZE};
 use crate::spec::level::AddressWidth;

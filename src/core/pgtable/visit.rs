@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Showing a table: every leaf with the entries that lead to it.
+//! Showing a table: every leaf with the entries that lead to it, at once or in parts.
 
 use super::level::{Directory, TableLevel, L1};
 use super::memory::{Occupied, TableMemory};
@@ -21,6 +21,17 @@ pub struct Visit {
     pub path: [u64; 5],
 }
 
+/// Where [`SecondStage::visit_part`] left off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VisitEnd {
+    /// Every leaf was seen.
+    Done,
+    /// The visitor broke off.
+    Broken,
+    /// Enough tables were entered: no leaf below this address is left.
+    At(Iova),
+}
+
 impl<M: TableMemory> SecondStage<M> {
     /// Calls `see` with every leaf that maps `from` or an address above, in order, until it breaks.
     ///
@@ -35,16 +46,35 @@ impl<M: TableMemory> SecondStage<M> {
     where
         F: FnMut(&Visit) -> ControlFlow<()>,
     {
+        match self.visit_part(mem, from, u32::MAX, see) {
+            VisitEnd::Broken => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Like [`visit`](Self::visit), but enters no more than `tables` tables below the top one, so
+    /// that it takes a bounded time whatever is mapped. At least 4 are needed to get to a leaf.
+    pub fn visit_part<F>(&self, mem: &M, from: Iova, tables: u32, see: &mut F) -> VisitEnd
+    where
+        F: FnMut(&Visit) -> ControlFlow<()>,
+    {
         if from.raw() > self.last_iova {
-            return ControlFlow::Continue(());
+            return VisitEnd::Done;
         }
         let mut walk = Walk {
             mem,
             from: from.raw(),
             path: [0; 5],
+            tables,
+            left_off: None,
             see,
         };
-        at_top!(self, L, top => L::visit(top, 0, &mut walk))
+        match at_top!(self, L, top => L::visit(top, 0, &mut walk)) {
+            ControlFlow::Continue(()) => VisitEnd::Done,
+            ControlFlow::Break(()) => walk
+                .left_off
+                .map_or(VisitEnd::Broken, |at| VisitEnd::At(Iova::new(at))),
+        }
     }
 }
 
@@ -53,6 +83,10 @@ struct Walk<'a, M: TableMemory, F> {
     mem: &'a M,
     from: u64,
     path: [u64; 5],
+    /// How many tables may still be entered.
+    tables: u32,
+    /// The first address of the table that could not be entered any more.
+    left_off: Option<u64>,
     see: &'a mut F,
 }
 
@@ -73,6 +107,20 @@ impl<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>> Walk<'_, M, F> {
         });
         self.note::<L>(0);
         flow
+    }
+
+    /// Asks to enter the table that serves `base` and what follows.
+    fn enter(&mut self, base: u64) -> ControlFlow<()> {
+        match self.tables.checked_sub(1) {
+            Some(left) => {
+                self.tables = left;
+                ControlFlow::Continue(())
+            }
+            None => {
+                self.left_off = Some(base.max(self.from));
+                ControlFlow::Break(())
+            }
+        }
     }
 
     /// The first entry to look at in a table of level `L` that starts at `base`.
@@ -125,6 +173,7 @@ where
                 None => {}
                 Some(Occupied::Leaf(entry)) => walk.leaf::<Self>(iova, entry)?,
                 Some(Occupied::Table(child)) => {
+                    walk.enter(iova)?;
                     walk.note::<Self>(walk.mem.raw(table, index));
                     L::Child::visit(child, iova, walk)?;
                     walk.note::<Self>(0);

@@ -5,7 +5,7 @@
 use crate::pgtable_model::{Bench, Page, GIGA, MEGA, PAGE};
 use crate::{rw, FULL};
 use std::ops::ControlFlow;
-use vtd_core::pgtable::{Geometry, MapError, MapFailed, UnmapStop};
+use vtd_core::pgtable::{Geometry, MapError, MapFailed, UnmapStop, VisitEnd};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::level::AddressWidth;
 
@@ -304,4 +304,46 @@ fn a_visit_shows_the_way_and_goes_on_where_it_broke_off() {
     }
     let expected: Vec<u64> = bench.model.pages.keys().copied().collect();
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_visit_in_parts_sees_what_a_whole_one_sees_and_enters_no_more_tables_than_allowed() {
+    let mut bench = Bench::new(FULL);
+    for iova in [0, 5 * PAGE, MEGA, 7 * GIGA, 512 * GIGA + 3 * PAGE] {
+        let len = if iova == MEGA { MEGA } else { PAGE };
+        bench.map(iova, len, rw(0)).expect("free");
+    }
+    // Tables that were emptied piece by piece stay, and cost a visit without giving it a leaf.
+    for table in 0..20 {
+        bench.map(GIGA + table * MEGA, PAGE, rw(0)).expect("free");
+        bench.unmap(GIGA + table * MEGA, PAGE);
+    }
+    for tables in 4..9 {
+        let (mut from, mut seen, mut parts) = (Iova::new(0), Vec::new(), 0);
+        loop {
+            let end = bench
+                .stage
+                .visit_part(&bench.arena, from, tables, &mut |visit| {
+                    seen.push(visit.iova.raw());
+                    ControlFlow::Continue(())
+                });
+            parts += 1;
+            match end {
+                VisitEnd::At(next) => {
+                    assert!(
+                        next > from,
+                        "no way made from {from:?} with {tables} tables"
+                    );
+                    from = next;
+                }
+                VisitEnd::Done => break,
+                VisitEnd::Broken => unreachable!("nobody breaks"),
+            }
+        }
+        let whole: Vec<u64> = bench.model.pages.keys().copied().collect();
+        assert_eq!(seen, whole, "with {tables} tables");
+        // 26 tables of level 1, and each part enters fewer than it may.
+        assert!(parts > 26 / tables, "{parts} parts with {tables} tables");
+    }
+    bench.release();
 }

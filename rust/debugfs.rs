@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! debugfs: folders that someone else may have made, and files of any length.
+//!
+//! The kernel crate's debugfs makes folders of its own at the root only, and prints a file's text
+//! in one go, again and again until a buffer is large enough. Here a folder may be found or made
+//! anywhere, and a file is a [`Listing`], asked for one part of its text at a time.
+//!
+//! As debugfs is made for: what cannot be made is not there, and nobody is told.
+
+use crate::bindings;
+use core::ffi::c_void;
+use core::fmt::{self, Write};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::types::Opaque;
+
+extern "C" {
+    /// Our own `struct module`; only its address is used.
+    static __this_module: Opaque<u8>;
+}
+
+/// A folder. One that was made goes with all that is in it when this does; one that was found
+/// stays.
+///
+/// # Invariants
+///
+/// `dentry` is null, or a folder which this owns: made and not yet removed if `made`, else by one
+/// reference. It is in `_parent`, or at the root.
+pub struct Folder {
+    dentry: *mut bindings::dentry,
+    made: bool,
+    _parent: Option<Arc<Folder>>,
+}
+
+// SAFETY: debugfs locks what it does to a dentry.
+unsafe impl Send for Folder {}
+// SAFETY: As above.
+unsafe impl Sync for Folder {}
+
+/// A dentry that debugfs returned, null if it is none.
+fn checked(dentry: *mut bindings::dentry) -> *mut bindings::dentry {
+    let no_dentry = (dentry as isize) < 0 && (dentry as isize) >= -(bindings::MAX_ERRNO as isize);
+    if no_dentry {
+        ptr::null_mut()
+    } else {
+        dentry
+    }
+}
+
+impl Folder {
+    /// The folder `name` in `parent`, else at the root of debugfs; found or made. Process context.
+    ///
+    /// [`ENOMEM`] without memory for this handle.
+    pub fn new(name: &CStr, parent: Option<Arc<Folder>>) -> Result<Arc<Self>> {
+        let within = parent
+            .as_ref()
+            .map_or(ptr::null_mut(), |parent| parent.dentry);
+        // INVARIANT: Nothing where the parent is nothing; else found with a reference, or made.
+        let mut folder = Folder {
+            dentry: ptr::null_mut(),
+            made: false,
+            _parent: parent,
+        };
+        if folder._parent.is_none() || !within.is_null() {
+            // SAFETY: `within` is a folder by the type's invariants, or null, which stands for the
+            // root; the name is copied.
+            unsafe {
+                folder.dentry = checked(bindings::debugfs_lookup(name.as_char_ptr(), within));
+                if folder.dentry.is_null() {
+                    folder.made = true;
+                    folder.dentry =
+                        checked(bindings::debugfs_create_dir(name.as_char_ptr(), within));
+                }
+            }
+        }
+        Ok(Arc::new(folder, GFP_KERNEL)?)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.dentry.is_null() {
+            return;
+        }
+        // SAFETY: By the type's invariants.
+        unsafe {
+            if self.made {
+                bindings::debugfs_remove(self.dentry)
+            } else {
+                bindings::dput(self.dentry)
+            }
+        }
+    }
+}
+
+/// A file over a listing; gone when dropped.
+///
+/// # Invariants
+///
+/// `dentry` is null or a file in `_folder` that was made with `_listing` as its data.
+pub struct File<T: Listing> {
+    dentry: *mut bindings::dentry,
+    _listing: Arc<T>,
+    _folder: Arc<Folder>,
+}
+
+impl<T: Listing> File<T> {
+    /// Makes the file `name` in `folder`, readable by root. Process context.
+    pub fn new(name: &CStr, folder: Arc<Folder>, listing: Arc<T>) -> Self {
+        let dentry = if folder.dentry.is_null() {
+            ptr::null_mut()
+        } else {
+            // SAFETY: A folder by the type's invariants; the operations suit the data, which lives
+            // as long as the file.
+            checked(unsafe {
+                bindings::debugfs_create_file_full(
+                    name.as_char_ptr(),
+                    0o400,
+                    folder.dentry,
+                    Arc::as_ptr(&listing).cast_mut().cast(),
+                    ptr::null(),
+                    &Operations::<T>::FILE,
+                )
+            })
+        };
+        // INVARIANT: Made here, or null.
+        File {
+            dentry,
+            _listing: listing,
+            _folder: folder,
+        }
+    }
+}
+
+// SAFETY: debugfs locks what it does to a dentry; the listing is shared by threads.
+unsafe impl<T: Listing> Send for File<T> {}
+// SAFETY: As above.
+unsafe impl<T: Listing> Sync for File<T> {}
+
+impl<T: Listing> Drop for File<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariants, and null is allowed. Waits for readers, who find the
+        // file gone afterwards, before the listing goes.
+        unsafe { bindings::debugfs_remove(self.dentry) }
+    }
+}
+
+/// A text that is made in parts.
+///
+/// A part has a number, which says where it begins: the first one is 0, each further one greater
+/// than the one before, below 2^62. Parts of up to 4 KiB are cheapest.
+pub trait Listing: Send + Sync + 'static {
+    /// Writes the part `number` and returns the number of the next one, if there is one. May
+    /// sleep. The same part may be asked for again.
+    ///
+    /// `note` is kept between the parts of one reading; 0 at first.
+    fn part(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64>;
+}
+
+/// Takes the text of a part.
+pub struct Text<'a> {
+    seq: *mut bindings::seq_file,
+    _reading: PhantomData<&'a mut ()>,
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        // SAFETY: The file is being shown while this exists. What does not fit is noted by the
+        // file, which then asks for the part again with more room.
+        unsafe { bindings::seq_write(self.seq, s.as_ptr().cast(), s.len()) };
+        Ok(())
+    }
+}
+
+/// Greater than the number of any part.
+const END: u64 = 1 << 62;
+
+/// One reading of a file.
+///
+/// # Invariants
+///
+/// `listing` lives while the file's operations are called.
+#[repr(C)]
+struct Reading<T> {
+    listing: *const T,
+    next: u64,
+    note: u64,
+}
+
+/// The operation tables of files over `T`.
+struct Operations<T>(PhantomData<T>);
+
+impl<T: Listing> Operations<T> {
+    const FILE: bindings::file_operations = bindings::file_operations {
+        owner: (&raw const __this_module).cast_mut().cast(),
+        open: Some(Self::open),
+        read: Some(bindings::seq_read),
+        llseek: Some(bindings::seq_lseek),
+        release: Some(bindings::seq_release_private),
+        // SAFETY: Null pointers and absent functions are valid.
+        ..unsafe { MaybeUninit::zeroed().assume_init() }
+    };
+
+    const PARTS: bindings::seq_operations = bindings::seq_operations {
+        start: Some(Self::start),
+        stop: Some(Self::stop),
+        next: Some(Self::next),
+        show: Some(Self::show),
+    };
+
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
+        let size = size_of::<Reading<T>>() as i32;
+        // SAFETY: The kernel passes the file being opened and its inode, whose data is what the
+        // file was made with; the reading is zeroed memory of its size.
+        unsafe {
+            let reading = bindings::__seq_open_private(file, &Self::PARTS, size);
+            if reading.is_null() {
+                return ENOMEM.to_errno();
+            }
+            // INVARIANT: debugfs calls operations only while the file is there.
+            (*reading.cast::<Reading<T>>()).listing = (*inode).i_private.cast();
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn start(seq: *mut bindings::seq_file, pos: *mut i64) -> *mut c_void {
+        // SAFETY: The kernel passes the file that `open` opened.
+        unsafe {
+            if *pos as u64 >= END {
+                return ptr::null_mut();
+            }
+            (*seq).private
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn next(
+        seq: *mut bindings::seq_file,
+        _part: *mut c_void,
+        pos: *mut i64,
+    ) -> *mut c_void {
+        // SAFETY: The kernel passes the file that `open` opened; `show` has set `next`.
+        unsafe {
+            *pos = (*(*seq).private.cast::<Reading<T>>()).next as i64;
+            Self::start(seq, pos)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn show(seq: *mut bindings::seq_file, part: *mut c_void) -> i32 {
+        // SAFETY: The kernel passes the file that `open` opened and what `start` or `next` has
+        // returned; nobody else uses either meanwhile.
+        let (reading, number) = unsafe { (&mut *part.cast::<Reading<T>>(), (*seq).index as u64) };
+        let mut to = Text {
+            seq,
+            _reading: PhantomData,
+        };
+        // SAFETY: Alive by the type's invariants.
+        let listing = unsafe { &*reading.listing };
+        reading.next = listing
+            .part(number, &mut reading.note, &mut to)
+            .filter(|next| (number + 1..END).contains(next))
+            .unwrap_or(END);
+        0
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn stop(_seq: *mut bindings::seq_file, _part: *mut c_void) {}
+}

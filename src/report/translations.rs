@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `iommu/intel/<device>/domain_translation_struct` in debugfs: what a device can reach, entry by
+//! entry, where and as the in-tree driver shows it. The kernel's own VFIO tests read page sizes
+//! from it.
+//!
+//! Nothing is shown of a device without page tables (blocked, identity). A reading of a domain
+//! that changes meanwhile shows each leaf as it is when the reading comes by.
+
+use crate::device::DeviceInfo;
+use core::fmt::{self, Write};
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel_ext::debugfs::{File, Folder, Listing, Text};
+use vtd_core::pgtable::Visit;
+use vtd_core::spec::address::{Iova, PAGE_SHIFT};
+
+/// Leaves in one part of a file: their lines fit a page.
+const LEAVES: usize = 32;
+
+/// The files of all devices.
+#[pin_data]
+pub(crate) struct Translations {
+    folder: Arc<Folder>,
+    #[pin]
+    shown: Mutex<KVec<Shown>>,
+}
+
+/// One device's file.
+struct Shown {
+    info: Arc<DeviceInfo>,
+    _file: File<Tables>,
+}
+
+impl Translations {
+    /// No files yet. [`ENOMEM`].
+    pub(crate) fn new() -> Result<impl PinInit<Self>> {
+        // Both are there if the kernel was built to show in-tree drivers' tables.
+        let folder = Folder::new(c"intel", Some(Folder::new(c"iommu", None)?))?;
+        Ok(pin_init!(Self {
+            folder,
+            shown <- new_mutex!(KVec::new(), "vtd translations"),
+        }))
+    }
+
+    /// Shows a device. [`ENOMEM`]. May sleep.
+    pub(crate) fn add(&self, info: &Arc<DeviceInfo>) -> Result {
+        let name = CString::try_from_fmt(core::format_args!("{}", **info))?;
+        let folder = Folder::new(&name, Some(self.folder.clone()))?;
+        let tables = Arc::new(Tables(info.clone()), GFP_KERNEL)?;
+        let file = File::new(c"domain_translation_struct", folder, tables);
+        self.shown.lock().push(
+            Shown {
+                info: info.clone(),
+                _file: file,
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(())
+    }
+
+    /// Shows a device no more; waits for readers of its file. May sleep.
+    pub(crate) fn remove(&self, info: &DeviceInfo) {
+        let mut shown = self.shown.lock();
+        let at = shown
+            .iter()
+            .position(|shown| core::ptr::eq(&*shown.info, info));
+        let gone = at.and_then(|at| shown.remove(at).ok());
+        drop(shown);
+        drop(gone);
+    }
+}
+
+/// What a device's file shows.
+struct Tables(Arc<DeviceInfo>);
+
+impl Listing for Tables {
+    fn part(&self, number: u64, domain: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+        let attached = self.0.attached()?;
+        let identity = Arc::as_ptr(&attached).cast::<()>() as u64;
+        // The first part begins at address 0 and has the heading, others begin at a page.
+        let from = number.saturating_sub(1) << PAGE_SHIFT;
+        let written = if number == 0 {
+            *domain = identity;
+            heading(&self.0, attached.top().raw(), to)
+        } else if *domain != identity {
+            let _ = writeln!(to, "(the device is attached to another domain now)");
+            return None;
+        } else {
+            Ok(())
+        };
+        let mut leaves = KVec::with_capacity(LEAVES, GFP_KERNEL).ok()?;
+        let next = attached.leaves(Iova::new(from), &mut leaves);
+        written
+            .and_then(|()| leaves.iter().try_for_each(|leaf| line(leaf, to)))
+            .ok()?;
+        Some((next?.raw() >> PAGE_SHIFT) + 1)
+    }
+}
+
+fn heading(info: &DeviceInfo, top: u64, to: &mut Text<'_>) -> fmt::Result {
+    let source = info.source;
+    writeln!(to, "Device {}:{source} @{top:#x}", info.segment)?;
+    writeln!(
+        to,
+        "{:<17}\t{:<18}\t{:<18}\t{:<18}\t{:<18}\tPTE",
+        "IOVA_PFN", "PML5E", "PML4E", "PDPE", "PDE"
+    )
+}
+
+/// A leaf, after the entries that lead to it. Three columns are there however high it stands.
+fn line(leaf: &Visit, to: &mut Text<'_>) -> fmt::Result {
+    write!(to, "{:#015x} |", leaf.iova.raw() >> PAGE_SHIFT)?;
+    let lowest = usize::from(leaf.level.number()).min(3);
+    let entries = leaf
+        .path
+        .get(lowest.saturating_sub(1)..)
+        .unwrap_or_default();
+    for entry in entries.iter().rev() {
+        write!(to, "\t{entry:#018x}")?;
+    }
+    to.write_str("\n")
+}
