@@ -22,6 +22,7 @@ pub mod iommu;
 pub mod irq;
 pub mod lock;
 pub mod mmio;
+pub mod notifier;
 pub mod pages;
 pub mod param;
 pub mod pci;

@@ -40,7 +40,7 @@ pub enum PortType {
 /// The facts of one device that alias walks and scopes need.
 pub struct Facts {
     /// Segment (PCI domain).
-    pub segment: u16,
+    pub segment: u32,
     /// Requester ID: bus, device, function.
     pub requester: u16,
     /// Buses below a bridge: secondary and subordinate.
@@ -153,6 +153,13 @@ impl PciDevice {
         }
     }
 
+    /// The device whose requester ID its DMA carries: another one behind a volume management
+    /// device, which hides a whole segment.
+    pub fn dma_device(&self) -> Option<PciDevice> {
+        // SAFETY: Valid device; the answer carries a reference.
+        unsafe { Self::adopt(bindings::vtd_helper_pci_real_dma_dev(self.ptr.as_ptr())) }
+    }
+
     /// The bridge above, [`None`] on a root bus.
     pub fn upstream(&self) -> Option<PciDevice> {
         // SAFETY: Valid device; the answer carries a reference.
@@ -257,40 +264,11 @@ impl PciDevice {
         // SAFETY: Valid device.
         unsafe { bindings::device_attach(self.as_device().as_raw()) == 1 }
     }
-
-    /// Takes the device lock for as long as the returned guard lives, which owns the device.
-    pub fn try_lock_owned(self) -> core::result::Result<OwnedDeviceLock, PciDevice> {
-        // SAFETY: Valid device.
-        if unsafe { bindings::vtd_helper_device_trylock(self.as_device().as_raw()) } {
-            Ok(OwnedDeviceLock { device: self })
-        } else {
-            Err(self)
-        }
-    }
 }
 
 impl Drop for PciDevice {
     fn drop(&mut self) {
         // SAFETY: Gives up the reference that the invariants promise.
         unsafe { bindings::pci_dev_put(self.ptr.as_ptr()) }
-    }
-}
-
-/// The device lock, held.
-pub struct OwnedDeviceLock {
-    device: PciDevice,
-}
-
-impl OwnedDeviceLock {
-    /// The locked device.
-    pub fn device(&self) -> &PciDevice {
-        &self.device
-    }
-}
-
-impl Drop for OwnedDeviceLock {
-    fn drop(&mut self) {
-        // SAFETY: Locked when this was made; the reference is still held.
-        unsafe { bindings::vtd_helper_device_unlock(self.device.as_device().as_raw()) }
     }
 }

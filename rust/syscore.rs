@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The last callbacks before the machine stops or another kernel starts.
+//! The last callbacks before the machine sleeps, stops or starts another kernel, and the first ones
+//! after a sleep.
 
 use crate::bindings;
 use core::ffi::c_void;
@@ -8,33 +9,37 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// What runs at the end of a shutdown, reboot or kexec, after all devices were shut down.
-pub trait Shutdown: Send + Sync + 'static {
-    /// One CPU, interrupts off: must not sleep.
+/// What runs when all devices are out of the way.
+pub trait Callbacks: Send + Sync + 'static {
+    /// At the end of a shutdown, reboot or kexec, after all devices were shut down.
     fn shutdown(&self);
+    /// At the end of going to sleep. One CPU, interrupts off: must not sleep itself.
+    fn suspend(&self) -> Result;
+    /// At the begin of waking up. One CPU, interrupts off: must not sleep itself.
+    fn resume(&self);
 }
 
-/// A registration of a [`Shutdown`]; ends when dropped.
+/// A registration of a [`Callbacks`]; ends when dropped.
 ///
 /// # Invariants
 ///
 /// `entry` is on the core's list, and its `data` is a reference that `target` holds.
 #[pin_data(PinnedDrop)]
-pub struct Registration<T: Shutdown> {
+pub struct Registration<T: Callbacks> {
     #[pin]
     entry: Opaque<bindings::syscore>,
     target: Arc<T>,
 }
 
 // SAFETY: The entry is only touched at registration and removal, the target is `Sync`.
-unsafe impl<T: Shutdown> Send for Registration<T> {}
+unsafe impl<T: Callbacks> Send for Registration<T> {}
 // SAFETY: As above.
-unsafe impl<T: Shutdown> Sync for Registration<T> {}
+unsafe impl<T: Callbacks> Sync for Registration<T> {}
 
-impl<T: Shutdown> Registration<T> {
+impl<T: Callbacks> Registration<T> {
     const OPS: bindings::syscore_ops = bindings::syscore_ops {
-        suspend: None,
-        resume: None,
+        suspend: Some(Self::suspend),
+        resume: Some(Self::resume),
         shutdown: Some(Self::shutdown),
     };
 
@@ -60,6 +65,25 @@ impl<T: Shutdown> Registration<T> {
     /// # Safety
     ///
     /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn suspend(data: *mut c_void) -> i32 {
+        // SAFETY: By the type's invariants `data` is the target, alive while registered.
+        match unsafe { &*data.cast::<T>() }.suspend() {
+            Ok(()) => 0,
+            Err(e) => e.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn resume(data: *mut c_void) {
+        // SAFETY: By the type's invariants `data` is the target, alive while registered.
+        unsafe { &*data.cast::<T>() }.resume()
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn shutdown(data: *mut c_void) {
         // SAFETY: By the type's invariants `data` is the target, alive while registered.
         unsafe { &*data.cast::<T>() }.shutdown()
@@ -67,7 +91,7 @@ impl<T: Shutdown> Registration<T> {
 }
 
 #[pinned_drop]
-impl<T: Shutdown> PinnedDrop for Registration<T> {
+impl<T: Callbacks> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: On the list by the type's invariants.
         unsafe { bindings::unregister_syscore(self.entry.get()) }

@@ -143,21 +143,6 @@ int vtd_helper_dev_to_node(struct device *dev)
 	return dev_to_node(dev);
 }
 
-bool vtd_helper_device_trylock(struct device *dev)
-{
-	return device_trylock(dev);
-}
-
-void vtd_helper_device_unlock(struct device *dev)
-{
-	device_unlock(dev);
-}
-
-struct device *vtd_helper_get_device(struct device *dev)
-{
-	return get_device(dev);
-}
-
 struct pci_dev *vtd_helper_next_pci_dev(struct pci_dev *from)
 {
 	return pci_get_device(PCI_ANY_ID, PCI_ANY_ID, from);
@@ -192,6 +177,15 @@ struct pci_dev *vtd_helper_pci_upstream(struct pci_dev *pdev)
 	while (bus && !bus->self && !pci_is_root_bus(bus))
 		bus = bus->parent;
 	return bus && !pci_is_root_bus(bus) ? pci_dev_get(bus->self) : NULL;
+}
+
+struct pci_dev *vtd_helper_pci_real_dma_dev(struct pci_dev *pdev)
+{
+#if IS_ENABLED(CONFIG_VMD)
+	if (is_vmd(pdev->bus))
+		return pci_dev_get(to_pci_sysdata(pdev->bus)->vmd_dev);
+#endif
+	return pci_dev_get(pdev);
 }
 
 struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev)

@@ -43,14 +43,11 @@ const char *vtd_helper_dev_name(const struct device *dev);
 const char *vtd_helper_dev_driver_name(const struct device *dev);
 bool vtd_helper_dev_driver_manages_dma(const struct device *dev);
 int vtd_helper_dev_to_node(struct device *dev);
-bool vtd_helper_device_trylock(struct device *dev);
-void vtd_helper_device_unlock(struct device *dev);
-struct device *vtd_helper_get_device(struct device *dev);
 struct pci_dev *vtd_helper_next_pci_dev(struct pci_dev *from);
 
 /* What a walk over requester-ID aliases or up the hierarchy needs of one device. */
 struct vtd_pci_facts {
-	u16 segment;
+	u32 segment;
 	u16 requester;		/* bus << 8 | devfn */
 	u8 secondary;		/* bus below a bridge, 0 where there is none */
 	u8 subordinate;
@@ -69,6 +66,7 @@ struct vtd_pci_facts {
 
 void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts);
 struct pci_dev *vtd_helper_pci_upstream(struct pci_dev *pdev);
+struct pci_dev *vtd_helper_pci_real_dma_dev(struct pci_dev *pdev);
 struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
 bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn);
 u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev);

@@ -3,7 +3,7 @@
 //! From a callback of the core to the driver and what it keeps of a device.
 
 use super::change::Change;
-use super::operations::Driver;
+use super::operations::{Driver, Operations};
 use crate::bindings;
 use crate::device::Device;
 use core::ptr;
@@ -16,8 +16,8 @@ use kernel::types::ForeignOwnable;
 ///
 /// # Invariants
 ///
-/// While not null, a driver that an [`Operations`] keeps alive.
-pub struct Context<D>(AtomicPtr<D>);
+/// While not null, the operations of the driver, alive.
+pub struct Context<D: Driver>(AtomicPtr<Operations<D>>);
 
 impl<D: Driver> Context<D> {
     /// An empty context, for a static.
@@ -26,9 +26,9 @@ impl<D: Driver> Context<D> {
         Context(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// INVARIANT of the caller: `driver` is null or kept by the caller until it sets null again.
-    pub(super) fn set(&self, driver: *mut D) {
-        self.0.store(driver, Ordering::Release);
+    /// INVARIANT of the caller: `operations` is null or in an `Arc` that lives until it sets null.
+    pub(super) fn set(&self, operations: *const Operations<D>) {
+        self.0.store(operations.cast_mut(), Ordering::Release);
     }
 
     /// # Safety
@@ -36,7 +36,21 @@ impl<D: Driver> Context<D> {
     /// Must be called from a callback of the core, which come only while units are registered.
     pub(super) unsafe fn driver<'a>(&self) -> Option<&'a D> {
         // SAFETY: By the type's invariants, and because registered units keep the operations.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }.map(Operations::driver)
+    }
+
+    /// A reference to the operations of its own.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::driver`].
+    pub(super) unsafe fn operations(&self) -> Option<Arc<Operations<D>>> {
+        let operations = self.0.load(Ordering::Acquire);
+        if operations.is_null() {
+            return None;
+        }
+        // SAFETY: By the type's invariants it is the content of a live `Arc`.
+        Some(unsafe { ArcBorrow::from_raw(operations) }.into())
     }
 }
 

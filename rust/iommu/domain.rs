@@ -4,12 +4,13 @@
 
 use super::change::Change;
 use super::gather::Gather;
-use super::operations::Driver;
+use super::operations::{Driver, Operations};
 use crate::bindings;
 use crate::device::Device;
 use crate::pages::Gfp;
 use core::marker::PhantomData;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel::types::Opaque;
 
 /// What a mapping permits.
@@ -91,10 +92,12 @@ pub struct NewPaging<P> {
 ///
 /// `pt` is initialised for the operation tables of `P`. Allocated as a `KBox` by [`Self::create`]
 /// and freed by [`Self::free`].
+/// Holds a reference to the module: iommufd keeps domains longer than their devices stay.
 #[repr(C)]
 pub(super) struct PagingDomain<P: Paging> {
     pt: Opaque<bindings::pt_iommu>,
     paging: P,
+    operations: Arc<Operations<P::Driver>>,
 }
 
 /// The operation tables of `P`'s domains.
@@ -127,7 +130,10 @@ impl<P: Paging> Tables<P> {
 
 impl<P: Paging> PagingDomain<P> {
     /// Allocates the domain; the core owns it from here on.
-    pub(super) fn create(new: NewPaging<P>) -> Result<*mut bindings::iommu_domain> {
+    pub(super) fn create(
+        new: NewPaging<P>,
+        operations: Arc<Operations<P::Driver>>,
+    ) -> Result<*mut bindings::iommu_domain> {
         let mut pt = bindings::pt_iommu {
             ops: &Tables::<P>::RANGED,
             nid: new.nid,
@@ -138,14 +144,20 @@ impl<P: Paging> PagingDomain<P> {
         pt.domain.pgsize_bitmap = new.aperture.page_sizes as usize;
         pt.domain.geometry.aperture_end = new.aperture.last;
         pt.domain.geometry.force_aperture = true;
-        // INVARIANT: Initialised above.
+        let module = operations.module().as_ptr();
         let domain = KBox::new(
             PagingDomain {
                 pt: Opaque::new(pt),
                 paging: new.paging,
+                operations,
             },
             GFP_KERNEL,
         )?;
+        // SAFETY: The module whose code this is.
+        if !unsafe { bindings::try_module_get(module) } {
+            return Err(ENODEV);
+        }
+        // INVARIANT: Initialised above, and the module is held.
         Ok(KBox::into_raw(domain).cast())
     }
 
@@ -346,6 +358,11 @@ impl<P: Paging> PagingDomain<P> {
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn free(domain: *mut bindings::iommu_domain) {
         // SAFETY: Made by `create`; the core frees it once, when no device uses it.
-        drop(unsafe { KBox::from_raw(domain.cast::<Self>()) });
+        let domain = unsafe { KBox::from_raw(domain.cast::<Self>()) };
+        let module = domain.operations.module().as_ptr();
+        drop(domain);
+        // SAFETY: Taken in `create`. What is left of this call is its return, the window that every
+        // module has which gives up a reference to itself.
+        unsafe { bindings::module_put(module) };
     }
 }

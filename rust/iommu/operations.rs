@@ -102,8 +102,8 @@ pub trait Driver: Send + Sync + Sized + 'static {
 ///
 /// # Invariants
 ///
-/// `table` points at the two domains, which point at their operations; `driver` is in
-/// [`Driver::context`].
+/// `table` points at the two domains, which point at their operations; [`Driver::context`] points
+/// here.
 #[pin_data(PinnedDrop)]
 pub struct Operations<D: Driver> {
     #[pin]
@@ -113,6 +113,7 @@ pub struct Operations<D: Driver> {
     #[pin]
     blocked: Opaque<bindings::iommu_domain>,
     driver: Arc<D>,
+    module: &'static ThisModule,
 }
 
 // SAFETY: The core only reads the table; it initialises the two domains under its own locks.
@@ -147,6 +148,7 @@ impl<D: Driver> Operations<D> {
                     &Self::BLOCKED
                 )),
                 driver,
+                module,
             }),
             GFP_KERNEL,
         )?;
@@ -169,8 +171,16 @@ impl<D: Driver> Operations<D> {
         // SAFETY: No one else has the table yet.
         unsafe { operations.table.get().write(table) };
         // INVARIANT: Taken out again in `drop`.
-        D::context().set(Arc::as_ptr(&operations.driver).cast_mut());
+        D::context().set(Arc::as_ptr(&operations));
         Ok(operations)
+    }
+
+    pub(super) fn driver(&self) -> &D {
+        &self.driver
+    }
+
+    pub(super) fn module(&self) -> &'static ThisModule {
+        self.module
     }
 
     pub(super) fn table(&self) -> *const bindings::iommu_ops {
@@ -325,7 +335,12 @@ impl<D: Driver> Operations<D> {
         }
         // SAFETY: The core passes a device that this driver probed.
         let new = unsafe { with_device::<D, _>(dev, |d, dev, data| d.alloc_paging(dev, data)) };
-        match new.unwrap_or(Err(ENODEV)).and_then(PagingDomain::create) {
+        // SAFETY: In a callback of the core.
+        let operations = unsafe { D::context().operations() }.ok_or(ENODEV);
+        let domain = new
+            .unwrap_or(Err(ENODEV))
+            .and_then(|new| PagingDomain::create(new, operations?));
+        match domain {
             Ok(domain) => domain,
             Err(e) => e.to_ptr(),
         }
@@ -369,7 +384,7 @@ impl<D: Driver> Operations<D> {
 #[pinned_drop]
 impl<D: Driver> PinnedDrop for Operations<D> {
     fn drop(self: Pin<&mut Self>) {
-        D::context().set(ptr::null_mut());
+        D::context().set(ptr::null());
     }
 }
 

@@ -5,6 +5,7 @@
 use super::operations::{Driver, Operations};
 use crate::bindings;
 use crate::sysfs::Group;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::types::Opaque;
@@ -19,6 +20,8 @@ use kernel::types::Opaque;
 pub struct Unit<D: Driver, T: Send + Sync + 'static> {
     #[pin]
     device: Opaque<bindings::iommu_device>,
+    /// Whether devices may be probed for it.
+    listed: AtomicBool,
     #[pin]
     operations: Mutex<Option<Arc<Operations<D>>>>,
     _attributes: Group<T>,
@@ -38,6 +41,7 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
                     // SAFETY: `slot` is memory for the structure.
                     unsafe { slot.write(bindings::iommu_device::default()) }
                 }),
+                listed: AtomicBool::new(false),
                 operations <- new_mutex!(None, "iommu unit operations"),
                 _attributes: attributes,
             }),
@@ -66,6 +70,7 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
         if registered.is_some() {
             return Err(EEXIST);
         }
+        self.listed.store(true, Ordering::Release);
         // SAFETY: In sysfs by the type's invariants; the operations are kept below.
         let error = unsafe {
             bindings::iommu_device_register(
@@ -76,6 +81,7 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
         };
         if error != 0 {
             // The core has taken it off its list again.
+            self.listed.store(false, Ordering::Release);
             return Err(Error::from_errno(error));
         }
         // INVARIANT: On the list from here on.
@@ -87,10 +93,17 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
     /// Process context.
     pub fn unregister(&self) {
         if let Some(operations) = self.operations.lock().take() {
+            self.listed.store(false, Ordering::Release);
             // SAFETY: Registered, by the type's invariants.
             unsafe { bindings::iommu_device_unregister(self.device.get()) };
             drop(operations);
         }
+    }
+
+    /// Whether devices may be probed for it: the core probes all devices whenever it is given one
+    /// unit, and would not release those of another unit that it has not, or no longer.
+    pub fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
     }
 
     /// The core's structure, to answer a probe with.

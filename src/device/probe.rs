@@ -21,15 +21,17 @@ pub(crate) fn probe(
     ownership: Arc<Ownership>,
 ) -> Result<Arc<DeviceInfo>> {
     pci.enable_acs();
+    let dma_device = pci.dma_device().ok_or(ENODEV)?;
     let mut requesters = KVec::new();
-    pci.for_each_requester(|requester| {
+    dma_device.for_each_requester(|requester| {
         let source = SourceId::from_raw(requester);
         if !requesters.contains(&source) {
             requesters.push(source, GFP_KERNEL)?;
         }
         Ok(())
     })?;
-    let facts = pci.facts();
+    let facts = dma_device.facts();
+    let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
     let driver = pci.as_device().driver();
     let state = State {
         is: Use::Blocked,
@@ -43,7 +45,7 @@ pub(crate) fn probe(
         pin_init!(DeviceInfo {
             unit,
             pci,
-            segment: Segment::new(facts.segment),
+            segment: Segment::new(segment),
             source: SourceId::from_raw(facts.requester),
             requesters,
             bound_before: driver.is_some_and(|driver| !driver.manages_dma),

@@ -20,9 +20,12 @@ const BASE_CLASS_DISPLAY: u32 = 0x03;
 
 /// Tells the regions of the device that `info` describes.
 pub(crate) fn regions(dmar: &Dmar<'_>, info: &DeviceInfo, to: &mut Regions) -> Result {
-    let class = info.pci.facts().class;
+    let facts = info.pci.facts();
+    let class = facts.class;
     let chain = Chain::of(&info.pci)?;
-    for rmrr in dmar.regions_for(chain.segment, &chain.functions) {
+    // Firmware knows physical functions only, and what it does, it does with those.
+    let named = !facts.is_virtual_function;
+    for rmrr in dmar.regions_for(chain.segment, &chain.functions).filter(|_| named) {
         // What firmware does with these two ends when their driver takes over.
         let relaxable = class >> 8 == CLASS_USB || class >> 16 == BASE_CLASS_DISPLAY;
         let kind = if relaxable {

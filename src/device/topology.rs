@@ -16,10 +16,14 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// The chain of `device`. [`ENOMEM`], or [`ENODEV`] if the device is just going away.
+    /// The chain of `device`. [`ENOMEM`], or [`ENODEV`] if the device is just going away or has no
+    /// segment that firmware could name.
     pub(crate) fn of(device: &PciDevice) -> Result<Chain> {
-        let function = device.physical_function().ok_or(ENODEV)?;
+        let dma_device = device.dma_device().ok_or(ENODEV)?;
+        let function = dma_device.physical_function().ok_or(ENODEV)?;
         let facts = function.facts();
+        // No DMAR table can name a segment that needs more than 16 bits.
+        let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
         let mut functions = KVec::new();
         functions.push(SourceId::from_raw(facts.requester), GFP_KERNEL)?;
         let mut next = function.upstream();
@@ -29,7 +33,7 @@ impl Chain {
         }
         functions.reverse();
         Ok(Chain {
-            segment: Segment::new(facts.segment),
+            segment: Segment::new(segment),
             functions,
         })
     }

@@ -6,12 +6,14 @@ use super::Vtd;
 use crate::device::Use;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
-use kernel_ext::{log_err, log_info, syscore};
+use kernel_ext::{log_err, log_info, notifier, syscore};
 
 impl Vtd {
     /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
     /// in the log. Afterwards the module can be removed.
     pub(crate) fn detach(&self) -> Result {
+        // Whoever binds a driver from here on waits, and then finds no unit.
+        let closed = self.gate.lock();
         let mut users = 0;
         self.for_each_device(|info| {
             let driver = info.pci.as_device().driver();
@@ -32,13 +34,19 @@ impl Vtd {
             log_err!("not detached: {users} device(s) are in use. Unbind them first");
             return Err(EBUSY);
         }
-        self.leave();
+        self.give_back();
+        drop(closed);
         log_info!("detached: no device is behind a unit any more; rmmod vtd unloads the driver");
         Ok(())
     }
 
     /// Takes the units from the core, then stops them. Nothing if that has been done.
     pub(crate) fn leave(&self) {
+        let _closed = self.gate.lock();
+        self.give_back();
+    }
+
+    fn give_back(&self) {
         self.leaving.store(true, Ordering::Release);
         for served in self.units() {
             served.core.unregister();
@@ -49,11 +57,30 @@ impl Vtd {
     }
 }
 
-impl syscore::Shutdown for Vtd {
+impl notifier::DriverGate for Vtd {
+    fn before_bind(&self) {
+        drop(self.gate.lock());
+    }
+}
+
+impl syscore::Callbacks for Vtd {
     /// All devices are shut down. The next kernel must find the units as firmware left them.
     fn shutdown(&self) {
         for served in self.units() {
             served.unit.stop();
+        }
+    }
+
+    fn suspend(&self) -> Result {
+        for served in self.units() {
+            served.save();
+        }
+        Ok(())
+    }
+
+    fn resume(&self) {
+        for served in self.units() {
+            served.restore();
         }
     }
 }

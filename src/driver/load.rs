@@ -10,12 +10,12 @@ use crate::device::RateLimit;
 use crate::domain::WHAT_LAZY_COSTS;
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
 use kernel_ext::sysfs::{Group, KernelFolder};
-use kernel_ext::{acpi, boot, iommu, log_err, log_info, log_warn, syscore, taint_by_user};
+use kernel_ext::{acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user};
 use vtd_core::dmar::Dmar;
 
 /// What the user may ask at load.
@@ -40,6 +40,7 @@ pub(crate) struct Loaded {
 
 /// Units that are registered and translate; dropped, they are what they were before.
 struct Running {
+    _gate: Pin<KBox<notifier::Registration<Vtd>>>,
     vtd: Arc<Vtd>,
     _interrupts: KVec<Interrupt<FaultEvent<Vtd>>>,
 }
@@ -69,7 +70,11 @@ impl Loaded {
             let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
             let core = iommu::Unit::new(unit.name(), group)?;
             report::announce(&unit);
-            units.push(Served { unit, core }, GFP_KERNEL)?;
+            let saved = KBox::pin_init(
+                kernel_ext::new_irq_spinlock!(None, c"vtd saved registers"),
+                GFP_KERNEL,
+            )?;
+            units.push(Served { unit, core, saved }, GFP_KERNEL)?;
         }
         let ownership = Ownership::new()?;
         let translations = report::Translations::new()?;
@@ -79,7 +84,9 @@ impl Loaded {
                 units,
                 ownership,
                 lazy,
+                loading: AtomicBool::new(true),
                 leaving: AtomicBool::new(false),
+                gate <- new_mutex!((), "vtd gate"),
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
                 test_hooks: options.test_hooks,
                 translations <- translations,
@@ -114,7 +121,9 @@ fn chose_lazy(parameter: i32) -> Result<bool> {
 impl Running {
     /// Starts the units, registers them, and only then lets them translate.
     fn start(vtd: Arc<Vtd>, module: &'static ThisModule, ports: BoundPorts) -> Result<Self> {
+        let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)?;
         let mut running = Running {
+            _gate: gate,
             vtd: vtd.clone(),
             _interrupts: KVec::new(),
         };
@@ -133,17 +142,23 @@ impl Running {
         let operations = iommu::Operations::new(vtd.clone(), module)?;
         let released = ports.release();
         preflight::enable_access_control();
-        for served in vtd.units() {
-            served.core.register(operations.clone()).inspect_err(|e| {
-                log_err!(
-                    "{}: the IOMMU core refused the unit ({})",
-                    &*served.unit,
-                    e.to_errno()
-                )
-            })?;
-        }
-        for served in vtd.units() {
-            served.unit.translate()?;
+        {
+            // Whoever binds a driver now waits until translation is on: before, the addresses that
+            // it would be given mean nothing.
+            let _closed = vtd.gate.lock();
+            for served in vtd.units() {
+                served.core.register(operations.clone()).inspect_err(|e| {
+                    log_err!(
+                        "{}: the IOMMU core refused the unit ({})",
+                        &*served.unit,
+                        e.to_errno()
+                    )
+                })?;
+            }
+            for served in vtd.units() {
+                served.unit.translate()?;
+            }
+            vtd.loading.store(false, Ordering::Release);
         }
         drop(released);
         report::summary(&vtd);

@@ -10,12 +10,14 @@ pub(crate) use load::{Loaded, Options};
 
 use crate::device::ownership::Ownership;
 use crate::device::{Chain, DeviceInfo, RateLimit};
-use crate::unit::Unit;
+use crate::unit::{Saved, Unit};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
 use kernel_ext::iommu;
+use kernel_ext::lock::IrqSpinLock;
+use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
 use vtd_core::spec::address::{Segment, SourceId};
@@ -26,6 +28,25 @@ pub(crate) struct Served {
     pub(crate) unit: Arc<Unit>,
     /// Its registration.
     pub(crate) core: Pin<KBox<iommu::Unit<Vtd, Unit>>>,
+    saved: Pin<KBox<IrqSpinLock<Option<Saved>>>>,
+}
+
+impl Served {
+    /// Before a sleep. One CPU, interrupts off. A unit that does not translate stays as it is.
+    fn save(&self) {
+        if self.core.is_listed() {
+            *self.saved.lock() = Some(self.unit.suspend());
+        }
+    }
+
+    /// After a sleep. One CPU, interrupts off.
+    fn restore(&self) {
+        if let Some(saved) = self.saved.lock().take() {
+            if self.unit.resume(&saved).is_err() {
+                log_err!("{}: did not come back from sleep", &*self.unit);
+            }
+        }
+    }
 }
 
 /// The driver.
@@ -40,7 +61,11 @@ pub(crate) struct Vtd {
     ownership: Arc<Ownership>,
     /// Whether the user chose deferred flushing for trusted devices.
     lazy: bool,
+    loading: AtomicBool,
     leaving: AtomicBool,
+    /// Taken while drivers must not be bound: at load and when leaving.
+    #[pin]
+    gate: Mutex<()>,
     #[pin]
     devices: Mutex<KVec<Arc<DeviceInfo>>>,
     #[pin]
@@ -60,6 +85,22 @@ impl Vtd {
     /// All units.
     pub(crate) fn units(&self) -> impl Iterator<Item = &Served> {
         self.units.iter()
+    }
+
+    /// While the driver loads, [`EBUSY`] for a device whose driver was bound after the preflight
+    /// looked: undoing the load is what keeps its DMA alive.
+    fn refuse_bound(&self, device: &PciDevice) -> Result {
+        match device.as_device().driver() {
+            Some(driver) if self.loading.load(Ordering::Acquire) && !driver.manages_dma => {
+                log_err!(
+                    "{} was bound to driver {} while vtd was loading: not loaded",
+                    device.as_device(),
+                    driver.name
+                );
+                Err(EBUSY)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the units are being given back.

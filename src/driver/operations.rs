@@ -3,7 +3,7 @@
 //! What the driver answers the IOMMU core.
 
 use super::Vtd;
-use crate::device::{self, DeviceInfo};
+use crate::device::{self, DeviceInfo, Use};
 use crate::domain::Domain;
 use crate::unit::{Translation, Unit};
 use kernel::prelude::*;
@@ -30,6 +30,10 @@ impl Driver for Vtd {
     fn probe<'a>(&'a self, dev: &Device) -> Result<Probed<'a, Self>> {
         let pci = dev.as_pci().ok_or(ENODEV)?;
         let served = self.unit_of(&pci)?;
+        if !served.core.is_listed() {
+            return Err(ENODEV);
+        }
+        self.refuse_bound(&pci)?;
         let data = device::probe(pci, served.unit.clone(), self.ownership.clone())?;
         self.devices.lock().push(data.clone(), GFP_KERNEL)?;
         // One report less is no reason to refuse the device.
@@ -41,9 +45,11 @@ impl Driver for Vtd {
     }
 
     fn release(&self, _dev: &Device, data: &DeviceInfo) {
-        // A device that needs direct mappings is released in pass-through (so does the core), which
-        // must not outlive it. When the driver leaves, translation goes off right after.
-        if !self.is_leaving() {
+        // The core has attached the device to the blocked domain, or to identity if it needs direct
+        // mappings, or to nothing if that failed; and it frees the domain next. Pass-through stays
+        // only when the driver leaves as a whole: translation goes off right after.
+        let keeps_pass_through = self.is_leaving() && data.state.lock().is == Use::Identity;
+        if !keeps_pass_through {
             device::block(data);
         }
         data.close_account();

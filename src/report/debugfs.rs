@@ -28,6 +28,9 @@ impl Debugfs {
             let file = unit.read_callback_file(c"statistics", served.unit.clone(), &statistics);
             files.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
         }
-        Ok(Debugfs { _files: files, _folder: folder })
+        Ok(Debugfs {
+            _files: files,
+            _folder: folder,
+        })
     }
 }

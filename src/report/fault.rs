@@ -57,7 +57,10 @@ impl FaultSink for Vtd {
             return;
         };
         if held_back > 0 {
-            log_warn!("{unit}: fault: {held_back} more of {} were not shown", &*info);
+            log_warn!(
+                "{unit}: fault: {held_back} more of {} were not shown",
+                &*info
+            );
         }
         log_err!(
             "{unit}: fault: device {} {} of {:#x} refused: {} (reason {:#04x}), {}",

@@ -5,10 +5,11 @@
 use super::domain_ids::DomainIds;
 use super::invalidation::Invalidator;
 use super::registers::UnitRegisters;
+use super::service::Service;
 use super::statistics::Statistics;
 use super::tables::{Root, Tables};
 use super::{Options, Unit};
-use core::sync::atomic::{AtomicBool, AtomicU32};
+use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
@@ -62,7 +63,7 @@ impl Unit {
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),
                 invalidator <- invalidator,
                 stats: Statistics::default(),
-                failed: AtomicBool::new(false),
+                service: Service::new(),
             }),
             GFP_KERNEL,
         )

@@ -68,6 +68,22 @@ impl Unit {
     ) -> Result {
         let entry = new.entry(self)?;
         let mut tables = self.tables.lock();
+        let installed = self.install_in(&mut tables, sources, before, entry);
+        if self.has_failed() {
+            // It failed meanwhile, and what was just written must not come after its withdrawal.
+            self.withdraw_everything();
+            return Err(EIO);
+        }
+        installed
+    }
+
+    fn install_in(
+        &self,
+        tables: &mut Tables,
+        sources: &[SourceId],
+        before: Claimed,
+        entry: ContextEntry,
+    ) -> Result {
         if self.has_failed() {
             return Err(EIO);
         }
@@ -80,6 +96,8 @@ impl Unit {
                     tables.claim(source, true);
                     entry
                 }
+                // Nothing was its own; an alias may be a sibling's.
+                (Claimed::No, false) => continue,
                 // Another device may still speak with this requester ID.
                 (Claimed::Yes, false) if tables.claim(source, false) > 0 => continue,
                 _ => entry,
@@ -89,7 +107,7 @@ impl Unit {
                 continue;
             }
             self.stats.attaches.add(1);
-            self.replace(&mut tables, source, old, wanted)?;
+            self.replace(tables, source, old, wanted)?;
         }
         Ok(())
     }

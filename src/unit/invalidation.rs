@@ -38,7 +38,6 @@ pub(crate) struct Invalidator {
     registers: IrqSpinLock<()>,
 }
 
-
 /// Hardware did not confirm an invalidation.
 pub(crate) enum Failure {
     /// The queue.
@@ -51,10 +50,20 @@ impl core::fmt::Display for Failure {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Failure::Queue(QueueFailure::TimeOut { head }) => {
-                write!(f, "its invalidation queue stands still at descriptor {head}")
+                write!(
+                    f,
+                    "its invalidation queue stands still at descriptor {head}"
+                )
             }
-            Failure::Queue(QueueFailure::Reported { status, head, descriptor }) => {
-                write!(f, "its invalidation queue stopped at descriptor {head} ({descriptor:#018x}):")?;
+            Failure::Queue(QueueFailure::Reported {
+                status,
+                head,
+                descriptor,
+            }) => {
+                write!(
+                    f,
+                    "its invalidation queue stopped at descriptor {head} ({descriptor:#018x}):"
+                )?;
                 for word in status.errors() {
                     write!(f, " {word}")?;
                 }
@@ -93,7 +102,9 @@ impl Invalidator {
 
     /// Turns the queue on, if there is one.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
-        self.queue.as_ref().map_or(Ok(()), |queue| queue.enable(regs))
+        self.queue
+            .as_ref()
+            .map_or(Ok(()), |queue| queue.enable(regs))
     }
 
     /// Turns the queue off.
@@ -164,6 +175,8 @@ impl Invalidator {
             && self
                 .by_register(regs, Request::Context(ContextScope::Global))
                 .is_ok()
-            && self.by_register(regs, Request::Iotlb(IotlbScope::Global)).is_ok()
+            && self
+                .by_register(regs, Request::Iotlb(IotlbScope::Global))
+                .is_ok()
     }
 }

@@ -28,6 +28,7 @@ mod fault_event;
 mod invalidation;
 mod queue;
 mod registers;
+mod service;
 mod statistics;
 mod tables;
 
@@ -37,7 +38,7 @@ pub(crate) use invalidation::Request;
 pub(crate) use statistics::Statistics;
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use domain_ids::DomainIds;
 use invalidation::Invalidator;
 use kernel::prelude::*;
@@ -45,6 +46,7 @@ use kernel::str::CString;
 use kernel::sync::Mutex;
 use kernel_ext::{log_emerg, log_err, log_info};
 use registers::UnitRegisters;
+use service::{Service, State};
 use tables::{Root, Tables};
 use vtd_core::compatibility::{Restriction, Walker};
 use vtd_core::invalidation::{after_root_table, Step};
@@ -82,12 +84,13 @@ pub(crate) struct Unit {
     #[pin]
     invalidator: Invalidator,
     stats: Statistics,
-    failed: AtomicBool,
+    service: Service,
 }
 
 impl Unit {
     /// Gives hardware the queue and the empty tables; nothing is translated yet.
     pub(crate) fn start(&self) -> Result {
+        self.regs.forget_old_faults(self.cap);
         let step = |what: &str, done: Result| {
             done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
         };
@@ -98,6 +101,7 @@ impl Unit {
             "take the root table",
             self.regs.command(Gcmd::SET_ROOT_TABLE, true),
         )?;
+        self.service.start();
         self.perform(after_root_table(self.cap).iter())
     }
 
@@ -130,9 +134,14 @@ impl Unit {
     /// Turns translation and the queue off: devices reach memory directly from here on. Any
     /// context.
     pub(crate) fn stop(&self) {
+        if self.service.is_stopped() {
+            return;
+        }
         if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
             log_err!("{self}: translation does not go off; devices keep their last tables");
+            return;
         }
+        self.service.stop();
         if self.invalidator.disable(&self.regs).is_err() {
             log_err!("{self}: the queue does not go off");
         }
@@ -143,8 +152,11 @@ impl Unit {
     /// On [`EIO`] the unit has been closed: every requester behind it is blocked, so a caller who
     /// unmaps may go on to reuse the memory.
     pub(crate) fn invalidate(&self, requests: &[Request]) -> Result {
-        if self.has_failed() {
-            return Err(EIO);
+        match self.service.state() {
+            State::Serving => {}
+            State::Closed => return Err(EIO),
+            // Untranslated: there is nothing that could be stale.
+            State::Stopped => return Ok(()),
         }
         match self.invalidator.run(&self.regs, requests, &self.stats) {
             Ok(()) => Ok(()),
@@ -187,11 +199,12 @@ impl Unit {
 
     /// Ends the unit's service with every requester blocked.
     fn close(&self, failure: &dyn fmt::Display) {
-        if self.failed.swap(true, Ordering::AcqRel) {
+        if !self.service.begin_closing() {
             return;
         }
-        self.root.withdraw_all();
-        if self.invalidator.drop_everything(&self.regs) {
+        let obeyed = self.withdraw_everything();
+        self.service.end_closing();
+        if obeyed {
             log_err!(
                 "{self}: {failure}; every device behind it is blocked from now on: reboot to use \
                  them again"
@@ -204,9 +217,15 @@ impl Unit {
         }
     }
 
+    /// Blocks every requester and drops all caches; whether the unit confirmed it.
+    fn withdraw_everything(&self) -> bool {
+        self.root.withdraw_all();
+        self.invalidator.drop_everything(&self.regs)
+    }
+
     /// Whether the unit was closed after an error.
     pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        matches!(self.service.state(), State::Closed)
     }
 
     /// A domain-id for a domain that the unit is about to serve; [`ENOSPC`] if all are taken.
@@ -290,6 +309,33 @@ impl Unit {
         self.invalidator.is_queued()
     }
 }
+
+/// What of a unit's registers a sleep loses and no other step restores.
+pub(crate) struct Saved {
+    fault_event: [u32; 4],
+}
+
+impl Unit {
+    /// Before a sleep: remembers the fault event and stops. One CPU, interrupts off.
+    pub(crate) fn suspend(&self) -> Saved {
+        let fault_event = FAULT_EVENT.map(|register| self.regs.read32(register));
+        self.stop();
+        Saved { fault_event }
+    }
+
+    /// After a sleep: as it was before. [`ETIMEDOUT`] or [`EIO`] if the unit does not come back,
+    /// which has been logged. One CPU, interrupts off.
+    pub(crate) fn resume(&self, saved: &Saved) -> Result {
+        self.start()?;
+        for (register, value) in FAULT_EVENT.into_iter().zip(saved.fault_event) {
+            self.regs.write32(register, value);
+        }
+        self.translate()
+    }
+}
+
+/// The registers of the fault event, the one that unmasks it last.
+const FAULT_EVENT: [regs::Reg32; 4] = [regs::FEDATA, regs::FEADDR, regs::FEUADDR, regs::FECTL];
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use kernel::prelude::*;
 use kernel_ext::clock::Deadline;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::mmio;
+use vtd_core::spec::fault::FRCD_F;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::registers::{self, Reg32, Reg64};
 use vtd_core::spec::status::{Gcmd, Gsts};
@@ -114,6 +115,17 @@ impl UnitRegisters {
         let new = Gcmd::keeping(self.status()).with(Gcmd::FLUSH_WRITE_BUFFER);
         self.write32(registers::GCMD, new.raw());
         self.wait(|| !self.status().flushes_write_buffer())
+    }
+
+    /// Clears what was recorded before the driver came: an old error would stop the new queue, an old
+    /// record keep new faults from being announced (VT-d 7.3). Any context.
+    pub(crate) fn forget_old_faults(&self, cap: Capability) {
+        for index in 0..cap.fault_record_count() {
+            if let Some(at) = registers::fault_record(cap, index) {
+                self.write64(at.high, FRCD_F);
+            }
+        }
+        self.write32(registers::FSTS, self.read32(registers::FSTS));
     }
 
     /// Spins until `done`, [`ETIMEDOUT`] when hardware takes too long.
