@@ -44,7 +44,7 @@ ktap_start 15
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 payload $((24 << 20))
 log_start
-before=$(used)
+ids_before=$(used)
 ktap_check "a disk in use is removed" remove "$first_disk"
 if [ "$VTD_KO" = none ]; then
 	ktap_skip "it is no longer listed as in use" "the kernel's own driver has no list"
@@ -57,7 +57,7 @@ mark "dma $first_disk replugged begin"
 ktap_check "and works" disk_io "$first_disk"
 mark "dma $first_disk replugged end"
 ktap_check "an attacker is removed and found eight times" many_times "$victim"
-ktap_check "no domain id was lost" same_ids "$before"
+ktap_check "no domain id was lost" same_ids "$ids_before"
 victim_lands() {
 	attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
 }

@@ -20,6 +20,7 @@ class Report:
         self.copy = open(copy, "w", encoding="utf-8") if copy else None
         self.colour = self.stream.isatty() and "NO_COLOR" not in os.environ
         self.passed, self.failed = 0, 0
+        self.on_check = None    # called with (good, text, detail) of each check
 
     def close(self):
         """Close the copy; printing goes on."""
@@ -68,6 +69,8 @@ class Report:
             self.passed += 1
         else:
             self.failed += 1
+        if self.on_check:
+            self.on_check(good, text, detail)
         word = self.paint("pass", "good") if good else self.paint("FAIL", "bad")
         self.line(f"  {word}  {text}" + (f": {detail}" if detail and not good else ""))
         return good

@@ -34,22 +34,21 @@ def add_arguments(parser):
                         help="further options of QEMU's intel-iommu, such as caching-mode=on")
 
 
-class Watcher:
+class Steps:
     """Shows the guest's steps while they run."""
 
     def __init__(self):
-        self.records = Records()
         self.step = None
+        self.begin("boot")
 
-    def line(self, text):
-        """One line of the channel."""
-        record = self.records.add(text)
+    def record(self, record):
+        """One record of the channel."""
         if record and record.kind == "step":
             self.begin(STEPS.get(record["name"], record["name"]))
         elif record and record.kind == "bye":
             self.end()
-        elif self.step:
-            self.step.update()
+        else:
+            self.tick()
 
     def begin(self, text):
         """A new step ends the one before."""
@@ -68,28 +67,37 @@ class Watcher:
             self.step = None
 
 
+def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu=""):
+    """Boot the demo, then tell `report` what it showed; the outcome of the guest."""
+    records = Records()
+
+    def line(text):
+        on_line(records.add(text))
+
+    with FileServer() as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
+        machine = bed.machine("demo", devices.standard(disks), driver=driver,
+                              append=[f"guest.port={server.port}"], iommu=iommu)
+        outcome = boot(machine, out, TIMEOUT, line, tick=tick)
+    evidence = runparts.Evidence(records, klog.read(outcome.console),
+                                 Trace.read(outcome.trace), outcome, server, driver)
+    name = "vtd" if driver == "vtd" else "the in-tree driver"
+    report.heading(f"{name} on Linux {bed.kernel.release}, QEMU q35 with intel-iommu")
+    for part in runparts.PARTS:
+        part(report, evidence)
+    return outcome
+
+
 def main(args):
-    """Prepare, boot, judge; the exit status of `make run`."""
+    """Prepare, demonstrate; the exit status of `make run`."""
     started = time.monotonic()
     out = lab.checkout() / "out/run"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     bed = testbed.get(args.series, with_vtd=args.driver == "vtd")
-    watcher = Watcher()
-    watcher.begin("boot")
-    with FileServer() as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
-        machine = bed.machine("demo", devices.standard(disks), driver=args.driver,
-                              append=[f"guest.port={server.port}"], iommu=args.iommu)
-        outcome = boot(machine, out, TIMEOUT, watcher.line, tick=watcher.tick)
-    watcher.end()
+    steps = Steps()
     report = Report(out / "report.txt")
-    evidence = runparts.Evidence(watcher.records, klog.read(outcome.console),
-                                 Trace.read(outcome.trace), outcome, server, args.driver)
-    report.heading(f"vtd on Linux {bed.kernel.release}, QEMU q35 with intel-iommu"
-                   if args.driver == "vtd" else
-                   f"the in-tree driver on Linux {bed.kernel.release}, QEMU q35 with intel-iommu")
-    for part in runparts.PARTS:
-        part(report, evidence)
+    outcome = demonstrate(bed, out, report, steps.record, tick=steps.tick,
+                          driver=args.driver, iommu=args.iommu)
     report.line()
     report.line(f"  {progress.clock(time.monotonic() - started)} in all, "
                 f"{outcome.seconds:.0f} s of them in the guest; "

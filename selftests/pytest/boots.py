@@ -2,11 +2,13 @@
 """The guests of `make check`: how each is booted and which tests run in it."""
 
 import dataclasses
+import os
 import shutil
 import tempfile
 
 from vtdlab import cache as lab
 from vtdlab import devices, klog, ktap, qemu, runparts, testbed, witness
+from vtdlab import run as demo
 from vtdlab.errors import LabError
 from vtdlab.fileserver import FileServer
 from vtdlab.records import Records
@@ -40,7 +42,9 @@ class Boot:
 
 
 BOOTS = (
-    Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "unload"),
+    Boot("demo", ("run",), older=("run",), job="demo"),
+    Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "replug", "vfio",
+                      "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
@@ -67,8 +71,30 @@ async def _plug(guest):
 SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug}
 
 
+def demonstrate(series, result):
+    """What `make run` shows, each of its verdicts a result."""
+    out = lab.checkout() / "out/check" / f"{series}-demo"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            shown = demo.Report(out / "report.txt", nowhere)
+            shown.on_check = lambda good, text, why: result(
+                f"run: {text}", "passed" if good else "failed", why)
+            demo.demonstrate(testbed.get(series), out, shown, lambda _: None)
+            shown.close()
+    except LabError as err:
+        raise Broken(str(err)) from err
+    if shown.failed or not shown.passed:
+        raise Broken(f"{shown.failed} of its verdicts failed; see {out / 'report.txt'}")
+    (out / "qemu-trace.log").unlink()
+
+
 def run(boot, series, tests, result):
     """Boot, hand on every result, then ask the other witnesses."""
+    if boot.job == "demo":
+        demonstrate(series, result)
+        return
     out = lab.checkout() / "out/check" / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
     guest = _Guest(result)

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+import boots
+from vtdlab import cache as lab
 from vtdlab import devices, klog, ktap, vtdwords
 from vtdlab.cpio import Archive
 from vtdlab.records import Records
@@ -169,3 +171,10 @@ def test_cpio_is_what_cpio_reads(tmp_path):
     assert (tmp_path / "a/b/odd").stat().st_mode & 0o111
     assert (tmp_path / "a/even").read_bytes() == b"1234"
     assert (tmp_path / "init").readlink().as_posix() == "/a/b/odd"
+
+
+def test_every_test_of_the_guests_is_run_somewhere():
+    """A script that no boot names would be a test that cannot fail."""
+    scripts = {path.stem for path in (lab.checkout() / "selftests").glob("*.sh")
+               if path.stat().st_mode & 0o111}
+    assert {test for boot in boots.BOOTS for test in boot.tests} == scripts | {"kexec", "run"}
