@@ -22,6 +22,9 @@ unsafe impl Send for PciDevice {}
 // SAFETY: As above.
 unsafe impl Sync for PciDevice {}
 
+/// The control register of access control, as it was.
+pub struct AcsControl(u16);
+
 /// What kind of PCI Express function a device is; `Conventional` where it is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PortType {
@@ -209,36 +212,54 @@ impl PciDevice {
     }
 
     /// Turns on what the device offers of access control (source validation, request and
-    /// completion redirect, upstream forwarding), so that peers cannot reach each other past the
-    /// unit. A device without the capability is left alone.
-    pub fn enable_acs(&self) {
-        const WANTED: u16 = (bindings::PCI_ACS_SV
+    /// completion redirect, upstream forwarding, and translation blocking below external ports), so
+    /// that peers cannot reach each other past the unit. What it was before, if it was changed; a
+    /// device without the capability is left alone.
+    pub fn enable_acs(&self) -> Option<AcsControl> {
+        let (offered, control, at) = self.acs()?;
+        let mut wanted = bindings::PCI_ACS_SV
             | bindings::PCI_ACS_RR
             | bindings::PCI_ACS_CR
-            | bindings::PCI_ACS_UF) as u16;
-        let mut offered = 0u16;
-        let mut control = 0u16;
-        // SAFETY: Valid device; configuration space may be read at any offset, and the control
-        // register is written only with bits that the capability offers.
+            | bindings::PCI_ACS_UF;
+        if self.facts().untrusted {
+            wanted |= bindings::PCI_ACS_TB;
+        }
+        let new = control | (offered & wanted as u16);
+        if new == control {
+            return None;
+        }
+        self.write_acs(at, new);
+        Some(AcsControl(control))
+    }
+
+    /// Sets access control to what [`Self::enable_acs`] found.
+    pub fn restore_acs(&self, before: AcsControl) {
+        if let Some((_, _, at)) = self.acs() {
+            self.write_acs(at, before.0);
+        }
+    }
+
+    /// What the device offers, what is on, and where that is controlled.
+    fn acs(&self) -> Option<(u16, u16, i32)> {
+        let (mut offered, mut control) = (0u16, 0u16);
+        // SAFETY: Valid device; configuration space may be read at any offset.
         unsafe {
             let at = i32::from(bindings::vtd_helper_pci_acs_cap(self.ptr.as_ptr()));
-            if at == 0 {
-                return;
-            }
             let (cap, ctrl) = (
                 at + bindings::PCI_ACS_CAP as i32,
                 at + bindings::PCI_ACS_CTRL as i32,
             );
-            if bindings::vtd_helper_pci_read_word(self.ptr.as_ptr(), cap, &mut offered) != 0
-                || bindings::vtd_helper_pci_read_word(self.ptr.as_ptr(), ctrl, &mut control) != 0
-            {
-                return;
-            }
-            let new = control | (offered & WANTED);
-            if new != control {
-                bindings::vtd_helper_pci_write_word(self.ptr.as_ptr(), ctrl, new);
-            }
+            let read = |offset, to: &mut u16| {
+                bindings::vtd_helper_pci_read_word(self.ptr.as_ptr(), offset, to) == 0
+            };
+            (at != 0 && read(cap, &mut offered) && read(ctrl, &mut control))
+                .then_some((offered, control, ctrl))
         }
+    }
+
+    fn write_acs(&self, at: i32, value: u16) {
+        // SAFETY: Valid device; `at` is the control register of its access control capability.
+        unsafe { bindings::vtd_helper_pci_write_word(self.ptr.as_ptr(), at, value) };
     }
 
     /// Whether this is a bridge whose driver only serves its port (port services).

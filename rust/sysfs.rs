@@ -83,6 +83,8 @@ impl<T: Send + Sync + 'static> Group<T> {
             )?;
         }
         for attribute in raw.iter_mut() {
+            // SAFETY: An attribute about to be registered; lock debugging wants a key in it.
+            unsafe { bindings::vtd_helper_sysfs_attr_init(&raw mut attribute.attr) };
             list.push(&raw mut attribute.attr, GFP_KERNEL)?;
         }
         list.push(ptr::null_mut(), GFP_KERNEL)?;

@@ -246,6 +246,11 @@ irqreturn_t vtd_helper_irq_handled(void)
 	return IRQ_HANDLED;
 }
 
+void vtd_helper_sysfs_attr_init(struct attribute *attr)
+{
+	sysfs_attr_init(attr);
+}
+
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name)

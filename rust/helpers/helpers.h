@@ -80,6 +80,7 @@ int vtd_helper_set_parent_affinity(struct irq_data *data,
 struct fwnode_handle *vtd_helper_alloc_named_fwnode(const char *name);
 irqreturn_t vtd_helper_irq_handled(void);
 
+void vtd_helper_sysfs_attr_init(struct attribute *attr);
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name);

@@ -7,6 +7,7 @@ use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use crate::unit::Unit;
 use core::fmt;
+use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::pci::PciDevice;
@@ -66,8 +67,8 @@ pub(crate) struct DeviceInfo {
     pub(crate) source: SourceId,
     /// All requester IDs under which its requests may arrive, its own first.
     pub(crate) requesters: KVec<SourceId>,
-    /// Whether a driver was bound before this driver took over.
-    pub(crate) bound_before: bool,
+    /// Whether the driver that is bound was so before this driver took over.
+    pub(super) bound_before: AtomicBool,
     /// The accounts of all groups.
     pub(crate) ownership: Arc<Ownership>,
     /// What changes.

@@ -8,6 +8,7 @@
 //! [`DeviceInfo`] holds.
 
 use super::info::{DeviceInfo, State as DeviceState};
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::lock::mutex::MutexBackend;
 use kernel::sync::{new_mutex, Arc, Mutex};
@@ -75,9 +76,12 @@ fn wanted(change: &Change) -> Wanted {
 
 fn driver_of(dev: &Device, info: &DeviceInfo) -> Driver {
     match dev.driver() {
-        None => Driver::None,
+        None => {
+            info.bound_before.store(false, Ordering::Relaxed);
+            Driver::None
+        }
         Some(driver) if driver.manages_dma => Driver::ManagesDma,
-        Some(_) if info.bound_before => Driver::Uncounted,
+        Some(_) if info.bound_before.load(Ordering::Relaxed) => Driver::Uncounted,
         Some(_) => Driver::Counted,
     }
 }

@@ -20,7 +20,9 @@ impl BoundPorts {
         let mut ports = KVec::new();
         let mut in_the_way = 0;
         for device in PciDevice::all() {
-            let chain = Chain::of(&device)?;
+            let Ok(chain) = Chain::of(&device) else {
+                continue;
+            };
             if dmar.unit_for(chain.segment, &chain.functions).is_none() {
                 continue;
             }
@@ -75,12 +77,5 @@ impl Drop for ReleasedPorts {
                 );
             }
         }
-    }
-}
-
-/// Turns access control on for every device behind a unit, before groups are formed.
-pub(crate) fn enable_access_control() {
-    for device in PciDevice::all() {
-        device.enable_acs();
     }
 }

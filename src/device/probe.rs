@@ -6,6 +6,7 @@ use super::info::{DeviceInfo, State, Use};
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use crate::unit::Unit;
+use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::pci::PciDevice;
@@ -48,7 +49,7 @@ pub(crate) fn probe(
             segment: Segment::new(segment),
             source: SourceId::from_raw(facts.requester),
             requesters,
-            bound_before: driver.is_some_and(|driver| !driver.manages_dma),
+            bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.manages_dma)),
             ownership,
             state <- new_mutex!(state, "vtd device state"),
             fault_reports: RateLimit::new(),

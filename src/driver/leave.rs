@@ -52,8 +52,11 @@ impl Vtd {
             served.core.unregister();
         }
         for served in self.units() {
-            served.unit.stop();
+            if !served.unit.stop() {
+                core::mem::forget(served.unit.clone());
+            }
         }
+        self.restore_access_control();
     }
 }
 

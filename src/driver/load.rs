@@ -5,7 +5,7 @@
 
 use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
-use crate::device::preflight::{self, BoundPorts};
+use crate::device::preflight::BoundPorts;
 use crate::device::RateLimit;
 use crate::domain::WHAT_LAZY_COSTS;
 use crate::report;
@@ -86,6 +86,7 @@ impl Loaded {
                 lazy,
                 loading: AtomicBool::new(true),
                 leaving: AtomicBool::new(false),
+                access_control <- new_mutex!(KVec::new(), "vtd access control"),
                 gate <- new_mutex!((), "vtd gate"),
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
                 test_hooks: options.test_hooks,
@@ -138,10 +139,11 @@ impl Running {
                     log_err!("{}: no interrupt could be had for faults", &*served.unit)
                 })?;
             running._interrupts.push(interrupt, GFP_KERNEL)?;
+            served.unit.drain_faults(&*vtd);
         }
         let operations = iommu::Operations::new(vtd.clone(), module)?;
         let released = ports.release();
-        preflight::enable_access_control();
+        vtd.enable_access_control()?;
         {
             // Whoever binds a driver now waits until translation is on: before, the addresses that
             // it would be given mean nothing.

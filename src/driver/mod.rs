@@ -18,7 +18,7 @@ use kernel_ext::acpi;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
-use kernel_ext::pci::PciDevice;
+use kernel_ext::pci::{AcsControl, PciDevice};
 use vtd_core::dmar::Dmar;
 use vtd_core::spec::address::{Segment, SourceId};
 
@@ -63,6 +63,9 @@ pub(crate) struct Vtd {
     lazy: bool,
     loading: AtomicBool,
     leaving: AtomicBool,
+    /// The devices whose access control was changed, and what it was.
+    #[pin]
+    access_control: Mutex<KVec<(PciDevice, AcsControl)>>,
     /// Taken while drivers must not be bound: at load and when leaving.
     #[pin]
     gate: Mutex<()>,
@@ -85,6 +88,25 @@ impl Vtd {
     /// All units.
     pub(crate) fn units(&self) -> impl Iterator<Item = &Served> {
         self.units.iter()
+    }
+
+    /// Turns access control on for the devices behind units, before their groups are formed.
+    fn enable_access_control(&self) -> Result {
+        for device in PciDevice::all() {
+            if self.unit_of(&device).is_ok() {
+                if let Some(before) = device.enable_acs() {
+                    self.access_control.lock().push((device, before), GFP_KERNEL)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets access control to what it was before.
+    fn restore_access_control(&self) {
+        for (device, before) in core::mem::take(&mut *self.access_control.lock()) {
+            device.restore_acs(before);
+        }
     }
 
     /// While the driver loads, [`EBUSY`] for a device whose driver was bound after the preflight

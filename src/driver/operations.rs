@@ -78,12 +78,12 @@ impl Driver for Vtd {
     }
 
     fn default_domain(&self, _dev: &Device, data: &DeviceInfo) -> DefaultDomain {
-        if data.pci.facts().untrusted {
+        if data.pci.facts().untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
         } else if data.state.lock().group.is_some() {
             // Not the first time: the user asks for another type through sysfs.
             DefaultDomain::AsChosen
-        } else if kernel_ext::iommu::user_chose_passthrough() && data.unit.ecap().pass_through() {
+        } else if kernel_ext::iommu::user_chose_passthrough() {
             DefaultDomain::AsChosen
         } else if self.lazy {
             DefaultDomain::LazyDma

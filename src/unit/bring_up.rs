@@ -9,7 +9,7 @@ use super::service::Service;
 use super::statistics::Statistics;
 use super::tables::{Root, Tables};
 use super::{Options, Unit};
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicBool, AtomicU32};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
@@ -58,6 +58,7 @@ impl Unit {
                 ecap: geometry.ecap,
                 width: geometry.width,
                 restriction: AtomicU32::new(0),
+                was_protected: AtomicBool::new(false),
                 root,
                 tables <- new_mutex!(tables, "vtd unit tables"),
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),

@@ -68,6 +68,10 @@ impl Unit {
     ) -> Result {
         let entry = new.entry(self)?;
         let mut tables = self.tables.lock();
+        if self.has_failed() && !entry.is_present() {
+            // All requesters are blocked already.
+            return Ok(());
+        }
         let installed = self.install_in(&mut tables, sources, before, entry);
         if self.has_failed() {
             // It failed meanwhile, and what was just written must not come after its withdrawal.

@@ -44,6 +44,8 @@ pub(crate) enum Failure {
     Queue(QueueFailure),
     /// A register command.
     Register(&'static str),
+    /// A register command that ended without having done anything.
+    Refused(&'static str),
 }
 
 impl core::fmt::Display for Failure {
@@ -70,6 +72,7 @@ impl core::fmt::Display for Failure {
                 Ok(())
             }
             Failure::Register(name) => write!(f, "its {name} register stays busy"),
+            Failure::Refused(name) => write!(f, "its {name} register refused an invalidation"),
         }
     }
 }
@@ -107,12 +110,16 @@ impl Invalidator {
             .map_or(Ok(()), |queue| queue.enable(regs))
     }
 
-    /// Turns the queue off.
+    /// Turns the queue off. It has to be empty, and the last thing in it a wait.
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
-        if self.queue.is_some() && regs.status().queues() {
-            regs.command(Gcmd::QUEUE, false)?;
+        match &self.queue {
+            Some(queue) if regs.status().queues() => {
+                // A queue that does not finish even this is turned off as it is.
+                let _ = queue.submit(regs, core::iter::empty());
+                regs.command(Gcmd::QUEUE, false)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Submits `requests` and returns when hardware has confirmed them all. Any context.
@@ -150,7 +157,10 @@ impl Invalidator {
             Request::Context(scope) => {
                 regs.write64(registers::CCMD, ContextCommand::new(scope).raw());
                 regs.wait(|| !ContextCommand::is_busy(regs.read64(registers::CCMD)))
-                    .map_err(|_| Failure::Register("context command"))
+                    .map_err(|_| Failure::Register("context command"))?;
+                ContextCommand::performed(regs.read64(registers::CCMD))
+                    .map(|_| ())
+                    .ok_or(Failure::Refused("context command"))
             }
             Request::Iotlb(scope) => {
                 let command = IotlbCommand::new(scope, self.drain);
@@ -159,7 +169,10 @@ impl Invalidator {
                 }
                 regs.write64(self.iotlb.command, command.command());
                 regs.wait(|| !IotlbCommand::is_busy(regs.read64(self.iotlb.command)))
-                    .map_err(|_| Failure::Register("IOTLB invalidate"))
+                    .map_err(|_| Failure::Register("IOTLB invalidate"))?;
+                IotlbCommand::performed(regs.read64(self.iotlb.command))
+                    .map(|_| ())
+                    .ok_or(Failure::Refused("IOTLB invalidate"))
             }
         }
     }

@@ -38,7 +38,7 @@ pub(crate) use invalidation::Request;
 pub(crate) use statistics::Statistics;
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use domain_ids::DomainIds;
 use invalidation::Invalidator;
 use kernel::prelude::*;
@@ -76,6 +76,8 @@ pub(crate) struct Unit {
     width: AddressWidth,
     /// [`Restriction`] as bits; for tests.
     restriction: AtomicU32,
+    /// Whether the protected memory regions were on.
+    was_protected: AtomicBool,
     root: Root,
     #[pin]
     tables: Mutex<Tables>,
@@ -121,6 +123,7 @@ impl Unit {
         if !has || self.regs.read32(regs::PMEN) & (regs::PMEN_EPM | regs::PMEN_PRS) == 0 {
             return;
         }
+        self.was_protected.store(true, Ordering::Relaxed);
         self.regs.write32(regs::PMEN, 0);
         let off = || self.regs.read32(regs::PMEN) & regs::PMEN_PRS == 0;
         if self.regs.wait(off).is_err() {
@@ -131,20 +134,31 @@ impl Unit {
         }
     }
 
-    /// Turns translation and the queue off: devices reach memory directly from here on. Any
+    /// Turns the protected memory regions on again if they were when the driver came.
+    fn restore_protected_memory(&self) {
+        if self.was_protected.swap(false, Ordering::Relaxed) {
+            self.regs.write32(regs::PMEN, regs::PMEN_EPM);
+        }
+    }
+
+    /// Turns translation and the queue off: devices reach memory directly from here on. Whether the
+    /// unit obeyed: if not, it may still walk its tables, which must then never be freed. Any
     /// context.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(&self) -> bool {
         if self.service.is_stopped() {
-            return;
+            return true;
         }
         if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
-            log_err!("{self}: translation does not go off; devices keep their last tables");
-            return;
+            log_err!("{self}: translation does not go off; its tables stay allocated");
+            return false;
         }
         self.service.stop();
-        if self.invalidator.disable(&self.regs).is_err() {
-            log_err!("{self}: the queue does not go off");
+        self.restore_protected_memory();
+        let obeyed = self.invalidator.disable(&self.regs).is_ok();
+        if !obeyed {
+            log_err!("{self}: the queue does not go off; it stays allocated");
         }
+        obeyed
     }
 
     /// Makes hardware forget, and waits until it has. Any context.

@@ -12,8 +12,9 @@ use vtd_core::spec::registers::{self, Reg32, Reg64};
 use vtd_core::spec::status::{Gcmd, Gsts};
 
 /// How long hardware may take for anything. The specification names no limit; what takes longer
-/// than this is broken.
-pub(crate) const TIME_OUT_MS: u64 = 5_000;
+/// than this is broken. Waits are made with interrupts off: several of them in a row must stay below
+/// what the kernel's watchdogs allow.
+pub(crate) const TIME_OUT_MS: u64 = 1_000;
 
 /// The smallest register page, enough to read how long the whole set is.
 const FIRST_BYTES: usize = 4096;
