@@ -14,8 +14,8 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR
 
-.PHONY: module run check host-check guest-check lint fmt fmt-check clippy \
-	kernel shell modules_install clean distclean help
+.PHONY: module run check host-check guest-check bench bench-instructions bench-profile \
+	lint fmt fmt-check clippy kernel shell modules_install clean distclean help
 
 ifdef KDIR
 module: ; @$(call kbuild,$(KDIR),modules)
@@ -41,6 +41,15 @@ host-check:
 
 guest-check:
 	@$(LAB) check --guest
+
+bench:
+	@$(LAB) bench
+
+bench-instructions:
+	@$(LAB) bench --section instructions
+
+bench-profile:
+	@$(LAB) bench --profile '$(ROW)' $(if $(DRIVER),--driver $(DRIVER))
 
 lint:
 	@$(LAB) lint
@@ -86,6 +95,9 @@ help:
 	@echo '  make check          every test, host and guest; out/check/'
 	@echo '  make host-check     the tests that boot nothing'
 	@echo '  make guest-check    the tests in guests'
+	@echo '  make bench          measure against the in-tree driver; out/bench/'
+	@echo '  make bench-profile ROW="4K map"'
+	@echo '                      the functions that the instructions of a row go to'
 	@echo '  make lint           rustfmt, clippy, shellcheck, checkpatch; fmt-check, clippy alone'
 	@echo '  make fmt            format the Rust sources'
 	@echo '  make kernel         make the test kernel and print where it is'

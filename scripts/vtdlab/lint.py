@@ -65,15 +65,15 @@ def shellcheck():
 def checkpatch(kernel):
     """What the kernel's checkpatch says about C and Kbuild files.
 
-    The tests' programs live in user space, where the kernel's own types, macros
+    The tests' programs and the profiler live in user space, where the kernel's own types, macros
     and barriers are not to be had.
     """
     kernels = "FILE_PATH_CHANGES,CONST_STRUCT"
-    programs = lab.checkout() / "selftests"
+    programs = [lab.checkout() / "selftests", lab.checkout() / "bench/profile"]
     found = {kernels: [], f"{kernels},BIT_MACRO,PREFER_KERNEL_TYPES,VOLATILE": []}
     inside, outside = found.values()
     for path in tracked("*.c", "*.h", "Kbuild", "*/Kbuild"):
-        (outside if path.parent == programs else inside).append(path)
+        (outside if path.parent in programs else inside).append(path)
     said = []
     for ignored, files in found.items():
         if files:

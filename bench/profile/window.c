@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * window - a QEMU TCG plugin that counts how often each instruction of the
+ * guest's kernel is executed between two marks, and nothing else.
+ *
+ * The marks are no-ops with a number of their own in the displacement (see
+ * bench.h), so that the guest needs no device to set them. At the end every
+ * address with its count goes to the file named by the argument out=.
+ *
+ * Debian's QEMU loads plugins but comes without their header; what is used of
+ * it is declared here.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef uint64_t qemu_plugin_id_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+struct qemu_plugin_scoreboard;
+typedef struct {
+	struct qemu_plugin_scoreboard *score;
+	size_t offset;
+} qemu_plugin_u64;
+
+enum { COND_NE = 3 };	/* of enum qemu_plugin_cond */
+enum { NO_REGS = 0 };	/* of enum qemu_plugin_cb_flags */
+
+typedef void (*exec_cb)(unsigned int vcpu, void *data);
+typedef void (*trans_cb)(struct qemu_plugin_tb *tb, void *data);
+
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, trans_cb cb,
+					   void *data);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
+					    exec_cb cb, int flags, void *data);
+void qemu_plugin_register_vcpu_insn_exec_cond_cb(struct qemu_plugin_insn *insn,
+						 exec_cb cb, int flags, int cond,
+						 qemu_plugin_u64 entry,
+						 uint64_t imm, void *data);
+void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*cb)(void),
+				    void *data);
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
+						 size_t index);
+size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *dest,
+			     size_t len);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element);
+void qemu_plugin_u64_set(qemu_plugin_u64 entry, unsigned int vcpu, uint64_t value);
+
+EXPORT int qemu_plugin_version = 7;	/* QEMU 11.1 */
+
+#define OPEN		0x56544401u
+#define CLOSE		0x56544402u
+#define MARK_BYTES	8
+#define KERNEL		(1ULL << 63)
+#define SLOTS		(1u << 22)
+
+/* One address; slots are never given back, for translated code points at them. */
+struct place {
+	uint64_t address;
+	uint64_t count;
+};
+
+static struct place *places;
+static qemu_plugin_u64 open_now;
+static uint64_t windows;
+static char path[4096];
+
+static struct place *place_of(uint64_t address)
+{
+	uint32_t slot = (address * 0x9e3779b97f4a7c15ULL) >> 42;
+	uint32_t tries;
+
+	for (tries = 0; tries < SLOTS; tries++, slot = (slot + 1) % SLOTS) {
+		if (!places[slot].address)
+			places[slot].address = address;
+		if (places[slot].address == address)
+			return &places[slot];
+	}
+	fprintf(stderr, "window: more than %u addresses\n", SLOTS);
+	exit(1);
+}
+
+static void on_open(unsigned int vcpu, void *data)
+{
+	(void)data;
+	windows++;
+	qemu_plugin_u64_set(open_now, vcpu, 1);
+}
+
+static void on_close(unsigned int vcpu, void *data)
+{
+	(void)data;
+	qemu_plugin_u64_set(open_now, vcpu, 0);
+}
+
+static void on_instruction(unsigned int vcpu, void *data)
+{
+	(void)vcpu;
+	((struct place *)data)->count++;
+}
+
+/* The number of a mark, or 0. */
+static uint32_t mark_of(const struct qemu_plugin_insn *insn)
+{
+	static const uint8_t nop[] = { 0x0f, 0x1f, 0x84, 0x00 };
+	uint8_t bytes[MARK_BYTES];
+	uint32_t number;
+
+	if (qemu_plugin_insn_data(insn, bytes, sizeof(bytes)) != sizeof(bytes) ||
+	    memcmp(bytes, nop, sizeof(nop)))
+		return 0;
+	memcpy(&number, bytes + sizeof(nop), sizeof(number));
+	return number;
+}
+
+static void on_translation(struct qemu_plugin_tb *tb, void *data)
+{
+	size_t i, n = qemu_plugin_tb_n_insns(tb);
+
+	(void)data;
+	for (i = 0; i < n; i++) {
+		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+		uint64_t address = qemu_plugin_insn_vaddr(insn);
+
+		if (!(address & KERNEL))
+			continue;
+		switch (mark_of(insn)) {
+		case OPEN:
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_open, NO_REGS, NULL);
+			break;
+		case CLOSE:
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_close, NO_REGS, NULL);
+			break;
+		default:
+			qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, on_instruction,
+								    NO_REGS, COND_NE, open_now,
+								    0, place_of(address));
+		}
+	}
+}
+
+static void on_end(void)
+{
+	FILE *file = fopen(path, "w");
+	uint32_t slot;
+
+	if (!file) {
+		perror(path);
+		return;
+	}
+	fprintf(file, "windows %lu\n", windows);
+	for (slot = 0; slot < SLOTS; slot++)
+		if (places[slot].count)
+			fprintf(file, "%016lx %lu\n", places[slot].address,
+				places[slot].count);
+	fclose(file);
+}
+
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc,
+			       char **argv)
+{
+	(void)info;
+	if (argc != 1 || strncmp(argv[0], "out=", 4)) {
+		fprintf(stderr, "window: say out=FILE\n");
+		return -1;
+	}
+	snprintf(path, sizeof(path), "%s", argv[0] + 4);
+	places = calloc(SLOTS, sizeof(*places));
+	if (!places)
+		return -1;
+	open_now.score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
+	open_now.offset = 0;
+	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, NULL);
+	qemu_plugin_register_atexit_cb(id, on_end, NULL);
+	return 0;
+}

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests that are measured in: the same for both drivers but for who drives.
+
+The kernel, the initramfs and QEMU's line are one and the same; intel_iommu=
+on the kernel's command line decides.
+"""
+
+import dataclasses
+import shutil
+
+from vtdlab import cache as lab
+from vtdlab import devices, initramfs, kernel, module, progress, testbed
+from vtdlab.errors import LabError
+from vtdlab.qemu import boot
+from vtdlab.records import Records
+
+BUILD_TIMEOUT = 600
+DRIVERS = ("intree", "vtd")
+NAMES = {"intree": "in-tree", "vtd": "vtd"}
+FORBIDDEN = ("DEBUG_GENERIC_PT", "PROVE_LOCKING", "LOCKDEP", "KASAN", "UBSAN", "DEBUG_PAGEALLOC",
+             "DEBUG_ATOMIC_SLEEP", "DMA_API_DEBUG", "DEBUG_SPINLOCK", "DEBUG_VM", "DEBUG_LIST",
+             "SLUB_DEBUG_ON", "RUST_DEBUG_ASSERTIONS", "RUST_OVERFLOW_CHECKS")
+
+# One processor, on which a nanosecond of the guest is one instruction.
+COUNTING = ("-icount", "shift=0,sleep=off")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What every guest of one run is booted with."""
+
+    bed: testbed.Testbed
+
+    def run(self, driver, measure, out, *, extra=(), append=(), timeout=300, cpus=1):
+        """Boot, measure, and return what the guest said."""
+        machine = self.bed.machine("bench", [*edu(), *extra], driver=driver,
+                                   append=[f"guest.measure={measure}", *append])
+        machine.cpus = cpus
+        records = Records()
+        step = progress.Step("guest", f"{measure}, {NAMES[driver]}")
+        outcome = boot(machine, out, timeout, records.add, tick=step.update)
+        step.end()
+        if outcome.ending != "poweroff":
+            raise LabError(f"The guest measuring {measure} on {NAMES[driver]} did not end by "
+                           f"itself ({outcome.ending}: {outcome.detail}); see {out}/console.log.")
+        for record in records.of("measured"):
+            if record["result"] != "ok":
+                raise LabError(f"{record['name']} failed on {NAMES[driver]}: {record['why']}; "
+                               f"see {out}/console.log.")
+        if not records.of("measured"):
+            raise LabError(f"The guest measured nothing on {NAMES[driver]}; see {out}/console.log.")
+        return records
+
+
+def edu():
+    """The device that is measured on."""
+    return ("-device", "edu,id=edu,dma_mask=0xffffffffffffffff,bus=pcie.0,addr=05.0")
+
+
+def get(series=None):
+    """Build what is not in the cache; refuse a kernel that would distort."""
+    cache = lab.Cache()
+    built = kernel.get(cache, series)
+    text = (built.kdir / ".config").read_text(encoding="utf-8")
+    found = [name for name in FORBIDDEN if f"CONFIG_{name}=y" in text]
+    if found:
+        raise LabError(f"The kernel has {', '.join(found)} on, which would be measured instead "
+                       "of the drivers; turn it off in scripts/config/test.config.")
+    vtd = module.get(cache, built)
+    contents = initramfs.Contents(built.modules, built.release, vtd, _modules(built, cache),
+                                  ())
+    return Bench(testbed.Testbed(built, initramfs.get(contents, cache), vtd))
+
+
+def _modules(built, cache):
+    source = lab.checkout() / "bench"
+    files = sorted(path for path in source.iterdir()
+                   if path.name == "Kbuild" or path.suffix in (".c", ".h"))
+    key = lab.key(built.key, *(part for path in files for part in (path.name, path.read_bytes())))
+    folder = cache.entry("benchmodule", f"{built.release}-{key}")
+    with cache.lock(f"benchmodule-{folder.name}"):
+        if not lab.is_complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for path in files:
+                shutil.copy(path, folder)
+            progress.run("build", f"bench module for {built.release}",
+                         ["make", "-C", str(built.kdir), f"M={folder}", f"LLVM={kernel.LLVM}",
+                          f"-j{lab.jobs()}", "W=1", "KCFLAGS=-Werror", "modules"],
+                         folder / "build.log", timeout=BUILD_TIMEOUT)
+            lab.set_complete(folder, key)
+        cache.used(folder)
+    return tuple(sorted(folder.glob("*.ko")))
+
+
+def plugin(cache=None):
+    """The profiler that QEMU loads."""
+    cache = cache or lab.Cache()
+    source = lab.checkout() / "bench/profile/window.c"
+    folder = cache.entry("benchplugin", lab.key(source.read_bytes()))
+    with cache.lock(f"benchplugin-{folder.name}"):
+        if not lab.is_complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            progress.run("build", "profiler for QEMU",
+                         ["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror",
+                          "-o", str(folder / "window.so"), str(source)],
+                         folder / "build.log", timeout=BUILD_TIMEOUT)
+            lab.set_complete(folder)
+    return folder / "window.so"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Where the instructions of one operation go, function by function.
+
+QEMU counts every instruction of the guest's kernel between two marks that the
+bench module puts around the operation; the symbol tables name them, and
+objdump shows them one by one.
+"""
+
+import bisect
+import dataclasses
+import re
+import subprocess
+
+from vtdlab import benchguest
+from vtdlab.errors import LabError
+
+SHOWN = 40
+LISTED = 12
+TOOL_TIMEOUT = 120
+WITNESS = "iommu_map"
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t")
+HEADER = re.compile(r"^([0-9a-f]+) <(.*)>:$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Symbol:
+    """A function and where the guest had it."""
+
+    at: int
+    name: str
+    module: str = ""        # "" for the kernel's own
+
+
+@dataclasses.dataclass
+class Function:
+    """What one function took in all windows together."""
+
+    symbol: Symbol
+    places: dict            # offset in the function: times executed
+    total: int = 0
+
+
+def profile(bench, row, driver, out):
+    """(functions, windows) of one row such as "4K map", the costliest first."""
+    counts = out / "counts"
+    out.mkdir(parents=True, exist_ok=True)
+    counts.unlink(missing_ok=True)
+    records = bench.run(driver, "profile", out, timeout=900, extra=(
+        *benchguest.COUNTING, "-plugin", f"{benchguest.plugin()},out={counts}"),
+        append=[f"guest.row={row.replace(' ', ',')}"])
+    if not counts.exists():
+        raise LabError(f"QEMU's profiler left no counts; see {out}/qemu.log.")
+    lines = counts.read_text(encoding="ascii").splitlines()
+    windows = int(lines[0].split()[1])
+    opened = records.of("profile")[0].number("windows")
+    if windows != opened:
+        raise LabError(f"The profiler saw {windows} windows, but the guest opened {opened}.")
+    places = {int(at, 16): int(count) for at, count in (line.split() for line in lines[1:])}
+    return by_function(places, _symbols(records, bench.bed.kernel)), windows
+
+
+def _symbols(records, kernel):
+    told = [Symbol(int(r["at"], 16), r["name"], r["module"].strip("[]"))
+            for r in records.of("symbol")]
+    own = []
+    with open(kernel.kdir / "System.map", encoding="ascii") as file:
+        for at, kind, name in (line.split() for line in file):
+            if kind in "tTwW":
+                own.append(Symbol(int(at, 16), name))
+    if [s for s in told if not s.module] != [s for s in own if s.name == WITNESS]:
+        raise LabError(f"{WITNESS} is not where {kernel.kdir}/System.map has it, so the profile "
+                       "cannot be read; is the kernel's address randomised?")
+    return own + [symbol for symbol in told if symbol.module]
+
+
+def by_function(places, symbols):
+    """Counts of addresses, added up by the last symbol before each."""
+    symbols = sorted(symbols, key=lambda symbol: symbol.at)
+    starts = [symbol.at for symbol in symbols]
+    found = {}
+    for address, count in places.items():
+        index = bisect.bisect_right(starts, address) - 1
+        symbol = symbols[index] if index >= 0 else Symbol(0, "unknown")
+        function = found.setdefault(symbol.at, Function(symbol, {}))
+        function.places[address - symbol.at] = count
+        function.total += count
+    return sorted(found.values(), key=lambda function: -function.total)
+
+
+def demangled(names):
+    """Rust's names as people write them."""
+    done = subprocess.run(["c++filt", "-s", "rust"], input="\n".join(names), text=True,
+                          check=True, capture_output=True, timeout=TOOL_TIMEOUT)
+    return dict(zip(names, (re.sub(r"\[[0-9a-f]{10,}\]", "", line)
+                            for line in done.stdout.split("\n"))))
+
+
+def text(functions, windows, title):
+    """The list of one driver."""
+    names = demangled([function.symbol.name for function in functions])
+    total = sum(function.total for function in functions)
+    lines = [f"{title}: {total / windows:.1f} instructions per operation"]
+    for function in functions[:SHOWN]:
+        module = f"  [{function.symbol.module}]" if function.symbol.module else ""
+        lines.append(f"{function.total / windows:9.1f}  {100 * function.total / total:5.1f} %  "
+                     f"{names[function.symbol.name]}{module}")
+    return "\n".join(lines)
+
+
+def listing(functions, windows, files):
+    """The costliest functions' instructions, each with how often it was executed.
+
+    `files` names the object that holds each module's code, "" being the kernel.
+    """
+    parts = []
+    for function in functions[:LISTED]:
+        path = files.get(function.symbol.module)
+        if path:
+            parts.append(_annotated(function, windows, path))
+    return "\n".join(parts)
+
+
+def _annotated(function, windows, path):
+    name = function.symbol.name
+    done = subprocess.run(["objdump", "-dr", "--no-show-raw-insn", f"--disassemble={name}", path],
+                          check=True, capture_output=True, text=True, timeout=TOOL_TIMEOUT)
+    start, lines = None, []
+    for line in done.stdout.splitlines():
+        if found := HEADER.match(line):
+            start = int(found[1], 16)
+            lines.append(f"{function.total / windows:9.1f}  {name}:")
+        elif start is not None:
+            place = INSTRUCTION.match(line)
+            count = function.places.get(int(place[1], 16) - start, 0) if place else 0
+            line = line.replace(f"<{name}+", "<+")
+            lines.append(f"{count / windows:9.2f}  {line}" if count else f"{'':9}  {line}")
+    return "\n".join(lines) + "\n"

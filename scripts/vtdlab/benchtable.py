@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Rows of both drivers side by side, as text and as out/bench/results.csv."""
+
+import csv
+import dataclasses
+import os
+
+COLUMNS = ("section", "row", "unit", "in_tree", "vtd", "ratio")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One thing measured on both drivers; less is better unless `more`."""
+
+    section: str
+    row: str
+    unit: str
+    in_tree: float
+    vtd: float
+    note: str = ""
+    more: bool = False
+    goal: float = None      # the ratio that is wanted at most (at least, if `more`)
+
+    @property
+    def ratio(self):
+        """Ours by theirs; None where theirs is nothing."""
+        return self.vtd / self.in_tree if self.in_tree else None
+
+    @property
+    def met(self):
+        """Whether the goal is reached; True where there is none."""
+        if self.goal is None:
+            return True
+        if self.ratio is None:
+            return self.vtd <= self.in_tree
+        return self.ratio >= self.goal if self.more else self.ratio <= self.goal
+
+
+def figure(value):
+    """A number as people read it."""
+    if value is None:
+        return "-"
+    if value == int(value):
+        return f"{int(value)}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def text(rows):
+    """The table of one section."""
+    width = max(len(row.row) for row in rows)
+    unit = rows[0].unit
+    lines = [f"{unit:<{width}}   in-tree       vtd   ratio   goal"]
+    for row in rows:
+        ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
+        goal = "" if row.goal is None else f"{row.goal:.2f} {'met' if row.met else 'MISSED'}"
+        lines.append(f"{row.row:<{width}} {figure(row.in_tree):>9} {figure(row.vtd):>9} "
+                     f"{ratio:>7}   {goal:<11}  {row.note}".rstrip())
+    return "\n".join(lines)
+
+
+def read(path):
+    """The rows of a CSV, as dictionaries; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path, rows):
+    """Put these rows into the CSV; other sections' rows stay."""
+    sections = {row.section for row in rows}
+    kept = [old for old in read(path) if old["section"] not in sections]
+    new = [{"section": row.section, "row": row.row, "unit": row.unit,
+            "in_tree": figure(row.in_tree), "vtd": figure(row.vtd),
+            "ratio": "" if row.ratio is None else f"{row.ratio:.3f}"} for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{path}.new", "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(kept + new)
+    os.replace(f"{path}.new", path)
