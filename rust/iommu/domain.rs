@@ -139,6 +139,9 @@ impl<P: Paging> PagingDomain<P> {
             nid: new.nid,
             ..Default::default()
         };
+        // The core sets the type of domains that it asks for; iommufd, which calls
+        // domain_alloc_paging_flags itself, leaves it to the driver.
+        pt.domain.type_ = bindings::__IOMMU_DOMAIN_PAGING;
         pt.domain.ops = &Tables::<P>::DOMAIN;
         pt.domain.is_iommupt = cfg!(CONFIG_IOMMU_PT);
         pt.domain.pgsize_bitmap = new.aperture.page_sizes as usize;
