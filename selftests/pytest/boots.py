@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guests of `make check`: how each is booted and which tests run in it."""
 
+import asyncio
 import dataclasses
 import os
 import shutil
@@ -16,6 +17,7 @@ from vtdlab.trace import Trace
 
 SERIES = ("7.3", "7.2")
 TIMEOUT = 420
+SLEEP_TIMEOUT = 60
 LOG_TAIL = 30
 
 
@@ -49,6 +51,8 @@ BOOTS = (
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
+    # Ends with a reset: QEMU's power-off does nothing after a suspend.
+    Boot("asleep", ("suspend",), end="reboot"),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation"), iommu="aw-bits=39"),
     Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),
@@ -67,8 +71,22 @@ async def _plug(guest):
     await guest.qmp.execute("device_add", {"driver": driver, **pairs})
 
 
+async def _wake_later(guest):
+    """Wake the machine a second after it fell asleep."""
+    async def wake():
+        with guest.qmp.listener("SUSPEND") as listener:
+            listening.set()
+            await asyncio.wait_for(listener.get(), SLEEP_TIMEOUT)
+        await asyncio.sleep(1)
+        await guest.qmp.execute("system_wakeup")
+
+    listening = asyncio.Event()
+    guest.waker = asyncio.create_task(wake())
+    await listening.wait()
+
+
 # What a guest may ask for with `host NAME`.
-SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug}
+SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "wake-later": _wake_later}
 
 
 def demonstrate(series, result):
