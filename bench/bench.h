@@ -34,11 +34,11 @@ void ticks_add(struct ticks *t, u64 ticks);
  */
 #define WINDOW_OPEN	0x56544401
 #define WINDOW_CLOSE	0x56544402
-#define window_mark(number)						\
-do {									\
-	asm volatile(".byte 0x0f, 0x1f, 0x84, 0x00\n\t.long %c0"	\
-		     : : "i" (number) : "memory");			\
-} while (0)
+static __always_inline void window_mark(const u32 number)
+{
+	asm volatile(".byte 0x0f, 0x1f, 0x84, 0x00\n\t.long %c0"
+		     : : "i" (number) : "memory");
+}
 
 /*
  * Ticks of one statement. Interrupts are off, so that nothing else runs in

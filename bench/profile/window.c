@@ -7,8 +7,6 @@
  * bench.h), so that the guest needs no device to set them. At the end every
  * address with its count goes to the file named by the argument out=.
  *
- * Debian's QEMU loads plugins but comes without their header; what is used of
- * it is declared here.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,41 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin.h"
+
 #define EXPORT __attribute__((visibility("default")))
-
-typedef uint64_t qemu_plugin_id_t;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-struct qemu_plugin_scoreboard;
-typedef struct {
-	struct qemu_plugin_scoreboard *score;
-	size_t offset;
-} qemu_plugin_u64;
-
-enum { COND_NE = 3 };	/* of enum qemu_plugin_cond */
-enum { NO_REGS = 0 };	/* of enum qemu_plugin_cb_flags */
-
-typedef void (*exec_cb)(unsigned int vcpu, void *data);
-typedef void (*trans_cb)(struct qemu_plugin_tb *tb, void *data);
-
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, trans_cb cb,
-					   void *data);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
-					    exec_cb cb, int flags, void *data);
-void qemu_plugin_register_vcpu_insn_exec_cond_cb(struct qemu_plugin_insn *insn,
-						 exec_cb cb, int flags, int cond,
-						 qemu_plugin_u64 entry,
-						 uint64_t imm, void *data);
-void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*cb)(void),
-				    void *data);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
-						 size_t index);
-size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *dest,
-			     size_t len);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element);
-void qemu_plugin_u64_set(qemu_plugin_u64 entry, unsigned int vcpu, uint64_t value);
 
 EXPORT int qemu_plugin_version = 7;	/* QEMU 11.1 */
 
@@ -67,7 +33,7 @@ struct place {
 };
 
 static struct place *places;
-static qemu_plugin_u64 open_now;
+static struct plugin_u64 open_now;
 static uint64_t windows;
 static char path[4096];
 
@@ -162,7 +128,7 @@ static void on_end(void)
 	fclose(file);
 }
 
-EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc,
+EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
 			       char **argv)
 {
 	(void)info;

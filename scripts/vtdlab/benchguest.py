@@ -97,7 +97,8 @@ def plugin(cache=None):
     """The profiler that QEMU loads."""
     cache = cache or lab.Cache()
     source = lab.checkout() / "bench/profile/window.c"
-    folder = cache.entry("benchplugin", lab.key(source.read_bytes()))
+    header = source.with_name("plugin.h")
+    folder = cache.entry("benchplugin", lab.key(source.read_bytes(), header.read_bytes()))
     with cache.lock(f"benchplugin-{folder.name}"):
         if not lab.is_complete(folder):
             shutil.rmtree(folder, ignore_errors=True)
