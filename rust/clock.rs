@@ -3,6 +3,7 @@
 //! Time for hardware waits: every wait ends.
 
 use crate::bindings;
+use core::fmt;
 
 /// Nanoseconds of the monotonic clock. Any context, NMI included.
 #[inline]
@@ -43,6 +44,76 @@ impl Deadline {
                 return condition();
             }
             relax();
+        }
+    }
+}
+
+/// A moment in time as the kernel's timer counts it: coarse, a few milliseconds, but a plain load.
+///
+/// The lowest 40 bits of the count: enough for 34 years at the fastest rate.
+#[derive(Clone, Copy)]
+pub struct Ticks(u64);
+
+impl Ticks {
+    /// Bits of the count that are kept.
+    pub const BITS: u32 = 40;
+    const MASK: u64 = (1 << Self::BITS) - 1;
+
+    /// This moment. Any context.
+    #[inline(always)]
+    pub fn now() -> Self {
+        // SAFETY: `jiffies` lives as long as the kernel, and is read as C reads it.
+        Ticks(unsafe { (&raw const bindings::jiffies).read_volatile() } as u64)
+    }
+
+    /// The moment with this count; only its lowest 40 bits count.
+    #[inline(always)]
+    pub const fn from_raw(raw: u64) -> Self {
+        Ticks(raw & Self::MASK)
+    }
+
+    /// The count; bits above [`Ticks::BITS`] are to be ignored.
+    #[inline(always)]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// Whether it is later than `other`.
+    pub const fn is_after(self, other: Ticks) -> bool {
+        let ahead = self.0.wrapping_sub(other.0) & Self::MASK;
+        ahead != 0 && ahead <= Self::MASK / 2
+    }
+
+    /// How long ago it was.
+    pub fn age(self) -> Age {
+        let ticks = Self::now().0.wrapping_sub(self.0) & Self::MASK;
+        // SAFETY: Have no preconditions.
+        let (age, tick) = unsafe {
+            (
+                bindings::jiffies64_to_msecs(ticks),
+                bindings::jiffies64_to_msecs(1),
+            )
+        };
+        Age {
+            ms: age,
+            tick_ms: tick,
+        }
+    }
+}
+
+/// How long ago something was, for people.
+#[derive(Clone, Copy)]
+pub struct Age {
+    ms: u64,
+    tick_ms: u64,
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ms {
+            ms if ms < self.tick_ms => write!(f, "less than {} ms", self.tick_ms),
+            ms if ms < 10_000 => write!(f, "{ms} ms"),
+            ms => write!(f, "{} s", ms / 1000),
         }
     }
 }

@@ -35,11 +35,45 @@ all_counted() {
 		{ echo "the counter rose by $(($(counter faults) - counted)), not by $1"; return 1; }
 }
 
+# says SCENARIO PATTERN: what the report of an attack says about the address.
+says() {
+	log_start
+	attack "$quiet" "$1" && log_has "fault: device $quiet.*; it was $2"
+}
+
+# counted_after DEVICE: by how much an attack of it raises the counter.
+counted_after() {
+	counted=$(counter faults)
+	attack "$1" never-mapped || return 1
+	[ "$(attack_word landed)" = 0 ] || { echo "it landed"; return 1; }
+	sleep 0.3
+	rise=$(($(counter faults) - counted))
+}
+
+is_silent() {
+	counted_after "$1" && [ $rise -eq 0 ] || { echo "the counter rose by $rise"; return 1; }
+}
+
+is_heard() {
+	log_start
+	counted_after "$1" && [ $rise -eq 1 ] || { echo "the counter rose by $rise"; return 1; }
+	log_has "fault: device $1"
+}
+
+# attach_anew DEVICE: to another domain and back.
+attach_anew() {
+	driver=$(driver_of "$1")
+	echo "$1" > "$PCI/$1/driver/unbind" &&
+		echo identity > "$PCI/$1/iommu_group/type" &&
+		echo DMA > "$PCI/$1/iommu_group/type" &&
+		echo "$1" > "/sys/bus/pci/drivers/$driver/bind"
+}
+
 noisy=$(pci_by_id 0x1b36:0x0005 | head -n1)
 quiet=$(pci_by_id 0x1234:0x11e8 | head -n1)
 [ -n "$noisy" ] && [ -n "$quiet" ] || ktap_skip_all "iommu-testdev and edu are not both there"
 
-ktap_start 11
+ktap_start 24
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 counted=$(counter faults)
@@ -52,6 +86,13 @@ ktap_check "the report gives the reason in words and as a code" \
 	log_has "fault: device $quiet.*refused: .*[a-z]+ .*reason 0x0?5"
 ktap_check "the report names the domain's type" log_has "fault: device $quiet.*domain.*DMA"
 ktap_check "the fault is counted" all_counted 1
+ktap_check "the report names the group and its owner" \
+	log_has "fault: device $quiet \(driver vtd_attack, group [0-9]+, owner kernel\)"
+ktap_check "the report names the section of the specification" log_has "VT-d [0-9.]+, reason"
+ktap_check "never mapped: the report says so" says never-mapped 'never mapped in this domain'
+ktap_check "mapped for the other direction: the report says so" says read-only '.*mapped for reading only'
+ktap_check "unmapped: the report says when, and what it had been" \
+	says unmapped 'unmapped [0-9a-z ]+ ago, having been mapped for reading and writing .* ago'
 mark "fault flood begin"
 log_start
 counted=$(counter faults)
@@ -62,5 +103,23 @@ ktap_check "another device's fault is still reported" log_has "fault: device $qu
 sleep 0.5
 ktap_check "every fault is counted" all_counted $((FLOOD + 1))
 mark "fault flood end"
+
+sleep 6
+mark "fault storm begin"
+log_start
+ktap_check "a device raises a storm" attack "$noisy" storm
+ktap_check "it is said that it is no longer recorded" \
+	log_has "device $noisy raised [0-9]+ faults within [0-9]+ ms:.*no longer recorded"
+mark "fault storm end"
+mark "fault silence begin"
+ktap_check "further faults of it are refused and not recorded" is_silent "$noisy"
+mark "fault silence end"
+ktap_check "another device's fault is recorded and reported" is_heard "$quiet"
+log_start
+ktap_check "it is attached to another domain and back" attach_anew "$noisy"
+ktap_check "that turns its recording on, and is said" log_has "$noisy: its faults are recorded again"
+ktap_check "its faults are recorded and reported again" is_heard "$noisy"
+ktap_check "the counts of each device are in debugfs" \
+	grep -Eq "^$noisy faults=[0-9]{4,} not-shown=[0-9]+ recorded=yes" /sys/kernel/debug/vtd/faults
 ktap_check "no kernel warning" log_is_clean
 ktap_end

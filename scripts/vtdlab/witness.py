@@ -67,6 +67,19 @@ def attack(evidence):
                runparts.judge_attack(record, seen, told))
 
 
+def fault(evidence):
+    """A device in a storm is silenced by its context entry, not by being ignored."""
+    for name, trace in _brackets(evidence, "fault "):
+        if name == "fault storm":
+            dropped = trace.descriptor_kinds()["context-device"]
+            yield f"{name}: its context entry was dropped from the cache", (
+                "" if dropped == 1 else f"the trace has {dropped} such invalidations")
+        if name == "fault silence":
+            yield f"{name}: the unit refused without a record", (
+                "" if trace.named("vtd_fault_disabled") and not trace.named("vtd_frr_new")
+                else "the trace has no fault whose recording was off, or a new record")
+
+
 def unload(evidence):
     """Translation goes off in a detach, and on again in the next load."""
     wanted = {"unload refused": [], "unload": [False], "reload": [True]}
@@ -91,4 +104,4 @@ def ending(evidence):
     yield "translation is off at the end", "" if on[-1] is False else "the trace has it still on"
 
 
-BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, unload, kexec)}
+BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, fault, unload, kexec)}

@@ -12,6 +12,7 @@
  * four: so one attack is one translation request and one fault.
  */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
@@ -27,6 +28,8 @@
 /* What edu's buffer holds before a scenario: anything but the secret. */
 #define PRIMER		0xa77ac0deu
 #define ATTACK_LEN	4
+/* Attempts of a storm: more than the driver puts up with. */
+#define STORM		3000
 
 struct vtd_attack {
 	struct vtd_dma_device dev;
@@ -57,6 +60,7 @@ struct scenario {
 	enum dma_data_direction dir;
 	bool write;
 	bool allowed;
+	int times;	/* 0 for once */
 };
 
 static const struct scenario scenarios[] = {
@@ -68,6 +72,7 @@ static const struct scenario scenarios[] = {
 	{ "never-mapped-read", NEVER, DMA_NONE, false, false },
 	{ "unmapped", STALE, DMA_BIDIRECTIONAL, true, false },
 	{ "unmapped-read", STALE, DMA_BIDIRECTIONAL, false, false },
+	{ "storm", NEVER, DMA_NONE, true, false, STORM },
 };
 
 static void fill(struct page *page)
@@ -162,13 +167,18 @@ static int play(struct vtd_attack *a, const struct scenario *s,
 		struct page *victim, struct result *r)
 {
 	struct device *dev = &a->dev.pdev->dev;
-	int err;
+	int err, left = s->times;
 
 	if (s->how == NEVER) {
 		r->iova = page_to_phys(victim);
 		if (is_mapped(dev, r->iova))
 			return -EBUSY;
-		err = strike(a, s, victim, r->iova, &r->landed);
+		do {
+			err = strike(a, s, victim, r->iova, &r->landed);
+			/* A unit records no second fault while it has one of the device. */
+			if (left)
+				usleep_range(100, 200);
+		} while (!err && !r->landed && --left > 0);
 		r->intact = intact(victim);
 		return err;
 	}

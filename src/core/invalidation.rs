@@ -225,6 +225,26 @@ pub fn after_context_change(
     ])
 }
 
+/// What to do after only the recording of faults (FPD) was changed in the context entry of
+/// `source`, whose domain-id is `id`, `None` where the entry is not present.
+///
+/// Translations do not depend on it, so they stay.
+pub fn after_recording_change(cap: Capability, source: SourceId, id: Option<DomainId>) -> Steps {
+    let domain = match id {
+        // Absent entries are cached in caching mode only.
+        None if !cap.caching_mode() => None,
+        id => Some(id.unwrap_or(ABSENT_DOMAIN)),
+    };
+    let context = domain.map(|domain| {
+        Step::Context(ContextScope::Device {
+            domain,
+            source,
+            functions: FunctionMask::EXACT,
+        })
+    });
+    Steps([flush_if_required(cap), context, None])
+}
+
 /// What to do after a new root table was set (`GCMD.SRTP`).
 pub fn after_root_table(cap: Capability) -> Steps {
     if cap.root_table_invalidates() {

@@ -3,11 +3,13 @@
 //! Attach: ownership, then compatibility, then the context entries. A refusal has changed nothing.
 
 use super::info::{DeviceInfo, Use};
+use super::past::Past;
 use crate::unit::{Claimed, Translation, Unit};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{Change, DomainKind};
+use kernel_ext::log_info;
 use vtd_core::pgtable::Visit;
 use vtd_core::spec::address::{Iova, PhysAddr};
 
@@ -23,6 +25,12 @@ pub(crate) trait Attached: Send + Sync {
     /// less if there are few in many tables. Returns where to go on, unless nothing is left. Any
     /// context.
     fn leaves(&self, from: Iova, found: &mut KVec<Visit>) -> Option<Iova>;
+
+    /// What last happened at `address`. May take its time.
+    fn past(&self, address: u64) -> Past;
+
+    /// Whether flushes are deferred in it.
+    fn is_lazy(&self) -> bool;
 }
 
 /// What [`attach`] is to install, and whom to tell when the device leaves again.
@@ -68,6 +76,9 @@ pub(crate) fn attach(
     };
     state.owned = groups.settle(granted);
     state.counted = true;
+    if info.fault_reports.start_anew() {
+        log_info!("{}: {info}: its faults are recorded again", &*info.unit);
+    }
     let left = core::mem::replace(&mut state.attached, attached);
     drop(state);
     drop(groups);

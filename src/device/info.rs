@@ -54,6 +54,13 @@ pub(crate) struct State {
     pub(super) counted: bool,
 }
 
+impl State {
+    /// The domain with tables that it is attached to, if it is one.
+    pub(crate) fn attached(&self) -> Option<&dyn Attached> {
+        self.attached.as_deref()
+    }
+}
+
 /// One device behind a unit.
 #[pin_data]
 pub(crate) struct DeviceInfo {

@@ -16,6 +16,7 @@
 mod attach;
 mod info;
 pub(crate) mod ownership;
+mod past;
 pub(crate) mod preflight;
 mod probe;
 mod rate_limit;
@@ -24,7 +25,8 @@ mod topology;
 
 pub(crate) use attach::{attach, block, Attached};
 pub(crate) use info::{DeviceInfo, Use};
+pub(crate) use past::{Event, Past};
 pub(crate) use probe::probe;
-pub(crate) use rate_limit::{RateLimit, Verdict};
+pub(crate) use rate_limit::{RateLimit, Verdict, WINDOW_S as RATE_WINDOW_S};
 pub(crate) use regions::regions;
 pub(crate) use topology::Chain;

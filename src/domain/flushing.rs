@@ -35,6 +35,11 @@ impl Flushing {
         self.strict_only.store(true, Ordering::Relaxed)
     }
 
+    /// Whether flushes have been deferred.
+    pub(super) fn is_lazy(&self) -> bool {
+        self.announced.load(Ordering::Relaxed) && !self.strict_only.load(Ordering::Relaxed)
+    }
+
     /// Asked for each unmap that the core queues: whether it must be flushed at once all the
     /// same. The first one is announced. Any context.
     pub(super) fn must_be_strict(&self, device: &Name) -> bool {

@@ -4,6 +4,7 @@
 
 mod attachments;
 mod flushing;
+mod history;
 mod memory;
 mod paging;
 mod readers;

@@ -10,6 +10,7 @@
 
 use super::attachments::Attachments;
 use super::flushing::Flushing;
+use super::history::History;
 use super::memory::Memory;
 use super::readers::Readers;
 use crate::device::{self, DeviceInfo};
@@ -88,6 +89,7 @@ struct Inner {
     /// The device for which the domain was made.
     made_for: Name,
     flushing: Flushing,
+    history: History,
     /// Whether leaves force the device's accesses to snoop; set before the first mapping only.
     snoop: AtomicBool,
     #[pin]
@@ -110,13 +112,16 @@ impl Domain {
             SecondStage::new(&Memory::<false> { tables, gfp }, geometry).map(Stage::NonCoherent)
         };
         let stage = stage.map_err(|OutOfMemory| ENOMEM)?;
+        let tree = Tree { stage, tables };
+        let history = History::new()?;
         let inner = Arc::pin_init(
             pin_init!(Inner {
-                tree: Tree { stage, tables },
+                tree,
                 format,
                 home,
                 made_for: device.name(),
                 flushing: Flushing::new(),
+                history,
                 snoop: AtomicBool::new(false),
                 attachments <- Attachments::new(),
                 readers <- Readers::new(),
@@ -203,6 +208,14 @@ impl device::Attached for Inner {
             VisitEnd::At(next) => Some(next),
         }
     }
+
+    fn past(&self, address: u64) -> device::Past {
+        self.history.of(address)
+    }
+
+    fn is_lazy(&self) -> bool {
+        self.flushing.is_lazy()
+    }
 }
 
 /// `-errno` of a failed map.
@@ -243,8 +256,9 @@ impl Paging for Domain {
 
     fn map(&self, iova: u64, phys: u64, len: u64, prot: Protection, gfp: Gfp) -> Result {
         let inner = &*self.0;
+        let access = Access::new(prot.read, prot.write).ok_or(EINVAL)?;
         let prot = Prot {
-            access: Access::new(prot.read, prot.write).ok_or(EINVAL)?,
+            access,
             snoop: inner.snoop.load(Ordering::Relaxed),
         };
         let counts = inner.home.statistics();
@@ -263,6 +277,7 @@ impl Paging for Domain {
             // An empty table may have made room for a large page: hardware must forget it before
             // it is freed. What a failed map wrote and took back was visible for a moment.
             if done.is_ok() {
+                inner.history.mapped(iova, len, access);
                 counts.maps.add(1);
                 counts.mapped_bytes.add(len);
             }
@@ -302,6 +317,7 @@ impl Paging for Domain {
             }
         }
         gather.add(iova, unmapped.bytes);
+        inner.history.unmapped(iova, unmapped.bytes);
         let counts = inner.home.statistics();
         counts.unmaps.add(1);
         counts.unmapped_bytes.add(unmapped.bytes);

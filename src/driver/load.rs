@@ -6,7 +6,6 @@
 use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
 use crate::device::preflight::BoundPorts;
-use crate::device::RateLimit;
 use crate::domain::WHAT_LAZY_COSTS;
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
@@ -15,7 +14,9 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
 use kernel_ext::sysfs::{Group, KernelFolder};
-use kernel_ext::{acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user};
+use kernel_ext::{
+    acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user,
+};
 use vtd_core::dmar::Dmar;
 
 /// What the user may ask at load.
@@ -42,7 +43,7 @@ pub(crate) struct Loaded {
 struct Running {
     _gate: Pin<KBox<notifier::Registration<Vtd>>>,
     vtd: Arc<Vtd>,
-    _interrupts: KVec<Interrupt<FaultEvent<Vtd>>>,
+    _interrupts: KVec<Interrupt<FaultEvent<report::Faults>>>,
 }
 
 impl Drop for Running {
@@ -91,7 +92,6 @@ impl Loaded {
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
                 test_hooks: options.test_hooks,
                 translations <- translations,
-                overflow_reports: RateLimit::new(),
             }),
             GFP_KERNEL,
         )?;
@@ -128,18 +128,19 @@ impl Running {
             vtd: vtd.clone(),
             _interrupts: KVec::new(),
         };
+        let faults = report::Faults::new(vtd.clone())?;
         for served in vtd.units() {
             served.unit.start()?;
             let event = FaultEvent {
                 unit: served.unit.clone(),
-                sink: vtd.clone(),
+                sink: faults.clone(),
             };
             let interrupt = Interrupt::request(Arc::new(event, GFP_KERNEL)?, c"vtd-fault", -1)
                 .inspect_err(|_| {
                     log_err!("{}: no interrupt could be had for faults", &*served.unit)
                 })?;
             running._interrupts.push(interrupt, GFP_KERNEL)?;
-            served.unit.drain_faults(&*vtd);
+            served.unit.drain_faults(&*faults);
         }
         let operations = iommu::Operations::new(vtd.clone(), module)?;
         let released = ports.release();

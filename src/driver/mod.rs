@@ -9,7 +9,7 @@ mod operations;
 pub(crate) use load::{Loaded, Options};
 
 use crate::device::ownership::Ownership;
-use crate::device::{Chain, DeviceInfo, RateLimit};
+use crate::device::{Chain, DeviceInfo};
 use crate::unit::{Saved, Unit};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
@@ -75,8 +75,6 @@ pub(crate) struct Vtd {
     translations: crate::report::Translations,
     /// Whether the files for tests work.
     pub(crate) test_hooks: bool,
-    /// Reports of lost fault records.
-    pub(crate) overflow_reports: RateLimit,
 }
 
 impl Vtd {

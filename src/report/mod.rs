@@ -4,11 +4,13 @@
 
 mod debugfs;
 mod fault;
+mod stranger;
 mod sysfs;
 mod translations;
 mod units;
 
 pub(crate) use debugfs::Debugfs;
+pub(crate) use fault::Faults;
 pub(crate) use sysfs::{FOLDER, UNIT_ATTRIBUTES};
 pub(crate) use translations::Translations;
 pub(crate) use units::{announce, summary};

@@ -9,7 +9,7 @@ use super::domain_ids::PASS_THROUGH;
 use super::tables::Tables;
 use super::Unit;
 use kernel::prelude::*;
-use vtd_core::invalidation::after_context_change;
+use vtd_core::invalidation::{after_context_change, after_recording_change};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
@@ -116,6 +116,28 @@ impl Unit {
         Ok(())
     }
 
+    /// Makes hardware record no more faults of `sources`, whose requests are refused as before
+    /// (FPD, VT-d 9.3), until the next [`Self::install`].
+    ///
+    /// [`ENOMEM`], [`EIO`] if the unit has failed. May sleep.
+    pub(crate) fn silence(&self, sources: &[SourceId]) -> Result {
+        let mut tables = self.tables.lock();
+        if self.has_failed() {
+            return Err(EIO);
+        }
+        for &source in sources {
+            tables.prepare(&self.root, source)?;
+            let entry = tables.get(source);
+            if !entry.faults_unrecorded() {
+                // One bit of the word with the present bit: never a half-written entry.
+                tables.set(source, entry.without_fault_records());
+                let id = entry.is_present().then(|| entry.domain());
+                self.perform(after_recording_change(self.cap(), source, id).iter())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes an entry over another and drops what caches hold because of the old one.
     fn replace(
         &self,
@@ -125,6 +147,10 @@ impl Unit {
         new: ContextEntry,
     ) -> Result {
         let id = |entry: ContextEntry| entry.is_present().then(|| entry.domain());
+        if old.faults_unrecorded() && !old.is_present() {
+            tables.set(source, ContextEntry::ABSENT);
+            self.perform(after_recording_change(self.cap(), source, None).iter())?;
+        }
         // Never the new table with the old tag: an entry is withdrawn before it is written anew.
         tables.set(source, ContextEntry::ABSENT);
         if self.cap().caching_mode() && old.is_present() && new.is_present() {

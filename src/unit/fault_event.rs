@@ -4,6 +4,7 @@
 
 use super::{regs, Unit};
 use kernel::sync::Arc;
+use kernel::time::{delay::fsleep, Delta};
 use kernel_ext::irq;
 use vtd_core::spec::fault::{FaultRecord, FRCD_F};
 use vtd_core::spec::status::Fsts;
@@ -24,9 +25,12 @@ pub(crate) struct FaultEvent<S: FaultSink> {
     pub(crate) sink: Arc<S>,
 }
 
-/// Records read in one run of the thread, in rounds over all records: a device that never stops
-/// faulting must not keep the thread for ever. What is left raises the next event.
-const ROUNDS: u32 = 8;
+/// Rounds over all records before the thread pauses. It is a thread of real-time priority: a device
+/// that never stops faulting must not keep a processor for ever.
+const ROUNDS: u32 = 64;
+
+/// How long it pauses.
+const PAUSE_MS: i64 = 10;
 
 impl<S: FaultSink> irq::Source for FaultEvent<S> {
     fn write_message(&self, address: u64, data: u32) {
@@ -50,29 +54,53 @@ impl<S: FaultSink> irq::Source for FaultEvent<S> {
 }
 
 impl Unit {
-    /// Reads and clears the fault records, oldest first. May sleep.
+    /// Reads and clears the fault records, oldest first, until none is left: hardware raises its next
+    /// event only then (VT-d 7.3). May sleep.
     pub(crate) fn drain_faults(&self, sink: &dyn FaultSink) {
-        let count = self.cap.fault_record_count();
-        let status = Fsts::from_raw(self.regs.read32(regs::FSTS));
-        let mut index = status.first_fault_record();
-        for _ in 0..count.saturating_mul(ROUNDS) {
-            let Some(at) = regs::fault_record(self.cap, index % count.max(1)) else {
-                break;
-            };
-            let (low, high) = (self.regs.read64(at.low), self.regs.read64(at.high));
-            let Some(record) = FaultRecord::decode(low, high) else {
-                break;
-            };
-            // Writing F back clears the record and lets hardware use it again.
-            self.regs.write64(at.high, FRCD_F);
-            self.stats.faults.add(1);
-            sink.refused(self, &record);
-            index = (index + 1) % count.max(1);
+        while (0..ROUNDS).all(|_| self.drain_once(sink)) {
+            fsleep(Delta::from_millis(PAUSE_MS));
         }
-        if Fsts::from_raw(self.regs.read32(regs::FSTS)).contains(Fsts::OVERFLOW) {
+        if self.fault_status().contains(Fsts::OVERFLOW) {
             self.regs.write32(regs::FSTS, Fsts::OVERFLOW.raw());
             self.stats.fault_overflows.add(1);
             sink.lost(self);
         }
+    }
+
+    /// The fault status; nothing set for a unit that does not answer any more.
+    fn fault_status(&self) -> Fsts {
+        match self.regs.read32(regs::FSTS) {
+            u32::MAX => Fsts::from_raw(0),
+            raw => Fsts::from_raw(raw),
+        }
+    }
+
+    /// One round over all records. Whether there may be more.
+    fn drain_once(&self, sink: &dyn FaultSink) -> bool {
+        let status = self.fault_status();
+        if !status.has_fault_record() {
+            return false;
+        }
+        let (count, first) = (self.cap.fault_record_count(), status.first_fault_record());
+        let mut found = false;
+        for index in (0..count).map(|i| first.wrapping_add(i) % count) {
+            found |= self.drain_record(index, sink);
+        }
+        found
+    }
+
+    fn drain_record(&self, index: u32, sink: &dyn FaultSink) -> bool {
+        let Some(at) = regs::fault_record(self.cap, index) else {
+            return false;
+        };
+        let (low, high) = (self.regs.read64(at.low), self.regs.read64(at.high));
+        let Some(record) = FaultRecord::decode(low, high) else {
+            return false;
+        };
+        // Writing F back clears the record and lets hardware use it again.
+        self.regs.write64(at.high, FRCD_F);
+        self.stats.faults.add(1);
+        sink.refused(self, &record);
+        true
     }
 }

@@ -14,6 +14,8 @@ pub const FRCD_F: u64 = 1 << 63;
 pub enum Request {
     /// A memory read.
     Read,
+    /// A memory read of instructions to execute.
+    Execute,
     /// A memory write, or an interrupt request.
     Write,
     /// A page request.
@@ -27,6 +29,7 @@ impl Request {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Execute => "execute",
             Self::Write => "write",
             Self::PageRequest => "page request",
             Self::Atomic => "atomic",
@@ -65,6 +68,8 @@ impl FaultRecord {
         let request = match (bit(high, 62), bit(high, 28)) {
             (false, false) => Request::Write,
             (false, true) => Request::PageRequest,
+            // EXE counts only for requests with PASID.
+            (true, false) if bit(high, 30) && bit(high, 31) => Request::Execute,
             (true, false) => Request::Read,
             (true, true) => Request::Atomic,
         };
@@ -165,6 +170,14 @@ impl FaultReason {
         match super::fault_words::words(self.0) {
             Some(words) => words,
             None => "a reason that this driver does not know",
+        }
+    }
+
+    /// The section of the VT-d specification whose table of fault conditions has the code.
+    pub const fn section(self) -> &'static str {
+        match self.0 {
+            0x20..=0x2f => "5.1.4.1",
+            _ => "7.1.3",
         }
     }
 

@@ -3,8 +3,8 @@
 //! What is invalidated covers what was changed, with no more descriptors than allowed.
 
 use proptest::prelude::*;
-use vtd_core::invalidation::{after_context_change, after_map, after_root_table, forget_range};
-use vtd_core::invalidation::{Range, Step};
+use vtd_core::invalidation::{after_context_change, after_map, after_recording_change};
+use vtd_core::invalidation::{after_root_table, forget_range, Range, Step};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope};
@@ -211,6 +211,23 @@ fn the_write_buffer_goes_first() {
     );
     let all = steps(WRITE_BUFFER | CACHING, Some(DOMAIN), None);
     assert_eq!((all.len(), all[0]), (3, Step::FlushWriteBuffer));
+}
+
+#[test]
+fn the_recording_of_faults_concerns_the_context_entry_alone() {
+    let after = |flags, id| -> Vec<Step> {
+        after_recording_change(cap(flags, 0), SOURCE, id)
+            .iter()
+            .collect()
+    };
+    assert_eq!(after(0, Some(DOMAIN)), [context(DOMAIN)]);
+    assert_eq!(after(CACHING, Some(DOMAIN)), [context(DOMAIN)]);
+    assert_eq!(after(0, None), []);
+    assert_eq!(after(CACHING, None), [context(DomainId::new(0))]);
+    assert_eq!(
+        after(WRITE_BUFFER, Some(DOMAIN)),
+        [Step::FlushWriteBuffer, context(DOMAIN)]
+    );
 }
 
 #[test]

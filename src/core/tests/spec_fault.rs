@@ -31,6 +31,22 @@ fn the_request_is_told_by_both_type_bits() {
 }
 
 #[test]
+fn execution_is_told_only_where_a_pasid_is() {
+    let request = |bits| FaultRecord::decode(0, FRCD_F | bits).unwrap().request;
+    let (read, execute, pasid) = (1 << 62, 1 << 30, 1 << 31);
+    assert_eq!(request(read | execute | pasid), Request::Execute);
+    assert_eq!(request(read | execute), Request::Read);
+    assert_eq!(request(execute | pasid), Request::Write);
+}
+
+#[test]
+fn reasons_of_interrupt_requests_stand_in_another_section() {
+    assert_eq!(FaultReason::new(0x5).section(), "7.1.3");
+    assert_eq!(FaultReason::new(0x22).section(), "5.1.4.1");
+    assert_eq!(FaultReason::new(0x5a).section(), "7.1.3");
+}
+
+#[test]
 fn an_empty_record_is_no_fault() {
     assert_eq!(FaultRecord::decode(u64::MAX, u64::MAX >> 1), None);
 }
