@@ -74,10 +74,7 @@ impl<T: DriverGate> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: On the chain by the type's invariants; removal waits for running calls.
         unsafe {
-            bindings::bus_unregister_notifier(
-                &raw const bindings::pci_bus_type,
-                self.entry.get(),
-            );
+            bindings::bus_unregister_notifier(&raw const bindings::pci_bus_type, self.entry.get());
         }
     }
 }

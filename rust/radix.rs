@@ -111,7 +111,7 @@ impl Tables {
     }
 
     /// Writes `count` entries from `first` on back to memory, for hardware that does not snoop.
-    #[inline]
+    #[inline(always)]
     pub fn write_back(&self, table: Table, first: usize, count: usize) {
         let first = first.min(ENTRIES);
         let count = count.min(ENTRIES - first);

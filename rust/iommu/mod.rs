@@ -29,8 +29,7 @@ pub use context::Context;
 pub use domain::{Aperture, NewPaging, Paging, Protection};
 pub use gather::Gather;
 pub use operations::{
-    user_chose_passthrough, Capability, DefaultDomain, Driver, HardwareInfo, Operations,
-    Probed,
+    user_chose_passthrough, Capability, DefaultDomain, Driver, HardwareInfo, Operations, Probed,
 };
 pub use region::{RegionKind, Regions};
 pub use unit::Unit;

@@ -28,6 +28,7 @@ impl Range {
     /// The range `first..=last`, or `None` if `last` is below `first`.
     ///
     /// `tables_freed` if a table page within it was detached or replaced.
+    #[inline]
     pub const fn new(first: Iova, last: Iova, tables_freed: bool) -> Option<Self> {
         if last.raw() < first.raw() {
             return None;
@@ -73,6 +74,21 @@ pub fn forget_range(cap: Capability, domain: DomainId, range: Range, budget: u32
         domain,
         leaves_only: !range.tables_freed,
         left: cover(cap, range, budget),
+    }
+}
+
+/// What [`forget_range`] says for a budget of 1, computed at once.
+#[inline]
+pub fn forget_range_at_once(cap: Capability, domain: DomainId, range: Range) -> IotlbScope {
+    match PageBlock::covering(range.first, range.last) {
+        Some(block) if cap.page_selective() && block.address_mask() <= cap.max_address_mask() => {
+            IotlbScope::Pages {
+                domain,
+                block,
+                leaves_only: !range.tables_freed,
+            }
+        }
+        _ => IotlbScope::Domain(domain),
     }
 }
 

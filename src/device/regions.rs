@@ -25,7 +25,10 @@ pub(crate) fn regions(dmar: &Dmar<'_>, info: &DeviceInfo, to: &mut Regions) -> R
     let chain = Chain::of(&info.pci)?;
     // Firmware knows physical functions only, and what it does, it does with those.
     let named = !facts.is_virtual_function;
-    for rmrr in dmar.regions_for(chain.segment, &chain.functions).filter(|_| named) {
+    for rmrr in dmar
+        .regions_for(chain.segment, &chain.functions)
+        .filter(|_| named)
+    {
         // What firmware does with these two ends when their driver takes over.
         let relaxable = class >> 8 == CLASS_USB || class >> 16 == BASE_CLASS_DISPLAY;
         let kind = if relaxable {

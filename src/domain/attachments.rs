@@ -9,22 +9,27 @@
 //! - Whoever changes the tables flushes every unit in the list; a unit that joins later has cached
 //!   nothing of what was there before.
 //!
+//! - `home_id` is the home unit's domain-id plus one from before its first context entry to after its
+//!   last one, else 0; `others` counts the other units in the list.
+//!
 //! # Locks
 //!
-//! `list` is held while the units are flushed: a unit cannot leave, and give its domain-id to
-//! another domain, in between.
+//! None on the way of an unmap in a domain that one unit walks, which is almost all of them: the
+//! tables are written, then `home_id` is read, with a full barrier between; a unit that joins sets
+//! it before its context entry. So either the flush sees the unit, or the unit sees what was written.
+//! A flush that meets a unit which has just left drops too much, of nobody or of the next owner of
+//! the domain-id, and that is all.
+//!
+//! `list` orders joining and leaving, and is held while other units are flushed.
 
 use crate::unit::{Request, Unit};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
-use vtd_core::invalidation::{after_map, forget_range, Range};
+use vtd_core::invalidation::{after_map, Range};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::scope::IotlbScope;
-
-/// Invalidations spent on one range: as many as it saves in excess is not known yet, so one.
-const BUDGET: u32 = 1;
 
 struct Attachment {
     unit: Arc<Unit>,
@@ -35,6 +40,10 @@ struct Attachment {
 /// The list.
 #[pin_data]
 pub(super) struct Attachments {
+    /// The unit for which the domain was made.
+    home: Arc<Unit>,
+    home_id: AtomicU32,
+    others: AtomicU32,
     /// Whether a unit of the list must be told of new mappings; stays set once it was.
     wants_news: AtomicBool,
     #[pin]
@@ -43,8 +52,11 @@ pub(super) struct Attachments {
 
 impl Attachments {
     /// No units.
-    pub(super) fn new() -> impl PinInit<Self> {
+    pub(super) fn new(home: Arc<Unit>) -> impl PinInit<Self> {
         pin_init!(Self {
+            home,
+            home_id: AtomicU32::new(0),
+            others: AtomicU32::new(0),
             wants_news: AtomicBool::new(false),
             list <- kernel_ext::new_irq_spinlock!(KVec::new(), c"vtd domain attachments"),
         })
@@ -94,7 +106,15 @@ impl Attachments {
                 // There is room: `len + 1` was reserved.
                 let _ = list.push_within_capacity(old);
             }
-            return list.push_within_capacity(entry).map_err(|_| ENOMEM);
+            let (unit, id) = (entry.unit.clone(), entry.id);
+            list.push_within_capacity(entry).map_err(|_| ENOMEM)?;
+            if Arc::ptr_eq(&unit, &self.home) {
+                self.home_id
+                    .store(u32::from(id.raw()) + 1, Ordering::SeqCst);
+            } else {
+                self.others.fetch_add(1, Ordering::SeqCst);
+            }
+            return Ok(());
         }
     }
 
@@ -112,6 +132,11 @@ impl Attachments {
             if entry.devices > 0 {
                 return;
             }
+            if Arc::ptr_eq(unit, &self.home) {
+                self.home_id.store(0, Ordering::SeqCst);
+            } else {
+                self.others.fetch_sub(1, Ordering::SeqCst);
+            }
             list.remove(at)
         };
         if let Ok(entry) = gone {
@@ -126,10 +151,22 @@ impl Attachments {
 
     /// Makes all units forget a range. A unit that fails has blocked its devices, so there is no
     /// error to return. Any context.
+    #[inline]
     pub(super) fn forget(&self, range: Range) {
+        fence(Ordering::SeqCst);
+        if let Some(id) = self.home_id.load(Ordering::Relaxed).checked_sub(1) {
+            let _ = self.home.forget(DomainId::new(id as u16), range);
+        }
+        if self.others.load(Ordering::Relaxed) != 0 {
+            self.forget_elsewhere(range);
+        }
+    }
+
+    #[cold]
+    fn forget_elsewhere(&self, range: Range) {
         for entry in self.list.lock().iter() {
-            for scope in forget_range(entry.unit.cap(), entry.id, range, BUDGET) {
-                let _ = entry.unit.invalidate(&[Request::Iotlb(scope)]);
+            if !Arc::ptr_eq(&entry.unit, &self.home) {
+                let _ = entry.unit.forget(entry.id, range);
             }
         }
     }

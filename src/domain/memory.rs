@@ -68,6 +68,7 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     /// Makes hardware see the link in entry `index`, then notes that it does; not in another
     /// entry that has come in its place, as it may under a reader, who holds no range.
     #[cold]
+    #[inline(never)]
     fn write_link_back<L>(&self, table: Table<L>, index: usize, link: u64) {
         self.tables.write_back(table.0, index, 1);
         let slot = table.entry(index);

@@ -27,7 +27,7 @@ use kernel_ext::pages::Gfp;
 use kernel_ext::{log_debug, radix};
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
-use vtd_core::pgtable::{MapError, OutOfMemory, Prot, SecondStage, Visit, VisitEnd};
+use vtd_core::pgtable::{MapError, OutOfMemory, Prot, Rest, SecondStage, Visit, VisitEnd};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
@@ -114,6 +114,7 @@ impl Domain {
         let stage = stage.map_err(|OutOfMemory| ENOMEM)?;
         let tree = Tree { stage, tables };
         let history = History::new()?;
+        let attachments = Attachments::new(home.clone());
         let inner = Arc::pin_init(
             pin_init!(Inner {
                 tree,
@@ -123,7 +124,7 @@ impl Domain {
                 flushing: Flushing::new(),
                 history,
                 snoop: AtomicBool::new(false),
-                attachments <- Attachments::new(),
+                attachments <- attachments,
                 readers <- Readers::new(),
             }),
             GFP_KERNEL,
@@ -156,6 +157,36 @@ impl Inner {
                 );
                 EINVAL
             })
+    }
+
+    /// Maps what needs new tables. An empty table may make room for a large page: hardware must
+    /// forget it before it is freed. What a failed map wrote and took back was visible for a moment.
+    #[inline(never)]
+    fn finish_map<const COHERENT: bool>(
+        &self,
+        stage: &SecondStage<Memory<COHERENT>>,
+        mem: &Memory<COHERENT>,
+        rest: Rest,
+        (iova, len): (u64, u64),
+    ) -> Result {
+        Gather::with_own(|gather| {
+            let done = stage.finish(mem, rest, &mut |table| {
+                self.tree.tables.retire(table, gather)
+            });
+            if gather.has_tables() {
+                self.readers.wait();
+            }
+            let changed = match &done {
+                Ok(()) if gather.has_tables() => len,
+                Ok(()) => return Ok(()),
+                Err(failed) if gather.has_tables() => len.max(failed.undone),
+                Err(failed) => failed.undone,
+            };
+            if let Some(range) = range(iova, changed, gather.has_tables()) {
+                self.attachments.forget(range);
+            }
+            done.map_err(|failed| errno(failed.error))
+        })
     }
 
     fn top(&self) -> PhysAddr {
@@ -262,36 +293,18 @@ impl Paging for Domain {
             snoop: inner.snoop.load(Ordering::Relaxed),
         };
         let counts = inner.home.statistics();
-        Gather::with_own(|gather| {
-            let done = with_stage!(inner.tree, gfp, |stage, mem| stage.map(
-                &mem,
-                Iova::new(iova),
-                PhysAddr::new(phys),
-                len,
-                prot,
-                &mut |table| inner.tree.tables.retire(table, gather),
-            ));
-            if gather.has_tables() {
-                inner.readers.wait();
+        with_stage!(inner.tree, gfp, |stage, mem| {
+            let request = (Iova::new(iova), PhysAddr::new(phys));
+            match stage.begin(&mem, request.0, request.1, len, prot) {
+                Ok(None) => {}
+                Ok(Some(rest)) => inner.finish_map(stage, &mem, rest, (iova, len))?,
+                Err(failed) => return Err(errno(failed.error)),
             }
-            // An empty table may have made room for a large page: hardware must forget it before
-            // it is freed. What a failed map wrote and took back was visible for a moment.
-            if done.is_ok() {
-                inner.history.mapped(iova, len, access);
-                counts.maps.add(1);
-                counts.mapped_bytes.add(len);
-            }
-            let changed = match &done {
-                Ok(()) if gather.has_tables() => len,
-                Ok(()) => return Ok(()),
-                Err(failed) if gather.has_tables() => len.max(failed.undone),
-                Err(failed) => failed.undone,
-            };
-            if let Some(range) = range(iova, changed, gather.has_tables()) {
-                inner.attachments.forget(range);
-            }
-            done.map_err(|failed| errno(failed.error))
-        })
+        });
+        inner.history.mapped(iova, len, access);
+        counts.maps.add(1);
+        counts.mapped_bytes.add(len);
+        Ok(())
     }
 
     fn unmap(&self, iova: u64, len: u64, gather: &mut Gather) -> u64 {

@@ -93,7 +93,9 @@ impl Vtd {
         for device in PciDevice::all() {
             if self.unit_of(&device).is_ok() {
                 if let Some(before) = device.enable_acs() {
-                    self.access_control.lock().push((device, before), GFP_KERNEL)?;
+                    self.access_control
+                        .lock()
+                        .push((device, before), GFP_KERNEL)?;
                 }
             }
         }

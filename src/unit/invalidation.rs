@@ -150,6 +150,29 @@ impl Invalidator {
         }
     }
 
+    /// As [`Self::run`], for one invalidation of translations.
+    #[inline]
+    pub(crate) fn run_one(
+        &self,
+        regs: &UnitRegisters,
+        scope: IotlbScope,
+        stats: &Statistics,
+    ) -> Result<(), Failure> {
+        let Some(queue) = &self.queue else {
+            return self.run(regs, &[Request::Iotlb(scope)], stats);
+        };
+        stats.count_iotlb(scope);
+        stats.descriptors.add(2);
+        stats.waits.add(1);
+        let descriptor = Descriptor::Iotlb {
+            scope,
+            drain: self.drain,
+        };
+        queue
+            .submit(regs, core::iter::once(descriptor))
+            .map_err(Failure::Queue)
+    }
+
     /// One invalidation through registers (VT-d 6.5.1).
     fn by_register(&self, regs: &UnitRegisters, request: Request) -> Result<(), Failure> {
         let _one_at_a_time = self.registers.lock();

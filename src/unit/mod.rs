@@ -49,7 +49,7 @@ use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
 use vtd_core::compatibility::{Restriction, Walker};
-use vtd_core::invalidation::{after_root_table, Step};
+use vtd_core::invalidation::{after_root_table, forget_range_at_once, Range, Step};
 use vtd_core::spec::address::{DomainId, Segment};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -173,6 +173,23 @@ impl Unit {
             State::Stopped => return Ok(()),
         }
         match self.invalidator.run(&self.regs, requests, &self.stats) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                self.close(&failure);
+                Err(EIO)
+            }
+        }
+    }
+
+    /// Makes hardware forget a range of the domain `id`, and waits until it has; the way of every
+    /// unmap. Errors and context as [`Self::invalidate`].
+    #[inline]
+    pub(crate) fn forget(&self, id: DomainId, range: Range) -> Result {
+        let scope = forget_range_at_once(self.cap, id, range);
+        if !self.service.is_serving() {
+            return self.invalidate(&[Request::Iotlb(scope)]);
+        }
+        match self.invalidator.run_one(&self.regs, scope, &self.stats) {
             Ok(()) => Ok(()),
             Err(failure) => {
                 self.close(&failure);

@@ -6,8 +6,8 @@ use kernel::prelude::*;
 use kernel_ext::clock::Deadline;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::mmio;
-use vtd_core::spec::fault::FRCD_F;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
+use vtd_core::spec::fault::FRCD_F;
 use vtd_core::spec::registers::{self, Reg32, Reg64};
 use vtd_core::spec::status::{Gcmd, Gsts};
 

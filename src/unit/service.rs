@@ -39,14 +39,19 @@ impl Service {
     /// says "blocked" must be true. Any context.
     pub(super) fn state(&self) -> State {
         if self.0.load(Ordering::Acquire) == CLOSING {
-            Deadline::after_ms(CLOSING_MS)
-                .wait_until(|| self.0.load(Ordering::Acquire) != CLOSING);
+            Deadline::after_ms(CLOSING_MS).wait_until(|| self.0.load(Ordering::Acquire) != CLOSING);
         }
         match self.0.load(Ordering::Acquire) {
             STOPPED => State::Stopped,
             SERVING => State::Serving,
             _ => State::Closed,
         }
+    }
+
+    /// Whether invalidations can be relied on; the quick question.
+    #[inline]
+    pub(super) fn is_serving(&self) -> bool {
+        self.0.load(Ordering::Acquire) == SERVING
     }
 
     /// Whether nothing is translated.

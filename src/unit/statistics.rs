@@ -77,10 +77,18 @@ impl Statistics {
         for request in requests {
             match request {
                 Request::Context(_) => self.flush_context.add(1),
-                Request::Iotlb(IotlbScope::Pages { .. }) => self.flush_page.add(1),
-                Request::Iotlb(IotlbScope::Domain(_)) => self.flush_domain.add(1),
-                Request::Iotlb(IotlbScope::Global) => self.flush_global.add(1),
+                Request::Iotlb(scope) => self.count_iotlb(*scope),
             }
+        }
+    }
+
+    /// Counts one invalidation of translations.
+    #[inline]
+    pub(crate) fn count_iotlb(&self, scope: IotlbScope) {
+        match scope {
+            IotlbScope::Pages { .. } => self.flush_page.add(1),
+            IotlbScope::Domain(_) => self.flush_domain.add(1),
+            IotlbScope::Global => self.flush_global.add(1),
         }
     }
 }

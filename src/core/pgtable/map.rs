@@ -64,6 +64,27 @@ impl<M: TableMemory> SecondStage<M> {
         prot: Prot,
         retire: &mut R,
     ) -> Result<(), MapFailed> {
+        match self.begin(mem, iova, paddr, len, prot)? {
+            None => Ok(()),
+            Some(rest) => self.finish(mem, rest, retire),
+        }
+    }
+
+    /// The first half of [`map`](Self::map), for callers to whom preparing for tables to be retired
+    /// is a cost: does what needs no new table, and returns what is left.
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map); then nothing has changed.
+    #[inline(always)]
+    pub fn begin(
+        &self,
+        mem: &M,
+        iova: Iova,
+        paddr: PhysAddr,
+        len: u64,
+        prot: Prot,
+    ) -> Result<Option<Rest>, MapFailed> {
         let (from, to) = (iova.raw(), paddr.raw());
         if !is_page_aligned(from | to | len)
             || !self.holds(from, len)
@@ -74,10 +95,26 @@ impl<M: TableMemory> SecondStage<M> {
         }
         let entry = to | prot.entry_bits();
         let done = self.map_run(mem, from, entry, len);
-        if done == len {
-            return Ok(());
-        }
-        self.map_rest(mem, from, entry, len, done, retire)
+        Ok((done != len).then_some(Rest {
+            from,
+            entry,
+            len,
+            done,
+        }))
+    }
+
+    /// The second half of [`map`](Self::map): what [`begin`](Self::begin) has left.
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map), of the whole request.
+    pub fn finish<R: FnMut(M::Page)>(
+        &self,
+        mem: &M,
+        rest: Rest,
+        retire: &mut R,
+    ) -> Result<(), MapFailed> {
+        self.map_rest(mem, rest.from, rest.entry, rest.len, rest.done, retire)
     }
 
     /// The quick way: maps from the start what one run of entries can. Returns how many bytes.
@@ -171,6 +208,15 @@ impl<M: TableMemory> SecondStage<M> {
         }
         MapError::NoSnoopControl
     }
+}
+
+/// A request of which [`SecondStage::begin`] has done a part.
+#[derive(Debug)]
+pub struct Rest {
+    from: u64,
+    entry: u64,
+    len: u64,
+    done: u64,
 }
 
 /// Writes leaves of level `L` for `len` bytes from `from` on into `table`, up to the first entry

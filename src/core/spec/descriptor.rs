@@ -79,6 +79,7 @@ pub enum BadDescriptor {
 
 impl Descriptor {
     /// A wait that writes `value` to `address`, or `None` if that is not a multiple of 4.
+    #[inline]
     pub const fn wait(address: PhysAddr, value: u32) -> Option<Self> {
         if !address.is_aligned(2) {
             return None;
@@ -91,6 +92,7 @@ impl Descriptor {
     }
 
     /// What memory is to hold: bits 63:0, then 127:64.
+    #[inline]
     pub const fn encode(self) -> [u64; 2] {
         match self {
             Self::ContextCache(scope) => [encode_context(scope), 0],
@@ -202,6 +204,7 @@ const fn decode_context(low: u64) -> Option<Descriptor> {
     Some(Descriptor::ContextCache(scope))
 }
 
+#[inline]
 const fn encode_iotlb(scope: IotlbScope, drain: Drain) -> [u64; 2] {
     let low =
         IOTLB | at(scope.granularity().code(), 4) | flag(drain.writes, 6) | flag(drain.reads, 7);

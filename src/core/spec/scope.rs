@@ -32,6 +32,7 @@ impl PageBlock {
     }
 
     /// The smallest block that covers `first..=last`, or `None` if `last` is below `first`.
+    #[inline]
     pub const fn covering(first: Iova, last: Iova) -> Option<Self> {
         if last.raw() < first.raw() {
             return None;
