@@ -68,8 +68,14 @@ def attack(evidence):
 
 
 def fault(evidence):
-    """A device in a storm is silenced by its context entry, not by being ignored."""
+    """What the unit recorded is what the driver counted; a device in a storm is
+    silenced by its context entry, not by being ignored."""
+    counted = [record.number("counted") for record in evidence.records.of("faults")]
     for name, trace in _brackets(evidence, "fault "):
+        if name == "fault flood":
+            recorded = len(trace.named("vtd_frr_new"))
+            yield f"{name}: what was recorded was counted", (
+                "" if counted == [recorded] else f"{counted} counted, {recorded} recorded")
         if name == "fault storm":
             dropped = trace.descriptor_kinds()["context-device"]
             yield f"{name}: its context entry was dropped from the cache", (
