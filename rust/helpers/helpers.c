@@ -23,11 +23,6 @@ void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt)
 	list_add_tail(&virt_to_head_page(virt)->lru, &list->pages);
 }
 
-bool vtd_helper_pages_list_empty(const struct iommu_pages_list *list)
-{
-	return list_empty(&list->pages);
-}
-
 phys_addr_t vtd_helper_virt_to_phys(void *virt)
 {
 	return virt_to_phys(virt);

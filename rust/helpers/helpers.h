@@ -19,7 +19,6 @@ void iommu_free_pages(void *virt);
 void iommu_put_pages_list(struct iommu_pages_list *list);
 
 void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt);
-bool vtd_helper_pages_list_empty(const struct iommu_pages_list *list);
 phys_addr_t vtd_helper_virt_to_phys(void *virt);
 unsigned long vtd_helper_direct_map_base(void);
 void vtd_helper_flush_cache_range(void *virt, unsigned int size);

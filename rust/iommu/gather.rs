@@ -31,12 +31,11 @@ impl Gather {
         // SAFETY: Initialised above, and not moved before `f` and the freeing are done.
         let gather = unsafe { Self::from_raw(&raw mut own) };
         let result = f(gather);
-        if gather.has_tables() {
-            gather.free_tables();
-        }
+        gather.free_tables();
         result
     }
 
+    #[inline(always)]
     fn fields(&mut self) -> &mut bindings::iommu_iotlb_gather {
         // SAFETY: Initialised and exclusively ours by the contract of `from_raw`.
         unsafe { &mut *self.0.get() }
@@ -63,8 +62,9 @@ impl Gather {
     /// Whether tables wait to be freed.
     #[inline]
     pub fn has_tables(&mut self) -> bool {
-        // SAFETY: The list is initialised with the gather.
-        !unsafe { bindings::vtd_helper_pages_list_empty(&self.fields().freelist) }
+        let head = &raw mut self.fields().freelist.pages;
+        // SAFETY: The list is initialised with the gather: an empty one points at itself.
+        unsafe { (*head).next != head }
     }
 
     /// Whether the core defers the flush.
@@ -78,7 +78,11 @@ impl Gather {
     }
 
     /// Frees the tables. Only for the layer itself, after the driver's flush has returned.
+    #[inline]
     pub(crate) fn free_tables(&mut self) {
+        if !self.has_tables() {
+            return;
+        }
         // SAFETY: The list holds pages of iommu_alloc_pages_node_sz() only, which `radix` put
         // there, and no hardware reaches them any more.
         unsafe { bindings::iommu_put_pages_list(self.freelist()) }
