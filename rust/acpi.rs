@@ -53,3 +53,9 @@ impl Drop for Table {
         unsafe { bindings::acpi_put_table(self.header) }
     }
 }
+
+/// The NUMA node of a proximity domain, -1 if there is none.
+pub fn node_of_proximity(domain: u32) -> i32 {
+    // SAFETY: Any number may be asked for.
+    unsafe { bindings::vtd_helper_pxm_to_node(domain) }
+}

@@ -3,6 +3,7 @@
  * See helpers.h. No logic beyond one call stands here, so that everything worth
  * reviewing is in Rust.
  */
+#include <linux/acpi.h>
 #include <linux/cacheflush.h>
 #include <linux/fs.h>
 #include <linux/kernel.h>
@@ -64,6 +65,15 @@ unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock)
 void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 {
 	spin_unlock_irqrestore(lock, flags);
+}
+
+int vtd_helper_pxm_to_node(u32 pxm)
+{
+#ifdef CONFIG_ACPI_NUMA
+	return pxm < MAX_PXM_DOMAINS ? pxm_to_node(pxm) : NUMA_NO_NODE;
+#else
+	return NUMA_NO_NODE;
+#endif
 }
 
 u64 vtd_helper_ktime_get_ns(void)

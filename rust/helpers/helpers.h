@@ -29,6 +29,8 @@ void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
 unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock);
 void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 
+int vtd_helper_pxm_to_node(u32 pxm);
+
 u64 vtd_helper_ktime_get_ns(void);
 void vtd_helper_cpu_relax(void);
 void vtd_helper_add_taint(void);

@@ -67,7 +67,9 @@ impl Loaded {
         let lazy = chose_lazy(options.lazy)?;
         let mut units = KVec::new();
         for (index, drhd) in dmar.units().enumerate() {
-            let unit = Unit::bring_up(index, drhd.register_base.raw(), drhd.segment, options.unit)?;
+            let base = drhd.register_base;
+            let nid = dmar.proximity_of(base).map_or(-1, acpi::node_of_proximity);
+            let unit = Unit::bring_up(index, base.raw(), drhd.segment, nid, options.unit)?;
             let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
             let core = iommu::Unit::new(unit.name(), group)?;
             report::announce(&unit);
@@ -110,7 +112,8 @@ impl Loaded {
 }
 
 /// Whether the user chose lazy flushing: by the module parameter, or by `iommu.strict=0` on the
-/// kernel's command line. A default compiled into the kernel is nobody's choice.
+/// kernel's command line. A default compiled into the kernel is nobody's choice, as long as nobody
+/// writes `auto` to a group's type, which asks for it.
 fn chose_lazy(parameter: i32) -> Result<bool> {
     Ok(match parameter {
         0 => false,

@@ -83,6 +83,11 @@ impl Vtd {
         Dmar::parse(self.table.bytes()).map_err(|_| EINVAL)
     }
 
+    /// Whether the user chose deferred flushing when the driver was loaded.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.lazy
+    }
+
     /// All units.
     pub(crate) fn units(&self) -> impl Iterator<Item = &Served> {
         self.units.iter()

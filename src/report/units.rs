@@ -62,9 +62,10 @@ pub(crate) fn summary(vtd: &Vtd) {
         _ => others += 1,
     });
     log_info!(
-        "{} unit(s) serve {} device(s): {dma} with DMA domains (strict), {identity} with identity, \
+        "{} unit(s) serve {} device(s): {dma} with DMA domains ({}), {identity} with identity, \
          {others} blocked; requesters without a driver of their own stay blocked",
         vtd.units().count(),
-        dma + identity + others
+        dma + identity + others,
+        if vtd.is_lazy() { "lazy, as chosen" } else { "strict" },
     );
 }

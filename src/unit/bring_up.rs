@@ -23,7 +23,8 @@ use vtd_core::spec::registers as regs;
 use vtd_core::spec::status::Gsts;
 
 impl Unit {
-    /// Claims unit number `index`, whose registers are at `base`, and prepares its tables.
+    /// Claims unit number `index`, whose registers are at `base`, and prepares its tables near the
+    /// NUMA node `nid` (-1: anywhere).
     ///
     /// Refuses with a sentence in the log: a unit that is in use ([`EBUSY`]), one that does not
     /// answer ([`ENXIO`]), one that this driver cannot serve (EOPNOTSUPP). Writes no register.
@@ -31,6 +32,7 @@ impl Unit {
         index: usize,
         base: u64,
         segment: Segment,
+        nid: i32,
         options: Options,
     ) -> Result<Arc<Self>> {
         let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
@@ -44,7 +46,6 @@ impl Unit {
         })?;
         let geometry = UnitGeometry::read(index, &io)?;
         let coherent = geometry.ecap.coherent_walk();
-        let nid = -1;
         let (root, tables) = (Root::new(coherent, nid)?, Tables::new(coherent, nid)?);
         let ids = DomainIds::new(geometry.domain_count)?;
         let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;

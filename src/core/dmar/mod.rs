@@ -28,6 +28,7 @@ pub use scope::{DeviceScope, ScopeKind, Scopes};
 pub use structure::{Andd, Atsr, Rhsa, Satc, Sidp, Structure};
 pub use unit::Drhd;
 
+use crate::spec::address::PhysAddr;
 use bytes::Bytes;
 use error::Problem;
 use structure::Walk;
@@ -129,6 +130,14 @@ impl<'a> Dmar<'a> {
     pub fn units(&self) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
         self.structures().filter_map(|structure| match structure {
             Structure::Drhd(unit) => Some(unit),
+            _ => None,
+        })
+    }
+
+    /// The proximity domain of the unit whose registers are at `base`, if firmware tells it.
+    pub fn proximity_of(&self, base: PhysAddr) -> Option<u32> {
+        self.structures().find_map(|structure| match structure {
+            Structure::Rhsa(near) if near.register_base == base => Some(near.proximity_domain),
             _ => None,
         })
     }

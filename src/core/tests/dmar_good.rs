@@ -47,6 +47,14 @@ fn every_structure_is_recognised_in_order() {
 }
 
 #[test]
+fn a_unit_is_near_the_domain_that_names_its_registers_and_near_none_otherwise() {
+    let (bytes, _) = everything();
+    let dmar = Dmar::parse(&bytes).unwrap();
+    assert_eq!(dmar.proximity_of(PhysAddr::new(0xfed9_0000)), Some(3));
+    assert_eq!(dmar.proximity_of(PhysAddr::new(0xfed9_1000)), None);
+}
+
+#[test]
 fn units_are_read() {
     let (bytes, _) = everything();
     let units: Vec<_> = Dmar::parse(&bytes).unwrap().units().collect();
