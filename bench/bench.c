@@ -20,6 +20,12 @@ static const struct measurement {
 } measurements[] = {
 	{ "instructions", measure_instructions },
 	{ "profile", profile_instructions },
+	{ "descriptors", count_descriptors },
+	{ "dma", measure_dma },
+	{ "hold", hold },
+	{ "pages", count_pages },
+	{ "growth", measure_growth },
+	{ "devices", measure_devices },
 	{ }
 };
 
@@ -95,6 +101,7 @@ static int __init vtd_bench_init(void)
 static void __exit vtd_bench_exit(void)
 {
 	debugfs_remove_recursive(root);
+	hold_end();
 	kvfree(report);
 }
 

@@ -6,6 +6,7 @@
 #include <linux/irqflags.h>
 #include <linux/pci.h>
 #include <linux/seq_buf.h>
+#include <linux/sizes.h>
 
 #include <asm/tsc.h>
 
@@ -74,8 +75,69 @@ do {									\
 	local_irq_restore(__flags);					\
 } while (0)
 
+/*
+ * Works: what is mapped and unmapped again. At other offsets in the table than
+ * the memory's, but for what larger pages need.
+ */
+#define BASE		(SZ_1G * 16ULL)	/* all of them begin here */
+#define PHYS		(SZ_1G * 2ULL)	/* nothing does DMA: it need not exist */
+#define PROT		(IOMMU_READ | IOMMU_WRITE)
+#define WARM_UP		8
+#define REPETITIONS	64
+
+struct work {
+	const char *name;
+	u64 offset;	/* of the IOVA from BASE */
+	u64 phys;	/* of the memory from PHYS */
+	u64 size;
+	u64 stride;	/* from one repetition to the next */
+	bool crowded;	/* every other entry of the leaf table is in use */
+};
+
+extern const struct work works[];
+
+/* Map what is around a work, so that its table is what it asks for. */
+int work_surround(struct ground *g, const struct work *w);
+void work_clear(struct ground *g, const struct work *w);
+bool work_is_mapped(struct ground *g, const struct work *w, unsigned int round);
+bool work_is_unmapped(struct ground *g, const struct work *w, unsigned int round);
+
+static inline u64 work_iova(const struct work *w, unsigned int round)
+{
+	return BASE + w->offset + round * w->stride;
+}
+
+/* GFP_ATOMIC, for interrupts may be off. */
+static inline int work_map(struct ground *g, const struct work *w,
+			   unsigned int round)
+{
+	return iommu_map(g->domain, work_iova(w, round), PHYS + w->phys, w->size,
+			 PROT, GFP_ATOMIC);
+}
+
+static inline size_t work_unmap(struct ground *g, const struct work *w,
+				unsigned int round)
+{
+	return iommu_unmap(g->domain, work_iova(w, round), w->size);
+}
+
+/* What an empty statement takes. */
+u64 empty_ticks(void);
+
+/* Append " least= most= mean= count=" to a line, without the cost of timing. */
+void ticks_tell(struct seq_buf *out, const struct ticks *t);
+
 /* Each appends its lines to the report and returns 0, or why it could not. */
 int measure_instructions(struct seq_buf *out, const char *unused);
 int profile_instructions(struct seq_buf *out, const char *row);
+int count_descriptors(struct seq_buf *out, const char *work);
+int measure_dma(struct seq_buf *out, const char *unused);
+int hold(struct seq_buf *out, const char *what);
+int count_pages(struct seq_buf *out, const char *state);
+int measure_growth(struct seq_buf *out, const char *unused);
+int measure_devices(struct seq_buf *out, const char *unused);
+
+/* When the module goes. */
+void hold_end(void);
 
 #endif /* VTD_BENCH_H */

@@ -57,13 +57,3 @@ void ground_close(struct ground *g)
 	iommu_domain_free(g->domain);
 	pci_dev_put(g->pdev);
 }
-
-void ticks_add(struct ticks *t, u64 ticks)
-{
-	if (!t->count || ticks < t->least)
-		t->least = ticks;
-	if (ticks > t->most)
-		t->most = ticks;
-	t->sum += ticks;
-	t->count++;
-}

@@ -6,9 +6,13 @@ out/bench/results.csv and to the terminal.
 """
 
 from vtdlab import cache as lab
-from vtdlab import benchguest, benchinstructions, benchprofile, benchtable, kernel
+from vtdlab import (benchdescriptors, benchdma, benchguest, benchinstructions, benchmemory,
+                    benchprofile, benchtable, kernel)
 
-SECTIONS = {"instructions": benchinstructions.measure}
+# By what is measured together; a row says itself which section it belongs to.
+SECTIONS = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
+            "dma-api": benchdma.measure, "memory": benchmemory.memory,
+            "growth": benchmemory.growth}
 
 
 def add_arguments(parser):

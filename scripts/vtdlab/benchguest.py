@@ -16,6 +16,7 @@ from vtdlab.records import Records
 
 BUILD_TIMEOUT = 600
 DRIVERS = ("intree", "vtd")
+WHO = {"intree": ["intel_iommu=on"], "vtd": ["intel_iommu=off"]}
 NAMES = {"intree": "in-tree", "vtd": "vtd"}
 FORBIDDEN = ("DEBUG_GENERIC_PT", "PROVE_LOCKING", "LOCKDEP", "KASAN", "UBSAN", "DEBUG_PAGEALLOC",
              "DEBUG_ATOMIC_SLEEP", "DMA_API_DEBUG", "DEBUG_SPINLOCK", "DEBUG_VM", "DEBUG_LIST",
@@ -31,9 +32,11 @@ class Bench:
 
     bed: testbed.Testbed
 
-    def run(self, driver, measure, out, *, extra=(), append=(), timeout=300, cpus=1):
+    def run(self, driver, measure, out, *, extra=(), append=(), timeout=300, cpus=1,
+            flushing="iommu.strict=1"):
         """Boot, measure, and return what the guest said."""
         machine = self.bed.machine("bench", [*edu(), *extra], driver=driver,
+                                   boot=[*WHO[driver], "intremap=off", flushing],
                                    append=[f"guest.measure={measure}", *append])
         machine.cpus = cpus
         records = Records()

@@ -20,6 +20,7 @@ class Row:
     note: str = ""
     more: bool = False
     goal: float = None      # the ratio that is wanted at most (at least, if `more`)
+    most: float = None      # what `vtd` may be at most, whatever the other's figure
 
     @property
     def ratio(self):
@@ -28,7 +29,9 @@ class Row:
 
     @property
     def met(self):
-        """Whether the goal is reached; True where there is none."""
+        """Whether the goals are reached; True where there is none."""
+        if self.most is not None and self.vtd > self.most:
+            return False
         if self.goal is None:
             return True
         if self.ratio is None:
@@ -46,16 +49,25 @@ def figure(value):
 
 
 def text(rows):
-    """The table of one section."""
-    width = max(len(row.row) for row in rows)
-    unit = rows[0].unit
-    lines = [f"{unit:<{width}}   in-tree       vtd   ratio   goal"]
+    """The table of a list of rows, a heading wherever the unit changes."""
+    width = max(len(text) for row in rows for text in (row.row, row.unit))
+    lines, unit = [], None
     for row in rows:
+        if row.unit != unit:
+            unit = row.unit
+            lines += ["", f"{unit:<{width}}   in-tree       vtd   ratio   goal"]
         ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
-        goal = "" if row.goal is None else f"{row.goal:.2f} {'met' if row.met else 'MISSED'}"
+        goal = _goal(row)
         lines.append(f"{row.row:<{width}} {figure(row.in_tree):>9} {figure(row.vtd):>9} "
-                     f"{ratio:>7}   {goal:<11}  {row.note}".rstrip())
-    return "\n".join(lines)
+                     f"{ratio:>7}   {goal:<14}  {row.note}".rstrip())
+    return "\n".join(lines[1:])
+
+
+def _goal(row):
+    if row.goal is None and row.most is None:
+        return ""
+    wanted = f"{row.goal:.2f}" if row.goal is not None else f"<= {figure(row.most)}"
+    return f"{wanted} {'met' if row.met else 'MISSED'}"
 
 
 def read(path):

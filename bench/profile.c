@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The round trips of instructions.c in the profiler's windows instead of times. */
+#include "bench.h"
+
+static int profile(struct ground *g, const struct work *w, bool map)
+{
+	unsigned int round;
+	int err = work_surround(g, w);
+
+	for (round = 0; !err && round < WARM_UP + REPETITIONS; round++) {
+		size_t unmapped = 0;
+
+		if (map && round >= WARM_UP)
+			window_of(err = work_map(g, w, round));
+		else
+			err = work_map(g, w, round);
+		if (err)
+			break;
+		if (!map && round >= WARM_UP)
+			window_of(unmapped = work_unmap(g, w, round));
+		else
+			unmapped = work_unmap(g, w, round);
+		if (unmapped != w->size)
+			err = -EIO;
+	}
+	work_clear(g, w);
+	return err;
+}
+
+/* @row is "WORK map" or "WORK unmap", with "attached" behind if wanted. */
+int profile_instructions(struct seq_buf *out, const char *row)
+{
+	char work[16], op[8], where[16] = "";
+	const struct work *w;
+	struct ground g;
+	int err;
+
+	if (sscanf(row, "%15s %7s %15s", work, op, where) < 2)
+		return -EINVAL;
+	for (w = works; w->name && strcmp(w->name, work); w++)
+		;
+	if (!w->name || (strcmp(op, "map") && strcmp(op, "unmap")))
+		return -EINVAL;
+	err = ground_open(&g, !strcmp(where, "attached"));
+	if (err)
+		return err;
+	err = profile(&g, w, !strcmp(op, "map"));
+	ground_close(&g);
+	seq_buf_printf(out, "profile windows=%d\n", REPETITIONS);
+	return err;
+}

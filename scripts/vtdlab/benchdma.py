@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Section 2: the DMA API, in instructions on one processor, strict and lazy."""
+
+from vtdlab import benchguest
+from vtdlab.benchtable import Row
+
+GOAL = 0.85
+MODES = {"strict": "iommu.strict=1", "lazy": "iommu.strict=0"}
+
+
+def measure(bench, out):
+    """Exact figures; the kernel's own dma_map_benchmark is measured in time."""
+    rows = []
+    for mode, word in MODES.items():
+        values = {}
+        for driver in benchguest.DRIVERS:
+            records = bench.run(driver, "dma", out / f"dma-{mode}-{driver}", timeout=600,
+                                extra=benchguest.COUNTING, flushing=word)
+            for r in records.of("dma"):
+                what = f"{'sg ' if r['sg'] == '1' else ''}{r['pages']} pages {r['op']}"
+                values.setdefault(what, {})[driver] = r
+        for what, by in values.items():
+            rows.append(Row("dma-api", f"{mode} {what}", "instructions per operation",
+                            float(by["intree"]["mean"]), float(by["vtd"]["mean"]), goal=GOAL,
+                            note=" | ".join(f"{by[d]['least']}..{by[d]['most']}"
+                                            for d in benchguest.DRIVERS)))
+    return rows

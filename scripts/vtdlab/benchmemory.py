@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Pages that the drivers take (nr_iommu_pages), growth of the cost of an
+operation, and the time of the load."""
+
+from vtdlab import benchguest
+from vtdlab.benchtable import Row
+
+# A GiB of IOVA space in a table of four levels: leaf tables and what leads to them.
+# The root is the idle domain's.
+MINIMUM = {"4K": 512 + 1 + 1, "2M": 1 + 1, "1G": 1}
+SLACK_LEVELS = {"4K": 3, "2M": 2, "1G": 1}
+KEPT = 1
+FLAT = 1.05
+
+
+def memory(bench, out):
+    """Section 4, and the load of section 6: one guest tells both."""
+    said = {driver: bench.run(driver, "memory", out / f"memory-{driver}",
+                              extra=benchguest.COUNTING, append=["initcall_debug"])
+            for driver in benchguest.DRIVERS}
+    held = {driver: {r["state"]: r.number("count") for r in records.of("pages")}
+            for driver, records in said.items()}
+
+    def row(name, state, base, **more):
+        figures = [float(held[d][state] - held[d][base]) for d in benchguest.DRIVERS]
+        return Row("memory", name, "pages", *figures, **more)
+
+    rows = [row("idle domain", "domain", "before-domain"),
+            row("attached device and its domain", "attached", "before-attached")]
+    for size, least in MINIMUM.items():
+        rows.append(row(f"1 GiB of {size} pages", size, "domain",
+                        note=f"the format needs {least}", most=least + SLACK_LEVELS[size]))
+    for size in MINIMUM:
+        rows.append(row(f"left after one unmap of the GiB of {size}", f"after-{size}", "domain",
+                        most=KEPT, note="the table above, which others may need"))
+    for size in ("4K", "2M"):
+        rows.append(row(f"left after an unmap of each {size} page", f"after-{size}-by-page",
+                        "domain"))
+    rows += [row("left after the domain is freed", "end-domain", "before-domain", most=0),
+             row("left after detach and free", "end-attached", "before-attached", most=0),
+             Row("memory", "a unit, its devices and their domains", "pages",
+                 float(held["intree"]["loaded"]), float(held["vtd"]["loaded"] - held["vtd"]["boot"]))]
+    times = {driver: sum(r.number("us") for r in records.of("load"))
+             for driver, records in said.items()}
+    return rows + [Row("load", "start of the driver", "1000 instructions",
+                       float(times["intree"]), float(times["vtd"]),
+                       note="in-tree: pci_iommu_init; vtd: its module's init")]
+
+
+def growth(bench, out):
+    """Section 5: a growing domain, and a growing number of devices."""
+    said = {driver: bench.run(driver, "growth", out / f"growth-{driver}", timeout=900,
+                              extra=benchguest.COUNTING)
+            for driver in benchguest.DRIVERS}
+    crowd = {driver: bench.run(driver, "devices", out / f"devices-{driver}", timeout=900,
+                               extra=(*benchguest.COUNTING, *many()))
+             for driver in benchguest.DRIVERS}
+    rows = _rows(said, "growth", "mib", "4K {op}, {n} MiB in use")
+    rows += _rows(crowd, "devices", "functions", "4K {op}, {n} devices")
+    joins = {driver: {r.number("functions"): r.number("ticks") / r.number("joined")
+                      for r in records.of("attach")} for driver, records in crowd.items()}
+    for count in joins["intree"]:
+        rows.append(Row("load", f"attach of a device, {count} in the domain", "instructions",
+                        joins["intree"][count], joins["vtd"][count]))
+    return rows
+
+
+def _rows(said, kind, number, name):
+    values = {driver: {(r["op"], r.number(number)): float(r["mean"]) for r in records.of(kind)}
+              for driver, records in said.items()}
+    first = {op: n for op, n in reversed(values["intree"])}
+    rows = []
+    for op, n in values["intree"]:
+        flat = [values[d][op, n] / values[d][op, first[op]] for d in benchguest.DRIVERS]
+        rows.append(Row("growth", name.format(op=op, n=n), "instructions per operation",
+                        values["intree"][op, n], values["vtd"][op, n],
+                        most=values["vtd"][op, first[op]] * FLAT,
+                        note=f"{flat[0]:.3f} | {flat[1]:.3f} of the first"))
+    return rows
+
+
+def many():
+    """Test devices: 23 slots of the first bus and 9 of a second, eight functions each."""
+    arguments = ["-device", "pxb-pcie,id=far,bus_nr=32,bus=pcie.0,addr=07.0"]
+    for bus, slots in (("pcie.0", range(8, 31)), ("far", range(9))):
+        for slot in slots:
+            for function in range(8):
+                more = ",multifunction=on" if function == 0 else ""
+                arguments += ["-device",
+                              f"iommu-testdev,bus={bus},addr={slot:02x}.{function}{more}"]
+    return arguments
