@@ -86,6 +86,32 @@ def fault(evidence):
                 else "the trace has no fault whose recording was off, or a new record")
 
 
+CLOSED_BY = {"by the queue": "queue", "by registers": "registers"}
+
+
+def _way(trace):
+    """How a unit that failed was made to drop its caches."""
+    kinds = trace.descriptor_kinds()
+    written = {event.value("addr") for event in trace.named("vtd_reg_write")}
+    if trace.named("vtd_reg_dmar_root"):
+        return "root table"
+    if {0x28, 0xf8} <= written:
+        return "registers"
+    return "queue" if kinds["context-global"] and kinds["iotlb-global"] else "none"
+
+
+def closing(evidence):
+    """A unit that is closed has dropped its caches, and refuses."""
+    for name, trace in _brackets(evidence, "closing "):
+        wanted = CLOSED_BY.get(name.partition(", ")[2], "root table")
+        way = _way(trace)
+        yield f"{name}: caches are dropped by {wanted}", (
+            "" if way == wanted else f"the trace has it by {way}")
+        reasons = {fault.reason for fault in trace.faults()}
+        yield f"{name}: refused for want of a root entry", (
+            "" if reasons == {1} else f"the trace has reasons {reasons}")
+
+
 def unload(evidence):
     """Translation goes off in a detach, and on again in the next load."""
     wanted = {"unload refused": [], "unload": [False], "reload": [True]}
@@ -110,4 +136,4 @@ def ending(evidence):
     yield "translation is off at the end", "" if on[-1] is False else "the trace has it still on"
 
 
-BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, fault, unload, kexec)}
+BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, fault, closing, unload, kexec)}

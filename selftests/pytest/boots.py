@@ -48,6 +48,7 @@ BOOTS = (
     Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "replug", "vfio",
                       "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
+    Boot("provoked-errors", ("closing",), end="reboot"),
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
     Boot("next-kernel", ("kexec",), job="kexec"),

@@ -9,7 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{Change, DomainKind};
-use kernel_ext::log_info;
+use kernel_ext::{log_err, log_info};
 use vtd_core::pgtable::Visit;
 use vtd_core::spec::address::{Iova, PhysAddr};
 
@@ -61,6 +61,13 @@ pub(crate) fn attach(
     if let Err(e) = info.unit.install(&info.requesters, before, to) {
         if let Some(attached) = attached {
             attached.leave(&info.unit);
+        }
+        if info.unit.has_failed() {
+            log_err!(
+                "{}: {info} is not attached: the unit was closed after an error, and everything \
+                 behind it stays blocked: reload vtd or reboot",
+                &*info.unit
+            );
         }
         return Err(e);
     }

@@ -78,4 +78,15 @@ pub(crate) static FOLDER: &[Attribute<Vtd>] = &[
             Ok(())
         }),
     },
+    Attribute {
+        name: c"test_provoke",
+        mode: 0o200,
+        show: |_, _| Ok(()),
+        store: Some(|vtd, text| {
+            if !vtd.test_hooks {
+                return Err(EPERM);
+            }
+            vtd.units().try_for_each(|served| served.unit.provoke(text))
+        }),
+    },
 ];

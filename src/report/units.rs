@@ -66,6 +66,10 @@ pub(crate) fn summary(vtd: &Vtd) {
          {others} blocked; requesters without a driver of their own stay blocked",
         vtd.units().count(),
         dma + identity + others,
-        if vtd.is_lazy() { "lazy, as chosen" } else { "strict" },
+        if vtd.is_lazy() {
+            "lazy, as chosen"
+        } else {
+            "strict"
+        },
     );
 }

@@ -4,6 +4,8 @@
 
 use super::domain_ids::DomainIds;
 use super::invalidation::Invalidator;
+use super::provoke::Provoked;
+use super::queue::Queue;
 use super::registers::UnitRegisters;
 use super::service::Service;
 use super::statistics::Statistics;
@@ -49,7 +51,12 @@ impl Unit {
         let (root, tables) = (Root::new(coherent, nid)?, Tables::new(coherent, nid)?);
         let ids = DomainIds::new(geometry.domain_count)?;
         let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
-        let invalidator = Invalidator::new(geometry.cap, geometry.ecap, use_queue, nid)?;
+        let queue = if use_queue {
+            Some(KBox::pin_init(Queue::new(index, nid)?, GFP_KERNEL)?)
+        } else {
+            None
+        };
+        let invalidator = Invalidator::new(geometry.cap, geometry.ecap, queue);
         Arc::pin_init(
             pin_init!(Self {
                 name,
@@ -66,6 +73,8 @@ impl Unit {
                 invalidator <- invalidator,
                 stats: Statistics::default(),
                 service: Service::new(),
+                closing <- kernel_ext::new_irq_spinlock!((), c"vtd unit closing"),
+                provoked: Provoked::default(),
             }),
             GFP_KERNEL,
         )

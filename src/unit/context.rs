@@ -66,6 +66,10 @@ impl Unit {
         before: Claimed,
         new: Translation,
     ) -> Result {
+        if new == Translation::Blocked && self.has_failed() {
+            // So it is, and for good.
+            return Ok(());
+        }
         let entry = new.entry(self)?;
         let mut tables = self.tables.lock();
         if self.has_failed() && !entry.is_present() {

@@ -2,6 +2,7 @@
 
 //! The fault event: hardware recorded that it refused a request (VT-d 7.3).
 
+use super::provoke::HOLD_FAULTS;
 use super::{regs, Unit};
 use kernel::sync::Arc;
 use kernel::time::{delay::fsleep, Delta};
@@ -32,6 +33,9 @@ const ROUNDS: u32 = 64;
 /// How long it pauses.
 const PAUSE_MS: i64 = 10;
 
+/// How often it pauses for an error of the queue: longer than closing a unit takes.
+const QUEUE_PAUSES: u32 = 1000;
+
 impl<S: FaultSink> irq::Source for FaultEvent<S> {
     fn write_message(&self, address: u64, data: u32) {
         let unit = &self.unit.regs;
@@ -57,13 +61,27 @@ impl Unit {
     /// Reads and clears the fault records, oldest first, until none is left: hardware raises its next
     /// event only then (VT-d 7.3). May sleep.
     pub(crate) fn drain_faults(&self, sink: &dyn FaultSink) {
-        while (0..ROUNDS).all(|_| self.drain_once(sink)) {
+        let mut patience = QUEUE_PAUSES;
+        loop {
+            if self.provoked.is(HOLD_FAULTS) {
+                fsleep(Delta::from_millis(PAUSE_MS));
+                continue;
+            }
+            let more = (0..ROUNDS).all(|_| self.drain_once(sink));
+            if self.fault_status().contains(Fsts::OVERFLOW) {
+                self.regs.write32(regs::FSTS, Fsts::OVERFLOW.raw());
+                self.stats.fault_overflows.add(1);
+                sink.lost(self);
+            }
+            self.invalidator.acknowledge(&self.regs);
+            // While an error of the queue stands, hardware announces no fault. Whoever waits for the
+            // queue deals with it.
+            let error = self.fault_status().has_queue_fault() && patience > 0;
+            if !more && !error {
+                return;
+            }
+            patience -= u32::from(error);
             fsleep(Delta::from_millis(PAUSE_MS));
-        }
-        if self.fault_status().contains(Fsts::OVERFLOW) {
-            self.regs.write32(regs::FSTS, Fsts::OVERFLOW.raw());
-            self.stats.fault_overflows.add(1);
-            sink.lost(self);
         }
     }
 

@@ -6,9 +6,11 @@
 //! does not confirm an invalidation is [closed](Invalidator::run): it ends with every requester
 //! blocked and all caches dropped, or, if it obeys nothing any more, with a message that says so.
 
-use super::queue::{Queue, QueueFailure};
+use super::queue::Queue;
+use super::queue_errors::QueueFailure;
 use super::registers::UnitRegisters;
 use super::statistics::Statistics;
+use core::fmt;
 use kernel::prelude::*;
 use kernel_ext::lock::IrqSpinLock;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
@@ -16,7 +18,7 @@ use vtd_core::spec::command::{ContextCommand, IotlbCommand};
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers::{self, IotlbRegisters};
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
-use vtd_core::spec::status::{Fsts, Gcmd};
+use vtd_core::spec::status::Gcmd;
 
 /// One thing to forget.
 #[derive(Clone, Copy)]
@@ -30,7 +32,7 @@ pub(crate) enum Request {
 /// How the unit takes invalidations.
 #[pin_data]
 pub(crate) struct Invalidator {
-    queue: Option<Pin<KBox<Queue>>>,
+    pub(super) queue: Option<Pin<KBox<Queue>>>,
     iotlb: IotlbRegisters,
     drain: Drain,
     /// Register-based invalidation is one at a time.
@@ -48,29 +50,10 @@ pub(crate) enum Failure {
     Refused(&'static str),
 }
 
-impl core::fmt::Display for Failure {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Queue(QueueFailure::TimeOut { head }) => {
-                write!(
-                    f,
-                    "its invalidation queue stands still at descriptor {head}"
-                )
-            }
-            Failure::Queue(QueueFailure::Reported {
-                status,
-                head,
-                descriptor,
-            }) => {
-                write!(
-                    f,
-                    "its invalidation queue stopped at descriptor {head} ({descriptor:#018x}):"
-                )?;
-                for word in status.errors() {
-                    write!(f, " {word}")?;
-                }
-                Ok(())
-            }
+            Failure::Queue(failure) => fmt::Display::fmt(failure, f),
             Failure::Register(name) => write!(f, "its {name} register stays busy"),
             Failure::Refused(name) => write!(f, "its {name} register refused an invalidation"),
         }
@@ -78,24 +61,18 @@ impl core::fmt::Display for Failure {
 }
 
 impl Invalidator {
-    /// The invalidator of a unit; `use_queue` only if it has one.
+    /// The invalidator of a unit, with a queue if that is to be used.
     pub(crate) fn new(
         cap: Capability,
         ecap: ExtendedCapability,
-        use_queue: bool,
-        nid: i32,
-    ) -> Result<impl PinInit<Self>> {
-        let queue = if use_queue {
-            Some(KBox::pin_init(Queue::new(nid)?, GFP_KERNEL)?)
-        } else {
-            None
-        };
-        Ok(pin_init!(Self {
+        queue: Option<Pin<KBox<Queue>>>,
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
             queue,
             iotlb: registers::iotlb(ecap),
             drain: Drain::of(cap),
             registers <- kernel_ext::new_irq_spinlock!((), c"vtd register invalidation"),
-        }))
+        })
     }
 
     /// Whether invalidations go through the queue.
@@ -200,19 +177,43 @@ impl Invalidator {
         }
     }
 
-    /// After a failure: leaves the queue and drops all caches through registers. Whether the unit
-    /// confirmed it. Any context.
-    pub(crate) fn drop_everything(&self, regs: &UnitRegisters) -> bool {
-        regs.write32(
-            registers::FSTS,
-            Fsts::QUEUE_ERROR.raw() | Fsts::COMPLETION_ERROR.raw() | Fsts::TIME_OUT.raw(),
-        );
-        self.disable(regs).is_ok()
-            && self
-                .by_register(regs, Request::Context(ContextScope::Global))
-                .is_ok()
-            && self
-                .by_register(regs, Request::Iotlb(IotlbScope::Global))
-                .is_ok()
+    /// Deals with errors that hardware reported without anyone waiting. Any context.
+    pub(crate) fn acknowledge(&self, regs: &UnitRegisters) {
+        if let Some(queue) = &self.queue {
+            queue.acknowledge(regs)
+        }
     }
+
+    /// After a failure and after the root table was emptied: drops all caches, by every way there is,
+    /// and leaves the queue. Whether the unit confirmed it. Any context.
+    pub(crate) fn drop_everything(&self, regs: &UnitRegisters, ways: Ways) -> bool {
+        // Setting the root table drops everything that came from the old one, whatever the queue does.
+        let mut dropped = ways.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
+        if let Some(queue) = &self.queue {
+            queue.give_up();
+            if regs.status().queues() {
+                let revived = queue.revive(regs);
+                dropped = dropped || (revived && ways.queue && queue.drop_all(regs));
+                // Needed empty, and the last thing in it a wait, which every submission ends with.
+                let _ = regs.command(Gcmd::QUEUE, false);
+            }
+        }
+        dropped
+            || (!regs.status().queues()
+                && self
+                    .by_register(regs, Request::Context(ContextScope::Global))
+                    .is_ok()
+                && self
+                    .by_register(regs, Request::Iotlb(IotlbScope::Global))
+                    .is_ok())
+    }
+}
+
+/// By which ways the caches of a unit that failed can be dropped.
+#[derive(Clone, Copy)]
+pub(crate) struct Ways {
+    /// Setting the root table drops them (`CAP.ESRTPS`).
+    pub(crate) root_table: bool,
+    /// The queue, once it works again.
+    pub(crate) queue: bool,
 }

@@ -19,14 +19,17 @@
 //! 1. `tables` (mutex): context tables and claims; held over the invalidation after a change, so
 //!    that changes of one unit are ordered.
 //! 2. `ids` (mutex): domain-ids. Nothing is taken after it.
-//! 3. the spin locks of the queue and of the registers, innermost.
+//! 3. `closing` (spin lock, interrupts off), after which only
+//! 4. the spin locks of the queue and of the registers are taken, innermost.
 
 mod bring_up;
 mod context;
 pub(crate) mod domain_ids;
 mod fault_event;
 mod invalidation;
+mod provoke;
 mod queue;
+mod queue_errors;
 mod registers;
 mod service;
 mod statistics;
@@ -40,11 +43,13 @@ pub(crate) use statistics::Statistics;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use domain_ids::DomainIds;
-use invalidation::Invalidator;
+use invalidation::{Invalidator, Ways};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Mutex;
+use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::{log_emerg, log_err, log_info};
+use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_ROOT_TABLE};
 use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
@@ -87,6 +92,11 @@ pub(crate) struct Unit {
     invalidator: Invalidator,
     stats: Statistics,
     service: Service,
+    /// Held by the one who closes the unit; others who meet an error wait here until it is done.
+    #[pin]
+    closing: IrqSpinLock<()>,
+    /// What tests asked for.
+    provoked: Provoked,
 }
 
 impl Unit {
@@ -230,15 +240,20 @@ impl Unit {
 
     /// Ends the unit's service with every requester blocked.
     fn close(&self, failure: &dyn fmt::Display) {
-        if !self.service.begin_closing() {
-            return;
-        }
-        let obeyed = self.withdraw_everything();
-        self.service.end_closing();
+        let obeyed = {
+            // Interrupts are off: a handler that unmaps on this processor would wait for us for ever.
+            let _alone = self.closing.lock();
+            if !self.service.begin_closing() {
+                return;
+            }
+            let obeyed = self.withdraw_everything();
+            self.service.end_closing();
+            obeyed
+        };
         if obeyed {
             log_err!(
-                "{self}: {failure}; every device behind it is blocked from now on: reboot to use \
-                 them again"
+                "{self}: {failure}; every device behind it is blocked from now on: reload vtd or \
+                 reboot to use them again"
             );
         } else {
             log_emerg!(
@@ -251,7 +266,11 @@ impl Unit {
     /// Blocks every requester and drops all caches; whether the unit confirmed it.
     fn withdraw_everything(&self) -> bool {
         self.root.withdraw_all();
-        self.invalidator.drop_everything(&self.regs)
+        let ways = Ways {
+            root_table: self.cap.root_table_invalidates() && !self.provoked.is(WITHOUT_ROOT_TABLE),
+            queue: !self.provoked.is(WITHOUT_QUEUE),
+        };
+        self.invalidator.drop_everything(&self.regs, ways)
     }
 
     /// Whether the unit was closed after an error.

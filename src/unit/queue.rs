@@ -11,91 +11,110 @@
 //!
 //! - `submitted - finished` slots belong to hardware and are not written; the others are free.
 //! - At least one slot is always free: a full ring would look empty.
+//! - A queue that was given up takes no more submissions.
 //! - `submitted` is what the last wait descriptor in the ring will make hardware write.
 //!
 //! # Locks
 //!
 //! `state` is held while slots are filled and the tail is moved, and never while waiting.
 
-use super::registers::{UnitRegisters, TIME_OUT_MS};
+use super::queue_errors::{Errors, QueueFailure};
+use super::registers::UnitRegisters;
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel_ext::clock::{self, Deadline};
+use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::pages::{Gfp, Pages};
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers;
-use vtd_core::spec::status::{Fsts, Gcmd};
+use vtd_core::spec::status::Gcmd;
 
 /// Descriptors in one page.
-const SLOTS: u32 = 256;
+pub(super) const SLOTS: u32 = 256;
 
 /// How many polls of the status word pass between two looks at the fault status register.
 const POLLS_PER_CHECK: u32 = 1024;
 
 /// The most descriptors one submission may hold beside its wait descriptor.
-pub(crate) const MAX_BATCH: usize = 64;
+pub(super) const MAX_BATCH: usize = 64;
 
-/// Why the queue can no longer be trusted.
-#[derive(Clone, Copy)]
-pub(crate) enum QueueFailure {
-    /// Hardware reported an error (FSTS) at the descriptor `head`.
-    Reported {
-        /// The fault status register.
-        status: Fsts,
-        /// Index of the descriptor that hardware would fetch next.
-        head: u32,
-        /// Its first word.
-        descriptor: u64,
-    },
-    /// Nothing happened for [`TIME_OUT_MS`].
-    TimeOut {
-        /// Index of the descriptor that hardware would fetch next.
-        head: u32,
-    },
-}
+/// The most descriptors that may be outstanding. One slot stays free, one more for the wait that
+/// is submitted after an error.
+const LIMIT: u32 = SLOTS - 2;
 
-struct State {
+pub(super) struct State {
     /// Descriptors submitted so far, waits included; wraps.
-    submitted: u32,
+    pub(super) submitted: u32,
+    /// [`LIMIT`]; 0 once the queue was given up.
+    pub(super) limit: u32,
 }
 
 /// The queue of one unit.
 #[pin_data]
 pub(crate) struct Queue {
-    ring: Pages,
+    /// Of the unit, for messages.
+    pub(super) index: usize,
+    pub(super) ring: Pages,
     /// Hardware writes the count of finished descriptors here.
     finished: Pages,
-    finished_at: PhysAddr,
+    /// Where it is told to write; elsewhere only in tests.
+    finished_at: AtomicU64,
     #[pin]
-    state: IrqSpinLock<State>,
+    pub(super) state: IrqSpinLock<State>,
+    pub(super) errors: Errors,
 }
 
 impl Queue {
-    /// Allocates a queue, near `nid`.
-    pub(crate) fn new(nid: i32) -> Result<impl PinInit<Self>> {
+    /// Allocates the queue of unit number `index`, near `nid`.
+    pub(crate) fn new(index: usize, nid: i32) -> Result<impl PinInit<Self>> {
         let ring = Pages::new(nid, 0, Gfp::KERNEL)?;
         let finished = Pages::new(nid, 0, Gfp::KERNEL)?;
-        let finished_at = PhysAddr::new(finished.phys());
+        let finished_at = AtomicU64::new(finished.phys());
+        let state = State {
+            submitted: 0,
+            limit: LIMIT,
+        };
         Ok(pin_init!(Self {
+            index,
             ring,
             finished,
             finished_at,
-            state <- kernel_ext::new_irq_spinlock!(State { submitted: 0 }, c"vtd queue"),
+            state <- kernel_ext::new_irq_spinlock!(state, c"vtd queue"),
+            errors: Errors::default(),
         }))
     }
 
-    /// Tells hardware where the queue is and turns it on.
+    /// Tells hardware where the queue is and turns it on; both begin at the first slot.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         let address = registers::queue_address(PhysAddr::new(self.ring.phys()), 0).ok_or(EINVAL)?;
+        let mut state = self.state.lock();
+        state.submitted = 0;
+        self.finished.write(0, 0);
+        drop(state);
         regs.write64(registers::IQT, 0);
         regs.write64(registers::IQA, address);
         regs.command(Gcmd::QUEUE, true)
     }
 
     #[inline]
-    fn finished(&self) -> u32 {
+    pub(super) fn finished(&self) -> u32 {
         self.finished.read(0) as u32
+    }
+
+    /// Where a wait may write without saying anything to anybody.
+    pub(super) fn nowhere(&self) -> PhysAddr {
+        PhysAddr::new(self.finished.phys() + 64)
+    }
+
+    /// From now on waits write to where nobody looks (`lost`), or where they should. For tests.
+    pub(super) fn lose_waits(&self, lost: bool) {
+        let at = if lost {
+            self.nowhere().raw()
+        } else {
+            self.finished.phys()
+        };
+        self.finished_at.store(at, Ordering::Relaxed);
     }
 
     /// Submits `descriptors` with one wait and returns when hardware has finished them.
@@ -107,13 +126,23 @@ impl Queue {
         regs: &UnitRegisters,
         descriptors: impl ExactSizeIterator<Item = Descriptor> + Clone,
     ) -> Result<(), QueueFailure> {
+        self.submit_words(regs, descriptors.map(Descriptor::encode))
+    }
+
+    /// As [`Self::submit`], of what memory is to hold.
+    #[inline]
+    pub(super) fn submit_words(
+        &self,
+        regs: &UnitRegisters,
+        descriptors: impl ExactSizeIterator<Item = [u64; 2]>,
+    ) -> Result<(), QueueFailure> {
         let wanted = descriptors.len().min(MAX_BATCH) as u32 + 1;
         // Reading a clock costs more than most waits take: it starts at the first slow one.
         let mut deadline = None;
         let mine = loop {
             let mut state = self.state.lock();
             let busy = state.submitted.wrapping_sub(self.finished());
-            if SLOTS - 1 - busy.min(SLOTS - 1) >= wanted {
+            if busy + wanted <= state.limit {
                 break self.fill(regs, &mut state, descriptors.take(MAX_BATCH), wanted);
             }
             drop(state);
@@ -121,64 +150,62 @@ impl Queue {
             clock::relax();
         };
         let mut polls = 0u32;
-        while (self.finished().wrapping_sub(mine) as i32) < 0 {
+        while !self.has_finished(mine) {
             polls += 1;
             if polls % POLLS_PER_CHECK == 0 {
-                self.check(regs, &mut deadline)?;
+                let checked = self.check(regs, &mut deadline);
+                // A virtual machine may have stood still past the deadline: look once more.
+                if checked.is_err() && !self.has_finished(mine) {
+                    return checked;
+                }
             }
             clock::relax();
         }
         Ok(())
     }
 
+    /// Whether hardware has finished everything up to the count `end`.
+    #[inline]
+    pub(super) fn has_finished(&self, end: u32) -> bool {
+        self.finished().wrapping_sub(end) as i32 >= 0
+    }
+
     /// Fills free slots and moves the tail. Returns the count that tells the end of the batch.
     #[inline]
-    fn fill(
+    pub(super) fn fill(
         &self,
         regs: &UnitRegisters,
         state: &mut State,
-        descriptors: impl Iterator<Item = Descriptor>,
+        descriptors: impl Iterator<Item = [u64; 2]>,
         wanted: u32,
     ) -> u32 {
         let end = state.submitted.wrapping_add(wanted);
         // The status page is page aligned: a wait descriptor can always name it.
-        let wait = Descriptor::wait(self.finished_at, end);
+        let wait = Descriptor::wait(PhysAddr::new(self.finished_at.load(Ordering::Relaxed)), end);
         let mut at = state.submitted;
-        for descriptor in descriptors.chain(wait) {
-            let slot = (at % SLOTS) as usize * 2;
-            let [low, high] = descriptor.encode();
-            self.ring.write(slot + 1, high);
-            self.ring.write(slot, low);
+        for descriptor in descriptors.chain(wait.map(Descriptor::encode)) {
+            self.write(at, descriptor);
             at = at.wrapping_add(1);
         }
         state.submitted = at;
-        // A register write is ordered after the stores above.
-        if let Some(tail) = registers::queue_tail(at % SLOTS) {
-            regs.write64(registers::IQT, tail);
-        }
+        self.move_tail(regs, at);
         end
     }
 
-    /// Looks for errors while waiting.
-    #[cold]
-    fn check(
-        &self,
-        regs: &UnitRegisters,
-        deadline: &mut Option<Deadline>,
-    ) -> Result<(), QueueFailure> {
-        let status = Fsts::from_raw(regs.read32(registers::FSTS));
-        let head = registers::queue_head(regs.read64(registers::IQH));
-        if status.has_queue_fault() {
-            return Err(QueueFailure::Reported {
-                status,
-                head,
-                descriptor: self.ring.read((head % SLOTS) as usize * 2),
-            });
+    /// Writes a slot that is the caller's.
+    #[inline]
+    pub(super) fn write(&self, at: u32, [low, high]: [u64; 2]) {
+        let slot = (at % SLOTS) as usize * 2;
+        self.ring.write(slot + 1, high);
+        self.ring.write(slot, low);
+    }
+
+    /// Gives hardware everything before slot `at`.
+    #[inline]
+    pub(super) fn move_tail(&self, regs: &UnitRegisters, at: u32) {
+        // A register write is ordered after the stores to the slots.
+        if let Some(tail) = registers::queue_tail(at % SLOTS) {
+            regs.write64(registers::IQT, tail);
         }
-        let deadline = deadline.get_or_insert_with(|| Deadline::after_ms(TIME_OUT_MS));
-        if deadline.passed() {
-            return Err(QueueFailure::TimeOut { head });
-        }
-        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 //! A unit's registers: typed access, and commands that are waited for.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock::Deadline;
 use kernel_ext::lock::IrqSpinLock;
@@ -28,6 +29,7 @@ const FIRST_BYTES: usize = 4096;
 #[pin_data]
 pub(crate) struct UnitRegisters {
     io: mmio::Registers,
+    time_out_ms: AtomicU64,
     #[pin]
     command: IrqSpinLock<()>,
 }
@@ -61,6 +63,7 @@ impl UnitRegisters {
     pub(crate) fn new(io: mmio::Registers) -> impl PinInit<Self> {
         pin_init!(Self {
             io,
+            time_out_ms: AtomicU64::new(TIME_OUT_MS),
             command <- kernel_ext::new_irq_spinlock!((), c"vtd unit command"),
         })
     }
@@ -92,6 +95,16 @@ impl UnitRegisters {
     #[inline]
     pub(crate) fn write64(&self, register: Reg64, value: u64) {
         self.io.write64(register.offset(), value)
+    }
+
+    /// How long hardware may take for anything.
+    pub(crate) fn time_out_ms(&self) -> u64 {
+        self.time_out_ms.load(Ordering::Relaxed)
+    }
+
+    /// Changes that; for tests.
+    pub(super) fn set_time_out_ms(&self, ms: u64) {
+        self.time_out_ms.store(ms, Ordering::Relaxed)
     }
 
     /// The global status.
@@ -131,7 +144,7 @@ impl UnitRegisters {
 
     /// Spins until `done`, [`ETIMEDOUT`] when hardware takes too long.
     pub(crate) fn wait(&self, done: impl FnMut() -> bool) -> Result {
-        if Deadline::after_ms(TIME_OUT_MS).wait_until(done) {
+        if Deadline::after_ms(self.time_out_ms()).wait_until(done) {
             Ok(())
         } else {
             Err(ETIMEDOUT)

@@ -1,0 +1,117 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What fails, fails closed. The driver's test hooks make the queue err or hang:
+# afterwards no device of the unit reaches memory, one sentence says so, nothing
+# loops, and driver and machine can be left in the ordinary way. Errors that
+# say nothing about memory end nobody's service.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+
+PROVOKE=/sys/kernel/vtd/test_provoke
+CLOSED='vtd: dmar0: .*every device behind it is blocked from now on'
+
+edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
+testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
+[ -n "$edu" ] && [ -n "$testdev" ] || ktap_skip_all "edu and iommu-testdev are not both there"
+[ "$VTD_KO" != none ] || ktap_skip_all "only vtd can be provoked"
+
+# fresh: the driver anew, with hooks, and only the devices that are attacked
+# with: others would complain for minutes that they are blocked.
+fresh() {
+	need_no_vtd && insmod "$VTD_KO" test_hooks=1 && insmod "$VTD_TEST_MODULES/vtd_devices.ko" &&
+		insmod "$VTD_TEST_MODULES/vtd_attack.ko"
+}
+
+lands() {
+	attack "$1" allowed-write && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
+}
+
+is_refused() {
+	attack "$1" allowed-write && [ "$(attack_word landed)" = 0 ] || { echo "$attacked"; return 1; }
+}
+
+says_so_once() {
+	log_has "$CLOSED" || return 1
+	sleep 2
+	[ "$(log_since | grep -Ec "$CLOSED")" = 1 ] || { log_since; return 1; }
+}
+
+# Nobody is told the same again and again: a few lines for what was done since.
+is_quiet() {
+	lines=$(log_since | wc -l)
+	sleep 3
+	[ "$(log_since | wc -l)" = "$lines" ] || { log_since; return 1; }
+	[ "$lines" -lt 20 ] || { log_since; return 1; }
+}
+
+attach_fails() {
+	echo "$testdev" > "$PCI/$testdev/driver/unbind"
+	! sh -c "echo identity > $PCI/$testdev/iommu_group/type" 2> /tmp/why ||
+		{ echo "the attach was accepted"; return 1; }
+	grep -q 'Input/output error' /tmp/why || { cat /tmp/why; return 1; }
+	log_has "$testdev is not attached: the unit was closed after an error"
+}
+
+# closes NAME PROVOCATIONS: seven results about one way to fail.
+closes() {
+	name=$1
+	shift
+	ktap_check "$name: vtd loads and a device reaches its memory" eval 'fresh && lands "$edu"'
+	mark "closing $name begin"
+	log_start
+	for word in "$@"; do echo "$word" > $PROVOKE; done
+	# Where the provocation waits for the next invalidation, this is it.
+	attack "$edu" allowed-write > /dev/null
+	ktap_check "$name: one sentence says that the unit is closed" says_so_once
+	ktap_check "$name: a device is refused what it was given" is_refused "$edu"
+	ktap_check "$name: another device is refused, too" is_refused "$testdev"
+	mark "closing $name end"
+	ktap_check "$name: the fault is recorded and explained" \
+		log_has "fault: device $edu .*reason 0x01\), its unit was closed after an error"
+	ktap_check "$name: a later attach fails and is explained" attach_fails
+	ktap_check "$name: then all is quiet" is_quiet
+}
+
+# survives NAME PROVOCATION PATTERN: three results about an error that is none.
+survives() {
+	ktap_check "$1: vtd loads" fresh
+	mark "surviving $1 begin"
+	log_start
+	echo "$2" > $PROVOKE
+	ktap_check "$1: devices reach their memory afterwards" eval 'lands "$edu" && lands "$testdev"'
+	ktap_check "$1: what happened is said" log_has "vtd: dmar0: .*$3"
+	mark "surviving $1 end"
+}
+
+overflow() {
+	log_start
+	echo hold-faults > $PROVOKE
+	attack "$edu" never-mapped
+	attack "$testdev" never-mapped
+	echo release-faults > $PROVOKE
+	log_has "fault: device $edu" &&
+		log_has 'more requests were refused at once than the unit can record' &&
+		attack "$testdev" never-mapped && log_has "fault: device $testdev"
+}
+
+ktap_start 46
+dmesg -n 5 2>/dev/null
+survives "device-TLB time-out (ITE)" time-out-error 'ITE'
+survives "wrong completion (ICE)" completion-error 'ICE'
+mark "overflow begin"
+ktap_check "lost fault records (PFO) are noticed, and recording goes on" overflow
+mark "overflow end"
+closes "invalid descriptor" invalid-descriptor
+closes "invalid descriptor, by the queue" close-without-root-table invalid-descriptor
+closes "invalid descriptor, by registers" close-without-root-table close-without-queue invalid-descriptor
+closes "hang" hang
+closes "hang, by registers" close-without-root-table hang
+ktap_check "after all that a fresh driver works" eval 'fresh && lands "$edu" && lands "$testdev"'
+ktap_check "hooks are refused unless asked for" eval \
+	'need_no_vtd && insmod "$VTD_KO" && ! sh -c "echo hang > $PROVOKE" 2> /dev/null'
+# The machine goes down with a closed unit.
+ktap_check "the last one stays closed" eval \
+	'fresh && echo invalid-descriptor > $PROVOKE && is_refused "$edu"'
+ktap_check "no kernel warning" dmesg_is_clean
+ktap_end

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Errors on demand, for tests (`test_hooks=1`): what hardware does that fails, or what the driver
+//! would see if it did.
+
+use super::queue::Queue;
+use super::Unit;
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::prelude::*;
+use vtd_core::spec::status::Fsts;
+
+/// Closing does not use that setting the root table drops all caches.
+pub(super) const WITHOUT_ROOT_TABLE: u32 = 1 << 0;
+/// Closing does not use the queue.
+pub(super) const WITHOUT_QUEUE: u32 = 1 << 1;
+/// Fault records are left where they are.
+pub(super) const HOLD_FAULTS: u32 = 1 << 2;
+
+/// No descriptor has this type.
+const INVALID: [u64; 2] = [0xf, 0];
+
+/// A time-out that a test can wait for.
+const SHORT_MS: u64 = 500;
+
+/// What was asked for.
+#[derive(Default)]
+pub(super) struct Provoked(AtomicU32);
+
+impl Provoked {
+    /// Whether `bit` was.
+    pub(super) fn is(&self, bit: u32) -> bool {
+        self.0.load(Ordering::Relaxed) & bit != 0
+    }
+}
+
+impl Unit {
+    /// Provokes what `what` names; [`EINVAL`] if nothing does, [`ENODEV`] if it takes a queue.
+    ///
+    /// - `invalid-descriptor`: a descriptor that hardware refuses (IQE).
+    /// - `hang`: from now on the driver does not see the queue finish anything.
+    /// - `time-out-error`, `completion-error`: the next wait is lost, and ITE or ICE is seen.
+    /// - `hold-faults`, `release-faults`: fault records are not read, are read again.
+    /// - `close-without-root-table`, `close-without-queue`: ways that closing does not take.
+    pub(crate) fn provoke(&self, what: &str) -> Result {
+        let set = |bit| {
+            self.provoked.0.fetch_or(bit, Ordering::Relaxed);
+            Ok(())
+        };
+        match what {
+            "hold-faults" => set(HOLD_FAULTS),
+            "release-faults" => {
+                self.provoked.0.fetch_and(!HOLD_FAULTS, Ordering::Relaxed);
+                Ok(())
+            }
+            "close-without-root-table" => set(WITHOUT_ROOT_TABLE),
+            "close-without-queue" => set(WITHOUT_QUEUE),
+            _ => self.provoke_queue(self.invalidator.queue.as_deref().ok_or(ENODEV)?, what),
+        }
+    }
+
+    fn provoke_queue(&self, queue: &Queue, what: &str) -> Result {
+        match what {
+            "invalid-descriptor" => {
+                if let Err(failure) = queue.submit_words(&self.regs, [INVALID].into_iter()) {
+                    self.close(&failure);
+                }
+            }
+            "hang" => {
+                self.regs.set_time_out_ms(SHORT_MS);
+                queue.lose_waits(true);
+            }
+            "time-out-error" => {
+                queue.lose_waits(true);
+                queue.pretend(Fsts::TIME_OUT.raw());
+            }
+            "completion-error" => {
+                queue.lose_waits(true);
+                queue.pretend(Fsts::COMPLETION_ERROR.raw());
+            }
+            _ => return Err(EINVAL),
+        }
+        Ok(())
+    }
+}

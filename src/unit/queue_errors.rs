@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What goes wrong with the invalidation queue, and what is done about it (VT-d 6.5.2, 11.4.9).
+//!
+//! - IQE, an invalid descriptor: hardware fetches nothing more. Whoever submitted it believes that
+//!   something was forgotten which was not, so the queue is given up and the unit closed.
+//! - ITE, a device did not answer a device-TLB invalidation in time: all waits in the queue were
+//!   aborted. A wait is submitted anew; as it stands behind all of them, it tells for all.
+//! - ICE, a completion that nobody asked for: the same, as it costs nothing. No device gets a
+//!   device-TLB from this driver, so neither says anything about memory; and a device must not be able
+//!   to end the unit's service for the others by sending nonsense.
+//! - Nothing at all for longer than hardware may take: the queue is given up and the unit closed.
+//!
+//! Waiters meet an error by themselves; whoever is first deals with it.
+
+use super::queue::{Queue, SLOTS};
+use super::registers::UnitRegisters;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use kernel_ext::clock::Deadline;
+use kernel_ext::log_warn;
+use vtd_core::spec::descriptor::Descriptor;
+use vtd_core::spec::registers;
+use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
+use vtd_core::spec::status::Fsts;
+
+/// Why the queue can no longer be trusted.
+#[derive(Clone, Copy)]
+pub(crate) enum QueueFailure {
+    /// Hardware reported an error (FSTS) at the descriptor `head`.
+    Reported {
+        /// The fault status register.
+        status: Fsts,
+        /// Index of the descriptor that hardware would fetch next.
+        head: u32,
+        /// Its first word.
+        descriptor: u64,
+    },
+    /// Nothing happened for as long as [`UnitRegisters::time_out_ms`] says.
+    TimeOut {
+        /// Index of the descriptor that hardware would fetch next.
+        head: u32,
+    },
+    /// Someone else has met one of these.
+    GivenUp,
+}
+
+impl fmt::Display for QueueFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimeOut { head } => write!(
+                f,
+                "its invalidation queue stands still at descriptor {head}"
+            ),
+            Self::Reported {
+                status,
+                head,
+                descriptor,
+            } => {
+                write!(
+                    f,
+                    "its invalidation queue stopped at descriptor {head} ({descriptor:#018x}):"
+                )?;
+                status.errors().try_for_each(|word| write!(f, " {word}"))
+            }
+            Self::GivenUp => f.write_str("its invalidation queue was given up"),
+        }
+    }
+}
+
+/// The errors of one queue.
+#[derive(Default)]
+pub(super) struct Errors {
+    given_up: AtomicBool,
+    /// How often hardware reported ITE or ICE.
+    completions: AtomicU32,
+    /// Bits of FSTS that are to be seen although hardware does not set them; for tests.
+    pretended: AtomicU32,
+}
+
+/// What is not the end of the queue.
+const COMPLETION: u32 = Fsts::COMPLETION_ERROR.raw() | Fsts::TIME_OUT.raw();
+
+impl Queue {
+    fn fault_status(&self, regs: &UnitRegisters) -> Fsts {
+        let pretended = self.errors.pretended.load(Ordering::Relaxed);
+        match regs.read32(registers::FSTS) {
+            // The unit is gone; whoever waits is told so by the time-out.
+            u32::MAX => Fsts::from_raw(0),
+            raw => Fsts::from_raw(raw | pretended),
+        }
+    }
+
+    fn clear(&self, regs: &UnitRegisters, bits: u32) {
+        self.errors.pretended.fetch_and(!bits, Ordering::Relaxed);
+        regs.write32(registers::FSTS, bits);
+    }
+
+    /// Lets the next look at FSTS see `bits`. For tests.
+    pub(super) fn pretend(&self, bits: u32) {
+        self.errors.pretended.store(bits, Ordering::Relaxed)
+    }
+
+    /// Looks for errors while waiting.
+    #[cold]
+    pub(super) fn check(
+        &self,
+        regs: &UnitRegisters,
+        deadline: &mut Option<Deadline>,
+    ) -> Result<(), QueueFailure> {
+        if self.errors.given_up.load(Ordering::Acquire) {
+            return Err(QueueFailure::GivenUp);
+        }
+        let status = self.fault_status(regs);
+        let head = registers::queue_head(regs.read64(registers::IQH));
+        if status.contains(Fsts::QUEUE_ERROR) {
+            return Err(QueueFailure::Reported {
+                status,
+                head,
+                descriptor: self.ring.read((head % SLOTS) as usize * 2),
+            });
+        }
+        self.acknowledge(regs);
+        let deadline = deadline.get_or_insert_with(|| Deadline::after_ms(regs.time_out_ms()));
+        if deadline.passed() {
+            return Err(QueueFailure::TimeOut { head });
+        }
+        Ok(())
+    }
+
+    /// Deals with ITE and ICE, if hardware reports one: it goes on to fetch, and whoever waits is
+    /// told by a new wait behind those that were aborted. Any context.
+    pub(super) fn acknowledge(&self, regs: &UnitRegisters) {
+        if self.fault_status(regs).raw() & COMPLETION == 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        // Someone else may have been here meanwhile.
+        let status = self.fault_status(regs);
+        if status.raw() & COMPLETION == 0 {
+            return;
+        }
+        let sources = regs.read64(registers::IQERCD);
+        self.clear(regs, COMPLETION);
+        self.lose_waits(false);
+        let busy = state.submitted.wrapping_sub(self.finished());
+        // There is a slot for it; one that hardware does not free for a second error in a row ends in
+        // a time-out.
+        if busy < SLOTS - 1 && state.limit > 0 {
+            self.fill(regs, &mut state, core::iter::empty(), 1);
+        }
+        drop(state);
+        self.tell(status, sources);
+    }
+
+    /// A device may cause these at will: told at 1, 2, 4, 8... of them.
+    fn tell(&self, status: Fsts, sources: u64) {
+        let count = self.errors.completions.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            for error in status.errors().filter(|_| status.has_queue_fault()) {
+                log_warn!(
+                    "dmar{}: {error}; the waits of its queue were submitted again ({count} such \
+                     error(s) so far, IQERCD {sources:#x}, VT-d 11.4.9)",
+                    self.index
+                );
+            }
+        }
+    }
+
+    /// From now on nobody submits, and whoever waits is sent away. Any context.
+    pub(super) fn give_up(&self) {
+        self.errors.given_up.store(true, Ordering::Release);
+        self.state.lock().limit = 0;
+    }
+
+    /// After [`Self::give_up`]: makes hardware finish what is in the queue, with every invalid
+    /// descriptor replaced by one that drops all translations: who submitted it waits for no less.
+    /// Whether the queue is empty then. Any context.
+    pub(super) fn revive(&self, regs: &UnitRegisters) -> bool {
+        let submitted = self.state.lock().submitted;
+        let deadline = Deadline::after_ms(regs.time_out_ms());
+        let everything = Descriptor::Iotlb {
+            scope: IotlbScope::Global,
+            drain: Drain::NONE,
+        };
+        for _ in 0..SLOTS {
+            if self.fault_status(regs).contains(Fsts::QUEUE_ERROR) {
+                let head = registers::queue_head(regs.read64(registers::IQH));
+                self.write(head, everything.encode());
+            }
+            self.clear(regs, COMPLETION | Fsts::QUEUE_ERROR.raw());
+            // The same tail again: QEMU looks at the queue at this only.
+            self.move_tail(regs, submitted);
+            let head = || registers::queue_head(regs.read64(registers::IQH));
+            let stopped = || self.fault_status(regs).contains(Fsts::QUEUE_ERROR);
+            let settled = deadline.wait_until(|| head() == submitted % SLOTS || stopped());
+            if !settled {
+                return false;
+            }
+            if !stopped() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// After [`Self::revive`]: drops everything that is cached. Whether hardware has confirmed it.
+    /// Any context.
+    pub(super) fn drop_all(&self, regs: &UnitRegisters) -> bool {
+        let all = [
+            Descriptor::ContextCache(ContextScope::Global),
+            Descriptor::Iotlb {
+                scope: IotlbScope::Global,
+                drain: Drain::NONE,
+            },
+        ];
+        let mine = {
+            let mut state = self.state.lock();
+            let words = all.into_iter().map(Descriptor::encode);
+            self.fill(regs, &mut state, words, all.len() as u32 + 1)
+        };
+        let deadline = Deadline::after_ms(regs.time_out_ms());
+        deadline.wait_until(|| self.has_finished(mine))
+    }
+}
