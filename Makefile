@@ -14,7 +14,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR
 
-.PHONY: module run check host-check guest-check bench bench-instructions bench-profile \
+.PHONY: module run check host-check guest-check vfio-selftests bench bench-instructions bench-profile \
 	lint fmt fmt-check clippy kernel shell modules_install clean distclean help
 
 ifdef KDIR
@@ -50,6 +50,9 @@ bench-instructions:
 
 bench-profile:
 	@$(LAB) bench --profile '$(ROW)' $(if $(DRIVER),--driver $(DRIVER))
+
+vfio-selftests:
+	@$(LAB) check --guest --series 7.3 --test vfio-selftests
 
 lint:
 	@$(LAB) lint
@@ -95,6 +98,7 @@ help:
 	@echo '  make check          every test, host and guest; out/check/'
 	@echo '  make host-check     the tests that boot nothing'
 	@echo '  make guest-check    the tests in guests'
+	@echo '  make vfio-selftests the kernel tree'"'"'s own VFIO tests, on an igb; minutes'
 	@echo '  make bench          measure against the in-tree driver; out/bench/'
 	@echo '  make bench-profile ROW="4K map"'
 	@echo '                      the functions that the instructions of a row go to'
@@ -111,5 +115,6 @@ help:
 	@echo '  make distclean      also remove out/ and the cache folder'
 	@echo 'Variables:'
 	@echo '  SERIES=7.2          test kernel 7.2 in place of 7.3'
+	@echo '  QUICK=1             make check without what takes many minutes'
 	@echo '  VTD_CACHE=DIR       cache folder (default: $${XDG_CACHE_HOME:-~/.cache}/vtd)'
 	@echo '  V=1                 with KDIR: the commands that Kbuild runs'

@@ -28,14 +28,15 @@ class Testbed:
         return Machine(self.kernel.image, self.image, words, list(devices), iommu)
 
 
-def get(series=None, with_vtd=True):
-    """Build whatever is not in the cache."""
+def get(series=None, with_vtd=True, programs=None):
+    """Build whatever is not in the cache; `programs(kernel)` gives the guest further ones."""
     cache = lab.Cache()
     built = kernel.get(cache, series)
     vtd = _module(cache, built) if with_vtd else None
     tests = testmodules.get(built, cache)
     contents = initramfs.Contents(built.modules, built.release, vtd, tests,
-                                  testmodules.programs(cache))
+                                  (*testmodules.programs(cache),
+                                   *(programs(built) if programs else ())))
     return Testbed(built, initramfs.get(contents, cache), vtd)
 
 

@@ -45,8 +45,11 @@ def programs(cache=None):
     """The tests' own programs, linked statically; (name, path) pairs."""
     cache = cache or lab.Cache()
     found = []
-    for source in sorted((lab.checkout() / "selftests").glob("*.c")):
-        folder = cache.entry("testprograms", f"{source.stem}-{lab.key(source.read_bytes())}")
+    tests = lab.checkout() / "selftests"
+    headers = [path.read_bytes() for path in sorted(tests.glob("*.h"))]
+    for source in sorted(tests.glob("*.c")):
+        key = lab.key(source.read_bytes(), *headers)
+        folder = cache.entry("testprograms", f"{source.stem}-{key}")
         program = folder / source.stem
         with cache.lock(f"testprograms-{folder.name}"):
             if not lab.is_complete(folder):

@@ -139,6 +139,11 @@ static ssize_t run_write(struct file *file, const char __user *buf,
 			run(s);
 			err = 0;
 		}
+	for (s = domain_requests; s->name; s++)
+		if (sysfs_streq(name, s->name)) {
+			run(s);
+			err = 0;
+		}
 	mutex_unlock(&lock);
 	return err ?: len;
 }

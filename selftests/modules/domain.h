@@ -29,6 +29,7 @@ struct domain_scenario {
 };
 
 extern const struct domain_scenario domain_scenarios[];
+extern const struct domain_scenario domain_requests[];
 
 int bench_claim(struct bench *b);
 int bench_attach(struct bench *b);

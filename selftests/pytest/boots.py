@@ -10,6 +10,7 @@ import tempfile
 from vtdlab import cache as lab
 from vtdlab import devices, klog, ktap, qemu, runparts, testbed, witness
 from vtdlab import run as demo
+from vtdlab import vfio_machine, vfio_selftests
 from vtdlab.errors import LabError
 from vtdlab.fileserver import FileServer
 from vtdlab.records import Records
@@ -37,6 +38,12 @@ class Boot:
     end: str = "poweroff"
     devices: object = devices.standard
     job: str = "tests"
+    memory: str = "2G"
+    append: tuple = ()      # further words of the kernel command line
+    programs: object = None # (kernel) -> further programs for the guest
+    timeout: int = TIMEOUT  # seconds
+    long: bool = False      # left out with QUICK=1
+    keep: str = ""          # where in out/check its KTAP is to lie
 
     def tests_of(self, series):
         """What runs here on this series."""
@@ -57,6 +64,12 @@ BOOTS = (
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation"), iommu="aw-bits=39"),
     Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),
+    Boot("users", ("requests",), devices=vfio_machine.standard, iommu="snoop-control=on",
+         append=vfio_machine.HUGE_PAGES),
+    Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
+         append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
+                 *vfio_machine.LARGE_PAGES),
+         programs=vfio_selftests.programs, timeout=1500, long=True, keep="vfio-selftests.ktap"),
 )
 
 
@@ -118,16 +131,19 @@ def run(boot, series, tests, result):
     shutil.rmtree(out, ignore_errors=True)
     guest = _Guest(result)
     try:
-        bed = testbed.get(series)
+        bed = testbed.get(series, programs=boot.programs)
         files = {"kernel": bed.kernel.image, "initramfs": bed.image}
         with FileServer(files) as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
             machine = bed.machine(boot.job, boot.devices(disks), boot=boot.words,
                                   iommu=boot.iommu,
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
-                                          f"guest.tests={','.join(tests)}"])
-            outcome = qemu.boot(machine, out, TIMEOUT, guest.line, SERVICES)
+                                          f"guest.tests={','.join(tests)}", *boot.append])
+            machine = dataclasses.replace(machine, memory=boot.memory)
+            outcome = qemu.boot(machine, out, boot.timeout, guest.line, SERVICES)
     except LabError as err:
         raise Broken(str(err)) from err
+    if boot.keep:
+        (out.parent / boot.keep).write_text("\n".join(guest.ktap) + "\n", encoding="utf-8")
     evidence = runparts.Evidence(guest.records, klog.read(outcome.console),
                                  Trace.read(outcome.trace), outcome, server, "vtd")
     for test in tests:
@@ -148,12 +164,14 @@ class _Guest:
         self.records, self.reader = Records(), ktap.Reader()
         self.result, self.failed = result, False
         self.broken = set()
+        self.ktap = []
 
     def line(self, text):
         """One line of the channel: KTAP or a record."""
         if not text.startswith(">"):
             self.records.add(text)
             return
+        self.ktap.append(text[2:])
         found = self.reader.feed(text[2:])
         if not found:
             return

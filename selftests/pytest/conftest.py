@@ -7,6 +7,7 @@ own as it comes. The item itself stands for what must hold of the whole: the
 guest came to its end, kept its plans, and its kernel did not complain.
 """
 
+import os
 import time
 
 import pytest
@@ -90,6 +91,8 @@ class GuestItem(StreamItem):
         self.boot, self.series, self.tests = boot, series, tests
 
     def runtest(self):
+        if self.boot.long and os.environ.get("QUICK"):
+            pytest.skip("takes many minutes, and QUICK is set")
         boots.run(self.boot, self.series, self.tests, self.result)
 
 

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The test machine with devices for users: an igb, whose functions SR-IOV multiplies."""
+
+from vtdlab import devices
+
+IGB_PORT = devices.Device("0000:00:0c.0", "PCIe root port of the igb")
+
+# Without interrupt remapping, which a module cannot do, both interfaces ask for consent.
+CONSENT = ("iommufd.allow_unsafe_interrupts=1", "vfio_iommu_type1.allow_unsafe_interrupts=1")
+VIRTUAL_FUNCTIONS = ("vfio_pci.enable_sriov=1",)
+HUGE_PAGES = ("hugepagesz=2M", "hugepages=16")
+# Of every size for which the tests of the kernel tree map one.
+LARGE_PAGES = ("hugepagesz=1G", "hugepages=1", "hugepagesz=2M", "hugepages=64")
+
+
+def standard(folder):
+    """The standard devices and the igb."""
+    return devices.standard(folder) + [
+        "-device", f"pcie-root-port,id=igbport,chassis=12,bus=pcie.0,addr={IGB_PORT.bdf[8:]}",
+        "-netdev", "user,id=igbnet,ipv6=off",
+        "-device", "igb,id=igb,netdev=igbnet,mac=52:54:00:76:74:65,bus=igbport,addr=00.0",
+    ]

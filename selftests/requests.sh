@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Requests that do not fit - unaligned, empty, wrapping, past the aperture, over
+# or across what is mapped - have defined results and leave nothing half done:
+# by VFIO's container, by iommufd, and by the kernel's own interface.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/users.sh"
+
+PROGRAM=${VFIO_REQUESTS:-$(dirname "$0")/vfio_requests}
+TYPE1_CLAIMS=46
+IOMMUFD_CLAIMS=57
+RUN=/sys/kernel/debug/vtd_domain/run
+SCENARIOS="request-unaligned request-empty request-wraps request-aperture request-memory request-access request-twice request-over-small request-over-large unmap-nothing unmap-inside unmap-start unmap-hole unmap-mixed"
+
+bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
+[ -n "$bdf" ] || ktap_skip_all "iommu-testdev is not there"
+[ -x "$PROGRAM" ] || ktap_skip_all "vfio_requests was not built"
+
+# shellcheck disable=SC2086
+set -- $SCENARIOS
+ktap_start $((TYPE1_CLAIMS + IOMMUFD_CLAIMS + $# + 2))
+need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+log_start
+rmmod vtd_attack
+insmod "$VTD_TEST_MODULES/vtd_domain.ko" || ktap_abort "vtd_domain does not load"
+for scenario in $SCENARIOS; do
+	echo "$scenario" > $RUN 2> /tmp/said && cat $RUN > /tmp/said
+	if [ "$(cat /tmp/said)" = ok ]; then
+		ktap_pass "kernel: $scenario"
+	else
+		ktap_fail "kernel: $scenario" "$(cat /tmp/said)"
+	fi
+done
+rmmod vtd_domain
+# Best set at boot (hugepages=); later there may be no memory in one piece.
+had=$(cat /proc/sys/vm/nr_hugepages)
+[ "$had" -ge 4 ] || echo 4 > /proc/sys/vm/nr_hugepages
+ktap_check "the device is given to vfio-pci" give_to_user "$bdf"
+user_claims type1 $TYPE1_CLAIMS "$PROGRAM" type1 "$bdf"
+user_claims iommufd $IOMMUFD_CLAIMS "$PROGRAM" iommufd "$bdf"
+echo "$had" > /proc/sys/vm/nr_hugepages
+take_back "$bdf"
+load_drivers
+ktap_check "no kernel warning" log_is_clean
+ktap_end

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What tests with users of VFIO share. Sourced after ktap.sh and lib.sh.
+# shellcheck shell=dash
+
+# give_to_user BDF: the device belongs to vfio-pci afterwards, which asks for
+# consent to interrupts that are not remapped and gets it.
+give_to_user() {
+	modprobe -q vfio-pci && modprobe -q vfio_iommu_type1 || return 1
+	echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
+	echo 1 > /sys/module/iommufd/parameters/allow_unsafe_interrupts
+	[ "$(driver_of "$1")" = none ] || echo "$1" > "$PCI/$1/driver/unbind"
+	echo vfio-pci > "$PCI/$1/driver_override"
+	echo "$1" > /sys/bus/pci/drivers_probe
+	[ "$(driver_of "$1")" = vfio-pci ]
+}
+
+# take_back BDF: no driver afterwards.
+take_back() {
+	echo "$1" > "$PCI/$1/driver/unbind"
+	echo > "$PCI/$1/driver_override"
+}
+
+# user_claims NAME COUNT PROGRAM...: each claim of a program as a result, and a
+# failure for each that was not made.
+user_claims() {
+	claims_of=$1
+	claims_left=$2
+	shift 2
+	mark "user $claims_of begin"
+	timeout 120 "$@" > /tmp/claims 2>&1
+	claims_status=$?
+	mark "user $claims_of end"
+	while read -r verdict what; do
+		case $verdict in
+		ok) ktap_pass "$claims_of: $what" ;;
+		fail) ktap_fail "$claims_of: $what" ;;
+		*) echo "$verdict $what" | ktap_note; continue ;;
+		esac
+		claims_left=$((claims_left - 1))
+	done < /tmp/claims
+	while [ $claims_left -gt 0 ]; do
+		ktap_fail "$claims_of: a claim that was not made" "the program ended with status $claims_status"
+		claims_left=$((claims_left - 1))
+	done
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vfio_requests MODE BDF - what may be asked of a domain, and what is refused.
+ *
+ * MODE is type1 or iommufd; BDF is QEMU's iommu-testdev, whose DMA is the
+ * witness that a refused request has changed nothing and left nothing behind.
+ * Needs a few huge pages of 2 MiB.
+ */
+#include "vfio_user.h"
+
+#define BASE		(64 * GIB)
+#define MSI_FIRST	0xfee00000UL
+#define MSI_LAST	0xfeefffffUL
+#define RANGES		32
+
+struct ranges {
+	unsigned int count;
+	uint64_t first[RANGES];
+	uint64_t last[RANGES];
+	uint64_t page_sizes;	/* type1; for iommufd only the smallest is known */
+};
+
+static void ranges_of_type1(struct user *u, struct ranges *r)
+{
+	char room[4096] = { 0 };
+	struct vfio_iommu_type1_info *info = (void *)room;
+	uint32_t at, i;
+
+	info->argsz = sizeof(room);
+	if (ioctl(u->iommu, VFIO_IOMMU_GET_INFO, info))
+		die("VFIO_IOMMU_GET_INFO");
+	r->page_sizes = info->iova_pgsizes;
+	for (at = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0; at;) {
+		struct vfio_info_cap_header *cap = (void *)(room + at);
+
+		if (cap->id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
+			struct vfio_iommu_type1_info_cap_iova_range *found = (void *)cap;
+
+			for (i = 0; i < found->nr_iovas && i < RANGES; i++) {
+				r->first[i] = found->iova_ranges[i].start;
+				r->last[i] = found->iova_ranges[i].end;
+			}
+			r->count = i;
+		}
+		at = cap->next;
+	}
+}
+
+static void ranges_of_iommufd(struct user *u, struct ranges *r)
+{
+	struct iommu_iova_range found[RANGES];
+	struct iommu_ioas_iova_ranges ask = {
+		.size = sizeof(ask), .ioas_id = u->ioas, .num_iovas = RANGES,
+		.allowed_iovas = (uintptr_t)found,
+	};
+	uint32_t i;
+
+	if (ioctl(u->iommu, IOMMU_IOAS_IOVA_RANGES, &ask))
+		die("IOMMU_IOAS_IOVA_RANGES");
+	for (i = 0; i < ask.num_iovas && i < RANGES; i++) {
+		r->first[i] = found[i].start;
+		r->last[i] = found[i].last;
+	}
+	r->count = i;
+	r->page_sizes = ask.out_iova_alignment;
+}
+
+/* What is reported is what the unit can do; returns the last address. */
+static uint64_t play_geometry(struct user *u)
+{
+	struct ranges r = { 0 };
+	int clear = 1;
+	unsigned int i;
+	uint64_t end;
+
+	if (u->ioas)
+		ranges_of_iommufd(u, &r);
+	else
+		ranges_of_type1(u, &r);
+	end = r.count ? r.last[r.count - 1] : 0;
+	for (i = 0; i < r.count; i++)
+		clear &= r.last[i] < MSI_FIRST || r.first[i] > MSI_LAST;
+	claim(u, (r.page_sizes & -r.page_sizes) == PAGE,
+	      "the smallest page is one of the processor");
+	claim(u, end >= (1UL << 39) - 1 && !((end + 1) & end),
+	      "the aperture ends where a width ends");
+	claim(u, r.count >= 2 && clear, "the interrupt window is in no range");
+	return end;
+}
+
+static void play_refusals(struct user *u, char *memory, uint64_t end)
+{
+	uint64_t gone;
+
+	claim_errno(u, map(u, memory, BASE, 0), EINVAL, "zero bytes are not mapped");
+	claim_errno(u, map(u, memory, BASE + 1, PAGE), EINVAL, "an odd address is refused");
+	claim_errno(u, map(u, memory, BASE + PAGE / 2, PAGE), EINVAL,
+		    "an address in the middle of a page is refused");
+	claim_errno(u, map(u, memory, BASE, PAGE / 2), EINVAL, "half a page is refused");
+	claim_errno(u, map(u, memory, BASE, PAGE + 1), EINVAL, "a page and a byte are refused");
+	claim_errno(u, map_as(u, memory, BASE, PAGE, 0, 0), EINVAL,
+		    "a mapping that permits nothing is refused");
+	claim_errno(u, map(u, memory, -PAGE, 2 * PAGE), EOVERFLOW, "a range that wraps is refused");
+	claim_errno(u, map(u, memory, end + 1, PAGE), EINVAL,
+		    "a page past the aperture is refused");
+	claim_errno(u, map(u, memory, end + 1 - PAGE, 2 * PAGE), EINVAL,
+		    "a range across the aperture's end is refused");
+	claim(u, refused(u, end + 1 - PAGE), "of which nothing is mapped");
+	claim_errno(u, map(u, memory, MSI_FIRST, PAGE), EINVAL, "the interrupt window is refused");
+	claim_errno(u, map(u, memory, MSI_FIRST - PAGE, 2 * PAGE), EINVAL,
+		    "a range into the interrupt window is refused");
+	claim(u, refused(u, MSI_FIRST - PAGE), "of which nothing is mapped either");
+	claim(u, refused(u, BASE), "after all that nothing is mapped");
+	claim_errno(u, unmap_some(u, BASE, 0, &gone), EINVAL, "zero bytes are not unmapped");
+	claim_errno(u, unmap_some(u, -PAGE, 2 * PAGE, &gone), EOVERFLOW,
+		    "an unmap that wraps is refused");
+	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), u->ioas ? ENOENT : 0,
+		    "an unmap of nothing says so");
+	claim(u, !gone, "and counts no bytes");
+}
+
+static void play_edges(struct user *u, char *memory, uint64_t end)
+{
+	uint32_t *word = (uint32_t *)memory;
+
+	claim(u, !map(u, memory, end + 1 - PAGE, PAGE) && lands(u, end + 1 - PAGE, word),
+	      "the last page of the aperture can be used");
+	claim(u, unmap(u, end + 1 - PAGE, PAGE) && refused(u, end + 1 - PAGE), "and undone");
+	claim(u, !map(u, memory, 0, PAGE) && lands(u, 0, word), "the first page can be used");
+	claim(u, unmap(u, 0, PAGE) && refused(u, 0), "and undone, too");
+	claim(u, !map(u, memory, MSI_LAST + 1, PAGE) && lands(u, MSI_LAST + 1, word) &&
+	      unmap(u, MSI_LAST + 1, PAGE), "the page behind the interrupt window can be used");
+}
+
+static void play_twice(struct user *u, char *memory)
+{
+	uint32_t *word = (uint32_t *)(memory + PAGE);
+
+	claim(u, !map(u, memory + PAGE, BASE + PAGE, PAGE), "a page is mapped");
+	claim_errno(u, map(u, memory, BASE + PAGE, PAGE), EEXIST, "a second time is refused");
+	claim_errno(u, map(u, memory, BASE, 3 * PAGE), EEXIST, "a range around it is refused");
+	claim(u, refused(u, BASE) && refused(u, BASE + 2 * PAGE),
+	      "whose other pages stay unmapped");
+	claim(u, lands(u, BASE + PAGE, word), "the first mapping stays as it was");
+	claim(u, unmap(u, BASE + PAGE, PAGE) && refused(u, BASE + PAGE), "until it is undone");
+}
+
+static void play_hole(struct user *u)
+{
+	char *memory = get_memory(8 * PAGE);
+
+	if (munmap(memory + 5 * PAGE, PAGE))
+		die("munmap");
+	claim_errno(u, map(u, memory, BASE, 8 * PAGE), EFAULT, "memory with a hole is refused");
+	claim(u, refused(u, BASE) && refused(u, BASE + 4 * PAGE), "nothing of it stays mapped");
+	claim(u, !map(u, memory, BASE, 5 * PAGE) && lands(u, BASE, (uint32_t *)memory) &&
+	      unmap(u, BASE, 5 * PAGE), "the part before the hole can be mapped then");
+	munmap(memory, 8 * PAGE);
+}
+
+/* A mapping of huge pages, which stand in tables as large ones. */
+static void play_large(struct user *u)
+{
+	int part = u->ioas ? ENOENT : EINVAL;
+	char *memory = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_HUGETLB, -1, 0);
+	uint64_t gone;
+
+	if (memory == MAP_FAILED)
+		die("two huge pages");
+	claim(u, !map(u, memory, BASE, 4 * MIB), "two large pages are mapped");
+	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), part, "their first 4 KiB are not undone");
+	claim_errno(u, unmap_some(u, BASE + 4 * MIB - PAGE, PAGE, &gone), part,
+		    "nor their last");
+	claim_errno(u, unmap_some(u, BASE + 2 * MIB, 2 * MIB, &gone), part,
+		    "nor one of the two, since they were mapped together");
+	claim_errno(u, unmap_some(u, BASE - MIB, 2 * MIB, &gone), part,
+		    "nor what a range from before has of them");
+	claim(u, lands(u, BASE, (uint32_t *)memory) &&
+	      lands(u, BASE + 4 * MIB - PAGE, (uint32_t *)(memory + 4 * MIB - PAGE)),
+	      "all of them stay");
+	claim(u, unmap(u, BASE, 4 * MIB) && refused(u, BASE) && refused(u, BASE + 3 * MIB),
+	      "they are undone together");
+	claim(u, !map(u, memory + MIB, BASE + PAGE, 2 * MIB) &&
+	      lands(u, BASE + 2 * MIB, (uint32_t *)(memory + 3 * MIB - PAGE)),
+	      "where they do not fit large pages they are mapped as small ones");
+	claim(u, unmap(u, BASE + PAGE, 2 * MIB) && refused(u, BASE + PAGE), "and undone");
+	claim(u, !map(u, memory, BASE, 2 * MIB) &&
+	      !map(u, memory + 2 * MIB, BASE + 4 * MIB, PAGE) &&
+	      !unmap_some(u, BASE, GIB, &gone) && gone == 2 * MIB + PAGE,
+	      "one unmap takes mappings of both sizes, and counts them");
+	claim(u, refused(u, BASE) && refused(u, BASE + 4 * MIB), "of which nothing stays");
+	munmap(memory, 4 * MIB);
+}
+
+/* Only iommufd lets its user see domains and change them under a device. */
+static void play_replace(struct user *u, char *memory)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
+	struct iommu_hwpt_alloc hwpt = { .size = sizeof(hwpt), .dev_id = u->id };
+	struct iommu_destroy destroy = { .size = sizeof(destroy) };
+	uint32_t first = u->ioas, *one = (uint32_t *)memory, *other = (uint32_t *)(memory + PAGE);
+
+	claim(u, !map(u, one, BASE, PAGE) && lands(u, BASE, one), "a page in one address space");
+	if (ioctl(u->iommu, IOMMU_IOAS_ALLOC, &alloc))
+		die("IOMMU_IOAS_ALLOC");
+	u->ioas = alloc.out_ioas_id;
+	claim(u, !map(u, other, BASE, PAGE), "another page at that address in another one");
+	claim(u, lands(u, BASE, one), "which changes nothing for the device");
+	attach.pt_id = u->ioas;
+	claim(u, !ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach),
+	      "the device is attached to the other");
+	claim(u, lands(u, BASE, other) && !lands(u, BASE, one), "and reaches that page at once");
+	destroy.id = u->ioas;
+	claim(u, ioctl(u->iommu, IOMMU_DESTROY, &destroy) && errno == EBUSY,
+	      "an address space in use is not destroyed");
+	hwpt.pt_id = first;
+	claim(u, !ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt), "a domain over the first is made");
+	attach.pt_id = hwpt.out_hwpt_id;
+	claim(u, !ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) && lands(u, BASE, one) &&
+	      !lands(u, BASE, other), "with which the device is back in the first");
+	hwpt.flags = IOMMU_HWPT_ALLOC_NEST_PARENT;
+	claim(u, ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt) && errno == EOPNOTSUPP,
+	      "a parent of nested domains is refused as not supported");
+	hwpt.flags = IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
+	claim(u, ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt) && errno == EOPNOTSUPP,
+	      "so is dirty tracking");
+	u->ioas = first;
+	claim(u, unmap(u, BASE, PAGE) && refused(u, BASE), "the page is unmapped");
+}
+
+int main(int argc, char **argv)
+{
+	struct user u = { 0 };
+	char *memory;
+	uint64_t end;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: vfio_requests type1|iommufd BDF\n");
+		return 2;
+	}
+	u.bdf = argv[2];
+	memory = get_memory(MIB);
+	open_device(&u, argv[1]);
+	open_bar(&u);
+	end = play_geometry(&u);
+	play_refusals(&u, memory, end);
+	play_edges(&u, memory, end);
+	play_twice(&u, memory);
+	play_hole(&u);
+	play_large(&u);
+	if (u.ioas)
+		play_replace(&u, memory);
+	return u.failed;
+}
