@@ -14,7 +14,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR
 
-.PHONY: module run check host-check guest-check vfio-selftests bench bench-instructions bench-profile \
+.PHONY: module run check host-check guest-check check-debug vfio-selftests bench bench-instructions bench-profile \
 	lint fmt fmt-check clippy kernel shell modules_install clean distclean help
 
 ifdef KDIR
@@ -41,6 +41,9 @@ host-check:
 
 guest-check:
 	@$(LAB) check --guest
+
+check-debug:
+	@$(LAB) check --debug
 
 bench:
 	@$(LAB) bench
@@ -98,6 +101,8 @@ help:
 	@echo '  make check          every test, host and guest; out/check/'
 	@echo '  make host-check     the tests that boot nothing'
 	@echo '  make guest-check    the tests in guests'
+	@echo '  make check-debug    the same on a kernel that watches memory and locks, and with'
+	@echo '                      failing allocations; out/check-debug/'
 	@echo '  make vfio-selftests the kernel tree'"'"'s own VFIO tests, on an igb; minutes'
 	@echo '  make bench          measure against the in-tree driver; out/bench/'
 	@echo '  make bench-profile ROW="4K map"'

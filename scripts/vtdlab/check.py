@@ -17,6 +17,8 @@ def add_arguments(parser):
     """The defaults are `make check`."""
     parser.add_argument("--host", action="store_true", help="only what boots nothing")
     parser.add_argument("--guest", action="store_true", help="only what boots")
+    parser.add_argument("--debug", action="store_true",
+                        help="the guests' tests on the debug kernel")
     parser.add_argument("--test", default=os.environ.get("T", ""), metavar="NAME",
                         help="only this test")
     parser.add_argument("--series", choices=kernel.SERIES, action="append", default=[],
@@ -24,6 +26,9 @@ def add_arguments(parser):
 
 
 def _series(args):
+    # One debug kernel is enough by default: it takes three times as long to build.
+    if args.debug and not args.series:
+        return [kernel.series_wanted()]
     if args.series or not os.environ.get("SERIES"):
         return args.series or list(kernel.SERIES)
     return [kernel.series_wanted()]
@@ -39,6 +44,8 @@ def _arguments(args, series):
     argv = ["-c", str(tests / "pytest.ini"), "--rootdir", str(tests), "-v"]
     for one in series:
         argv.append(f"--series={one}")
+    if args.debug:
+        argv.append("--flavour=debug")
     if args.test and _is_guest_test(args.test):
         return [*argv, f"--test={args.test}", str(tests / "boots.py")]
     if args.test:
@@ -50,14 +57,15 @@ def _arguments(args, series):
 
 def main(args):
     """Build what is missing, so that its progress is shown; then be pytest."""
-    out = lab.checkout() / "out/check"
+    out = lab.checkout() / "out" / ("check-debug" if args.debug else "check")
     if not args.test:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     series = _series(args)
+    args.guest = args.guest or args.debug
     if not args.host:
         for one in series:
-            testbed.get(one)
+            testbed.get(one, flavour="debug" if args.debug else "test")
     sys.stdout.flush()
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])

@@ -32,6 +32,11 @@ def unmet(wanted, got):
             for name, value in sorted(wanted.items()) if got.get(name, "n") != value]
 
 
-def fragment(name):
-    """The text of a fragment in scripts/config."""
-    return (FOLDER / f"{name}.config").read_text(encoding="utf-8")
+# What each kernel is made of; a later file wins over an earlier one.
+FLAVOURS = {"test": ("test",), "debug": ("test", "debug")}
+
+
+def fragment(flavour):
+    """The text that a kernel of this flavour is configured from."""
+    return "".join((FOLDER / f"{name}.config").read_text(encoding="utf-8")
+                   for name in FLAVOURS[flavour])

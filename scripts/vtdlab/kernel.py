@@ -67,12 +67,13 @@ def get(cache=None, series=None, flavour="test"):
     version = archive.newest(series)
     text = kconfig.fragment(flavour)
     key = lab.key(version, text, *toolchain())
-    folder = cache.entry("kernel", f"{version.replace(':', '_')}-{key}")
+    kind = "" if flavour == "test" else f"{flavour}-"
+    folder = cache.entry("kernel", f"{version.replace(':', '_')}-{kind}{key}")
     with cache.lock(f"kernel-{folder.name}"):
         source = folder.parent.parent / "source" / version.replace(":", "_") / f"linux-source-{series}"
         if not lab.is_complete(folder):
             source = archive.source(series, version)
-            _build(source, folder, text, f"Linux {series} ({version})")
+            _build(source, folder, text, f"Linux {series} ({kind}{version})")
     return _describe(folder, source, series, version, key)
 
 

@@ -12,7 +12,8 @@ COMPLAINTS = re.compile(
     r"WARNING: |BUG: |\bBUG at |kernel BUG|Oops: |general protection fault|Kernel panic|"
     r"INFO: (task|rcu|possible|lockdep|trying)|possible (circular|recursive) locking|"
     r"inconsistent lock state|suspicious RCU usage|sleeping function called|"
-    r"DMA-API: |KASAN|UBSAN|refcount_t: |unable to handle|list_(add|del) corruption|"
+    r"DMA-API: (?!preallocated|debugging|dma_debug)|kmemleak: .*(suspected|disabled)|ODEBUG: |"
+    r"KASAN|UBSAN|refcount_t: |unable to handle|list_(add|del) corruption|"
     r"soft lockup|hard LOCKUP|rcu: INFO|Call Trace:|\bpanicked at\b|scheduling while atomic")
 
 MARK = re.compile(r"guest: mark (\d+)\b")

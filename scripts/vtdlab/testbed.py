@@ -12,6 +12,14 @@ from vtdlab.qemu import Machine
 OURS = ("intel_iommu=off", "intremap=off")
 IN_TREE = ("intel_iommu=on", "intremap=off", "iommu.strict=1")
 
+# On the debug kernel the first report ends the guest; it is several times as
+# slow, which its own watch-dogs and the tests' waits have to allow for.
+DEBUG = ("panic_on_warn=1", "kasan.fault=panic", "iommu.debug_pagealloc=1",
+         "rcupdate.rcu_cpu_stall_timeout=300", "sysctl.kernel.hung_task_timeout_secs=600",
+         "guest.patience=6", "guest.shrink=3")
+SLOWNESS = {"test": 1, "debug": 6}
+MEMORY = {"test": "2G", "debug": "4G"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Testbed:
@@ -20,24 +28,32 @@ class Testbed:
     kernel: kernel.Kernel
     image: Path             # initramfs
     vtd: Path               # vtd.ko, or None
+    flavour: str = "test"
+
+    @property
+    def slowness(self):
+        """By how much a guest takes longer than on the ordinary kernel."""
+        return SLOWNESS[self.flavour]
 
     def machine(self, job, devices, *, driver="vtd", append=(), iommu="", boot=None):
         """A machine that runs one job of scripts/guest."""
         words = list(boot if boot is not None else OURS if driver == "vtd" else IN_TREE)
+        words += DEBUG if self.flavour == "debug" else ()
         words += ["loglevel=7", f"guest.job={job}", f"guest.driver={driver}", *append]
-        return Machine(self.kernel.image, self.image, words, list(devices), iommu)
+        return Machine(self.kernel.image, self.image, words, list(devices), iommu,
+                       MEMORY[self.flavour])
 
 
-def get(series=None, with_vtd=True, programs=None):
+def get(series=None, with_vtd=True, flavour="test", programs=None):
     """Build whatever is not in the cache; `programs(kernel)` gives the guest further ones."""
     cache = lab.Cache()
-    built = kernel.get(cache, series)
+    built = kernel.get(cache, series, flavour)
     vtd = _module(cache, built) if with_vtd else None
     tests = testmodules.get(built, cache)
     contents = initramfs.Contents(built.modules, built.release, vtd, tests,
                                   (*testmodules.programs(cache),
                                    *(programs(built) if programs else ())))
-    return Testbed(built, initramfs.get(contents, cache), vtd)
+    return Testbed(built, initramfs.get(contents, cache), vtd, flavour)
 
 
 def _module(cache, built):

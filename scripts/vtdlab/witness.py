@@ -136,4 +136,15 @@ def ending(evidence):
     yield "translation is off at the end", "" if on[-1] is False else "the trace has it still on"
 
 
-BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, fault, closing, unload, kexec)}
+def watchers(evidence):
+    """What watched the debug kernel did so to the end, and found nothing."""
+    watch = (evidence.records.of("watch") or [None])[-1]
+    for what, wanted in (("locks", "lock debugging was on to the end"),
+                         ("leaks", "no memory is lost after the driver is unloaded")):
+        found = watch[what] if watch else ""
+        good = {"locks": "1", "leaks": "0"}[what]
+        yield wanted, "" if found == good else f"the guest says {what}={found or '?'}; see console.log"
+
+
+BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, fault, closing,
+                                                unload, kexec)}

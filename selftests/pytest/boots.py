@@ -38,6 +38,7 @@ class Boot:
     end: str = "poweroff"
     devices: object = devices.standard
     job: str = "tests"
+    on: tuple = ("test", "debug")   # flavours of the kernel
     memory: str = "2G"
     append: tuple = ()      # further words of the kernel command line
     programs: object = None # (kernel) -> further programs for the guest
@@ -45,13 +46,17 @@ class Boot:
     long: bool = False      # left out with QUICK=1
     keep: str = ""          # where in out/check its KTAP is to lie
 
-    def tests_of(self, series):
-        """What runs here on this series."""
-        return list(self.tests if series == SERIES[0] else self.older)
+    def tests_of(self, series, flavour="test"):
+        """What runs here on this kernel."""
+        if flavour not in self.on:
+            return []
+        # The debug kernel exists to run everything, whatever its series.
+        return list(self.tests if series == SERIES[0] or flavour == "debug" else self.older)
 
 
 BOOTS = (
-    Boot("demo", ("run",), older=("run",), job="demo"),
+    # All that the demo does is in other tests, too.
+    Boot("demo", ("run",), older=("run",), job="demo", on=("test",)),
     Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "replug", "vfio",
                       "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
@@ -69,7 +74,8 @@ BOOTS = (
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
                  *vfio_machine.LARGE_PAGES),
-         programs=vfio_selftests.programs, timeout=1500, long=True, keep="vfio-selftests.ktap"),
+         programs=vfio_selftests.programs, timeout=1500, long=True, on=("test",),
+         keep="vfio-selftests.ktap"),
 )
 
 
@@ -122,16 +128,18 @@ def demonstrate(series, result):
     (out / "qemu-trace.log").unlink()
 
 
-def run(boot, series, tests, result):
+def run(boot, kernel, tests, result):
     """Boot, hand on every result, then ask the other witnesses."""
+    series, flavour = kernel
     if boot.job == "demo":
         demonstrate(series, result)
         return
-    out = lab.checkout() / "out/check" / f"{series}-{boot.name}"
+    folder = "check" if flavour == "test" else f"check-{flavour}"
+    out = lab.checkout() / "out" / folder / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
     guest = _Guest(result)
     try:
-        bed = testbed.get(series, programs=boot.programs)
+        bed = testbed.get(series, flavour=flavour, programs=boot.programs)
         files = {"kernel": bed.kernel.image, "initramfs": bed.image}
         with FileServer(files) as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
             machine = bed.machine(boot.job, boot.devices(disks), boot=boot.words,
@@ -139,7 +147,7 @@ def run(boot, series, tests, result):
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
                                           f"guest.tests={','.join(tests)}", *boot.append])
             machine = dataclasses.replace(machine, memory=boot.memory)
-            outcome = qemu.boot(machine, out, boot.timeout, guest.line, SERVICES)
+            outcome = qemu.boot(machine, out, boot.timeout * bed.slowness, guest.line, SERVICES)
     except LabError as err:
         raise Broken(str(err)) from err
     if boot.keep:
@@ -149,6 +157,8 @@ def run(boot, series, tests, result):
     for test in tests:
         guest.claims(test, witness.BY_TEST.get(test, lambda _: ())(evidence))
     guest.claims("end", witness.ending(evidence))
+    if flavour == "debug" and boot.job == "tests":
+        guest.claims("end", witness.watchers(evidence))
     wrong = _whole(boot, evidence, guest)
     if wrong:
         tail = "\n".join(evidence.console[-LOG_TAIL:])

@@ -21,6 +21,7 @@ def pytest_addoption(parser):
     """What `make check` passes on."""
     group = parser.getgroup("vtd")
     group.addoption("--series", action="append", default=[], help="kernel series to boot")
+    group.addoption("--flavour", default="test", help="kernel to boot: test or debug")
     group.addoption("--test", default="", help="only this test of the guests")
 
 
@@ -38,14 +39,16 @@ class GuestFile(pytest.File):
 
     def collect(self):
         only = self.config.getoption("--test")
+        flavour = self.config.getoption("--flavour")
         for series in self.config.getoption("--series") or boots.SERIES:
             for boot in boots.BOOTS:
-                tests = boot.tests_of(series)
+                tests = boot.tests_of(series, flavour)
                 if only:
                     tests = [test for test in tests if test == only]
                 if tests:
-                    yield GuestItem.from_parent(self, name=f"{series}/{boot.name}",
-                                                boot=boot, series=series, tests=tests)
+                    name = f"{series}{'' if flavour == 'test' else '-' + flavour}/{boot.name}"
+                    yield GuestItem.from_parent(self, name=name, boot=boot, tests=tests,
+                                                kernel=(series, flavour))
 
 
 class CargoFile(pytest.File):
@@ -86,14 +89,14 @@ class StreamItem(pytest.Item):
 class GuestItem(StreamItem):
     """One boot of one guest."""
 
-    def __init__(self, *, boot, series, tests, **kwargs):
+    def __init__(self, *, boot, kernel, tests, **kwargs):
         super().__init__(**kwargs)
-        self.boot, self.series, self.tests = boot, series, tests
+        self.boot, self.kernel, self.tests = boot, kernel, tests
 
     def runtest(self):
         if self.boot.long and os.environ.get("QUICK"):
             pytest.skip("takes many minutes, and QUICK is set")
-        boots.run(self.boot, self.series, self.tests, self.result)
+        boots.run(self.boot, self.kernel, self.tests, self.result)
 
 
 class CargoItem(StreamItem):

@@ -101,6 +101,8 @@ def test_faults_of_both_drivers_are_read(line):
     "WARNING: CPU: 0 PID: 1 at drivers/iommu/iommu.c:1 x", "BUG: kernel NULL pointer dereference",
     "WARNING: possible circular locking dependency detected", "Oops: 0000 [#1] SMP",
     "DMA-API: device driver maps memory from stack", "Kernel panic - not syncing: x",
+    "kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+    "ODEBUG: Out of memory. ODEBUG disabled",
     "rust_kernel: panicked at src/x.rs:1:1:"])
 def test_a_complaint_is_seen(line):
     """Every kind of them."""
@@ -109,7 +111,11 @@ def test_a_complaint_is_seen(line):
 
 def test_an_ordinary_log_is_no_complaint():
     """Words that look alike."""
-    assert not klog.complaints(["debugfs mounted", "printk: warning level", OURS])
+    assert not klog.complaints(["debugfs mounted", "printk: warning level", OURS,
+                                "kasan: KernelAddressSanitizer initialized",
+                                "DMA-API: preallocated 65536 debug entries",
+                                "DMA-API: debugging enabled by kernel config",
+                                "kmemleak: Kernel memory leak detector initialized"])
 
 
 def read_all(text):
