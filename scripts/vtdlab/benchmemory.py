@@ -80,12 +80,15 @@ def _rows(said, kind, number, name):
 
 
 def many():
-    """Test devices: 23 slots of the first bus and 9 of a second, eight functions each."""
-    arguments = ["-device", "pxb-pcie,id=far,bus_nr=32,bus=pcie.0,addr=07.0"]
-    for bus, slots in (("pcie.0", range(8, 31)), ("far", range(9))):
-        for slot in slots:
-            for function in range(8):
-                more = ",multifunction=on" if function == 0 else ""
-                arguments += ["-device",
-                              f"iommu-testdev,bus={bus},addr={slot:02x}.{function}{more}"]
+    """256 test devices, eight functions to a slot: 27 slots of the first bus, and
+    one each behind five root ports."""
+    arguments, slots = [], [("pcie.0", slot) for slot in (*range(1, 5), *range(8, 31))]
+    for port in range(5):
+        arguments += ["-device", f"pcie-root-port,id=many{port},bus=pcie.0,addr=07.{port},"
+                                 f"chassis={port + 1},multifunction=on"]
+        slots.append((f"many{port}", 0))
+    for bus, slot in slots:
+        for function in range(8):
+            more = ",multifunction=on" if function == 0 else ""
+            arguments += ["-device", f"iommu-testdev,bus={bus},addr={slot:02x}.{function}{more}"]
     return arguments
