@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being told that a PCI device is about to get a driver.
+//! Being told that a PCI device is about to get a driver, or has gone.
 
 use crate::bindings;
+use crate::device::Device;
+use crate::pci::PciDevice;
 use core::ffi::c_void;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -13,6 +15,8 @@ pub trait DriverGate: Send + Sync + 'static {
     /// The driver is chosen, its probe function has not been called. Process context; may wait, and
     /// the driver waits with it.
     fn before_bind(&self);
+    /// The device has been removed. Process context.
+    fn removed(&self, device: &PciDevice);
 }
 
 /// A registration of a [`DriverGate`]; ends when dropped.
@@ -59,11 +63,17 @@ impl<T: DriverGate> Registration<T> {
     unsafe extern "C" fn call(
         entry: *mut bindings::notifier_block,
         action: usize,
-        _device: *mut c_void,
+        device: *mut c_void,
     ) -> i32 {
+        // SAFETY: `entry` is the first field of a registration, which outlives the call.
+        let target = unsafe { &*entry.cast::<Self>() }.target.clone();
         if action == bindings::bus_notifier_event_BUS_NOTIFY_BIND_DRIVER as usize {
-            // SAFETY: `entry` is the first field of a registration, which outlives the call.
-            unsafe { &*entry.cast::<Self>() }.target.before_bind();
+            target.before_bind();
+        } else if action == bindings::bus_notifier_event_BUS_NOTIFY_REMOVED_DEVICE as usize {
+            // SAFETY: The chain of the bus passes a device that is alive during the call.
+            if let Some(device) = unsafe { Device::from_raw(device.cast()) }.as_pci() {
+                target.removed(&device);
+            }
         }
         bindings::NOTIFY_DONE as i32
     }

@@ -287,6 +287,22 @@ impl PciDevice {
     }
 }
 
+impl PciDevice {
+    /// Whether both are the same device.
+    pub fn is(&self, other: &PciDevice) -> bool {
+        self.ptr == other.ptr
+    }
+}
+
+impl Clone for PciDevice {
+    fn clone(&self) -> Self {
+        // SAFETY: Valid device.
+        unsafe { bindings::pci_dev_get(self.ptr.as_ptr()) };
+        // INVARIANT: Counted just now.
+        PciDevice { ptr: self.ptr }
+    }
+}
+
 impl Drop for PciDevice {
     fn drop(&mut self) {
         // SAFETY: Gives up the reference that the invariants promise.

@@ -34,6 +34,7 @@ impl kernel::Module for VtdModule {
                 without_queue: value::<i32>(module_parameters::register_invalidation.value()) != 0,
             },
             lazy: value::<i32>(module_parameters::lazy.value()),
+            bound: value::<i32>(module_parameters::bound.value()),
             test_hooks: value::<i32>(module_parameters::test_hooks.value()) != 0,
         };
         let _loaded = driver::Loaded::load(module, options)?;
@@ -48,6 +49,10 @@ module! {
     description: "Intel VT-d (DMA remapping) driver",
     license: "GPL",
     params: {
+        bound: i32 {
+            default: 0,
+            description: "devices with drivers at load: 0 refuse (default), 1 run on untranslated, 2 release and attach again",
+        },
         lazy: i32 {
             default: -1,
             description: "deferred flushing for trusted devices: 1 yes, 0 no, -1 if iommu.strict=0 was given (default)",

@@ -66,6 +66,7 @@ BOOTS = (
     Boot("next-kernel", ("kexec",), job="kexec"),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
     Boot("asleep", ("suspend",), end="reboot"),
+    Boot("late", ("late",)),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation"), iommu="aw-bits=39"),
     Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),

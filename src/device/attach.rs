@@ -46,6 +46,7 @@ pub(crate) fn attach(
     change: &Change,
     target: impl FnOnce(&Arc<Unit>) -> Result<Target>,
 ) -> Result {
+    info.ownership.refuse_beside_adopted(info, change)?;
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
     let group = *state

@@ -13,6 +13,7 @@
 //! 1. the core's group mutex, held by the core around attach;
 //! 2. `Ownership` (mutex), 3. `DeviceInfo::state` (mutex), then those of the unit.
 
+mod adopted;
 mod attach;
 mod info;
 pub(crate) mod ownership;

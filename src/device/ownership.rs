@@ -7,6 +7,7 @@
 //! A group's account counts each member that was ever attached, in the state that its
 //! [`DeviceInfo`] holds.
 
+use super::adopted::AdoptedDevices;
 use super::info::{DeviceInfo, State as DeviceState};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -41,6 +42,9 @@ pub(crate) struct Granted {
 pub(crate) struct Ownership {
     #[pin]
     groups: Mutex<Groups>,
+    /// Devices that run on untranslated, of whose groups the core knows nothing.
+    #[pin]
+    pub(crate) adopted: AdoptedDevices,
 }
 
 impl Ownership {
@@ -49,6 +53,7 @@ impl Ownership {
         Arc::pin_init(
             pin_init!(Self {
                 groups <- new_mutex!(Groups { accounts: KVec::new() }, "vtd groups"),
+                adopted <- AdoptedDevices::new(),
             }),
             GFP_KERNEL,
         )
@@ -83,6 +88,27 @@ fn driver_of(dev: &Device, info: &DeviceInfo) -> Driver {
         Some(driver) if driver.manages_dma => Driver::ManagesDma,
         Some(_) if info.bound_before.load(Ordering::Relaxed) => Driver::Uncounted,
         Some(_) => Driver::Counted,
+    }
+}
+
+impl Ownership {
+    /// [`EBUSY`], with the reason in the log, if a user shall have a device beside one that runs
+    /// untranslated and cannot be isolated from it.
+    pub(super) fn refuse_beside_adopted(&self, info: &DeviceInfo, change: &Change) -> Result {
+        let to_user = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
+        let other = to_user.then(|| self.adopted.beside(&info.pci, &info.requesters));
+        match other.flatten() {
+            None => Ok(()),
+            Some(other) => {
+                log_warn!(
+                    "{}: {info} cannot be given to a user while {}, which cannot be isolated from \
+                     it, runs untranslated; remove and rescan that device first",
+                    &*info.unit,
+                    other.as_device()
+                );
+                Err(EBUSY)
+            }
+        }
     }
 }
 

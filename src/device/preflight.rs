@@ -1,23 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Before anything is touched: which devices already have drivers.
+//! Before anything is touched: which devices already have drivers, and what becomes of them.
 
 use super::topology::Chain;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
-use kernel_ext::{log_err, log_warn};
+use kernel_ext::{log_err, log_info, log_warn};
 use vtd_core::dmar::Dmar;
 
-/// The ports behind units whose drivers are bound, as they always are.
-pub(crate) struct BoundPorts {
-    ports: KVec<PciDevice>,
+/// What the user chose for devices whose drivers are bound when the driver is loaded. Ports are
+/// not meant: their drivers are always bound, and are always released and attached again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Do not load.
+    Refuse,
+    /// Let them run on untranslated, until they are removed and found anew.
+    Adopt,
+    /// Release their drivers, and attach them again behind the unit.
+    Rebind,
 }
 
-impl BoundPorts {
-    /// Looks at every device behind a unit. [`EBUSY`] if one other than a port has a driver: its
-    /// DMA would go on with addresses that mean nothing any more. Changes nothing.
-    pub(crate) fn find(dmar: &Dmar<'_>) -> Result<Self> {
-        let mut ports = KVec::new();
+impl Policy {
+    /// The policy that a module parameter names; [`EINVAL`], with a sentence, if it names none.
+    pub(crate) fn from_parameter(value: i32) -> Result<Self> {
+        match value {
+            0 => Ok(Policy::Refuse),
+            1 => Ok(Policy::Adopt),
+            2 => Ok(Policy::Rebind),
+            _ => {
+                log_err!(
+                    "not loaded: bound={value} is none of 0 (refuse), 1 (adopt) and 2 (rebind)"
+                );
+                Err(EINVAL)
+            }
+        }
+    }
+}
+
+/// The devices behind units that have drivers.
+pub(crate) struct Bound {
+    /// Those whose drivers are to be released.
+    release: KVec<PciDevice>,
+    /// Those which are to run on.
+    pub(crate) adopt: KVec<PciDevice>,
+}
+
+impl Bound {
+    /// Looks at every device behind a unit. With [`Policy::Refuse`] [`EBUSY`] if one other than a
+    /// port has a driver: its DMA would go on with addresses that mean nothing any more. Changes
+    /// nothing.
+    pub(crate) fn find(dmar: &Dmar<'_>, policy: Policy) -> Result<Self> {
+        let mut found = Bound {
+            release: KVec::new(),
+            adopt: KVec::new(),
+        };
         let mut in_the_way = 0;
         for device in PciDevice::all() {
             let Ok(chain) = Chain::of(&device) else {
@@ -26,12 +62,22 @@ impl BoundPorts {
             if dmar.unit_for(chain.segment, &chain.functions).is_none() {
                 continue;
             }
-            match device.as_device().driver() {
-                None => {}
-                Some(driver) if driver.manages_dma && device.is_bridge() => {
-                    ports.push(device, GFP_KERNEL)?;
+            let Some(driver) = device.as_device().driver() else {
+                continue;
+            };
+            let is_port = driver.manages_dma && device.is_bridge();
+            match policy {
+                _ if is_port => found.release.push(device, GFP_KERNEL)?,
+                Policy::Rebind => {
+                    log_info!(
+                        "{}: driver {} is released and attached again",
+                        device.as_device(),
+                        driver.name
+                    );
+                    found.release.push(device, GFP_KERNEL)?;
                 }
-                Some(driver) => {
+                Policy::Adopt => found.adopt.push(device, GFP_KERNEL)?,
+                Policy::Refuse => {
                     in_the_way += 1;
                     log_err!(
                         "{} is in use by driver {}: its DMA would break",
@@ -44,38 +90,46 @@ impl BoundPorts {
         if in_the_way > 0 {
             log_err!(
                 "not loaded: {in_the_way} device(s) behind remapping units have drivers. Load vtd \
-                 before them (from the initramfs), or unbind them first"
+                 before them (from the initramfs), unbind them first, or choose bound=1 (they run \
+                 on untranslated) or bound=2 (they are released and attached again)"
             );
             return Err(EBUSY);
         }
-        Ok(BoundPorts { ports })
+        Ok(found)
     }
 
-    /// Releases the ports' drivers, so that the core meets no bound device when it probes. They
-    /// come back when the result is dropped.
-    pub(crate) fn release(self) -> ReleasedPorts {
-        for port in self.ports.iter() {
-            port.release_driver();
+    /// Releases drivers, so that the core meets no bound device when it probes. They come back
+    /// when the result is dropped.
+    pub(crate) fn release(self) -> Released {
+        for device in self.release.iter() {
+            device.release_driver();
         }
-        ReleasedPorts { ports: self.ports }
+        Released {
+            devices: self.release,
+        }
     }
 }
 
-/// Ports without their drivers, for the time of a registration.
-pub(crate) struct ReleasedPorts {
-    ports: KVec<PciDevice>,
+/// Devices without their drivers, for the time of a registration.
+pub(crate) struct Released {
+    devices: KVec<PciDevice>,
 }
 
-impl Drop for ReleasedPorts {
+impl Drop for Released {
     fn drop(&mut self) {
-        for port in self.ports.iter() {
-            if !port.attach_driver() {
-                log_warn!(
-                    "{}: its port driver did not come back: hot-plug and error reporting of this \
-                     port are off",
-                    port.as_device()
-                );
+        for device in self.devices.iter() {
+            if device.attach_driver() {
+                continue;
             }
+            let lost = if device.is_bridge() {
+                "hot-plug and error reporting of this port are off"
+            } else {
+                "the device is idle"
+            };
+            log_warn!(
+                "{}: its driver did not come back: {lost}",
+                device.as_device()
+            );
         }
     }
 }

@@ -22,15 +22,8 @@ pub(crate) fn probe(
     ownership: Arc<Ownership>,
 ) -> Result<Arc<DeviceInfo>> {
     pci.enable_acs();
+    let requesters = requesters_of(&pci)?;
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
-    let mut requesters = KVec::new();
-    dma_device.for_each_requester(|requester| {
-        let source = SourceId::from_raw(requester);
-        if !requesters.contains(&source) {
-            requesters.push(source, GFP_KERNEL)?;
-        }
-        Ok(())
-    })?;
     let facts = dma_device.facts();
     let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
     let driver = pci.as_device().driver();
@@ -56,4 +49,18 @@ pub(crate) fn probe(
         }),
         GFP_KERNEL,
     )
+}
+
+/// Every requester ID that `pci` may speak with, its own first.
+pub(super) fn requesters_of(pci: &PciDevice) -> Result<KVec<SourceId>> {
+    let dma_device = pci.dma_device().ok_or(ENODEV)?;
+    let mut requesters = KVec::new();
+    dma_device.for_each_requester(|requester| {
+        let source = SourceId::from_raw(requester);
+        if !requesters.contains(&source) {
+            requesters.push(source, GFP_KERNEL)?;
+        }
+        Ok(())
+    })?;
+    Ok(requesters)
 }

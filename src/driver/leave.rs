@@ -6,6 +6,7 @@ use super::Vtd;
 use crate::device::Use;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
+use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_err, log_info, notifier, syscore};
 
 impl Vtd {
@@ -56,6 +57,7 @@ impl Vtd {
                 core::mem::forget(served.unit.clone());
             }
         }
+        self.ownership.adopted.forget_all();
         self.restore_access_control();
     }
 }
@@ -63,6 +65,10 @@ impl Vtd {
 impl notifier::DriverGate for Vtd {
     fn before_bind(&self) {
         drop(self.gate.lock());
+    }
+
+    fn removed(&self, device: &PciDevice) {
+        self.ownership.adopted.remove(device);
     }
 }
 

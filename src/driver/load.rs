@@ -5,7 +5,7 @@
 
 use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
-use crate::device::preflight::BoundPorts;
+use crate::device::preflight::{Bound, Policy};
 use crate::domain::WHAT_LAZY_COSTS;
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) unit: UnitOptions,
     /// 0: strict; 1: lazy for trusted devices; otherwise: what the kernel's command line says.
     pub(crate) lazy: i32,
+    /// What becomes of devices with drivers: a number of [`Policy`].
+    pub(crate) bound: i32,
     /// Whether the files for tests work.
     pub(crate) test_hooks: bool,
 }
@@ -63,7 +65,7 @@ impl Loaded {
             EINVAL
         })?;
         dmar.notes(|note| log_info!("DMAR: {note}"));
-        let ports = BoundPorts::find(&dmar)?;
+        let bound = Bound::find(&dmar, Policy::from_parameter(options.bound)?)?;
         let lazy = chose_lazy(options.lazy)?;
         let mut units = KVec::new();
         for (index, drhd) in dmar.units().enumerate() {
@@ -97,7 +99,7 @@ impl Loaded {
             }),
             GFP_KERNEL,
         )?;
-        let running = Running::start(vtd.clone(), module, ports)?;
+        let running = Running::start(vtd.clone(), module, bound)?;
         if lazy {
             log_warn!("flushes are deferred for all trusted devices, as chosen: {WHAT_LAZY_COSTS}");
             taint_by_user();
@@ -124,7 +126,7 @@ fn chose_lazy(parameter: i32) -> Result<bool> {
 
 impl Running {
     /// Starts the units, registers them, and only then lets them translate.
-    fn start(vtd: Arc<Vtd>, module: &'static ThisModule, ports: BoundPorts) -> Result<Self> {
+    fn start(vtd: Arc<Vtd>, module: &'static ThisModule, mut bound: Bound) -> Result<Self> {
         let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)?;
         let mut running = Running {
             _gate: gate,
@@ -146,7 +148,11 @@ impl Running {
             served.unit.drain_faults(&*faults);
         }
         let operations = iommu::Operations::new(vtd.clone(), module)?;
-        let released = ports.release();
+        for device in core::mem::take(&mut bound.adopt) {
+            let unit = vtd.unit_of(&device)?.unit.clone();
+            vtd.ownership.adopted.adopt(device, &unit)?;
+        }
+        let released = bound.release();
         vtd.enable_access_control()?;
         {
             // Whoever binds a driver now waits until translation is on: before, the addresses that

@@ -58,7 +58,7 @@ impl Served {
 pub(crate) struct Vtd {
     table: acpi::Table,
     units: KVec<Served>,
-    ownership: Arc<Ownership>,
+    pub(crate) ownership: Arc<Ownership>,
     /// Whether the user chose deferred flushing for trusted devices.
     lazy: bool,
     loading: AtomicBool,

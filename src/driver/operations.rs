@@ -33,6 +33,9 @@ impl Driver for Vtd {
         if !served.core.is_listed() {
             return Err(ENODEV);
         }
+        if self.ownership.adopted.has(&pci) {
+            return Err(ENODEV);
+        }
         self.refuse_bound(&pci)?;
         let data = device::probe(pci, served.unit.clone(), self.ownership.clone())?;
         self.devices.lock().push(data.clone(), GFP_KERNEL)?;

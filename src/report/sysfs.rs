@@ -54,6 +54,14 @@ pub(crate) static FOLDER: &[Attribute<Vtd>] = &[
             };
             result = result.and(line);
         });
+        vtd.ownership.adopted.for_each(|device| {
+            let device = device.as_device();
+            let line = match device.driver() {
+                Some(driver) => writeln!(to, "{device} -1 {} untranslated", driver.name),
+                None => writeln!(to, "{device} -1 - untranslated"),
+            };
+            result = result.and(line);
+        });
         result
     }),
     Attribute {
