@@ -39,7 +39,7 @@ class Boot:
     devices: object = devices.standard
     job: str = "tests"
     on: tuple = ("test", "debug")   # flavours of the kernel
-    memory: str = "2G"
+    memory: str = ""        # what the kernel needs, if not said
     append: tuple = ()      # further words of the kernel command line
     programs: object = None # (kernel) -> further programs for the guest
     timeout: int = TIMEOUT  # seconds
@@ -70,7 +70,7 @@ BOOTS = (
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation"), iommu="aw-bits=39"),
     Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),
-    Boot("users", ("requests",), devices=vfio_machine.standard, iommu="snoop-control=on",
+    Boot("users", ("requests", "user-io"), devices=vfio_machine.standard, iommu="snoop-control=on",
          append=vfio_machine.HUGE_PAGES),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
@@ -147,7 +147,7 @@ def run(boot, kernel, tests, result):
                                   iommu=boot.iommu,
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
                                           f"guest.tests={','.join(tests)}", *boot.append])
-            machine = dataclasses.replace(machine, memory=boot.memory)
+            machine = dataclasses.replace(machine, memory=boot.memory or machine.memory)
             outcome = qemu.boot(machine, out, boot.timeout * bed.slowness, guest.line, SERVICES)
     except LabError as err:
         raise Broken(str(err)) from err
