@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Fault lines of both drivers, as they were printed, in the same words."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from vtdlab import cache as lab
+from vtdlab import faultline
+
+WRITE = "the page is not mapped for writing (VT-d 7.1.3, reason 0x05)"
+
+# Printed by vtd and by Linux 7.3's own driver in `make run`.
+OURS = ("[   25.859987] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
+        "kernel) write of 0xffffd000 refused: the page is not mapped for writing (VT-d 7.1.3, "
+        "reason 0x05), domain 5 (DMA, strict); it was unmapped 100 ms ago, having been mapped for "
+        "reading and writing 200 ms ago")
+CLOSED = ("[    8.156787] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
+          "kernel) read of 0xfffff000 refused: no device of its bus has been attached (root entry "
+          "not present) (VT-d 7.1.3, reason 0x01), its unit was closed after an error")
+STRANGER = ("vtd: dmar0: fault: requester 0000:02:00.0, which is no device of this driver, read of "
+            "0x1000 refused: no device of its bus has been attached (root entry not present) "
+            "(VT-d 7.1.3, reason 0x01)")
+IN_TREE = ("[   31.083125] DMAR: [DMA Write NO_PASID] Request device [0000:00:05.0] fault addr "
+           "0xffffd000 [fault reason 0x05] PTE Write access is not set")
+# In the forms of other kernels.
+SHORT = ("DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault addr 0xffffe000 "
+         "[fault reason 0x05] PTE Write access is not set")
+DECIMAL = ("DMAR: [DMA Read] Request device [00:1f.2] fault addr fff00000 [fault reason 12] "
+           "non-zero reserved fields in PTE")
+NO_PASID = ("DMAR: [DMA Write] Request device [03:00.0] PASID ffffffff fault addr 0 "
+            "[fault reason 02] Present bit in context entry is clear")
+PASID = ("DMAR: [DMA Read PASID 0x1] Request device [6a:01.0] fault addr 0x7f05b000 "
+         "[fault reason 0x71] SM: Present bit in first-level paging entry is clear")
+INTERRUPT = ("DMAR: [INTR-REMAP] Request device [f0:1f.7] fault index 0x0 [fault reason 0x25] "
+             "Blocked a compatibility format interrupt request")
+OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fault reason 38] "
+                 "Blocked an interrupt request due to source-id verification failure")
+
+
+@pytest.mark.parametrize("line, bdf, access, address, reason, pasid", [
+    (OURS, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
+    (CLOSED, "0000:00:05.0", "read", 0xFFFFF000, 0x01, None),
+    (STRANGER, "0000:02:00.0", "read", 0x1000, 0x01, None),
+    (IN_TREE, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
+    (SHORT, "0000:00:05.0", "write", 0xFFFFE000, 0x05, None),
+    (DECIMAL, "0000:00:1f.2", "read", 0xFFF00000, 0x0C, None),
+    (NO_PASID, "0000:03:00.0", "write", 0, 0x02, None),
+    (PASID, "0000:6a:01.0", "read", 0x7F05B000, 0x71, 1),
+    (INTERRUPT, "0000:f0:1f.7", "", 0, 0x25, None),
+    (OLD_INTERRUPT, "0000:00:02.0", "", 0x1C, 0x26, None),
+    ("vtd_dmar_fault sid 0x28 fault 5 addr 0xffffd000 write 1", "0000:00:05.0", "write",
+     0xFFFFD000, 0x05, None),
+], ids=["vtd", "vtd, unit closed", "vtd, unknown requester", "in-tree 7.3", "without segment",
+        "decimal reason", "no PASID, the old way", "PASID", "interrupt", "interrupt, decimal",
+        "QEMU's trace"])
+def test_what_a_line_says(line, bdf, access, address, reason, pasid):
+    """Every fact of it."""
+    fault = faultline.decode(line)
+    assert (fault.bdf, fault.access, fault.address, fault.reason, fault.pasid) == (
+        bdf, access, address, reason, pasid)
+    assert faultline.WORDS[reason] in str(fault) and f"reason {reason:#04x}" in str(fault)
+    assert fault.cause
+
+
+def test_both_drivers_end_in_the_same_words():
+    """The same attack, told by one and by the other."""
+    ours, theirs = faultline.decode(OURS), faultline.decode(IN_TREE)
+    assert f"write of 0xffffd000 refused: {WRITE}" in str(ours)
+    assert f"write of 0xffffd000 refused: {WRITE}" in str(theirs)
+
+
+def test_a_line_of_ours_loses_nothing():
+    """What follows its prefix comes out as it went in."""
+    assert str(faultline.decode(OURS)) == OURS.partition("fault: ")[2]
+
+
+def test_the_words_are_the_drivers():
+    """Each code and each word of src/core/spec/fault_words.rs, and the section."""
+    spec = lab.checkout() / "src/core/spec"
+    found = dict(re.findall(r'^\s+(0x[0-9a-f]+) => "([^"]+)",$',
+                            (spec / "fault_words.rs").read_text(encoding="utf-8"), re.M))
+    assert {int(code, 16): words for code, words in found.items()} == faultline.WORDS
+    source = (spec / "fault.rs").read_text(encoding="utf-8")
+    assert faultline.UNKNOWN in source
+    assert set(re.findall(r'=> "([0-9.]+)",', source)) == {
+        faultline.section(code) for code in range(256)}
+
+
+@pytest.mark.parametrize("line, words", [
+    ("DMAR: DRHD: handling fault status reg 2", "fault records are filled (PPF)"),
+    ("DMAR: DRHD: handling fault status reg 3", "fault records were lost (PFO)"),
+    ("DMAR: DRHD: handling fault status reg 40", "a device did not answer an invalidation (ITE)"),
+    ("DMAR: VT-d detected Invalidation Queue Error: Reason f", "invalid descriptor"),
+    ("DMAR: VT-d detected Invalidation Time-out Error: SID 100", "device 0000:01:00.0"),
+    ("DMAR: QI HEAD: IOTLB Invalidation qw0 = 0x30032, qw1 = 0xffffd003",
+     "invalidate IOTLB of domain 3, 8 pages from 0xffffd000"),
+    ("vtd: dmar0: fault: 50 more of 0000:00:06.0 were not shown", "50 more of 0000:00:06.0"),
+    ("vtd: dmar0: its invalidation queue stands still at descriptor 4; every device behind it is "
+     "blocked from now on: reload vtd or reboot to use them again", "stands still"),
+], ids=["PPF", "PFO", "ITE", "queue error", "time-out of a device", "descriptor", "held back",
+        "closed"])
+def test_other_lines_about_faults(line, words):
+    """No refused request, and yet worth saying."""
+    assert words in str(faultline.decode(line))
+
+
+@pytest.mark.parametrize("line", [
+    "", "DMAR: Host address width 48", "vtd: dmar0: translation is on",
+    "nvme nvme0: I/O tag 1 timeout", "DMAR: dmar0: Using Queued invalidation"])
+def test_other_lines_are_passed_over(line):
+    """They are not about faults."""
+    assert faultline.decode(line) is None
+
+
+def _decode(text, *args):
+    program = lab.checkout() / "scripts/vtd-fault-decode"
+    done = subprocess.run([sys.executable, "-I", str(program), *args], input=text, text=True,
+                          capture_output=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_program():
+    """It reads a log, says a cause once, and says so where there is nothing."""
+    code, said, _ = _decode(f"boot\n{IN_TREE}\n{SHORT}\nend\n")
+    assert code == 0 and said.count(WRITE) == 2 and said.count("as a rule") == 1
+    assert "boot" not in said
+    code, said, _ = _decode(f"boot\n{IN_TREE}\n", "--all")
+    assert code == 0 and said.startswith("boot\n")
+    code, _, problem = _decode("boot\n")
+    assert code == 1 and "no line about a fault" in problem
+    code, _, problem = _decode("", "/does/not/exist")
+    assert code == 2 and "/does/not/exist cannot be read" in problem
