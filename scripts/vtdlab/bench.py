@@ -7,19 +7,24 @@ out/bench/results.csv and to the terminal.
 
 from vtdlab import cache as lab
 from vtdlab import (benchdescriptors, benchdma, benchguest, benchinstructions, benchmemory,
-                    benchprofile, benchtable, kernel)
+                    benchplot, benchprofile, benchtable, benchtime, kernel)
 
 # By what is measured together; a row says itself which section it belongs to.
-SECTIONS = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
-            "dma-api": benchdma.measure, "memory": benchmemory.memory,
-            "growth": benchmemory.growth}
+COUNTED = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
+           "dma-api": benchdma.measure, "memory": benchmemory.memory,
+           "growth": benchmemory.growth}
+TIMED = {"dma-time": benchtime.dma, "work": benchtime.work}
+ROUNDS = 3
 
 
 def add_arguments(parser):
     """Without options, every section."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
-    parser.add_argument("--section", choices=SECTIONS, action="append",
+    parser.add_argument("--section", choices=[*COUNTED, *TIMED], action="append",
                         help="only this section; may be repeated")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N",
+                        help=f"rounds of what is measured in time (default {ROUNDS})")
+    parser.add_argument("--plot", action="store_true", help="only draw what results.csv has")
     parser.add_argument("--profile", metavar="ROW",
                         help='functions that a row of the instructions goes to, such as "4K map"')
     parser.add_argument("--driver", choices=benchguest.DRIVERS,
@@ -29,17 +34,26 @@ def add_arguments(parser):
 def main(args):
     """The exit status says whether it was measured, not who was faster."""
     out = lab.checkout() / "out/bench"
-    bench = benchguest.get(args.series)
     if args.profile:
-        return _profile(bench, args, out / "profile")
-    for name in args.section or SECTIONS:
-        rows = SECTIONS[name](bench, out)
+        return _profile(benchguest.get(args.series), args, out / "profile")
+    if not args.plot:
+        _measure(args, out)
+    for path in benchplot.draw(benchtable.read(out / "results.csv"), out):
+        lab.say("plot", path.relative_to(lab.checkout()))
+    lab.say("figures", (out / "results.csv").relative_to(lab.checkout()))
+    return 0
+
+
+def _measure(args, out):
+    wanted = args.section or [*COUNTED, *TIMED]
+    bench = benchguest.get(args.series, tools=any(name in TIMED for name in wanted))
+    for name in wanted:
+        rows = (COUNTED[name](bench, out) if name in COUNTED
+                else TIMED[name](bench, out, args.rounds))
         table = benchtable.text(rows)
         benchtable.write(out / "results.csv", rows)
         (out / f"{name}.txt").write_text(table + "\n", encoding="utf-8")
-        print(f"\n{table}\n")
-    print(f"  the figures are in {(out / 'results.csv').relative_to(lab.checkout())}")
-    return 0
+        print(f"\n{table}\n", flush=True)
 
 
 def _profile(bench, args, out):

@@ -9,9 +9,9 @@ import dataclasses
 import shutil
 
 from vtdlab import cache as lab
-from vtdlab import devices, initramfs, kernel, module, progress, testbed
+from vtdlab import benchtools, initramfs, kernel, module, progress, testbed
 from vtdlab.errors import LabError
-from vtdlab.qemu import boot
+from vtdlab.qemu import TRACE, boot
 from vtdlab.records import Records
 
 BUILD_TIMEOUT = 600
@@ -33,12 +33,12 @@ class Bench:
     bed: testbed.Testbed
 
     def run(self, driver, measure, out, *, extra=(), append=(), timeout=300, cpus=1,
-            flushing="iommu.strict=1"):
+            flushing="iommu.strict=1", trace=TRACE):
         """Boot, measure, and return what the guest said."""
         machine = self.bed.machine("bench", [*edu(), *extra], driver=driver,
                                    boot=[*WHO[driver], "intremap=off", flushing],
                                    append=[f"guest.measure={measure}", *append])
-        machine.cpus = cpus
+        machine.cpus, machine.trace = cpus, trace
         records = Records()
         step = progress.Step("guest", f"{measure}, {NAMES[driver]}")
         outcome = boot(machine, out, timeout, records.add, tick=step.update)
@@ -60,8 +60,11 @@ def edu():
     return ("-device", "edu,id=edu,dma_mask=0xffffffffffffffff,bus=pcie.0,addr=05.0")
 
 
-def get(series=None):
-    """Build what is not in the cache; refuse a kernel that would distort."""
+def get(series=None, tools=False):
+    """Build what is not in the cache; refuse a kernel that would distort.
+
+    `tools`: also what measures time.
+    """
     cache = lab.Cache()
     built = kernel.get(cache, series)
     text = (built.kdir / ".config").read_text(encoding="utf-8")
@@ -71,7 +74,7 @@ def get(series=None):
                        "of the drivers; turn it off in scripts/config/test.config.")
     vtd = module.get(cache, built)
     contents = initramfs.Contents(built.modules, built.release, vtd, _modules(built, cache),
-                                  ())
+                                  benchtools.programs(built, cache) if tools else ())
     return Bench(testbed.Testbed(built, initramfs.get(contents, cache), vtd))
 
 

@@ -79,9 +79,10 @@ def read(path):
 
 
 def write(path, rows):
-    """Put these rows into the CSV; other sections' rows stay."""
-    sections = {row.section for row in rows}
-    kept = [old for old in read(path) if old["section"] not in sections]
+    """Put these rows into the CSV; other sections' rows stay, and those of another
+    unit in these, which are measured at another time."""
+    measured = {(row.section, row.unit) for row in rows}
+    kept = [old for old in read(path) if (old["section"], old["unit"]) not in measured]
     new = [{"section": row.section, "row": row.row, "unit": row.unit,
             "in_tree": figure(row.in_tree), "vtd": figure(row.vtd),
             "ratio": "" if row.ratio is None else f"{row.ratio:.3f}"} for row in rows]

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is measured in time: the kernel's dma_map_benchmark, fio and iperf3.
+
+Two processors, each a thread of QEMU. Rounds are interleaved, so that what else
+this machine does meets both drivers alike; a row is the median of its rounds,
+with the least and the most beside it.
+"""
+
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+
+from vtdlab import benchguest, benchtools, devices
+from vtdlab.benchtable import Row
+from vtdlab.errors import LabError
+from vtdlab.qemu import TRACE
+from vtdlab.trace import Trace
+
+DMA_GOAL = 0.85
+MODES = {"strict": "iommu.strict=1", "lazy": "iommu.strict=0", "identity": "iommu.passthrough=1"}
+PORT = 5201
+
+
+class Samples:
+    """Figures by row and driver, over the rounds."""
+
+    def __init__(self):
+        self.rows = {}
+
+    def add(self, row, driver, value):
+        """One more round's figure."""
+        self.rows.setdefault(row, {}).setdefault(driver, []).append(value)
+
+    def table(self, section, unit, **more):
+        """A Row for each; `more` as Row takes it."""
+        rows = []
+        for name, by in self.rows.items():
+            if set(by) == set(benchguest.DRIVERS):
+                rows.append(Row(section, name, unit, *(statistics.median(by[d])
+                                                       for d in benchguest.DRIVERS),
+                                note=" | ".join(f"{min(by[d]):g}..{max(by[d]):g}"
+                                                for d in benchguest.DRIVERS), **more))
+        return rows
+
+
+def dma(bench, out, rounds):
+    """dma_map_benchmark: microseconds of map and unmap, one and two threads."""
+    times, scaling = Samples(), Samples()
+    for number in range(rounds):
+        for mode in ("strict", "lazy"):
+            for driver in benchguest.DRIVERS:
+                records = bench.run(driver, "dma-api", out / f"dma-time-{mode}-{driver}-{number}",
+                                    cpus=2, flushing=MODES[mode], trace=())
+                one = {}
+                for r in records.of("dma-time"):
+                    for op in ("map", "unmap"):
+                        value, threads = float(r[op]), r.number("threads")
+                        name = f"{mode} {r['work']} {op}"
+                        times.add(f"{name}, {threads} thread{'s' if threads > 1 else ''}",
+                                  driver, value)
+                        if threads == 1:
+                            one[name] = value
+                        elif one[name]:
+                            scaling.add(f"{name}, 2 threads by 1", driver, value / one[name])
+    return (times.table("dma-api", "microseconds per operation", goal=DMA_GOAL)
+            + scaling.table("dma-api", "times as long with two threads"))
+
+
+def work(bench, out, rounds):
+    """fio and iperf3; then once more with QEMU's trace, for descriptors."""
+    disk, net, descriptors = Samples(), Samples(), Samples()
+    with IperfServer() as server:
+        for number in range(rounds):
+            for mode in MODES:
+                for driver in benchguest.DRIVERS:
+                    records = _work(bench, driver, mode, out, str(number), server, ())
+                    for r in records.of("disk"):
+                        disk.add(f"{mode} NVMe {r['work']}", driver, float(r["iops"]))
+                    for r in records.of("net"):
+                        net.add(f"{mode} {r['work']}", driver, float(r["bits"]) / 1e6)
+        for mode in ("strict", "lazy"):
+            for driver in benchguest.DRIVERS:
+                _descriptors(bench, driver, mode, out, server, descriptors)
+    return (disk.table("work", "I/O per second", more=True, goal=1)
+            + net.table("work", "Mbit/s", more=True, goal=1)
+            + descriptors.table("descriptors", "per I/O"))
+
+
+def _descriptors(bench, driver, mode, out, server, samples):
+    records = _work(bench, driver, mode, out, "trace", server, TRACE)
+    marks = {label: number for number, label in records.marks().items()}
+    trace = Trace.read(out / f"work-{mode}-{driver}-trace" / "qemu-trace.log")
+    for r in records.of("disk"):
+        ios = float(r["kib"]) * 1024 / (int(r["block"].rstrip("k")) * 1024)
+        kinds = trace.between(marks[f"disk {r['work']}"],
+                              marks[f"disk {r['work']} end"]).descriptor_kinds()
+        samples.add(f"{mode} NVMe {r['work']}, descriptors", driver, sum(kinds.values()) / ios)
+        samples.add(f"{mode} NVMe {r['work']}, waits", driver, kinds["wait"] / ios)
+
+
+def _work(bench, driver, mode, out, name, server, trace):
+    with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
+        return bench.run(driver, "work", out / f"work-{mode}-{driver}-{name}", cpus=2,
+                         extra=_devices(disks), flushing=MODES[mode], trace=trace,
+                         append=[f"guest.port={server.port}"])
+
+
+def _devices(folder):
+    """The standard machine's, but for edu, which every bench has."""
+    found, words = [], iter(devices.standard(folder))
+    for word in words:
+        value = next(words)
+        if not value.startswith("edu,"):
+            found += [word, value]
+    return found
+
+
+class IperfServer:
+    """The far end of iperf3, on the loopback, as long as the context lasts."""
+
+    def __init__(self):
+        self.port = PORT + os.getpid() % 1000
+        self.child = None
+
+    def __enter__(self):
+        argv, env = benchtools.iperf_server()
+        self.child = subprocess.Popen([*argv, "-p", str(self.port)], env=env,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        if self.child.poll() is not None:
+            raise LabError(f"iperf3 does not serve on port {self.port}: "
+                           f"{self.child.stderr.read().strip()}")
+        return self
+
+    def __exit__(self, *unused):
+        self.child.terminate()
+        self.child.wait(30)
