@@ -20,3 +20,12 @@ def standard(folder):
         "-netdev", "user,id=igbnet,ipv6=off",
         "-device", "igb,id=igb,netdev=igbnet,mac=52:54:00:76:74:65,bus=igbport,addr=00.0",
     ]
+
+
+def grouped(folder):
+    """The same, and two devices behind a conventional bridge, which cannot be told apart."""
+    return standard(folder) + [
+        "-device", f"pcie-pci-bridge,id=bridge,bus=pcie.0,addr={devices.BRIDGE.bdf[8:]}",
+        "-device", "edu,bus=bridge,addr=01.0,dma_mask=0xffffffffffffffff",
+        "-device", "iommu-testdev,bus=bridge,addr=02.0",
+    ]

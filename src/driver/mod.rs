@@ -5,6 +5,7 @@
 mod leave;
 mod load;
 mod operations;
+mod viability;
 
 pub(crate) use load::{Loaded, Options};
 

@@ -64,6 +64,9 @@ impl Driver for Vtd {
     }
 
     fn capable(&self, data: &DeviceInfo, capability: Capability) -> bool {
+        if capability == Capability::CacheCoherency {
+            self.explain_siblings(data.pci.as_device());
+        }
         match capability {
             // x86 DMA snoops processor caches whatever the unit does.
             Capability::CacheCoherency | Capability::DeferredFlush => true,

@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Devices that cannot be told apart are all the kernel's or all one user's:
+# edu and iommu-testdev behind a conventional bridge. A claim that is refused is
+# explained in the log: which sibling, which driver, what to do.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/users.sh"
+
+CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}
+
+# the device of this id that shares its group with another one
+grouped() {
+	for found in $(pci_by_id "$1"); do
+		[ "$(cat "$PCI/$found/iommu_group/devices/"*/vendor | wc -l)" -gt 2 ] &&
+			{ echo "$found"; return; }
+	done
+}
+
+is_refused() {
+	! "$CLAIM" "$1" "$testdev" < /dev/null > /tmp/claimed 2>&1 || { echo "it was given"; return 1; }
+	grep "^refused" /tmp/claimed || { cat /tmp/claimed; return 1; }
+}
+
+is_taken() {
+	"$CLAIM" "$1" "$testdev" < /dev/null
+}
+
+# hold MODE: a user has the device until let_go.
+hold() {
+	mkfifo /tmp/held
+	"$CLAIM" "$1" "$testdev" < /tmp/held > /tmp/holder 2>&1 &
+	holder=$!
+	exec 7> /tmp/held
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		grep -q taken /tmp/holder && return 0
+		sleep 0.2
+	done
+	cat /tmp/holder
+	return 1
+}
+
+let_go() {
+	exec 7>&-
+	wait "$holder"
+	rm -f /tmp/held
+}
+
+explained() {
+	log_has "vtd: .*group [0-9]+: $testdev cannot be given to a user: $edu .*driven by vtd_attack.*/sys/bus/pci/drivers/vtd_attack/unbind"
+}
+
+kernel_driver_is_kept_off() {
+	echo "$edu" > /sys/bus/pci/drivers_probe 2> /dev/null
+	[ "$(driver_of "$edu")" = none ] || { driver_of "$edu"; return 1; }
+}
+
+
+kernel_has_it_back() {
+	take_back "$testdev"
+	for bdf in "$edu" "$testdev"; do
+		echo "$bdf" > /sys/bus/pci/drivers_probe
+		attack "$bdf" allowed-write && [ "$(attack_word landed)" = 1 ] ||
+			{ echo "$bdf: $attacked"; return 1; }
+	done
+}
+
+need_vtd > /tmp/need 2>&1 || { ktap_start 1; ktap_abort "the module does not load: $(cat /tmp/need)"; }
+edu=$(grouped 0x1234:0x11e8)
+testdev=$(grouped 0x1b36:0x0005)
+[ -n "$edu" ] && [ -n "$testdev" ] || ktap_skip_all "edu and iommu-testdev share no group"
+[ -x "$CLAIM" ] || ktap_skip_all "vfio_claim was not built"
+
+ktap_start 17
+log_start
+ktap_check "vfio-pci binds to one of two" give_to_user "$testdev"
+if [ "$VTD_KO" = none ]; then
+	ktap_skip "the log says who stands in the way" "the kernel's own driver does not"
+else
+	ktap_check "the log says who stands in the way" explained
+fi
+ktap_check "type1: a claim is refused while the kernel drives the other" is_refused type1
+sleep 1.1
+log_start
+ktap_check "iommufd: so it is" is_refused iommufd
+if [ "$VTD_KO" = none ]; then
+	ktap_skip "iommufd: the log says who stands in the way" "the kernel's own driver does not"
+else
+	ktap_check "iommufd: the log says who stands in the way" explained
+fi
+ktap_check "the other one still works for the kernel" \
+	eval 'attack "$edu" allowed-write && [ "$(attack_word landed)" = 1 ]'
+echo "$edu" > "$PCI/$edu/driver/unbind"
+log_start
+for mode in type1 iommufd; do
+	ktap_check "$mode: given once the other has no driver" is_taken $mode
+	ktap_check "$mode: given again afterwards" hold $mode
+	ktap_check "$mode: no kernel driver gets the other meanwhile" kernel_driver_is_kept_off
+	ktap_check "$mode: no second user gets it" is_refused $mode
+	let_go
+done
+ktap_check "nothing is explained where nothing is refused" \
+	eval '! log_since | grep "cannot be given"'
+ktap_check "both come back to the kernel and work" kernel_has_it_back
+ktap_check "no kernel warning" log_is_clean
+ktap_end

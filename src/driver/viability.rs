@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why a group cannot be given to a user, said by name.
+//!
+//! The core counts the kernel drivers of a group and refuses a claim without a word to the log, and
+//! without asking the remapping driver. But whoever claims a device for a user asks first whether
+//! its DMA is coherent: VFIO when its driver binds, iommufd right before each claim. Nobody else
+//! asks about a device whose driver manages DMA by itself, so that question is the moment to tell.
+
+use super::Vtd;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel_ext::clock;
+use kernel_ext::device::Device;
+use kernel_ext::log_warn;
+
+/// A user who tries again and again does not fill the log.
+const PAUSE_NS: u64 = 1_000_000_000;
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Vtd {
+    /// Names the devices that keep `dev`, which a user is about to claim, from being claimed.
+    /// May sleep.
+    pub(super) fn explain_siblings(&self, dev: &Device) {
+        let manages_dma = dev.driver().is_some_and(|driver| driver.manages_dma);
+        let Some(group) = dev.group_id().filter(|_| manages_dma) else {
+            return;
+        };
+        let now = clock::now_ns();
+        if now < NEXT.load(Ordering::Relaxed) {
+            return;
+        }
+        self.for_each_device(|info| {
+            let sibling = info.pci.as_device();
+            let Some(driver) = sibling.driver().filter(|driver| !driver.manages_dma) else {
+                return;
+            };
+            if sibling.group_id() != Some(group) {
+                return;
+            }
+            NEXT.store(now + PAUSE_NS, Ordering::Relaxed);
+            log_warn!(
+                "{}: group {group}: {dev} cannot be given to a user: {info} of the same group is \
+                 driven by {1}. Unbind it (echo {info} > /sys/bus/pci/drivers/{1}/unbind), or give \
+                 it to the same user",
+                &*info.unit,
+                driver.name
+            );
+        });
+    }
+}
