@@ -8,19 +8,22 @@ static int profile(struct ground *g, const struct work *w, bool map)
 	int err = work_surround(g, w);
 
 	for (round = 0; !err && round < WARM_UP + REPETITIONS; round++) {
+		u64 iova = work_iova(w, round), phys = PHYS + w->phys, size = w->size;
+		struct iommu_domain *domain = g->domain;
 		size_t unmapped = 0;
 
 		if (map && round >= WARM_UP)
-			window_of(err = work_map(g, w, round));
+			window_of(err = iommu_map(domain, iova, phys, size, PROT,
+						  GFP_ATOMIC));
 		else
 			err = work_map(g, w, round);
 		if (err)
 			break;
 		if (!map && round >= WARM_UP)
-			window_of(unmapped = work_unmap(g, w, round));
+			window_of(unmapped = iommu_unmap(domain, iova, size));
 		else
 			unmapped = work_unmap(g, w, round);
-		if (unmapped != w->size)
+		if (unmapped != size)
 			err = -EIO;
 	}
 	work_clear(g, w);

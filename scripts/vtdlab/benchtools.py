@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""fio, iperf3 and the kernel's dma_map_benchmark, for a guest to run.
+"""fio, iperf3 and the kernel's dma_map_benchmark for a guest to run, and
+a converter of pictures for us.
 
-The first two are Debian's, fetched with what they need beside the build root,
+All but the kernel's are Debian's, fetched with what they need beside the build root,
 which stays as small as building and testing want it.
 """
 
@@ -16,6 +17,7 @@ from vtdlab.archive import Archive
 from vtdlab.errors import LabError
 
 PACKAGES = ("fio", "iperf3")
+PLOTS = ("librsvg2-bin", "fonts-dejavu-core")
 PROGRAMS = ("usr/bin/fio", "usr/bin/iperf3")
 FOLDER = "tools"            # below /selftests in the guest
 TIMEOUT = 900
@@ -40,6 +42,16 @@ def _libraries(tree):
     return ":".join(sorted({str(path.parent) for path in tree.glob("usr/lib/**/*.so.*")}))
 
 
+def converter(cache=None):
+    """(program, environment) of rsvg-convert, with a font to write in."""
+    tree = _unpacked(cache or lab.Cache(), PLOTS)
+    fonts = tree / "fonts.conf"
+    fonts.write_text(f"<fontconfig><dir>{tree}/usr/share/fonts</dir>"
+                     f"<cachedir>{tree}/fonts</cachedir></fontconfig>", encoding="utf-8")
+    return (str(tree / "usr/bin/rsvg-convert"),
+            {**os.environ, "LD_LIBRARY_PATH": _libraries(tree), "FONTCONFIG_FILE": str(fonts)})
+
+
 def _debian(cache):
     tree = _unpacked(cache)
     found = {}
@@ -57,11 +69,11 @@ def _debian(cache):
     return tuple(sorted(found.items()))
 
 
-def _unpacked(cache):
+def _unpacked(cache, packages=PACKAGES):
     archive = Archive(cache)
     archive.refresh()
     text = subprocess.run(archive._apt("apt-get", "-s", "-o", "Debug::NoLocking=1", "install",
-                                       "--no-install-recommends", *PACKAGES),
+                                       "--no-install-recommends", *packages),
                           check=True, capture_output=True, text=True, timeout=TIMEOUT).stdout
     wanted = sorted(f"{name}={version}" for name, version in INSTALL.findall(text))
     folder = cache.entry("benchtools", lab.key(*wanted))
@@ -69,10 +81,10 @@ def _unpacked(cache):
         if not lab.is_complete(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            progress.run("fetch", f"{', '.join(PACKAGES)} and what they need",
+            progress.run("fetch", f"{', '.join(packages)} and what they need",
                          archive._apt("apt-get", "download", *wanted), folder / "fetch.log",
                          cwd=folder, timeout=TIMEOUT)
-            progress.run("unpack", ", ".join(PACKAGES),
+            progress.run("unpack", ", ".join(packages),
                          ["sh", "-ec", 'for f in *.deb; do dpkg-deb -x "$f" . && rm "$f"; done'],
                          folder / "unpack.log", cwd=folder, timeout=TIMEOUT)
             lab.set_complete(folder)
