@@ -70,7 +70,7 @@ BOOTS = (
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation"), iommu="aw-bits=39"),
     Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),
-    Boot("users", ("requests", "user-io", "viability"), devices=vfio_machine.grouped,
+    Boot("users", ("requests", "user-io", "viability", "sriov"), devices=vfio_machine.grouped,
          iommu="snoop-control=on", append=vfio_machine.HUGE_PAGES),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,

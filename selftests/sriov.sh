@@ -1,0 +1,70 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Virtual functions of an igb: each is in a group of its own, appears and goes
+# with SR-IOV, and works for a user while the physical one works for the kernel.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/users.sh"
+
+CLAIMS=8
+PROGRAM=${VFIO_IGBVF:-$(dirname "$0")/vfio_igbvf}
+
+functions() {
+	echo "$1" > "$PCI/$pf/sriov_numvfs"
+}
+
+group_of() {
+	basename "$(readlink "$PCI/$1/iommu_group")"
+}
+
+has_groups() {
+	seen=" $(group_of "$pf") "
+	for link in "$PCI/$pf"/virtfn*; do
+		vf=$(basename "$(readlink "$link")")
+		group=$(group_of "$vf") || { echo "$vf has no group"; return 1; }
+		case $seen in
+		*" $group "*) echo "$vf shares group $group"; return 1 ;;
+		esac
+		seen="$seen$group "
+		[ -f "/sys/kernel/debug/iommu/intel/$vf/domain_translation_struct" ] ||
+			{ echo "the tables of $vf are not shown"; return 1; }
+	done
+	[ "$(ls -d "$PCI/$pf"/virtfn* | wc -l)" = "$1" ]
+}
+
+works_for_kernel() {
+	[ "$(driver_of "$pf")" = igb ] && net_device "$pf" > /dev/null
+}
+
+are_gone() {
+	functions 0
+	[ ! -e "$PCI/$pf/virtfn0" ] && [ ! -e "$PCI/$vf" ] &&
+		[ ! -e "/sys/kernel/debug/iommu/intel/$vf" ]
+}
+
+pf=$(pci_by_id 0x8086:0x10c9 | head -n1)
+[ -n "$pf" ] || ktap_skip_all "there is no igb (8086:10c9)"
+[ -e "$PCI/$pf/sriov_numvfs" ] || ktap_skip_all "$pf has no SR-IOV in this kernel"
+[ -x "$PROGRAM" ] || ktap_skip_all "vfio_igbvf was not built"
+ktap_start $((2 * CLAIMS + 9))
+need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+log_start
+# Virtual functions are for the user here.
+echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"
+ktap_check "the physical function works for the kernel" works_for_kernel
+ktap_check "three virtual functions appear" functions 3
+ktap_check "each in a group of its own" has_groups 3
+vf=$(basename "$(readlink "$PCI/$pf/virtfn1")")
+ktap_check "one is given to vfio-pci" give_to_user "$vf"
+for mode in type1 iommufd; do
+	user_claims $mode $CLAIMS "$PROGRAM" $mode "$vf"
+done
+ktap_check "what the user unmapped is reported as that function's" \
+	log_has "vtd: .*fault: .*$vf.*vfio-pci.* read"
+ktap_check "the physical function still works for the kernel" works_for_kernel
+take_back "$vf"
+ktap_check "the virtual functions go" are_gone
+ktap_check "and come again" eval 'functions 7 && has_groups 7 && functions 0'
+ktap_check "no kernel warning" log_is_clean
+ktap_end
