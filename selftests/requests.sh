@@ -10,7 +10,7 @@
 
 PROGRAM=${VFIO_REQUESTS:-$(dirname "$0")/vfio_requests}
 TYPE1_CLAIMS=46
-IOMMUFD_CLAIMS=57
+IOMMUFD_CLAIMS=59
 RUN=/sys/kernel/debug/vtd_domain/run
 SCENARIOS="request-unaligned request-empty request-wraps request-aperture request-memory request-access request-twice request-over-small request-over-large unmap-nothing unmap-inside unmap-start unmap-hole unmap-mixed"
 

@@ -69,8 +69,41 @@ read_under_load() {
 	[ $readings -ge 3 ] || { echo "only $readings readings came about"; return 1; }
 }
 
+# Reads while large pages take the place of tables and the other way, and while
+# the device is attached and detached. What the tables hold then is the kernel's
+# other test; here every line is one, and nothing that was freed is read.
+read_while_tables_go() {
+	rmmod vtd_attack
+	insmod "$VTD_TEST_MODULES/vtd_domain.ko" || return 1
+	{
+		for round in 1 2 3; do
+			for scenario in resize map-mixed map-2m request-over-small unmap-mixed; do
+				echo $scenario > /sys/kernel/debug/vtd_domain/run
+				cat /sys/kernel/debug/vtd_domain/run
+			done
+		done
+	} > /tmp/played &
+	worker=$!
+	readings=0
+	bad=0
+	while kill -0 $worker 2> /dev/null; do
+		for bdf in $(attackers); do
+			cat "$(file_of "$bdf")" > /tmp/reading
+			[ "$(wc -l < /tmp/reading)" -le 2 ] && continue
+			readings=$((readings + 1))
+			grep -v 'another domain now' /tmp/reading | well_formed "$bdf" ||
+				{ cat /tmp/reading; bad=1; }
+		done
+	done
+	wait $worker
+	rmmod vtd_domain
+	load_drivers
+	[ "$(grep -c '^ok$' /tmp/played)" = 15 ] || { cat /tmp/played; return 1; }
+	[ $bad = 0 ] && [ $readings -ge 3 ] || { echo "$readings readings with lines"; return 1; }
+}
+
 [ -n "$device" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
-ktap_start 7
+ktap_start 8
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 block_device "$device" > /dev/null
@@ -79,6 +112,7 @@ ktap_check "each device behind a unit has a file, and no other" each_device_has_
 ktap_check "a disk's queues are shown" disk_is_shown
 ktap_check "reading in small pieces gives the same form" in_pieces
 ktap_check "every reading is whole while the disk works" read_under_load
+ktap_check "every reading is whole while tables come and go" read_while_tables_go
 if [ "$VTD_KO" = none ]; then
 	ktap_skip "the files go when the driver leaves" "the kernel's own driver does not leave"
 	ktap_skip "they are back when it is" "the kernel's own driver does not leave"

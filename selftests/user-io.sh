@@ -8,7 +8,7 @@
 . "$(dirname "$0")/users.sh"
 
 HERE=$(dirname "$0")
-NVME_CLAIMS=11
+NVME_CLAIMS=13
 EDU_CLAIMS=7
 
 first_nvme() {

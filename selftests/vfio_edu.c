@@ -47,20 +47,6 @@ static uint64_t leaf_of(struct user *u, uint64_t iova)
 	return leaf;
 }
 
-static uint64_t unit_can(struct user *u)
-{
-	char path[128];
-	uint64_t value;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu/intel-iommu/ecap", u->bdf);
-	file = fopen(path, "r");
-	if (!file || fscanf(file, "%lx", &value) != 1)
-		die(path);
-	fclose(file);
-	return value;
-}
-
 static int run(struct user *u, uint64_t source, uint64_t target, uint32_t command)
 {
 	volatile uint64_t *bar = (volatile uint64_t *)u->bar;
@@ -102,7 +88,7 @@ int main(int argc, char **argv)
 		from[i] = rand();
 	open_device(&u, argv[1]);
 	open_bar(&u);
-	snoop = unit_can(&u) & ECAP_SNOOP ? LEAF_SNOOP : 0;
+	snoop = unit_register(&u, "ecap") & ECAP_SNOOP ? LEAF_SNOOP : 0;
 	claim(&u, !map_as(&u, from, FROM, PAGE, 1, 0) && !map_as(&u, to, TO, PAGE, 0, 1),
 	      "one page is mapped to be read, one to be written");
 	claim(&u, (leaf_of(&u, FROM) & 0xfff) == (LEAF_READ | snoop),

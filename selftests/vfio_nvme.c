@@ -192,6 +192,13 @@ static void play(struct disk *d)
 	(void)move(d, IO_READ, OUT);
 	claim(u, !memcmp(d->in, d->out, SPAN) && !move(d, IO_READ, IN),
 	      "memory that it may only read is not written");
+	memset(d->in, 'x', SPAN);
+	claim(u, !ioctl(u->device, VFIO_DEVICE_RESET), "the function is reset");
+	open_bar(u);
+	claim(u, enable(d) && !make_queue(d, ADMIN_CREATE_CQ, QUEUES + 3 * PAGE, 1) &&
+	      !make_queue(d, ADMIN_CREATE_SQ, QUEUES + 2 * PAGE, 1 << 16 | 1) &&
+	      !move(d, IO_READ, IN) && !memcmp(d->in, d->out, SPAN),
+	      "and started anew finds all mappings as they were");
 	set(d, CC, 0);
 	claim(u, becomes_ready(d, 0), "the controller stops");
 }

@@ -193,6 +193,23 @@ static void play_large(struct user *u)
 	munmap(memory, 4 * MIB);
 }
 
+/* What iommufd says of the unit is what the unit says of itself. */
+static void play_info(struct user *u)
+{
+	struct iommu_hw_info_vtd vtd = { 0 };
+	struct iommu_hw_info ask = {
+		.size = sizeof(ask), .dev_id = u->id, .data_len = sizeof(vtd),
+		.data_uptr = (uintptr_t)&vtd,
+	};
+
+	claim(u, !ioctl(u->iommu, IOMMU_GET_HW_INFO, &ask) &&
+	      ask.out_data_type == IOMMU_HW_INFO_TYPE_INTEL_VTD &&
+	      vtd.cap_reg == unit_register(u, "cap") && vtd.ecap_reg == unit_register(u, "ecap"),
+	      "the unit's registers are shown as they are");
+	claim(u, !(ask.out_capabilities & IOMMU_HW_CAP_DIRTY_TRACKING) &&
+	      !ask.out_max_pasid_log2, "no dirty tracking and no PASIDs are promised");
+}
+
 /* Only iommufd lets its user see domains and change them under a device. */
 static void play_replace(struct user *u, char *memory)
 {
@@ -250,7 +267,9 @@ int main(int argc, char **argv)
 	play_twice(&u, memory);
 	play_hole(&u);
 	play_large(&u);
-	if (u.ioas)
+	if (u.ioas) {
+		play_info(&u);
 		play_replace(&u, memory);
+	}
 	return u.failed;
 }

@@ -232,6 +232,21 @@ static inline void *get_memory(size_t size)
 	return memory;
 }
 
+/* A register of the unit behind which the device is, as sysfs shows it. */
+static inline uint64_t unit_register(struct user *u, const char *name)
+{
+	char path[128];
+	uint64_t value;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu/intel-iommu/%s", u->bdf, name);
+	file = fopen(path, "r");
+	if (!file || fscanf(file, "%lx", &value) != 1)
+		die(path);
+	fclose(file);
+	return value;
+}
+
 /* --- what scripted devices can be told to do --- */
 
 #define UNWRITTEN	0xffffffffu

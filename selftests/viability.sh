@@ -57,6 +57,25 @@ kernel_driver_is_kept_off() {
 }
 
 
+# The other one goes and comes again while a user has this one.
+joins() {
+	echo 1 > "$PCI/$edu/remove"
+	[ ! -e "$PCI/$edu" ] || return 1
+	echo 1 > /sys/bus/pci/rescan
+	[ -e "$PCI/$edu" ] || { echo "$edu did not come again"; return 1; }
+	[ "$(readlink -f "$PCI/$edu/iommu_group")" = "$(readlink -f "$PCI/$testdev/iommu_group")" ] ||
+		{ echo "it is in another group now"; return 1; }
+	kernel_driver_is_kept_off
+}
+
+dies() {
+	kill -9 "$holder"
+	exec 7>&-
+	wait "$holder" 2> /dev/null
+	rm -f /tmp/held
+	is_taken type1
+}
+
 kernel_has_it_back() {
 	take_back "$testdev"
 	for bdf in "$edu" "$testdev"; do
@@ -72,7 +91,7 @@ testdev=$(grouped 0x1b36:0x0005)
 [ -n "$edu" ] && [ -n "$testdev" ] || ktap_skip_all "edu and iommu-testdev share no group"
 [ -x "$CLAIM" ] || ktap_skip_all "vfio_claim was not built"
 
-ktap_start 17
+ktap_start 21
 log_start
 ktap_check "vfio-pci binds to one of two" give_to_user "$testdev"
 if [ "$VTD_KO" = none ]; then
@@ -98,8 +117,11 @@ for mode in type1 iommufd; do
 	ktap_check "$mode: given again afterwards" hold $mode
 	ktap_check "$mode: no kernel driver gets the other meanwhile" kernel_driver_is_kept_off
 	ktap_check "$mode: no second user gets it" is_refused $mode
+	ktap_check "$mode: nor does it when it joins anew" joins
 	let_go
 done
+ktap_check "a user takes it" hold iommufd
+ktap_check "who dies gives it back" dies
 ktap_check "nothing is explained where nothing is refused" \
 	eval '! log_since | grep "cannot be given"'
 ktap_check "both come back to the kernel and work" kernel_has_it_back
