@@ -73,6 +73,23 @@ closes() {
 	ktap_check "$name: then all is quiet" is_quiet
 }
 
+# Flushes from two processors while the unit is being closed: both end, and what
+# they unmapped is out of reach.
+closes_under_load() {
+	fresh || return 1
+	log_start
+	for bdf in "$edu" "$testdev"; do
+		(while [ ! -e /tmp/enough ]; do attack "$bdf" allowed-write; done) > /dev/null 2>&1 &
+	done
+	sleep 1
+	echo invalid-descriptor > $PROVOKE
+	sleep 1
+	touch /tmp/enough
+	wait
+	rm /tmp/enough
+	log_has "$CLOSED" && is_refused "$edu" && is_refused "$testdev"
+}
+
 # survives NAME PROVOCATION PATTERN: three results about an error that is none.
 survives() {
 	ktap_check "$1: vtd loads" fresh
@@ -95,7 +112,7 @@ overflow() {
 		attack "$testdev" never-mapped && log_has "fault: device $testdev"
 }
 
-ktap_start 46
+ktap_start 47
 dmesg -n 5 2>/dev/null
 survives "device-TLB time-out (ITE)" time-out-error 'ITE'
 survives "wrong completion (ICE)" completion-error 'ICE'
@@ -107,6 +124,7 @@ closes "invalid descriptor, by the queue" close-without-root-table invalid-descr
 closes "invalid descriptor, by registers" close-without-root-table close-without-queue invalid-descriptor
 closes "hang" hang
 closes "hang, by registers" close-without-root-table hang
+ktap_check "under load: the unit closes and refuses" closes_under_load
 ktap_check "after all that a fresh driver works" eval 'fresh && lands "$edu" && lands "$testdev"'
 ktap_check "hooks are refused unless asked for" eval \
 	'need_no_vtd && insmod "$VTD_KO" && ! sh -c "echo hang > $PROVOKE" 2> /dev/null'

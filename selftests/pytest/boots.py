@@ -69,7 +69,7 @@ BOOTS = (
     Boot("late", ("late",)),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation"), iommu="aw-bits=39"),
-    Boot("caching-mode", ("load", "dma", "attack"), iommu="caching-mode=on"),
+    Boot("caching-mode", ("load", "dma", "attack", "fault"), iommu="caching-mode=on"),
     Boot("users", ("requests", "user-io", "viability", "sriov"), devices=vfio_machine.grouped,
          iommu="snoop-control=on", append=vfio_machine.HUGE_PAGES),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",

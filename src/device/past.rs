@@ -3,7 +3,7 @@
 //! What is remembered of an address that a device was refused.
 
 use core::fmt;
-use kernel_ext::clock::Ticks;
+use kernel_ext::clock::{Age, Ticks};
 use vtd_core::spec::pte::Access;
 
 /// An event in the life of a range of addresses.
@@ -15,6 +15,8 @@ pub(crate) struct Event {
     pub(crate) pages: u64,
     /// When it was.
     pub(crate) at: Ticks,
+    /// How long ago, when it was looked up.
+    pub(crate) age: Age,
     /// What a mapping permitted.
     pub(crate) access: Access,
 }
@@ -84,16 +86,16 @@ impl fmt::Display for Past {
                 "it was mapped for {}{} {} ago",
                 Permission(event),
                 Range(event),
-                event.at.age()
+                event.age
             ),
             Past::Unmapped { last, before } => {
-                write!(f, "it was unmapped{} {} ago", Range(last), last.at.age())?;
+                write!(f, "it was unmapped{} {} ago", Range(last), last.age)?;
                 match before {
                     Some(event) => write!(
                         f,
                         ", having been mapped for {} {} ago",
                         Permission(event),
-                        event.at.age()
+                        event.age
                     ),
                     None => Ok(()),
                 }

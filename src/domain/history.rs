@@ -73,10 +73,12 @@ fn event((what, when): (u64, u64)) -> Option<Event> {
         code if code == Access::Write as u64 + 1 => Access::Write,
         _ => Access::ReadWrite,
     };
+    let at = Ticks::from_raw(when);
     Some(Event {
         first: what & !PAGE_OFFSET,
         pages: when >> LENGTH_SHIFT,
-        at: Ticks::from_raw(when),
+        at,
+        age: at.age(),
         access,
     })
 }

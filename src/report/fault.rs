@@ -7,12 +7,13 @@
 //! attached anew: a unit has few records, and each that it fills is lost to the others.
 
 use super::stranger::Strangers;
-use crate::device::{DeviceInfo, RateLimit, Use, Verdict, RATE_WINDOW_S};
+use crate::device::{DeviceInfo, Past, RateLimit, Use, Verdict, RATE_WINDOW_S};
 use crate::driver::Vtd;
 use crate::unit::{FaultSink, Unit};
 use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::device::Name;
 use kernel_ext::{log_err, log_warn};
 use vtd_core::ownership::State as Owned;
 use vtd_core::spec::fault::FaultRecord;
@@ -40,23 +41,58 @@ impl fmt::Display for What<'_> {
     }
 }
 
+/// What is to be said of a device, as it was at one moment.
+struct Facts<'a> {
+    info: &'a DeviceInfo,
+    driver: Option<Name>,
+    group: Option<u32>,
+    owned: Owned,
+    closed: bool,
+    is: Use,
+    domain_id: u16,
+    lazy: bool,
+    past: Option<Past>,
+    /// The tables are wrong.
+    blamed: bool,
+}
+
+impl<'a> Facts<'a> {
+    /// May sleep.
+    fn gather(info: &'a DeviceInfo, record: &FaultRecord) -> Self {
+        let state = info.state.lock();
+        let attached = state.attached();
+        let is_dma = record.interrupt_index().is_none();
+        Facts {
+            info,
+            driver: info.pci.as_device().driver().map(|driver| driver.name),
+            group: state.group,
+            owned: state.owned,
+            closed: info.unit.has_failed(),
+            is: state.is,
+            domain_id: state.domain_id,
+            lazy: attached.is_some_and(|domain| domain.is_lazy()),
+            past: attached
+                .filter(|_| is_dma)
+                .map(|domain| domain.past(record.address().raw())),
+            blamed: record.reason.blames_tables(),
+        }
+    }
+}
+
 /// The device, who drives it and whose it is.
-struct Who<'a>(&'a DeviceInfo);
+struct Who<'a>(&'a Facts<'a>);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (group, owned) = {
-            let state = self.0.state.lock();
-            (state.group, state.owned)
-        };
-        match self.0.pci.as_device().driver() {
-            Some(driver) => write!(f, "{} (driver {}", self.0, driver.name)?,
-            None => write!(f, "{} (no driver", self.0)?,
+        let facts = self.0;
+        match &facts.driver {
+            Some(driver) => write!(f, "{} (driver {driver}", facts.info)?,
+            None => write!(f, "{} (no driver", facts.info)?,
         }
-        if let Some(group) = group {
+        if let Some(group) = facts.group {
             write!(f, ", group {group}")?;
         }
-        f.write_str(match owned {
+        f.write_str(match facts.owned {
             Owned::Kernel | Owned::KernelOwn => ", owner kernel)",
             Owned::User(_) => ", owner user)",
             Owned::Blocked => ", owner nobody)",
@@ -64,46 +100,32 @@ impl fmt::Display for Who<'_> {
     }
 }
 
-/// What the device is attached to, and what is known of the address there.
-struct Where<'a>(&'a DeviceInfo, &'a FaultRecord);
+/// What the device is attached to, what is known of the address there, and whose error it is where
+/// it is not the device's.
+struct Where<'a>(&'a Facts<'a>);
 
 impl fmt::Display for Where<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.unit.has_failed() {
+        let (facts, id) = (self.0, self.0.domain_id);
+        if facts.closed {
             return f.write_str("its unit was closed after an error");
         }
-        let state = self.0.state.lock();
-        let id = state.domain_id;
-        let attached = state.attached();
-        match state.is {
+        match facts.is {
             Use::Blocked => f.write_str("the device is blocked"),
             Use::Identity => f.write_str("identity domain"),
             Use::Unmanaged => write!(f, "domain {id} (unmanaged)"),
-            Use::Dma if attached.is_some_and(|domain| domain.is_lazy()) => {
-                write!(f, "domain {id} (DMA, lazy)")
-            }
+            Use::Dma if facts.lazy => write!(f, "domain {id} (DMA, lazy)"),
             Use::Dma => write!(f, "domain {id} (DMA, strict)"),
         }?;
-        match attached {
-            Some(domain) if self.1.interrupt_index().is_none() => {
-                write!(f, "; {}", domain.past(self.1.address().raw()))
-            }
-            _ => Ok(()),
+        if let Some(past) = &facts.past {
+            write!(f, "; {past}")?;
         }
-    }
-}
-
-/// Whose error it is, where it is not the device's.
-struct Blame<'a>(&'a DeviceInfo, &'a FaultRecord);
-
-impl fmt::Display for Blame<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.1.reason.blames_tables() {
+        if facts.blamed {
             write!(
                 f,
                 "; this is an error of vtd or of the unit, not of the device: see \
                  /sys/kernel/debug/iommu/intel/{}/domain_translation_struct",
-                self.0
+                facts.info
             )?;
         }
         Ok(())
@@ -139,12 +161,12 @@ fn report(unit: &Unit, info: &DeviceInfo, record: &FaultRecord) {
             if held_back > 0 {
                 log_warn!("{unit}: fault: {held_back} more of {info} were not shown");
             }
+            let facts = Facts::gather(info, record);
             log_err!(
-                "{unit}: fault: device {} {}, {}{}",
-                Who(info),
+                "{unit}: fault: device {} {}, {}",
+                Who(&facts),
                 What(record),
-                Where(info, record),
-                Blame(info, record)
+                Where(&facts)
             );
             if last {
                 log_warn!(

@@ -34,7 +34,7 @@ const ROUNDS: u32 = 64;
 const PAUSE_MS: i64 = 10;
 
 /// How often it pauses for an error of the queue: longer than closing a unit takes.
-const QUEUE_PAUSES: u32 = 1000;
+const PAUSES: u32 = 1000;
 
 impl<S: FaultSink> irq::Source for FaultEvent<S> {
     fn write_message(&self, address: u64, data: u32) {
@@ -61,12 +61,12 @@ impl Unit {
     /// Reads and clears the fault records, oldest first, until none is left: hardware raises its next
     /// event only then (VT-d 7.3). May sleep.
     pub(crate) fn drain_faults(&self, sink: &dyn FaultSink) {
-        let mut patience = QUEUE_PAUSES;
+        let mut patience = PAUSES;
+        while self.provoked.is(HOLD_FAULTS) && patience > 0 {
+            patience -= 1;
+            fsleep(Delta::from_millis(PAUSE_MS));
+        }
         loop {
-            if self.provoked.is(HOLD_FAULTS) {
-                fsleep(Delta::from_millis(PAUSE_MS));
-                continue;
-            }
             let more = (0..ROUNDS).all(|_| self.drain_once(sink));
             if self.fault_status().contains(Fsts::OVERFLOW) {
                 self.regs.write32(regs::FSTS, Fsts::OVERFLOW.raw());
