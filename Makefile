@@ -14,8 +14,8 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR
 
-.PHONY: module run check host-check guest-check check-debug vfio-selftests bench bench-instructions bench-profile \
-	lint fmt fmt-check clippy kernel shell modules_install clean distclean help
+.PHONY: module run check host-check guest-check check-debug vfio-selftests bench bench-instructions bench-record \
+	bench-profile lint fmt fmt-check clippy kernel shell modules_install clean distclean help
 
 ifdef KDIR
 module: ; @$(call kbuild,$(KDIR),modules)
@@ -46,10 +46,13 @@ check-debug:
 	@$(LAB) check --debug
 
 bench:
-	@$(LAB) bench
+	@$(LAB) bench $(addprefix --section ,$(SECTION)) $(addprefix --rounds ,$(ROUNDS))
 
 bench-instructions:
 	@$(LAB) bench --section instructions
+
+bench-record:
+	@$(LAB) bench --record
 
 bench-profile:
 	@$(LAB) bench --profile '$(ROW)' $(if $(DRIVER),--driver $(DRIVER))
@@ -105,6 +108,8 @@ help:
 	@echo '                      failing allocations; out/check-debug/'
 	@echo '  make vfio-selftests the kernel tree'"'"'s own VFIO tests, on an igb; minutes'
 	@echo '  make bench          measure against the in-tree driver; out/bench/'
+	@echo '                      SECTION="instructions memory": only these; ROUNDS=5: of what is timed'
+	@echo '  make bench-record   put its figures and plots into Documentation/benchmarks'
 	@echo '  make bench-profile ROW="4K map"'
 	@echo '                      the functions that the instructions of a row go to'
 	@echo '  make lint           rustfmt, clippy, shellcheck, checkpatch; fmt-check, clippy alone'

@@ -7,7 +7,7 @@ out/bench/results.csv and to the terminal.
 
 from vtdlab import cache as lab
 from vtdlab import (benchdescriptors, benchdma, benchguest, benchinstructions, benchmemory,
-                    benchplot, benchprofile, benchtable, benchtime, kernel)
+                    benchplot, benchprofile, benchrecord, benchtable, benchtime, kernel)
 
 # By what is measured together; a row says itself which section it belongs to.
 COUNTED = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
@@ -25,6 +25,8 @@ def add_arguments(parser):
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N",
                         help=f"rounds of what is measured in time (default {ROUNDS})")
     parser.add_argument("--plot", action="store_true", help="only draw what results.csv has")
+    parser.add_argument("--record", action="store_true",
+                        help="then put figures and plots into Documentation/benchmarks")
     parser.add_argument("--profile", metavar="ROW",
                         help='functions that a row of the instructions goes to, such as "4K map"')
     parser.add_argument("--driver", choices=benchguest.DRIVERS,
@@ -36,11 +38,14 @@ def main(args):
     out = lab.checkout() / "out/bench"
     if args.profile:
         return _profile(benchguest.get(args.series), args, out / "profile")
-    if not args.plot:
+    if args.section or not (args.plot or args.record):
         _measure(args, out)
-    for path in benchplot.draw(benchtable.read(out / "results.csv"), out):
+    plots = benchplot.draw(benchtable.read(out / "results.csv"), out)
+    for path in plots:
         lab.say("plot", path.relative_to(lab.checkout()))
     lab.say("figures", (out / "results.csv").relative_to(lab.checkout()))
+    if args.record:
+        benchrecord.record(out, plots)
     return 0
 
 
@@ -53,6 +58,7 @@ def _measure(args, out):
         table = benchtable.text(rows)
         benchtable.write(out / "results.csv", rows)
         (out / f"{name}.txt").write_text(table + "\n", encoding="utf-8")
+        benchrecord.note(out, name, bench.bed.kernel)
         print(f"\n{table}\n", flush=True)
 
 
