@@ -85,8 +85,8 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Which default domain the device needs.
     fn default_domain(&self, dev: &Device, data: &Self::Device) -> DefaultDomain;
 
-    /// Tells the device's reserved regions.
-    fn regions(&self, dev: &Device, data: &Self::Device, regions: &mut Regions) -> Result;
+    /// Tells the device's reserved regions. Cannot fail: what the core is not told of is free.
+    fn regions(&self, dev: &Device, data: &Self::Device, regions: &mut Regions);
 
     /// Makes a paging domain that suits the device.
     fn alloc_paging(&self, dev: &Device, data: &Self::Device) -> Result<NewPaging<Self::Paging>>;
@@ -313,11 +313,10 @@ impl<D: Driver> Operations<D> {
     ///
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn regions(dev: *mut bindings::device, list: *mut bindings::list_head) {
-        // SAFETY: The core passes a device that this driver probed and its own list. A region that
-        // could not be allocated is missing, which the core has no way to be told.
+        // SAFETY: The core passes a device that this driver probed and its own list.
         unsafe {
             with_device::<D, _>(dev, |d, dev, data| {
-                let _ = d.regions(dev, data, Regions::from_raw(list));
+                d.regions(dev, data, Regions::from_raw(list))
             })
         };
     }

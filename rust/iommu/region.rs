@@ -3,7 +3,6 @@
 //! Reserved regions of a device.
 
 use crate::bindings;
-use kernel::prelude::*;
 use kernel::types::Opaque;
 
 /// What a reserved region is for.
@@ -19,6 +18,9 @@ pub enum RegionKind {
     Msi,
 }
 
+/// The core has no way to be told that a region is missing, and would take it for free.
+const NEVER_FAILS: bindings::gfp_t = bindings::GFP_KERNEL | 1 << bindings::___GFP_NOFAIL_BIT;
+
 /// The list that a driver adds its device's regions to.
 #[repr(transparent)]
 pub struct Regions(Opaque<bindings::list_head>);
@@ -32,8 +34,9 @@ impl Regions {
         unsafe { &mut *list.cast() }
     }
 
-    /// Adds `length` bytes from `start` on, readable and writable by the device. Process context.
-    pub fn add(&mut self, start: u64, length: u64, kind: RegionKind) -> Result {
+    /// Adds `length` bytes from `start` on, readable and writable by the device. Waits for
+    /// memory as long as it takes. Process context.
+    pub fn add(&mut self, start: u64, length: u64, kind: RegionKind) {
         let (kind, prot) = match kind {
             RegionKind::Direct => (bindings::iommu_resv_type_IOMMU_RESV_DIRECT, true),
             RegionKind::DirectRelaxable => {
@@ -54,15 +57,13 @@ impl Regions {
                 length as usize,
                 prot as i32,
                 kind,
-                bindings::GFP_KERNEL,
+                NEVER_FAILS,
             )
         };
-        if region.is_null() {
-            return Err(ENOMEM);
+        if !region.is_null() {
+            // SAFETY: A fresh region; the list is initialised and ours for the callback.
+            unsafe { list_add_tail(&raw mut (*region).list, self.0.get()) };
         }
-        // SAFETY: A fresh region; the list is initialised and ours for the callback.
-        unsafe { list_add_tail(&raw mut (*region).list, self.0.get()) };
-        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 use super::attach::Attached;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
+use super::regions::Region;
 use crate::unit::Unit;
 use core::fmt;
 use core::sync::atomic::AtomicBool;
@@ -74,6 +75,8 @@ pub(crate) struct DeviceInfo {
     pub(crate) source: SourceId,
     /// All requester IDs under which its requests may arrive, its own first.
     pub(crate) requesters: KVec<SourceId>,
+    /// What of its addresses is spoken for.
+    pub(crate) regions: KVec<Region>,
     /// Whether the driver that is bound was so before this driver took over.
     pub(super) bound_before: AtomicBool,
     /// The accounts of all groups.

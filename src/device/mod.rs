@@ -29,5 +29,4 @@ pub(crate) use info::{DeviceInfo, Use};
 pub(crate) use past::{Event, Past};
 pub(crate) use probe::probe;
 pub(crate) use rate_limit::{RateLimit, Verdict, WINDOW_S as RATE_WINDOW_S};
-pub(crate) use regions::regions;
 pub(crate) use topology::Chain;

@@ -5,11 +5,13 @@
 use super::info::{DeviceInfo, State, Use};
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
+use super::regions::regions_of;
 use crate::unit::Unit;
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::pci::PciDevice;
+use vtd_core::dmar::Dmar;
 use vtd_core::ownership::State as Owned;
 use vtd_core::spec::address::{Segment, SourceId};
 
@@ -17,12 +19,14 @@ use vtd_core::spec::address::{Segment, SourceId};
 ///
 /// Access control is turned on first: the group is formed right after.
 pub(crate) fn probe(
+    dmar: &Dmar<'_>,
     pci: PciDevice,
     unit: Arc<Unit>,
     ownership: Arc<Ownership>,
 ) -> Result<Arc<DeviceInfo>> {
     pci.enable_acs();
     let requesters = requesters_of(&pci)?;
+    let regions = regions_of(dmar, &pci)?;
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
     let facts = dma_device.facts();
     let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
@@ -42,6 +46,7 @@ pub(crate) fn probe(
             segment: Segment::new(segment),
             source: SourceId::from_raw(facts.requester),
             requesters,
+            regions,
             bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.manages_dma)),
             ownership,
             state <- new_mutex!(state, "vtd device state"),

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Reserved regions of a device.
+//!
+//! They are found once, when the device is probed, which can fail. The core asks for them again and
+//! again and has no way to be told that memory ran out: a region that was missing then would make a
+//! device that firmware goes on to use look like one that can be given to a user.
 
-use super::info::DeviceInfo;
 use super::topology::Chain;
 use kernel::prelude::*;
-use kernel_ext::iommu::{RegionKind, Regions};
+use kernel_ext::iommu::RegionKind;
+use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
 
 /// Writes in this window are interrupt requests (VT-d 3.14) and are never translated.
@@ -18,11 +22,23 @@ const CLASS_ISA_BRIDGE: u32 = 0x0601;
 const CLASS_USB: u32 = 0x0c03;
 const BASE_CLASS_DISPLAY: u32 = 0x03;
 
-/// Tells the regions of the device that `info` describes.
-pub(crate) fn regions(dmar: &Dmar<'_>, info: &DeviceInfo, to: &mut Regions) -> Result {
-    let facts = info.pci.facts();
+/// One region.
+pub(crate) struct Region {
+    /// Its first byte.
+    pub(crate) start: u64,
+    /// How many bytes it has.
+    pub(crate) bytes: u64,
+    /// What it is for.
+    pub(crate) kind: RegionKind,
+}
+
+/// The regions of `pci`. [`ENOMEM`], or [`ENODEV`] if the device is just going away.
+pub(super) fn regions_of(dmar: &Dmar<'_>, pci: &PciDevice) -> Result<KVec<Region>> {
+    let facts = pci.facts();
     let class = facts.class;
-    let chain = Chain::of(&info.pci)?;
+    let chain = Chain::of(pci)?;
+    let mut regions = KVec::new();
+    let mut add = |start, bytes, kind| regions.push(Region { start, bytes, kind }, GFP_KERNEL);
     // Firmware knows physical functions only, and what it does, it does with those.
     let named = !facts.is_virtual_function;
     for rmrr in dmar
@@ -36,10 +52,11 @@ pub(crate) fn regions(dmar: &Dmar<'_>, info: &DeviceInfo, to: &mut Regions) -> R
         } else {
             RegionKind::Direct
         };
-        to.add(rmrr.base.raw(), rmrr.bytes(), kind)?;
+        add(rmrr.base.raw(), rmrr.bytes(), kind)?;
     }
     if class >> 8 == CLASS_ISA_BRIDGE {
-        to.add(ISA_WINDOW.0, ISA_WINDOW.1, RegionKind::DirectRelaxable)?;
+        add(ISA_WINDOW.0, ISA_WINDOW.1, RegionKind::DirectRelaxable)?;
     }
-    to.add(MSI_WINDOW.0, MSI_WINDOW.1, RegionKind::Msi)
+    add(MSI_WINDOW.0, MSI_WINDOW.1, RegionKind::Msi)?;
+    Ok(regions)
 }

@@ -98,10 +98,11 @@ impl Vtd {
     fn enable_access_control(&self) -> Result {
         for device in PciDevice::all() {
             if self.unit_of(&device).is_ok() {
+                // Room first: what was changed must be noted.
+                let mut changed = self.access_control.lock();
+                changed.reserve(1, GFP_KERNEL)?;
                 if let Some(before) = device.enable_acs() {
-                    self.access_control
-                        .lock()
-                        .push((device, before), GFP_KERNEL)?;
+                    let _ = changed.push_within_capacity((device, before));
                 }
             }
         }

@@ -37,7 +37,8 @@ impl Driver for Vtd {
             return Err(ENODEV);
         }
         self.refuse_bound(&pci)?;
-        let data = device::probe(pci, served.unit.clone(), self.ownership.clone())?;
+        let (unit, ownership) = (served.unit.clone(), self.ownership.clone());
+        let data = device::probe(&self.dmar()?, pci, unit, ownership)?;
         self.devices.lock().push(data.clone(), GFP_KERNEL)?;
         // One report less is no reason to refuse the device.
         let _ = self.translations.add(&data);
@@ -98,8 +99,10 @@ impl Driver for Vtd {
         }
     }
 
-    fn regions(&self, _dev: &Device, data: &DeviceInfo, regions: &mut Regions) -> Result {
-        device::regions(&self.dmar()?, data, regions)
+    fn regions(&self, _dev: &Device, data: &DeviceInfo, regions: &mut Regions) {
+        for region in &data.regions {
+            regions.add(region.start, region.bytes, region.kind);
+        }
     }
 
     fn alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {

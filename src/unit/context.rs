@@ -71,6 +71,10 @@ impl Unit {
             return Ok(());
         }
         let entry = new.entry(self)?;
+        if before == Claimed::No && !entry.is_present() {
+            // Blocked already, with or without tables; what blocks must not need memory.
+            return Ok(());
+        }
         let mut tables = self.tables.lock();
         if self.has_failed() && !entry.is_present() {
             // All requesters are blocked already.
