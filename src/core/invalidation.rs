@@ -275,8 +275,13 @@ pub fn after_root_table(cap: Capability) -> Steps {
 
 /// What to do after entries that were absent were filled.
 ///
-/// Nothing on most hardware: what is absent is not cached.
+/// Nothing on most hardware: what is absent is not cached. Where it is, a directory entry may have
+/// been cached as absent to which a table is linked now: non-leaf entries go, too.
 pub fn after_map(cap: Capability, domain: DomainId, range: Range) -> Steps {
+    let range = Range {
+        tables_freed: true,
+        ..range
+    };
     let forget = cap
         .caching_mode()
         .then(|| forget_range(cap, domain, range, 1).next())

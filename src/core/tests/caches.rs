@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Nothing stale is reachable, nothing freed is reachable, and nothing is dropped in vain.
+
+mod caches_bugs;
+mod caches_domain;
+mod caches_driver;
+mod caches_hardware;
+mod caches_memory;
+mod caches_story;
+#[allow(dead_code)]
+mod pgtable_arena;

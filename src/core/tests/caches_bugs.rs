@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mistakes that a driver could make, one at a time. Each must be noticed, and for its own reason:
+//! a model that takes a broken driver for a good one proves nothing.
+
+use crate::caches_story::{story, tell};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+/// A mistake of the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    None,
+    HintAlwaysSet,
+    HintNeverSet,
+    WaitLeftOut,
+    MaskOneTooSmall,
+    WrongDomainId,
+    LastPageLeftOut,
+    TableFreedEarly,
+    FlushedBeforeCleared,
+    WriteBackLeftOut,
+    ContextNotFlushed,
+    IotlbNotFlushedWithContext,
+    IotlbBeforeContext,
+    EntryNotWithdrawn,
+    PresentBitFirst,
+    AbsenceAndPresenceInOne,
+    AbsenceTaggedWithNewId,
+    RecordingNotFlushed,
+    MapNotTold,
+    MapToldLeavesOnly,
+    WriteBufferNotFlushed,
+    OtherUnitForgotten,
+    LeftBeforeBlocked,
+    FailedMapNotFlushed,
+    RoomNotFlushed,
+    LazyTablesFreedEarly,
+    WholeDomainEachTime,
+    EverythingTwice,
+}
+
+/// How many random stories a mistake may survive. Each is found within a tenth of this.
+const STORIES: u32 = 1500;
+
+/// Tells stories to a driver that makes `bug` until it is found out; what was said then.
+fn found_out(bug: Bug) -> String {
+    let mut runner = TestRunner::deterministic();
+    let mut made = 0;
+    for _ in 0..STORIES {
+        let plot = story().new_tree(&mut runner).expect("a story").current();
+        let told = tell(&plot, bug);
+        made += u32::from(told.bug_was_made);
+        if let Err(problem) = told.end {
+            return problem;
+        }
+    }
+    panic!("{bug:?} was made in {made} of {STORIES} stories and never noticed");
+}
+
+macro_rules! noticed {
+    ($($(#[$doc:meta])* $name:ident: $bug:ident, $why:literal;)+) => {$(
+        $(#[$doc])*
+        #[test]
+        fn $name() {
+            let problem = found_out(Bug::$bug);
+            assert!($why.split('|').any(|why| problem.contains(why)), "for another reason: {problem}");
+        }
+    )+};
+}
+
+noticed! {
+    /// IH = 1 although tables were freed.
+    hint_set_wrongly_is_noticed: HintAlwaysSet, "as it is freed";
+    hint_never_set_is_noticed: HintNeverSet, "links dropped";
+    wait_left_out_is_noticed: WaitLeftOut, "still holds|as it is freed|context entry";
+    mask_one_too_small_is_noticed: MaskOneTooSmall, "still holds|as it is freed";
+    wrong_domain_id_is_noticed: WrongDomainId, "still holds|as it is freed";
+    last_page_left_out_is_noticed: LastPageLeftOut, "still holds";
+    table_freed_early_is_noticed: TableFreedEarly, "as it is freed";
+    flush_before_clear_is_noticed: FlushedBeforeCleared, "still holds|as it is freed";
+    missing_write_back_is_noticed: WriteBackLeftOut, "still holds|as it is freed";
+    missing_context_flush_is_noticed: ContextNotFlushed, "context entry";
+    missing_iotlb_flush_at_attach_is_noticed: IotlbNotFlushedWithContext, "as its id is freed|as absent";
+    swapped_flushes_are_noticed: IotlbBeforeContext, "as its id is freed";
+    entry_overwritten_in_place_is_noticed: EntryNotWithdrawn, "context entry|as its id is freed";
+    present_bit_first_is_noticed: PresentBitFirst, "context entry|reserved|freed table";
+    absence_and_presence_in_one_step_are_noticed: AbsenceAndPresenceInOne, "context entry";
+    absence_under_another_tag_is_noticed: AbsenceTaggedWithNewId, "context entry";
+    missing_flush_of_recording_is_noticed: RecordingNotFlushed, "context entry";
+    caching_mode_map_not_told_is_noticed: MapNotTold, "absent";
+    caching_mode_map_told_for_leaves_only_is_noticed: MapToldLeavesOnly, "absent";
+    missing_write_buffer_flush_is_noticed: WriteBufferNotFlushed, "write buffer";
+    other_unit_forgotten_is_noticed: OtherUnitForgotten, "still holds|as it is freed";
+    id_freed_before_blocked_is_noticed: LeftBeforeBlocked, "as its id is freed";
+    failed_map_not_flushed_is_noticed: FailedMapNotFlushed, "still holds";
+    room_for_large_page_not_flushed_is_noticed: RoomNotFlushed, "as it is freed";
+    lazy_tables_freed_early_are_noticed: LazyTablesFreedEarly, "as it is freed";
+    whole_domain_each_time_is_noticed: WholeDomainEachTime, "outside|dropped for nothing";
+    everything_twice_is_noticed: EverythingTwice, "in vain";
+}

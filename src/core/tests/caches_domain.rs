@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver's other half: domains. See `caches_driver` for what it follows.
+
+use crate::caches_bugs::Bug;
+use crate::caches_driver::Driver;
+use crate::caches_hardware::Hardware;
+use crate::pgtable_arena::PageId;
+use vtd_core::invalidation::{after_map, forget_range_at_once, Range, Step};
+use vtd_core::pgtable::{Prot, SecondStage};
+use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
+use vtd_core::spec::pte::Access;
+use vtd_core::spec::scope::{IotlbScope, PageBlock};
+
+/// Bytes that are, or were, mapped: the request's first byte, bytes, memory, rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) iova: u64,
+    pub(crate) len: u64,
+    pub(crate) phys: u64,
+    pub(crate) rights: u64,
+}
+
+/// What was unmapped and not yet flushed: `struct iommu_iotlb_gather`, or the flush queue.
+#[derive(Default)]
+pub(crate) struct Gather {
+    range: Option<(u64, u64)>,
+    pub(crate) tables: Vec<PageId>,
+}
+
+pub(crate) struct Domain {
+    pub(crate) stage: SecondStage<Hardware>,
+    /// Unit, domain-id there, devices.
+    pub(crate) attachments: Vec<(usize, u16, u32)>,
+    pub(crate) wants_news: bool,
+    /// What is mapped.
+    pub(crate) truth: Vec<Stretch>,
+    /// What was unmapped lazily and may still be reached.
+    pub(crate) pending: Vec<Stretch>,
+    pub(crate) queue: Gather,
+}
+
+impl Driver {
+    /// `Attachments::join`, with `DomainIds::allocate`.
+    pub(crate) fn join(&mut self, domain: usize, unit: usize) -> u16 {
+        let it = &mut self.domains[domain];
+        if let Some((_, id, devices)) = it.attachments.iter_mut().find(|one| one.0 == unit) {
+            *devices += 1;
+            return *id;
+        }
+        let used = &mut self.ids[unit];
+        let id = (2..).find(|id| !used.contains(id)).expect("an id");
+        used.insert(id);
+        let cap = self.hw.cap(unit);
+        it.wants_news |= cap.caching_mode() || cap.needs_write_buffer_flush();
+        it.attachments.push((unit, id, 1));
+        id
+    }
+
+    /// `Attachments::leave`.
+    pub(crate) fn leave(&mut self, domain: usize, unit: usize) {
+        let list = &mut self.domains[domain].attachments;
+        let at = list.iter().position(|one| one.0 == unit).expect("joined");
+        list[at].2 -= 1;
+        if list[at].2 == 0 {
+            let (_, id, _) = list.remove(at);
+            self.ids[unit].remove(&id);
+            let cached = self.hw.units[unit].borrow();
+            let holds = cached.leaves.iter().any(|leaf| leaf.0 == id)
+                || cached.links.iter().any(|link| link.0 == id)
+                || cached.contexts.iter().any(|context| context.2 == id);
+            if holds {
+                self.hw.complain(format!(
+                    "unit {unit} holds things of {id} as its id is freed"
+                ));
+            }
+        }
+    }
+
+    /// `Attachments::forget`, with `Unit::forget`.
+    fn forget(&self, domain: usize, range: Range) {
+        for &(unit, id, _) in &self.domains[domain].attachments {
+            if unit != 0 && self.hw.has(Bug::OtherUnitForgotten) {
+                continue;
+            }
+            let scope = forget_range_at_once(self.hw.cap(unit), DomainId::new(id), range);
+            self.hw
+                .submit(unit, &[self.hw.iotlb(unit, self.mistaken(scope))]);
+        }
+    }
+
+    fn mistaken(&self, scope: IotlbScope) -> IotlbScope {
+        let IotlbScope::Pages {
+            mut domain,
+            mut block,
+            mut leaves_only,
+        } = scope
+        else {
+            return match scope {
+                IotlbScope::Domain(id) if self.hw.has(Bug::WrongDomainId) => {
+                    IotlbScope::Domain(DomainId::new(id.raw() ^ 1))
+                }
+                _ => scope,
+            };
+        };
+        if self.hw.has(Bug::WholeDomainEachTime) {
+            return IotlbScope::Domain(domain);
+        }
+        if self.hw.has(Bug::WrongDomainId) {
+            domain = DomainId::new(domain.raw() ^ 1);
+        }
+        if block.address_mask() > 0 && self.hw.has(Bug::MaskOneTooSmall) {
+            block = PageBlock::new(block.address(), block.address_mask() - 1).expect("aligned");
+        }
+        if self.hw.has(Bug::HintAlwaysSet) {
+            leaves_only = true;
+        }
+        if self.hw.has(Bug::HintNeverSet) {
+            leaves_only = false;
+        }
+        IotlbScope::Pages {
+            domain,
+            block,
+            leaves_only,
+        }
+    }
+
+    /// `Attachments::publish`.
+    fn publish(&self, domain: usize, range: Range) {
+        if !self.domains[domain].wants_news {
+            return;
+        }
+        for &(unit, id, _) in &self.domains[domain].attachments {
+            let cap = self.hw.cap(unit);
+            let steps = after_map(cap, DomainId::new(id), range);
+            let steps = steps.iter().filter_map(|step| match step {
+                Step::Iotlb(_) if self.hw.has(Bug::MapNotTold) => None,
+                Step::Iotlb(IotlbScope::Pages { domain, block, .. })
+                    if self.hw.has(Bug::MapToldLeavesOnly) =>
+                {
+                    Some(Step::Iotlb(IotlbScope::Pages {
+                        domain,
+                        block,
+                        leaves_only: true,
+                    }))
+                }
+                step => Some(step),
+            });
+            self.hw.perform(unit, steps);
+            self.must_be_written(unit);
+        }
+    }
+
+    /// `iommu_map`: `Paging::map`, then `sync_map`, while so many `tables` can be had. Whether
+    /// something had to be flushed before the end.
+    pub(crate) fn map(&mut self, domain: usize, what: Stretch, tables: i64) -> bool {
+        let access = Access::new(what.rights & 1 != 0, what.rights & 2 != 0).expect("a right");
+        let prot = Prot {
+            access,
+            snoop: false,
+        };
+        let mut retired = Vec::new();
+        self.hw.arena.limit(tables);
+        let done = self.domains[domain].stage.map(
+            &self.hw,
+            Iova::new(what.iova),
+            PhysAddr::new(what.phys),
+            what.len,
+            prot,
+            &mut |page| retired.push(page),
+        );
+        self.hw.arena.limit(i64::MAX);
+        let changed = match &done {
+            Ok(()) if !retired.is_empty() => what.len,
+            Ok(()) => 0,
+            Err(failed) if !retired.is_empty() => what.len.max(failed.undone),
+            Err(_) if self.hw.has(Bug::FailedMapNotFlushed) => 0,
+            Err(failed) => failed.undone,
+        };
+        if let Some(range) = range(what.iova, changed, !retired.is_empty()) {
+            if !self.hw.has(Bug::RoomNotFlushed) {
+                self.forget(domain, range);
+            }
+        }
+        for page in retired {
+            self.hw.free(page);
+        }
+        if done.is_err() {
+            return true;
+        }
+        self.domains[domain].truth.push(what);
+        if let Some(range) = range(what.iova, what.len, false) {
+            self.publish(domain, range);
+        }
+        changed != 0
+    }
+
+    /// `Paging::unmap` of some ranges into one gather: what was unmapped is the gather's then.
+    fn unmap(&mut self, domain: usize, iova: u64, len: u64, gather: &mut Gather) {
+        let tables = &mut gather.tables;
+        let it = &mut self.domains[domain];
+        let done = it.stage.unmap(&self.hw, Iova::new(iova), len, &mut |page| {
+            tables.push(page)
+        });
+        if done.bytes != 0 {
+            let last = iova + done.bytes - 1;
+            let (low, high) = gather.range.unwrap_or((iova, last));
+            gather.range = Some((low.min(iova), high.max(last)));
+            it.cut(iova, iova + done.bytes);
+        }
+    }
+
+    /// `iommu_unmap` of one range after another, then one `iommu_iotlb_sync`. What was gathered.
+    pub(crate) fn unmap_strictly(
+        &mut self,
+        domain: usize,
+        ranges: &[(u64, u64)],
+    ) -> (Option<(u64, u64)>, bool) {
+        let mut gather = Gather::default();
+        let late = self.hw.has(Bug::FlushedBeforeCleared);
+        if late {
+            for &(iova, len) in ranges {
+                let range = range(iova, len, true).expect("not empty");
+                self.forget(domain, range);
+            }
+        }
+        for &(iova, len) in ranges {
+            self.unmap(domain, iova, len, &mut gather);
+        }
+        let freed = !gather.tables.is_empty();
+        let early = self.hw.has(Bug::TableFreedEarly);
+        let mut tables = core::mem::take(&mut gather.tables);
+        if early {
+            tables.drain(..).for_each(|page| self.hw.free(page));
+        }
+        if let (false, Some((first, last))) = (late, gather.range) {
+            let last = if last - first >= 0x1000 && self.hw.has(Bug::LastPageLeftOut) {
+                last - 0x1000
+            } else {
+                last
+            };
+            let range = Range::new(Iova::new(first), Iova::new(last), freed).expect("in order");
+            self.forget(domain, range);
+        }
+        for page in tables {
+            self.hw.free(page);
+        }
+        if let Some((first, last)) = gather.range {
+            let pending = &mut self.domains[domain].pending;
+            pending.retain(|old| old.iova < first || last < old.iova + old.len - 1);
+        }
+        (gather.range, freed)
+    }
+
+    /// An unmap whose flush is deferred: `iommu_dma_unmap` with a flush queue.
+    pub(crate) fn unmap_lazily(&mut self, domain: usize, iova: u64, len: u64) {
+        let mut gather = core::mem::take(&mut self.domains[domain].queue);
+        self.unmap(domain, iova, len, &mut gather);
+        if self.hw.has(Bug::LazyTablesFreedEarly) {
+            gather.tables.drain(..).for_each(|page| self.hw.free(page));
+        }
+        self.domains[domain].queue = gather;
+    }
+
+    /// `flush_iotlb_all`, then what the flush queue held is reused.
+    pub(crate) fn flush_all(&mut self, domain: usize) {
+        for &(unit, id, _) in &self.domains[domain].attachments {
+            let scope = self.mistaken(IotlbScope::Domain(DomainId::new(id)));
+            self.hw.submit(unit, &[self.hw.iotlb(unit, scope)]);
+        }
+        let queue = core::mem::take(&mut self.domains[domain].queue);
+        for page in queue.tables {
+            self.hw.free(page);
+        }
+        self.domains[domain].pending.clear();
+    }
+}
+
+impl Domain {
+    /// Moves what is mapped between two addresses to what is pending.
+    fn cut(&mut self, first: u64, end: u64) {
+        let part = |old: &Stretch, from: u64, to: u64| {
+            (from < to).then(|| Stretch {
+                iova: from,
+                len: to - from,
+                phys: old.phys + (from - old.iova),
+                ..*old
+            })
+        };
+        for old in core::mem::take(&mut self.truth) {
+            let (start, stop) = (old.iova, old.iova + old.len);
+            self.truth.extend(part(&old, start, stop.min(first)));
+            self.truth.extend(part(&old, start.max(end), stop));
+            self.pending
+                .extend(part(&old, start.max(first), stop.min(end)));
+        }
+    }
+}
+
+/// `range` of src/domain/paging.rs.
+fn range(iova: u64, len: u64, tables_freed: bool) -> Option<Range> {
+    let last = iova.checked_add(len.checked_sub(1)?)?;
+    Range::new(Iova::new(iova), Iova::new(last), tables_freed)
+}

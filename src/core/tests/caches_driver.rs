@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the driver does, step by step and in its order, on the units of `caches_hardware`.
+//!
+//! The decisions are vtd_core's: tables, entries, steps, scopes, descriptors. What stands here is
+//! the order in which the driver carries them out, and follows these functions line by line:
+//! `install_in`, `silence` and `replace` of src/unit/context.rs (`set` as `write_entry` of
+//! src/unit/tables.rs), `attach` of src/device/attach.rs, `join`, `leave`, `forget`, `forget_all`
+//! and `tell` of src/domain/attachments.rs, `map`, `finish_map`, `unmap` and `sync` of
+//! src/domain/paging.rs.
+
+use crate::caches_bugs::Bug;
+use crate::caches_domain::{Domain, Gather};
+use crate::caches_hardware::Hardware;
+use std::collections::BTreeSet;
+use vtd_core::invalidation::{after_context_change, after_recording_change};
+use vtd_core::pgtable::{Geometry, SecondStage};
+use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
+use vtd_core::spec::context::ContextEntry;
+use vtd_core::spec::level::AddressWidth;
+
+/// A device: its unit and its requester IDs.
+pub(crate) struct Device {
+    pub(crate) unit: usize,
+    pub(crate) sources: &'static [u16],
+    /// The domain it is in.
+    pub(crate) domain: Option<usize>,
+    /// Whether it holds context entries: in a domain, or passing through.
+    attached: bool,
+}
+
+/// What a device is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Blocked,
+    Identity,
+    Domain(usize),
+}
+
+pub(crate) struct Driver {
+    pub(crate) hw: Hardware,
+    pub(crate) domains: Vec<Domain>,
+    pub(crate) devices: Vec<Device>,
+    /// Ids given out, per unit.
+    pub(crate) ids: Vec<BTreeSet<u16>>,
+}
+
+const GEOMETRY: Geometry = Geometry {
+    width: AddressWidth::Bits39,
+    input_bits: 39,
+    output_bits: 46,
+    large_2m: true,
+    large_1g: true,
+    snoop_control: false,
+};
+
+/// As `PASS_THROUGH` of src/unit/domain_ids.rs.
+const PASS_THROUGH: u16 = 1;
+
+/// The requester IDs of the devices; the second device speaks with two.
+const SOURCES: [&[u16]; 4] = [&[0x10], &[0x18, 0x19], &[0x20], &[0x28]];
+
+impl Driver {
+    /// Three devices behind unit 0, for which the domains are made, and one behind unit 1.
+    pub(crate) fn new(caps: [vtd_core::spec::capability::Capability; 2], bug: Bug) -> Self {
+        let hw = Hardware::new(&caps, &SOURCES.concat(), bug);
+        let domain = |_| Domain {
+            stage: SecondStage::new(&hw, GEOMETRY).expect("a first page"),
+            attachments: Vec::new(),
+            wants_news: false,
+            truth: Vec::new(),
+            pending: Vec::new(),
+            queue: Gather::default(),
+        };
+        let domains = (0..2).map(domain).collect();
+        let device = |(number, sources): (usize, &&'static [u16])| Device {
+            unit: number / 3,
+            sources,
+            domain: None,
+            attached: false,
+        };
+        let driver = Self {
+            hw,
+            domains,
+            devices: SOURCES.iter().enumerate().map(device).collect(),
+            ids: vec![BTreeSet::new(); 2],
+        };
+        driver.hw.look();
+        driver
+    }
+
+    fn entry(&self, unit: usize, source: u16) -> ContextEntry {
+        let [low, high] = self.hw.units[unit].borrow().memory[&source];
+        ContextEntry::from_words(low, high)
+    }
+
+    /// `Tables::set`.
+    fn set(&self, unit: usize, source: u16, entry: ContextEntry) {
+        let [low, high] = entry.words();
+        let low_first = !entry.is_present() || self.hw.has(Bug::PresentBitFirst);
+        for word in if low_first { [0, 1] } else { [1, 0] } {
+            self.hw.store(unit, source, word, [low, high][word]);
+        }
+    }
+
+    /// `Unit::install`.
+    fn install(&self, device: usize, to: ContextEntry) {
+        let Device { unit, sources, .. } = self.devices[device];
+        for &source in sources {
+            let old = self.entry(unit, source);
+            if old.words() != to.words() {
+                self.replace(unit, source, old, to);
+            }
+        }
+    }
+
+    /// `Unit::replace`.
+    fn replace(&self, unit: usize, source: u16, old: ContextEntry, new: ContextEntry) {
+        let cap = self.hw.cap(unit);
+        let id = |entry: ContextEntry| entry.is_present().then(|| entry.domain());
+        let name = SourceId::from_raw(source);
+        if old.faults_unrecorded() && !old.is_present() && !self.hw.has(Bug::RecordingNotFlushed) {
+            self.set(unit, source, ContextEntry::ABSENT);
+            self.hw
+                .perform(unit, after_recording_change(cap, name, None).iter());
+        }
+        if !self.hw.has(Bug::EntryNotWithdrawn) {
+            self.set(unit, source, ContextEntry::ABSENT);
+        }
+        let both = cap.caching_mode() && old.is_present() && new.is_present();
+        if both && !self.hw.has(Bug::AbsenceAndPresenceInOne) {
+            self.hw
+                .perform(unit, after_context_change(cap, name, id(old), None).iter());
+            self.set(unit, source, new);
+            return self
+                .hw
+                .perform(unit, after_context_change(cap, name, None, id(new)).iter());
+        }
+        self.set(unit, source, new);
+        // Hardware tags what is absent with 0, whatever comes next.
+        let wrong = cap.caching_mode() && !old.is_present();
+        let old = if wrong && self.hw.has(Bug::AbsenceTaggedWithNewId) {
+            id(new)
+        } else {
+            id(old)
+        };
+        self.hw
+            .perform(unit, after_context_change(cap, name, old, id(new)).iter());
+        self.must_be_written(unit);
+    }
+
+    /// After a store that makes something present: nothing of it is in the write buffer.
+    pub(crate) fn must_be_written(&self, unit: usize) {
+        if self.hw.units[unit].borrow().buffered {
+            self.hw
+                .complain(format!("unit {unit} has stores in its write buffer"));
+        }
+    }
+
+    /// `Unit::silence`.
+    pub(crate) fn silence(&mut self, device: usize) {
+        let Device { unit, sources, .. } = self.devices[device];
+        for &source in sources {
+            let entry = self.entry(unit, source);
+            if !entry.faults_unrecorded() {
+                self.set(unit, source, entry.without_fault_records());
+                let id = entry.is_present().then(|| entry.domain());
+                let steps =
+                    after_recording_change(self.hw.cap(unit), SourceId::from_raw(source), id);
+                if !self.hw.has(Bug::RecordingNotFlushed) {
+                    self.hw.perform(unit, steps.iter());
+                }
+            }
+        }
+    }
+
+    /// `device::attach`.
+    pub(crate) fn attach(&mut self, device: usize, target: Target) {
+        let unit = self.devices[device].unit;
+        if target == Target::Blocked && !self.devices[device].attached {
+            return;
+        }
+        let entry = match target {
+            Target::Blocked => ContextEntry::ABSENT,
+            Target::Identity => {
+                ContextEntry::pass_through(AddressWidth::Bits39, DomainId::new(PASS_THROUGH))
+            }
+            Target::Domain(domain) => {
+                let id = DomainId::new(self.join(domain, unit));
+                let top = PhysAddr::new(self.domains[domain].stage.top(&self.hw).phys());
+                ContextEntry::translating(top, AddressWidth::Bits39, id, false)
+                    .expect("an aligned table")
+            }
+        };
+        let early = self.hw.has(Bug::LeftBeforeBlocked);
+        let left = self.devices[device].domain.take();
+        if let (true, Some(left)) = (early, left) {
+            self.leave(left, unit);
+        }
+        self.install(device, entry);
+        self.devices[device].attached = target != Target::Blocked;
+        self.devices[device].domain = match target {
+            Target::Domain(domain) => Some(domain),
+            _ => None,
+        };
+        if let (false, Some(left)) = (early, left) {
+            self.leave(left, unit);
+        }
+    }
+
+    /// Blocks all devices and releases all tables.
+    pub(crate) fn end(&mut self) {
+        for domain in 0..self.domains.len() {
+            self.flush_all(domain);
+        }
+        for device in 0..self.devices.len() {
+            self.attach(device, Target::Blocked);
+        }
+        for domain in self.domains.drain(..) {
+            domain
+                .stage
+                .release(&self.hw, &mut |page| self.hw.free(page));
+        }
+    }
+}

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Units that cache whatever they may, as early as they may, for as long as they may.
+//!
+//! A real unit caches some of what it could cache. This one keeps all of it at once: after every
+//! single store and every single descriptor it reads everything that it can reach, from context
+//! entries in memory, from those that it has cached and from links that it has cached (VT-d 6.2),
+//! and adds what it finds. Nothing is evicted. So whatever *some* unit could still use is in the
+//! sets here, and a descriptor that is missing, late, too narrow or in the wrong order leaves
+//! something in them.
+
+use crate::caches_bugs::Bug;
+use crate::pgtable_arena::{Arena, PageId};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use vtd_core::invalidation::Step;
+use vtd_core::spec::address::PhysAddr;
+use vtd_core::spec::capability::Capability;
+use vtd_core::spec::context::{ContextEntry, TranslationType};
+use vtd_core::spec::descriptor::Descriptor;
+use vtd_core::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope};
+
+/// Address bits of an entry.
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// The page size bit of a directory's entry.
+const LARGE: u64 = 0x80;
+
+/// A cached translation: domain-id, first byte, bytes, memory, what it allows.
+pub(crate) type Leaf = (u16, u64, u64, u64, u64);
+/// A cached link, or the table of a context entry: domain-id, level and first byte of the table
+/// that it leads to, where that lies.
+pub(crate) type Link = (u16, u32, u64, u64);
+/// A cached absence (caching mode only): domain-id, level of the entry, its first byte.
+pub(crate) type Absence = (u16, u32, u64);
+/// A cached context entry: source-id, what was read, the tag.
+pub(crate) type Context = (u16, [u64; 2], u16);
+
+/// What the descriptors of one request have done.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) descriptors: u32,
+    /// How many dropped nothing at all.
+    pub(crate) vain: u32,
+    /// Translations and links that invalidations of translations dropped.
+    pub(crate) leaves: Vec<Leaf>,
+    pub(crate) links: u32,
+}
+
+/// One unit: its context entries in memory, and its caches.
+pub(crate) struct Unit {
+    pub(crate) cap: Capability,
+    pub(crate) memory: BTreeMap<u16, [u64; 2]>,
+    pub(crate) contexts: BTreeSet<Context>,
+    pub(crate) leaves: BTreeSet<Leaf>,
+    pub(crate) links: BTreeSet<Link>,
+    pub(crate) absences: BTreeSet<Absence>,
+    queue: VecDeque<[u64; 2]>,
+    /// Stores that may still be in the write buffer of a unit that wants it flushed (`CAP.RWBF`).
+    pub(crate) buffered: bool,
+    pub(crate) tally: Tally,
+}
+
+/// All units, and the memory that they read.
+pub(crate) struct Hardware {
+    pub(crate) arena: Arena,
+    pub(crate) units: Vec<RefCell<Unit>>,
+    /// Addresses for which absence is looked at in caching mode: those that requests name.
+    pub(crate) probes: RefCell<BTreeSet<u64>>,
+    /// The first thing that went wrong.
+    problem: RefCell<Option<String>>,
+    /// The mistake that the driver makes.
+    pub(crate) bug: Bug,
+    pub(crate) bug_was_made: Cell<bool>,
+    /// The next write-back is one of entries that were set to 0.
+    pub(crate) cleared: Cell<bool>,
+}
+
+impl Hardware {
+    pub(crate) fn new(caps: &[Capability], sources: &[u16], bug: Bug) -> Self {
+        let unit = |&cap: &Capability| {
+            RefCell::new(Unit {
+                cap,
+                memory: sources.iter().map(|&source| (source, [0; 2])).collect(),
+                contexts: BTreeSet::new(),
+                leaves: BTreeSet::new(),
+                links: BTreeSet::new(),
+                absences: BTreeSet::new(),
+                queue: VecDeque::new(),
+                buffered: false,
+                tally: Tally::default(),
+            })
+        };
+        Self {
+            arena: Arena::new(4096),
+            units: caps.iter().map(unit).collect(),
+            probes: RefCell::default(),
+            problem: RefCell::default(),
+            bug,
+            bug_was_made: Cell::new(false),
+            cleared: Cell::new(false),
+        }
+    }
+
+    /// Whether the driver makes this mistake, here and now.
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        let made = self.bug == bug;
+        if made {
+            self.bug_was_made.set(true);
+        }
+        made
+    }
+
+    pub(crate) fn cap(&self, unit: usize) -> Capability {
+        self.units[unit].borrow().cap
+    }
+
+    pub(crate) fn complain(&self, problem: String) {
+        self.problem.borrow_mut().get_or_insert(problem);
+    }
+
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.problem.borrow().clone()
+    }
+
+    /// Stores one word of a context entry.
+    pub(crate) fn store(&self, unit: usize, source: u16, word: usize, value: u64) {
+        let mut it = self.units[unit].borrow_mut();
+        it.memory.get_mut(&source).expect("a source of the test")[word] = value;
+        it.buffered |= it.cap.needs_write_buffer_flush();
+        drop(it);
+        self.look();
+    }
+
+    /// Lets every unit read all that it can reach.
+    pub(crate) fn look(&self) {
+        for unit in 0..self.units.len() {
+            self.look_of(unit);
+        }
+    }
+
+    fn look_of(&self, unit: usize) {
+        let unit = &mut *self.units[unit].borrow_mut();
+        let caching_mode = unit.cap.caching_mode();
+        for (&source, &[low, high]) in &unit.memory {
+            let entry = ContextEntry::from_words(low, high);
+            if entry.is_present() {
+                unit.contexts
+                    .insert((source, [low, high], entry.domain().raw()));
+            } else if caching_mode {
+                // Of an absent entry only FPD means anything.
+                unit.contexts.insert((source, [low & 2, 0], 0));
+            }
+        }
+        let mut todo: Vec<Link> = unit.links.iter().copied().collect();
+        for &(_, [low, high], id) in &unit.contexts {
+            let entry = ContextEntry::from_words(low, high);
+            if entry.is_present() && entry.translation_type() == TranslationType::Translate {
+                let Some(width) = entry.width() else {
+                    return self.complain(format!("context entry {low:#x} {high:#x} is reserved"));
+                };
+                todo.push((id, u32::from(width.top().number()), 0, entry.table().raw()));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        while let Some(link) = todo.pop() {
+            if seen.insert(link) {
+                self.read_table(unit, link, caching_mode, &mut todo);
+            }
+        }
+    }
+
+    fn read_table(&self, unit: &mut Unit, link: Link, caching_mode: bool, todo: &mut Vec<Link>) {
+        let (id, level, base, table) = link;
+        let span = 1u64 << (12 + 9 * (level - 1));
+        for index in 0..512 {
+            let Some(entry) = self.arena.hardware_read(table + index * 8) else {
+                return self.complain(format!("a unit reads the freed table {table:#x}"));
+            };
+            let first = base + index * span;
+            if entry & 3 == 0 {
+                continue;
+            }
+            if level == 1 || entry & LARGE != 0 {
+                unit.leaves
+                    .insert((id, first, span, entry & ADDRESS, entry & 3));
+            } else {
+                let child = (id, level - 1, first, entry & ADDRESS);
+                unit.links.insert(child);
+                todo.push(child);
+            }
+        }
+        if caching_mode {
+            for &probe in self.probes.borrow().range(base..base + 512 * span) {
+                let index = (probe - base) / span;
+                if self.arena.hardware_read(table + index * 8) == Some(0) {
+                    unit.absences.insert((id, level, base + index * span));
+                }
+            }
+        }
+    }
+
+    /// What `Unit::perform` does: flushes and invalidations in their order, one wait at the end.
+    pub(crate) fn perform(&self, unit: usize, steps: impl Iterator<Item = Step>) {
+        let mut batch = Vec::new();
+        for step in steps {
+            match step {
+                Step::FlushWriteBuffer if self.has(Bug::WriteBufferNotFlushed) => {}
+                Step::FlushWriteBuffer => self.units[unit].borrow_mut().buffered = false,
+                Step::Context(_) if self.has(Bug::ContextNotFlushed) => {}
+                Step::Context(scope) => batch.push(Descriptor::ContextCache(scope)),
+                Step::Iotlb(_) if self.has(Bug::IotlbNotFlushedWithContext) => {}
+                Step::Iotlb(scope) => batch.push(self.iotlb(unit, scope)),
+            }
+        }
+        if batch.len() > 1 && self.has(Bug::IotlbBeforeContext) {
+            batch.reverse();
+        }
+        self.submit(unit, &batch);
+    }
+
+    pub(crate) fn iotlb(&self, unit: usize, scope: IotlbScope) -> Descriptor {
+        Descriptor::Iotlb {
+            scope,
+            drain: Drain::of(self.cap(unit)),
+        }
+    }
+
+    /// What `Queue::submit` does. Hardware takes its time: it begins when someone waits for it.
+    pub(crate) fn submit(&self, unit: usize, batch: &[Descriptor]) {
+        if batch.is_empty() {
+            return;
+        }
+        let twice = if self.has(Bug::EverythingTwice) { 2 } else { 1 };
+        for _ in 0..twice {
+            let words = batch.iter().map(|descriptor| descriptor.encode());
+            self.units[unit].borrow_mut().queue.extend(words);
+        }
+        if self.has(Bug::WaitLeftOut) {
+            return;
+        }
+        let wait = Descriptor::wait(PhysAddr::new(0x1000), 1).expect("an aligned address");
+        self.units[unit].borrow_mut().queue.push_back(wait.encode());
+        loop {
+            let next = self.units[unit].borrow_mut().queue.pop_front();
+            let Some(words) = next else { break };
+            self.execute(unit, words);
+            self.look_of(unit);
+        }
+    }
+
+    fn execute(&self, unit: usize, words: [u64; 2]) {
+        let unit = &mut *self.units[unit].borrow_mut();
+        match Descriptor::decode(words) {
+            Ok(Descriptor::ContextCache(scope)) => unit.forget_contexts(scope),
+            Ok(Descriptor::Iotlb { scope, .. }) => {
+                if let IotlbScope::Pages { block, .. } = scope {
+                    if !unit.cap.page_selective()
+                        || block.address_mask() > unit.cap.max_address_mask()
+                    {
+                        self.complain(format!("the unit cannot do {scope:?}"));
+                    }
+                }
+                unit.forget_translations(scope);
+            }
+            Ok(Descriptor::Wait { .. }) => {}
+            other => self.complain(format!("the unit is given {other:?}")),
+        }
+    }
+
+    /// What is done with a table that hardware should no longer know.
+    pub(crate) fn free(&self, page: PageId) {
+        let at = page.phys();
+        for (number, unit) in self.units.iter().enumerate() {
+            let unit = unit.borrow();
+            let by_link = unit.links.iter().any(|link| link.3 == at);
+            let by_context = unit.contexts.iter().any(|(_, [low, high], _)| {
+                let entry = ContextEntry::from_words(*low, *high);
+                entry.is_present() && entry.table().raw() == at
+            });
+            if by_link || by_context {
+                self.complain(format!(
+                    "unit {number} can reach table {at:#x} as it is freed"
+                ));
+            }
+        }
+        self.arena.retire(page);
+    }
+}
+
+impl Unit {
+    fn forget_contexts(&mut self, scope: ContextScope) {
+        let before = self.contexts.len();
+        self.contexts.retain(|&(cached, _, tag)| match scope {
+            ContextScope::Global => false,
+            ContextScope::Domain(id) => tag != id.raw(),
+            ContextScope::Device {
+                domain,
+                source,
+                functions,
+            } => {
+                let ignored = if functions == FunctionMask::EXACT {
+                    0
+                } else {
+                    7
+                };
+                tag != domain.raw() || (cached ^ source.raw()) & !ignored != 0
+            }
+        });
+        self.count(before != self.contexts.len());
+    }
+
+    fn forget_translations(&mut self, scope: IotlbScope) {
+        let hits = |id: u16, first: u64, bytes: u64, is_leaf: bool| match scope {
+            IotlbScope::Global => true,
+            IotlbScope::Domain(domain) => id == domain.raw(),
+            IotlbScope::Pages {
+                domain,
+                block,
+                leaves_only,
+            } => {
+                let meets = first <= block.last().raw() && block.address().raw() < first + bytes;
+                id == domain.raw() && meets && (is_leaf || !leaves_only)
+            }
+        };
+        let tally = &mut self.tally;
+        let (leaves, links) = (tally.leaves.len(), tally.links);
+        self.leaves.retain(|leaf| {
+            let hit = hits(leaf.0, leaf.1, leaf.2, true);
+            if hit {
+                tally.leaves.push(*leaf);
+            }
+            !hit
+        });
+        self.links.retain(|&(id, level, first, _)| {
+            let hit = hits(id, first, 1 << (12 + 9 * level), false);
+            tally.links += u32::from(hit);
+            !hit
+        });
+        let before = self.absences.len();
+        // An absent entry of a directory may have been cached as the link that it is not.
+        self.absences.retain(|&(id, level, first)| {
+            !hits(id, first, 1 << (12 + 9 * (level - 1)), level == 1)
+        });
+        let did = tally.leaves.len() != leaves || tally.links != links;
+        let absent = before != self.absences.len();
+        self.count(did || absent);
+    }
+
+    fn count(&mut self, did_something: bool) {
+        self.tally.descriptors += 1;
+        self.tally.vain += u32::from(!did_something);
+    }
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Random stories of two domains, four devices and two units, and what must hold after each step.
+
+use crate::caches_bugs::Bug;
+use crate::caches_domain::{Domain, Stretch};
+use crate::caches_driver::{Driver, Target};
+use crate::caches_hardware::{Leaf, Tally};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use vtd_core::spec::address::Iova;
+use vtd_core::spec::capability::Capability;
+use vtd_core::spec::context::ContextEntry;
+use vtd_core::spec::scope::PageBlock;
+
+const PAGE: u64 = 0x1000;
+const MEGA: u64 = 0x20_0000;
+const GIGA: u64 = 0x4000_0000;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    Map {
+        domain: usize,
+        what: Stretch,
+        tables: i64,
+    },
+    /// Unmaps the n-th mapping: all of it, a part, or with the one after it.
+    Unmap {
+        domain: usize,
+        nth: usize,
+        how: u8,
+        lazily: bool,
+    },
+    FlushAll {
+        domain: usize,
+    },
+    Attach {
+        device: usize,
+        target: Target,
+    },
+    Silence {
+        device: usize,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plot {
+    caps: [Capability; 2],
+    acts: Vec<Act>,
+}
+
+/// What came of a story.
+pub(crate) struct Told {
+    pub(crate) end: Result<(), String>,
+    pub(crate) bug_was_made: bool,
+}
+
+fn capability() -> impl Strategy<Value = Capability> {
+    let flags = (prop::bool::weighted(0.8), any::<bool>(), any::<bool>());
+    let mask = prop::sample::select(vec![0u64, 9, 18, 35]);
+    (flags, mask).prop_map(|((selective, caching, buffer), mask)| {
+        Capability::from_raw(
+            u64::from(selective) << 39
+                | u64::from(caching) << 7
+                | u64::from(buffer) << 4
+                | mask << 48,
+        )
+    })
+}
+
+/// Few places, so that mappings meet; pages of all sizes; ranges that fill a table.
+fn stretch() -> impl Strategy<Value = Stretch> {
+    let place = prop::sample::select(vec![0, MEGA, GIGA - MEGA, GIGA, GIGA + MEGA, 2 * GIGA]);
+    let part = prop_oneof![
+        4 => (0u64..4, 1u64..9).prop_map(|(at, pages)| (at * PAGE, pages * PAGE, PAGE)),
+        2 => (505u64..512, 1u64..12).prop_map(|(at, pages)| (at * PAGE, pages * PAGE, PAGE)),
+        3 => Just((0, MEGA, PAGE)),
+        3 => (1u64..3).prop_map(|count| (0, count * MEGA, 0)),
+        1 => Just((0, GIGA, 0)),
+    ];
+    (place, part, 1u64..4, 0u64..4).prop_map(|(place, (at, len, shift), rights, region)| {
+        // A GiB only where it is one entry.
+        let iova = if len == GIGA {
+            place & !(GIGA - 1)
+        } else {
+            place + at
+        };
+        let phys = region * (GIGA << 3) + iova + shift;
+        Stretch {
+            iova,
+            len,
+            phys,
+            rights,
+        }
+    })
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let domain = 0usize..2;
+    let target = prop_oneof![
+        2 => Just(Target::Blocked),
+        1 => Just(Target::Identity),
+        6 => (0usize..2).prop_map(Target::Domain),
+    ];
+    let tables = prop_oneof![5 => Just(i64::MAX), 1 => 0i64..3];
+    prop_oneof![
+        6 => (domain.clone(), stretch(), tables)
+            .prop_map(|(domain, what, tables)| Act::Map { domain, what, tables }),
+        5 => (domain.clone(), 0usize..64, 0u8..4, prop::bool::weighted(0.2))
+            .prop_map(|(domain, nth, how, lazily)| Act::Unmap { domain, nth, how, lazily }),
+        1 => domain.prop_map(|domain| Act::FlushAll { domain }),
+        4 => (0usize..4, target).prop_map(|(device, target)| Act::Attach { device, target }),
+        1 => (0usize..4).prop_map(|device| Act::Silence { device }),
+    ]
+}
+
+pub(crate) fn story() -> impl Strategy<Value = Plot> {
+    let acts = prop::collection::vec(act(), 4..28);
+    ([capability(), capability()], acts).prop_map(|(caps, acts)| Plot { caps, acts })
+}
+
+/// Tells a story to a driver with a bug, up to the first problem.
+pub(crate) fn tell(plot: &Plot, bug: Bug) -> Told {
+    let mut driver = Driver::new(plot.caps, bug);
+    let end = play(&mut driver, &plot.acts);
+    let bug_was_made = driver.hw.bug_was_made.get();
+    Told { end, bug_was_made }
+}
+
+fn play(driver: &mut Driver, acts: &[Act]) -> Result<(), String> {
+    for (number, &act) in acts.iter().enumerate() {
+        let place = |problem: String| format!("{problem} (act {number}: {act:?})");
+        for unit in &driver.hw.units {
+            unit.borrow_mut().tally = Tally::default();
+        }
+        let vain = perform(driver, act).map_err(place)?;
+        settled(driver).map_err(place)?;
+        let did: u32 = tallies(driver, |tally| tally.vain);
+        if did > vain {
+            return Err(place(format!(
+                "{did} invalidations in vain, more than {vain}"
+            )));
+        }
+    }
+    driver.end();
+    driver.hw.problem().map_or(Ok(()), Err)
+}
+
+fn tallies(driver: &Driver, what: impl Fn(&Tally) -> u32) -> u32 {
+    let units = driver.hw.units.iter();
+    units.map(|unit| what(&unit.borrow().tally)).sum()
+}
+
+/// Does it. How many invalidations may drop nothing: what is flushed because it might be cached.
+fn perform(driver: &mut Driver, act: Act) -> Result<u32, String> {
+    match act {
+        Act::Map {
+            domain,
+            what,
+            tables,
+        } => {
+            // An address whose flush is deferred is not given out again before it.
+            let end = what.iova + what.len;
+            let pending = &driver.domains[domain].pending;
+            if pending
+                .iter()
+                .any(|old| old.iova < end && what.iova < old.iova + old.len)
+            {
+                return Ok(0);
+            }
+            driver
+                .hw
+                .probes
+                .borrow_mut()
+                .extend([what.iova, end - PAGE]);
+            driver.hw.look();
+            let flushed = driver.map(domain, what, tables);
+            Ok(u32::from(flushed) * driver.domains[domain].attachments.len() as u32)
+        }
+        Act::Unmap {
+            domain,
+            nth,
+            how,
+            lazily,
+        } => unmap(driver, domain, nth, how, lazily),
+        Act::FlushAll { domain } => {
+            driver.flush_all(domain);
+            Ok(driver.domains[domain].attachments.len() as u32)
+        }
+        Act::Attach { device, target } => {
+            driver.attach(device, target);
+            // Of translations, of the old and of the new domain: it may have had none.
+            Ok(2 * driver.devices[device].sources.len() as u32)
+        }
+        Act::Silence { device } => {
+            driver.silence(device);
+            Ok(0)
+        }
+    }
+}
+
+fn unmap(
+    driver: &mut Driver,
+    domain: usize,
+    nth: usize,
+    how: u8,
+    lazily: bool,
+) -> Result<u32, String> {
+    let truth = &driver.domains[domain].truth;
+    if truth.is_empty() {
+        return Ok(0);
+    }
+    let one = truth[nth % truth.len()];
+    let next = truth[(nth + 1) % truth.len()];
+    let half = (one.len / 2).max(PAGE) & !(PAGE - 1);
+    let ranges = match how {
+        0 => vec![(one.iova, one.len)],
+        1 => vec![(one.iova, half)],
+        2 => vec![(one.iova + one.len - half, half)],
+        _ if one == next => vec![(one.iova, one.len)],
+        _ => vec![(one.iova, one.len), (next.iova, next.len)],
+    };
+    if lazily {
+        for (iova, len) in ranges {
+            driver.unmap_lazily(domain, iova, len);
+        }
+        return Ok(0);
+    }
+    let (range, freed) = driver.unmap_strictly(domain, &ranges);
+    let Some((first, last)) = range else {
+        return Ok(0);
+    };
+    let block = PageBlock::covering(Iova::new(first), Iova::new(last)).ok_or("no block")?;
+    for &(unit, id, _) in &driver.domains[domain].attachments {
+        let cap = driver.hw.cap(unit);
+        let exact = cap.page_selective() && block.address_mask() <= cap.max_address_mask();
+        let unit = driver.hw.units[unit].borrow();
+        let outside = |leaf: &&Leaf| {
+            let far = leaf.1 > block.last().raw() || leaf.1 + leaf.2 <= block.address().raw();
+            leaf.0 != id || (exact && far)
+        };
+        if let Some(leaf) = unit.tally.leaves.iter().find(outside) {
+            return Err(format!("dropped {leaf:x?}, outside of {block}"));
+        }
+        if exact && !freed && unit.tally.links > 0 {
+            return Err(format!("{} links dropped for nothing", unit.tally.links));
+        }
+    }
+    Ok(0)
+}
+
+/// What must hold between two acts.
+fn settled(driver: &Driver) -> Result<(), String> {
+    if let Some(problem) = driver.hw.problem() {
+        return Err(problem);
+    }
+    for (number, unit) in driver.hw.units.iter().enumerate() {
+        let unit = unit.borrow();
+        for &(source, [low, high], tag) in &unit.contexts {
+            let entry = ContextEntry::from_words(low, high);
+            let [now, rest] = unit.memory[&source];
+            let right = if entry.is_present() {
+                tag == entry.domain().raw() && [low, high] == [now, rest]
+            } else {
+                tag == 0 && low == now
+            };
+            if !right {
+                return Err(format!(
+                    "unit {number} holds the context entry {low:#x} {high:#x} of {source:#x}, \
+                     tagged {tag}; memory says {:x?}",
+                    unit.memory[&source]
+                ));
+            }
+        }
+        let ids = unit.leaves.iter().map(|leaf| leaf.0);
+        let ids: BTreeSet<u16> = ids.chain(unit.links.iter().map(|link| link.0)).collect();
+        for id in ids {
+            if !driver.ids[number].contains(&id) {
+                return Err(format!(
+                    "unit {number} holds things of {id}, which nobody has"
+                ));
+            }
+        }
+        for domain in &driver.domains {
+            if let Some(&(_, id, _)) = domain.attachments.iter().find(|one| one.0 == number) {
+                agrees(driver, number, id, domain)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a unit holds of a domain what is mapped, all of it, and nothing else.
+fn agrees(driver: &Driver, number: usize, id: u16, domain: &Domain) -> Result<(), String> {
+    let unit = driver.hw.units[number].borrow();
+    let of_domain = || unit.leaves.range((id, 0, 0, 0, 0)..(id + 1, 0, 0, 0, 0));
+    for &(_, first, bytes, phys, rights) in of_domain() {
+        let is_in = |part: &Stretch| {
+            first >= part.iova
+                && first + bytes <= part.iova + part.len
+                && phys == part.phys + (first - part.iova)
+                && rights == part.rights
+        };
+        if !domain.truth.iter().chain(&domain.pending).any(is_in) {
+            return Err(format!(
+                "unit {number} still holds {first:#x}+{bytes:#x} -> {phys:#x} of {id}"
+            ));
+        }
+    }
+    for part in &domain.truth {
+        let below = unit
+            .leaves
+            .range((id, 0, 0, 0, 0)..=(id, part.iova, u64::MAX, 0, 0));
+        if below.last().is_none_or(|leaf| leaf.1 + leaf.2 <= part.iova) {
+            return Err(format!("unit {number} does not find {part:x?} of {id}"));
+        }
+        for &(_, level, first) in unit.absences.range((id, 0, 0)..(id + 1, 0, 0)) {
+            let end = first + (1 << (12 + 9 * (level - 1)));
+            if first < part.iova + part.len && part.iova < end {
+                return Err(format!("unit {number} holds {first:#x} of {id} as absent"));
+            }
+        }
+    }
+    let linked = links_in_memory(driver, domain);
+    for &(_, level, first, table) in unit.links.range((id, 0, 0, 0)..(id + 1, 0, 0, 0)) {
+        let queued = domain.queue.tables.iter().any(|page| page.phys() == table);
+        if !queued && !linked.contains(&(level, first, table)) {
+            return Err(format!(
+                "unit {number} still links {table:#x} at {first:#x}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every link of a domain's tables: level and first byte of the table that it leads to, and where.
+fn links_in_memory(driver: &Driver, domain: &Domain) -> BTreeSet<(u32, u64, u64)> {
+    let arena = &driver.hw.arena;
+    let mut links = BTreeSet::new();
+    let mut todo = vec![(3u32, 0u64, domain.stage.top(&driver.hw).phys())];
+    while let Some((level, base, table)) = todo.pop() {
+        for index in 0..512 {
+            let entry = arena.hardware_read(table + index * 8).unwrap_or(0);
+            if entry & 3 != 0 && entry & 0x80 == 0 && level > 1 {
+                let first = base + (index << (12 + 9 * (level - 1)));
+                let link = (level - 1, first, entry & 0x000f_ffff_ffff_f000);
+                links.insert(link);
+                todo.push(link);
+            }
+        }
+    }
+    links
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_stale_nothing_freed_nothing_in_vain(plot in story()) {
+        let told = tell(&plot, Bug::None);
+        prop_assert_eq!(told.end, Ok(()));
+    }
+}
