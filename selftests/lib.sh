@@ -8,6 +8,7 @@
 PCI=/sys/bus/pci/devices
 VTD_KO=${VTD_KO:-/vtd/vtd.ko}
 VTD_TEST_MODULES=${VTD_TEST_MODULES:-/vtd/modules}
+VTD_ARGS=${VTD_ARGS-$(sed -n 's/.*\bguest\.vtd=\([^ ]*\).*/\1/p' /proc/cmdline)}
 DRIVERS="nvme e1000e igb virtio_blk virtio_pci"
 
 # In the guests of `make check`, guest/lib.sh gives these a meaning.
@@ -111,7 +112,8 @@ unload_drivers() {
 need_vtd() {
 	if [ "$VTD_KO" != none ] && ! vtd_is_loaded; then
 		unload_drivers || return 1
-		insmod "$VTD_KO" || { dmesg | tail -n 20; return 1; }
+		# shellcheck disable=SC2086 # parameters are words
+		insmod "$VTD_KO" $VTD_ARGS || { dmesg | tail -n 20; return 1; }
 	fi
 	load_drivers
 }

@@ -58,7 +58,8 @@ ktap_start 20
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 mark "load begin"
-ktap_check "insmod" insmod "$VTD_KO"
+# shellcheck disable=SC2086 # parameters are words
+ktap_check "insmod" insmod "$VTD_KO" $VTD_ARGS
 ktap_check "drivers of the devices" load_drivers
 mark "load end"
 ktap_check "sysfs: version" has_form version '[0-9]+:[0-9]+'

@@ -69,6 +69,7 @@ BOOTS = (
     Boot("late", ("late",)),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation"), iommu="aw-bits=39"),
+    Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),
     Boot("caching-mode", ("load", "dma", "attack", "fault"), iommu="caching-mode=on"),
     Boot("users", ("requests", "user-io", "viability", "sriov"), devices=vfio_machine.grouped,
          iommu="snoop-control=on", append=vfio_machine.HUGE_PAGES),
