@@ -3,6 +3,8 @@
 //! The DMAR parser: every structure, everything that can be wrong, and arbitrary bytes.
 
 mod dmar_build;
+mod dmar_corpus;
+mod dmar_corpus_tables;
 mod dmar_good;
 mod dmar_random;
 mod dmar_refused;
