@@ -26,6 +26,7 @@ pub mod notifier;
 pub mod pages;
 pub mod param;
 pub mod pci;
+pub mod percpu;
 pub mod print;
 pub mod radix;
 pub mod syscore;

@@ -6,12 +6,15 @@ use crate::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
+/// Bytes that every set of registers has; an offset below needs no further check.
+const LEAST: usize = 4096;
+
 /// Claimed and mapped registers.
 ///
 /// # Invariants
 ///
-/// `base` is an I/O mapping of `len` bytes, `start..start + len` is claimed in the resource tree,
-/// and both last as long as this.
+/// `base` is an I/O mapping of `len` bytes, at least [`LEAST`], `start..start + len` is claimed in
+/// the resource tree, and both last as long as this.
 pub struct Registers {
     base: NonNull<u8>,
     start: u64,
@@ -27,8 +30,11 @@ impl Registers {
     /// Claims `len` bytes of registers at physical address `start` for `name`, then maps them.
     ///
     /// [`EBUSY`] when someone else has claimed a part of them, [`ENOMEM`] when they cannot be
-    /// mapped. Process context.
+    /// mapped, [`EINVAL`] for less than a page. Process context.
     pub fn claim(start: u64, len: usize, name: &'static CStr) -> Result<Self> {
+        if len < LEAST {
+            return Err(EINVAL);
+        }
         // SAFETY: `name` is static; the resource tree may be asked for any range.
         let region = unsafe {
             bindings::__request_region(
@@ -45,7 +51,7 @@ impl Registers {
         // SAFETY: The range was claimed above.
         let base = unsafe { bindings::ioremap(start, len) };
         match NonNull::new(base.cast::<u8>()) {
-            // INVARIANT: Claimed and mapped above.
+            // INVARIANT: Checked, claimed and mapped above.
             Some(base) => Ok(Registers { base, start, len }),
             None => {
                 // SAFETY: Claimed above with the same range.
@@ -62,9 +68,10 @@ impl Registers {
         self.start
     }
 
+    #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let end = offset.checked_add(size_of::<T>())?;
-        if end > self.len || offset % size_of::<T>() != 0 {
+        if (end > LEAST && end > self.len) || offset % size_of::<T>() != 0 {
             return None;
         }
         // SAFETY: `offset..end` lies in the mapping by the check above.

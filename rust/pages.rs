@@ -20,11 +20,15 @@ pub const PAGE_SIZE: usize = 4096;
 
 const CACHE_LINE: usize = 64;
 
+/// 64-bit words that every block has; an index below needs no further check.
+const LEAST: usize = PAGE_SIZE / 8;
+
 /// An owned block of 2^order pages seen as 64-bit words.
 ///
 /// # Invariants
 ///
-/// `virt` was returned by `iommu_alloc_pages_node_sz` for `words * 8` bytes and not freed.
+/// `virt` was returned by `iommu_alloc_pages_node_sz` for `words * 8` bytes and not freed. There
+/// are at least [`LEAST`] words.
 pub struct Pages {
     virt: NonNull<u64>,
     words: usize,
@@ -62,9 +66,9 @@ impl Pages {
     }
 
     /// Reads word `i`; zero past the end.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, i: usize) -> u64 {
-        if i >= self.words {
+        if i >= LEAST && i >= self.words {
             return 0;
         }
         // SAFETY: In bounds by the check, aligned, alive by the type's invariants.
@@ -72,9 +76,9 @@ impl Pages {
     }
 
     /// Writes word `i`; past the end nothing is written.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, i: usize, value: u64) {
-        if i < self.words {
+        if i < LEAST || i < self.words {
             // SAFETY: In bounds by the check, aligned, alive by the type's invariants.
             unsafe { self.virt.as_ptr().add(i).write_volatile(value) }
         }
@@ -105,11 +109,23 @@ impl Drop for Pages {
     }
 }
 
-/// Writes the cache lines of `bytes` bytes at `virt` back.
+/// Writes the cache line of `virt` back.
 ///
-/// A run within one line needs no fence: the processor orders a line's write-back after the stores
-/// to it, and whoever is told of the run is told by a register access or an atomic, which comes
-/// after both.
+/// Needs no fence: the processor orders a line's write-back after the stores to it, and whoever is
+/// told of them is told by a register access or an atomic, which comes after both.
+///
+/// # Safety
+///
+/// The address must be mapped.
+#[inline(always)]
+pub(crate) unsafe fn flush_line(virt: *mut u8) {
+    // SAFETY: By this function's contract; flushing a line changes no memory.
+    unsafe {
+        core::arch::asm!("clflush [{}]", in(reg) virt, options(nostack, preserves_flags));
+    }
+}
+
+/// Writes the cache lines of `bytes` bytes at `virt` back.
 ///
 /// # Safety
 ///
@@ -119,7 +135,7 @@ pub(crate) unsafe fn flush_lines(virt: *mut u8, bytes: usize) {
     // SAFETY: By this function's contract; flushing a line changes no memory.
     unsafe {
         if (virt as usize) % CACHE_LINE + bytes <= CACHE_LINE {
-            core::arch::asm!("clflush [{}]", in(reg) virt, options(nostack, preserves_flags));
+            flush_line(virt)
         } else {
             bindings::vtd_helper_flush_cache_range(virt.cast(), bytes as u32)
         }

@@ -18,7 +18,7 @@
 
 use crate::bindings;
 use crate::iommu::Gather;
-use crate::pages::{flush_lines, Gfp, PAGE_SIZE};
+use crate::pages::{flush_line, flush_lines, Gfp, PAGE_SIZE};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 use kernel::prelude::*;
@@ -109,15 +109,19 @@ impl Tables {
         // INVARIANT: As above.
         Table(unsafe { NonNull::new_unchecked(virt as *mut _) })
     }
+}
 
-    /// Writes `count` entries from `first` on back to memory, for hardware that does not snoop.
-    #[inline(always)]
-    pub fn write_back(&self, table: Table, first: usize, count: usize) {
-        let first = first.min(ENTRIES);
-        let count = count.min(ENTRIES - first);
-        if count > 0 {
-            // SAFETY: Clipped to the page just above.
-            unsafe { flush_lines(table.virt().add(first * 8), count * 8) }
-        }
+/// Writes `count` entries of `table` from `first` on back to memory, for hardware that does not
+/// snoop.
+#[inline(always)]
+pub fn write_back(table: Table, first: usize, count: usize) {
+    let first = first.min(ENTRIES);
+    let count = count.min(ENTRIES - first);
+    if count == 1 {
+        // SAFETY: The entry is one of the table's.
+        unsafe { flush_line(table.virt().add(first * 8)) }
+    } else if count > 0 {
+        // SAFETY: Clipped to the page just above.
+        unsafe { flush_lines(table.virt().add(first * 8), count * 8) }
     }
 }

@@ -67,6 +67,26 @@ void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 	spin_unlock_irqrestore(lock, flags);
 }
 
+u64 __percpu *vtd_helper_alloc_counts(u32 count)
+{
+	return __alloc_percpu(count * sizeof(u64), sizeof(u64));
+}
+
+void vtd_helper_free_counts(u64 __percpu *counts)
+{
+	free_percpu(counts);
+}
+
+u64 vtd_helper_sum_count(u64 __percpu *counts, u32 index)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(counts, cpu)[index]);
+	return sum;
+}
+
 int vtd_helper_pxm_to_node(u32 pxm)
 {
 #ifdef CONFIG_ACPI_NUMA
@@ -74,6 +94,11 @@ int vtd_helper_pxm_to_node(u32 pxm)
 #else
 	return NUMA_NO_NODE;
 #endif
+}
+
+void vtd_helper_spin_assert_is_held(spinlock_t *lock)
+{
+	lockdep_assert_held(lock);
 }
 
 u64 vtd_helper_ktime_get_ns(void)

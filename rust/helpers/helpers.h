@@ -11,6 +11,7 @@
 #include <linux/interrupt.h>
 #include <linux/iommu.h>
 #include <linux/pci.h>
+#include <linux/percpu.h>
 #include <linux/spinlock.h>
 
 /* drivers/iommu/iommu-pages.h: exported, but declared there only. */
@@ -28,6 +29,11 @@ void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
 			       struct lock_class_key *key);
 unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock);
 void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+void vtd_helper_spin_assert_is_held(spinlock_t *lock);
+
+u64 __percpu *vtd_helper_alloc_counts(u32 count);
+void vtd_helper_free_counts(u64 __percpu *counts);
+u64 vtd_helper_sum_count(u64 __percpu *counts, u32 index);
 
 int vtd_helper_pxm_to_node(u32 pxm);
 

@@ -13,15 +13,22 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// What a mapping permits.
+/// What a mapping permits: the core's bits.
 #[derive(Clone, Copy)]
-pub struct Protection {
+pub struct Protection(u32);
+
+impl Protection {
     /// The device may read.
-    pub read: bool,
+    #[inline(always)]
+    pub fn read(self) -> bool {
+        self.0 & bindings::IOMMU_READ != 0
+    }
+
     /// The device may write.
-    pub write: bool,
-    /// Accesses should be coherent with processor caches.
-    pub cache: bool,
+    #[inline(always)]
+    pub fn write(self) -> bool {
+        self.0 & bindings::IOMMU_WRITE != 0
+    }
 }
 
 /// The addresses that a domain can translate.
@@ -192,34 +199,6 @@ impl<P: Paging> PagingDomain<P> {
 
     /// # Safety
     ///
-    /// As for [`Self::paging`]; `mapped` must be a place for a count.
-    #[inline(always)]
-    unsafe fn map(
-        domain: *mut bindings::iommu_domain,
-        (iova, phys, len): (u64, u64, u64),
-        prot: u32,
-        gfp: bindings::gfp_t,
-        mapped: *mut usize,
-    ) -> i32 {
-        let prot = Protection {
-            read: prot & bindings::IOMMU_READ != 0,
-            write: prot & bindings::IOMMU_WRITE != 0,
-            cache: prot & bindings::IOMMU_CACHE != 0,
-        };
-        // SAFETY: The core passes a domain of ours, and a place for the count.
-        unsafe {
-            match Self::paging(domain).map(iova, phys, len, prot, Gfp(gfp)) {
-                Ok(()) => {
-                    *mapped += len as usize;
-                    0
-                }
-                Err(e) => e.to_errno(),
-            }
-        }
-    }
-
-    /// # Safety
-    ///
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn map_range(
         table: *mut bindings::pt_iommu,
@@ -230,8 +209,17 @@ impl<P: Paging> PagingDomain<P> {
         gfp: bindings::gfp_t,
         mapped: *mut usize,
     ) -> i32 {
-        // SAFETY: `pt_iommu` begins with the domain.
-        unsafe { Self::map(table.cast(), (iova, phys, len), prot, gfp, mapped) }
+        // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins, and a place for
+        // the count.
+        unsafe {
+            match Self::paging(table.cast()).map(iova, phys, len, Protection(prot), Gfp(gfp)) {
+                Ok(()) => {
+                    *mapped += len as usize;
+                    0
+                }
+                Err(e) => e.to_errno(),
+            }
+        }
     }
 
     /// # Safety
@@ -277,9 +265,9 @@ impl<P: Paging> PagingDomain<P> {
         let Some(len) = size.checked_mul(count) else {
             return EINVAL.to_errno();
         };
-        let range = (iova as u64, phys, len as u64);
-        // SAFETY: The core passes a domain of ours.
-        unsafe { Self::map(domain, range, prot as u32, gfp, mapped) }
+        let (table, prot) = (domain.cast(), prot as u32);
+        // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins.
+        unsafe { Self::map_range(table, iova as u64, phys, len as u64, prot, gfp, mapped) }
     }
 
     /// # Safety

@@ -10,7 +10,8 @@
 
 use crate::spec::address::{DomainId, Iova, SourceId, PAGE_SHIFT};
 use crate::spec::capability::Capability;
-use crate::spec::scope::{ContextScope, FunctionMask, IotlbScope, PageBlock};
+use crate::spec::descriptor::PageInvalidation;
+use crate::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope, PageBlock};
 
 /// Where caching mode tags what is not present (VT-d 6.1).
 const ABSENT_DOMAIN: DomainId = DomainId::new(0);
@@ -89,6 +90,37 @@ pub fn forget_range_at_once(cap: Capability, domain: DomainId, range: Range) -> 
             }
         }
         _ => IotlbScope::Domain(domain),
+    }
+}
+
+/// How one unit is made to forget ranges, with what its capabilities decide worked out once.
+#[derive(Clone, Copy, Debug)]
+pub struct Forgetting {
+    pages: PageInvalidation,
+    /// One more than the largest address mask; 0 if the unit cannot drop single pages.
+    masks: u8,
+}
+
+impl Forgetting {
+    /// For a unit with capabilities `cap`, draining all that it can.
+    pub fn new(cap: Capability) -> Self {
+        Self {
+            pages: PageInvalidation::new(Drain::of(cap)),
+            masks: if cap.page_selective() {
+                cap.max_address_mask().saturating_add(1)
+            } else {
+                0
+            },
+        }
+    }
+
+    /// The descriptor of what [`forget_range_at_once`] says, or `None` if that is to drop the whole
+    /// domain.
+    #[inline(always)]
+    pub fn words(&self, domain: DomainId, range: Range) -> Option<[u64; 2]> {
+        let block = PageBlock::covering(range.first, range.last)?;
+        (block.address_mask() < self.masks)
+            .then(|| self.pages.words(domain, block, !range.tables_freed))
     }
 }
 

@@ -28,13 +28,19 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
 use vtd_core::invalidation::{after_map, Range};
-use vtd_core::spec::address::DomainId;
+use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::scope::IotlbScope;
 
 struct Attachment {
     unit: Arc<Unit>,
     id: DomainId,
     devices: u32,
+}
+
+/// The range of `len` bytes from `iova` on; [`None`] for an empty one.
+pub(super) fn range(iova: u64, len: u64, tables_freed: bool) -> Option<Range> {
+    let last = iova.checked_add(len.checked_sub(1)?)?;
+    Range::new(Iova::new(iova), Iova::new(last), tables_freed)
 }
 
 /// The list.
@@ -155,7 +161,7 @@ impl Attachments {
     pub(super) fn forget(&self, range: Range) {
         fence(Ordering::SeqCst);
         if let Some(id) = self.home_id.load(Ordering::Relaxed).checked_sub(1) {
-            let _ = self.home.forget(DomainId::new(id as u16), range);
+            self.home.forget(DomainId::new(id as u16), range);
         }
         if self.others.load(Ordering::Relaxed) != 0 {
             self.forget_elsewhere(range);
@@ -166,7 +172,7 @@ impl Attachments {
     fn forget_elsewhere(&self, range: Range) {
         for entry in self.list.lock().iter() {
             if !Arc::ptr_eq(&entry.unit, &self.home) {
-                let _ = entry.unit.forget(entry.id, range);
+                entry.unit.forget(entry.id, range);
             }
         }
     }
@@ -182,14 +188,19 @@ impl Attachments {
     /// Does what the units need to see new mappings in `range`. [`EIO`] if one has failed. Any
     /// context.
     #[inline]
-    pub(super) fn publish(&self, range: impl FnOnce() -> Option<Range>) -> Result {
-        if !self.wants_news.load(Ordering::Acquire) {
-            return Ok(());
+    pub(super) fn publish(&self, iova: u64, len: u64) -> Result {
+        if self.wants_news.load(Ordering::Acquire) {
+            return self.tell(iova, len);
         }
-        range().map_or(Ok(()), |range| self.tell(range))
+        Ok(())
     }
 
-    fn tell(&self, range: Range) -> Result {
+    #[cold]
+    #[inline(never)]
+    fn tell(&self, iova: u64, len: u64) -> Result {
+        let Some(range) = range(iova, len, false) else {
+            return Ok(());
+        };
         for entry in self.list.lock().iter() {
             let steps = after_map(entry.unit.cap(), entry.id, range);
             if !steps.is_empty() {

@@ -42,20 +42,28 @@ impl Flushing {
 
     /// Asked for each unmap that the core queues: whether it must be flushed at once all the
     /// same. The first one is announced. Any context.
+    #[inline]
     pub(super) fn must_be_strict(&self, device: &Name) -> bool {
-        let strict = self.strict_only.load(Ordering::Relaxed);
-        if !self.announced.load(Ordering::Relaxed) && !self.announced.swap(true, Ordering::Relaxed)
-        {
-            if strict {
-                log_warn!(
-                    "{device}: deferred flushing was chosen, but the device is not trusted: it \
-                     stays strict"
-                );
-            } else {
-                log_warn!("{device}: flushes are deferred from now on: {WHAT_LAZY_COSTS}");
-                taint_by_user();
-            }
+        if !self.announced.load(Ordering::Relaxed) {
+            self.announce(device);
         }
-        strict
+        self.strict_only.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn announce(&self, device: &Name) {
+        if self.announced.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if self.strict_only.load(Ordering::Relaxed) {
+            log_warn!(
+                "{device}: deferred flushing was chosen, but the device is not trusted: it stays \
+                 strict"
+            );
+        } else {
+            log_warn!("{device}: flushes are deferred from now on: {WHAT_LAZY_COSTS}");
+            taint_by_user();
+        }
     }
 }

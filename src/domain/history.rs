@@ -39,7 +39,7 @@ const LENGTH_SHIFT: u32 = Ticks::BITS;
 
 /// One event in two words.
 struct Mark {
-    /// The page, and below it what was permitted, as [`Access`] plus one; 0: no event.
+    /// The page, and below it what was permitted, as [`Access`]; 0: no event.
     what: AtomicU64,
     /// Time and length.
     when: AtomicU64,
@@ -69,8 +69,8 @@ impl Mark {
 fn event((what, when): (u64, u64)) -> Option<Event> {
     let access = match what & PAGE_OFFSET {
         0 => return None,
-        code if code == Access::Read as u64 + 1 => Access::Read,
-        code if code == Access::Write as u64 + 1 => Access::Write,
+        code if code == Access::Read as u64 => Access::Read,
+        code if code == Access::Write as u64 => Access::Write,
         _ => Access::ReadWrite,
     };
     let at = Ticks::from_raw(when);
@@ -122,7 +122,7 @@ impl History {
     /// A range was mapped; its ends are page aligned. Any context.
     #[inline(always)]
     pub(super) fn mapped(&self, iova: u64, len: u64, access: Access) {
-        let what = iova | (access as u64 + 1);
+        let what = iova | access as u64;
         let place = self.place(iova);
         if !self.displaced.load(Relaxed) {
             let old = place.mapped.what.load(Relaxed);
@@ -137,7 +137,9 @@ impl History {
     /// A range was unmapped; its ends are page aligned. Any context.
     #[inline(always)]
     pub(super) fn unmapped(&self, iova: u64, len: u64) {
-        self.place(iova).unmapped.set(iova | 1, len);
+        self.place(iova)
+            .unmapped
+            .set(iova | Access::Read as u64, len);
     }
 
     /// What last happened at `address`. Looks at every place: for reports only. May sleep.

@@ -51,6 +51,9 @@ impl<L> Table<L> {
 
     #[inline(always)]
     fn run(&self, first: usize, count: usize) -> &[AtomicU64] {
+        if count == 1 {
+            return core::slice::from_ref(self.entry(first));
+        }
         let end = first.saturating_add(count).min(radix::ENTRIES);
         self.0.entries().get(first..end).unwrap_or_default()
     }
@@ -67,10 +70,11 @@ impl<const COHERENT: bool> Memory<COHERENT> {
 
     /// Makes hardware see the link in entry `index`, then notes that it does; not in another
     /// entry that has come in its place, as it may under a reader, who holds no range.
+    // Without `self`, which the quick ways would have to put into memory for it.
     #[cold]
     #[inline(never)]
-    fn write_link_back<L>(&self, table: Table<L>, index: usize, link: u64) {
-        self.tables.write_back(table.0, index, 1);
+    fn write_link_back<L>(table: Table<L>, index: usize, link: u64) {
+        radix::write_back(table.0, index, 1);
         let slot = table.entry(index);
         let noted = link | WRITTEN_BACK;
         let _ = slot.compare_exchange(link, noted, Ordering::Release, Ordering::Relaxed);
@@ -89,7 +93,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     fn alloc<L: TableLevel>(&self) -> Result<Table<L>, OutOfMemory> {
         let table = self.tables.alloc(self.gfp).map_err(|_| OutOfMemory)?;
         if !COHERENT {
-            self.tables.write_back(table, 0, radix::ENTRIES);
+            radix::write_back(table, 0, radix::ENTRIES);
         }
         Ok(Table(table, PhantomData))
     }
@@ -109,7 +113,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
             return None;
         }
         if !COHERENT && !is_leaf::<L>(entry) && entry & WRITTEN_BACK == 0 {
-            self.write_link_back(table, index, entry);
+            Self::write_link_back(table, index, entry);
         }
         Some(self.occupied::<L>(entry))
     }
@@ -121,7 +125,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
             return None;
         }
         if !COHERENT && entry & WRITTEN_BACK == 0 {
-            self.write_link_back(table, index, entry);
+            Self::write_link_back(table, index, entry);
         }
         Some(Table(self.tables.follow(entry), PhantomData))
     }
@@ -159,7 +163,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)
             .map_err(|there| self.occupied::<L>(there))?;
         if !COHERENT {
-            self.write_link_back(table, index, link);
+            Self::write_link_back(table, index, link);
         }
         Ok(())
     }
@@ -172,7 +176,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     #[inline(always)]
     fn flush<L: TableLevel>(&self, table: Table<L>, first: usize, count: usize) {
         if !COHERENT {
-            self.tables.write_back(table.0, first, count)
+            radix::write_back(table.0, first, count)
         }
     }
 }

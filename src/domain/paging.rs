@@ -8,7 +8,7 @@
 //! - A mapping is in the tables from `map` to `unmap` and nowhere else; what hardware has cached of
 //!   it is gone when `sync` returns, and only then are its memory and its tables reused.
 
-use super::attachments::Attachments;
+use super::attachments::{range, Attachments};
 use super::flushing::Flushing;
 use super::history::History;
 use super::memory::Memory;
@@ -27,7 +27,9 @@ use kernel_ext::pages::Gfp;
 use kernel_ext::{log_debug, radix};
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
-use vtd_core::pgtable::{MapError, OutOfMemory, Prot, Rest, SecondStage, Visit, VisitEnd};
+use vtd_core::pgtable::{
+    MapError, MapRest, OutOfMemory, Prot, SecondStage, UnmapRest, Visit, VisitEnd,
+};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
@@ -161,18 +163,19 @@ impl Inner {
 
     /// Maps what needs new tables. An empty table may make room for a large page: hardware must
     /// forget it before it is freed. What a failed map wrote and took back was visible for a moment.
+    #[cold]
     #[inline(never)]
-    fn finish_map<const COHERENT: bool>(
-        &self,
-        stage: &SecondStage<Memory<COHERENT>>,
-        mem: &Memory<COHERENT>,
-        rest: Rest,
-        (iova, len): (u64, u64),
-    ) -> Result {
+    fn finish_map(&self, rest: MapRest, gfp: Gfp, (iova, len): (u64, u64)) -> Result {
+        let rest = match with_stage!(self.tree, gfp, |stage, mem| stage.proceed(&mem, rest)) {
+            Ok(()) => return Ok(()),
+            Err(rest) => rest,
+        };
         Gather::with_own(|gather| {
-            let done = stage.finish(mem, rest, &mut |table| {
-                self.tree.tables.retire(table, gather)
-            });
+            let done = with_stage!(self.tree, gfp, |stage, mem| stage.finish(
+                &mem,
+                rest,
+                &mut |table| self.tree.tables.retire(table, gather)
+            ));
             if gather.has_tables() {
                 self.readers.wait();
             }
@@ -187,6 +190,30 @@ impl Inner {
             }
             done.map_err(|failed| errno(failed.error))
         })
+    }
+
+    /// Unmaps what the quick way has left: what takes tables away, and what is not mapped.
+    #[cold]
+    #[inline(never)]
+    fn finish_unmap(&self, rest: UnmapRest, gather: &mut Gather) -> u64 {
+        let gfp = Gfp::KERNEL;
+        let rest = match with_stage!(self.tree, gfp, |stage, mem| stage.proceed_unmap(&mem, rest)) {
+            Ok(bytes) => return bytes,
+            Err(rest) => rest,
+        };
+        let mut freed = false;
+        let unmapped = with_stage!(self.tree, gfp, |stage, mem| stage.finish_unmap(
+            &mem,
+            rest,
+            &mut |table| {
+                freed = true;
+                self.tree.tables.retire(table, gather)
+            },
+        ));
+        if freed {
+            self.readers.wait();
+        }
+        unmapped.bytes
     }
 
     fn top(&self) -> PhysAddr {
@@ -259,12 +286,6 @@ fn errno(error: MapError) -> Error {
     }
 }
 
-/// The range of `len` bytes from `iova` on; [`None`] for an empty one.
-fn range(iova: u64, len: u64, tables_freed: bool) -> Option<Range> {
-    let last = iova.checked_add(len.checked_sub(1)?)?;
-    Range::new(Iova::new(iova), Iova::new(last), tables_freed)
-}
-
 impl Paging for Domain {
     type Driver = Vtd;
 
@@ -285,56 +306,47 @@ impl Paging for Domain {
         })
     }
 
+    #[inline(always)]
     fn map(&self, iova: u64, phys: u64, len: u64, prot: Protection, gfp: Gfp) -> Result {
         let inner = &*self.0;
-        let access = Access::new(prot.read, prot.write).ok_or(EINVAL)?;
+        let access = Access::new(prot.read(), prot.write()).ok_or(EINVAL)?;
         let prot = Prot {
             access,
             snoop: inner.snoop.load(Ordering::Relaxed),
         };
-        let counts = inner.home.statistics();
-        with_stage!(inner.tree, gfp, |stage, mem| {
-            let request = (Iova::new(iova), PhysAddr::new(phys));
-            match stage.begin(&mem, request.0, request.1, len, prot) {
-                Ok(None) => {}
-                Ok(Some(rest)) => inner.finish_map(stage, &mem, rest, (iova, len))?,
-                Err(failed) => return Err(errno(failed.error)),
-            }
-        });
+        let (from, to) = (Iova::new(iova), PhysAddr::new(phys));
+        let begun = with_stage!(inner.tree, gfp, |stage, mem| stage
+            .begin(&mem, from, to, len, prot));
+        if let Err(rest) = begun {
+            inner.finish_map(rest, gfp, (iova, len))?;
+        }
         inner.history.mapped(iova, len, access);
-        counts.maps.add(1);
-        counts.mapped_bytes.add(len);
+        inner.home.statistics().mappings.count_map(len);
         Ok(())
     }
 
     fn unmap(&self, iova: u64, len: u64, gather: &mut Gather) -> u64 {
         let inner = &*self.0;
-        let mut freed = false;
-        let unmapped = with_stage!(inner.tree, Gfp::KERNEL, |stage, mem| stage.unmap(
+        let begun = with_stage!(inner.tree, Gfp::KERNEL, |stage, mem| stage.begin_unmap(
             &mem,
             Iova::new(iova),
-            len,
-            &mut |table| {
-                freed = true;
-                inner.tree.tables.retire(table, gather)
-            },
+            len
         ));
-        if freed {
-            inner.readers.wait();
-        }
+        let bytes = match begun {
+            Ok(bytes) => bytes,
+            Err(rest) => inner.finish_unmap(rest, gather),
+        };
         if gather.is_queued() && inner.flushing.must_be_strict(&inner.made_for) {
             // The flush queue was forced upon a device that stays strict: flush before the caller
             // reuses the memory; the queue then only delays the reuse of the address.
-            if let Some(range) = range(iova, unmapped.bytes, gather.has_tables()) {
+            if let Some(range) = range(iova, bytes, gather.has_tables()) {
                 inner.attachments.forget(range);
             }
         }
-        gather.add(iova, unmapped.bytes);
-        inner.history.unmapped(iova, unmapped.bytes);
-        let counts = inner.home.statistics();
-        counts.unmaps.add(1);
-        counts.unmapped_bytes.add(unmapped.bytes);
-        unmapped.bytes
+        gather.add(iova, bytes);
+        inner.history.unmapped(iova, bytes);
+        inner.home.statistics().mappings.count_unmap(bytes);
+        bytes
     }
 
     fn flush_all(&self) {
@@ -349,7 +361,7 @@ impl Paging for Domain {
     }
 
     fn sync_map(&self, iova: u64, len: u64) -> Result {
-        self.0.attachments.publish(|| range(iova, len, false))
+        self.0.attachments.publish(iova, len)
     }
 
     fn translate(&self, iova: u64) -> Option<u64> {

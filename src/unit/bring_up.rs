@@ -57,6 +57,7 @@ impl Unit {
             None
         };
         let invalidator = Invalidator::new(geometry.cap, geometry.ecap, queue);
+        let stats = Statistics::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 name,
@@ -71,7 +72,7 @@ impl Unit {
                 tables <- new_mutex!(tables, "vtd unit tables"),
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),
                 invalidator <- invalidator,
-                stats: Statistics::default(),
+                stats,
                 service: Service::new(),
                 closing <- kernel_ext::new_irq_spinlock!((), c"vtd unit closing"),
                 provoked: Provoked::default(),

@@ -13,6 +13,7 @@ use super::statistics::Statistics;
 use core::fmt;
 use kernel::prelude::*;
 use kernel_ext::lock::IrqSpinLock;
+use vtd_core::invalidation::Forgetting;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::command::{ContextCommand, IotlbCommand};
 use vtd_core::spec::descriptor::Descriptor;
@@ -35,6 +36,7 @@ pub(crate) struct Invalidator {
     pub(super) queue: Option<Pin<KBox<Queue>>>,
     iotlb: IotlbRegisters,
     drain: Drain,
+    pub(super) forgetting: Forgetting,
     /// Register-based invalidation is one at a time.
     #[pin]
     registers: IrqSpinLock<()>,
@@ -71,6 +73,7 @@ impl Invalidator {
             queue,
             iotlb: registers::iotlb(ecap),
             drain: Drain::of(cap),
+            forgetting: Forgetting::new(cap),
             registers <- kernel_ext::new_irq_spinlock!((), c"vtd register invalidation"),
         })
     }
@@ -92,7 +95,7 @@ impl Invalidator {
         match &self.queue {
             Some(queue) if regs.status().queues() => {
                 // A queue that does not finish even this is turned off as it is.
-                let _ = queue.submit(regs, core::iter::empty());
+                let _ = queue.submit(regs, core::iter::empty(), || {});
                 regs.command(Gcmd::QUEUE, false)
             }
             _ => Ok(()),
@@ -109,7 +112,6 @@ impl Invalidator {
         if requests.is_empty() {
             return Ok(());
         }
-        stats.count_requests(requests);
         match &self.queue {
             Some(queue) => {
                 let drain = self.drain;
@@ -117,42 +119,26 @@ impl Invalidator {
                     Request::Context(scope) => Descriptor::ContextCache(scope),
                     Request::Iotlb(scope) => Descriptor::Iotlb { scope, drain },
                 });
-                stats.descriptors.add(requests.len() as u64 + 1);
-                stats.waits.add(1);
-                queue.submit(regs, descriptors).map_err(Failure::Queue)
+                let count = || {
+                    stats.count_requests(requests);
+                    stats.count_batch(requests.len());
+                };
+                queue
+                    .submit(regs, descriptors, count)
+                    .map_err(Failure::Queue)
             }
-            None => requests
-                .iter()
-                .try_for_each(|request| self.by_register(regs, *request)),
+            None => requests.iter().try_for_each(|request| {
+                let one_at_a_time = self.registers.lock();
+                stats.count_requests(core::slice::from_ref(request));
+                let done = self.by_register(regs, *request);
+                drop(one_at_a_time);
+                done
+            }),
         }
     }
 
-    /// As [`Self::run`], for one invalidation of translations.
-    #[inline]
-    pub(crate) fn run_one(
-        &self,
-        regs: &UnitRegisters,
-        scope: IotlbScope,
-        stats: &Statistics,
-    ) -> Result<(), Failure> {
-        let Some(queue) = &self.queue else {
-            return self.run(regs, &[Request::Iotlb(scope)], stats);
-        };
-        stats.count_iotlb(scope);
-        stats.descriptors.add(2);
-        stats.waits.add(1);
-        let descriptor = Descriptor::Iotlb {
-            scope,
-            drain: self.drain,
-        };
-        queue
-            .submit(regs, core::iter::once(descriptor))
-            .map_err(Failure::Queue)
-    }
-
-    /// One invalidation through registers (VT-d 6.5.1).
+    /// One invalidation through registers (VT-d 6.5.1). The caller holds `registers`.
     fn by_register(&self, regs: &UnitRegisters, request: Request) -> Result<(), Failure> {
-        let _one_at_a_time = self.registers.lock();
         match request {
             Request::Context(scope) => {
                 regs.write64(registers::CCMD, ContextCommand::new(scope).raw());
@@ -198,6 +184,7 @@ impl Invalidator {
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
+        let _one_at_a_time = self.registers.lock();
         dropped
             || (!regs.status().queues()
                 && self

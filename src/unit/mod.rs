@@ -50,6 +50,7 @@ use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::{log_emerg, log_err, log_info};
 use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_ROOT_TABLE};
+use queue::Queue;
 use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
@@ -192,20 +193,48 @@ impl Unit {
     }
 
     /// Makes hardware forget a range of the domain `id`, and waits until it has; the way of every
-    /// unmap. Errors and context as [`Self::invalidate`].
+    /// unmap. A unit that fails has been closed when this returns, see [`Self::invalidate`]. Any
+    /// context.
     #[inline]
-    pub(crate) fn forget(&self, id: DomainId, range: Range) -> Result {
-        let scope = forget_range_at_once(self.cap, id, range);
+    pub(crate) fn forget(&self, id: DomainId, range: Range) {
+        let words = self.invalidator.forgetting.words(id, range);
+        if !words.is_some_and(|words| self.forget_at_once(words)) {
+            self.forget_in_turn(id, range);
+        }
+    }
+
+    /// Has one invalidation done if nothing stands in the way; whether it was.
+    fn forget_at_once(&self, words: [u64; 2]) -> bool {
+        let Some(queue) = self.invalidator.queue.as_deref() else {
+            return false;
+        };
         if !self.service.is_serving() {
-            return self.invalidate(&[Request::Iotlb(scope)]);
+            return false;
         }
-        match self.invalidator.run_one(&self.regs, scope, &self.stats) {
-            Ok(()) => Ok(()),
-            Err(failure) => {
-                self.close(&failure);
-                Err(EIO)
-            }
+        let count = || self.stats.count_pages();
+        let Some(end) = queue.try_submit(&self.regs, words, count) else {
+            return false;
+        };
+        if !queue.has_finished(end) {
+            self.wait_for(queue, end);
         }
+        true
+    }
+
+    #[inline(never)]
+    fn wait_for(&self, queue: &Queue, end: u32) {
+        if let Err(failure) = queue.wait_for(&self.regs, end) {
+            self.close(&failure);
+        }
+    }
+
+    /// What [`Self::forget_at_once`] does not do.
+    #[cold]
+    #[inline(never)]
+    fn forget_in_turn(&self, id: DomainId, range: Range) {
+        let scope = forget_range_at_once(self.cap, id, range);
+        // On an error every requester is blocked.
+        let _ = self.invalidate(&[Request::Iotlb(scope)]);
     }
 
     /// Takes the steps that a change of tables demands, in their order; one wait for all

@@ -61,7 +61,8 @@ impl Unit {
     fn provoke_queue(&self, queue: &Queue, what: &str) -> Result {
         match what {
             "invalid-descriptor" => {
-                if let Err(failure) = queue.submit_words(&self.regs, [INVALID].into_iter()) {
+                let words = [INVALID].into_iter();
+                if let Err(failure) = queue.submit_words(&self.regs, words, || {}) {
                     self.close(&failure);
                 }
             }

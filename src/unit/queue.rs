@@ -97,7 +97,7 @@ impl Queue {
         regs.command(Gcmd::QUEUE, true)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn finished(&self) -> u32 {
         self.finished.read(0) as u32
     }
@@ -117,45 +117,80 @@ impl Queue {
         self.finished_at.store(at, Ordering::Relaxed);
     }
 
-    /// Submits `descriptors` with one wait and returns when hardware has finished them.
+    /// Submits `descriptors` with one wait and returns when hardware has finished them. `count` is
+    /// called with the queue held, once they are sure to be submitted.
     ///
     /// Any context. At most [`MAX_BATCH`] descriptors.
-    #[inline]
     pub(crate) fn submit(
         &self,
         regs: &UnitRegisters,
-        descriptors: impl ExactSizeIterator<Item = Descriptor> + Clone,
+        descriptors: impl ExactSizeIterator<Item = Descriptor>,
+        count: impl FnOnce(),
     ) -> Result<(), QueueFailure> {
-        self.submit_words(regs, descriptors.map(Descriptor::encode))
+        self.submit_words(regs, descriptors.map(Descriptor::encode), count)
     }
 
     /// As [`Self::submit`], of what memory is to hold.
-    #[inline]
     pub(super) fn submit_words(
         &self,
         regs: &UnitRegisters,
         descriptors: impl ExactSizeIterator<Item = [u64; 2]>,
+        count: impl FnOnce(),
     ) -> Result<(), QueueFailure> {
         let wanted = descriptors.len().min(MAX_BATCH) as u32 + 1;
-        // Reading a clock costs more than most waits take: it starts at the first slow one.
         let mut deadline = None;
         let mine = loop {
             let mut state = self.state.lock();
-            let busy = state.submitted.wrapping_sub(self.finished());
-            if busy + wanted <= state.limit {
+            if self.has_room(&state, wanted) {
+                count();
                 break self.fill(regs, &mut state, descriptors.take(MAX_BATCH), wanted);
             }
             drop(state);
             self.check(regs, &mut deadline)?;
             clock::relax();
         };
+        self.wait_for(regs, mine)
+    }
+
+    /// Submits one descriptor with a wait, if there is room; returns the count that tells their end.
+    /// `count` as for [`Self::submit`]. Any context.
+    #[inline(always)]
+    pub(super) fn try_submit(
+        &self,
+        regs: &UnitRegisters,
+        words: [u64; 2],
+        count: impl FnOnce(),
+    ) -> Option<u32> {
+        let mut state = self.state.lock();
+        if !self.has_room(&state, 2) {
+            return None;
+        }
+        count();
+        let at = state.submitted;
+        let end = at.wrapping_add(2);
+        self.write(at, words);
+        self.write(at.wrapping_add(1), self.wait_words(end));
+        state.submitted = end;
+        self.move_tail(regs, end);
+        Some(end)
+    }
+
+    #[inline(always)]
+    fn has_room(&self, state: &State, wanted: u32) -> bool {
+        state.submitted.wrapping_sub(self.finished()) + wanted <= state.limit
+    }
+
+    /// Returns when hardware has finished everything up to the count `end`. Any context.
+    pub(super) fn wait_for(&self, regs: &UnitRegisters, end: u32) -> Result<(), QueueFailure> {
+        // Reading a clock costs more than most waits take: it starts at the first slow one.
+        let mut deadline = None;
         let mut polls = 0u32;
-        while !self.has_finished(mine) {
+        while !self.has_finished(end) {
             polls += 1;
             if polls % POLLS_PER_CHECK == 0 {
                 let checked = self.check(regs, &mut deadline);
                 // A virtual machine may have stood still past the deadline: look once more.
-                if checked.is_err() && !self.has_finished(mine) {
+                if checked.is_err() && !self.has_finished(end) {
                     return checked;
                 }
             }
@@ -165,13 +200,12 @@ impl Queue {
     }
 
     /// Whether hardware has finished everything up to the count `end`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn has_finished(&self, end: u32) -> bool {
         self.finished().wrapping_sub(end) as i32 >= 0
     }
 
     /// Fills free slots and moves the tail. Returns the count that tells the end of the batch.
-    #[inline]
     pub(super) fn fill(
         &self,
         regs: &UnitRegisters,
@@ -180,11 +214,9 @@ impl Queue {
         wanted: u32,
     ) -> u32 {
         let end = state.submitted.wrapping_add(wanted);
-        // The status page is page aligned: a wait descriptor can always name it.
-        let wait = Descriptor::wait(PhysAddr::new(self.finished_at.load(Ordering::Relaxed)), end);
         let mut at = state.submitted;
-        for descriptor in descriptors.chain(wait.map(Descriptor::encode)) {
-            self.write(at, descriptor);
+        for words in descriptors.chain(core::iter::once(self.wait_words(end))) {
+            self.write(at, words);
             at = at.wrapping_add(1);
         }
         state.submitted = at;
@@ -192,8 +224,15 @@ impl Queue {
         end
     }
 
+    /// The wait that ends a batch.
+    #[inline(always)]
+    fn wait_words(&self, end: u32) -> [u64; 2] {
+        let at = self.finished_at.load(Ordering::Relaxed);
+        Descriptor::wait_words(PhysAddr::new(at), end)
+    }
+
     /// Writes a slot that is the caller's.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, at: u32, [low, high]: [u64; 2]) {
         let slot = (at % SLOTS) as usize * 2;
         self.ring.write(slot + 1, high);
@@ -201,7 +240,7 @@ impl Queue {
     }
 
     /// Gives hardware everything before slot `at`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn move_tail(&self, regs: &UnitRegisters, at: u32) {
         // A register write is ordered after the stores to the slots.
         if let Some(tail) = registers::queue_tail(at % SLOTS) {

@@ -5,6 +5,8 @@
 use super::invalidation::Request;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::prelude::*;
+use kernel_ext::percpu::Counts;
 use vtd_core::spec::scope::IotlbScope;
 
 /// A count that only grows. Any context.
@@ -18,23 +20,66 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Adds `n`; only for callers who keep each other out.
+    #[inline(always)]
+    pub(super) fn add_alone(&self, n: u64) {
+        let count = self.0.load(Ordering::Relaxed).wrapping_add(n);
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     /// The count.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
+/// What was mapped and unmapped: counted on the way of every mapping, so by each processor.
+pub(crate) struct Mappings(Counts<4>);
+
+impl Mappings {
+    /// Counts a mapping of `bytes` bytes. Any context.
+    #[inline(always)]
+    pub(crate) fn count_map(&self, bytes: u64) {
+        self.0.add::<0>(1);
+        self.0.add::<2>(bytes);
+    }
+
+    /// Counts an unmapping of `bytes` bytes. Any context.
+    #[inline(always)]
+    pub(crate) fn count_unmap(&self, bytes: u64) {
+        self.0.add::<1>(1);
+        self.0.add::<3>(bytes);
+    }
+
+    fn show(&self, to: &mut dyn Write) -> fmt::Result {
+        writeln!(to, "maps: {}", self.0.sum::<0>())?;
+        writeln!(to, "unmaps: {}", self.0.sum::<1>())?;
+        writeln!(to, "mapped-bytes: {}", self.0.sum::<2>())?;
+        writeln!(to, "unmapped-bytes: {}", self.0.sum::<3>())
+    }
+}
+
 macro_rules! statistics {
     ($($(#[$doc:meta])* $field:ident $name:literal)*) => {
         /// The counts of one unit.
-        #[derive(Default)]
         pub(crate) struct Statistics {
+            /// Mappings made and undone.
+            pub(crate) mappings: Mappings,
             $($(#[$doc])* pub(crate) $field: Counter,)*
         }
 
         impl Statistics {
+            /// Nothing yet. [`ENOMEM`].
+            pub(crate) fn new() -> Result<Self> {
+                Ok(Statistics {
+                    mappings: Mappings(Counts::new()?),
+                    $($field: Counter::default(),)*
+                })
+            }
+
             /// Writes a line `name: count` for each.
             pub(crate) fn show(&self, to: &mut dyn Write) -> fmt::Result {
+                self.mappings.show(to)?;
                 $(writeln!(to, concat!($name, ": {}"), self.$field.get())?;)*
                 Ok(())
             }
@@ -43,14 +88,6 @@ macro_rules! statistics {
 }
 
 statistics! {
-    /// Mappings made.
-    maps "maps"
-    /// Mappings undone.
-    unmaps "unmaps"
-    /// Bytes mapped.
-    mapped_bytes "mapped-bytes"
-    /// Bytes unmapped.
-    unmapped_bytes "unmapped-bytes"
     /// Descriptors submitted, waits included.
     descriptors "descriptors"
     /// Wait descriptors.
@@ -72,23 +109,35 @@ statistics! {
 }
 
 impl Statistics {
-    /// Counts what is about to be submitted.
+    /// Counts what is about to be submitted. The caller holds the lock of what it is submitted to.
     pub(crate) fn count_requests(&self, requests: &[Request]) {
         for request in requests {
             match request {
-                Request::Context(_) => self.flush_context.add(1),
+                Request::Context(_) => self.flush_context.add_alone(1),
                 Request::Iotlb(scope) => self.count_iotlb(*scope),
             }
         }
     }
 
-    /// Counts one invalidation of translations.
-    #[inline]
-    pub(crate) fn count_iotlb(&self, scope: IotlbScope) {
+    fn count_iotlb(&self, scope: IotlbScope) {
         match scope {
-            IotlbScope::Pages { .. } => self.flush_page.add(1),
-            IotlbScope::Domain(_) => self.flush_domain.add(1),
-            IotlbScope::Global => self.flush_global.add(1),
+            IotlbScope::Pages { .. } => self.flush_page.add_alone(1),
+            IotlbScope::Domain(_) => self.flush_domain.add_alone(1),
+            IotlbScope::Global => self.flush_global.add_alone(1),
         }
+    }
+
+    /// Counts `descriptors` and the wait behind them. The caller holds the queue.
+    #[inline(always)]
+    pub(super) fn count_batch(&self, descriptors: usize) {
+        self.descriptors.add_alone(descriptors as u64 + 1);
+        self.waits.add_alone(1);
+    }
+
+    /// As [`Self::count_requests`] and [`Self::count_batch`], for one invalidation of pages.
+    #[inline(always)]
+    pub(super) fn count_pages(&self) {
+        self.flush_page.add_alone(1);
+        self.count_batch(1);
     }
 }

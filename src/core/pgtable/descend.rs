@@ -1,69 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The quick way: requests that are served by one run of entries in one table.
+//! The quick way: requests that are served by a few runs of entries in tables that stay.
 //!
-//! Nearly all requests are such: a page, a buffer, a large page. They need no more than
-//! to go down to the table and to write the run.
+//! Nearly all requests are such: a page, a buffer, a large page. They need no more than to go
+//! down to a table and to write a run, then to go down to the next.
 
-use super::level::{Directory, TableLevel, L1, L2, L3, L4, L5};
+use super::level::{TableLevel, L1, L2, L3, L4, L5};
 use super::memory::TableMemory;
-use super::{at_top, SecondStage};
-use crate::spec::level::TABLE_BITS;
-
-/// A level from which a walk can go straight down to a table of level `T`.
-pub(super) trait Find<T: TableLevel>: TableLevel {
-    /// The table of level `T` that serves `iova`, or `None` if a larger page or nothing does.
-    fn find<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<M::Table<T>>;
-}
-
-macro_rules! find_itself {
-    ($($level:ident)*) => {$(
-        impl Find<$level> for $level {
-            #[inline(always)]
-            fn find<M: TableMemory>(
-                table: M::Table<Self>,
-                _: &M,
-                _: u64,
-            ) -> Option<M::Table<Self>> {
-                Some(table)
-            }
-        }
-    )*};
-}
-find_itself! { L1 L2 L3 }
-
-impl<T: TableLevel, L: Directory> Find<T> for L
-where
-    L::Child: Find<T>,
-{
-    #[inline(always)]
-    fn find<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<M::Table<T>> {
-        let child = mem.child(table, Self::index(iova))?;
-        L::Child::find(child, mem, iova)
-    }
-}
+use super::{SecondStage, Top};
+use crate::spec::level::TABLE_ENTRIES;
 
 impl<M: TableMemory> SecondStage<M> {
-    /// The table of level `T` that serves `iova`, if there is one.
+    /// The table of level 3 that serves `iova`, if there is one. All tables have this level, and
+    /// none above it holds leaves.
     #[inline(always)]
-    pub(super) fn table_at<T: TableLevel>(&self, mem: &M, iova: u64) -> Option<M::Table<T>>
-    where
-        L3: Find<T>,
-        L4: Find<T>,
-        L5: Find<T>,
-    {
-        at_top!(self, L, top => <L as Find<T>>::find(top, mem, iova))
+    pub(super) fn level3(&self, mem: &M, iova: u64) -> Option<M::Table<L3>> {
+        match self.top {
+            Top::L4(top) => mem.child(top, L4::index(iova)),
+            Top::L3(top) => Some(top),
+            Top::L5(top) => mem.child(mem.child(top, L5::index(iova))?, L4::index(iova)),
+        }
+    }
+
+    /// The table of level 1 below `upper` that serves `iova`, if there is one.
+    #[inline(always)]
+    pub(super) fn level1(&self, mem: &M, upper: M::Table<L3>, iova: u64) -> Option<M::Table<L1>> {
+        let middle = mem.child(upper, L3::index(iova))?;
+        mem.child(middle, L2::index(iova))
     }
 }
 
-/// Whether a range of the aperture, not all of a table of level `L`, lies in a single one.
-///
-/// Such a range covers no table of that level whole, and holds no page of the level above.
+/// Whether `len` bytes from `iova` on hold all that one entry of level `L` spans, from its start.
 #[inline(always)]
-pub(super) fn is_in_one_table<L: TableLevel>(iova: u64, len: u64) -> bool {
-    let span = L::SPAN << TABLE_BITS;
-    // Below the aperture's 57 bits, so that the sum cannot wrap.
-    len < span && (iova & (span - 1)).wrapping_add(len) <= span
+pub(super) fn covers<L: TableLevel>(iova: u64, len: u64) -> bool {
+    len >= L::SPAN && L::offset(iova) == 0
+}
+
+/// How many entries of a table of level `L` are left from that of `iova` on.
+#[inline(always)]
+pub(super) fn room<L: TableLevel>(iova: u64) -> usize {
+    TABLE_ENTRIES.wrapping_sub(L::index(iova))
+}
+
+/// Whether a request of `len` bytes is so short that it covers no table of level 3.
+///
+/// Longer ones are rare, and not worth a look at each link.
+#[inline(always)]
+pub(super) fn is_short(len: u64) -> bool {
+    len < L4::SPAN
 }
 
 #[cfg(test)]
@@ -71,12 +55,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_table_is_less_than_its_span_and_does_not_cross_it() {
-        assert!(is_in_one_table::<L1>(0x1f_f000, 0x1000));
-        assert!(!is_in_one_table::<L1>(0x1f_f000, 0x2000));
-        assert!(is_in_one_table::<L1>(0x1000, 0x1f_f000));
-        assert!(!is_in_one_table::<L1>(0, 0x20_0000));
-        assert!(is_in_one_table::<L2>(0x4000_0000, 0x3fe0_0000));
-        assert!(!is_in_one_table::<L2>(0x4020_0000, 0x4000_0000));
+    fn a_range_covers_an_entry_from_its_start_only() {
+        assert!(covers::<L2>(0x20_0000, 0x20_0000));
+        assert!(!covers::<L2>(0x20_0000, 0x1f_f000));
+        assert!(!covers::<L2>(0x20_1000, 0x40_0000));
+        assert!(covers::<L1>(0x1000, 0x1000));
+    }
+
+    #[test]
+    fn what_is_short_covers_no_entry_of_level_4() {
+        assert!(is_short(L4::SPAN - 0x1000));
+        assert!(!is_short(L4::SPAN));
+    }
+
+    #[test]
+    fn room_ends_at_the_end_of_the_table() {
+        assert_eq!(room::<L1>(0), 512);
+        assert_eq!(room::<L1>(0x1f_f000), 1);
+        assert_eq!(room::<L2>(0x7fff_ffff), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 //! Mapping a range: one descent, the largest pages first.
 
-use super::descend::is_in_one_table;
+use super::descend::{covers, room};
 use super::error::{MapError, MapFailed};
 use super::level::{Directory, TableLevel, L1, L2, L3};
 use super::memory::{Occupied, TableMemory};
@@ -64,18 +64,18 @@ impl<M: TableMemory> SecondStage<M> {
         prot: Prot,
         retire: &mut R,
     ) -> Result<(), MapFailed> {
-        match self.begin(mem, iova, paddr, len, prot)? {
-            None => Ok(()),
-            Some(rest) => self.finish(mem, rest, retire),
+        match self.begin(mem, iova, paddr, len, prot) {
+            Ok(()) => Ok(()),
+            Err(rest) => self.finish(mem, rest, retire),
         }
     }
 
-    /// The first half of [`map`](Self::map), for callers to whom preparing for tables to be retired
-    /// is a cost: does what needs no new table, and returns what is left.
+    /// The first part of [`map`](Self::map), for callers to whom preparing for tables to be retired
+    /// is a cost: writes one run of leaves into a table that exists.
     ///
     /// # Errors
     ///
-    /// As [`map`](Self::map); then nothing has changed.
+    /// What is left, whatever the reason.
     #[inline(always)]
     pub fn begin(
         &self,
@@ -84,26 +84,48 @@ impl<M: TableMemory> SecondStage<M> {
         paddr: PhysAddr,
         len: u64,
         prot: Prot,
-    ) -> Result<Option<Rest>, MapFailed> {
+    ) -> Result<(), MapRest> {
         let (from, to) = (iova.raw(), paddr.raw());
-        if !is_page_aligned(from | to | len)
-            || !self.holds(from, len)
-            || !self.reaches(to, len)
-            || (prot.snoop && !self.geometry.snoop_control)
-        {
-            return Err(MapFailed::untouched(self.refusal(iova, paddr, len)));
+        let done = if self.allows(from, to, len, prot) {
+            self.fill_next(mem, from, to | prot.entry_bits(), len)
+        } else {
+            0
+        };
+        // Nothing is allowed that is empty.
+        if done == len && done != 0 {
+            return Ok(());
         }
-        let entry = to | prot.entry_bits();
-        let done = self.map_run(mem, from, entry, len);
-        Ok((done != len).then_some(Rest {
-            from,
-            entry,
+        Err(MapRest {
+            iova,
+            paddr,
             len,
+            prot,
             done,
-        }))
+        })
     }
 
-    /// The second half of [`map`](Self::map): what [`begin`](Self::begin) has left.
+    /// The second part of [`map`](Self::map), which may be left out: if the first has done
+    /// something, goes on as long as tables exist.
+    ///
+    /// # Errors
+    ///
+    /// What is left, whatever the reason.
+    pub fn proceed(&self, mem: &M, mut rest: MapRest) -> Result<(), MapRest> {
+        let entry = rest.paddr.raw() | rest.prot.entry_bits();
+        let mut bytes = rest.done;
+        while bytes != 0 {
+            let left = rest.len.wrapping_sub(rest.done);
+            if left == 0 {
+                return Ok(());
+            }
+            let iova = at(rest.iova.raw(), rest.done).raw();
+            bytes = self.fill_next(mem, iova, entry.wrapping_add(rest.done), left);
+            rest.done = rest.done.wrapping_add(bytes);
+        }
+        Err(rest)
+    }
+
+    /// The last part of [`map`](Self::map): what the others have left.
     ///
     /// # Errors
     ///
@@ -111,37 +133,64 @@ impl<M: TableMemory> SecondStage<M> {
     pub fn finish<R: FnMut(M::Page)>(
         &self,
         mem: &M,
-        rest: Rest,
+        rest: MapRest,
         retire: &mut R,
     ) -> Result<(), MapFailed> {
-        self.map_rest(mem, rest.from, rest.entry, rest.len, rest.done, retire)
+        let MapRest {
+            iova,
+            paddr,
+            len,
+            prot,
+            done,
+        } = rest;
+        if !self.allows(iova.raw(), paddr.raw(), len, prot) {
+            return Err(MapFailed::untouched(self.refusal(iova, paddr, len)));
+        }
+        let entry = paddr.raw() | prot.entry_bits();
+        self.map_rest(mem, iova.raw(), entry, len, done, retire)
     }
 
-    /// The quick way: maps from the start what one run of entries can. Returns how many bytes.
+    /// Whether the request can be served, if nothing is in the way.
     #[inline(always)]
-    fn map_run(&self, mem: &M, from: u64, entry: u64, len: u64) -> u64 {
-        if is_in_one_table::<L1>(from, len) {
-            return fill::<L1, M>(self.table_at(mem, from), mem, from, entry, len);
+    fn allows(&self, from: u64, to: u64, len: u64, prot: Prot) -> bool {
+        is_page_aligned(from | to | len)
+            && self.holds(from, len)
+            && self.reaches(to, len)
+            && (!prot.snoop || self.geometry.snoop_control)
+    }
+
+    /// Writes the run of leaves that starts at `iova`, the largest that fit there, within one table
+    /// that exists. Returns how many bytes: 0 if a table is missing or something is in the way.
+    #[inline(always)]
+    fn fill_next(&self, mem: &M, iova: u64, entry: u64, left: u64) -> u64 {
+        let Some(upper) = self.level3(mem, iova) else {
+            return 0;
+        };
+        if left < L2::SPAN {
+            // No large page fits, whatever the addresses.
+            return match self.level1(mem, upper, iova) {
+                Some(lower) => fill::<L1, M>(lower, mem, iova, entry, left),
+                None => 0,
+            };
         }
-        let addresses = from | (entry & ADDRESS);
-        if L2::offset(addresses) == 0 {
-            if self.page_sizes & L2::SPAN != 0 && is_in_one_table::<L2>(from, len) {
-                return fill::<L2, M>(self.table_at(mem, from), mem, from, entry, len);
-            }
-            if L3::offset(addresses) == 0
-                && self.page_sizes & L3::SPAN != 0
-                && is_in_one_table::<L3>(from, len)
-            {
-                return fill::<L3, M>(self.table_at(mem, from), mem, from, entry, len);
-            }
+        let sizes = self.page_sizes;
+        if fits::<L3>(iova, entry, left, sizes) {
+            return fill::<L3, M>(upper, mem, iova, entry, left);
         }
-        0
+        let Some(middle) = mem.child(upper, L3::index(iova)) else {
+            return 0;
+        };
+        if fits::<L2>(iova, entry, left, sizes) {
+            return fill::<L2, M>(middle, mem, iova, entry, left);
+        }
+        match mem.child(middle, L2::index(iova)) {
+            Some(lower) => fill::<L1, M>(lower, mem, iova, entry, left),
+            None => 0,
+        }
     }
 
     /// The general case: any number of tables, any mixture of page sizes. `done` bytes from the
     /// start are mapped already.
-    // Out of line, so that the quick way needs few registers.
-    #[inline(never)]
     fn map_rest<R: FnMut(M::Page)>(
         &self,
         mem: &M,
@@ -211,31 +260,44 @@ impl<M: TableMemory> SecondStage<M> {
 }
 
 /// A request of which [`SecondStage::begin`] has done a part.
-#[derive(Debug)]
-pub struct Rest {
-    from: u64,
-    entry: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct MapRest {
+    iova: Iova,
+    paddr: PhysAddr,
     len: u64,
+    prot: Prot,
+    /// Bytes from the start that are mapped.
     done: u64,
 }
 
-/// Writes leaves of level `L` for `len` bytes from `from` on into `table`, up to the first entry
-/// that is not empty. Returns how many bytes.
+/// Whether `left` bytes at `iova` can start with a leaf of level `L`.
+#[inline(always)]
+fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: u64) -> bool {
+    L::HAS_LEAVES && covers::<L>(iova | (entry & ADDRESS), left) && page_sizes & L::SPAN != 0
+}
+
+/// Writes leaves of level `L` for `left` bytes at most into `table`, from the entry of `iova` on
+/// up to the first that is not empty. Returns how many bytes.
 #[inline(always)]
 fn fill<L: TableLevel, M: TableMemory>(
-    table: Option<M::Table<L>>,
+    table: M::Table<L>,
     mem: &M,
-    from: u64,
+    iova: u64,
     entry: u64,
-    len: u64,
+    left: u64,
 ) -> u64 {
-    let Some(table) = table else {
-        return 0;
-    };
-    let (first, count) = (L::index(from), (len >> L::SHIFT) as usize);
-    let done = mem.fill(table, first, count, entry);
+    let index = L::index(iova);
+    if left < 2 * L::SPAN {
+        if mem.fill(table, index, 1, entry) == 0 {
+            return 0;
+        }
+        mem.flush(table, index, 1);
+        return L::SPAN;
+    }
+    let wanted = (left >> L::SHIFT) as usize;
+    let done = mem.fill(table, index, room::<L>(iova).min(wanted), entry);
     if done != 0 {
-        mem.flush(table, first, done);
+        mem.flush(table, index, done);
     }
     (done as u64) << L::SHIFT
 }
@@ -259,10 +321,7 @@ impl<M: TableMemory, R: FnMut(M::Page)> Job<'_, M, R> {
     /// Whether the rest can start with a leaf of level `L`.
     #[inline(always)]
     fn fits<L: TableLevel>(&self) -> bool {
-        L::HAS_LEAVES
-            && self.left >= L::SPAN
-            && L::offset(self.iova | (self.entry & ADDRESS)) == 0
-            && self.page_sizes & L::SPAN != 0
+        fits::<L>(self.iova, self.entry, self.left, self.page_sizes)
     }
 
     /// Writes as many leaves of level `L` from `index` on as the rest, the table and what is

@@ -47,9 +47,10 @@ mod visit;
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
 pub use geometry::Geometry;
 pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};
-pub use map::{Prot, Rest};
+pub use map::{MapRest, Prot};
 pub use memory::{Occupied, OutOfMemory, TableMemory};
 pub use query::Translation;
+pub use unmap::UnmapRest;
 pub use visit::{Visit, VisitEnd};
 
 use crate::spec::address::{Iova, PAGE_SIZE};

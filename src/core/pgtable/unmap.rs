@@ -11,12 +11,12 @@
 //! contain every large page whole, and continues where the result says; iommufd
 //! unmaps exactly what it mapped.
 
-use super::descend::is_in_one_table;
+use super::descend::{covers, is_short, room};
 use super::error::{UnmapStop, Unmapped};
 use super::level::{Directory, TableLevel, L1, L2, L3};
 use super::memory::{Occupied, TableMemory};
 use super::{at_top, is_page_aligned, SecondStage};
-use crate::spec::address::Iova;
+use crate::spec::address::{Iova, PAGE_SIZE};
 use crate::spec::level::TABLE_ENTRIES;
 
 impl<M: TableMemory> SecondStage<M> {
@@ -38,52 +38,70 @@ impl<M: TableMemory> SecondStage<M> {
         len: u64,
         retire: &mut R,
     ) -> Unmapped {
+        match self.begin_unmap(mem, iova, len) {
+            Ok(bytes) => Unmapped { bytes, stop: None },
+            Err(rest) => self.finish_unmap(mem, rest, retire),
+        }
+    }
+
+    /// The first part of [`unmap`](Self::unmap), for callers to whom preparing for tables to be
+    /// retired is a cost: clears one run of leaves, and takes no table away.
+    ///
+    /// Returns how many bytes were unmapped if that is all; [`Unmapped::bytes`] says when it is
+    /// more than was asked for.
+    ///
+    /// # Errors
+    ///
+    /// What is left, whatever the reason.
+    #[inline(always)]
+    pub fn begin_unmap(&self, mem: &M, iova: Iova, len: u64) -> Result<u64, UnmapRest> {
         let from = iova.raw();
+        let mut done = 0;
+        if is_page_aligned(from | len) && self.holds(from, len) && is_short(len) {
+            done = self.clear_next(mem, from, len);
+            if done >= len {
+                return Ok(done);
+            }
+        }
+        Err(UnmapRest { from, len, done })
+    }
+
+    /// The second part of [`unmap`](Self::unmap), which may be left out: if the first has done
+    /// something, goes on as long as no table is to be taken away.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin_unmap`](Self::begin_unmap).
+    pub fn proceed_unmap(&self, mem: &M, rest: UnmapRest) -> Result<u64, UnmapRest> {
+        let UnmapRest { from, len, done } = rest;
+        let (mut iova, mut left) = (from.wrapping_add(done), len.wrapping_sub(done));
+        let mut bytes = done;
+        while bytes != 0 {
+            bytes = self.clear_next(mem, iova, left);
+            iova = iova.wrapping_add(bytes);
+            if bytes >= left {
+                return Ok(iova.wrapping_sub(from));
+            }
+            left = left.wrapping_sub(bytes);
+        }
+        let done = iova.wrapping_sub(from);
+        Err(UnmapRest { from, len, done })
+    }
+
+    /// The last part of [`unmap`](Self::unmap): what the others have left.
+    pub fn finish_unmap<R: FnMut(M::Page)>(
+        &self,
+        mem: &M,
+        rest: UnmapRest,
+        retire: &mut R,
+    ) -> Unmapped {
+        let UnmapRest { from, len, done } = rest;
         if !is_page_aligned(from | len) {
             return refused(UnmapStop::Unaligned);
         }
         if !self.holds(from, len) {
             return refused(UnmapStop::OutsideAperture);
         }
-        let done = self.unmap_run(mem, from, len);
-        if done == len {
-            return Unmapped {
-                bytes: done,
-                stop: None,
-            };
-        }
-        self.unmap_rest(mem, from, len, done, retire)
-    }
-
-    /// The quick way: unmaps from the start what one run of entries holds. Returns how many bytes.
-    #[inline(always)]
-    fn unmap_run(&self, mem: &M, from: u64, len: u64) -> u64 {
-        if is_in_one_table::<L1>(from, len) {
-            return clear::<L1, M>(self.table_at(mem, from), mem, from, len);
-        }
-        if L2::offset(from) == 0 {
-            if is_in_one_table::<L2>(from, len) {
-                return clear::<L2, M>(self.table_at(mem, from), mem, from, len);
-            }
-            if L3::offset(from) == 0 && is_in_one_table::<L3>(from, len) {
-                return clear::<L3, M>(self.table_at(mem, from), mem, from, len);
-            }
-        }
-        0
-    }
-
-    /// The general case: any number of tables, any mixture of page sizes. `done` bytes from the
-    /// start are unmapped already.
-    // Out of line, so that the quick way needs few registers.
-    #[inline(never)]
-    fn unmap_rest<R: FnMut(M::Page)>(
-        &self,
-        mem: &M,
-        from: u64,
-        len: u64,
-        done: u64,
-        retire: &mut R,
-    ) -> Unmapped {
         let mut job = Job {
             mem,
             iova: from.wrapping_add(done),
@@ -96,29 +114,72 @@ impl<M: TableMemory> SecondStage<M> {
             stop: result.err(),
         }
     }
+
+    /// Clears the run of leaves that starts at `iova`, within one table and `left` bytes. Returns
+    /// how many bytes: 0 if there is no leaf, or if the range covers the table in which it stands.
+    #[inline(always)]
+    fn clear_next(&self, mem: &M, iova: u64, left: u64) -> u64 {
+        let Some(upper) = self.level3(mem, iova) else {
+            return 0;
+        };
+        if left < L2::SPAN {
+            // Covers no table. What ends inside a large page is rare, and left out.
+            return match self.level1(mem, upper, iova) {
+                Some(lower) => clear::<L1, M>(lower, mem, iova, left),
+                None => 0,
+            };
+        }
+        let Some(middle) = mem.child(upper, L3::index(iova)) else {
+            return clear::<L3, M>(upper, mem, iova, left);
+        };
+        if covers::<L3>(iova, left) {
+            return 0;
+        }
+        let Some(lower) = mem.child(middle, L2::index(iova)) else {
+            return clear::<L2, M>(middle, mem, iova, left);
+        };
+        if covers::<L2>(iova, left) {
+            return 0;
+        }
+        clear::<L1, M>(lower, mem, iova, left)
+    }
 }
 
-/// Clears leaves of level `L` for `len` bytes from `from` on in `table`, up to the first entry
-/// that is none. Returns how many bytes.
-#[inline(always)]
-fn clear<L: TableLevel, M: TableMemory>(
-    table: Option<M::Table<L>>,
-    mem: &M,
+/// A request of which [`SecondStage::begin_unmap`] has done a part.
+#[derive(Clone, Copy, Debug)]
+pub struct UnmapRest {
+    /// Where the request starts.
     from: u64,
+    /// The length of the request in bytes.
     len: u64,
-) -> u64 {
-    let Some(table) = table else {
+    /// Bytes from the start that are unmapped.
+    done: u64,
+}
+
+/// Clears leaves of level `L` in `table` from that at `iova` on, for `left` bytes at most. Returns
+/// how many bytes: 0 also if `iova` lies inside a leaf.
+#[inline(always)]
+fn clear<L: TableLevel, M: TableMemory>(table: M::Table<L>, mem: &M, iova: u64, left: u64) -> u64 {
+    if L::SPAN != PAGE_SIZE && L::offset(iova) != 0 {
         return 0;
-    };
-    let (first, count) = (L::index(from), (len >> L::SHIFT) as usize);
-    let done = mem.clear(table, first, count);
+    }
+    let index = L::index(iova);
+    if left <= L::SPAN {
+        if mem.clear(table, index, 1) == 0 {
+            return 0;
+        }
+        mem.flush(table, index, 1);
+        return L::SPAN;
+    }
+    // A leaf in which the range ends is removed whole.
+    let wanted = left.wrapping_add(L::SPAN - 1) >> L::SHIFT;
+    let done = mem.clear(table, index, room::<L>(iova).min(wanted as usize));
     if done != 0 {
-        mem.flush(table, first, done);
+        mem.flush(table, index, done);
     }
     (done as u64) << L::SHIFT
 }
 
-#[cold]
 fn refused(stop: UnmapStop) -> Unmapped {
     Unmapped {
         bytes: 0,
@@ -253,7 +314,7 @@ where
             }
         }
         Some(Occupied::Table(child)) => {
-            let covered = L::offset(job.iova) == 0 && job.left >= L::SPAN;
+            let covered = covers::<L>(job.iova, job.left);
             if let Err(stop) = L::Child::unmap(child, job, covered) {
                 return Step::Stopped(stop);
             }

@@ -119,13 +119,18 @@ impl Descriptor {
             } => {
                 let low = WAIT | flag(interrupt, 4) | flag(fence, 6);
                 match status {
-                    Some((address, value)) => {
-                        [low | one(5) | at(value as u64, 32), address.raw() & !3]
-                    }
+                    Some(status) => with_status(low, status),
                     None => [low, 0],
                 }
             }
         }
+    }
+
+    /// What memory is to hold for a wait that writes `value` to `address`, of which the lowest
+    /// two bits count as 0: [`encode`](Self::encode) of [`wait`](Self::wait).
+    #[inline(always)]
+    pub const fn wait_words(address: PhysAddr, value: u32) -> [u64; 2] {
+        with_status(WAIT, (address, value))
     }
 
     /// What the 128 bits ask for.
@@ -163,6 +168,15 @@ impl Descriptor {
             None => Err(BadDescriptor::Field(kind as u8)),
         }
     }
+}
+
+#[inline(always)]
+const fn with_status(low: u64, (address, value): (PhysAddr, u32)) -> [u64; 2] {
+    const WRITES_STATUS: u64 = one(5);
+    [
+        low | WRITES_STATUS | ((value as u64) << 32),
+        address.raw() & !3,
+    ]
 }
 
 const fn encode_context(scope: ContextScope) -> u64 {
@@ -217,8 +231,40 @@ const fn encode_iotlb(scope: IotlbScope, drain: Drain) -> [u64; 2] {
             leaves_only,
         } => [
             low | at(domain.raw() as u64, 16),
-            block.address().raw() | flag(leaves_only, 6) | block.address_mask() as u64,
+            pages_operand(block, leaves_only),
         ],
+    }
+}
+
+#[inline(always)]
+const fn pages_operand(block: PageBlock, leaves_only: bool) -> u64 {
+    block.address().raw() | ((leaves_only as u64) << 6) | block.address_mask() as u64
+}
+
+/// Page-selective IOTLB invalidations, with what all of a unit's have in common put together once.
+#[derive(Clone, Copy, Debug)]
+pub struct PageInvalidation {
+    low: u64,
+}
+
+impl PageInvalidation {
+    /// Of a unit for which `drain` is to be asked.
+    pub const fn new(drain: Drain) -> Self {
+        Self {
+            low: IOTLB
+                | at(Granularity::Selective.code(), 4)
+                | flag(drain.writes, 6)
+                | flag(drain.reads, 7),
+        }
+    }
+
+    /// What memory is to hold: [`Descriptor::encode`] of the same.
+    #[inline(always)]
+    pub const fn words(self, domain: DomainId, block: PageBlock, leaves_only: bool) -> [u64; 2] {
+        [
+            self.low | ((domain.raw() as u64) << 16),
+            pages_operand(block, leaves_only),
+        ]
     }
 }
 

@@ -23,25 +23,28 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// Bits 63 and 61:52, which hardware ignores (VT-d 9.8), without bit 62 (TM).
 const IGNORED_HIGH: u64 = 0xbff0_0000_0000_0000;
 
-/// What a device may do with a page; never nothing.
+/// What a device may do with a page; never nothing. As a number, the entry's bits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum Access {
     /// The device may read.
-    Read,
+    Read = READ as u8,
     /// The device may write.
-    Write,
+    Write = WRITE as u8,
     /// The device may do both.
-    ReadWrite,
+    ReadWrite = (READ | WRITE) as u8,
 }
 
 impl Access {
     /// The access for the two permissions, or `None` if neither is given.
+    #[inline(always)]
     pub const fn new(read: bool, write: bool) -> Option<Self> {
-        match (read, write) {
-            (true, true) => Some(Self::ReadWrite),
-            (true, false) => Some(Self::Read),
-            (false, true) => Some(Self::Write),
-            (false, false) => None,
+        // By their bits in the entry, so that nothing is left to do where they come as bits.
+        match read as u64 * READ | write as u64 * WRITE {
+            READ => Some(Self::Read),
+            WRITE => Some(Self::Write),
+            0 => None,
+            _ => Some(Self::ReadWrite),
         }
     }
 
@@ -55,12 +58,9 @@ impl Access {
         matches!(self, Self::Write | Self::ReadWrite)
     }
 
+    #[inline(always)]
     const fn entry_bits(self) -> u64 {
-        match self {
-            Self::Read => READ,
-            Self::Write => WRITE,
-            Self::ReadWrite => READ | WRITE,
-        }
+        self as u64
     }
 }
 

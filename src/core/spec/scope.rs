@@ -3,7 +3,7 @@
 //! How much an invalidation drops: the granularities of VT-d 6.5, common to the
 //! queue and to the register-based interface.
 
-use super::address::{DomainId, Iova, SourceId, PAGE_SHIFT};
+use super::address::{DomainId, Iova, SourceId, PAGE_SHIFT, PAGE_SIZE};
 use super::bits;
 use super::capability::Capability;
 use core::fmt;
@@ -37,10 +37,11 @@ impl PageBlock {
         if last.raw() < first.raw() {
             return None;
         }
-        let differing = u64::BITS - (first.raw() ^ last.raw()).leading_zeros();
-        let mask = differing.saturating_sub(PAGE_SHIFT);
-        let base = first.raw() & !bits::low_mask(PAGE_SHIFT + mask);
-        // At most 64 - 12 = 52.
+        // What differs lies in the page offset at least.
+        let same = ((first.raw() ^ last.raw()) | (PAGE_SIZE - 1)).leading_zeros();
+        // At most 64 - 12 = 52 for both, so that neither can be out of range.
+        let mask = u64::BITS - PAGE_SHIFT - same;
+        let base = first.raw() & !(u64::MAX >> same);
         Some(Self {
             address: Iova::new(base),
             mask: mask as u8,
@@ -48,11 +49,13 @@ impl PageBlock {
     }
 
     /// The first byte.
+    #[inline]
     pub const fn address(self) -> Iova {
         self.address
     }
 
     /// AM: log2 of the number of pages.
+    #[inline]
     pub const fn address_mask(self) -> u8 {
         self.mask
     }

@@ -4,15 +4,19 @@
 
 use proptest::prelude::*;
 use vtd_core::invalidation::{after_context_change, after_map, after_recording_change};
-use vtd_core::invalidation::{after_root_table, forget_range, Range, Step};
+use vtd_core::invalidation::{after_root_table, forget_range, forget_range_at_once};
+use vtd_core::invalidation::{Forgetting, Range, Step};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope};
+use vtd_core::spec::descriptor::Descriptor;
+use vtd_core::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope};
 
 const DOMAIN: DomainId = DomainId::new(7);
 const OTHER: DomainId = DomainId::new(9);
 const SOURCE: SourceId = SourceId::from_bus_devfn(0, 0x28);
 const PSI: u64 = 1 << 39;
+const WRITES: u64 = 1 << 54;
+const READS: u64 = 1 << 55;
 const CACHING: u64 = 1 << 7;
 const WRITE_BUFFER: u64 = 1 << 4;
 const ESRTPS: u64 = 1 << 63;
@@ -251,4 +255,30 @@ fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
     assert!(matches!(steps[..], [Step::Iotlb(IotlbScope::Pages { .. })]));
     let steps: Vec<_> = after(CACHING).iter().collect();
     assert_eq!(steps, [Step::Iotlb(IotlbScope::Domain(DOMAIN))]);
+}
+
+proptest! {
+    #[test]
+    fn what_was_worked_out_once_says_the_same(
+        flags in prop::sample::select(vec![0, PSI, PSI | READS, PSI | WRITES, PSI | READS | WRITES]),
+        max_mask in 0u64..64,
+        id in any::<u16>(),
+        first in any::<u64>(),
+        bits in 0u32..64,
+        tables_freed in any::<bool>(),
+    ) {
+        let (cap, id) = (cap(flags, max_mask), DomainId::new(id));
+        let last = first.saturating_add((1u64 << bits) - 1);
+        let range = Range::new(Iova::new(first), Iova::new(last), tables_freed).unwrap();
+        let scope = forget_range_at_once(cap, id, range);
+        let drain = Drain::of(cap);
+        let expected = match scope {
+            IotlbScope::Pages { .. } => Some(Descriptor::Iotlb { scope, drain }.encode()),
+            _ => None,
+        };
+        prop_assert_eq!(Forgetting::new(cap).words(id, range), expected);
+        if flags & PSI == 0 {
+            prop_assert_eq!(expected, None);
+        }
+    }
 }

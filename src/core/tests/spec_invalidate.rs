@@ -130,6 +130,15 @@ fn what_hardware_refuses_does_not_decode() {
     assert_eq!(Descriptor::wait(PhysAddr::new(2), 0), None);
 }
 
+proptest! {
+    #[test]
+    fn a_wait_is_the_same_in_words(address in any::<u64>(), value in any::<u32>()) {
+        let address = PhysAddr::new(address & !3);
+        let wait = Descriptor::wait(address, value).unwrap();
+        prop_assert_eq!(Descriptor::wait_words(address, value), wait.encode());
+    }
+}
+
 #[test]
 fn context_commands_encode_as_computed_by_hand() {
     let raw = |scope| ContextCommand::new(scope).raw();

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counts that every processor keeps for itself.
+//!
+//! A count that all processors share costs each of them a trip of its cache line, which is more
+//! than what is counted here. Counts of its own cost a processor one instruction.
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// `N` counts that only grow.
+///
+/// # Invariants
+///
+/// `base` was returned by `vtd_helper_alloc_counts` for `N` counts and not freed.
+pub struct Counts<const N: usize> {
+    base: NonNull<u64>,
+}
+
+// SAFETY: Belongs to no thread; a count is changed by its processor alone, in one instruction.
+unsafe impl<const N: usize> Send for Counts<N> {}
+// SAFETY: As above.
+unsafe impl<const N: usize> Sync for Counts<N> {}
+
+impl<const N: usize> Counts<N> {
+    /// All 0. [`ENOMEM`]. May sleep.
+    pub fn new() -> Result<Self> {
+        // SAFETY: Any number is allowed.
+        let base = unsafe { bindings::vtd_helper_alloc_counts(N as u32) };
+        // INVARIANT: Freshly allocated for `N` counts.
+        Ok(Counts {
+            base: NonNull::new(base).ok_or(ENOMEM)?,
+        })
+    }
+
+    /// Adds `n` to count `INDEX`. Any context.
+    #[inline(always)]
+    pub fn add<const INDEX: usize>(&self, n: u64) {
+        const { assert!(INDEX < N) };
+        let count = self.base.as_ptr().wrapping_add(INDEX);
+        // SAFETY: By the type's invariants this is a per-CPU address of a count. One instruction
+        // cannot be interrupted half done, nor can its processor change meanwhile.
+        unsafe {
+            #[cfg(CONFIG_SMP)]
+            core::arch::asm!(
+                "add qword ptr gs:[{}], {}", in(reg) count, in(reg) n, options(nostack)
+            );
+            #[cfg(not(CONFIG_SMP))]
+            core::arch::asm!(
+                "add qword ptr [{}], {}", in(reg) count, in(reg) n, options(nostack)
+            );
+        }
+    }
+
+    /// Count `INDEX` of all processors together.
+    pub fn sum<const INDEX: usize>(&self) -> u64 {
+        const { assert!(INDEX < N) };
+        // SAFETY: By the type's invariants.
+        unsafe { bindings::vtd_helper_sum_count(self.base.as_ptr(), INDEX as u32) }
+    }
+}
+
+impl<const N: usize> Drop for Counts<N> {
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariants.
+        unsafe { bindings::vtd_helper_free_counts(self.base.as_ptr()) }
+    }
+}
