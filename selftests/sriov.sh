@@ -27,7 +27,8 @@ has_groups() {
 		*" $group "*) echo "$vf shares group $group"; return 1 ;;
 		esac
 		seen="$seen$group "
-		[ -f "/sys/kernel/debug/iommu/intel/$vf/domain_translation_struct" ] ||
+		[ "$VTD_KO" = none ] ||
+			[ -f "/sys/kernel/debug/iommu/intel/$vf/domain_translation_struct" ] ||
 			{ echo "the tables of $vf are not shown"; return 1; }
 	done
 	[ "$(ls -d "$PCI/$pf"/virtfn* | wc -l)" = "$1" ]

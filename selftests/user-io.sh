@@ -23,11 +23,54 @@ disk_again() {
 	disk_io "$nvme"
 }
 
+# hold_while COMMAND: run it while a user has the disk.
+hold_while() {
+	mkfifo /tmp/held
+	"$HERE/vfio_claim" iommufd "$nvme" < /tmp/held > /tmp/holder 2>&1 &
+	holder=$!
+	exec 7> /tmp/held
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		grep -q taken /tmp/holder && break
+		sleep 0.2
+	done
+	grep taken /tmp/holder && "$@"
+	held=$?
+	exec 7>&-
+	wait "$holder"
+	rm -f /tmp/held
+	return $held
+}
+
+# is_there WANTED: wait until the disk is there (1) or not (0).
+is_there() {
+	for try in $(seq 80); do
+		there=0
+		[ ! -e "$PCI/$nvme/iommu_group" ] || there=1
+		[ $there = "$1" ] && return 0
+		sleep 0.25
+	done
+	echo "20 s later $nvme is $([ $there = 1 ] && echo still there || echo not there)"
+	return 1
+}
+
+is_pulled() {
+	give_to_user "$nvme" && hold_while host unplug-nvme && is_there 0
+}
+
+# The slot is free some time after the device has left the tree.
+is_put_back() {
+	for again in $(seq 20); do
+		host plug-nvme && break
+		sleep 0.5
+	done
+	is_there 1 && disk_again
+}
+
 nvme=$(first_nvme)
 edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
 [ -n "$nvme" ] || ktap_skip_all "VTD_DISKS names no NVMe disk that may be overwritten"
 [ -n "$edu" ] || ktap_skip_all "edu is not there"
-ktap_start $((2 * (NVME_CLAIMS + EDU_CLAIMS) + 5))
+ktap_start $((2 * (NVME_CLAIMS + EDU_CLAIMS) + 7))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 payload $((8 << 20))
@@ -39,6 +82,13 @@ ktap_check "what the user unmapped is reported as the disk's" \
 	log_has "vtd: .*fault: .*$nvme.*vfio-pci.* write"
 take_back "$nvme"
 ktap_check "the disk comes back to the kernel and works" disk_again
+if command -v host > /dev/null; then
+	ktap_check "it is pulled out while a user has it, and goes when the user does" is_pulled
+	ktap_check "put back it works for the kernel" is_put_back
+else
+	ktap_skip "it is pulled out while a user has it" "nobody is there to do it"
+	ktap_skip "put back it works for the kernel" "nobody is there to do it"
+fi
 ktap_check "edu is given to vfio-pci" give_to_user "$edu"
 for mode in type1 iommufd; do
 	user_claims "edu, $mode" $EDU_CLAIMS "$HERE/vfio_edu" $mode "$edu"
