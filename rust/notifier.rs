@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being told that a PCI device is about to get a driver, or has gone.
+//! Being told that a PCI device appears, is about to get a driver, or has gone.
 
 use crate::bindings;
 use crate::device::Device;
@@ -10,12 +10,16 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// What runs before the probe function of a driver of a PCI device.
+/// What runs before others deal with a PCI device. Process context.
 pub trait DriverGate: Send + Sync + 'static {
-    /// The driver is chosen, its probe function has not been called. Process context; may wait, and
-    /// the driver waits with it.
-    fn before_bind(&self);
-    /// The device has been removed. Process context.
+    /// The device has just been found; the IOMMU core has not seen it yet.
+    fn found(&self, device: &PciDevice);
+
+    /// A driver is chosen, its probe function has not been called. May wait, and the driver waits
+    /// with it.
+    fn before_bind(&self, device: &PciDevice);
+
+    /// The device has been removed.
     fn removed(&self, device: &PciDevice);
 }
 
@@ -49,6 +53,8 @@ impl<T: DriverGate> Registration<T> {
                 unsafe {
                     slot.write(bindings::notifier_block {
                         notifier_call: Some(Self::call),
+                        // Before the IOMMU core, which has 0.
+                        priority: i32::MAX,
                         ..Default::default()
                     });
                     bindings::bus_register_notifier(&raw const bindings::pci_bus_type, slot);
@@ -65,15 +71,23 @@ impl<T: DriverGate> Registration<T> {
         action: usize,
         device: *mut c_void,
     ) -> i32 {
-        // SAFETY: `entry` is the first field of a registration, which outlives the call.
-        let target = unsafe { &*entry.cast::<Self>() }.target.clone();
-        if action == bindings::bus_notifier_event_BUS_NOTIFY_BIND_DRIVER as usize {
-            target.before_bind();
-        } else if action == bindings::bus_notifier_event_BUS_NOTIFY_REMOVED_DEVICE as usize {
-            // SAFETY: The chain of the bus passes a device that is alive during the call.
-            if let Some(device) = unsafe { Device::from_raw(device.cast()) }.as_pci() {
-                target.removed(&device);
+        // SAFETY: `entry` is the first field of a registration, which outlives the call; the chain
+        // is that of the PCI bus, which passes its devices.
+        let (target, device) = unsafe {
+            let target = &(*entry.cast::<Self>()).target;
+            (target, Device::from_raw(device.cast()).as_pci())
+        };
+        match (action as u32, device) {
+            (bindings::bus_notifier_event_BUS_NOTIFY_ADD_DEVICE, Some(device)) => {
+                target.found(&device)
             }
+            (bindings::bus_notifier_event_BUS_NOTIFY_BIND_DRIVER, Some(device)) => {
+                target.before_bind(&device)
+            }
+            (bindings::bus_notifier_event_BUS_NOTIFY_REMOVED_DEVICE, Some(device)) => {
+                target.removed(&device)
+            }
+            _ => {}
         }
         bindings::NOTIFY_DONE as i32
     }

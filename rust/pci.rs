@@ -22,7 +22,8 @@ unsafe impl Send for PciDevice {}
 // SAFETY: As above.
 unsafe impl Sync for PciDevice {}
 
-/// The control register of access control, as it was.
+/// The control register of access control: which kinds of it are on.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AcsControl(u16);
 
 /// What kind of PCI Express function a device is; `Conventional` where it is none.
@@ -212,16 +213,25 @@ impl PciDevice {
     }
 
     /// Turns on what the device offers of access control (source validation, request and
-    /// completion redirect, upstream forwarding, and translation blocking below external ports), so
-    /// that peers cannot reach each other past the unit. What it was before, if it was changed; a
-    /// device without the capability is left alone.
+    /// completion redirect, upstream forwarding; translation blocking where strangers can plug
+    /// something in and where ATS is switched off), so that peers cannot reach each other past the
+    /// unit. What it was before, if it was changed; a device without the capability is left alone.
     pub fn enable_acs(&self) -> Option<AcsControl> {
-        let (offered, control, at) = self.acs()?;
+        let (control, at) = self.acs()?;
         let mut wanted = bindings::PCI_ACS_SV
             | bindings::PCI_ACS_RR
             | bindings::PCI_ACS_CR
             | bindings::PCI_ACS_UF;
-        if self.facts().untrusted {
+        // SAFETY: Valid device, of which what the PCI core found at enumeration is read; the other
+        // call has no preconditions.
+        let (offered, block_translated) = unsafe {
+            (
+                bindings::vtd_helper_pci_acs_offered(self.ptr.as_ptr()),
+                bindings::vtd_helper_pci_faces_strangers(self.ptr.as_ptr())
+                    || bindings::pci_ats_disabled(),
+            )
+        };
+        if block_translated {
             wanted |= bindings::PCI_ACS_TB;
         }
         let new = control | (offered & wanted as u16);
@@ -232,28 +242,40 @@ impl PciDevice {
         Some(AcsControl(control))
     }
 
+    /// What is on of access control. [`None`] for a device without the capability.
+    pub fn acs_control(&self) -> Option<AcsControl> {
+        self.acs().map(|(control, _)| AcsControl(control))
+    }
+
+    /// Turns on again what was on in `wanted`. Whether any of it was off. A device that does not
+    /// answer is left alone.
+    pub fn require_acs(&self, wanted: AcsControl) -> bool {
+        match self.acs() {
+            Some((control, at)) if wanted.0 & !control != 0 => {
+                self.write_acs(at, control | wanted.0);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Sets access control to what [`Self::enable_acs`] found.
     pub fn restore_acs(&self, before: AcsControl) {
-        if let Some((_, _, at)) = self.acs() {
+        if let Some((_, at)) = self.acs() {
             self.write_acs(at, before.0);
         }
     }
 
-    /// What the device offers, what is on, and where that is controlled.
-    fn acs(&self) -> Option<(u16, u16, i32)> {
-        let (mut offered, mut control) = (0u16, 0u16);
+    /// What is on, and where that is controlled.
+    fn acs(&self) -> Option<(u16, i32)> {
+        let mut control = 0u16;
         // SAFETY: Valid device; configuration space may be read at any offset.
         unsafe {
-            let at = i32::from(bindings::vtd_helper_pci_acs_cap(self.ptr.as_ptr()));
-            let (cap, ctrl) = (
-                at + bindings::PCI_ACS_CAP as i32,
-                at + bindings::PCI_ACS_CTRL as i32,
-            );
-            let read = |offset, to: &mut u16| {
-                bindings::vtd_helper_pci_read_word(self.ptr.as_ptr(), offset, to) == 0
-            };
-            (at != 0 && read(cap, &mut offered) && read(ctrl, &mut control))
-                .then_some((offered, control, ctrl))
+            let cap = i32::from(bindings::vtd_helper_pci_acs_cap(self.ptr.as_ptr()));
+            let at = cap + bindings::PCI_ACS_CTRL as i32;
+            (cap != 0
+                && bindings::vtd_helper_pci_read_word(self.ptr.as_ptr(), at, &mut control) == 0)
+                .then_some((control, at))
         }
     }
 

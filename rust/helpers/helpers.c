@@ -230,7 +230,17 @@ bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn)
 
 u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev)
 {
-	return pci_find_ext_capability(pdev, PCI_EXT_CAP_ID_ACS);
+	return pdev->acs_cap;
+}
+
+u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev)
+{
+	return pdev->acs_capabilities;
+}
+
+bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev)
+{
+	return pdev->external_facing || pdev->untrusted;
 }
 
 int vtd_helper_pci_read_word(struct pci_dev *pdev, int where, u16 *value)

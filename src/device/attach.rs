@@ -47,6 +47,9 @@ pub(crate) fn attach(
     target: impl FnOnce(&Arc<Unit>) -> Result<Target>,
 ) -> Result {
     info.ownership.refuse_beside_adopted(info, change)?;
+    if change.new.kind != DomainKind::Blocked {
+        info.access_control.hold(&info.pci);
+    }
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
     let group = *state
@@ -82,7 +85,7 @@ pub(crate) fn attach(
         Translation::SecondStage { id, .. } => id.raw(),
         _ => 0,
     };
-    state.owned = groups.settle(granted);
+    state.owned = groups.settle(&info.pci, granted);
     state.counted = true;
     if info.fault_reports.start_anew() {
         log_info!("{}: {info}: its faults are recorded again", &*info.unit);

@@ -2,6 +2,7 @@
 
 //! What the driver knows of one device.
 
+use super::access_control::AccessControl;
 use super::attach::Attached;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
@@ -81,6 +82,8 @@ pub(crate) struct DeviceInfo {
     pub(super) bound_before: AtomicBool,
     /// The accounts of all groups.
     pub(crate) ownership: Arc<Ownership>,
+    /// The access control of all devices.
+    pub(super) access_control: Arc<AccessControl>,
     /// What changes.
     #[pin]
     pub(crate) state: Mutex<State>,
@@ -96,7 +99,7 @@ impl DeviceInfo {
 
     /// Strikes the device off its group's account, when it leaves for good.
     pub(crate) fn close_account(&self) {
-        self.ownership.lock().forget(&self.state.lock());
+        self.ownership.lock().forget(&self.pci, &self.state.lock());
     }
 }
 

@@ -13,6 +13,7 @@
 //! 1. the core's group mutex, held by the core around attach;
 //! 2. `Ownership` (mutex), 3. `DeviceInfo::state` (mutex), then those of the unit.
 
+mod access_control;
 mod adopted;
 mod attach;
 mod info;
@@ -24,6 +25,7 @@ mod rate_limit;
 mod regions;
 mod topology;
 
+pub(crate) use access_control::AccessControl;
 pub(crate) use attach::{attach, block, Attached};
 pub(crate) use info::{DeviceInfo, Use};
 pub(crate) use past::{Event, Past};

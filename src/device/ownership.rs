@@ -4,11 +4,12 @@
 //!
 //! # Invariants
 //!
-//! A group's account counts each member that was ever attached, in the state that its
-//! [`DeviceInfo`] holds.
+//! A group's account has each member that was ever attached, once, in the state that its
+//! [`DeviceInfo`] holds; it counts the same states.
 
 use super::adopted::AdoptedDevices;
 use super::info::{DeviceInfo, State as DeviceState};
+use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::lock::mutex::MutexBackend;
@@ -16,12 +17,56 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{Change, DomainKind};
 use kernel_ext::log_warn;
+use kernel_ext::pci::PciDevice;
 use vtd_core::ownership::{Driver, Group, Owner, Phase, Request, State, Via, Wanted};
 
 struct Account {
     id: u32,
-    members: u32,
+    members: KVec<Member>,
     group: Group,
+}
+
+/// One device of a group, as refusals name it.
+struct Member {
+    device: PciDevice,
+    state: State,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let device = self.device.as_device();
+        match device.driver() {
+            Some(driver) => write!(f, "{device} (driver {}, ", driver.name)?,
+            None => write!(f, "{device} (no driver, ")?,
+        }
+        match self.state {
+            State::Blocked => f.write_str("blocked)"),
+            State::Kernel => f.write_str("the kernel's)"),
+            State::KernelOwn => f.write_str("its driver's own domain)"),
+            State::User(owner) => f.write_str(match owner.via {
+                Via::Iommufd => "a user's by iommufd)",
+                Via::Api => "a user's by VFIO or another module)",
+            }),
+        }
+    }
+}
+
+/// The members of a group but one.
+struct Siblings<'a>(&'a Account, &'a PciDevice);
+
+impl fmt::Display for Siblings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self
+            .0
+            .members
+            .iter()
+            .filter(|member| !member.device.is(self.1));
+        match rest.next() {
+            None => return f.write_str("it has no siblings in its group"),
+            Some(first) => write!(f, "its siblings: {first}")?,
+        }
+        rest.try_for_each(|member| write!(f, ", {member}"))
+    }
 }
 
 /// The accounts of all groups.
@@ -34,7 +79,6 @@ pub(crate) struct Granted {
     id: u32,
     group: Group,
     state: State,
-    joins: bool,
 }
 
 /// The accounts of all groups of the machine.
@@ -122,10 +166,11 @@ impl Groups {
         state: &DeviceState,
         change: &Change,
     ) -> Result<Granted> {
-        let joins = !state.counted;
-        let known = self.accounts.iter().find(|account| account.id == id);
-        let mut group = known.map_or(Group::EMPTY, |account| account.group);
-        if joins {
+        let account = self.account(id)?;
+        let mut group = account.group;
+        if !state.counted {
+            // Room first, so that settling cannot fail.
+            account.members.reserve(1, GFP_KERNEL)?;
             group = group.with_member();
         }
         let request = Request {
@@ -133,45 +178,68 @@ impl Groups {
             driver: driver_of(dev, info),
             phase: Phase::Attach,
         };
-        if known.is_none() {
-            // Room first, so that settling cannot fail.
-            self.accounts.reserve(1, GFP_KERNEL)?;
-        }
         match group.transition(state.owned, &request) {
-            Ok((group, state)) => Ok(Granted {
-                id,
-                group,
-                state,
-                joins,
-            }),
+            Ok((group, state)) => Ok(Granted { id, group, state }),
             Err(refusal) => {
-                log_warn!("{}: group {id}: {dev} {refusal}", &*info.unit);
+                let member = Member {
+                    device: info.pci.clone(),
+                    state: state.owned,
+                };
+                log_warn!(
+                    "{}: group {id}: {member} {refusal}; {}",
+                    &*info.unit,
+                    Siblings(account, &info.pci)
+                );
                 Err(EBUSY)
             }
         }
     }
 
-    /// Books what was granted; returns the device's new state.
-    pub(super) fn settle(&mut self, granted: Granted) -> State {
+    /// The account of a group, a new one if there is none.
+    fn account(&mut self, id: u32) -> Result<&mut Account> {
+        let at = match self.accounts.iter().position(|account| account.id == id) {
+            Some(at) => at,
+            None => {
+                let account = Account {
+                    id,
+                    members: KVec::new(),
+                    group: Group::EMPTY,
+                };
+                self.accounts.push(account, GFP_KERNEL)?;
+                self.accounts.len() - 1
+            }
+        };
+        self.accounts.get_mut(at).ok_or(EINVAL)
+    }
+
+    /// Books what was granted to a device; returns its new state.
+    pub(super) fn settle(&mut self, device: &PciDevice, granted: Granted) -> State {
         let account = self
             .accounts
             .iter_mut()
             .find(|account| account.id == granted.id);
         if let Some(account) = account {
             account.group = granted.group;
-            account.members += u32::from(granted.joins);
-        } else {
-            let _ = self.accounts.push_within_capacity(Account {
-                id: granted.id,
-                members: 1,
-                group: granted.group,
-            });
+            let known = account
+                .members
+                .iter_mut()
+                .find(|member| member.device.is(device));
+            match known {
+                Some(member) => member.state = granted.state,
+                None => {
+                    let member = Member {
+                        device: device.clone(),
+                        state: granted.state,
+                    };
+                    let _ = account.members.push_within_capacity(member);
+                }
+            }
         }
         granted.state
     }
 
     /// Strikes a device off that leaves for good.
-    pub(crate) fn forget(&mut self, state: &DeviceState) {
+    pub(crate) fn forget(&mut self, device: &PciDevice, state: &DeviceState) {
         let Some(id) = state.group.filter(|_| state.counted) else {
             return;
         };
@@ -182,8 +250,8 @@ impl Groups {
             return;
         };
         account.group = account.group.without_member(state.owned);
-        account.members = account.members.saturating_sub(1);
-        if account.members == 0 {
+        account.members.retain(|member| !member.device.is(device));
+        if account.members.is_empty() {
             let _ = self.accounts.remove(at);
         }
     }

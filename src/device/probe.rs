@@ -2,6 +2,7 @@
 
 //! A device appears: which unit serves it, and under which requester IDs.
 
+use super::access_control::AccessControl;
 use super::info::{DeviceInfo, State, Use};
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
@@ -15,16 +16,15 @@ use vtd_core::dmar::Dmar;
 use vtd_core::ownership::State as Owned;
 use vtd_core::spec::address::{Segment, SourceId};
 
-/// Makes what the driver keeps of `pci`, which `unit` serves.
-///
-/// Access control is turned on first: the group is formed right after.
+/// Makes what the driver keeps of `pci`, which `unit` serves. Its group is formed right after.
 pub(crate) fn probe(
     dmar: &Dmar<'_>,
     pci: PciDevice,
     unit: Arc<Unit>,
     ownership: Arc<Ownership>,
+    access_control: Arc<AccessControl>,
 ) -> Result<Arc<DeviceInfo>> {
-    pci.enable_acs();
+    access_control.rely_on(&pci);
     let requesters = requesters_of(&pci)?;
     let regions = regions_of(dmar, &pci)?;
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
@@ -49,6 +49,7 @@ pub(crate) fn probe(
             regions,
             bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.manages_dma)),
             ownership,
+            access_control,
             state <- new_mutex!(state, "vtd device state"),
             fault_reports: RateLimit::new(),
         }),

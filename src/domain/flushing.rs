@@ -12,8 +12,9 @@ use kernel_ext::{log_warn, taint_by_user};
 
 /// What the log says of lazy flushing.
 pub(crate) const WHAT_LAZY_COSTS: &str =
-    "a device may reach a page until the next flush (up to 10 ms, or 256 unmaps of a CPU) after it \
-     was unmapped and given to someone else: faster for scatter-gather, not full isolation";
+    "a device may reach a page until the next flush (by a timer of 10 ms, later on a busy machine, \
+     or 255 unmaps by one CPU) after it was unmapped and given to someone else: faster for \
+     scatter-gather, not full isolation";
 
 /// How one domain flushes.
 pub(super) struct Flushing {

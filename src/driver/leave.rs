@@ -7,7 +7,7 @@ use crate::device::Use;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
-use kernel_ext::{log_err, log_info, notifier, syscore};
+use kernel_ext::{log_err, log_info, log_warn, notifier, syscore};
 
 impl Vtd {
     /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
@@ -58,17 +58,30 @@ impl Vtd {
             }
         }
         self.ownership.adopted.forget_all();
-        self.restore_access_control();
+        self.access_control.restore();
     }
 }
 
 impl notifier::DriverGate for Vtd {
-    fn before_bind(&self) {
+    fn found(&self, device: &PciDevice) {
+        if !self.is_leaving() && self.enable_access_control(device).is_err() {
+            log_warn!(
+                "{}: no memory to look after its access control: its group may be larger",
+                device.as_device()
+            );
+        }
+    }
+
+    fn before_bind(&self, device: &PciDevice) {
         drop(self.gate.lock());
+        if !self.is_leaving() {
+            self.access_control.hold(device);
+        }
     }
 
     fn removed(&self, device: &PciDevice) {
         self.ownership.adopted.remove(device);
+        self.access_control.forget(device);
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
 use crate::device::preflight::{Bound, Policy};
+use crate::device::AccessControl;
 use crate::domain::WHAT_LAZY_COSTS;
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
@@ -13,6 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
+use kernel_ext::pci::PciDevice;
 use kernel_ext::sysfs::{Group, KernelFolder};
 use kernel_ext::{
     acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user,
@@ -82,6 +84,7 @@ impl Loaded {
             units.push(Served { unit, core, saved }, GFP_KERNEL)?;
         }
         let ownership = Ownership::new()?;
+        let access_control = AccessControl::new()?;
         let translations = report::Translations::new()?;
         let vtd = Arc::pin_init(
             pin_init!(Vtd {
@@ -91,7 +94,7 @@ impl Loaded {
                 lazy,
                 loading: AtomicBool::new(true),
                 leaving: AtomicBool::new(false),
-                access_control <- new_mutex!(KVec::new(), "vtd access control"),
+                access_control,
                 gate <- new_mutex!((), "vtd gate"),
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
                 test_hooks: options.test_hooks,
@@ -153,7 +156,9 @@ impl Running {
             vtd.ownership.adopted.adopt(device, &unit)?;
         }
         let released = bound.release();
-        vtd.enable_access_control()?;
+        for device in PciDevice::all() {
+            vtd.enable_access_control(&device)?;
+        }
         {
             // Whoever binds a driver now waits until translation is on: before, the addresses that
             // it would be given mean nothing.

@@ -10,16 +10,17 @@ mod viability;
 pub(crate) use load::{Loaded, Options};
 
 use crate::device::ownership::Ownership;
-use crate::device::{Chain, DeviceInfo};
+use crate::device::{AccessControl, Chain, DeviceInfo};
 use crate::unit::{Saved, Unit};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
+use kernel_ext::device::Device;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
-use kernel_ext::pci::{AcsControl, PciDevice};
+use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
 use vtd_core::spec::address::{Segment, SourceId};
 
@@ -64,9 +65,7 @@ pub(crate) struct Vtd {
     lazy: bool,
     loading: AtomicBool,
     leaving: AtomicBool,
-    /// The devices whose access control was changed, and what it was.
-    #[pin]
-    access_control: Mutex<KVec<(PciDevice, AcsControl)>>,
+    access_control: Arc<AccessControl>,
     /// Taken while drivers must not be bound: at load and when leaving.
     #[pin]
     gate: Mutex<()>,
@@ -94,25 +93,11 @@ impl Vtd {
         self.units.iter()
     }
 
-    /// Turns access control on for the devices behind units, before their groups are formed.
-    fn enable_access_control(&self) -> Result {
-        for device in PciDevice::all() {
-            if self.unit_of(&device).is_ok() {
-                // Room first: what was changed must be noted.
-                let mut changed = self.access_control.lock();
-                changed.reserve(1, GFP_KERNEL)?;
-                if let Some(before) = device.enable_acs() {
-                    let _ = changed.push_within_capacity((device, before));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets access control to what it was before.
-    fn restore_access_control(&self) {
-        for (device, before) in core::mem::take(&mut *self.access_control.lock()) {
-            device.restore_acs(before);
+    /// Turns access control on if `device` is behind a unit, before its group is formed.
+    fn enable_access_control(&self, device: &PciDevice) -> Result {
+        match self.unit_of(device) {
+            Ok(_) => self.access_control.enable(device),
+            Err(_) => Ok(()),
         }
     }
 
@@ -156,6 +141,17 @@ impl Vtd {
         for info in self.devices.lock().iter() {
             f(info)
         }
+    }
+
+    /// Whether the group of `dev` has a member that is not trusted: all of it has one domain, and
+    /// the core refuses a whole unit if the answers for a group differ. May sleep; the core holds
+    /// the group's mutex.
+    fn has_untrusted_sibling(&self, dev: &Device) -> bool {
+        let group = dev.group_id();
+        self.devices
+            .lock()
+            .iter()
+            .any(|info| info.pci.facts().untrusted && info.pci.as_device().group_id() == group)
     }
 
     /// The device that speaks with a requester ID.

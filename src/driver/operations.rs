@@ -37,8 +37,13 @@ impl Driver for Vtd {
             return Err(ENODEV);
         }
         self.refuse_bound(&pci)?;
-        let (unit, ownership) = (served.unit.clone(), self.ownership.clone());
-        let data = device::probe(&self.dmar()?, pci, unit, ownership)?;
+        let data = device::probe(
+            &self.dmar()?,
+            pci,
+            served.unit.clone(),
+            self.ownership.clone(),
+            self.access_control.clone(),
+        )?;
         self.devices.lock().push(data.clone(), GFP_KERNEL)?;
         // One report less is no reason to refuse the device.
         let _ = self.translations.add(&data);
@@ -84,7 +89,7 @@ impl Driver for Vtd {
         }
     }
 
-    fn default_domain(&self, _dev: &Device, data: &DeviceInfo) -> DefaultDomain {
+    fn default_domain(&self, dev: &Device, data: &DeviceInfo) -> DefaultDomain {
         if data.pci.facts().untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
         } else if data.state.lock().group.is_some() {
@@ -92,7 +97,7 @@ impl Driver for Vtd {
             DefaultDomain::AsChosen
         } else if kernel_ext::iommu::user_chose_passthrough() {
             DefaultDomain::AsChosen
-        } else if self.lazy {
+        } else if self.lazy && !self.has_untrusted_sibling(dev) {
             DefaultDomain::LazyDma
         } else {
             DefaultDomain::StrictDma

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Access control (ACS): what keeps the devices of one group from reaching those of another past
+//! the unit.
+//!
+//! It is turned on for a device before the core has seen it; then the core applies what the
+//! administrator wrote on the command line (`pci=disable_acs_redir=`, `config_acs=`), and forms the
+//! group from what is on. That is what the group relies on from then on. A reset or a loss of power
+//! turns it off, and the kernel, whose own remapping is off, does not turn it on again. So it is
+//! looked at again whenever it is about to matter: before a driver is bound and before a domain is
+//! attached, for the device and every bridge above.
+
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel_ext::log_warn;
+use kernel_ext::pci::{AcsControl, PciDevice};
+
+struct Entry {
+    device: PciDevice,
+    /// What it was, if it was changed.
+    before: Option<AcsControl>,
+    /// What groups rely on, once they do.
+    relied_on: Option<AcsControl>,
+}
+
+/// The access control of all devices behind units.
+#[pin_data]
+pub(crate) struct AccessControl {
+    #[pin]
+    list: Mutex<KVec<Entry>>,
+}
+
+impl AccessControl {
+    /// Nothing is known yet.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                list <- new_mutex!(KVec::new(), "vtd access control"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Turns it on, before the group of `device` is formed. May sleep.
+    pub(crate) fn enable(&self, device: &PciDevice) -> Result {
+        if device.acs_control().is_none() {
+            return Ok(());
+        }
+        let mut list = self.list.lock();
+        let known = list.iter().any(|entry| entry.device.is(device));
+        if !known {
+            list.reserve(1, GFP_KERNEL)?;
+        }
+        let before = device.enable_acs();
+        if !known {
+            list.push(
+                Entry {
+                    device: device.clone(),
+                    before,
+                    relied_on: None,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Notes what is on, from which the group of `device` is formed next. May sleep.
+    pub(super) fn rely_on(&self, device: &PciDevice) {
+        for entry in self.list.lock().iter_mut() {
+            if entry.device.is(device) {
+                entry.relied_on = device.acs_control();
+            }
+        }
+    }
+
+    /// Turns on again what groups rely on, for `device` and every bridge above. May sleep.
+    pub(crate) fn hold(&self, device: &PciDevice) {
+        let list = self.list.lock();
+        let mut next = Some(device.clone());
+        while let Some(here) = next {
+            let relied_on = list
+                .iter()
+                .find(|entry| entry.device.is(&here))
+                .and_then(|entry| entry.relied_on);
+            if relied_on.is_some_and(|control| here.require_acs(control)) {
+                log_warn!(
+                    "{}: its access control was off, as after a reset; it is on again. Until now \
+                     devices in different groups could reach each other through it",
+                    here.as_device()
+                );
+            }
+            next = here.upstream();
+        }
+    }
+
+    /// Drops a device that leaves for good. May sleep.
+    pub(crate) fn forget(&self, device: &PciDevice) {
+        let mut list = self.list.lock();
+        if let Some(at) = list.iter().position(|entry| entry.device.is(device)) {
+            let _ = list.remove(at);
+        }
+    }
+
+    /// Sets everything to what it was before. May sleep.
+    pub(crate) fn restore(&self) {
+        for entry in core::mem::take(&mut *self.list.lock()) {
+            if let Some(before) = entry.before {
+                entry.device.restore_acs(before);
+            }
+        }
+    }
+}
