@@ -51,7 +51,7 @@ def _arguments(args, series):
     if args.test:
         argv += ["-k", args.test]
     host = [*map(str, sorted(tests.glob("test_*.py"))), str(tests / "cargo.py")]
-    guest = [str(tests / "boots.py")]
+    guest = [str(tests / "boots.py"), *map(str, sorted(tests.glob("guest_*.py")))]
     return argv + (host if not args.guest else []) + (guest if not args.host else [])
 
 

@@ -35,12 +35,13 @@ class Testbed:
         """By how much a guest takes longer than on the ordinary kernel."""
         return SLOWNESS[self.flavour]
 
-    def machine(self, job, devices, *, driver="vtd", append=(), iommu="", boot=None):
+    def machine(self, job, devices, *, driver="vtd", append=(), iommu="", boot=None,
+                image=None):
         """A machine that runs one job of scripts/guest."""
         words = list(boot if boot is not None else OURS if driver == "vtd" else IN_TREE)
         words += DEBUG if self.flavour == "debug" else ()
         words += ["loglevel=7", f"guest.job={job}", f"guest.driver={driver}", *append]
-        return Machine(self.kernel.image, self.image, words, list(devices), iommu,
+        return Machine(self.kernel.image, image or self.image, words, list(devices), iommu,
                        MEMORY[self.flavour])
 
 

@@ -9,7 +9,7 @@ marks (scripts/guest/lib.sh), which cut the trace.
 from vtdlab import devices, runparts
 
 
-def _brackets(evidence, start):
+def brackets(evidence, start):
     """(name, trace) for each pair of marks "<start> NAME begin" and "... end"."""
     open_at = {}
     for mark, label in sorted(evidence.records.marks().items()):
@@ -24,7 +24,7 @@ def _brackets(evidence, start):
 
 def refusal(evidence):
     """A refused load writes no register."""
-    for name, trace in _brackets(evidence, "refusal "):
+    for name, trace in brackets(evidence, "refusal "):
         if name == "refusal then load":
             continue
         writes = trace.named("vtd_reg_write")
@@ -34,7 +34,7 @@ def refusal(evidence):
 
 def load(evidence):
     """Translation goes on, once, after the root table is set."""
-    for _, trace in _brackets(evidence, "load"):
+    for _, trace in brackets(evidence, "load"):
         yield "translation was switched on once", (
             "" if trace.translation() == [True] else f"the trace has {trace.translation()}")
         names = [event.name for event in trace.events]
@@ -45,7 +45,7 @@ def load(evidence):
 
 def dma(evidence):
     """The unit translated for each device, and raised no fault."""
-    for name, trace in _brackets(evidence, "dma "):
+    for name, trace in brackets(evidence, "dma "):
         bdf = name.split()[1].rstrip(":")
         sid = devices.source_id(bdf)
         walks = sum(e.value("sid") == sid for e in trace.named("vtd_iotlb_page_update"))
@@ -71,7 +71,7 @@ def fault(evidence):
     """What the unit recorded is what the driver counted; a device in a storm is
     silenced by its context entry, not by being ignored."""
     counted = [record.number("counted") for record in evidence.records.of("faults")]
-    for name, trace in _brackets(evidence, "fault "):
+    for name, trace in brackets(evidence, "fault "):
         if name == "fault flood":
             recorded = len(trace.named("vtd_frr_new"))
             yield f"{name}: what was recorded was counted", (
@@ -102,7 +102,7 @@ def _way(trace):
 
 def closing(evidence):
     """A unit that is closed has dropped its caches, and refuses."""
-    for name, trace in _brackets(evidence, "closing "):
+    for name, trace in brackets(evidence, "closing "):
         wanted = CLOSED_BY.get(name.partition(", ")[2], "root table")
         way = _way(trace)
         yield f"{name}: caches are dropped by {wanted}", (
@@ -115,7 +115,7 @@ def closing(evidence):
 def unload(evidence):
     """Translation goes off in a detach, and on again in the next load."""
     wanted = {"unload refused": [], "unload": [False], "reload": [True]}
-    for name, trace in [*_brackets(evidence, "unload"), *_brackets(evidence, "reload")]:
+    for name, trace in [*brackets(evidence, "unload"), *brackets(evidence, "reload")]:
         yield f"{name}: translation", (
             "" if trace.translation() == wanted[name]
             else f"the trace has {trace.translation()} where {wanted[name]} was expected")

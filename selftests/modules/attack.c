@@ -37,7 +37,7 @@ struct vtd_attack {
 	struct mutex lock;	/* one scenario at a time; protects @result */
 	struct page *bench;	/* a page that the device may always use */
 	dma_addr_t bench_iova;
-	char result[256];
+	char result[320];
 };
 
 struct result {
@@ -45,6 +45,8 @@ struct result {
 	bool warm;	/* the mapping was used by the device before */
 	bool landed;	/* data moved */
 	bool intact;	/* the victim page is as it was */
+	u32 hits;	/* how often a repeated attack landed */
+	u64 last_us;	/* when it last did, since the unmap */
 };
 
 /* How the address that the device is sent to came to be. */
@@ -52,7 +54,11 @@ enum how {
 	MAPPED,		/* mapped, in the direction that the scenario names */
 	NEVER,		/* the page's physical address, which nobody mapped */
 	STALE,		/* mapped, used once by the device, unmapped */
+	WINDOW,		/* the same, attacked again and again until it is refused */
 };
+
+/* Longer than any flush may be put off. */
+#define WINDOW_LIMIT_US	(3 * USEC_PER_SEC)
 
 struct scenario {
 	const char *name;
@@ -73,6 +79,7 @@ static const struct scenario scenarios[] = {
 	{ "unmapped", STALE, DMA_BIDIRECTIONAL, true, false },
 	{ "unmapped-read", STALE, DMA_BIDIRECTIONAL, false, false },
 	{ "storm", NEVER, DMA_NONE, true, false, STORM },
+	{ "window", WINDOW, DMA_BIDIRECTIONAL, true, false },
 };
 
 static void fill(struct page *page)
@@ -156,6 +163,25 @@ static int prime(struct vtd_attack *a)
 	return a->dev.ops->read(&a->dev, a->bench_iova, sizeof(u32));
 }
 
+/* Strike until the first refusal; how long the page could be reached is in @r. */
+static int strike_on(struct vtd_attack *a, const struct scenario *s,
+		     struct page *victim, struct result *r, ktime_t unmapped)
+{
+	bool landed;
+	int err;
+
+	do {
+		err = strike(a, s, victim, r->iova, &landed);
+		if (err || !landed)
+			return err;
+		r->landed = true;
+		r->hits++;
+		r->last_us = ktime_us_delta(ktime_get(), unmapped);
+		fill(victim);
+	} while (r->last_us < WINDOW_LIMIT_US);
+	return -ETIMEDOUT;
+}
+
 static bool is_mapped(struct device *dev, dma_addr_t iova)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
@@ -186,11 +212,16 @@ static int play(struct vtd_attack *a, const struct scenario *s,
 	r->iova = dma_map_page(dev, victim, 0, PAGE_SIZE, s->dir);
 	if (dma_mapping_error(dev, r->iova))
 		return -ENOMEM;
-	if (s->how == STALE) {
+	if (s->how == STALE || s->how == WINDOW) {
+		ktime_t unmapped;
+
 		err = warm_up(a, victim, r->iova, &r->warm);
 		dma_unmap_page(dev, r->iova, PAGE_SIZE, s->dir);
+		unmapped = ktime_get();
 		fill(victim);
-		if (!err)
+		if (!err && s->how == WINDOW)
+			err = strike_on(a, s, victim, r, unmapped);
+		else if (!err)
 			err = strike(a, s, victim, r->iova, &r->landed);
 		r->intact = intact(victim);
 		return err;
@@ -219,12 +250,12 @@ static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 	if (!err)
 		err = play(a, s, victim, &r);
 	scnprintf(a->result, sizeof(a->result),
-		  "scenario=%s device=%s kind=%s access=%s iova=%#llx page=%#llx warm=%d expect=%s landed=%d intact=%d device-says=%#x error=%d\n",
+		  "scenario=%s device=%s kind=%s access=%s iova=%#llx page=%#llx warm=%d expect=%s landed=%d intact=%d device-says=%#x error=%d hits=%u last-us=%llu\n",
 		  s->name, pci_name(a->dev.pdev), a->dev.ops->name,
 		  s->write ? "write" : "read", (u64)r.iova,
 		  (u64)page_to_phys(victim), r.warm,
 		  s->allowed ? "landed" : "refused", r.landed, r.intact,
-		  a->dev.said, err);
+		  a->dev.said, err, r.hits, r.last_us);
 	__free_page(victim);
 	return err;
 }

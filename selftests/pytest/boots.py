@@ -7,8 +7,10 @@ import os
 import shutil
 import tempfile
 
+import isolation
+from vtdlab import acpi
 from vtdlab import cache as lab
-from vtdlab import devices, klog, ktap, qemu, runparts, testbed, witness
+from vtdlab import devices, klog, ktap, qemu, runparts, testbed, witness, witness_isolation
 from vtdlab import run as demo
 from vtdlab import vfio_machine, vfio_selftests
 from vtdlab.errors import LabError
@@ -20,6 +22,7 @@ SERIES = ("7.3", "7.2")
 TIMEOUT = 420
 SLEEP_TIMEOUT = 60
 LOG_TAIL = 30
+WITNESSES = witness.BY_TEST | witness_isolation.BY_TEST
 
 
 class Broken(Exception):
@@ -45,6 +48,7 @@ class Boot:
     timeout: int = TIMEOUT  # seconds
     long: bool = False      # left out with QUICK=1
     keep: str = ""          # where in out/check its KTAP is to lie
+    tables: object = None   # () -> {name: bytes}, firmware tables of our own
 
     def tests_of(self, series, flavour="test"):
         """What runs here on this kernel."""
@@ -63,6 +67,10 @@ BOOTS = (
     Boot("provoked-errors", ("closing",), end="reboot"),
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
+    Boot("isolation", ("reserved", "ownership", "narrow", "strict"), append=isolation.WORDS,
+         devices=isolation.machine, tables=isolation.tables),
+    Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
+    Boot("lazy-by-module", ("lazy",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
     Boot("asleep", ("suspend",), end="reboot"),
@@ -145,8 +153,11 @@ def run(boot, kernel, tests, result):
         bed = testbed.get(series, flavour=flavour, programs=boot.programs)
         files = {"kernel": bed.kernel.image, "initramfs": bed.image}
         with FileServer(files) as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
+            if boot.tables:
+                files["initramfs"] = acpi.put_before(bed.image, boot.tables(),
+                                                     f"{disks}/initramfs")
             machine = bed.machine(boot.job, boot.devices(disks), boot=boot.words,
-                                  iommu=boot.iommu,
+                                  iommu=boot.iommu, image=files["initramfs"],
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
                                           f"guest.tests={','.join(tests)}", *boot.append])
             machine = dataclasses.replace(machine, memory=boot.memory or machine.memory)
@@ -158,7 +169,7 @@ def run(boot, kernel, tests, result):
     evidence = runparts.Evidence(guest.records, klog.read(outcome.console),
                                  Trace.read(outcome.trace), outcome, server, "vtd")
     for test in tests:
-        guest.claims(test, witness.BY_TEST.get(test, lambda _: ())(evidence))
+        guest.claims(test, WITNESSES.get(test, lambda _: ())(evidence))
     guest.claims("end", witness.ending(evidence))
     if flavour == "debug" and boot.job == "tests":
         guest.claims("end", witness.watchers(evidence))

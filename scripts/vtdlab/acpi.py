@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Firmware tables of our own making, put in place of the machine's or beside them.
+
+The kernel takes tables from an uncompressed archive in front of its first root
+(CONFIG_ACPI_TABLE_UPGRADE): one of a signature and name that the machine has
+replaces it if its revision is higher; an SSDT of a new name is added.
+"""
+
+import dataclasses
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+from vtdlab.cpio import Archive
+from vtdlab.errors import LabError
+
+IASL_TIMEOUT = 60
+INCLUDE_PCI_ALL = 1
+UNIT_BASE = 0xFED90000
+# What QEMU calls its tables.
+OEM, OEM_TABLE, OEM_REVISION = b"BOCHS ", b"BXPC    ", 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Reserved:
+    """Memory that firmware lets some devices use at all times."""
+
+    base: int
+    last: int               # inclusive
+    devices: tuple          # each 0000:bb:dd.f
+
+
+def _table(signature, revision, body):
+    header = struct.pack("<4sIBB6s8sI4sI", signature, 36 + len(body), revision, 0, OEM, OEM_TABLE,
+                         OEM_REVISION, b"VTDL", 1)
+    raw = bytearray(header + body)
+    raw[9] = -sum(raw) & 0xFF
+    return bytes(raw)
+
+
+def _scope(bdf):
+    """A device on a root bus, or behind bridges with the bus number that firmware gave."""
+    _, bus, slot = bdf.split(":")
+    device, function = slot.split(".")
+    return struct.pack("<BBHBBBB", 1, 8, 0, 0, int(bus, 16), int(device, 16), int(function))
+
+
+def dmar(reserved=(), width=48):
+    """DMAR with one unit for everything (VT-d 8.1), and reserved regions (8.4)."""
+    body = struct.pack("<BB10x", width - 1, 0)
+    body += struct.pack("<HHBBHQ", 0, 16, INCLUDE_PCI_ALL, 0, 0, UNIT_BASE)
+    for region in reserved:
+        scopes = b"".join(map(_scope, region.devices))
+        body += struct.pack("<HHHHQQ", 1, 24 + len(scopes), 0, 0, region.base, region.last) + scopes
+    return _table(b"DMAR", 1, body)
+
+
+def compiled(source):
+    """A table from its source in ACPI's language."""
+    with tempfile.TemporaryDirectory(prefix="vtd-acpi-") as folder:
+        path = Path(folder) / "table.asl"
+        path.write_text(source, encoding="ascii")
+        try:
+            done = subprocess.run(["iasl", "-p", str(path.with_suffix("")), str(path)], check=False,
+                                  capture_output=True, text=True, timeout=IASL_TIMEOUT)
+        except FileNotFoundError as err:
+            raise LabError("The build root has no iasl, which firmware tables for tests need; "
+                           "it is out of date, so remove it with make distclean.") from err
+        if done.returncode:
+            raise LabError(f"iasl refused a table:\n{done.stdout}{done.stderr}")
+        return path.with_suffix(".aml").read_bytes()
+
+
+def external_port(name):
+    """An SSDT that says of a root port that strangers can plug something into it."""
+    return compiled(f"""
+DefinitionBlock ("", "SSDT", 2, "VTDLAB", "EXTPORT", 1)
+{{
+    External (\\_SB.PCI0.{name}, DeviceObj)
+    Scope (\\_SB.PCI0.{name})
+    {{
+        Name (_DSD, Package () {{
+            ToUUID ("efcc06cc-73ac-4bc3-bff0-76143807c389"),
+            Package () {{ Package () {{ "ExternalFacingPort", 1 }} }}
+        }})
+    }}
+}}
+""")
+
+
+def put_before(image, tables, target):
+    """`target`: the first root `image` with the tables (name: bytes) in front."""
+    with open(target, "wb") as file:
+        archive = Archive(file)
+        for name, raw in tables.items():
+            archive.data(f"kernel/firmware/acpi/{name}.aml", raw)
+        archive.close()
+        # Archives that follow each other start on a multiple of 512 by habit, of 4 by need.
+        file.write(b"\0" * (-file.tell() % 512))
+        file.write(Path(image).read_bytes())
+    return Path(target)

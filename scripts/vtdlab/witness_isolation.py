@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The second witness of the tests about isolation; see witness.py."""
+
+from vtdlab.witness import brackets
+
+LAZY = ("sysfs", "lazy-1")
+
+
+def _changes_nothing(brackets):
+    """What is refused in these brackets costs not one descriptor."""
+    for name, trace in brackets:
+        found = trace.descriptors()
+        yield f"{name}: no invalidation", (
+            f"the trace has {len(found)}, the first {found[0]}" if found else "")
+
+
+def narrow(evidence):
+    """A domain that does not suit is refused before anything changes."""
+    yield from _changes_nothing(brackets(evidence, "narrow "))
+
+
+def ownership(evidence):
+    """So is a mixture; a reset blocks the device meanwhile."""
+    found = list(brackets(evidence, "ownership "))
+    yield from _changes_nothing(pair for pair in found if pair[0] != "ownership reset")
+    for _, trace in (pair for pair in found if pair[0] == "ownership reset"):
+        kinds = trace.descriptor_kinds()
+        yield "the reset blocked the device", (
+            "" if kinds["context-device"] else f"the trace has {dict(kinds)}")
+
+
+def strict(evidence):
+    """Page by page where it must be, a whole domain at a time where that was chosen."""
+    for name, trace in brackets(evidence, "strict window "):
+        kinds = trace.descriptor_kinds()
+        late = name.split()[-1] in LAZY
+        good = (kinds["iotlb-domain"] and not kinds["iotlb-pages"] if late
+                else kinds["iotlb-pages"])
+        yield f"{name}: flushed {'later, as a whole' if late else 'at once'}", (
+            "" if good else f"the trace has {dict(kinds)}")
+
+
+def lazy(evidence):
+    """Every window is ended by a flush of the whole domain."""
+    for number, (_, trace) in enumerate(brackets(evidence, "lazy window")):
+        kinds = trace.descriptor_kinds()
+        yield f"lazy window {number}: flushed later, as a whole", (
+            "" if kinds["iotlb-domain"] and not kinds["iotlb-pages"]
+            else f"the trace has {dict(kinds)}")
+
+
+BY_TEST = {function.__name__: function for function in (narrow, ownership, strict, lazy)}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the tests about isolation share. Their machine has memory that the kernel
+# leaves alone (memmap=SIZE$ADDRESS), to which devices are made to write.
+# shellcheck shell=dash disable=SC3045
+
+RAW_DMA=${RAW_DMA:-$(dirname "$0")/raw_dma}
+OWNER=/sys/kernel/debug/vtd_owner/do
+# Where a user's domain maps its first page: above all memory.
+USER_IOVA=0x4000000000
+
+# memory [OFFSET]: the address in that memory.
+# shellcheck disable=SC2120
+memory() {
+	memory_at=$(sed -n 's/.*memmap=[^ ]*\$\(0x[0-9a-f]*\).*/\1/p' /proc/cmdline)
+	[ -z "$memory_at" ] || printf '0x%x\n' $((memory_at + ${1:-0}))
+}
+
+# need_memory: else nothing here can be tried.
+need_memory() {
+	[ -n "$(memory)" ] || ktap_skip_all "no memory is kept free by memmap=SIZE\$ADDRESS"
+	[ -x "$RAW_DMA" ] || ktap_skip_all "raw_dma was not built"
+}
+
+# dma BDF ADDRESS PHYS: what becomes of a write, whoever drives the device.
+dma() {
+	"$RAW_DMA" "$@" 2>&1
+}
+
+# lands BDF ADDRESS [PHYS]
+lands() {
+	became=$(dma "$1" "$2" "${3:-$2}")
+	[ "$became" = landed ] || { echo "a write of $1 to $2: $became"; return 1; }
+}
+
+# refused BDF ADDRESS [PHYS]
+refused() {
+	became=$(dma "$1" "$2" "${3:-$2}")
+	[ "$became" = refused ] || { echo "a write of $1 to $2: $became"; return 1; }
+}
+
+# behind BDF: the functions below a bridge.
+behind() {
+	for below in "$PCI/$1"/0000:*; do
+		[ -e "$below/vendor" ] && echo "${below##*/}"
+	done
+}
+
+group_of() {
+	basename "$(readlink "$PCI/$1/iommu_group")" 2>/dev/null
+}
+
+unbind() {
+	[ ! -e "$PCI/$1/driver" ] || echo "$1" > "$PCI/$1/driver/unbind"
+}
+
+# bind BDF DRIVER
+bind() {
+	echo "$1" > "/sys/bus/pci/drivers/$2/bind"
+}
+
+# set_type BDF TYPE: of its group's default domain.
+set_type() {
+	echo "$2" > "$PCI/$1/iommu_group/type" && [ "$(group_type "$1")" = "$2" ] ||
+		{ echo "the group's type is $(group_type "$1"), not $2"; return 1; }
+}
+
+# --- requests to the core, by vtd_owner ---
+
+load_owner() {
+	grep -q '^vtd_owner ' /proc/modules || insmod "$VTD_TEST_MODULES/vtd_owner.ko"
+}
+
+# ask REQUEST: fails as the core does.
+ask() {
+	sh -c "echo '$*' > $OWNER"
+}
+
+# refuses ERROR REQUEST: fails, and with this word for its error.
+refuses() {
+	wanted=$1
+	shift
+	if ask "$*" 2> /tmp/asked; then
+		echo "granted: $*"
+		return 1
+	fi
+	grep -q "$wanted" /tmp/asked || { echo "$*: $(cat /tmp/asked)"; return 1; }
+}
+EBUSY="resource busy"
+EPERM="not permitted"
+EINVAL="nvalid argument"
+
+# is_now BDF STATE: what the driver says that the device is attached to.
+is_now() {
+	state=$(sed -n "s/^$1 .* //p" /sys/kernel/vtd/users)
+	[ "$state" = "$2" ] || { echo "$1 is $state, not $2"; return 1; }
+}

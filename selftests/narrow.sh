@@ -1,0 +1,89 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# A domain that a unit cannot walk is refused before anything changes, and the
+# next one is made to suit. The unit is made less capable while it runs, as one
+# among better ones would be.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+
+need_memory
+RESTRICT=/sys/kernel/vtd/test_restrict
+PAGE=$(memory 0x8000)
+WIDE=last=0xffffffffffff
+NARROW=last=0x7fffffffff
+ALL_SIZES=pages=0x40201000
+SMALL=pages=0x1000
+bdf=0000:00:06.0
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no test_restrict"
+[ -e "$PCI/$bdf" ] || ktap_skip_all "iommu-testdev is not at $bdf"
+
+# restrict BITS: 1 no tables above 39 bits, 2 no large pages.
+restrict() {
+	echo "$1" > $RESTRICT
+}
+
+# suits SLOT WORDS: a domain made now has this geometry.
+suits() {
+	slot=$1
+	shift
+	ask new "$slot" $bdf || return 1
+	for word in force=1 "$@"; do
+		grep -q "$word\\b" $OWNER || { echo "no $word in: $(cat $OWNER)"; return 1; }
+	done
+}
+
+# does_not_suit NAME SLOT: EINVAL, no descriptor, the device as it was.
+does_not_suit() {
+	mark "narrow $1 begin"
+	refuses "$EINVAL" attach "$2" $bdf || { mark "narrow $1 end"; return 1; }
+	mark "narrow $1 end"
+	is_now $bdf blocked && refused $bdf $USER_IOVA "$PAGE"
+}
+
+# serves SLOT: attached it translates; detached it does not.
+serves() {
+	ask map "$1" $USER_IOVA_NARROW "$PAGE" 0x1000
+	ask attach "$1" $bdf && lands $bdf $USER_IOVA_NARROW "$PAGE" && ask detach "$1" $bdf &&
+		refused $bdf $USER_IOVA_NARROW "$PAGE"
+}
+# Below 39 bits, and above all memory.
+USER_IOVA_NARROW=0x4000000000
+
+may_not() {
+	! sh -c "echo 1 > $RESTRICT" 2> /tmp/why && grep -q "not permitted" /tmp/why
+}
+
+ktap_start 18
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+log_start
+insmod "$VTD_KO"
+ktap_check "without test_hooks=1 nothing can be restricted" may_not
+need_no_vtd && insmod "$VTD_KO" test_hooks=1 || ktap_abort "the module does not load with test_hooks=1"
+load_owner
+
+ktap_check "whole unit: a domain of 48 bits with all page sizes" suits a $WIDE $ALL_SIZES
+ktap_check "the group is claimed" ask claim $bdf a
+restrict 1
+ktap_check "39 bits: the domain of 48 bits is refused" does_not_suit width a
+ktap_check "39 bits: a new domain has 39" suits b $NARROW $ALL_SIZES
+ktap_check "39 bits: and serves" serves b
+restrict 2
+ktap_check "small pages: the domain with large ones is refused" does_not_suit pages a
+ktap_check "small pages: so is the one of 39 bits" does_not_suit pages-narrow b
+ktap_check "small pages: a new domain has only these" suits c $WIDE $SMALL
+ktap_check "small pages: and serves" serves c
+restrict 3
+ktap_check "both: the domain with small pages is refused" does_not_suit both c
+ktap_check "both: a new domain has 39 bits and small pages" suits e $NARROW $SMALL
+ktap_check "both: and serves" serves e
+restrict 0
+ktap_check "whole unit again: the first domain serves" serves a
+ktap_check "whole unit again: so does the smallest" eval 'ask attach e $bdf && lands $bdf $USER_IOVA_NARROW "$PAGE" && ask detach e $bdf'
+ktap_check "the group is released to its default domain" eval 'ask release $bdf && is_now $bdf DMA'
+rmmod vtd_owner
+load_drivers
+ktap_check "and its driver works" eval 'attack $bdf allowed-write && [ "$(attack_word landed)" = 1 ]'
+ktap_check "no kernel warning" log_is_clean
+ktap_end

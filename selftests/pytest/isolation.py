@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The machine of the tests about isolation: the standard one, with firmware
+that reserves memory for devices, a group of several devices, a port that faces
+outwards, and a device that the core blocks during a reset."""
+
+from vtdlab import acpi, devices
+
+# Memory that the kernel leaves alone, so that tests can look at it: the first
+# pages are what firmware reserves for devices, the rest is for anyone.
+MEMORY = 0x70000000
+WORDS = ("memmap=16M$0x70000000",)
+DIRECT = acpi.Reserved(MEMORY, MEMORY + 0x3FFF, ("0000:00:0d.0",))
+RELAXED = acpi.Reserved(MEMORY + 0x10000, MEMORY + 0x10FFF, ("0000:00:0c.0",))
+# 00:0f.0 in ACPI's names: S and the device and function number.
+EXTERNAL = "S78"
+
+
+def machine(folder):
+    """The devices."""
+    spare = devices.disk(f"{folder}/spare.img")
+    return devices.standard(folder) + [
+        "-device", "pcie-pci-bridge,id=bridge,bus=pcie.0,addr=09.0",
+        "-device", "edu,bus=bridge,addr=01.0,dma_mask=0xffffffffffffffff",
+        "-device", "iommu-testdev,bus=bridge,addr=02.0",
+        "-device", "qemu-xhci,bus=pcie.0,addr=0c.0",
+        "-device", "iommu-testdev,bus=pcie.0,addr=0d.0",
+        "-device", "pcie-root-port,id=resetport,bus=pcie.0,chassis=4,addr=0e.0",
+        "-blockdev", f"driver=raw,node-name=spare0,file.driver=file,file.filename={spare}",
+        "-device", "virtio-blk-pci,drive=spare0,bus=resetport,addr=00.0,iommu_platform=on,"
+                   "disable-legacy=on,ats=on",
+        "-device", "pcie-root-port,id=outside,bus=pcie.0,chassis=5,addr=0f.0",
+        "-device", "iommu-testdev,bus=outside,addr=00.0",
+    ]
+
+
+def tables():
+    """Firmware's."""
+    return {"dmar": acpi.dmar((DIRECT, RELAXED)), "external": acpi.external_port(EXTERNAL)}

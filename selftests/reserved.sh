@@ -1,0 +1,123 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# No requester reaches what nobody gave it: devices without a driver, a requester
+# ID of no device. What firmware reserves for a device is reported, and the
+# device reaches it in every state it can be brought into.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+
+need_memory
+DIRECT=0000:00:0d.0
+RELAXED=0000:00:0c.0
+REGION=$(memory 0)
+REGION_LAST_PAGE=$(memory 0x3000)
+AFTER=$(memory 0x4000)
+FREE=$(memory 0x8000)
+# With segment, group and kind as the kernel prints them.
+region_of() {
+	cat "$PCI/$1/iommu_group/reserved_regions"
+}
+
+lists() {
+	region_of "$1" | grep -qx "$2" || { echo "no line like $2 in:"; region_of "$1"; return 1; }
+}
+
+all_list_msi() {
+	for group in /sys/kernel/iommu_groups/*; do
+		grep -q '^0x00000000fee00000 0x00000000feefffff msi$' "$group/reserved_regions" ||
+			{ echo "group ${group##*/} does not"; return 1; }
+	done
+}
+
+isa_bridge() {
+	for pci_dev in "$PCI"/*; do
+		case $(cat "$pci_dev/class") in
+		0x0601*) echo "${pci_dev##*/}"; return ;;
+		esac
+	done
+}
+
+# only_region BDF: the region, all of it, and nothing else.
+only_region() {
+	lands "$1" "$REGION" && lands "$1" "$REGION_LAST_PAGE" && refused "$1" "$AFTER" &&
+		refused "$1" "$FREE"
+}
+
+everything() {
+	lands "$1" "$REGION" && lands "$1" "$AFTER" && lands "$1" "$FREE"
+}
+
+found_again() {
+	echo 1 > "$PCI/$1/remove"
+	echo 1 > /sys/bus/pci/rescan
+	[ -e "$PCI/$1/iommu_group" ]
+}
+
+# base_of BDF: where its registers are.
+base_of() {
+	cut -d' ' -f1 "$PCI/$1/resource" | head -n1
+}
+
+nobody=0000:00:06.0
+[ -e "$PCI/$DIRECT" ] && [ -e "$PCI/$RELAXED" ] && [ -e "$PCI/$nobody" ] ||
+	ktap_skip_all "this is not the machine whose firmware reserves memory"
+
+ktap_start 28
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+log_start
+insmod "$VTD_KO" || ktap_abort "the module does not load"
+load_owner
+
+ktap_check "a device without a driver is in a DMA domain" test "$(group_type $nobody)" = DMA
+ktap_check "and reaches nothing" refused $nobody "$FREE"
+for bdf in $(behind 0000:00:09.0); do
+	ktap_check "nor does $bdf behind a bridge" refused "$bdf" "$FREE"
+done
+log_start
+base=$(base_of $nobody)
+echo 1 > "$PCI/$nobody/remove"
+ktap_check "a requester ID of no device reaches nothing" refused "testdev@$base" "$FREE"
+ktap_check "which is reported" log_has "fault: .*00:06.0.*reason 0x0?[125]"
+echo 1 > /sys/bus/pci/rescan
+ktap_check "found again it reaches nothing either" refused $nobody "$FREE"
+
+ktap_check "every group lists the window for interrupts" all_list_msi
+ktap_check "an ISA bridge's group lists the lowest 16 MiB" lists "$(isa_bridge)" \
+	'0x0000000000000000 0x0000000000ffffff direct-relaxable'
+ktap_check "a region of firmware is listed" lists $DIRECT \
+	"0x00000000${REGION#0x} 0x0*$(printf '%x' $((REGION + 0x3fff))) direct"
+ktap_check "one of a USB controller is listed as relaxable" lists $RELAXED \
+	"0x0*$(printf '%x' $((REGION + 0x10000))) 0x0*$(printf '%x' $((REGION + 0x10fff))) direct-relaxable"
+ktap_check "a device that firmware reserves nothing for lists none" \
+	eval '! region_of "$nobody" | grep -q direct'
+
+ktap_check "without a driver: it reaches its region and nothing else" only_region $DIRECT
+ktap_check "its group becomes identity" set_type $DIRECT identity
+ktap_check "identity: it reaches everything" everything $DIRECT
+ktap_check "its group becomes DMA again" set_type $DIRECT DMA
+ktap_check "DMA again: it reaches its region and nothing else" only_region $DIRECT
+load_drivers
+ktap_check "with a driver: its region and nothing else" only_region $DIRECT
+driver_works() {
+	attack $DIRECT allowed-write && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
+}
+ktap_check "with a driver: what the driver maps" driver_works
+unbind $DIRECT
+ktap_check "driver gone: its region and nothing else" only_region $DIRECT
+ktap_check "removed and found again: its region and nothing else" \
+	eval 'found_again $DIRECT && unbind $DIRECT && only_region $DIRECT'
+
+log_start
+ktap_check "a user's claim is refused" refuses "$EINVAL" claim $DIRECT a
+ktap_check "with a sentence about it" log_has "$DIRECT: Firmware has requested this device have a 1:1"
+ktap_check "refused: its region and nothing else" only_region $DIRECT
+unbind $RELAXED
+ktap_check "a relaxable region does not stand in a user's way" ask claim $RELAXED a
+ktap_check "claimed: blocked" is_now $RELAXED blocked
+ktap_check "and is given back" eval 'ask release $RELAXED && is_now $RELAXED DMA'
+rmmod vtd_owner
+log_start
+ktap_check "no kernel warning" dmesg_is_clean
+ktap_end
