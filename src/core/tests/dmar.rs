@@ -5,6 +5,7 @@
 mod dmar_build;
 mod dmar_corpus;
 mod dmar_corpus_tables;
+mod dmar_exercise;
 mod dmar_good;
 mod dmar_random;
 mod dmar_refused;

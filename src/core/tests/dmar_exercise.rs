@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What must hold of the parser whatever the bytes are; for random tables, and for the fuzzer.
+
+use vtd_core::dmar::{Dmar, Structure};
+use vtd_core::spec::address::{Segment, SourceId};
+
+/// Uses everything that a parsed table offers; returns how many structures it has.
+pub(crate) fn exercise(bytes: &[u8]) -> Option<usize> {
+    let dmar = match Dmar::parse(bytes) {
+        Ok(dmar) => dmar,
+        Err(error) => {
+            assert!(error.offset <= bytes.len(), "{error:?}");
+            assert!(!error.to_string().contains("unreadable"), "{error}");
+            return None;
+        }
+    };
+    let within = bytes.as_ptr_range();
+    let mut units = 0;
+    let mut end = 48;
+    for structure in dmar.structures() {
+        let (offset, scopes) = match structure {
+            Structure::Drhd(it) => {
+                units += 1;
+                (it.offset, Some(it.scopes))
+            }
+            Structure::Rmrr(it) => {
+                assert!(it.base < it.limit && it.bytes() >= 4096);
+                (it.offset, Some(it.scopes))
+            }
+            Structure::Atsr(it) => (it.offset, Some(it.scopes)),
+            Structure::Rhsa(it) => (it.offset, None),
+            Structure::Andd(it) => {
+                let name = it.name.as_ptr_range();
+                assert!(within.start <= name.start && name.end <= within.end);
+                (it.offset, None)
+            }
+            Structure::Satc(it) => (it.offset, Some(it.scopes)),
+            Structure::Sidp(it) => (it.offset, Some(it.scopes)),
+            Structure::Unknown { offset, .. } => (offset, None),
+        };
+        // Structures neither overlap nor leave the table.
+        assert!(offset >= end && offset < bytes.len());
+        end = offset + 4;
+        for scope in scopes.into_iter().flatten() {
+            assert!(scope.offset >= end && scope.offset + 6 + 2 * scope.hops() <= bytes.len());
+            end = scope.offset + 6 + 2 * scope.hops();
+            assert!(scope
+                .path()
+                .all(|(device, function)| device < 32 && function < 8));
+            scope
+                .resolve(Segment::new(0), |_, _| Some(1))
+                .expect("a checked path resolves");
+        }
+    }
+    assert!(units > 0);
+    let device = [SourceId::from_raw(0x10)];
+    let _ = dmar.unit_for(Segment::new(0), &device);
+    let _ = dmar.regions_for(Segment::new(0), &device).count();
+    dmar.notes(|note| assert!(note.offset < bytes.len()));
+    Some(dmar.structures().count())
+}
