@@ -75,8 +75,9 @@ read_under_load() {
 read_while_tables_go() {
 	rmmod vtd_attack
 	insmod "$VTD_TEST_MODULES/vtd_domain.ko" || return 1
+	rm -f /tmp/enough
 	{
-		for round in 1 2 3; do
+		until [ -e /tmp/enough ]; do
 			for scenario in resize map-mixed map-2m request-over-small unmap-mixed; do
 				echo $scenario > /sys/kernel/debug/vtd_domain/run
 				cat /sys/kernel/debug/vtd_domain/run
@@ -86,7 +87,7 @@ read_while_tables_go() {
 	worker=$!
 	readings=0
 	bad=0
-	while kill -0 $worker 2> /dev/null; do
+	for try in $(seq 200); do
 		for bdf in $(attackers); do
 			cat "$(file_of "$bdf")" > /tmp/reading
 			[ "$(wc -l < /tmp/reading)" -le 2 ] && continue
@@ -94,11 +95,13 @@ read_while_tables_go() {
 			grep -v 'another domain now' /tmp/reading | well_formed "$bdf" ||
 				{ cat /tmp/reading; bad=1; }
 		done
+		[ $readings -lt 8 ] && [ $bad = 0 ] || break
 	done
+	touch /tmp/enough
 	wait $worker
 	rmmod vtd_domain
 	load_drivers
-	[ "$(grep -c '^ok$' /tmp/played)" = 15 ] || { cat /tmp/played; return 1; }
+	! grep -v '^ok$' /tmp/played || return 1
 	[ $bad = 0 ] && [ $readings -ge 3 ] || { echo "$readings readings with lines"; return 1; }
 }
 
