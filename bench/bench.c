@@ -24,6 +24,7 @@ static const struct measurement {
 	{ "dma", measure_dma },
 	{ "hold", hold },
 	{ "pages", count_pages },
+	{ "window", set_window },
 	{ "growth", measure_growth },
 	{ "devices", measure_devices },
 	{ }

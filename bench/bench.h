@@ -137,6 +137,8 @@ int count_pages(struct seq_buf *out, const char *state);
 int measure_growth(struct seq_buf *out, const char *unused);
 int measure_devices(struct seq_buf *out, const char *unused);
 
+int set_window(struct seq_buf *out, const char *what);
+
 /* When the module goes. */
 void hold_end(void);
 

@@ -52,3 +52,15 @@ int profile_instructions(struct seq_buf *out, const char *row)
 	seq_buf_printf(out, "profile windows=%d\n", REPETITIONS);
 	return err;
 }
+
+/* A window that user space opens and closes, around whatever it does. */
+int set_window(struct seq_buf *out, const char *what)
+{
+	if (!strcmp(what, "open"))
+		window_mark(WINDOW_OPEN);
+	else if (!strcmp(what, "close"))
+		window_mark(WINDOW_CLOSE);
+	else
+		return -EINVAL;
+	return 0;
+}

@@ -4,8 +4,9 @@
  * guest's kernel is executed between two marks, and nothing else.
  *
  * The marks are no-ops with a number of their own in the displacement (see
- * bench.h), so that the guest needs no device to set them. At the end every
- * address with its count goes to the file named by the argument out=.
+ * bench.h), so that the guest needs no device to set them. At the end the sum of
+ * each window, and then every address with its count in all of them, go to the
+ * file named by the argument out=.
  *
  */
 #include <stdbool.h>
@@ -25,6 +26,7 @@ EXPORT int qemu_plugin_version = 7;	/* QEMU 11.1 */
 #define MARK_BYTES	8
 #define KERNEL		(1ULL << 63)
 #define SLOTS		(1u << 22)
+#define WINDOWS		1024
 
 /* One address; slots are never given back, for translated code points at them. */
 struct place {
@@ -34,7 +36,7 @@ struct place {
 
 static struct place *places;
 static struct plugin_u64 open_now;
-static uint64_t windows;
+static uint64_t windows, sums[WINDOWS];
 static char path[4096];
 
 static struct place *place_of(uint64_t address)
@@ -55,6 +57,10 @@ static struct place *place_of(uint64_t address)
 static void on_open(unsigned int vcpu, void *data)
 {
 	(void)data;
+	if (windows == WINDOWS) {
+		fprintf(stderr, "window: more than %u windows\n", WINDOWS);
+		exit(1);
+	}
 	windows++;
 	qemu_plugin_u64_set(open_now, vcpu, 1);
 }
@@ -69,6 +75,7 @@ static void on_instruction(unsigned int vcpu, void *data)
 {
 	(void)vcpu;
 	((struct place *)data)->count++;
+	sums[windows - 1]++;
 }
 
 /* The number of a mark, or 0. */
@@ -120,7 +127,8 @@ static void on_end(void)
 		perror(path);
 		return;
 	}
-	fprintf(file, "windows %lu\n", windows);
+	for (slot = 0; slot < windows; slot++)
+		fprintf(file, "window %lu\n", sums[slot]);
 	for (slot = 0; slot < SLOTS; slot++)
 		if (places[slot].count)
 			fprintf(file, "%016lx %lu\n", places[slot].address,

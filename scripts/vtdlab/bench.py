@@ -6,14 +6,16 @@ out/bench/results.csv and to the terminal.
 """
 
 from vtdlab import cache as lab
-from vtdlab import (benchdescriptors, benchdma, benchguest, benchinstructions, benchmemory,
-                    benchplot, benchprofile, benchrecord, benchtable, benchtime, kernel)
+from vtdlab import (benchcounted, benchdescriptors, benchdma, benchguest, benchinstructions,
+                    benchmemory, benchplot, benchprofile, benchrecord, benchtable, benchtime,
+                    kernel)
 
 # By what is measured together; a row says itself which section it belongs to.
 COUNTED = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
            "dma-api": benchdma.measure, "memory": benchmemory.memory,
-           "growth": benchmemory.growth}
+           "growth": benchmemory.growth, "work-counted": benchcounted.measure}
 TIMED = {"dma-time": benchtime.dma, "work": benchtime.work}
+TOOLS = ("work-counted", *TIMED)
 ROUNDS = 3
 
 
@@ -51,7 +53,7 @@ def main(args):
 
 def _measure(args, out):
     wanted = args.section or [*COUNTED, *TIMED]
-    bench = benchguest.get(args.series, tools=any(name in TIMED for name in wanted))
+    bench = benchguest.get(args.series, tools=any(name in TOOLS for name in wanted))
     for name in wanted:
         rows = (COUNTED[name](bench, out) if name in COUNTED
                 else TIMED[name](bench, out, args.rounds))

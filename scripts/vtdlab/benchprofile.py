@@ -42,21 +42,31 @@ class Function:
 
 def profile(bench, row, driver, out):
     """(functions, windows) of one row such as "4K map", the costliest first."""
-    counts = out / "counts"
     out.mkdir(parents=True, exist_ok=True)
-    counts.unlink(missing_ok=True)
-    records = bench.run(driver, "profile", out, timeout=900, extra=(
-        *benchguest.COUNTING, "-plugin", f"{benchguest.plugin()},out={counts}"),
-        append=[f"guest.row={row.replace(' ', ',')}"])
-    if not counts.exists():
+    records = bench.run(driver, "profile", out, timeout=900,
+                        extra=(*benchguest.COUNTING, *plugin(out)),
+                        append=[f"guest.row={row.replace(' ', ',')}"])
+    windows, places = counts(out, records.of("profile")[0].number("windows"))
+    return by_function(places, _symbols(records, bench.bed.kernel)), len(windows)
+
+
+def plugin(out):
+    """Arguments of QEMU that load the profiler; its counts go to this folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "counts").unlink(missing_ok=True)
+    return "-plugin", f"{benchguest.plugin()},out={out / 'counts'}"
+
+
+def counts(out, opened):
+    """(sums, {address: count}) of the `opened` windows of a guest that has ended."""
+    path = out / "counts"
+    if not path.exists():
         raise LabError(f"QEMU's profiler left no counts; see {out}/qemu.log.")
-    lines = counts.read_text(encoding="ascii").splitlines()
-    windows = int(lines[0].split()[1])
-    opened = records.of("profile")[0].number("windows")
-    if windows != opened:
-        raise LabError(f"The profiler saw {windows} windows, but the guest opened {opened}.")
-    places = {int(at, 16): int(count) for at, count in (line.split() for line in lines[1:])}
-    return by_function(places, _symbols(records, bench.bed.kernel)), windows
+    lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+    windows = [int(count) for word, count in lines if word == "window"]
+    if len(windows) != opened:
+        raise LabError(f"The profiler saw {len(windows)} windows, but the guest opened {opened}.")
+    return windows, {int(at, 16): int(count) for at, count in lines if at != "window"}
 
 
 def _symbols(records, kernel):

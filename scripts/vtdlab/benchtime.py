@@ -103,11 +103,11 @@ def _descriptors(bench, driver, mode, out, server, samples):
 def _work(bench, driver, mode, out, name, server, trace):
     with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
         return bench.run(driver, "work", out / f"work-{mode}-{driver}-{name}", cpus=2,
-                         extra=_devices(disks), flushing=MODES[mode], trace=trace,
+                         extra=standard(disks), flushing=MODES[mode], trace=trace,
                          append=[f"guest.port={server.port}"])
 
 
-def _devices(folder):
+def standard(folder):
     """The standard machine's, but for edu, which every bench has."""
     found, words = [], iter(devices.standard(folder))
     for word in words:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Whole work in instructions: what the kernel executes for one I/O of fio.
+
+Counted by the profiler, on one processor, so that neither the disk nor this
+machine is measured; interrupts and the timer are in it.
+"""
+
+import tempfile
+
+from vtdlab import benchguest, benchprofile, benchtime
+from vtdlab.benchtable import Row
+from vtdlab.errors import LabError
+
+# Sleeps in real time while it has nothing to do, so that timers do not run ahead.
+COUNTING = ("-icount", "shift=0,sleep=on")
+
+
+def measure(bench, out):
+    """Strict, lazy, identity; one guest each and driver."""
+    rows = []
+    for mode, word in benchtime.MODES.items():
+        by = {}
+        for driver in benchguest.DRIVERS:
+            folder = out / f"counted-{mode}-{driver}"
+            with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
+                records = bench.run(driver, "work", folder, timeout=900, flushing=word, trace=(),
+                                    extra=(*COUNTING, *benchprofile.plugin(folder),
+                                           *benchtime.standard(disks)),
+                                    append=["guest.counted=1"])
+            said = records.of("counted")
+            by[driver] = _per_io(said, benchprofile.counts(folder, len(said))[0])
+        rows += [Row("work", f"{mode} NVMe {work}, instructions", "instructions per I/O",
+                     by["intree"][work], by["vtd"][work], goal=1) for work in by["intree"]]
+    return rows
+
+
+def _per_io(said, windows):
+    """Instructions of one I/O, by work: two runs of fio that differ in nothing else."""
+    runs = {}
+    for record, count in zip(said, windows):
+        runs.setdefault(record["work"], []).append((record.number("ios"), count))
+    found = {}
+    for work, (few, many) in runs.items():
+        if many[0] <= few[0]:
+            raise LabError(f"{work} was run with {few[0]} and {many[0]} I/Os; the second run has "
+                           "to have more.")
+        found[work] = round((many[1] - few[1]) / (many[0] - few[0]), 1)
+    return found
