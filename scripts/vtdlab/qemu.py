@@ -22,6 +22,7 @@ from vtdlab.errors import LabError
 BINARY = "qemu-system-x86_64"
 CONNECT_TIMEOUT = 60
 QUIT_TIMEOUT = 10
+DRAIN_TIMEOUT = 10
 TICK = 0.5
 
 # What the trace is to hold. Left out is what comes with every single transfer
@@ -94,6 +95,7 @@ class Guest:
         self.qmp = QMPClient("vtdlab")
         self.reason = None
         self.channel = None
+        self.serving = set()    # tasks that read the channel
         self.started = time.monotonic()
 
     async def run(self):
@@ -135,8 +137,10 @@ class Guest:
             if not exited.done():
                 return self._outcome("timeout", f"the guest was still running after "
                                                 f"{self.timeout} s and was stopped")
-            # The last events may still be on their way through the socket.
+            # The last events and lines may still be on their way through the sockets.
             await asyncio.wait({events}, timeout=1)
+            if self.serving:
+                await asyncio.wait(self.serving, timeout=DRAIN_TIMEOUT)
             ending = {"guest-shutdown": "poweroff", "guest-reset": "reset"}.get(self.reason)
             if ending and exited.result() == 0:
                 return self._outcome(ending, "")
@@ -170,6 +174,7 @@ class Guest:
 
     async def _serve(self, reader, writer):
         """The channel: lines in, answers to requests out."""
+        self.serving.add(asyncio.current_task())
         with contextlib.suppress(ConnectionError):
             while raw := await reader.readline():
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
