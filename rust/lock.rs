@@ -50,7 +50,14 @@ unsafe impl Backend for IrqSave {
         unsafe { bindings::vtd_helper_spin_unlock_irqrestore(ptr, *flags) }
     }
 
-    unsafe fn assert_is_held(_ptr: *mut Self::State) {}
+    #[inline]
+    unsafe fn assert_is_held(ptr: *mut Self::State) {
+        // Not even a call where nobody could tell.
+        if cfg!(CONFIG_LOCKDEP) {
+            // SAFETY: The caller passes an initialised spin lock.
+            unsafe { bindings::vtd_helper_spin_assert_is_held(ptr) }
+        }
+    }
 }
 
 /// Makes an initialiser of an [`IrqSpinLock`] with a lock class of its own.

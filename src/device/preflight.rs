@@ -56,8 +56,10 @@ impl Bound {
         };
         let mut in_the_way = 0;
         for device in PciDevice::all() {
-            let Ok(chain) = Chain::of(&device) else {
-                continue;
+            let chain = match Chain::of(&device) {
+                Ok(chain) => chain,
+                Err(ENODEV) => continue,
+                Err(e) => return Err(e),
             };
             if dmar.unit_for(chain.segment, &chain.functions).is_none() {
                 continue;

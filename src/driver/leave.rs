@@ -15,6 +15,10 @@ impl Vtd {
     pub(crate) fn detach(&self) -> Result {
         // Whoever binds a driver from here on waits, and then finds no unit.
         let closed = self.gate.lock();
+        if self.loading.load(Ordering::Acquire) {
+            log_err!("not detached: vtd is being loaded");
+            return Err(EBUSY);
+        }
         let mut users = 0;
         self.for_each_device(|info| {
             let driver = info.pci.as_device().driver();
@@ -47,7 +51,8 @@ impl Vtd {
         self.give_back();
     }
 
-    fn give_back(&self) {
+    /// As [`Self::leave`], with the gate closed.
+    pub(super) fn give_back(&self) {
         self.leaving.store(true, Ordering::Release);
         for served in self.units() {
             served.core.unregister();

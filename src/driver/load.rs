@@ -102,15 +102,20 @@ impl Loaded {
             }),
             GFP_KERNEL,
         )?;
-        let running = Running::start(vtd.clone(), module, bound)?;
+        // All that can fail comes first: once devices are served, their drivers may be bound.
+        let debugfs = report::Debugfs::new(&vtd)?;
+        let shutdown = KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?;
+        let attributes = Group::new(None, report::FOLDER, vtd.clone())?;
+        let folder = KernelFolder::new(c"vtd", attributes)?;
+        let running = Running::start(vtd, module, bound)?;
         if lazy {
             log_warn!("flushes are deferred for all trusted devices, as chosen: {WHAT_LAZY_COSTS}");
             taint_by_user();
         }
         Ok(Loaded {
-            _debugfs: report::Debugfs::new(&vtd)?,
-            _shutdown: KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?,
-            _folder: KernelFolder::new(c"vtd", Group::new(None, report::FOLDER, vtd)?)?,
+            _debugfs: debugfs,
+            _shutdown: shutdown,
+            _folder: folder,
             _running: running,
         })
     }
@@ -155,30 +160,37 @@ impl Running {
             let unit = vtd.unit_of(&device)?.unit.clone();
             vtd.ownership.adopted.adopt(device, &unit)?;
         }
-        let released = bound.release();
         for device in PciDevice::all() {
             vtd.enable_access_control(&device)?;
         }
-        {
-            // Whoever binds a driver now waits until translation is on: before, the addresses that
-            // it would be given mean nothing.
-            let _closed = vtd.gate.lock();
-            for served in vtd.units() {
-                served.core.register(operations.clone()).inspect_err(|e| {
-                    log_err!(
-                        "{}: the IOMMU core refused the unit ({})",
-                        &*served.unit,
-                        e.to_errno()
-                    )
-                })?;
-            }
-            for served in vtd.units() {
-                served.unit.translate()?;
-            }
-            vtd.loading.store(false, Ordering::Release);
+        // Attached again after the gate was opened, on success and on failure.
+        let _released = bound.release();
+        // Whoever binds a driver now waits until translation is on: before, the addresses that
+        // it would be given mean nothing.
+        let closed = vtd.gate.lock();
+        if let Err(e) = vtd.serve(&operations) {
+            vtd.give_back();
+            return Err(e);
         }
-        drop(released);
+        vtd.loading.store(false, Ordering::Release);
+        drop(closed);
         report::summary(&vtd);
         Ok(running)
+    }
+}
+
+impl Vtd {
+    /// Gives the units to the core, and then lets them translate.
+    fn serve(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
+        for served in self.units() {
+            served.core.register(operations.clone()).inspect_err(|e| {
+                log_err!(
+                    "{}: the IOMMU core refused the unit ({})",
+                    &*served.unit,
+                    e.to_errno()
+                )
+            })?;
+        }
+        self.units().try_for_each(|served| served.unit.translate())
     }
 }

@@ -97,7 +97,8 @@ impl Vtd {
     fn enable_access_control(&self, device: &PciDevice) -> Result {
         match self.unit_of(device) {
             Ok(_) => self.access_control.enable(device),
-            Err(_) => Ok(()),
+            Err(ENODEV) => Ok(()),
+            Err(e) => Err(e),
         }
     }
 
