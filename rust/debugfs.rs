@@ -18,6 +18,45 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
+#[cfg(CONFIG_DEBUG_FS)]
+use bindings::{debugfs_create_dir, debugfs_create_file_full, debugfs_lookup, debugfs_remove};
+
+/// A kernel without debugfs: nothing is there.
+#[cfg(not(CONFIG_DEBUG_FS))]
+mod absent {
+    use super::*;
+    use kernel::ffi::c_char;
+
+    pub(super) unsafe fn debugfs_lookup(
+        _: *const c_char,
+        _: *mut bindings::dentry,
+    ) -> *mut bindings::dentry {
+        ptr::null_mut()
+    }
+
+    pub(super) unsafe fn debugfs_create_dir(
+        _: *const c_char,
+        _: *mut bindings::dentry,
+    ) -> *mut bindings::dentry {
+        ptr::null_mut()
+    }
+
+    pub(super) unsafe fn debugfs_create_file_full(
+        _: *const c_char,
+        _: u16,
+        _: *mut bindings::dentry,
+        _: *mut c_void,
+        _: *const c_void,
+        _: *const bindings::file_operations,
+    ) -> *mut bindings::dentry {
+        ptr::null_mut()
+    }
+
+    pub(super) unsafe fn debugfs_remove(_: *mut bindings::dentry) {}
+}
+#[cfg(not(CONFIG_DEBUG_FS))]
+use absent::{debugfs_create_dir, debugfs_create_file_full, debugfs_lookup, debugfs_remove};
+
 extern "C" {
     /// Our own `struct module`; only its address is used.
     static __this_module: Opaque<u8>;
@@ -69,11 +108,10 @@ impl Folder {
             // SAFETY: `within` is a folder by the type's invariants, or null, which stands for the
             // root; the name is copied.
             unsafe {
-                folder.dentry = checked(bindings::debugfs_lookup(name.as_char_ptr(), within));
+                folder.dentry = checked(debugfs_lookup(name.as_char_ptr(), within));
                 if folder.dentry.is_null() {
                     folder.made = true;
-                    folder.dentry =
-                        checked(bindings::debugfs_create_dir(name.as_char_ptr(), within));
+                    folder.dentry = checked(debugfs_create_dir(name.as_char_ptr(), within));
                 }
             }
         }
@@ -89,7 +127,7 @@ impl Drop for Folder {
         // SAFETY: By the type's invariants.
         unsafe {
             if self.made {
-                bindings::debugfs_remove(self.dentry)
+                debugfs_remove(self.dentry)
             } else {
                 bindings::dput(self.dentry)
             }
@@ -117,7 +155,7 @@ impl<T: Listing> File<T> {
             // SAFETY: A folder by the type's invariants; the operations suit the data, which lives
             // as long as the file.
             checked(unsafe {
-                bindings::debugfs_create_file_full(
+                debugfs_create_file_full(
                     name.as_char_ptr(),
                     0o400,
                     folder.dentry,
@@ -145,7 +183,7 @@ impl<T: Listing> Drop for File<T> {
     fn drop(&mut self) {
         // SAFETY: By the type's invariants, and null is allowed. Waits for readers, who find the
         // file gone afterwards, before the listing goes.
-        unsafe { bindings::debugfs_remove(self.dentry) }
+        unsafe { debugfs_remove(self.dentry) }
     }
 }
 

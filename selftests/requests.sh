@@ -9,6 +9,8 @@
 . "$(dirname "$0")/users.sh"
 
 PROGRAM=${VFIO_REQUESTS:-$(dirname "$0")/vfio_requests}
+STRESS=${VFIO_STRESS:-$(dirname "$0")/vfio_stress}
+STRESS_CLAIMS=4
 TYPE1_CLAIMS=46
 IOMMUFD_CLAIMS=59
 RUN=/sys/kernel/debug/vtd_domain/run
@@ -20,7 +22,7 @@ bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
 
 # shellcheck disable=SC2086
 set -- $SCENARIOS
-ktap_start $((TYPE1_CLAIMS + IOMMUFD_CLAIMS + $# + 2))
+ktap_start $((TYPE1_CLAIMS + IOMMUFD_CLAIMS + 2 * STRESS_CLAIMS + $# + 2))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 rmmod vtd_attack
@@ -42,10 +44,13 @@ done
 rmmod vtd_domain
 # Best set at boot (hugepages=); later there may be no memory in one piece.
 had=$(cat /proc/sys/vm/nr_hugepages)
-[ "$had" -ge 4 ] || echo 4 > /proc/sys/vm/nr_hugepages
+[ "$had" -ge 8 ] || echo 8 > /proc/sys/vm/nr_hugepages
 ktap_check "the device is given to vfio-pci" give_to_user "$bdf"
 user_claims type1 $TYPE1_CLAIMS "$PROGRAM" type1 "$bdf"
 user_claims iommufd $IOMMUFD_CLAIMS "$PROGRAM" iommufd "$bdf"
+for mode in type1 iommufd; do
+	user_claims "threads, $mode" $STRESS_CLAIMS "$STRESS" $mode "$bdf"
+done
 echo "$had" > /proc/sys/vm/nr_hugepages
 take_back "$bdf"
 load_drivers
