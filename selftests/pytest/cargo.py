@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`cargo test` on vtd_core, a result for each of its tests."""
+"""`cargo test` on vtd_core, and on the driver's files under loom; a result for each test."""
 
 import os
 import re
@@ -13,6 +13,7 @@ LINE = re.compile(r"^test (?P<name>.+?) \.\.\. (?P<what>ok|FAILED|ignored)(?P<re
 SUITE = re.compile(r"^\s+(?:Running (?:unittests )?(\S+)|Doc-tests (\S+))")
 OUTCOMES = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
 TAIL = 60
+MANIFESTS = ("Cargo.toml", "src/core/tests/concurrency/Cargo.toml")
 
 
 class Broken(Exception):
@@ -21,10 +22,16 @@ class Broken(Exception):
 
 def run(result):
     """Run all tests; LINE by line to `result`."""
+    for manifest in MANIFESTS:
+        _run(manifest, result)
+
+
+def _run(manifest, result):
     cache = lab.Cache()
     env = dict(os.environ, CARGO_TARGET_DIR=str(cache.path / "cargo-target"),
                CARGO_TERM_COLOR="never")
-    argv = ["cargo", "test", "--no-fail-fast", "--manifest-path", str(lab.checkout() / "Cargo.toml")]
+    path = lab.checkout() / manifest
+    argv = ["cargo", "test", "--no-fail-fast", "--manifest-path", str(path)]
     suite, lines, counted = "", [], 0
     with subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace") as child:
@@ -41,9 +48,10 @@ def run(result):
                            found["rest"].strip() or "see the output of cargo below")
         finally:
             watchdog.cancel()
-    log = lab.checkout() / "out/check/cargo.log"
+    name = "cargo" if path.parent == lab.checkout() else f"cargo-{path.parent.name}"
+    log = lab.checkout() / f"out/check/{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if child.returncode or not counted:
-        raise Broken(f"cargo test ended with status {child.returncode} after {counted} tests; "
+        raise Broken(f"cargo test on {manifest} ended with status {child.returncode} after {counted} tests; "
                      f"the end of {log}:\n" + "\n".join(lines[-TAIL:]))
