@@ -70,7 +70,7 @@ impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.pages {
             1 => Ok(()),
-            pages => write!(f, " with {pages} pages from {:#x} on", self.0.first),
+            pages => write!(f, " ({pages} pages from {:#x})", self.0.first),
         }
     }
 }
@@ -83,13 +83,13 @@ impl fmt::Display for Past {
             Past::Forgotten => f.write_str("when it was last mapped is no longer remembered"),
             Past::Mapped(event) => write!(
                 f,
-                "it was mapped for {}{} {} ago",
+                "it was mapped for {} {} ago{}",
                 Permission(event),
-                Range(event),
-                event.age
+                event.age,
+                Range(event)
             ),
             Past::Unmapped { last, before } => {
-                write!(f, "it was unmapped{} {} ago", Range(last), last.age)?;
+                write!(f, "it was unmapped {} ago{}", last.age, Range(last))?;
                 match before {
                     Some(event) => write!(
                         f,
