@@ -38,17 +38,21 @@ impl<const N: usize> Counts<N> {
     #[inline(always)]
     pub fn add<const INDEX: usize>(&self, n: u64) {
         const { assert!(INDEX < N) };
-        let count = self.base.as_ptr().wrapping_add(INDEX);
+        let base = self.base.as_ptr();
         // SAFETY: By the type's invariants this is a per-CPU address of a count. One instruction
         // cannot be interrupted half done, nor can its processor change meanwhile.
         unsafe {
             #[cfg(CONFIG_SMP)]
             core::arch::asm!(
-                "add qword ptr gs:[{}], {}", in(reg) count, in(reg) n, options(nostack)
+                "add qword ptr gs:[{} + {}], {}",
+                in(reg) base, const INDEX * 8, in(reg) n,
+                options(nostack)
             );
             #[cfg(not(CONFIG_SMP))]
             core::arch::asm!(
-                "add qword ptr [{}], {}", in(reg) count, in(reg) n, options(nostack)
+                "add qword ptr [{} + {}], {}",
+                in(reg) base, const INDEX * 8, in(reg) n,
+                options(nostack)
             );
         }
     }

@@ -10,7 +10,7 @@
 
 use crate::spec::address::{DomainId, Iova, SourceId, PAGE_SHIFT};
 use crate::spec::capability::Capability;
-use crate::spec::descriptor::PageInvalidation;
+use crate::spec::descriptor::IotlbWords;
 use crate::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope, PageBlock};
 
 /// Where caching mode tags what is not present (VT-d 6.1).
@@ -96,7 +96,7 @@ pub fn forget_range_at_once(cap: Capability, domain: DomainId, range: Range) -> 
 /// How one unit is made to forget ranges, with what its capabilities decide worked out once.
 #[derive(Clone, Copy, Debug)]
 pub struct Forgetting {
-    pages: PageInvalidation,
+    words: IotlbWords,
     /// One more than the largest address mask; 0 if the unit cannot drop single pages.
     masks: u8,
 }
@@ -105,7 +105,7 @@ impl Forgetting {
     /// For a unit with capabilities `cap`, draining all that it can.
     pub fn new(cap: Capability) -> Self {
         Self {
-            pages: PageInvalidation::new(Drain::of(cap)),
+            words: IotlbWords::new(Drain::of(cap)),
             masks: if cap.page_selective() {
                 cap.max_address_mask().saturating_add(1)
             } else {
@@ -114,13 +114,15 @@ impl Forgetting {
         }
     }
 
-    /// The descriptor of what [`forget_range_at_once`] says, or `None` if that is to drop the whole
-    /// domain.
+    /// The descriptor of what [`forget_range_at_once`] says, and whether that is of pages only.
     #[inline(always)]
-    pub fn words(&self, domain: DomainId, range: Range) -> Option<[u64; 2]> {
-        let block = PageBlock::covering(range.first, range.last)?;
-        (block.address_mask() < self.masks)
-            .then(|| self.pages.words(domain, block, !range.tables_freed))
+    pub fn words(&self, domain: DomainId, range: Range) -> ([u64; 2], bool) {
+        match PageBlock::covering(range.first, range.last) {
+            Some(block) if block.address_mask() < self.masks => {
+                (self.words.pages(domain, block, !range.tables_freed), true)
+            }
+            _ => (self.words.domain(domain), false),
+        }
     }
 }
 

@@ -26,18 +26,21 @@ mod bring_up;
 mod context;
 pub(crate) mod domain_ids;
 mod fault_event;
+mod forget;
 mod invalidation;
 mod provoke;
 mod queue;
 mod queue_errors;
 mod registers;
 mod service;
+mod sleep;
 mod statistics;
 mod tables;
 
 pub(crate) use context::{Claimed, Translation};
 pub(crate) use fault_event::{FaultEvent, FaultSink};
 pub(crate) use invalidation::Request;
+pub(crate) use sleep::Saved;
 pub(crate) use statistics::Statistics;
 
 use core::fmt;
@@ -50,12 +53,11 @@ use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::{log_emerg, log_err, log_info};
 use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_ROOT_TABLE};
-use queue::Queue;
 use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
 use vtd_core::compatibility::{Restriction, Walker};
-use vtd_core::invalidation::{after_root_table, forget_range_at_once, Range, Step};
+use vtd_core::invalidation::{after_root_table, Step};
 use vtd_core::spec::address::{DomainId, Segment};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -190,51 +192,6 @@ impl Unit {
                 Err(EIO)
             }
         }
-    }
-
-    /// Makes hardware forget a range of the domain `id`, and waits until it has; the way of every
-    /// unmap. A unit that fails has been closed when this returns, see [`Self::invalidate`]. Any
-    /// context.
-    #[inline]
-    pub(crate) fn forget(&self, id: DomainId, range: Range) {
-        let words = self.invalidator.forgetting.words(id, range);
-        if !words.is_some_and(|words| self.forget_at_once(words)) {
-            self.forget_in_turn(id, range);
-        }
-    }
-
-    /// Has one invalidation done if nothing stands in the way; whether it was.
-    fn forget_at_once(&self, words: [u64; 2]) -> bool {
-        let Some(queue) = self.invalidator.queue.as_deref() else {
-            return false;
-        };
-        if !self.service.is_serving() {
-            return false;
-        }
-        let count = || self.stats.count_pages();
-        let Some(end) = queue.try_submit(&self.regs, words, count) else {
-            return false;
-        };
-        if !queue.has_finished(end) {
-            self.wait_for(queue, end);
-        }
-        true
-    }
-
-    #[inline(never)]
-    fn wait_for(&self, queue: &Queue, end: u32) {
-        if let Err(failure) = queue.wait_for(&self.regs, end) {
-            self.close(&failure);
-        }
-    }
-
-    /// What [`Self::forget_at_once`] does not do.
-    #[cold]
-    #[inline(never)]
-    fn forget_in_turn(&self, id: DomainId, range: Range) {
-        let scope = forget_range_at_once(self.cap, id, range);
-        // On an error every requester is blocked.
-        let _ = self.invalidate(&[Request::Iotlb(scope)]);
     }
 
     /// Takes the steps that a change of tables demands, in their order; one wait for all
@@ -388,33 +345,6 @@ impl Unit {
         self.invalidator.is_queued()
     }
 }
-
-/// What of a unit's registers a sleep loses and no other step restores.
-pub(crate) struct Saved {
-    fault_event: [u32; 4],
-}
-
-impl Unit {
-    /// Before a sleep: remembers the fault event and stops. One CPU, interrupts off.
-    pub(crate) fn suspend(&self) -> Saved {
-        let fault_event = FAULT_EVENT.map(|register| self.regs.read32(register));
-        self.stop();
-        Saved { fault_event }
-    }
-
-    /// After a sleep: as it was before. [`ETIMEDOUT`] or [`EIO`] if the unit does not come back,
-    /// which has been logged. One CPU, interrupts off.
-    pub(crate) fn resume(&self, saved: &Saved) -> Result {
-        self.start()?;
-        for (register, value) in FAULT_EVENT.into_iter().zip(saved.fault_event) {
-            self.regs.write32(register, value);
-        }
-        self.translate()
-    }
-}
-
-/// The registers of the fault event, the one that unmasks it last.
-const FAULT_EVENT: [regs::Reg32; 4] = [regs::FEDATA, regs::FEADDR, regs::FEUADDR, regs::FECTL];
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,26 +36,45 @@ impl Counter {
 /// What was mapped and unmapped: counted on the way of every mapping, so by each processor.
 pub(crate) struct Mappings(Counts<4>);
 
+macro_rules! mappings {
+    ($($(#[$doc:meta])* $count:ident $name:literal)*) => {
+        enum Mapped {
+            $($(#[$doc])* $count,)*
+        }
+
+        impl Mappings {
+            fn show(&self, to: &mut dyn Write) -> fmt::Result {
+                $(writeln!(to, concat!($name, ": {}"), self.0.sum::<{ Mapped::$count as usize }>())?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+mappings! {
+    /// Mappings made.
+    Maps "maps"
+    /// Mappings undone.
+    Unmaps "unmaps"
+    /// Bytes mapped.
+    MappedBytes "mapped-bytes"
+    /// Bytes unmapped.
+    UnmappedBytes "unmapped-bytes"
+}
+
 impl Mappings {
     /// Counts a mapping of `bytes` bytes. Any context.
     #[inline(always)]
     pub(crate) fn count_map(&self, bytes: u64) {
-        self.0.add::<0>(1);
-        self.0.add::<2>(bytes);
+        self.0.add::<{ Mapped::Maps as usize }>(1);
+        self.0.add::<{ Mapped::MappedBytes as usize }>(bytes);
     }
 
     /// Counts an unmapping of `bytes` bytes. Any context.
     #[inline(always)]
     pub(crate) fn count_unmap(&self, bytes: u64) {
-        self.0.add::<1>(1);
-        self.0.add::<3>(bytes);
-    }
-
-    fn show(&self, to: &mut dyn Write) -> fmt::Result {
-        writeln!(to, "maps: {}", self.0.sum::<0>())?;
-        writeln!(to, "unmaps: {}", self.0.sum::<1>())?;
-        writeln!(to, "mapped-bytes: {}", self.0.sum::<2>())?;
-        writeln!(to, "unmapped-bytes: {}", self.0.sum::<3>())
+        self.0.add::<{ Mapped::Unmaps as usize }>(1);
+        self.0.add::<{ Mapped::UnmappedBytes as usize }>(bytes);
     }
 }
 
@@ -134,10 +153,15 @@ impl Statistics {
         self.waits.add_alone(1);
     }
 
-    /// As [`Self::count_requests`] and [`Self::count_batch`], for one invalidation of pages.
+    /// As [`Self::count_requests`] and [`Self::count_batch`], for one invalidation of pages or of
+    /// a domain.
     #[inline(always)]
-    pub(super) fn count_pages(&self) {
-        self.flush_page.add_alone(1);
+    pub(super) fn count_forgetting(&self, pages: bool) {
+        if pages {
+            self.flush_page.add_alone(1)
+        } else {
+            self.flush_domain.add_alone(1)
+        }
         self.count_batch(1);
     }
 }

@@ -36,6 +36,12 @@ pub(super) fn covers<L: TableLevel>(iova: u64, len: u64) -> bool {
     len >= L::SPAN && L::offset(iova) == 0
 }
 
+/// Whether one entry of level `L` serves both addresses.
+#[inline(always)]
+pub(super) fn is_same<L: TableLevel>(one: u64, other: u64) -> bool {
+    (one ^ other) >> L::SHIFT == 0
+}
+
 /// How many entries of a table of level `L` are left from that of `iova` on.
 #[inline(always)]
 pub(super) fn room<L: TableLevel>(iova: u64) -> usize {
@@ -60,6 +66,12 @@ mod tests {
         assert!(!covers::<L2>(0x20_0000, 0x1f_f000));
         assert!(!covers::<L2>(0x20_1000, 0x40_0000));
         assert!(covers::<L1>(0x1000, 0x1000));
+    }
+
+    #[test]
+    fn an_entry_serves_its_span() {
+        assert!(is_same::<L2>(0x20_0000, 0x3f_ffff));
+        assert!(!is_same::<L2>(0x3f_ffff, 0x40_0000));
     }
 
     #[test]

@@ -4,12 +4,12 @@
 
 use super::descend::{covers, room};
 use super::error::{MapError, MapFailed};
-use super::level::{Directory, TableLevel, L1, L2, L3};
-use super::memory::{Occupied, TableMemory};
-use super::release::ReleaseLevel;
+use super::level::{TableLevel, L1, L2, L3};
+use super::map_level::{Job, MapLevel};
+use super::memory::TableMemory;
 use super::{at, at_top, is_page_aligned, SecondStage};
 use crate::spec::address::{Iova, PhysAddr};
-use crate::spec::level::{PageSize, TABLE_ENTRIES};
+use crate::spec::level::PageSize;
 use crate::spec::pte::{Access, Entry};
 
 /// What a device may do with mapped memory, and how.
@@ -272,7 +272,7 @@ pub struct MapRest {
 
 /// Whether `left` bytes at `iova` can start with a leaf of level `L`.
 #[inline(always)]
-fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: u64) -> bool {
+pub(super) fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: u64) -> bool {
     L::HAS_LEAVES && covers::<L>(iova | (entry & ADDRESS), left) && page_sizes & L::SPAN != 0
 }
 
@@ -300,163 +300,4 @@ fn fill<L: TableLevel, M: TableMemory>(
         mem.flush(table, index, done);
     }
     (done as u64) << L::SHIFT
-}
-
-/// A map on its way: what is still to be mapped.
-pub(super) struct Job<'a, M: TableMemory, R: FnMut(M::Page)> {
-    mem: &'a M,
-    /// Where the rest starts.
-    iova: u64,
-    /// The next leaf of level 1: address and permissions. Advances with `iova`; stays
-    /// within 52 bits of address, because the whole range was checked to.
-    entry: u64,
-    /// The length of the rest in bytes.
-    left: u64,
-    /// Bit n: leaves of 2^n bytes are allowed.
-    page_sizes: u64,
-    retire: &'a mut R,
-}
-
-impl<M: TableMemory, R: FnMut(M::Page)> Job<'_, M, R> {
-    /// Whether the rest can start with a leaf of level `L`.
-    #[inline(always)]
-    fn fits<L: TableLevel>(&self) -> bool {
-        fits::<L>(self.iova, self.entry, self.left, self.page_sizes)
-    }
-
-    /// Writes as many leaves of level `L` from `index` on as the rest, the table and what is
-    /// there allow. Returns how many, and how many it wanted.
-    #[inline(always)]
-    fn fill<L: TableLevel>(&mut self, table: M::Table<L>, index: usize) -> (usize, usize) {
-        let room = TABLE_ENTRIES.wrapping_sub(index);
-        let wanted = room.min((self.left >> L::SHIFT) as usize);
-        let done = self.mem.fill(table, index, wanted, self.entry);
-        if done != 0 {
-            self.mem.flush(table, index, done);
-        }
-        let bytes = (done as u64) << L::SHIFT;
-        self.iova = self.iova.wrapping_add(bytes);
-        self.entry = self.entry.wrapping_add(bytes);
-        self.left = self.left.wrapping_sub(bytes);
-        (done, wanted)
-    }
-
-    fn in_use(&self) -> MapError {
-        MapError::AddressInUse {
-            iova: Iova::new(self.iova),
-        }
-    }
-}
-
-/// A level at which a map can be.
-pub(super) trait MapLevel: TableLevel {
-    /// Maps the rest from where it stands to its end or to the end of `table`.
-    ///
-    /// On an error `job` tells how far it came.
-    fn map<M: TableMemory, R: FnMut(M::Page)>(
-        table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
-    ) -> Result<(), MapError>;
-}
-
-impl MapLevel for L1 {
-    #[inline]
-    fn map<M: TableMemory, R: FnMut(M::Page)>(
-        table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
-    ) -> Result<(), MapError> {
-        let (done, wanted) = job.fill(table, Self::index(job.iova));
-        if done < wanted {
-            return Err(job.in_use());
-        }
-        Ok(())
-    }
-}
-
-impl<L: Directory> MapLevel for L
-where
-    L::Child: MapLevel + ReleaseLevel,
-{
-    #[inline]
-    fn map<M: TableMemory, R: FnMut(M::Page)>(
-        table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
-    ) -> Result<(), MapError> {
-        let mut index = Self::index(job.iova);
-        while index < TABLE_ENTRIES && job.left != 0 {
-            if job.fits::<Self>() {
-                let (done, wanted) = job.fill(table, index);
-                index = index.wrapping_add(done);
-                if done < wanted {
-                    make_room::<Self, M, R>(table, index, job)?;
-                }
-            } else {
-                let child = child_of::<Self, M, R>(table, index, job)?;
-                L::Child::map(child, job)?;
-                index = index.wrapping_add(1);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The table that entry `index` points to; installs one where there is nothing.
-#[inline(always)]
-fn child_of<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
-    table: M::Table<L>,
-    index: usize,
-    job: &Job<'_, M, R>,
-) -> Result<M::Table<L::Child>, MapError> {
-    match job.mem.slot(table, index) {
-        Some(Occupied::Table(child)) => Ok(child),
-        Some(Occupied::Leaf(_)) => Err(job.in_use()),
-        None => install::<L, M, R>(table, index, job),
-    }
-}
-
-/// Links a new table, or takes the one that another thread linked meanwhile.
-fn install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
-    table: M::Table<L>,
-    index: usize,
-    job: &Job<'_, M, R>,
-) -> Result<M::Table<L::Child>, MapError> {
-    let Ok(child) = job.mem.alloc::<L::Child>() else {
-        return Err(MapError::OutOfMemory);
-    };
-    match job.mem.link(table, index, child) {
-        Ok(()) => Ok(child),
-        Err(there) => {
-            job.mem.discard(child);
-            match there {
-                Occupied::Table(other) => Ok(other),
-                Occupied::Leaf(_) => Err(job.in_use()),
-            }
-        }
-    }
-}
-
-/// Removes the empty table that stands where a large page is to go.
-///
-/// The page covers all of the entry and the caller holds its range, so that no other thread
-/// can be in the table. Hardware may: that is why the table is retired, not freed.
-#[cold]
-fn make_room<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
-    table: M::Table<L>,
-    index: usize,
-    job: &mut Job<'_, M, R>,
-) -> Result<(), MapError>
-where
-    L::Child: ReleaseLevel,
-{
-    let Some(Occupied::Table(child)) = job.mem.slot(table, index) else {
-        return Err(job.in_use());
-    };
-    if let Some(offset) = L::Child::first_leaf(child, job.mem) {
-        let iova = at(job.iova, offset);
-        return Err(MapError::AddressInUse { iova });
-    }
-    job.mem.unlink(table, index);
-    job.mem.flush(table, index, 1);
-    L::Child::release(child, job.mem, job.retire);
-    Ok(())
 }

@@ -37,6 +37,7 @@ mod error;
 mod geometry;
 mod level;
 mod map;
+mod map_level;
 mod memory;
 mod query;
 mod release;

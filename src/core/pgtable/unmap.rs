@@ -11,9 +11,9 @@
 //! contain every large page whole, and continues where the result says; iommufd
 //! unmaps exactly what it mapped.
 
-use super::descend::{covers, is_short, room};
+use super::descend::{covers, is_same, is_short, room};
 use super::error::{UnmapStop, Unmapped};
-use super::level::{Directory, TableLevel, L1, L2, L3};
+use super::level::{Directory, TableLevel, L1, L2, L3, L4};
 use super::memory::{Occupied, TableMemory};
 use super::{at_top, is_page_aligned, SecondStage};
 use crate::spec::address::{Iova, PAGE_SIZE};
@@ -115,8 +115,9 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// Clears the run of leaves that starts at `iova`, within one table and `left` bytes. Returns
-    /// how many bytes: 0 if there is no leaf, or if the range covers the table in which it stands.
+    /// Clears the run of leaves that starts at `iova`, and after pages also those that follow in the
+    /// tables above, for `left` bytes at most. Returns how many bytes: 0 if there is no leaf, or
+    /// if the range covers a table.
     #[inline(always)]
     fn clear_next(&self, mem: &M, iova: u64, left: u64) -> u64 {
         let Some(upper) = self.level3(mem, iova) else {
@@ -141,7 +142,19 @@ impl<M: TableMemory> SecondStage<M> {
         if covers::<L2>(iova, left) {
             return 0;
         }
-        clear::<L1, M>(lower, mem, iova, left)
+        let mut done = clear::<L1, M>(lower, mem, iova, left);
+        // Pages up to the start of large pages, and those up to the start of larger ones.
+        let next = iova.wrapping_add(done);
+        if done < left && is_same::<L3>(iova, next) {
+            let more = clear::<L2, M>(middle, mem, next, left.wrapping_sub(done));
+            done = done.wrapping_add(more);
+        }
+        let next = iova.wrapping_add(done);
+        if done < left && is_same::<L4>(iova, next) {
+            let more = clear::<L3, M>(upper, mem, next, left.wrapping_sub(done));
+            done = done.wrapping_add(more);
+        }
+        done
     }
 }
 

@@ -241,30 +241,36 @@ const fn pages_operand(block: PageBlock, leaves_only: bool) -> u64 {
     block.address().raw() | ((leaves_only as u64) << 6) | block.address_mask() as u64
 }
 
-/// Page-selective IOTLB invalidations, with what all of a unit's have in common put together once.
+/// The IOTLB invalidations of one unit, with what they have in common put together once.
 #[derive(Clone, Copy, Debug)]
-pub struct PageInvalidation {
-    low: u64,
+pub struct IotlbWords {
+    pages: u64,
+    domain: u64,
 }
 
-impl PageInvalidation {
+impl IotlbWords {
     /// Of a unit for which `drain` is to be asked.
     pub const fn new(drain: Drain) -> Self {
+        let drain = flag(drain.writes, 6) | flag(drain.reads, 7);
         Self {
-            low: IOTLB
-                | at(Granularity::Selective.code(), 4)
-                | flag(drain.writes, 6)
-                | flag(drain.reads, 7),
+            pages: IOTLB | at(Granularity::Selective.code(), 4) | drain,
+            domain: IOTLB | at(Granularity::Domain.code(), 4) | drain,
         }
     }
 
-    /// What memory is to hold: [`Descriptor::encode`] of the same.
+    /// [`Descriptor::encode`] for [`IotlbScope::Pages`].
     #[inline(always)]
-    pub const fn words(self, domain: DomainId, block: PageBlock, leaves_only: bool) -> [u64; 2] {
+    pub const fn pages(&self, domain: DomainId, block: PageBlock, leaves_only: bool) -> [u64; 2] {
         [
-            self.low | ((domain.raw() as u64) << 16),
+            self.pages | ((domain.raw() as u64) << 16),
             pages_operand(block, leaves_only),
         ]
+    }
+
+    /// [`Descriptor::encode`] for [`IotlbScope::Domain`].
+    #[inline(always)]
+    pub const fn domain(&self, domain: DomainId) -> [u64; 2] {
+        [self.domain | ((domain.raw() as u64) << 16), 0]
     }
 }
 

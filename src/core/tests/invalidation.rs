@@ -271,14 +271,9 @@ proptest! {
         let last = first.saturating_add((1u64 << bits) - 1);
         let range = Range::new(Iova::new(first), Iova::new(last), tables_freed).unwrap();
         let scope = forget_range_at_once(cap, id, range);
-        let drain = Drain::of(cap);
-        let expected = match scope {
-            IotlbScope::Pages { .. } => Some(Descriptor::Iotlb { scope, drain }.encode()),
-            _ => None,
-        };
-        prop_assert_eq!(Forgetting::new(cap).words(id, range), expected);
-        if flags & PSI == 0 {
-            prop_assert_eq!(expected, None);
-        }
+        let expected = Descriptor::Iotlb { scope, drain: Drain::of(cap) }.encode();
+        let pages = matches!(scope, IotlbScope::Pages { .. });
+        prop_assert_eq!(Forgetting::new(cap).words(id, range), (expected, pages));
+        prop_assert!(flags & PSI != 0 || !pages);
     }
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Forgetting a range: the way of every unmap.
+//!
+//! Nearly always the unit serves, there is room in its queue and one descriptor does: that takes no
+//! more than to write it and a wait, and a look. Everything else goes the way of all invalidations.
+
+use super::invalidation::Request;
+use super::queue::Queue;
+use super::Unit;
+use vtd_core::invalidation::{forget_range_at_once, Range};
+use vtd_core::spec::address::DomainId;
+
+impl Unit {
+    /// Makes hardware forget a range of the domain `id`, and waits until it has; the way of every
+    /// unmap. A unit that fails has been closed when this returns, see [`Self::invalidate`]. Any
+    /// context.
+    #[inline]
+    pub(crate) fn forget(&self, id: DomainId, range: Range) {
+        let (words, pages) = self.invalidator.forgetting.words(id, range);
+        if !self.forget_at_once(words, pages) {
+            self.forget_in_turn(id, range);
+        }
+    }
+
+    /// Has one invalidation done if nothing stands in the way; whether it was.
+    fn forget_at_once(&self, words: [u64; 2], pages: bool) -> bool {
+        let Some(queue) = self.invalidator.queue.as_deref() else {
+            return false;
+        };
+        if !self.service.is_serving() {
+            return false;
+        }
+        let count = || self.stats.count_forgetting(pages);
+        let Some(end) = queue.try_submit(&self.regs, words, count) else {
+            return false;
+        };
+        if !queue.has_finished(end) {
+            self.wait_for(queue, end);
+        }
+        true
+    }
+
+    /// Waits for what takes a while.
+    #[inline(never)]
+    fn wait_for(&self, queue: &Queue, end: u32) {
+        if let Err(failure) = queue.wait_for(&self.regs, end) {
+            self.close(&failure);
+        }
+    }
+
+    /// What [`Self::forget_at_once`] does not do.
+    #[cold]
+    #[inline(never)]
+    fn forget_in_turn(&self, id: DomainId, range: Range) {
+        let scope = forget_range_at_once(self.cap, id, range);
+        // On an error every requester is blocked.
+        let _ = self.invalidate(&[Request::Iotlb(scope)]);
+    }
+}
