@@ -224,6 +224,7 @@ impl Driver {
                 self.forget(domain, range);
             }
         }
+        let earlier = core::mem::take(&mut self.domains[domain].pending);
         for &(iova, len) in ranges {
             self.unmap(domain, iova, len, &mut gather);
         }
@@ -249,6 +250,9 @@ impl Driver {
             let pending = &mut self.domains[domain].pending;
             pending.retain(|old| old.iova < first || last < old.iova + old.len - 1);
         }
+        // Of what was unmapped lazily before, links may be cached still, and retired tables be read
+        // through them, until its own flush.
+        self.domains[domain].pending.extend(earlier);
         (gather.range, freed)
     }
 
