@@ -22,6 +22,17 @@ FORBIDDEN = ("DEBUG_GENERIC_PT", "PROVE_LOCKING", "LOCKDEP", "KASAN", "UBSAN", "
              "DEBUG_ATOMIC_SLEEP", "DMA_API_DEBUG", "DEBUG_SPINLOCK", "DEBUG_VM", "DEBUG_LIST",
              "SLUB_DEBUG_ON", "RUST_DEBUG_ASSERTIONS", "RUST_OVERFLOW_CHECKS")
 
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """How a guest flushes: what the kernel is told, and the groups' type then."""
+
+    word: str
+    group: str
+
+
+MODES = {"strict": Mode("iommu.strict=1", "DMA"), "lazy": Mode("iommu.strict=0", "DMA-FQ"),
+         "identity": Mode("iommu.passthrough=1", "identity")}
+
 # One processor, on which a nanosecond of the guest is one instruction.
 COUNTING = ("-icount", "shift=0,sleep=off")
 
@@ -33,10 +44,10 @@ class Bench:
     bed: testbed.Testbed
 
     def run(self, driver, measure, out, *, extra=(), append=(), timeout=300, cpus=1,
-            flushing="iommu.strict=1", trace=TRACE):
+            mode="strict", trace=TRACE):
         """Boot, measure, and return what the guest said."""
         machine = self.bed.machine("bench", [*edu(), *extra], driver=driver,
-                                   boot=[*WHO[driver], "intremap=off", flushing],
+                                   boot=[*WHO[driver], "intremap=off", MODES[mode].word],
                                    append=[f"guest.measure={measure}", *append])
         machine.cpus, machine.trace = cpus, trace
         records = Records()
@@ -50,6 +61,10 @@ class Bench:
             if record["result"] != "ok":
                 raise LabError(f"{record['name']} failed on {NAMES[driver]}: {record['why']}; "
                                f"see {out}/console.log.")
+        for record in records.of("type"):
+            if record["edu"] != MODES[mode].group:
+                raise LabError(f"{measure} was to be measured {mode} on {NAMES[driver]}, but the "
+                               f"group's type is {record['edu']}, not {MODES[mode].group}.")
         if not records.of("measured"):
             raise LabError(f"The guest measured nothing on {NAMES[driver]}; see {out}/console.log.")
         return records

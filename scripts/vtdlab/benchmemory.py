@@ -80,9 +80,10 @@ def _rows(said, kind, number, name):
 
 
 def many():
-    """256 test devices, eight functions to a slot: 27 slots of the first bus, and
-    one each behind five root ports."""
-    arguments, slots = [], [("pcie.0", slot) for slot in (*range(1, 5), *range(8, 31))]
+    """257 test devices: one by itself, then eight functions to a slot, in 27 slots of
+    the first bus and behind five root ports."""
+    arguments = ["-device", "iommu-testdev,bus=pcie.0,addr=01.0"]
+    slots = [("pcie.0", slot) for slot in (2, 3, 4, 6, *range(8, 31))]
     for port in range(5):
         arguments += ["-device", f"pcie-root-port,id=many{port},bus=pcie.0,addr=07.{port},"
                                  f"chassis={port + 1},multifunction=on"]

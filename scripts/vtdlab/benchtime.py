@@ -19,7 +19,6 @@ from vtdlab.qemu import TRACE
 from vtdlab.trace import Trace
 
 DMA_GOAL = 0.85
-MODES = {"strict": "iommu.strict=1", "lazy": "iommu.strict=0", "identity": "iommu.passthrough=1"}
 PORT = 5201
 
 
@@ -52,7 +51,7 @@ def dma(bench, out, rounds):
         for mode in ("strict", "lazy"):
             for driver in benchguest.DRIVERS:
                 records = bench.run(driver, "dma-api", out / f"dma-time-{mode}-{driver}-{number}",
-                                    cpus=2, flushing=MODES[mode], trace=())
+                                    cpus=2, mode=mode, trace=())
                 one = {}
                 for r in records.of("dma-time"):
                     for op in ("map", "unmap"):
@@ -73,7 +72,7 @@ def work(bench, out, rounds):
     disk, net, descriptors = Samples(), Samples(), Samples()
     with IperfServer() as server:
         for number in range(rounds):
-            for mode in MODES:
+            for mode in benchguest.MODES:
                 for driver in benchguest.DRIVERS:
                     records = _work(bench, driver, mode, out, str(number), server, ())
                     for r in records.of("disk"):
@@ -103,7 +102,7 @@ def _descriptors(bench, driver, mode, out, server, samples):
 def _work(bench, driver, mode, out, name, server, trace):
     with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
         return bench.run(driver, "work", out / f"work-{mode}-{driver}-{name}", cpus=2,
-                         extra=standard(disks), flushing=MODES[mode], trace=trace,
+                         extra=standard(disks), mode=mode, trace=trace,
                          append=[f"guest.port={server.port}"])
 
 
