@@ -38,13 +38,13 @@ pub(crate) struct Mappings(Counts<4>);
 
 macro_rules! mappings {
     ($($(#[$doc:meta])* $count:ident $name:literal)*) => {
-        enum Mapped {
+        enum Count {
             $($(#[$doc])* $count,)*
         }
 
         impl Mappings {
             fn show(&self, to: &mut dyn Write) -> fmt::Result {
-                $(writeln!(to, concat!($name, ": {}"), self.0.sum::<{ Mapped::$count as usize }>())?;)*
+                $(writeln!(to, concat!($name, ": {}"), self.0.sum::<{ Count::$count as usize }>())?;)*
                 Ok(())
             }
         }
@@ -66,15 +66,15 @@ impl Mappings {
     /// Counts a mapping of `bytes` bytes. Any context.
     #[inline(always)]
     pub(crate) fn count_map(&self, bytes: u64) {
-        self.0.add::<{ Mapped::Maps as usize }>(1);
-        self.0.add::<{ Mapped::MappedBytes as usize }>(bytes);
+        self.0.add::<{ Count::Maps as usize }>(1);
+        self.0.add::<{ Count::MappedBytes as usize }>(bytes);
     }
 
     /// Counts an unmapping of `bytes` bytes. Any context.
     #[inline(always)]
     pub(crate) fn count_unmap(&self, bytes: u64) {
-        self.0.add::<{ Mapped::Unmaps as usize }>(1);
-        self.0.add::<{ Mapped::UnmappedBytes as usize }>(bytes);
+        self.0.add::<{ Count::Unmaps as usize }>(1);
+        self.0.add::<{ Count::UnmappedBytes as usize }>(bytes);
     }
 }
 
