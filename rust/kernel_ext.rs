@@ -27,6 +27,7 @@ pub mod pages;
 pub mod param;
 pub mod pci;
 pub mod percpu;
+pub mod periodic;
 pub mod print;
 pub mod radix;
 pub mod syscore;

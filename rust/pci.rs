@@ -248,8 +248,12 @@ impl PciDevice {
     }
 
     /// Turns on again what was on in `wanted`. Whether any of it was off. A device that does not
-    /// answer is left alone.
+    /// answer is left alone, and so is one without power, which an access would disturb.
     pub fn require_acs(&self, wanted: AcsControl) -> bool {
+        // SAFETY: Valid device.
+        if unsafe { bindings::vtd_helper_pci_is_off(self.ptr.as_ptr()) } {
+            return false;
+        }
         match self.acs() {
             Some((control, at)) if wanted.0 & !control != 0 => {
                 self.write_acs(at, control | wanted.0);

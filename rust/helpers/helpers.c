@@ -10,6 +10,7 @@
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/msi.h>
+#include <linux/workqueue.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <asm/apic.h>
@@ -233,6 +234,11 @@ u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev)
 	return pdev->acs_cap;
 }
 
+bool vtd_helper_pci_is_off(struct pci_dev *pdev)
+{
+	return pdev->current_state == PCI_D3cold;
+}
+
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev)
 {
 	return pdev->acs_capabilities;
@@ -251,6 +257,17 @@ int vtd_helper_pci_read_word(struct pci_dev *pdev, int where, u16 *value)
 int vtd_helper_pci_write_word(struct pci_dev *pdev, int where, u16 value)
 {
 	return pci_write_config_word(pdev, where, value);
+}
+
+void vtd_helper_delayed_work_init(struct delayed_work *work, work_func_t run)
+{
+	INIT_DELAYED_WORK(work, run);
+}
+
+void vtd_helper_delayed_work_queue(struct delayed_work *work, unsigned int ms)
+{
+	queue_delayed_work(system_freezable_power_efficient_wq, work,
+			   msecs_to_jiffies(ms));
 }
 
 void vtd_helper_vector_message(struct irq_data *data, u32 *address_lo,

@@ -77,10 +77,14 @@ struct pci_dev *vtd_helper_pci_real_dma_dev(struct pci_dev *pdev);
 struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
 bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn);
 u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev);
+bool vtd_helper_pci_is_off(struct pci_dev *pdev);
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev);
 bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev);
 int vtd_helper_pci_read_word(struct pci_dev *pdev, int where, u16 *value);
 int vtd_helper_pci_write_word(struct pci_dev *pdev, int where, u16 value);
+
+void vtd_helper_delayed_work_init(struct delayed_work *work, work_func_t run);
+void vtd_helper_delayed_work_queue(struct delayed_work *work, unsigned int ms);
 
 void vtd_helper_vector_message(struct irq_data *data, u32 *address_lo,
 			       u32 *address_hi, u32 *message);

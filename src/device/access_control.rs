@@ -6,14 +6,15 @@
 //! It is turned on for a device before the core has seen it; then the core applies what the
 //! administrator wrote on the command line (`pci=disable_acs_redir=`, `config_acs=`), and forms the
 //! group from what is on. That is what the group relies on from then on. A reset or a loss of power
-//! turns it off, and the kernel, whose own remapping is off, does not turn it on again. So it is
-//! looked at again whenever it is about to matter: before a driver is bound and before a domain is
-//! attached, for the device and every bridge above.
+//! turns it off, and the kernel, whose own remapping is off, does not turn it on again and tells
+//! nobody. So it is looked at again whenever it is about to matter, before a driver is bound and
+//! before a domain is attached, and every second besides.
 
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::log_warn;
 use kernel_ext::pci::{AcsControl, PciDevice};
+use kernel_ext::periodic::Tick;
 
 struct Entry {
     device: PciDevice,
@@ -74,23 +75,18 @@ impl AccessControl {
         }
     }
 
-    /// Turns on again what groups rely on, for `device` and every bridge above. May sleep.
-    pub(crate) fn hold(&self, device: &PciDevice) {
-        let list = self.list.lock();
-        let mut next = Some(device.clone());
-        while let Some(here) = next {
-            let relied_on = list
-                .iter()
-                .find(|entry| entry.device.is(&here))
-                .and_then(|entry| entry.relied_on);
-            if relied_on.is_some_and(|control| here.require_acs(control)) {
+    /// Turns on again what groups rely on, everywhere: what is off in one port of a switch lets
+    /// the devices behind it reach those behind others. May sleep.
+    pub(crate) fn hold(&self) {
+        for entry in self.list.lock().iter() {
+            let lost = |control| entry.device.require_acs(control);
+            if entry.relied_on.is_some_and(lost) {
                 log_warn!(
                     "{}: its access control was off, as after a reset; it is on again. Until now \
                      devices in different groups could reach each other through it",
-                    here.as_device()
+                    entry.device.as_device()
                 );
             }
-            next = here.upstream();
         }
     }
 
@@ -109,5 +105,13 @@ impl AccessControl {
                 entry.device.restore_acs(before);
             }
         }
+    }
+}
+
+impl Tick for AccessControl {
+    const PERIOD_MS: u32 = 1000;
+
+    fn tick(&self) {
+        self.hold()
     }
 }

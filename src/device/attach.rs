@@ -8,8 +8,8 @@ use crate::unit::{Claimed, Translation, Unit};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
-use kernel_ext::iommu::{Change, DomainKind};
-use kernel_ext::{log_err, log_info};
+use kernel_ext::iommu::{Change, DomainKind, RegionKind};
+use kernel_ext::{log_err, log_info, log_warn};
 use vtd_core::pgtable::Visit;
 use vtd_core::spec::address::{Iova, PhysAddr};
 
@@ -48,8 +48,9 @@ pub(crate) fn attach(
 ) -> Result {
     info.ownership.refuse_beside_adopted(info, change)?;
     if change.new.kind != DomainKind::Blocked {
-        info.access_control.hold(&info.pci);
+        info.access_control.hold();
     }
+    refuse_reserved(info, change)?;
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
     let group = *state
@@ -97,6 +98,30 @@ pub(crate) fn attach(
         left.leave(&info.unit);
     }
     Ok(())
+}
+
+/// [`EPERM`], with the reason in the log, if the domain is someone else's and firmware goes on
+/// using the device: nothing would map what firmware reserved for it. The core refuses a claim for
+/// that, but not a driver's own domain.
+fn refuse_reserved(info: &DeviceInfo, change: &Change) -> Result {
+    let is_other = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
+    let reserved = info
+        .regions
+        .iter()
+        .find(|region| is_other && region.kind == RegionKind::Direct);
+    match reserved {
+        None => Ok(()),
+        Some(region) => {
+            log_warn!(
+                "{}: {info} stays with the kernel: firmware has it reach {:#x} to {:#x} at all \
+                 times (RMRR), which no other domain maps; ask the platform's vendor",
+                &*info.unit,
+                region.start,
+                region.start.saturating_add(region.bytes).saturating_sub(1)
+            );
+            Err(EPERM)
+        }
+    }
 }
 
 /// Blocks a device that leaves, whatever it was attached to.

@@ -20,14 +20,17 @@ pub(crate) const WHAT_LAZY_COSTS: &str =
 pub(super) struct Flushing {
     strict_only: AtomicBool,
     announced: AtomicBool,
+    /// Whether the log said for all devices at load what lazy flushing costs.
+    told: bool,
 }
 
 impl Flushing {
-    /// As the core says.
-    pub(super) fn new() -> Self {
+    /// As the core says. `told`: the log has said for all devices what lazy flushing costs.
+    pub(super) fn new(told: bool) -> Self {
         Flushing {
             strict_only: AtomicBool::new(false),
             announced: AtomicBool::new(false),
+            told,
         }
     }
 
@@ -62,7 +65,7 @@ impl Flushing {
                 "{device}: deferred flushing was chosen, but the device is not trusted: it stays \
                  strict"
             );
-        } else {
+        } else if !self.told {
             log_warn!("{device}: flushes are deferred from now on: {WHAT_LAZY_COSTS}");
             taint_by_user();
         }

@@ -101,8 +101,14 @@ struct Inner {
 }
 
 impl Domain {
-    /// An empty domain made for `device`, which the unit `home` serves.
-    pub(crate) fn new(home: Arc<Unit>, host_bits: u32, device: &Device) -> Result<NewPaging<Self>> {
+    /// An empty domain made for `device`, which the unit `home` serves. `told_of_lazy`: the log has
+    /// said for all devices what lazy flushing costs.
+    pub(crate) fn new(
+        home: Arc<Unit>,
+        host_bits: u32,
+        device: &Device,
+        told_of_lazy: bool,
+    ) -> Result<NewPaging<Self>> {
         let format = home.walker().format(host_bits).ok_or(EINVAL)?;
         let geometry = format.geometry;
         let nid = device.numa_node();
@@ -123,7 +129,7 @@ impl Domain {
                 format,
                 home,
                 made_for: device.name(),
-                flushing: Flushing::new(),
+                flushing: Flushing::new(told_of_lazy),
                 history,
                 snoop: AtomicBool::new(false),
                 attachments <- attachments,

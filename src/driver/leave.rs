@@ -77,10 +77,10 @@ impl notifier::DriverGate for Vtd {
         }
     }
 
-    fn before_bind(&self, device: &PciDevice) {
+    fn before_bind(&self, _device: &PciDevice) {
         drop(self.gate.lock());
         if !self.is_leaving() {
-            self.access_control.hold(device);
+            self.access_control.hold();
         }
     }
 

@@ -15,6 +15,7 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
 use kernel_ext::pci::PciDevice;
+use kernel_ext::periodic::Periodic;
 use kernel_ext::sysfs::{Group, KernelFolder};
 use kernel_ext::{
     acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user,
@@ -45,6 +46,7 @@ pub(crate) struct Loaded {
 
 /// Units that are registered and translate; dropped, they are what they were before.
 struct Running {
+    _watch: Pin<KBox<Periodic<AccessControl>>>,
     _gate: Pin<KBox<notifier::Registration<Vtd>>>,
     vtd: Arc<Vtd>,
     _interrupts: KVec<Interrupt<FaultEvent<report::Faults>>>,
@@ -136,7 +138,9 @@ impl Running {
     /// Starts the units, registers them, and only then lets them translate.
     fn start(vtd: Arc<Vtd>, module: &'static ThisModule, mut bound: Bound) -> Result<Self> {
         let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)?;
+        let watch = Periodic::start(vtd.access_control.clone());
         let mut running = Running {
+            _watch: KBox::pin_init(watch, GFP_KERNEL)?,
             _gate: gate,
             vtd: vtd.clone(),
             _interrupts: KVec::new(),
