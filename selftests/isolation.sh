@@ -65,6 +65,33 @@ set_type() {
 		{ echo "the group's type is $(group_type "$1"), not $2"; return 1; }
 }
 
+# --- access control ---
+
+# word BDF OFFSET BYTES: from configuration space, as a number.
+word() {
+	od -An -v "-tu$3" -j "$2" -N "$3" "$PCI/$1/config" | tr -d ' '
+}
+
+# access_control BDF: the offset of the capability (PCIe 7.7.11), or nothing.
+access_control() {
+	[ "$(stat -c %s "$PCI/$1/config")" -gt 256 ] || return 0
+	at=256
+	for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+		header=$(word "$1" $at 4)
+		[ "${header:-0}" -ne 0 ] && [ "$header" -ne 4294967295 ] || return 0
+		[ $((header & 0xffff)) -ne 13 ] || { echo $at; return 0; }
+		at=$((header >> 20))
+		[ $at -ge 256 ] || return 0
+	done
+}
+
+# access_control_off BDF: as a reset leaves it.
+access_control_off() {
+	at=$(access_control "$1")
+	[ -z "$at" ] || printf '\0\0' |
+		dd of="$PCI/$1/config" bs=2 seek=$(((at + 6) / 2)) conv=notrunc 2>/dev/null
+}
+
 # --- requests to the core, by vtd_owner ---
 
 load_owner() {

@@ -51,7 +51,7 @@ bind_fails() {
 	! bind "$1" "$2" 2> /dev/null || { echo "$1 was bound to $2"; return 1; }
 }
 
-ktap_start 60
+ktap_start 64
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 load_owner
 log_start
@@ -156,6 +156,39 @@ ktap_check "identity: nothing is reached while claimed" refused "$EDU2" "$PAGE"
 ktap_check "identity: a release gives identity back" \
 	eval 'ask release "$EDU2" && all_are identity && lands "$EDU2" "$PAGE"'
 ktap_check "the group becomes DMA again" set_type "$EDU2" DMA
+
+# --- access control, which a reset turns off behind the driver's back ---
+control() {
+	word $RESET_PORT $(($(access_control $RESET_PORT) + 6)) 2
+}
+is_off() {
+	access_control_off $RESET_PORT && [ "$(control)" = 0 ]
+}
+is_on() {
+	[ "$(control)" = "$before" ] || { echo "it is $(control), not $before"; return 1; }
+}
+is_on_soon() {
+	for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+		is_on && return 0
+		sleep 0.2
+	done
+	return 1
+}
+if [ -n "$(access_control $RESET_PORT)" ]; then
+	unbind "$SPARE"
+	before=$(control)
+	log_start
+	ktap_check "access control: on" test "$before" != 0
+	ktap_check "access control: off, and on before a user has a device" \
+		eval 'is_off && ask claim "$SPARE" a && ask new h "$SPARE" && ask attach h "$SPARE" && is_on'
+	ktap_check "access control: the log says so" log_has "vtd: $RESET_PORT: .*access control was off"
+	ask detach h "$SPARE" && ask release "$SPARE" && ask free h
+	ktap_check "access control: off, and on a little later by itself" eval 'is_off && is_on_soon'
+else
+	for what in "on" "before a user" "is told of" "by itself"; do
+		ktap_skip "access control: $what" "$RESET_PORT has none"
+	done
+fi
 
 # --- a reset ---
 unbind "$SPARE"

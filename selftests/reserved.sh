@@ -64,7 +64,7 @@ nobody=0000:00:06.0
 [ -e "$PCI/$DIRECT" ] && [ -e "$PCI/$RELAXED" ] && [ -e "$PCI/$nobody" ] ||
 	ktap_skip_all "this is not the machine whose firmware reserves memory"
 
-ktap_start 28
+ktap_start 31
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 insmod "$VTD_KO" || ktap_abort "the module does not load"
@@ -113,6 +113,13 @@ log_start
 ktap_check "a user's claim is refused" refuses "$EINVAL" claim $DIRECT a
 ktap_check "with a sentence about it" log_has "$DIRECT: Firmware has requested this device have a 1:1"
 ktap_check "refused: its region and nothing else" only_region $DIRECT
+log_start
+ask new a $DIRECT
+ktap_check "another's domain without a claim is refused" refuses "$EPERM" attach a $DIRECT
+ktap_check "with a sentence that names the region" \
+	log_has "vtd: .*$DIRECT .*$REGION to $(printf '0x%x' $((REGION + 0x3fff))).*RMRR"
+ktap_check "refused again: its region and nothing else" only_region $DIRECT
+ask free a
 unbind $RELAXED
 ktap_check "a relaxable region does not stand in a user's way" ask claim $RELAXED a
 ktap_check "claimed: blocked" is_now $RELAXED blocked

@@ -29,6 +29,19 @@ def ownership(evidence):
             "" if kinds["context-device"] else f"the trace has {dict(kinds)}")
 
 
+def _windows(evidence):
+    """For how long a page just unmapped was within reach, by each way to choose."""
+    found = {}
+    for record in evidence.records.of("window"):
+        found.setdefault(record["policy"], []).append((record.number("hits"),
+                                                       record.number("last-us")))
+    for policy, windows in found.items():
+        longest = max(us for _, us in windows)
+        hits = sum(count for count, _ in windows)
+        yield (f"{policy}: after {len(windows)} unmaps {hits} writes landed, the last of them "
+               f"{longest} us late"), ""
+
+
 def strict(evidence):
     """Page by page where it must be, a whole domain at a time where that was chosen."""
     for name, trace in brackets(evidence, "strict window "):
@@ -38,6 +51,7 @@ def strict(evidence):
                 else kinds["iotlb-pages"])
         yield f"{name}: flushed {'later, as a whole' if late else 'at once'}", (
             "" if good else f"the trace has {dict(kinds)}")
+    yield from _windows(evidence)
 
 
 def lazy(evidence):
@@ -47,6 +61,7 @@ def lazy(evidence):
         yield f"lazy window {number}: flushed later, as a whole", (
             "" if kinds["iotlb-domain"] and not kinds["iotlb-pages"]
             else f"the trace has {dict(kinds)}")
+    yield from _windows(evidence)
 
 
 BY_TEST = {function.__name__: function for function in (narrow, ownership, strict, lazy)}
