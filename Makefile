@@ -15,7 +15,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 export SERIES VTD_CACHE KDIR
 
 .PHONY: module run check host-check guest-check check-debug vfio-selftests bench bench-instructions bench-record \
-	bench-profile lint fmt fmt-check clippy kernel shell modules_install clean distclean help
+	bench-profile coverage fuzz lint fmt fmt-check clippy kernel shell modules_install clean distclean help
 
 ifdef KDIR
 module: ; @$(call kbuild,$(KDIR),modules)
@@ -59,6 +59,12 @@ bench-profile:
 
 vfio-selftests:
 	@$(LAB) check --guest --series 7.3 --test vfio-selftests
+
+coverage:
+	@$(ENTER) python3 -m vtdlab.coverage
+
+fuzz:
+	@$(ENTER) fuzz/run $(or $(FUZZ_SECONDS),600) keep
 
 lint:
 	@$(LAB) lint
@@ -112,6 +118,8 @@ help:
 	@echo '  make bench-record   put its figures and plots into Documentation/benchmarks'
 	@echo '  make bench-profile ROW="4K map"'
 	@echo '                      the functions that the instructions of a row go to'
+	@echo '  make coverage       which lines of vtd_core the host tests run'
+	@echo '  make fuzz           fuzz vtd_core, FUZZ_SECONDS=600 for each target; keeps its corpus'
 	@echo '  make lint           rustfmt, clippy, shellcheck, checkpatch; fmt-check, clippy alone'
 	@echo '  make fmt            format the Rust sources'
 	@echo '  make kernel         make the test kernel and print where it is'

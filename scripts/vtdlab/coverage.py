@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make coverage`: which lines of vtd_core the host tests run.
+
+The compiler's own counters and LLVM's tools; the tests' own lines do not count.
+What is not covered is named, and less than LEAST percent is a failure.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from vtdlab import cache as lab
+
+LEAST = 95.0
+CORE = "src/core"
+TIMEOUT = 900
+
+
+def _tool(name):
+    for found in (f"{name}-19", name):
+        if shutil.which(found):
+            return found
+    sys.exit(f"{name} is missing; `make shell` has it")
+
+
+def _binaries(env):
+    """The test binaries that cargo builds."""
+    built = subprocess.run(["cargo", "test", "--no-run", "--message-format=json"], env=env,
+                           cwd=lab.checkout(), check=True, capture_output=True, text=True,
+                           timeout=TIMEOUT)
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    return [one["executable"] for one in messages
+            if one.get("reason") == "compiler-artifact" and one["profile"]["test"]
+            and one.get("executable")]
+
+
+def _tested_lines(path):
+    """Lines of a source file that are no test of its own."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        if line == "#[cfg(test)]":
+            return range(1, number)
+    return range(1, len(lines) + 1)
+
+
+def counts(lcov, top):
+    """From what llvm-cov exports: path to line to count, of the core without its tests."""
+    found, lines = {}, {}
+    for line in lcov.splitlines():
+        if line.startswith("SF:"):
+            path = os.path.relpath(line[3:], top)
+            mine = path.startswith(CORE + "/") and "/tests/" not in path
+            lines = found.setdefault(path, {}) if mine else {}
+        elif line.startswith("DA:"):
+            number, count = map(int, line[3:].split(",")[:2])
+            lines[number] = lines.get(number, 0) + count
+    return {path: {n: c for n, c in lines.items() if n in _tested_lines(top / path)}
+            for path, lines in sorted(found.items())}
+
+
+def _ranges(numbers):
+    """1, 2, 3, 7 as `1-3 7`."""
+    text, numbers = [], sorted(numbers)
+    while numbers:
+        end = 1
+        while end < len(numbers) and numbers[end] == numbers[0] + end:
+            end += 1
+        text.append(f"{numbers[0]}-{numbers[end - 1]}" if end > 1 else f"{numbers[0]}")
+        numbers = numbers[end:]
+    return " ".join(text)
+
+
+def measure():
+    """Run all tests with counters; what `counts` makes of it."""
+    work = lab.Cache().path / "coverage-target"
+    profiles = work / "profiles"
+    shutil.rmtree(profiles, ignore_errors=True)
+    profiles.mkdir(parents=True)
+    env = dict(os.environ, CARGO_TARGET_DIR=str(work), RUSTFLAGS="-Cinstrument-coverage",
+               LLVM_PROFILE_FILE=str(profiles / "%p-%m.profraw"))
+    binaries = _binaries(env)
+    for binary in binaries:
+        done = subprocess.run([binary, "-q"], env=env, cwd=lab.checkout(), check=False,
+                              capture_output=True, text=True, timeout=TIMEOUT)
+        if done.returncode:
+            sys.exit(f"{binary} failed:\n{done.stdout}{done.stderr}")
+    data = work / "core.profdata"
+    raw = sorted(map(str, profiles.glob("*.profraw")))
+    subprocess.run([_tool("llvm-profdata"), "merge", "-sparse", "-o", str(data), *raw],
+                   check=True, timeout=TIMEOUT)
+    objects = [part for binary in binaries for part in ("-object", binary)][1:]
+    lcov = subprocess.run([_tool("llvm-cov"), "export", "-format=lcov",
+                           f"-instr-profile={data}", *objects],
+                          check=True, capture_output=True, text=True, timeout=TIMEOUT).stdout
+    return counts(lcov, lab.checkout())
+
+
+def main():
+    """Print a line for each file with something left, and the sum."""
+    found = measure()
+    for path, lines in found.items():
+        left = [number for number, count in lines.items() if count == 0]
+        if left:
+            print(f"{path}: {len(left)} of {len(lines)} lines not run: {_ranges(left)}")
+    every = [count for lines in found.values() for count in lines.values()]
+    share = 100 * sum(count > 0 for count in every) / len(every)
+    print(f"vtd_core: {share:.2f} % of {len(every)} lines in {len(found)} files run by host tests")
+    if share < LEAST:
+        sys.exit(f"less than {LEAST} %")
+
+
+if __name__ == "__main__":
+    main()
