@@ -30,7 +30,29 @@ static int profile(struct ground *g, const struct work *w, bool map)
 	return err;
 }
 
-/* @row is "WORK map" or "WORK unmap", with "attached" behind if wanted. */
+/* Attach and detach; attaching may sleep, so interrupts stay on. */
+static int profile_attach(struct seq_buf *out)
+{
+	struct ground g;
+	int round, err;
+
+	err = ground_open(&g, true);
+	for (round = 0; !err && round < REPETITIONS; round++) {
+		iommu_detach_group(g.domain, g.group);
+		window_mark(WINDOW_OPEN);
+		err = iommu_attach_group(g.domain, g.group);
+		window_mark(WINDOW_CLOSE);
+	}
+	if (!err)
+		ground_close(&g);
+	seq_buf_printf(out, "profile windows=%d\n", REPETITIONS);
+	return err;
+}
+
+/*
+ * @row is "WORK map" or "WORK unmap", with "attached" behind if wanted, or
+ * "attach" for that of a device.
+ */
 int profile_instructions(struct seq_buf *out, const char *row)
 {
 	char work[16], op[8], where[16] = "";
@@ -38,6 +60,8 @@ int profile_instructions(struct seq_buf *out, const char *row)
 	struct ground g;
 	int err;
 
+	if (!strcmp(row, "attach"))
+		return profile_attach(out);
 	if (sscanf(row, "%15s %7s %15s", work, op, where) < 2)
 		return -EINVAL;
 	for (w = works; w->name && strcmp(w->name, work); w++)

@@ -30,7 +30,8 @@ def add_arguments(parser):
     parser.add_argument("--record", action="store_true",
                         help="then put figures and plots into Documentation/benchmarks")
     parser.add_argument("--profile", metavar="ROW",
-                        help='functions that a row of the instructions goes to, such as "4K map"')
+                        help='functions that a row of the instructions goes to, such as "4K map", or '
+                             '"attach", or "load" (of vtd)')
     parser.add_argument("--driver", choices=benchguest.DRIVERS,
                         help="with --profile, only this driver")
 
@@ -68,7 +69,8 @@ def _profile(bench, args, out):
     parts = []
     slug = args.profile.replace(" ", "-")
     files = {"": bench.bed.kernel.kdir / "vmlinux", "vtd": bench.bed.vtd}
-    for driver in [args.driver] if args.driver else benchguest.DRIVERS:
+    drivers = ["vtd"] if args.profile == "load" else benchguest.DRIVERS
+    for driver in [args.driver] if args.driver else drivers:
         functions, windows = benchprofile.profile(bench, args.profile, driver, out / driver)
         parts.append(benchprofile.text(functions, windows,
                                        f"{args.profile}, {benchguest.NAMES[driver]}"))
