@@ -161,8 +161,14 @@ ktap_check "the group becomes DMA again" set_type "$EDU2" DMA
 control() {
 	word $RESET_PORT $(($(access_control $RESET_PORT) + 6)) 2
 }
+# The driver looks every second, which may be just now.
 is_off() {
-	access_control_off $RESET_PORT && [ "$(control)" = 0 ]
+	for try in 1 2 3 4 5; do
+		access_control_off $RESET_PORT
+		[ "$(control)" != 0 ] || return 0
+	done
+	echo "it cannot be turned off"
+	return 1
 }
 is_on() {
 	[ "$(control)" = "$before" ] || { echo "it is $(control), not $before"; return 1; }
