@@ -160,12 +160,13 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         let link = Entry::table(PhysAddr::new(self.tables.phys(child.0)));
         let link = link.map_or(0, Entry::raw);
         let slot = table.entry(index);
-        slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)
-            .map_err(|there| self.occupied::<L>(there))?;
-        if !COHERENT {
-            Self::write_link_back(table, index, link);
+        let linked = slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire);
+        // Whoever links second goes on below the first one's link, which may not be written back.
+        let there = linked.err().unwrap_or(link);
+        if !COHERENT && is_link::<L>(there) && there & WRITTEN_BACK == 0 {
+            Self::write_link_back(table, index, there);
         }
-        Ok(())
+        linked.map(|_| ()).map_err(|_| self.occupied::<L>(there))
     }
 
     #[inline(always)]

@@ -109,6 +109,25 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
+        file: "domain/readers.rs",
+        adapted: &[],
+        appended: "",
+        mistakes: &[
+            ("silent", "self.walking.store(true, Ordering::Relaxed);", ""),
+            (
+                "no_fence_before_walk",
+                "fence(Ordering::SeqCst);\n        let result",
+                "let result",
+            ),
+            (
+                "no_fence_before_look",
+                "fence(Ordering::SeqCst);\n        if self",
+                "if self",
+            ),
+            ("no_wait", "drop(self.part.lock());", ""),
+        ],
+    },
+    Subject {
         file: "domain/memory.rs",
         adapted: &[],
         appended: "",

@@ -46,5 +46,6 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 mod attachments;
 mod ids;
 mod queue;
+mod readers;
 mod service;
 mod tables;

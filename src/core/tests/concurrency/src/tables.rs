@@ -65,8 +65,6 @@ macro_rules! found {
 }
 
 laws! {
-    /// Whoever loses the race to link a table goes on before the winner has written the link back.
-    #[ignore = "known: `link` in src/domain/memory.rs does not write back what it finds"]
     hardware_finds_what_two_threads_map_at_once: memory, found;
     a_reader_that_trusts_the_writer_is_noticed: memory_reader_trusts_writer, "hardware finds no table";
     a_link_noted_before_it_is_written_back_is_noticed: memory_noted_before_written_back, "hardware finds no table";

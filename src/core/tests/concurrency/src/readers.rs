@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A report walks while a table is unlinked and freed: no walk is in a table that is free.
+
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+
+subjects! {
+    readers readers_silent readers_no_fence_before_walk readers_no_fence_before_look readers_no_wait
+}
+
+macro_rules! alive {
+    ($module:ident) => {
+        crate::check(|| {
+            let readers = Arc::new($module::Readers::new());
+            let link = Arc::new(AtomicU64::new(1));
+            let is_free = Arc::new(AtomicBool::new(false));
+            let unmap = {
+                let (readers, link, is_free) = (readers.clone(), link.clone(), is_free.clone());
+                move || {
+                    link.store(0, Ordering::Relaxed);
+                    readers.wait();
+                    is_free.store(true, Ordering::Relaxed);
+                }
+            };
+            let other = loom::thread::spawn(unmap);
+            for _ in 0..2 {
+                readers.walk(|| {
+                    if link.load(Ordering::Acquire) != 0 {
+                        assert!(!is_free.load(Ordering::Relaxed), "a free table is read");
+                    }
+                });
+            }
+            other.join().unwrap();
+        })
+    };
+}
+
+laws! {
+    no_report_reads_a_table_that_is_free: readers, alive;
+    a_walk_that_is_not_announced_is_noticed: readers_silent, "a free table is read";
+    a_walk_without_fence_is_noticed: readers_no_fence_before_walk, "a free table is read";
+    a_look_for_walks_without_fence_is_noticed: readers_no_fence_before_look, "a free table is read";
+    who_does_not_wait_is_noticed: readers_no_wait, "a free table is read";
+}
