@@ -161,14 +161,12 @@ impl Driver {
         };
         let mut retired = Vec::new();
         self.hw.arena.limit(tables);
-        let done = self.domains[domain].stage.map(
-            &self.hw,
-            Iova::new(what.iova),
-            PhysAddr::new(what.phys),
-            what.len,
-            prot,
-            &mut |page| retired.push(page),
-        );
+        let stage = &self.domains[domain].stage;
+        let (iova, phys) = (Iova::new(what.iova), PhysAddr::new(what.phys));
+        let done = stage
+            .begin(&self.hw, iova, phys, what.len, prot)
+            .or_else(|rest| stage.proceed(&self.hw, rest))
+            .or_else(|rest| stage.finish(&self.hw, rest, &mut |page| retired.push(page)));
         self.hw.arena.limit(i64::MAX);
         let changed = match &done {
             Ok(()) if !retired.is_empty() => what.len,
@@ -199,14 +197,19 @@ impl Driver {
     fn unmap(&mut self, domain: usize, iova: u64, len: u64, gather: &mut Gather) {
         let tables = &mut gather.tables;
         let it = &mut self.domains[domain];
-        let done = it.stage.unmap(&self.hw, Iova::new(iova), len, &mut |page| {
-            tables.push(page)
-        });
-        if done.bytes != 0 {
-            let last = iova + done.bytes - 1;
+        let stage = &it.stage;
+        let bytes = stage
+            .begin_unmap(&self.hw, Iova::new(iova), len)
+            .or_else(|rest| stage.proceed_unmap(&self.hw, rest))
+            .unwrap_or_else(|rest| {
+                let retire = &mut |page| tables.push(page);
+                stage.finish_unmap(&self.hw, rest, retire).bytes
+            });
+        if bytes != 0 {
+            let last = iova + bytes - 1;
             let (low, high) = gather.range.unwrap_or((iova, last));
             gather.range = Some((low.min(iova), high.max(last)));
-            it.cut(iova, iova + done.bytes);
+            it.cut(iova, iova + bytes);
         }
     }
 

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is said to people: each sentence names what was wrong, with its value, and no two say the
+//! same of different things.
+
+use std::collections::BTreeSet;
+use vtd_core::compatibility::Incompatible;
+use vtd_core::dmar::ScopeKind;
+use vtd_core::pgtable::{MapError, MapFailed, UnmapStop};
+use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
+use vtd_core::spec::capability::{Capability, ExtendedCapability};
+use vtd_core::spec::descriptor::{BadDescriptor, Descriptor};
+use vtd_core::spec::level::{AddressWidth, PageSize};
+use vtd_core::spec::scope::{Drain, FunctionMask, IotlbScope, PageBlock};
+use vtd_core::spec::status::{Fsts, Gsts};
+
+fn all_different(said: &[String]) {
+    let different: BTreeSet<&String> = said.iter().collect();
+    assert_eq!(different.len(), said.len(), "{said:?}");
+    assert!(said.iter().all(|text| text.len() > 2), "{said:?}");
+}
+
+#[test]
+fn a_refused_map_names_the_range_and_what_to_do() {
+    let (iova, paddr, last) = (Iova::new(0x1_2340), PhysAddr::new(0x5678), 0xffff);
+    let errors = [
+        MapError::Unaligned {
+            iova,
+            paddr,
+            len: 0x9a,
+        },
+        MapError::Empty,
+        MapError::OutsideAperture {
+            iova,
+            len: 0x9a,
+            last: Iova::new(last),
+        },
+        MapError::OutsideMemory {
+            paddr,
+            len: 0x9a,
+            last: PhysAddr::new(last),
+        },
+        MapError::NoSnoopControl,
+        MapError::AddressInUse { iova },
+        MapError::OutOfMemory,
+    ];
+    let said = errors.map(|error| MapFailed { error, undone: 0 }.to_string());
+    all_different(&said);
+    for (index, parts) in [
+        (0, &["0x9a", "0x12340", "0x5678", "0x1000"][..]),
+        (2, &["0x9a", "0x12340", "0xffff"]),
+        (3, &["0x9a", "0x5678", "0xffff"]),
+        (5, &["0x12340", "unmap it first"]),
+    ] {
+        for part in parts {
+            assert!(said[index].contains(part), "{}: {part}", said[index]);
+        }
+    }
+}
+
+#[test]
+fn an_unmap_that_stops_says_why() {
+    all_different(&[
+        UnmapStop::Hole.to_string(),
+        UnmapStop::InsideLeaf.to_string(),
+        UnmapStop::Unaligned.to_string(),
+        UnmapStop::OutsideAperture.to_string(),
+    ]);
+}
+
+#[test]
+fn a_unit_that_does_not_suit_says_why() {
+    let said = [
+        Incompatible::Width(AddressWidth::Bits57),
+        Incompatible::Reach,
+        Incompatible::PageSize(PageSize::Size1G),
+        Incompatible::CpuPage,
+        Incompatible::Coherency,
+        Incompatible::Snoop,
+    ]
+    .map(|why| why.to_string());
+    all_different(&said);
+    assert_eq!(said[0], "it walks no 57-bit tables");
+    assert_eq!(said[2], "it has no pages of 1073741824 bytes");
+    assert_eq!(AddressWidth::Bits48.to_string(), "48-bit (4 levels)");
+}
+
+#[test]
+fn what_a_scope_names_has_a_name() {
+    let said = [
+        ScopeKind::Endpoint,
+        ScopeKind::Bridge,
+        ScopeKind::IoApic,
+        ScopeKind::Hpet,
+        ScopeKind::Namespace,
+        ScopeKind::Unknown(9),
+    ]
+    .map(|kind| kind.to_string());
+    all_different(&said);
+    assert!(said[5].ends_with('9'));
+}
+
+#[test]
+fn a_bad_descriptor_is_named_with_its_type() {
+    for (words, error) in [
+        ([0xf, 0], BadDescriptor::Type(0xf)),
+        // Granularity 0 of both caches.
+        ([1, 0], BadDescriptor::Field(1)),
+        ([2, 0], BadDescriptor::Field(2)),
+        // A block that is not aligned to its size.
+        ([0x32, 0x1001], BadDescriptor::Field(2)),
+    ] {
+        assert_eq!(Descriptor::decode(words), Err(error));
+        let (BadDescriptor::Type(kind) | BadDescriptor::Field(kind)) = error;
+        assert!(error.to_string().contains(&format!("{kind:#x}")));
+    }
+}
+
+#[test]
+fn a_wait_names_an_address_that_can_be_written_to() {
+    assert_eq!(Descriptor::wait(PhysAddr::new(0x1002), 7), None);
+    let wait = Descriptor::wait(PhysAddr::new(0x1004), 7).unwrap();
+    assert_eq!(
+        wait.encode(),
+        Descriptor::wait_words(PhysAddr::new(0x1004), 7)
+    );
+    assert_eq!(Descriptor::decode(wait.encode()), Ok(wait));
+}
+
+#[test]
+fn raw_values_come_back_as_they_were_read() {
+    assert_eq!(Capability::from_raw(0x1234).raw(), 0x1234);
+    assert_eq!(ExtendedCapability::from_raw(0x5678).raw(), 0x5678);
+    assert_eq!(Gsts::from_raw(0x9abc).raw(), 0x9abc);
+    assert_eq!(Fsts::from_raw(0xdef0).raw(), 0xdef0);
+    assert_eq!(FunctionMask::new(2).map(FunctionMask::raw), Some(2));
+    assert_eq!(FunctionMask::new(4), None);
+}
+
+#[test]
+fn a_block_says_where_it_begins_and_ends() {
+    let block = PageBlock::new(Iova::new(0x4000), 2).unwrap();
+    assert_eq!(block.to_string(), "0x4000..=0x7fff");
+    assert_eq!(PageBlock::new(Iova::new(0x5000), 2), None);
+    let scope = IotlbScope::Pages {
+        domain: DomainId::new(3),
+        block,
+        leaves_only: false,
+    };
+    let drain = Drain {
+        reads: true,
+        writes: false,
+    };
+    let descriptor = Descriptor::Iotlb { scope, drain };
+    assert_eq!(Descriptor::decode(descriptor.encode()), Ok(descriptor));
+}
