@@ -7,6 +7,7 @@
 . "$(dirname "$0")/ktap.sh"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/users.sh"
 
 need_memory
 DIRECT=0000:00:0d.0
@@ -64,7 +65,19 @@ nobody=0000:00:06.0
 [ -e "$PCI/$DIRECT" ] && [ -e "$PCI/$RELAXED" ] && [ -e "$PCI/$nobody" ] ||
 	ktap_skip_all "this is not the machine whose firmware reserves memory"
 
-ktap_start 31
+CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}
+
+# given MODE BDF: whether VFIO gives a user the device, which is his for a moment.
+given() {
+	"$CLAIM" "$1" "$2" < /dev/null
+}
+
+not_given() {
+	! given "$1" "$2" > /tmp/given || { echo "it was given"; return 1; }
+	grep '^refused' /tmp/given
+}
+
+ktap_start 36
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 insmod "$VTD_KO" || ktap_abort "the module does not load"
@@ -120,7 +133,15 @@ ktap_check "with a sentence that names the region" \
 	log_has "vtd: .*$DIRECT .*$REGION to $(printf '0x%x' $((REGION + 0x3fff))).*RMRR"
 ktap_check "refused again: its region and nothing else" only_region $DIRECT
 ask free a
-unbind $RELAXED
+give_to_user $DIRECT
+ktap_check "nor does VFIO's container give it to a user" not_given type1 $DIRECT
+ktap_check "nor does iommufd" not_given iommufd $DIRECT
+take_back $DIRECT
+ktap_check "not given: its region and nothing else" only_region $DIRECT
+give_to_user $RELAXED
+ktap_check "a device with a relaxable region is given by VFIO's container" given type1 $RELAXED
+ktap_check "and by iommufd" given iommufd $RELAXED
+take_back $RELAXED
 ktap_check "a relaxable region does not stand in a user's way" ask claim $RELAXED a
 ktap_check "claimed: blocked" is_now $RELAXED blocked
 ktap_check "and is given back" eval 'ask release $RELAXED && is_now $RELAXED DMA'
