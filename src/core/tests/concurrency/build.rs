@@ -134,6 +134,11 @@ const SUBJECTS: &[Subject] = &[
         mistakes: &[
             ("reader_trusts_writer", "entry & WRITTEN_BACK == 0", "false"),
             (
+                "loser_trusts_winner",
+                "is_link::<L>(there) && there & WRITTEN_BACK == 0",
+                "linked.is_ok()",
+            ),
+            (
                 "noted_before_written_back",
                 "radix::write_back(table.0, index, 1);\n        let slot = table.entry(index);",
                 "let slot = table.entry(index);\n        \

@@ -12,7 +12,7 @@ use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::pte::Access;
 
 subjects! {
-    memory memory_reader_trusts_writer memory_noted_before_written_back memory_overwritten
+    memory memory_reader_trusts_writer memory_loser_trusts_winner memory_noted_before_written_back memory_overwritten
     memory_relaxed_link
 }
 
@@ -67,7 +67,8 @@ macro_rules! found {
 laws! {
     hardware_finds_what_two_threads_map_at_once: memory, found;
     a_reader_that_trusts_the_writer_is_noticed: memory_reader_trusts_writer, "hardware finds no table";
+    a_loser_that_trusts_the_winner_is_noticed: memory_loser_trusts_winner, "hardware finds no table";
     a_link_noted_before_it_is_written_back_is_noticed: memory_noted_before_written_back, "hardware finds no table";
-    a_link_written_over_another_is_noticed: memory_overwritten, "";
-    a_link_without_order_is_noticed: memory_relaxed_link, "";
+    a_link_written_over_another_is_noticed: memory_overwritten, "is_some()";
+    a_link_without_order_is_noticed: memory_relaxed_link, "Causality violation";
 }
