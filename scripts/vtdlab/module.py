@@ -68,6 +68,10 @@ def build(folder, kdir, log, *, text, extra=(), llvm=kernels.LLVM):
     progress.run("build", text, argv, log, timeout=BUILD_TIMEOUT, digest=buildlog.errors)
 
 
+# What is kept of a build. Another checkout with the same sources finds only this.
+KEPT = ("vtd.ko", "build.log", "rust/bindings/bindings_generated.rs")
+
+
 def work_folder(cache, kernel, purpose="module-build"):
     """Where this checkout's sources are compiled for this kernel."""
     return cache.entry(purpose, f"{kernel.release}-{kernel.key}-{lab.key(lab.checkout())}")
@@ -78,7 +82,7 @@ def get(cache=None, kernel=None):
     cache = cache or lab.Cache()
     kernel = kernel or kernels.get(cache)
     files = sources(lab.checkout())
-    key = lab.key(kernel.key, *(part for item in sorted(files.items()) for part in item))
+    key = lab.key(kernel.key, *KEPT, *(part for item in sorted(files.items()) for part in item))
     entry = cache.entry("module", f"{kernel.release}-{key}")
     result = entry / "vtd.ko"
     if lab.is_complete(entry):
@@ -99,8 +103,9 @@ def get(cache=None, kernel=None):
 
 def _keep(work, entry):
     entry.mkdir(parents=True, exist_ok=True)
-    for name in ("vtd.ko", "build.log"):
-        shutil.copy(work / name, entry / (name + ".new"))
+    for path in KEPT:
+        name = Path(path).name
+        shutil.copy(work / path, entry / (name + ".new"))
         os.replace(entry / (name + ".new"), entry / name)
 
 

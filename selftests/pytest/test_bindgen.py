@@ -21,8 +21,7 @@ def _outputs(series):
     """(our bindings, the kernel's) as text; the module is built if need be."""
     cache = lab.Cache()
     built = kernel.get(cache, series)
-    module.get(cache, built)
-    ours = module.work_folder(cache, built) / "rust/bindings/bindings_generated.rs"
+    ours = module.get(cache, built).parent / "bindings_generated.rs"
     theirs = built.kdir / "rust/bindings/bindings_generated.rs"
     return ours.read_text(encoding="utf-8"), theirs.read_text(encoding="utf-8")
 
