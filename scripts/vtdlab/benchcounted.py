@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 """Whole work in instructions: what the kernel executes for one I/O of fio.
 
-Counted by the profiler, on one processor, so that neither the disk nor this
-machine is measured; interrupts and the timer are in it.
+Counted by the profiler, on one processor and a disk of constant latency, so that
+neither a disk nor this machine is measured; interrupts and the timer are in it.
 """
 
 import tempfile
 
-from vtdlab import benchguest, benchprofile, benchtime
+from vtdlab import benchguest, benchprofile, benchtime, devices
 from vtdlab.benchtable import Row
 from vtdlab.errors import LabError
 
 # Sleeps in real time while it has nothing to do, so that timers do not run ahead.
 COUNTING = ("-icount", "shift=0,sleep=on")
+# Figures repeat within three per cent, as rows of identity show, in which no IOMMU works.
+GOAL = 1.03
+# A disk that answers so late that fio always sleeps: how often it does would
+# otherwise depend on this machine.
+DISK = f"driver=null-co,node-name=nvme0,size={devices.DISK_BYTES},read-zeroes=on,latency-ns=2000000"
 
 
 def measure(bench, out):
@@ -25,13 +30,18 @@ def measure(bench, out):
             with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
                 records = bench.run(driver, "work", folder, timeout=900, mode=mode, trace=(),
                                     extra=(*COUNTING, *benchprofile.plugin(folder),
-                                           *benchtime.standard(disks)),
+                                           *_late_disk(benchtime.standard(disks))),
                                     append=["guest.counted=1"])
             said = records.of("counted")
             by[driver] = _per_io(said, benchprofile.counts(folder, len(said))[0])
         rows += [Row("work", f"{mode} NVMe {work}, instructions", "instructions per I/O",
-                     by["intree"][work], by["vtd"][work], goal=1) for work in by["intree"]]
+                     by["intree"][work], by["vtd"][work], goal=GOAL) for work in by["intree"]]
     return rows
+
+
+def _late_disk(arguments):
+    return [DISK if word.startswith("driver=raw,node-name=nvme0,") else word
+            for word in arguments]
 
 
 def _per_io(said, windows):
