@@ -107,6 +107,22 @@ pub(super) struct PagingDomain<P: Paging> {
     operations: Arc<Operations<P::Driver>>,
 }
 
+/// The operations of a domain that has none.
+pub(super) const NO_DOMAIN_OPS: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
+    attach_dev: None,
+    set_dev_pasid: None,
+    map_pages: None,
+    unmap_pages: None,
+    flush_iotlb_all: None,
+    iotlb_sync_map: None,
+    iotlb_sync: None,
+    cache_invalidate_user: None,
+    iova_to_phys: None,
+    enforce_cache_coherency: None,
+    set_pgtable_quirks: None,
+    free: None,
+};
+
 /// The operation tables of `P`'s domains.
 pub(super) struct Tables<P>(PhantomData<P>);
 

@@ -4,7 +4,7 @@
 
 use super::change::Change;
 use super::context::{attach, with_device, Context};
-use super::domain::{NewPaging, Paging, PagingDomain, Tables};
+use super::domain::{NewPaging, Paging, PagingDomain, Tables, NO_DOMAIN_OPS};
 use super::region::Regions;
 use super::unit::Unit;
 use crate::bindings;
@@ -354,12 +354,7 @@ impl<D: Driver> Operations<D> {
         old: *mut bindings::iommu_domain,
     ) -> i32 {
         // SAFETY: The core passes live domains and a device that this driver probed.
-        unsafe {
-            let driver = D::context().driver();
-            attach::<D>(dev, old, domain, |dev, data, change| {
-                driver.ok_or(ENODEV)?.attach_identity(dev, data, change)
-            })
-        }
+        unsafe { Self::attach_without_tables(dev, old, domain, D::attach_identity) }
     }
 
     /// # Safety
@@ -371,10 +366,23 @@ impl<D: Driver> Operations<D> {
         old: *mut bindings::iommu_domain,
     ) -> i32 {
         // SAFETY: The core passes live domains and a device that this driver probed.
+        unsafe { Self::attach_without_tables(dev, old, domain, D::attach_blocked) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`attach`].
+    unsafe fn attach_without_tables(
+        dev: *mut bindings::device,
+        old: *mut bindings::iommu_domain,
+        new: *mut bindings::iommu_domain,
+        f: fn(&D, &Device, &D::Device, &Change) -> Result,
+    ) -> i32 {
+        // SAFETY: By this function's contract.
         unsafe {
             let driver = D::context().driver();
-            attach::<D>(dev, old, domain, |dev, data, change| {
-                driver.ok_or(ENODEV)?.attach_blocked(dev, data, change)
+            attach::<D>(dev, old, new, |dev, data, change| {
+                f(driver.ok_or(ENODEV)?, dev, data, change)
             })
         }
     }
@@ -386,21 +394,6 @@ impl<D: Driver> PinnedDrop for Operations<D> {
         D::context().set(ptr::null());
     }
 }
-
-const NO_DOMAIN_OPS: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
-    attach_dev: None,
-    set_dev_pasid: None,
-    map_pages: None,
-    unmap_pages: None,
-    flush_iotlb_all: None,
-    iotlb_sync_map: None,
-    iotlb_sync: None,
-    cache_invalidate_user: None,
-    iova_to_phys: None,
-    enforce_cache_coherency: None,
-    set_pgtable_quirks: None,
-    free: None,
-};
 
 /// Whether the user asked for pass-through by default (`iommu.passthrough=1`, `iommu=pt`).
 pub fn user_chose_passthrough() -> bool {
