@@ -67,6 +67,18 @@ class Cache:
         """The folder of an entry, whether it exists or not."""
         return self.path / kind / name
 
+    def cargo_target(self, purpose):
+        """Where cargo builds for this checkout, and no other.
+
+        Cargo names what it builds by paths within the checkout: in a folder shared by
+        two it would take the older tests of one for the tests of the other.
+        """
+        folder = self.entry(purpose, key(checkout()))
+        folder.mkdir(parents=True, exist_ok=True)
+        set_complete(folder, str(checkout()))
+        self.used(folder)
+        return folder
+
     def used(self, folder, keep=KEEP):
         """Note that a complete entry is used; entries of its kind unused for long go.
 

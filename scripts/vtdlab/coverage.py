@@ -74,7 +74,7 @@ def _ranges(numbers):
 
 def measure():
     """Run all tests with counters; what `counts` makes of it."""
-    work = lab.Cache().path / "coverage-target"
+    work = lab.Cache().cargo_target("coverage-target")
     profiles = work / "profiles"
     shutil.rmtree(profiles, ignore_errors=True)
     profiles.mkdir(parents=True)

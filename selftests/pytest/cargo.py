@@ -28,7 +28,7 @@ def run(result):
 
 def _run(manifest, result):
     cache = lab.Cache()
-    env = dict(os.environ, CARGO_TARGET_DIR=str(cache.path / "cargo-target"),
+    env = dict(os.environ, CARGO_TARGET_DIR=str(cache.cargo_target("cargo-target")),
                CARGO_TERM_COLOR="never")
     path = lab.checkout() / manifest
     argv = ["cargo", "test", "--no-fail-fast", "--manifest-path", str(path)]
