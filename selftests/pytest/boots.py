@@ -10,7 +10,7 @@ import tempfile
 import isolation
 from vtdlab import acpi
 from vtdlab import cache as lab
-from vtdlab import devices, klog, ktap, qemu, runparts, testbed, witness, witness_isolation
+from vtdlab import devices, klog, kselftest, ktap, qemu, runparts, testbed, witness, witness_isolation
 from vtdlab import run as demo
 from vtdlab import vfio_machine, vfio_selftests
 from vtdlab.errors import LabError
@@ -74,6 +74,9 @@ BOOTS = (
     Boot("lazy-by-module", ("lazy",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
+    # The tests as the kernel's own kselftest builds, packs and runs them.
+    Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
+         append=("guest.runs=load,dma,unload", "guest.skips=sriov"), on=("test",)),
     Boot("asleep", ("suspend",), end="reboot"),
     Boot("late", ("late",)),
     Boot("other-places", ("topology",), devices=devices.topology),
