@@ -14,7 +14,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR
 
-.PHONY: module run check host-check guest-check check-debug vfio-selftests bench bench-instructions bench-record \
+.PHONY: module run debian check host-check guest-check check-debug vfio-selftests bench bench-instructions bench-record \
 	bench-profile coverage fuzz lint fmt fmt-check clippy kernel shell modules_install clean distclean help
 
 ifdef KDIR
@@ -31,7 +31,10 @@ flags=$$(scripts/kdir '$(abspath $(1))') && \
 endef
 
 run:
-	@$(LAB) run
+	@$(LAB) run $(addprefix --kernel ,$(KERNEL))
+
+debian:
+	@$(LAB) debian
 
 check:
 	@$(LAB) check
@@ -107,6 +110,9 @@ help:
 	@echo 'Without a kernel of your own (set-up is done when needed; root or user):'
 	@echo '  make                build vtd.ko against the test kernel, to out/module/'
 	@echo '  make run            boot QEMU with the driver and show it at work; out/run/'
+	@echo '                      KERNEL=debian: on a stock Debian kernel'
+	@echo '  make debian         build vtd.ko against the stock Debian kernel that runs here,'
+	@echo '                      or else the newest of the series; out/module/'
 	@echo '  make check          every test, host and guest; out/check/'
 	@echo '  make host-check     the tests that boot nothing'
 	@echo '  make guest-check    the tests in guests'

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Kernel sources from the Debian archive, through apt.
+"""Kernel sources and packages from the Debian archive, through apt.
 
 apt's state lies in the cache folder, because the build root is read-only. The
 index is fetched once a day; when that fails, the last one is used and said so.
 """
 
+import re
 import shutil
 import subprocess
 import time
@@ -16,6 +17,11 @@ from vtdlab.errors import LabError
 PREFIX = "linux-source-"
 INDEX_AGE = 24 * 3600
 APT_TIMEOUT = 900
+
+
+def numbers(version):
+    """The numbers in a version, by which those of one package's kin are ordered."""
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 class Archive:
@@ -76,39 +82,76 @@ class Archive:
         )
 
     def _newest(self, package):
+        return next(iter(self._held(package)), None)
+
+    def _held(self, package):
+        """Every version of a binary package, the newest first."""
         text = self._query("apt-cache", "madison", package)
-        for line in text.splitlines():
-            fields = [field.strip() for field in line.split("|")]
-            if len(fields) == 3 and fields[0] == package and "Sources" not in fields[2]:
-                return fields[1]
-        return None
+        fields = [[field.strip() for field in line.split("|")] for line in text.splitlines()]
+        return [found[1] for found in fields
+                if len(found) == 3 and found[0] == package and "Sources" not in found[2]]
+
+    def holds(self, package, version):
+        """Whether the archive has this version of a binary package."""
+        return version in self._held(package)
+
+    def newest_of(self, pattern, prefix, exclude=()):
+        """(what the pattern's group finds, version) of the package that matches with the
+        newest version; LabError names what there is."""
+        names = self._query("apt-cache", "pkgnames", prefix).split()
+        found = {}
+        for name in names:
+            match = pattern.fullmatch(name)
+            version = match and not any(part in name for part in exclude) and self._newest(name)
+            if version:
+                found[match[1]] = version
+        if not found:
+            raise LabError(f"The Debian archive holds no {prefix}*, so there is no stock kernel of "
+                           "that series; vtd is written for 7.3 (default) and 7.2 (SERIES=7.2).")
+        return max(found.items(), key=lambda item: numbers(item[1]))
 
     def _query(self, tool, *args):
         argv = [a for a in self._apt(tool, *args) if a != "-q"]
         return subprocess.run(argv, check=False, capture_output=True, text=True,
                               timeout=120).stdout
 
+    def source_folder(self, series, version):
+        """Where that version's source tree is or will be."""
+        return self.cache.entry("source", version.replace(":", "_")) / f"{PREFIX}{series}"
+
     def source(self, series, version):
         """The unpacked source tree of that version, fetched once."""
-        safe = version.replace(":", "_")
-        folder = self.cache.entry("source", safe)
-        tree = folder / f"{PREFIX}{series}"
+        tree = self.source_folder(series, version)
+        folder, safe = tree.parent, tree.parent.name
         with self.cache.lock(f"source-{safe}"):
             if not lab.is_complete(folder):
                 self._fetch(f"{PREFIX}{series}", version, folder)
         return tree
 
-    def _fetch(self, package, version, folder):
+    def _download(self, packages, version, folder, text):
+        """The .deb files of these packages, in a folder made anew."""
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        progress.run("fetch", f"{package} {version}",
-                     self._apt("apt-get", "download", f"{package}={version}"),
+        progress.run("fetch", text,
+                     self._apt("apt-get", "download", *(f"{name}={version}" for name in packages)),
                      folder / "fetch.log", cwd=folder, timeout=APT_TIMEOUT)
-        debs = list(folder.glob("*.deb"))
-        if len(debs) != 1:
-            raise LabError(f"apt downloaded {len(debs)} files for {package} {version} into "
-                           f"{folder} where one was expected; see fetch.log there.")
+        debs = sorted(folder.glob("*.deb"))
+        if len(debs) != len(packages):
+            raise LabError(f"apt downloaded {len(debs)} files for {text} into {folder} where "
+                           f"{len(packages)} were expected; see fetch.log there.")
+        return debs
+
+    def unpack(self, packages, version, folder, text):
+        """What the files of these packages unpack to, in a folder made anew."""
+        debs = self._download(packages, version, folder, text)
+        progress.run("unpack", text,
+                     ["sh", "-ec", 'for deb; do dpkg-deb -x "$deb" .; rm "$deb"; done', "sh",
+                      *(deb.name for deb in debs)],
+                     folder / "unpack.log", cwd=folder, timeout=APT_TIMEOUT)
+
+    def _fetch(self, package, version, folder):
+        debs = self._download([package], version, folder, f"{package} {version}")
         progress.run("unpack", f"{package} {version}",
                      ["sh", "-ec", f'dpkg-deb -x "$1" . && tar -xf usr/src/{package}.tar.xz '
                       '--no-same-owner && rm -rf usr "$1"', "sh", debs[0].name],

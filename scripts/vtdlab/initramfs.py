@@ -21,6 +21,7 @@ TOOLS = {"/usr/sbin/mkfs.ext4": ("/etc/mke2fs.conf",), "/usr/bin/kmod": ()}
 OPTIONAL = {"/usr/sbin/kexec": ()}
 KMOD_NAMES = ("insmod", "rmmod", "modprobe", "modinfo", "lsmod")
 LDD_TIMEOUT = 30
+SIGNED = b"~Module signature appended~\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,21 +33,42 @@ class Contents:
     vtd: Path = None         # /vtd/vtd.ko; None leaves it out
     test_modules: tuple = () # /vtd/modules/*.ko
     programs: tuple = ()     # (name, path), to /selftests
+    wanted: tuple = ()       # names of modules; without any, all that the kernel has
 
     def files(self):
         """(name in the guest, path here) for all of it, in a fixed order."""
         top = lab.checkout()
         found = []
+        kept = closure((self.modules / "modules.dep").read_text(encoding="ascii"),
+                       self.wanted) if self.wanted else None
         for name, folder in (("guest", top / "scripts/guest"), ("selftests", top / "selftests"),
                              (f"lib/modules/{self.release}", self.modules)):
             found += [(f"{name}/{path.relative_to(folder)}", path)
                       for path in sorted(folder.rglob("*"))
-                      if path.is_file() and not _left_out(path.relative_to(folder))]
+                      if path.is_file() and not _left_out(path.relative_to(folder))
+                      and (kept is None or folder != self.modules or path.suffix != ".ko"
+                           or str(path.relative_to(folder)) in kept)]
         if self.vtd:
             found.append(("vtd/vtd.ko", Path(self.vtd)))
         found += [(f"vtd/modules/{Path(path).name}", Path(path)) for path in self.test_modules]
         found += [(f"selftests/{name}", Path(path)) for name, path in self.programs]
         return found
+
+
+def closure(text, wanted):
+    """The files of these modules and of all they need, by the text of modules.dep.
+
+    LabError names a module that the kernel does not have.
+    """
+    needs = {name: rest.split() for name, _, rest in
+             (line.partition(":") for line in text.splitlines())}
+    files = {Path(name).stem.replace("-", "_"): name for name in needs}
+    missing = [name for name in wanted if name not in files]
+    if missing:
+        raise LabError(f"The kernel has no module {', '.join(missing)}, which the guest needs; "
+                       "if it is built in by now, take it off the list in scripts/vtdlab/stock.py.")
+    found = {files[name] for name in wanted}
+    return found.union(*(needs[name] for name in found))
 
 
 def _left_out(path):
@@ -86,8 +108,11 @@ def _busybox():
 
 
 def _stripped(path, scratch):
-    """A module without its debug information, which is most of its bytes."""
-    if path.suffix != ".ko":
+    """A module without its debug information, which is most of its bytes.
+
+    One that is signed stays as it is: its signature is over all of it.
+    """
+    if path.suffix != ".ko" or path.read_bytes().endswith(SIGNED):
         return path.read_bytes()
     out = Path(scratch) / "module.ko"
     done = subprocess.run(["strip", "--strip-debug", "-o", out, path], check=False,

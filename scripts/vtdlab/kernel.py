@@ -28,7 +28,7 @@ BUILD_TIMEOUT = 3600
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """A built test kernel; every path exists."""
+    """A kernel to boot and to build against; every path exists."""
 
     series: str      # 7.3
     version: str     # of the Debian package
@@ -38,6 +38,7 @@ class Kernel:
     modules: Path    # lib/modules/<release>, installed, with modules.dep
     source: Path     # the source tree
     key: str
+    tools: tuple = (f"LLVM={LLVM}",)    # what make is told of the compilers
 
 
 def series_wanted(env=os.environ):

@@ -46,7 +46,7 @@ def clippy(cache, kernel):
         module.sync(module.sources(lab.checkout()), work)
         _run(["find", str(work), "-name", "*.o", "-delete"])
         try:
-            module.build(work, kernel.kdir, log, text=f"clippy on Linux {kernel.release}",
+            module.build(work, kernel, log, text=f"clippy on Linux {kernel.release}",
                          extra=("CLIPPY=1", "W=1"))
         except LabError as err:
             return str(err)

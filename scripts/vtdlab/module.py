@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""vtd.ko for a test kernel, built outside the checkout.
+"""vtd.ko for a kernel, built outside the checkout.
 
 The sources are copied into `module-build/<kernel>-<checkout>` and compiled
 there incrementally, so that kernels do not disturb each other and the checkout
@@ -58,12 +58,12 @@ def sync(files, folder):
     manifest.write_text("\n".join(sorted(files)), encoding="utf-8")
 
 
-def build(folder, kdir, log, *, text, extra=(), llvm=kernels.LLVM):
-    """Compile the external module in `folder` against a kernel built with LLVM.
+def build(folder, kernel, log, *, text, extra=()):
+    """Compile the external module in `folder` with the compilers that built the kernel.
 
     The products lie in `folder`. Raises LabError with the compilers' errors.
     """
-    argv = ["make", "-C", str(kdir), f"M={folder}", f"LLVM={llvm}", f"-j{lab.jobs()}",
+    argv = ["make", "-C", str(kernel.kdir), f"M={folder}", *kernel.tools, f"-j{lab.jobs()}",
             *extra, "modules"]
     progress.run("build", text, argv, log, timeout=BUILD_TIMEOUT, digest=buildlog.errors)
 
@@ -78,7 +78,7 @@ def work_folder(cache, kernel, purpose="module-build"):
 
 
 def get(cache=None, kernel=None):
-    """The path of vtd.ko for a test kernel, compiled when its sources are new."""
+    """The path of vtd.ko for a kernel, compiled when its sources are new."""
     cache = cache or lab.Cache()
     kernel = kernel or kernels.get(cache)
     files = sources(lab.checkout())
@@ -92,7 +92,7 @@ def get(cache=None, kernel=None):
     with cache.lock(f"module-build-{work.name}"):
         if not lab.is_complete(entry):
             sync(files, work)
-            build(work, kernel.kdir, work / "build.log", text=f"vtd.ko for Linux {kernel.release}")
+            build(work, kernel, work / "build.log", text=f"vtd.ko for Linux {kernel.release}")
             if not (work / "vtd.ko").is_file():
                 raise LabError(f"The build for Linux {kernel.release} ended well but made no "
                                f"vtd.ko; see Kbuild's obj-m and {work}/build.log.")

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from vtdlab import cache as lab
-from vtdlab import devices, kernel, klog, progress, runparts, testbed
+from vtdlab import devices, kernel, klog, progress, runparts, stock, testbed
 from vtdlab.fileserver import FileServer
 from vtdlab.qemu import boot
 from vtdlab.records import Records
@@ -28,6 +28,8 @@ STEPS = {"load": "boot, load the driver, then the devices' drivers",
 def add_arguments(parser):
     """The defaults are `make run`."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
+    parser.add_argument("--kernel", choices=("test", "debian"), default="test",
+                        help="debian boots a stock kernel, unmodified, with its own modules")
     parser.add_argument("--driver", choices=("vtd", "intree"), default="vtd",
                         help="intree shows the kernel's own driver on the same machine")
     parser.add_argument("--iommu", default="", metavar="OPTIONS",
@@ -77,11 +79,14 @@ def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="")
     with FileServer() as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
         machine = bed.machine("demo", devices.standard(disks), driver=driver,
                               append=[f"guest.port={server.port}"], iommu=iommu)
-        outcome = boot(machine, out, TIMEOUT, line, tick=tick)
+        outcome = boot(machine, out, TIMEOUT * bed.slowness, line, tick=tick)
     evidence = runparts.Evidence(records, klog.read(outcome.console),
                                  Trace.read(outcome.trace), outcome, server, driver)
     name = "vtd" if driver == "vtd" else "the in-tree driver"
     report.heading(f"{name} on Linux {bed.kernel.release}, QEMU q35 with intel-iommu")
+    if bed.flavour == "debian":
+        report.line(f"  Debian's own kernel {bed.kernel.version} and its own modules, unmodified.")
+        report.line(f"  {stock.not_shown(bed.kernel)}")
     for part in runparts.PARTS:
         part(report, evidence)
     return outcome
@@ -93,7 +98,7 @@ def main(args):
     out = lab.checkout() / "out/run"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    bed = testbed.get(args.series, with_vtd=args.driver == "vtd")
+    bed = testbed.get(args.series, with_vtd=args.driver == "vtd", flavour=args.kernel)
     steps = Steps()
     report = Report(out / "report.txt")
     outcome = demonstrate(bed, out, report, steps.record, tick=steps.tick,

@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from vtdlab import cache as lab
-from vtdlab import initramfs, kernel, testmodules
+from vtdlab import initramfs, kernel, stock, testmodules
 from vtdlab.qemu import Machine
 
 # In-tree remapping off, so that the units are free for vtd.
@@ -17,8 +17,11 @@ IN_TREE = ("intel_iommu=on", "intremap=off", "iommu.strict=1")
 DEBUG = ("panic_on_warn=1", "kasan.fault=panic", "iommu.debug_pagealloc=1",
          "rcupdate.rcu_cpu_stall_timeout=300", "sysctl.kernel.hung_task_timeout_secs=600",
          "guest.patience=6", "guest.shrink=3")
-SLOWNESS = {"test": 1, "debug": 6}
-MEMORY = {"test": "2G", "debug": "4G"}
+SLOWNESS = {"test": 1, "debug": 6, "debian": 3}
+MEMORY = {"test": "2G", "debug": "4G", "debian": "2G"}
+
+# Debian's kernel has virtio_pci built in: it binds before any module is there.
+DEBIAN = ("guest.vtd=bound=2",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Testbed:
                 image=None):
         """A machine that runs one job of scripts/guest."""
         words = list(boot if boot is not None else OURS if driver == "vtd" else IN_TREE)
-        words += DEBUG if self.flavour == "debug" else ()
+        words += {"debug": DEBUG, "debian": DEBIAN}.get(self.flavour, ())
         words += ["loglevel=7", f"guest.job={job}", f"guest.driver={driver}", *append]
         return Machine(self.kernel.image, image or self.image, words, list(devices), iommu,
                        MEMORY[self.flavour])
@@ -48,12 +51,14 @@ class Testbed:
 def get(series=None, with_vtd=True, flavour="test", programs=None):
     """Build whatever is not in the cache; `programs(kernel)` gives the guest further ones."""
     cache = lab.Cache()
-    built = kernel.get(cache, series, flavour)
+    stocked = flavour == "debian"
+    built = stock.get(cache, series) if stocked else kernel.get(cache, series, flavour)
     vtd = _module(cache, built) if with_vtd else None
     tests = testmodules.get(built, cache)
     contents = initramfs.Contents(built.modules, built.release, vtd, tests,
                                   (*testmodules.programs(cache),
-                                   *(programs(built) if programs else ())))
+                                   *(programs(built) if programs else ())),
+                                  stock.MODULES if stocked else ())
     return Testbed(built, initramfs.get(contents, cache), vtd, flavour)
 
 

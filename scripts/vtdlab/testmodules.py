@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The C parts of the tests: modules for a test kernel, and programs."""
+"""The C parts of the tests: modules for a kernel, and programs."""
 
 import shutil
 
 from vtdlab import cache as lab
-from vtdlab import kernel as kernels
 from vtdlab import progress
 from vtdlab.errors import LabError
 
@@ -34,7 +33,7 @@ def _build(kernel, files, folder):
     for path in files:
         shutil.copy(path, folder)
     progress.run("build", f"test modules for {kernel.release}",
-                 ["make", "-C", str(kernel.kdir), f"M={folder}", f"LLVM={kernels.LLVM}",
+                 ["make", "-C", str(kernel.kdir), f"M={folder}", *kernel.tools,
                   f"-j{lab.jobs()}", "W=1", "KCFLAGS=-Werror", "modules"],
                  folder / "build.log", timeout=BUILD_TIMEOUT)
     if not list(folder.glob("*.ko")):

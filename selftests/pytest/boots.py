@@ -48,6 +48,7 @@ class Boot:
     timeout: int = TIMEOUT  # seconds
     long: bool = False      # left out with QUICK=1
     keep: str = ""          # where in out/check its KTAP is to lie
+    stock: bool = False     # Debian's kernel in place of the test kernel
     tables: object = None   # () -> {name: bytes}, firmware tables of our own
 
     def tests_of(self, series, flavour="test"):
@@ -61,6 +62,7 @@ class Boot:
 BOOTS = (
     # All that the demo does is in other tests, too.
     Boot("demo", ("run",), older=("run",), job="demo", on=("test",)),
+    Boot("stock", ("run",), job="demo", on=("test",), stock=True),
     Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "replug", "vfio",
                       "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
@@ -125,9 +127,9 @@ async def _wake_later(guest):
 SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "wake-later": _wake_later}
 
 
-def demonstrate(series, result):
+def demonstrate(boot, series, result):
     """What `make run` shows, each of its verdicts a result."""
-    out = lab.checkout() / "out/check" / f"{series}-demo"
+    out = lab.checkout() / "out/check" / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     try:
@@ -135,7 +137,8 @@ def demonstrate(series, result):
             shown = demo.Report(out / "report.txt", nowhere)
             shown.on_check = lambda good, text, why: result(
                 f"run: {text}", "passed" if good else "failed", why)
-            demo.demonstrate(testbed.get(series), out, shown, lambda _: None)
+            bed = testbed.get(series, flavour="debian" if boot.stock else "test")
+            demo.demonstrate(bed, out, shown, lambda _: None)
             shown.close()
     except LabError as err:
         raise Broken(str(err)) from err
@@ -148,7 +151,7 @@ def run(boot, kernel, tests, result):
     """Boot, hand on every result, then ask the other witnesses."""
     series, flavour = kernel
     if boot.job == "demo":
-        demonstrate(series, result)
+        demonstrate(boot, series, result)
         return
     folder = "check" if flavour == "test" else f"check-{flavour}"
     out = lab.checkout() / "out" / folder / f"{series}-{boot.name}"

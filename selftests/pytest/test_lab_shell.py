@@ -2,6 +2,7 @@
 """The shell that stands before the build root: sentences, and what is never removed."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -53,6 +54,14 @@ def change(path, old, new):
 
 def test_kdir_takes_a_whole_build(kdir):
     assert look(kdir) == (0, "")
+
+
+def test_kdir_names_the_compiler_that_built_the_kernel_if_it_is_here(kdir):
+    (kdir / ".config").write_text((kdir / ".config").read_text() +
+                                  'CONFIG_CC_VERSION_TEXT="far-gcc-14 (Debian 14.2.0) 14.2.0"\n')
+    assert look(kdir) == (0, "")
+    shutil.copy(kdir.parent / "bin/rustc", kdir.parent / "bin/far-gcc-14")
+    assert look(kdir) == (0, "CC=far-gcc-14\n")
 
 
 @pytest.mark.parametrize("spoil, sentence", [

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Build vtd.ko for one of Debian's own kernels, and say what to do with it."""
+
+from vtdlab import cache as lab
+from vtdlab import kernel, module, stock
+
+
+def add_arguments(parser):
+    """SERIES from the environment is the default, else the kernel that runs here."""
+    parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
+
+
+def main(args):
+    """Fetch, prepare and build what is not in the cache; say where it is."""
+    cache = lab.Cache()
+    built = stock.get(cache, args.series)
+    path = module.publish(module.get(cache, built), built.release)
+    lab.say("module", f"{path.relative_to(lab.checkout())}, for Debian's Linux {built.release} "
+                      f"({built.version})")
+    lab.say("folder", f"{built.kdir}, for make KDIR=")
+    lab.say("next", "make run KERNEL=debian: the demo on that kernel, unmodified")
+    lab.say("next", "insmod, on a machine that runs it and was booted with intel_iommu=off "
+                    "intremap=off")
+    return 0
