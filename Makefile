@@ -14,7 +14,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR
 
-.PHONY: module run debian check host-check guest-check check-debug vfio-selftests bench bench-instructions bench-record \
+.PHONY: module run debian check host-check guest-check check-debug vfio-selftests firmware bench bench-instructions bench-record \
 	bench-profile coverage fuzz lint fmt fmt-check clippy kernel shell modules_install clean distclean help
 
 ifdef KDIR
@@ -62,6 +62,9 @@ bench-profile:
 
 vfio-selftests:
 	@$(LAB) check --guest --series 7.3 --test vfio-selftests
+
+firmware:
+	@FIRMWARE=all T=guest_firmware $(LAB) check --guest
 
 coverage:
 	@$(ENTER) python3 -m vtdlab.coverage
@@ -119,6 +122,7 @@ help:
 	@echo '  make check-debug    the same on a kernel that watches memory and locks;'
 	@echo '                      out/check-debug/'
 	@echo '  make vfio-selftests the kernel tree'"'"'s own VFIO tests, on an igb; minutes'
+	@echo '  make firmware       a guest for each DMAR table of the corpus that the kernel lets in'
 	@echo '  make bench          measure against the in-tree driver; out/bench/'
 	@echo '                      SECTION="instructions memory": only these; ROUNDS=5: of what is timed'
 	@echo '  make bench-record   put its figures and plots into Documentation/benchmarks'

@@ -39,6 +39,18 @@ def _table(signature, revision, body):
     return bytes(raw)
 
 
+def replacing(raw):
+    """A table of any origin with the names that let it replace QEMU's, or None if the kernel takes
+    nothing like it: it looks at signature, length and checksum before anybody else does."""
+    if (len(raw) < 36 or int.from_bytes(raw[4:8], "little") != len(raw) or sum(raw) & 0xFF
+            or raw[:4] != b"DMAR"):
+        return None
+    named = bytearray(raw)
+    named[10:28] = OEM + OEM_TABLE + struct.pack("<I", OEM_REVISION)
+    named[9] = (named[9] - sum(named)) & 0xFF
+    return bytes(named)
+
+
 def _scope(bdf):
     """A device on a root bus, or behind bridges with the bus number that firmware gave."""
     _, bus, slot = bdf.split(":")

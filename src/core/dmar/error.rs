@@ -109,6 +109,15 @@ pub enum Problem {
         /// The host address width in bits.
         host_bits: u32,
     },
+    /// A region would let devices write the registers of a unit.
+    RegionOverRegisters {
+        /// The first byte of the region.
+        base: PhysAddr,
+        /// Its last byte.
+        limit: PhysAddr,
+        /// Where the unit stands.
+        unit_offset: usize,
+    },
     /// The name of a namespace device has no end or is empty.
     NameUnterminated,
     /// A device scope has an impossible length.
@@ -253,6 +262,14 @@ impl Problem {
             Self::RegionBeyondHost { limit, host_bits } => write!(
                 f,
                 "the reserved region's limit {limit} is beyond the host's {host_bits}-bit addresses"
+            ),
+            Self::RegionOverRegisters {
+                base,
+                limit,
+                unit_offset,
+            } => write!(
+                f,
+                "the reserved region {base}..={limit} covers registers of the unit at offset {unit_offset:#x}, which no device may reach"
             ),
             Self::NameUnterminated => f.write_str("the device name is empty or has no end"),
             Self::ScopeLength { claimed, left } => write!(

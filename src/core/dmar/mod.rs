@@ -93,6 +93,9 @@ impl<'a> Dmar<'a> {
         if units == 0 {
             return Err(DmarError::table(0, Problem::NoUnit));
         }
+        for region in dmar.reserved_regions() {
+            dmar.check_region(&region)?;
+        }
         Ok(dmar)
     }
 
@@ -177,6 +180,22 @@ impl<'a> Dmar<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What must hold between a region and the units: who writes their registers, switches them
+    /// off.
+    fn check_region(&self, region: &Rmrr<'a>) -> Result<(), DmarError> {
+        let covered = self
+            .units()
+            .find(|unit| unit.meets(region.base, region.limit));
+        covered.map_or(Ok(()), |unit| {
+            let problem = Problem::RegionOverRegisters {
+                base: region.base,
+                limit: region.limit,
+                unit_offset: unit.offset,
+            };
+            Err(DmarError::structure(region.offset, 1, problem))
+        })
     }
 }
 

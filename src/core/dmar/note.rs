@@ -10,16 +10,16 @@ use core::fmt;
 
 /// Something odd, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct Note<'a> {
     /// The byte of the table where it starts.
     pub offset: usize,
     /// What it is.
-    pub kind: NoteKind,
+    pub kind: NoteKind<'a>,
 }
 
 /// Something odd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoteKind {
+pub enum NoteKind<'a> {
     /// A structure of a type that this driver does not know was skipped.
     StructureSkipped(u16),
     /// A device scope of a type that this driver does not know was skipped.
@@ -33,9 +33,11 @@ pub enum NoteKind {
     SizeReserved(u8),
     /// An affinity is given for a unit that does not exist.
     AffinityOfNothing(PhysAddr),
+    /// An ACPI device is behind a unit; it is not a PCI device, so it stays blocked.
+    NotServed(&'a [u8]),
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for Note<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DMAR table, offset {:#x}: ", self.offset)?;
         match self.kind {
@@ -58,19 +60,36 @@ impl fmt::Display for Note {
             NoteKind::AffinityOfNothing(base) => {
                 write!(f, "RHSA structure for {base}, where no unit is, ignored")
             }
+            NoteKind::NotServed(name) => write!(
+                f,
+                "ACPI device {} is not served: DMA of devices other than PCI's stays blocked",
+                Name(name)
+            ),
         }
+    }
+}
+
+/// A name that should be text, and may be anything.
+struct Name<'a>(&'a [u8]);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| match byte {
+            b'!'..=b'~' => write!(f, "{}", char::from(*byte)),
+            other => write!(f, "\\x{other:02x}"),
+        })
     }
 }
 
 impl<'a> Dmar<'a> {
     /// Calls `tell` with everything that is odd about the table, in its order.
-    pub fn notes(&self, mut tell: impl FnMut(Note)) {
+    pub fn notes(&self, mut tell: impl FnMut(Note<'a>)) {
         for structure in self.structures() {
             self.notes_of(structure, &mut tell);
         }
     }
 
-    fn notes_of(&self, structure: Structure<'a>, tell: &mut impl FnMut(Note)) {
+    fn notes_of(&self, structure: Structure<'a>, tell: &mut impl FnMut(Note<'a>)) {
         match structure {
             Structure::Drhd(unit) => self.notes_of_unit(&unit, tell),
             Structure::Rmrr(it) => notes_of_scopes(it.offset, 1, it.scopes, false, tell),
@@ -86,7 +105,10 @@ impl<'a> Dmar<'a> {
                     });
                 }
             }
-            Structure::Andd(_) => {}
+            Structure::Andd(it) => tell(Note {
+                offset: it.offset,
+                kind: NoteKind::NotServed(it.name),
+            }),
             Structure::Satc(it) => notes_of_scopes(it.offset, 5, it.scopes, false, tell),
             Structure::Sidp(it) => notes_of_scopes(it.offset, 6, it.scopes, false, tell),
             Structure::Unknown { offset, kind } => tell(Note {
@@ -96,7 +118,7 @@ impl<'a> Dmar<'a> {
         }
     }
 
-    fn notes_of_unit(&self, unit: &Drhd<'a>, tell: &mut impl FnMut(Note)) {
+    fn notes_of_unit(&self, unit: &Drhd<'a>, tell: &mut impl FnMut(Note<'a>)) {
         let offset = unit.offset;
         if unit.size_field > 0xf {
             let kind = NoteKind::SizeReserved(unit.size_field);
@@ -111,12 +133,12 @@ impl<'a> Dmar<'a> {
     }
 }
 
-fn notes_of_scopes(
+fn notes_of_scopes<'a>(
     offset: usize,
     kind: u16,
-    scopes: Scopes<'_>,
+    scopes: Scopes<'a>,
     may_be_empty: bool,
-    tell: &mut impl FnMut(Note),
+    tell: &mut impl FnMut(Note<'a>),
 ) {
     if scopes.is_empty() && !may_be_empty {
         let kind = NoteKind::NamesNothing(kind);

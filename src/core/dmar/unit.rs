@@ -61,10 +61,15 @@ impl<'a> Drhd<'a> {
     }
 
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        let (Some(last), Some(other_last)) = (self.last(), other.last()) else {
-            return true;
-        };
-        self.register_base.raw() <= other_last && other.register_base.raw() <= last
+        other
+            .last()
+            .is_none_or(|last| self.meets(other.register_base, PhysAddr::new(last)))
+    }
+
+    /// Whether a register lies within `first..=last`.
+    pub(super) fn meets(&self, first: PhysAddr, last: PhysAddr) -> bool {
+        self.last()
+            .is_none_or(|end| self.register_base <= last && first.raw() <= end)
     }
 
     pub(super) const fn error(&self, problem: Problem) -> DmarError {

@@ -314,6 +314,8 @@ fn scopes() -> Vec<Named> {
 
 fn regions() -> Vec<Named> {
     let good = (0x7d00_0000, 0x7d7f_ffff);
+    let moved = |by| rmrr(0, good.0 + by, good.1 + by, &[nic()]);
+    let beside_good = |by| with([moved(0), moved(by)].concat());
     vec![
         ("region", region(good.0, good.1)),
         ("region-inside-ram", region(0x10_0000, 0x1f_ffff)),
@@ -324,30 +326,29 @@ fn regions() -> Vec<Named> {
         ("region-limit-exclusive", region(0x7d00_0000, 0x7d80_0000)),
         ("region-limit-unaligned", region(0x7d00_0000, 0x7d7f_fdff)),
         ("region-huge", region(0x1000, TOP - 1)),
+        ("region-large", region(0x1_0000_0000, TOP - 1)),
         ("region-beyond-host", region(0x1000, TOP + 0xfff)),
         ("region-of-64-bit", region(0x1000, u64::MAX)),
         ("region-over-registers", region(BASE, BASE + 0xfff)),
+        ("region-before-registers", region(BASE - 0x1000, BASE - 1)),
+        (
+            "region-behind-registers",
+            region(BASE + 0x1000, BASE + 0x1fff),
+        ),
+        (
+            "region-over-last-registers",
+            table()
+                .with(&rmrr(0, BASE + 0x3000, BASE + 0x3fff, &[nic()]))
+                .with(&sized_drhd(true, 2, 0, BASE, &[]))
+                .seal(),
+        ),
         ("region-names-nothing", with(rmrr(0, good.0, good.1, &[]))),
         (
             "region-of-other-segment",
             with(rmrr(5, good.0, good.1, &[nic()])),
         ),
-        (
-            "region-twice",
-            table()
-                .with(&unit())
-                .with(&rmrr(0, good.0, good.1, &[nic()]))
-                .with(&rmrr(0, good.0, good.1, &[nic()]))
-                .seal(),
-        ),
-        (
-            "region-overlaps-another",
-            table()
-                .with(&unit())
-                .with(&rmrr(0, good.0, good.1, &[nic()]))
-                .with(&rmrr(0, good.0 + 0x1000, good.1 + 0x1000, &[nic()]))
-                .seal(),
-        ),
+        ("region-twice", beside_good(0)),
+        ("region-overlaps-another", beside_good(0x1000)),
         (
             "region-too-short",
             with(claiming(rmrr(0, good.0, good.1, &[]), 23)),

@@ -153,8 +153,8 @@ fn an_ordinary_table_needs_no_note() {
         .with(&drhd(true, 0, 0x3000, &[]))
         .with(&rmrr(
             0,
-            0x1000,
-            0x1fff,
+            0x4000,
+            0x4fff,
             &[scope(ENDPOINT, 0, 0, &[(2, 0)])],
         ))
         .with(&flagged(2, true, 0, &[]))
@@ -170,7 +170,8 @@ fn odd_things_are_noted_and_do_no_harm() {
         .with(&drhd(false, 1, 0x30_0000, &[]))
         .with(&rmrr(0, 0x1000, 0x1fff, &[]))
         .with(&rhsa(0x40_0000, 0))
-        .with(&structure(200, &[]));
+        .with(&structure(200, &[]))
+        .with(&andd(1, b"\\_SB.I2C\x01\0"));
     assert_eq!(
         notes(&table.seal()),
         [
@@ -182,6 +183,8 @@ fn odd_things_are_noted_and_do_no_harm() {
             "DMAR table, offset 0x68: RMRR structure names no device",
             "DMAR table, offset 0x80: RHSA structure for 0x400000, where no unit is, ignored",
             "DMAR table, offset 0x94: structure of unknown type 200 skipped",
+            "DMAR table, offset 0x98: ACPI device \\_SB.I2C\\x01 is not served: DMA of devices other \
+             than PCI's stays blocked",
         ]
     );
 }

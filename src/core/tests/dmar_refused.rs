@@ -329,6 +329,14 @@ fn refusals_are_sentences() {
             },
             "0x17ff",
         ),
+        (
+            Problem::RegionOverRegisters {
+                base,
+                limit,
+                unit_offset: 48,
+            },
+            "the unit at offset 0x30",
+        ),
         (Problem::NameUnterminated, "no end"),
         (
             Problem::ScopeLength {

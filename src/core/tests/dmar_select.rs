@@ -166,8 +166,8 @@ fn regions_belong_to_the_devices_they_name() {
         .with(&drhd(true, 0, 0x1000, &[]))
         .with(&rmrr(
             0,
-            0x1000,
-            0x1fff,
+            0x2000,
+            0x2fff,
             &[scope(ENDPOINT, 0, 0, &[(0x14, 0)])],
         ))
         .with(&rmrr(
@@ -192,7 +192,7 @@ fn regions_belong_to_the_devices_they_name() {
             .map(|region| region.base.raw())
             .collect()
     };
-    assert_eq!(of(&[(0, 0x14, 0)]), [0x1000, 0x4000]);
+    assert_eq!(of(&[(0, 0x14, 0)]), [0x2000, 0x4000]);
     assert_eq!(of(&[(0, 2, 0)]), [0x4000]);
     assert_eq!(of(&[(0, 3, 0)]), [0u64; 0]);
 }

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Hostile firmware: a guest is booted with each table of the corpus in which the
+parser is tested on the host, as far as the kernel itself lets it in.
+
+What the driver says of a table is what the host's half documents (OUTCOMES); what
+it makes of one that it takes, units, devices, reserved regions, is in BOOTED
+beside it. After a wanted change: VTD_WRITE_CORPUS=1, then read the difference.
+A table that is refused costs nothing: QEMU's trace has no write of a register.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+
+import pytest
+
+import boots
+from vtdlab import acpi, devices, klog, qemu, testbed
+from vtdlab import cache as lab
+from vtdlab.records import Records
+from vtdlab.trace import Trace
+
+CORPUS = lab.checkout() / "src/core/tests/dmar_corpus"
+TIMEOUT = 120
+AT_ONCE = 2
+LEAST, EACH = 40, 2
+# The kernel reads the table, too, whoever drives the units, and does not come through these: it
+# does not end (lengths of 0 or too small, a structure cut short) or dies (registers that wrap).
+KERNEL_LOST = {
+    "affinity-too-short", "ports-too-short", "region-too-short", "scope-length-0", "scope-length-5",
+    "scope-odd-length", "structure-half-a-header", "structure-length-0", "structure-length-3",
+    "structure-one-byte-left", "structure-unit-too-short", "structure-unknown-length-0",
+    "structure-zeroes-behind", "unit-wraps-64-bit",
+}
+# What is said of every unit, taken or not.
+ANNOUNCED = r"(?!VT-d |CAP|ECAP|\d+-bit)"
+
+
+def documented(name):
+    """{table: (whether it is taken, [lines])} of OUTCOMES or BOOTED."""
+    text = (CORPUS / name).read_text(encoding="utf-8")
+    found = {}
+    for block in text.split("\n\n")[1:]:
+        head, *lines = block.strip().splitlines()
+        table, verdict = head.split(": ")
+        found[table] = (verdict, [line.strip() for line in lines])
+    return found
+
+
+@functools.cache
+def tables():
+    """What can be booted: {name: bytes}."""
+    every = {path.stem: acpi.replacing(path.read_bytes()) for path in CORPUS.glob("*.dmar")}
+    return {name: raw for name, raw in sorted(every.items()) if raw and name not in KERNEL_LOST}
+
+
+def _outcome(name):
+    """What distinguishes an outcome from others: its words, but not its numbers."""
+    verdict, lines = documented("OUTCOMES")[name]
+    if verdict == "taken":
+        verdict, more = documented("BOOTED").get(name, (name, []))
+        lines = lines + more
+    return verdict, tuple(re.sub(r"0x[0-9a-f]+|\d+", "N", line) for line in lines)
+
+
+def chosen():
+    """Two tables for each outcome; all of them with FIRMWARE=all (`make firmware`)."""
+    by_outcome = {}
+    for name in tables():
+        by_outcome.setdefault(_outcome(name), []).append(name)
+    most = None if os.environ.get("FIRMWARE") == "all" else EACH
+    return sorted(name for names in by_outcome.values() for name in names[:most])
+
+
+def _machine():
+    """The devices that the corpus names: 00:02.0, and one behind 00:1c.0."""
+    return ["-device", "edu,bus=pcie.0,addr=02.0",
+            "-device", f"iommu-testdev,bus=pcie.0,addr={devices.TESTDEV.bdf[8:]}",
+            "-device", "pcie-root-port,id=port0,chassis=1,bus=pcie.0,addr=1c.0",
+            "-device", "edu,bus=port0,addr=00.0"]
+
+
+@dataclasses.dataclass
+class Told:
+    """What one guest told, and its witnesses."""
+
+    records: Records
+    console: list
+    outcome: object
+    trace: Trace        # from just before the load to the end
+
+    @property
+    def verdict(self):
+        """taken or refused."""
+        return (self.records.of("load") or [{"result": "nothing told"}])[0]["result"]
+
+    def words(self, pattern):
+        """What the driver said, without times and names."""
+        found = (re.search(r"\] vtd: " + pattern, line) for line in self.console)
+        return [match[1].strip() for match in found if match]
+
+    def lines(self):
+        """The outcome, as BOOTED has it."""
+        if self.verdict != "taken":
+            return [*self.words(rf"(dmar\d+: {ANNOUNCED}.*)"), *self.words(r"not loaded: (.*)")]
+        units = [f"{u['name']} at 0x{u['address']}: {u['serves'] or 'nobody'}"
+                 for u in self.records.of("unit")]
+        return units + [f"{r['device']}: {r['first']} to {r['last']} {r['kind']}"
+                        for r in self.records.of("region") if r["kind"] == "direct"]
+
+
+def _boot(series, name):
+    out = lab.checkout() / "out/check" / f"{series}-firmware" / name
+    shutil.rmtree(out, ignore_errors=True)
+    bed = testbed.get(series)
+    records = Records()
+    with tempfile.TemporaryDirectory(prefix="vtd-tables-") as folder:
+        image = acpi.put_before(bed.image, {"dmar": tables()[name]}, f"{folder}/initramfs")
+        machine = bed.machine("firmware", _machine(), image=image, append=["guest.end=poweroff"])
+        machine = dataclasses.replace(machine, cpus=1, memory="512M")
+        outcome = qemu.boot(machine, out, TIMEOUT, records.add)
+    labels = {label: mark for mark, label in records.marks().items()}
+    trace = Trace.read(outcome.trace)
+    if "load" in labels:
+        trace = trace.between(labels["load"], None)
+    return Told(records, klog.read(outcome.console), outcome, trace)
+
+
+@pytest.fixture(scope="module", name="guests")
+def _guests(request):
+    """{(series, table): what is to be told}; they boot while the first are judged."""
+    asked = [item.callspec.params["told"] for item in request.session.items
+             if item.path.name == "guest_firmware.py" and "told" in item.fixturenames]
+    for series in {series for series, _ in asked}:
+        testbed.get(series)
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {one: pool.submit(_boot, *one) for one in dict.fromkeys(asked)}
+
+
+def pytest_generate_tests(metafunc):
+    """The first series asked for, every table."""
+    if "told" in metafunc.fixturenames:
+        series = (metafunc.config.getoption("--series") or boots.SERIES)[0]
+        metafunc.parametrize("told", [(series, name) for name in chosen()], indirect=True,
+                             ids=[f"{series}-{name}" for name in chosen()])
+
+
+@pytest.fixture(name="told")
+def _told(request, guests):
+    return request.param[1], guests[request.param].result()
+
+
+def _write(name, told):
+    """Put into BOOTED what was told."""
+    path = CORPUS / "BOOTED"
+    head = path.read_text(encoding="utf-8").split("\n\n", 1)[0]
+    found = documented("BOOTED") | {name: (told.verdict, told.lines())}
+    blocks = [f"{table}: {verdict}" + "".join(f"\n    {line}" for line in lines)
+              for table, (verdict, lines) in sorted(found.items())]
+    path.write_text("\n\n".join([head, *blocks]) + "\n", encoding="utf-8")
+
+
+def test_table(told):
+    """It was this table; its outcome is the documented one; a refusal has written no register."""
+    name, told = told
+    tail = "\n".join(told.console[-boots.LOG_TAIL:])
+    assert told.outcome.ending == "poweroff", (told.outcome.detail, tail)
+    assert told.records.of("table")[0]["sum"] == hashlib.sha256(tables()[name]).hexdigest()
+    assert not klog.complaints(told.console)
+    verdict, said = documented("OUTCOMES")[name]
+    if verdict == "refused":
+        assert (told.verdict, told.lines()) == (verdict, said)
+    else:
+        # The parser takes it: the notes are the host's, the rest is of the machine.
+        assert told.words(r"DMAR: (.*)") == said
+        if os.environ.get("VTD_WRITE_CORPUS"):
+            _write(name, told)
+        assert (told.verdict, told.lines()) == documented("BOOTED")[name]
+    writes = told.trace.named("vtd_reg_write")
+    if told.verdict == "refused":
+        assert not writes, f"{len(writes)} registers were written, the first: {writes[0].text}"
+        assert told.trace.translation() == []
+        assert told.records.of("load")[0]["claimed"] == "0"
+    else:
+        assert told.trace.translation() == [True, False]
+    told.outcome.trace.unlink()
+
+
+def test_enough():
+    """The corpus has not shrunk, and what is said of tables is said of all."""
+    assert len(chosen()) >= LEAST
+    taken = {name for name in tables() if documented("OUTCOMES")[name][0] == "taken"}
+    assert set(documented("BOOTED")) == taken
