@@ -8,6 +8,9 @@
  * each window, and then every address with its count in all of them, go to the
  * file named by the argument out=.
  *
+ * With from= and until=, addresses of the kernel, the window opens when the one
+ * is next executed after the mark, or after the start if there is boot=on, and
+ * closes at the other.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +40,8 @@ struct place {
 static struct place *places;
 static struct plugin_u64 open_now;
 static uint64_t windows, sums[WINDOWS];
+static uint64_t from, until;	/* 0: the marks themselves are the window */
+static bool awaited;		/* the window opens at from */
 static char path[4096];
 
 static struct place *place_of(uint64_t address)
@@ -54,15 +59,31 @@ static struct place *place_of(uint64_t address)
 	exit(1);
 }
 
-static void on_open(unsigned int vcpu, void *data)
+static void open_window(unsigned int vcpu)
 {
-	(void)data;
 	if (windows == WINDOWS) {
 		fprintf(stderr, "window: more than %u windows\n", WINDOWS);
 		exit(1);
 	}
 	windows++;
 	qemu_plugin_u64_set(open_now, vcpu, 1);
+}
+
+static void on_open(unsigned int vcpu, void *data)
+{
+	(void)data;
+	if (from)
+		awaited = true;
+	else
+		open_window(vcpu);
+}
+
+static void on_from(unsigned int vcpu, void *data)
+{
+	(void)data;
+	if (awaited)
+		open_window(vcpu);
+	awaited = false;
 }
 
 static void on_close(unsigned int vcpu, void *data)
@@ -103,6 +124,10 @@ static void on_translation(struct qemu_plugin_tb *tb, void *data)
 
 		if (!(address & KERNEL))
 			continue;
+		if (from && address == from)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_from, NO_REGS, NULL);
+		if (from && address == until)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_close, NO_REGS, NULL);
 		switch (mark_of(insn)) {
 		case OPEN:
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_open, NO_REGS, NULL);
@@ -136,15 +161,34 @@ static void on_end(void)
 	fclose(file);
 }
 
+static bool understand(const char *argument)
+{
+	if (!strncmp(argument, "out=", 4))
+		snprintf(path, sizeof(path), "%s", argument + 4);
+	else if (!strncmp(argument, "from=", 5))
+		from = strtoull(argument + 5, NULL, 16);
+	else if (!strncmp(argument, "until=", 6))
+		until = strtoull(argument + 6, NULL, 16);
+	else if (!strcmp(argument, "boot=on"))
+		awaited = true;
+	else
+		return false;
+	return true;
+}
+
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
 			       char **argv)
 {
+	int i;
+
 	(void)info;
-	if (argc != 1 || strncmp(argv[0], "out=", 4)) {
-		fprintf(stderr, "window: say out=FILE\n");
+	for (i = 0; i < argc; i++)
+		if (!understand(argv[i]))
+			break;
+	if (i < argc || !path[0] || !from != !until) {
+		fprintf(stderr, "window: say out=FILE[,from=ADDRESS,until=ADDRESS[,boot=on]]\n");
 		return -1;
 	}
-	snprintf(path, sizeof(path), "%s", argv[0] + 4);
 	places = calloc(SLOTS, sizeof(*places));
 	if (!places)
 		return -1;

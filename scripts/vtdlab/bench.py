@@ -31,7 +31,7 @@ def add_arguments(parser):
                         help="then put figures and plots into Documentation/benchmarks")
     parser.add_argument("--profile", metavar="ROW",
                         help='functions that a row of the instructions goes to, such as "4K map", or '
-                             '"attach", or "load" (of vtd)')
+                             '"attach", or "load"')
     parser.add_argument("--driver", choices=benchguest.DRIVERS,
                         help="with --profile, only this driver")
 
@@ -66,17 +66,18 @@ def _measure(args, out):
 
 
 def _profile(bench, args, out):
-    parts = []
+    first, all_of_it = [], []
     slug = args.profile.replace(" ", "-")
     files = {"": bench.bed.kernel.kdir / "vmlinux", "vtd": bench.bed.vtd}
-    drivers = ["vtd"] if args.profile == "load" else benchguest.DRIVERS
-    for driver in [args.driver] if args.driver else drivers:
+    for driver in [args.driver] if args.driver else benchguest.DRIVERS:
         functions, windows = benchprofile.profile(bench, args.profile, driver, out / driver)
-        parts.append(benchprofile.text(functions, windows,
-                                       f"{args.profile}, {benchguest.NAMES[driver]}"))
+        title = f"{args.profile}, {benchguest.NAMES[driver]}"
+        first.append(benchprofile.text(functions, windows, title, benchprofile.SHOWN))
+        all_of_it.append(benchprofile.text(functions, windows, title))
         (out / f"{slug}-{driver}.lst").write_text(
             benchprofile.listing(functions, windows, files), encoding="utf-8")
-    text = "\n\n".join(parts) + "\n"
-    (out / f"{slug}.txt").write_text(text, encoding="utf-8")
-    print(f"\n{text}\n  {out.relative_to(lab.checkout())}/{slug}-*.lst: the instructions one by one")
+    (out / f"{slug}.txt").write_text("\n\n".join(all_of_it) + "\n", encoding="utf-8")
+    print("", *first, sep="\n\n")
+    print(f"\n  {out.relative_to(lab.checkout())}/{slug}.txt: all functions; {slug}-*.lst: the "
+          "instructions one by one")
     return 0

@@ -16,7 +16,7 @@ FLAT = 1.05
 def memory(bench, out):
     """Section 4, and the load of section 6: one guest tells both."""
     said = {driver: bench.run(driver, "memory", out / f"memory-{driver}",
-                              extra=benchguest.COUNTING, append=["initcall_debug"])
+                              extra=benchguest.COUNTING, append=benchguest.TIMED_START)
             for driver in benchguest.DRIVERS}
     held = {driver: {r["state"]: r.number("count") for r in records.of("pages")}
             for driver, records in said.items()}

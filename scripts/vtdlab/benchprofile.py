@@ -18,6 +18,10 @@ SHOWN = 40
 LISTED = 12
 TOOL_TIMEOUT = 120
 WITNESS = "iommu_map"
+# Functions of the kernel between which a driver starts: the in-tree driver's own
+# initcall, and the next after the guest is about to load ours.
+START = {"intree": "pci_iommu_init", "vtd": "do_one_initcall"}
+STARTED = "trace_initcall_finish_cb"
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t")
 HEADER = re.compile(r"^([0-9a-f]+) <(.*)>:$")
 
@@ -43,18 +47,32 @@ class Function:
 def profile(bench, row, driver, out):
     """(functions, windows) of one row such as "4K map", the costliest first."""
     out.mkdir(parents=True, exist_ok=True)
+    start = _start(bench.bed.kernel, driver) if row == "load" else ""
     records = bench.run(driver, "profile", out, timeout=900,
-                        extra=(*benchguest.COUNTING, *plugin(out)),
-                        append=[f"guest.row={row.replace(' ', ',')}"])
+                        extra=(*benchguest.COUNTING, *plugin(out, start)),
+                        append=[f"guest.row={row.replace(' ', ',')}",
+                                *(benchguest.TIMED_START if start else ())])
     windows, places = counts(out, records.of("profile")[0].number("windows"))
     return by_function(places, _symbols(records, bench.bed.kernel)), len(windows)
 
 
-def plugin(out):
+def plugin(out, more=""):
     """Arguments of QEMU that load the profiler; its counts go to this folder."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "counts").unlink(missing_ok=True)
-    return "-plugin", f"{benchguest.plugin()},out={out / 'counts'}"
+    return "-plugin", f"{benchguest.plugin()},out={out / 'counts'}{more}"
+
+
+def _start(kernel, driver):
+    """The window around the driver's start, for the profiler."""
+    at = {symbol.name: symbol.at for symbol in _own_symbols(kernel)}
+    wanted = (START[driver], STARTED)
+    for name in wanted:
+        if name not in at:
+            raise LabError(f"The kernel has no function {name}, between which and another the "
+                           f"start of a driver is counted; see {kernel.kdir}/System.map.")
+    first, last = (f"{at[name]:x}" for name in wanted)
+    return f",from={first},until={last}" + (",boot=on" if driver == "intree" else "")
 
 
 def counts(out, opened):
@@ -69,14 +87,19 @@ def counts(out, opened):
     return windows, {int(at, 16): int(count) for at, count in lines if at != "window"}
 
 
-def _symbols(records, kernel):
-    told = [Symbol(int(r["at"], 16), r["name"], r["module"].strip("[]"))
-            for r in records.of("symbol")]
+def _own_symbols(kernel):
     own = []
     with open(kernel.kdir / "System.map", encoding="ascii") as file:
         for at, kind, name in (line.split() for line in file):
             if kind in "tTwW":
                 own.append(Symbol(int(at, 16), name))
+    return own
+
+
+def _symbols(records, kernel):
+    told = [Symbol(int(r["at"], 16), r["name"], r["module"].strip("[]"))
+            for r in records.of("symbol")]
+    own = _own_symbols(kernel)
     if [s for s in told if not s.module] != [s for s in own if s.name == WITNESS]:
         raise LabError(f"{WITNESS} is not where {kernel.kdir}/System.map has it, so the profile "
                        "cannot be read; is the kernel's address randomised?")
@@ -105,12 +128,12 @@ def demangled(names):
                             for line in done.stdout.split("\n"))))
 
 
-def text(functions, windows, title):
-    """The list of one driver."""
+def text(functions, windows, title, shown=None):
+    """The list of one driver, or the first of it."""
     names = demangled([function.symbol.name for function in functions])
     total = sum(function.total for function in functions)
     lines = [f"{title}: {total / windows:.1f} instructions per operation"]
-    for function in functions[:SHOWN]:
+    for function in functions[:shown]:
         module = f"  [{function.symbol.module}]" if function.symbol.module else ""
         lines.append(f"{function.total / windows:9.1f}  {100 * function.total / total:5.1f} %  "
                      f"{names[function.symbol.name]}{module}")
