@@ -18,6 +18,10 @@ const MSI_WINDOW: (u64, u64) = (0xfee0_0000, 0x10_0000);
 /// What an ISA bridge's devices may reach by themselves: 24 address lines.
 const ISA_WINDOW: (u64, u64) = (0, 1 << 24);
 
+/// Whether they do: the kernel's floppy driver gives them physical addresses, past the DMA API.
+/// Where it is not built, the window would only open the kernel's lowest memory to a bridge.
+const ISA_WINDOW_IS_USED: bool = cfg!(CONFIG_BLK_DEV_FD);
+
 const CLASS_ISA_BRIDGE: u32 = 0x0601;
 const CLASS_USB: u32 = 0x0c03;
 const BASE_CLASS_DISPLAY: u32 = 0x03;
@@ -54,7 +58,7 @@ pub(super) fn regions_of(dmar: &Dmar<'_>, pci: &PciDevice) -> Result<KVec<Region
         };
         add(rmrr.base.raw(), rmrr.bytes(), kind)?;
     }
-    if class >> 8 == CLASS_ISA_BRIDGE {
+    if ISA_WINDOW_IS_USED && class >> 8 == CLASS_ISA_BRIDGE {
         add(ISA_WINDOW.0, ISA_WINDOW.1, RegionKind::DirectRelaxable)?;
     }
     add(MSI_WINDOW.0, MSI_WINDOW.1, RegionKind::Msi)?;
