@@ -74,6 +74,8 @@ pub(crate) struct DeviceInfo {
     pub(crate) segment: Segment,
     /// Its own requester ID.
     pub(crate) source: SourceId,
+    /// Whether it may be a stranger's, as firmware or the PCI core marked it when it was found.
+    pub(crate) untrusted: bool,
     /// All requester IDs under which its requests may arrive, its own first.
     pub(crate) requesters: KVec<SourceId>,
     /// What of its addresses is spoken for.

@@ -56,6 +56,9 @@ impl Bound {
         };
         let mut in_the_way = 0;
         for device in PciDevice::all() {
+            let Some(driver) = device.as_device().driver() else {
+                continue;
+            };
             let chain = match Chain::of(&device) {
                 Ok(chain) => chain,
                 Err(ENODEV) => continue,
@@ -64,9 +67,6 @@ impl Bound {
             if dmar.unit_for(chain.segment, &chain.functions).is_none() {
                 continue;
             }
-            let Some(driver) = device.as_device().driver() else {
-                continue;
-            };
             let is_port = driver.manages_dma && device.is_bridge();
             match policy {
                 _ if is_port => found.release.push(device, GFP_KERNEL)?,

@@ -7,6 +7,7 @@ use super::info::{DeviceInfo, State, Use};
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::regions_of;
+use super::topology::Chain;
 use crate::unit::Unit;
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
@@ -16,17 +17,18 @@ use vtd_core::dmar::Dmar;
 use vtd_core::ownership::State as Owned;
 use vtd_core::spec::address::{Segment, SourceId};
 
-/// Makes what the driver keeps of `pci`, which `unit` serves. Its group is formed right after.
+/// Makes what the driver keeps of `pci`, which `unit` serves and `chain` leads to. Its group is formed right after.
 pub(crate) fn probe(
     dmar: &Dmar<'_>,
     pci: PciDevice,
+    chain: &Chain,
     unit: Arc<Unit>,
     ownership: Arc<Ownership>,
     access_control: Arc<AccessControl>,
 ) -> Result<Arc<DeviceInfo>> {
     access_control.rely_on(&pci);
     let requesters = requesters_of(&pci)?;
-    let regions = regions_of(dmar, &pci)?;
+    let regions = regions_of(dmar, &pci, chain)?;
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
     let facts = dma_device.facts();
     let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
@@ -42,6 +44,7 @@ pub(crate) fn probe(
     Arc::pin_init(
         pin_init!(DeviceInfo {
             unit,
+            untrusted: pci.facts().untrusted,
             pci,
             segment: Segment::new(segment),
             source: SourceId::from_raw(facts.requester),

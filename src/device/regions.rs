@@ -36,11 +36,10 @@ pub(crate) struct Region {
     pub(crate) kind: RegionKind,
 }
 
-/// The regions of `pci`. [`ENOMEM`], or [`ENODEV`] if the device is just going away.
-pub(super) fn regions_of(dmar: &Dmar<'_>, pci: &PciDevice) -> Result<KVec<Region>> {
+/// The regions of `pci`, to which `chain` leads. [`ENOMEM`].
+pub(super) fn regions_of(dmar: &Dmar<'_>, pci: &PciDevice, chain: &Chain) -> Result<KVec<Region>> {
     let facts = pci.facts();
     let class = facts.class;
-    let chain = Chain::of(pci)?;
     let mut regions = KVec::new();
     let mut add = |start, bytes, kind| regions.push(Region { start, bytes, kind }, GFP_KERNEL);
     // Firmware knows physical functions only, and what it does, it does with those.

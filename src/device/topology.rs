@@ -24,7 +24,8 @@ impl Chain {
         let facts = function.facts();
         // No DMAR table can name a segment that needs more than 16 bits.
         let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
-        let mut functions = KVec::new();
+        // Room for what there is below most root ports.
+        let mut functions = KVec::with_capacity(4, GFP_KERNEL)?;
         functions.push(SourceId::from_raw(facts.requester), GFP_KERNEL)?;
         let mut next = function.upstream();
         while let Some(bridge) = next {

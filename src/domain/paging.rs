@@ -299,7 +299,7 @@ impl Paging for Domain {
         let inner = &self.0;
         device::attach(dev, info, change, |unit| {
             inner.check_unit(unit)?;
-            if info.pci.facts().untrusted {
+            if info.untrusted {
                 inner.flushing.stay_strict();
             }
             let id = inner.attachments.join(unit)?;

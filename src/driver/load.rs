@@ -6,7 +6,7 @@
 use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
 use crate::device::preflight::{Bound, Policy};
-use crate::device::AccessControl;
+use crate::device::{AccessControl, Chain};
 use crate::domain::WHAT_LAZY_COSTS;
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
@@ -68,6 +68,7 @@ impl Loaded {
             log_err!("not loaded: {e}");
             EINVAL
         })?;
+        let checked = dmar.checked();
         dmar.notes(|note| log_info!("DMAR: {note}"));
         let bound = Bound::find(&dmar, Policy::from_parameter(options.bound)?)?;
         let lazy = chose_lazy(options.lazy)?;
@@ -91,6 +92,7 @@ impl Loaded {
         let vtd = Arc::pin_init(
             pin_init!(Vtd {
                 table,
+                checked,
                 units,
                 ownership,
                 lazy,
@@ -161,7 +163,7 @@ impl Running {
         }
         let operations = iommu::Operations::new(vtd.clone(), module)?;
         for device in core::mem::take(&mut bound.adopt) {
-            let unit = vtd.unit_of(&device)?.unit.clone();
+            let unit = vtd.unit_of(&Chain::of(&device)?)?.unit.clone();
             vtd.ownership.adopted.adopt(device, &unit)?;
         }
         for device in PciDevice::all() {

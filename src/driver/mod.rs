@@ -21,7 +21,7 @@ use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
-use vtd_core::dmar::Dmar;
+use vtd_core::dmar::{Checked, Dmar};
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// A unit, and how the core knows it.
@@ -55,10 +55,11 @@ impl Served {
 ///
 /// # Invariants
 ///
-/// `table` was parsed without an error when the driver was loaded.
+/// `table` was parsed without an error when the driver was loaded; `checked` came of it.
 #[pin_data]
 pub(crate) struct Vtd {
     table: acpi::Table,
+    checked: Checked,
     units: KVec<Served>,
     pub(crate) ownership: Arc<Ownership>,
     /// Whether the user chose deferred flushing for trusted devices.
@@ -79,8 +80,8 @@ pub(crate) struct Vtd {
 
 impl Vtd {
     /// The DMAR table.
-    pub(crate) fn dmar(&self) -> Result<Dmar<'_>> {
-        Dmar::parse(self.table.bytes()).map_err(|_| EINVAL)
+    pub(crate) fn dmar(&self) -> Dmar<'_> {
+        self.checked.table(self.table.bytes())
     }
 
     /// Whether the user chose deferred flushing when the driver was loaded.
@@ -95,7 +96,10 @@ impl Vtd {
 
     /// Turns access control on if `device` is behind a unit, before its group is formed.
     fn enable_access_control(&self, device: &PciDevice) -> Result {
-        match self.unit_of(device) {
+        if device.acs_control().is_none() {
+            return Ok(());
+        }
+        match self.unit_of(&Chain::of(device)?) {
             Ok(_) => self.access_control.enable(device),
             Err(ENODEV) => Ok(()),
             Err(e) => Err(e),
@@ -123,11 +127,10 @@ impl Vtd {
         self.leaving.load(Ordering::Acquire)
     }
 
-    /// The unit that serves `device`; [`ENODEV`] if none does.
-    fn unit_of(&self, device: &PciDevice) -> Result<&Served> {
-        let chain = Chain::of(device)?;
-        let dmar = self.dmar()?;
-        let drhd = dmar
+    /// The unit that serves the device at the end of `chain`; [`ENODEV`] if none does.
+    fn unit_of(&self, chain: &Chain) -> Result<&Served> {
+        let drhd = self
+            .dmar()
             .unit_for(chain.segment, &chain.functions)
             .ok_or(ENODEV)?;
         let base = drhd.register_base.raw();
@@ -152,7 +155,7 @@ impl Vtd {
         self.devices
             .lock()
             .iter()
-            .any(|info| info.pci.facts().untrusted && info.pci.as_device().group_id() == group)
+            .any(|info| info.untrusted && info.pci.as_device().group_id() == group)
     }
 
     /// The device that speaks with a requester ID.

@@ -3,7 +3,7 @@
 //! What the driver answers the IOMMU core.
 
 use super::Vtd;
-use crate::device::{self, DeviceInfo, Use};
+use crate::device::{self, Chain, DeviceInfo, Use};
 use crate::domain::Domain;
 use crate::unit::{Translation, Unit};
 use kernel::prelude::*;
@@ -29,7 +29,8 @@ impl Driver for Vtd {
 
     fn probe<'a>(&'a self, dev: &Device) -> Result<Probed<'a, Self>> {
         let pci = dev.as_pci().ok_or(ENODEV)?;
-        let served = self.unit_of(&pci)?;
+        let chain = Chain::of(&pci)?;
+        let served = self.unit_of(&chain)?;
         if !served.core.is_listed() {
             return Err(ENODEV);
         }
@@ -38,8 +39,9 @@ impl Driver for Vtd {
         }
         self.refuse_bound(&pci)?;
         let data = device::probe(
-            &self.dmar()?,
+            &self.dmar(),
             pci,
+            &chain,
             served.unit.clone(),
             self.ownership.clone(),
             self.access_control.clone(),
@@ -76,7 +78,7 @@ impl Driver for Vtd {
         match capability {
             // x86 DMA snoops processor caches whatever the unit does.
             Capability::CacheCoherency | Capability::DeferredFlush => true,
-            Capability::PreBootProtection => self.dmar().is_ok_and(|dmar| dmar.platform_opt_in()),
+            Capability::PreBootProtection => self.dmar().platform_opt_in(),
             Capability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
         }
     }
@@ -90,7 +92,7 @@ impl Driver for Vtd {
     }
 
     fn default_domain(&self, dev: &Device, data: &DeviceInfo) -> DefaultDomain {
-        if data.pci.facts().untrusted || !data.unit.ecap().pass_through() {
+        if data.untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
         } else if data.state.lock().group.is_some() {
             // Not the first time: the user asks for another type through sysfs.
@@ -111,7 +113,7 @@ impl Driver for Vtd {
     }
 
     fn alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
-        let host_bits = self.dmar()?.host_bits();
+        let host_bits = self.dmar().host_bits();
         Domain::new(data.unit.clone(), host_bits, dev, self.lazy)
     }
 

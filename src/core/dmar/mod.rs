@@ -50,8 +50,31 @@ const FLAGS_OFFSET: usize = 37;
 #[derive(Clone, Copy, Debug)]
 pub struct Dmar<'a> {
     table: &'a [u8],
+    facts: Facts,
+}
+
+/// What [`Dmar::parse`] found out of a table as a whole.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    length: usize,
     host_bits: u32,
     flags: u8,
+}
+
+/// That a table has been checked, so that it need not be checked each time it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked(Facts);
+
+impl Checked {
+    /// The table at the first of `bytes`, which must be those of the table that was checked.
+    ///
+    /// Of other bytes nothing worse comes than a table that says something else, or less.
+    pub fn table<'a>(&self, bytes: &'a [u8]) -> Dmar<'a> {
+        Dmar {
+            table: bytes.get(..self.0.length).unwrap_or_default(),
+            facts: self.0,
+        }
+    }
 }
 
 impl<'a> Dmar<'a> {
@@ -78,13 +101,14 @@ impl<'a> Dmar<'a> {
                 Problem::HostWidth { bits: host_bits },
             ));
         }
-        let dmar = Self {
-            table,
+        let facts = Facts {
+            length: table.len(),
             host_bits,
             flags,
         };
+        let dmar = Self { table, facts };
         let mut units = 0usize;
-        for raw in dmar.walk() {
+        for raw in Walk::unchecked(table, HEADER_BYTES) {
             if let Structure::Drhd(unit) = raw?.decode(host_bits)? {
                 dmar.check_unit(&unit)?;
                 units += 1;
@@ -99,30 +123,35 @@ impl<'a> Dmar<'a> {
         Ok(dmar)
     }
 
+    /// That this table has been checked.
+    pub const fn checked(&self) -> Checked {
+        Checked(self.facts)
+    }
+
     /// The bits of host physical address, 12 to 64.
     pub const fn host_bits(&self) -> u32 {
-        self.host_bits
+        self.facts.host_bits
     }
 
     /// INTR_REMAP: the platform supports interrupt remapping.
     pub const fn interrupt_remapping(&self) -> bool {
-        self.flags & 1 != 0
+        self.facts.flags & 1 != 0
     }
 
     /// X2APIC_OPT_OUT: firmware asks for x2APIC not to be used.
     pub const fn x2apic_opt_out(&self) -> bool {
-        self.flags & 2 != 0
+        self.facts.flags & 2 != 0
     }
 
     /// DMA_CTRL_PLATFORM_OPT_IN_FLAG: firmware declares that no DMA happens outside of the
     /// reserved regions until the operating system enables it.
     pub const fn platform_opt_in(&self) -> bool {
-        self.flags & 4 != 0
+        self.facts.flags & 4 != 0
     }
 
     /// Every remapping structure, in the table's order.
     pub fn structures(&self) -> impl Iterator<Item = Structure<'a>> + use<'a> {
-        let host_bits = self.host_bits;
+        let host_bits = self.facts.host_bits;
         // Neither step can fail: `parse` has gone the same way.
         self.walk()
             .filter_map(Result::ok)
@@ -154,7 +183,7 @@ impl<'a> Dmar<'a> {
     }
 
     fn walk(&self) -> Walk<'a> {
-        Walk::new(self.table, HEADER_BYTES)
+        Walk::checked(self.table, HEADER_BYTES)
     }
 
     /// The units that stand before `offset`; for use while the rest is not yet checked.

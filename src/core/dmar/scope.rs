@@ -147,7 +147,12 @@ impl<'a> Scopes<'a> {
             left.take_first()
                 .map_err(|problem| DmarError::structure(place, kind, problem))?;
         }
-        Ok(Self { bytes, offset })
+        Ok(Self::checked(bytes, offset))
+    }
+
+    /// As [`Self::check`], of scopes that it was content with before.
+    pub(super) const fn checked(bytes: &'a [u8], offset: usize) -> Self {
+        Self { bytes, offset }
     }
 
     /// Whether there is none.

@@ -106,6 +106,8 @@ pub(super) struct Raw<'a> {
     pub(super) kind: u16,
     /// All of it, type and length included.
     bytes: &'a [u8],
+    /// Whether `decode` has succeeded before.
+    checked: bool,
 }
 
 /// The structures from an offset up; ends after the first error.
@@ -113,11 +115,26 @@ pub(super) struct Raw<'a> {
 pub(super) struct Walk<'a> {
     table: &'a [u8],
     offset: usize,
+    checked: bool,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) const fn new(table: &'a [u8], offset: usize) -> Self {
-        Self { table, offset }
+    /// Over a table of which only the header is known.
+    pub(super) const fn unchecked(table: &'a [u8], offset: usize) -> Self {
+        Self {
+            table,
+            offset,
+            checked: false,
+        }
+    }
+
+    /// Over a table each structure of which was decoded before, without an error.
+    pub(super) const fn checked(table: &'a [u8], offset: usize) -> Self {
+        Self {
+            table,
+            offset,
+            checked: true,
+        }
     }
 }
 
@@ -129,7 +146,7 @@ impl<'a> Iterator for Walk<'a> {
         if rest.is_empty() {
             return None;
         }
-        let raw = Raw::first(rest, self.offset);
+        let raw = Raw::first(rest, self.offset, self.checked);
         self.offset = match &raw {
             Ok(raw) => self.offset.saturating_add(raw.bytes.len()),
             Err(_) => usize::MAX,
@@ -140,7 +157,7 @@ impl<'a> Iterator for Walk<'a> {
 
 impl<'a> Raw<'a> {
     /// The structure at the start of `rest`, which stands at `offset` in the table.
-    fn first(rest: &'a [u8], offset: usize) -> Result<Self, DmarError> {
+    fn first(rest: &'a [u8], offset: usize, checked: bool) -> Result<Self, DmarError> {
         let reader = Bytes::new(rest);
         let left = rest.len();
         let (Some(kind), Some(claimed)) = (reader.u16(0), reader.u16(2)) else {
@@ -157,6 +174,7 @@ impl<'a> Raw<'a> {
                 offset,
                 kind,
                 bytes,
+                checked,
             }),
             None => {
                 let problem = Problem::StructureEnd { claimed, left };
@@ -206,7 +224,11 @@ impl<'a> Raw<'a> {
     /// The device scopes from `start` to the end of the structure.
     pub(super) fn scopes(&self, start: usize) -> Result<Scopes<'a>, DmarError> {
         let bytes = self.have(self.bytes.get(start..))?;
-        Scopes::check(bytes, self.offset.saturating_add(start), self.kind)
+        let offset = self.offset.saturating_add(start);
+        if self.checked {
+            return Ok(Scopes::checked(bytes, offset));
+        }
+        Scopes::check(bytes, offset, self.kind)
     }
 
     fn atsr(self) -> Result<Atsr<'a>, DmarError> {
