@@ -8,34 +8,46 @@
 //! of the log wait for the next message; and a mutex must not be taken there at all.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 
 /// Bytes of a message that are kept; no sentence of ours is that long.
 const LINE: usize = 768;
 
-/// A message, formatted.
+/// Room for a message, to be formatted in.
+///
+/// # Invariants
+///
+/// The first `len` bytes of `text` were copied from strings, each as a whole; `len` is at most
+/// [`LINE`].
 pub struct Line {
-    text: [u8; LINE],
+    text: [MaybeUninit<u8>; LINE],
     len: usize,
     full: bool,
 }
 
 impl Line {
-    /// Formats a message, in the caller's context. What does not fit is left out.
-    pub fn new(message: fmt::Arguments<'_>) -> Self {
-        let mut line = Line {
-            text: [0; LINE],
+    /// Nothing yet.
+    #[allow(clippy::new_without_default)]
+    #[inline(always)]
+    pub const fn new() -> Self {
+        // INVARIANT: No byte is said to be text.
+        Line {
+            text: [const { MaybeUninit::uninit() }; LINE],
             len: 0,
             full: false,
-        };
-        // Cannot fail: `write_str` never does.
-        let _ = fmt::write(&mut line, message);
-        line
+        }
     }
 
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        let text = self.text.get(..self.len).unwrap_or_default();
-        core::str::from_utf8(text).unwrap_or("a message that is no text")
+    /// Formats a message, in the caller's context, and returns it. What does not fit is left out.
+    pub fn format(&mut self, message: fmt::Arguments<'_>) -> &str {
+        // Cannot fail: `write_str` never does.
+        let _ = fmt::write(self, message);
+        // SAFETY: By the type's invariants, so many bytes are initialised, and whole strings one
+        // after another are UTF-8.
+        unsafe {
+            let text = core::slice::from_raw_parts(self.text.as_ptr().cast(), self.len);
+            core::str::from_utf8_unchecked(text)
+        }
     }
 }
 
@@ -45,8 +57,9 @@ impl fmt::Write for Line {
         match self.text.get_mut(self.len..end) {
             Some(room) if !self.full => {
                 for (to, from) in room.iter_mut().zip(more.bytes()) {
-                    *to = from;
+                    to.write(from);
                 }
+                // INVARIANT: All of `more` was copied, and there was room for it.
                 self.len = end;
             }
             _ => self.full = true,
@@ -57,7 +70,7 @@ impl fmt::Write for Line {
 
 /// The text of a message, formatted.
 #[macro_export]
-macro_rules! log_line { ($($arg:tt)*) => { $crate::print::Line::new(::core::format_args!($($arg)*)).as_str() } }
+macro_rules! log_line { ($($arg:tt)*) => { $crate::print::Line::new().format(::core::format_args!($($arg)*)) } }
 
 /// Logs at level emergency, with a line end.
 #[macro_export]
