@@ -15,32 +15,43 @@ const FIRST: usize = 2;
 
 /// The free and the used ids.
 pub(crate) struct DomainIds {
+    /// As far as ids were ever given out; what comes behind is free.
     used: KVec<u64>,
+    /// All words before this one are full.
+    lowest: usize,
     count: usize,
 }
 
 impl DomainIds {
     /// All ids below `count` (`CAP.ND`), the reserved ones taken.
     pub(crate) fn new(count: u32) -> Result<Self> {
-        let count = count as usize;
-        let mut used = KVec::from_elem(0u64, count.div_ceil(64), GFP_KERNEL)?;
-        if let Some(first) = used.first_mut() {
-            *first = (1 << FIRST) - 1;
-        }
-        Ok(DomainIds { used, count })
+        let used = KVec::from_elem((1u64 << FIRST) - 1, 1, GFP_KERNEL)?;
+        Ok(DomainIds {
+            used,
+            lowest: 0,
+            count: count as usize,
+        })
     }
 
-    /// An id that no domain of the unit has; [`ENOSPC`] if there is none left.
+    /// An id that no domain of the unit has; [`ENOSPC`] if there is none left, [`ENOMEM`]. May
+    /// sleep.
     pub(crate) fn allocate(&mut self) -> Result<DomainId> {
-        for (index, word) in self.used.iter_mut().enumerate() {
-            let bit = word.trailing_ones() as usize;
-            let id = index * 64 + bit;
-            if bit < 64 && id < self.count {
-                *word |= 1 << bit;
-                return Ok(DomainId::new(u16::try_from(id)?));
-            }
+        while self.used.get(self.lowest) == Some(&u64::MAX) {
+            self.lowest += 1;
         }
-        Err(ENOSPC)
+        let word = self.used.get(self.lowest).copied().unwrap_or(0);
+        let id = self.lowest * 64 + word.trailing_ones() as usize;
+        if id >= self.count {
+            return Err(ENOSPC);
+        }
+        let given = DomainId::new(u16::try_from(id)?);
+        if self.lowest == self.used.len() {
+            self.used.push(0, GFP_KERNEL)?;
+        }
+        if let Some(word) = self.used.get_mut(self.lowest) {
+            *word |= 1 << (id % 64);
+        }
+        Ok(given)
     }
 
     /// Gives `id` back: nothing may be cached under it any more.
@@ -48,6 +59,7 @@ impl DomainIds {
         let id = usize::from(id.raw());
         if let Some(word) = self.used.get_mut(id / 64) {
             *word &= !(1 << (id % 64));
+            self.lowest = self.lowest.min(id / 64);
         }
     }
 

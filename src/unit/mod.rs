@@ -264,10 +264,15 @@ impl Unit {
         matches!(self.service.state(), State::Closed)
     }
 
-    /// A domain-id for a domain that the unit is about to serve; [`ENOSPC`] if all are taken.
+    /// A domain-id for a domain that the unit is about to serve; [`ENOSPC`] if all are taken,
+    /// [`ENOMEM`].
     pub(crate) fn allocate_domain_id(&self) -> Result<DomainId> {
-        self.ids.lock().allocate().inspect_err(|_| {
-            log_err!("{self}: all of its domain-ids are in use: fewer groups can be isolated here")
+        self.ids.lock().allocate().inspect_err(|e| {
+            if *e == ENOSPC {
+                log_err!(
+                    "{self}: all of its domain-ids are in use: fewer groups can be isolated here"
+                )
+            }
         })
     }
 

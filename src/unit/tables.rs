@@ -71,7 +71,7 @@ impl Root {
 
 /// The context tables of one unit.
 pub(crate) struct Tables {
-    buses: KVec<Option<KBox<Bus>>>,
+    buses: KBox<[Option<KBox<Bus>>; ROOT_ENTRIES]>,
     coherent: bool,
     nid: i32,
 }
@@ -79,12 +79,9 @@ pub(crate) struct Tables {
 impl Tables {
     /// No tables yet: every requester is blocked. `coherent`: hardware snoops when it walks.
     pub(crate) fn new(coherent: bool, nid: i32) -> Result<Self> {
-        let mut buses = KVec::with_capacity(ROOT_ENTRIES, GFP_KERNEL)?;
-        for _ in 0..ROOT_ENTRIES {
-            buses.push(None, GFP_KERNEL)?;
-        }
+        let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
         Ok(Tables {
-            buses,
+            buses: KBox::init(none, GFP_KERNEL)?,
             coherent,
             nid,
         })

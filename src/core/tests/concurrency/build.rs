@@ -88,7 +88,14 @@ const SUBJECTS: &[Subject] = &[
         file: "unit/domain_ids.rs",
         adapted: &[],
         appended: "",
-        mistakes: &[("not_marked", "*word |= 1 << bit;", "")],
+        mistakes: &[
+            ("not_marked", "*word |= 1 << (id % 64);", "let _ = word;"),
+            (
+                "from_the_start",
+                "while self.used.get(self.lowest)",
+                "self.lowest = 0; while self.used.get(self.lowest)",
+            ),
+        ],
     },
     Subject {
         file: "domain/attachments.rs",
@@ -100,6 +107,11 @@ const SUBJECTS: &[Subject] = &[
                 "weak_store",
                 ".store(u32::from(id.raw()) + 1, Ordering::SeqCst)",
                 ".store(u32::from(id.raw()) + 1, Ordering::Release)",
+            ),
+            (
+                "one_by_one",
+                "let Some(id) = self.count_one_more(unit)",
+                "let Some(id) = None",
             ),
             (
                 "never_listed",

@@ -44,6 +44,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 }
 
 mod attachments;
+mod growth;
 mod ids;
 mod queue;
 mod readers;

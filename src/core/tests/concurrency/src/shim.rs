@@ -2,10 +2,33 @@
 
 //! What the driver's files want of the kernel, made of loom's parts.
 
+pub(crate) mod steps {
+    //! What the driver's files do, counted: loads and stores of a word that is shared, locks,
+    //! looks into a vector, invalidations.
+
+    use std::cell::Cell;
+
+    thread_local! {
+        static TAKEN: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn step() {
+        TAKEN.set(TAKEN.get() + 1);
+    }
+
+    /// How many steps `work` takes.
+    pub(crate) fn of(work: impl FnOnce()) -> u64 {
+        let before = TAKEN.get();
+        work();
+        TAKEN.get() - before
+    }
+}
+
 pub(crate) mod atomic {
     //! Loom takes a store with SeqCst for a release. On x86 it is an exchange, which is a full
     //! barrier, and so is every read-modify-write: that is what the driver relies on.
 
+    use super::steps::step;
     pub(crate) use loom::sync::atomic::{fence, AtomicBool, AtomicU64, AtomicU8, Ordering};
 
     pub(crate) struct AtomicU32(loom::sync::atomic::AtomicU32);
@@ -16,21 +39,25 @@ pub(crate) mod atomic {
         }
 
         pub(crate) fn load(&self, order: Ordering) -> u32 {
+            step();
             self.0.load(order)
         }
 
         pub(crate) fn store(&self, value: u32, order: Ordering) {
+            step();
             self.0.store(value, order);
             barrier(order);
         }
 
         pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+            step();
             let before = self.0.fetch_add(value, order);
             barrier(order);
             before
         }
 
         pub(crate) fn fetch_sub(&self, value: u32, order: Ordering) -> u32 {
+            step();
             let before = self.0.fetch_sub(value, order);
             barrier(order);
             before
@@ -73,6 +100,11 @@ pub(crate) mod prelude {
             Ok(Self(Vec::with_capacity(capacity)))
         }
 
+        pub(crate) fn push(&mut self, value: T, _: ()) -> Result {
+            self.0.push(value);
+            Ok(())
+        }
+
         pub(crate) fn push_within_capacity(&mut self, value: T) -> core::result::Result<(), T> {
             if self.0.len() == self.0.capacity() {
                 return Err(value);
@@ -97,12 +129,14 @@ pub(crate) mod prelude {
     impl<T> core::ops::Deref for KVec<T> {
         type Target = [T];
         fn deref(&self) -> &[T] {
+            super::steps::step();
             &self.0
         }
     }
 
     impl<T> core::ops::DerefMut for KVec<T> {
         fn deref_mut(&mut self) -> &mut [T] {
+            super::steps::step();
             &mut self.0
         }
     }
@@ -127,6 +161,7 @@ pub(crate) mod lock {
 
     impl<T> IrqSpinLock<T> {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            super::steps::step();
             self.0.lock().unwrap()
         }
     }
@@ -429,6 +464,7 @@ pub(crate) mod unit {
         }
 
         pub(crate) fn forget(&self, id: DomainId, _: Range) {
+            super::steps::step();
             if id.raw() == self.id {
                 *self.cached.lock().unwrap() = 0;
             }

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an operation takes as devices and domains grow: a model of eight units with 4096 devices
+//! each, all in one domain, and a unit that serves tens of thousands of domains. Nothing happens at
+//! the same time here; steps are counted, see `steps`.
+
+use crate::shim::steps;
+use crate::shim::unit::Unit;
+use loom::sync::atomic::AtomicU64;
+use std::sync::Arc;
+
+const UNITS: u16 = 8;
+const DEVICES: usize = 4096;
+const DOMAINS: usize = 50_000;
+
+subjects! {
+    attachments attachments_one_by_one
+    domain_ids domain_ids_from_the_start
+}
+
+/// The steps of an unmap and of one more device's join and leave, at each doubling of the devices
+/// of each unit.
+macro_rules! many_devices {
+    ($module:ident) => {
+        let mut builder = loom::model::Builder::new();
+        builder.max_branches = 10_000_000;
+        builder.check(|| {
+            let table = Arc::new(AtomicU64::new(0));
+            let unit = |id| Arc::new(Unit::new(id, table.clone()));
+            let all: Vec<_> = (2..2 + UNITS).map(unit).collect();
+            let domain = $module::Attachments::new(all[0].clone());
+            let (mut joined, mut first) = (0, None);
+            for devices in (0..=DEVICES.ilog2()).map(|power| 1 << power) {
+                while joined < devices {
+                    for unit in &all {
+                        domain.join(unit).unwrap();
+                    }
+                    joined += 1;
+                }
+                let range = $module::range(0, 0x1000, false).unwrap();
+                let last = all.last().unwrap();
+                let took = (
+                    steps::of(|| domain.forget(range)),
+                    steps::of(|| assert!(domain.join(last).is_ok())),
+                    steps::of(|| domain.leave(last)),
+                );
+                let first = *first.get_or_insert(took);
+                assert_eq!(took, first, "more steps with {devices} devices");
+            }
+        });
+    };
+}
+
+/// The steps of giving out an id and taking it back, at each doubling of the domains.
+macro_rules! many_domains {
+    ($module:ident) => {
+        let mut given = $module::DomainIds::new(1 << 16).unwrap();
+        let (mut used, mut first) = (0, None);
+        // Not where a word begins, which takes a few steps once in 64.
+        for domains in (0..=DOMAINS.ilog2()).map(|power| (1 << power) + 5) {
+            while used < domains {
+                given.allocate().unwrap();
+                used += 1;
+            }
+            let took = steps::of(|| {
+                let id = given.allocate().unwrap();
+                given.free(id);
+            });
+            let first = *first.get_or_insert(took);
+            assert_eq!(took, first, "more steps with {domains} domains");
+        }
+    };
+}
+
+laws! {
+    an_unmap_and_an_attach_take_no_more_steps_as_devices_grow: attachments, many_devices;
+    a_list_of_devices_is_noticed: attachments_one_by_one, "more steps with";
+}
+
+laws! {
+    a_domain_id_takes_no_more_steps_as_domains_grow: domain_ids, many_domains;
+    a_search_from_the_start_is_noticed: domain_ids_from_the_start, "more steps with";
+}
