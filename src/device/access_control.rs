@@ -10,11 +10,18 @@
 //! nobody. So it is looked at again whenever it is about to matter, before a driver is bound and
 //! before a domain is attached, and every second besides.
 
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel_ext::clock;
 use kernel_ext::log_warn;
 use kernel_ext::pci::{AcsControl, PciDevice};
 use kernel_ext::periodic::Tick;
+
+/// For so long a look is good enough for an attach. It is less than any reset takes (2 ms for a bus
+/// below a bridge, 10 ms out of D3, 100 ms for a function), and in that time no request passes the
+/// port; so what a reset turns off is on again before it could matter.
+const LATELY_NS: u64 = 1_000_000;
 
 struct Entry {
     device: PciDevice,
@@ -29,6 +36,8 @@ struct Entry {
 pub(crate) struct AccessControl {
     #[pin]
     list: Mutex<KVec<Entry>>,
+    /// When the last look began that has ended.
+    held_at: AtomicU64,
 }
 
 impl AccessControl {
@@ -37,6 +46,7 @@ impl AccessControl {
         Arc::pin_init(
             pin_init!(Self {
                 list <- new_mutex!(KVec::new(), "vtd access control"),
+                held_at: AtomicU64::new(0),
             }),
             GFP_KERNEL,
         )
@@ -78,6 +88,7 @@ impl AccessControl {
     /// Turns on again what groups rely on, everywhere: what is off in one port of a switch lets
     /// the devices behind it reach those behind others. May sleep.
     pub(crate) fn hold(&self) {
+        let began = clock::now_ns();
         for entry in self.list.lock().iter() {
             let lost = |control| entry.device.require_acs(control);
             if entry.relied_on.is_some_and(lost) {
@@ -87,6 +98,16 @@ impl AccessControl {
                     entry.device.as_device()
                 );
             }
+        }
+        self.held_at.store(began, Relaxed);
+    }
+
+    /// As [`Self::hold`], unless that was done within [`LATELY_NS`]: the members of a group, and
+    /// whatever else is attached in one go, do with one look. May sleep.
+    pub(super) fn hold_for_attach(&self) {
+        let since = clock::now_ns().saturating_sub(self.held_at.load(Relaxed));
+        if since > LATELY_NS {
+            self.hold();
         }
     }
 

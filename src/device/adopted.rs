@@ -75,8 +75,11 @@ impl AdoptedDevices {
     /// An adopted device that cannot be told from `device` by what they can reach of each other:
     /// on the same bus, or with a requester ID in common.
     pub(crate) fn beside(&self, device: &PciDevice, requesters: &[SourceId]) -> Option<PciDevice> {
-        let facts = device.facts();
         let list = self.list.lock();
+        if list.is_empty() {
+            return None;
+        }
+        let facts = device.facts();
         let found = list.iter().find(|one| {
             let other = one.device.facts();
             let same_slot = other.segment == facts.segment

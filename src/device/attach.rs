@@ -48,14 +48,16 @@ pub(crate) fn attach(
 ) -> Result {
     info.ownership.refuse_beside_adopted(info, change)?;
     if change.new.kind != DomainKind::Blocked {
-        info.access_control.hold();
+        info.access_control.hold_for_attach();
     }
     refuse_reserved(info, change)?;
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
-    let group = *state
-        .group
-        .get_or_insert_with(|| dev.group_id().unwrap_or(u32::MAX));
+    let group = match state.group {
+        Some(group) => group,
+        // The core forms the group before it attaches a member.
+        None => *state.group.insert(dev.group_id().ok_or(ENODEV)?),
+    };
     let granted = groups.ask(group, dev, info, &state, change)?;
 
     let (to, attached) = target(&info.unit)?;

@@ -21,7 +21,6 @@ use kernel_ext::pci::PciDevice;
 use vtd_core::ownership::{Driver, Group, Owner, Phase, Request, State, Via, Wanted};
 
 struct Account {
-    id: u32,
     members: KVec<Member>,
     group: Group,
 }
@@ -71,7 +70,9 @@ impl fmt::Display for Siblings<'_> {
 
 /// The accounts of all groups.
 pub(crate) struct Groups {
-    accounts: KVec<Account>,
+    /// By the groups' numbers, which the core gives out anew when a group goes: an attach finds
+    /// its account at once, however many there are.
+    accounts: KVec<Option<KBox<Account>>>,
 }
 
 /// A granted request, to be [settled](Groups::settle) once the hardware has followed.
@@ -197,28 +198,31 @@ impl Groups {
 
     /// The account of a group, a new one if there is none.
     fn account(&mut self, id: u32) -> Result<&mut Account> {
-        let at = match self.accounts.iter().position(|account| account.id == id) {
-            Some(at) => at,
+        let at = id as usize;
+        while self.accounts.len() <= at {
+            self.accounts.push(None, GFP_KERNEL)?;
+        }
+        let slot = self.accounts.get_mut(at).ok_or(EINVAL)?;
+        match slot {
+            Some(account) => Ok(account),
             None => {
                 let account = Account {
-                    id,
                     members: KVec::new(),
                     group: Group::EMPTY,
                 };
-                self.accounts.push(account, GFP_KERNEL)?;
-                self.accounts.len() - 1
+                Ok(slot.insert(KBox::new(account, GFP_KERNEL)?))
             }
-        };
-        self.accounts.get_mut(at).ok_or(EINVAL)
+        }
+    }
+
+    /// The account of a group that has one.
+    fn known(&mut self, id: u32) -> Option<&mut Account> {
+        self.accounts.get_mut(id as usize)?.as_deref_mut()
     }
 
     /// Books what was granted to a device; returns its new state.
     pub(super) fn settle(&mut self, device: &PciDevice, granted: Granted) -> State {
-        let account = self
-            .accounts
-            .iter_mut()
-            .find(|account| account.id == granted.id);
-        if let Some(account) = account {
+        if let Some(account) = self.known(granted.id) {
             account.group = granted.group;
             let known = account
                 .members
@@ -243,16 +247,15 @@ impl Groups {
         let Some(id) = state.group.filter(|_| state.counted) else {
             return;
         };
-        let Some(at) = self.accounts.iter().position(|account| account.id == id) else {
-            return;
-        };
-        let Some(account) = self.accounts.get_mut(at) else {
+        let Some(account) = self.known(id) else {
             return;
         };
         account.group = account.group.without_member(state.owned);
         account.members.retain(|member| !member.device.is(device));
         if account.members.is_empty() {
-            let _ = self.accounts.remove(at);
+            if let Some(slot) = self.accounts.get_mut(id as usize) {
+                *slot = None;
+            }
         }
     }
 }
