@@ -11,6 +11,7 @@
 #define VENDOR		0x1b36
 #define DEVICE		0x0005
 #define GROUPS		256
+#define MANY		256
 
 struct crowd {
 	struct iommu_domain *domain;
@@ -111,8 +112,9 @@ static int gather(struct seq_buf *out, struct crowd *c)
 
 		if (group && !known_group(c, group)) {
 			err = join(c, &pdev->dev, group, &ticks);
-			/* At each doubling of the devices, and at the first. */
-			if (!err && c->functions >= 2 * told) {
+			/* At the first, at each doubling of the devices, and with many. */
+			if (!err && (c->functions >= 2 * told ||
+				     (told < MANY && c->functions >= MANY))) {
 				told = c->functions;
 				seq_buf_printf(out, "attach functions=%d joined=%d ticks=%llu\n",
 					       told, told - before, ticks);
