@@ -94,6 +94,11 @@ pub(crate) struct DeviceInfo {
 }
 
 impl DeviceInfo {
+    /// Where it is; its place among others.
+    pub(crate) fn address(&self) -> (Segment, SourceId) {
+        (self.segment, self.source)
+    }
+
     /// The domain with page tables that it is attached to, if it is to one. May sleep.
     pub(crate) fn attached(&self) -> Option<Arc<dyn Attached>> {
         self.state.lock().attached.clone()

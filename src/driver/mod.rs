@@ -70,6 +70,8 @@ pub(crate) struct Vtd {
     /// Taken while drivers must not be bound: at load and when leaving.
     #[pin]
     gate: Mutex<()>,
+    /// By [`DeviceInfo::address`]; behind a volume management device several have the same, and the
+    /// first that was probed comes first.
     #[pin]
     devices: Mutex<KVec<Arc<DeviceInfo>>>,
     #[pin]
@@ -158,16 +160,24 @@ impl Vtd {
             .any(|info| info.untrusted && info.pci.as_device().group_id() == group)
     }
 
-    /// The device that speaks with a requester ID.
+    /// The device that speaks with a requester ID. Looks at all devices only for an alias.
     pub(crate) fn device_at(&self, segment: Segment, source: SourceId) -> Option<Arc<DeviceInfo>> {
+        let address = (segment, source);
         let devices = self.devices.lock();
-        let own = |info: &&Arc<DeviceInfo>| info.segment == segment && info.source == source;
+        let at = devices.partition_point(|info| info.address() < address);
+        let own = devices.get(at).filter(|info| info.address() == address);
         let alias =
             |info: &&Arc<DeviceInfo>| info.segment == segment && info.requesters.contains(&source);
-        let found = devices
-            .iter()
-            .find(own)
-            .or_else(|| devices.iter().find(alias));
-        found.cloned()
+        own.or_else(|| devices.iter().find(alias)).cloned()
+    }
+
+    /// Puts a device among the others.
+    fn add_device(&self, data: &Arc<DeviceInfo>) -> Result {
+        let mut devices = self.devices.lock();
+        devices.reserve(1, GFP_KERNEL)?;
+        let at = devices.partition_point(|info| info.address() <= data.address());
+        devices
+            .insert_within_capacity(at, data.clone())
+            .map_err(|_| ENOMEM)
     }
 }

@@ -46,7 +46,7 @@ impl Driver for Vtd {
             self.ownership.clone(),
             self.access_control.clone(),
         )?;
-        self.devices.lock().push(data.clone(), GFP_KERNEL)?;
+        self.add_device(&data)?;
         // One report less is no reason to refuse the device.
         let _ = self.translations.add(&data);
         Ok(Probed {
