@@ -5,12 +5,11 @@
  * User space writes the name of a measurement to debugfs vtd_bench/run, with a
  * word for it where it takes one, and reads the same file: key=value lines.
  */
-#include <linux/debugfs.h>
 #include <linux/module.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "bench.h"
+#include "runfile.h"
 
 #define REPORT_BYTES	SZ_64K
 
@@ -30,72 +29,34 @@ static const struct measurement {
 	{ }
 };
 
-static DEFINE_MUTEX(lock);	/* protects report */
-static char *report;
 static struct dentry *root;
 
-static int run(const char *name, const char *word)
+static int run(struct seq_buf *out, char *line)
 {
 	const struct measurement *m;
-	struct seq_buf out;
+	char *word = line;
 	int err = -EINVAL;
 
-	mutex_lock(&lock);
-	seq_buf_init(&out, report, REPORT_BYTES);
+	strsep(&word, " ");
 	for (m = measurements; m->name; m++)
-		if (!strcmp(m->name, name))
-			err = m->run(&out, word);
-	seq_buf_str(&out);
-	mutex_unlock(&lock);
+		if (!strcmp(m->name, line))
+			err = m->run(out, word ?: "");
 	return err;
 }
 
-static ssize_t run_write(struct file *file, const char __user *buf,
-			 size_t count, loff_t *pos)
-{
-	char text[64], *word = text;
-	ssize_t len;
-	int err;
-
-	len = simple_write_to_buffer(text, sizeof(text) - 1, pos, buf, count);
-	if (len < 0)
-		return len;
-	text[len] = '\0';
-	strim(text);
-	strsep(&word, " ");
-	err = run(text, word ?: "");
-	return err ?: len;
-}
-
-static int run_show(struct seq_file *m, void *unused)
-{
-	mutex_lock(&lock);
-	seq_puts(m, report);
-	mutex_unlock(&lock);
-	return 0;
-}
-
-static int run_open(struct inode *inode, struct file *file)
-{
-	return single_open_size(file, run_show, NULL, REPORT_BYTES);
-}
-
-static const struct file_operations run_fops = {
-	.owner = THIS_MODULE,
-	.open = run_open,
-	.read = seq_read,
-	.write = run_write,
-	.llseek = seq_lseek,
-	.release = single_release,
+static struct runfile file = {
+	.lock = __MUTEX_INITIALIZER(file.lock),
+	.size = REPORT_BYTES,
+	.run = run,
 };
 
 static int __init vtd_bench_init(void)
 {
-	report = kvzalloc(REPORT_BYTES, GFP_KERNEL);
-	if (!report)
+	file.report = kvzalloc(REPORT_BYTES, GFP_KERNEL);
+	if (!file.report)
 		return -ENOMEM;
 	root = debugfs_create_dir("vtd_bench", NULL);
-	debugfs_create_file("run", 0600, root, NULL, &run_fops);
+	runfile_add(&file, root);
 	return 0;
 }
 
@@ -103,7 +64,7 @@ static void __exit vtd_bench_exit(void)
 {
 	debugfs_remove_recursive(root);
 	hold_end();
-	kvfree(report);
+	kvfree(file.report);
 }
 
 module_init(vtd_bench_init);

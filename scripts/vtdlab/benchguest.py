@@ -101,6 +101,7 @@ def _modules(built, cache):
     source = lab.checkout() / "bench"
     files = sorted(path for path in source.iterdir()
                    if path.name == "Kbuild" or path.suffix in (".c", ".h"))
+    files.append(lab.checkout() / "selftests/modules/runfile.h")
     key = lab.key(built.key, *(part for path in files for part in (path.name, path.read_bytes())))
     folder = cache.entry("benchmodule", f"{built.release}-{key}")
     with cache.lock(f"benchmodule-{folder.name}"):

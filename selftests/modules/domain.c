@@ -6,16 +6,14 @@
  * User space writes the name of a scenario to debugfs vtd_domain/run and reads
  * the same file: "ok", or a line for each thing that did not hold.
  */
-#include <linux/debugfs.h>
 #include <linux/module.h>
-#include <linux/seq_file.h>
 
 #include "domain.h"
+#include "runfile.h"
 
 #define UNWRITTEN	0xffffffffu
 
 static struct vtd_dma_device *bound[BENCH_DEVICES];
-static DEFINE_MUTEX(lock);	/* protects bound[] and report */
 static char report[2048];
 static struct dentry *root;
 
@@ -103,71 +101,44 @@ static int bench_open(struct bench *b, const struct domain_scenario *s)
 	return err;
 }
 
-static void run(const struct domain_scenario *s)
+static void play(struct seq_buf *out, const struct domain_scenario *s)
 {
-	struct seq_buf out;
-	struct bench b = { .out = &out };
+	struct bench b = { .out = out };
 	int err;
 
-	seq_buf_init(&out, report, sizeof(report));
 	err = bench_open(&b, s);
 	expect(&b, !err, "the bench was not made: error %d", err);
 	if (!err)
 		s->play(&b);
 	bench_close(&b);
-	if (!seq_buf_used(&out))
-		seq_buf_puts(&out, "ok\n");
-	seq_buf_str(&out);
+	if (!seq_buf_used(out))
+		seq_buf_puts(out, "ok\n");
 }
 
-static ssize_t run_write(struct file *file, const char __user *buf,
-			 size_t count, loff_t *pos)
+static int run(struct seq_buf *out, char *name)
 {
 	const struct domain_scenario *s;
-	char name[32];
-	ssize_t len;
 	int err = -EINVAL;
 
-	len = simple_write_to_buffer(name, sizeof(name) - 1, pos, buf, count);
-	if (len < 0)
-		return len;
-	name[len] = '\0';
-
-	mutex_lock(&lock);
 	for (s = domain_scenarios; s->name; s++)
-		if (sysfs_streq(name, s->name)) {
-			run(s);
+		if (!strcmp(name, s->name)) {
+			play(out, s);
 			err = 0;
 		}
 	for (s = domain_requests; s->name; s++)
-		if (sysfs_streq(name, s->name)) {
-			run(s);
+		if (!strcmp(name, s->name)) {
+			play(out, s);
 			err = 0;
 		}
-	mutex_unlock(&lock);
-	return err ?: len;
+	return err;
 }
 
-static int run_show(struct seq_file *m, void *unused)
-{
-	mutex_lock(&lock);
-	seq_puts(m, report);
-	mutex_unlock(&lock);
-	return 0;
-}
-
-static int run_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, run_show, NULL);
-}
-
-static const struct file_operations run_fops = {
-	.owner = THIS_MODULE,
-	.open = run_open,
-	.read = seq_read,
-	.write = run_write,
-	.llseek = seq_lseek,
-	.release = single_release,
+/* Its lock protects bound[], too. */
+static struct runfile file = {
+	.lock = __MUTEX_INITIALIZER(file.lock),
+	.report = report,
+	.size = sizeof(report),
+	.run = run,
 };
 
 static int vtd_domain_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -184,12 +155,12 @@ static int vtd_domain_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	pci_set_master(pdev);
 	pci_set_drvdata(pdev, d);
 
-	mutex_lock(&lock);
+	mutex_lock(&file.lock);
 	for (i = 0; i < BENCH_DEVICES && bound[i]; i++)
 		;
 	if (i < BENCH_DEVICES)
 		bound[i] = d;
-	mutex_unlock(&lock);
+	mutex_unlock(&file.lock);
 	return i < BENCH_DEVICES ? 0 : -ENOSPC;
 }
 
@@ -197,11 +168,11 @@ static void vtd_domain_remove(struct pci_dev *pdev)
 {
 	int i;
 
-	mutex_lock(&lock);
+	mutex_lock(&file.lock);
 	for (i = 0; i < BENCH_DEVICES; i++)
 		if (bound[i] == pci_get_drvdata(pdev))
 			bound[i] = NULL;
-	mutex_unlock(&lock);
+	mutex_unlock(&file.lock);
 	pci_clear_master(pdev);
 }
 
@@ -222,7 +193,7 @@ static int __init vtd_domain_init(void)
 	if (err)
 		return err;
 	root = debugfs_create_dir("vtd_domain", NULL);
-	debugfs_create_file("run", 0600, root, NULL, &run_fops);
+	runfile_add(&file, root);
 	return 0;
 }
 
