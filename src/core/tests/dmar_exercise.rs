@@ -58,5 +58,16 @@ pub(crate) fn exercise(bytes: &[u8]) -> Option<usize> {
     let _ = dmar.unit_for(Segment::new(0), &device);
     let _ = dmar.regions_for(Segment::new(0), &device).count();
     dmar.notes(|note| assert!(note.offset < bytes.len()));
-    Some(dmar.structures().count())
+    let count = dmar.structures().count();
+    let again = dmar.checked().table(bytes);
+    assert_eq!(again.structures().count(), count);
+    assert_eq!(again.host_bits(), dmar.host_bits());
+    // Not the bytes that were checked: less may come of them, but it ends, and within them.
+    let garbled: Vec<u8> = bytes.iter().map(|byte| byte.rotate_left(1)).collect();
+    for other in [&garbled[..], &bytes[..bytes.len() / 2]] {
+        let other = dmar.checked().table(other);
+        let _ = other.unit_for(Segment::new(0), &device);
+        let _ = other.regions_for(Segment::new(0), &device).count();
+    }
+    Some(count)
 }
