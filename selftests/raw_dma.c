@@ -6,8 +6,8 @@
  * exit status is 0 for either and 2 if it could not be tried.
  *
  * PHYS has to be memory that the kernel does not use (memmap=...$...). Instead
- * of BDF it may be testdev@ADDRESS, with the address of its registers: a device
- * that the kernel knows nothing of.
+ * of BDF it may be testdev@ADDRESS or edu@ADDRESS, with the address of its
+ * registers: a device that the kernel knows nothing of.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -148,6 +148,9 @@ int main(int argc, char **argv)
 	word = map_page(fd, phys & ~(PAGE - 1), "memory") + phys % PAGE / sizeof(*word);
 	if (!strncmp(argv[1], "testdev@", 8)) {
 		bar = map_page(fd, strtoull(argv[1] + 8, NULL, 0), "registers");
+	} else if (!strncmp(argv[1], "edu@", 4)) {
+		bar = map_page(fd, strtoull(argv[1] + 4, NULL, 0), "registers");
+		id = EDU;
 	} else {
 		id = identity_of(argv[1]);
 		turn_on(argv[1]);

@@ -12,7 +12,7 @@ from vtdlab import acpi
 from vtdlab import cache as lab
 from vtdlab import devices, klog, kselftest, ktap, qemu, runparts, testbed, witness, witness_isolation
 from vtdlab import run as demo
-from vtdlab import vfio_machine, vfio_selftests
+from vtdlab import vfio_machine, vfio_selftests, witness_matrix
 from vtdlab.errors import LabError
 from vtdlab.fileserver import FileServer
 from vtdlab.records import Records
@@ -22,7 +22,7 @@ SERIES = ("7.3", "7.2")
 TIMEOUT = 420
 SLEEP_TIMEOUT = 60
 LOG_TAIL = 30
-WITNESSES = witness.BY_TEST | witness_isolation.BY_TEST
+WITNESSES = witness.BY_TEST | witness_isolation.BY_TEST | witness_matrix.BY_TEST
 
 
 class Broken(Exception):
@@ -89,6 +89,7 @@ BOOTS = (
     Boot("users", ("requests", "user-io", "viability", "sriov"),
          older=("translation", "requests", "user-io"), devices=vfio_machine.grouped,
          iommu="snoop-control=on", append=vfio_machine.HUGE_PAGES),
+    Boot("hostile", ("matrix",), devices=vfio_machine.standard, append=isolation.WORDS),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
                  *vfio_machine.LARGE_PAGES),
