@@ -14,7 +14,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR
 
-.PHONY: module run debian check host-check guest-check check-debug vfio-selftests firmware bench bench-instructions bench-record \
+.PHONY: module run debian check host-check guest-check check-debug vfio-selftests firmware user-fuzz bench bench-instructions bench-record \
 	bench-profile coverage fuzz lint fmt fmt-check clippy kernel shell modules_install clean distclean help
 
 ifdef KDIR
@@ -62,6 +62,9 @@ bench-profile:
 
 vfio-selftests:
 	@$(LAB) check --guest --series 7.3 --test vfio-selftests
+
+user-fuzz:
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(LAB) check --guest --series $(or $(SERIES),7.3) --test user-fuzz
 
 firmware:
 	@FIRMWARE=all T=guest_firmware $(LAB) check --guest
@@ -123,6 +126,7 @@ help:
 	@echo '                      out/check-debug/'
 	@echo '  make vfio-selftests the kernel tree'"'"'s own VFIO tests, on an igb; minutes'
 	@echo '  make firmware       a guest for each DMAR table of the corpus that the kernel lets in'
+	@echo '  make user-fuzz      hostile users of VFIO, FUZZ_SECONDS=600; FUZZ_SEED=N repeats a run'
 	@echo '  make bench          measure against the in-tree driver; out/bench/'
 	@echo '                      SECTION="instructions memory": only these; ROUNDS=5: of what is timed'
 	@echo '  make bench-record   put its figures and plots into Documentation/benchmarks'

@@ -21,6 +21,8 @@ from vtdlab.trace import Trace
 SERIES = ("7.3", "7.2")
 TIMEOUT = 420
 SLEEP_TIMEOUT = 60
+# For how long users are hostile; `make user-fuzz` takes longer.
+FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
 LOG_TAIL = 30
 WITNESSES = witness.BY_TEST | witness_isolation.BY_TEST | witness_matrix.BY_TEST
 
@@ -89,7 +91,10 @@ BOOTS = (
     Boot("users", ("requests", "user-io", "viability", "sriov"),
          older=("translation", "requests", "user-io"), devices=vfio_machine.grouped,
          iommu="snoop-control=on", append=vfio_machine.HUGE_PAGES),
-    Boot("hostile", ("matrix",), devices=vfio_machine.standard, append=isolation.WORDS),
+    Boot("hostile", ("matrix", "user-fuzz"), devices=vfio_machine.standard,
+         append=(*isolation.WORDS, f"guest.fuzz_seconds={FUZZ_SECONDS}",
+                 f"guest.fuzz_seed={os.environ.get('FUZZ_SEED', '')}"),
+         timeout=2 * TIMEOUT + FUZZ_SECONDS),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
                  *vfio_machine.LARGE_PAGES),
