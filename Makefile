@@ -12,10 +12,11 @@ ENTER := scripts/enter
 LAB := $(ENTER) python3 -m vtdlab
 INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
-export SERIES VTD_CACHE KDIR
+export SERIES VTD_CACHE KDIR DESTDIR BOOT_PARAMETERS
 
-.PHONY: module run debian check host-check guest-check check-debug vfio-selftests firmware user-fuzz bench bench-instructions bench-record \
-	bench-profile coverage fuzz lint fmt fmt-check clippy kernel shell modules_install clean distclean help
+.PHONY: module run debian debian-check check host-check guest-check check-debug vfio-selftests firmware \
+	user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
+	kernel shell modules_install install uninstall clean distclean help
 
 ifdef KDIR
 module: ; @$(call kbuild,$(KDIR),modules)
@@ -35,6 +36,10 @@ run:
 
 debian:
 	@$(LAB) debian
+
+debian-check:
+	@scripts/debian-image
+	@$(LAB) debian-check
 
 check:
 	@$(LAB) check
@@ -97,6 +102,12 @@ modules_install:
 	@$(call kbuild,$(INSTALL_KDIR),modules)
 	@$(call kbuild,$(INSTALL_KDIR),modules_install)
 
+install:
+	@scripts/install
+
+uninstall:
+	@scripts/install uninstall
+
 # By name and only where sources lie, so that it needs no kernel.
 clean:
 	@find Kbuild rust src selftests/modules -depth \( -name '*.o' -o -name '*.ko' \
@@ -119,6 +130,7 @@ help:
 	@echo '                      KERNEL=debian: on a stock Debian kernel'
 	@echo '  make debian         build vtd.ko against the stock Debian kernel that runs here,'
 	@echo '                      or else the newest of the series; out/module/'
+	@echo '  make debian-check   install, start, uninstall and start again in a Debian guest'
 	@echo '  make check          every test, host and guest; out/check/'
 	@echo '  make host-check     the tests that boot nothing'
 	@echo '  make guest-check    the tests in guests'
@@ -142,6 +154,10 @@ help:
 	@echo '  make KDIR=BUILD     build vtd.ko here against the kernel built in BUILD'
 	@echo '  make modules_install [KDIR=BUILD]'
 	@echo '                      install it; default /lib/modules/$$(uname -r)/build'
+	@echo 'On a Debian machine with Linux 7.2 or newer, as root:'
+	@echo '  make install [KDIR=BUILD] [BOOT_PARAMETERS=yes]'
+	@echo '                      vtd from each start on, built again by DKMS at kernel updates'
+	@echo '  make uninstall      take all of that back'
 	@echo 'Cleaning:'
 	@echo '  make clean          remove what was built in the checkout'
 	@echo '  make distclean      also remove out/ and the cache folder'

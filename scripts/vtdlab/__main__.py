@@ -17,6 +17,7 @@ COMMANDS = {
     "kernel": ("cmd_kernel", "make the test kernel and print where it is"),
     "module": ("cmd_module", "build vtd.ko against the test kernel"),
     "debian": ("cmd_debian", "build vtd.ko for a stock Debian kernel"),
+    "debian-check": ("debianguest", "a Debian guest in which vtd was installed"),
     "lint": ("cmd_lint", "rustfmt and clippy over the module's sources"),
     "run": ("run", "boot the test machine and show the driver at work"),
     "check": ("check", "every test, host and guest"),

@@ -19,6 +19,6 @@ def main(args):
                       f"({built.version})")
     lab.say("folder", f"{built.kdir}, for make KDIR=")
     lab.say("next", "make run KERNEL=debian: the demo on that kernel, unmodified")
-    lab.say("next", "insmod, on a machine that runs it and was booted with intel_iommu=off "
-                    "intremap=off")
+    lab.say("next", "make install, on a machine that runs it: vtd from each start on "
+                    "(Documentation/stock-kernels.rst)")
     return 0

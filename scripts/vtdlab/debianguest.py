@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make debian-check`: a Debian guest in which vtd was installed, twice.
+
+scripts/debian-image has made the system and run `make install` in it. Its own
+kernel and the initramfs that initramfs-tools made there are booted, with the
+root file system on an NVMe disk. The first start judges the driver and ends
+with `make uninstall`; the second finds a machine as it was before.
+"""
+
+import hashlib
+import shutil
+import subprocess
+
+from vtdlab import cache as lab
+from vtdlab import devices, klog, ktap, progress
+from vtdlab.errors import LabError
+from vtdlab.qemu import Machine, boot
+from vtdlab.report import Report
+from vtdlab.trace import Trace
+
+DISK_SIZE = "8G"
+DISK_TIMEOUT = 600
+# An uninstall makes the initramfs anew, which takes minutes where the
+# processor is emulated.
+TIMEOUT = 1500
+ROOT = devices.NVME
+
+
+def image():
+    """The system that scripts/debian-image has made of this checkout."""
+    name = hashlib.sha256(str(lab.checkout()).encode()).hexdigest()[:12]
+    folder = lab.Cache().entry("debian", f"installed-{name}")
+    if not (folder / "boot").is_dir():
+        raise LabError(f"There is no Debian with vtd in {folder}; make debian-check makes it.")
+    return folder
+
+
+def release_of(root):
+    """The one kernel that the system has."""
+    found = sorted(path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
+    if len(found) != 1:
+        raise LabError(f"{root}/boot holds {len(found)} kernels where one was expected: "
+                       f"{', '.join(found) or 'none'}.")
+    return found[0]
+
+
+def make_disk(root, path):
+    """An ext4 file system with that system, made without mounting anything."""
+    progress.run("disk", "a file system of it",
+                 ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "vtd", "-d", str(root), str(path),
+                  DISK_SIZE], path.with_suffix(".log"), timeout=DISK_TIMEOUT)
+
+
+def take(disk, name, target):
+    """A file out of the file system, as a boot loader reads it."""
+    target.unlink(missing_ok=True)
+    done = subprocess.run(["debugfs", "-R", f"dump {name} {target}", str(disk)], check=False,
+                          capture_output=True, text=True, timeout=DISK_TIMEOUT)
+    if not target.is_file():
+        raise LabError(f"The guest's disk holds no {name} that can be read: {done.stderr.strip()}")
+    return target
+
+
+def machine(disk, folder, release, job):
+    """What a boot loader would do: kernel, initramfs and words from that disk."""
+    kernel = take(disk, f"/boot/vmlinuz-{release}", folder / "vmlinuz")
+    initramfs = take(disk, f"/boot/initrd.img-{release}", folder / "initrd.img")
+    words = take(disk, "/boot/cmdline", folder / "cmdline").read_text(encoding="ascii").split()
+    other = devices.disk(folder / "virtio.img")
+    return Machine(kernel, initramfs,
+                   ["root=LABEL=vtd", "init=/guest/debian/init", "loglevel=7",
+                    f"guest.job={job}", *words],
+                   ["-device", f"pcie-root-port,id=port0,chassis=1,bus=pcie.0,addr={devices.PORT.bdf[8:]}",
+                    "-blockdev", f"driver=raw,node-name=nvme0,file.driver=file,file.filename={disk}",
+                    "-device", devices.NVME_DEVICE,
+                    "-blockdev", f"driver=raw,node-name=virtio0,file.driver=file,file.filename={other}",
+                    "-device", "virtio-blk-pci,drive=virtio0,iommu_platform=on,disable-legacy=on,"
+                               f"bus=pcie.0,addr={devices.VIRTIO.bdf[8:]}"])
+
+
+def start(report, disk, folder, release, job):
+    """One start of the guest; its results, those of its trace and of its end."""
+    folder.mkdir(parents=True)
+    reader = ktap.Reader()
+
+    def line(text):
+        found = reader.feed(text[2:]) if text.startswith(">") else None
+        if found and not found.top:
+            report.check(found.outcome == "passed", found.name, "; ".join(found.notes))
+
+    step = progress.Step("guest", f"start of {job}")
+    outcome = boot(machine(disk, folder, release, job), folder, TIMEOUT, line, tick=step.update)
+    step.end()
+    for sentence in reader.missing():
+        report.check(False, f"the guest kept its plan ({job})", sentence)
+    report.check(outcome.ending == "poweroff", f"the guest came to its end ({job})", outcome.detail)
+    found = klog.complaints(klog.read(outcome.console))
+    report.check(not found, f"no complaint of its kernel ({job})", found[0] if found else "")
+    return Trace.read(outcome.trace)
+
+
+def installed(report, trace):
+    """What QEMU saw while vtd was there."""
+    walks = [e for e in trace.named("vtd_iotlb_page_update") if e.value("sid") == ROOT.sid]
+    report.check(bool(walks), "QEMU's trace: the unit translated for the root file system's disk",
+                 "it has no walk for it")
+    report.check(trace.translation()[:1] == [True] and trace.translation()[-1:] == [False],
+                 "QEMU's trace: translation on at the load, off at the end",
+                 f"it has {trace.translation()}")
+    report.check(not trace.faults(), "QEMU's trace: no fault",
+                 str(trace.faults()[0]) if trace.faults() else "")
+
+
+def main(_args):
+    """Both starts; the exit status of `make debian-check`."""
+    out = lab.checkout() / "out/debian-check"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    root = image()
+    release = release_of(root)
+    disk = out / "disk.img"
+    make_disk(root, disk)
+    report = Report(out / "report.txt")
+    try:
+        report.heading(f"vtd installed in Debian, Linux {release}")
+        installed(report, start(report, disk, out / "installed", release, "installed"))
+        report.heading("The same machine after make uninstall")
+        start(report, disk, out / "removed", release, "removed")
+        status = report.verdict("debian-check")
+    finally:
+        report.close()
+        disk.unlink(missing_ok=True)
+    return status
