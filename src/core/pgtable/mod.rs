@@ -32,6 +32,7 @@
 //! emptied piece by piece stays, to be used again, until a large page takes its place, a
 //! later unmap covers it, or the tree is released.
 
+mod census;
 mod descend;
 mod error;
 mod geometry;
@@ -45,6 +46,7 @@ pub mod run;
 mod unmap;
 mod visit;
 
+pub use census::{Census, CensusRest};
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
 pub use geometry::Geometry;
 pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};

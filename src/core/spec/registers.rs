@@ -85,6 +85,22 @@ pub const IEUADDR: Reg32 = Reg32(0xac);
 pub const IQERCD: Reg64 = Reg64(0xb0);
 /// Interrupt remapping table address; present if `ECAP.IR`.
 pub const IRTA: Reg64 = Reg64(0xb8);
+/// Page request queue head; this and what follows are present if `ECAP.PRS`.
+pub const PQH: Reg64 = Reg64(0xc0);
+/// Page request queue tail.
+pub const PQT: Reg64 = Reg64(0xc8);
+/// Page request queue address.
+pub const PQA: Reg64 = Reg64(0xd0);
+/// Page request status.
+pub const PRS: Reg32 = Reg32(0xdc);
+/// Page request event control.
+pub const PECTL: Reg32 = Reg32(0xe0);
+/// Page request event data.
+pub const PEDATA: Reg32 = Reg32(0xe4);
+/// Page request event address.
+pub const PEADDR: Reg32 = Reg32(0xe8);
+/// Page request event upper address.
+pub const PEUADDR: Reg32 = Reg32(0xec);
 
 /// `PMEN.EPM`: enable the protected memory regions.
 pub const PMEN_EPM: u32 = 1 << 31;

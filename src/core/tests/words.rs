@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use vtd_core::compatibility::Incompatible;
 use vtd_core::dmar::ScopeKind;
 use vtd_core::pgtable::{MapError, MapFailed, UnmapStop};
-use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
+use vtd_core::spec::address::{DomainId, Iova, PhysAddr, SourceId};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::descriptor::{BadDescriptor, Descriptor};
 use vtd_core::spec::level::{AddressWidth, PageSize};
-use vtd_core::spec::scope::{Drain, FunctionMask, IotlbScope, PageBlock};
+use vtd_core::spec::register_names::NAMED;
+use vtd_core::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope, PageBlock};
 use vtd_core::spec::status::{Fsts, Gsts};
 
 fn all_different(said: &[String]) {
@@ -153,4 +154,91 @@ fn a_block_says_where_it_begins_and_ends() {
     };
     let descriptor = Descriptor::Iotlb { scope, drain };
     assert_eq!(Descriptor::decode(descriptor.encode()), Ok(descriptor));
+}
+
+#[test]
+fn descriptors_are_told_apart() {
+    let (domain, source) = (DomainId::new(3), SourceId::from_bus_devfn(1, 0x28));
+    let block = PageBlock::new(Iova::new(0x4000), 2).unwrap();
+    let one = PageBlock::new(Iova::new(0x5000), 0).unwrap();
+    let functions = FunctionMask::EXACT;
+    let pages = |block, leaves_only| IotlbScope::Pages {
+        domain,
+        block,
+        leaves_only,
+    };
+    let drain = Drain::NONE;
+    let said = [
+        Descriptor::ContextCache(ContextScope::Global),
+        Descriptor::ContextCache(ContextScope::Domain(domain)),
+        Descriptor::ContextCache(ContextScope::Device {
+            domain,
+            source,
+            functions,
+        }),
+        Descriptor::Iotlb {
+            scope: IotlbScope::Global,
+            drain,
+        },
+        Descriptor::Iotlb {
+            scope: IotlbScope::Domain(domain),
+            drain,
+        },
+        Descriptor::Iotlb {
+            scope: pages(block, true),
+            drain,
+        },
+        Descriptor::Iotlb {
+            scope: pages(one, false),
+            drain,
+        },
+        Descriptor::wait(PhysAddr::new(0x1004), 7).unwrap(),
+    ]
+    .map(|descriptor| descriptor.to_string());
+    all_different(&said);
+    assert_eq!(said[2], "context cache: 01:05.0 in domain 3");
+    assert_eq!(said[5], "IOTLB: domain 3, 4 pages from 0x4000");
+    assert_eq!(said[6], "IOTLB: domain 3, 1 page at 0x5000, tables too");
+    assert_eq!(said[7], "wait: write 0x7 to 0x1004");
+}
+
+#[test]
+fn registers_say_what_they_hold() {
+    let meaning = |name: &str, value| {
+        let named = NAMED.iter().find(|named| named.name == name).expect(name);
+        named.meaning(value).to_string()
+    };
+    assert_eq!(meaning("VER", 0x10), "version 1.0");
+    assert_eq!(
+        meaning("GSTS", 0xc400_0000),
+        "translation on, root table set, queue on"
+    );
+    assert_eq!(meaning("GSTS", 0), "all off");
+    assert_eq!(meaning("FSTS", 0x302), "record 3 is filled, no error");
+    assert_eq!(
+        meaning("FECTL", 0xc000_0000),
+        "interrupt masked, and one is pending"
+    );
+    assert_eq!(meaning("IQT", 0x50), "descriptor 5");
+    assert_eq!(meaning("IQA", 0x12_3001), "512 descriptors at 0x123000");
+    assert_eq!(meaning("FEDATA", 0x4021), "");
+}
+
+#[test]
+fn registers_are_listed_once_and_by_offset() {
+    assert!(NAMED
+        .windows(2)
+        .all(|two| two[0].register.offset() < two[1].register.offset()));
+    // QEMU's unit: no protected memory, no interrupt remapping, no page requests.
+    let (cap, ecap) = (
+        Capability::from_raw(0x80d2_008c_222f_0606),
+        ExtendedCapability::from_raw(0xf0_0f42),
+    );
+    let there: Vec<&str> = NAMED
+        .iter()
+        .filter(|named| named.is_on(cap, ecap))
+        .map(|named| named.name)
+        .collect();
+    assert!(there.contains(&"IQERCD") && there.contains(&"GSTS"));
+    assert!(!there.contains(&"PMEN") && !there.contains(&"IRTA") && !there.contains(&"PQH"));
 }

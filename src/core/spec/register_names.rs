@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The registers by their names, and what they hold in words (VT-d 11.4).
+
+use super::address::PhysAddr;
+use super::bits;
+use super::capability::{Capability, ExtendedCapability};
+use super::registers::{self as regs, Reg32, Reg64};
+use super::status::{Fsts, Gcmd, Gsts};
+use core::fmt;
+
+/// A register, with its width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Register {
+    /// Of 32 bits.
+    Narrow(Reg32),
+    /// Of 64 bits.
+    Wide(Reg64),
+}
+
+impl Register {
+    /// Bytes from the register base.
+    pub const fn offset(self) -> usize {
+        match self {
+            Self::Narrow(register) => register.offset(),
+            Self::Wide(register) => register.offset(),
+        }
+    }
+}
+
+/// A register that every unit has at the same place, though not every unit has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The specification's abbreviation.
+    pub name: &'static str,
+    /// Where it is.
+    pub register: Register,
+}
+
+macro_rules! named {
+    ($($kind:ident $name:ident)*) => {
+        &[$(Named { name: stringify!($name), register: Register::$kind(regs::$name) },)*]
+    };
+}
+
+/// All of them, by offset.
+pub const NAMED: &[Named] = named! {
+    Narrow VER Wide CAP Wide ECAP Narrow GCMD Narrow GSTS Wide RTADDR Wide CCMD
+    Narrow FSTS Narrow FECTL Narrow FEDATA Narrow FEADDR Narrow FEUADDR
+    Narrow PMEN Narrow PLMBASE Narrow PLMLIMIT Wide PHMBASE Wide PHMLIMIT
+    Wide IQH Wide IQT Wide IQA Narrow ICS Narrow IECTL Narrow IEDATA Narrow IEADDR Narrow IEUADDR
+    Wide IQERCD Wide IRTA
+    Wide PQH Wide PQT Wide PQA Narrow PRS Narrow PECTL Narrow PEDATA Narrow PEADDR Narrow PEUADDR
+};
+
+impl Named {
+    /// Whether a unit with these capabilities has the register.
+    pub fn is_on(&self, cap: Capability, ecap: ExtendedCapability) -> bool {
+        match self.register.offset() {
+            0x64..=0x6f => cap.protected_low_memory() || cap.protected_high_memory(),
+            0x70..=0x7f => cap.protected_high_memory(),
+            0x80..=0xb7 => ecap.queued_invalidation(),
+            0xb8..=0xbf => ecap.interrupt_remapping(),
+            0xc0..=0xef => ecap.page_request(),
+            _ => true,
+        }
+    }
+
+    /// What `value`, read from the register, means.
+    pub fn meaning(&self, value: u64) -> Meaning {
+        Meaning {
+            register: self.register,
+            value,
+        }
+    }
+}
+
+/// What a register holds, in words; nothing where the number says it all.
+pub struct Meaning {
+    register: Register,
+    value: u64,
+}
+
+fn list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    items: impl Iterator<Item = T>,
+    none: &str,
+) -> fmt::Result {
+    let mut first = true;
+    for item in items {
+        write!(f, "{}{item}", if first { "" } else { ", " })?;
+        first = false;
+    }
+    f.write_str(if first { none } else { "" })
+}
+
+fn states(status: Gsts) -> impl Iterator<Item = &'static str> {
+    [
+        (Gcmd::TRANSLATION, "translation on"),
+        (Gcmd::SET_ROOT_TABLE, "root table set"),
+        (Gcmd::FLUSH_WRITE_BUFFER, "write buffer being flushed"),
+        (Gcmd::QUEUE, "queue on"),
+        (Gcmd::INTERRUPT_REMAPPING, "interrupt remapping on"),
+    ]
+    .into_iter()
+    .filter_map(move |(bit, words)| status.shows(bit).then_some(words))
+}
+
+impl fmt::Display for Meaning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, low) = (self.value, self.value as u32);
+        match self.register {
+            Register::Narrow(regs::VER) => {
+                let (major, minor) = regs::version(low);
+                write!(f, "version {major}.{minor}")
+            }
+            Register::Wide(regs::CAP) => Capability::from_raw(value).fmt(f),
+            Register::Wide(regs::ECAP) => ExtendedCapability::from_raw(value).fmt(f),
+            Register::Narrow(regs::GSTS) => list(f, states(Gsts::from_raw(low)), "all off"),
+            Register::Wide(regs::RTADDR) => {
+                write!(f, "root table at {}", PhysAddr::new(value).page())
+            }
+            Register::Narrow(regs::FSTS) => {
+                let status = Fsts::from_raw(low);
+                if status.has_fault_record() {
+                    write!(f, "record {} is filled, ", status.first_fault_record())?;
+                }
+                list(f, status.errors(), "no error")
+            }
+            Register::Narrow(regs::FECTL) => f.write_str(match low {
+                control if control & regs::FECTL_IM == 0 => "interrupt on",
+                control if control & regs::FECTL_IP == 0 => "interrupt masked",
+                _ => "interrupt masked, and one is pending",
+            }),
+            Register::Narrow(regs::PMEN) => f.write_str(if low & regs::PMEN_PRS == 0 {
+                "protected memory off"
+            } else {
+                "protected memory on"
+            }),
+            Register::Wide(regs::IQH | regs::IQT) => {
+                write!(f, "descriptor {}", regs::queue_head(value))
+            }
+            Register::Wide(regs::IQA) => write!(
+                f,
+                "{} descriptors at {}",
+                256u32 << bits::field(value, 2, 0),
+                PhysAddr::new(value).page()
+            ),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A census finds every table and every large page once, however small its parts are.
+
+use crate::pgtable_model::{Bench, GIGA, MEGA, PAGE};
+use crate::{rw, FULL};
+use vtd_core::pgtable::{Census, CensusRest, Geometry};
+use vtd_core::spec::level::AddressWidth;
+
+/// The census in parts of `tables` directories, and how many parts it took.
+fn count(bench: &Bench, tables: u32) -> (Census, u32) {
+    let (mut census, mut rest, mut parts) = (Census::default(), CensusRest::ALL, 0);
+    loop {
+        parts += 1;
+        match bench.stage.census(&bench.arena, rest, tables, &mut census) {
+            None => return (census, parts),
+            Some(next) => {
+                assert_ne!(next, rest, "no way made with {tables} tables");
+                rest = next;
+            }
+        }
+    }
+}
+
+fn filled(width: AddressWidth) -> Bench {
+    let mut bench = Bench::new(Geometry { width, ..FULL });
+    // Directories that begin where those above them begin, and such that do not.
+    for giga in [0, 1, 3, 100, 511] {
+        for mega in [0, 7, 511] {
+            bench
+                .map(giga * GIGA + mega * MEGA, PAGE, rw(0))
+                .expect("free");
+        }
+        bench
+            .map(giga * GIGA + 20 * MEGA, 2 * MEGA, rw(0))
+            .expect("free");
+    }
+    bench.map(200 * GIGA, 3 * GIGA, rw(0)).expect("free");
+    bench
+}
+
+#[test]
+fn every_table_and_large_page_is_counted_once() {
+    for width in [AddressWidth::Bits39, AddressWidth::Bits48] {
+        let bench = filled(width);
+        let live = bench.arena.live().len() as u64;
+        for tables in [4, 5, 6, 7, 100] {
+            let (census, parts) = count(&bench, tables);
+            assert_eq!(census.tables, live, "with {tables} tables");
+            assert_eq!((census.leaves_2m, census.leaves_1g), (10, 3));
+            // There are five directories of level 2 at least.
+            match tables {
+                4 => assert!(parts > 1),
+                100 => assert_eq!(parts, 1),
+                _ => {}
+            }
+        }
+        bench.release();
+    }
+}
+
+#[test]
+fn an_empty_domain_has_one_table() {
+    let bench = Bench::new(FULL);
+    let (census, _) = count(&bench, 4);
+    assert_eq!((census.tables, census.leaves_2m), (1, 0));
+    bench.release();
+}
