@@ -122,8 +122,8 @@ impl<T: Send + Sync + 'static> Group<T> {
         // SAFETY: The target is alive by the type's invariants.
         match (raw.description.show)(unsafe { &*raw.target }, &mut text) {
             Ok(()) => text.len as isize,
-            // A text longer than a page is cut, as sysfs does.
-            Err(_) => text.len as isize,
+            // A text longer than a page ends with the last line that fits.
+            Err(_) => text.whole_lines() as isize,
         }
     }
 
@@ -154,6 +154,15 @@ impl<T: Send + Sync + 'static> Group<T> {
 struct Text<'a> {
     page: &'a mut [u8],
     len: usize,
+}
+
+impl Text<'_> {
+    /// Bytes up to the end of the last line that is there as a whole.
+    fn whole_lines(&self) -> usize {
+        let text = self.page.get(..self.len).unwrap_or_default();
+        let last = text.iter().rposition(|byte| *byte == b'\n');
+        last.map_or(0, |last| last + 1)
+    }
 }
 
 impl Write for Text<'_> {

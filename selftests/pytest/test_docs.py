@@ -158,7 +158,7 @@ def test_files_in_sysfs_and_debugfs():
     """What report/ makes is described, and nothing else."""
     report = "".join(text(path) for path in sources("src/report"))
     made = set(re.findall(r'shown\(\s*c"(\w+)"|name: c"(\w+)"|callback_file\(\s*c"(\w+)"'
-                          r'|File::new\(c"(\w+)"', report))
+                          r'|File::new\(\s*c"(\w+)"', report))
     made = {name for names in made for name in names if name}
     described = {Path(name).name for name in terms("parameters.rst", "Files")}
     assert described == made

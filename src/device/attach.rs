@@ -31,6 +31,9 @@ pub(crate) trait Attached: Send + Sync {
 
     /// Whether flushes are deferred in it.
     fn is_lazy(&self) -> bool;
+
+    /// What tells it from all other domains.
+    fn number(&self) -> u64;
 }
 
 /// What [`attach`] is to install, and whom to tell when the device leaves again.

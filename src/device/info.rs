@@ -66,6 +66,8 @@ impl State {
 /// One device behind a unit.
 #[pin_data]
 pub(crate) struct DeviceInfo {
+    /// What tells it from all other devices that came or went.
+    pub(crate) number: u64,
     /// The unit that serves it.
     pub(crate) unit: Arc<Unit>,
     /// The device itself.

@@ -9,13 +9,16 @@ use super::rate_limit::RateLimit;
 use super::regions::regions_of;
 use super::topology::Chain;
 use crate::unit::Unit;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
 use vtd_core::ownership::State as Owned;
 use vtd_core::spec::address::{Segment, SourceId};
+
+/// The number of the next device.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Makes what the driver keeps of `pci`, which `unit` serves and `chain` leads to. Its group is formed right after.
 pub(crate) fn probe(
@@ -43,6 +46,7 @@ pub(crate) fn probe(
     };
     Arc::pin_init(
         pin_init!(DeviceInfo {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
             unit,
             untrusted: pci.facts().untrusted,
             pci,

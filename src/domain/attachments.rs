@@ -155,6 +155,22 @@ impl Attachments {
         self.list.lock().iter().all(|entry| condition(&entry.unit))
     }
 
+    /// The units with their domain-ids and how many devices, as they are now. [`ENOMEM`]. May sleep.
+    pub(super) fn copy(&self) -> Result<KVec<(Arc<Unit>, DomainId, u32)>> {
+        loop {
+            let len = self.list.lock().len();
+            let mut copy = KVec::with_capacity(len, GFP_KERNEL)?;
+            let list = self.list.lock();
+            if list.len() > len {
+                continue;
+            }
+            for entry in list.iter() {
+                let _ = copy.push_within_capacity((entry.unit.clone(), entry.id, entry.devices));
+            }
+            return Ok(copy);
+        }
+    }
+
     /// Makes all units forget a range. A unit that fails has blocked its devices, so there is no
     /// error to return. Any context.
     #[inline]

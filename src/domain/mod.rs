@@ -5,9 +5,13 @@
 mod attachments;
 mod flushing;
 mod history;
+mod look;
 mod memory;
 mod paging;
 mod readers;
+mod registry;
+mod tree;
 
 pub(crate) use flushing::WHAT_LAZY_COSTS;
-pub(crate) use paging::Domain;
+pub(crate) use paging::{Domain, Inner as DomainLook};
+pub(crate) use registry::Domains;

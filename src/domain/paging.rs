@@ -11,8 +11,11 @@
 use super::attachments::{range, Attachments};
 use super::flushing::Flushing;
 use super::history::History;
+use super::look::Activity;
 use super::memory::Memory;
 use super::readers::Readers;
+use super::registry::Domains;
+use super::tree::{with_stage, Stage, Tree};
 use crate::device::{self, DeviceInfo};
 use crate::driver::Vtd;
 use crate::unit::{Translation, Unit};
@@ -33,71 +36,40 @@ use vtd_core::pgtable::{
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
-/// The tables, for units that snoop when they walk and for such that do not.
-enum Stage {
-    Coherent(SecondStage<Memory<true>>),
-    NonCoherent(SecondStage<Memory<false>>),
-}
-
 /// How many tables are walked at once, with interrupts off, to look for leaves.
-const TABLES: u32 = 16;
+pub(super) const TABLES: u32 = 16;
 
-/// Runs `$body` with the second stage and its memory, whichever kind it is.
-macro_rules! with_stage {
-    ($tree:expr, $gfp:expr, |$stage:ident, $mem:ident| $body:expr) => {
-        match &$tree.stage {
-            Stage::Coherent($stage) => {
-                let $mem = Memory::<true> {
-                    tables: $tree.tables,
-                    gfp: $gfp,
-                };
-                $body
-            }
-            Stage::NonCoherent($stage) => {
-                let $mem = Memory::<false> {
-                    tables: $tree.tables,
-                    gfp: $gfp,
-                };
-                $body
-            }
-        }
-    };
-}
+/// A domain, as the core holds it.
+pub(crate) struct Domain(Arc<Inner>);
 
-/// The tables, and where their pages come from.
-struct Tree {
-    stage: Stage,
-    tables: radix::Tables,
-}
-
-impl Drop for Tree {
+impl Drop for Domain {
     fn drop(&mut self) {
-        // No unit is attached, so no hardware knows the tables; a page is freed at once, because
-        // `release` is done with a table when it hands it over.
-        with_stage!(self, Gfp::KERNEL, |stage, mem| stage
-            .release(&mem, &mut |table| self.tables.free(table)))
+        self.0.domains.remove(&self.0);
     }
 }
 
-/// A domain, as the core holds it and as the devices in it do.
-pub(crate) struct Domain(Arc<Inner>);
-
+/// A domain, as the devices in it and those who look at it hold it.
 #[pin_data]
-struct Inner {
-    tree: Tree,
-    format: Format,
-    /// The unit for which the domain was made; it counts what is mapped.
-    home: Arc<Unit>,
+pub(crate) struct Inner {
+    /// What tells it from other domains, also from those that are gone.
+    pub(super) number: u64,
+    pub(super) tree: Tree,
+    pub(super) format: Format,
+    /// The unit for which the domain was made.
+    pub(super) home: Arc<Unit>,
     /// The device for which the domain was made.
-    made_for: Name,
-    flushing: Flushing,
+    pub(super) made_for: Name,
+    pub(super) flushing: Flushing,
     history: History,
+    pub(super) activity: Activity,
     /// Whether leaves force the device's accesses to snoop; set before the first mapping only.
-    snoop: AtomicBool,
+    pub(super) snoop: AtomicBool,
+    /// Where it is listed.
+    domains: Arc<Domains>,
     #[pin]
-    attachments: Attachments,
+    pub(super) attachments: Attachments,
     #[pin]
-    readers: Readers,
+    pub(super) readers: Readers,
 }
 
 impl Domain {
@@ -108,6 +80,7 @@ impl Domain {
         host_bits: u32,
         device: &Device,
         told_of_lazy: bool,
+        domains: &Arc<Domains>,
     ) -> Result<NewPaging<Self>> {
         let format = home.walker().format(host_bits).ok_or(EINVAL)?;
         let geometry = format.geometry;
@@ -122,21 +95,26 @@ impl Domain {
         let stage = stage.map_err(|OutOfMemory| ENOMEM)?;
         let tree = Tree { stage, tables };
         let history = History::new()?;
+        let activity = Activity::new()?;
         let attachments = Attachments::new(home.clone());
         let inner = Arc::pin_init(
             pin_init!(Inner {
+                number: domains.number(),
                 tree,
                 format,
                 home,
                 made_for: device.name(),
                 flushing: Flushing::new(told_of_lazy),
                 history,
+                activity,
+                domains: domains.clone(),
                 snoop: AtomicBool::new(false),
                 attachments <- attachments,
                 readers <- Readers::new(),
             }),
             GFP_KERNEL,
         )?;
+        domains.add(&inner)?;
         Ok(NewPaging {
             paging: Domain(inner),
             aperture: Aperture {
@@ -280,6 +258,10 @@ impl device::Attached for Inner {
     fn is_lazy(&self) -> bool {
         self.flushing.is_lazy()
     }
+
+    fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 /// `-errno` of a failed map.
@@ -327,7 +309,7 @@ impl Paging for Domain {
             inner.finish_map(rest, gfp, (iova, len))?;
         }
         inner.history.mapped(iova, len, access);
-        inner.home.statistics().mappings.count_map(len);
+        inner.activity.count_map(len);
         Ok(())
     }
 
@@ -351,17 +333,19 @@ impl Paging for Domain {
         }
         gather.add(iova, bytes);
         inner.history.unmapped(iova, bytes);
-        inner.home.statistics().mappings.count_unmap(bytes);
+        inner.activity.count_unmap(bytes);
         bytes
     }
 
     fn flush_all(&self) {
+        self.0.activity.count_flush_all();
         self.0.attachments.forget_all()
     }
 
     fn sync(&self, gather: &mut Gather) {
         let (first, last) = gather.range();
         if let Some(range) = Range::new(Iova::new(first), Iova::new(last), gather.has_tables()) {
+            self.0.activity.count_flush();
             self.0.attachments.forget(range)
         }
     }

@@ -7,7 +7,7 @@ use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
 use crate::device::preflight::{Bound, Policy};
 use crate::device::{AccessControl, Chain};
-use crate::domain::WHAT_LAZY_COSTS;
+use crate::domain::{Domains, WHAT_LAZY_COSTS};
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -88,6 +88,7 @@ impl Loaded {
         }
         let ownership = Ownership::new()?;
         let access_control = AccessControl::new()?;
+        let domains = Domains::new()?;
         let translations = report::Translations::new()?;
         let vtd = Arc::pin_init(
             pin_init!(Vtd {
@@ -95,6 +96,7 @@ impl Loaded {
                 checked,
                 units,
                 ownership,
+                domains,
                 lazy,
                 loading: AtomicBool::new(true),
                 leaving: AtomicBool::new(false),

@@ -11,6 +11,7 @@ pub(crate) use load::{Loaded, Options};
 
 use crate::device::ownership::Ownership;
 use crate::device::{AccessControl, Chain, DeviceInfo};
+use crate::domain::Domains;
 use crate::unit::{Saved, Unit};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
@@ -62,6 +63,8 @@ pub(crate) struct Vtd {
     checked: Checked,
     units: KVec<Served>,
     pub(crate) ownership: Arc<Ownership>,
+    /// All paging domains.
+    pub(crate) domains: Arc<Domains>,
     /// Whether the user chose deferred flushing for trusted devices.
     lazy: bool,
     loading: AtomicBool,
@@ -75,7 +78,7 @@ pub(crate) struct Vtd {
     #[pin]
     devices: Mutex<KVec<Arc<DeviceInfo>>>,
     #[pin]
-    translations: crate::report::Translations,
+    pub(crate) translations: crate::report::Translations,
     /// Whether the files for tests work.
     pub(crate) test_hooks: bool,
 }
@@ -147,6 +150,33 @@ impl Vtd {
         for info in self.devices.lock().iter() {
             f(info)
         }
+    }
+
+    /// The first device whose number is `number` or above. May sleep.
+    pub(crate) fn device_from(&self, number: u64) -> Option<Arc<DeviceInfo>> {
+        let devices = self.devices.lock();
+        let found = devices.iter().filter(|info| info.number >= number);
+        found.min_by_key(|info| info.number).cloned()
+    }
+
+    /// The members of a group, or the devices that are in none yet. [`ENOMEM`]. May sleep.
+    pub(crate) fn members_of(&self, group: Option<u64>) -> Result<KVec<Arc<DeviceInfo>>> {
+        let mut members = KVec::new();
+        for info in self.devices.lock().iter() {
+            if info.state.lock().group.map(u64::from) == group {
+                members.push(info.clone(), GFP_KERNEL)?;
+            }
+        }
+        Ok(members)
+    }
+
+    /// The lowest group above `group`. May sleep.
+    pub(crate) fn group_above(&self, group: Option<u64>) -> Option<u64> {
+        let devices = self.devices.lock();
+        let groups = devices
+            .iter()
+            .filter_map(|info| info.state.lock().group.map(u64::from));
+        groups.filter(|other| Some(*other) > group).min()
     }
 
     /// Whether the group of `dev` has a member that is not trusted: all of it has one domain, and

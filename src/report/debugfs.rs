@@ -1,54 +1,91 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/vtd`: `dmarN/statistics`, and `faults` of each device.
+//! The files in debugfs: `/sys/kernel/debug/vtd`, and those of the in-tree driver in
+//! `/sys/kernel/debug/iommu/intel`, where its users look for them.
 
+use super::{groups, queue, registers, statistics, tables};
 use crate::driver::Vtd;
 use crate::unit::Unit;
-use kernel::debugfs::{Dir, File};
+use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::debugfs::{File, Folder, Listing, Text};
+
+/// Writes one part of a file, see [`Listing::part`].
+pub(super) type Part<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
+
+/// What a file shows: something, by a function.
+pub(super) struct View<T>(T, Part<T>);
+
+impl<T: Send + Sync + 'static> Listing for View<T> {
+    fn part(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+        (self.1)(&self.0, number, note, to)
+    }
+}
+
+/// One unit of the driver.
+pub(super) struct OneUnit {
+    pub(super) vtd: Arc<Vtd>,
+    pub(super) unit: Arc<Unit>,
+}
+
+/// Ends a part that was written to its end, or not at all.
+pub(super) fn ended(_written: fmt::Result, next: Option<u64>) -> Option<u64> {
+    // Writing to a text never fails: what does not fit is asked for again.
+    next
+}
 
 /// The files, which go when this does.
 pub(crate) struct Debugfs {
-    _files: KVec<Pin<KBox<File<Arc<Unit>>>>>,
-    _faults: Pin<KBox<File<Arc<Vtd>>>>,
-    _folder: Dir,
-}
-
-fn statistics(unit: &Arc<Unit>, to: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
-    unit.statistics().show(to)
-}
-
-/// A line for each device that was refused something.
-fn faults(vtd: &Arc<Vtd>, to: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
-    let mut result = Ok(());
-    vtd.for_each_device(|info| {
-        let (total, not_shown, silenced) = info.fault_reports.counts();
-        if total > 0 && result.is_ok() {
-            let recorded = if silenced { "no" } else { "yes" };
-            result = to.write_fmt(core::format_args!(
-                "{info} faults={total} not-shown={not_shown} recorded={recorded}\n"
-            ));
-        }
-    });
-    result
+    _of_units: KVec<File<View<OneUnit>>>,
+    _of_all: KVec<File<View<Arc<Vtd>>>>,
 }
 
 impl Debugfs {
-    /// Makes the files of all units of `vtd`.
+    /// Makes the files of `vtd` and of all its units. [`ENOMEM`].
     pub(crate) fn new(vtd: &Arc<Vtd>) -> Result<Self> {
-        let folder = Dir::new(c"vtd");
-        let mut files = KVec::new();
+        let folder = Folder::new(c"vtd", None)?;
+        let mut of_units = KVec::new();
         for served in vtd.units() {
-            let unit = folder.subdir(served.unit.name());
-            let file = unit.read_callback_file(c"statistics", served.unit.clone(), &statistics);
-            files.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
+            let unit = Folder::new(served.unit.name(), Some(folder.clone()))?;
+            let view = |part| {
+                let one = OneUnit {
+                    vtd: vtd.clone(),
+                    unit: served.unit.clone(),
+                };
+                Arc::new(View(one, part), GFP_KERNEL)
+            };
+            for file in [
+                File::new(c"statistics", unit.clone(), view(statistics::counts)?),
+                File::new(c"waits", unit.clone(), view(statistics::waits)?),
+                File::new(c"registers", unit.clone(), view(registers::of_unit)?),
+                File::new(c"contexts", unit.clone(), view(tables::contexts)?),
+                File::new(c"queue", unit.clone(), view(queue::of_unit)?),
+            ] {
+                of_units.push(file, GFP_KERNEL)?;
+            }
         }
-        let faults = folder.read_callback_file(c"faults", vtd.clone(), &faults);
+        let mut of_all = KVec::new();
+        let view = |part| Arc::new(View(vtd.clone(), part), GFP_KERNEL);
+        let in_tree = vtd.translations.folder();
+        for file in [
+            File::new(c"faults", folder.clone(), view(statistics::faults)?),
+            File::new(c"users", folder.clone(), view(groups::users)?),
+            File::new(c"groups", folder.clone(), view(groups::groups)?),
+            File::new(c"domains", folder.clone(), view(groups::domains)?),
+            File::new(c"iommu_regset", in_tree.clone(), view(registers::of_all)?),
+            File::new(
+                c"dmar_translation_struct",
+                in_tree.clone(),
+                view(tables::of_all)?,
+            ),
+            File::new(c"invalidation_queue", in_tree.clone(), view(queue::of_all)?),
+        ] {
+            of_all.push(file, GFP_KERNEL)?;
+        }
         Ok(Debugfs {
-            _faults: KBox::pin_init(faults, GFP_KERNEL)?,
-            _files: files,
-            _folder: folder,
+            _of_units: of_units,
+            _of_all: of_all,
         })
     }
 }

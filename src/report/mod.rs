@@ -4,8 +4,13 @@
 
 mod debugfs;
 mod fault;
+mod groups;
+mod queue;
+mod registers;
+mod statistics;
 mod stranger;
 mod sysfs;
+mod tables;
 mod translations;
 mod units;
 

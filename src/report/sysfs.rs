@@ -2,6 +2,7 @@
 
 //! Attributes: those of the in-tree driver for each unit, and `/sys/kernel/vtd`.
 
+use super::groups;
 use crate::driver::Vtd;
 use crate::unit::Unit;
 use kernel::prelude::*;
@@ -43,26 +44,11 @@ pub(crate) static FOLDER: &[Attribute<Vtd>] = &[
     shown(c"users", |vtd, to| {
         let mut result = Ok(());
         vtd.for_each_device(|info| {
-            let (is, group) = {
-                let state = info.state.lock();
-                (state.is, state.group)
-            };
-            let group = group.map_or(-1, i64::from);
-            let line = match info.pci.as_device().driver() {
-                Some(driver) => writeln!(to, "{info} {group} {} {is}", driver.name),
-                None => writeln!(to, "{info} {group} - {is}"),
-            };
-            result = result.and(line);
+            if result.is_ok() {
+                result = groups::user(info, to);
+            }
         });
-        vtd.ownership.adopted.for_each(|device| {
-            let device = device.as_device();
-            let line = match device.driver() {
-                Some(driver) => writeln!(to, "{device} -1 {} untranslated", driver.name),
-                None => writeln!(to, "{device} -1 - untranslated"),
-            };
-            result = result.and(line);
-        });
-        result
+        result.and_then(|()| groups::untranslated(vtd, to))
     }),
     Attribute {
         name: c"detach",

@@ -44,6 +44,11 @@ impl Translations {
         }))
     }
 
+    /// Where the in-tree driver has its files.
+    pub(super) fn folder(&self) -> &Arc<Folder> {
+        &self.folder
+    }
+
     /// Shows a device. [`ENOMEM`]. May sleep.
     pub(crate) fn add(&self, info: &Arc<DeviceInfo>) -> Result {
         let name = CString::try_from_fmt(core::format_args!("{}", **info))?;

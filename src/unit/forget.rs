@@ -8,6 +8,7 @@
 use super::invalidation::Request;
 use super::queue::Queue;
 use super::Unit;
+use kernel_ext::clock;
 use vtd_core::invalidation::{forget_range_at_once, Range};
 use vtd_core::spec::address::DomainId;
 
@@ -35,7 +36,9 @@ impl Unit {
         let Some(end) = queue.try_submit(&self.regs, words, count) else {
             return false;
         };
-        if !queue.has_finished(end) {
+        if queue.has_finished(end) {
+            self.stats.waits.count_at_once();
+        } else {
             self.wait_for(queue, end);
         }
         true
@@ -44,7 +47,10 @@ impl Unit {
     /// Waits for what takes a while.
     #[inline(never)]
     fn wait_for(&self, queue: &Queue, end: u32) {
-        if let Err(failure) = queue.wait_for(&self.regs, end) {
+        let start = clock::now_ns();
+        let done = queue.wait_for(&self.regs, end);
+        self.stats.waits.count_since(start);
+        if let Err(failure) = done {
             self.close(&failure);
         }
     }

@@ -10,8 +10,10 @@ use super::queue::Queue;
 use super::queue_errors::QueueFailure;
 use super::registers::UnitRegisters;
 use super::statistics::Statistics;
+use core::cell::Cell;
 use core::fmt;
 use kernel::prelude::*;
+use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
 use vtd_core::invalidation::Forgetting;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
@@ -119,17 +121,21 @@ impl Invalidator {
                     Request::Context(scope) => Descriptor::ContextCache(scope),
                     Request::Iotlb(scope) => Descriptor::Iotlb { scope, drain },
                 });
+                let submitted = Cell::new(false);
                 let count = || {
+                    submitted.set(true);
                     stats.count_requests(requests);
-                    stats.count_batch(requests.len());
                 };
-                queue
-                    .submit(regs, descriptors, count)
-                    .map_err(Failure::Queue)
+                let start = clock::now_ns();
+                let done = queue.submit(regs, descriptors, count);
+                if submitted.get() {
+                    stats.waits.count_since(start);
+                }
+                done.map_err(Failure::Queue)
             }
             None => requests.iter().try_for_each(|request| {
                 let one_at_a_time = self.registers.lock();
-                stats.count_requests(core::slice::from_ref(request));
+                stats.count_by_register(*request);
                 let done = self.by_register(regs, *request);
                 drop(one_at_a_time);
                 done

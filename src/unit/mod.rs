@@ -28,6 +28,7 @@ pub(crate) mod domain_ids;
 mod fault_event;
 mod forget;
 mod invalidation;
+mod look;
 mod provoke;
 mod queue;
 mod queue_errors;
@@ -40,8 +41,9 @@ mod tables;
 pub(crate) use context::{Claimed, Translation};
 pub(crate) use fault_event::{FaultEvent, FaultSink};
 pub(crate) use invalidation::Request;
+pub(crate) use look::{BusLook, QueueLook};
 pub(crate) use sleep::Saved;
-pub(crate) use statistics::Statistics;
+pub(crate) use statistics::{Mapped, Statistics, WAIT_NAMES};
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

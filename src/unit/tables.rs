@@ -56,6 +56,12 @@ impl Root {
         PhysAddr::new(self.pages.phys())
     }
 
+    /// The entry of a bus.
+    pub(crate) fn get(&self, bus: u8) -> RootEntry {
+        let at = usize::from(bus) * 2;
+        RootEntry::from_words(self.pages.read(at), self.pages.read(at + 1))
+    }
+
     fn set(&self, bus: usize, entry: RootEntry) {
         write_entry(&self.pages, bus, entry.words(), self.coherent);
     }
@@ -127,6 +133,18 @@ impl Tables {
             let at = usize::from(source.devfn());
             write_entry(&bus.entries, at, entry.words(), self.coherent);
         }
+    }
+
+    /// The first bus from `from` on that has a context table.
+    pub(crate) fn next_bus(&self, from: u8) -> Option<u8> {
+        (from..=u8::MAX).find(|bus| matches!(self.buses.get(usize::from(*bus)), Some(Some(_))))
+    }
+
+    /// How many devices under `source` are attached.
+    pub(crate) fn claims(&self, source: SourceId) -> u16 {
+        let claims = self.bus(source).map(|bus| &bus.claims);
+        let of_source = claims.and_then(|claims| claims.get(usize::from(source.devfn())));
+        of_source.copied().unwrap_or(0)
     }
 
     /// Counts one more (`more`) or one fewer device under `source`; returns how many there are.

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A domain as it is at one moment, for reports.
+
+use super::paging::{Inner, TABLES};
+use super::tree::with_stage;
+use crate::unit::{Mapped, Unit};
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel_ext::device::Name;
+use kernel_ext::pages::Gfp;
+use kernel_ext::percpu::Counts;
+use vtd_core::pgtable::{Census, CensusRest};
+use vtd_core::spec::address::DomainId;
+use vtd_core::spec::level::AddressWidth;
+
+/// How many parts of [`TABLES`] directories a census takes at most: enough for 16 TiB of small
+/// pages.
+const PARTS: u32 = 2048;
+
+/// What happened in one domain: counted on the way of every mapping, so by each processor.
+pub(super) struct Activity(Counts<6>);
+
+impl Activity {
+    /// Nothing yet. [`ENOMEM`].
+    pub(super) fn new() -> Result<Self> {
+        Ok(Activity(Counts::new()?))
+    }
+
+    /// Counts a mapping of `bytes` bytes. Any context.
+    #[inline(always)]
+    pub(super) fn count_map(&self, bytes: u64) {
+        self.0.add::<0>(1);
+        self.0.add::<1>(bytes);
+    }
+
+    /// Counts an unmapping of `bytes` bytes. Any context.
+    #[inline(always)]
+    pub(super) fn count_unmap(&self, bytes: u64) {
+        self.0.add::<2>(1);
+        self.0.add::<3>(bytes);
+    }
+
+    /// Counts that the units forget what was unmapped. Any context.
+    #[inline(always)]
+    pub(super) fn count_flush(&self) {
+        self.0.add::<4>(1);
+    }
+
+    /// Counts that the units forget everything. Any context.
+    pub(super) fn count_flush_all(&self) {
+        self.0.add::<5>(1);
+    }
+
+    fn mapped(&self) -> Mapped {
+        Mapped {
+            maps: self.0.sum::<0>(),
+            unmaps: self.0.sum::<2>(),
+            // Unmapped first: no byte that is counted there is missing here.
+            unmapped_bytes: self.0.sum::<3>(),
+            mapped_bytes: self.0.sum::<1>(),
+        }
+    }
+}
+
+impl Inner {
+    /// Its number, which no other domain has or had.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The unit for which it was made.
+    pub(crate) fn home(&self) -> &Arc<Unit> {
+        &self.home
+    }
+
+    /// The device for which it was made.
+    pub(crate) fn made_for(&self) -> Name {
+        self.made_for
+    }
+
+    /// The width of its tables.
+    pub(crate) fn width(&self) -> AddressWidth {
+        self.format.geometry.width
+    }
+
+    /// Whether its tables are for units that snoop caches when they walk.
+    pub(crate) fn is_coherent(&self) -> bool {
+        self.format.coherent
+    }
+
+    /// Whether flushes are deferred in it.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.flushing.is_lazy()
+    }
+
+    /// Whether the devices in it are made to snoop caches.
+    pub(crate) fn snoops(&self) -> bool {
+        self.snoop.load(Ordering::Relaxed)
+    }
+
+    /// What was mapped and unmapped in it.
+    pub(crate) fn mapped(&self) -> Mapped {
+        self.activity.mapped()
+    }
+
+    /// How often units were made to forget what was unmapped, and how often everything.
+    pub(crate) fn flushes(&self) -> (u64, u64) {
+        (self.activity.0.sum::<4>(), self.activity.0.sum::<5>())
+    }
+
+    /// Calls `f` with each unit that walks it: the unit, the domain-id there, how many devices.
+    /// [`ENOMEM`]. May sleep.
+    pub(crate) fn for_each_unit(&self, mut f: impl FnMut(&Unit, DomainId, u32)) -> Result {
+        for (unit, id, devices) in &self.attachments.copy()? {
+            f(unit, *id, *devices);
+        }
+        Ok(())
+    }
+
+    /// Its tables and large pages as they stand; what changes meanwhile is counted or not. [`None`]
+    /// if there are more than a look may take time for. May sleep.
+    pub(crate) fn census(&self) -> Option<Census> {
+        let mut census = Census::default();
+        let mut rest = CensusRest::ALL;
+        for _ in 0..PARTS {
+            let next = self.readers.walk(|| {
+                with_stage!(self.tree, Gfp::KERNEL, |stage, mem| stage.census(
+                    &mem,
+                    rest,
+                    TABLES,
+                    &mut census
+                ))
+            });
+            match next {
+                None => return Some(census),
+                Some(next) => rest = next,
+            }
+        }
+        None
+    }
+}

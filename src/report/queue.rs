@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vtd/dmarN/queue`, with words, and `iommu/intel/invalidation_queue` as the in-tree driver has it.
+
+use super::debugfs::{ended, OneUnit};
+use crate::driver::Vtd;
+use crate::unit::{QueueLook, Unit};
+use core::fmt::{self, Write};
+use kernel::sync::Arc;
+use kernel_ext::debugfs::Text;
+use vtd_core::spec::descriptor::Descriptor;
+
+/// How many descriptors are told in words.
+const LAST: u32 = 32;
+
+fn words(queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
+    let QueueLook {
+        base,
+        head,
+        tail,
+        submitted,
+        finished,
+        ..
+    } = queue;
+    writeln!(to, "base: {base:#x}")?;
+    writeln!(to, "head: {head}")?;
+    writeln!(to, "tail: {tail}")?;
+    writeln!(to, "submitted: {submitted}")?;
+    writeln!(to, "pending: {}", submitted.wrapping_sub(*finished))?;
+    let state = if queue.given_up { "given up" } else { "in use" };
+    writeln!(to, "state: {state}")?;
+    for number in queue.last(LAST) {
+        let [low, high] = queue.slot(number);
+        let slot = number % 256;
+        let state = if queue.is_pending(slot) {
+            "pending"
+        } else {
+            "done"
+        };
+        write!(to, "{slot:>3} {low:#018x} {high:#018x} {state:<7} ")?;
+        match Descriptor::decode([low, high]) {
+            Ok(descriptor) => writeln!(to, "{descriptor}")?,
+            Err(error) => writeln!(to, "{error}")?,
+        }
+    }
+    Ok(())
+}
+
+/// The queue of one unit: where it is, how far it is, its last descriptors.
+pub(super) fn of_unit(of: &OneUnit, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+    let written = match of.unit.queue() {
+        Ok(Some(queue)) => words(&queue, to),
+        Ok(None) => writeln!(to, "{} is used without its queue", *of.unit),
+        Err(_) => writeln!(to, "(nothing is shown: no memory)"),
+    };
+    ended(written, None)
+}
+
+/// What the in-tree driver notes of a slot.
+const FREE: u32 = 0;
+const IN_USE: u32 = 1;
+const DONE: u32 = 2;
+
+fn slots(unit: &Unit, queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
+    writeln!(to, "Invalidation queue on IOMMU: {unit}")?;
+    writeln!(
+        to,
+        " Base: {:#x}\tHead: {}\tTail: {}",
+        queue.base, queue.head, queue.tail
+    )?;
+    writeln!(to, "Index\t\tqw0\t\t\tqw1\t\t\tstatus")?;
+    for (index, [low, high]) in (0u32..).zip(&queue.slots) {
+        let status = match low {
+            _ if queue.is_pending(index) => IN_USE,
+            0 => FREE,
+            _ => DONE,
+        };
+        writeln!(to, "{index:>5}\t{low:016x}\t{high:016x}\t{status:016x}")?;
+    }
+    writeln!(to)
+}
+
+/// All slots of all queues, a part for each unit.
+pub(super) fn of_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+    let unit = &*vtd.units().nth(usize::try_from(number).ok()?)?.unit;
+    let written = match unit.queue() {
+        Ok(Some(queue)) => slots(unit, &queue, to),
+        Ok(None) => Ok(()),
+        Err(_) => writeln!(to, "(the queue of {unit} is not shown: no memory)"),
+    };
+    ended(written, Some(number + 1))
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vtd/dmarN/contexts`, with words, and `iommu/intel/dmar_translation_struct` as the in-tree driver
+//! has it: root entries and context entries. A part is a bus.
+
+use super::debugfs::{ended, OneUnit};
+use crate::driver::Vtd;
+use crate::unit::{BusLook, Unit};
+use core::fmt::{self, Write};
+use kernel::sync::Arc;
+use kernel_ext::debugfs::Text;
+use vtd_core::spec::context::{ContextEntry, TranslationType};
+
+/// Said in place of a bus that there was no memory to look at.
+const NO_MEMORY: &str = "(not all is shown: no memory)";
+
+/// What an entry lets its requester reach.
+struct Reach(ContextEntry);
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = self.0;
+        if !entry.is_present() {
+            return f.write_str("blocked");
+        }
+        match entry.translation_type() {
+            TranslationType::Translate | TranslationType::TranslateWithDeviceTlb => {
+                write!(f, "domain-id {}, table {}", entry.domain(), entry.table())?;
+                entry.width().map_or(Ok(()), |width| write!(f, ", {width}"))
+            }
+            TranslationType::PassThrough => {
+                write!(f, "pass-through, domain-id {}", entry.domain())
+            }
+            TranslationType::Reserved => f.write_str("reserved translation type"),
+        }
+    }
+}
+
+/// The first bus from `from` on, or [`None`]; a sentence goes to `to` where it cannot be looked at.
+fn bus_from(unit: &Unit, from: u64, to: &mut Text<'_>) -> Option<BusLook> {
+    match unit.bus_from(u8::try_from(from).ok()?) {
+        Ok(bus) => bus,
+        Err(_) => {
+            let _ = writeln!(to, "{NO_MEMORY}");
+            None
+        }
+    }
+}
+
+/// The entries of one unit: requester, what it may reach, by how many devices it is claimed.
+pub(super) fn contexts(of: &OneUnit, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+    let unit = &*of.unit;
+    if number == 0 {
+        let (at, is) = (unit.root_table(), unit.condition());
+        return ended(writeln!(to, "{unit}: root table at {at:#x}, {is}"), Some(1));
+    }
+    let look = bus_from(unit, number - 1, to)?;
+    let mut write = || {
+        let (bus, segment) = (look.bus, unit.segment());
+        match look.root.context_table() {
+            Some(table) => writeln!(to, "bus {segment}:{bus:02x}: context table at {table}")?,
+            None => writeln!(
+                to,
+                "bus {segment}:{bus:02x}: root entry withdrawn, all blocked"
+            )?,
+        }
+        for (source, entry, claims) in &look.entries {
+            let recorded = if entry.faults_unrecorded() {
+                ", faults not recorded"
+            } else {
+                ""
+            };
+            writeln!(
+                to,
+                "  {source} {}, {claims} device(s){recorded}",
+                Reach(*entry)
+            )?;
+        }
+        Ok(())
+    };
+    ended(write(), Some(u64::from(look.bus) + 2))
+}
+
+/// Parts of a unit: its heading, then its buses, then its end.
+const PARTS: u64 = 512;
+const END: u64 = 257;
+
+fn entries(look: &BusLook, to: &mut Text<'_>) -> fmt::Result {
+    let [root_low, root_high] = look.root.words();
+    for (source, entry, _) in look
+        .entries
+        .iter()
+        .filter(|(_, entry, _)| entry.is_present())
+    {
+        let [low, high] = entry.words();
+        write!(
+            to,
+            "{source}\t{root_high:#018x}:{root_low:#018x}\t{high:#018x}:{low:#018x}\t"
+        )?;
+        // No PASIDs in legacy mode.
+        writeln!(to, "{:<6}\t{1:#018x}:{1:#018x}:{1:#018x}", -1, 0)?;
+    }
+    Ok(())
+}
+
+/// The present entries of all units.
+pub(super) fn of_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+    let (index, part) = (number / PARTS, number % PARTS);
+    let unit = &*vtd.units().nth(usize::try_from(index).ok()?)?.unit;
+    let (first, next_unit) = (index * PARTS, (index + 1) * PARTS);
+    if part == 0 && !unit.is_translating() {
+        return ended(
+            writeln!(to, "DMA Remapping is not enabled on {unit}"),
+            Some(next_unit),
+        );
+    }
+    if part == 0 {
+        let at = unit.root_table();
+        let written = writeln!(to, "IOMMU {unit}: Root Table Address: {at:#x}").and_then(|()| {
+            writeln!(
+                to,
+                "B.D.F\tRoot_entry\t\t\t\tContext_entry\t\t\t\tPASID\tPASID_table_entry"
+            )
+        });
+        return ended(written, Some(first + 1));
+    }
+    match (part < END).then(|| bus_from(unit, part - 1, to)).flatten() {
+        Some(look) => ended(entries(&look, to), Some(first + u64::from(look.bus) + 2)),
+        None => ended(writeln!(to), Some(next_unit)),
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A unit as it is at one moment, for reports. Nothing here changes anything.
+//!
+//! A unit that is stopped or closed is looked at like any other: its registers stay mapped as long
+//! as it is known. While the machine sleeps nobody is there to look.
+
+use super::queue::{Queue, SLOTS};
+use super::registers::UnitRegisters;
+use super::Unit;
+use kernel::prelude::*;
+use vtd_core::spec::address::SourceId;
+use vtd_core::spec::context::{ContextEntry, CONTEXT_ENTRIES};
+use vtd_core::spec::register_names::Register;
+use vtd_core::spec::registers as regs;
+use vtd_core::spec::root::RootEntry;
+
+/// The invalidation queue at one moment.
+pub(crate) struct QueueLook {
+    /// Where its slots lie.
+    pub(crate) base: u64,
+    /// The slot that hardware fetches next.
+    pub(crate) head: u32,
+    /// The first slot that is not to be fetched.
+    pub(crate) tail: u32,
+    /// Descriptors submitted since the queue was turned on, modulo 2^32.
+    pub(crate) submitted: u32,
+    /// Those of them that hardware has confirmed.
+    pub(crate) finished: u32,
+    /// Whether it takes no more.
+    pub(crate) given_up: bool,
+    /// All slots.
+    pub(crate) slots: KVec<[u64; 2]>,
+}
+
+impl QueueLook {
+    /// The numbers of the last `most` descriptors, oldest first.
+    pub(crate) fn last(&self, most: u32) -> impl Iterator<Item = u32> {
+        let many = most.min(SLOTS).min(self.submitted);
+        let end = self.submitted;
+        (1..=many).rev().map(move |back| end.wrapping_sub(back))
+    }
+
+    /// The slot of a descriptor by its number.
+    pub(crate) fn slot(&self, number: u32) -> [u64; 2] {
+        let slot = self.slots.get((number % SLOTS) as usize);
+        slot.copied().unwrap_or_default()
+    }
+
+    /// Whether hardware has not yet confirmed the descriptor in a slot.
+    pub(crate) fn is_pending(&self, slot: u32) -> bool {
+        let pending = self.submitted.wrapping_sub(self.finished);
+        let from_finished = slot.wrapping_sub(self.finished) % SLOTS;
+        from_finished < pending
+    }
+}
+
+impl Queue {
+    /// How it is; [`ENOMEM`]. May sleep.
+    fn look(&self, regs: &UnitRegisters) -> Result<QueueLook> {
+        let mut slots = KVec::with_capacity(SLOTS as usize, GFP_KERNEL)?;
+        // A submitter may wait for us here: nothing but copying.
+        let state = self.state.lock();
+        for slot in 0..SLOTS as usize {
+            let words = [self.ring.read(slot * 2), self.ring.read(slot * 2 + 1)];
+            let _ = slots.push_within_capacity(words);
+        }
+        Ok(QueueLook {
+            base: self.ring.phys(),
+            head: regs::queue_head(regs.read64(regs::IQH)),
+            tail: regs::queue_head(regs.read64(regs::IQT)),
+            submitted: state.submitted,
+            finished: self.finished(),
+            given_up: state.limit == 0,
+            slots,
+        })
+    }
+}
+
+/// What a unit's tables have for one bus.
+pub(crate) struct BusLook {
+    /// The bus.
+    pub(crate) bus: u8,
+    /// Its root entry.
+    pub(crate) root: RootEntry,
+    /// Its context entries that are not zero, each with how many devices claim it.
+    pub(crate) entries: KVec<(SourceId, ContextEntry, u16)>,
+}
+
+impl Unit {
+    /// What a register holds now; ones past the end, as absent hardware reads.
+    pub(crate) fn read(&self, register: Register) -> u64 {
+        match register {
+            Register::Narrow(register) => u64::from(self.regs.read32(register)),
+            Register::Wide(register) => self.regs.read64(register),
+        }
+    }
+
+    /// Whether requests are translated; a unit that does not answer translates nothing.
+    pub(crate) fn is_translating(&self) -> bool {
+        let status = self.regs.status();
+        status.raw() != u32::MAX && status.translates()
+    }
+
+    /// What the unit does, in a word or two.
+    pub(crate) fn condition(&self) -> &'static str {
+        if self.service.is_stopped() {
+            "stopped"
+        } else if self.service.is_serving() {
+            "serving"
+        } else {
+            "closed after an error"
+        }
+    }
+
+    /// The invalidation queue; [`None`] for a unit that is used without. [`ENOMEM`]. May sleep.
+    pub(crate) fn queue(&self) -> Result<Option<QueueLook>> {
+        let queue = self.invalidator.queue.as_deref();
+        queue.map(|queue| queue.look(&self.regs)).transpose()
+    }
+
+    /// Where the root table lies.
+    pub(crate) fn root_table(&self) -> u64 {
+        self.root.address().raw()
+    }
+
+    /// The first bus from `from` on that has a context table. [`ENOMEM`]. May sleep.
+    pub(crate) fn bus_from(&self, from: u8) -> Result<Option<BusLook>> {
+        let mut entries = KVec::with_capacity(CONTEXT_ENTRIES, GFP_KERNEL)?;
+        let tables = self.tables.lock();
+        let Some(bus) = tables.next_bus(from) else {
+            return Ok(None);
+        };
+        for devfn in 0..=u8::MAX {
+            let source = SourceId::from_bus_devfn(bus, devfn);
+            let entry = tables.get(source);
+            if entry != ContextEntry::ABSENT {
+                let _ = entries.push_within_capacity((source, entry, tables.claims(source)));
+            }
+        }
+        Ok(Some(BusLook {
+            bus,
+            root: self.root.get(bus),
+            entries,
+        }))
+    }
+}
