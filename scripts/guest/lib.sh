@@ -57,6 +57,13 @@ mark() {
 	say "mark number=$mark_count label=\"$*\""
 }
 
+# send_dump: what vtd-save writes, to the host.
+send_dump() {
+	/guest/vtd-save /tmp/dump.tar && gzip -f /tmp/dump.tar || return 1
+	base64 /tmp/dump.tar.gz | while read -r line; do say "dump line=$line"; done
+	say "dump-end"
+}
+
 # statistics: every counter of the driver, as name=value words.
 statistics() {
 	for file in /sys/kernel/debug/vtd/*/statistics; do

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from vtdlab import cache as lab
-from vtdlab import devices, kernel, klog, progress, runparts, stock, testbed
+from vtdlab import devices, inspection, kernel, klog, progress, runparts, stock, testbed
 from vtdlab.fileserver import FileServer
 from vtdlab.qemu import boot
 from vtdlab.records import Records
@@ -89,6 +89,11 @@ def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="")
         report.line(f"  {stock.not_shown(bed.kernel)}")
     for part in runparts.PARTS:
         part(report, evidence)
+    dump = inspection.receive(records, out)
+    if dump:
+        report.line()
+        report.line(f"  Who may reach what: machine.svg, drawn from {dump.name}, which "
+                    "scripts/vtd-inspect --dump reads")
     return outcome
 
 

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A machine as a tree of text."""
+
+from vtdlab.report import number, size
+
+OWNER_WORDS = {"kernel": "kernel", "driver": "a driver's own", "user": "user", "nobody": "nobody",
+               "unknown": "unknown"}
+
+
+def owner(group):
+    """Whose a group is."""
+    return OWNER_WORDS[group.owner] + (f" ({group.via})" if group.via else "")
+
+
+def many(count, name):
+    """A count with its name, which gets an s unless there is one of it."""
+    return f"{number(count)} {name}{'' if count == 1 else 's'}"
+
+
+def pages(domain):
+    """What a domain has mapped, in words; empty where nothing is known."""
+    if domain.mapped is None:
+        return ""
+    tables = "" if domain.tables is None else f", {many(domain.tables, 'table')}"
+    return f"{size(domain.mapped) if domain.mapped else 'nothing'} mapped{tables}"
+
+
+def work(domain):
+    """How often it was used, and its large pages."""
+    return ", ".join(filter(None, (
+        "" if domain.maps is None else many(domain.maps, "map"),
+        many(domain.large, "large page") if domain.large else "")))
+
+
+def kind(domain):
+    """Its type: DMA, strict; unmanaged."""
+    if domain.kind == "DMA":
+        return f"DMA, {'lazy' if domain.lazy else 'strict'}"
+    return domain.kind
+
+
+def unit_words(unit):
+    """What a unit is and what it has done, a line each."""
+    able = unit.abilities()
+    used, there = unit.number("domains_used"), unit.number("domains_supported")
+    state = f", {unit.condition}" if unit.condition else ""
+    yield (f"{unit.name}: VT-d {unit.facts.get('version', '?')} at "
+           f"{unit.facts.get('address', '?')}{state}")
+    yield (f"tables of {able['page tables']}; pages of {able['page sizes']}; "
+           f"{number(used)} of {number(there)} domain-ids in use")
+    counts = unit.counts
+    if counts:
+        names = ("maps", "unmaps", "descriptors", "faults")
+        yield ", ".join(f"{number(counts.get(name, 0))} {name}" for name in names)
+        flushes = [f"{number(value)} of {name.removeprefix('flush-')}"
+                   for name, value in counts.items() if name.startswith("flush-") and value]
+        if flushes:
+            yield f"invalidations: {', '.join(flushes)}"
+    waits = [f"{number(count)} {name.replace('-', ' ')}" for name, count in unit.waits.items()
+             if count]
+    if waits:
+        yield f"waits: {', '.join(waits)}"
+
+
+def _device(machine, device):
+    group, domain = machine.groups.get(device.group), machine.domains.get(device.domain)
+    faults = many(device.faults, "fault") if device.faults else "no fault"
+    return (device.kind, device.driver or "no driver",
+            f"group {device.group}" if device.group else "no group",
+            owner(group) if group else "",
+            domain.name if domain else device.attached,
+            ", ".join(filter(None, (kind(domain), pages(domain), work(domain)))) if domain else "",
+            faults)
+
+
+def _tree(machine, devices):
+    """(prefix and name, cells) of each device and bridge, below their root buses."""
+    tree = {}
+    for device in devices:
+        node = tree.setdefault(device.root or "?", {})
+        for bridge in device.above:
+            node = node.setdefault(bridge, {})
+        node.setdefault(device.bdf, {})
+    for at, (root, below) in enumerate(tree.items()):
+        last = at == len(tree) - 1
+        yield f"{'└─' if last else '├─'} root bus {root}", ()
+        yield from _below(machine, below, "   " if last else "│  ")
+
+
+def _below(machine, nodes, indent):
+    for at, (bdf, below) in enumerate(nodes.items()):
+        last = at == len(nodes) - 1
+        device = machine.devices.get(bdf)
+        cells = _device(machine, device) if device else ("bridge",)
+        yield f"{indent}{'└─' if last else '├─'} {bdf}", cells
+        yield from _below(machine, below, indent + ("   " if last else "│  "))
+
+
+def _columns(rows):
+    most = max((len(cells) for _, cells in rows), default=0)
+    widths = [max((len(cells[at]) for _, cells in rows if at < len(cells)), default=0)
+              for at in range(most)]
+    names = max((len(name) for name, cells in rows if cells), default=0)
+    for name, cells in rows:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths))
+        yield f"{name.ljust(names)}  {text}".rstrip()
+
+
+def draw(machine):
+    """The lines of the tree."""
+    driver = "vtd" if machine.driver == "vtd" else "the in-tree driver"
+    yield f"{driver} on Linux {machine.kernel}"
+    for unit in machine.units:
+        first, *more = unit_words(unit)
+        yield ""
+        yield first
+        rows = list(_tree(machine, unit.devices))
+        for line in more:
+            yield f"{'│' if rows else ' '}  {line}"
+        yield from _columns(rows)
+    if machine.elsewhere:
+        yield ""
+        yield "behind no unit: " + ", ".join(sorted(device.bdf for device in machine.elsewhere))
+    alone = [domain for domain in machine.domains.values() if not domain.groups]
+    for domain in alone:
+        yield f"nobody is in {domain.name}: {', '.join(filter(None, (kind(domain), pages(domain))))}"
+    if machine.problems:
+        yield ""
+        yield "What could not be read:"
+        for problem in machine.problems[:10]:
+            yield f"  {problem}"
+        if len(machine.problems) > 10:
+            yield f"  and {len(machine.problems) - 10} more"

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0
+"""vtd-inspect on a dump of a real guest, on what is left of a dump, on what is none."""
+
+import io
+import subprocess
+import sys
+import tarfile
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+import pytest
+
+from vtdlab import cache as lab
+from vtdlab import inspectsvg, inspecttext
+from vtdlab.errors import LabError
+from vtdlab.inspectdump import MOST_BYTES, Dump
+from vtdlab.inspectmodel import Machine
+
+SAVED = Path(__file__).parent / "inspect/vtd-dump.tar.gz"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def machine(files):
+    """The machine of a dump made of these files."""
+    return Machine(Dump({"about": "format 1\nkernel 7.3.4\ndriver vtd\n", **files}))
+
+
+def files_of_saved():
+    """The files of the saved dump."""
+    return dict(Dump.read(SAVED).files)
+
+
+@pytest.fixture(name="saved")
+def _saved():
+    return Machine(Dump.read(SAVED))
+
+
+def test_the_saved_guest(saved):
+    """Units, groups, owners and domains of the dump in the checkout, which a guest has written."""
+    assert saved.driver == "vtd" and saved.problems == []
+    assert [unit.name for unit in saved.units] == ["dmar0"]
+    disk = saved.devices["0000:01:00.0"]
+    assert disk.kind == "NVMe" and disk.driver == "nvme"
+    assert disk.above == ("0000:00:08.0",) and disk.root == "0000:00"
+    group, domain = saved.groups[disk.group], saved.domains[disk.domain]
+    assert group.owner == "kernel" and group.type == "DMA"
+    assert domain.kind == "DMA" and not domain.lazy and domain.tables > 1 and domain.mapped > 0
+    unit = saved.units[0]
+    assert sum(unit.waits.values()) == unit.counts["waits"] > 0
+
+
+def test_the_tree(saved):
+    """Every device once, the disk below its port, groups and owners beside them."""
+    lines = list(inspecttext.draw(saved))
+    for bdf in saved.devices:
+        assert sum(bdf in line for line in lines) == 1
+    port = next(at for at, line in enumerate(lines) if "─ 0000:00:08.0" in line)
+    assert "│  └─ 0000:01:00.0" in lines[port + 1] and "kernel" in lines[port + 1]
+
+
+def _boxes(svg):
+    return [[float(rect.get(name)) for name in ("x", "y", "width", "height")]
+            for rect in svg.iter(f"{SVG}rect") if rect.get("x") and float(rect.get("width")) > 60]
+
+
+def test_the_picture(saved):
+    """Well-formed, without scripts or anything from elsewhere; frames do not cross each other."""
+    text = inspectsvg.draw(saved)
+    assert len(text) < 40 << 10
+    assert not [word for word in ("<script", "href", "url(", "@import", "<image") if word in text]
+    svg = xml.fromstring(text)
+    words = "\n".join(part.text or "" for part in svg.iter(f"{SVG}text"))
+    for device in saved.devices.values():
+        assert not device.unit or device.bdf in words
+    height = float(svg.get("height"))
+    for one in (boxes := _boxes(svg)):
+        assert one[1] + one[3] <= height
+        for other in boxes:
+            apart = (one[0] + one[2] <= other[0] or other[0] + other[2] <= one[0]
+                     or one[1] + one[3] <= other[1] or other[1] + other[3] <= one[1])
+            inside = all(other[at] <= one[at] and one[at] + one[at + 2] <= other[at] + other[at + 2]
+                         for at in (0, 1))
+            around = all(one[at] <= other[at] and other[at] + other[at + 2] <= one[at] + one[at + 2]
+                         for at in (0, 1))
+            assert apart or inside or around, (one, other)
+
+
+GROUPS = ("group=3 owner=iommufd device=0000:00:05.0 driver=vfio-pci unit=dmar0 attached=unmanaged "
+          "domain=9 domain-id=5 faults=2 requesters=00:05.0\n"
+          "group=4 owner=nobody device=0000:00:06.0 driver=- unit=dmar0 attached=blocked domain=- "
+          "domain-id=- faults=0 requesters=00:06.0\n"
+          "group=- owner=kernel device=0000:00:07.0 driver=ahci unit=- attached=untranslated "
+          "domain=- domain-id=- faults=0 requesters=-\n")
+DOMAINS = ("domain=9 units=dmar0:5:1 mapped-bytes=3145728 unmapped-bytes=1048576 tables=4 "
+           "leaves-2m=1 leaves-1g=0 lazy=no\ndomain=11 units=- mapped-bytes=0 unmapped-bytes=0 "
+           "tables=1 lazy=no\n")
+
+
+def test_owners_are_told_apart():
+    """A user's, nobody's, a device without a group, a domain that no device is in."""
+    found = machine({"vtd/groups": GROUPS, "vtd/domains": DOMAINS, "units/dmar0/version": "1:0"})
+    assert (found.groups["3"].owner, found.groups["3"].via) == ("user", "iommufd")
+    assert found.groups["4"].owner == "nobody" and set(found.groups) == {"3", "4"}
+    assert found.devices["0000:00:07.0"].attached == "untranslated"
+    text = "\n".join(inspecttext.draw(found))
+    assert "user (iommufd)" in text and "2 MiB mapped, 4 tables, 1 large page" in text
+    assert "nobody is in domain 11" in text and "0000:00:07.0" in text
+    xml.fromstring(inspectsvg.draw(found))
+
+
+def test_the_in_tree_driver():
+    """Groups by sysfs, domains by context entries."""
+    found = machine({
+        "about": "format 1\nkernel 7.3.4\ndriver in-tree\n",
+        "pci": "device=0000:00:03.0 class=0x020000 driver=e1000e group=1 "
+               "path=/sys/devices/pci0000:00/0000:00:03.0\n",
+        "units/dmar0/devices": "0000:00:03.0\n", "types": "group=1 type=DMA-FQ\n",
+        "intel/dmar_translation_struct": "IOMMU dmar0: Root Table Address: 0x1000\nB.D.F\tRoot\n"
+        "00:03.0\t0x0000000000000000:0x0000000100001001\t"
+        "0x0000000000000502:0x0000000100002001\t-1    \t0x0:0x0:0x0\n"})
+    domain = found.domains["dmar0:5"]
+    assert domain.width == "48" and domain.groups == [found.groups["1"]]
+    assert found.groups["1"].owner == "kernel" and not found.problems
+
+
+@pytest.mark.parametrize("name", sorted(files_of_saved()) if SAVED.exists() else [])
+def test_a_file_that_is_cut_or_lost_is_survived(name):
+    """The rest is drawn; what is left of a line is said."""
+    files = files_of_saved()
+    text = files[name]
+    for cut in (None, "", text[:len(text) // 2], text[:-1], "\0\n=\n====\n" + text, "-" * 200):
+        hurt = {key: value for key, value in files.items() if key != name}
+        if cut is not None:
+            hurt[name] = cut
+        try:
+            found = Machine(Dump(hurt))
+        except LabError as err:
+            assert name == "about" and "format 1" in str(err)
+            continue
+        assert list(inspecttext.draw(found))
+        xml.fromstring(inspectsvg.draw(found))
+
+
+def test_a_line_that_is_cut_is_said():
+    """And the others are read."""
+    found = machine({"vtd/groups": GROUPS[:-90], "vtd/domains": "domain=9 uni\n"})
+    assert "3" in found.groups
+    assert any("line 1 of vtd/domains" in problem for problem in found.problems)
+    assert "What could not be read" in "\n".join(inspecttext.draw(found))
+
+
+def test_markup_stays_text():
+    """Nothing that a dump says becomes a part of the picture."""
+    hostile = GROUPS.replace("driver=-", "driver=</text><script>1</script>")
+    text = inspectsvg.draw(machine({"vtd/groups": hostile, "units/dmar0/version": "<&>"}))
+    assert "<script" not in text and xml.fromstring(text) is not None
+
+
+def _archive(path, members):
+    with tarfile.open(path, "w") as archive:
+        for name, data, kind in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.size = kind, len(data)
+            member.linkname = "/etc/passwd" if kind != tarfile.REGTYPE else ""
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_an_archive_reaches_nothing_else(tmp_path):
+    """Links and names that lead elsewhere are passed over."""
+    path = _archive(tmp_path / "dump.tar", [
+        ("vtd-dump/about", b"format 1\nkernel 1\n", tarfile.REGTYPE),
+        ("vtd-dump/users", b"", tarfile.SYMTYPE), ("/etc/shadow", b"x", tarfile.REGTYPE),
+        ("../x", b"x", tarfile.REGTYPE)])
+    assert set(Dump.read(path).files) == {"about"}
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_dump_too_large_is_refused(tmp_path):
+    """Before it is read."""
+    path = _archive(tmp_path / "dump.tar", [("vtd-dump/about", b"format 1\n", tarfile.REGTYPE),
+                                            ("vtd-dump/x", bytes(MOST_BYTES), tarfile.REGTYPE)])
+    with pytest.raises(LabError, match="no dump of vtd-save"):
+        Dump.read(path)
+
+
+def _run(*args):
+    program = lab.checkout() / "scripts/vtd-inspect"
+    done = subprocess.run([sys.executable, "-I", str(program), *map(str, args)], text=True,
+                          capture_output=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_program(tmp_path):
+    """It draws; where it cannot, it says in one sentence why."""
+    code, said, _ = _run("--dump", SAVED, "--svg", tmp_path / "out.svg")
+    assert code == 0 and "dmar0" in said and (tmp_path / "out.svg").read_text().startswith("<svg")
+    half = tmp_path / "half.tar.gz"
+    half.write_bytes(SAVED.read_bytes()[:400])
+    empty = tmp_path / "empty.tar"
+    empty.write_bytes(b"")
+    for args, why in ((("--dump", half), "no whole tar archive"),
+                      (("--dump", empty), "no whole tar archive"),
+                      (("--dump", tmp_path / "none"), "cannot be read"),
+                      (("--dump", tmp_path), "no dump of vtd-save"),
+                      (("--dump", SAVED, "--svg", tmp_path / "no/where.svg"), "cannot be written"),
+                      ((), "remapping unit|only root|not mounted")):
+        code, _, problem = _run(*args)
+        assert code == 1 and problem.count("\n") == 1, problem
+        assert any(part in problem for part in why.split("|")), problem
