@@ -10,7 +10,8 @@ import tempfile
 import isolation
 from vtdlab import acpi
 from vtdlab import cache as lab
-from vtdlab import devices, klog, kselftest, ktap, qemu, runparts, testbed, witness, witness_isolation
+from vtdlab import devices, klog, kselftest, ktap, qemu, runparts, testbed
+from vtdlab import witness, witness_inspect, witness_isolation
 from vtdlab import run as demo
 from vtdlab import vfio_machine, vfio_selftests, witness_matrix
 from vtdlab.errors import LabError
@@ -24,7 +25,8 @@ SLEEP_TIMEOUT = 60
 # For how long users are hostile; `make user-fuzz` takes longer.
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
 LOG_TAIL = 30
-WITNESSES = witness.BY_TEST | witness_isolation.BY_TEST | witness_matrix.BY_TEST
+WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_matrix.BY_TEST
+             | witness_inspect.BY_TEST)
 
 
 class Broken(Exception):
@@ -77,11 +79,11 @@ BOOTS = (
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
-    # Ends with a reset: QEMU's power-off does nothing after a suspend.
     # The tests as the kernel's own kselftest builds, packs and runs them.
     Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
          append=("guest.runs=load,dma,unload", "guest.skips=sriov"), on=("test",)),
-    Boot("asleep", ("suspend",), end="reboot"),
+    # Ends with a reset: QEMU's power-off does nothing after a suspend.
+    Boot("asleep", ("suspend", "inspect"), end="reboot"),
     Boot("late", ("late",)),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
