@@ -61,6 +61,30 @@ impl Device {
         }
     }
 
+    /// Whether its group has an owner: drivers that the core counted, a user, or a module that
+    /// claimed it. Takes the group's mutex; may sleep.
+    pub fn group_is_owned(&self) -> bool {
+        // SAFETY: `self` is a valid device; the group is held by a count of our own meanwhile.
+        unsafe {
+            let group = bindings::iommu_group_get(self.as_raw());
+            if group.is_null() {
+                return false;
+            }
+            let owned = bindings::iommu_group_dma_owner_claimed(group);
+            bindings::iommu_group_put(group);
+            owned
+        }
+    }
+
+    /// Takes the core's lock of the device, without which no driver is bound or released; nothing
+    /// if somebody has it.
+    pub fn try_lock(&self) -> Option<Locked<'_>> {
+        // SAFETY: `self` is a valid device.
+        let taken = unsafe { bindings::vtd_helper_device_trylock(self.as_raw()) };
+        // INVARIANT: Just taken.
+        taken.then(|| Locked(self))
+    }
+
     /// The driver bound at this moment, if any.
     pub fn driver(&self) -> Option<BoundDriver> {
         // SAFETY: `self` is a valid device; the helpers read the driver once.
@@ -77,6 +101,20 @@ impl Device {
         // once.
         let name = Name::copy(unsafe { CStr::from_char_ptr(name) });
         Some(BoundDriver { name, manages_dma })
+    }
+}
+
+/// A device whose driver stays what it is until this is dropped.
+///
+/// # Invariants
+///
+/// The device's lock is held for this.
+pub struct Locked<'a>(&'a Device);
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: A valid device, whose lock is held by the type's invariants.
+        unsafe { bindings::vtd_helper_device_unlock(self.0.as_raw()) }
     }
 }
 

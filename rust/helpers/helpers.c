@@ -5,6 +5,7 @@
  */
 #include <linux/acpi.h>
 #include <linux/cacheflush.h>
+#include <linux/crash_dump.h>
 #include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
@@ -117,6 +118,11 @@ void vtd_helper_add_taint(void)
 	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
 }
 
+bool vtd_helper_is_crash_kernel(void)
+{
+	return is_kdump_kernel();
+}
+
 ssize_t vtd_helper_read_file(const char *path, char *to, size_t size)
 {
 	struct file *file = filp_open(path, O_RDONLY, 0);
@@ -172,6 +178,16 @@ bool vtd_helper_dev_driver_manages_dma(const struct device *dev)
 int vtd_helper_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);
+}
+
+bool vtd_helper_device_trylock(struct device *dev)
+{
+	return device_trylock(dev);
+}
+
+void vtd_helper_device_unlock(struct device *dev)
+{
+	device_unlock(dev);
 }
 
 struct pci_dev *vtd_helper_next_pci_dev(struct pci_dev *from)

@@ -40,6 +40,7 @@ int vtd_helper_pxm_to_node(u32 pxm);
 u64 vtd_helper_ktime_get_ns(void);
 void vtd_helper_cpu_relax(void);
 void vtd_helper_add_taint(void);
+bool vtd_helper_is_crash_kernel(void);
 ssize_t vtd_helper_read_file(const char *path, char *to, size_t size);
 
 void *vtd_helper_dev_iommu_priv_get(struct device *dev);
@@ -50,6 +51,8 @@ const char *vtd_helper_dev_name(const struct device *dev);
 const char *vtd_helper_dev_driver_name(const struct device *dev);
 bool vtd_helper_dev_driver_manages_dma(const struct device *dev);
 int vtd_helper_dev_to_node(struct device *dev);
+bool vtd_helper_device_trylock(struct device *dev);
+void vtd_helper_device_unlock(struct device *dev);
 struct pci_dev *vtd_helper_next_pci_dev(struct pci_dev *from);
 
 /* What a walk over requester-ID aliases or up the hierarchy needs of one device. */

@@ -3,7 +3,7 @@
 //! Leaving: on request, when the module goes, and when the machine does.
 
 use super::Vtd;
-use crate::device::Use;
+use crate::device::{DeviceInfo, Use};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
@@ -19,27 +19,31 @@ impl Vtd {
             log_err!("not detached: vtd is being loaded");
             return Err(EBUSY);
         }
-        let mut users = 0;
-        self.for_each_device(|info| {
-            let driver = info.pci.as_device().driver();
-            let is = info.state.lock().is;
-            match driver {
-                Some(driver) if !(driver.manages_dma && info.pci.is_bridge()) => {
-                    users += 1;
-                    log_err!("{info} is in use by driver {} ({is})", driver.name);
-                }
-                None if is == Use::Unmanaged => {
-                    users += 1;
-                    log_err!("{info} is in use by a user's domain");
-                }
-                _ => {}
-            }
-        });
+        let mut devices = KVec::new();
+        // A copy: the core takes the list's lock with a group's mutex held, which is asked for below.
+        for info in self.devices.lock().iter() {
+            devices.push(info.clone(), GFP_KERNEL)?;
+        }
+        // The core counts a driver among a group's owners before it tells the gate, and must not
+        // lose a group that has one: who is just being bound is asked by the device's own lock.
+        let mut locked = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
+        for info in devices.iter() {
+            let lock = info.pci.as_device().try_lock().ok_or_else(|| {
+                let device = info.pci.as_device();
+                log_err!(
+                    "not detached: a driver is being bound to {device}, or released. Try again"
+                );
+                EBUSY
+            })?;
+            locked.push(lock, GFP_KERNEL)?;
+        }
+        let users = devices.iter().filter(|info| is_in_use(info)).count();
         if users > 0 {
             log_err!("not detached: {users} device(s) are in use. Unbind them first");
             return Err(EBUSY);
         }
         self.give_back();
+        drop(locked);
         drop(closed);
         log_info!("detached: no device is behind a unit any more; rmmod vtd unloads the driver");
         Ok(())
@@ -64,6 +68,31 @@ impl Vtd {
         }
         self.ownership.adopted.forget_all();
         self.access_control.restore();
+    }
+}
+
+/// Whether someone needs the unit's service for a device; the log says who. May sleep.
+fn is_in_use(info: &DeviceInfo) -> bool {
+    let device = info.pci.as_device();
+    let is = info.state.lock().is;
+    match device.driver() {
+        Some(driver) if driver.manages_dma && info.pci.is_bridge() => false,
+        Some(driver) => {
+            log_err!("{info} is in use by driver {} ({is})", driver.name);
+            true
+        }
+        None if is == Use::Unmanaged => {
+            log_err!("{info} is in use by a user's domain");
+            true
+        }
+        // The core must not lose a group that has an owner.
+        None if is == Use::Blocked && device.group_is_owned() => {
+            log_err!(
+                "{info} is in use: its group is claimed by a user or a module, and is blocked"
+            );
+            true
+        }
+        None => false,
     }
 }
 
