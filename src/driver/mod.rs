@@ -45,9 +45,7 @@ impl Served {
     /// After a sleep. One CPU, interrupts off.
     fn restore(&self) {
         if let Some(saved) = self.saved.lock().take() {
-            if self.unit.resume(&saved).is_err() {
-                log_err!("{}: did not come back from sleep", &*self.unit);
-            }
+            self.unit.resume(&saved);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 //! Whether a unit serves.
 //!
-//! Stopped → serving → stopped, and from serving to closed when hardware fails, which is for good.
+//! Stopped → serving → stopped, and from serving to closed when hardware fails, which is for good. A
+//! unit that does not come back from a sleep goes from stopped to closed.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 use kernel_ext::clock::Deadline;
@@ -72,6 +73,11 @@ impl Service {
     /// Whether the caller is the one who closes the unit.
     pub(super) fn begin_closing(&self) -> bool {
         self.change(SERVING, CLOSING)
+    }
+
+    /// Closes a unit that is not serving, such as one that did not come back from a sleep.
+    pub(super) fn close_stopped(&self) {
+        self.0.store(CLOSED, Ordering::Release);
     }
 
     /// All requesters are blocked.

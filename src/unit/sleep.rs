@@ -4,7 +4,9 @@
 
 use super::Unit;
 use kernel::prelude::*;
+use kernel_ext::{log_emerg, log_err};
 use vtd_core::spec::registers as regs;
+use vtd_core::spec::status::Gcmd;
 
 /// What of a unit's registers a sleep loses and no other step restores.
 pub(crate) struct Saved {
@@ -19,14 +21,58 @@ impl Unit {
         Saved { fault_event }
     }
 
-    /// After a sleep: as it was before. [`ETIMEDOUT`] or [`EIO`] if the unit does not come back,
-    /// which has been logged. One CPU, interrupts off.
-    pub(crate) fn resume(&self, saved: &Saved) -> Result {
+    /// After a sleep: as it was before. A unit that was closed, or does not come back, translates
+    /// with an empty root table: what is behind it is blocked, and the log says so. One CPU,
+    /// interrupts off.
+    pub(crate) fn resume(&self, saved: &Saved) {
+        if self.has_failed() {
+            self.resume_closed(saved, "closed before the machine slept, and stays so");
+        } else if self.come_back(saved).is_err() {
+            self.resume_closed(saved, "did not come back from sleep");
+        }
+    }
+
+    /// Serves as before. The first error, which has been logged.
+    fn come_back(&self, saved: &Saved) -> Result {
         self.start()?;
+        self.restore_fault_event(saved);
+        self.translate()
+    }
+
+    /// Blocks every requester, by a translation that leads nowhere.
+    fn resume_closed(&self, saved: &Saved, why: &str) {
+        self.service.close_stopped();
+        let blocked = self.translate_nothing();
+        self.restore_fault_event(saved);
+        if blocked {
+            log_err!(
+                "{self}: {why}: every device behind it is blocked: reload vtd or reboot to use \
+                 them again"
+            );
+        } else {
+            log_emerg!(
+                "{self}: {why}, and does not obey register commands either: devices behind it may \
+                 reach all of memory; power the machine off"
+            );
+        }
+    }
+
+    /// Whether the unit confirmed that it translates, with an empty root table.
+    fn translate_nothing(&self) -> bool {
+        self.root.withdraw_all();
+        let Some(root) = regs::root_table_address(self.root.address()) else {
+            return false;
+        };
+        self.regs.write64(regs::RTADDR, root);
+        let set = self.regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
+        // What a sleep leaves in the caches is nothing; a unit that was not off may have kept some.
+        set && self.withdraw_everything() && self.translate().is_ok()
+    }
+
+    fn restore_fault_event(&self, saved: &Saved) {
         for (register, value) in FAULT_EVENT.into_iter().zip(saved.fault_event) {
             self.regs.write32(register, value);
         }
-        self.translate()
     }
 }
 
