@@ -8,6 +8,12 @@ use kernel::prelude::*;
 /// Bytes of a command line that are looked at; x86 allows no more.
 const LONGEST: usize = 2048;
 
+/// Whether this kernel was started by the crash of another one, to look at its memory (kdump).
+pub fn is_crash_kernel() -> bool {
+    // SAFETY: Reads a word that was set while the kernel booted.
+    unsafe { bindings::vtd_helper_is_crash_kernel() }
+}
+
 /// The value of the last `name=value` on the kernel command line, as a switch: what the kernel's
 /// `kstrtobool` takes. [`None`] if it is not there, or if `/proc` is not mounted, which is the one
 /// place where a module can see the command line. Process context.

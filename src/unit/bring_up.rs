@@ -16,8 +16,8 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::errno::eopnotsupp;
-use kernel_ext::log_err;
 use kernel_ext::mmio::Registers;
+use kernel_ext::{boot, log_err, log_warn};
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -82,6 +82,43 @@ impl Unit {
     }
 }
 
+/// [`EBUSY`], with a sentence in the log for each thing that someone does with the unit.
+///
+/// A crash kernel has no one beside it, but devices that still do DMA. Through the tables of the
+/// kernel that crashed it must go on, so a unit that translates is left as it is. One that does
+/// not lets all of it pass already; the old queue in it is given up by [`Unit::start`].
+fn refuse_in_use(index: usize, status: Gsts) -> Result {
+    if status.in_use().next().is_none() {
+        return Ok(());
+    }
+    if boot::is_crash_kernel() && !status.translates() && !status.remaps_interrupts() {
+        log_warn!(
+            "dmar{index}: takes the unit with the queue of the kernel that crashed still on. \
+             Translation was turned off before vtd came, as a kernel with intel_iommu=off does while \
+             it boots: DMA that was under way then has gone astray"
+        );
+        return Ok(());
+    }
+    for user in status.in_use() {
+        if boot::is_crash_kernel() {
+            log_err!("dmar{index}: the unit is in use: {user}, as the kernel that crashed left it");
+        } else {
+            log_err!(
+                "dmar{index}: the unit is in use: {user}. Boot with intel_iommu=off \
+                 intremap=off (and firmware's DMA protection off), then load vtd again"
+            );
+        }
+    }
+    if boot::is_crash_kernel() {
+        log_err!(
+            "dmar{index}: not taken over in a crash kernel: devices may still do DMA through the \
+             tables of the kernel that crashed. Boot the crash kernel with intel_iommu=on: the \
+             in-tree driver takes such a unit over without letting go of that"
+        );
+    }
+    Err(EBUSY)
+}
+
 /// What the registers say of a unit before anything is done to it.
 struct UnitGeometry {
     cap: Capability,
@@ -96,15 +133,7 @@ impl UnitGeometry {
         let cap = Capability::from_raw(io.read64(regs::CAP.offset()));
         let ecap = ExtendedCapability::from_raw(io.read64(regs::ECAP.offset()));
         let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
-        for user in status.in_use() {
-            log_err!(
-                "dmar{index}: the unit is in use: {user}. Boot with intel_iommu=off \
-                 intremap=off (and firmware's DMA protection off), then load vtd again"
-            );
-        }
-        if status.in_use().next().is_some() {
-            return Err(EBUSY);
-        }
+        refuse_in_use(index, status)?;
         let Some(width) = cap.widest() else {
             log_err!(
                 "dmar{index}: the unit walks no second-stage tables (CAP {:#x})",

@@ -111,6 +111,7 @@ impl Unit {
         let step = |what: &str, done: Result| {
             done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
         };
+        step("turn an old queue off", self.end_old_queue())?;
         step("turn its queue on", self.invalidator.enable(&self.regs))?;
         let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
         self.regs.write64(regs::RTADDR, root);
@@ -120,6 +121,17 @@ impl Unit {
         )?;
         self.service.start();
         self.perform(after_root_table(self.cap).iter())
+    }
+
+    /// Turns off a queue that a kernel which crashed has left on, once it is empty.
+    fn end_old_queue(&self) -> Result {
+        if !self.regs.status().queues() {
+            return Ok(());
+        }
+        let empty = || self.regs.read64(regs::IQH) == self.regs.read64(regs::IQT);
+        // One that stands still is turned off as it is; the command tells whether that worked.
+        let _ = self.regs.wait(empty);
+        self.regs.command(Gcmd::QUEUE, false)
     }
 
     /// Turns translation on, then the protected memory regions off, which would otherwise go on
