@@ -164,5 +164,6 @@ help:
 	@echo 'Variables:'
 	@echo '  SERIES=7.2          test kernel 7.2 in place of 7.3'
 	@echo '  QUICK=1             make check without what takes many minutes'
+	@echo '  LONG=1              make check with many more rounds of what counts rounds'
 	@echo '  VTD_CACHE=DIR       cache folder (default: $${XDG_CACHE_HOME:-~/.cache}/vtd)'
 	@echo '  V=1                 with KDIR: the commands that Kbuild runs'

@@ -1,99 +1,156 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Loading when devices already have drivers: bound=1 lets them run on
-# untranslated until they are removed and found anew, bound=2 releases their
-# drivers and attaches them again behind the unit.
+# Loading when devices already have drivers: bound=0 refuses, bound=1 lets them
+# run on untranslated until they are removed and found anew, bound=2 releases
+# their drivers and attaches them again behind the unit. Disks are at work
+# meanwhile, and the drivers of ports are bound all the time. Boot with
+# panic_on_warn=1, so that no warning can be overlooked.
 . "$(dirname "$0")/ktap.sh"
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fio.sh"
 
-# The PCI function of the NVMe disk, once its driver is bound.
-nvme_function() {
-	basename "$(dirname "$(ls -d "$PCI"/*/nvme 2>/dev/null | head -n1)")"
-}
-
-# io_goes_on DISK: writes and reads back, past every cache, until /tmp/io-stop
-# appears; /tmp/io-wrong says what went wrong, /tmp/io-rounds how often it went well.
-io_goes_on() {
-	rm -f /tmp/io-stop /tmp/io-wrong
-	echo 0 > /tmp/io-rounds
-	while [ ! -e /tmp/io-stop ]; do
-		dd if=/tmp/payload of="/dev/$1" bs=1M oflag=direct conv=notrunc 2> /dev/null &&
-			dd if="/dev/$1" bs=1M count="$megabytes" iflag=direct 2> /dev/null |
-			cmp - /tmp/payload > /tmp/io-wrong 2>&1 ||
-			{ echo "round $(cat /tmp/io-rounds) failed" >> /tmp/io-wrong; return; }
-		echo $(($(cat /tmp/io-rounds) + 1)) > /tmp/io-rounds
+# functions_of DRIVER: the PCI functions that it drives.
+functions_of() {
+	for link in "/sys/bus/pci/drivers/$1"/0000:*; do
+		[ ! -e "$link" ] || basename "$link"
 	done
 }
 
-io_ends() {
-	touch /tmp/io-stop
-	wait "$1"
-	[ ! -s /tmp/io-wrong ] || { cat /tmp/io-wrong; return 1; }
+# Disks behind no unit are what goes on whatever becomes of the others.
+is_free() {
+	case $(readlink -f "$PCI/$1") in
+	*/pci0000:40/*) return 0 ;;
+	*) return 1 ;;
+	esac
 }
 
-# rounds_since COUNT: at least two whole rounds began and ended after that.
-rounds_since() {
-	for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		[ "$(cat /tmp/io-rounds)" -ge $(($1 + 2)) ] && return 0
-		sleep 0.5
+find_disks() {
+	modprobe nvme && modprobe virtio_pci && modprobe virtio_blk || return 1
+	nvme= free=
+	for bdf in $(functions_of nvme); do
+		if is_free "$bdf"; then free=$bdf; else nvme=$bdf; fi
 	done
-	echo "I/O made $(($(cat /tmp/io-rounds) - $1)) rounds, not 2"
-	return 1
+	disk=$(block_device "$nvme") && virtio_disk=$(block_device "$virtio") || return 1
+	[ -z "$free" ] || free_disk=$(block_device "$free")
+}
+
+# ports: each with its driver and the services (hot-plug, errors) that hang on it.
+ports() {
+	for port in $(functions_of pcieport); do
+		echo "$port" "$PCI/$port"/*:pcie*
+	done
+}
+
+ports_have_their_drivers() {
+	[ -n "$(ports)" ] || { echo "no port has a driver"; return 1; }
+	ports | diff /tmp/ports -
 }
 
 loaded_with() {
 	insmod "$VTD_KO" "$@" || { dmesg | tail -n 20; return 1; }
 }
 
-ktap_start 22
-megabytes=4
-dd if=/dev/urandom of=/tmp/payload bs=1M count="$megabytes" 2> /dev/null
-need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
-modprobe nvme
-nvme=$(nvme_function)
-[ "$(driver_of "$nvme")" = nvme ] || ktap_skip_rest "no NVMe disk to bind a driver to"
-disk=$(block_device "$nvme")
+# All that is not at work.
+unload_others() {
+	for driver in vtd_attack vtd_devices e1000e; do
+		rmmod "$driver" || return 1
+	done
+}
 
+is_refused() {
+	! insmod "$VTD_KO" "$@" 2> /dev/null || { echo "it was loaded"; return 1; }
+}
+
+# A rescan finds the disk anew; its name may be another.
+removed_and_found() {
+	fio_ends "$disk" || return 1
+	echo 1 > "$PCI/$nvme/remove"
+	! grep -q "$nvme" /sys/kernel/vtd/users || { echo "it is still listed"; return 1; }
+	echo 1 > /sys/bus/pci/rescan
+	disk=$(block_device "$nvme")
+}
+
+is_listed_untranslated() {
+	grep -q "$1 -1 $2 untranslated" /sys/kernel/vtd/users || { cat /sys/kernel/vtd/users; return 1; }
+}
+
+ktap_start 39
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+virtio=$(pci_by_id 0x1af4:0x1042 | head -n1)
+find_disks || ktap_skip_rest "no NVMe and virtio disks to bind drivers to"
+fio_is_there || ktap_skip_rest "there is no fio"
+payload $((4 << 20))
+ports > /tmp/ports
 log_start
-ktap_check "bound=7 is refused" sh -c '! insmod "$0" bound=7 2> /dev/null' "$VTD_KO"
+ktap_check "a warning would end this machine" grep -qw panic_on_warn=1 /proc/cmdline
+ktap_check "bound=7 is refused" is_refused bound=7
 ktap_check "bound=7: the log names the values there are" log_has "bound=7 is none of 0.*1.*2"
 
+# --- refuse ---
+log_start
+fio_starts "$disk" > /tmp/need 2>&1 && fio_starts "$virtio_disk" >> /tmp/need 2>&1 ||
+	ktap_abort "fio does not start: $(cat /tmp/need)"
+ktap_check "bound=0: refused while disks are at work" is_refused
+ktap_check "bound=0: the log names them" eval \
+	'log_has "$nvme is in use by driver nvme" && log_has "$virtio is in use by driver virtio-pci"'
+ktap_check "bound=0: and says what can be done" log_has "bound=1.*bound=2"
+ktap_check "bound=0: their work goes on" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
+ktap_check "bound=0: ports have their drivers" ports_have_their_drivers
+
+# --- adopt ---
 log_start
 mark "late adopt begin"
-io_goes_on "$disk" &
-io=$!
-sleep 1
-ktap_check "bound=1: the driver loads while the disk is at work" loaded_with bound=1
+ktap_check "bound=1: the driver loads while disks are at work" loaded_with bound=1
+ktap_check "bound=1: their work goes on" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 mark "late adopt end"
-ktap_check "bound=1: the disk's work goes on" rounds_since "$(cat /tmp/io-rounds)"
-ktap_check "bound=1: not one byte was lost" io_ends "$io"
+ktap_check "bound=1: ports have their drivers" ports_have_their_drivers
 ktap_check "bound=1: the log says what that means" log_has "$nvme: runs on untranslated"
-ktap_check "bound=1: the list of users says so" grep -q "$nvme -1 nvme untranslated" \
-	/sys/kernel/vtd/users
+ktap_check "bound=1: the list of users says so" eval \
+	'is_listed_untranslated "$nvme" nvme && is_listed_untranslated "$virtio" virtio-pci'
 ktap_check "bound=1: the core was not told of the disk" test ! -e "$PCI/$nvme/iommu_group"
 ktap_check "bound=1: other devices are translated" load_drivers
-ktap_check "bound=1: no kernel warning" log_is_clean
-
-echo 1 > "$PCI/$nvme/remove"
-ktap_check "removed, an adopted disk is forgotten" sh -c '! grep -q untranslated /sys/kernel/vtd/users'
-echo 1 > /sys/bus/pci/rescan
-disk=$(block_device "$nvme")
+ktap_check "bound=1: a detach is accepted while they run on" eval \
+	'unload_others && echo 1 > /sys/kernel/vtd/detach && rmmod vtd'
+ktap_check "bound=1: and their work goes on without the driver" eval \
+	'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
+ktap_check "bound=1: and under the driver loaded again" eval \
+	'loaded_with bound=1 && fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
+ktap_check "bound=1: not one byte was lost on virtio" fio_ends "$virtio_disk"
+ktap_check "bound=1: nor on NVMe; removed, it is forgotten, and found anew" removed_and_found
 ktap_check "found anew, the disk is translated" test "$(group_type "$nvme")" = DMA
+mark "late found begin"
 ktap_check "found anew, the disk works" disk_io "$nvme"
-ktap_check "found anew: no kernel warning" log_is_clean
+mark "late found end"
+ktap_check "bound=1: no kernel warning" log_is_clean
 ktap_check "what had adopted leaves" need_no_vtd
 
-modprobe nvme
-nvme=$(nvme_function)
+# --- rebind ---
+find_disks
+fio_starts "$disk" > /tmp/need 2>&1 || ktap_abort "fio does not start: $(cat /tmp/need)"
+[ -z "$free" ] || fio_starts "$free_disk"
 log_start
 mark "late rebind begin"
 ktap_check "bound=2: the driver loads" loaded_with bound=2
 mark "late rebind end"
 ktap_check "bound=2: the log names what is released" log_has "$nvme: driver nvme is released"
+ktap_check "bound=2: work on a released disk ends with an error, no byte wrong" fio_failed "$disk"
+if [ -n "$free" ]; then
+	ktap_check "bound=2: work behind no unit goes on" fio_goes_on "$free_disk"
+	ktap_check "bound=2: not one byte of it was lost" fio_ends "$free_disk"
+	ktap_check "bound=2: that disk kept its driver" eval '! log_since | grep "$free: driver"'
+else
+	for what in "goes on" "loses nothing" "keeps its driver"; do
+		ktap_skip "bound=2: what is behind no unit $what" "no NVMe disk is"
+	done
+fi
 ktap_check "bound=2: the disk has its driver again" test "$(driver_of "$nvme")" = nvme
 ktap_check "bound=2: the disk is translated" test "$(group_type "$nvme")" = DMA
+ktap_check "bound=2: so is the other" test "$(group_type "$virtio")" = DMA
 ktap_check "bound=2: the disk works" disk_io "$nvme"
+ktap_check "bound=2: the other works" disk_io "$virtio"
+ktap_check "bound=2: ports have their drivers" ports_have_their_drivers
 ktap_check "bound=2: no kernel warning" log_is_clean
 ktap_check "bound=2: the driver leaves when asked to" need_no_vtd
+ktap_check "ports have their drivers at the end" ports_have_their_drivers
 ktap_end

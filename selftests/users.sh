@@ -3,6 +3,8 @@
 # What tests with users of VFIO share. Sourced after ktap.sh and lib.sh.
 # shellcheck shell=dash
 
+CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}
+
 # give_to_user BDF: the device belongs to vfio-pci afterwards, which asks for
 # consent to interrupts that are not remapped and gets it.
 give_to_user() {
@@ -43,4 +45,24 @@ user_claims() {
 		ktap_fail "$claims_of: a claim that was not made" "the program ended with status $claims_status"
 		claims_left=$((claims_left - 1))
 	done
+}
+
+# hold MODE BDF: a user has the device until let_go.
+hold() {
+	mkfifo /tmp/held
+	"$CLAIM" "$1" "$2" < /tmp/held > /tmp/holder 2>&1 &
+	holder=$!
+	exec 7> /tmp/held
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		grep -q taken /tmp/holder && return 0
+		sleep 0.2
+	done
+	cat /tmp/holder
+	return 1
+}
+
+let_go() {
+	exec 7>&-
+	wait "$holder"
+	rm -f /tmp/held
 }

@@ -9,7 +9,6 @@
 . "$(dirname "$0")/users.sh"
 
 EPERM=1
-CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}
 
 # the device of this id that shares its group with another one
 grouped() {
@@ -27,26 +26,6 @@ is_refused() {
 
 is_taken() {
 	"$CLAIM" "$1" "$testdev" < /dev/null
-}
-
-# hold MODE: a user has the device until let_go.
-hold() {
-	mkfifo /tmp/held
-	"$CLAIM" "$1" "$testdev" < /tmp/held > /tmp/holder 2>&1 &
-	holder=$!
-	exec 7> /tmp/held
-	for try in 1 2 3 4 5 6 7 8 9 10; do
-		grep -q taken /tmp/holder && return 0
-		sleep 0.2
-	done
-	cat /tmp/holder
-	return 1
-}
-
-let_go() {
-	exec 7>&-
-	wait "$holder"
-	rm -f /tmp/held
 }
 
 explained() {
@@ -116,13 +95,13 @@ echo "$edu" > "$PCI/$edu/driver/unbind"
 log_start
 for mode in type1 iommufd; do
 	ktap_check "$mode: given once the other has no driver" is_taken $mode
-	ktap_check "$mode: given again afterwards" hold $mode
+	ktap_check "$mode: given again afterwards" hold $mode "$testdev"
 	ktap_check "$mode: no kernel driver gets the other meanwhile" kernel_driver_is_kept_off
 	ktap_check "$mode: no second user gets it" is_refused $mode
 	ktap_check "$mode: nor does it when it joins anew" joins
 	let_go
 done
-ktap_check "a user takes it" hold iommufd
+ktap_check "a user takes it" hold iommufd "$testdev"
 ktap_check "who dies gives it back" dies
 ktap_check "nothing is explained where nothing is refused" \
 	eval '! log_since | grep "cannot be given"'

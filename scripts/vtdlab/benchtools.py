@@ -30,6 +30,11 @@ def programs(kernel, cache=None):
     return (*_debian(cache), ("dma_map_benchmark", _dma_map_benchmark(kernel, cache)))
 
 
+def fio(_kernel=None, cache=None):
+    """The same of fio alone, for tests that want a disk to be at work."""
+    return _debian(cache or lab.Cache(), ("usr/bin/fio",))
+
+
 def iperf_server(cache=None):
     """(argv, environment) of an iperf3 that serves one client after the other."""
     tree = _unpacked(cache or lab.Cache())
@@ -52,10 +57,10 @@ def converter(cache=None):
             {**os.environ, "LD_LIBRARY_PATH": _libraries(tree), "FONTCONFIG_FILE": str(fonts)})
 
 
-def _debian(cache):
+def _debian(cache, wanted=PROGRAMS):
     tree = _unpacked(cache)
     found = {}
-    for program in PROGRAMS:
+    for program in wanted:
         path = tree / program
         found[f"{FOLDER}/{path.name}"] = path
         text = subprocess.run(["ldd", path], check=True, capture_output=True, text=True,

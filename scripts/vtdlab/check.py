@@ -38,7 +38,7 @@ def _is_guest_test(name):
     # What the scripts share is not executable.
     scripts = (path.stem for path in (lab.checkout() / "selftests").glob("*.sh")
                if os.access(path, os.X_OK))
-    return name in {*scripts, "kexec", "kselftest", "run"}
+    return name in {*scripts, "kexec", "crash", "kselftest", "run"}
 
 
 def _arguments(args, series):

@@ -35,6 +35,12 @@ ALL = (NVME, NIC, VIRTIO, EDU, TESTDEV, PORT)
 
 NVME_DEVICE = "nvme,id=nvme,drive=nvme0,serial=vtd,bus=port0,addr=00.0"
 
+# Ports that tell of what comes and goes themselves, not by way of ACPI. The test
+# kernel is too small to ask firmware for their services (it would need to manage
+# their power), so it is told to take them.
+NATIVE_PORTS = "pcie_ports=native"
+NATIVE_SLOTS = ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
+
 # Where a guest writes to leave a mark in the trace: a word of the test
 # device's configuration space that nothing implements.
 MARK_DEVICE, MARK_OFFSET = TESTDEV, 0xF0
@@ -111,4 +117,19 @@ def topology(folder):
         "-device", f"pxb-pcie,id=free,bus_nr={FREE_BUS},bypass_iommu=true,bus=pcie.0,addr=0b.0",
         "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",
         "-device", "edu,bus=freeport,addr=00.0,dma_mask=0xffffffffffffffff",
+    ]
+
+
+def late(folder):
+    """The standard devices, more ports, and a disk behind no unit."""
+    free = disk(Path(folder) / "free.img")
+    return standard(folder) + [
+        "-device", "pcie-root-port,id=switchport,chassis=4,bus=pcie.0,addr=0c.0",
+        "-device", "x3130-upstream,id=upstream,bus=switchport",
+        "-device", "xio3130-downstream,id=downstream,bus=upstream,chassis=5,slot=1",
+        "-device", f"pxb-pcie,id=free,bus_nr={FREE_BUS},bypass_iommu=true,bus=pcie.0,addr=0b.0",
+        "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",
+        *_drive("free0", free),
+        "-device", "nvme,drive=free0,serial=vtd3,bus=freeport,addr=00.0",
+        *NATIVE_SLOTS,
     ]

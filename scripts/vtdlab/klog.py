@@ -48,6 +48,19 @@ def complaints(lines):
     return [line for line in lines if COMPLAINTS.search(line)]
 
 
+def without_crash(lines):
+    """The lines but those of a crash that was asked for, up to the crash kernel's first one."""
+    found, crashing = [], False
+    for line in lines:
+        if "sysrq: Trigger a crash" in line:
+            crashing = True
+        elif "Linux version " in line:
+            crashing = False
+        if not crashing:
+            found.append(line)
+    return found
+
+
 def faults(lines):
     """Every fault in these lines, by our driver or the in-tree one."""
     found = []

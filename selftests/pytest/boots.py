@@ -10,8 +10,8 @@ import tempfile
 import isolation
 from vtdlab import acpi
 from vtdlab import cache as lab
-from vtdlab import devices, klog, kselftest, ktap, qemu, runparts, testbed
-from vtdlab import witness, witness_inspect, witness_isolation
+from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, runparts, testbed
+from vtdlab import witness, witness_inspect, witness_isolation, witness_life
 from vtdlab import run as demo
 from vtdlab import vfio_machine, vfio_selftests, witness_matrix
 from vtdlab.errors import LabError
@@ -24,9 +24,12 @@ TIMEOUT = 420
 SLEEP_TIMEOUT = 60
 # For how long users are hostile; `make user-fuzz` takes longer.
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
+# Tests that count rounds make many more of them.
+LONG = ("guest.long=1",) if os.environ.get("LONG") else ()
+LONGER = 8
 LOG_TAIL = 30
-WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_matrix.BY_TEST
-             | witness_inspect.BY_TEST)
+WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_life.BY_TEST
+             | witness_matrix.BY_TEST | witness_inspect.BY_TEST)
 
 
 class Broken(Exception):
@@ -79,12 +82,17 @@ BOOTS = (
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
+    Boot("crash-kernel", ("crash",), job="crash", append=("crashkernel=384M",)),
+    Boot("crash-kernel-in-tree", ("crash",), job="crash",
+         append=("crashkernel=384M", "guest.crash=intree")),
     # The tests as the kernel's own kselftest builds, packs and runs them.
     Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
          append=("guest.runs=load,dma,unload", "guest.skips=sriov"), on=("test",)),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
-    Boot("asleep", ("suspend", "inspect"), end="reboot"),
-    Boot("late", ("late",)),
+    Boot("asleep", ("suspend", "inspect"), end="reboot", programs=benchtools.fio),
+    # A warning of any kind ends this guest.
+    Boot("late", ("late", "leaving", "cycles"), devices=devices.late,
+         append=("panic_on_warn=1", devices.NATIVE_PORTS), programs=benchtools.fio),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
@@ -175,9 +183,11 @@ def run(boot, kernel, tests, result):
             machine = bed.machine(boot.job, boot.devices(disks), boot=boot.words,
                                   iommu=boot.iommu, image=files["initramfs"],
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
-                                          f"guest.tests={','.join(tests)}", *boot.append])
+                                          f"guest.tests={','.join(tests)}", *LONG,
+                                          *boot.append])
             machine = dataclasses.replace(machine, memory=boot.memory or machine.memory)
-            outcome = qemu.boot(machine, out, boot.timeout * bed.slowness, guest.line, SERVICES)
+            timeout = boot.timeout * bed.slowness * (LONGER if LONG else 1)
+            outcome = qemu.boot(machine, out, timeout, guest.line, SERVICES)
     except LabError as err:
         raise Broken(str(err)) from err
     if boot.keep:
@@ -186,7 +196,9 @@ def run(boot, kernel, tests, result):
                                  Trace.read(outcome.trace), outcome, server, "vtd")
     for test in tests:
         guest.claims(test, WITNESSES.get(test, lambda _: ())(evidence))
-    guest.claims("end", witness.ending(evidence))
+    # A crashed kernel's unit is left as it is.
+    if boot.job != "crash":
+        guest.claims("end", witness.ending(evidence))
     if flavour == "debug" and boot.job == "tests":
         guest.claims("end", witness.watchers(evidence))
     wrong = _whole(boot, evidence, guest)
@@ -240,6 +252,7 @@ def _whole(boot, evidence, guest):
     if evidence.outcome.ending != expected:
         wrong.append(evidence.outcome.detail or
                      f"the guest ended with a {evidence.outcome.ending}, not a {expected}")
-    wrong += [f"the kernel complains: {line}" for line in klog.complaints(evidence.console)]
+    lines = klog.without_crash(evidence.console) if boot.job == "crash" else evidence.console
+    wrong += [f"the kernel complains: {line}" for line in klog.complaints(lines)]
     wrong += [f"problem in the guest: {record['text']}" for record in evidence.records.of("problem")]
     return wrong

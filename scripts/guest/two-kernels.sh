@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the jobs of two kernels without a reset between them share: one test of
+# KTAP, begun in the first kernel and ended in the second (guest.stage=2), which
+# is given the command line of the first.
+# shellcheck shell=dash
+. /guest/lib.sh
+export VTD_DISKS="$NVME $VIRTIO" VTD_NIC=$NIC
+[ "$(cmdline guest.driver vtd)" = vtd ] || export VTD_KO=none
+. /selftests/ktap.sh > /dev/null
+. /selftests/lib.sh
+
+# begin NAME COUNT: one test of so many results, in both kernels.
+begin() {
+	test_name=$1
+	test_count=$2
+	[ "$(cmdline guest.stage)" != 2 ] || return 0
+	say "> KTAP version 1"
+	say "> 1..1"
+	say "> # Subtest: $1"
+	say ">   1..$2"
+}
+
+# check WHAT COMMAND: ktap_check over the channel.
+check() {
+	ktap_check "$@" > /run/checked
+	while IFS= read -r line; do say ">   $line"; done < /run/checked
+}
+
+fetch() {
+	net_device "$NIC" > /dev/null || return 1
+	printf 'FILE %s\n' "$1" | timeout 120 nc 10.0.2.2 "$(cmdline guest.port)" > "/tmp/$1"
+	[ -s "/tmp/$1" ] || { echo "the host did not serve $1"; return 1; }
+}
+
+finish() {
+	if [ "$ktap_failed" = 0 ] && [ "$ktap_count" = "$test_count" ]; then
+		say "> ok 1 - $test_name"
+	else
+		say "> not ok 1 - $test_name"
+	fi
+}

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What QEMU's trace says of a driver that comes and goes under devices at work.
+
+As witness.py: functions of the evidence that return (claim, why not) pairs.
+"""
+
+from vtdlab import devices
+from vtdlab.trace import Trace
+from vtdlab.witness import brackets
+
+# Adopted at load: what they ask for passes as it is.
+ADOPTED = (devices.NVME, devices.VIRTIO)
+
+
+def late(evidence):
+    """Disks at work across a load: not translated while adopted, and never refused."""
+    for name, trace in brackets(evidence, "late "):
+        faults = trace.faults()
+        yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
+        walked = {event.value("sid") for event in trace.named("vtd_iotlb_page_update")}
+        if name == "late found":
+            yield f"{name}: {devices.NVME.name} is translated", (
+                "" if devices.NVME.sid in walked else f"the trace has walks of {sorted(walked)}")
+            continue
+        yield f"{name}: translation was switched on once", (
+            "" if trace.translation() == [True] else f"the trace has {trace.translation()}")
+        if name == "late adopt":
+            for device in ADOPTED:
+                yield f"{name}: {device.name} is not translated", (
+                    "" if device.sid not in walked else "the trace has walks of it")
+
+
+def leaving(evidence):
+    """Translation goes off first, the queue after it, and no device is refused meanwhile."""
+    for name, trace in brackets(evidence, "leaving "):
+        faults = trace.faults()
+        yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
+        off = [event.name for event in trace.named("vtd_dmar_enable", "vtd_inv_qi_enable")]
+        yield f"{name}: translation goes off before the queue", (
+            "" if trace.translation() == [False] and off == ["vtd_dmar_enable", "vtd_inv_qi_enable"]
+            else f"the trace has {off}, and translation {trace.translation()}")
+
+
+def suspend(evidence):
+    """Off before the machine sleeps, on again when it wakes, and no device refused over it."""
+    for name, trace in brackets(evidence, "suspend"):
+        faults = trace.faults()
+        yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
+        on = trace.translation()
+        yield f"{name}: translation goes off, and on again", (
+            "" if on == [False, True] else f"the trace has {on}")
+
+
+def crash(evidence):
+    """A load that is refused in the crash kernel writes no register; under the in-tree driver
+    nothing was let go from the first kernel's load until then."""
+    loads = dict(brackets(evidence, "crash refused"))
+    yield "the refused load wrote no register", (
+        "" if loads and not any(trace.named("vtd_reg_write") for trace in loads.values())
+        else "the trace has writes of registers, or no such load")
+    if "crash refused beside in-tree" not in loads:
+        return
+    last = max(evidence.records.marks(), default=0)
+    until = Trace(evidence.trace.events[:dict(evidence.trace.marks()).get(last, 0)])
+    yield "translation went on once, and not off in the crash", (
+        "" if until.translation() == [True] else f"the trace has {until.translation()}")
+    faults = until.faults()
+    yield "no DMA under way was refused", f"the trace has {faults[0]}" if faults else ""
+
+
+BY_TEST = {function.__name__: function
+           for function in (late, leaving, suspend, crash)}

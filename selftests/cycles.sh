@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Load, use, unload, over and over: every page comes back. Use is I/O of two
+# disks through DMA domains, DMA of a test device, and a user's claim of it.
+# A hundred rounds with guest.long=1.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/memory.sh"
+
+ROUNDS=12
+[ "$(cmdline guest.long)" != 1 ] || ROUNDS=100
+# Rounds until nothing is done for the first time any more, and the one from
+# which growth is counted.
+WARM=3
+TENTH=$((ROUNDS < 100 ? 5 : 10))
+# Pages by which a round's end may differ from another's: the allocator's and
+# the slabs' own reserves come and go. The second is less than a page a round.
+AROUND=192
+GROWTH=64
+
+disks=${VTD_DISKS:-}
+[ -n "$disks" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
+victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
+[ -n "$victim" ] || ktap_skip_all "iommu-testdev is not there"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver does not come and go"
+
+reads_what_it_wrote() {
+	[ "$(group_type "$1")" = DMA ] || { echo "$1 has a $(group_type "$1") domain"; return 1; }
+	name=$(block_device "$1") || { echo "no disk appeared behind $1"; return 1; }
+	dd if=/tmp/payload of="/dev/$name" bs=256k oflag=direct conv=notrunc 2> /dev/null &&
+		dd if="/dev/$name" bs=256k count="$blocks" iflag=direct 2> /dev/null | cmp - /tmp/payload
+}
+
+user_has_it() {
+	give_to_user "$victim" || return 1
+	"$CLAIM" type1 "$victim" < /dev/null && "$CLAIM" iommufd "$victim" < /dev/null || return 1
+	take_back "$victim"
+	for module in vfio_iommu_type1 vfio_pci vfio_pci_core vfio; do
+		! grep -q "^$module " /proc/modules || rmmod "$module" || return 1
+	done
+}
+
+one_round() {
+	need_vtd || return 1
+	for bdf in $disks; do
+		reads_what_it_wrote "$bdf" || return 1
+	done
+	attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ] ||
+		{ echo "$victim: $attacked"; return 1; }
+	user_has_it && need_no_vtd
+}
+
+all_rounds() {
+	round_begins
+	for round in $(seq $ROUNDS); do
+		one_round || { echo "round $round of $ROUNDS"; return 1; }
+		round_ends "$round"
+	done
+}
+
+without_driver() {
+	load_drivers || return 1
+	for bdf in $disks; do
+		[ ! -e "$PCI/$bdf/iommu_group" ] || { echo "$bdf is still in a group"; return 1; }
+		disk_io "$bdf" || return 1
+	done
+}
+
+ktap_start 9
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+payload $((1 << 20))
+blocks=$(($(stat -c %s /tmp/payload) / (256 << 10)))
+log_start
+tables_before=$(table_pages)
+ktap_check "loaded, used and unloaded $ROUNDS times" all_rounds
+ktap_check "no page of tables is left after any round" same_after_each 3 "$tables_before"
+ktap_check "no area of vmalloc is left after any round" same_after_each 5 "$(value_of $WARM 5)"
+ktap_check "no round after the ${WARM}rd costs more than $AROUND pages" \
+	all_within $WARM $ROUNDS $AROUND
+ktap_check "from round $TENTH to $ROUNDS no more than $GROWTH pages are gone" \
+	none_lost $TENTH $ROUNDS $GROWTH
+echo "# pages gone: $(lost $WARM $ROUNDS) since round $WARM, $(lost $TENTH $ROUNDS) since round $TENTH"
+ktap_check "without the driver disks work" without_driver
+ktap_check "interrupts are not used up" eval '! grep -i vtd /proc/interrupts'
+unload_drivers
+ktap_check "no claim of memory is left" eval '! grep -i vtd /proc/iomem'
+ktap_check "no kernel warning" log_is_clean
+ktap_end

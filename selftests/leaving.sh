@@ -1,0 +1,211 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The states in which the driver is asked to leave: each in which someone needs
+# it is refused, named and disturbed by nothing; each other one ends clean, with
+# translation off before the tables are given back.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/fio.sh"
+. "$(dirname "$0")/memory.sh"
+
+DETACH=/sys/kernel/vtd/detach
+EVENT=/sys/kernel/tracing/events/kmem/mm_page_free
+TRACED=/sys/kernel/tracing/trace
+SLOT=0xa000000000	# an address for a user's page
+
+disk_bdf=$(echo "${VTD_DISKS:-}" | cut -d' ' -f1)
+[ -n "$disk_bdf" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
+victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
+[ -n "$victim" ] || ktap_skip_all "iommu-testdev is not there"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver does not leave"
+
+# detach_is_refused PATTERN: and the log says of whom.
+detach_is_refused() {
+	log_start
+	! sh -c "echo 1 > $DETACH" 2> /tmp/why || { echo "the detach was accepted"; return 1; }
+	grep -q "$EBUSY" /tmp/why || { cat /tmp/why; return 1; }
+	log_has "vtd: $1" && log_has "not detached: .*in use" && rmmod_is_refused
+}
+
+rmmod_is_refused() {
+	! rmmod vtd 2> /dev/null || { echo "rmmod succeeded"; return 1; }
+}
+
+detaches() {
+	echo 1 > $DETACH
+}
+
+leaves() {
+	detaches && rmmod vtd && ! vtd_is_loaded
+}
+
+# Only the driver, and what the states below need.
+fresh() {
+	need_no_vtd && insmod "$VTD_KO" "$@"
+}
+
+lands() {
+	load_drivers && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ] ||
+		{ echo "$attacked"; return 1; }
+}
+
+# user_is_in_the_way MODE
+user_is_in_the_way() {
+	give_to_user "$victim" && hold "$1" "$victim" || return 1
+	detach_is_refused "$victim is in use by driver vfio-pci"
+	refused=$?
+	# What the user has is not disturbed: it can be given back in the ordinary way.
+	let_go
+	take_back "$victim"
+	return $refused
+}
+
+no_user_is_in_the_way() {
+	rmmod vfio_iommu_type1 && rmmod vfio_pci && leaves
+}
+
+# --- translation off before tables go ---
+
+# register OFFSET BITS: of the unit, read past the driver.
+register() {
+	devmem $((unit + $1)) "$2"
+}
+
+# frees: how often the page of the root table was given back.
+frees() {
+	grep -c mm_page_free: $TRACED
+}
+
+watch_root_table() {
+	unit=$((0x$(cat /sys/class/iommu/dmar0/intel-iommu/address)))
+	root=$(($(register 0x20 64) >> 12))
+	[ $root -gt 0 ] || { echo "the unit has no root table"; return 1; }
+	echo > $TRACED
+	echo "pfn == $root" > $EVENT/filter && echo 1 > $EVENT/enable
+}
+
+is_kept_until_off() {
+	[ $(($(register 0x1c 32) >> 31)) = 1 ] || { echo "translation was off before"; return 1; }
+	detaches || return 1
+	[ $(($(register 0x1c 32) >> 31)) = 0 ] || { echo "translation is on after a detach"; return 1; }
+	[ "$(frees)" = 0 ] || { echo "the root table was given back in a detach:"; cat $TRACED; return 1; }
+}
+
+is_given_back() {
+	rmmod vtd || return 1
+	echo 0 > $EVENT/enable
+	[ "$(frees)" = 1 ] || { echo "the root table was given back $(frees) times"; return 1; }
+}
+
+# --- binding meanwhile ---
+
+bind_and_unbind() {
+	while [ ! -e /tmp/enough ]; do
+		echo "$victim" > /sys/bus/pci/drivers/vtd_attack/bind
+		echo "$victim" > /sys/bus/pci/drivers/vtd_attack/unbind
+	done 2> /dev/null
+}
+
+# Drivers come and go while the driver leaves, which it may do between two.
+leaves_meanwhile() {
+	fresh && insmod "$VTD_TEST_MODULES/vtd_devices.ko" &&
+		insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
+	# The other device that this driver has would always be in the way.
+	for bdf in $(attackers); do unbind "$bdf"; done
+	rm -f /tmp/enough
+	bind_and_unbind &
+	binder=$!
+	accepted=1
+	for try in $(seq 200); do
+		sh -c "echo 1 > $DETACH" 2> /dev/null && { accepted=0; break; }
+	done
+	touch /tmp/enough
+	wait $binder
+	[ $accepted = 0 ] || { echo "200 attempts were refused"; return 1; }
+	rmmod vtd
+}
+
+ktap_start 29
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+load_owner
+# Nothing else may hold a page of tables when it is counted.
+tables_before=$(table_pages)
+need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+log_start
+
+# --- refused ---
+if fio_is_there; then
+	disk=$(block_device "$disk_bdf")
+	ktap_check "a disk is at work" fio_starts "$disk"
+	ktap_check "refused: the disk is named" detach_is_refused "$disk_bdf is in use by driver nvme .DMA."
+	ktap_check "and its work goes on" fio_goes_on "$disk"
+	ktap_check "not one byte of it was lost" fio_ends "$disk"
+else
+	for what in "starts" "is named" "goes on" "loses nothing"; do
+		ktap_skip "a disk at work $what" "there is no fio"
+	done
+fi
+ktap_check "refused: a user's by VFIO" user_is_in_the_way type1
+ktap_check "refused: a user's by iommufd" user_is_in_the_way iommufd
+unload_drivers
+ktap_check "accepted once no user is left" no_user_is_in_the_way
+
+fresh
+ktap_check "refused: a group that is claimed, and blocked" \
+	eval 'ask claim "$victim" a && detach_is_refused "$victim is in use: its group is claimed"'
+ktap_check "refused: a group with a module's own domain" eval \
+	'ask new a "$victim" && ask attach a "$victim" && detach_is_refused "$victim is in use by a user.s domain"'
+ktap_check "the claim works after the refusals" eval 'ask map a $SLOT 0x100000 0x1000'
+ktap_check "refused: the domain is gone, the claim is not" \
+	eval 'ask detach a "$victim" && detach_is_refused "$victim is in use: its group is claimed"'
+ask release "$victim"
+ktap_check "a domain that somebody keeps: the detach is accepted" detaches
+ktap_check "and rmmod is refused" rmmod_is_refused
+ktap_check "until the domain is freed" eval 'ask free a && rmmod vtd'
+settle
+ktap_check "nothing of it is left" test "$(table_pages)" = "$tables_before"
+
+# --- accepted ---
+fresh
+ktap_check "nobody uses it: it leaves" leaves
+fresh
+ktap_check "asked twice it leaves, too" eval 'detaches && detaches && rmmod vtd'
+fresh
+exec 8< /sys/kernel/debug/vtd/dmar0/statistics 9< /sys/kernel/vtd/users
+ktap_check "its files are open: the detach is accepted, rmmod is refused" eval \
+	'detaches && rmmod_is_refused'
+ktap_check "they can be read to their end" eval 'grep -q . <&8 && cat <&9 > /dev/null'
+exec 8<&-
+ktap_check "once closed it leaves, and of sysfs nothing more is read" eval \
+	'rmmod vtd && ! cat /proc/self/fd/9 2> /dev/null'
+exec 9<&-
+fresh lazy=1
+modprobe nvme
+disk=$(block_device "$disk_bdf")
+ktap_check "lazy: the disk's group defers flushes" test "$(group_type "$disk_bdf")" = DMA-FQ
+mark "leaving lazy begin"
+ktap_check "lazy: it leaves right after I/O, with flushes still to be done" eval \
+	'dd if=/dev/zero of="/dev/$disk" bs=1M count=16 oflag=direct 2> /dev/null && rmmod nvme && leaves'
+mark "leaving lazy end"
+settle
+ktap_check "lazy: no page of tables is left" test "$(table_pages)" = "$tables_before"
+if [ -e $EVENT ] && command -v devmem > /dev/null; then
+	fresh
+	ktap_check "the root table is watched" watch_root_table
+	mark "leaving order begin"
+	ktap_check "it is kept until translation is off" is_kept_until_off
+	mark "leaving order end"
+	ktap_check "and given back once, by rmmod" is_given_back
+else
+	for what in "watched" "kept" "given back"; do
+		ktap_skip "the root table is $what" "no trace of pages, or no devmem"
+	done
+fi
+ktap_check "it leaves while drivers come and go" leaves_meanwhile
+rmmod vtd_owner
+ktap_check "and works again" eval 'need_no_vtd && need_vtd && lands'
+ktap_check "no kernel warning" dmesg_is_clean
+ktap_end

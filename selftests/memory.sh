@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# How much memory is in use, exactly enough to see a single page a round go.
+# Sourced after lib.sh.
+# shellcheck shell=dash
+
+# settle: what is only waiting to be freed is freed, and no cache holds a page.
+settle() {
+	sync
+	echo 3 > /proc/sys/vm/drop_caches
+	# Deferred work of the kernel: RCU, vmalloc areas, closed files.
+	sleep "${1:-0.3}"
+	cat /proc/sys/vm/stat_refresh
+}
+
+# free_pages: those of the allocator and of its lists for each processor.
+free_pages() {
+	awk '/nr_free_pages/ || $1 == "count:" { sum += $2 } END { print sum }' /proc/zoneinfo
+}
+
+# table_pages: what IOMMU drivers have for hardware to read.
+table_pages() {
+	awk '$1 == "nr_iommu_pages" { print $2 }' /proc/vmstat
+}
+
+# slab_pages: of the kernel's small objects, those that no cache gives back.
+slab_pages() {
+	awk '$1 == "nr_slab_unreclaimable" { print $2 }' /proc/vmstat
+}
+
+# vmalloc_areas: how many there are; those given back are kept for a while.
+vmalloc_areas() {
+	grep -vc unpurged /proc/vmallocinfo
+}
+
+# What each round of a test left, a line for each: round, free pages, pages of
+# tables, of slabs, areas.
+round_begins() {
+	: > /tmp/rounds
+}
+
+round_ends() {
+	settle "${2:-}"
+	echo "$1 $(free_pages) $(table_pages) $(slab_pages) $(vmalloc_areas)" >> /tmp/rounds
+}
+
+# value_of ROUND COLUMN
+value_of() {
+	awk -v round="$1" -v column="$2" '$1 == round { print $column }' /tmp/rounds
+}
+
+# lost FROM TO: free pages that the rounds from one to the other have cost. Once
+# the kernel may take, or give back, a block of 2 MiB at a time for itself, such as
+# for the text of modules: a single step of that size is left out.
+lost() {
+	awk -v from="$1" -v to="$2" '
+		$1 > from && $1 <= to {
+			step = before - $2
+			if (!block && step >= 480 && step <= 576) block = 1
+			else sum += step
+		}
+		{ before = $2 }
+		END { print sum + 0 }' /tmp/rounds
+}
+
+# none_lost FROM TO BOUND
+none_lost() {
+	lost_pages=$(lost "$1" "$2")
+	[ "$lost_pages" -le "$3" ] ||
+		{ echo "rounds $1 to $2 cost $lost_pages pages, more than $3:"; cat /tmp/rounds; return 1; }
+}
+
+# all_within FROM TO BOUND: no round costs more pages than that, but for one block
+# as above.
+all_within() {
+	awk -v from="$1" -v to="$2" -v bound="$3" '
+		$1 > from && $1 <= to && before - $2 > bound {
+			if (!block && before - $2 <= 576) block = 1
+			else { print "round " $1 ": " before - $2 " pages fewer than before it"; bad = 1 }
+		}
+		{ before = $2 }
+		END { exit bad }' /tmp/rounds
+}
+
+# same_after_each COLUMN VALUE: in every round, to the last page.
+same_after_each() {
+	awk -v column="$1" -v value="$2" '$column != value {
+		print "round " $1 ": " $column ", not " value; bad = 1 }
+		END { exit bad || !NR }' /tmp/rounds
+}
