@@ -22,6 +22,11 @@ def standard(folder):
     ]
 
 
+def hotplug(folder):
+    """The same, with slots that need no ACPI."""
+    return [*standard(folder), *devices.NATIVE_SLOTS]
+
+
 def grouped(folder):
     """The same, and two devices behind a conventional bridge, which cannot be told apart."""
     return standard(folder) + [

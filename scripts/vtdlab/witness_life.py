@@ -4,7 +4,7 @@
 As witness.py: functions of the evidence that return (claim, why not) pairs.
 """
 
-from vtdlab import devices
+from vtdlab import devices, vtdwords
 from vtdlab.trace import Trace
 from vtdlab.witness import brackets
 
@@ -68,5 +68,24 @@ def crash(evidence):
     yield "no DMA under way was refused", f"the trace has {faults[0]}" if faults else ""
 
 
+def hotplug(evidence):
+    """A device that goes is withdrawn from the unit's caches; what asks on is refused."""
+    for name, trace in brackets(evidence, "hotplug "):
+        if name == "hotplug removed":
+            reasons = {(fault.sid, fault.reason) for fault in trace.faults()}
+            wanted = {(devices.TESTDEV.sid, 2), (devices.TESTDEV.sid, 6), (devices.TESTDEV.sid, 5)}
+            yield f"{name}: refused for want of a context entry", (
+                "" if (devices.TESTDEV.sid, 2) in reasons and reasons <= wanted
+                else f"the trace has requesters and reasons {sorted(reasons)}")
+            continue
+        faults = trace.faults()
+        yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
+        withdrawn = [low for low, high in trace.descriptors()
+                     if vtdwords.descriptor_kind(low, high) == "context-device"
+                     and vtdwords.field(low, 32, 16) == devices.NVME.sid]
+        yield f"{name}: the disk's context entry was dropped from the cache", (
+            "" if withdrawn else "the trace has no such invalidation")
+
+
 BY_TEST = {function.__name__: function
-           for function in (late, leaving, suspend, crash)}
+           for function in (late, leaving, suspend, crash, hotplug)}

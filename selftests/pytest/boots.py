@@ -93,6 +93,8 @@ BOOTS = (
     # A warning of any kind ends this guest.
     Boot("late", ("late", "leaving", "cycles"), devices=devices.late,
          append=("panic_on_warn=1", devices.NATIVE_PORTS), programs=benchtools.fio),
+    Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
+         append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),

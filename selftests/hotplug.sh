@@ -1,0 +1,258 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Devices come, go and change hands while they are at work: pulled with and
+# without a warning, removed and found anew, virtual functions made and unmade,
+# from one driver to another and to a user. What is gone reaches nothing, what
+# is there belongs to whom it was given, and no page is lost over it.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/fio.sh"
+. "$(dirname "$0")/memory.sh"
+
+need_memory
+fio_is_there || ktap_skip_all "there is no fio"
+nvme=$(echo "${VTD_DISKS:-}" | cut -d' ' -f1)
+[ -n "$nvme" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
+victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
+[ -n "$victim" ] || ktap_skip_all "iommu-testdev is not there"
+pf=$(pci_by_id 0x8086:0x10c9 | head -n1)
+[ -n "$pf" ] || ktap_skip_all "there is no igb (8086:10c9)"
+command -v host > /dev/null || ktap_skip_all "nobody is there to pull a device"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no list of users"
+
+BINDS=100
+[ "$(cmdline guest.long)" != 1 ] || BINDS=1000
+HAND_OVERS=8
+FUNCTION_ROUNDS=5
+# Of pages, see cycles.sh; the second is less than one for two binds.
+AROUND=128
+GROWTH=48
+
+used() {
+	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
+}
+
+# is_there WANTED: wait until the disk is there (1) or not (0).
+is_there() {
+	for try in $(seq $((80 * PATIENCE))); do
+		there=0
+		[ ! -e "$PCI/$nvme/iommu_group" ] || there=1
+		[ $there = "$1" ] && return 0
+		sleep 0.25
+	done
+	echo "20 s later $nvme is $([ $there = 1 ] && echo still there || echo not there)"
+	return 1
+}
+
+disk_at_work() {
+	disk=$(block_device "$nvme") && [ "$(group_type "$nvme")" = DMA ] && fio_starts "$disk"
+}
+
+is_forgotten() {
+	! grep "$1" /sys/kernel/vtd/users && [ ! -e "/sys/kernel/debug/iommu/intel/$1" ] &&
+		[ "$(used)" = $((ids - 1)) ]
+}
+
+# The slot is powered off only after the device has left the kernel, and its port
+# may still be busy with that when the next one comes: then that is taken out again.
+put_back() {
+	for try in 1 2 3; do
+		sleep 3
+		host plug-nvme > /tmp/plugged && is_there 1 && break
+		cat /tmp/plugged
+		host unplug-nvme > /tmp/plugged
+	done
+	disk_io "$nvme" && [ "$(used)" = "$ids" ]
+}
+
+# pci_capability BDF ID: where it is in configuration space.
+pci_capability() {
+	at=$(word "$1" 52 1)
+	for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		[ "${at:-0}" != 0 ] || break
+		[ "$(word "$1" "$at" 1)" != "$2" ] || { echo "$at"; return 0; }
+		at=$(word "$1" $((at + 1)) 1)
+	done
+	return 1
+}
+
+# slot_control BDF OFFSET VALUE
+slot_control() {
+	# shellcheck disable=SC2059
+	printf "$(printf '\\x%02x\\x%02x' $(($3 & 255)) $(($3 >> 8)))" |
+		dd of="$PCI/$1/config" bs=2 seek=$(($2 / 2)) conv=notrunc 2> /dev/null
+}
+
+# Power and its indicator off (PCIe 7.5.3.10), past the port's driver and with its
+# interrupt off: the device is gone before anybody hears of it. What the driver
+# then sees is a slot as it left it, and nothing in it.
+pull_by_surprise() {
+	port=$(basename "$(dirname "$(readlink -f "$PCI/$nvme")")")
+	capability=$(pci_capability "$port" 16) || { echo "$port has no slot"; return 1; }
+	control=$((capability + 24))
+	now=$(word "$port" $control 2)
+	slot_control "$port" $control $((now & ~0x20 | 0x700))
+	slot_control "$port" $control "$now"
+	is_there 0
+}
+
+# Under I/O, without the hardware going anywhere.
+removed_under_io() {
+	for round in 1 2 3; do
+		disk_at_work || return 1
+		echo 1 > "$PCI/$nvme/remove"
+		fio_failed "$disk" && is_forgotten "$nvme" || { echo "round $round"; return 1; }
+		echo 1 > /sys/bus/pci/rescan
+		is_there 1 || return 1
+	done
+	disk_at_work && fio_ends "$disk"
+}
+
+# The device itself is still there, and asks on.
+removed_and_asks_on() {
+	base=$(cut -d' ' -f1 "$PCI/$victim/resource" | head -n1)
+	unbind "$victim"
+	refused "$victim" "$(memory)" || return 1
+	echo 1 > "$PCI/$victim/remove"
+	refused "testdev@$base" "$(memory)"
+}
+
+found_again() {
+	echo 1 > /sys/bus/pci/rescan
+	[ "$(driver_of "$victim")" = vtd_attack ] && is_mine
+}
+
+is_mine() {
+	attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
+	refused "$victim" "$(memory)"
+}
+
+functions_come_and_go() {
+	before=$(used)
+	for round in $(seq $FUNCTION_ROUNDS); do
+		echo 7 > "$PCI/$pf/sriov_numvfs"
+		[ "$(used)" = $((before + 7)) ] || { echo "$(used) domain ids, not 7 more than $before"; return 1; }
+		echo 0 > "$PCI/$pf/sriov_numvfs"
+		[ "$(used)" = "$before" ] || { echo "round $round: $(used) domain ids, not $before"; return 1; }
+	done
+	net_device "$pf" > /dev/null || { echo "$pf has lost its link"; return 1; }
+}
+
+# listed BDF DRIVER STATE: as the list of users has it.
+listed() {
+	grep -Eq "^$1 [0-9]+ $2 $3\$" /sys/kernel/vtd/users ||
+		{ echo "wanted: $1 $2 $3"; grep "$1" /sys/kernel/vtd/users; return 1; }
+}
+
+# is_driven BDF DRIVER
+is_driven() {
+	unbind "$1"
+	echo "$2" > "$PCI/$1/driver_override"
+	echo "$1" > /sys/bus/pci/drivers_probe
+	[ "$(driver_of "$1")" = "$2" ] || { echo "$1 is driven by $(driver_of "$1"), not $2"; return 1; }
+}
+
+# is_a_users BDF DRIVER: the kernel's driver is kept off as long.
+is_a_users() {
+	is_driven "$1" vfio-pci && listed "$1" vfio-pci DMA && hold "$mode" "$1" || return 1
+	good=0
+	listed "$1" vfio-pci unmanaged || good=1
+	! sh -c "echo $1 > /sys/bus/pci/drivers/$2/bind" 2> /dev/null || { echo "$2 was bound"; good=1; }
+	let_go
+	listed "$1" vfio-pci DMA && return $good
+}
+
+disk_changes_hands() {
+	give_to_user "$nvme" && take_back "$nvme" || return 1
+	for round in $(seq $HAND_OVERS); do
+		mode=$([ $((round % 2)) = 0 ] && echo type1 || echo iommufd)
+		is_driven "$nvme" nvme && listed "$nvme" nvme DMA && disk=$(block_device "$nvme") &&
+			dd if="/dev/$disk" of=/dev/null bs=256k count=8 iflag=direct 2> /dev/null &&
+			is_a_users "$nvme" nvme || { echo "round $round"; return 1; }
+	done
+	is_driven "$nvme" nvme && disk_io "$nvme"
+}
+
+# From one test driver to the other, to a user, and to nobody.
+test_device_changes_hands() {
+	for round in $(seq $HAND_OVERS); do
+		mode=$([ $((round % 2)) = 0 ] && echo type1 || echo iommufd)
+		is_driven "$victim" vtd_attack && listed "$victim" vtd_attack DMA && is_mine &&
+			is_driven "$victim" vtd_domain && listed "$victim" vtd_domain DMA &&
+			is_a_users "$victim" vtd_attack || { echo "round $round"; return 1; }
+		unbind "$victim"
+		listed "$victim" - DMA && refused "$victim" "$(memory)" || { echo "round $round"; return 1; }
+	done
+	echo > "$PCI/$victim/driver_override"
+	bind "$victim" vtd_attack && is_mine
+}
+
+many_binds() {
+	echo "$victim" > "$PCI/$victim/driver/unbind" || return 1
+	settle
+	round_begins
+	for tenth in 1 2 3 4 5 6 7 8 9 10; do
+		for one in $(seq $((BINDS / 10))); do
+			echo "$victim" > /sys/bus/pci/drivers/vtd_attack/bind &&
+				echo "$victim" > /sys/bus/pci/drivers/vtd_attack/unbind || return 1
+		done
+		round_ends $tenth
+	done
+	bind "$victim" vtd_attack && is_mine
+}
+
+ktap_start 27
+need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+insmod "$VTD_TEST_MODULES/vtd_domain.ko" || ktap_abort "vtd_domain does not load"
+payload $((4 << 20))
+log_start
+ids=$(used)
+
+ktap_check "a disk is at work" disk_at_work
+mark "hotplug pulled begin"
+ktap_check "pulled: it goes, the kernel being asked first" eval 'host unplug-nvme && is_there 0'
+mark "hotplug pulled end"
+ktap_check "pulled: its work ends with an error, no byte wrong" fio_failed "$disk"
+ktap_check "pulled: nothing of it is left" is_forgotten "$nvme"
+ktap_check "pulled: put back it works" put_back
+
+ktap_check "removed under I/O and found anew, three times" removed_under_io
+mark "hotplug removed begin"
+ktap_check "removed, a device that asks on is refused" removed_and_asks_on
+mark "hotplug removed end"
+ktap_check "removed: the log names it as a stranger" \
+	log_has "vtd: dmar0: fault: requester $victim, which is no device"
+ktap_check "found again it has what it is given, and no more" found_again
+ktap_check "no domain id was lost" test "$(used)" = "$ids"
+
+echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"
+ktap_check "virtual functions come and go $FUNCTION_ROUNDS times" functions_come_and_go
+
+mark "hotplug handed begin"
+ktap_check "a disk goes from nvme to users and back, $HAND_OVERS times" disk_changes_hands
+mark "hotplug handed end"
+ktap_check "a test device between two drivers, users and nobody" test_device_changes_hands
+ktap_check "no domain id was lost over that" test "$(used)" = "$ids"
+
+ktap_check "a driver is bound and unbound $BINDS times" many_binds
+ktap_check "no domain id was lost over that, either" test "$(used)" = "$ids"
+ktap_check "after each tenth the same pages of tables" same_after_each 3 "$(value_of 1 3)"
+ktap_check "and the same areas of vmalloc" same_after_each 5 "$(value_of 1 5)"
+ktap_check "and no tenth costs more than $AROUND pages" all_within 2 10 $AROUND
+ktap_check "from the second tenth to the last no more than $GROWTH pages are gone" \
+	none_lost 2 10 $GROWTH
+echo "# pages gone in the last eight tenths: $(lost 2 10)"
+ktap_check "the disk is at work again" disk_at_work
+mark "hotplug surprise begin"
+ktap_check "by surprise: it is gone" pull_by_surprise
+mark "hotplug surprise end"
+ktap_check "by surprise: its work ends with an error, no byte wrong" fio_failed "$disk"
+ktap_check "by surprise: nothing of it is left" is_forgotten "$nvme"
+ktap_check "by surprise: the kernel knew nothing before" log_has "pciehp: .*(Card not present|Link Down)"
+ktap_check "by surprise: put back it works" put_back
+
+ktap_check "no kernel warning" log_is_clean
+ktap_end
