@@ -33,6 +33,8 @@ vmstat() {
 # held: what processes could leave behind: domain ids, pages of tables, pages of
 # their own that stay pinned, files of the device.
 held() {
+	# Processors keep counts to themselves for a while.
+	echo 1 > /proc/sys/vm/stat_refresh
 	echo "domain ids: $(cat /sys/class/iommu/dmar0/intel-iommu/domains_used)"
 	echo "pages of tables: $(vmstat nr_iommu_pages)"
 	echo "pinned pages: $(($(vmstat nr_foll_pin_acquired) - $(vmstat nr_foll_pin_released)))"
@@ -76,6 +78,7 @@ echo "seed: FUZZ_SEED=$FUZZ_SEED" | ktap_note
 unload_drivers || ktap_abort "drivers of other devices stay"
 ktap_check "the device is given to vfio-pci" give_to_user "$bdf"
 ktap_check "a well-behaved user gets it" "$(dirname "$0")/vfio_dma" iommufd "$bdf"
+sleep 2
 held > /tmp/held-before
 for user in 0 $ORDINARY; do
 	hand_over $user
