@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Loom takes a store with SeqCst for a release. On x86 it is an exchange, which is a full
+//! barrier, and so is every read-modify-write: that is what the driver relies on.
+
+use super::steps::step;
+pub(crate) use loom::sync::atomic::{fence, AtomicBool, AtomicU64, AtomicU8, Ordering};
+
+pub(crate) struct AtomicU32(loom::sync::atomic::AtomicU32);
+
+impl AtomicU32 {
+    pub(crate) fn new(value: u32) -> Self {
+        Self(loom::sync::atomic::AtomicU32::new(value))
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> u32 {
+        step();
+        self.0.load(order)
+    }
+
+    pub(crate) fn store(&self, value: u32, order: Ordering) {
+        step();
+        self.0.store(value, order);
+        barrier(order);
+    }
+
+    pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+        step();
+        let before = self.0.fetch_add(value, order);
+        barrier(order);
+        before
+    }
+
+    pub(crate) fn fetch_sub(&self, value: u32, order: Ordering) -> u32 {
+        step();
+        let before = self.0.fetch_sub(value, order);
+        barrier(order);
+        before
+    }
+}
+
+fn barrier(order: Ordering) {
+    if order == Ordering::SeqCst {
+        fence(Ordering::SeqCst);
+    }
+}

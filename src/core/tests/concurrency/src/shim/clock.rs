@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Waiting, as a step of the model.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+thread_local! {
+    // A model and all of its threads run in one thread.
+    static MEANWHILE: RefCell<Option<Rc<dyn Fn()>>> = RefCell::default();
+}
+
+/// What happens whenever a thread of the model waits.
+pub(crate) fn meanwhile(what: Option<Rc<dyn Fn()>>) {
+    MEANWHILE.with_borrow_mut(|it| *it = what);
+}
+
+pub(crate) fn relax() {
+    loom::thread::yield_now();
+    if let Some(what) = MEANWHILE.with_borrow(Clone::clone) {
+        what();
+    }
+}
+
+pub(crate) struct Deadline;
+
+impl Deadline {
+    pub(crate) fn after_ms(_: u64) -> Self {
+        Self
+    }
+
+    /// Time is patient here: loom ends what goes round for ever.
+    pub(crate) fn wait_until(&self, mut condition: impl FnMut() -> bool) -> bool {
+        while !condition() {
+            relax();
+        }
+        true
+    }
+}

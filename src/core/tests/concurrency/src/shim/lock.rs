@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The spin lock that keeps interrupts out: a model has none.
+
+use loom::sync::{Mutex, MutexGuard};
+
+pub(crate) struct IrqSpinLock<T>(Mutex<T>);
+
+pub(crate) fn new<T>(value: T, _: &core::ffi::CStr) -> IrqSpinLock<T> {
+    IrqSpinLock(Mutex::new(value))
+}
+
+impl<T> IrqSpinLock<T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        super::steps::step();
+        self.0.lock().unwrap()
+    }
+}

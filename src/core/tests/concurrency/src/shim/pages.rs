@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages that hardware reads, by their addresses.
+
+use super::prelude::Result;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Gfp;
+
+impl Gfp {
+    pub(crate) const KERNEL: Self = Self;
+}
+
+/// The first words of some pages; a processor and a unit see each other's stores in order.
+#[derive(Clone)]
+pub(crate) struct Pages {
+    words: Arc<[AtomicU64; 9]>,
+    phys: u64,
+}
+
+thread_local! {
+    // A model and all of its threads run in one thread.
+    static ALL: RefCell<HashMap<u64, Pages>> = RefCell::default();
+}
+
+/// Forgets all pages: a run of the model is over.
+pub(crate) fn forget_all() {
+    ALL.with_borrow_mut(HashMap::clear);
+}
+
+/// What lies at an address.
+pub(crate) fn at(phys: u64) -> Pages {
+    ALL.with_borrow(|all| all[&(phys & !0xfff)].clone())
+}
+
+impl Pages {
+    pub(crate) fn new(_: i32, _: u32, _: Gfp) -> Result<Self> {
+        let words = Arc::new(core::array::from_fn(|_| AtomicU64::new(0)));
+        Ok(ALL.with_borrow_mut(|all| {
+            let phys = (all.len() as u64 + 1) << 12;
+            let pages = Self { words, phys };
+            all.insert(phys, pages.clone());
+            pages
+        }))
+    }
+
+    pub(crate) fn phys(&self) -> u64 {
+        self.phys
+    }
+
+    pub(crate) fn read(&self, index: usize) -> u64 {
+        self.words[index].load(Ordering::Acquire)
+    }
+
+    pub(crate) fn write(&self, index: usize, value: u64) {
+        self.words[index].store(value, Ordering::Release)
+    }
+}

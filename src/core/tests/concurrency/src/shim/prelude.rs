@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Of the kernel's prelude, what the driver's files name.
+
+#[derive(Debug)]
+pub(crate) struct Error;
+
+pub(crate) const EINVAL: Error = Error;
+pub(crate) const ENOMEM: Error = Error;
+pub(crate) const ENOSPC: Error = Error;
+pub(crate) const GFP_KERNEL: () = ();
+
+pub(crate) type Result<T = (), E = Error> = core::result::Result<T, E>;
+
+impl From<core::num::TryFromIntError> for Error {
+    fn from(_: core::num::TryFromIntError) -> Self {
+        Error
+    }
+}
+
+/// A vector whose growth is visible.
+pub(crate) struct KVec<T>(Vec<T>);
+
+impl<T> KVec<T> {
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn with_capacity(capacity: usize, _: ()) -> Result<Self> {
+        Ok(Self(Vec::with_capacity(capacity)))
+    }
+
+    pub(crate) fn push(&mut self, value: T, _: ()) -> Result {
+        self.0.push(value);
+        Ok(())
+    }
+
+    pub(crate) fn push_within_capacity(&mut self, value: T) -> core::result::Result<(), T> {
+        if self.0.len() == self.0.capacity() {
+            return Err(value);
+        }
+        self.0.push(value);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, index: usize) -> core::result::Result<T, ()> {
+        (index < self.0.len())
+            .then(|| self.0.remove(index))
+            .ok_or(())
+    }
+}
+
+impl<T: Clone> KVec<T> {
+    pub(crate) fn from_elem(value: T, count: usize, _: ()) -> Result<Self> {
+        Ok(Self(vec![value; count]))
+    }
+}
+
+impl<T> core::ops::Deref for KVec<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        super::steps::step();
+        &self.0
+    }
+}
+
+impl<T> core::ops::DerefMut for KVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        super::steps::step();
+        &mut self.0
+    }
+}
+
+impl<T> IntoIterator for KVec<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tables of a page each, small enough for a model.
+
+use super::atomic::{AtomicU64, Ordering};
+use super::pages::Gfp;
+use loom::sync::Mutex;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use vtd_core::pgtable::OutOfMemory;
+
+thread_local! {
+    // A model and all of its threads run in one thread. Tables are few, and never freed.
+    static ALL: RefCell<HashMap<u64, &'static Cells>> = RefCell::default();
+}
+
+/// Fewer than there are: what the tests map lies in the first.
+pub(crate) const ENTRIES: usize = 4;
+
+pub(crate) struct Cells {
+    entries: [AtomicU64; ENTRIES],
+    /// What a unit sees that does not snoop. A line is written back by one processor at a
+    /// time, which is the lock.
+    hardware: Mutex<[u64; ENTRIES]>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Table(&'static Cells);
+
+impl Table {
+    pub(crate) fn entries(&self) -> &'static [AtomicU64; ENTRIES] {
+        &self.0.entries
+    }
+
+    /// What a unit reads.
+    pub(crate) fn hardware(&self, index: usize) -> u64 {
+        self.0.hardware.lock().unwrap()[index]
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Tables;
+
+impl Tables {
+    pub(crate) fn alloc(&self, _: Gfp) -> Result<Table, OutOfMemory> {
+        let page = Page(Cells {
+            entries: core::array::from_fn(|_| AtomicU64::new(0)),
+            hardware: Mutex::new([0; ENTRIES]),
+        });
+        let table = Table(&Box::leak(Box::new(page)).0);
+        ALL.with_borrow_mut(|all| all.insert(self.phys(table), table.0));
+        Ok(table)
+    }
+
+    pub(crate) fn free(&self, _: Table) {}
+
+    pub(crate) fn phys(&self, table: Table) -> u64 {
+        core::ptr::from_ref(table.0) as u64
+    }
+
+    pub(crate) fn follow(&self, link: u64) -> Table {
+        Table(ALL.with_borrow(|all| all[&(link & 0x000f_ffff_ffff_f000)]))
+    }
+}
+
+pub(crate) fn write_back(table: Table, first: usize, count: usize) {
+    let mut hardware = table.0.hardware.lock().unwrap();
+    for index in first..(first + count).min(ENTRIES) {
+        hardware[index] = table.0.entries[index].load(Ordering::Relaxed);
+    }
+}
+
+/// Aligned, so that its address may be a link's.
+#[repr(align(4096))]
+struct Page(Cells);

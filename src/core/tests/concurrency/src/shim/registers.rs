@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The registers of an invalidation queue.
+
+use super::prelude::Result;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use vtd_core::spec::registers::{Reg64, IQA, IQT};
+use vtd_core::spec::status::Gcmd;
+
+/// The two registers of a queue.
+pub(crate) struct UnitRegisters {
+    pub(crate) tail: AtomicU64,
+    pub(crate) address: AtomicU64,
+    /// What hardware does when the tail is moved.
+    pub(crate) on_tail: fn(&UnitRegisters),
+    pub(crate) fetched: loom::sync::Mutex<u64>,
+    /// A bit for each domain that was dropped.
+    pub(crate) done: AtomicU64,
+}
+
+impl UnitRegisters {
+    pub(crate) fn new(on_tail: fn(&UnitRegisters)) -> Self {
+        Self {
+            tail: AtomicU64::new(0),
+            address: AtomicU64::new(0),
+            on_tail,
+            fetched: loom::sync::Mutex::new(0),
+            done: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn write64(&self, register: Reg64, value: u64) {
+        match register.offset() {
+            at if at == IQT.offset() => {
+                self.tail.store(value, Ordering::Release);
+                (self.on_tail)(self);
+            }
+            at if at == IQA.offset() => self.address.store(value, Ordering::Release),
+            other => panic!("register {other:#x} is not of the queue"),
+        }
+    }
+
+    pub(crate) fn command(&self, _: Gcmd, _: bool) -> Result {
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs of entries, without the kernel's store loops.
+
+use super::atomic::{AtomicU64, Ordering::Relaxed};
+pub(crate) use vtd_core::pgtable::run::{is_leaf, is_link};
+use vtd_core::pgtable::TableLevel;
+
+pub(crate) fn fill_run<L: TableLevel>(entries: &[AtomicU64], entry: u64) -> usize {
+    let empty = entries
+        .iter()
+        .take_while(|slot| slot.load(Relaxed) == 0)
+        .count();
+    for (slot, number) in entries[..empty].iter().zip(0..) {
+        slot.store((entry | L::LEAF_MARK) + number * L::SPAN, Relaxed);
+    }
+    empty
+}
+
+pub(crate) fn clear_run<L: TableLevel>(entries: &[AtomicU64]) -> usize {
+    let leaves = entries
+        .iter()
+        .take_while(|slot| is_leaf::<L>(slot.load(Relaxed)))
+        .count();
+    entries[..leaves]
+        .iter()
+        .for_each(|slot| slot.store(0, Relaxed));
+    leaves
+}
