@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Descriptor economy: the same work under both drivers, descriptors by type.
+
+How many buffers the network maps for the same bytes differs from run to run, as
+TCP answers in more or fewer packets. So what is compared of it is the cost of one
+unmap, counted by the core's trace event; of the boot and of the disk, the sum.
+
+QEMU's unit says that it drops its caches when it gets a root table (ESRTPS), which
+is why neither driver starts with a flush of everything.
+"""
+
+import shutil
+import tempfile
+
+import pytest
+
+import boots
+from vtdlab import cache as lab
+from vtdlab import devices, klog, qemu, testbed
+from vtdlab.fileserver import FileServer
+from vtdlab.records import Records
+from vtdlab.trace import Trace
+
+TIMEOUT = 300
+DRIVERS = ("intree", "vtd")
+PARTS = ("boot", "disk", "net")
+# By how much two runs of one driver differ: the disk merges by its own pace, and
+# a part's end may fall between an unmap and its descriptor.
+REPEATS = {"boot": 1, "disk": 1.03, "net": 1.001}
+
+
+def pytest_generate_tests(metafunc):
+    """The first series asked for."""
+    series = metafunc.config.getoption("--series")[:1] or boots.SERIES[:1]
+    metafunc.parametrize("told", series, indirect=True, scope="module")
+
+
+def _boot(series, driver):
+    """For each part: (work, descriptors by kind)."""
+    out = lab.checkout() / "out/check" / f"{series}-economy-{driver}"
+    shutil.rmtree(out, ignore_errors=True)
+    bed = testbed.get(series)
+    with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks, FileServer({}) as server:
+        machine = bed.machine("economy", devices.standard(disks), driver=driver,
+                              append=["guest.end=poweroff", f"guest.port={server.port}"])
+        records = Records()
+        outcome = qemu.boot(machine, out, TIMEOUT, records.add)
+    console = klog.read(outcome.console)
+    assert outcome.ending == "poweroff", (outcome.detail, console[-boots.LOG_TAIL:])
+    assert not klog.complaints(console)
+    assert not [record["text"] for record in records.of("problem")]
+    trace = Trace.read(outcome.trace)
+    work = {record["part"]: record.number("work") for record in records.of("economy")}
+    work["disk"] = 1
+    marks = {record["label"]: record.number("number") for record in records.of("mark")}
+    places = dict(trace.marks())
+    outcome.trace.unlink()
+
+    def kinds(part):
+        # The in-tree driver starts with the kernel, long before the first mark.
+        first = 0 if part == "boot" else places[marks[f"economy {part} begin"]]
+        return Trace(trace.events[first:places[marks[f"economy {part} end"]]]).descriptor_kinds()
+
+    return {part: (work[part], kinds(part)) for part in PARTS}
+
+
+@pytest.fixture(scope="module", name="told")
+def _told(request):
+    told = {driver: _boot(request.param, driver) for driver in DRIVERS}
+    (lab.checkout() / "out/check/economy.txt").write_text(_table(told), encoding="utf-8")
+    return told
+
+
+def _kinds(told, part):
+    return sorted({kind for driver in DRIVERS for kind in told[driver][part][1]})
+
+
+def _table(told):
+    lines = [f"{'work':<6} {'descriptor':<16} {'in-tree':>9} {'vtd':>9} {'for each':>14}"]
+    for part in PARTS:
+        for kind in _kinds(told, part):
+            (their_work, theirs), (our_work, ours) = (told[driver][part] for driver in DRIVERS)
+            each = f"{theirs[kind] / their_work:.2f} {ours[kind] / our_work:.2f}"
+            lines.append(f"{part:<6} {kind:<16} {theirs[kind]:>9} {ours[kind]:>9} {each:>14}")
+        lines.append(f"{part:<6} {'(work)':<16} {their_work:>9} {our_work:>9}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_descriptors_are_never_more(told, part):
+    """In sum, and for waits, which are what a processor stands still for."""
+    (their_work, theirs), (our_work, ours) = (told[driver][part] for driver in DRIVERS)
+    assert our_work and sum(theirs.values())
+    wrong = [f"{name}: {our / our_work:.3f} where in-tree has {their / their_work:.3f}"
+             for name, our, their in (("all", sum(ours.values()), sum(theirs.values())),
+                                      ("wait", ours["wait"], theirs["wait"]))
+             if our / our_work > REPEATS[part] * their / their_work]
+    assert not wrong, "\n" + _table(told)
+
+
+def test_flushes_are_narrow(told):
+    """Of what drops more than some pages, ours has no more in any part."""
+    for part in PARTS:
+        (their_work, theirs), (our_work, ours) = (told[driver][part] for driver in DRIVERS)
+        for kind in _kinds(told, part):
+            if kind not in ("wait", "iotlb-pages"):
+                assert ours[kind] / our_work <= theirs[kind] / their_work, "\n" + _table(told)
