@@ -14,8 +14,8 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR DESTDIR BOOT_PARAMETERS
 
-.PHONY: module run debian debian-check check host-check guest-check check-debug vfio-selftests firmware \
-	user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
+.PHONY: module run debian debian-check check host-check guest-check check-debug check-races \
+	vfio-selftests firmware user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
 	kernel shell modules_install install uninstall clean distclean help
 
 ifdef KDIR
@@ -52,6 +52,9 @@ guest-check:
 
 check-debug:
 	@$(LAB) check --debug
+
+check-races:
+	@$(LAB) check --races
 
 bench:
 	@$(LAB) bench $(addprefix --section ,$(SECTION)) $(addprefix --rounds ,$(ROUNDS))
@@ -136,6 +139,8 @@ help:
 	@echo '  make guest-check    the tests in guests'
 	@echo '  make check-debug    the same on a kernel that watches memory and locks;'
 	@echo '                      out/check-debug/'
+	@echo '  make check-races    threads at once, on a kernel that looks for data races;'
+	@echo '                      out/check-kcsan/'
 	@echo '  make vfio-selftests the kernel tree'"'"'s own VFIO tests, on an igb; minutes'
 	@echo '  make firmware       a guest for each DMAR table of the corpus that the kernel lets in'
 	@echo '  make user-fuzz      hostile users of VFIO, FUZZ_SECONDS=600; FUZZ_SEED=N repeats a run'

@@ -19,15 +19,21 @@ def add_arguments(parser):
     parser.add_argument("--guest", action="store_true", help="only what boots")
     parser.add_argument("--debug", action="store_true",
                         help="the guests' tests on the debug kernel")
+    parser.add_argument("--races", action="store_true",
+                        help="what makes threads meet, on the kernel that looks for races")
     parser.add_argument("--test", default=os.environ.get("T", ""), metavar="NAME",
                         help="only this test")
     parser.add_argument("--series", choices=kernel.SERIES, action="append", default=[],
                         help="kernel series to boot; default SERIES, else both")
 
 
+def _flavour(args):
+    return "debug" if args.debug else "kcsan" if args.races else "test"
+
+
 def _series(args):
-    # One debug kernel is enough by default: it takes three times as long to build.
-    if args.debug and not args.series:
+    # One such kernel is enough by default: it takes twice as long to build.
+    if _flavour(args) != "test" and not args.series:
         return [kernel.series_wanted()]
     if args.series or not os.environ.get("SERIES"):
         return args.series or list(kernel.SERIES)
@@ -46,28 +52,30 @@ def _arguments(args, series):
     argv = ["-c", str(tests / "pytest.ini"), "--rootdir", str(tests), "-v"]
     for one in series:
         argv.append(f"--series={one}")
-    if args.debug:
-        argv.append("--flavour=debug")
+    argv.append(f"--flavour={_flavour(args)}")
     if args.test and _is_guest_test(args.test):
         return [*argv, f"--test={args.test}", str(tests / "boots.py")]
     if args.test:
         argv += ["-k", args.test]
     host = [*map(str, sorted(tests.glob("test_*.py"))), str(tests / "cargo.py")]
-    guest = [str(tests / "boots.py"), *map(str, sorted(tests.glob("guest_*.py")))]
+    guest = [str(tests / "boots.py")]
+    if _flavour(args) == "test":
+        guest += map(str, sorted(tests.glob("guest_*.py")))
     return argv + (host if not args.guest else []) + (guest if not args.host else [])
 
 
 def main(args):
     """Build what is missing, so that its progress is shown; then be pytest."""
-    out = lab.checkout() / "out" / ("check-debug" if args.debug else "check")
+    flavour = _flavour(args)
+    out = lab.checkout() / "out" / ("check" if flavour == "test" else f"check-{flavour}")
     if not args.test:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     series = _series(args)
-    args.guest = args.guest or args.debug
+    args.guest = args.guest or flavour != "test"
     if not args.host:
         for one in series:
-            testbed.get(one, flavour="debug" if args.debug else "test")
+            testbed.get(one, flavour=flavour)
     sys.stdout.flush()
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])

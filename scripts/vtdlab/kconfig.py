@@ -33,7 +33,7 @@ def unmet(wanted, got):
 
 
 # What each kernel is made of; a later file wins over an earlier one.
-FLAVOURS = {"test": ("test",), "debug": ("test", "debug")}
+FLAVOURS = {"test": ("test",), "debug": ("test", "debug"), "kcsan": ("test", "kcsan")}
 
 
 def fragment(flavour):

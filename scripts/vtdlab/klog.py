@@ -61,6 +61,22 @@ def without_crash(lines):
     return found
 
 
+def races(lines):
+    """(what KCSAN reports, the other lines); a report is the list of its lines."""
+    reports, rest, report = [], [], None
+    for line in lines:
+        if "BUG: KCSAN: " in line:
+            report = [line]
+            reports.append(report)
+        elif report is None:
+            rest.append(line)
+        elif line.endswith("=" * 20):
+            report = None
+        else:
+            report.append(line)
+    return reports, rest
+
+
 def faults(lines):
     """Every fault in these lines, by our driver or the in-tree one."""
     found = []

@@ -17,11 +17,12 @@ IN_TREE = ("intel_iommu=on", "intremap=off", "iommu.strict=1")
 DEBUG = ("panic_on_warn=1", "kasan.fault=panic", "iommu.debug_pagealloc=1",
          "rcupdate.rcu_cpu_stall_timeout=300", "sysctl.kernel.hung_task_timeout_secs=600",
          "guest.patience=6", "guest.shrink=3")
-SLOWNESS = {"test": 1, "debug": 6, "debian": 3}
-MEMORY = {"test": "2G", "debug": "4G", "debian": "2G"}
-
 # Debian's kernel has virtio_pci built in: it binds before any module is there.
 DEBIAN = ("guest.vtd=bound=2",)
+
+WORDS = {"debug": DEBUG, "kcsan": ("guest.patience=4", "guest.shrink=2"), "debian": DEBIAN}
+SLOWNESS = {"test": 1, "debug": 6, "kcsan": 4, "debian": 3}
+MEMORY = {"test": "2G", "debug": "4G", "kcsan": "2G", "debian": "2G"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Testbed:
                 image=None):
         """A machine that runs one job of scripts/guest."""
         words = list(boot if boot is not None else OURS if driver == "vtd" else IN_TREE)
-        words += {"debug": DEBUG, "debian": DEBIAN}.get(self.flavour, ())
+        words += WORDS.get(self.flavour, ())
         words += ["loglevel=7", f"guest.job={job}", f"guest.driver={driver}", *append]
         return Machine(self.kernel.image, image or self.image, words, list(devices), iommu,
                        MEMORY[self.flavour])

@@ -6,7 +6,7 @@ an empty reason means that the claim holds. Tests bracket what they do with
 marks (scripts/guest/lib.sh), which cut the trace.
 """
 
-from vtdlab import devices, runparts
+from vtdlab import devices, klog, runparts
 
 
 def brackets(evidence, start):
@@ -144,6 +144,18 @@ def watchers(evidence):
         found = watch[what] if watch else ""
         good = {"locks": "1", "leaks": "0"}[what]
         yield wanted, "" if found == good else f"the guest says {what}={found or '?'}; see console.log"
+
+
+def races(evidence):
+    """KCSAN looked at the driver's own accesses, and no race has one in it."""
+    said = evidence.records.of("races")
+    for what, wanted in (("calls", "the driver's accesses are reported to KCSAN"),
+                         ("watched", "KCSAN watched some of all accesses")):
+        good = said and said[-1].number(what)
+        yield wanted, "" if good else f"the guest says {what}={said[-1][what] if said else '?'}"
+    ours = [report for report in klog.races(evidence.console)[0]
+            if any("[vtd]" in line for line in report)]
+    yield "no data race in the driver", "\n\n".join("\n".join(report) for report in ours)
 
 
 BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, fault, closing,

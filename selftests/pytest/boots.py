@@ -28,6 +28,8 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
 LONG = ("guest.long=1",) if os.environ.get("LONG") else ()
 LONGER = 8
 LOG_TAIL = 30
+# What a kernel found that watches itself.
+WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
 WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_life.BY_TEST
              | witness_matrix.BY_TEST | witness_inspect.BY_TEST)
 
@@ -62,8 +64,8 @@ class Boot:
         """What runs here on this kernel."""
         if flavour not in self.on:
             return []
-        # The debug kernel exists to run everything, whatever its series.
-        return list(self.tests if series == SERIES[0] or flavour == "debug" else self.older)
+        # The other kernels exist to run everything, whatever their series.
+        return list(self.tests if series == SERIES[0] or flavour != "test" else self.older)
 
 
 BOOTS = (
@@ -107,6 +109,7 @@ BOOTS = (
          append=(*isolation.WORDS, f"guest.fuzz_seconds={FUZZ_SECONDS}",
                  f"guest.fuzz_seed={os.environ.get('FUZZ_SEED', '')}"),
          timeout=2 * TIMEOUT + FUZZ_SECONDS),
+    Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "unload"), on=("kcsan",)),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
                  *vfio_machine.LARGE_PAGES),
@@ -201,8 +204,8 @@ def run(boot, kernel, tests, result):
     # A crashed kernel's unit is left as it is.
     if boot.job != "crash":
         guest.claims("end", witness.ending(evidence))
-    if flavour == "debug" and boot.job == "tests":
-        guest.claims("end", witness.watchers(evidence))
+    if flavour in WATCHERS and boot.job == "tests":
+        guest.claims("end", WATCHERS[flavour](evidence))
     wrong = _whole(boot, evidence, guest)
     if wrong:
         tail = "\n".join(evidence.console[-LOG_TAIL:])
@@ -254,7 +257,10 @@ def _whole(boot, evidence, guest):
     if evidence.outcome.ending != expected:
         wrong.append(evidence.outcome.detail or
                      f"the guest ended with a {evidence.outcome.ending}, not a {expected}")
-    lines = klog.without_crash(evidence.console) if boot.job == "crash" else evidence.console
+    # Races of the kernel's own are not ours to judge; the driver's are a result.
+    _, lines = klog.races(evidence.console)
+    if boot.job == "crash":
+        lines = klog.without_crash(lines)
     wrong += [f"the kernel complains: {line}" for line in klog.complaints(lines)]
     wrong += [f"problem in the guest: {record['text']}" for record in evidence.records.of("problem")]
     return wrong

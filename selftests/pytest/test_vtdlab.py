@@ -183,4 +183,5 @@ def test_every_test_of_the_guests_is_run_somewhere():
     """A script that no boot names would be a test that cannot fail."""
     scripts = {path.stem for path in (lab.checkout() / "selftests").glob("*.sh")
                if path.stat().st_mode & 0o111}
-    assert {test for boot in boots.BOOTS for test in boot.tests} == scripts | {"kexec", "run"}
+    assert {test for boot in boots.BOOTS for test in boot.tests} == \
+        scripts | {"crash", "kexec", "kselftest", "run"}
