@@ -90,6 +90,62 @@ closes_under_load() {
 	log_has "$CLOSED" && is_refused "$edu" && is_refused "$testdev"
 }
 
+# ask WORDS: a request to the IOMMU core, as users of groups make them.
+ask() {
+	echo "$*" > /sys/kernel/debug/vtd_owner/do
+}
+
+ask_gets() {
+	why=$1
+	shift
+	! sh -c "echo $* > /sys/kernel/debug/vtd_owner/do" 2> /tmp/why ||
+		{ echo "granted: $*"; return 1; }
+	grep -q "$why" /tmp/why || { cat /tmp/why; return 1; }
+}
+
+is_now() {
+	[ "$(group_type "$1")" = DMA ] && [ "$(awk -v bdf="$1" '$1 == bdf { print $4 }' \
+		/sys/kernel/vtd/users)" = "$2" ] || { cat /sys/kernel/vtd/users; return 1; }
+}
+
+# One device in a user's domain, one claimed and blocked.
+with_users() {
+	fresh && insmod "$VTD_TEST_MODULES/vtd_owner.ko" && for bdf in "$edu" "$testdev"; do
+		echo "$bdf" > "$PCI/$bdf/driver/unbind" && ask claim "$bdf" a || return 1
+	done
+	ask new a "$edu" && ask new b "$edu" && ask attach a "$edu" && is_now "$edu" unmanaged
+}
+
+# The core warns of a driver that refuses these; of nothing else is asked here.
+way_back() {
+	ask detach a "$edu" && is_now "$edu" blocked && ask release "$edu" && is_now "$edu" DMA &&
+		ask release "$testdev" && is_now "$testdev" DMA
+}
+
+reaches_nothing() {
+	for bdf in "$edu" "$testdev"; do
+		echo "$bdf" > /sys/bus/pci/drivers/vtd_attack/bind || return 1
+		is_refused "$bdf" || return 1
+	done
+}
+
+# releases NAME PROVOCATION: a unit that fails under users; six results.
+releases() {
+	ktap_check "$1, users: two devices are claimed, one has a domain" with_users
+	log_start
+	echo "$2" > $PROVOKE
+	ktap_check "$1, users: detach and release are granted" way_back
+	ktap_check "$1, users: the log says that this means nothing" \
+		log_has "$edu gets its domain back, but reaches nothing: the unit was closed"
+	ktap_check "$1, users: the devices reach nothing" reaches_nothing
+	echo "$edu" > "$PCI/$edu/driver/unbind"
+	ask claim "$edu" a
+	ktap_check "$1, users: a domain is refused" ask_gets 'Input/output error' attach b "$edu"
+	ask release "$edu"; ask free a; ask free b
+	ktap_check "$1, users: no kernel warning" log_is_clean
+	rmmod vtd_owner
+}
+
 # survives NAME PROVOCATION PATTERN: three results about an error that is none.
 survives() {
 	ktap_check "$1: vtd loads" fresh
@@ -112,7 +168,7 @@ overflow() {
 		attack "$testdev" never-mapped && log_has "fault: device $testdev"
 }
 
-ktap_start 47
+ktap_start 59
 dmesg -n 5 2>/dev/null
 survives "device-TLB time-out (ITE)" time-out-error 'ITE'
 survives "wrong completion (ICE)" completion-error 'ICE'
@@ -124,6 +180,8 @@ closes "invalid descriptor, by the queue" close-without-root-table invalid-descr
 closes "invalid descriptor, by registers" close-without-root-table close-without-queue invalid-descriptor
 closes "hang" hang
 closes "hang, by registers" close-without-root-table hang
+releases "invalid descriptor" invalid-descriptor
+releases "hang" hang
 ktap_check "under load: the unit closes and refuses" closes_under_load
 ktap_check "after all that a fresh driver works" eval 'fresh && lands "$edu" && lands "$testdev"'
 ktap_check "hooks are refused unless asked for" eval \

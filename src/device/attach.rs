@@ -2,7 +2,7 @@
 
 //! Attach: ownership, then compatibility, then the context entries. A refusal has changed nothing.
 
-use super::info::{DeviceInfo, Use};
+use super::info::{DeviceInfo, State, Use};
 use super::past::Past;
 use crate::unit::{Claimed, Translation, Unit};
 use kernel::prelude::*;
@@ -69,17 +69,12 @@ pub(crate) fn attach(
         _ => Claimed::Yes,
     };
     if let Err(e) = info.unit.install(&info.requesters, before, to) {
-        if let Some(attached) = attached {
-            attached.leave(&info.unit);
+        if !goes_on_blocked(info, &state, change) {
+            if let Some(attached) = attached {
+                attached.leave(&info.unit);
+            }
+            return Err(e);
         }
-        if info.unit.has_failed() {
-            log_err!(
-                "{}: {info} is not attached: the unit was closed after an error, and everything \
-                 behind it stays blocked: reload vtd or reboot",
-                &*info.unit
-            );
-        }
-        return Err(e);
     }
     state.is = match change.new.kind {
         DomainKind::Blocked => Use::Blocked,
@@ -93,6 +88,7 @@ pub(crate) fn attach(
     };
     state.owned = groups.settle(&info.pci, granted);
     state.counted = true;
+    state.came_from = change.old.map(|old| old.identity);
     if info.fault_reports.start_anew() {
         log_info!("{}: {info}: its faults are recorded again", &*info.unit);
     }
@@ -103,6 +99,43 @@ pub(crate) fn attach(
         left.leave(&info.unit);
     }
     Ok(())
+}
+
+/// After an error of `install`: whether the attach is done all the same, because the unit was closed
+/// and the core cannot cope with a refusal. Nothing behind a closed unit reaches memory, whatever the
+/// device is said to be attached to, so no more is granted than was asked for. What the log says is
+/// not for the way back alone.
+fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &Change) -> bool {
+    if !info.unit.has_failed() {
+        return false;
+    }
+    let goes_on = is_way_back(state, change);
+    if change.new.kind != DomainKind::Blocked {
+        log_err!(
+            "{}: {info} {}: the unit was closed after an error, and everything behind it stays \
+             blocked: reload vtd or reboot",
+            &*info.unit,
+            if goes_on {
+                "gets its domain back, but reaches nothing"
+            } else {
+                "is not attached"
+            }
+        );
+    }
+    goes_on
+}
+
+/// Whether the core relies on this attach: it warns of a driver that refuses it. That is to be
+/// blocked, to get back the domain of before (a reset is over; a sibling was refused), and to get
+/// back to the kernel from a user or from being claimed.
+fn is_way_back(state: &State, change: &Change) -> bool {
+    let is_kernels = |kind| matches!(kind, DomainKind::DmaApi | DomainKind::Identity);
+    let Some(old) = change.old else {
+        return false;
+    };
+    change.new.kind == DomainKind::Blocked
+        || state.came_from == Some(change.new.identity)
+        || (is_kernels(change.new.kind) && !is_kernels(old.kind))
 }
 
 /// [`EPERM`], with the reason in the log, if the domain is someone else's and firmware goes on

@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) owned: Owned,
     /// Whom to tell when it leaves.
     pub(super) attached: Option<Arc<dyn Attached>>,
+    /// The domain that it had before, which the core may have to give it back; only compared.
+    pub(super) came_from: Option<usize>,
     /// The group, once known.
     pub(crate) group: Option<u32>,
     /// Whether the group's account has the device.

@@ -41,6 +41,7 @@ pub(crate) fn probe(
         domain_id: 0,
         owned: Owned::Blocked,
         attached: None,
+        came_from: None,
         group: None,
         counted: false,
     };

@@ -6,11 +6,12 @@
 //!
 //! - A unit is in the list, with a domain-id of its own numbering, from before the first of its
 //!   context entries names the tables until after the last one is gone from its caches.
-//! - Whoever changes the tables flushes every unit in the list; a unit that joins later has cached
-//!   nothing of what was there before.
-//!
+//! - Whoever changes the tables flushes every unit in the list that has devices here; a unit that
+//!   joins later has cached nothing of what was there before.
 //! - `home_id` is the home unit's domain-id plus one from before its first context entry to after its
-//!   last one, else 0; `others` counts the other units in the list.
+//!   last one, else 0; `others` counts the other units with devices here.
+//! - What was [kept](Attachments::keep) stays in the list, with its domain-id, when its last device
+//!   has left: the way back to the kernel's domain must need neither memory nor a free id.
 //!
 //! # Locks
 //!
@@ -37,6 +38,20 @@ struct Attachment {
     devices: u32,
 }
 
+impl Attachment {
+    /// Whether devices walk the tables there.
+    fn in_use(entry: &&Self) -> bool {
+        entry.devices > 0
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // Nothing is cached under it: the last device has left, or none has come.
+        self.unit.free_domain_id(self.id);
+    }
+}
+
 /// The range of `len` bytes from `iova` on; [`None`] for an empty one.
 pub(super) fn range(iova: u64, len: u64, tables_freed: bool) -> Option<Range> {
     let last = iova.checked_add(len.checked_sub(1)?)?;
@@ -52,6 +67,8 @@ pub(super) struct Attachments {
     others: AtomicU32,
     /// Whether a unit of the list must be told of new mappings; stays set once it was.
     wants_news: AtomicBool,
+    /// Whether units stay in the list without devices.
+    kept: AtomicBool,
     #[pin]
     list: IrqSpinLock<KVec<Attachment>>,
 }
@@ -64,8 +81,14 @@ impl Attachments {
             home_id: AtomicU32::new(0),
             others: AtomicU32::new(0),
             wants_news: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             list <- kernel_ext::new_irq_spinlock!(KVec::new(), c"vtd domain attachments"),
         })
+    }
+
+    /// Units stay in the list from now on, so that a device that was here can always come back.
+    pub(super) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed)
     }
 
     /// Adds a device behind `unit`; returns the domain-id to use. May sleep.
@@ -77,15 +100,11 @@ impl Attachments {
         if unit.cap().caching_mode() || unit.cap().needs_write_buffer_flush() {
             self.wants_news.store(true, Ordering::Release);
         }
-        let entry = Attachment {
+        self.add(Attachment {
             unit: unit.clone(),
             id,
             devices: 1,
-        };
-        if let Err(e) = self.add(entry) {
-            unit.free_domain_id(id);
-            return Err(e);
-        }
+        })?;
         Ok(id)
     }
 
@@ -94,8 +113,21 @@ impl Attachments {
         let entry = list
             .iter_mut()
             .find(|entry| Arc::ptr_eq(&entry.unit, unit))?;
+        if entry.devices == 0 {
+            self.begins(unit, entry.id);
+        }
         entry.devices += 1;
         Some(entry.id)
+    }
+
+    /// `unit` is about to walk the tables; with the list locked.
+    fn begins(&self, unit: &Arc<Unit>, id: DomainId) {
+        if Arc::ptr_eq(unit, &self.home) {
+            self.home_id
+                .store(u32::from(id.raw()) + 1, Ordering::SeqCst);
+        } else {
+            self.others.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// Adds an entry; memory for it is found without the lock.
@@ -114,12 +146,7 @@ impl Attachments {
             }
             let (unit, id) = (entry.unit.clone(), entry.id);
             list.push_within_capacity(entry).map_err(|_| ENOMEM)?;
-            if Arc::ptr_eq(&unit, &self.home) {
-                self.home_id
-                    .store(u32::from(id.raw()) + 1, Ordering::SeqCst);
-            } else {
-                self.others.fetch_add(1, Ordering::SeqCst);
-            }
+            self.begins(&unit, id);
             return Ok(());
         }
     }
@@ -143,16 +170,22 @@ impl Attachments {
             } else {
                 self.others.fetch_sub(1, Ordering::SeqCst);
             }
+            if self.kept.load(Ordering::Relaxed) {
+                return;
+            }
             list.remove(at)
         };
-        if let Ok(entry) = gone {
-            entry.unit.free_domain_id(entry.id);
-        }
+        // Without the lock: giving the id back may sleep.
+        drop(gone);
     }
 
     /// Whether `condition` holds for every unit.
     pub(super) fn all(&self, condition: impl Fn(&Unit) -> bool) -> bool {
-        self.list.lock().iter().all(|entry| condition(&entry.unit))
+        self.list
+            .lock()
+            .iter()
+            .filter(Attachment::in_use)
+            .all(|entry| condition(&entry.unit))
     }
 
     /// The units with their domain-ids and how many devices, as they are now. [`ENOMEM`]. May sleep.
@@ -186,7 +219,7 @@ impl Attachments {
 
     #[cold]
     fn forget_elsewhere(&self, range: Range) {
-        for entry in self.list.lock().iter() {
+        for entry in self.list.lock().iter().filter(Attachment::in_use) {
             if !Arc::ptr_eq(&entry.unit, &self.home) {
                 entry.unit.forget(entry.id, range);
             }
@@ -195,7 +228,7 @@ impl Attachments {
 
     /// Makes all units forget the domain. As [`Self::forget`].
     pub(super) fn forget_all(&self) {
-        for entry in self.list.lock().iter() {
+        for entry in self.list.lock().iter().filter(Attachment::in_use) {
             let scope = IotlbScope::Domain(entry.id);
             let _ = entry.unit.invalidate(&[Request::Iotlb(scope)]);
         }
@@ -217,7 +250,7 @@ impl Attachments {
         let Some(range) = range(iova, len, false) else {
             return Ok(());
         };
-        for entry in self.list.lock().iter() {
+        for entry in self.list.lock().iter().filter(Attachment::in_use) {
             let steps = after_map(entry.unit.cap(), entry.id, range);
             if !steps.is_empty() {
                 entry.unit.perform(steps.iter())?;

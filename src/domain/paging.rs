@@ -25,7 +25,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::{Device, Name};
 use kernel_ext::errno::eaddrinuse;
-use kernel_ext::iommu::{Aperture, Change, Gather, NewPaging, Paging, Protection};
+use kernel_ext::iommu::{Aperture, Change, DomainKind, Gather, NewPaging, Paging, Protection};
 use kernel_ext::pages::Gfp;
 use kernel_ext::{log_debug, radix};
 use vtd_core::compatibility::Format;
@@ -283,6 +283,9 @@ impl Paging for Domain {
             inner.check_unit(unit)?;
             if info.untrusted {
                 inner.flushing.stay_strict();
+            }
+            if change.new.kind == DomainKind::DmaApi {
+                inner.attachments.keep();
             }
             let id = inner.attachments.join(unit)?;
             let to = Translation::SecondStage {
