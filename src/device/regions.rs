@@ -15,8 +15,9 @@ use vtd_core::dmar::Dmar;
 /// Writes in this window are interrupt requests (VT-d 3.14) and are never translated.
 const MSI_WINDOW: (u64, u64) = (0xfee0_0000, 0x10_0000);
 
-/// What an ISA bridge's devices may reach by themselves: 24 address lines.
-const ISA_WINDOW: (u64, u64) = (0, 1 << 24);
+/// What an ISA bridge's devices may reach by themselves: 24 address lines. Not the first page, which
+/// the kernel gives to nobody (and its own check of mappings takes address 0 for an error).
+const ISA_WINDOW: (u64, u64) = (0x1000, (1 << 24) - 0x1000);
 
 /// Whether they do: the kernel's floppy driver gives them physical addresses, past the DMA API.
 /// Where it is not built, the window would only open the kernel's lowest memory to a bridge.
