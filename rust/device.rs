@@ -85,6 +85,13 @@ impl Device {
         taken.then(|| Locked(self))
     }
 
+    /// Emits the core's trace event `iommu:io_page_fault`; costs next to nothing while nobody
+    /// listens. Any context.
+    pub fn trace_fault(&self, iova: u64, write: bool) {
+        // SAFETY: `self` is a valid device; the event copies what it shows.
+        unsafe { bindings::vtd_helper_trace_io_page_fault(self.as_raw(), iova as usize, write) }
+    }
+
     /// The driver bound at this moment, if any.
     pub fn driver(&self) -> Option<BoundDriver> {
         // SAFETY: `self` is a valid device; the helpers read the driver once.

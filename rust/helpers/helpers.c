@@ -18,6 +18,7 @@
 #include <asm/hw_irq.h>
 #include <asm/irqdomain.h>
 #include <asm/msi.h>
+#include <trace/events/iommu.h>
 #include "helpers.h"
 
 void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt)
@@ -87,6 +88,17 @@ u64 vtd_helper_sum_count(u64 __percpu *counts, u32 index)
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu_ptr(counts, cpu)[index]);
 	return sum;
+}
+
+void vtd_helper_group_mutex_assert(struct device *dev)
+{
+	iommu_group_mutex_assert(dev);
+}
+
+void vtd_helper_trace_io_page_fault(struct device *dev, unsigned long iova,
+				    bool write)
+{
+	trace_io_page_fault(dev, iova, write ? IOMMU_FAULT_WRITE : IOMMU_FAULT_READ);
 }
 
 int vtd_helper_pxm_to_node(u32 pxm)

@@ -35,6 +35,10 @@ u64 __percpu *vtd_helper_alloc_counts(u32 count);
 void vtd_helper_free_counts(u64 __percpu *counts);
 u64 vtd_helper_sum_count(u64 __percpu *counts, u32 index);
 
+void vtd_helper_group_mutex_assert(struct device *dev);
+void vtd_helper_trace_io_page_fault(struct device *dev, unsigned long iova,
+				    bool write);
+
 int vtd_helper_pxm_to_node(u32 pxm);
 
 u64 vtd_helper_ktime_get_ns(void);

@@ -76,13 +76,18 @@ pub(super) unsafe fn with_device<D: Driver, R>(
 /// # Safety
 ///
 /// The domains must be live domains of `D` (`old` may be null), `dev` a live device; called from a
-/// callback of the core.
+/// callback of the core, which holds the mutex of the device's group.
 pub(super) unsafe fn attach<D: Driver>(
     dev: *mut bindings::device,
     old: *mut bindings::iommu_domain,
     new: *mut bindings::iommu_domain,
     f: impl FnOnce(&Device, &D::Device, &Change) -> Result,
 ) -> i32 {
+    // What the driver decides here by what it knows of the group must not change meanwhile.
+    if cfg!(CONFIG_LOCKDEP) {
+        // SAFETY: `dev` is live and in a group, or its attach would not be asked for.
+        unsafe { bindings::vtd_helper_group_mutex_assert(dev) }
+    }
     // SAFETY: By this function's contract.
     let done = unsafe {
         Change::new(old, new)

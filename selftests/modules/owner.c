@@ -105,6 +105,29 @@ static int with_group(struct device *dev, struct iommu_domain *domain, bool atta
 	return err;
 }
 
+struct forced {
+	struct device *dev;
+	struct iommu_domain *domain, *old;
+};
+
+static int force_one(struct device *dev, void *data)
+{
+	struct forced *f = data;
+
+	return dev == f->dev ? f->domain->ops->attach_dev(f->domain, dev, f->old) : 0;
+}
+
+/* Past the core's accounts, but with the group's mutex, as the core attaches. */
+static int force(struct device *dev, struct iommu_domain *domain, struct iommu_domain *old)
+{
+	struct forced f = { .dev = dev, .domain = domain, .old = old };
+	struct iommu_group *group = iommu_group_get(dev);
+	int err = group ? iommu_group_for_each_dev(group, &f, force_one) : -EINVAL;
+
+	iommu_group_put(group);
+	return err;
+}
+
 /* A request about a device. */
 static int ask_of(struct device *dev, int words, char **word)
 {
@@ -141,7 +164,7 @@ static int ask_of(struct device *dev, int words, char **word)
 	if (!strcmp(word[0], "detach"))
 		return with_group(dev, domain, false);
 	if (!strcmp(word[0], "force") && words > 3 && domain && in_slot(word[3]))
-		return domain->ops->attach_dev(domain, dev, in_slot(word[3]));
+		return force(dev, domain, in_slot(word[3]));
 	return -EINVAL;
 }
 

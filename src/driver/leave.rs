@@ -6,6 +6,7 @@ use super::Vtd;
 use crate::device::{DeviceInfo, Use};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
+use kernel::sync::lock::{mutex::MutexBackend, Guard};
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_err, log_info, log_warn, notifier, syscore};
 
@@ -42,7 +43,7 @@ impl Vtd {
             log_err!("not detached: {users} device(s) are in use. Unbind them first");
             return Err(EBUSY);
         }
-        self.give_back();
+        self.give_back(&closed);
         drop(locked);
         drop(closed);
         log_info!("detached: no device is behind a unit any more; rmmod vtd unloads the driver");
@@ -51,12 +52,12 @@ impl Vtd {
 
     /// Takes the units from the core, then stops them. Nothing if that has been done.
     pub(crate) fn leave(&self) {
-        let _closed = self.gate.lock();
-        self.give_back();
+        let closed = self.gate.lock();
+        self.give_back(&closed);
     }
 
     /// As [`Self::leave`], with the gate closed.
-    pub(super) fn give_back(&self) {
+    pub(super) fn give_back(&self, _closed: &Guard<'_, (), MutexBackend>) {
         self.leaving.store(true, Ordering::Release);
         for served in self.units() {
             served.core.unregister();

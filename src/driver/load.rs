@@ -177,7 +177,7 @@ impl Running {
         // it would be given mean nothing.
         let closed = vtd.gate.lock();
         if let Err(e) = vtd.serve(&operations) {
-            vtd.give_back();
+            vtd.give_back(&closed);
             return Err(e);
         }
         vtd.loading.store(false, Ordering::Release);

@@ -16,7 +16,7 @@ use kernel::sync::Arc;
 use kernel_ext::device::Name;
 use kernel_ext::{log_err, log_warn};
 use vtd_core::ownership::State as Owned;
-use vtd_core::spec::fault::FaultRecord;
+use vtd_core::spec::fault::{FaultRecord, Request};
 
 /// What was asked for, and why it was refused.
 pub(super) struct What<'a>(pub(super) &'a FaultRecord);
@@ -206,7 +206,15 @@ fn silence(unit: &Unit, info: &DeviceInfo, faults: u64, ms: u64) {
 impl FaultSink for Faults {
     fn refused(&self, unit: &Unit, record: &FaultRecord) {
         match self.vtd.device_at(unit.segment(), record.source) {
-            Some(info) => report(unit, &info, record),
+            Some(info) => {
+                if record.interrupt_index().is_none() {
+                    // All of them: who listens has asked for it, and a storm is silenced.
+                    let write = matches!(record.request, Request::Write | Request::Atomic);
+                    let device = info.pci.as_device();
+                    device.trace_fault(record.address().raw(), write);
+                }
+                report(unit, &info, record)
+            }
             None => self.strangers.report(unit, record),
         }
     }

@@ -14,7 +14,7 @@ use core::cell::Cell;
 use core::fmt;
 use kernel::prelude::*;
 use kernel_ext::clock;
-use kernel_ext::lock::IrqSpinLock;
+use kernel_ext::lock::{IrqSpinLock, IrqSpinLockGuard};
 use vtd_core::invalidation::Forgetting;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::command::{ContextCommand, IotlbCommand};
@@ -136,15 +136,20 @@ impl Invalidator {
             None => requests.iter().try_for_each(|request| {
                 let one_at_a_time = self.registers.lock();
                 stats.count_by_register(*request);
-                let done = self.by_register(regs, *request);
+                let done = self.by_register(&one_at_a_time, regs, *request);
                 drop(one_at_a_time);
                 done
             }),
         }
     }
 
-    /// One invalidation through registers (VT-d 6.5.1). The caller holds `registers`.
-    fn by_register(&self, regs: &UnitRegisters, request: Request) -> Result<(), Failure> {
+    /// One invalidation through registers (VT-d 6.5.1), with `registers` locked.
+    fn by_register(
+        &self,
+        _one_at_a_time: &IrqSpinLockGuard<'_, ()>,
+        regs: &UnitRegisters,
+        request: Request,
+    ) -> Result<(), Failure> {
         match request {
             Request::Context(scope) => {
                 regs.write64(registers::CCMD, ContextCommand::new(scope).raw());
@@ -190,14 +195,14 @@ impl Invalidator {
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
-        let _one_at_a_time = self.registers.lock();
+        let one_at_a_time = self.registers.lock();
         dropped
             || (!regs.status().queues()
                 && self
-                    .by_register(regs, Request::Context(ContextScope::Global))
+                    .by_register(&one_at_a_time, regs, Request::Context(ContextScope::Global))
                     .is_ok()
                 && self
-                    .by_register(regs, Request::Iotlb(IotlbScope::Global))
+                    .by_register(&one_at_a_time, regs, Request::Iotlb(IotlbScope::Global))
                     .is_ok())
     }
 }
