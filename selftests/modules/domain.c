@@ -112,24 +112,24 @@ static void play(struct seq_buf *out, const struct domain_scenario *s)
 		s->play(&b);
 	bench_close(&b);
 	if (!seq_buf_used(out))
-		seq_buf_puts(out, "ok\n");
+		seq_buf_printf(out, "ok%s\n", b.note);
 }
 
 static int run(struct seq_buf *out, char *name)
 {
+	static const struct domain_scenario *const tables[] = {
+		domain_scenarios, domain_requests,
+	};
 	const struct domain_scenario *s;
+	unsigned int i;
 	int err = -EINVAL;
 
-	for (s = domain_scenarios; s->name; s++)
-		if (!strcmp(name, s->name)) {
-			play(out, s);
-			err = 0;
-		}
-	for (s = domain_requests; s->name; s++)
-		if (!strcmp(name, s->name)) {
-			play(out, s);
-			err = 0;
-		}
+	for (i = 0; i < ARRAY_SIZE(tables); i++)
+		for (s = tables[i]; s->name; s++)
+			if (!strcmp(name, s->name)) {
+				play(out, s);
+				err = 0;
+			}
 	return err;
 }
 

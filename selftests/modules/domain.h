@@ -9,6 +9,9 @@
 
 #define BENCH_DEVICES	2
 
+/* drivers/iommu/iommu-pages.h: exported, but declared there only. */
+void iommu_put_pages_list(struct iommu_pages_list *list);
+
 /* Devices with an unmanaged domain of ours, and a page for them to write to. */
 struct bench {
 	struct vtd_dma_device *dev[BENCH_DEVICES];
@@ -19,6 +22,7 @@ struct bench {
 	struct iommu_domain *domain;
 	struct page *page;
 	struct seq_buf *out;	/* a line for everything that did not hold */
+	char note[160];		/* what else there is to say, after "ok" */
 };
 
 struct domain_scenario {
@@ -30,6 +34,9 @@ struct domain_scenario {
 
 extern const struct domain_scenario domain_scenarios[];
 extern const struct domain_scenario domain_requests[];
+
+void play_oracle(struct bench *b);
+void play_threads(struct bench *b);
 
 int bench_claim(struct bench *b);
 int bench_attach(struct bench *b);

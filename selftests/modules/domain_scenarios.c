@@ -246,5 +246,7 @@ const struct domain_scenario domain_scenarios[] = {
 	{ "second-owner", 1, true, second_owner },
 	{ "shared", 2, true, shared },
 	{ "churn", 2, true, churn },
+	{ "oracle", 1, true, play_oracle },
+	{ "threads", 1, true, play_threads },
 	{ }
 };

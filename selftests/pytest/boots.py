@@ -72,8 +72,8 @@ BOOTS = (
     # All that the demo does is in other tests, too.
     Boot("demo", ("run",), older=("run",), job="demo", on=("test",)),
     Boot("stock", ("run",), job="demo", on=("test",), stock=True),
-    Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "replug", "vfio",
-                      "unload"),
+    Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "events", "replug",
+                      "vfio", "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
     Boot("provoked-errors", ("closing",), end="reboot"),
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),

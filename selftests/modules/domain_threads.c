@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Many threads map and unmap ranges of one domain at once. No two share a page,
+ * and almost all share tables: every table is made, used and taken away under the
+ * hands of others. Each thread must find what it mapped, and nothing else, where
+ * it mapped it; a device meanwhile uses a page that lies among theirs.
+ */
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/prandom.h>
+#include <linux/sizes.h>
+
+#include "domain.h"
+
+static unsigned int threads_ms = 4000;
+module_param(threads_ms, uint, 0644);
+MODULE_PARM_DESC(threads_ms, "for how long the threads map and unmap");
+
+#define THREADS		6
+#define PROT		(IOMMU_READ | IOMMU_WRITE)
+#define BASE		(64ULL * SZ_1G)
+/* The device's own page, in a table of the threads'. */
+#define OWN		(BASE + SZ_2M - SZ_4K)
+/* No memory: only entries hold addresses from here on. */
+#define NOWHERE		(64ULL * SZ_1G)
+
+struct worker {
+	struct bench *b;
+	int number;
+	struct task_struct *task;
+	struct rnd_state rnd;
+	unsigned int rounds;
+	int err;		/* what went wrong first, or 0 */
+	const char *what;
+	u64 at;
+};
+
+static void fails(struct worker *w, const char *what, u64 at, int err)
+{
+	if (!w->what) {
+		w->what = what;
+		w->at = at;
+		w->err = err;
+	}
+}
+
+/* Whose memory it is shows in the address. */
+static u64 phys_of(struct worker *w, u64 iova)
+{
+	return NOWHERE + ((u64)w->number << 34) + (iova - BASE);
+}
+
+static void check(struct worker *w, u64 iova, u64 len, bool mapped)
+{
+	u64 at;
+
+	for (at = iova; at < iova + len; at += SZ_4K)
+		if (iommu_iova_to_phys(w->b->domain, at) != (mapped ? phys_of(w, at) : 0))
+			fails(w, mapped ? "a page that it mapped is not its own" :
+			      "a page that it unmapped is mapped", at, 0);
+}
+
+static void use(struct worker *w, u64 iova, u64 len)
+{
+	int err = iommu_map(w->b->domain, iova, phys_of(w, iova), len, PROT, GFP_KERNEL);
+
+	if (err) {
+		fails(w, "a map was refused", iova, err);
+		return;
+	}
+	check(w, iova, len, true);
+}
+
+static void end(struct worker *w, u64 iova, u64 len)
+{
+	size_t gone = iommu_unmap(w->b->domain, iova, len);
+
+	if (gone != len)
+		fails(w, "an unmap was cut short", iova, (int)gone);
+	check(w, iova, len, false);
+}
+
+/* Every so many-th page of 2 MiB, which the threads share: one table for all. */
+static void round_of_pages(struct worker *w)
+{
+	u64 from = BASE + w->number * SZ_4K, at;
+
+	for (at = from; at < OWN; at += THREADS * SZ_4K)
+		use(w, at, SZ_4K);
+	for (at = from; at < OWN; at += THREADS * SZ_4K)
+		end(w, at, SZ_4K);
+}
+
+/* 2 MiB of its own, beside the others': its table comes and goes, theirs stay. */
+static void round_of_tables(struct worker *w)
+{
+	u64 iova = BASE + SZ_2M * (1 + w->number), at;
+
+	if (prandom_u32_state(&w->rnd) & 1) {
+		use(w, iova, SZ_2M);
+	} else {
+		for (at = 0; at < SZ_2M; at += 64 * SZ_4K)
+			use(w, iova + at, 64 * SZ_4K);
+	}
+	end(w, iova, SZ_2M);
+}
+
+/* Its own 1 GiB, in a directory for all: tables of two levels come and go. */
+static void round_of_directories(struct worker *w)
+{
+	u64 iova = BASE + SZ_1G * (u64)(1 + w->number);
+
+	use(w, iova + SZ_1G - SZ_2M - SZ_4K, SZ_2M + SZ_4K);
+	end(w, iova + SZ_1G - SZ_2M - SZ_4K, SZ_2M + SZ_4K);
+	use(w, iova, SZ_1G);
+	end(w, iova, SZ_1G);
+}
+
+static int work(void *data)
+{
+	struct worker *w = data;
+
+	while (!kthread_should_stop() && !w->what) {
+		switch (prandom_u32_state(&w->rnd) % 4) {
+		case 0:
+			round_of_pages(w);
+			break;
+		case 1:
+			/* That option walks for each small page in a large one. */
+			if (!IS_ENABLED(CONFIG_IOMMU_DEBUG_PAGEALLOC))
+				round_of_directories(w);
+			break;
+		default:
+			round_of_tables(w);
+		}
+		w->rounds++;
+		cond_resched();
+	}
+	/* One that gave up waits to be asked why. */
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static int start(struct worker *w, struct bench *b, int number)
+{
+	w->b = b;
+	w->number = number;
+	prandom_seed_state(&w->rnd, number + 1);
+	w->task = kthread_run(work, w, "vtd_domain/%d", number);
+	return PTR_ERR_OR_ZERO(w->task);
+}
+
+static void finish(struct worker *w)
+{
+	if (IS_ERR_OR_NULL(w->task))
+		return;
+	kthread_stop(w->task);
+	expect(w->b, !w->what, "thread %d, round %u: %s: %#llx (%d)", w->number, w->rounds,
+	       w->what, w->at, w->err);
+	expect(w->b, w->rounds > 2, "thread %d made only %u rounds", w->number, w->rounds);
+}
+
+static void expect_nothing_mapped(struct bench *b)
+{
+	u64 at;
+
+	for (at = BASE; at < BASE + (THREADS + 1) * SZ_2M; at += SZ_4K)
+		if (iommu_iova_to_phys(b->domain, at)) {
+			expect(b, false, "%#llx is still mapped", at);
+			return;
+		}
+}
+
+void play_threads(struct bench *b)
+{
+	struct worker *workers = kcalloc(THREADS, sizeof(*workers), GFP_KERNEL);
+	ktime_t until = ktime_add_ms(ktime_get(), threads_ms);
+	unsigned int landed = 0, rounds = 0;
+	int i, err = 0;
+
+	if (!workers) {
+		expect(b, false, "no memory for the threads");
+		return;
+	}
+	err = iommu_map(b->domain, OWN, page_to_phys(b->page), SZ_4K, PROT, GFP_KERNEL);
+	for (i = 0; i < THREADS && !err; i++)
+		err = start(&workers[i], b, i);
+	expect(b, !err, "the threads were not started: error %d", err);
+	while (!err && ktime_before(ktime_get(), until)) {
+		if (bench_write_lands(b, 0, OWN) != 1) {
+			expect(b, false, "after %u writes one did not land", landed);
+			break;
+		}
+		landed++;
+	}
+	for (i = 0; i < THREADS; i++) {
+		finish(&workers[i]);
+		rounds += workers[i].rounds;
+	}
+	expect(b, iommu_unmap(b->domain, OWN, SZ_4K) == SZ_4K, "the page was not unmapped");
+	expect(b, !bench_write_lands(b, 0, OWN), "a write landed after its page was unmapped");
+	expect_nothing_mapped(b);
+	snprintf(b->note, sizeof(b->note), ": %d threads, %u rounds, %u writes landed meanwhile",
+		 THREADS, rounds, landed);
+	kfree(workers);
+}
