@@ -211,14 +211,14 @@ impl<D: Driver> Operations<D> {
     ///
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn release(dev: *mut bindings::device) {
-        // SAFETY: The core releases once what was probed; nothing uses the data afterwards.
+        // SAFETY: The core releases once what was probed; nothing uses the data afterwards. The pointer
+        // stays: only a probe may set it, and the core frees where it stands next.
         unsafe {
             let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
             if raw.is_null() {
                 return;
             }
             let data = <Arc<D::Device> as ForeignOwnable>::from_foreign(raw.cast());
-            bindings::dev_iommu_priv_set(dev, ptr::null_mut());
             if let Some(driver) = D::context().driver() {
                 driver.release(Device::from_raw(dev), &data);
             }
