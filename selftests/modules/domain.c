@@ -118,7 +118,7 @@ static void play(struct seq_buf *out, const struct domain_scenario *s)
 static int run(struct seq_buf *out, char *name)
 {
 	static const struct domain_scenario *const tables[] = {
-		domain_scenarios, domain_requests,
+		domain_scenarios, domain_requests, domain_failures,
 	};
 	const struct domain_scenario *s;
 	unsigned int i;

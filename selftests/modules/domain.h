@@ -34,6 +34,7 @@ struct domain_scenario {
 
 extern const struct domain_scenario domain_scenarios[];
 extern const struct domain_scenario domain_requests[];
+extern const struct domain_scenario domain_failures[];
 
 void play_oracle(struct bench *b);
 void play_threads(struct bench *b);

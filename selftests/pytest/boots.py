@@ -98,6 +98,8 @@ BOOTS = (
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio),
     Boot("other-places", ("topology",), devices=devices.topology),
+    # Only there allocations can be made to fail.
+    Boot("failing", ("failure",), on=("debug",)),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
     Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),

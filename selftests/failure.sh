@@ -1,0 +1,141 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Each allocation fails once, in turn, while the driver loads, while a device is
+# probed, while a domain is made, claimed, attached, mapped: what was asked for is
+# refused and nothing has changed, or it was done without. Ways back need none.
+#
+# Loads and probes ask for hundreds; with VTD_STRIDE (or guest.stride) above 1
+# only every so many of them are tried.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+
+INJECT=/sys/kernel/debug/vtd_failure
+RUN=/sys/kernel/debug/vtd_domain/run
+SCENARIOS="fail-domain fail-claim fail-attach fail-map fail-map-wide fail-unmap fail-detach fail-release fail-dma-map fail-dma-alloc"
+MOST=5000
+STRIDE=${VTD_STRIDE:-$(cmdline guest.stride)}
+STRIDE=${STRIDE:-1}
+
+[ -e /proc/self/fail-nth ] && [ -d /sys/kernel/debug/failslab ] &&
+	[ -d /sys/kernel/debug/fail_page_alloc ] ||
+	ktap_skip_all "this kernel cannot make allocations fail (FAILSLAB, FAIL_PAGE_ALLOC)"
+victim=$(attackers | head -n1)
+[ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
+
+# Allocations that may sleep fail too, quietly, but only where a task asks.
+for attr in failslab fail_page_alloc; do
+	echo 0 > /sys/kernel/debug/$attr/verbose
+	echo 0 > /sys/kernel/debug/$attr/probability
+	echo N > /sys/kernel/debug/$attr/ignore-gfp-wait
+done
+echo N > /sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
+echo 0 > /sys/kernel/debug/fail_page_alloc/min-order
+
+# state: what a load changes.
+state() {
+	cat /proc/iomem
+	ls /sys/class/iommu /sys/kernel/iommu_groups 2> /dev/null
+	ls -d /sys/kernel/vtd /sys/kernel/debug/vtd /sys/kernel/debug/iommu/intel 2> /dev/null
+	sed 's/^ *\([^ :]*\):.* \([^ ]*\)$/\1 \2/' /proc/interrupts | grep -i -e dmar -e vtd
+	grep '^vtd ' /proc/modules
+}
+
+# pages: that IOMMU tables take.
+pages() {
+	echo 1 > /proc/sys/vm/stat_refresh 2> /dev/null
+	sed -n 's/^nr_iommu_pages //p' /proc/vmstat
+}
+
+# loads: one load after the other, each with the next allocation failing.
+loads() {
+	state > /tmp/before
+	before=$(pages)
+	"$(dirname "$0")/load_nth" "$VTD_KO" "$STRIDE" > /tmp/loads || { cat /tmp/loads; return 1; }
+	cat /tmp/loads
+	state > /tmp/after
+	diff /tmp/before /tmp/after || return 1
+	[ "$(pages)" = "$before" ] || { echo "$before pages before, $(pages) after"; return 1; }
+	[ "$(sed -n 's/.* refused=\([0-9]*\) .*/\1/p' /tmp/loads)" -ge 20 ] || { echo "few loads were refused"; return 1; }
+}
+
+lands() {
+	attack "$victim" "$1" && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
+}
+
+refuses() {
+	attack "$victim" "$1" && [ "$(attack_word landed)$(attack_word intact)" = 01 ] ||
+		{ echo "$attacked"; return 1; }
+}
+
+used() {
+	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
+}
+
+# probe_with N: the victim is removed and found again, with allocation N failing.
+probe_with() {
+	echo 1 > "$PCI/$victim/remove"
+	echo "$1" > $INJECT/probe
+	echo 1 > /sys/bus/pci/rescan
+	left=$(cat $INJECT/probe)
+	[ -e "$PCI/$victim" ] || { echo "$victim did not come back"; return 1; }
+	case $(group_type "$victim") in
+	none)
+		# No group, so nobody maps anything for it: it must not reach memory.
+		without=$((without + 1))
+		[ "$left" = 0 ] || { echo "no group, though nothing failed"; return 1; } ;;
+	DMA) within=$((within + 1)) ;;
+	*) echo "$victim is $(group_type "$victim")"; return 1 ;;
+	esac
+}
+
+probes() {
+	nth=1 without=0 within=0
+	ids=$(used) before=$(pages)
+	while :; do
+		probe_with $nth || { echo "allocation $nth of a probe"; dmesg | tail -n 30; return 1; }
+		[ "$left" = 0 ] || break
+		nth=$((nth + 1))
+		[ $nth -lt $MOST ] || { echo "no end after $MOST allocations"; return 1; }
+	done
+	[ "$(used)" = "$ids" ] || { echo "$ids domain ids in use before, $(used) after"; return 1; }
+	[ "$(pages)" = "$before" ] || { echo "$before pages before, $(pages) after"; return 1; }
+	[ $without -ge 5 ] || { echo "only $without probes failed"; return 1; }
+}
+
+plays() {
+	before=$(pages)
+	echo "$1" > $RUN || { echo "vtd_domain does not know $1"; return 1; }
+	cat $RUN
+	[ "$(cut -d: -f1 $RUN)" = ok ] || return 1
+	[ "$(pages)" = "$before" ] || { echo "$before pages before, $(pages) after"; return 1; }
+}
+
+# shellcheck disable=SC2086
+set -- $SCENARIOS
+ktap_start $(($# + 10))
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+log_start
+ktap_check "vtd_failure loads" insmod "$VTD_TEST_MODULES/vtd_failure.ko"
+ktap_check "each allocation of a load" loads
+ktap_note < /tmp/loads
+ktap_check "afterwards the driver loads" need_vtd
+ktap_check "and a device reaches what it is given" lands allowed-write
+rmmod vtd_attack
+ktap_check "each allocation of a probe" probes
+echo "$((nth - 1)) allocations of a probe: $without without a group, $within with one" | ktap_note
+load_drivers
+ktap_check "afterwards the device reaches what it is given" lands allowed-write
+ktap_check "and nothing else" refuses never-mapped
+rmmod vtd_attack
+ktap_check "vtd_domain loads" insmod "$VTD_TEST_MODULES/vtd_domain.ko"
+for scenario in $SCENARIOS; do
+	ktap_check "$scenario" plays "$scenario"
+	cat $RUN | ktap_note
+done
+back_to_default() {
+	rmmod vtd_domain vtd_failure && load_drivers && lands allowed-write && refuses unmapped
+}
+ktap_check "afterwards the default domain serves the device" back_to_default
+ktap_check "no kernel warning" log_is_clean
+ktap_end

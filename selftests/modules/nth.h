@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef VTD_NTH_H
+#define VTD_NTH_H
+
+#include <linux/sched.h>
+
+/*
+ * The @nth allocation that this task makes from here on fails, on a kernel with
+ * fault injection; no other task's does.
+ */
+static inline void nth_arm(unsigned int nth)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	WRITE_ONCE(current->fail_nth, nth);
+#endif
+}
+
+/* End of that: 0 if an allocation failed, or how many more it would have taken. */
+static inline unsigned int nth_disarm(void)
+{
+	unsigned int left = 1;
+#ifdef CONFIG_FAULT_INJECTION
+
+	left = READ_ONCE(current->fail_nth);
+	WRITE_ONCE(current->fail_nth, 0);
+#endif
+	return left;
+}
+
+#endif /* VTD_NTH_H */
