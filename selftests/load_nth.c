@@ -30,6 +30,7 @@ static const char *const ours[] = {
 static char iomem[1 << 16];
 static unsigned int bad, nth;
 
+/* Say what did not hold, and go on. */
 static void complain(const char *fmt, ...)
 {
 	va_list args;

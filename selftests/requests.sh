@@ -37,6 +37,8 @@ for scenario in $SCENARIOS; do
 	echo "$scenario" > $RUN 2> /tmp/said && cat $RUN > /tmp/said
 	if [ "$(cat /tmp/said)" = ok ]; then
 		ktap_pass "kernel: $scenario"
+	elif grep -q '^skip: ' /tmp/said; then
+		ktap_skip "kernel: $scenario" "$(sed -n 's/^skip: //p' /tmp/said)"
 	else
 		ktap_fail "kernel: $scenario" "$(cat /tmp/said)"
 	fi

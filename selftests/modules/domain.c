@@ -74,8 +74,8 @@ static void bench_close(struct bench *b)
 		iommu_domain_free(b->domain);
 	for (i = 0; i < b->devices; i++)
 		iommu_group_put(b->group[i]);
-	if (b->page)
-		__free_page(b->page);
+	if (b->block)
+		__free_pages(b->block, BENCH_ORDER);
 }
 
 static int bench_open(struct bench *b, const struct domain_scenario *s)
@@ -90,9 +90,11 @@ static int bench_open(struct bench *b, const struct domain_scenario *s)
 		if (!b->group[b->devices])
 			return -ENXIO;
 	}
-	b->page = alloc_page(GFP_KERNEL);
-	if (!b->page)
+	b->block = alloc_pages(GFP_KERNEL, BENCH_ORDER);
+	if (!b->block)
 		return -ENOMEM;
+	/* Not the first, so that an address and its block's differ. */
+	b->page = b->block + 5;
 	b->domain = iommu_paging_domain_alloc(&b->dev[0]->pdev->dev);
 	if (IS_ERR(b->domain))
 		return PTR_ERR(b->domain);

@@ -3,11 +3,24 @@
 #define VTD_DOMAIN_H
 
 #include <linux/iommu.h>
+#include <linux/mm.h>
 #include <linux/seq_buf.h>
+#include <linux/sizes.h>
 
 #include "devices.h"
 
 #define BENCH_DEVICES	2
+/* The bench's memory: a large page, so that one can be mapped without anybody else's. */
+#define BENCH_ORDER	get_order(SZ_2M)
+
+/*
+ * Whether the core counts what is mapped, and warns of a page that is freed or
+ * allocated meanwhile, and of requests that no user of it makes.
+ */
+#define CORE_COUNTS	IS_ENABLED(CONFIG_IOMMU_DEBUG_PAGEALLOC)
+
+/* No memory: only entries hold addresses from here on. */
+#define NOWHERE		(64ULL * SZ_1G)
 
 /* drivers/iommu/iommu-pages.h: exported, but declared there only. */
 void iommu_put_pages_list(struct iommu_pages_list *list);
@@ -20,7 +33,8 @@ struct bench {
 	int claimed;		/* how many groups we own */
 	int attached;		/* how many groups have our domain */
 	struct iommu_domain *domain;
-	struct page *page;
+	struct page *block;	/* the bench's memory */
+	struct page *page;	/* the page in it that devices write to */
 	struct seq_buf *out;	/* a line for everything that did not hold */
 	char note[160];		/* what else there is to say, after "ok" */
 };

@@ -169,7 +169,7 @@ static struct shape wide_of(struct bench *b)
 	struct shape s = { .iova = BASE + SZ_1G - SZ_2M - SZ_4K, .size = 2ULL * SZ_2M + 2 * SZ_4K };
 
 	/* Only addresses: the device writes to the page alone. */
-	s.phys = SZ_1G - SZ_2M - SZ_4K;
+	s.phys = NOWHERE + SZ_1G - SZ_2M - SZ_4K;
 	return s;
 }
 

@@ -249,7 +249,7 @@ static void choose(struct oracle *o, u64 *iova, u64 *phys, u64 *len)
 	static const u64 borders[] = { SZ_2M, SZ_1G, 5ULL * SZ_1G, 1ULL << 38, 63ULL << 33 };
 	u64 base = borders[below(o, ARRAY_SIZE(borders))];
 
-	*phys = 64ULL * SZ_1G + (u64)below(o, 16) * SZ_1G;
+	*phys = NOWHERE + (u64)below(o, 16) * SZ_1G;
 	switch (below(o, 8)) {
 	case 0 ... 3:
 		*iova = base - SZ_2M + below(o, 2 * 512) * SZ_4K;

@@ -70,7 +70,8 @@ static void request_wraps(struct bench *b)
 	refuse(b, -ERANGE, BASE, phys_of(b), top, "nearly all bytes there are");
 	expect_nothing(b, BASE, "after them");
 	expect_nothing(b, 0, "after them");
-	expect(b, iommu_unmap(b->domain, top, 2 * SZ_4K) == 0, "an unmap that wraps undid some");
+	if (!CORE_COUNTS)
+		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "an unmap that wraps did some");
 }
 
 static void request_aperture(struct bench *b)
@@ -180,6 +181,10 @@ static void unmap_start(struct bench *b)
 	u64 page = phys_of(b), block = ALIGN_DOWN(page, SZ_2M);
 	size_t gone;
 
+	if (CORE_COUNTS) {
+		seq_buf_puts(b->out, "skip: the core warns if more is unmapped than was asked\n");
+		return;
+	}
 	expect(b, !map(b, BASE, block, 2 * SZ_2M), "the large pages were refused");
 	expect(b, bench_write_lands(b, 0, BASE + page - block) == 1, "the first does not work");
 	gone = iommu_unmap(b->domain, BASE, SZ_4K);

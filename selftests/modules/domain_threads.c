@@ -17,17 +17,16 @@ static unsigned int threads_ms = 4000;
 module_param(threads_ms, uint, 0644);
 MODULE_PARM_DESC(threads_ms, "for how long the threads map and unmap");
 
-#define THREADS		6
+#define THREADS		6	/* an even number: two and two meet */
 #define PROT		(IOMMU_READ | IOMMU_WRITE)
 #define BASE		(64ULL * SZ_1G)
 /* The device's own page, in a table of the threads'. */
 #define OWN		(BASE + SZ_2M - SZ_4K)
-/* No memory: only entries hold addresses from here on. */
-#define NOWHERE		(64ULL * SZ_1G)
 
 struct worker {
 	struct bench *b;
 	int number;
+	atomic_t *met;		/* how often one of its pair came to meet the other */
 	struct task_struct *task;
 	struct rnd_state rnd;
 	unsigned int rounds;
@@ -117,19 +116,64 @@ static void round_of_directories(struct worker *w)
 	end(w, iova, SZ_1G);
 }
 
+/* Whether the other of the pair came, too; not if the end came first. */
+static bool meet(struct worker *w)
+{
+	int wanted = round_up(atomic_inc_return(w->met), 2);
+
+	while (atomic_read(w->met) < wanted) {
+		if (kthread_should_stop())
+			return false;
+		cpu_relax();
+		cond_resched();
+	}
+	return true;
+}
+
+/*
+ * Two at once map the first pages where there is no table yet: one of them makes
+ * it, the other must find its own page in it. When both have gone, a large page
+ * replaces the empty tables, so that there are none the next time.
+ */
+static void round_of_pairs(struct worker *w)
+{
+	/* See round_of_directories. */
+	u64 large = CORE_COUNTS ||
+		    !(w->b->domain->pgsize_bitmap & SZ_1G) ? SZ_2M : SZ_1G;
+	u64 region = BASE + SZ_1G * (16ULL + w->number / 2);
+	u64 iova = region + (w->number & 1) * SZ_4K;
+	int i;
+
+	for (i = 0; i < 16 && meet(w); i++) {
+		use(w, iova, SZ_4K);
+		if (meet(w))
+			check(w, iova, SZ_4K, true);
+		end(w, iova, SZ_4K);
+		if (!meet(w))
+			return;
+		if (w->number & 1)
+			continue;
+		use(w, region, large);
+		end(w, region, large);
+	}
+}
+
 static int work(void *data)
 {
 	struct worker *w = data;
 
 	while (!kthread_should_stop() && !w->what) {
-		switch (prandom_u32_state(&w->rnd) % 4) {
+		switch (prandom_u32_state(&w->rnd) % 6) {
 		case 0:
 			round_of_pages(w);
 			break;
 		case 1:
 			/* That option walks for each small page in a large one. */
-			if (!IS_ENABLED(CONFIG_IOMMU_DEBUG_PAGEALLOC))
+			if (!CORE_COUNTS)
 				round_of_directories(w);
+			break;
+		case 2 ... 3:
+			round_of_pairs(w);
 			break;
 		default:
 			round_of_tables(w);
@@ -143,8 +187,9 @@ static int work(void *data)
 	return 0;
 }
 
-static int start(struct worker *w, struct bench *b, int number)
+static int start(struct worker *w, struct bench *b, int number, atomic_t *met)
 {
+	w->met = &met[number / 2];
 	w->b = b;
 	w->number = number;
 	prandom_seed_state(&w->rnd, number + 1);
@@ -177,6 +222,7 @@ void play_threads(struct bench *b)
 {
 	struct worker *workers = kcalloc(THREADS, sizeof(*workers), GFP_KERNEL);
 	ktime_t until = ktime_add_ms(ktime_get(), threads_ms);
+	atomic_t met[THREADS / 2] = { };
 	unsigned int landed = 0, rounds = 0;
 	int i, err = 0;
 
@@ -186,7 +232,7 @@ void play_threads(struct bench *b)
 	}
 	err = iommu_map(b->domain, OWN, page_to_phys(b->page), SZ_4K, PROT, GFP_KERNEL);
 	for (i = 0; i < THREADS && !err; i++)
-		err = start(&workers[i], b, i);
+		err = start(&workers[i], b, i, met);
 	expect(b, !err, "the threads were not started: error %d", err);
 	while (!err && ktime_before(ktime_get(), until)) {
 		if (bench_write_lands(b, 0, OWN) != 1) {

@@ -99,7 +99,7 @@ BOOTS = (
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio),
     Boot("other-places", ("topology",), devices=devices.topology),
     # Only there allocations can be made to fail.
-    Boot("failing", ("failure",), on=("debug",)),
+    Boot("failing", ("failure",), on=("debug",), append=("guest.stride=17",)),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
     Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),
