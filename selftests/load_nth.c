@@ -27,6 +27,7 @@
 static const char *const ours[] = {
 	UNITS "/dmar0", "/sys/kernel/vtd", "/sys/kernel/debug/vtd", "/sys/module/vtd",
 };
+
 static char iomem[1 << 16];
 static unsigned int bad, nth;
 
