@@ -27,7 +27,7 @@ is_free() {
 
 find_disks() {
 	modprobe nvme && modprobe virtio_pci && modprobe virtio_blk || return 1
-	nvme= free=
+	nvme="" free=""
 	for bdf in $(functions_of nvme); do
 		if is_free "$bdf"; then free=$bdf; else nvme=$bdf; fi
 	done
