@@ -73,6 +73,7 @@ need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded fir
 payload $((1 << 20))
 blocks=$(($(stat -c %s /tmp/payload) / (256 << 10)))
 log_start
+settle
 tables_before=$(table_pages)
 ktap_check "loaded, used and unloaded $ROUNDS times" all_rounds
 ktap_check "no page of tables is left after any round" same_after_each 3 "$tables_before"

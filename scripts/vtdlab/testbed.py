@@ -20,7 +20,10 @@ DEBUG = ("panic_on_warn=1", "kasan.fault=panic", "iommu.debug_pagealloc=1",
 # Debian's kernel has virtio_pci built in: it binds before any module is there.
 DEBIAN = ("guest.vtd=bound=2",)
 
-WORDS = {"debug": DEBUG, "kcsan": ("guest.patience=4", "guest.shrink=2"), "debian": DEBIAN}
+# More accesses are watched than the kernel does by itself, and for longer.
+RACES = ("kcsan.skip_watch=200", "kcsan.udelay_task=150", "guest.patience=4", "guest.shrink=2")
+
+WORDS = {"debug": DEBUG, "kcsan": RACES, "debian": DEBIAN}
 SLOWNESS = {"test": 1, "debug": 6, "kcsan": 4, "debian": 3}
 MEMORY = {"test": "2G", "debug": "4G", "kcsan": "2G", "debian": "2G"}
 

@@ -22,6 +22,7 @@ from vtdlab.trace import Trace
 SERIES = ("7.3", "7.2")
 TIMEOUT = 420
 SLEEP_TIMEOUT = 60
+PLUG_TRIES = 40          # seconds that a slow guest may take to let go
 # For how long users are hostile; `make user-fuzz` takes longer.
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
 # Tests that count rounds make many more of them.
@@ -126,9 +127,14 @@ async def _unplug(guest):
 
 
 async def _plug(guest):
-    """Put the NVMe disk back into its port."""
+    """Put the NVMe disk back into its port, once the one that was there has left it."""
     driver, *properties = devices.NVME_DEVICE.split(",")
     pairs = dict(pair.split("=", 1) for pair in properties)
+    for _ in range(PLUG_TRIES):
+        listed = await guest.qmp.execute("qom-list", {"path": "/machine/peripheral"})
+        if pairs["id"] not in {one["name"] for one in listed}:
+            break
+        await asyncio.sleep(1)
     await guest.qmp.execute("device_add", {"driver": driver, **pairs})
 
 
