@@ -85,11 +85,10 @@ access_control() {
 	done
 }
 
-# access_control_off BDF: as a reset leaves it.
+# access_control_off BDF OFFSET: as a reset leaves it.
 access_control_off() {
-	at=$(access_control "$1")
-	[ -z "$at" ] || printf '\0\0' |
-		dd of="$PCI/$1/config" bs=2 seek=$(((at + 6) / 2)) conv=notrunc 2>/dev/null
+	printf '\0\0' |
+		dd of="$PCI/$1/config" bs=2 seek=$((($2 + 6) / 2)) conv=notrunc 2>/dev/null
 }
 
 # --- requests to the core, by vtd_owner ---

@@ -159,12 +159,13 @@ ktap_check "the group becomes DMA again" set_type "$EDU2" DMA
 
 # --- access control, which a reset turns off behind the driver's back ---
 control() {
-	word $RESET_PORT $(($(access_control $RESET_PORT) + 6)) 2
+	word $RESET_PORT $((capability + 6)) 2
 }
-# The driver looks every second, which may be just now.
+# The driver looks every second, which may be just now: on a debug kernel the
+# walk to the capability takes as long, so it was done before.
 is_off() {
 	for try in 1 2 3 4 5; do
-		access_control_off $RESET_PORT
+		access_control_off $RESET_PORT $capability
 		[ "$(control)" != 0 ] || return 0
 	done
 	echo "it cannot be turned off"
@@ -180,7 +181,8 @@ is_on_soon() {
 	done
 	return 1
 }
-if [ -n "$(access_control $RESET_PORT)" ]; then
+capability=$(access_control $RESET_PORT)
+if [ -n "$capability" ]; then
 	unbind "$SPARE"
 	before=$(control)
 	log_start

@@ -116,8 +116,8 @@ static void request_twice(struct bench *b)
 	u64 page = phys_of(b);
 
 	expect(b, !map(b, BASE + 2 * SZ_4K, page, SZ_4K), "the first mapping was refused");
-	refuse(b, -EADDRINUSE, BASE + 2 * SZ_4K, 0, SZ_4K, "a second one");
-	refuse(b, -EADDRINUSE, BASE, 0, 4 * SZ_4K, "a range around it");
+	refuse(b, -EADDRINUSE, BASE + 2 * SZ_4K, page, SZ_4K, "a second one");
+	refuse(b, -EADDRINUSE, BASE, page, 4 * SZ_4K, "a range around it");
 	expect_nothing(b, BASE, "of the range, before");
 	expect_nothing(b, BASE + SZ_4K, "of the range, just before");
 	expect_nothing(b, BASE + 3 * SZ_4K, "of the range, behind");
@@ -150,8 +150,8 @@ static void request_over_large(struct bench *b)
 	u64 page = phys_of(b), block = ALIGN_DOWN(page, SZ_2M);
 
 	expect(b, !map(b, BASE, block, SZ_2M), "the large page was refused");
-	refuse(b, -EADDRINUSE, BASE + SZ_1M, 0, SZ_4K, "a small page within it");
-	refuse(b, -EADDRINUSE, BASE - SZ_4K, 0, 2 * SZ_4K, "a range into it");
+	refuse(b, -EADDRINUSE, BASE + SZ_1M, page, SZ_4K, "a small page within it");
+	refuse(b, -EADDRINUSE, BASE - SZ_4K, page, 2 * SZ_4K, "a range into it");
 	expect_nothing(b, BASE - SZ_4K, "of the range, before it");
 	expect(b, bench_write_lands(b, 0, BASE + page - block) == 1, "it does not work any more");
 	expect(b, iommu_unmap(b->domain, BASE, SZ_2M) == SZ_2M, "it was not undone");
