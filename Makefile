@@ -135,6 +135,7 @@ help:
 	@echo '                      or else the newest of the series; out/module/'
 	@echo '  make debian-check   install, start, uninstall and start again in a Debian guest'
 	@echo '  make check          every test, host and guest; out/check/'
+	@echo '                      T=attack: only selftests/attack.sh; T=pgtable: what pytest finds by that'
 	@echo '  make host-check     the tests that boot nothing'
 	@echo '  make guest-check    the tests in guests'
 	@echo '  make check-debug    the same on a kernel that watches memory and locks;'
