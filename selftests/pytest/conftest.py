@@ -40,9 +40,12 @@ class GuestFile(pytest.File):
     def collect(self):
         only = self.config.getoption("--test")
         flavour = self.config.getoption("--flavour")
-        for series in self.config.getoption("--series") or boots.SERIES:
+        wanted = self.config.getoption("--series") or boots.SERIES
+        # Who names one test and one kernel wants to see them together.
+        whole = bool(only) and len(wanted) == 1
+        for series in wanted:
             for boot in boots.BOOTS:
-                tests = boot.tests_of(series, flavour)
+                tests = boot.tests_of(series, flavour, whole)
                 if only:
                     tests = [test for test in tests if test == only]
                 if tests:
