@@ -113,13 +113,13 @@ uninstall:
 
 # By name and only where sources lie, so that it needs no kernel.
 clean:
-	@find Kbuild rust src selftests/modules -depth \( -name '*.o' -o -name '*.ko' \
+	@find Kbuild rust src bench selftests/modules -depth \( -name '*.o' -o -name '*.ko' \
 		-o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.d' \
 		-o -name '*.a' -o -name '*.bc' -o -name '*.rmeta' -o -name '*.rlib' \
 		-o -name '*.order' -o -name '*_generated.rs' -o -name Module.symvers \
 		\) -type f -delete 2>/dev/null || true
 	@rm -rf vtd.o vtd.ko vtd.mod vtd.mod.o vtd.mod.c .*.cmd .vtd.* .module-common.o \
-		.Module.symvers.* modules.order Module.symvers rust-project.json \
+		vtd_bench.* .vtd_bench.* .Module.symvers.* modules.order Module.symvers rust-project.json \
 		.modules.order.* .tmp_versions target
 	@find scripts selftests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 

@@ -13,6 +13,15 @@ pub struct Gfp(pub(crate) bindings::gfp_t);
 impl Gfp {
     /// May sleep.
     pub const KERNEL: Gfp = Gfp(bindings::GFP_KERNEL);
+    /// For any context: never sleeps, and fails the sooner for it.
+    pub const ATOMIC: Gfp = Gfp(bindings::GFP_ATOMIC);
+}
+
+/// Pages that the drivers of this machine's units hold for their tables.
+#[inline]
+pub fn held_by_drivers() -> i64 {
+    // SAFETY: Has no preconditions.
+    unsafe { bindings::vtd_helper_iommu_pages() as i64 }
 }
 
 /// Bytes of one page.

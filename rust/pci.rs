@@ -100,13 +100,18 @@ impl PciDevice {
 
     /// All PCI devices, in the order of the bus list. Process context.
     pub fn all() -> impl Iterator<Item = PciDevice> {
+        Self::with_ids(bindings::PCI_ANY_ID as u32, bindings::PCI_ANY_ID as u32)
+    }
+
+    /// Those of a vendor's model, in the order of the bus list. Process context.
+    pub fn with_ids(vendor: u32, model: u32) -> impl Iterator<Item = PciDevice> {
         let mut last: Option<PciDevice> = None;
         core::iter::from_fn(move || {
             let from = last
                 .take()
                 .map_or(core::ptr::null_mut(), PciDevice::into_raw);
             // SAFETY: `from` carries a reference, which the call gives up; the answer carries one.
-            let next = unsafe { Self::adopt(bindings::vtd_helper_next_pci_dev(from)) }?;
+            let next = unsafe { Self::adopt(bindings::pci_get_device(vendor, model, from)) }?;
             // SAFETY: `next` holds a reference.
             last = unsafe { Self::get(next.ptr.as_ptr()) };
             Some(next)
@@ -116,6 +121,10 @@ impl PciDevice {
     /// The pointer, with the reference that this held.
     fn into_raw(self) -> *mut bindings::pci_dev {
         core::mem::ManuallyDrop::new(self).ptr.as_ptr()
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::pci_dev {
+        self.ptr.as_ptr()
     }
 
     /// The device as the device core knows it.

@@ -202,11 +202,6 @@ void vtd_helper_device_unlock(struct device *dev)
 	device_unlock(dev);
 }
 
-struct pci_dev *vtd_helper_next_pci_dev(struct pci_dev *from)
-{
-	return pci_get_device(PCI_ANY_ID, PCI_ANY_ID, from);
-}
-
 void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 {
 	*facts = (struct vtd_pci_facts) {

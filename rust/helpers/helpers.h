@@ -10,6 +10,7 @@
 #include <linux/device.h>
 #include <linux/interrupt.h>
 #include <linux/iommu.h>
+#include <linux/irq.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
@@ -57,7 +58,6 @@ bool vtd_helper_dev_driver_manages_dma(const struct device *dev);
 int vtd_helper_dev_to_node(struct device *dev);
 bool vtd_helper_device_trylock(struct device *dev);
 void vtd_helper_device_unlock(struct device *dev);
-struct pci_dev *vtd_helper_next_pci_dev(struct pci_dev *from);
 
 /* What a walk over requester-ID aliases or up the hierarchy needs of one device. */
 struct vtd_pci_facts {
@@ -104,5 +104,11 @@ void vtd_helper_sysfs_attr_init(struct attribute *attr);
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name);
+
+/* consumer.c: for modules that use an IOMMU. */
+unsigned long vtd_helper_local_irq_save(void);
+void vtd_helper_local_irq_restore(unsigned long flags);
+struct page *vtd_helper_virt_to_page(void *virt);
+long vtd_helper_iommu_pages(void);
 
 #endif

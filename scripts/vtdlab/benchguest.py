@@ -92,31 +92,10 @@ def get(series=None, tools=False):
         raise LabError(f"The kernel has {', '.join(found)} on, which would be measured instead "
                        "of the drivers; turn it off in scripts/config/test.config.")
     vtd = module.get(cache, built)
-    contents = initramfs.Contents(built.modules, built.release, vtd, _modules(built, cache),
+    contents = initramfs.Contents(built.modules, built.release, vtd,
+                                  (module.get(cache, built, module.BENCH),),
                                   benchtools.programs(built, cache) if tools else ())
     return Bench(testbed.Testbed(built, initramfs.get(contents, cache), vtd))
-
-
-def _modules(built, cache):
-    source = lab.checkout() / "bench"
-    files = sorted(path for path in source.iterdir()
-                   if path.name == "Kbuild" or path.suffix in (".c", ".h"))
-    files.append(lab.checkout() / "selftests/modules/runfile.h")
-    key = lab.key(built.key, *(part for path in files for part in (path.name, path.read_bytes())))
-    folder = cache.entry("benchmodule", f"{built.release}-{key}")
-    with cache.lock(f"benchmodule-{folder.name}"):
-        if not lab.is_complete(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            for path in files:
-                shutil.copy(path, folder)
-            progress.run("build", f"bench module for {built.release}",
-                         ["make", "-C", str(built.kdir), f"M={folder}", f"LLVM={kernel.LLVM}",
-                          f"-j{lab.jobs()}", "W=1", "KCFLAGS=-Werror", "modules"],
-                         folder / "build.log", timeout=BUILD_TIMEOUT)
-            lab.set_complete(folder, key)
-        cache.used(folder)
-    return tuple(sorted(folder.glob("*.ko")))
 
 
 def plugin(cache=None):

@@ -33,7 +33,8 @@ def _said(*argv):
 
 def _commit():
     commit = _said("git", "rev-parse", "--short=10", "HEAD") or "unknown"
-    changed = _said("git", "status", "--porcelain", "--", "Kbuild", "rust", "src")
+    changed = _said("git", "status", "--porcelain", "--", "Kbuild", "rust", "src",
+                    "bench")
     return f"{commit}{' with changes' if changed else ''}"
 
 

@@ -39,15 +39,19 @@ def rustfmt(fix=False):
 
 
 def clippy(cache, kernel):
-    """Clippy's and the compilers' warnings over the whole module, from scratch."""
-    work = module.work_folder(cache, kernel, "clippy")
+    """Clippy's and the compilers' warnings over the whole of the modules, from scratch."""
+    return "".join(_clippy(cache, kernel, each) for each in module.ALL)
+
+
+def _clippy(cache, kernel, each):
+    work = module.work_folder(cache, kernel, f"clippy-{each.name}")
     log = work.with_suffix(".log")
-    with cache.lock(f"clippy-{work.name}"):
-        module.sync(module.sources(lab.checkout()), work)
+    with cache.lock(f"{work.parent.name}-{work.name}"):
+        module.sync(module.sources(lab.checkout(), each), work)
         _run(["find", str(work), "-name", "*.o", "-delete"])
         try:
-            module.build(work, kernel, log, text=f"clippy on Linux {kernel.release}",
-                         extra=("CLIPPY=1", "W=1"))
+            module.build(work, kernel, log, text=f"clippy, {each.name} on Linux {kernel.release}",
+                         extra=(*each.arguments, "CLIPPY=1", "W=1"))
         except LabError as err:
             return str(err)
         return buildlog.complaints(log.read_text(encoding="utf-8", errors="replace"))

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""vtd.ko for a kernel, built outside the checkout.
+"""vtd.ko, or the module that measures it, for a kernel; built outside the checkout.
 
 The sources are copied into `module-build/<kernel>-<checkout>` and compiled
 there incrementally, so that kernels do not disturb each other and the checkout
-stays as it was. What comes out is kept as `module/<kernel>-<sources>/vtd.ko`:
+stays as it was. What comes out is kept as `module/<kernel>-<sources>/vtd.ko`, the
+other as `bench-module/<kernel>-<sources>/vtd_bench.ko`:
 the same sources for the same kernel are never compiled twice, and a file that
 one run boots is never rewritten by another.
 """
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -19,22 +21,51 @@ from vtdlab import progress
 from vtdlab.errors import LabError
 
 BUILD_TIMEOUT = 900
-PARTS = ("Kbuild", "rust", "src")
 PRODUCTS = (".o", ".ko", ".mod", ".mod.c", ".a", ".bc", ".rmeta", ".rlib", ".so", ".d",
             ".order", ".symvers", "_generated.rs")
 MANIFEST = ".copied"
 
 
-def sources(top):
+@dataclasses.dataclass(frozen=True)
+class Module:
+    """What is built, from what, and where in the cache."""
+
+    name: str
+    parts: tuple
+    folder: str
+
+    @property
+    def ko(self):
+        """The file that insmod takes."""
+        return f"{self.name}.ko"
+
+    @property
+    def kept(self):
+        """What is kept of a build. Another checkout with the same sources finds only this."""
+        return (self.ko, "build.log", "rust/bindings/bindings_generated.rs")
+
+    @property
+    def arguments(self):
+        """For make: which module is meant."""
+        return (f"VTD_MODULE={self.name}",)
+
+
+VTD = Module("vtd", ("Kbuild", "rust", "src"), "module")
+BENCH = Module("vtd_bench", ("Kbuild", "rust", "bench"), "bench-module")
+ALL = (VTD, BENCH)
+
+
+def sources(top, module=VTD):
     """Relative path to content of every file that the module is made from."""
     found = {}
-    for part in PARTS:
+    for part in module.parts:
         path = top / part
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         for file in files:
             relative = file.relative_to(top)
-            # Hidden files are editors' and Kbuild's; tests are cargo's.
-            hidden = any(name.startswith(".") or name == "tests" for name in relative.parts)
+            # Hidden files are editors' and Kbuild's; tests are cargo's, the profiler is QEMU's.
+            hidden = any(name.startswith(".") or name in ("tests", "profile")
+                         for name in relative.parts)
             if file.is_file() and not hidden and not file.name.endswith(PRODUCTS):
                 found[str(relative)] = file.read_bytes()
     if "Kbuild" not in found:
@@ -68,42 +99,41 @@ def build(folder, kernel, log, *, text, extra=()):
     progress.run("build", text, argv, log, timeout=BUILD_TIMEOUT, digest=buildlog.errors)
 
 
-# What is kept of a build. Another checkout with the same sources finds only this.
-KEPT = ("vtd.ko", "build.log", "rust/bindings/bindings_generated.rs")
-
-
-def work_folder(cache, kernel, purpose="module-build"):
+def work_folder(cache, kernel, purpose):
     """Where this checkout's sources are compiled for this kernel."""
     return cache.entry(purpose, f"{kernel.release}-{kernel.key}-{lab.key(lab.checkout())}")
 
 
-def get(cache=None, kernel=None):
-    """The path of vtd.ko for a kernel, compiled when its sources are new."""
+def get(cache=None, kernel=None, module=VTD):
+    """The path of the module for a kernel, compiled when its sources are new."""
     cache = cache or lab.Cache()
     kernel = kernel or kernels.get(cache)
-    files = sources(lab.checkout())
-    key = lab.key(kernel.key, *KEPT, *(part for item in sorted(files.items()) for part in item))
-    entry = cache.entry("module", f"{kernel.release}-{key}")
-    result = entry / "vtd.ko"
+    files = sources(lab.checkout(), module)
+    key = lab.key(kernel.key, *module.kept,
+                  *(part for item in sorted(files.items()) for part in item))
+    entry = cache.entry(module.folder, f"{kernel.release}-{key}")
+    result = entry / module.ko
     if lab.is_complete(entry):
         cache.used(entry)
         return result
-    work = work_folder(cache, kernel)
-    with cache.lock(f"module-build-{work.name}"):
+    purpose = f"{module.folder}-build"
+    work = work_folder(cache, kernel, purpose)
+    with cache.lock(f"{purpose}-{work.name}"):
         if not lab.is_complete(entry):
             sync(files, work)
-            build(work, kernel, work / "build.log", text=f"vtd.ko for Linux {kernel.release}")
-            if not (work / "vtd.ko").is_file():
+            build(work, kernel, work / "build.log", text=f"{module.ko} for Linux {kernel.release}",
+                  extra=module.arguments)
+            if not (work / module.ko).is_file():
                 raise LabError(f"The build for Linux {kernel.release} ended well but made no "
-                               f"vtd.ko; see Kbuild's obj-m and {work}/build.log.")
-            _keep(work, entry)
+                               f"{module.ko}; see Kbuild's obj-m and {work}/build.log.")
+            _keep(work, entry, module)
             lab.set_complete(entry, key)
     return result
 
 
-def _keep(work, entry):
+def _keep(work, entry, module):
     entry.mkdir(parents=True, exist_ok=True)
-    for path in KEPT:
+    for path in module.kept:
         name = Path(path).name
         shutil.copy(work / path, entry / (name + ".new"))
         os.replace(entry / (name + ".new"), entry / name)

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The round trips of the instructions in the profiler's windows instead of times.
+
+use crate::ground;
+use crate::report::Report;
+use crate::ticks::{REPETITIONS, WARM_UP};
+use crate::work::Work;
+use kernel::prelude::*;
+use kernel_ext::iommu::consumer::Domain;
+use kernel_ext::measure::{self, Mark};
+
+fn profile(domain: &mut Domain, work: &Work, maps: bool) -> Result {
+    work.surround(domain)?;
+    for number in 0..WARM_UP + REPETITIONS {
+        let round = work.round(number);
+        let counts = number >= WARM_UP;
+        if counts && maps {
+            measure::window(|| round.map(domain)).ok()?;
+        } else {
+            round.map(domain).ok()?;
+        }
+        let unmapped = if counts && !maps {
+            measure::window(|| round.unmap(domain))
+        } else {
+            round.unmap(domain)
+        };
+        round.is_whole(unmapped)?;
+    }
+    work.clear(domain);
+    Ok(())
+}
+
+/// Attaching may sleep, so interrupts stay on.
+fn profile_attach() -> Result {
+    let mut domain = ground::domain(true)?;
+    for _ in 0..REPETITIONS {
+        let claim = domain.detach().ok_or(EIO)?;
+        measure::window_disturbed(|| domain.attach(claim))?;
+    }
+    Ok(())
+}
+
+/// `row` is "WORK map" or "WORK unmap", with "attached" behind if wanted, or "attach" for that of
+/// a device.
+pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
+    if row == "attach" {
+        profile_attach()?;
+    } else {
+        let mut words = row.split_ascii_whitespace();
+        let work = words.next().and_then(Work::named).ok_or(EINVAL)?;
+        let maps = match words.next() {
+            Some("map") => true,
+            Some("unmap") => false,
+            _ => return Err(EINVAL),
+        };
+        let attached = match words.next() {
+            Some("attached") => true,
+            None => false,
+            _ => return Err(EINVAL),
+        };
+        profile(&mut ground::domain(attached)?, work, maps)?;
+    }
+    report.say(format_args!("profile windows={REPETITIONS}"))
+}
+
+/// A window that user space opens and closes, around whatever it does.
+pub(crate) fn set_window(what: &str) -> Result {
+    match what {
+        "open" => measure::mark(Mark::Open),
+        "close" => measure::mark(Mark::Close),
+        _ => return Err(EINVAL),
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Measures the IOMMU driver of this machine, whichever it is: only the kernel's own interface is
+//! used, so that nothing here can tell.
+//!
+//! User space writes the name of a measurement to debugfs `vtd_bench/run`, with a word for it where
+//! it takes one, and reads the same file: lines of `key=value`.
+
+#![deny(unsafe_code)]
+
+mod descriptors;
+mod devices;
+mod dma;
+mod ground;
+mod growth;
+mod hold;
+mod instructions;
+mod profile;
+mod report;
+mod ticks;
+mod work;
+
+use core::fmt;
+use hold::Held;
+use kernel::debugfs;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::Mutex;
+use kernel::uaccess::UserSliceReader;
+use report::Report;
+
+/// Bytes of the longest line that is taken.
+const LINE: usize = 64;
+
+/// What the last measurement said, and the state that one has made.
+struct Bench {
+    report: Report,
+    held: Option<Held>,
+}
+
+/// Does what the line asks for. An error leaves what was said until then.
+fn run(bench: &Mutex<Bench>, line: &mut UserSliceReader) -> Result {
+    let mut text = [0u8; LINE];
+    let text = text.get_mut(..line.len()).ok_or(EINVAL)?;
+    line.read_slice(text)?;
+    let text = core::str::from_utf8(text).map_err(|_| EINVAL)?.trim();
+    let (name, word) = text.split_once(' ').unwrap_or((text, ""));
+
+    let mut bench = bench.lock();
+    let Bench { report, held } = &mut *bench;
+    report.clear();
+    match name {
+        "instructions" => instructions::measure(report),
+        "profile" => profile::measure(report, word),
+        "descriptors" => descriptors::count(report),
+        "dma" => dma::measure(report),
+        "hold" => hold::hold(held, word),
+        "pages" => hold::count_pages(report, word),
+        "window" => profile::set_window(word),
+        "growth" => growth::measure(report),
+        "devices" => devices::measure(report),
+        _ => Err(EINVAL),
+    }
+}
+
+fn show(bench: &Mutex<Bench>, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+    to.write_str(bench.lock().report.text())
+}
+
+struct BenchModule {
+    // Before the folder that it is in.
+    _run: Pin<KBox<debugfs::File<Mutex<Bench>>>>,
+    _folder: debugfs::Dir,
+}
+
+impl kernel::Module for BenchModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let folder = debugfs::Dir::new(c"vtd_bench");
+        let bench = new_mutex!(Bench {
+            report: Report::new(),
+            held: None,
+        });
+        let file = folder.read_write_callback_file(c"run", bench, &show, &run);
+        Ok(BenchModule {
+            _run: KBox::pin_init(file, GFP_KERNEL)?,
+            _folder: folder,
+        })
+    }
+}
+
+module! {
+    type: BenchModule,
+    name: "vtd_bench",
+    authors: ["The vtd authors"],
+    description: "Measures an IOMMU driver through the kernel's own interface",
+    license: "GPL",
+}

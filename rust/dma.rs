@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The DMA API's streaming mappings of memory of our own, for a device that no driver has.
+//!
+//! The memory is never read or written here, and goes back only when it is unmapped: a device that
+//! did DMA to it would harm nobody. What is forgotten instead of dropped stays mapped and is never
+//! used for anything else.
+//!
+//! Everything is inline, so that a module has of this only what it uses.
+
+use crate::bindings;
+use crate::pages::PAGE_SIZE;
+use crate::pci::PciDevice;
+use core::ffi::c_void;
+use core::ptr::NonNull;
+use kernel::dma::DataDirection;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// `DMA_MAPPING_ERROR`.
+const NOWHERE: bindings::dma_addr_t = bindings::dma_addr_t::MAX;
+
+/// Memory that can be mapped for its device, once at a time.
+pub trait Streaming {
+    /// Maps it. [`EBUSY`] if it is mapped, [`ENOMEM`] if it cannot be. Any context.
+    fn map(&mut self) -> Result;
+
+    /// Unmaps it, if it is mapped. Any context.
+    fn unmap(&mut self);
+}
+
+/// Makes `device` one that can reach everything.
+#[inline]
+fn prepare(device: &PciDevice) -> Result {
+    let dev = device.as_device();
+    if dev.driver().is_some() {
+        return Err(EBUSY);
+    }
+    // SAFETY: A live device, whose mask is no driver's.
+    unsafe {
+        to_result(bindings::dma_set_mask(dev.as_raw(), u64::MAX))?;
+        to_result(bindings::dma_set_coherent_mask(dev.as_raw(), u64::MAX))
+    }
+}
+
+/// Pages one after another.
+///
+/// # Invariants
+///
+/// `virt` was returned by `alloc_pages_exact_noprof` for `bytes` bytes and not freed.
+struct Block {
+    virt: NonNull<c_void>,
+    bytes: usize,
+}
+
+impl Block {
+    #[inline]
+    fn new(bytes: usize) -> Result<Self> {
+        // SAFETY: Any size may be asked for.
+        let virt = unsafe { bindings::alloc_pages_exact_noprof(bytes, bindings::GFP_KERNEL) };
+        // INVARIANT: Freshly allocated with this size.
+        Ok(Block {
+            virt: NonNull::new(virt).ok_or(ENOMEM)?,
+            bytes,
+        })
+    }
+
+    /// The descriptor of its first page.
+    #[inline]
+    fn page(&self) -> *mut bindings::page {
+        // SAFETY: Allocated pages lie in the direct map.
+        unsafe { bindings::vtd_helper_virt_to_page(self.virt.as_ptr()) }
+    }
+}
+
+impl Drop for Block {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariants; whoever drops it has unmapped it.
+        unsafe { bindings::free_pages_exact(self.virt.as_ptr(), self.bytes) }
+    }
+}
+
+/// A buffer whose first `length` bytes are mapped, as by `dma_map_single`.
+///
+/// # Invariants
+///
+/// `page` is the first of `block`, which has at least `length` bytes. `mapped` is where these are
+/// mapped for `device`.
+pub struct Buffer {
+    device: PciDevice,
+    block: Block,
+    page: *mut bindings::page,
+    length: usize,
+    mapped: Option<bindings::dma_addr_t>,
+}
+
+impl Buffer {
+    /// A buffer of `bytes` bytes for `device`. [`EBUSY`] if that has a driver. May sleep.
+    #[inline]
+    pub fn new(device: &PciDevice, bytes: usize) -> Result<Self> {
+        prepare(device)?;
+        let block = Block::new(bytes)?;
+        // INVARIANT: Of this block, and mapped nowhere.
+        Ok(Buffer {
+            device: device.clone(),
+            page: block.page(),
+            block,
+            length: bytes,
+            mapped: None,
+        })
+    }
+
+    /// How many bytes are mapped from now on. [`EINVAL`] for none and for more than there are,
+    /// [`EBUSY`] while it is mapped.
+    #[inline]
+    pub fn set_length(&mut self, length: usize) -> Result {
+        if self.mapped.is_some() {
+            return Err(EBUSY);
+        }
+        if length == 0 || length > self.block.bytes {
+            return Err(EINVAL);
+        }
+        // INVARIANT: As just looked up.
+        self.length = length;
+        Ok(())
+    }
+}
+
+impl Streaming for Buffer {
+    #[inline(always)]
+    fn map(&mut self) -> Result {
+        if self.mapped.is_some() {
+            return Err(EBUSY);
+        }
+        // SAFETY: A live device, and memory that lives until it is unmapped.
+        let at = unsafe {
+            bindings::dma_map_page_attrs(
+                self.device.as_device().as_raw(),
+                self.page,
+                0,
+                self.length,
+                DataDirection::Bidirectional.into(),
+                0,
+            )
+        };
+        if at == NOWHERE {
+            return Err(ENOMEM);
+        }
+        // INVARIANT: Mapped just now.
+        self.mapped = Some(at);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn unmap(&mut self) {
+        if let Some(at) = self.mapped.take() {
+            // SAFETY: Mapped there by the type's invariants.
+            unsafe {
+                bindings::dma_unmap_page_attrs(
+                    self.device.as_device().as_raw(),
+                    at,
+                    self.length,
+                    DataDirection::Bidirectional.into(),
+                    0,
+                )
+            }
+        }
+    }
+}
+
+impl Drop for Buffer {
+    #[inline]
+    fn drop(&mut self) {
+        self.unmap();
+    }
+}
+
+/// Pages no two of which are next to each other, as a scatter list.
+///
+/// # Invariants
+///
+/// `table` is initialised and names pages of `_block`. They are mapped for `device` if `mapped`.
+pub struct Scattered {
+    device: PciDevice,
+    _block: Block,
+    table: bindings::sg_table,
+    mapped: bool,
+}
+
+impl Scattered {
+    /// So many pages for `device`. [`EBUSY`] if that has a driver. May sleep.
+    #[inline]
+    pub fn new(device: &PciDevice, pages: u32) -> Result<Self> {
+        prepare(device)?;
+        let block = Block::new(2 * pages as usize * PAGE_SIZE)?;
+        let mut every_other = KVec::with_capacity(pages as usize, GFP_KERNEL)?;
+        for i in 0..pages as usize {
+            // SAFETY: The descriptors of pages of one block stand in a row.
+            every_other.push(unsafe { block.page().add(2 * i) }, GFP_KERNEL)?;
+        }
+        let mut table = bindings::sg_table::default();
+        // SAFETY: As many pages as is said, copied into the table, which a failure leaves free.
+        to_result(unsafe {
+            bindings::sg_alloc_table_from_pages_segment(
+                &mut table,
+                every_other.as_mut_ptr(),
+                pages,
+                0,
+                pages as usize * PAGE_SIZE,
+                u32::MAX,
+                bindings::GFP_KERNEL,
+            )
+        })?;
+        // INVARIANT: Initialised just now, and mapped nowhere.
+        Ok(Scattered {
+            device: device.clone(),
+            _block: block,
+            table,
+            mapped: false,
+        })
+    }
+
+    /// How many pieces it is in.
+    #[inline]
+    pub fn pieces(&self) -> u32 {
+        self.table.orig_nents
+    }
+}
+
+impl Streaming for Scattered {
+    #[inline(always)]
+    fn map(&mut self) -> Result {
+        if self.mapped {
+            return Err(EBUSY);
+        }
+        // SAFETY: A live device, and memory that lives until it is unmapped.
+        let pieces = unsafe {
+            bindings::dma_map_sg_attrs(
+                self.device.as_device().as_raw(),
+                self.table.sgl,
+                self.table.orig_nents as i32,
+                DataDirection::Bidirectional.into(),
+                0,
+            )
+        };
+        // INVARIANT: Mapped just now, or not.
+        self.mapped = pieces != 0;
+        if self.mapped {
+            Ok(())
+        } else {
+            Err(ENOMEM)
+        }
+    }
+
+    #[inline(always)]
+    fn unmap(&mut self) {
+        if core::mem::take(&mut self.mapped) {
+            // SAFETY: Mapped by the type's invariants.
+            unsafe {
+                bindings::dma_unmap_sg_attrs(
+                    self.device.as_device().as_raw(),
+                    self.table.sgl,
+                    self.table.orig_nents as i32,
+                    DataDirection::Bidirectional.into(),
+                    0,
+                )
+            }
+        }
+    }
+}
+
+impl Drop for Scattered {
+    #[inline]
+    fn drop(&mut self) {
+        self.unmap();
+        // SAFETY: Initialised by the type's invariants.
+        unsafe { bindings::sg_free_table(&mut self.table) }
+    }
+}

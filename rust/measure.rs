@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a piece of code takes: its time stamps, and marks for those who watch from outside.
+//!
+//! Under QEMU's `-icount shift=0` a tick of the time stamp counter is one instruction, so all of
+//! this is inline and adds the same few to whatever it is put around.
+
+use crate::bindings;
+use crate::pci::PciDevice;
+use core::arch::asm;
+
+/// The time stamp counter. No access to memory is moved across it.
+#[inline(always)]
+fn now() -> u64 {
+    let ticks;
+    // SAFETY: Only reads the counter. Without `nomem` it is a barrier to the compiler. Its halves
+    // are put together here, where that costs the same at each place.
+    unsafe {
+        asm!("rdtsc", "shl rdx, 32", "or rax, rdx", out("rax") ticks, out("rdx") _,
+            options(nostack))
+    };
+    ticks
+}
+
+/// Does `f` while this processor takes no interrupts. `f` must not sleep.
+#[inline(always)]
+fn undisturbed<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: Has no preconditions; put back below.
+    let flags = unsafe { bindings::vtd_helper_local_irq_save() };
+    let result = f();
+    // SAFETY: The flags of the call above, on the same processor, which nothing could leave.
+    unsafe { bindings::vtd_helper_local_irq_restore(flags) };
+    result
+}
+
+/// Ticks that `f` takes, and what it returns. Others may run in between.
+#[inline(always)]
+pub fn ticks_disturbed<R>(f: impl FnOnce() -> R) -> (u64, R) {
+    let start = now();
+    let result = f();
+    let end = now();
+    (end.wrapping_sub(start), result)
+}
+
+/// Ticks that `f` takes with interrupts off, and what it returns. `f` must not sleep.
+#[inline(always)]
+pub fn ticks<R>(f: impl FnOnce() -> R) -> (u64, R) {
+    undisturbed(|| ticks_disturbed(f))
+}
+
+/// What [`known`] executes.
+pub const KNOWN: u64 = 2001;
+
+/// A loop whose instructions can be counted by eye: 2 a round, 1 before.
+#[inline(always)]
+pub fn known() {
+    // SAFETY: Touches one register and the flags.
+    unsafe {
+        asm!("mov {n}, 1000", "2:", "dec {n}", "jnz 2b", n = out(reg) _, options(nomem, nostack))
+    };
+}
+
+/// Ends of a window for a profiler that reads the instruction stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It opens.
+    Open = 0x56544401,
+    /// It closes.
+    Close = 0x56544402,
+}
+
+/// Executes a no-op with the mark's number in its displacement.
+#[inline(always)]
+pub fn mark(mark: Mark) {
+    macro_rules! no_op {
+        ($mark:expr) => {
+            // SAFETY: Changes nothing. Without `nomem` it is a barrier to the compiler.
+            unsafe {
+                asm!(".byte 0x0f, 0x1f, 0x84, 0x00", ".long {}", const $mark as u32,
+                    options(nostack, preserves_flags))
+            }
+        };
+    }
+    match mark {
+        Mark::Open => no_op!(Mark::Open),
+        Mark::Close => no_op!(Mark::Close),
+    }
+}
+
+/// Does `f` in a window; others may run in between.
+#[inline(always)]
+pub fn window_disturbed<R>(f: impl FnOnce() -> R) -> R {
+    mark(Mark::Open);
+    let result = f();
+    mark(Mark::Close);
+    result
+}
+
+/// Does `f` in a window with interrupts off. `f` must not sleep.
+#[inline(always)]
+pub fn window<R>(f: impl FnOnce() -> R) -> R {
+    undisturbed(|| window_disturbed(f))
+}
+
+/// Numbers for QEMU's trace of its devices.
+///
+/// # Invariants
+///
+/// The device is an iommu-testdev of QEMU.
+pub struct TraceMarker(PciDevice);
+
+impl TraceMarker {
+    const VENDOR: u32 = 0x1b36;
+    const DEVICE: u32 = 0x0005;
+    /// A word of the configuration space that nothing implements.
+    const WORD: i32 = 0xf0;
+
+    /// The first iommu-testdev, if there is one. Process context.
+    #[inline]
+    pub fn find() -> Option<Self> {
+        // INVARIANT: It has the numbers of one.
+        PciDevice::with_ids(Self::VENDOR, Self::DEVICE)
+            .next()
+            .map(TraceMarker)
+    }
+
+    /// Writes `number` where the trace shows it.
+    #[inline]
+    pub fn set(&self, number: u32) {
+        // SAFETY: Valid device; by the type's invariants the word is not implemented, so that the
+        // write changes nothing.
+        unsafe { bindings::pci_write_config_dword(self.0.as_raw(), Self::WORD, number) };
+    }
+}
