@@ -14,7 +14,7 @@ INJECT=/sys/kernel/debug/vtd_failure
 RUN=/sys/kernel/debug/vtd_domain/run
 SCENARIOS="fail-domain fail-claim fail-attach fail-map fail-map-wide fail-unmap fail-detach fail-release fail-dma-map fail-dma-alloc"
 MOST=5000
-PORTS=$(cd /sys/bus/pci/drivers/pcieport 2> /dev/null && echo 0000:*)
+PORTS=$(cd /sys/bus/pci/drivers/pcieport 2> /dev/null && ls -d 0000:* 2> /dev/null)
 STRIDE=${VTD_STRIDE:-$(cmdline guest.stride)}
 STRIDE=${STRIDE:-1}
 
@@ -32,6 +32,17 @@ for attr in failslab fail_page_alloc; do
 done
 echo N > /sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
 echo 0 > /sys/kernel/debug/fail_page_alloc/min-order
+# What kmemleak and DEBUG_OBJECTS ask for beside each object is nobody's allocation,
+# and they do without.
+for cache in /sys/kernel/slab/*; do
+	case ${cache##*/} in
+	kmemleak_* | debug_objects_cache) ;;
+	*) [ -L "$cache" ] || echo 1 > "$cache/failslab" ;;
+	esac
+done
+echo Y > /sys/kernel/debug/failslab/cache-filter
+# Hundreds of loads and removals mostly wait for readers to be gone.
+echo 1 > /sys/kernel/rcu_expedited
 
 # addresses_of NAME: the addresses from a function of the kernel to the next one.
 addresses_of() {

@@ -31,6 +31,8 @@ VIRTIO = Device("0000:00:04.0", "virtio-blk disk")
 EDU = Device("0000:00:05.0", "edu")
 TESTDEV = Device("0000:00:06.0", "iommu-testdev")
 PORT = Device("0000:00:08.0", "PCIe root port")
+# In some machines: one for which firmware may reserve memory.
+RESERVED = Device("0000:00:0d.0", "iommu-testdev with reserved memory")
 ALL = (NVME, NIC, VIRTIO, EDU, TESTDEV, PORT)
 
 NVME_DEVICE = "nvme,id=nvme,drive=nvme0,serial=vtd,bus=port0,addr=00.0"
@@ -92,6 +94,15 @@ def standard(folder):
                    f"disable-legacy=on,{_slot(VIRTIO)}",
         "-device", f"edu,id=edu,dma_mask=0xffffffffffffffff,{_slot(EDU)}",
         "-device", f"iommu-testdev,id=testdev,{_slot(TESTDEV)}",
+    ]
+
+
+def few(_folder):
+    """Only what does DMA by itself: each further device makes a load longer."""
+    return [
+        "-device", f"edu,id=edu,dma_mask=0xffffffffffffffff,{_slot(EDU)}",
+        "-device", f"iommu-testdev,id=testdev,{_slot(TESTDEV)}",
+        "-device", f"iommu-testdev,bus=pcie.0,addr={RESERVED.bdf[8:]}",
     ]
 
 

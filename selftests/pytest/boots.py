@@ -28,6 +28,8 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
 # Tests that count rounds make many more of them.
 LONG = ("guest.long=1",) if os.environ.get("LONG") else ()
 LONGER = 8
+# Of the allocations of a load, every so many fails; all do with STRIDE=1.
+STRIDE = int(os.environ.get("STRIDE") or 5)
 LOG_TAIL = 30
 # What a kernel found that watches itself.
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
@@ -100,8 +102,10 @@ BOOTS = (
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio),
     Boot("other-places", ("topology",), devices=devices.topology),
-    # Only there allocations can be made to fail.
-    Boot("failing", ("failure",), on=("debug",), append=("guest.stride=17",)),
+    # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
+    # one has reserved memory, so that what that needs fails, too.
+    Boot("failing", ("failure",), on=("debug",), devices=devices.few,
+         append=(*isolation.WORDS, f"guest.stride={STRIDE}"), tables=isolation.reserving),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
     Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),

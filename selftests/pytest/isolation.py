@@ -9,7 +9,7 @@ from vtdlab import acpi, devices
 # pages are what firmware reserves for devices, the rest is for anyone.
 MEMORY = 0x70000000
 WORDS = ("memmap=16M$0x70000000",)
-DIRECT = acpi.Reserved(MEMORY, MEMORY + 0x3FFF, ("0000:00:0d.0",))
+DIRECT = acpi.Reserved(MEMORY, MEMORY + 0x3FFF, (devices.RESERVED.bdf,))
 RELAXED = acpi.Reserved(MEMORY + 0x10000, MEMORY + 0x10FFF, ("0000:00:0c.0",))
 # 00:0f.0 in ACPI's names: S and the device and function number.
 EXTERNAL = "S78"
@@ -31,6 +31,11 @@ def machine(folder):
         "-device", "pcie-root-port,id=outside,bus=pcie.0,chassis=5,addr=0f.0",
         "-device", "iommu-testdev,bus=outside,addr=00.0",
     ]
+
+
+def reserving():
+    """A DMAR table that reserves memory for one device."""
+    return {"dmar": acpi.dmar((DIRECT,))}
 
 
 def tables():
