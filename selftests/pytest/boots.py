@@ -54,6 +54,8 @@ class Boot:
     devices: object = devices.standard
     job: str = "tests"
     on: tuple = ("test", "debug")   # flavours of the kernel
+    left_out: str = ""      # why it is not on the debug kernel
+    debug: tuple = ()       # further words on the debug kernel; the last of a name counts
     memory: str = ""        # what the kernel needs, if not said
     append: tuple = ()      # further words of the kernel command line
     programs: object = None # (kernel) -> further programs for the guest
@@ -73,9 +75,10 @@ class Boot:
 
 
 BOOTS = (
-    # All that the demo does is in other tests, too.
-    Boot("demo", ("run",), older=("run",), job="demo", on=("test",)),
-    Boot("stock", ("run",), job="demo", on=("test",), stock=True),
+    Boot("demo", ("run",), older=("run",), job="demo", on=("test",),
+         left_out="all that the demo does is in other tests, too"),
+    Boot("stock", ("run",), job="demo", on=("test",), stock=True,
+         left_out="its kernel is Debian's, as Debian built it"),
     Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "events", "replug",
                       "vfio", "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
@@ -93,7 +96,7 @@ BOOTS = (
          append=("crashkernel=384M", "guest.crash=intree")),
     # The tests as the kernel's own kselftest builds, packs and runs them.
     Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
-         append=("guest.runs=load,dma,unload", "guest.skips=sriov"), on=("test",)),
+         append=("guest.runs=load,dma,unload", "guest.skips=sriov")),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
     Boot("asleep", ("suspend", "inspect"), end="reboot", programs=benchtools.fio),
     # A warning of any kind ends this guest.
@@ -117,12 +120,12 @@ BOOTS = (
          append=(*isolation.WORDS, f"guest.fuzz_seconds={FUZZ_SECONDS}",
                  f"guest.fuzz_seed={os.environ.get('FUZZ_SEED', '')}"),
          timeout=2 * TIMEOUT + FUZZ_SECONDS),
-    Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "unload"), on=("kcsan",)),
+    Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "unload"), on=("kcsan",),
+         left_out="its tests are in other guests here; KCSAN and KASAN exclude each other"),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
                  *vfio_machine.LARGE_PAGES),
-         programs=vfio_selftests.programs, timeout=1500, long=True, on=("test",),
-         keep="vfio-selftests.ktap"),
+         programs=vfio_selftests.programs, timeout=1500, long=True, keep="vfio-selftests.ktap"),
 )
 
 
@@ -202,7 +205,8 @@ def run(boot, kernel, tests, result):
                                   iommu=boot.iommu, image=files["initramfs"],
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
                                           f"guest.tests={','.join(tests)}", *LONG,
-                                          *boot.append])
+                                          *boot.append,
+                                          *(boot.debug if flavour == "debug" else ())])
             machine = dataclasses.replace(machine, memory=boot.memory or machine.memory)
             timeout = boot.timeout * bed.slowness * (LONGER if LONG else 1)
             outcome = qemu.boot(machine, out, timeout, guest.line, SERVICES)

@@ -185,3 +185,9 @@ def test_every_test_of_the_guests_is_run_somewhere():
                if path.stat().st_mode & 0o111}
     assert {test for boot in boots.BOOTS for test in boot.tests} == \
         scripts | {"crash", "kexec", "kselftest", "run"}
+
+
+def test_what_the_debug_kernel_does_not_boot_says_why():
+    """A boot that is left out there is reported with a reason, and no other has one."""
+    for boot in boots.BOOTS:
+        assert bool(boot.left_out) == ("debug" not in boot.on), boot.name
