@@ -68,7 +68,7 @@ without_driver() {
 	done
 }
 
-ktap_start 9
+ktap_start 10
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 payload $((1 << 20))
 blocks=$(($(stat -c %s /tmp/payload) / (256 << 10)))
@@ -87,5 +87,10 @@ ktap_check "without the driver disks work" without_driver
 ktap_check "interrupts are not used up" eval '! grep -i vtd /proc/interrupts'
 unload_drivers
 ktap_check "no claim of memory is left" eval '! grep -i vtd /proc/iomem'
+if [ -e $KMEMLEAK ]; then
+	ktap_check "nothing that was allocated is lost" nothing_leaks
+else
+	ktap_skip "nothing that was allocated is lost" "this kernel does not look (DEBUG_KMEMLEAK)"
+fi
 ktap_check "no kernel warning" log_is_clean
 ktap_end

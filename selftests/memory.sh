@@ -88,3 +88,21 @@ same_after_each() {
 		print "round " $1 ": " $column ", not " value; bad = 1 }
 		END { exit bad || !NR }' /tmp/rounds
 }
+
+KMEMLEAK=/sys/kernel/debug/kmemleak
+
+# leaks: what nothing points to any more; nothing where all is well. kmemleak
+# believes in a leak only when the object is some seconds old and a second scan says
+# the same.
+leaks() {
+	sleep 6
+	echo scan > $KMEMLEAK
+	echo scan > $KMEMLEAK
+	grep -v '^ *hex dump\|^    [0-9a-f][0-9a-f] ' $KMEMLEAK | head -n 200
+}
+
+nothing_leaks() {
+	leaks > /tmp/leaks
+	cat /tmp/leaks
+	! grep -q '^unreferenced' /tmp/leaks
+}

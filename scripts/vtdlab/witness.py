@@ -139,11 +139,13 @@ def ending(evidence):
 def watchers(evidence):
     """What watched the debug kernel did so to the end, and found nothing."""
     watch = (evidence.records.of("watch") or [None])[-1]
+    lost = "".join(f"\n{record['line']}" for record in evidence.records.of("leak"))
     for what, wanted in (("locks", "lock debugging was on to the end"),
                          ("leaks", "no memory is lost after the driver is unloaded")):
         found = watch[what] if watch else ""
         good = {"locks": "1", "leaks": "0"}[what]
-        yield wanted, "" if found == good else f"the guest says {what}={found or '?'}; see console.log"
+        said = f"the guest says {what}={found or '?'}; see console.log"
+        yield wanted, "" if found == good else said + (lost if what == "leaks" else "")
 
 
 def races(evidence):

@@ -91,9 +91,10 @@ BOOTS = (
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
-    Boot("crash-kernel", ("crash",), job="crash", append=("crashkernel=384M",)),
+    Boot("crash-kernel", ("crash",), job="crash", append=("crashkernel=384M",),
+         debug=("crashkernel=1G",)),
     Boot("crash-kernel-in-tree", ("crash",), job="crash",
-         append=("crashkernel=384M", "guest.crash=intree")),
+         append=("crashkernel=384M", "guest.crash=intree"), debug=("crashkernel=1G",)),
     # The tests as the kernel's own kselftest builds, packs and runs them.
     Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
          append=("guest.runs=load,dma,unload", "guest.skips=sriov")),
