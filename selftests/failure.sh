@@ -75,9 +75,10 @@ state() {
 	grep '^vtd ' /proc/modules
 }
 
-# pages: that IOMMU tables take.
+# pages: that IOMMU tables take. Each processor adds to the sum when it is asked to,
+# or within two seconds.
 pages() {
-	echo 1 > /proc/sys/vm/stat_refresh 2> /dev/null
+	if [ -e /proc/sys/vm/stat_refresh ]; then cat /proc/sys/vm/stat_refresh; else sleep 2.5; fi
 	sed -n 's/^nr_iommu_pages //p' /proc/vmstat
 }
 

@@ -190,9 +190,11 @@ net_device() {
 	return 1
 }
 
-# payload BYTES: a file of random bytes, made once; less where the kernel is slow.
+# payload BYTES: a file of random bytes, made once; less where the kernel is slow, but
+# whole MiB, as transfers past the caches want it.
 payload() {
-	[ -f /tmp/payload ] || head -c $(($1 / SHRINK)) /dev/urandom > /tmp/payload
+	[ -f /tmp/payload ] ||
+		head -c $(((($1 / SHRINK - 1) >> 20) + 1 << 20)) /dev/urandom > /tmp/payload
 }
 
 sum_of() {

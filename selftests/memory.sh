@@ -7,10 +7,10 @@
 # settle: what is only waiting to be freed is freed, and no cache holds a page.
 settle() {
 	sync
-	echo 3 > /proc/sys/vm/drop_caches
+	[ ! -e /proc/sys/vm/drop_caches ] || echo 3 > /proc/sys/vm/drop_caches
 	# Deferred work of the kernel: RCU, vmalloc areas, closed files.
 	sleep "${1:-0.3}"
-	cat /proc/sys/vm/stat_refresh
+	[ ! -e /proc/sys/vm/stat_refresh ] || cat /proc/sys/vm/stat_refresh
 }
 
 # free_pages: those of the allocator and of its lists for each processor.

@@ -78,13 +78,13 @@ unbind_bind() {
 ktap_check "a driver unbound and bound again works" unbind_bind
 # is_there WANTED: wait until the disk is there (1) or not (0).
 is_there() {
-	for try in $(seq 80); do
+	for try in $(seq $((80 * PATIENCE))); do
 		there=0
 		[ ! -e "$PCI/$first_disk/iommu_group" ] || there=1
 		[ $there = "$1" ] && return 0
 		sleep 0.25
 	done
-	echo "20 s later $first_disk is $([ $there = 1 ] && echo still there || echo not there)"
+	echo "$((20 * PATIENCE)) s later $first_disk is $([ $there = 1 ] && echo still there || echo not there)"
 	return 1
 }
 if command -v host > /dev/null; then

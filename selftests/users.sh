@@ -53,7 +53,7 @@ hold() {
 	"$CLAIM" "$1" "$2" < /tmp/held > /tmp/holder 2>&1 &
 	holder=$!
 	exec 7> /tmp/held
-	for try in 1 2 3 4 5 6 7 8 9 10; do
+	for try in $(seq $((10 * PATIENCE))); do
 		grep -q taken /tmp/holder && return 0
 		sleep 0.2
 	done
