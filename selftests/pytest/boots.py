@@ -29,7 +29,7 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
 LONG = ("guest.long=1",) if os.environ.get("LONG") else ()
 LONGER = 8
 # Of the allocations of a load, every so many fails; all do with STRIDE=1.
-STRIDE = int(os.environ.get("STRIDE") or 5)
+STRIDE = int(os.environ.get("STRIDE") or 17)
 LOG_TAIL = 30
 # What a kernel found that watches itself.
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
