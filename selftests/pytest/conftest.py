@@ -46,7 +46,7 @@ class GuestFile(pytest.File):
         for series in wanted:
             for boot in boots.BOOTS:
                 tests = boot.tests_of(series, flavour, whole)
-                if flavour == \"debug\" and boot.left_out:
+                if flavour == "debug" and boot.left_out:
                     tests = boot.tests
                 if only:
                     tests = [test for test in tests if test == only]
