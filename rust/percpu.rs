@@ -9,6 +9,20 @@ use crate::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
+/// The operand that is this processor's count, `$index` bytes behind the first.
+#[cfg(CONFIG_SMP)]
+macro_rules! own {
+    ($index:literal) => {
+        concat!("qword ptr gs:[{base} + {", $index, "}]")
+    };
+}
+#[cfg(not(CONFIG_SMP))]
+macro_rules! own {
+    ($index:literal) => {
+        concat!("qword ptr [{base} + {", $index, "}]")
+    };
+}
+
 /// `N` counts that only grow.
 ///
 /// # Invariants
@@ -34,24 +48,33 @@ impl<const N: usize> Counts<N> {
         })
     }
 
-    /// Adds `n` to count `INDEX`. Any context.
+    /// Adds 1 to count `INDEX`. Any context.
     #[inline(always)]
-    pub fn add<const INDEX: usize>(&self, n: u64) {
+    pub fn one<const INDEX: usize>(&self) {
         const { assert!(INDEX < N) };
-        let base = self.base.as_ptr();
         // SAFETY: By the type's invariants this is a per-CPU address of a count. One instruction
         // cannot be interrupted half done, nor can its processor change meanwhile.
         unsafe {
-            #[cfg(CONFIG_SMP)]
             core::arch::asm!(
-                "add qword ptr gs:[{} + {}], {}",
-                in(reg) base, const INDEX * 8, in(reg) n,
+                concat!("inc ", own!("index")),
+                base = in(reg) self.base.as_ptr(), index = const INDEX * 8,
                 options(nostack)
             );
-            #[cfg(not(CONFIG_SMP))]
+        }
+    }
+
+    /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; who asks in between may see
+    /// the one without the other.
+    #[inline(always)]
+    pub fn one_of<const INDEX: usize, const SUM: usize>(&self, n: u64) {
+        const { assert!(INDEX < N && SUM < N) };
+        // SAFETY: As for `one`, each instruction for itself: in between the processor may change.
+        unsafe {
             core::arch::asm!(
-                "add qword ptr [{} + {}], {}",
-                in(reg) base, const INDEX * 8, in(reg) n,
+                concat!("inc ", own!("index")),
+                concat!("add ", own!("sum"), ", {n}"),
+                base = in(reg) self.base.as_ptr(), index = const INDEX * 8, sum = const SUM * 8,
+                n = in(reg) n,
                 options(nostack)
             );
         }

@@ -31,26 +31,24 @@ impl Activity {
     /// Counts a mapping of `bytes` bytes. Any context.
     #[inline(always)]
     pub(super) fn count_map(&self, bytes: u64) {
-        self.0.add::<0>(1);
-        self.0.add::<1>(bytes);
+        self.0.one_of::<0, 1>(bytes);
     }
 
     /// Counts an unmapping of `bytes` bytes. Any context.
     #[inline(always)]
     pub(super) fn count_unmap(&self, bytes: u64) {
-        self.0.add::<2>(1);
-        self.0.add::<3>(bytes);
+        self.0.one_of::<2, 3>(bytes);
     }
 
     /// Counts that the units forget what was unmapped. Any context.
     #[inline(always)]
     pub(super) fn count_flush(&self) {
-        self.0.add::<4>(1);
+        self.0.one::<4>();
     }
 
     /// Counts that the units forget everything. Any context.
     pub(super) fn count_flush_all(&self) {
-        self.0.add::<5>(1);
+        self.0.one::<5>();
     }
 
     fn mapped(&self) -> Mapped {

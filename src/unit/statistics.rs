@@ -81,18 +81,18 @@ impl Waits {
     /// Counts a wait that was over at the first look. Any context.
     #[inline(always)]
     pub(super) fn count_at_once(&self) {
-        self.0.add::<0>(1)
+        self.0.one::<0>()
     }
 
     /// Counts a wait that began at `start`, by [`clock::now_ns`], and is over. Any context.
     pub(super) fn count_since(&self, start: u64) {
         match clock::now_ns().saturating_sub(start) {
-            0..1_000 => self.0.add::<1>(1),
-            1_000..10_000 => self.0.add::<2>(1),
-            10_000..100_000 => self.0.add::<3>(1),
-            100_000..1_000_000 => self.0.add::<4>(1),
-            1_000_000..10_000_000 => self.0.add::<5>(1),
-            _ => self.0.add::<6>(1),
+            0..1_000 => self.0.one::<1>(),
+            1_000..10_000 => self.0.one::<2>(),
+            10_000..100_000 => self.0.one::<3>(),
+            100_000..1_000_000 => self.0.one::<4>(),
+            1_000_000..10_000_000 => self.0.one::<5>(),
+            _ => self.0.one::<6>(),
         }
     }
 
