@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The machine of the tests about isolation: the standard one, with firmware
 that reserves memory for devices, a group of several devices, a port that faces
-outwards, and a device that the core blocks during a reset."""
+outwards, a device that the core blocks during a reset, and a switch that isolates
+nothing: its upstream port has functions, as it says, and no access control."""
 
 from vtdlab import acpi, devices
 
@@ -30,6 +31,12 @@ def machine(folder):
                    "disable-legacy=on,ats=on",
         "-device", "pcie-root-port,id=outside,bus=pcie.0,chassis=5,addr=0f.0",
         "-device", "iommu-testdev,bus=outside,addr=00.0",
+        "-device", "pcie-root-port,id=switchport,bus=pcie.0,chassis=6,addr=10.0",
+        "-device", "x3130-upstream,id=up,bus=switchport,addr=00.0,multifunction=on",
+        "-device", "xio3130-downstream,id=down1,bus=up,chassis=7,addr=00.0",
+        "-device", "xio3130-downstream,id=down2,bus=up,chassis=8,addr=01.0",
+        "-device", "edu,bus=down1,addr=00.0,dma_mask=0xffffffffffffffff",
+        "-device", "iommu-testdev,bus=down2,addr=00.0",
     ]
 
 

@@ -5,7 +5,8 @@
 //! The core would warn of a device that it meets bound, and would give it a domain whose addresses
 //! its driver does not know. So it is not told of an adopted device: there is no group, and the
 //! driver's own entry lets all of its requests pass. Removing the device ends that; found again, it
-//! is a device like others.
+//! is a device like others. What speaks with a requester ID of an adopted device cannot be told from
+//! it by the unit, so that it is adopted, too, whether it has a driver or not.
 //!
 //! # Invariants
 //!
@@ -14,6 +15,7 @@
 
 use super::probe::requesters_of;
 use crate::unit::{Claimed, Translation, Unit};
+use core::iter::successors;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::log_warn;
@@ -24,6 +26,13 @@ struct Adopted {
     device: PciDevice,
     unit: Arc<Unit>,
     requesters: KVec<SourceId>,
+}
+
+impl Adopted {
+    /// Whether `unit` may take it for one that speaks with `requesters`.
+    fn speaks_as(&self, unit: &Arc<Unit>, requesters: &[SourceId]) -> bool {
+        Arc::ptr_eq(&self.unit, unit) && self.requesters.iter().any(|id| requesters.contains(id))
+    }
 }
 
 /// The list.
@@ -47,12 +56,18 @@ impl AdoptedDevices {
         let mut list = self.list.lock();
         list.reserve(1, GFP_KERNEL)?;
         unit.install(&requesters, Claimed::No, Translation::PassThrough)
-            .inspect_err(|_| {
-                log_warn!(
+            .inspect_err(|e| match *e {
+                EINVAL => log_warn!(
                     "{}: cannot run on: {} has no pass-through",
                     device.as_device(),
                     &**unit
-                );
+                ),
+                _ => log_warn!(
+                    "{}: cannot run on: {} has no entry for it (error {})",
+                    device.as_device(),
+                    &**unit,
+                    e.to_errno()
+                ),
             })?;
         log_warn!(
             "{}: runs on untranslated, as it was when vtd was loaded: it can reach all of memory. \
@@ -67,25 +82,58 @@ impl AdoptedDevices {
         Ok(())
     }
 
+    /// Adopts `device`, too, if it speaks with a requester ID of a device behind `unit` that was.
+    /// Whether it did. Errors as [`Self::adopt`]. Process context.
+    pub(crate) fn adopt_alias(&self, device: &PciDevice, unit: &Arc<Unit>) -> Result<bool> {
+        if self.list.lock().is_empty() {
+            return Ok(false);
+        }
+        let requesters = requesters_of(device)?;
+        let other = {
+            let list = self.list.lock();
+            let found = list.iter().find(|one| one.speaks_as(unit, &requesters));
+            found.map(|one| one.device.clone())
+        };
+        let Some(other) = other else {
+            return Ok(false);
+        };
+        self.adopt(device.clone(), unit)?;
+        log_warn!(
+            "{}: speaks with a requester ID of {}, so that both have to be removed before a rescan",
+            device.as_device(),
+            other.as_device()
+        );
+        Ok(true)
+    }
+
     /// Whether `device` was adopted.
     pub(crate) fn has(&self, device: &PciDevice) -> bool {
         self.list.lock().iter().any(|one| one.device.is(device))
     }
 
-    /// An adopted device that cannot be told from `device` by what they can reach of each other:
-    /// on the same bus, or with a requester ID in common.
-    pub(crate) fn beside(&self, device: &PciDevice, requesters: &[SourceId]) -> Option<PciDevice> {
+    /// An adopted device that cannot be isolated from `device`: in the same slot, with a requester
+    /// ID in common, or below a bridge in the same group, to which the core would have added it.
+    pub(crate) fn beside(
+        &self,
+        device: &PciDevice,
+        unit: &Arc<Unit>,
+        requesters: &[SourceId],
+    ) -> Option<PciDevice> {
         let list = self.list.lock();
         if list.is_empty() {
             return None;
         }
         let facts = device.facts();
+        let group = device.as_device().group_id();
+        let in_group =
+            |bridge: PciDevice| group.is_some() && bridge.as_device().group_id() == group;
         let found = list.iter().find(|one| {
             let other = one.device.facts();
             let same_slot = other.segment == facts.segment
                 && other.requester >> 3 == facts.requester >> 3
                 && other.requester != facts.requester;
-            same_slot || one.requesters.iter().any(|id| requesters.contains(id))
+            let mut above = successors(one.device.upstream(), PciDevice::upstream);
+            same_slot || one.speaks_as(unit, requesters) || above.any(in_group)
         });
         found.map(|one| one.device.clone())
     }

@@ -141,7 +141,11 @@ impl Ownership {
     /// untranslated and cannot be isolated from it.
     pub(super) fn refuse_beside_adopted(&self, info: &DeviceInfo, change: &Change) -> Result {
         let to_user = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
-        let other = to_user.then(|| self.adopted.beside(&info.pci, &info.requesters));
+        let beside = || {
+            let adopted = &self.adopted;
+            adopted.beside(&info.pci, &info.unit, &info.requesters)
+        };
+        let other = to_user.then(beside);
         match other.flatten() {
             None => Ok(()),
             Some(other) => {

@@ -34,7 +34,8 @@ impl Driver for Vtd {
         if !served.core.is_listed() {
             return Err(ENODEV);
         }
-        if self.ownership.adopted.has(&pci) {
+        let adopted = &self.ownership.adopted;
+        if adopted.has(&pci) || adopted.adopt_alias(&pci, &served.unit)? {
             return Err(ENODEV);
         }
         self.refuse_bound(&pci)?;

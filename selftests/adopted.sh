@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Devices that run on untranslated (bound=1), and their neighbours: what speaks
+# with the same requester ID runs on like them, what else cannot be isolated from
+# them is no user's, and what is removed reaches nothing. One of them is behind a
+# PCIe-to-PCI bridge with another device, one behind a switch that isolates nothing.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+
+need_memory
+BRIDGE=0000:00:09.0
+SWITCH=0000:00:10.0
+ALONE=0000:00:06.0
+FREE=$(memory 0x8000)
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver adopts nothing"
+
+# below BDF: devices of ours, however far below it.
+below() {
+	for bdf in $(attackers); do
+		case $(readlink -f "$PCI/$bdf") in
+		*/"$1"/*) echo "$bdf" ;;
+		esac
+	done
+}
+
+# shellcheck disable=SC2046
+set -- $(below $BRIDGE) $(below $SWITCH)
+[ $# = 4 ] || ktap_skip_all "no bridge at $BRIDGE and no switch at $SWITCH with two devices each"
+HERE=$1 TWIN=$2 FAR=$3 NEIGHBOUR=$4
+
+listed() {
+	grep -q "^$1 -1 $2 untranslated$" /sys/kernel/vtd/users || { cat /sys/kernel/vtd/users; return 1; }
+}
+
+# Only the two that are to run on have a driver.
+two_are_driven() {
+	insmod "$VTD_TEST_MODULES/vtd_devices.ko" && insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
+	for bdf in $(attackers); do
+		case $bdf in
+		"$HERE" | "$FAR") ;;
+		*) unbind "$bdf" ;;
+		esac
+	done
+}
+
+# user_has BDF: claimed, and in a domain of the claimer's; the claim is given up again.
+user_has() {
+	ask claim "$1" a && ask new a "$1" || return 1
+	ask attach a "$1"
+	had=$?
+	[ $had != 0 ] || ask detach a "$1"
+	ask free a && ask release "$1"
+	return $had
+}
+
+is_no_users() {
+	! user_has "$1" > /tmp/why 2>&1 || { echo "it was given"; return 1; }
+	grep -q "$EBUSY" /tmp/why || { cat /tmp/why; return 1; }
+}
+
+# The registers outlive what the kernel knows of the device.
+removed_reaches_nothing() {
+	base=$(cut -d' ' -f1 "$PCI/$FAR/resource" | head -n1)
+	unbind "$FAR"
+	lands "$FAR" "$FREE" || return 1
+	echo 1 > "$PCI/$FAR/remove"
+	! grep "$FAR" /sys/kernel/vtd/users && refused "edu@$base" "$FREE"
+}
+
+found_again() {
+	for bdf in "$HERE" "$TWIN"; do echo 1 > "$PCI/$bdf/remove"; done
+	echo 1 > /sys/bus/pci/rescan
+	for bdf in "$HERE" "$TWIN" "$FAR"; do
+		[ "$(group_type "$bdf")" = DMA ] && refused "$bdf" "$FREE" || return 1
+		attack "$bdf" allowed-write && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
+	done
+}
+
+ktap_start 15
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+load_owner && two_are_driven || ktap_abort "the devices do not get their drivers"
+log_start
+ktap_check "the driver loads beside two driven devices" insmod "$VTD_KO" bound=1
+ktap_check "both are listed" eval 'listed "$HERE" vtd_attack && listed "$FAR" vtd_attack'
+ktap_check "both reach all of memory, as before" eval 'lands "$HERE" "$FREE" && lands "$FAR" "$FREE"'
+ktap_check "what speaks with the requester ID of one is listed, too" listed "$TWIN" -
+ktap_check "which the log says" log_has "vtd: $TWIN: .*requester ID of $HERE"
+ktap_check "and is in no group" test ! -e "$PCI/$TWIN/iommu_group"
+ktap_check "so that it is no user's" refuses "No such device" claim "$TWIN" a
+ktap_check "a neighbour below the same bridges is translated" refused "$NEIGHBOUR" "$FREE"
+ktap_check "but no user's" is_no_users "$NEIGHBOUR"
+# The core asks for the bridges first, which are in its group.
+ktap_check "which the log says of its group" \
+	log_has "vtd: .* cannot be given to a user while $FAR,.*runs untranslated"
+ktap_check "a device far from them is a user's" user_has $ALONE
+ktap_check "removed, a device that ran on reaches nothing" removed_reaches_nothing
+ktap_check "then its neighbour is a user's" user_has "$NEIGHBOUR"
+ktap_check "found again all are translated" found_again
+rmmod vtd_owner
+need_no_vtd > /tmp/need 2>&1
+ktap_check "no kernel warning, and the driver leaves" eval '! vtd_is_loaded && dmesg_is_clean'
+ktap_end
