@@ -77,7 +77,7 @@ not_given() {
 	grep '^refused' /tmp/given
 }
 
-ktap_start 36
+ktap_start 37
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 insmod "$VTD_KO" || ktap_abort "the module does not load"
@@ -120,6 +120,10 @@ driver_works() {
 ktap_check "with a driver: what the driver maps" driver_works
 unbind $DIRECT
 ktap_check "driver gone: its region and nothing else" only_region $DIRECT
+base=$(base_of $DIRECT)
+ktap_check "removed: nothing, not even its region" \
+	eval 'echo 1 > "$PCI/$DIRECT/remove" && refused "testdev@$base" "$FREE" "$FREE" &&
+		refused "testdev@$base" "$REGION" "$REGION" && echo 1 > /sys/bus/pci/rescan'
 ktap_check "removed and found again: its region and nothing else" \
 	eval 'found_again $DIRECT && unbind $DIRECT && only_region $DIRECT'
 

@@ -65,6 +65,23 @@ static void ranges_of_iommufd(struct user *u, struct ranges *r)
 	r->page_sizes = ask.out_iova_alignment;
 }
 
+/* By CAP (VT-d 11.4.2): 4 KiB, and what SLLPS says of larger pages. */
+static uint64_t page_sizes_of_unit(struct user *u)
+{
+	uint64_t cap = unit_register(u, "cap");
+
+	return PAGE | (cap >> 34 & 1) * 2 * MIB | (cap >> 35 & 1) * GIB;
+}
+
+/* By CAP: the widest tables (SAGAW), as far as addresses reach (MGAW). */
+static uint64_t last_of_unit(struct user *u)
+{
+	uint64_t cap = unit_register(u, "cap"), reach = (cap >> 16 & 0x3f) + 1;
+	uint64_t bits = cap & 1 << 11 ? 57 : cap & 1 << 10 ? 48 : 39;
+
+	return (1UL << (bits < reach ? bits : reach)) - 1;
+}
+
 /* What is reported is what the unit can do; returns the last address. */
 static uint64_t play_geometry(struct user *u)
 {
@@ -80,10 +97,11 @@ static uint64_t play_geometry(struct user *u)
 	end = r.count ? r.last[r.count - 1] : 0;
 	for (i = 0; i < r.count; i++)
 		clear &= r.last[i] < MSI_FIRST || r.first[i] > MSI_LAST;
-	claim(u, (r.page_sizes & -r.page_sizes) == PAGE,
-	      "the smallest page is one of the processor");
-	claim(u, end >= (1UL << 39) - 1 && !((end + 1) & end),
-	      "the aperture ends where a width ends");
+	if (u->ioas)
+		claim(u, r.page_sizes == PAGE, "the smallest page is one of the processor");
+	else
+		claim(u, r.page_sizes == page_sizes_of_unit(u), "page sizes are those of the unit");
+	claim(u, end == last_of_unit(u), "the aperture ends where the unit's reach does");
 	claim(u, r.count >= 2 && clear, "the interrupt window is in no range");
 	return end;
 }

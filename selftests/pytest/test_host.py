@@ -53,3 +53,8 @@ def test_modinfo(series):
     assert re.search("VT-d|DMA remapping|IOMMU", info["description"][0])
     assert info["vermagic"][0].split()[0] == built.release
     assert info.get("author")
+    params = re.search(r"params: \{(.*?)\n    \},", (lab.checkout() / "src/vtd_main.rs")
+                       .read_text(encoding="utf-8"), re.S)[1]
+    wanted = re.findall(r'(\w+): \w+ \{\s*default: [^,]+,\s*description: "([^"]+)"', params)
+    told = {parm.rpartition(" (")[0] for parm in info["parm"]}
+    assert wanted and {f"{name}:{words}" for name, words in wanted} == told
