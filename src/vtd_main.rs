@@ -59,7 +59,7 @@ module! {
         },
         test_hooks: i32 {
             default: 0,
-            description: "1: let /sys/kernel/vtd/test_restrict make units less capable; for tests",
+            description: "1: let test_restrict and test_provoke in /sys/kernel/vtd work; for tests",
         },
         register_invalidation: i32 {
             default: 0,
