@@ -215,7 +215,8 @@ static void finish(struct worker *w)
 	kthread_stop(w->task);
 	expect(w->b, !w->what, "thread %d, round %u: %s: %#llx (%d)", w->number, w->rounds,
 	       w->what, w->at, w->err);
-	expect(w->b, w->rounds > LEAST_ROUNDS, "thread %d made only %u rounds", w->number, w->rounds);
+	expect(w->b, w->rounds > LEAST_ROUNDS, "thread %d made only %u rounds", w->number,
+	       w->rounds);
 }
 
 static void expect_nothing_mapped(struct bench *b)
