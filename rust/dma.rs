@@ -29,17 +29,34 @@ pub trait Streaming {
     fn unmap(&mut self);
 }
 
-/// Makes `device` one that can reach everything.
-#[inline]
-fn prepare(device: &PciDevice) -> Result {
-    let dev = device.as_device();
-    if dev.driver().is_some() {
-        return Err(EBUSY);
-    }
-    // SAFETY: A live device, whose mask is no driver's.
-    unsafe {
-        to_result(bindings::dma_set_mask(dev.as_raw(), u64::MAX))?;
-        to_result(bindings::dma_set_coherent_mask(dev.as_raw(), u64::MAX))
+/// A device that no driver has, at hand for calls whose time counts.
+///
+/// # Invariants
+///
+/// `dev` is that of `_device`.
+struct Idle {
+    dev: *mut bindings::device,
+    _device: PciDevice,
+}
+
+impl Idle {
+    /// Makes `device` one that can reach everything. [`EBUSY`] if it has a driver.
+    #[inline]
+    fn new(device: &PciDevice) -> Result<Self> {
+        let dev = device.as_device();
+        if dev.driver().is_some() {
+            return Err(EBUSY);
+        }
+        // SAFETY: A live device, whose mask is no driver's.
+        unsafe {
+            to_result(bindings::dma_set_mask(dev.as_raw(), u64::MAX))?;
+            to_result(bindings::dma_set_coherent_mask(dev.as_raw(), u64::MAX))?;
+        }
+        // INVARIANT: Both are `device`.
+        Ok(Idle {
+            dev: dev.as_raw(),
+            _device: device.clone(),
+        })
     }
 }
 
@@ -88,7 +105,7 @@ impl Drop for Block {
 /// `page` is the first of `block`, which has at least `length` bytes. `mapped` is where these are
 /// mapped for `device`.
 pub struct Buffer {
-    device: PciDevice,
+    device: Idle,
     block: Block,
     page: *mut bindings::page,
     length: usize,
@@ -99,11 +116,11 @@ impl Buffer {
     /// A buffer of `bytes` bytes for `device`. [`EBUSY`] if that has a driver. May sleep.
     #[inline]
     pub fn new(device: &PciDevice, bytes: usize) -> Result<Self> {
-        prepare(device)?;
+        let device = Idle::new(device)?;
         let block = Block::new(bytes)?;
         // INVARIANT: Of this block, and mapped nowhere.
         Ok(Buffer {
-            device: device.clone(),
+            device,
             page: block.page(),
             block,
             length: bytes,
@@ -136,7 +153,7 @@ impl Streaming for Buffer {
         // SAFETY: A live device, and memory that lives until it is unmapped.
         let at = unsafe {
             bindings::dma_map_page_attrs(
-                self.device.as_device().as_raw(),
+                self.device.dev,
                 self.page,
                 0,
                 self.length,
@@ -158,7 +175,7 @@ impl Streaming for Buffer {
             // SAFETY: Mapped there by the type's invariants.
             unsafe {
                 bindings::dma_unmap_page_attrs(
-                    self.device.as_device().as_raw(),
+                    self.device.dev,
                     at,
                     self.length,
                     DataDirection::Bidirectional.into(),
@@ -182,7 +199,7 @@ impl Drop for Buffer {
 ///
 /// `table` is initialised and names pages of `_block`. They are mapped for `device` if `mapped`.
 pub struct Scattered {
-    device: PciDevice,
+    device: Idle,
     _block: Block,
     table: bindings::sg_table,
     mapped: bool,
@@ -192,7 +209,7 @@ impl Scattered {
     /// So many pages for `device`. [`EBUSY`] if that has a driver. May sleep.
     #[inline]
     pub fn new(device: &PciDevice, pages: u32) -> Result<Self> {
-        prepare(device)?;
+        let device = Idle::new(device)?;
         let block = Block::new(2 * pages as usize * PAGE_SIZE)?;
         let mut every_other = KVec::with_capacity(pages as usize, GFP_KERNEL)?;
         for i in 0..pages as usize {
@@ -214,7 +231,7 @@ impl Scattered {
         })?;
         // INVARIANT: Initialised just now, and mapped nowhere.
         Ok(Scattered {
-            device: device.clone(),
+            device,
             _block: block,
             table,
             mapped: false,
@@ -237,7 +254,7 @@ impl Streaming for Scattered {
         // SAFETY: A live device, and memory that lives until it is unmapped.
         let pieces = unsafe {
             bindings::dma_map_sg_attrs(
-                self.device.as_device().as_raw(),
+                self.device.dev,
                 self.table.sgl,
                 self.table.orig_nents as i32,
                 DataDirection::Bidirectional.into(),
@@ -259,7 +276,7 @@ impl Streaming for Scattered {
             // SAFETY: Mapped by the type's invariants.
             unsafe {
                 bindings::dma_unmap_sg_attrs(
-                    self.device.as_device().as_raw(),
+                    self.device.dev,
                     self.table.sgl,
                     self.table.orig_nents as i32,
                     DataDirection::Bidirectional.into(),

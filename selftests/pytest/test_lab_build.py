@@ -5,7 +5,7 @@ import pytest
 
 from vtdlab import buildlog, kconfig, kernel, module, progress
 from vtdlab.archive import Archive
-from vtdlab.cache import Cache
+from vtdlab.cache import Cache, checkout
 from vtdlab.errors import LabError
 
 
@@ -84,6 +84,14 @@ def test_sources_leave_products_out_and_sync_follows_the_checkout(tmp_path):
     assert (copy / "src/c.rs").read_text() == "c"
     assert (copy / "src/a.o").read_text() == "product"
     assert (copy / "src/a.rs").stat().st_mtime_ns == stamp, "an unchanged file was rewritten"
+
+
+def test_each_module_is_made_from_its_own_sources():
+    """No driver's source is in the module that measures drivers, nor the other way round."""
+    vtd, bench = (set(module.sources(checkout(), each)) for each in module.ALL)
+    assert {name for name in vtd & bench if not name.startswith("rust/")} == {"Kbuild"}
+    assert "src/vtd_main.rs" in vtd and "bench/vtd_bench_main.rs" in bench
+    assert not {name for name in bench if name.startswith("bench/") and not name.endswith(".rs")}
 
 
 def test_sources_without_kbuild_is_a_sentence(tmp_path):
