@@ -56,7 +56,7 @@ all_rounds() {
 	round_begins
 	for round in $(seq $ROUNDS); do
 		one_round || { echo "round $round of $ROUNDS"; return 1; }
-		round_ends "$round"
+		round_ends "$round" "$tables_before"
 	done
 }
 

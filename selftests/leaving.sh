@@ -166,7 +166,7 @@ ktap_check "a domain that somebody keeps: the detach is accepted" detaches
 ktap_check "and rmmod is refused" rmmod_is_refused
 ktap_check "until the domain is freed" eval 'ask free a && rmmod vtd'
 settle
-ktap_check "nothing of it is left" test "$(table_pages)" = "$tables_before"
+ktap_check "nothing of it is left" test "$(table_pages "$tables_before")" = "$tables_before"
 
 # --- accepted ---
 fresh
@@ -191,7 +191,7 @@ ktap_check "lazy: it leaves right after I/O, with flushes still to be done" eval
 	'dd if=/dev/zero of="/dev/$disk" bs=1M count=16 oflag=direct 2> /dev/null && rmmod nvme && leaves'
 mark "leaving lazy end"
 settle
-ktap_check "lazy: no page of tables is left" test "$(table_pages)" = "$tables_before"
+ktap_check "lazy: no page of tables is left" test "$(table_pages "$tables_before")" = "$tables_before"
 if [ -e $EVENT ] && command -v devmem > /dev/null; then
 	fresh
 	ktap_check "the root table is watched" watch_root_table
