@@ -77,10 +77,10 @@ settle
 tables_before=$(table_pages)
 ktap_check "loaded, used and unloaded $ROUNDS times" all_rounds
 ktap_check "no page of tables is left after any round" same_after_each 3 "$tables_before"
-ktap_check "no area of vmalloc is left after any round" same_after_each 5 "$(value_of $WARM 5)"
-ktap_check "no round after the ${WARM}rd costs more than $AROUND pages" \
+check_exactly "no area of vmalloc is left after any round" same_after_each 5 "$(value_of $WARM 5)"
+check_exactly "no round after the ${WARM}rd costs more than $AROUND pages" \
 	all_within $WARM $ROUNDS $AROUND
-ktap_check "from round $TENTH to $ROUNDS no more than $GROWTH pages are gone" \
+check_exactly "from round $TENTH to $ROUNDS no more than $GROWTH pages are gone" \
 	none_lost $TENTH $ROUNDS $GROWTH
 echo "# pages gone: $(lost $WARM $ROUNDS) since round $WARM, $(lost $TENTH $ROUNDS) since round $TENTH"
 ktap_check "without the driver disks work" without_driver

@@ -18,6 +18,7 @@
 
 pub mod consumer;
 
+mod answers;
 mod change;
 mod context;
 mod domain;
@@ -26,12 +27,11 @@ mod operations;
 mod region;
 mod unit;
 
+pub use answers::{Capability, DefaultDomain, HardwareInfo};
 pub use change::{Change, DomainKind, DomainView};
 pub use context::Context;
 pub use domain::{Aperture, NewPaging, Paging, Protection};
 pub use gather::Gather;
-pub use operations::{
-    user_chose_passthrough, Capability, DefaultDomain, Driver, HardwareInfo, Operations, Probed,
-};
+pub use operations::{user_chose_passthrough, Driver, Operations, Probed};
 pub use region::{RegionKind, Regions};
 pub use unit::Unit;

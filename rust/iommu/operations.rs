@@ -2,6 +2,7 @@
 
 //! The operations of a driver: its devices, and the domains that need no page tables.
 
+use super::answers::{Capability, DefaultDomain, HardwareInfo};
 use super::change::Change;
 use super::context::{attach, with_device, Context};
 use super::domain::{NewPaging, Paging, PagingDomain, Tables, NO_DOMAIN_OPS};
@@ -15,40 +16,6 @@ use core::ptr;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::{ForeignOwnable, Opaque};
-
-/// What the core may ask about a device.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Capability {
-    /// DMA is coherent with processor caches.
-    CacheCoherency,
-    /// Firmware used the unit before the system started, and asks for the same.
-    PreBootProtection,
-    /// A domain can force the device's accesses to snoop.
-    EnforceCacheCoherency,
-    /// Unmapping does not flush by itself.
-    DeferredFlush,
-}
-
-/// The default domain that a driver asks for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum DefaultDomain {
-    /// Whatever the user chose.
-    AsChosen,
-    /// The DMA API with strict flushing, and nothing else.
-    StrictDma,
-    /// The DMA API with deferred flushing.
-    LazyDma,
-    /// One to one.
-    Identity,
-}
-
-/// What iommufd tells a user of the hardware behind a device.
-pub struct HardwareInfo {
-    /// `enum iommu_hw_info_type` of the user-space interface.
-    pub kind: u32,
-    /// The structure of that type, in words.
-    pub words: [u64; 3],
-}
 
 /// The answer to a probe.
 pub struct Probed<'a, D: Driver> {
@@ -73,7 +40,11 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// A device appeared. [`ENODEV`] if no unit serves it; any other error undoes a registration.
     fn probe<'a>(&'a self, dev: &Device) -> Result<Probed<'a, Self>>;
 
-    /// The device is in its group; its driver is not bound yet.
+    /// A probed device is to be a member of `group`. An error undoes the probe. The last chance for
+    /// it to need memory: the core cannot cope with a first attach that fails.
+    fn joins(&self, data: &Self::Device, group: u32) -> Result;
+
+    /// The device leaves for good.
     fn release(&self, dev: &Device, data: &Self::Device);
 
     /// Whether `capability` holds for the device.
@@ -230,12 +201,23 @@ impl<D: Driver> Operations<D> {
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn group(dev: *mut bindings::device) -> *mut bindings::iommu_group {
         // SAFETY: Only PCI devices are probed (see `vtd_helper_dev_is_pci`); others get a group of
-        // their own.
+        // their own. The core asks after the probe; a group that it is not given is put.
         unsafe {
-            if bindings::vtd_helper_dev_is_pci(dev) {
+            let group = if bindings::vtd_helper_dev_is_pci(dev) {
                 bindings::pci_device_group(dev)
             } else {
                 bindings::generic_device_group(dev)
+            };
+            let Ok(valid) = kernel::error::from_err_ptr(group) else {
+                return group;
+            };
+            let id = bindings::iommu_group_id(valid) as u32;
+            match with_device::<D, _>(dev, |driver, _, data| driver.joins(data, id)) {
+                Some(Err(e)) => {
+                    bindings::iommu_group_put(valid);
+                    e.to_ptr()
+                }
+                _ => group,
             }
         }
     }

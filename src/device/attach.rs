@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Attach: ownership, then compatibility, then the context entries. A refusal has changed nothing.
+//!
+//! A device's first attach, and the way back to a domain of before, need no memory: the core cannot
+//! cope with their refusal. The context tables are made when the device is probed, its account when
+//! it joins its group, a domain's id and its place among its units when the domain is made.
 
 use super::info::{DeviceInfo, State, Use};
 use super::past::Past;
@@ -56,11 +60,8 @@ pub(crate) fn attach(
     refuse_reserved(info, change)?;
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
-    let group = match state.group {
-        Some(group) => group,
-        // The core forms the group before it attaches a member.
-        None => *state.group.insert(dev.group_id().ok_or(ENODEV)?),
-    };
+    // The core forms the group before it attaches a member.
+    let group = state.group.ok_or(ENODEV)?;
     let granted = groups.ask(group, dev, info, &state, change)?;
 
     let (to, attached) = target(&info.unit)?;

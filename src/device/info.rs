@@ -55,7 +55,7 @@ pub(crate) struct State {
     /// The group, once known.
     pub(crate) group: Option<u32>,
     /// Whether the group's account has the device.
-    pub(super) counted: bool,
+    pub(crate) counted: bool,
 }
 
 impl State {
@@ -106,6 +106,15 @@ impl DeviceInfo {
     /// The domain with page tables that it is attached to, if it is to one. May sleep.
     pub(crate) fn attached(&self) -> Option<Arc<dyn Attached>> {
         self.state.lock().attached.clone()
+    }
+
+    /// Makes room for the device in the account of its group, so that no attach needs memory.
+    /// [`ENOMEM`]. May sleep.
+    pub(crate) fn open_account(&self, group: u32) -> Result {
+        let mut groups = self.ownership.lock();
+        groups.join(group)?;
+        self.state.lock().group = Some(group);
+        Ok(())
     }
 
     /// Strikes the device off its group's account, when it leaves for good.

@@ -5,7 +5,8 @@
 //! # Invariants
 //!
 //! A group's account has each member that was ever attached, once, in the state that its
-//! [`DeviceInfo`] holds; it counts the same states.
+//! [`DeviceInfo`] holds; it counts the same states. It has room for the members that are coming,
+//! those that were never attached.
 
 use super::adopted::AdoptedDevices;
 use super::info::{DeviceInfo, State as DeviceState};
@@ -22,6 +23,7 @@ use vtd_core::ownership::{Driver, Group, Owner, Phase, Request, State, Via, Want
 
 struct Account {
     members: KVec<Member>,
+    coming: usize,
     group: Group,
 }
 
@@ -162,6 +164,14 @@ impl Ownership {
 }
 
 impl Groups {
+    /// Makes room for a device that is to be a member of group `id`. [`ENOMEM`].
+    pub(super) fn join(&mut self, id: u32) -> Result {
+        let account = self.account(id)?;
+        account.members.reserve(account.coming + 1, GFP_KERNEL)?;
+        account.coming += 1;
+        Ok(())
+    }
+
     /// Asks whether `change` may be. [`EBUSY`] if not, with the reason in the log.
     pub(super) fn ask(
         &mut self,
@@ -171,11 +181,9 @@ impl Groups {
         state: &DeviceState,
         change: &Change,
     ) -> Result<Granted> {
-        let account = self.account(id)?;
+        let account = self.known(id).ok_or(ENODEV)?;
         let mut group = account.group;
         if !state.counted {
-            // Room first, so that settling cannot fail.
-            account.members.reserve(1, GFP_KERNEL)?;
             group = group.with_member();
         }
         let request = Request {
@@ -212,6 +220,7 @@ impl Groups {
             None => {
                 let account = Account {
                     members: KVec::new(),
+                    coming: 0,
                     group: Group::EMPTY,
                 };
                 Ok(slot.insert(KBox::new(account, GFP_KERNEL)?))
@@ -240,6 +249,7 @@ impl Groups {
                         state: granted.state,
                     };
                     let _ = account.members.push_within_capacity(member);
+                    account.coming = account.coming.saturating_sub(1);
                 }
             }
         }
@@ -248,15 +258,19 @@ impl Groups {
 
     /// Strikes a device off that leaves for good.
     pub(crate) fn forget(&mut self, device: &PciDevice, state: &DeviceState) {
-        let Some(id) = state.group.filter(|_| state.counted) else {
+        let Some(id) = state.group else {
             return;
         };
         let Some(account) = self.known(id) else {
             return;
         };
-        account.group = account.group.without_member(state.owned);
-        account.members.retain(|member| !member.device.is(device));
-        if account.members.is_empty() {
+        if state.counted {
+            account.group = account.group.without_member(state.owned);
+            account.members.retain(|member| !member.device.is(device));
+        } else {
+            account.coming = account.coming.saturating_sub(1);
+        }
+        if account.members.is_empty() && account.coming == 0 {
             if let Some(slot) = self.accounts.get_mut(id as usize) {
                 *slot = None;
             }

@@ -45,6 +45,7 @@ pub(crate) fn probe(
         group: None,
         counted: false,
     };
+    unit.prepare(&requesters)?;
     Arc::pin_init(
         pin_init!(DeviceInfo {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),

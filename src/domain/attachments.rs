@@ -91,11 +91,22 @@ impl Attachments {
         self.kept.store(true, Ordering::Relaxed)
     }
 
+    /// Puts the home unit into the list, with a domain-id and no device, so that the first one that
+    /// joins it needs neither memory nor a free id. [`ENOMEM`], [`ENOSPC`]. May sleep.
+    pub(super) fn prepare(&self) -> Result {
+        self.list_unit(&self.home, 0).map(|_| ())
+    }
+
     /// Adds a device behind `unit`; returns the domain-id to use. May sleep.
     pub(super) fn join(&self, unit: &Arc<Unit>) -> Result<DomainId> {
-        if let Some(id) = self.count_one_more(unit) {
-            return Ok(id);
+        match self.count_one_more(unit) {
+            Some(id) => Ok(id),
+            None => self.list_unit(unit, 1),
         }
+    }
+
+    /// Puts a unit into the list that is not in it.
+    fn list_unit(&self, unit: &Arc<Unit>, devices: u32) -> Result<DomainId> {
         let id = unit.allocate_domain_id()?;
         if unit.cap().caching_mode() || unit.cap().needs_write_buffer_flush() {
             self.wants_news.store(true, Ordering::Release);
@@ -103,7 +114,7 @@ impl Attachments {
         self.add(Attachment {
             unit: unit.clone(),
             id,
-            devices: 1,
+            devices,
         })?;
         Ok(id)
     }
@@ -144,9 +155,11 @@ impl Attachments {
                 // There is room: `len + 1` was reserved.
                 let _ = list.push_within_capacity(old);
             }
-            let (unit, id) = (entry.unit.clone(), entry.id);
+            let (unit, id, devices) = (entry.unit.clone(), entry.id, entry.devices);
             list.push_within_capacity(entry).map_err(|_| ENOMEM)?;
-            self.begins(&unit, id);
+            if devices > 0 {
+                self.begins(&unit, id);
+            }
             return Ok(());
         }
     }

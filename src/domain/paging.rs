@@ -114,6 +114,7 @@ impl Domain {
             }),
             GFP_KERNEL,
         )?;
+        inner.attachments.prepare()?;
         domains.add(&inner)?;
         Ok(NewPaging {
             paging: Domain(inner),

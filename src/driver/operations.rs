@@ -56,6 +56,10 @@ impl Driver for Vtd {
         })
     }
 
+    fn joins(&self, data: &DeviceInfo, group: u32) -> Result {
+        data.open_account(group)
+    }
+
     fn release(&self, _dev: &Device, data: &DeviceInfo) {
         // The core has attached the device to the blocked domain, or to identity if it needs direct
         // mappings, or to nothing if that failed; and it frees the domain next. Pass-through stays
@@ -95,7 +99,7 @@ impl Driver for Vtd {
     fn default_domain(&self, dev: &Device, data: &DeviceInfo) -> DefaultDomain {
         if data.untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
-        } else if data.state.lock().group.is_some() {
+        } else if data.state.lock().counted {
             // Not the first time: the user asks for another type through sysfs.
             DefaultDomain::AsChosen
         } else if kernel_ext::iommu::user_chose_passthrough() {

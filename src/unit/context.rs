@@ -55,6 +55,22 @@ pub(crate) enum Claimed {
 }
 
 impl Unit {
+    /// Makes what [`Self::install`] for `sources` needs, so that it asks for no memory. They stay
+    /// blocked. [`ENOMEM`]. May sleep.
+    pub(crate) fn prepare(&self, sources: &[SourceId]) -> Result {
+        let mut tables = self.tables.lock();
+        if !self.has_failed() {
+            for &source in sources {
+                tables.prepare(&self.root, source)?;
+            }
+        }
+        if self.has_failed() {
+            // No root entry may come after the withdrawal of all.
+            self.withdraw_everything();
+        }
+        Ok(())
+    }
+
     /// Installs `new` for every requester in `sources`, which one device speaks with.
     ///
     /// The first error, before anything has changed: [`EINVAL`] if the unit cannot do that,
