@@ -138,6 +138,9 @@ probe_with() {
 
 probes() {
 	nth=1 without=0 within=0
+	# Found anew, it has a domain in which nothing was ever mapped, as at the end.
+	echo 1 > "$PCI/$victim/remove"
+	echo 1 > /sys/bus/pci/rescan
 	ids=$(used) before=$(pages)
 	while :; do
 		probe_with $nth || { echo "allocation $nth of a probe"; dmesg | tail -n 30; return 1; }
