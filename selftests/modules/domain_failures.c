@@ -30,6 +30,17 @@ struct operation {
 	int least;		/* how often it is refused at least */
 };
 
+static void free_domain(struct bench *b)
+{
+	if (!IS_ERR_OR_NULL(b->domain)) {
+		/* Else IOMMU_DEBUG_PAGEALLOC counts the page as mapped for ever. */
+		if (iommu_iova_to_phys(b->domain, BASE))
+			iommu_unmap(b->domain, BASE, SZ_4K);
+		iommu_domain_free(b->domain);
+	}
+	b->domain = NULL;
+}
+
 static void each_allocation(struct bench *b, const struct operation *op)
 {
 	unsigned int refused = 0, nth, left = 0;
@@ -49,6 +60,7 @@ static void each_allocation(struct bench *b, const struct operation *op)
 		refused += !!err;
 		op->after(b, err);
 	}
+	free_domain(b);
 	/* The last round met no failure. */
 	nth -= 2;
 	expect(b, left, "more than %u allocations", nth);
@@ -62,13 +74,6 @@ static bool is_default(struct bench *b)
 	struct iommu_domain *now = iommu_get_domain_for_dev(&b->dev[0]->pdev->dev);
 
 	return now && now != b->domain && now->type == IOMMU_DOMAIN_DMA;
-}
-
-static void free_domain(struct bench *b)
-{
-	if (!IS_ERR_OR_NULL(b->domain))
-		iommu_domain_free(b->domain);
-	b->domain = NULL;
 }
 
 static int new_domain(struct bench *b)
