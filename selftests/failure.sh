@@ -153,11 +153,21 @@ probes() {
 	[ $without -ge $((5 / STRIDE + 1)) ] || { echo "only $without probes failed"; return 1; }
 }
 
-plays() {
-	before=$(pages)
+once() {
 	echo "$1" > $RUN || { echo "vtd_domain does not know $1"; return 1; }
 	cat $RUN
-	[ "$(cut -d: -f1 $RUN)" = ok ] || return 1
+	[ "$(cut -d: -f1 $RUN)" = ok ]
+}
+
+plays() {
+	before=$(pages)
+	once "$1" || return 1
+	cat $RUN > /tmp/played
+	# The default domain keeps the tables of what the DMA API has used: the second time
+	# none is new.
+	case $1 in
+	fail-dma-*) before=$(pages) && once "$1" || return 1 ;;
+	esac
 	[ "$(pages)" = "$before" ] || { echo "$before pages before, $(pages) after"; return 1; }
 }
 
@@ -180,8 +190,9 @@ ktap_check "and nothing else" refuses never-mapped
 rmmod vtd_attack
 ktap_check "vtd_domain loads" insmod "$VTD_TEST_MODULES/vtd_domain.ko"
 for scenario in $SCENARIOS; do
+	: > /tmp/played
 	ktap_check "$scenario" plays "$scenario"
-	cat $RUN | ktap_note
+	ktap_note < /tmp/played
 done
 back_to_default() {
 	rmmod vtd_domain vtd_failure && load_drivers && lands allowed-write && refuses unmapped
