@@ -23,6 +23,7 @@ use vtd_core::ownership::{Driver, Group, Owner, Phase, Request, State, Via, Want
 
 struct Account {
     members: KVec<Member>,
+    /// How many were never attached.
     coming: usize,
     group: Group,
 }

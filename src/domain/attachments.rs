@@ -10,6 +10,8 @@
 //!   joins later has cached nothing of what was there before.
 //! - `home_id` is the home unit's domain-id plus one from before its first context entry to after its
 //!   last one, else 0; `others` counts the other units with devices here.
+//! - The home unit is in the list from [the beginning](Attachments::prepare) to the first time that
+//!   its last device leaves.
 //! - What was [kept](Attachments::keep) stays in the list, with its domain-id, when its last device
 //!   has left: the way back to the kernel's domain must need neither memory nor a free id.
 //!
