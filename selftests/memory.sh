@@ -9,7 +9,13 @@ settle() {
 	sync
 	[ ! -e /proc/sys/vm/drop_caches ] || echo 3 > /proc/sys/vm/drop_caches
 	# Deferred work of the kernel: RCU, vmalloc areas, closed files.
-	sleep "${1:-0.3}"
+	sleep 0.3
+	refresh
+}
+
+# refresh: each processor adds its counts to the sums now; without /proc/sys it does
+# so within two seconds.
+refresh() {
 	[ ! -e /proc/sys/vm/stat_refresh ] || cat /proc/sys/vm/stat_refresh
 }
 
@@ -26,7 +32,7 @@ table_pages() {
 		pages=$(awk '$1 == "nr_iommu_pages" { print $2 }' /proc/vmstat)
 		[ "$pages" != "${1:-$pages}" ] || break
 		sleep 0.2
-		cat /proc/sys/vm/stat_refresh
+		refresh
 	done
 	echo "$pages"
 }
