@@ -6,6 +6,7 @@ use crate::bindings;
 use crate::device::Device;
 use crate::pci::PciDevice;
 use core::ffi::c_void;
+use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
@@ -42,12 +43,12 @@ unsafe impl<T: DriverGate> Send for Registration<T> {}
 unsafe impl<T: DriverGate> Sync for Registration<T> {}
 
 impl<T: DriverGate> Registration<T> {
-    /// Registers `target`. Process context.
-    pub fn new(target: Arc<T>) -> impl PinInit<Self> {
+    /// Registers `target`; the error is the bus's. Process context.
+    pub fn new(target: Arc<T>) -> impl PinInit<Self, Error> {
         // The target is written before the entry can be called.
-        pin_init!(Self {
+        try_pin_init!(Self {
             target,
-            entry <- Opaque::ffi_init(|slot: *mut bindings::notifier_block| {
+            entry <- Opaque::try_ffi_init(|slot: *mut bindings::notifier_block| {
                 // SAFETY: `slot` is memory for the entry, pinned by the caller until `drop`, and
                 // the bus exists.
                 unsafe {
@@ -57,10 +58,11 @@ impl<T: DriverGate> Registration<T> {
                         priority: i32::MAX,
                         ..Default::default()
                     });
-                    bindings::bus_register_notifier(&raw const bindings::pci_bus_type, slot);
+                    let bus = &raw const bindings::pci_bus_type;
+                    to_result(bindings::bus_register_notifier(bus, slot))
                 }
             }),
-        })
+        }? Error)
     }
 
     /// # Safety

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * load_nth MODULE STRIDE - load vtd again and again, with allocation 1, 1 + STRIDE,
- * 1 + 2 * STRIDE... failing, until a load meets no failure any more. vtd_failure
- * is loaded and no driver is bound to a device.
+ * load_nth MODULE STRIDE [steps] - load vtd again and again, with allocation 1,
+ * 1 + STRIDE, 1 + 2 * STRIDE... failing, until a load meets no failure any more.
+ * vtd_failure is loaded and no driver is bound to a device. With "steps", MODULE
+ * calls vtd_between, and any call of the kernel fails that can.
  *
- * A refused load must say ENOMEM and leave nothing behind; one that went on all
- * the same must serve every device, and is detached and removed again. Prints
- * what did not hold and, at the end, "allocations=N refused=N survived=N"; the
- * exit status is 1 if anything did not hold.
+ * A refused load must leave nothing behind; one that went on all the same must serve
+ * every device, and is detached and removed again. What is refused for want of memory
+ * says ENOMEM, and any other step that fails is told of in a line of the log. Prints
+ * what did not hold, with "steps" how each function fared, and at the end
+ * "failures=N refused=N survived=N"; the exit status is 1 if anything did not hold.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,15 +23,24 @@
 #include <unistd.h>
 
 #define NTH	"/sys/kernel/debug/vtd_failure/load"
+#define STEP	"/sys/kernel/debug/vtd_between/fail"
 #define UNITS	"/sys/class/iommu"
 #define MOST	5000
-#define BAD	20	/* after so many failures the rest is no news */
+#define BAD	40	/* after so many failures the rest is no news */
+#define NAMES	64
+
+/* How a function fared. */
+static struct {
+	char name[64];
+	unsigned int refused, survived;
+} functions[NAMES];
 
 static const char *const ours[] = {
 	UNITS "/dmar0", "/sys/kernel/vtd", "/sys/kernel/debug/vtd", "/sys/module/vtd",
 };
 
 static char iomem[1 << 16];
+static char failed[64];		/* which function did, if that is known */
 static unsigned int bad, nth;
 
 /* Say what did not hold, and go on. */
@@ -36,7 +48,7 @@ static void complain(const char *fmt, ...)
 {
 	va_list args;
 
-	printf("allocation %u: ", nth);
+	printf("%u%s%s: ", nth, *failed ? ", " : "", failed);
 	va_start(args, fmt);
 	vprintf(fmt, args);
 	va_end(args);
@@ -134,39 +146,101 @@ static int load(const char *module)
 	return err;
 }
 
+/* The log from here on. */
+static int log_begin(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0 || lseek(fd, 0, SEEK_END) < 0)
+		die("/dev/kmsg");
+	return fd;
+}
+
+/* Whether vtd has told of an error since. */
+static bool log_tells(int fd)
+{
+	char record[8192];
+	bool tells = false;
+	ssize_t len;
+
+	while ((len = read(fd, record, sizeof(record) - 1)) > 0 || (len < 0 && errno == EPIPE)) {
+		const char *text;
+
+		record[len > 0 ? len : 0] = '\0';
+		text = strchr(record, ';');
+		tells |= text && !strncmp(text, ";vtd: ", 6) && (atoi(record) & 7) <= 3;
+	}
+	close(fd);
+	return tells;
+}
+
+static void count(bool refused)
+{
+	int i;
+
+	for (i = 0; i < NAMES - 1 && *functions[i].name; i++)
+		if (!strcmp(functions[i].name, failed))
+			break;
+	snprintf(functions[i].name, sizeof(functions[i].name), "%s", failed);
+	if (refused)
+		functions[i].refused++;
+	else
+		functions[i].survived++;
+}
+
+/* One load, with failure nth. Returns whether it met that. */
+static bool try(const char *module, const char *file, bool steps, unsigned int *refused)
+{
+	char text[128];
+	int err, log = log_begin();
+	unsigned int left;
+	bool told;
+
+	snprintf(text, sizeof(text), "%u", nth);
+	if (write_file(file, text))
+		die(file);
+	err = load(module);
+	if (!read_file(file, text, sizeof(text)))
+		die(file);
+	*failed = '\0';
+	if (sscanf(text, "%u %63s", &left, failed) < 1)
+		die(file);
+	told = log_tells(log);
+	if (err && left)
+		complain("refused with \"%s\", though nothing failed", strerror(err));
+	if (err && !steps && err != ENOMEM)
+		complain("refused with \"%s\"", strerror(err));
+	if (err && steps && !told)
+		complain("refused with \"%s\", and no line of the log says why", strerror(err));
+	if (err)
+		expect_nothing();
+	else
+		unload();
+	*refused += !!err;
+	if (!left || err)
+		count(err);
+	return err || !left;
+}
+
 int main(int argc, char **argv)
 {
-	unsigned int refused = 0, survived = 0;
-	int err, stride = argc > 2 ? atoi(argv[2]) : 1;
-	char left[32], text[32];
+	int i, stride = argc > 2 ? atoi(argv[2]) : 1;
+	bool steps = argc > 3 && !strcmp(argv[3], "steps");
+	unsigned int refused = 0, met = 0;
 
 	if (argc < 2 || stride < 1) {
-		fprintf(stderr, "usage: load_nth MODULE STRIDE\n");
+		fprintf(stderr, "usage: load_nth MODULE STRIDE [steps]\n");
 		return 2;
 	}
 	read_file("/proc/iomem", iomem, sizeof(iomem));
-	for (nth = 1; nth < MOST && bad < BAD; nth += stride) {
-		snprintf(text, sizeof(text), "%u", nth);
-		if (write_file(NTH, text))
-			die(NTH);
-		err = load(argv[1]);
-		if (!read_file(NTH, left, sizeof(left)))
-			die(NTH);
-		if (err && err != ENOMEM)
-			complain("refused with \"%s\"", strerror(err));
-		if (err && strcmp(left, "0\n"))
-			complain("refused, though nothing failed");
-		if (err)
-			expect_nothing();
-		else
-			unload();
-		if (!err && strcmp(left, "0\n"))
+	for (nth = 1; nth < MOST && bad < BAD; nth += stride, met++)
+		if (!try(argv[1], steps ? STEP : NTH, steps, &refused))
 			break;
-		refused += !!err;
-		survived += !err;
-	}
 	if (nth >= MOST)
 		complain("there is no end");
-	printf("allocations=%u refused=%u survived=%u\n", nth - 1, refused, survived);
+	for (i = 0; steps && i < NAMES && *functions[i].name; i++)
+		printf("%s: refused %u, survived %u\n", functions[i].name,
+		       functions[i].refused, functions[i].survived);
+	printf("failures=%u refused=%u survived=%u\n", met, refused, met - refused);
 	return bad ? 1 : 0;
 }

@@ -4,19 +4,19 @@
 # Sourced after lib.sh.
 # shellcheck shell=dash
 
+# counted: each processor's share is in the sums of /proc/vmstat. The kernel adds them
+# up every second, unless it can be asked to.
+counted() {
+	if [ -e /proc/sys/vm/stat_refresh ]; then cat /proc/sys/vm/stat_refresh; else sleep "$1"; fi
+}
+
 # settle: what is only waiting to be freed is freed, and no cache holds a page.
 settle() {
 	sync
 	[ ! -e /proc/sys/vm/drop_caches ] || echo 3 > /proc/sys/vm/drop_caches
 	# Deferred work of the kernel: RCU, vmalloc areas, closed files.
 	sleep 0.3
-	refresh
-}
-
-# refresh: each processor adds its counts to the sums now; without /proc/sys it does
-# so within two seconds.
-refresh() {
-	[ ! -e /proc/sys/vm/stat_refresh ] || cat /proc/sys/vm/stat_refresh
+	counted 0
 }
 
 # free_pages: those of the allocator and of its lists for each processor.
@@ -24,15 +24,13 @@ free_pages() {
 	awk '/nr_free_pages/ || $1 == "count:" { sum += $2 } END { print sum }' /proc/zoneinfo
 }
 
-# table_pages [WANTED]: what IOMMU drivers have for hardware to read. The sum of the
-# processors' counts lags for a moment when two of the kernel's threads add to it:
-# another number than WANTED is read again, and stays what it is if it is true.
+# table_pages [WANTED]: what IOMMU drivers have for hardware to read. Where it is not
+# WANTED it is counted anew, for a while.
 table_pages() {
-	for try in 1 2 3 4 5; do
+	for try in 1 2 3 4 5 6 7; do
 		pages=$(awk '$1 == "nr_iommu_pages" { print $2 }' /proc/vmstat)
-		[ "$pages" != "${1:-$pages}" ] || break
-		sleep 0.2
-		refresh
+		[ "$pages" != "${1:-}" ] || break
+		counted 0.4
 	done
 	echo "$pages"
 }

@@ -59,6 +59,8 @@ def get(series=None, with_vtd=True, flavour="test", programs=None):
     built = stock.get(cache, series) if stocked else kernel.get(cache, series, flavour)
     vtd = _module(cache, built) if with_vtd else None
     tests = testmodules.get(built, cache)
+    if vtd and not stocked:
+        tests = (*tests, testmodules.relinked(vtd, tests, cache))
     contents = initramfs.Contents(built.modules, built.release, vtd, tests,
                                   (*testmodules.programs(cache),
                                    *(programs(built) if programs else ())),

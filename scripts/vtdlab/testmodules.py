@@ -2,12 +2,15 @@
 """The C parts of the tests: modules for a kernel, and programs."""
 
 import shutil
+import subprocess
 
 from vtdlab import cache as lab
 from vtdlab import progress
 from vtdlab.errors import LabError
 
 BUILD_TIMEOUT = 600
+# What selftests/modules/between.c calls its stand-ins for the kernel's functions.
+BETWEEN = "vtd_between_"
 
 
 def get(kernel, cache=None):
@@ -38,6 +41,42 @@ def _build(kernel, files, folder):
                  folder / "build.log", timeout=BUILD_TIMEOUT)
     if not list(folder.glob("*.ko")):
         raise LabError(f"The test modules built, but {folder} holds no .ko; see build.log there.")
+
+
+def _symbols(path, *flags):
+    """Names of symbols, as nm selects them."""
+    done = subprocess.run(["nm", "--format=posix", *flags, str(path)], check=True,
+                          capture_output=True, text=True, timeout=BUILD_TIMEOUT)
+    return {line.split()[0] for line in done.stdout.splitlines()}
+
+
+def imports(path):
+    """The names of what a module takes from the kernel and from other modules."""
+    return _symbols(path, "--undefined-only")
+
+
+def stand_ins(modules):
+    """The kernel's functions that vtd_between stands in for."""
+    between = next(path for path in modules if path.name == "vtd_between.ko")
+    return {name.removeprefix(BETWEEN) for name in _symbols(between, "--extern-only",
+                                                            "--defined-only")
+            if name.startswith(BETWEEN)}
+
+
+def relinked(vtd, modules, cache):
+    """vtd.ko as it is, but calling vtd_between; a module of its own for the guest."""
+    names = sorted(stand_ins(modules) & imports(vtd))
+    folder = cache.entry("relinked", lab.key(vtd.read_bytes(), *names))
+    with cache.lock(f"relinked-{folder.name}"):
+        if not lab.is_complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            subprocess.run(["objcopy", *(f"--redefine-sym={name}={BETWEEN}{name}" for name in names),
+                            str(vtd), str(folder / "vtd_relinked.ko")],
+                           check=True, timeout=BUILD_TIMEOUT)
+            lab.set_complete(folder)
+        cache.used(folder)
+    return folder / "vtd_relinked.ko"
 
 
 def programs(cache=None):

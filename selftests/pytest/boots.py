@@ -28,13 +28,16 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
 # Tests that count rounds make many more of them.
 LONG = ("guest.long=1",) if os.environ.get("LONG") else ()
 LONGER = 8
-# Of the allocations of a load, every so many fails; all do with STRIDE=1.
-STRIDE = int(os.environ.get("STRIDE") or 17)
 LOG_TAIL = 30
 # What a kernel found that watches itself.
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
 WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_life.BY_TEST
              | witness_matrix.BY_TEST | witness_inspect.BY_TEST)
+
+
+def _stride(usual):
+    """Of a load's allocations, or steps, every so many fails; STRIDE=1 is all of them."""
+    return f"guest.stride={os.environ.get('STRIDE') or usual}"
 
 
 class Broken(Exception):
@@ -109,10 +112,11 @@ BOOTS = (
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
     Boot("other-places", ("topology",), devices=devices.topology),
+    Boot("steps", ("steps",), append=("panic_on_warn=1", *isolation.WORDS, _stride(5))),
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
     # one has reserved memory, so that what that needs fails, too.
     Boot("failing", ("failure",), on=("debug",), devices=devices.few,
-         append=(*isolation.WORDS, f"guest.stride={STRIDE}"), tables=isolation.reserving),
+         append=(*isolation.WORDS, _stride(17)), tables=isolation.reserving),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
     Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),

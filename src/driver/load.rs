@@ -61,6 +61,15 @@ impl Drop for Running {
 impl Loaded {
     /// Loads the driver. Every error has been explained in the log.
     pub(crate) fn load(module: &'static ThisModule, options: Options) -> Result<Self> {
+        Self::load_explained(module, options).inspect_err(|e| {
+            if *e == ENOMEM {
+                log_err!("not loaded: there is no memory for it. Free some, and load vtd again")
+            }
+        })
+    }
+
+    /// As [`Self::load`], but a lack of memory has not been explained.
+    fn load_explained(module: &'static ThisModule, options: Options) -> Result<Self> {
         let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
         })?;
@@ -78,7 +87,8 @@ impl Loaded {
             let nid = dmar.proximity_of(base).map_or(-1, acpi::node_of_proximity);
             let unit = Unit::bring_up(index, base.raw(), drhd.segment, nid, options.unit)?;
             let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
-            let core = iommu::Unit::new(unit.name(), group)?;
+            let core = iommu::Unit::new(unit.name(), group)
+                .inspect_err(|e| not_in_sysfs("an entry in /sys/class/iommu", *e))?;
             report::announce(&unit);
             let saved = KBox::pin_init(
                 kernel_ext::new_irq_spinlock!(None, c"vtd saved registers"),
@@ -112,7 +122,8 @@ impl Loaded {
         let debugfs = report::Debugfs::new(&vtd)?;
         let shutdown = KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?;
         let attributes = Group::new(None, report::FOLDER, vtd.clone())?;
-        let folder = KernelFolder::new(c"vtd", attributes)?;
+        let folder = KernelFolder::new(c"vtd", attributes)
+            .inspect_err(|e| not_in_sysfs("/sys/kernel/vtd", *e))?;
         let running = Running::start(vtd, module, bound)?;
         if lazy {
             log_warn!("flushes are deferred for all trusted devices, as chosen: {WHAT_LAZY_COSTS}");
@@ -125,6 +136,13 @@ impl Loaded {
             _running: running,
         })
     }
+}
+
+fn not_in_sysfs(at: &str, error: Error) {
+    log_err!(
+        "not loaded: {at} cannot be made ({}). Another driver may have one of that name",
+        error.to_errno()
+    )
 }
 
 /// Whether the user chose lazy flushing: by the module parameter, or by `iommu.strict=0` on the
@@ -141,7 +159,10 @@ fn chose_lazy(parameter: i32) -> Result<bool> {
 impl Running {
     /// Starts the units, registers them, and only then lets them translate.
     fn start(vtd: Arc<Vtd>, module: &'static ThisModule, mut bound: Bound) -> Result<Self> {
-        let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)?;
+        let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)
+            .inspect_err(|e| {
+                log_err!("not loaded: the PCI bus tells of no changes ({})", e.to_errno())
+            })?;
         let watch = Periodic::start(vtd.access_control.clone());
         let mut running = Running {
             _watch: KBox::pin_init(watch, GFP_KERNEL)?,

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vtd_between - stand between vtd and the kernel, and let one step fail.
+ *
+ * vtd_relinked.ko is vtd.ko, the same machine code, whose calls of the kernel's
+ * functions that can fail go to the functions here (testmodules.py renames the
+ * symbols). Each does what the kernel's does, unless it is the one to fail.
+ *
+ * debugfs vtd_between/fail: write N, and the Nth such call from then on fails,
+ * whoever makes it. Reading ends that, and tells how many more calls it would have
+ * taken (0: it failed) and which function it was, or "-".
+ */
+#include <linux/acpi.h>
+#include <linux/debugfs.h>
+#include <linux/device/bus.h>
+#include <linux/fs.h>
+#include <linux/interrupt.h>
+#include <linux/io.h>
+#include <linux/iommu.h>
+#include <linux/irqdomain.h>
+#include <linux/kobject.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/percpu.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+/* The kernel keeps its prototype to its own drivers. */
+void *iommu_alloc_pages_node_sz(int nid, gfp_t gfp, size_t size);
+
+static atomic_t left;			/* 0: nothing is to fail, or it has */
+static const char *failed = "-";	/* the function that did */
+static struct dentry *root;
+
+static bool fails(const char *function)
+{
+	if (atomic_read(&left) <= 0 || atomic_dec_return(&left))
+		return false;
+	WRITE_ONCE(failed, function);
+	return true;
+}
+
+/* Called by vtd_relinked.ko alone, which has the prototypes of the kernel's. */
+__diag_push();
+__diag_ignore_all("-Wmissing-prototypes", "Their callers are not compiled against them");
+
+/* BETWEEN(what it returns when it fails, its type, name, parameters, arguments) */
+#define BETWEEN(error, type, name, params, args)		\
+type vtd_between_##name params					\
+{								\
+	return fails(#name) ? (error) : name args;		\
+}
+
+BETWEEN(NULL, struct resource *, __request_region,
+	(struct resource *parent, resource_size_t start, resource_size_t n, const char *name,
+	 int flags), (parent, start, n, name, flags))
+EXPORT_SYMBOL_GPL(vtd_between___request_region);
+
+BETWEEN(NULL, void __iomem *, ioremap, (resource_size_t at, unsigned long size), (at, size))
+EXPORT_SYMBOL_GPL(vtd_between_ioremap);
+
+BETWEEN(AE_NOT_FOUND, acpi_status, acpi_get_table,
+	(char *signature, u32 instance, struct acpi_table_header **table),
+	(signature, instance, table))
+EXPORT_SYMBOL_GPL(vtd_between_acpi_get_table);
+
+BETWEEN(ERR_PTR(-EIO), struct file *, filp_open, (const char *name, int flags, umode_t mode),
+	(name, flags, mode))
+EXPORT_SYMBOL_GPL(vtd_between_filp_open);
+
+BETWEEN(-EIO, ssize_t, kernel_read, (struct file *file, void *to, size_t size, loff_t *at),
+	(file, to, size, at))
+EXPORT_SYMBOL_GPL(vtd_between_kernel_read);
+
+BETWEEN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_read_config_word,
+	(const struct pci_dev *dev, int where, u16 *value), (dev, where, value))
+EXPORT_SYMBOL_GPL(vtd_between_pci_read_config_word);
+
+BETWEEN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_write_config_word,
+	(const struct pci_dev *dev, int where, u16 value), (dev, where, value))
+EXPORT_SYMBOL_GPL(vtd_between_pci_write_config_word);
+
+BETWEEN(NULL, struct fwnode_handle *, __irq_domain_alloc_fwnode,
+	(unsigned int type, int id, const char *name, phys_addr_t *pa,
+	 struct fwnode_handle *parent), (type, id, name, pa, parent))
+EXPORT_SYMBOL_GPL(vtd_between___irq_domain_alloc_fwnode);
+
+BETWEEN(ERR_PTR(-ENOMEM), struct irq_domain *, irq_domain_instantiate,
+	(const struct irq_domain_info *info), (info))
+EXPORT_SYMBOL_GPL(vtd_between_irq_domain_instantiate);
+
+BETWEEN(-ENOSPC, int, __irq_domain_alloc_irqs,
+	(struct irq_domain *domain, int base, unsigned int count, int node, void *arg,
+	 bool realloc, const struct irq_affinity_desc *affinity),
+	(domain, base, count, node, arg, realloc, affinity))
+EXPORT_SYMBOL_GPL(vtd_between___irq_domain_alloc_irqs);
+
+BETWEEN(-ENOSPC, int, irq_domain_alloc_irqs_parent,
+	(struct irq_domain *domain, unsigned int base, unsigned int count, void *arg),
+	(domain, base, count, arg))
+EXPORT_SYMBOL_GPL(vtd_between_irq_domain_alloc_irqs_parent);
+
+BETWEEN(-EBUSY, int, request_threaded_irq,
+	(unsigned int irq, irq_handler_t handler, irq_handler_t thread, unsigned long flags,
+	 const char *name, void *dev), (irq, handler, thread, flags, name, dev))
+EXPORT_SYMBOL_GPL(vtd_between_request_threaded_irq);
+
+BETWEEN(-EEXIST, int, bus_register_notifier,
+	(const struct bus_type *bus, struct notifier_block *block), (bus, block))
+EXPORT_SYMBOL_GPL(vtd_between_bus_register_notifier);
+
+BETWEEN(NULL, struct kobject *, kobject_create_and_add,
+	(const char *name, struct kobject *parent), (name, parent))
+EXPORT_SYMBOL_GPL(vtd_between_kobject_create_and_add);
+
+BETWEEN(-EEXIST, int, sysfs_create_group,
+	(struct kobject *kobj, const struct attribute_group *group), (kobj, group))
+EXPORT_SYMBOL_GPL(vtd_between_sysfs_create_group);
+
+BETWEEN(ERR_PTR(-EEXIST), struct dentry *, debugfs_create_dir,
+	(const char *name, struct dentry *parent), (name, parent))
+EXPORT_SYMBOL_GPL(vtd_between_debugfs_create_dir);
+
+BETWEEN(ERR_PTR(-ENOMEM), struct dentry *, debugfs_create_file_full,
+	(const char *name, umode_t mode, struct dentry *parent, void *data, const void *aux,
+	 const struct file_operations *fops), (name, mode, parent, data, aux, fops))
+EXPORT_SYMBOL_GPL(vtd_between_debugfs_create_file_full);
+
+BETWEEN(-EBUSY, int, iommu_device_register,
+	(struct iommu_device *iommu, const struct iommu_ops *ops, struct device *hwdev),
+	(iommu, ops, hwdev))
+EXPORT_SYMBOL_GPL(vtd_between_iommu_device_register);
+
+BETWEEN(ERR_PTR(-ENOMEM), struct iommu_group *, generic_device_group, (struct device *dev),
+	(dev))
+EXPORT_SYMBOL_GPL(vtd_between_generic_device_group);
+
+BETWEEN(ERR_PTR(-ENOMEM), struct iommu_group *, pci_device_group, (struct device *dev), (dev))
+EXPORT_SYMBOL_GPL(vtd_between_pci_device_group);
+
+BETWEEN(NULL, struct iommu_group *, iommu_group_get, (struct device *dev), (dev))
+EXPORT_SYMBOL_GPL(vtd_between_iommu_group_get);
+
+BETWEEN(false, bool, try_module_get, (struct module *mod), (mod))
+EXPORT_SYMBOL_GPL(vtd_between_try_module_get);
+
+BETWEEN(NULL, void *, iommu_alloc_pages_node_sz, (int nid, gfp_t gfp, size_t size),
+	(nid, gfp, size))
+EXPORT_SYMBOL_GPL(vtd_between_iommu_alloc_pages_node_sz);
+
+BETWEEN(NULL, void __percpu *, pcpu_alloc_noprof,
+	(size_t size, size_t align, bool reserved, gfp_t gfp), (size, align, reserved, gfp))
+EXPORT_SYMBOL_GPL(vtd_between_pcpu_alloc_noprof);
+
+/* Rust's allocator frees by it, too, with a size of 0. */
+void *vtd_between_krealloc_node_align_noprof(const void *p, DECL_TOKEN_PARAMS(size, token),
+					     unsigned long align, gfp_t flags, int nid)
+{
+	if (size && fails("krealloc_node_align_noprof"))
+		return NULL;
+	return krealloc_node_align_noprof(p, PASS_TOKEN_PARAMS(size, token), align, flags, nid);
+}
+EXPORT_SYMBOL_GPL(vtd_between_krealloc_node_align_noprof);
+
+int vtd_between_iommu_device_sysfs_add(struct iommu_device *iommu, struct device *parent,
+				       const struct attribute_group **groups,
+				       const char *fmt, ...)
+{
+	struct va_format name = { .fmt = fmt };
+	va_list args;
+	int err;
+
+	if (fails("iommu_device_sysfs_add"))
+		return -EEXIST;
+	va_start(args, fmt);
+	name.va = &args;
+	err = iommu_device_sysfs_add(iommu, parent, groups, "%pV", &name);
+	va_end(args);
+	return err;
+}
+EXPORT_SYMBOL_GPL(vtd_between_iommu_device_sysfs_add);
+
+__diag_pop();
+
+static ssize_t fail_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
+{
+	unsigned int nth;
+	int err = kstrtouint_from_user(buf, count, 0, &nth);
+
+	if (err)
+		return err;
+	failed = "-";
+	atomic_set(&left, nth);
+	return count;
+}
+
+static int fail_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "%d %s\n", atomic_xchg(&left, 0), READ_ONCE(failed));
+	return 0;
+}
+
+static int fail_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, fail_show, NULL);
+}
+
+static const struct file_operations fail_fops = {
+	.owner = THIS_MODULE,
+	.open = fail_open,
+	.read = seq_read,
+	.write = fail_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static int __init vtd_between_init(void)
+{
+	root = debugfs_create_dir("vtd_between", NULL);
+	debugfs_create_file("fail", 0600, root, NULL, &fail_fops);
+	return 0;
+}
+
+static void __exit vtd_between_exit(void)
+{
+	debugfs_remove_recursive(root);
+}
+
+module_init(vtd_between_init);
+module_exit(vtd_between_exit);
+MODULE_DESCRIPTION("Let one step of vtd fail");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What vtd.ko takes from the kernel: each function either cannot fail or is made to.
+
+vtd_between (selftests/modules/between.c) stands in for those that can, so that
+selftests/steps.sh has each of their calls fail."""
+
+import pytest
+
+from vtdlab import cache as lab
+from vtdlab import kernel, module, testmodules
+
+# Looked up, and what is not there is no failure.
+LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner_claimed",
+           "iommu_group_id", "irqd_cfg", "pci_ats_disabled", "pci_get_device",
+           "pci_get_domain_bus_and_slot", "bcmp", "strlen"}
+# Other reasons; "readers" run when a file is read, and fail that read alone.
+OTHERS = {
+    "__seq_open_private": "readers", "seq_read": "readers", "seq_write": "readers",
+    "seq_lseek": "readers", "seq_release_private": "readers",
+    "device_attach": "a driver's probe, which may fail at any time",
+    "iommu_alloc_resv_region": "asked with __GFP_NOFAIL",
+    "mutex_trylock": "a lock that is held: selftests/leaving.sh",
+    "queue_delayed_work_on": "says only whether it was queued already",
+    "handle_edge_irq": "given to the core, not called",
+    "irq_chip_ack_parent": "given to the core, not called",
+    "irq_chip_retrigger_hierarchy": "given to the core, not called",
+    "irq_domain_free_irqs_top": "given to the core, not called",
+    "delayed_work_timer_fn": "given to the kernel, not called",
+}
+# What returns nothing: locks, clocks, copies, taints, and all ways of giving back.
+RETURN_NOTHING = {
+    "_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore", "mutex_init_generic", "mutex_lock",
+    "mutex_unlock", "ktime_get_mono_fast_ns", "jiffies64_to_msecs", "__msecs_to_jiffies",
+    "memcpy", "memmove", "memset", "clflush_cache_range", "add_taint", "refcount_warn_saturate",
+    "timer_init_key", "dev_iommu_priv_set", "irq_domain_set_info", "register_syscore",
+    "__release_region", "acpi_put_table", "bus_unregister_notifier", "cancel_delayed_work_sync",
+    "debugfs_remove", "device_release_driver", "dput", "filp_close", "free_irq", "free_percpu",
+    "iommu_device_sysfs_remove", "iommu_device_unregister", "iommu_free_pages",
+    "iommu_group_put", "iommu_put_pages_list", "iounmap", "irq_domain_free_fwnode",
+    "irq_domain_free_irqs", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
+    "pci_dev_get", "pci_dev_put", "unregister_syscore",
+}
+VARIABLES = {
+    "__cpu_online_mask", "__cpu_possible_mask", "__per_cpu_offset", "apic", "cpu_number",
+    "elfcorehdr_addr", "iomem_resource", "jiffies", "kernel_kobj", "page_offset_base",
+    "pci_bus_type", "phys_base", "system_freezable_power_efficient_wq", "tracepoint_srcu",
+    "vmemmap_base", "x86_vector_domain", "__SCK__tp_func_io_page_fault",
+    "__SCT__tp_func_io_page_fault", "__tracepoint_io_page_fault",
+}
+CANNOT_FAIL = LOOKUPS | OTHERS.keys() | RETURN_NOTHING | VARIABLES
+
+
+@pytest.mark.parametrize("series", kernel.SERIES)
+def test_each_function_of_the_kernel_is_known_to_fail_or_not(series):
+    """A new one must be put into between.c, or above."""
+    cache = lab.Cache()
+    built = kernel.get(cache, series)
+    taken = {name for name in testmodules.imports(module.get(cache, built))
+             if not name.startswith("_R")}     # the kernel crate's: Rust says what may fail
+    made_to = testmodules.stand_ins(testmodules.get(built, cache))
+    assert made_to <= taken, "vtd_between stands in for what the driver does not call"
+    assert taken - made_to <= CANNOT_FAIL, "not known whether these can fail"
+    assert not CANNOT_FAIL & made_to

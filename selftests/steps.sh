@@ -1,0 +1,181 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Each step that can fail does, once, in turn: each call that the driver makes of the
+# kernel and that the kernel may refuse, allocations among them, during a load, a
+# probe, a user's claim, mapping and attach, on the ways back, and in a detach. What
+# was asked for is refused and nothing is left of it, or it was done without; the way
+# back is never refused. The module is vtd.ko, linked to vtd_between in the kernel's
+# place; failure.sh has the kernel's own allocations fail, on the debug kernel.
+#
+# With VTD_STRIDE (or guest.stride) above 1 only every so many of a load's are tried.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/memory.sh"
+
+FAIL=/sys/kernel/debug/vtd_between/fail
+DETACH=/sys/kernel/vtd/detach
+MOST=2000
+STRIDE=${VTD_STRIDE:-$(cmdline guest.stride)}
+STRIDE=${STRIDE:-1}
+
+VTD_KO=$VTD_TEST_MODULES/vtd_relinked.ko
+[ -e "$VTD_KO" ] || ktap_skip_all "no vtd.ko is there that was linked to vtd_between"
+need_memory
+victim=$(attackers | head -n1)
+[ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
+
+# failed_one: ends the failing; which function it was, if the step was reached.
+failed_one() {
+	read -r left function < $FAIL
+	[ "$left" = 0 ]
+}
+
+# in_turn WHAT: WHAT with step 1, 2, 3... failing until none of its steps does. WHAT
+# prints what did not hold, and says in $refused whether it was refused.
+in_turn() {
+	nth=0 times_refused=0 survived=""
+	ids=$(used) before=$(table_pages)
+	while :; do
+		nth=$((nth + 1)) refused=0 function=-
+		"$1" || { echo "step $nth of $1, $function"; dmesg | tail -n 20; return 1; }
+		[ "$function" != - ] || break
+		times_refused=$((times_refused + refused))
+		[ $refused = 1 ] || survived="$survived $function"
+		[ $nth -lt $MOST ] || { echo "no end after $MOST steps"; return 1; }
+	done
+	[ "$(used)" = "$ids" ] || { echo "$ids domain ids in use before, $(used) after"; return 1; }
+	[ "$(table_pages "$before")" = "$before" ] ||
+		{ echo "$before pages of tables before, $(table_pages) after"; return 1; }
+	echo "${1#one_}: $((nth - 1)) steps failed, $times_refused refused it;" \
+		"done without:${survived:- none}" > /tmp/summary
+}
+
+used() {
+	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
+}
+
+# state: what a load changes.
+state() {
+	cat /proc/iomem
+	ls /sys/class/iommu /sys/kernel/iommu_groups 2> /dev/null
+	ls -d /sys/kernel/vtd /sys/kernel/debug/vtd /sys/kernel/debug/iommu/intel 2> /dev/null
+	sed 's/^ *\([^ :]*\):.* \([^ ]*\)$/\1 \2/' /proc/interrupts | grep -i -e dmar -e vtd
+	grep '^vtd ' /proc/modules
+}
+
+loads() {
+	state > /tmp/before
+	before=$(table_pages)
+	"$(dirname "$0")/load_nth" "$VTD_KO" "$STRIDE" steps > /tmp/summary ||
+		{ cat /tmp/summary; return 1; }
+	state > /tmp/after
+	diff /tmp/before /tmp/after || return 1
+	[ "$(table_pages "$before")" = "$before" ] || { echo "pages of tables are left"; return 1; }
+}
+
+# one_probe: the victim is removed and found again.
+one_probe() {
+	echo 1 > "$PCI/$victim/remove"
+	echo $nth > $FAIL
+	echo 1 > /sys/bus/pci/rescan
+	failed_one || function=-
+	[ -e "$PCI/$victim" ] || { echo "$victim did not come back"; return 1; }
+	case $(group_type "$victim") in
+	none)
+		refused=1
+		[ "$function" != - ] || { echo "no group, though nothing failed"; return 1; }
+		# Nobody maps anything for it.
+		refused "$victim" "$PAGE" ;;
+	DMA) is_now "$victim" DMA ;;
+	*) echo "$victim is $(group_type "$victim")"; return 1 ;;
+	esac
+}
+
+# as_before: the kernel has the victim, and nothing of a user's is left in reach.
+as_before() {
+	is_now "$victim" DMA && refused "$victim" "$USER_IOVA" "$PAGE"
+}
+
+# back: what a user does at the end, as far as he came.
+back() {
+	case $came in attached) ask detach a "$victim" || return 1 ;; esac
+	case $came in attached | mapped | claimed) ask release "$victim" || return 1 ;; esac
+	case $came in nothing) ;; *) ask free a || return 1 ;; esac
+}
+
+# forth: a user's domain and claim, a mapping, an attach; as far as it goes.
+forth() {
+	came=nothing
+	ask new a "$victim" && came=made &&
+		ask claim "$victim" a && came=claimed &&
+		ask map a $USER_IOVA "$PAGE" 0x1000 && came=mapped &&
+		ask attach a "$victim" && came=attached
+}
+
+# one_user: a step fails on his way; he goes back from there.
+one_user() {
+	echo $nth > $FAIL
+	forth 2> /tmp/asked || refused=1
+	failed_one || function=-
+	if [ $refused = 1 ]; then
+		[ "$function" != - ] || { echo "refused, though nothing failed: $(cat /tmp/asked)"; return 1; }
+		[ $came = nothing ] || refused "$victim" "$USER_IOVA" "$PAGE" || return 1
+	else
+		lands "$victim" $USER_IOVA "$PAGE" || return 1
+	fi
+	back && as_before
+}
+
+# one_way_back: nothing fails on his way, and a step does on the way back, which is
+# not refused for that.
+one_way_back() {
+	forth || return 1
+	echo $nth > $FAIL
+	back || return 1
+	failed_one || function=-
+	as_before
+}
+
+# one_detach: refused, and all is as before; or done, and then the load works again.
+one_detach() {
+	echo $nth > $FAIL
+	if ! echo 1 > $DETACH 2> /tmp/asked; then
+		refused=1
+	fi 2> /dev/null
+	failed_one || function=-
+	if [ $refused = 1 ]; then
+		[ "$function" != - ] || { echo "refused, though nothing failed"; return 1; }
+		as_before
+		return
+	fi
+	rmmod vtd && insmod "$VTD_KO" && as_before
+}
+
+tell() {
+	ktap_check "$1" "$2" "$3"
+	ktap_note < /tmp/summary
+	: > /tmp/summary
+}
+
+ktap_start 11
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+PAGE=$(memory 0x8000)
+log_start
+ktap_check "vtd_between loads" insmod "$VTD_TEST_MODULES/vtd_between.ko"
+: > /tmp/summary
+ktap_check "each step of a load: refused, or done without" loads
+ktap_note < /tmp/summary
+ktap_check "afterwards the driver loads" eval 'insmod "$VTD_KO" && load_owner && as_before'
+tell "each step of a probe: refused, or done without" in_turn one_probe
+tell "each step of a user's claim, mapping and attach: refused, or done without" in_turn one_user
+tell "each step of his way back: done all the same" in_turn one_way_back
+ktap_check "and none was refused" eval '[ "$times_refused" = 0 ]'
+rmmod vtd_owner
+tell "each step of a detach: refused, or done without" in_turn one_detach
+ktap_check "afterwards drivers serve their devices" \
+	eval 'load_drivers && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ]'
+ktap_check "the driver leaves" eval 'need_no_vtd && rmmod vtd_between'
+ktap_check "no kernel warning" log_is_clean
+ktap_end
