@@ -26,6 +26,8 @@ command -v host > /dev/null || ktap_skip_all "nobody is there to pull a device"
 BINDS=100
 [ "$(cmdline guest.long)" != 1 ] || BINDS=1000
 HAND_OVERS=8
+# Writes of a stranger: more than the driver puts up with.
+STORM=3000
 FUNCTION_ROUNDS=5
 # Of pages, see cycles.sh; the second is less than one for two binds.
 AROUND=128
@@ -120,6 +122,34 @@ removed_and_asks_on() {
 	refused "testdev@$base" "$(memory)"
 }
 
+# counter: of faults that were recorded.
+counter() {
+	awk '$1 == "faults:" { print $2 }' /sys/kernel/debug/vtd/dmar0/statistics
+}
+
+# After so many faults the unit records no more of it, which is said once; it is
+# refused as before.
+storms() {
+	log_start
+	became=$(dma "testdev@$base" "$(memory)" "$(memory)" $STORM)
+	[ "$became" = refused ] || { echo "a storm of $STORM: $became"; return 1; }
+	log_has "fault: requester $victim raised 1000 faults within a few seconds; its requests are refused as before, but no longer recorded" ||
+		return 1
+	[ "$(log_since | grep -c "requester $victim raised")" = 1 ] || { log_since; return 1; }
+	before=$(counter)
+	refused "testdev@$base" "$(memory)" || return 1
+	sleep 0.3
+	[ "$(counter)" = "$before" ] || { echo "$(($(counter) - before)) more were recorded"; return 1; }
+}
+
+# is_recorded: a fault of the device, which is one again.
+is_recorded() {
+	before=$(counter)
+	refused "$victim" "$(memory)" || return 1
+	sleep 0.3
+	[ "$(counter)" = $((before + 1)) ] || { echo "$(($(counter) - before)) were recorded, not 1"; return 1; }
+}
+
 found_again() {
 	echo 1 > /sys/bus/pci/rescan
 	[ "$(driver_of "$victim")" = vtd_attack ] && is_mine
@@ -204,7 +234,7 @@ many_binds() {
 	bind "$victim" vtd_attack && is_mine
 }
 
-ktap_start 27
+ktap_start 29
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_domain.ko" || ktap_abort "vtd_domain does not load"
 payload $((4 << 20))
@@ -225,7 +255,9 @@ ktap_check "removed, a device that asks on is refused" removed_and_asks_on
 mark "hotplug removed end"
 ktap_check "removed: the log names it as a stranger" \
 	log_has "vtd: dmar0: fault: requester $victim, which is no device"
+ktap_check "removed: a storm of it is refused, and soon not recorded, which is said once" storms
 ktap_check "found again it has what it is given, and no more" found_again
+ktap_check "found again its faults are recorded" is_recorded
 ktap_check "no domain id was lost" test "$(used)" = "$ids"
 
 echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * raw_dma BDF ADDRESS PHYS - make QEMU's edu or iommu-testdev write one word to
+ * raw_dma BDF ADDRESS PHYS [TIMES] - make QEMU's edu or iommu-testdev write one word to
  * ADDRESS, whoever drives the device and even if nobody does, and look at
  * physical address PHYS whether it arrived. Prints "landed" or "refused"; the
  * exit status is 0 for either and 2 if it could not be tried.
  *
  * PHYS has to be memory that the kernel does not use (memmap=...$...). Instead
  * of BDF it may be testdev@ADDRESS or edu@ADDRESS, with the address of its
- * registers: a device that the kernel knows nothing of.
+ * registers: a device that the kernel knows nothing of. With TIMES it writes as
+ * often, with a pause that lets the unit's driver read each fault.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +44,8 @@
 #define EDU_CMD		(0x98 / 4)
 #define EDU_TO_HOST	3
 #define EDU_BUFFER	0x40000
+#define PAUSE_NS	100000
+
 #define EDU_TRIES	1000	/* of 2 ms; it takes 100 ms for a transfer */
 
 static void die(const char *what)
@@ -129,19 +132,31 @@ static uint32_t identity_of(const char *bdf)
 	return id;
 }
 
+static void write_once(uint32_t id, volatile uint32_t *bar, uint64_t address, uint64_t phys)
+{
+	if (id == TESTDEV)
+		testdev_write(bar, address, phys);
+	else
+		edu_write(bar, address);
+}
+
 int main(int argc, char **argv)
 {
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 	volatile uint32_t *bar, *word;
 	uint64_t address, phys;
 	uint32_t id = TESTDEV;
+	long times = 1;
 	int fd;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: raw_dma BDF ADDRESS PHYS\n");
+	if (argc != 4 && argc != 5) {
+		fprintf(stderr, "usage: raw_dma BDF ADDRESS PHYS [TIMES]\n");
 		return 2;
 	}
 	address = strtoull(argv[2], NULL, 0);
 	phys = strtoull(argv[3], NULL, 0);
+	if (argc == 5)
+		times = strtol(argv[4], NULL, 0);
 	fd = open("/dev/mem", O_RDWR | O_SYNC);
 	if (fd < 0)
 		die("/dev/mem");
@@ -158,13 +173,14 @@ int main(int argc, char **argv)
 	}
 
 	*word = UNWRITTEN;
-	if (id == TESTDEV) {
-		testdev_write(bar, address, phys);
-	} else if (id == EDU) {
-		edu_write(bar, address);
-	} else {
+	if (id != TESTDEV && id != EDU) {
 		fprintf(stderr, "%s is neither edu nor iommu-testdev\n", argv[1]);
 		return 2;
+	}
+	write_once(id, bar, address, phys);
+	while (--times > 0 && *word == UNWRITTEN) {
+		nanosleep(&pause, NULL);
+		write_once(id, bar, address, phys);
 	}
 	puts(*word == UNWRITTEN ? "refused" : "landed");
 	return 0;
