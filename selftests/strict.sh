@@ -15,6 +15,13 @@ for pci_dev in $(pci_by_id 0x1b36:0x0005); do
 	[ "$(cat "$PCI/$pci_dev/removable" 2>/dev/null)" != removable ] || outside=$pci_dev
 done
 
+# Behind another port to the outside, one without access control.
+shared=
+for pci_dev in $(pci_by_id 0x1234:0x11e8); do
+	[ "$(cat "$PCI/$pci_dev/removable" 2>/dev/null)" != removable ] || shared=$pci_dev
+done
+sharing=$(basename "$(dirname "$(readlink -f "$PCI/$shared")")")
+
 tainted() {
 	grep -q user-taint=1 $OWNER || { cat $OWNER; return 1; }
 }
@@ -55,6 +62,14 @@ open_for() {
 	[ $longest -gt 0 ] && [ $longest -lt 500000 ] || { echo "the longest is $longest us"; return 1; }
 }
 
+# Only one of the two is not trusted.
+strict_together() {
+	[ -n "$(group_of "$shared")" ] && [ "$(group_of "$sharing")" = "$(group_of "$shared")" ] &&
+		[ "$(cat "$PCI/$sharing/removable" 2> /dev/null)" != removable ] ||
+		{ echo "$sharing and $shared are no group of which one is trusted"; return 1; }
+	[ "$(group_type "$shared")" = DMA ] || { echo "their group is $(group_type "$shared")"; return 1; }
+}
+
 quiet() {
 	! log_since | grep -i 'vtd: .*deferred'
 }
@@ -68,7 +83,7 @@ as_type() {
 	set_type "$1" "$2" && bind "$1" vtd_attack
 }
 
-ktap_start 23
+ktap_start 25
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 ktap_check "this kernel was built to put flushes off" \
@@ -119,6 +134,14 @@ if [ -n "$outside" ]; then
 else
 	for what in "is strict" "reaches nothing" "cannot be made lazy" "is told of"; do
 		ktap_skip "lazy=1: a device behind a port to the outside $what" "there is none"
+	done
+fi
+if [ -n "$shared" ]; then
+	ktap_check "lazy=1: a port that shares its group with such a device is strict with it" strict_together
+	ktap_check "lazy=1: nothing just unmapped is reached there, either" closed "$shared" shared
+else
+	for what in "is strict with it" "reaches nothing"; do
+		ktap_skip "lazy=1: a group of a port and a device outside $what" "there is none"
 	done
 fi
 need_no_vtd > /tmp/need 2>&1

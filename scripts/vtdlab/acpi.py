@@ -84,11 +84,9 @@ def compiled(source):
         return path.with_suffix(".aml").read_bytes()
 
 
-def external_port(name):
-    """An SSDT that says of a root port that strangers can plug something into it."""
-    return compiled(f"""
-DefinitionBlock ("", "SSDT", 2, "VTDLAB", "EXTPORT", 1)
-{{
+def external_ports(*names):
+    """An SSDT that says of root ports that strangers can plug something into them."""
+    ports = "".join(f"""
     External (\\_SB.PCI0.{name}, DeviceObj)
     Scope (\\_SB.PCI0.{name})
     {{
@@ -96,7 +94,10 @@ DefinitionBlock ("", "SSDT", 2, "VTDLAB", "EXTPORT", 1)
             ToUUID ("efcc06cc-73ac-4bc3-bff0-76143807c389"),
             Package () {{ Package () {{ "ExternalFacingPort", 1 }} }}
         }})
-    }}
+    }}""" for name in names)
+    return compiled(f"""
+DefinitionBlock ("", "SSDT", 2, "VTDLAB", "EXTPORT", 1)
+{{{ports}
 }}
 """)
 

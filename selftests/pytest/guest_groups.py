@@ -53,7 +53,7 @@ def _boot(series, name, driver):
     with tempfile.TemporaryDirectory(prefix="vtd-tables-") as folder:
         image = bed.image
         if outside:
-            image = acpi.put_before(image, {"outside": acpi.external_port(OUTSIDE)},
+            image = acpi.put_before(image, {"outside": acpi.external_ports(OUTSIDE)},
                                     f"{folder}/initramfs")
         machine = bed.machine("groups", topologies.arguments(topology), driver=driver,
                               append=["guest.end=poweroff", *words], image=image)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The machine of the tests about isolation: the standard one, with firmware
 that reserves memory for devices, a group of several devices, a port that faces
-outwards, a device that the core blocks during a reset, and a switch that isolates
+outwards, one that does and shares its group with what is plugged into it (an old
+model without access control), a device that the core blocks during a reset, and a switch that isolates
 nothing: its upstream port has functions, as it says, and no access control."""
 
 from vtdlab import acpi, devices
@@ -12,8 +13,8 @@ MEMORY = 0x70000000
 WORDS = ("memmap=16M$0x70000000",)
 DIRECT = acpi.Reserved(MEMORY, MEMORY + 0x3FFF, (devices.RESERVED.bdf,))
 RELAXED = acpi.Reserved(MEMORY + 0x10000, MEMORY + 0x10FFF, ("0000:00:0c.0",))
-# 00:0f.0 in ACPI's names: S and the device and function number.
-EXTERNAL = "S78"
+# 00:0f.0 and 00:11.0 in ACPI's names: S and the device and function number.
+EXTERNAL, SHARING = "S78", "S88"
 
 
 def machine(folder):
@@ -35,6 +36,8 @@ def machine(folder):
         "-device", "x3130-upstream,id=up,bus=switchport,addr=00.0,multifunction=on",
         "-device", "xio3130-downstream,id=down1,bus=up,chassis=7,addr=00.0",
         "-device", "xio3130-downstream,id=down2,bus=up,chassis=8,addr=01.0",
+        "-device", "ioh3420,id=sharing,bus=pcie.0,chassis=9,addr=11.0",
+        "-device", "edu,bus=sharing,addr=00.0,dma_mask=0xffffffffffffffff",
         "-device", "edu,bus=down1,addr=00.0,dma_mask=0xffffffffffffffff",
         "-device", "iommu-testdev,bus=down2,addr=00.0",
     ]
@@ -47,4 +50,4 @@ def reserving():
 
 def tables():
     """Firmware's."""
-    return {"dmar": acpi.dmar((DIRECT, RELAXED)), "external": acpi.external_port(EXTERNAL)}
+    return {"dmar": acpi.dmar((DIRECT, RELAXED)), "external": acpi.external_ports(EXTERNAL, SHARING)}
