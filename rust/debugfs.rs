@@ -147,7 +147,8 @@ pub struct File<T: Listing> {
 }
 
 impl<T: Listing> File<T> {
-    /// Makes the file `name` in `folder`, readable by root. Process context.
+    /// Makes the file `name` in `folder`, for root to read, and to write to if it
+    /// [takes](Listing::TAKES) anything. Process context.
     pub fn new(name: &CStr, folder: Arc<Folder>, listing: Arc<T>) -> Self {
         let dentry = if folder.dentry.is_null() {
             ptr::null_mut()
@@ -157,7 +158,7 @@ impl<T: Listing> File<T> {
             checked(unsafe {
                 debugfs_create_file_full(
                     name.as_char_ptr(),
-                    0o400,
+                    if T::TAKES { 0o600 } else { 0o400 },
                     folder.dentry,
                     Arc::as_ptr(&listing).cast_mut().cast(),
                     ptr::null(),
@@ -192,6 +193,16 @@ impl<T: Listing> Drop for File<T> {
 /// A part has a number, which says where it begins: the first one is 0, each further one greater
 /// than the one before, below 2^62. Parts of up to 4 KiB are cheapest.
 pub trait Listing: Send + Sync + 'static {
+    /// Whether something can be written to the file.
+    const TAKES: bool = false;
+
+    /// Takes what is written to the file in one call, of up to [`MOST_WRITTEN`] bytes. May sleep.
+    ///
+    /// [`EINVAL`] for what it cannot make sense of; nothing has changed then.
+    fn take(&self, _text: &str) -> Result {
+        Err(EINVAL)
+    }
+
     /// Writes the part `number` and returns the number of the next one, if there is one. May
     /// sleep. The same part may be asked for again.
     ///
@@ -213,6 +224,9 @@ impl Write for Text<'_> {
         Ok(())
     }
 }
+
+/// What can be written to a file at once; more is [`EINVAL`].
+pub const MOST_WRITTEN: usize = 64;
 
 /// Greater than the number of any part.
 const END: u64 = 1 << 62;
@@ -237,6 +251,7 @@ impl<T: Listing> Operations<T> {
         owner: (&raw const __this_module).cast_mut().cast(),
         open: Some(Self::open),
         read: Some(bindings::seq_read),
+        write: if T::TAKES { Some(Self::write) } else { None },
         llseek: Some(bindings::seq_lseek),
         release: Some(bindings::seq_release_private),
         // SAFETY: Null pointers and absent functions are valid.
@@ -266,6 +281,50 @@ impl<T: Listing> Operations<T> {
             (*reading.cast::<Reading<T>>()).listing = (*inode).i_private.cast();
         }
         0
+    }
+
+    /// The position stays where it is: what is written does not belong to the text.
+    ///
+    /// # Safety
+    ///
+    /// For the kernel only, which calls it through the table that it stands in.
+    unsafe extern "C" fn write(
+        file: *mut bindings::file,
+        from: *const kernel::ffi::c_char,
+        count: usize,
+        _pos: *mut i64,
+    ) -> isize {
+        let mut bytes = [0u8; MOST_WRITTEN];
+        let Some(room) = bytes.get_mut(..count) else {
+            return EINVAL.to_errno() as isize;
+        };
+        // SAFETY: Room for `count` bytes; the call checks the user's address, and copies all of
+        // them or fails, or tells that there were fewer.
+        let copied = unsafe {
+            bindings::simple_write_to_buffer(
+                room.as_mut_ptr().cast(),
+                count,
+                &mut 0,
+                from.cast(),
+                count,
+            )
+        };
+        if copied < 0 {
+            return copied;
+        }
+        let Some(Ok(text)) = room.get(..copied as usize).map(core::str::from_utf8) else {
+            return EINVAL.to_errno() as isize;
+        };
+        // SAFETY: The kernel passes the file that `open` opened, whose listing is alive by the
+        // type's invariants.
+        let listing = unsafe {
+            let seq = (*file).private_data.cast::<bindings::seq_file>();
+            &*(*(*seq).private.cast::<Reading<T>>()).listing
+        };
+        match listing.take(text) {
+            Ok(()) => copied,
+            Err(e) => e.to_errno() as isize,
+        }
     }
 
     /// # Safety

@@ -264,7 +264,7 @@ def main(argv=None):
     parser.add_argument("files", nargs="*", metavar="FILE", help="logs; default: standard input")
     parser.add_argument("--all", action="store_true", help="print all other lines as they are")
     args = parser.parse_args(argv)
-    told, found = set(), False
+    told, found, ours = set(), False, False
     for path in args.files or ["-"]:
         try:
             file = sys.stdin if path == "-" else open(path, encoding="utf-8", errors="replace")
@@ -280,9 +280,12 @@ def main(argv=None):
                     continue
                 found = True
                 print(what)
+                ours = ours or (isinstance(what, Fault) and bool(what.access and OURS.search(line)))
                 if what.cause and what.cause not in told:
                     told.add(what.cause)
                     print(f"    as a rule: {what.cause}")
+    if ours:
+        print("to see entry by entry why, on that machine: vtd-inspect --walk REQUESTER ADDRESS")
     if not found:
         print("vtd-fault-decode: no line about a fault, by vtd or by DMAR, was found",
               file=sys.stderr)

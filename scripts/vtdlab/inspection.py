@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vtdlab import inspectsvg, inspecttext
+from vtdlab import inspectsvg, inspecttext, walk
 from vtdlab.errors import LabError
 from vtdlab.inspectdump import Dump
 from vtdlab.inspectmodel import Machine
@@ -64,9 +64,14 @@ def main(argv=None):
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dump", metavar="PATH", help="of what was saved: an archive or a folder")
     what.add_argument("--save", metavar="FILE", help="also keep what this machine shows")
+    what.add_argument("--walk", nargs=2, metavar=("REQUESTER", "ADDRESS"),
+                      help="only tell what becomes of a requester's read and write of an address")
     parser.add_argument("--svg", metavar="FILE", help="also draw a picture")
     args = parser.parse_args(argv)
     try:
+        if args.walk:
+            print("\n".join(walk.ask(*args.walk)))
+            return 0
         machine = _machine(args)
         print("\n".join(inspecttext.draw(machine)))
         if args.svg:

@@ -129,6 +129,9 @@ def test_the_program():
     assert "boot" not in said
     code, said, _ = _decode(f"boot\n{IN_TREE}\n", "--all")
     assert code == 0 and said.startswith("boot\n")
+    assert "--walk" not in said
+    code, said, _ = _decode(f"{OURS}\n{CLOSED}\n")
+    assert code == 0 and said.count("vtd-inspect --walk REQUESTER ADDRESS") == 1
     code, _, problem = _decode("boot\n")
     assert code == 1 and "no line about a fault" in problem
     code, _, problem = _decode("", "/does/not/exist")

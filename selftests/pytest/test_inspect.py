@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import inspectsvg, inspecttext
+from vtdlab import inspectsvg, inspecttext, walk
 from vtdlab.errors import LabError
 from vtdlab.inspectdump import MOST_BYTES, Dump
 from vtdlab.inspectmodel import Machine
@@ -208,3 +208,40 @@ def test_the_program(tmp_path):
         code, _, problem = _run(*args)
         assert code == 1 and problem.count("\n") == 1, problem
         assert any(part in problem for part in why.split("|")), problem
+
+
+class Asked:
+    """A file that answers what it is asked, or with an error."""
+
+    def __init__(self, *answers):
+        self.answers, self.questions = list(answers), []
+
+    def write_text(self, text, **_):
+        """As of a path."""
+        self.questions.append(text)
+
+    def read_text(self, **_):
+        """As of a path."""
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+def test_a_walk_is_the_one_that_was_asked_for():
+    """An answer to someone else's question is not taken; there is an end to it."""
+    good = "0000:00:05.0 0xffffe000\nlevel 1\nA read is refused.\n"
+    other = good.replace("05.0", "06.0")
+    asked = Asked(other, good.replace("0xffffe000", "0x1000"), "", good)
+    assert walk.ask("00:05.0", "0xFFFFE000", asked) == good.splitlines()
+    assert asked.questions == ["00:05.0 0xFFFFE000"] * 4
+    with pytest.raises(LabError, match="ask again"):
+        walk.ask("00:05.0", "0xffffe000", Asked(*[other] * 10))
+
+
+@pytest.mark.parametrize("number, words", [(22, "is no requester and address"),
+                                           (13, "takes root"), (2, "vtd loaded")])
+def test_a_walk_that_cannot_be_asked_for(number, words):
+    """A sentence says why."""
+    with pytest.raises(LabError, match=words):
+        walk.ask("00:05.0", "0x1000", Asked(OSError(number, "why")))

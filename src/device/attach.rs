@@ -14,7 +14,7 @@ use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{Change, DomainKind, RegionKind};
 use kernel_ext::{log_err, log_info, log_warn};
-use vtd_core::pgtable::Visit;
+use vtd_core::pgtable::{Step, Visit, Way};
 use vtd_core::spec::address::{Iova, PhysAddr};
 
 /// What a device can be attached to, seen from the device.
@@ -30,6 +30,10 @@ pub(crate) trait Attached: Send + Sync {
     /// context.
     fn leaves(&self, from: Iova, found: &mut KVec<Visit>) -> Option<Iova>;
 
+    /// The way of `address` through the tables: each entry that a unit reads, from the top on, and
+    /// what becomes of a request. Any context.
+    fn way(&self, address: Iova, steps: &mut Steps) -> Way;
+
     /// What last happened at `address`. May take its time.
     fn past(&self, address: u64) -> Past;
 
@@ -39,6 +43,9 @@ pub(crate) trait Attached: Send + Sync {
     /// What tells it from all other domains.
     fn number(&self) -> u64;
 }
+
+/// The entries on the way of an address, one for each level at most.
+pub(crate) type Steps = [Option<Step<PhysAddr>>; 5];
 
 /// What [`attach`] is to install, and whom to tell when the device leaves again.
 pub(crate) type Target = (Translation, Option<Arc<dyn Attached>>);

@@ -7,7 +7,7 @@ use super::attach::Attached;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::Region;
-use crate::unit::Unit;
+use crate::unit::{EntriesLook, Unit};
 use core::fmt;
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
@@ -115,6 +115,13 @@ impl DeviceInfo {
         groups.join(group)?;
         self.state.lock().group = Some(group);
         Ok(())
+    }
+
+    /// What the unit's tables have for `source`, one of its requester IDs, and the domain whose
+    /// tables these should lead to, both at the same moment. May sleep.
+    pub(crate) fn entries(&self, source: SourceId) -> (EntriesLook, Option<Arc<dyn Attached>>) {
+        let state = self.state.lock();
+        (self.unit.entries(source), state.attached.clone())
     }
 
     /// Strikes the device off its group's account, when it leaves for good.

@@ -13,7 +13,7 @@ use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
 
 /// Writes in this window are interrupt requests (VT-d 3.14) and are never translated.
-const MSI_WINDOW: (u64, u64) = (0xfee0_0000, 0x10_0000);
+pub(crate) const MSI_WINDOW: (u64, u64) = (0xfee0_0000, 0x10_0000);
 
 /// What an ISA bridge's devices may reach by themselves: 24 address lines. Not the first page, which
 /// the kernel gives to nobody (and its own check of mappings takes address 0 for an error).

@@ -4,6 +4,7 @@
 
 use super::paging::{Inner, TABLES};
 use super::tree::with_stage;
+use crate::device::Steps;
 use crate::unit::{Mapped, Unit};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -11,8 +12,8 @@ use kernel::sync::Arc;
 use kernel_ext::device::Name;
 use kernel_ext::pages::Gfp;
 use kernel_ext::percpu::Counts;
-use vtd_core::pgtable::{Census, CensusRest};
-use vtd_core::spec::address::DomainId;
+use vtd_core::pgtable::{Census, CensusRest, Step, Way};
+use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
 use vtd_core::spec::level::AddressWidth;
 
 /// How many parts of [`TABLES`] directories a census takes at most: enough for 16 TiB of small
@@ -115,6 +116,27 @@ impl Inner {
             f(unit, *id, *devices);
         }
         Ok(())
+    }
+
+    /// The way of `address`, see [`Attached::way`](crate::device::Attached::way).
+    pub(super) fn way_of(&self, address: Iova, steps: &mut Steps) -> Way {
+        let mut free = steps.iter_mut();
+        self.readers.walk(|| {
+            with_stage!(self.tree, Gfp::KERNEL, |stage, mem| stage.way(
+                &mem,
+                address,
+                &mut |step| {
+                    if let Some(slot) = free.next() {
+                        *slot = Some(Step {
+                            level: step.level,
+                            table: PhysAddr::new(self.tree.tables.phys(step.table)),
+                            index: step.index,
+                            entry: step.entry,
+                        });
+                    }
+                }
+            ))
+        })
     }
 
     /// Its tables and large pages as they stand; what changes meanwhile is counted or not. [`None`]

@@ -31,7 +31,7 @@ use kernel_ext::{log_debug, radix};
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
 use vtd_core::pgtable::{
-    MapError, MapRest, OutOfMemory, Prot, SecondStage, UnmapRest, Visit, VisitEnd,
+    MapError, MapRest, OutOfMemory, Prot, SecondStage, UnmapRest, Visit, VisitEnd, Way,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -250,6 +250,10 @@ impl device::Attached for Inner {
             VisitEnd::Broken => left_out,
             VisitEnd::At(next) => Some(next),
         }
+    }
+
+    fn way(&self, address: Iova, steps: &mut device::Steps) -> Way {
+        self.way_of(address, steps)
     }
 
     fn past(&self, address: u64) -> device::Past {

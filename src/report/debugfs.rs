@@ -3,6 +3,7 @@
 //! The files in debugfs: `/sys/kernel/debug/vtd`, and those of the in-tree driver in
 //! `/sys/kernel/debug/iommu/intel`, where its users look for them.
 
+use super::walk::Walks;
 use super::{groups, queue, registers, statistics, tables};
 use crate::driver::Vtd;
 use crate::unit::Unit;
@@ -39,6 +40,7 @@ pub(super) fn ended(_written: fmt::Result, next: Option<u64>) -> Option<u64> {
 pub(crate) struct Debugfs {
     _of_units: KVec<File<View<OneUnit>>>,
     _of_all: KVec<File<View<Arc<Vtd>>>>,
+    _walk: File<Walks>,
 }
 
 impl Debugfs {
@@ -83,9 +85,12 @@ impl Debugfs {
         ] {
             of_all.push(file, GFP_KERNEL)?;
         }
+        let walks = Arc::pin_init(Walks::new(vtd.clone()), GFP_KERNEL)?;
+        let walk = File::new(c"walk", folder, walks);
         Ok(Debugfs {
             _of_units: of_units,
             _of_all: of_all,
+            _walk: walk,
         })
     }
 }

@@ -13,6 +13,7 @@ mod sysfs;
 mod tables;
 mod translations;
 mod units;
+mod walk;
 
 pub(crate) use debugfs::Debugfs;
 pub(crate) use fault::Faults;

@@ -87,7 +87,35 @@ pub(crate) struct BusLook {
     pub(crate) entries: KVec<(SourceId, ContextEntry, u16)>,
 }
 
+/// What a unit's tables have for one requester.
+pub(crate) struct EntriesLook {
+    /// Its bus's root entry.
+    pub(crate) root: RootEntry,
+    /// Where that lies.
+    pub(crate) root_at: u64,
+    /// Its context entry.
+    pub(crate) context: ContextEntry,
+}
+
+impl EntriesLook {
+    /// Where the context entry of `source` lies, if its bus has a table.
+    pub(crate) fn context_at(&self, source: SourceId) -> Option<u64> {
+        let table = self.root.context_table()?;
+        Some(table.raw() + u64::from(source.devfn()) * 16)
+    }
+}
+
 impl Unit {
+    /// The entries for `source`. May sleep.
+    pub(crate) fn entries(&self, source: SourceId) -> EntriesLook {
+        let tables = self.tables.lock();
+        EntriesLook {
+            root: self.root.get(source.bus()),
+            root_at: self.root_table() + u64::from(source.bus()) * 16,
+            context: tables.get(source),
+        }
+    }
+
     /// What a register holds now; ones past the end, as absent hardware reads.
     pub(crate) fn read(&self, register: Register) -> u64 {
         match register {

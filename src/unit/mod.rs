@@ -41,7 +41,7 @@ mod tables;
 pub(crate) use context::{Claimed, Translation};
 pub(crate) use fault_event::{FaultEvent, FaultSink};
 pub(crate) use invalidation::Request;
-pub(crate) use look::{BusLook, QueueLook};
+pub(crate) use look::{BusLook, EntriesLook, QueueLook};
 pub(crate) use sleep::Saved;
 pub(crate) use statistics::{Mapped, Statistics, WAIT_NAMES};
 

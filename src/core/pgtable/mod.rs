@@ -45,6 +45,7 @@ mod release;
 pub mod run;
 mod unmap;
 mod visit;
+mod way;
 
 pub use census::{Census, CensusRest};
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
@@ -55,6 +56,7 @@ pub use memory::{Occupied, OutOfMemory, TableMemory};
 pub use query::Translation;
 pub use unmap::UnmapRest;
 pub use visit::{Visit, VisitEnd};
+pub use way::{Fate, Step, Way};
 
 use crate::spec::address::{Iova, PAGE_SIZE};
 use crate::spec::level::AddressWidth;

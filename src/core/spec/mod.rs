@@ -21,6 +21,7 @@ mod descriptor_words;
 pub mod fault;
 mod fault_words;
 pub mod level;
+pub mod passage;
 pub mod pte;
 pub mod register_names;
 pub mod registers;

@@ -10,6 +10,7 @@ mod pgtable_model;
 mod pgtable_random;
 mod pgtable_threads;
 mod pgtable_walker;
+mod pgtable_way;
 
 use pgtable_model::Page;
 use vtd_core::pgtable::Geometry;

@@ -121,6 +121,15 @@ impl Arena {
             .then(|| cell.hardware[(phys as usize & 0xfff) / 8].load(SeqCst))
     }
 
+    /// Puts `entry` at a physical address, as an error would.
+    pub(crate) fn spoil(&self, phys: u64, entry: u64) {
+        let page = PageId::at(phys & !0xfff).expect("a page of the arena");
+        let cell = self.cell(page).expect("a page of the arena");
+        let index = (phys as usize & 0xfff) / 8;
+        cell.processor[index].store(entry, SeqCst);
+        cell.hardware[index].store(entry, SeqCst);
+    }
+
     /// The level for which a page was allocated.
     pub(crate) fn level(&self, page: PageId) -> u8 {
         self.cell(page).expect("a page of the arena").level

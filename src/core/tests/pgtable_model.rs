@@ -215,8 +215,9 @@ impl Bench {
         }
     }
 
-    /// Holds query and walk of one address to the model.
+    /// Holds query, way and walk of one address to the model.
     pub(crate) fn check_address(&self, iova: u64) {
+        crate::pgtable_way::check(self, iova);
         let expected = self
             .model
             .page_at(iova)

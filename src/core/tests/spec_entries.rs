@@ -5,7 +5,9 @@
 use proptest::prelude::*;
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr, Segment, SourceId};
 use vtd_core::spec::context::{ContextEntry, TranslationType};
+use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::{AddressWidth, Level, PageSize};
+use vtd_core::spec::passage::Passage;
 use vtd_core::spec::pte::{Access, Entry, Meaning};
 use vtd_core::spec::root::RootEntry;
 
@@ -217,5 +219,41 @@ proptest! {
         let expected = Meaning::Leaf { address, size, access, snoop };
         prop_assert_eq!(entry.meaning(size.level()), expected);
         prop_assert_eq!(entry.reserved_bits(size.level(), 52, true), 0);
+    }
+}
+
+#[test]
+fn entries_are_judged_in_the_order_of_the_walk() {
+    let root = RootEntry::new(PhysAddr::new(0x1000)).unwrap();
+    let width = AddressWidth::Bits48;
+    let context =
+        ContextEntry::translating(PhysAddr::new(0x5000), width, DomainId::new(3), false).unwrap();
+    let [low, high] = context.words();
+    let changed = |low_bits, high_bits| ContextEntry::from_words(low ^ low_bits, high ^ high_bits);
+    let tables = Passage::Tables {
+        top: PhysAddr::new(0x5000),
+        width,
+    };
+    let through = ContextEntry::pass_through(width, DomainId::new(1));
+    let refused = |code| Passage::Refused(FaultReason::new(code));
+    for (root, context, expected) in [
+        (root, context, tables),
+        // With a device-TLB, and with faults unrecorded.
+        (root, changed(0b100, 0), tables),
+        (root, context.without_fault_records(), tables),
+        (root, through, Passage::Untranslated),
+        (RootEntry::ABSENT, context, refused(0x1)),
+        (RootEntry::from_words(0x1801, 0), context, refused(0xa)),
+        (RootEntry::from_words(0x1001, 1), context, refused(0xa)),
+        (root, ContextEntry::ABSENT, refused(0x2)),
+        (root, changed(1, 0), refused(0x2)),
+        (root, changed(0x10, 0), refused(0xb)),
+        (root, changed(1 << 46, 0), refused(0xb)),
+        (root, changed(0, 1 << 40), refused(0xb)),
+        // A reserved type, a reserved width.
+        (root, changed(0b1100, 0), refused(0x3)),
+        (root, changed(0, 4), refused(0x3)),
+    ] {
+        assert_eq!(Passage::of(root, context, 46), expected, "{context:?}");
     }
 }

@@ -1,0 +1,218 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The walk that debugfs tells of an address: its entries are what memory holds
+# where hardware looks, and its verdict is the one that the unit gives.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+
+WALK=/sys/kernel/debug/vtd/walk
+INTEL=/sys/kernel/debug/iommu/intel
+TOLD=/tmp/walk
+LEAVES=8
+MASK=$((0xffffffffff000))
+
+need_memory
+edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
+victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
+[ -n "$edu" ] && [ -n "$victim" ] || ktap_skip_all "edu and iommu-testdev are not both there"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver tells of no walk"
+
+# walk BDF ADDRESS: what is told, in $TOLD, and that it is about this.
+walk() {
+	echo "$1 $2" > $WALK && cat $WALK > $TOLD || return 1
+	[ "$(head -n1 $TOLD)" = "$1 $2" ] || { echo "it is not about $1 $2:"; cat $TOLD; return 1; }
+}
+
+# clause read|write: what the last sentence says of it.
+clause() {
+	tail -n1 $TOLD | sed -n "s/^\(.*; \)*[Aa] $1 \([^;]*\).*/\2/p" | sed 's/\.$//'
+}
+
+# says PATTERN
+says() {
+	tail -n1 $TOLD | grep -Eq "$1" || { echo "not $1:"; cat $TOLD; return 1; }
+}
+
+# agrees BDF ACCESS ADDRESS: the fault in the log and the walk have the same reason,
+# word for word.
+agrees() {
+	log_has "fault: .*$1.* $2 of $3 refused" || return 1
+	fault=$(log_since | sed -n "s/.*fault: .*$1.* $2 of $3 refused: \(.*reason 0x[0-9a-f]*)\).*/\1/p" |
+		tail -n1)
+	walk "$1" "$3" || return 1
+	walked=$(clause "$2" | sed -n 's/^is refused[^:]*: //p')
+	[ -n "$fault" ] && [ "$fault" = "$walked" ] ||
+		{ echo "the unit: $fault; the walk: $walked"; cat $TOLD; return 1; }
+}
+
+# attacked_agrees SCENARIO ACCESS
+attacked_agrees() {
+	log_start
+	attack "$edu" "$1" && [ "$(attack_word landed)" = 0 ] || { echo "$attacked"; return 1; }
+	agrees "$edu" "$2" "$(attack_word iova)"
+}
+
+# struck_agrees BDF|testdev@BASE ADDRESS [BDF]: the same of a raw write.
+struck_agrees() {
+	log_start
+	refused "$1" "$2" "$(memory)" && agrees "${3:-$1}" write "$2"
+}
+
+held() {
+	printf '%x' "$(devmem "$1" 64)"
+}
+
+# Each entry that is told stands in memory, where the one before it leads to.
+entries_are_memorys() {
+	rtaddr=$(awk '$1 == "RTADDR" { print $3 }' /sys/kernel/debug/vtd/dmar0/registers)
+	bus=${1#*:} slot=${1##*:}
+	devfn=$((0x${slot%.*} << 3 | ${slot#*.}))
+	wanted=$(((rtaddr & MASK) + 0x${bus%%:*} * 16))
+	grep -E '^(root|context) entry ' $TOLD | sed 's/:/ /g' > /tmp/entries
+	[ "$(wc -l < /tmp/entries)" -eq 2 ] || { cat $TOLD; return 1; }
+	while read -r name _ index _ at high low rest; do
+		[ $((at)) -eq $wanted ] && [ $((low)) -eq $((0x$(held "$at"))) ] &&
+			[ $((high)) -eq $((0x$(held $((at + 8))))) ] ||
+			{ echo "$name entry $index is told as $high $low at $at"; return 1; }
+		table=$((low & MASK)) wanted=$(((low & MASK) + devfn * 16))
+	done < /tmp/entries
+	sed -n 's/^level \(.\): table \(.*\), entry \(.*\): \(0x[0-9a-f]*\): .*/\1 \2 \3 \4/p' $TOLD > /tmp/steps
+	while read -r level at index raw; do
+		wanted=$((${2} >> (12 + 9 * (level - 1)) & 511))
+		[ $((at)) -eq $table ] && [ "$index" -eq $wanted ] &&
+			[ $((raw)) -eq $((0x$(held $((at + index * 8))))) ] ||
+			{ echo "level $level, entry $index is told as $raw in $at"; return 1; }
+		table=$((raw & MASK))
+	done < /tmp/steps
+}
+
+# Of pages that are mapped now, for either kind of access: where they lead to.
+mapped_pages_are_reached() {
+	total=0
+	for link in /sys/class/iommu/dmar0/devices/*; do
+		bdf=${link##*/}
+		tail -n +3 $INTEL/"$bdf"/domain_translation_struct | head -n $LEAVES > /tmp/leaves
+		while read -r pfn rest; do
+			leaf=${rest##*	} iova=$(printf '0x%x' $((pfn << 12)))
+			walk "$bdf" "$iova" || return 1
+			for kind in 1:read:0x06 2:write:0x05; do
+				bit=${kind%%:*} access=${kind#*:}
+				access=${access%:*}
+				wanted="reaches memory at $(printf '0x%x' $((leaf & MASK)))"
+				[ $((leaf & bit)) -ne 0 ] || wanted="is refused at level [1-3]: .*reason ${kind##*:})"
+				clause "$access" | grep -Eq "^$wanted$" ||
+					{ echo "$bdf $iova, $access: not $wanted:"; cat $TOLD; return 1; }
+			done
+			entries_are_memorys "$bdf" "$iova" || return 1
+			total=$((total + 1))
+		done < /tmp/leaves
+	done
+	[ $total -ge 5 ] || { echo "only $total pages"; return 1; }
+}
+
+# A question that is none changes nothing.
+bad_words() {
+	walk "$edu" 0x1000 || return 1
+	for words in "" "$edu" "0x1000" "$edu 1000" "$edu 0x" "$edu 0x1000 2" "$edu 0xg" "00:05.9 0x1000" \
+		"00:20.0 0x1000" "$edu 0x10000000000000000" "-1:05.0 0x1000" "$(printf '%065d' 0)" \
+		"$(printf '\377\376') 0x1000"; do
+		! sh -c "echo '$words' > $WALK" 2> /tmp/refused || { echo "taken: $words"; return 1; }
+		grep -q "nvalid argument" /tmp/refused || { echo "$words: $(cat /tmp/refused)"; return 1; }
+	done
+	! dd if=/dev/zero of=$WALK bs=100000 count=1 2> /tmp/refused && grep -q "nvalid argument" /tmp/refused &&
+		cat $WALK > /tmp/again && diff $TOLD /tmp/again
+}
+
+two_megabytes() {
+	ask claim "$victim" a && ask new c "$victim" &&
+		ask map c $USER_IOVA "$(memory 0x200000)" 0x200000 && ask attach c "$victim" || return 1
+	walk "$victim" 0x4000123456 && says "A read reaches memory at $(memory 0x323456); a write reaches" &&
+		grep -q '^level 2: .*: page of 2M at' $TOLD && entries_are_memorys "$victim" 0x4000123456
+	found=$?
+	lands "$victim" 0x4000123000 "$(memory 0x323000)" || found=1
+	struck_agrees "$victim" 0x4000200000 || found=1
+	ask detach c "$victim" && ask free c && return $found
+}
+
+claimed() {
+	is_now "$victim" blocked && struck_agrees "$victim" "$(memory)" &&
+		says 'reason 0x02' && ask release "$victim"
+}
+
+removed() {
+	base=$(cut -d' ' -f1 "$PCI/$victim/resource" | head -n1)
+	echo 1 > "$PCI/$victim/remove"
+	struck_agrees "testdev@$base" "$(memory)" "$victim" && grep -q 'no device of this driver' $TOLD
+	found=$?
+	echo 1 > /sys/bus/pci/rescan
+	return $found
+}
+
+identity() {
+	unbind "$victim"
+	set_type "$victim" identity && lands "$victim" "$(memory)" && walk "$victim" "$(memory)" &&
+		says "A read reaches memory at $(memory); a write reaches memory at $(memory), untranslated" &&
+		set_type "$victim" DMA
+}
+
+# Whole answers, each about what was asked, while tables come and go.
+while_they_change() {
+	rm -f /tmp/enough
+	{
+		until [ -e /tmp/enough ]; do
+			echo "$victim" > /sys/bus/pci/drivers/vtd_attack/bind
+			attack "$victim" allowed-write
+			echo "$victim" > /sys/bus/pci/drivers/vtd_attack/unbind
+			echo 1 > "$PCI/$victim/remove"
+			echo 1 > /sys/bus/pci/rescan
+			unbind "$victim"
+		done
+	} > /dev/null 2>&1 &
+	good=0
+	for round in $(seq 150); do
+		walk "$victim" 0xfffff000 && says '\.$' || { good=1; break; }
+	done
+	touch /tmp/enough
+	wait
+	return $good
+}
+
+stopped() {
+	rmmod vtd_owner && unload_drivers && echo 1 > /sys/kernel/vtd/detach && walk "$edu" 0x1000 &&
+		says 'No table decides: dmar0 does not translate now'
+}
+
+ktap_start 21
+need_no_vtd > /tmp/need 2>&1 && need_vtd >> /tmp/need 2>&1 ||
+	ktap_abort "the module does not load anew: $(cat /tmp/need)"
+log_start
+load_owner
+ktap_check "before a question it says how to ask" grep -q 'nothing was asked: write' $WALK
+ktap_check "a question that is none is refused, and changes nothing" bad_words
+ktap_check "never mapped, a write: the walk agrees with the fault" attacked_agrees never-mapped write
+ktap_check "its entries are what memory holds" entries_are_memorys "$edu" "$(attack_word iova)"
+ktap_check "never mapped, a read: the walk agrees" attacked_agrees never-mapped-read read
+ktap_check "unmapped: the walk agrees" attacked_agrees unmapped write
+ktap_check "and tells when that was" grep -Eq '^domain=[0-9]+ in vtd/domains: it was unmapped .* ago' $TOLD
+ktap_check "mapped for reading only: the walk agrees" attacked_agrees read-only write
+ktap_check "mapped for writing only: the walk agrees" attacked_agrees write-only read
+ktap_check "beyond the width: the walk agrees" struck_agrees "$victim" 0x1000000000000
+ktap_check "which is before any table" eval '! grep "^level" $TOLD && says "reason 0x04.*reason 0x04"'
+ktap_check "pages that are mapped are reached, and entries are memory's" mapped_pages_are_reached
+ktap_check "the window for interrupts is told apart" \
+	eval 'walk "$victim" 0xfee00000 && says "No table decides: .* interrupt request"'
+ktap_check "a segment that no unit serves is told" \
+	eval 'walk ffff:00:00.0 0x0 && says "no unit of this driver serves segment ffff"'
+unbind "$victim"
+ktap_check "a large page is one step less" two_megabytes
+ktap_check "claimed and blocked: the walk agrees" claimed
+ktap_check "of no device: the walk agrees" removed
+ktap_check "identity: untranslated" identity
+unbind "$victim"
+ktap_check "answers are whole while domains come and go" while_they_change
+ktap_check "of a unit that is stopped it says so" stopped
+rmmod vtd
+ktap_check "no kernel warning" log_is_clean
+ktap_end

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a person asks of a requester and an address, in two words: `0000:00:05.0 0xffffe000`.
+
+use crate::spec::address::{Iova, Segment, SourceId};
+use core::fmt;
+
+/// A requester and an address that it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The requester's segment.
+    pub segment: Segment,
+    /// The requester.
+    pub source: SourceId,
+    /// The address.
+    pub iova: Iova,
+}
+
+/// A number of `digits` hexadecimal digits at most, and one at least.
+fn number(text: &str, digits: usize) -> Option<u64> {
+    let fits = (1..=digits).contains(&text.len());
+    // `from_str_radix` would take a sign as well.
+    if fits && text.bytes().all(|sign| sign.is_ascii_hexdigit()) {
+        u64::from_str_radix(text, 16).ok()
+    } else {
+        None
+    }
+}
+
+impl Question {
+    /// The question in `text`, or `None` if that is anything else than a requester, with its
+    /// segment or without, and an address that begins with `0x`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let (requester, address) = (words.next()?, words.next()?);
+        if words.next().is_some() {
+            return None;
+        }
+        let (rest, function) = requester.rsplit_once('.')?;
+        let (rest, device) = rest.rsplit_once(':')?;
+        let (segment, bus) = rest.rsplit_once(':').unwrap_or(("0", rest));
+        let source = SourceId::new(
+            u8::try_from(number(bus, 2)?).ok()?,
+            u8::try_from(number(device, 2)?).ok()?,
+            u8::try_from(number(function, 1)?).ok()?,
+        )?;
+        Some(Self {
+            segment: Segment::new(u16::try_from(number(segment, 4)?).ok()?),
+            source,
+            iova: Iova::new(number(address.strip_prefix("0x")?, 16)?),
+        })
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} {:#x}", self.segment, self.source, self.iova)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn what_it_says_is_what_it_reads() {
+        for (text, said) in [
+            ("0000:00:05.0 0xffffe000", "0000:00:05.0 0xffffe000"),
+            (" ff:1f.7\t0x0 \n", "0000:ff:1f.7 0x0"),
+            ("10000:1:2.3 0x1", ""),
+            (
+                "a:1:2.3 0xFFFFFFFFFFFFFFFF",
+                "000a:01:02.3 0xffffffffffffffff",
+            ),
+        ] {
+            let question = Question::parse(text);
+            let shown = question.map(|q| q.to_string()).unwrap_or_default();
+            assert_eq!(shown, said, "{text}");
+            assert_eq!(Question::parse(&shown), question);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_none() {
+        for text in [
+            "",
+            "0x1000",
+            "00:05.0",
+            "00:05.0 1000",
+            "00:05.0 0x",
+            "00:05.0 0x1000 0x2000",
+            "00:05.8 0x1000",
+            "00:20.0 0x1000",
+            "00:5.-1 0x1000",
+            "+0:05.0 0x1000",
+            "00:05.0 0x+1",
+            "00:05.0 0x10000000000000000",
+            "0:0:0:05.0 0x1",
+            ":00:05.0 0x1",
+            "00:05 0x1",
+            "00.05:0 0x1",
+            "\u{ff10}0:05.0 0x1",
+        ] {
+            assert_eq!(Question::parse(text), None, "{text}");
+        }
+    }
+}
