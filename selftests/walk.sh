@@ -125,15 +125,33 @@ bad_words() {
 		cat $WALK > /tmp/again && diff $TOLD /tmp/again
 }
 
-two_megabytes() {
+# A large page, one for reading and one for writing.
+owned() {
 	ask claim "$victim" a && ask new c "$victim" &&
-		ask map c $USER_IOVA "$(memory 0x200000)" 0x200000 && ask attach c "$victim" || return 1
+		ask map c $USER_IOVA "$(memory 0x200000)" 0x200000 &&
+		ask map-read c 0x5000000000 "$(memory)" 0x1000 &&
+		ask map-write c 0x5000001000 "$(memory)" 0x1000 && ask attach c "$victim"
+}
+
+for_reading_only() {
+	struck_agrees "$victim" 0x5000000000 &&
+		says "^A read reaches memory at $(memory); a write is refused at level 1: .*reason 0x05" &&
+		grep -q '^level 1: .*, reads, ' $TOLD
+}
+
+for_writing_only() {
+	lands "$victim" 0x5000001000 "$(memory)" && walk "$victim" 0x5000001000 &&
+		says "^A read is refused at level 1: .*reason 0x06.; a write reaches memory at $(memory)\.$" &&
+		grep -q '^level 1: .*, writes, ' $TOLD
+}
+
+two_megabytes() {
 	walk "$victim" 0x4000123456 && says "A read reaches memory at $(memory 0x323456); a write reaches" &&
 		grep -q '^level 2: .*: page of 2M at' $TOLD && entries_are_memorys "$victim" 0x4000123456
 	found=$?
 	lands "$victim" 0x4000123000 "$(memory 0x323000)" || found=1
 	struck_agrees "$victim" 0x4000200000 || found=1
-	ask detach c "$victim" && ask free c && return $found
+	return $found
 }
 
 claimed() {
@@ -184,7 +202,7 @@ stopped() {
 		says 'No table decides: dmar0 does not translate now'
 }
 
-ktap_start 21
+ktap_start 24
 need_no_vtd > /tmp/need 2>&1 && need_vtd >> /tmp/need 2>&1 ||
 	ktap_abort "the module does not load anew: $(cat /tmp/need)"
 log_start
@@ -206,7 +224,11 @@ ktap_check "the window for interrupts is told apart" \
 ktap_check "a segment that no unit serves is told" \
 	eval 'walk ffff:00:00.0 0x0 && says "no unit of this driver serves segment ffff"'
 unbind "$victim"
+ktap_check "a user's domain has three kinds of page" owned
 ktap_check "a large page is one step less" two_megabytes
+ktap_check "a page for reading reaches reads, and the unit refuses the write" for_reading_only
+ktap_check "a page for writing is reached, and refuses reads" for_writing_only
+ask detach c "$victim" && ask free c
 ktap_check "claimed and blocked: the walk agrees" claimed
 ktap_check "of no device: the walk agrees" removed
 ktap_check "identity: untranslated" identity

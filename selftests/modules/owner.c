@@ -13,7 +13,7 @@
  *	current SLOT BDF	the domain that its group has now
  *	blocked SLOT BDF	the driver's blocked domain
  *	identity SLOT BDF	the driver's identity domain
- *	map SLOT IOVA PHYS SIZE
+ *	map SLOT IOVA PHYS SIZE	for both; map-read and map-write for one
  *	attach SLOT BDF		to the whole group, through the core
  *	detach SLOT BDF
  *	force SLOT BDF OLD	to the device alone, past the core and its accounts:
@@ -168,14 +168,14 @@ static int ask_of(struct device *dev, int words, char **word)
 	return -EINVAL;
 }
 
-static int ask_map(struct iommu_domain *domain, char **word)
+static int ask_map(struct iommu_domain *domain, char **word, int prot)
 {
 	u64 iova, phys, size;
 
 	if (!domain || kstrtou64(word[2], 0, &iova) || kstrtou64(word[3], 0, &phys) ||
 	    kstrtou64(word[4], 0, &size))
 		return -EINVAL;
-	return iommu_map(domain, iova, phys, size, IOMMU_READ | IOMMU_WRITE, GFP_KERNEL);
+	return iommu_map(domain, iova, phys, size, prot, GFP_KERNEL);
 }
 
 static int ask(char *request)
@@ -190,8 +190,13 @@ static int ask(char *request)
 		return -EINVAL;
 	if (!strcmp(word[0], "free"))
 		return empty_slot(word[1]);
-	if (!strcmp(word[0], "map"))
-		return words == WORDS ? ask_map(in_slot(word[1]), word) : -EINVAL;
+	if (!strncmp(word[0], "map", 3)) {
+		int prot = !strcmp(word[0], "map") ? IOMMU_READ | IOMMU_WRITE :
+			   !strcmp(word[0], "map-read") ? IOMMU_READ :
+			   !strcmp(word[0], "map-write") ? IOMMU_WRITE : 0;
+
+		return words == WORDS && prot ? ask_map(in_slot(word[1]), word, prot) : -EINVAL;
+	}
 	/* The owner of a claim comes last, a slot before the device. */
 	pdev = device(strchr(word[1], ':') ? word[1] : words > 2 ? word[2] : "");
 	if (!pdev)
