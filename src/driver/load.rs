@@ -161,7 +161,10 @@ impl Running {
     fn start(vtd: Arc<Vtd>, module: &'static ThisModule, mut bound: Bound) -> Result<Self> {
         let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)
             .inspect_err(|e| {
-                log_err!("not loaded: the PCI bus tells of no changes ({})", e.to_errno())
+                log_err!(
+                    "not loaded: the PCI bus tells of no changes ({})",
+                    e.to_errno()
+                )
             })?;
         let watch = Periodic::start(vtd.access_control.clone());
         let mut running = Running {
