@@ -110,8 +110,8 @@ const SUBJECTS: &[Subject] = &[
             ),
             (
                 "one_by_one",
-                "let Some(id) = self.count_one_more(unit)",
-                "let Some(id) = None",
+                "match self.count_one_more(unit) {",
+                "match None {",
             ),
             (
                 "never_listed",
