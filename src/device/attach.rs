@@ -170,8 +170,17 @@ fn refuse_reserved(info: &DeviceInfo, change: &Change) -> Result {
     }
 }
 
+/// A device leaves for good: it is blocked, unless it `keeps` what it is attached to, and only then
+/// struck off its group's account, which lets others in.
+pub(crate) fn leave(info: &DeviceInfo, keeps: bool) {
+    if !keeps {
+        block(info);
+    }
+    info.close_account();
+}
+
 /// Blocks a device that leaves, whatever it was attached to.
-pub(crate) fn block(info: &DeviceInfo) {
+fn block(info: &DeviceInfo) {
     let mut state = info.state.lock();
     if state.is == Use::Blocked {
         return;

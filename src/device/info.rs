@@ -125,7 +125,7 @@ impl DeviceInfo {
     }
 
     /// Strikes the device off its group's account, when it leaves for good.
-    pub(crate) fn close_account(&self) {
+    pub(super) fn close_account(&self) {
         self.ownership.lock().forget(&self.pci, &self.state.lock());
     }
 }

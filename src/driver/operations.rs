@@ -65,10 +65,7 @@ impl Driver for Vtd {
         // mappings, or to nothing if that failed; and it frees the domain next. Pass-through stays
         // only when the driver leaves as a whole: translation goes off right after.
         let keeps_pass_through = self.is_leaving() && data.state.lock().is == Use::Identity;
-        if !keeps_pass_through {
-            device::block(data);
-        }
-        data.close_account();
+        device::leave(data, keeps_pass_through);
         self.translations.remove(data);
         let mut devices = self.devices.lock();
         if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {

@@ -27,10 +27,11 @@ const COMMON: &[(&str, &str)] = &[
     ("pub(super)", "pub(crate)"),
 ];
 
-/// A driver's file, what is smaller or missing here, and the mistakes: a name, what stands there
-/// and what stands there instead.
+/// Files of the driver that make one module (several: one within it for each, named after their
+/// folder), what is smaller or missing here, and the mistakes: a name, what stands there and what
+/// stands there instead.
 struct Subject {
-    file: &'static str,
+    files: &'static [&'static str],
     adapted: &'static [(&'static str, &'static str)],
     appended: &'static str,
     mistakes: &'static [(&'static str, &'static str, &'static str)],
@@ -38,7 +39,7 @@ struct Subject {
 
 const SUBJECTS: &[Subject] = &[
     Subject {
-        file: "unit/queue.rs",
+        files: &["unit/queue.rs"],
         // Four slots, so that two submitters fill the ring.
         adapted: &[("SLOTS: u32 = 256", "SLOTS: u32 = 4")],
         appended: "impl Queue { fn check(&self, _: &UnitRegisters, _: &mut Option<()>) \
@@ -72,7 +73,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        file: "unit/service.rs",
+        files: &["unit/service.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -85,7 +86,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        file: "unit/domain_ids.rs",
+        files: &["unit/domain_ids.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -98,7 +99,101 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        file: "domain/attachments.rs",
+        files: &["device/info.rs", "device/ownership.rs", "device/attach.rs"],
+        adapted: &[
+            ("crate::unit::", "crate::shim::group_unit::"),
+            ("super::access_control::", "crate::shim::beside::"),
+            ("super::adopted::", "crate::shim::beside::"),
+            ("super::past::", "crate::shim::beside::"),
+            ("super::rate_limit::", "crate::shim::beside::"),
+            ("super::regions::", "crate::shim::beside::"),
+            ("kernel::sync::", "crate::shim::sync::"),
+            ("Arc::pin_init(", "crate::shim::sync::pin_init("),
+            // What the tests compare with what is installed.
+            ("struct Account {", "pub(crate) struct Account {"),
+            (
+                "    group: Group,\n}\n\n/// One",
+                "    pub(crate) group: Group,\n}\n\n/// One",
+            ),
+            ("fn known(", "pub(crate) fn known("),
+        ],
+        // For the mistakes that lock the accounts again, or not.
+        appended: "impl ownership::Ownership {
+                fn settle(&self, device: &crate::shim::pci::PciDevice, granted: ownership::Granted)
+                    -> vtd_core::ownership::State { self.lock().settle(device, granted) }
+            }
+            struct Booked(vtd_core::ownership::State);
+            impl Booked {
+                fn settle(&self, _: &crate::shim::pci::PciDevice, _: ())
+                    -> vtd_core::ownership::State { self.0 }
+            }",
+        mistakes: &[
+            (
+                "unlocked_before_install",
+                "&state, change)?;\n",
+                "&state, change)?; drop(groups); let groups = &*info.ownership;\n",
+            ),
+            (
+                "installed_after_unlock",
+                "&state, change)?;\n",
+                "&state, change)?; let groups = { let booked = groups.settle(&info.pci, granted); \
+                 drop(groups); super::Booked(booked) }; let granted = ();\n",
+            ),
+            (
+                "never_asked",
+                "Err(refusal) => {",
+                "Err(_) if true => Ok(Granted { id, group, state: state.owned }), \
+                 Err(refusal) => {",
+            ),
+            (
+                "not_settled",
+                "state.owned = groups.settle(&info.pci, granted);",
+                "drop(granted);",
+            ),
+            (
+                "not_booked",
+                "account.group = granted.group;",
+                "let _ = granted.group;",
+            ),
+            (
+                "not_noted",
+                "state.owned = groups.settle(",
+                "let _ = groups.settle(",
+            ),
+            (
+                "asked_of_another",
+                "self.known(id).ok_or(ENODEV)?",
+                "self.account(id + info.number as u32)?",
+            ),
+            (
+                "struck_off_first",
+                "    if !keeps {\n        block(info);\n    }\n    info.close_account();\n",
+                "    let _ = keeps; info.close_account();\n    block(info);\n",
+            ),
+            (
+                "never_struck_off",
+                "block(info);\n    }\n    info.close_account();",
+                "block(info);\n    }",
+            ),
+            (
+                "all_struck_off",
+                "if account.members.is_empty() && account.coming == 0 {",
+                "if true {",
+            ),
+            (
+                "coming_forgotten",
+                "account.members.is_empty() && account.coming == 0",
+                "account.members.is_empty()",
+            ),
+            (
+                "granted_unbooked",
+                "if !goes_on_blocked(info, &state, change) {",
+                "if goes_on_blocked(info, &state, change) { return Ok(()); } else {",
+            ),
+        ],
+    },
+    Subject {
+        files: &["domain/attachments.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -121,7 +216,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        file: "domain/readers.rs",
+        files: &["domain/readers.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -140,7 +235,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        file: "domain/memory.rs",
+        files: &["domain/memory.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -172,10 +267,10 @@ const SUBJECTS: &[Subject] = &[
 ];
 
 /// Replaces what must be there.
-fn replaced(text: &str, file: &str, from: &str, to: &str) -> String {
+fn replaced(text: &str, files: &[&str], from: &str, to: &str) -> String {
     assert!(
         text.contains(from),
-        "src/{file} no longer has {from:?}: adapt build.rs"
+        "{files:?} in src no longer have {from:?}: adapt build.rs"
     );
     text.replace(from, to)
 }
@@ -184,19 +279,36 @@ fn write(out: &Path, name: &str, text: &str) {
     fs::write(out.join(format!("{name}.rs")), text).expect("the build's folder");
 }
 
+/// The files' text, and the name of the module that they make.
+fn original(source: &Path, files: &[&str]) -> (String, String) {
+    let read = |file: &str| {
+        let path = source.join(file);
+        println!("cargo:rerun-if-changed={}", path.display());
+        fs::read_to_string(&path).expect("a file of the driver")
+    };
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let first = Path::new(files[0]);
+    if files.len() == 1 {
+        return (read(files[0]), name(first));
+    }
+    let module = |file: &&str| {
+        let (name, text) = (name(Path::new(file)), read(file));
+        format!("pub(crate) mod {name} {{\n{text}}}\n")
+    };
+    let text = files.iter().map(module).collect();
+    (text, name(first.parent().unwrap()))
+}
+
 fn main() {
     let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../../../src");
     let out = PathBuf::from(env::var("OUT_DIR").unwrap());
     println!("cargo:rerun-if-changed=build.rs");
     for subject in SUBJECTS {
-        let path = source.join(subject.file);
-        println!("cargo:rerun-if-changed={}", path.display());
-        let original = fs::read_to_string(&path).expect("a file of the driver");
-        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let (original, stem) = original(&source, subject.files);
         let adapt = |mistake: Option<(&str, &str)>| {
             let mut text = original.clone();
             for (from, to) in mistake.into_iter().chain(subject.adapted.iter().copied()) {
-                text = replaced(&text, subject.file, from, to);
+                text = replaced(&text, subject.files, from, to);
             }
             for (from, to) in COMMON {
                 text = text.replace(from, to);
@@ -204,7 +316,7 @@ fn main() {
             let lines = text.lines().filter(|line| !line.starts_with("//!"));
             lines.collect::<Vec<_>>().join("\n") + "\n" + subject.appended
         };
-        write(&out, stem, &adapt(None));
+        write(&out, &stem, &adapt(None));
         for (name, from, to) in subject.mistakes {
             write(&out, &format!("{stem}_{name}"), &adapt(Some((from, to))));
         }

@@ -5,6 +5,8 @@
 
 #![cfg(test)]
 #![allow(dead_code, unused_imports)]
+// Mistakes drop what they should have kept.
+#![allow(dropping_references, unused_mut)]
 
 mod shim;
 
@@ -46,6 +48,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 mod attachments;
 mod growth;
 mod ids;
+mod ownership;
 mod queue;
 mod readers;
 mod service;

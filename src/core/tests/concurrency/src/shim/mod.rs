@@ -3,13 +3,22 @@
 //! What the driver's files want of the kernel, made of loom's parts.
 
 pub(crate) mod atomic;
+pub(crate) mod beside;
 pub(crate) mod clock;
+pub(crate) mod device;
+pub(crate) mod group_unit;
+pub(crate) mod iommu;
 pub(crate) mod lock;
 pub(crate) mod pages;
+pub(crate) mod pci;
 pub(crate) mod prelude;
+pub(crate) mod print;
 pub(crate) mod queue_errors;
 pub(crate) mod radix;
 pub(crate) mod registers;
 pub(crate) mod run;
 pub(crate) mod steps;
+pub(crate) mod sync;
 pub(crate) mod unit;
+
+pub(crate) use print::{log_err, log_info, log_warn};

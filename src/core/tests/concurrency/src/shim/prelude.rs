@@ -2,19 +2,23 @@
 
 //! Of the kernel's prelude, what the driver's files name.
 
-#[derive(Debug)]
-pub(crate) struct Error;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Error(&'static str);
 
-pub(crate) const EINVAL: Error = Error;
-pub(crate) const ENOMEM: Error = Error;
-pub(crate) const ENOSPC: Error = Error;
+pub(crate) const EBUSY: Error = Error("EBUSY");
+pub(crate) const EINVAL: Error = Error("EINVAL");
+pub(crate) const EIO: Error = Error("EIO");
+pub(crate) const ENODEV: Error = Error("ENODEV");
+pub(crate) const ENOMEM: Error = Error("ENOMEM");
+pub(crate) const ENOSPC: Error = Error("ENOSPC");
+pub(crate) const EPERM: Error = Error("EPERM");
 pub(crate) const GFP_KERNEL: () = ();
 
 pub(crate) type Result<T = (), E = Error> = core::result::Result<T, E>;
 
 impl From<core::num::TryFromIntError> for Error {
     fn from(_: core::num::TryFromIntError) -> Self {
-        Error
+        EINVAL
     }
 }
 
@@ -33,6 +37,15 @@ impl<T> KVec<T> {
     pub(crate) fn push(&mut self, value: T, _: ()) -> Result {
         self.0.push(value);
         Ok(())
+    }
+
+    pub(crate) fn reserve(&mut self, additional: usize, _: ()) -> Result {
+        self.0.reserve(additional);
+        Ok(())
+    }
+
+    pub(crate) fn retain(&mut self, f: impl FnMut(&T) -> bool) {
+        self.0.retain(f)
     }
 
     pub(crate) fn push_within_capacity(&mut self, value: T) -> core::result::Result<(), T> {
@@ -76,5 +89,27 @@ impl<T> IntoIterator for KVec<T> {
     type IntoIter = std::vec::IntoIter<T>;
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
+    }
+}
+
+/// A box that could have failed.
+pub(crate) struct KBox<T>(Box<T>);
+
+impl<T> KBox<T> {
+    pub(crate) fn new(value: T, _: ()) -> Result<Self> {
+        Ok(Self(Box::new(value)))
+    }
+}
+
+impl<T> core::ops::Deref for KBox<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> core::ops::DerefMut for KBox<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
     }
 }

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Members of one group are attached at once, more freely than the core does, which has a mutex for
+//! each group: whatever the order, no member reaches a user's memory while another reaches the
+//! kernel's or a second user's. The unit of the model asserts it at each entry, and the accounts
+//! say in the end what is installed.
+
+use crate::shim::beside::{AccessControl, RateLimit};
+use crate::shim::device::{Device, Driver};
+use crate::shim::group_unit::{Translation, Unit, Whose, FIRST_USER};
+use crate::shim::iommu::{Change, DomainKind, DomainView};
+use crate::shim::pci::PciDevice;
+use crate::shim::prelude::{KVec, Result, EBUSY, EIO};
+use crate::shim::sync::Mutex;
+use loom::thread::spawn;
+use std::sync::Arc;
+use vtd_core::ownership::State as Owned;
+use vtd_core::spec::address::{DomainId, PhysAddr, Segment, SourceId};
+use vtd_core::spec::level::AddressWidth;
+
+subjects! {
+    device device_unlocked_before_install device_installed_after_unlock device_never_asked
+    device_not_settled device_not_booked device_not_noted device_asked_of_another
+    device_struck_off_first device_never_struck_off device_all_struck_off device_granted_unbooked
+    device_coming_forgotten
+}
+
+/// Domains, by what a unit calls them.
+const BLOCKED: u16 = 0;
+const IDENTITY: u16 = 1;
+const DMA: u16 = 2;
+const ONE: u16 = FIRST_USER;
+const OTHER: u16 = FIRST_USER + 1;
+
+fn view(domain: u16) -> DomainView {
+    let kind = match domain {
+        BLOCKED => DomainKind::Blocked,
+        IDENTITY => DomainKind::Identity,
+        DMA => DomainKind::DmaApi,
+        _ => DomainKind::Iommufd,
+    };
+    let identity = usize::from(domain);
+    DomainView { kind, identity }
+}
+
+fn translation(domain: u16) -> Translation {
+    match domain {
+        BLOCKED => Translation::Blocked,
+        IDENTITY => Translation::PassThrough,
+        _ => Translation::SecondStage {
+            table: PhysAddr::new(0x1000),
+            width: AddressWidth::Bits48,
+            id: DomainId::new(domain),
+        },
+    }
+}
+
+/// A group whose devices a story attaches, from one thread or from several.
+macro_rules! group {
+    ($module:ident) => {
+        use $module::info::{DeviceInfo, State, Use};
+
+        #[derive(Clone)]
+        struct Group {
+            unit: Arc<Unit>,
+            accounts: Arc<$module::ownership::Ownership>,
+        }
+
+        #[derive(Clone)]
+        struct Member(Arc<DeviceInfo>);
+
+        impl Group {
+            fn new() -> Self {
+                Self {
+                    unit: Arc::new(Unit::new()),
+                    accounts: $module::ownership::Ownership::new().unwrap(),
+                }
+            }
+
+            /// The device is found; it was attached to these domains since.
+            fn member(&self, requester: u16, since: &[u16]) -> Member {
+                let source = SourceId::from_raw(requester);
+                let mut requesters = KVec::new();
+                // It speaks for a device behind it, too.
+                for source in [source, SourceId::from_raw(requester + 0x100)] {
+                    requesters.push(source, ()).unwrap();
+                }
+                let driver = Some(Driver {
+                    name: "vfio-pci",
+                    manages_dma: true,
+                });
+                let name = "0000:00:01.0";
+                let member = Member(Arc::new(DeviceInfo {
+                    number: u64::from(requester),
+                    unit: self.unit.clone(),
+                    pci: PciDevice(Arc::new(Device { name, driver })),
+                    segment: Segment::new(0),
+                    source,
+                    untrusted: false,
+                    requesters,
+                    regions: KVec::new(),
+                    bound_before: loom::sync::atomic::AtomicBool::new(false),
+                    ownership: self.accounts.clone(),
+                    access_control: Arc::new(AccessControl),
+                    state: Mutex::new(State {
+                        is: Use::Blocked,
+                        domain_id: 0,
+                        owned: Owned::Blocked,
+                        attached: None,
+                        came_from: None,
+                        group: None,
+                        counted: false,
+                    }),
+                    fault_reports: RateLimit,
+                }));
+                member.0.open_account(0).unwrap();
+                member.goes(BLOCKED, since).unwrap();
+                member
+            }
+
+            /// The accounts say what is installed.
+            fn agrees(&self, members: &[&Member]) {
+                let mut groups = self.accounts.lock();
+                let account = groups.known(0).map(|account| account.group);
+                let counted = account.unwrap_or_default();
+                let (mut kernel, mut users) = (0, 0);
+                for Member(info) in members {
+                    let reaches = self.unit.entries(info.source);
+                    let is = match info.state.lock().owned {
+                        Owned::Blocked => None,
+                        Owned::Kernel | Owned::KernelOwn => Some(Whose::Kernel),
+                        Owned::User(owner) => Some(Whose::User(owner.token as u16)),
+                    };
+                    assert!(
+                        reaches == is || self.unit.has_failed(),
+                        "not what is installed"
+                    );
+                    kernel += u32::from(is == Some(Whose::Kernel));
+                    users += u32::from(matches!(is, Some(Whose::User(_))));
+                }
+                let found = (counted.kernel_members(), counted.user_members());
+                assert_eq!(found, (kernel, users), "a wrong account");
+                assert!(kernel == 0 || users == 0, "a mixture in the account");
+            }
+        }
+
+        impl Member {
+            /// From a domain to others, one after the other, until it is refused.
+            fn goes(&self, from: u16, to: &[u16]) -> Result {
+                let mut old = from;
+                for &new in to {
+                    let change = Change {
+                        old: Some(view(old)),
+                        new: view(new),
+                    };
+                    let target = |_: &_| Ok((translation(new), None));
+                    $module::attach::attach(self.0.pci.as_device(), &self.0, &change, target)?;
+                    old = new;
+                }
+                Ok(())
+            }
+
+            fn leaves(&self) {
+                $module::attach::leave(&self.0, false);
+            }
+        }
+    };
+}
+
+/// Both at once; neither is there before. One of them is refused, and never both.
+macro_rules! rivals {
+    ($module:ident, $($one:expr, $other:expr;)+) => {$(
+        crate::check(|| {
+            group!($module);
+            let group = Group::new();
+            let (a, b) = (group.member(8, &[]), group.member(9, &[]));
+            let beside = {
+                let b = b.clone();
+                spawn(move || b.goes(BLOCKED, &[$other]))
+            };
+            let mine = a.goes(BLOCKED, &[$one]);
+            let theirs = beside.join().unwrap();
+            match (mine, theirs) {
+                (Ok(()), Err(refusal)) | (Err(refusal), Ok(())) => assert_eq!(refusal, EBUSY),
+                both => panic!("not one of them: {both:?}"),
+            }
+            group.agrees(&[&a, &b]);
+        });
+    )+};
+}
+
+macro_rules! kernel_and_user {
+    ($module:ident) => {
+        rivals! { $module, DMA, ONE; IDENTITY, ONE; }
+    };
+}
+
+macro_rules! two_users {
+    ($module:ident) => {
+        rivals! { $module, ONE, OTHER; }
+    };
+}
+
+/// A user gives a member back, to be blocked and to go to the kernel, while the other is claimed
+/// and attached to the same user's domain.
+macro_rules! claim_and_way_back {
+    ($module:ident) => {
+        crate::check(|| {
+            group!($module);
+            let group = Group::new();
+            let (a, b) = (group.member(8, &[ONE]), group.member(9, &[]));
+            let back = {
+                let a = a.clone();
+                spawn(move || a.goes(ONE, &[BLOCKED, DMA]))
+            };
+            let claimed = b.goes(BLOCKED, &[ONE]);
+            let back = back.join().unwrap();
+            assert!(back.is_ok() != claimed.is_ok(), "not one of them");
+            group.agrees(&[&a, &b]);
+        })
+    };
+}
+
+/// A user gives a member back, while the other, which is claimed, is attached to something else.
+macro_rules! handed_over {
+    ($module:ident) => {
+        handed_over!($module, DMA);
+        handed_over!($module, OTHER);
+    };
+    ($module:ident, $to:expr) => {
+        crate::check(|| {
+            group!($module);
+            let group = Group::new();
+            let (a, b) = (group.member(8, &[ONE]), group.member(9, &[BLOCKED]));
+            let back = spawn({
+                let a = a.clone();
+                move || a.goes(ONE, &[BLOCKED])
+            });
+            let early = b.goes(BLOCKED, &[$to]);
+            back.join()
+                .unwrap()
+                .expect("to be blocked is never refused");
+            if early.is_err() {
+                b.goes(BLOCKED, &[$to])
+                    .expect("what was given back is in the way");
+            }
+            group.agrees(&[&a, &b]);
+        })
+    };
+}
+
+/// One that a user has leaves, while another that stays is attached for the kernel.
+macro_rules! one_leaves {
+    ($module:ident) => {
+        crate::check(|| {
+            group!($module);
+            let group = Group::new();
+            let (a, b) = (group.member(8, &[ONE]), group.member(9, &[]));
+            let leaving = {
+                let a = a.clone();
+                spawn(move || a.leaves())
+            };
+            let early = b.goes(BLOCKED, &[DMA]);
+            leaving.join().unwrap();
+            if early.is_err() {
+                b.goes(BLOCKED, &[DMA]).expect("who left is in the way");
+            }
+            group.agrees(&[&b]);
+        })
+    };
+}
+
+/// One of two that a user has leaves, while a device is found and attached for the kernel.
+macro_rules! one_leaves_one_comes {
+    ($module:ident) => {
+        crate::check(|| {
+            group!($module);
+            let group = Group::new();
+            let (a, b) = (group.member(8, &[ONE]), group.member(9, &[ONE]));
+            let leaving = spawn(move || a.leaves());
+            let c = group.member(10, &[]);
+            assert_eq!(c.goes(BLOCKED, &[DMA]), Err(EBUSY), "beside a user");
+            leaving.join().unwrap();
+            assert_eq!(c.goes(BLOCKED, &[DMA]), Err(EBUSY), "beside a user");
+            group.agrees(&[&b, &c]);
+        })
+    };
+}
+
+/// The unit is closed while a member goes back to the kernel and another to a user: granted or
+/// not, nothing is reached, and no account mixes.
+macro_rules! closed_meanwhile {
+    ($module:ident) => {
+        crate::check(|| {
+            group!($module);
+            let group = Group::new();
+            let (a, b) = (
+                group.member(8, &[DMA, BLOCKED]),
+                group.member(9, &[BLOCKED]),
+            );
+            let closing = {
+                let unit = group.unit.clone();
+                spawn(move || unit.close())
+            };
+            let back = {
+                let a = a.clone();
+                spawn(move || a.goes(BLOCKED, &[DMA]))
+            };
+            let claimed = b.goes(BLOCKED, &[ONE]);
+            let back = back.join().unwrap();
+            closing.join().unwrap();
+            assert!(back.is_err() || claimed.is_err(), "both");
+            let is_kernels = a.0.state.lock().owned == Owned::Kernel;
+            assert_eq!(back.is_ok(), is_kernels, "granted and not booked");
+            group.agrees(&[&a, &b]);
+        })
+    };
+}
+
+laws! {
+    a_user_and_the_kernel_are_never_in_one_group: device, kernel_and_user;
+    accounts_unlocked_before_the_install_are_noticed: device_unlocked_before_install, "a mixture";
+    a_refusal_that_is_ignored_is_noticed: device_never_asked, "a mixture";
+    a_grant_that_is_not_settled_is_noticed: device_not_settled, "a mixture";
+    a_question_to_another_account_is_noticed: device_asked_of_another, "a mixture";
+}
+
+laws! {
+    two_users_are_never_in_one_group: device, two_users;
+    a_grant_that_is_not_booked_is_noticed: device_not_booked, "a mixture";
+}
+
+laws! {
+    a_claim_and_a_way_back_never_mix_a_group: device, claim_and_way_back;
+    a_state_that_is_not_noted_is_noticed: device_not_noted, "not what is installed";
+}
+
+laws! {
+    what_a_user_gives_back_is_out_of_reach_before_another_comes: device, handed_over;
+    an_install_after_unlocking_is_noticed: device_installed_after_unlock, "a mixture";
+}
+
+laws! {
+    who_comes_while_one_leaves_finds_it_blocked: device, one_leaves;
+    a_device_struck_off_before_it_is_blocked_is_noticed: device_struck_off_first, "a mixture";
+    a_device_that_is_never_struck_off_is_noticed: device_never_struck_off, "who left is in the way";
+    an_account_that_forgets_who_is_coming_is_noticed: device_coming_forgotten, "who left is in the way";
+}
+
+laws! {
+    who_leaves_takes_no_others_with_it: device, one_leaves_one_comes;
+    an_account_that_goes_with_one_member_is_noticed: device_all_struck_off, "beside a user";
+}
+
+laws! {
+    a_unit_closed_meanwhile_mixes_no_account: device, closed_meanwhile;
+    a_way_back_that_is_not_booked_is_noticed: device_granted_unbooked, "granted and not booked";
+}

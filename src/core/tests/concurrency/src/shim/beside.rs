@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an attach looks at besides the accounts: nothing is adopted, reserved or lost here.
+
+use super::group_unit::Unit;
+use super::iommu::RegionKind;
+use super::pci::PciDevice;
+use std::sync::Arc;
+use vtd_core::spec::address::SourceId;
+
+pub(crate) struct AccessControl;
+
+impl AccessControl {
+    pub(crate) fn hold_for_attach(&self) {}
+}
+
+pub(crate) struct AdoptedDevices;
+
+impl AdoptedDevices {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn beside(&self, _: &PciDevice, _: &Arc<Unit>, _: &[SourceId]) -> Option<PciDevice> {
+        None
+    }
+}
+
+pub(crate) struct Past;
+
+pub(crate) struct RateLimit;
+
+impl RateLimit {
+    pub(crate) fn start_anew(&self) -> bool {
+        false
+    }
+}
+
+pub(crate) struct Region {
+    pub(crate) start: u64,
+    pub(crate) bytes: u64,
+    pub(crate) kind: RegionKind,
+}

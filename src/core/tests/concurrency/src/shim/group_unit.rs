@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A unit in front of one group. It asserts the law whenever something is installed.
+
+use super::prelude::{Result, EIO};
+use core::fmt;
+use loom::sync::Mutex;
+use std::collections::BTreeMap;
+use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
+use vtd_core::spec::level::AddressWidth;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Translation {
+    Blocked,
+    PassThrough,
+    SecondStage {
+        table: PhysAddr,
+        width: AddressWidth,
+        id: DomainId,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    No,
+    Yes,
+}
+
+/// Whose memory a requester reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Kernel,
+    User(u16),
+}
+
+/// What a requester reaches.
+pub(crate) type EntriesLook = Option<Whose>;
+
+/// A model numbers the domains of users from here.
+pub(crate) const FIRST_USER: u16 = 16;
+
+fn whose(to: Translation) -> Option<Whose> {
+    match to {
+        Translation::Blocked => None,
+        Translation::SecondStage { id, .. } if id.raw() >= FIRST_USER => {
+            Some(Whose::User(id.raw()))
+        }
+        Translation::PassThrough | Translation::SecondStage { .. } => Some(Whose::Kernel),
+    }
+}
+
+#[derive(Default)]
+struct Entries {
+    present: BTreeMap<u16, Whose>,
+    closed: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Unit(Mutex<Entries>);
+
+impl Unit {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Entries::default()))
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.lock().unwrap().closed
+    }
+
+    /// Hardware fails: everything is blocked, for good.
+    pub(crate) fn close(&self) {
+        let mut entries = self.0.lock().unwrap();
+        entries.closed = true;
+        entries.present.clear();
+    }
+
+    pub(crate) fn entries(&self, source: SourceId) -> EntriesLook {
+        self.0.lock().unwrap().present.get(&source.raw()).copied()
+    }
+
+    /// One requester after the other, as hardware is told.
+    pub(crate) fn install(
+        &self,
+        sources: &[SourceId],
+        before: Claimed,
+        new: Translation,
+    ) -> Result {
+        for source in sources {
+            let mut entries = self.0.lock().unwrap();
+            if entries.closed {
+                return whose(new).map_or(Ok(()), |_| Err(EIO));
+            }
+            let had = match whose(new) {
+                Some(whose) => entries.present.insert(source.raw(), whose),
+                None => entries.present.remove(&source.raw()),
+            };
+            assert_eq!(
+                before == Claimed::Yes,
+                had.is_some(),
+                "a claim that is not there"
+            );
+            let mut all = entries.present.values();
+            let first = all.next();
+            assert!(
+                all.all(|one| Some(one) == first),
+                "a mixture: {:?}",
+                entries.present
+            );
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("dmar0")
+    }
+}
