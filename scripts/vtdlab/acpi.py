@@ -17,6 +17,7 @@ from vtdlab.errors import LabError
 
 IASL_TIMEOUT = 60
 INCLUDE_PCI_ALL = 1
+PLATFORM_OPT_IN = 4
 UNIT_BASE = 0xFED90000
 # What QEMU calls its tables.
 OEM, OEM_TABLE, OEM_REVISION = b"BOCHS ", b"BXPC    ", 2
@@ -58,9 +59,9 @@ def _scope(bdf):
     return struct.pack("<BBHBBBB", 1, 8, 0, 0, int(bus, 16), int(device, 16), int(function))
 
 
-def dmar(reserved=(), width=48):
+def dmar(reserved=(), width=48, flags=0):
     """DMAR with one unit for everything (VT-d 8.1), and reserved regions (8.4)."""
-    body = struct.pack("<BB10x", width - 1, 0)
+    body = struct.pack("<BB10x", width - 1, flags)
     body += struct.pack("<HHBBHQ", 0, 16, INCLUDE_PCI_ALL, 0, 0, UNIT_BASE)
     for region in reserved:
         scopes = b"".join(map(_scope, region.devices))

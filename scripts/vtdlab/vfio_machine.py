@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The test machine with devices for users: an igb, whose functions SR-IOV multiplies."""
 
-from vtdlab import devices
+from vtdlab import acpi, devices
 
 IGB_PORT = devices.Device("0000:00:0c.0", "PCIe root port of the igb")
 
@@ -34,3 +34,8 @@ def grouped(folder):
         "-device", "edu,bus=bridge,addr=01.0,dma_mask=0xffffffffffffffff",
         "-device", "iommu-testdev,bus=bridge,addr=02.0",
     ]
+
+
+def opted_in():
+    """A DMAR table whose firmware says that it lets nothing do DMA before the kernel does."""
+    return {"dmar": acpi.dmar(flags=acpi.PLATFORM_OPT_IN)}

@@ -16,11 +16,12 @@
  *	map SLOT IOVA PHYS SIZE	for both; map-read and map-write for one
  *	attach SLOT BDF		to the whole group, through the core
  *	detach SLOT BDF
+ *	capable BDF		what its driver answers about it
  *	force SLOT BDF OLD	to the device alone, past the core and its accounts:
  *				OLD is the slot of the domain it has
  *
- * Reading the file tells what the last domain made can hold, and whether the
- * kernel is tainted by a choice of its user.
+ * Reading the file tells what the last domain made can hold, what was last answered
+ * about capabilities, and whether the kernel is tainted by a choice of its user.
  */
 #include <linux/debugfs.h>
 #include <linux/iommu.h>
@@ -36,8 +37,33 @@ static struct iommu_domain *slots[LETTERS];
 static bool ours[LETTERS];	/* to be freed by us */
 static char owners[LETTERS];	/* only their addresses count */
 static struct iommu_domain *last;
+static bool answers[6];		/* in the order of capabilities[] */
+static bool answered;
 static DEFINE_MUTEX(lock);	/* one request at a time; protects all of the above */
 static struct dentry *root;
+
+/* What the core's consumers ask drivers about. */
+static const struct {
+	const char *name;
+	enum iommu_cap cap;
+} capabilities[ARRAY_SIZE(answers)] = {
+	{ "cache-coherency", IOMMU_CAP_CACHE_COHERENCY },
+	{ "noexec", IOMMU_CAP_NOEXEC },
+	{ "pre-boot-protection", IOMMU_CAP_PRE_BOOT_PROTECTION },
+	{ "enforce-cache-coherency", IOMMU_CAP_ENFORCE_CACHE_COHERENCY },
+	{ "deferred-flush", IOMMU_CAP_DEFERRED_FLUSH },
+	{ "dirty-tracking", IOMMU_CAP_DIRTY_TRACKING },
+};
+
+static int ask_capable(struct device *dev)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(capabilities); i++)
+		answers[i] = device_iommu_capable(dev, capabilities[i].cap);
+	answered = true;
+	return 0;
+}
 
 static int letter(const char *word)
 {
@@ -140,6 +166,8 @@ static int ask_of(struct device *dev, int words, char **word)
 	}
 	if (!ops)
 		return -ENODEV;
+	if (!strcmp(word[0], "capable"))
+		return ask_capable(dev);
 	if (!strcmp(word[0], "claim")) {
 		int owner = words > 2 ? letter(word[2]) : -EINVAL;
 
@@ -225,10 +253,14 @@ static ssize_t do_write(struct file *file, const char __user *buf, size_t count,
 
 static int do_show(struct seq_file *m, void *unused)
 {
+	int i;
+
 	mutex_lock(&lock);
 	if (last)
 		seq_printf(m, "last=%#llx force=%d pages=%#lx\n", (u64)last->geometry.aperture_end,
 			   last->geometry.force_aperture, last->pgsize_bitmap);
+	for (i = 0; answered && i < ARRAY_SIZE(capabilities); i++)
+		seq_printf(m, "%s=%d\n", capabilities[i].name, answers[i]);
 	seq_printf(m, "user-taint=%d\n", test_taint(TAINT_USER));
 	mutex_unlock(&lock);
 	return 0;
