@@ -13,10 +13,10 @@ from vtdlab import kernel, module, testmodules
 LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner_claimed",
            "iommu_group_id", "irqd_cfg", "pci_ats_disabled", "pci_get_device",
            "pci_get_domain_bus_and_slot", "bcmp", "strlen"}
-# Other reasons; "readers" run when a file is read, and fail that read alone.
+# Other reasons; "readers" run when a file of debugfs is used, and fail that use alone.
 OTHERS = {
     "__seq_open_private": "readers", "seq_read": "readers", "seq_write": "readers",
-    "seq_lseek": "readers", "seq_release_private": "readers",
+    "seq_lseek": "readers", "seq_release_private": "readers", "simple_write_to_buffer": "readers",
     "device_attach": "a driver's probe, which may fail at any time",
     "iommu_alloc_resv_region": "asked with __GFP_NOFAIL",
     "mutex_trylock": "a lock that is held: selftests/leaving.sh",
