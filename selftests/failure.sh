@@ -9,6 +9,7 @@
 # only every so many of them are tried.
 . "$(dirname "$0")/ktap.sh"
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/memory.sh"
 
 INJECT=/sys/kernel/debug/vtd_failure
 RUN=/sys/kernel/debug/vtd_domain/run
@@ -66,22 +67,6 @@ only_within() {
 	done
 }
 
-# state: what a load changes.
-state() {
-	cat /proc/iomem
-	ls /sys/class/iommu /sys/kernel/iommu_groups 2> /dev/null
-	ls -d /sys/kernel/vtd /sys/kernel/debug/vtd /sys/kernel/debug/iommu/intel 2> /dev/null
-	sed 's/^ *\([^ :]*\):.* \([^ ]*\)$/\1 \2/' /proc/interrupts | grep -i -e dmar -e vtd
-	grep '^vtd ' /proc/modules
-}
-
-# pages: that IOMMU tables take. Each processor adds to the sum when it is asked to,
-# or within two seconds.
-pages() {
-	if [ -e /proc/sys/vm/stat_refresh ]; then cat /proc/sys/vm/stat_refresh; else sleep 2.5; fi
-	sed -n 's/^nr_iommu_pages //p' /proc/vmstat
-}
-
 # ports unbind|bind: a load binds the ports' drivers anew, which asks ACPI, and that
 # uses what it has freed when an allocation fails.
 ports() {
@@ -95,14 +80,14 @@ loads() {
 	# The module's own, not the loader's, which makes hundreds for its sections.
 	# shellcheck disable=SC2046
 	only_within $(addresses_of do_init_module) && ports unbind || return 1
-	state > /tmp/before
-	before=$(pages)
+	load_state > /tmp/before
+	before=$(table_pages)
 	"$(dirname "$0")/load_nth" "$VTD_KO" "$STRIDE" > /tmp/loads || { cat /tmp/loads; return 1; }
 	cat /tmp/loads
-	state > /tmp/after
+	load_state > /tmp/after
 	only_within 0 0xffffffffffffffff && ports bind || return 1
 	diff /tmp/before /tmp/after || return 1
-	[ "$(pages)" = "$before" ] || { echo "$before pages before, $(pages) after"; return 1; }
+	same_pages "$before" || return 1
 	[ "$(sed -n 's/.* refused=\([0-9]*\) .*/\1/p' /tmp/loads)" -ge $((20 / STRIDE + 2)) ] || { echo "few loads were refused"; return 1; }
 }
 
@@ -113,10 +98,6 @@ lands() {
 refuses() {
 	attack "$victim" "$1" && [ "$(attack_word landed)$(attack_word intact)" = 01 ] ||
 		{ echo "$attacked"; return 1; }
-}
-
-used() {
-	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
 }
 
 # probe_with N: the victim is removed and found again, with allocation N failing.
@@ -141,15 +122,15 @@ probes() {
 	# Found anew, it has a domain in which nothing was ever mapped, as at the end.
 	echo 1 > "$PCI/$victim/remove"
 	echo 1 > /sys/bus/pci/rescan
-	ids=$(used) before=$(pages)
+	ids=$(domain_ids) before=$(table_pages)
 	while :; do
 		probe_with $nth || { echo "allocation $nth of a probe"; dmesg | tail -n 30; return 1; }
 		[ "$left" = 0 ] || break
 		nth=$((nth + STRIDE))
 		[ $nth -lt $MOST ] || { echo "no end after $MOST allocations"; return 1; }
 	done
-	[ "$(used)" = "$ids" ] || { echo "$ids domain ids in use before, $(used) after"; return 1; }
-	[ "$(pages)" = "$before" ] || { echo "$before pages before, $(pages) after"; return 1; }
+	[ "$(domain_ids)" = "$ids" ] || { echo "$ids domain ids in use before, $(domain_ids) after"; return 1; }
+	same_pages "$before" || return 1
 	[ $without -ge $((5 / STRIDE + 1)) ] || { echo "only $without probes failed"; return 1; }
 }
 
@@ -160,15 +141,15 @@ once() {
 }
 
 plays() {
-	before=$(pages)
+	before=$(table_pages)
 	once "$1" || return 1
 	cat $RUN > /tmp/played
 	# The default domain keeps the tables of what the DMA API has used: the second time
 	# none is new.
 	case $1 in
-	fail-dma-*) before=$(pages) && once "$1" || return 1 ;;
+	fail-dma-*) before=$(table_pages) && once "$1" || return 1 ;;
 	esac
-	[ "$(pages)" = "$before" ] || { echo "$before pages before, $(pages) after"; return 1; }
+	same_pages "$before"
 }
 
 # shellcheck disable=SC2086

@@ -33,29 +33,13 @@ FUNCTION_ROUNDS=5
 AROUND=128
 GROWTH=48
 
-used() {
-	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
-}
-
-# is_there WANTED: wait until the disk is there (1) or not (0).
-is_there() {
-	for try in $(seq $((80 * PATIENCE))); do
-		there=0
-		[ ! -e "$PCI/$nvme/iommu_group" ] || there=1
-		[ $there = "$1" ] && return 0
-		sleep 0.25
-	done
-	echo "20 s later $nvme is $([ $there = 1 ] && echo still there || echo not there)"
-	return 1
-}
-
 disk_at_work() {
 	disk=$(block_device "$nvme") && [ "$(group_type "$nvme")" = DMA ] && fio_starts "$disk"
 }
 
 is_forgotten() {
 	! grep "$1" /sys/kernel/vtd/users && [ ! -e "/sys/kernel/debug/iommu/intel/$1" ] &&
-		[ "$(used)" = $((ids - 1)) ]
+		[ "$(domain_ids)" = $((ids - 1)) ]
 }
 
 # The slot is powered off only after the device has left the kernel, and its port
@@ -63,11 +47,11 @@ is_forgotten() {
 put_back() {
 	for try in 1 2 3; do
 		sleep 3
-		host plug-nvme > /tmp/plugged && is_there 1 && break
+		host plug-nvme > /tmp/plugged && is_present "$nvme" 1 && break
 		cat /tmp/plugged
 		host unplug-nvme > /tmp/plugged
 	done
-	disk_io "$nvme" && [ "$(used)" = "$ids" ]
+	disk_io "$nvme" && [ "$(domain_ids)" = "$ids" ]
 }
 
 # pci_capability BDF ID: where it is in configuration space.
@@ -98,7 +82,7 @@ pull_by_surprise() {
 	now=$(word "$port" $control 2)
 	slot_control "$port" $control $((now & ~0x20 | 0x700))
 	slot_control "$port" $control "$now"
-	is_there 0
+	is_present "$nvme" 0
 }
 
 # Under I/O, without the hardware going anywhere.
@@ -108,7 +92,7 @@ removed_under_io() {
 		echo 1 > "$PCI/$nvme/remove"
 		fio_failed "$disk" && is_forgotten "$nvme" || { echo "round $round"; return 1; }
 		echo 1 > /sys/bus/pci/rescan
-		is_there 1 || return 1
+		is_present "$nvme" 1 || return 1
 	done
 	disk_at_work && fio_ends "$disk"
 }
@@ -161,12 +145,12 @@ is_mine() {
 }
 
 functions_come_and_go() {
-	before=$(used)
+	before=$(domain_ids)
 	for round in $(seq $FUNCTION_ROUNDS); do
 		echo 7 > "$PCI/$pf/sriov_numvfs"
-		[ "$(used)" = $((before + 7)) ] || { echo "$(used) domain ids, not 7 more than $before"; return 1; }
+		[ "$(domain_ids)" = $((before + 7)) ] || { echo "$(domain_ids) domain ids, not 7 more than $before"; return 1; }
 		echo 0 > "$PCI/$pf/sriov_numvfs"
-		[ "$(used)" = "$before" ] || { echo "round $round: $(used) domain ids, not $before"; return 1; }
+		[ "$(domain_ids)" = "$before" ] || { echo "round $round: $(domain_ids) domain ids, not $before"; return 1; }
 	done
 	net_device "$pf" > /dev/null || { echo "$pf has lost its link"; return 1; }
 }
@@ -239,11 +223,11 @@ need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/ne
 insmod "$VTD_TEST_MODULES/vtd_domain.ko" || ktap_abort "vtd_domain does not load"
 payload $((4 << 20))
 log_start
-ids=$(used)
+ids=$(domain_ids)
 
 ktap_check "a disk is at work" disk_at_work
 mark "hotplug pulled begin"
-ktap_check "pulled: it goes, the kernel being asked first" eval 'host unplug-nvme && is_there 0'
+ktap_check "pulled: it goes, the kernel being asked first" eval 'host unplug-nvme && is_present "$nvme" 0'
 mark "hotplug pulled end"
 ktap_check "pulled: its work ends with an error, no byte wrong" fio_failed "$disk"
 ktap_check "pulled: nothing of it is left" is_forgotten "$nvme"
@@ -258,7 +242,7 @@ ktap_check "removed: the log names it as a stranger" \
 ktap_check "removed: a storm of it is refused, and soon not recorded, which is said once" storms
 ktap_check "found again it has what it is given, and no more" found_again
 ktap_check "found again its faults are recorded" is_recorded
-ktap_check "no domain id was lost" test "$(used)" = "$ids"
+ktap_check "no domain id was lost" test "$(domain_ids)" = "$ids"
 
 echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"
 ktap_check "virtual functions come and go $FUNCTION_ROUNDS times" functions_come_and_go
@@ -267,10 +251,10 @@ mark "hotplug handed begin"
 ktap_check "a disk goes from nvme to users and back, $HAND_OVERS times" disk_changes_hands
 mark "hotplug handed end"
 ktap_check "a test device between two drivers, users and nobody" test_device_changes_hands
-ktap_check "no domain id was lost over that" test "$(used)" = "$ids"
+ktap_check "no domain id was lost over that" test "$(domain_ids)" = "$ids"
 
 ktap_check "a driver is bound and unbound $BINDS times" many_binds
-ktap_check "no domain id was lost over that, either" test "$(used)" = "$ids"
+ktap_check "no domain id was lost over that, either" test "$(domain_ids)" = "$ids"
 ktap_check "after each tenth the same pages of tables" same_after_each 3 "$(value_of 1 3)"
 check_exactly "and the same areas of vmalloc" same_after_each 5 "$(value_of 1 5)"
 check_exactly "and no tenth costs more than $AROUND pages" all_within 2 10 $AROUND

@@ -158,6 +158,32 @@ need_no_vtd() {
 	rmmod vtd
 }
 
+# load_state: what a load changes.
+load_state() {
+	cat /proc/iomem
+	ls /sys/class/iommu /sys/kernel/iommu_groups 2> /dev/null
+	ls -d /sys/kernel/vtd /sys/kernel/debug/vtd /sys/kernel/debug/iommu/intel 2> /dev/null
+	sed 's/^ *\([^ :]*\):.* \([^ ]*\)$/\1 \2/' /proc/interrupts | grep -i -e dmar -e vtd
+	grep '^vtd ' /proc/modules
+}
+
+# domain_ids: how many are in use on the first unit.
+domain_ids() {
+	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
+}
+
+# is_present BDF WANTED: wait until the function is there, in a group (1), or not (0).
+is_present() {
+	for try in $(seq $((80 * PATIENCE))); do
+		there=0
+		[ ! -e "$PCI/$1/iommu_group" ] || there=1
+		[ $there = "$2" ] && return 0
+		sleep 0.25
+	done
+	echo "$((20 * PATIENCE)) s later $1 is $([ $there = 1 ] && echo still there || echo not there)"
+	return 1
+}
+
 # --- work for devices ---
 
 # block_device BDF: the whole-disk name behind a function, once it is there.

@@ -35,6 +35,12 @@ table_pages() {
 	echo "$pages"
 }
 
+# same_pages BEFORE: of tables, as many as then.
+same_pages() {
+	[ "$(table_pages "$1")" = "$1" ] ||
+		{ echo "$1 pages of tables before, $(table_pages) after"; return 1; }
+}
+
 # slab_pages: of the kernel's small objects, those that no cache gives back.
 slab_pages() {
 	awk '$1 == "nr_slab_unreclaimable" { print $2 }' /proc/vmstat

@@ -36,7 +36,7 @@ failed_one() {
 # prints what did not hold, and says in $refused whether it was refused.
 in_turn() {
 	nth=0 times_refused=0 survived=""
-	ids=$(used) before=$(table_pages)
+	ids=$(domain_ids) before=$(table_pages)
 	while :; do
 		nth=$((nth + 1)) refused=0 function=-
 		"$1" || { echo "step $nth of $1, $function"; dmesg | tail -n 20; return 1; }
@@ -45,34 +45,20 @@ in_turn() {
 		[ $refused = 1 ] || survived="$survived $function"
 		[ $nth -lt $MOST ] || { echo "no end after $MOST steps"; return 1; }
 	done
-	[ "$(used)" = "$ids" ] || { echo "$ids domain ids in use before, $(used) after"; return 1; }
-	[ "$(table_pages "$before")" = "$before" ] ||
-		{ echo "$before pages of tables before, $(table_pages) after"; return 1; }
+	[ "$(domain_ids)" = "$ids" ] || { echo "$ids domain ids in use before, $(domain_ids) after"; return 1; }
+	same_pages "$before" || return 1
 	echo "${1#one_}: $((nth - 1)) steps failed, $times_refused refused it;" \
 		"done without:${survived:- none}" > /tmp/summary
 }
 
-used() {
-	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
-}
-
-# state: what a load changes.
-state() {
-	cat /proc/iomem
-	ls /sys/class/iommu /sys/kernel/iommu_groups 2> /dev/null
-	ls -d /sys/kernel/vtd /sys/kernel/debug/vtd /sys/kernel/debug/iommu/intel 2> /dev/null
-	sed 's/^ *\([^ :]*\):.* \([^ ]*\)$/\1 \2/' /proc/interrupts | grep -i -e dmar -e vtd
-	grep '^vtd ' /proc/modules
-}
-
 loads() {
-	state > /tmp/before
+	load_state > /tmp/before
 	before=$(table_pages)
 	"$(dirname "$0")/load_nth" "$VTD_KO" "$STRIDE" steps > /tmp/summary ||
 		{ cat /tmp/summary; return 1; }
-	state > /tmp/after
+	load_state > /tmp/after
 	diff /tmp/before /tmp/after || return 1
-	[ "$(table_pages "$before")" = "$before" ] || { echo "pages of tables are left"; return 1; }
+	same_pages "$before"
 }
 
 # one_probe: the victim is removed and found again.

@@ -35,7 +35,7 @@ vmstat() {
 held() {
 	# Processors keep counts to themselves for a while.
 	echo 1 > /proc/sys/vm/stat_refresh
-	echo "domain ids: $(cat /sys/class/iommu/dmar0/intel-iommu/domains_used)"
+	echo "domain ids: $(domain_ids)"
 	echo "pages of tables: $(vmstat nr_iommu_pages)"
 	echo "pinned pages: $(($(vmstat nr_foll_pin_acquired) - $(vmstat nr_foll_pin_released)))"
 	grep "^$bdf" /sys/kernel/vtd/users

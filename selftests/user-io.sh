@@ -41,20 +41,8 @@ hold_while() {
 	return $held
 }
 
-# is_there WANTED: wait until the disk is there (1) or not (0).
-is_there() {
-	for try in $(seq 80); do
-		there=0
-		[ ! -e "$PCI/$nvme/iommu_group" ] || there=1
-		[ $there = "$1" ] && return 0
-		sleep 0.25
-	done
-	echo "20 s later $nvme is $([ $there = 1 ] && echo still there || echo not there)"
-	return 1
-}
-
 is_pulled() {
-	give_to_user "$nvme" && hold_while host unplug-nvme && is_there 0
+	give_to_user "$nvme" && hold_while host unplug-nvme && is_present "$nvme" 0
 }
 
 # The slot is free some time after the device has left the tree.
@@ -63,7 +51,7 @@ is_put_back() {
 		host plug-nvme && break
 		sleep 0.5
 	done
-	is_there 1 && disk_again
+	is_present "$nvme" 1 && disk_again
 }
 
 nvme=$(first_nvme)

@@ -199,20 +199,7 @@ static int fail_show(struct seq_file *m, void *unused)
 	seq_printf(m, "%d %s\n", atomic_xchg(&left, 0), READ_ONCE(failed));
 	return 0;
 }
-
-static int fail_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, fail_show, NULL);
-}
-
-static const struct file_operations fail_fops = {
-	.owner = THIS_MODULE,
-	.open = fail_open,
-	.read = seq_read,
-	.write = fail_write,
-	.llseek = seq_lseek,
-	.release = single_release,
-};
+DEFINE_SHOW_STORE_ATTRIBUTE(fail);
 
 static int __init vtd_between_init(void)
 {

@@ -69,11 +69,33 @@ static void each_allocation(struct bench *b, const struct operation *op)
 		 nth, refused);
 }
 
+/* The scenario fail_NAME, whose operation is what follows. */
+#define SCENARIO(name, ...)							\
+static void fail_##name(struct bench *b)					\
+{										\
+	static const struct operation op = { __VA_ARGS__ };			\
+	each_allocation(b, &op);						\
+}										\
+static_assert(true)
+
 static bool is_default(struct bench *b)
 {
 	struct iommu_domain *now = iommu_get_domain_for_dev(&b->dev[0]->pdev->dev);
 
 	return now && now != b->domain && now->type == IOMMU_DOMAIN_DMA;
+}
+
+static void release_after(struct bench *b)
+{
+	bench_release(b);
+	expect(b, is_default(b), "released, the device has not got its default domain back");
+}
+
+static void detach_after(struct bench *b, int err)
+{
+	bench_detach(b);
+	expect(b, !bench_write_lands(b, 0, BASE), "a write landed after the detach");
+	release_after(b);
 }
 
 static int new_domain(struct bench *b)
@@ -106,15 +128,7 @@ static void default_after(struct bench *b, int err)
 	expect(b, is_default(b), "the device has not got its default domain");
 }
 
-static void fail_domain(struct bench *b)
-{
-	static const struct operation op = {
-		.before = no_domain, .act = new_domain, .after = default_after,
-		.least = 2,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(domain, .before = no_domain, .act = new_domain, .after = default_after, .least = 2);
 
 /* --- claiming, which attaches to the blocked domain --- */
 
@@ -122,18 +136,10 @@ static void claim_after(struct bench *b, int err)
 {
 	expect(b, is_default(b) == !!err, "after error %d the device has its default domain: %d",
 	       err, is_default(b));
-	bench_release(b);
-	expect(b, is_default(b), "released, the device has not got its default domain back");
+	release_after(b);
 }
 
-static void fail_claim(struct bench *b)
-{
-	static const struct operation op = {
-		.before = no_domain, .act = bench_claim, .after = claim_after,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(claim, .before = no_domain, .act = bench_claim, .after = claim_after);
 
 /* --- attaching, which the core relies on where it is a device's first one --- */
 
@@ -146,21 +152,11 @@ static void attach_after(struct bench *b, int err)
 {
 	expect(b, bench_write_lands(b, 0, BASE) == !err,
 	       "after error %d of an attach a write did not do as it should", err);
-	bench_detach(b);
-	expect(b, !bench_write_lands(b, 0, BASE), "a write landed after the detach");
-	bench_release(b);
-	expect(b, is_default(b), "the device has not got its default domain back");
+	detach_after(b, err);
 }
 
-static void fail_attach(struct bench *b)
-{
-	static const struct operation op = {
-		.before = claimed, .act = bench_attach, .after = attach_after,
-		.way_back = true,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(attach, .before = claimed, .act = bench_attach, .after = attach_after,
+	 .way_back = true);
 
 /* --- mapping --- */
 
@@ -204,15 +200,7 @@ static void map_after(struct bench *b, int err)
 	leave_domain(b);
 }
 
-static void fail_map(struct bench *b)
-{
-	static const struct operation op = {
-		.before = attached_to_empty, .act = map_page, .after = map_after,
-		.least = 2,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(map, .before = attached_to_empty, .act = map_page, .after = map_after, .least = 2);
 
 static int map_wide(struct bench *b)
 {
@@ -249,15 +237,8 @@ static void wide_after(struct bench *b, int err)
 	leave_domain(b);
 }
 
-static void fail_map_wide(struct bench *b)
-{
-	static const struct operation op = {
-		.before = attached_to_empty, .act = map_wide, .after = wide_after,
-		.least = 4,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(map_wide, .before = attached_to_empty, .act = map_wide, .after = wide_after,
+	 .least = 4);
 
 /* --- the way back --- */
 
@@ -279,15 +260,8 @@ static void unmap_after(struct bench *b, int err)
 	leave_domain(b);
 }
 
-static void fail_unmap(struct bench *b)
-{
-	static const struct operation op = {
-		.before = attached_with_wide, .act = unmap_wide, .after = unmap_after,
-		.way_back = true,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(unmap, .before = attached_with_wide, .act = unmap_wide, .after = unmap_after,
+	 .way_back = true);
 
 static int attached_with_page(struct bench *b)
 {
@@ -300,22 +274,8 @@ static int detach(struct bench *b)
 	return 0;
 }
 
-static void detach_after(struct bench *b, int err)
-{
-	expect(b, !bench_write_lands(b, 0, BASE), "a write landed after the detach");
-	bench_release(b);
-	expect(b, is_default(b), "the device has not got its default domain back");
-}
-
-static void fail_detach(struct bench *b)
-{
-	static const struct operation op = {
-		.before = attached_with_page, .act = detach, .after = detach_after,
-		.way_back = true,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(detach, .before = attached_with_page, .act = detach, .after = detach_after,
+	 .way_back = true);
 
 static int release(struct bench *b)
 {
@@ -323,15 +283,7 @@ static int release(struct bench *b)
 	return 0;
 }
 
-static void fail_release(struct bench *b)
-{
-	static const struct operation op = {
-		.before = claimed, .act = release, .after = default_after,
-		.way_back = true,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(release, .before = claimed, .act = release, .after = default_after, .way_back = true);
 
 /* --- the DMA API --- */
 
@@ -354,14 +306,7 @@ static void dma_after(struct bench *b, int err)
 	expect(b, !bench_write_lands(b, 0, handle), "a write landed after the unmap");
 }
 
-static void fail_dma_map(struct bench *b)
-{
-	static const struct operation op = {
-		.before = no_domain, .act = map_for_dma, .after = dma_after,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(dma_map, .before = no_domain, .act = map_for_dma, .after = dma_after);
 
 static void *coherent;
 
@@ -378,15 +323,8 @@ static void coherent_after(struct bench *b, int err)
 	expect(b, is_default(b), "the device has lost its default domain");
 }
 
-static void fail_dma_alloc(struct bench *b)
-{
-	static const struct operation op = {
-		.before = no_domain, .act = alloc_for_dma, .after = coherent_after,
-		.least = 1,
-	};
-
-	each_allocation(b, &op);
-}
+SCENARIO(dma_alloc, .before = no_domain, .act = alloc_for_dma, .after = coherent_after,
+	 .least = 1);
 
 const struct domain_scenario domain_failures[] = {
 	{ "fail-domain", 1, false, fail_domain },

@@ -109,20 +109,7 @@ static int occasion_show(struct seq_file *m, void *unused)
 		seq_printf(m, "%u\n", o->left);
 	return 0;
 }
-
-static int occasion_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, occasion_show, inode->i_private);
-}
-
-static const struct file_operations occasion_fops = {
-	.owner = THIS_MODULE,
-	.open = occasion_open,
-	.read = seq_read,
-	.write = occasion_write,
-	.llseek = seq_lseek,
-	.release = single_release,
-};
+DEFINE_SHOW_STORE_ATTRIBUTE(occasion);
 
 static int __init vtd_failure_init(void)
 {

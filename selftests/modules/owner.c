@@ -265,20 +265,7 @@ static int do_show(struct seq_file *m, void *unused)
 	mutex_unlock(&lock);
 	return 0;
 }
-
-static int do_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, do_show, NULL);
-}
-
-static const struct file_operations do_fops = {
-	.owner = THIS_MODULE,
-	.open = do_open,
-	.read = seq_read,
-	.write = do_write,
-	.llseek = seq_lseek,
-	.release = single_release,
-};
+DEFINE_SHOW_STORE_ATTRIBUTE(do);
 
 static int __init vtd_owner_init(void)
 {
