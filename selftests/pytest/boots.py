@@ -174,7 +174,7 @@ async def _wake_later(guest):
 SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "wake-later": _wake_later}
 
 
-def demonstrate(boot, series, result):
+def demonstrate(boot, series, result, tick):
     """What `make run` shows, each of its verdicts a result."""
     out = lab.checkout() / "out/check" / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
@@ -185,7 +185,7 @@ def demonstrate(boot, series, result):
             shown.on_check = lambda good, text, why: result(
                 f"run: {text}", "passed" if good else "failed", why)
             bed = testbed.get(series, flavour="debian" if boot.stock else "test")
-            demo.demonstrate(bed, out, shown, lambda _: None)
+            demo.demonstrate(bed, out, shown, lambda _: None, tick=tick)
             shown.close()
     except LabError as err:
         raise Broken(str(err)) from err
@@ -194,11 +194,11 @@ def demonstrate(boot, series, result):
     (out / "qemu-trace.log").unlink()
 
 
-def run(boot, kernel, tests, result):
-    """Boot, hand on every result, then ask the other witnesses."""
+def run(boot, kernel, tests, result, tick=None):
+    """Boot, hand on every result, then ask the other witnesses; `tick` is called meanwhile."""
     series, flavour = kernel
     if boot.job == "demo":
-        demonstrate(boot, series, result)
+        demonstrate(boot, series, result, tick)
         return
     folder = "check" if flavour == "test" else f"check-{flavour}"
     out = lab.checkout() / "out" / folder / f"{series}-{boot.name}"
@@ -219,7 +219,7 @@ def run(boot, kernel, tests, result):
                                           *(boot.debug if flavour == "debug" else ())])
             machine = dataclasses.replace(machine, memory=boot.memory or machine.memory)
             timeout = boot.timeout * bed.slowness * (LONGER if LONG else 1)
-            outcome = qemu.boot(machine, out, timeout, guest.line, SERVICES)
+            outcome = qemu.boot(machine, out, timeout, guest.line, SERVICES, tick)
     except LabError as err:
         raise Broken(str(err)) from err
     if boot.keep:

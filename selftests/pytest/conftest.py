@@ -13,8 +13,11 @@ import time
 import pytest
 from _pytest.reports import TestReport
 
+import ahead
 import boots
 import cargo
+
+AHEAD = pytest.StashKey()
 
 
 def pytest_addoption(parser):
@@ -91,19 +94,37 @@ class StreamItem(pytest.Item):
         return self.path, None, f"all of {self.name}"
 
 
+def pytest_sessionfinish(session):
+    """No guest outlives the tests, however they ended."""
+    if AHEAD in session.stash:
+        session.stash[AHEAD].end()
+
+
 class GuestItem(StreamItem):
-    """One boot of one guest."""
+    """One boot of one guest; the first one told of has all of them start."""
 
     def __init__(self, *, boot, kernel, tests, **kwargs):
         super().__init__(**kwargs)
         self.boot, self.kernel, self.tests = boot, kernel, tests
 
-    def runtest(self):
+    def skipped(self):
+        """Why it is not booted, if it is not."""
         if self.boot.long and os.environ.get("QUICK"):
-            pytest.skip("takes many minutes, and QUICK is set")
-        if self.kernel[1] == "debug" and self.boot.left_out:
-            pytest.skip(self.boot.left_out)
-        boots.run(self.boot, self.kernel, self.tests, self.result)
+            return "takes many minutes, and QUICK is set"
+        return self.boot.left_out if self.kernel[1] == "debug" else ""
+
+    def guest(self, result, tick):
+        """What runs ahead."""
+        boots.run(self.boot, self.kernel, self.tests, result, tick)
+
+    def runtest(self):
+        if self.skipped():
+            pytest.skip(self.skipped())
+        stash = self.session.stash
+        if AHEAD not in stash:
+            stash[AHEAD] = ahead.Ahead([item for item in self.session.items
+                                        if isinstance(item, GuestItem) and not item.skipped()])
+        stash[AHEAD].tell(self, self.result)
 
 
 class CargoItem(StreamItem):

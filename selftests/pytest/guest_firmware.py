@@ -19,6 +19,7 @@ import tempfile
 
 import pytest
 
+import ahead
 import boots
 from vtdlab import acpi, devices, klog, qemu, testbed
 from vtdlab import cache as lab
@@ -27,7 +28,6 @@ from vtdlab.trace import Trace
 
 CORPUS = lab.checkout() / "src/core/tests/dmar_corpus"
 TIMEOUT = 120
-AT_ONCE = 2
 LEAST, EACH = 40, 2
 # The kernel reads the table, too, whoever drives the units, and does not come through these: it
 # does not end (lengths of 0 or too small, a structure cut short) or dies (registers that wrap).
@@ -138,7 +138,7 @@ def _guests(request):
              if item.path.name == "guest_firmware.py" and "told" in item.fixturenames]
     for series in {series for series, _ in asked}:
         testbed.get(series)
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+    with concurrent.futures.ThreadPoolExecutor(ahead.at_once()) as pool:
         yield {one: pool.submit(_boot, *one) for one in dict.fromkeys(asked)}
 
 

@@ -7,11 +7,13 @@ would isolate what cannot be isolated; one that is larger would take devices
 from their users for nothing.
 """
 
+import concurrent.futures
 import shutil
 import tempfile
 
 import pytest
 
+import ahead
 import boots
 import topologies
 from vtdlab import acpi
@@ -20,6 +22,7 @@ from vtdlab import klog, qemu, testbed
 from vtdlab.records import Records
 
 TIMEOUT = 180
+DRIVERS = ("intree", "vtd")
 STAGES = ("first", "again", "virtual")
 # What the administrator wants: no redirection in one port, whatever a driver
 # would turn on, and no translation done by devices.
@@ -73,7 +76,8 @@ def _boot(series, name, driver):
 @pytest.fixture(scope="module", name="told")
 def _told(request):
     """What each driver's guest told of one machine."""
-    return {driver: _boot(*request.param, driver) for driver in ("intree", "vtd")}
+    with concurrent.futures.ThreadPoolExecutor(ahead.at_once()) as pool:
+        return dict(zip(DRIVERS, pool.map(lambda driver: _boot(*request.param, driver), DRIVERS)))
 
 
 def _groups(functions, stage):

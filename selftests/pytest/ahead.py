@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests that run ahead: while one is told of, others are booted already.
+
+A guest takes little more than one processor, so that two at a time end in half
+the time. pytest still hears of one guest after the other, in their order: what a
+guest says before its turn is kept until then.
+
+# Invariants
+
+- At most `at_once` guests run, and the one whose turn it is is among them: they
+  start in the order in which they are told of.
+- None runs any more after `end()`.
+"""
+
+import concurrent.futures
+import os
+import queue
+import threading
+
+from vtdlab import cache as lab
+from vtdlab.errors import LabError
+
+USUAL = 2
+OVER = object()
+
+
+def at_once():
+    """How many guests run at a time: GUESTS, or else one for each of two processors."""
+    return int(os.environ.get("GUESTS") or min(USUAL, lab.jobs()))
+
+
+class Ahead:
+    """Runs every one of `guests`: objects with `guest(result, tick)`."""
+
+    def __init__(self, guests, most=None):
+        self.ended = threading.Event()
+        self.pool = concurrent.futures.ThreadPoolExecutor(most or at_once())
+        self.told = {guest: queue.SimpleQueue() for guest in guests}
+        self.runs = {guest: self.pool.submit(self._run, guest) for guest in guests}
+
+    def _run(self, guest):
+        told = self.told[guest]
+        try:
+            guest.guest(lambda *result: told.put(result), self._tick)
+        finally:
+            told.put(OVER)
+
+    def _tick(self):
+        if self.ended.is_set():
+            raise LabError("The tests were interrupted.")
+
+    def tell(self, guest, result):
+        """Hand what `guest` says to `result`, as it comes; raise what it raised."""
+        while (one := self.told[guest].get()) is not OVER:
+            result(*one)
+        self.runs[guest].result()
+
+    def end(self):
+        """Stop what runs, and start nothing more."""
+        self.ended.set()
+        self.pool.shutdown(cancel_futures=True)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests that run ahead of being told of (ahead.py)."""
+
+import threading
+import time
+
+import pytest
+
+import ahead
+from vtdlab.errors import LabError
+
+PATIENCE = 20
+
+
+class Guest:
+    """Says `words`, once `before` has happened; then raises `error`."""
+
+    def __init__(self, words=(), before=None, error=None):
+        self.words, self.before, self.error = words, before, error
+        self.running, self.stopped = threading.Event(), None
+
+    def guest(self, result, tick):
+        """What a pool runs."""
+        self.running.set()
+        try:
+            until = time.monotonic() + PATIENCE
+            while self.before and not self.before.is_set() and time.monotonic() < until:
+                tick()
+                time.sleep(0.01)
+        except LabError as err:
+            self.stopped = str(err)
+            raise
+        for word in self.words:
+            result(word)
+        if self.error:
+            raise self.error
+
+
+def _told(running, guest):
+    said = []
+    running.tell(guest, said.append)
+    return said
+
+
+def test_each_is_told_of_in_its_turn():
+    """Also one that ended before the one whose turn it was."""
+    second = Guest(["c"])
+    first = Guest(["a", "b"], before=second.running)
+    running = ahead.Ahead([first, second], 2)
+    assert [_told(running, guest) for guest in (first, second)] == [["a", "b"], ["c"]]
+    running.end()
+
+
+def test_what_a_guest_raised_is_raised_in_its_turn():
+    """After what it said, and not while another is told of."""
+    failing = Guest(["a"], error=LabError("It died."))
+    other = Guest(["b"], before=failing.running)
+    running = ahead.Ahead([other, failing], 2)
+    assert _told(running, other) == ["b"]
+    said = []
+    with pytest.raises(LabError, match="It died"):
+        running.tell(failing, said.append)
+    assert said == ["a"]
+    running.end()
+
+
+def test_no_more_run_than_asked_for():
+    """The third waits until one of two is over."""
+    go = threading.Event()
+    guests = [Guest(before=go), Guest(before=go), Guest()]
+    running = ahead.Ahead(guests, 2)
+    assert all(guest.running.wait(PATIENCE) for guest in guests[:2])
+    assert not guests[2].running.wait(0.2)
+    go.set()
+    assert guests[2].running.wait(PATIENCE)
+    running.end()
+
+
+def test_the_end_stops_what_runs_and_starts_nothing():
+    """As after an interrupt."""
+    guests = [Guest(before=threading.Event()), Guest()]
+    running = ahead.Ahead(guests, 1)
+    assert guests[0].running.wait(PATIENCE)
+    running.end()
+    assert guests[0].stopped == "The tests were interrupted."
+    assert not guests[1].running.is_set()
