@@ -9,12 +9,13 @@ import dataclasses
 import shutil
 
 from vtdlab import cache as lab
-from vtdlab import benchtools, initramfs, kernel, module, progress, testbed
+from vtdlab import benchtools, initramfs, kernel, module, progress, testbed, turns
 from vtdlab.errors import LabError
 from vtdlab.qemu import TRACE, boot
 from vtdlab.records import Records
 
 BUILD_TIMEOUT = 600
+TIMEOUT = 300
 DRIVERS = ("intree", "vtd")
 WHO = {"intree": ["intel_iommu=on"], "vtd": ["intel_iommu=off"]}
 NAMES = {"intree": "in-tree", "vtd": "vtd"}
@@ -47,31 +48,53 @@ class Bench:
 
     bed: testbed.Testbed
 
-    def run(self, driver, measure, out, *, extra=(), append=(), timeout=300, cpus=1,
-            mode="strict", trace=TRACE):
-        """Boot, measure, and return what the guest said."""
+    def run(self, driver, measure, out, *, timeout=TIMEOUT, mode="strict", **how):
+        """Boot, measure, and return what the guest said; `how` as `_machine` takes it."""
+        records = Records()
+        step = progress.Step("guest", f"{measure}, {NAMES[driver]}")
+        outcome = boot(self._machine(driver, measure, mode, **how), out, timeout, records.add,
+                       tick=step.update)
+        step.end()
+        return _judged(records, outcome, driver, measure, mode)
+
+    def turns(self, measure, mode, hows):
+        """As `run` for each driver, two processors each, by turns; `hows` has for each driver
+        (out, extra, append)."""
+        records = {driver: Records() for driver in DRIVERS}
+        step = progress.Step("guests", f"{measure}, {' and '.join(NAMES.values())} by turns")
+        outcomes = turns.boot([(self._machine(driver, measure, mode, extra=extra, append=append,
+                                              cpus=2, trace=()),
+                                out, len(DRIVERS) * TIMEOUT, records[driver].add)
+                               for driver, (out, extra, append) in hows.items()], step.update)
+        step.end()
+        return {driver: _judged(records[driver], outcome, driver, measure, mode)
+                for driver, outcome in zip(hows, outcomes)}
+
+    def _machine(self, driver, measure, mode, *, extra=(), append=(), cpus=1, trace=TRACE):
         machine = self.bed.machine("bench", [*edu(), *extra], driver=driver,
                                    boot=[*WHO[driver], "intremap=off", MODES[mode].word],
                                    append=[f"guest.measure={measure}", *append])
         machine.cpus, machine.trace = cpus, trace
-        records = Records()
-        step = progress.Step("guest", f"{measure}, {NAMES[driver]}")
-        outcome = boot(machine, out, timeout, records.add, tick=step.update)
-        step.end()
-        if outcome.ending != "poweroff":
-            raise LabError(f"The guest measuring {measure} on {NAMES[driver]} did not end by "
-                           f"itself ({outcome.ending}: {outcome.detail}); see {out}/console.log.")
-        for record in records.of("measured"):
-            if record["result"] != "ok":
-                raise LabError(f"{record['name']} failed on {NAMES[driver]}: {record['why']}; "
-                               f"see {out}/console.log.")
-        for record in records.of("type"):
-            if record["edu"] != MODES[mode].group:
-                raise LabError(f"{measure} was to be measured {mode} on {NAMES[driver]}, but the "
-                               f"group's type is {record['edu']}, not {MODES[mode].group}.")
-        if not records.of("measured"):
-            raise LabError(f"The guest measured nothing on {NAMES[driver]}; see {out}/console.log.")
-        return records
+        return machine
+
+
+def _judged(records, outcome, driver, measure, mode):
+    """The records, if all was measured that was to be."""
+    console = outcome.console
+    if outcome.ending != "poweroff":
+        raise LabError(f"The guest measuring {measure} on {NAMES[driver]} did not end by "
+                       f"itself ({outcome.ending}: {outcome.detail}); see {console}.")
+    for record in records.of("measured"):
+        if record["result"] != "ok":
+            raise LabError(f"{record['name']} failed on {NAMES[driver]}: {record['why']}; "
+                           f"see {console}.")
+    for record in records.of("type"):
+        if record["edu"] != MODES[mode].group:
+            raise LabError(f"{measure} was to be measured {mode} on {NAMES[driver]}, but the "
+                           f"group's type is {record['edu']}, not {MODES[mode].group}.")
+    if not records.of("measured"):
+        raise LabError(f"The guest measured nothing on {NAMES[driver]}; see {console}.")
+    return records
 
 
 def edu():

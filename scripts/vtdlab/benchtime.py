@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """What is measured in time: the kernel's dma_map_benchmark, fio and iperf3.
 
-Two processors, each a thread of QEMU. Rounds are interleaved, so that what else
-this machine does meets both drivers alike; a row is the median of its rounds,
-with the least and the most beside it.
+Two processors, each a thread of QEMU. The two drivers' guests take turns, so that
+what else this machine does meets both alike; a row is the median of its rounds, with
+the least and the most ratio of a round beside it.
 """
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -15,7 +16,6 @@ import time
 from vtdlab import benchguest, benchtools, devices
 from vtdlab.benchtable import Row
 from vtdlab.errors import LabError
-from vtdlab.qemu import TRACE
 from vtdlab.trace import Trace
 
 DMA_GOAL = 0.85
@@ -39,9 +39,13 @@ class Samples:
             if set(by) == set(benchguest.DRIVERS):
                 rows.append(Row(section, name, unit, *(statistics.median(by[d])
                                                        for d in benchguest.DRIVERS),
-                                note=" | ".join(f"{min(by[d]):g}..{max(by[d]):g}"
-                                                for d in benchguest.DRIVERS), **more))
+                                note=_spread(*(by[d] for d in benchguest.DRIVERS)), **more))
         return rows
+
+
+def _spread(in_tree, vtd):
+    ratios = [ours / theirs for theirs, ours in zip(in_tree, vtd) if theirs]
+    return f"{min(ratios):.2f}..{max(ratios):.2f}" if ratios else ""
 
 
 def dma(bench, out, rounds):
@@ -49,48 +53,55 @@ def dma(bench, out, rounds):
     times, scaling = Samples(), Samples()
     for number in range(rounds):
         for mode in ("strict", "lazy"):
-            for driver in benchguest.DRIVERS:
-                records = bench.run(driver, "dma-api", out / f"dma-time-{mode}-{driver}-{number}",
-                                    cpus=2, mode=mode, trace=())
-                one = {}
-                for r in records.of("dma-time"):
-                    for op in ("map", "unmap"):
-                        value, threads = float(r[op]), r.number("threads")
-                        name = f"{mode} {r['work']} {op}"
-                        times.add(f"{name}, {threads} thread{'s' if threads > 1 else ''}",
-                                  driver, value)
-                        if threads == 1:
-                            one[name] = value
-                        elif one[name]:
-                            scaling.add(f"{name}, 2 threads by 1", driver, value / one[name])
+            said = bench.turns("dma-api", mode, {
+                driver: (out / f"dma-time-{mode}-{driver}-{number}", (), ())
+                for driver in benchguest.DRIVERS})
+            for driver, records in said.items():
+                _latencies(mode, driver, records, times, scaling)
     return (times.table("dma-api", "microseconds per operation", goal=DMA_GOAL)
             + scaling.table("dma-api", "times as long with two threads"))
+
+
+def _latencies(mode, driver, records, times, scaling):
+    one = {}
+    for r in records.of("dma-time"):
+        for op in ("map", "unmap"):
+            value, threads = float(r[op]), r.number("threads")
+            name = f"{mode} {r['work']} {op}"
+            times.add(f"{name}, {threads} thread{'s' if threads > 1 else ''}", driver, value)
+            if threads == 1:
+                one[name] = value
+            elif one[name]:
+                scaling.add(f"{name}, 2 threads by 1", driver, value / one[name])
 
 
 def work(bench, out, rounds):
     """fio and iperf3; then once more with QEMU's trace, for descriptors."""
     disk, net, descriptors = Samples(), Samples(), Samples()
-    with IperfServer() as server:
+    with IperfServer(0) as one, IperfServer(1) as other:
+        servers = dict(zip(benchguest.DRIVERS, (one, other)))
         for number in range(rounds):
             for mode in benchguest.MODES:
-                for driver in benchguest.DRIVERS:
-                    records = _work(bench, driver, mode, out, str(number), server, ())
+                for driver, records in _work(bench, mode, out, number, servers).items():
                     for r in records.of("disk"):
                         disk.add(f"{mode} NVMe {r['work']}", driver, float(r["iops"]))
                     for r in records.of("net"):
                         net.add(f"{mode} {r['work']}", driver, float(r["bits"]) / 1e6)
         for mode in ("strict", "lazy"):
             for driver in benchguest.DRIVERS:
-                _descriptors(bench, driver, mode, out, server, descriptors)
+                _descriptors(bench, driver, mode, out, one, descriptors)
     return (disk.table("work", "I/O per second", more=True, goal=1)
             + net.table("work", "Mbit/s", more=True, goal=1)
             + descriptors.table("descriptors", "per I/O"))
 
 
 def _descriptors(bench, driver, mode, out, server, samples):
-    records = _work(bench, driver, mode, out, "trace", server, TRACE)
+    out = out / f"work-{mode}-{driver}-trace"
+    with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
+        records = bench.run(driver, "work", out, cpus=2, extra=standard(disks), mode=mode,
+                            append=[f"guest.port={server.port}"])
     marks = {label: number for number, label in records.marks().items()}
-    trace = Trace.read(out / f"work-{mode}-{driver}-trace" / "qemu-trace.log")
+    trace = Trace.read(out / "qemu-trace.log")
     for r in records.of("disk"):
         ios = float(r["kib"]) * 1024 / (int(r["block"].rstrip("k")) * 1024)
         kinds = trace.between(marks[f"disk {r['work']}"],
@@ -99,11 +110,14 @@ def _descriptors(bench, driver, mode, out, server, samples):
         samples.add(f"{mode} NVMe {r['work']}, waits", driver, kinds["wait"] / ios)
 
 
-def _work(bench, driver, mode, out, name, server, trace):
-    with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
-        return bench.run(driver, "work", out / f"work-{mode}-{driver}-{name}", cpus=2,
-                         extra=standard(disks), mode=mode, trace=trace,
-                         append=[f"guest.port={server.port}"])
+def _work(bench, mode, out, number, servers):
+    with contextlib.ExitStack() as folders:
+        hows = {}
+        for driver, server in servers.items():
+            disks = folders.enter_context(tempfile.TemporaryDirectory(prefix="vtd-disks-"))
+            hows[driver] = (out / f"work-{mode}-{driver}-{number}", standard(disks),
+                            [f"guest.port={server.port}"])
+        return bench.turns("work", mode, hows)
 
 
 def standard(folder):
@@ -117,10 +131,11 @@ def standard(folder):
 
 
 class IperfServer:
-    """The far end of iperf3, on the loopback, as long as the context lasts."""
+    """The far end of iperf3, on the loopback, as long as the context lasts; it serves one
+    guest at a time."""
 
-    def __init__(self):
-        self.port = PORT + os.getpid() % 1000
+    def __init__(self, number):
+        self.port = PORT + 2 * (os.getpid() % 1000) + number
         self.child = None
 
     def __enter__(self):

@@ -93,6 +93,7 @@ class Guest:
         self.tick = tick or (lambda: None)
         self.services = services or {}
         self.qmp = QMPClient("vtdlab")
+        self.connected = asyncio.Event()    # from then on QMP can be used
         self.reason = None
         self.channel = None
         self.serving = set()    # tasks that read the channel
@@ -130,6 +131,7 @@ class Guest:
                 raise LabError(f"QEMU did not start; {self.out / 'qemu.log'} says:\n"
                                f"{(self.out / 'qemu.log').read_text(errors='replace').strip()}")
             await accepted
+            self.connected.set()
             events = asyncio.create_task(self._events())
             while not exited.done() and time.monotonic() < self.started + self.timeout:
                 await asyncio.wait({exited}, timeout=TICK)

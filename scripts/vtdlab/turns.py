@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests that take turns: one runs for a moment while the others stand still.
+
+The clock of a guest that stands still does so, too. So what this machine does beside
+them meets all alike, moment by moment, where whole guests one after the other differ by
+what the hour brings. `host together` in a guest waits until all of them have come as far.
+"""
+
+import asyncio
+import contextlib
+import itertools
+
+from qemu.qmp import QMPError
+
+from vtdlab.qemu import Guest
+
+MOMENT = 0.2    # seconds
+
+
+class Turns:
+    """Runs some guests; `await run()` once.
+
+    Each is given as Guest takes it: (machine, out, timeout, on_line).
+    """
+
+    def __init__(self, described, tick=None):
+        services = {"together": self._together}
+        self.guests = [Guest(*one, services, tick) for one in described]
+        self.meeting = asyncio.Barrier(len(self.guests))
+
+    async def run(self):
+        """The outcomes, in the guests' order; if one cannot be run, none is left."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                runs = [group.create_task(guest.run()) for guest in self.guests]
+                turns = group.create_task(self._take_turns(runs))
+                await asyncio.wait(runs)
+                turns.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [run.result() for run in runs]
+
+    async def _together(self, _guest):
+        try:
+            await self.meeting.wait()
+        except asyncio.BrokenBarrierError:
+            return "alone"
+        return ""
+
+    async def _take_turns(self, runs):
+        for guest in self.guests:
+            await guest.connected.wait()
+        for other in self.guests[1:]:
+            await _tell(other, "stop")
+        for now, following in itertools.pairwise(itertools.cycle(self.guests)):
+            await asyncio.wait(runs, timeout=MOMENT, return_when=asyncio.FIRST_COMPLETED)
+            if any(run.done() for run in runs):
+                break
+            await _tell(now, "stop")
+            await _tell(following, "cont")
+        # From the first one's end on, nothing is compared any more.
+        await self.meeting.abort()
+        for guest in self.guests:
+            await _tell(guest, "cont")
+
+
+async def _tell(guest, command):
+    # Who has just ended hears nothing.
+    with contextlib.suppress(QMPError):
+        await guest.qmp.execute(command)
+
+
+def boot(described, tick=None):
+    """Run them all to their ends, from ordinary code."""
+    async def all_of_them():
+        return await Turns(described, tick).run()
+    return asyncio.run(all_of_them())

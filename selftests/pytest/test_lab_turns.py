@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests that take turns (vtdlab/turns.py), with pretended ones."""
+
+import asyncio
+
+import pytest
+
+from vtdlab import turns
+from vtdlab.errors import LabError
+
+MOMENT = 0.01
+PATIENCE = 20
+
+
+class Pretended:
+    """A guest that works for so many ticks of its own clock, then ends.
+
+    `life` has, beside that, what it does: an exception to raise, or "meets" for one that
+    waits for the other half way.
+    """
+
+    every = []
+
+    def __init__(self, work, life, _out, _on_line, services, _tick):
+        self.work, self.life, self.services = work, life, services
+        self.qmp, self.connected = self, asyncio.Event()
+        self.running, self.ended, self.at_once, self.waited_for = True, False, [], None
+        Pretended.every.append(self)
+
+    async def execute(self, command):
+        """As QMP does it."""
+        self.running = {"stop": False, "cont": True}[command]
+
+    async def run(self):
+        """Its whole life."""
+        self.connected.set()
+        await asyncio.sleep(2 * MOMENT)
+        try:
+            for step in range(self.work):
+                while not self.running:
+                    await asyncio.sleep(MOMENT / 10)
+                self.at_once.append(sum(one.running and not one.ended for one in self.every))
+                if isinstance(self.life, Exception):
+                    raise self.life
+                if self.life == "meets" and step == self.work // 2:
+                    self.waited_for = await self.services["together"](self)
+                await asyncio.sleep(MOMENT / 4)
+        finally:
+            self.ended = True
+        return self.work
+
+
+@pytest.fixture(name="boot")
+def fixture_boot(monkeypatch):
+    """Boots pretended guests: (work, life) each."""
+    Pretended.every = []
+    monkeypatch.setattr(turns, "Guest", Pretended)
+    monkeypatch.setattr(turns, "MOMENT", MOMENT)
+
+    def boot(*lives):
+        async def all_of_them():
+            described = [(work, life, None, None) for work, life in lives]
+            return await asyncio.wait_for(turns.Turns(described).run(), PATIENCE)
+        return asyncio.run(all_of_them())
+    return boot
+
+
+def test_one_runs_at_a_time(boot):
+    """Until one has ended; the other then goes on by itself."""
+    assert boot((60, ""), (90, "")) == [60, 90]
+    first, second = Pretended.every
+    assert set(first.at_once) == {1}
+    assert set(second.at_once) == {1}
+
+
+def test_they_meet(boot):
+    """Who comes first waits, and both go on."""
+    assert boot((20, "meets"), (60, "meets")) == [20, 60]
+    assert [one.waited_for for one in Pretended.every] == ["", ""]
+
+
+def test_who_is_left_alone_waits_for_nobody(boot):
+    """The other ended without having come."""
+    assert boot((60, "meets"), (10, "")) == [60, 10]
+    assert Pretended.every[0].waited_for == "alone"
+
+
+def test_an_error_ends_all(boot):
+    """And is the error of the whole."""
+    with pytest.raises(LabError, match="no kernel"):
+        boot((10_000, ""), (10, LabError("There is no kernel.")))
+    assert all(one.ended for one in Pretended.every)
