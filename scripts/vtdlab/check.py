@@ -76,6 +76,10 @@ def main(args):
     if not args.host:
         for one in series:
             testbed.get(one, flavour=flavour)
+        # For the guest `watched`.
+        if flavour == "test" and kernel.SERIES[0] in series and not (
+                args.test or os.environ.get("QUICK")):
+            testbed.get(kernel.SERIES[0], flavour="debug")
     sys.stdout.flush()
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])

@@ -57,6 +57,7 @@ class Boot:
     devices: object = devices.standard
     job: str = "tests"
     on: tuple = ("test", "debug")   # flavours of the kernel
+    flavour: str = ""       # the one that it has, whichever the others have
     left_out: str = ""      # why it is not on the debug kernel
     debug: tuple = ()       # further words on the debug kernel; the last of a name counts
     memory: str = ""        # what the kernel needs, if not said
@@ -114,6 +115,9 @@ BOOTS = (
          debug=("lockdep.prove_locking=0",)),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("steps", ("steps",), append=("panic_on_warn=1", *isolation.WORDS, _stride(5))),
+    # Of `make check-debug` as much as `make check` has time for.
+    Boot("watched", ("load", "dma", "attack", "domain", "unload"), on=("test",), flavour="debug",
+         long=True),
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
     # one has reserved memory, so that what that needs fails, too.
     Boot("failing", ("failure",), on=("debug",), devices=devices.few,
@@ -200,7 +204,7 @@ def run(boot, kernel, tests, result, tick=None):
     if boot.job == "demo":
         demonstrate(boot, series, result, tick)
         return
-    folder = "check" if flavour == "test" else f"check-{flavour}"
+    folder = "check" if boot.flavour or flavour == "test" else f"check-{flavour}"
     out = lab.checkout() / "out" / folder / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
     guest = _Guest(result)

@@ -52,11 +52,12 @@ class GuestFile(pytest.File):
                 if flavour == "debug" and boot.left_out:
                     tests = boot.tests
                 if only:
-                    tests = [test for test in tests if test == only]
+                    tests = [test for test in tests if test == only and not boot.flavour]
                 if tests:
-                    name = f"{series}{'' if flavour == 'test' else '-' + flavour}/{boot.name}"
+                    kernel = (series, boot.flavour or flavour)
+                    name = "-".join(kernel).removesuffix("-test") + f"/{boot.name}"
                     yield GuestItem.from_parent(self, name=name, boot=boot, tests=tests,
-                                                kernel=(series, flavour))
+                                                kernel=kernel)
 
 
 class CargoFile(pytest.File):
