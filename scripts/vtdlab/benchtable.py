@@ -21,10 +21,13 @@ class Row:
     more: bool = False
     goal: float = None      # the ratio that is wanted at most (at least, if `more`)
     most: float = None      # what `vtd` may be at most, whatever the other's figure
+    paired: float = None    # the ratio, where each of ours was measured beside one of theirs
 
     @property
     def ratio(self):
         """Ours by theirs; None where theirs is nothing."""
+        if self.paired is not None:
+            return self.paired
         return self.vtd / self.in_tree if self.in_tree else None
 
     @property

@@ -2,8 +2,8 @@
 """What is measured in time: the kernel's dma_map_benchmark, fio and iperf3.
 
 Two processors, each a thread of QEMU. The two drivers' guests take turns, so that
-what else this machine does meets both alike; a row is the median of its rounds, with
-the least and the most ratio of a round beside it.
+what else this machine does meets both alike. A row has the medians of its rounds; its
+ratio is the median of the rounds' ratios, and the least and the most stand beside it.
 """
 
 import contextlib
@@ -34,18 +34,21 @@ class Samples:
 
     def table(self, section, unit, **more):
         """A Row for each; `more` as Row takes it."""
-        rows = []
-        for name, by in self.rows.items():
-            if set(by) == set(benchguest.DRIVERS):
-                rows.append(Row(section, name, unit, *(statistics.median(by[d])
-                                                       for d in benchguest.DRIVERS),
-                                note=_spread(*(by[d] for d in benchguest.DRIVERS)), **more))
-        return rows
+        return [_row(section, name, unit, *(by[d] for d in benchguest.DRIVERS), **more)
+                for name, by in self.rows.items() if set(by) == set(benchguest.DRIVERS)]
 
 
-def _spread(in_tree, vtd):
+def _row(section, name, unit, in_tree, vtd, **more):
     ratios = [ours / theirs for theirs, ours in zip(in_tree, vtd) if theirs]
-    return f"{min(ratios):.2f}..{max(ratios):.2f}" if ratios else ""
+    if len(ratios) == len(in_tree):
+        more |= {"paired": statistics.median(ratios),
+                 "note": f"{min(ratios):.2f}..{max(ratios):.2f}"}
+    return Row(section, name, unit, statistics.median(in_tree), statistics.median(vtd), **more)
+
+
+def _order(number):
+    """Who is booted first changes from round to round."""
+    return benchguest.DRIVERS[::-1 if number % 2 else 1]
 
 
 def dma(bench, out, rounds):
@@ -55,7 +58,7 @@ def dma(bench, out, rounds):
         for mode in ("strict", "lazy"):
             said = bench.turns("dma-api", mode, {
                 driver: (out / f"dma-time-{mode}-{driver}-{number}", (), ())
-                for driver in benchguest.DRIVERS})
+                for driver in _order(number)})
             for driver, records in said.items():
                 _latencies(mode, driver, records, times, scaling)
     return (times.table("dma-api", "microseconds per operation", goal=DMA_GOAL)
@@ -113,10 +116,10 @@ def _descriptors(bench, driver, mode, out, server, samples):
 def _work(bench, mode, out, number, servers):
     with contextlib.ExitStack() as folders:
         hows = {}
-        for driver, server in servers.items():
+        for driver in _order(number):
             disks = folders.enter_context(tempfile.TemporaryDirectory(prefix="vtd-disks-"))
             hows[driver] = (out / f"work-{mode}-{driver}-{number}", standard(disks),
-                            [f"guest.port={server.port}"])
+                            [f"guest.port={servers[driver].port}"])
         return bench.turns("work", mode, hows)
 
 

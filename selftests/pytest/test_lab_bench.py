@@ -5,7 +5,7 @@ from xml.dom import minidom
 
 import pytest
 
-from vtdlab import benchplot, benchtable
+from vtdlab import benchplot, benchtable, benchtime
 from vtdlab.benchprofile import Symbol, by_function
 from vtdlab.benchtable import Row
 
@@ -27,6 +27,26 @@ def test_a_goal_is_met_up_to_its_bound(row, met):
 
 def test_a_missed_goal_is_said():
     assert "0.50 MISSED" in benchtable.text([Row("s", "r", "u", 10, 6, goal=0.5)])
+
+
+def test_rounds_are_compared_one_by_one():
+    samples = benchtime.Samples()
+    for theirs, ours in ((10, 8), (100, 90), (2, 1)):
+        samples.add("r", "intree", theirs)
+        samples.add("r", "vtd", ours)
+    samples.add("one has it", "vtd", 1)
+    row, = samples.table("s", "u", goal=0.85)
+    assert (row.in_tree, row.vtd, row.ratio, row.note) == (10, 8, 0.8, "0.50..0.90")
+    assert row.met
+
+
+def test_a_round_of_nothing_has_no_ratio():
+    samples = benchtime.Samples()
+    for theirs, ours in ((0, 1), (0, 0), (4, 3)):
+        samples.add("r", "intree", theirs)
+        samples.add("r", "vtd", ours)
+    row, = samples.table("s", "u")
+    assert (row.in_tree, row.vtd, row.ratio) == (0, 1, None)
 
 
 def test_a_new_measurement_replaces_its_own_rows_only(tmp_path):
