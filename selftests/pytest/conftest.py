@@ -112,7 +112,7 @@ class GuestItem(StreamItem):
         """Why it is not booted, if it is not."""
         if self.boot.long and os.environ.get("QUICK"):
             return "takes many minutes, and QUICK is set"
-        return self.boot.left_out if self.kernel[1] == "debug" else ""
+        return self.boot.left_out if self.config.getoption("--flavour") == "debug" else ""
 
     def guest(self, result, tick):
         """What runs ahead."""
