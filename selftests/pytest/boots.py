@@ -83,6 +83,11 @@ BOOTS = (
          left_out="all that the demo does is in other tests, too"),
     Boot("stock", ("run",), job="demo", on=("test",), stock=True,
          left_out="its kernel is Debian's, as Debian built it"),
+    # It takes longest, so that it must not be alone at the end.
+    Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
+         append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
+                 *vfio_machine.LARGE_PAGES),
+         programs=vfio_selftests.programs, timeout=1500, long=True, keep="vfio-selftests.ktap"),
     Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "events", "replug",
                       "vfio", "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
@@ -117,7 +122,7 @@ BOOTS = (
     Boot("steps", ("steps",), append=("panic_on_warn=1", *isolation.WORDS, _stride(5))),
     # Of `make check-debug` as much as `make check` has time for.
     Boot("watched", ("load", "dma", "attack", "domain", "unload"), on=("test",), flavour="debug",
-         long=True),
+         left_out="its tests are in other guests here", long=True),
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
     # one has reserved memory, so that what that needs fails, too.
     Boot("failing", ("failure",), on=("debug",), devices=devices.few,
@@ -136,10 +141,6 @@ BOOTS = (
          timeout=2 * TIMEOUT + FUZZ_SECONDS),
     Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "unload"), on=("kcsan",),
          left_out="its tests are in other guests here; KCSAN and KASAN exclude each other"),
-    Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
-         append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
-                 *vfio_machine.LARGE_PAGES),
-         programs=vfio_selftests.programs, timeout=1500, long=True, keep="vfio-selftests.ktap"),
 )
 
 
