@@ -121,7 +121,7 @@ BOOTS = (
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("steps", ("steps",), append=("panic_on_warn=1", *isolation.WORDS, _stride(5))),
     # Of `make check-debug` as much as `make check` has time for.
-    Boot("watched", ("load", "dma", "attack", "domain", "unload"), on=("test",), flavour="debug",
+    Boot("watched", ("load", "attack", "domain"), on=("test",), flavour="debug",
          left_out="its tests are in other guests here", long=True),
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
     # one has reserved memory, so that what that needs fails, too.
