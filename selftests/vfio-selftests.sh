@@ -7,6 +7,7 @@
 # which page sizes the tables hold.
 . "$(dirname "$0")/ktap.sh"
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/users.sh"
 
 VFIO_SELFTESTS=${VFIO_SELFTESTS:-$(dirname "$0")/vfio-selftests}
 # Seconds. One program hung must not take the others' results with it.
@@ -56,23 +57,16 @@ run_program() {
 	echo "not ok $total - $1: whole (status $status)"
 }
 
-give_to_user() {
-	echo vfio-pci > "$PCI/$bdf/driver_override"
-	echo "$bdf" > /sys/bus/pci/drivers_probe
-	[ "$(driver_of "$bdf")" = vfio-pci ]
-}
-
 bdf=$(pci_by_id 0x8086:0x10c9 | head -n1)
 [ -n "$bdf" ] || ktap_skip_all "there is no igb (8086:10c9)"
 [ -d "$VFIO_SELFTESTS" ] || ktap_skip_all "there is no folder $VFIO_SELFTESTS"
 modprobe -q vfio-pci || ktap_skip_all "this kernel has no vfio-pci"
-modprobe -q vfio_iommu_type1
 echo "KTAP version 1"
 log_start
 if [ "$VTD_KO" != none ] && ! vtd_is_loaded; then
 	insmod "$VTD_KO" 2> /tmp/need
 fi
-give_to_user > /tmp/need 2>&1 || { cat /tmp/need; echo "not ok 1 - the igb is given to vfio-pci"; echo "1..1"; exit 1; }
+give_to_user "$bdf" > /tmp/need 2>&1 || { cat /tmp/need; echo "not ok 1 - the igb is given to vfio-pci"; echo "1..1"; exit 1; }
 # Their way to check page sizes; without it they would pass without a look.
 for program in "$VFIO_SELFTESTS"/${VFIO_SELFTEST:-*_test}; do
 	if [ "$SHRINK" != 1 ] && [ "${program##*/}" = vfio_pci_driver_test ]; then
@@ -82,6 +76,12 @@ for program in "$VFIO_SELFTESTS"/${VFIO_SELFTEST:-*_test}; do
 		run_program "${program##*/}"
 	fi
 done
+total=$((total + 1))
+if take_back "$bdf" && [ "$(driver_of "$bdf")" = none ]; then
+	echo "ok $total - the igb can be taken back"
+else
+	echo "not ok $total - the igb can be taken back"
+fi
 total=$((total + 1))
 if [ -f "/sys/kernel/debug/iommu/intel/$bdf/domain_translation_struct" ]; then
 	echo "ok $total - their check of page sizes had something to look at"
