@@ -26,7 +26,10 @@ OVER = object()
 
 def at_once():
     """How many guests run at a time: GUESTS, or else one for each of two processors."""
-    return int(os.environ.get("GUESTS") or min(USUAL, lab.jobs()))
+    wanted = os.environ.get("GUESTS") or str(min(USUAL, lab.jobs()))
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise LabError(f"GUESTS={wanted} is no number of guests; 1 boots one at a time.")
+    return int(wanted)
 
 
 class Ahead:

@@ -16,6 +16,7 @@ from _pytest.reports import TestReport
 import ahead
 import boots
 import cargo
+from vtdlab.errors import LabError
 
 AHEAD = pytest.StashKey()
 
@@ -26,6 +27,14 @@ def pytest_addoption(parser):
     group.addoption("--series", action="append", default=[], help="kernel series to boot")
     group.addoption("--flavour", default="test", help="kernel to boot: test or debug")
     group.addoption("--test", default="", help="only this test of the guests")
+
+
+def pytest_configure():
+    """What was asked for wrongly is said before anything runs."""
+    try:
+        ahead.at_once()
+    except LabError as err:
+        raise pytest.UsageError(str(err)) from err
 
 
 def pytest_collect_file(file_path, parent):

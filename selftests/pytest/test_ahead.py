@@ -84,3 +84,13 @@ def test_the_end_stops_what_runs_and_starts_nothing():
     running.end()
     assert guests[0].stopped == "The tests were interrupted."
     assert not guests[1].running.is_set()
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])
+def test_a_number_of_guests_that_is_none_is_named(monkeypatch, wanted):
+    """And one that is counts."""
+    monkeypatch.setenv("GUESTS", "3")
+    assert ahead.at_once() == 3
+    monkeypatch.setenv("GUESTS", wanted)
+    with pytest.raises(LabError, match=f"GUESTS={wanted} is no number"):
+        ahead.at_once()
