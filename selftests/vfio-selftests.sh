@@ -67,7 +67,6 @@ if [ "$VTD_KO" != none ] && ! vtd_is_loaded; then
 	insmod "$VTD_KO" 2> /tmp/need
 fi
 give_to_user "$bdf" > /tmp/need 2>&1 || { cat /tmp/need; echo "not ok 1 - the igb is given to vfio-pci"; echo "1..1"; exit 1; }
-# Their way to check page sizes; without it they would pass without a look.
 for program in "$VFIO_SELFTESTS"/${VFIO_SELFTEST:-*_test}; do
 	if [ "$SHRINK" != 1 ] && [ "${program##*/}" = vfio_pci_driver_test ]; then
 		total=$((total + 1))
@@ -82,6 +81,7 @@ if take_back "$bdf" && [ "$(driver_of "$bdf")" = none ]; then
 else
 	echo "not ok $total - the igb can be taken back"
 fi
+# Their way to check page sizes; without it they would pass without a look.
 total=$((total + 1))
 if [ -f "/sys/kernel/debug/iommu/intel/$bdf/domain_translation_struct" ]; then
 	echo "ok $total - their check of page sizes had something to look at"
