@@ -169,7 +169,7 @@ help:
 	@echo '  make distclean      also remove out/ and the cache folder'
 	@echo 'Variables:'
 	@echo '  SERIES=7.2          test kernel 7.2 in place of 7.3'
-	@echo '  GUESTS=1            make check boots one guest at a time (default: two, given two processors)'
+	@echo '  GUESTS=1            make check boots one guest at a time (default: 3 on two processors)'
 	@echo '  QUICK=1             make check without what takes many minutes'
 	@echo '  LONG=1              make check with many more rounds of what counts rounds'
 	@echo '  VTD_CACHE=DIR       cache folder (default: $${XDG_CACHE_HOME:-~/.cache}/vtd)'

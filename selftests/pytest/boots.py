@@ -83,7 +83,13 @@ BOOTS = (
          left_out="all that the demo does is in other tests, too"),
     Boot("stock", ("run",), job="demo", on=("test",), stock=True,
          left_out="its kernel is Debian's, as Debian built it"),
-    # It takes longest, so that it must not be alone at the end.
+    # What takes longest must not be alone at the end. Of `make check-debug` and `make
+    # check-races` as much as `make check` has time for:
+    Boot("watched", ("attack", "failure"), on=("test",), flavour="debug",
+         devices=devices.few, append=(*isolation.WORDS, _stride(29)),
+         tables=isolation.reserving, left_out="its tests are in other guests here", long=True),
+    Boot("raced", ("domain", "fault"), on=("test",), flavour="kcsan",
+         left_out="KCSAN and KASAN exclude each other", long=True),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
                  *vfio_machine.LARGE_PAGES),
@@ -95,7 +101,7 @@ BOOTS = (
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
     Boot("isolation", ("reserved", "ownership", "narrow", "capable", "strict", "walk", "adopted"),
-         older=("reserved", "ownership", "narrow", "capable", "strict", "walk", "adopted"),
+         older=("reserved", "ownership", "narrow", "capable", "strict", "adopted"),
          append=(*isolation.WORDS, "guest.capable=snoop=0,optin=0"),
          devices=isolation.machine, tables=isolation.tables),
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
@@ -120,9 +126,6 @@ BOOTS = (
          debug=("lockdep.prove_locking=0",)),
     Boot("other-places", ("topology",), devices=devices.topology),
     Boot("steps", ("steps",), append=("panic_on_warn=1", *isolation.WORDS, _stride(5))),
-    # Of `make check-debug` as much as `make check` has time for.
-    Boot("watched", ("load", "attack", "domain"), on=("test",), flavour="debug",
-         left_out="its tests are in other guests here", long=True),
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
     # one has reserved memory, so that what that needs fails, too.
     Boot("failing", ("failure",), on=("debug",), devices=devices.few,
@@ -142,6 +145,16 @@ BOOTS = (
     Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "unload"), on=("kcsan",),
          left_out="its tests are in other guests here; KCSAN and KASAN exclude each other"),
 )
+
+
+# What boots which kernel.
+COMMANDS = {"test": "make check", "debug": "make check-debug", "kcsan": "make check-races"}
+
+
+def flavours_of(test):
+    """The kernels on which one can ask for this test."""
+    return [flavour for flavour in COMMANDS
+            if any(test in boot.tests_of(SERIES[0], flavour) for boot in BOOTS if not boot.flavour)]
 
 
 async def _unplug(guest):

@@ -55,6 +55,9 @@ class GuestFile(pytest.File):
         wanted = self.config.getoption("--series") or boots.SERIES
         # Who names one test and one kernel wants to see them together.
         whole = bool(only) and len(wanted) == 1
+        if only and flavour not in (runs := boots.flavours_of(only)):
+            raise self.CollectError(f"{only} does not run on this kernel; run " + " or ".join(
+                f"{boots.COMMANDS[one]} T={only}" for one in runs) + ".")
         for series in wanted:
             for boot in boots.BOOTS:
                 tests = boot.tests_of(series, flavour, whole)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Kernel configuration, the archive's answers, and the copy that is compiled."""
 
+import time
+
 import pytest
 
-from vtdlab import buildlog, kconfig, kernel, module, progress
+from vtdlab import buildlog, check, kconfig, kernel, module, progress
 from vtdlab.archive import Archive
 from vtdlab.cache import Cache, checkout
 from vtdlab.errors import LabError
@@ -125,3 +127,23 @@ def test_a_failed_step_shows_the_end_of_its_log(tmp_path):
 def test_a_step_that_never_ends_is_stopped(tmp_path):
     with pytest.raises(LabError, match="longer than 1 s"):
         progress.run("test", "thing", ["sleep", "60"], tmp_path / "log", timeout=1)
+
+
+def test_after_a_build_that_fails_no_further_one_begins(monkeypatch):
+    """A sentence must not come after the half hour that the other kernels take."""
+    begun = []
+
+    def get(series, flavour):
+        begun.append((series, flavour))
+        if flavour == "bad":
+            raise LabError("a build broke")
+        time.sleep(0.2)
+
+    monkeypatch.setattr(check.testbed, "get", get)
+    wanted = [("7.3", "bad"), *(("7.3", str(number)) for number in range(8))]
+    with pytest.raises(LabError, match="a build broke"):
+        check.build(wanted)
+    assert len(begun) <= 1 + check.AT_ONCE
+    begun.clear()
+    check.build(wanted[1:4])
+    assert sorted(begun) == wanted[1:4]

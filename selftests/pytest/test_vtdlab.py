@@ -187,6 +187,13 @@ def test_every_test_of_the_guests_is_run_somewhere():
         scripts | {"crash", "kexec", "kselftest", "run"}
 
 
+def test_where_a_test_can_be_asked_for():
+    """What a guest has on another kernel than was asked for does not count."""
+    assert boots.flavours_of("failure") == ["debug"]
+    assert boots.flavours_of("domain") == ["test", "debug", "kcsan"]
+    assert boots.flavours_of("no-such-test") == []
+
+
 def test_what_the_debug_kernel_does_not_boot_says_why():
     """A boot that is left out there is reported with a reason, and no other has one."""
     for boot in boots.BOOTS:
