@@ -26,11 +26,25 @@ unsafe impl Send for Registers {}
 // SAFETY: As above.
 unsafe impl Sync for Registers {}
 
+/// Whether someone has claimed a part of the range: a claim that fails does not say why.
+fn claimed(start: u64, len: usize) -> bool {
+    // SAFETY: The resource tree may be asked for any range; it is locked meanwhile.
+    let found = unsafe {
+        bindings::region_intersects(
+            start,
+            len,
+            bindings::IORESOURCE_BUSY as usize,
+            bindings::IORES_DESC_NONE as usize,
+        )
+    };
+    found != bindings::REGION_DISJOINT as i32
+}
+
 impl Registers {
     /// Claims `len` bytes of registers at physical address `start` for `name`, then maps them.
     ///
-    /// [`EBUSY`] when someone else has claimed a part of them, [`ENOMEM`] when they cannot be
-    /// mapped, [`EINVAL`] for less than a page. Process context.
+    /// [`EBUSY`] when someone else has claimed a part of them, [`ENOMEM`] when there is no memory
+    /// to claim or map them, [`EINVAL`] for less than a page. Process context.
     pub fn claim(start: u64, len: usize, name: &'static CStr) -> Result<Self> {
         if len < LEAST {
             return Err(EINVAL);
@@ -46,7 +60,7 @@ impl Registers {
             )
         };
         if region.is_null() {
-            return Err(EBUSY);
+            return Err(if claimed(start, len) { EBUSY } else { ENOMEM });
         }
         // SAFETY: The range was claimed above.
         let base = unsafe { bindings::ioremap(start, len) };

@@ -20,6 +20,7 @@ OTHERS = {
     "device_attach": "a driver's probe, which may fail at any time",
     "iommu_alloc_resv_region": "asked with __GFP_NOFAIL",
     "mutex_trylock": "a lock that is held: selftests/leaving.sh",
+    "region_intersects": "an answer from the resource tree",
     "queue_delayed_work_on": "says only whether it was queued already",
     "handle_edge_irq": "given to the core, not called",
     "irq_chip_ack_parent": "given to the core, not called",
