@@ -97,13 +97,13 @@ class Cache:
 
     @contextlib.contextmanager
     def lock(self, name):
-        """Hold the lock `name`; says so when another run has it first."""
+        """Hold the lock `name`; says so when another has it first."""
         path = self.path / "lock" / name.replace("/", "-")
         with open(path, "a+", encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(f"  waiting   another run is making {name}", flush=True)
+                print(f"  waiting   {name} is being made already", flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -2,8 +2,9 @@
 """Guests that run ahead: while one is told of, others are booted already.
 
 A guest takes little more than one processor and waits for a fifth of its time, so
-that one more than there are processors end soonest. pytest still hears of one guest after the other, in their order: what a
-guest says before its turn is kept until then.
+that one more than there are processors end soonest. pytest still hears of one
+guest after the other, in their order: what a guest says before its turn is kept
+until then.
 
 # Invariants
 

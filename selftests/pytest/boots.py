@@ -129,7 +129,7 @@ BOOTS = (
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
     # one has reserved memory, so that what that needs fails, too.
     Boot("failing", ("failure",), on=("debug",), devices=devices.few,
-         append=(*isolation.WORDS, _stride(17)), tables=isolation.reserving),
+         append=(*isolation.WORDS, _stride(17)), tables=isolation.reserving, keep="failure.ktap"),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
     Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),
