@@ -44,7 +44,7 @@ impl Unit {
                  with intel_iommu=off intremap=off, so that the in-tree driver leaves it alone"
             ),
             ENXIO => log_err!("dmar{index}: no unit answers at {base:#x}: the DMAR table is wrong"),
-            _ => log_err!("dmar{index}: the register page at {base:#x} cannot be claimed or mapped"),
+            _ => log_err!("dmar{index}: the registers at {base:#x} cannot be claimed or mapped"),
         })?;
         let geometry = UnitGeometry::read(index, &io)?;
         let coherent = geometry.ecap.coherent_walk();
