@@ -25,8 +25,9 @@ free_pages() {
 }
 
 # table_pages [WANTED]: what IOMMU drivers have for hardware to read. Where it is not
-# WANTED it is counted anew, for a while.
+# WANTED it is counted anew, for a while; where nothing is, all that was done is counted.
 table_pages() {
+	[ -n "${1:-}" ] || counted 2
 	for try in 1 2 3 4 5 6 7; do
 		pages=$(awk '$1 == "nr_iommu_pages" { print $2 }' /proc/vmstat)
 		[ "$pages" != "${1:-}" ] || break
