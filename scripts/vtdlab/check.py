@@ -11,7 +11,7 @@ import shutil
 import sys
 
 from vtdlab import cache as lab
-from vtdlab import kernel, testbed
+from vtdlab import kernel, progress, testbed
 
 
 # Kernels that some guests of `make check` boot in place of the ordinary one.
@@ -72,14 +72,19 @@ def _arguments(args, series):
 
 def build(wanted):
     """Build what is missing of each (series, flavour), two at a time: a compiler's
-    first crate and a linker leave a processor idle."""
+    first crate and a linker leave a processor idle. One that fails, or an interrupt,
+    ends the others; a kernel's goes on from there the next time."""
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         beds = [pool.submit(testbed.get, series, flavour=flavour) for series, flavour in wanted]
         try:
             for bed in beds:
                 bed.result()
+        except BaseException:
+            progress.STOP.set()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
+            progress.STOP.clear()
 
 
 def main(args):

@@ -9,6 +9,7 @@ file whose end is shown when it fails.
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from vtdlab.errors import LabError
 
 LOG_EVERY = 30.0
 TAIL_LINES = 25
+# While it is set, what runs in other threads ends.
+STOP = threading.Event()
 
 
 def clock(seconds):
@@ -87,6 +90,9 @@ def run(kind, text, argv, log, *, timeout, digest=None, **popen):
                     break
                 except subprocess.TimeoutExpired:
                     step.update()
+                if STOP.is_set():
+                    step.end("stopped")
+                    raise LabError(f"{text} was stopped.")
                 if time.monotonic() - step.start > timeout:
                     step.end("given up")
                     raise LabError(f"{text} took longer than {clock(timeout)} and was "

@@ -101,7 +101,7 @@ BOOTS = (
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
     Boot("isolation", ("reserved", "ownership", "narrow", "capable", "strict", "walk", "adopted"),
-         older=("reserved", "ownership", "narrow", "capable", "strict", "adopted"),
+         older=("reserved", "ownership", "narrow", "capable", "strict", "walk", "adopted"),
          append=(*isolation.WORDS, "guest.capable=snoop=0,optin=0"),
          devices=isolation.machine, tables=isolation.tables),
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
