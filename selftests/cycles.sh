@@ -11,14 +11,13 @@
 
 ROUNDS=12
 [ "$(cmdline guest.long)" != 1 ] || ROUNDS=100
-# Rounds until nothing is done for the first time any more, and the one from which
-# growth is counted: the kernel's slabs still find their size for some forty.
-WARM=3
+# The round from which growth of slabs is counted: they find their size for some forty.
 STEADY=$((ROUNDS < 100 ? 5 : 40))
-# Pages by which a round's end may differ from another's: the allocator's and
-# the slabs' own reserves come and go. The second is less than a page a round.
-AROUND=192
-GROWTH=64
+# Pages that may be missing after a round, that all rounds together may cost, and by
+# which slabs may grow from STEADY on.
+AROUND=128
+GROWTH=48
+SLABS=96
 
 disks=${VTD_DISKS:-}
 [ -n "$disks" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
@@ -68,7 +67,7 @@ without_driver() {
 	done
 }
 
-ktap_start 10
+ktap_start 11
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 payload $((1 << 20))
 blocks=$(($(stat -c %s /tmp/payload) / (256 << 10)))
@@ -77,12 +76,12 @@ settle
 tables_before=$(table_pages)
 ktap_check "loaded, used and unloaded $ROUNDS times" all_rounds
 ktap_check "no page of tables is left after any round" same_after_each 3 "$tables_before"
-check_exactly "no area of vmalloc is left after any round" same_after_each 5 "$(value_of $WARM 5)"
-check_exactly "no round after the ${WARM}rd costs more than $AROUND pages" \
-	all_within $WARM $ROUNDS $AROUND
-check_exactly "from round $STEADY to $ROUNDS no more than $GROWTH pages are gone" \
-	none_lost $STEADY $ROUNDS $GROWTH
-echo "# pages gone: $(lost $WARM $ROUNDS) since round $WARM, $(lost $STEADY $ROUNDS) since round $STEADY"
+check_exactly "no area of vmalloc is left after any round" same_after_each 5 "$(value_of 1 5)"
+check_exactly "after no round more than $AROUND pages are missing" all_within $AROUND
+check_exactly "from the first rounds to the last no more than $GROWTH pages are gone" none_lost $GROWTH
+check_exactly "from round $STEADY to $ROUNDS slabs grow by no more than $SLABS pages" \
+	none_grown $STEADY $ROUNDS $SLABS
+echo "# pages gone: $(lost); slabs grew by $(grown $STEADY $ROUNDS) since round $STEADY"
 ktap_check "without the driver disks work" without_driver
 ktap_check "interrupts are not used up" eval '! grep -i vtd /proc/interrupts'
 unload_drivers

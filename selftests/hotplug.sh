@@ -32,6 +32,7 @@ FUNCTION_ROUNDS=5
 # Of pages, see cycles.sh; the second is less than one for two binds.
 AROUND=128
 GROWTH=48
+SLABS=64
 
 disk_at_work() {
 	disk=$(block_device "$nvme") && [ "$(group_type "$nvme")" = DMA ] && fio_starts "$disk"
@@ -218,7 +219,7 @@ many_binds() {
 	bind "$victim" vtd_attack && is_mine
 }
 
-ktap_start 29
+ktap_start 30
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_domain.ko" || ktap_abort "vtd_domain does not load"
 payload $((4 << 20))
@@ -257,10 +258,10 @@ ktap_check "a driver is bound and unbound $BINDS times" many_binds
 ktap_check "no domain id was lost over that, either" test "$(domain_ids)" = "$ids"
 ktap_check "after each tenth the same pages of tables" same_after_each 3 "$(value_of 1 3)"
 check_exactly "and the same areas of vmalloc" same_after_each 5 "$(value_of 1 5)"
-check_exactly "and no tenth costs more than $AROUND pages" all_within 2 10 $AROUND
-check_exactly "from the second tenth to the last no more than $GROWTH pages are gone" \
-	none_lost 2 10 $GROWTH
-echo "# pages gone in the last eight tenths: $(lost 2 10)"
+check_exactly "and after no tenth more than $AROUND pages are missing" all_within $AROUND
+check_exactly "from the first tenths to the last no more than $GROWTH pages are gone" none_lost $GROWTH
+check_exactly "and slabs grow by no more than $SLABS pages" none_grown 2 10 $SLABS
+echo "# pages gone: $(lost); slabs grew by $(grown 2 10)"
 ktap_check "the disk is at work again" disk_at_work
 mark "hotplug surprise begin"
 ktap_check "by surprise: it is gone" pull_by_surprise
