@@ -16,7 +16,7 @@ STEADY=$((ROUNDS < 100 ? 5 : 40))
 # Pages that may be missing after a round, that all rounds together may cost, and by
 # which slabs may grow from STEADY on.
 AROUND=128
-GROWTH=48
+GROWTH=$((ROUNDS < 100 ? 48 : 32))
 SLABS=96
 
 disks=${VTD_DISKS:-}

@@ -5,11 +5,15 @@ The guest has two serial ports: ttyS0 is the kernel's console, kept in a file
 as it comes; ttyS1 is the channel, a line protocol between the guest's scripts
 and us. A guest may ask for a service with a line `host VERB WORDS`, and reads
 one line of answer. QMP tells how the guest ended. Every guest has a watch-dog.
+
+Once in some hundred boots an emulated kernel stands still before any process of
+its runs, and so before any driver is loaded. Such a guest is booted once more.
 """
 
 import asyncio
 import contextlib
 import dataclasses
+import math
 import os
 import tempfile
 import time
@@ -44,13 +48,14 @@ class Machine:
     memory: str = "2G"
     cpus: int = 2
     trace: tuple = TRACE    # none where time is measured
+    patience: int = None    # seconds until its first process is heard of
 
 
 @dataclasses.dataclass
 class Outcome:
     """How a guest ended, and where its traces lie."""
 
-    ending: str             # poweroff, reset, timeout or died
+    ending: str             # poweroff, reset, timeout, silent or died
     seconds: float
     console: Path
     trace: Path
@@ -85,9 +90,10 @@ def arguments(machine, out, sockets):
 class Guest:
     """One run of one machine; `await run()` once."""
 
-    def __init__(self, machine, out, timeout, on_line=None, services=None, tick=None):
+    def __init__(self, machine, out, timeout, on_line=None, services=None, tick=None,
+                 patience=None):
         """`on_line(line)` gets each line of the channel but requests to us;
-        `tick()` is called twice a second."""
+        `tick()` is called twice a second. `patience` ends a silent guest."""
         self.machine, self.out, self.timeout = machine, Path(out), timeout
         self.on_line = on_line or (lambda line: None)
         self.tick = tick or (lambda: None)
@@ -97,6 +103,7 @@ class Guest:
         self.reason = None
         self.channel = None
         self.serving = set()    # tasks that read the channel
+        self.patience = patience or math.inf    # until the first line comes
         self.started = time.monotonic()
 
     async def run(self):
@@ -136,6 +143,9 @@ class Guest:
             while not exited.done() and time.monotonic() < self.started + self.timeout:
                 await asyncio.wait({exited}, timeout=TICK)
                 self.tick()
+                if not exited.done() and time.monotonic() > self.started + self.patience:
+                    return self._outcome("silent", "nothing was heard of the guest for "
+                                                   f"{self.patience} s")
             if not exited.done():
                 return self._outcome("timeout", f"the guest was still running after "
                                                 f"{self.timeout} s and was stopped")
@@ -179,6 +189,7 @@ class Guest:
         self.serving.add(asyncio.current_task())
         with contextlib.suppress(ConnectionError):
             while raw := await reader.readline():
+                self.patience = math.inf
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
                 self.channel.write(f"{time.monotonic() - self.started:8.2f} {line}\n")
                 self.channel.flush()
@@ -200,7 +211,13 @@ class Guest:
 
 
 def boot(machine, out, timeout, on_line=None, services=None, tick=None):
-    """Run one guest to its end, from ordinary code."""
+    """Run one guest to its end, from ordinary code. A silent one has a second boot, which
+    may take the whole time; its console is kept as silent-console.log."""
     if not os.path.exists(machine.kernel):
         raise LabError(f"There is no kernel at {machine.kernel} to boot.")
-    return asyncio.run(Guest(machine, out, timeout, on_line, services, tick).run())
+    told = (on_line, services, tick)
+    outcome = asyncio.run(Guest(machine, out, timeout, *told, machine.patience).run())
+    if outcome.ending == "silent":
+        outcome.console.rename(outcome.console.with_name("silent-console.log"))
+        outcome = asyncio.run(Guest(machine, out, timeout, *told).run())
+    return outcome

@@ -25,6 +25,7 @@ RACES = ("kcsan.skip_watch=200", "kcsan.udelay_task=150", "guest.patience=4", "g
 
 WORDS = {"debug": DEBUG, "kcsan": RACES, "debian": DEBIAN}
 SLOWNESS = {"test": 1, "debug": 6, "kcsan": 4, "debian": 3}
+PATIENCE = 45           # seconds, of which a boot of the ordinary kernel takes ten at most
 MEMORY = {"test": "2G", "debug": "4G", "kcsan": "2G", "debian": "2G"}
 
 
@@ -49,7 +50,7 @@ class Testbed:
         words += WORDS.get(self.flavour, ())
         words += ["loglevel=7", f"guest.job={job}", f"guest.driver={driver}", *append]
         return Machine(self.kernel.image, image or self.image, words, list(devices), iommu,
-                       MEMORY[self.flavour])
+                       MEMORY[self.flavour], patience=PATIENCE * self.slowness)
 
 
 def get(series=None, with_vtd=True, flavour="test", programs=None):

@@ -10,7 +10,6 @@ from their users for nothing.
 import concurrent.futures
 import shutil
 import tempfile
-import time
 
 import pytest
 
@@ -20,11 +19,9 @@ import topologies
 from vtdlab import acpi
 from vtdlab import cache as lab
 from vtdlab import klog, qemu, testbed
-from vtdlab.errors import LabError
 from vtdlab.records import Records
 
 TIMEOUT = 180
-PATIENCE = 45               # seconds, of which a boot takes ten
 DRIVERS = ("intree", "vtd")
 STAGES = ("first", "again", "virtual")
 # What the administrator wants: no redirection in one port, whatever a driver
@@ -51,22 +48,6 @@ def pytest_generate_tests(metafunc):
                          ids=[f"{one}-{name}" for one in series for name in MACHINES])
 
 
-class Silent(LabError):
-    """A guest that does not reach its first process."""
-
-
-def _impatience(records):
-    """Once in some hundred boots a kernel stands still before any process of its runs, and so
-    before any driver is loaded. Its console is kept."""
-    until = time.monotonic() + PATIENCE
-
-    def tick():
-        if not records.all and time.monotonic() > until:
-            raise Silent(f"Nothing was heard of the guest for {PATIENCE} s.")
-
-    return tick
-
-
 def _boot(series, name, driver):
     out = lab.checkout() / "out/check" / f"{series}-groups-{name}-{driver}"
     shutil.rmtree(out, ignore_errors=True)
@@ -80,11 +61,7 @@ def _boot(series, name, driver):
         machine = bed.machine("groups", topologies.arguments(topology), driver=driver,
                               append=["guest.end=poweroff", *words], image=image)
         records = Records()
-        try:
-            outcome = qemu.boot(machine, out, TIMEOUT, records.add, tick=_impatience(records))
-        except Silent:
-            (out / "console.log").rename(out / "silent-console.log")
-            outcome = qemu.boot(machine, out, TIMEOUT, records.add)
+        outcome = qemu.boot(machine, out, TIMEOUT, records.add)
     console = klog.read(outcome.console)
     assert outcome.ending == "poweroff", (outcome.detail, console[-boots.LOG_TAIL:])
     assert not klog.complaints(console)
