@@ -21,7 +21,7 @@ fio_starts() {
 		--ioengine=psync --direct=1 --thread --numjobs=2 --group_reporting \
 		--rw=randwrite --bsrange=4k-64k --size=4M --offset_increment=4M \
 		--verify=crc32c --verify_fatal=1 --verify_backlog=16 \
-		--time_based --runtime=300 --verify_state_save=0 "$@" > "/tmp/fio-$fio_disk" 2>&1 &
+		--time_based --runtime=$((300 * PATIENCE)) --verify_state_save=0 "$@" > "/tmp/fio-$fio_disk" 2>&1 &
 	echo $! > "/tmp/fio-$fio_disk.pid"
 	fio_goes_on "$fio_disk"
 }
