@@ -31,7 +31,7 @@ STORM=3000
 FUNCTION_ROUNDS=5
 # Of pages, see cycles.sh; the second is less than one a bind in the long form.
 AROUND=192
-GROWTH=96
+GROWTH=160
 SLABS=64
 
 disk_at_work() {
