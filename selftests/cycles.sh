@@ -16,8 +16,8 @@ ROUNDS=$((SHRINK > 1 ? 6 : 12))
 STEADY=$((ROUNDS < 100 ? 5 : 40))
 # Pages that may be missing after a round, that all rounds together may cost, and by
 # which slabs may grow from STEADY on.
-AROUND=192
-GROWTH=$((ROUNDS < 100 ? 96 : 48))
+AROUND=128
+GROWTH=$((ROUNDS < 100 ? 64 : 48))
 SLABS=96
 
 disks=${VTD_DISKS:-}

@@ -29,9 +29,9 @@ HAND_OVERS=8
 # Writes of a stranger: more than the driver puts up with.
 STORM=3000
 FUNCTION_ROUNDS=5
-# Of pages, see cycles.sh; the second is less than one a bind in the long form.
-AROUND=192
-GROWTH=160
+# Of pages, see cycles.sh; the second is less than one a bind.
+AROUND=128
+GROWTH=64
 SLABS=64
 
 disk_at_work() {

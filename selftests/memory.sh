@@ -73,6 +73,8 @@ round_begins() {
 # round_ends ROUND [TABLES]: TABLES pages of tables are what should be there.
 round_ends() {
 	settle
+	# What owners have is counted late.
+	counted 1.5
 	echo "$1 $(known_pages) $(table_pages "${2:-}") $(slab_pages) $(vmalloc_areas)" >> /tmp/rounds
 }
 
