@@ -32,6 +32,7 @@ pub mod percpu;
 pub mod periodic;
 pub mod print;
 pub mod radix;
+mod rescan;
 pub mod syscore;
 pub mod sysfs;
 

@@ -7,6 +7,8 @@ use crate::device::Device;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
+pub use crate::rescan::{RescanGuard, RescanLock};
+
 /// A counted reference to a PCI device.
 ///
 /// # Invariants
