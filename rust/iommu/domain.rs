@@ -4,13 +4,12 @@
 
 use super::change::Change;
 use super::gather::Gather;
-use super::operations::{Driver, Operations};
+use super::operations::Driver;
 use crate::bindings;
 use crate::device::Device;
 use crate::pages::Gfp;
 use core::marker::PhantomData;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use kernel::types::Opaque;
 
 /// What a mapping permits: the core's bits.
@@ -99,12 +98,12 @@ pub struct NewPaging<P> {
 ///
 /// `pt` is initialised for the operation tables of `P`. Allocated as a `KBox` by [`Self::create`]
 /// and freed by [`Self::free`].
-/// Holds a reference to the module: iommufd keeps domains longer than their devices stay.
+/// Holds a reference to `module`: iommufd keeps domains longer than their devices stay.
 #[repr(C)]
 pub(super) struct PagingDomain<P: Paging> {
     pt: Opaque<bindings::pt_iommu>,
     paging: P,
-    operations: Arc<Operations<P::Driver>>,
+    module: *mut bindings::module,
 }
 
 /// The operations of a domain that has none.
@@ -153,9 +152,13 @@ impl<P: Paging> Tables<P> {
 
 impl<P: Paging> PagingDomain<P> {
     /// Allocates the domain; the core owns it from here on.
-    pub(super) fn create(
+    ///
+    /// # Safety
+    ///
+    /// `module` must be the module of this code, on which the caller has a reference.
+    pub(super) unsafe fn create(
         new: NewPaging<P>,
-        operations: Arc<Operations<P::Driver>>,
+        module: *mut bindings::module,
     ) -> Result<*mut bindings::iommu_domain> {
         let mut pt = bindings::pt_iommu {
             ops: &Tables::<P>::RANGED,
@@ -170,16 +173,15 @@ impl<P: Paging> PagingDomain<P> {
         pt.domain.pgsize_bitmap = new.aperture.page_sizes as usize;
         pt.domain.geometry.aperture_end = new.aperture.last;
         pt.domain.geometry.force_aperture = true;
-        let module = operations.module().as_ptr();
         let domain = KBox::new(
             PagingDomain {
                 pt: Opaque::new(pt),
                 paging: new.paging,
-                operations,
+                module,
             },
             GFP_KERNEL,
         )?;
-        // SAFETY: The module whose code this is.
+        // SAFETY: A live module by this function's contract.
         if !unsafe { bindings::try_module_get(module) } {
             return Err(ENODEV);
         }
@@ -207,7 +209,7 @@ impl<P: Paging> PagingDomain<P> {
         // SAFETY: The core passes live domains and a device that this driver probed.
         unsafe {
             let paging = Self::paging(domain);
-            super::context::attach::<P::Driver>(dev, old, domain, |dev, data, change| {
+            super::context::attach::<P::Driver>(dev, old, domain, |_, dev, data, change| {
                 paging.attach(dev, data, change)
             })
         }
@@ -366,7 +368,7 @@ impl<P: Paging> PagingDomain<P> {
     unsafe extern "C" fn free(domain: *mut bindings::iommu_domain) {
         // SAFETY: Made by `create`; the core frees it once, when no device uses it.
         let domain = unsafe { KBox::from_raw(domain.cast::<Self>()) };
-        let module = domain.operations.module().as_ptr();
+        let module = domain.module;
         drop(domain);
         // SAFETY: Taken in `create`. What is left of this call is its return, the window that every
         // module has which gives up a reference to itself.

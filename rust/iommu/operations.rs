@@ -4,7 +4,7 @@
 
 use super::answers::{Capability, DefaultDomain, HardwareInfo};
 use super::change::Change;
-use super::context::{attach, with_device, Context};
+use super::context::{attach, with_device, Context, DeviceData};
 use super::domain::{NewPaging, Paging, PagingDomain, Tables, NO_DOMAIN_OPS};
 use super::region::Regions;
 use super::unit::Unit;
@@ -14,13 +14,12 @@ use crate::errno::eopnotsupp;
 use core::ffi::c_void;
 use core::ptr;
 use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel::types::{ForeignOwnable, Opaque};
+use kernel::sync::{Arc, UniqueArc};
 
 /// The answer to a probe.
-pub struct Probed<'a, D: Driver> {
-    /// The unit that serves the device.
-    pub unit: &'a Unit<D, D::UnitData>,
+pub struct Probed<D: Driver> {
+    /// The unit that serves the device; it must be [listed](Unit::is_listed).
+    pub unit: Arc<Unit<D, D::UnitData>>,
     /// What the driver keeps for the device.
     pub data: Arc<D::Device>,
 }
@@ -34,11 +33,15 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Its paging domains.
     type Paging: Paging<Driver = Self>;
 
-    /// Where the callbacks find the driver.
+    /// Returns a static of the module, always the same one.
     fn context() -> &'static Context<Self>;
 
-    /// A device appeared. [`ENODEV`] if no unit serves it; any other error undoes a registration.
-    fn probe<'a>(&'a self, dev: &Device) -> Result<Probed<'a, Self>>;
+    /// Returns the unit that serves `dev`, and what the driver keeps for it (`probe_device`).
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] if no unit serves it; any other error undoes a registration.
+    fn probe(&self, dev: &Device) -> Result<Probed<Self>>;
 
     /// A probed device is to be a member of `group`. An error undoes the probe. The last chance for
     /// it to need memory: the core cannot cope with a first attach that fails.
@@ -69,28 +72,15 @@ pub trait Driver: Send + Sync + Sized + 'static {
     fn attach_blocked(&self, dev: &Device, data: &Self::Device, change: &Change) -> Result;
 }
 
-/// The C operation table of a driver, and its identity and blocked domains.
+/// A driver whose units can be registered; new devices are offered to it while this lives.
 ///
 /// # Invariants
 ///
-/// `table` points at the two domains, which point at their operations; [`Driver::context`] points
-/// here.
-#[pin_data(PinnedDrop)]
+/// `context` offers devices to `driver`, and its operations are filled in.
 pub struct Operations<D: Driver> {
-    #[pin]
-    table: Opaque<bindings::iommu_ops>,
-    #[pin]
-    identity: Opaque<bindings::iommu_domain>,
-    #[pin]
-    blocked: Opaque<bindings::iommu_domain>,
     driver: Arc<D>,
-    module: &'static ThisModule,
+    context: &'static Context<D>,
 }
-
-// SAFETY: The core only reads the table; it initialises the two domains under its own locks.
-unsafe impl<D: Driver> Send for Operations<D> {}
-// SAFETY: As above.
-unsafe impl<D: Driver> Sync for Operations<D> {}
 
 impl<D: Driver> Operations<D> {
     const IDENTITY: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
@@ -102,7 +92,11 @@ impl<D: Driver> Operations<D> {
         ..NO_DOMAIN_OPS
     };
 
-    /// The operations of `driver`, whose devices hold `module`.
+    /// Offers new devices to `driver`; a device that it probes holds `module`.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] while another driver has the [context](Driver::context); [`ENOMEM`].
     pub fn new(driver: Arc<D>, module: &'static ThisModule) -> Result<Arc<Self>> {
         let static_domain =
             |kind: u32, ops: &'static bindings::iommu_domain_ops| bindings::iommu_domain {
@@ -110,19 +104,10 @@ impl<D: Driver> Operations<D> {
                 ops,
                 ..Default::default()
             };
-        let operations = Arc::pin_init(
-            pin_init!(Self {
-                table: Opaque::new(bindings::iommu_ops::default()),
-                identity: Opaque::new(static_domain(bindings::__IOMMU_DOMAIN_PT, &Self::IDENTITY)),
-                blocked: Opaque::new(static_domain(
-                    bindings::IOMMU_DOMAIN_BLOCKED,
-                    &Self::BLOCKED
-                )),
-                driver,
-                module,
-            }),
-            GFP_KERNEL,
-        )?;
+        let domains = [
+            static_domain(bindings::__IOMMU_DOMAIN_PT, &Self::IDENTITY),
+            static_domain(bindings::IOMMU_DOMAIN_BLOCKED, &Self::BLOCKED),
+        ];
         let table = bindings::iommu_ops {
             capable: Some(Self::capable),
             hw_info: Some(Self::hw_info),
@@ -134,64 +119,60 @@ impl<D: Driver> Operations<D> {
             def_domain_type: Some(Self::default_domain),
             default_domain_ops: &Tables::<D::Paging>::DOMAIN,
             owner: module.as_ptr(),
-            identity_domain: operations.identity.get(),
-            blocked_domain: operations.blocked.get(),
-            release_domain: operations.blocked.get(),
             ..Default::default()
         };
-        // SAFETY: No one else has the table yet.
-        unsafe { operations.table.get().write(table) };
-        // INVARIANT: Taken out again in `drop`.
-        D::context().set(Arc::as_ptr(&operations));
-        Ok(operations)
-    }
-
-    pub(super) fn driver(&self) -> &D {
-        &self.driver
-    }
-
-    pub(super) fn module(&self) -> &'static ThisModule {
-        self.module
+        let context = D::context();
+        let room = UniqueArc::new_uninit(GFP_KERNEL)?;
+        // SAFETY: `driver` is kept until `drop` has withdrawn the offer.
+        unsafe { context.offer_to(&driver, table, domains)? };
+        // INVARIANT: Offered and filled in just now.
+        Ok(room.write(Self { driver, context }).into())
     }
 
     pub(super) fn table(&self) -> *const bindings::iommu_ops {
-        self.table.get()
+        self.context.table().map_or(ptr::null(), ptr::from_ref)
     }
 
     /// # Safety
     ///
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn probe(dev: *mut bindings::device) -> *mut bindings::iommu_device {
-        // SAFETY: The core passes a live device, and calls only registered drivers.
-        unsafe {
-            let Some(driver) = D::context().driver() else {
-                return ENODEV.to_ptr();
-            };
-            match driver.probe(Device::from_raw(dev)) {
-                Ok(probed) => {
-                    let data = probed.data.into_foreign();
-                    bindings::dev_iommu_priv_set(dev, data.cast());
-                    probed.unit.as_raw()
-                }
-                Err(e) => e.to_ptr(),
-            }
+        // SAFETY: The core passes a live device, which has no private data yet.
+        match unsafe { Self::probe_device(dev) } {
+            Ok(unit) => unit,
+            Err(e) => e.to_ptr(),
         }
+    }
+
+    /// # Safety
+    ///
+    /// `dev` must be a live device that is not probed yet; the core's probe lock is held.
+    unsafe fn probe_device(dev: *mut bindings::device) -> Result<*mut bindings::iommu_device> {
+        let driver = D::context().driver().ok_or(ENODEV)?;
+        let room = KBox::<DeviceData<D>>::new_uninit(GFP_KERNEL)?;
+        // SAFETY: A live device by this function's contract.
+        let device = unsafe { Device::from_raw(dev) };
+        let Probed { unit, data } = driver.probe(device)?;
+        if !unit.is_listed() {
+            // The core would follow its operations, and has none.
+            driver.release(device, &data);
+            return Err(ENODEV);
+        }
+        let raw = unit.as_raw();
+        let probed = room.write(DeviceData { driver, data, unit });
+        // SAFETY: By this function's contract.
+        unsafe { DeviceData::attach_to(probed, dev) };
+        Ok(raw)
     }
 
     /// # Safety
     ///
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn release(dev: *mut bindings::device) {
-        // SAFETY: The core releases once what was probed; nothing uses the data afterwards. The pointer
-        // stays: only a probe may set it, and the core frees where it stands next.
+        // SAFETY: The core releases a live device.
         unsafe {
-            let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
-            if raw.is_null() {
-                return;
-            }
-            let data = <Arc<D::Device> as ForeignOwnable>::from_foreign(raw.cast());
-            if let Some(driver) = D::context().driver() {
-                driver.release(Device::from_raw(dev), &data);
+            if let Some(probed) = DeviceData::<D>::take_from(dev) {
+                probed.driver.release(Device::from_raw(dev), &probed.data);
             }
         }
     }
@@ -314,13 +295,13 @@ impl<D: Driver> Operations<D> {
         if flags != 0 || !user_data.is_null() {
             return eopnotsupp().to_ptr();
         }
-        // SAFETY: The core passes a device that this driver probed.
+        // SAFETY: The core passes a device that this driver probed, and which holds the module.
         let new = unsafe { with_device::<D, _>(dev, |d, dev, data| d.alloc_paging(dev, data)) };
-        // SAFETY: In a callback of the core.
-        let operations = unsafe { D::context().operations() }.ok_or(ENODEV);
-        let domain = new
-            .unwrap_or(Err(ENODEV))
-            .and_then(|new| PagingDomain::create(new, operations?));
+        let domain = new.unwrap_or(Err(ENODEV)).and_then(|new| {
+            let module = D::context().table().ok_or(ENODEV)?.owner;
+            // SAFETY: This module, which the device holds.
+            unsafe { PagingDomain::create(new, module) }
+        });
         match domain {
             Ok(domain) => domain,
             Err(e) => e.to_ptr(),
@@ -361,19 +342,13 @@ impl<D: Driver> Operations<D> {
         f: fn(&D, &Device, &D::Device, &Change) -> Result,
     ) -> i32 {
         // SAFETY: By this function's contract.
-        unsafe {
-            let driver = D::context().driver();
-            attach::<D>(dev, old, new, |dev, data, change| {
-                f(driver.ok_or(ENODEV)?, dev, data, change)
-            })
-        }
+        unsafe { attach::<D>(dev, old, new, f) }
     }
 }
 
-#[pinned_drop]
-impl<D: Driver> PinnedDrop for Operations<D> {
-    fn drop(self: Pin<&mut Self>) {
-        D::context().set(ptr::null());
+impl<D: Driver> Drop for Operations<D> {
+    fn drop(&mut self) {
+        self.context.withdraw();
     }
 }
 

@@ -15,7 +15,7 @@ use kernel::types::Opaque;
 /// # Invariants
 ///
 /// `device` is in sysfs as long as this lives; it is on the core's list while `operations` is
-/// there, which its `ops` then points into.
+/// there. A device that was probed for it keeps it alive.
 #[pin_data(PinnedDrop)]
 pub struct Unit<D: Driver, T: Send + Sync + 'static> {
     #[pin]
@@ -34,8 +34,8 @@ unsafe impl<D: Driver, T: Send + Sync> Sync for Unit<D, T> {}
 
 impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
     /// Puts a unit called `name` into sysfs, with `attributes`. Process context.
-    pub fn new(name: &CStr, attributes: Group<T>) -> Result<Pin<KBox<Self>>> {
-        let unit = KBox::pin_init(
+    pub fn new(name: &CStr, attributes: Group<T>) -> Result<Arc<Self>> {
+        let unit = Arc::pin_init(
             pin_init!(Self {
                 device <- Opaque::ffi_init(|slot: *mut bindings::iommu_device| {
                     // SAFETY: `slot` is memory for the structure.
@@ -70,14 +70,14 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
         if registered.is_some() {
             return Err(EEXIST);
         }
+        let table = operations.table();
+        // A probe that another unit's registration started may answer with this one from now on.
+        // SAFETY: Nobody reads the field of a unit that is not listed.
+        unsafe { (*self.device.get()).ops = table };
         self.listed.store(true, Ordering::Release);
-        // SAFETY: In sysfs by the type's invariants; the operations are kept below.
+        // SAFETY: In sysfs by the type's invariants; the operations live as long as the module.
         let error = unsafe {
-            bindings::iommu_device_register(
-                self.device.get(),
-                operations.table(),
-                core::ptr::null_mut(),
-            )
+            bindings::iommu_device_register(self.device.get(), table, core::ptr::null_mut())
         };
         if error != 0 {
             // The core has taken it off its list again.
@@ -89,8 +89,11 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
         Ok(())
     }
 
-    /// Takes the unit from the core, which releases its devices. Nothing if it is not registered.
-    /// Process context.
+    /// Takes the unit from the core, which releases the devices that are on their bus at this
+    /// moment. Nothing if it is not registered. Process context.
+    ///
+    /// A device that is just being added or removed is not released: the core walks the bus once.
+    /// Callers that need all of them gone hold [`RescanLock`](crate::pci::RescanLock).
     pub fn unregister(&self) {
         if let Some(operations) = self.operations.lock().take() {
             self.listed.store(false, Ordering::Release);

@@ -9,9 +9,14 @@
  * debugfs vtd_between/fail: write N, and the Nth such call from then on fails,
  * whoever makes it. Reading ends that, and tells how many more calls it would have
  * taken (0: it failed) and which function it was, or "-".
+ *
+ * debugfs vtd_between/delay: write "FUNCTION MS SKIP FAIL", and a call of FUNCTION from a
+ * context that can sleep does so for MS milliseconds before it does its work, once, after
+ * SKIP calls that do not; with FAIL 1 it then fails.
  */
 #include <linux/acpi.h>
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/device/bus.h>
 #include <linux/fs.h>
 #include <linux/interrupt.h>
@@ -32,8 +37,32 @@ static atomic_t left;			/* 0: nothing is to fail, or it has */
 static const char *failed = "-";	/* the function that did */
 static struct dentry *root;
 
+static struct {
+	char function[64];
+	unsigned int ms;		/* 0: no call is to be slow */
+	int fail;
+	atomic_t skip;
+} delay;
+
+/* Whether the call is to fail after its delay. */
+static bool delayed(const char *function)
+{
+	unsigned int ms = READ_ONCE(delay.ms);
+
+	if (!ms || strcmp(function, delay.function) || irqs_disabled() || in_atomic())
+		return false;
+	if (atomic_dec_return(&delay.skip) >= 0 || cmpxchg(&delay.ms, ms, 0) != ms)
+		return false;
+	pr_info("vtd_between: %s: sleeps for %u ms\n", function, ms);
+	msleep(ms);
+	pr_info("vtd_between: %s: %s\n", function, delay.fail ? "fails" : "goes on");
+	return delay.fail;
+}
+
 static bool fails(const char *function)
 {
+	if (delayed(function))
+		return true;
 	if (atomic_read(&left) <= 0 || atomic_dec_return(&left))
 		return false;
 	WRITE_ONCE(failed, function);
@@ -201,10 +230,36 @@ static int fail_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_STORE_ATTRIBUTE(fail);
 
+static ssize_t delay_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
+{
+	char text[96] = {};
+	unsigned int ms;
+	int skip = 0;
+
+	if (count >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, buf, count))
+		return -EFAULT;
+	WRITE_ONCE(delay.ms, 0);
+	delay.fail = 0;
+	if (sscanf(text, "%63s %u %d %d", delay.function, &ms, &skip, &delay.fail) < 2)
+		return -EINVAL;
+	atomic_set(&delay.skip, skip);
+	WRITE_ONCE(delay.ms, ms);
+	return count;
+}
+
+static const struct file_operations delay_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = delay_write,
+};
+
 static int __init vtd_between_init(void)
 {
 	root = debugfs_create_dir("vtd_between", NULL);
 	debugfs_create_file("fail", 0600, root, NULL, &fail_fops);
+	debugfs_create_file("delay", 0200, root, NULL, &delay_fops);
 	return 0;
 }
 

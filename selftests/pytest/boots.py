@@ -125,7 +125,8 @@ BOOTS = (
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
     Boot("other-places", ("topology",), devices=devices.topology),
-    Boot("steps", ("steps",), append=("panic_on_warn=1", *isolation.WORDS, _stride(5))),
+    Boot("steps", ("steps", "registration"),
+         append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5))),
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
     # one has reserved memory, so that what that needs fails, too.
     Boot("failing", ("failure",), on=("debug",), devices=devices.few,

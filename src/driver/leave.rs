@@ -4,16 +4,20 @@
 
 use super::Vtd;
 use crate::device::{DeviceInfo, Use};
+use crate::unit::Unit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::lock::{mutex::MutexBackend, Guard};
-use kernel_ext::pci::PciDevice;
+use kernel::sync::Arc;
+use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::{log_err, log_info, log_warn, notifier, syscore};
 
 impl Vtd {
     /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
     /// in the log. Afterwards the module can be removed.
     pub(crate) fn detach(&self) -> Result {
+        // A device that is just added or removed would escape the core's walk over the bus.
+        let _hot_plug = RescanLock::lock();
         // Whoever binds a driver from here on waits, and then finds no unit.
         let closed = self.gate.lock();
         if self.loading.load(Ordering::Acquire) {
@@ -43,32 +47,59 @@ impl Vtd {
             log_err!("not detached: {users} device(s) are in use. Unbind them first");
             return Err(EBUSY);
         }
-        self.give_back(&closed);
+        let all = self.give_back(&closed);
         drop(locked);
         drop(closed);
+        if !all {
+            log_err!("not detached as a whole: try again when these devices have come or gone");
+            return Err(EBUSY);
+        }
         log_info!("detached: no device is behind a unit any more; rmmod vtd unloads the driver");
         Ok(())
     }
 
     /// Takes the units from the core, then stops them. Nothing if that has been done.
     pub(crate) fn leave(&self) {
+        let _hot_plug = RescanLock::lock();
         let closed = self.gate.lock();
         self.give_back(&closed);
     }
 
-    /// As [`Self::leave`], with the gate closed.
-    pub(super) fn give_back(&self, _closed: &Guard<'_, (), MutexBackend>) {
+    /// As [`Self::leave`], with hot-plug excluded and the gate closed. Whether all devices were
+    /// given back: a unit that still has one goes on translating, because its driver may have been
+    /// given addresses that mean nothing without the unit. Then the log says which.
+    pub(super) fn give_back(&self, _closed: &Guard<'_, (), MutexBackend>) -> bool {
         self.leaving.store(true, Ordering::Release);
         for served in self.units() {
             served.core.unregister();
         }
+        let mut all = true;
         for served in self.units() {
-            if !served.unit.stop() {
+            if self.has_devices(&served.unit) {
+                self.explain_left(&served.unit);
+                all = false;
+            } else if !served.unit.stop() {
                 core::mem::forget(served.unit.clone());
             }
         }
-        self.ownership.adopted.forget_all();
-        self.access_control.restore();
+        if all {
+            self.ownership.adopted.forget_all();
+            self.access_control.restore();
+        }
+        all
+    }
+
+    /// Names the devices that keep `unit` translating although it is not registered any more.
+    fn explain_left(&self, unit: &Arc<Unit>) {
+        self.for_each_device(|info| {
+            if Arc::ptr_eq(&info.unit, unit) {
+                log_err!(
+                    "{unit}: goes on translating: {info} was just being added or removed, and is \
+                     still attached",
+                    unit = **unit
+                );
+            }
+        });
     }
 }
 

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
-use kernel_ext::pci::PciDevice;
+use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
 use kernel_ext::sysfs::{Group, KernelFolder};
 use kernel_ext::{
@@ -50,6 +50,7 @@ struct Running {
     _gate: Pin<KBox<notifier::Registration<Vtd>>>,
     vtd: Arc<Vtd>,
     _interrupts: KVec<Interrupt<FaultEvent<report::Faults>>>,
+    _operations: Arc<iommu::Operations<Vtd>>,
 }
 
 impl Drop for Running {
@@ -79,7 +80,12 @@ impl Loaded {
         })?;
         let checked = dmar.checked();
         dmar.notes(|note| log_info!("DMAR: {note}"));
-        let bound = Bound::find(&dmar, Policy::from_parameter(options.bound)?)?;
+        let policy = Policy::from_parameter(options.bound)?;
+        let bound = {
+            // Bridges on the way to a device stay while it is looked at.
+            let _hot_plug = RescanLock::lock();
+            Bound::find(&dmar, policy)?
+        };
         let lazy = chose_lazy(options.lazy)?;
         let mut units = KVec::new();
         for (index, drhd) in dmar.units().enumerate() {
@@ -167,11 +173,13 @@ impl Running {
                 )
             })?;
         let watch = Periodic::start(vtd.access_control.clone());
+        let operations = iommu::Operations::new(vtd.clone(), module)?;
         let mut running = Running {
             _watch: KBox::pin_init(watch, GFP_KERNEL)?,
             _gate: gate,
             vtd: vtd.clone(),
             _interrupts: KVec::new(),
+            _operations: operations.clone(),
         };
         let faults = report::Faults::new(vtd.clone())?;
         for served in vtd.units() {
@@ -187,22 +195,35 @@ impl Running {
             running._interrupts.push(interrupt, GFP_KERNEL)?;
             served.unit.drain_faults(&*faults);
         }
-        let operations = iommu::Operations::new(vtd.clone(), module)?;
-        for device in core::mem::take(&mut bound.adopt) {
-            let unit = vtd.unit_of(&Chain::of(&device)?)?.unit.clone();
-            vtd.ownership.adopted.adopt(device, &unit)?;
+        // Attached again after the gate was opened, on success and on failure. Not with hot-plug
+        // excluded: a port's driver waits for hot-plug that is under way.
+        let adopt = core::mem::take(&mut bound.adopt);
+        let _released = bound.release();
+        // From here on no device comes or goes, so that a load that fails gives back each of them:
+        // the kernel frees a module that did not load, whoever holds it.
+        let _hot_plug = RescanLock::lock();
+        // One whose driver has gone since does not run any more, and is served like others.
+        for device in adopt {
+            if device.as_device().driver().is_some() {
+                let unit = vtd.unit_of(&Chain::of(&device)?)?.unit.clone();
+                vtd.ownership.adopted.adopt(device, &unit)?;
+            }
         }
         for device in PciDevice::all() {
             vtd.enable_access_control(&device)?;
         }
-        // Attached again after the gate was opened, on success and on failure.
-        let _released = bound.release();
         // Whoever binds a driver now waits until translation is on: before, the addresses that
         // it would be given mean nothing.
         let closed = vtd.gate.lock();
         if let Err(e) = vtd.serve(&operations) {
-            vtd.give_back(&closed);
-            return Err(e);
+            if vtd.give_back(&closed) {
+                return Err(e);
+            }
+            log_err!(
+                "loaded, but serves no further device (error {}): echo 1 > \
+                 /sys/kernel/vtd/detach when these devices have come or gone, then rmmod vtd",
+                e.to_errno()
+            );
         }
         vtd.loading.store(false, Ordering::Release);
         drop(closed);

@@ -30,7 +30,7 @@ pub(crate) struct Served {
     /// The hardware.
     pub(crate) unit: Arc<Unit>,
     /// Its registration.
-    pub(crate) core: Pin<KBox<iommu::Unit<Vtd, Unit>>>,
+    pub(crate) core: Arc<iommu::Unit<Vtd, Unit>>,
     saved: Pin<KBox<IrqSpinLock<Option<Saved>>>>,
 }
 
@@ -199,9 +199,19 @@ impl Vtd {
         own.or_else(|| devices.iter().find(alias)).cloned()
     }
 
-    /// Puts a device among the others.
-    fn add_device(&self, data: &Arc<DeviceInfo>) -> Result {
+    /// Whether a device is still behind `unit`. May sleep.
+    fn has_devices(&self, unit: &Arc<Unit>) -> bool {
+        let devices = self.devices.lock();
+        devices.iter().any(|info| Arc::ptr_eq(&info.unit, unit))
+    }
+
+    /// Puts a device among the others. [`ENODEV`] if its unit is not registered any more: with the
+    /// list locked, so that whoever has unregistered a unit finds each of its devices there.
+    fn add_device(&self, served: &Served, data: &Arc<DeviceInfo>) -> Result {
         let mut devices = self.devices.lock();
+        if !served.core.is_listed() {
+            return Err(ENODEV);
+        }
         devices.reserve(1, GFP_KERNEL)?;
         let at = devices.partition_point(|info| info.address() <= data.address());
         devices

@@ -27,7 +27,7 @@ impl Driver for Vtd {
         &CONTEXT
     }
 
-    fn probe<'a>(&'a self, dev: &Device) -> Result<Probed<'a, Self>> {
+    fn probe(&self, dev: &Device) -> Result<Probed<Self>> {
         let pci = dev.as_pci().ok_or(ENODEV)?;
         let chain = Chain::of(&pci)?;
         let served = self.unit_of(&chain)?;
@@ -47,11 +47,11 @@ impl Driver for Vtd {
             self.ownership.clone(),
             self.access_control.clone(),
         )?;
-        self.add_device(&data)?;
+        self.add_device(served, &data)?;
         // One report less is no reason to refuse the device.
         let _ = self.translations.add(&data);
         Ok(Probed {
-            unit: &served.core,
+            unit: served.core.clone(),
             data,
         })
     }

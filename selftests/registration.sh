@@ -1,0 +1,152 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Devices that come or go while the driver is loaded or detached: each is served or given
+# back, and nothing that the core still follows is freed. The other side is delayed at the
+# point where it matters (vtd_slow, vtd_between), so that one try is enough. What is freed is
+# zeroed or poisoned in these guests (init_on_free=1, KASAN).
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+
+DETACH=/sys/kernel/vtd/detach
+DELAY=/sys/kernel/debug/vtd_between/delay
+SLOW=$((2000 * PATIENCE))
+RELINKED=$VTD_TEST_MODULES/vtd_relinked.ko
+
+[ -e "$RELINKED" ] || ktap_skip_all "no vtd.ko is there that was linked to vtd_between"
+victim=$(attackers | head -n1)
+[ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
+
+# waits_for PATTERN: until the log has it, for a while.
+waits_for() {
+	for try in $(seq $((100 * PATIENCE))); do
+		log_since | grep -Eq "$1" && return 0
+		sleep 0.1
+	done
+	echo "the log has no line like: $1; it has:"
+	log_since
+	return 1
+}
+
+# said_before FIRST SECOND: the log has both, in this order.
+said_before() {
+	first=$(log_since | grep -En "$1" | head -n1)
+	second=$(log_since | grep -En "$2" | head -n1)
+	[ -n "$first" ] && [ -n "$second" ] && [ "${first%%:*}" -lt "${second%%:*}" ] && return 0
+	echo "the log should have: $1; and then: $2; it has:"
+	log_since
+	return 1
+}
+
+# is_gone: the driver has no device, and the module goes.
+is_gone() {
+	! grep . /sys/kernel/vtd/users || { echo "these are left"; return 1; }
+	rmmod vtd && ! vtd_is_loaded || { grep '^vtd ' /proc/modules; return 1; }
+}
+
+# translates: whether unit 0 does, read past the driver (GSTS.TES).
+translates() {
+	gsts=$(devmem $((0x$(cat /sys/class/iommu/dmar0/intel-iommu/address) + 0x1c)) 32)
+	[ $((gsts >> 31)) = 1 ] || { echo "GSTS is $gsts"; return 1; }
+}
+
+found_again() {
+	[ -e "$PCI/$victim" ] || echo 1 > /sys/bus/pci/rescan
+	[ -e "$PCI/$victim" ] || { echo "$victim did not come back"; return 1; }
+}
+
+# slow_removal WHERE: the victim's removal begins, and sleeps there.
+slow_removal() {
+	insmod "$VTD_TEST_MODULES/vtd_slow.ko" device="$victim" on="$1" ms="$SLOW" || return 1
+	log_start
+	echo 1 > "$PCI/$victim/remove" &
+	waits_for "vtd_slow: $victim: sleeps"
+}
+
+# A device that is being removed is off its bus, and not yet released by the core.
+unplug_meanwhile() {
+	insmod "$VTD_KO" && slow_removal "$1" || return 1
+	echo 1 > $DETACH || { echo "the detach was refused"; return 1; }
+	wait
+	said_before "vtd_slow: $victim: goes on" "vtd: detached:" && is_gone && rmmod vtd_slow &&
+		found_again
+}
+
+# slow_rescan FUNCTION SKIP: the victim is found again, and its probe sleeps in that call.
+slow_rescan() {
+	insmod "$RELINKED" || return 1
+	echo 1 > "$PCI/$victim/remove"
+	log_start
+	echo "$1 $SLOW $2" > $DELAY
+	echo 1 > /sys/bus/pci/rescan &
+	waits_for "vtd_between: $1: sleeps"
+}
+
+# A device that is being added: the driver has answered the core's probe, or is about to.
+plug_meanwhile() {
+	slow_rescan "$1" "$2" || return 1
+	echo 1 > $DETACH || { echo "the detach was refused"; return 1; }
+	wait
+	said_before "vtd_between: $1: goes on" "vtd: detached:" || return 1
+	[ "$(group_type "$victim")" = none ] || { echo "$victim is $(group_type "$victim")"; return 1; }
+	is_gone
+}
+
+# The load fails at the last device's group, having slept there; a device that it has probed is
+# unplugged meanwhile, and waits.
+unplug_from_failing_load() {
+	insmod "$RELINKED" || return 1
+	served=$(grep -c . /sys/kernel/vtd/users)
+	echo 1 > $DETACH && is_gone || return 1
+	log_start
+	echo "pci_device_group $SLOW $((served - 1)) 1" > $DELAY
+	insmod "$RELINKED" 2> /tmp/why &
+	load=$!
+	waits_for "vtd_between: pci_device_group: sleeps" || return 1
+	echo 1 > "$PCI/$victim/remove" &
+	removal=$!
+	! wait $load || { echo "the load succeeded"; return 1; }
+	wait $removal
+	! vtd_is_loaded || { echo "the module is loaded"; return 1; }
+	log_since | grep -Eq "not loaded: there is no memory|IOMMU core refused" || { log_since; return 1; }
+	found_again
+}
+
+# A device that a driver removes without the lock of removals escapes the core's walk. Its unit
+# goes on translating until it is gone.
+escaped() {
+	insmod "$VTD_KO" && insmod "$VTD_TEST_MODULES/vtd_slow.ko" device="$victim" ms="$SLOW" || return 1
+	log_start
+	echo 1 > /sys/kernel/debug/vtd_slow/remove &
+	waits_for "vtd_slow: $victim: sleeps" || return 1
+	! sh -c "echo 1 > $DETACH" 2> /tmp/why || { echo "the detach was accepted"; return 1; }
+	grep -q "$EBUSY" /tmp/why || { cat /tmp/why; return 1; }
+	log_has "dmar0: goes on translating: $victim was just being added or removed" &&
+		log_has "not detached as a whole" && translates || return 1
+	! rmmod vtd 2> /dev/null || { echo "rmmod succeeded"; return 1; }
+	wait
+	echo 1 > $DETACH || { echo "the second detach was refused"; return 1; }
+	log_has "vtd: detached:" && is_gone && rmmod vtd_slow && found_again
+}
+
+ktap_start 10
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+ktap_check "vtd_between loads" insmod "$VTD_TEST_MODULES/vtd_between.ko"
+ktap_check "unplugged while detaching: off its bus, before notifications" unplug_meanwhile devres
+ktap_check "unplugged while detaching: right before the core releases it" unplug_meanwhile removed
+ktap_check "found while detaching: before the driver looks at it" \
+	plug_meanwhile krealloc_node_align_noprof 0
+ktap_check "found while detaching: before the driver answers" plug_meanwhile debugfs_create_dir 0
+ktap_check "found while detaching: the core forms its group" plug_meanwhile pci_device_group 0
+ktap_check "unplugged from a load that fails" unplug_from_failing_load
+if [ -e /proc/lockdep_stats ]; then
+	ktap_skip "removed by a driver, without the lock: its unit goes on translating" \
+		"the kernel itself complains of such a removal: it has lock debugging"
+else
+	ktap_check "removed by a driver, without the lock: its unit goes on translating" escaped
+fi
+ktap_check "afterwards drivers serve their devices" \
+	eval 'need_vtd && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ]'
+ktap_check "no kernel warning" dmesg_is_clean
+ktap_end
