@@ -315,12 +315,60 @@ impl PciDevice {
         unsafe { bindings::device_release_driver(self.as_device().as_raw()) }
     }
 
+    /// Keeps the device enabled, and a bus master if it is one, whatever its driver does when it is
+    /// released. Process context.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pci_enable_device()`, which does nothing to a device that is enabled already.
+    pub fn keep_enabled(&self) -> Result<KeptEnabled> {
+        // SAFETY: Valid device.
+        kernel::error::to_result(unsafe { bindings::pci_enable_device(self.ptr.as_ptr()) })?;
+        // INVARIANT: Counted just now.
+        Ok(KeptEnabled(self.clone()))
+    }
+
+    /// Returns how many virtual functions the device has enabled. Any context.
+    pub fn virtual_functions(&self) -> u32 {
+        // SAFETY: Valid device.
+        unsafe { bindings::pci_num_vf(self.ptr.as_ptr()) }.unsigned_abs()
+    }
+
+    /// Returns whether the device has been removed from its bus. Any context.
+    pub fn is_removed(&self) -> bool {
+        // SAFETY: Valid device, of whose flags one is read that is set once.
+        unsafe { bindings::vtd_helper_pci_is_removed(self.ptr.as_ptr()) }
+    }
+
     /// Looks for a driver and binds it. Process context; the device lock must not be held.
     ///
     /// Returns whether one was bound.
     pub fn attach_driver(&self) -> bool {
         // SAFETY: Valid device.
         unsafe { bindings::device_attach(self.as_device().as_raw()) == 1 }
+    }
+}
+
+/// A device that stays enabled for as long as this lives.
+///
+/// # Invariants
+///
+/// One of the device's counts of being enabled (`enable_cnt`) is this one's.
+pub struct KeptEnabled(PciDevice);
+
+impl KeptEnabled {
+    /// Leaves the device enabled for good.
+    pub fn leave_enabled(self) {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: Read once, of a value that is not dropped.
+        drop(unsafe { core::ptr::read(&this.0) });
+    }
+}
+
+impl Drop for KeptEnabled {
+    fn drop(&mut self) {
+        // SAFETY: Valid device, with a count of ours by the type's invariants.
+        unsafe { bindings::pci_disable_device(self.0.ptr.as_ptr()) }
     }
 }
 

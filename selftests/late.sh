@@ -47,6 +47,29 @@ ports_have_their_drivers() {
 	ports | diff /tmp/ports -
 }
 
+# bridges: their command registers' byte with the bus master bit.
+bridges() {
+	for bridge in $(for dev in "$PCI"/*; do
+		case $(cat "$dev/class") in 0x0604*) echo "${dev##*/}" ;; esac
+	done); do
+		echo "$bridge" "$(od -An -v -tu1 -j 4 -N 1 "$PCI/$bridge/config" | tr -d ' ')"
+	done
+}
+
+# all_are_masters: as after the drivers of devices below were bound, whichever these were.
+all_are_masters() {
+	bridges | while read -r bridge command; do
+		printf "\\$(printf %03o $((command | 4)))" |
+			dd of="$PCI/$bridge/config" bs=1 seek=4 conv=notrunc 2> /dev/null
+	done
+	bridges > /tmp/bridges
+	! awk '{ print int($2 / 4) % 2 }' /tmp/bridges | grep -q 0 || { cat /tmp/bridges; return 1; }
+}
+
+bridges_are_masters() {
+	bridges | diff /tmp/bridges -
+}
+
 loaded_with() {
 	insmod "$VTD_KO" "$@" || { dmesg | tail -n 20; return 1; }
 }
@@ -75,7 +98,7 @@ is_listed_untranslated() {
 	grep -q "$1 -1 $2 untranslated" /sys/kernel/vtd/users || { cat /sys/kernel/vtd/users; return 1; }
 }
 
-ktap_start 39
+ktap_start 42
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 virtio=$(pci_by_id 0x1af4:0x1042 | head -n1)
 find_disks || ktap_skip_rest "no NVMe and virtio disks to bind drivers to"
@@ -99,12 +122,14 @@ ktap_check "bound=0: their work goes on" eval 'fio_goes_on "$disk" && fio_goes_o
 ktap_check "bound=0: ports have their drivers" ports_have_their_drivers
 
 # --- adopt ---
+ktap_check "all bridges let DMA of devices below pass" all_are_masters
 log_start
 mark "late adopt begin"
 ktap_check "bound=1: the driver loads while disks are at work" loaded_with bound=1
 ktap_check "bound=1: their work goes on" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 mark "late adopt end"
 ktap_check "bound=1: ports have their drivers" ports_have_their_drivers
+ktap_check "bound=1: bridges let DMA pass as before" bridges_are_masters
 ktap_check "bound=1: the log says what that means" log_has "$nvme: runs on untranslated"
 ktap_check "bound=1: the list of users says so" eval \
 	'is_listed_untranslated "$nvme" nvme && is_listed_untranslated "$virtio" virtio-pci'
@@ -150,6 +175,7 @@ ktap_check "bound=2: so is the other" test "$(group_type "$virtio")" = DMA
 ktap_check "bound=2: the disk works" disk_io "$nvme"
 ktap_check "bound=2: the other works" disk_io "$virtio"
 ktap_check "bound=2: ports have their drivers" ports_have_their_drivers
+ktap_check "bound=2: bridges let DMA pass as before" bridges_are_masters
 ktap_check "bound=2: no kernel warning" log_is_clean
 ktap_check "bound=2: the driver leaves when asked to" need_no_vtd
 ktap_check "ports have their drivers at the end" ports_have_their_drivers

@@ -262,6 +262,11 @@ bool vtd_helper_pci_is_off(struct pci_dev *pdev)
 	return pdev->current_state == PCI_D3cold;
 }
 
+bool vtd_helper_pci_is_removed(struct pci_dev *pdev)
+{
+	return !device_is_registered(&pdev->dev);
+}
+
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev)
 {
 	return pdev->acs_capabilities;

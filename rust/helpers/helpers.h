@@ -85,6 +85,7 @@ struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
 bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn);
 u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev);
 bool vtd_helper_pci_is_off(struct pci_dev *pdev);
+bool vtd_helper_pci_is_removed(struct pci_dev *pdev);
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev);
 bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev);
 int vtd_helper_pci_read_word(struct pci_dev *pdev, int where, u16 *value);

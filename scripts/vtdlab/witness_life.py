@@ -5,16 +5,30 @@ As witness.py: functions of the evidence that return (claim, why not) pairs.
 """
 
 from vtdlab import devices, vtdwords
-from vtdlab.trace import Trace
+from vtdlab.trace import CONFIG, Trace
 from vtdlab.witness import brackets
 
 # Adopted at load: what they ask for passes as it is.
 ADOPTED = (devices.NVME, devices.VIRTIO)
 
 
+BRIDGES = ("pcie-root-port", "x3130-upstream", "xio3130-downstream", "pcie-pci-bridge", "pxb-pcie")
+COMMAND, BUS_MASTER = 4, 1 << 2
+
+
+def _no_longer_masters(trace):
+    """Bridges that were told to let no DMA of devices below pass any more."""
+    writes = [CONFIG.match(event.text) for event in trace.named("pci_cfg_write")]
+    return {found[1] for found in writes if found and found[1] in BRIDGES
+            and int(found[5], 16) == COMMAND and not int(found[6], 16) & BUS_MASTER}
+
+
 def late(evidence):
     """Disks at work across a load: not translated while adopted, and never refused."""
     for name, trace in brackets(evidence, "late "):
+        bridges = _no_longer_masters(trace)
+        yield f"{name}: every bridge lets DMA pass all the time", (
+            f"the trace has writes that end it, to {sorted(bridges)}" if bridges else "")
         faults = trace.faults()
         yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
         walked = {event.value("sid") for event in trace.named("vtd_iotlb_page_update")}

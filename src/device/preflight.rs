@@ -4,7 +4,7 @@
 
 use super::topology::Chain;
 use kernel::prelude::*;
-use kernel_ext::pci::PciDevice;
+use kernel_ext::pci::{KeptEnabled, PciDevice};
 use kernel_ext::{log_err, log_info, log_warn};
 use vtd_core::dmar::Dmar;
 
@@ -102,29 +102,58 @@ impl Bound {
 
     /// Releases drivers, so that the core meets no bound device when it probes. They come back
     /// when the result is dropped.
-    pub(crate) fn release(self) -> Released {
-        for device in self.release.iter() {
+    ///
+    /// A port's driver disables the port when it goes, which would keep the devices below it, those
+    /// that run on among them, from memory and from raising interrupts; a switch's upstream port
+    /// would stay so. A count of our own prevents that. [`ENOMEM`], or the PCI core's error for a
+    /// port that cannot be enabled.
+    pub(crate) fn release(self) -> Result<Released> {
+        let mut released = Released {
+            devices: KVec::with_capacity(self.release.len(), GFP_KERNEL)?,
+            functions: KVec::new(),
+        };
+        for device in self.release {
+            let enabled = match device.is_bridge() {
+                true => Some(device.keep_enabled().inspect_err(|e| cannot_keep(&device, *e))?),
+                false => None,
+            };
+            let functions = device.virtual_functions();
+            if functions > 0 {
+                released.functions.push((device.clone(), functions), GFP_KERNEL)?;
+            }
             device.release_driver();
+            // There is room: all were counted.
+            let _ = released.devices.push_within_capacity((device, enabled));
         }
-        Released {
-            devices: self.release,
-        }
+        Ok(released)
     }
+}
+
+fn cannot_keep(port: &PciDevice, error: Error) {
+    log_err!(
+        "not loaded: {} cannot be kept enabled while its driver is released (error {})",
+        port.as_device(),
+        error.to_errno()
+    )
 }
 
 /// Devices without their drivers, for the time of a registration.
 pub(crate) struct Released {
-    devices: KVec<PciDevice>,
+    /// Ports with what keeps them enabled.
+    devices: KVec<(PciDevice, Option<KeptEnabled>)>,
+    /// Physical functions, and how many virtual ones each had: its driver takes them with it.
+    functions: KVec<(PciDevice, u32)>,
 }
 
 impl Drop for Released {
     fn drop(&mut self) {
-        for device in self.devices.iter() {
-            if device.attach_driver() {
+        for (device, enabled) in core::mem::take(&mut self.devices) {
+            // What is behind a volume management device was found again under its driver.
+            if device.is_removed() || device.attach_driver() {
                 continue;
             }
-            let lost = if device.is_bridge() {
-                "hot-plug and error reporting of this port are off"
+            let lost = if enabled.is_some() {
+                "hot-plug and error reporting of this port are off; it goes on forwarding"
             } else {
                 "the device is idle"
             };
@@ -132,6 +161,19 @@ impl Drop for Released {
                 "{}: its driver did not come back: {lost}",
                 device.as_device()
             );
+            // Without a driver nobody else counts for what is below.
+            if let Some(enabled) = enabled {
+                enabled.leave_enabled();
+            }
+        }
+        for (physical, count) in self.functions.iter() {
+            let device = physical.as_device();
+            if physical.virtual_functions() < *count {
+                log_warn!(
+                    "{device}: its {count} virtual function(s) went with its driver. To have them \
+                     again: echo {count} > /sys/bus/pci/devices/{device}/sriov_numvfs"
+                );
+            }
         }
     }
 }

@@ -195,27 +195,40 @@ impl Running {
             running._interrupts.push(interrupt, GFP_KERNEL)?;
             served.unit.drain_faults(&*faults);
         }
-        // Attached again after the gate was opened, on success and on failure. Not with hot-plug
-        // excluded: a port's driver waits for hot-plug that is under way.
-        let adopt = core::mem::take(&mut bound.adopt);
-        let _released = bound.release();
-        // From here on no device comes or goes, so that a load that fails gives back each of them:
-        // the kernel frees a module that did not load, whoever holds it.
+        running.prepare_devices(&mut bound)?;
+        // Not with hot-plug excluded: a port's driver waits for hot-plug that is under way.
+        let released = bound.release()?;
+        let served = running.take_over(&operations);
+        drop(released);
+        served?;
+        report::summary(&vtd);
+        Ok(running)
+    }
+
+    /// Lets the devices that are to run on do so, and turns access control on.
+    fn prepare_devices(&self, bound: &mut Bound) -> Result {
+        let vtd = &self.vtd;
         let _hot_plug = RescanLock::lock();
-        // One whose driver has gone since does not run any more, and is served like others.
-        for device in adopt {
+        for device in core::mem::take(&mut bound.adopt) {
+            // One whose driver has gone since does not run any more, and is served like others.
             if device.as_device().driver().is_some() {
                 let unit = vtd.unit_of(&Chain::of(&device)?)?.unit.clone();
                 vtd.ownership.adopted.adopt(device, &unit)?;
             }
         }
-        for device in PciDevice::all() {
-            vtd.enable_access_control(&device)?;
-        }
+        PciDevice::all().try_for_each(|device| vtd.enable_access_control(&device))
+    }
+
+    /// Gives the units to the core, with hot-plug excluded and the gate closed.
+    fn take_over(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
+        let vtd = &self.vtd;
+        // No device comes or goes, so that a load that fails gives back each of them: the kernel
+        // frees a module that did not load, whoever holds it.
+        let _hot_plug = RescanLock::lock();
         // Whoever binds a driver now waits until translation is on: before, the addresses that
         // it would be given mean nothing.
         let closed = vtd.gate.lock();
-        if let Err(e) = vtd.serve(&operations) {
+        if let Err(e) = vtd.serve(operations) {
             if vtd.give_back(&closed) {
                 return Err(e);
             }
@@ -226,9 +239,7 @@ impl Running {
             );
         }
         vtd.loading.store(false, Ordering::Release);
-        drop(closed);
-        report::summary(&vtd);
-        Ok(running)
+        Ok(())
     }
 }
 
