@@ -44,11 +44,19 @@ are_gone() {
 		[ ! -e "/sys/kernel/debug/iommu/intel/$vf" ]
 }
 
+# A load that releases the physical function's driver takes the virtual ones with it.
+rebound() {
+	need_no_vtd && modprobe igb && functions 2 && insmod "$VTD_KO" bound=2 || return 1
+	[ "$(driver_of "$pf")" = igb ] || { echo "$pf is driven by $(driver_of "$pf")"; return 1; }
+	log_has "$pf: its 2 virtual function.s. went with its driver. To have them again: echo 2 >" &&
+		! log_since | grep "did not come back"
+}
+
 pf=$(pci_by_id 0x8086:0x10c9 | head -n1)
 [ -n "$pf" ] || ktap_skip_all "there is no igb (8086:10c9)"
 [ -e "$PCI/$pf/sriov_numvfs" ] || ktap_skip_all "$pf has no SR-IOV in this kernel"
 [ -x "$PROGRAM" ] || ktap_skip_all "vfio_igbvf was not built"
-ktap_start $((2 * CLAIMS + 9))
+ktap_start $((2 * CLAIMS + 11))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 # Virtual functions are for the user here.
@@ -67,5 +75,12 @@ ktap_check "the physical function still works for the kernel" works_for_kernel
 take_back "$vf"
 ktap_check "the virtual functions go" are_gone
 ktap_check "and come again" eval 'functions 7 && has_groups 7 && functions 0'
+if [ "$VTD_KO" = none ]; then
+	ktap_skip "bound=2 names the physical function whose virtual ones went" "it is the kernel's own driver"
+	ktap_skip "and they can be made again, as it says" "it is the kernel's own driver"
+else
+	ktap_check "bound=2 names the physical function whose virtual ones went" rebound
+	ktap_check "and they can be made again, as it says" eval 'functions 2 && has_groups 2 && functions 0'
+fi
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -113,6 +113,13 @@ BRIDGE = Device("0000:00:09.0", "PCIe-to-PCI bridge")
 FAR_BUS, FREE_BUS = 0x20, 0x40
 
 
+def crowded(folder):
+    """The standard devices among many: more than the 48 locks that lockdep notes of a task."""
+    return standard(folder) + [
+        word for slot in range(0x10, 0x17) for function in range(8)
+        for word in ("-device", f"pci-testdev,bus=pcie.0,addr={slot:x}.{function},multifunction=on")]
+
+
 def topology(folder):
     """The standard devices, and some behind a conventional bridge, on a second
     root bus, and on a root bus that bypasses the unit."""

@@ -131,6 +131,8 @@ BOOTS = (
     # one has reserved memory, so that what that needs fails, too.
     Boot("failing", ("failure",), on=("debug",), devices=devices.few,
          append=(*isolation.WORDS, _stride(17)), tables=isolation.reserving, keep="failure.ktap"),
+    # Lock debugging has to be on at the end there, with more devices than it notes locks of a task.
+    Boot("crowded", ("unload",), on=("debug",), devices=devices.crowded),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
     Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),
