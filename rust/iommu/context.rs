@@ -73,12 +73,7 @@ impl<D: Driver> Context<D> {
         let driver = Arc::as_ptr(driver).cast_mut();
         // INVARIANT: Kept alive by this function's contract.
         self.driver
-            .compare_exchange(
-                ptr::null_mut(),
-                driver,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
+            .compare_exchange(ptr::null_mut(), driver, Ordering::AcqRel, Ordering::Relaxed)
             .map_err(|_| EBUSY)?;
         // Devices of an earlier offer may still use what was filled in then; it is the same.
         if !self.filled.load(Ordering::Acquire) {
@@ -121,10 +116,11 @@ impl<D: Driver> Context<D> {
 
     /// Returns the C operations, once they are filled in.
     pub(super) fn table(&self) -> Option<&bindings::iommu_ops> {
-        // SAFETY: Written before, and constant from then on, by the type's invariants.
-        self.filled
-            .load(Ordering::Acquire)
-            .then(|| unsafe { &*self.table.get() })
+        if !self.filled.load(Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: Filled in, and constant from then on, by the type's invariants.
+        Some(unsafe { &*self.table.get() })
     }
 }
 
@@ -133,7 +129,7 @@ pub(super) struct DeviceData<D: Driver> {
     pub(super) driver: Arc<D>,
     pub(super) data: Arc<D::Device>,
     /// The core follows a pointer to it until the device is released.
-    pub(super) unit: Arc<Unit<D, D::UnitData>>,
+    pub(super) _unit: Arc<Unit<D, D::UnitData>>,
 }
 
 impl<D: Driver> DeviceData<D> {

@@ -76,9 +76,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
 ///
 /// # Invariants
 ///
-/// `context` offers devices to `driver`, and its operations are filled in.
+/// `context` offers devices to `_driver`, and its operations are filled in.
 pub struct Operations<D: Driver> {
-    driver: Arc<D>,
+    _driver: Arc<D>,
     context: &'static Context<D>,
 }
 
@@ -126,7 +126,12 @@ impl<D: Driver> Operations<D> {
         // SAFETY: `driver` is kept until `drop` has withdrawn the offer.
         unsafe { context.offer_to(&driver, table, domains)? };
         // INVARIANT: Offered and filled in just now.
-        Ok(room.write(Self { driver, context }).into())
+        Ok(room
+            .write(Self {
+                _driver: driver,
+                context,
+            })
+            .into())
     }
 
     pub(super) fn table(&self) -> *const bindings::iommu_ops {
@@ -159,7 +164,11 @@ impl<D: Driver> Operations<D> {
             return Err(ENODEV);
         }
         let raw = unit.as_raw();
-        let probed = room.write(DeviceData { driver, data, unit });
+        let probed = room.write(DeviceData {
+            driver,
+            data,
+            _unit: unit,
+        });
         // SAFETY: By this function's contract.
         unsafe { DeviceData::attach_to(probed, dev) };
         Ok(raw)

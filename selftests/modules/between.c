@@ -49,7 +49,7 @@ static bool delayed(const char *function)
 {
 	unsigned int ms = READ_ONCE(delay.ms);
 
-	if (!ms || strcmp(function, delay.function) || irqs_disabled() || in_atomic())
+	if (!ms || strcmp(function, delay.function) || !in_task() || irqs_disabled())
 		return false;
 	if (atomic_dec_return(&delay.skip) >= 0 || cmpxchg(&delay.ms, ms, 0) != ms)
 		return false;

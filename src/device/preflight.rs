@@ -114,12 +114,18 @@ impl Bound {
         };
         for device in self.release {
             let enabled = match device.is_bridge() {
-                true => Some(device.keep_enabled().inspect_err(|e| cannot_keep(&device, *e))?),
+                true => Some(
+                    device
+                        .keep_enabled()
+                        .inspect_err(|e| cannot_keep(&device, *e))?,
+                ),
                 false => None,
             };
             let functions = device.virtual_functions();
             if functions > 0 {
-                released.functions.push((device.clone(), functions), GFP_KERNEL)?;
+                released
+                    .functions
+                    .push((device.clone(), functions), GFP_KERNEL)?;
             }
             device.release_driver();
             // There is room: all were counted.
