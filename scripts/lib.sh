@@ -16,6 +16,29 @@ die() {
 	exit 1
 }
 
+# arguments USAGE LEAST MOST ARGUMENT...: ends the script where help is asked for, with
+# USAGE and the comment at the script's top; and with status 2 where the arguments are
+# not those of USAGE. To be called before anything is done.
+arguments() {
+	local usage="usage: scripts/$1" least=$2 most=$3
+	shift 3
+	case ${1-} in
+	-h | --help)
+		printf '%s\n\n' "$usage"
+		sed -n '4,/^[^#]/s/^#$//p; 4,/^[^#]/s/^# //p' "$0"
+		exit 0
+		;;
+	-*) refuse "$1 is no option of this script; $usage" ;;
+	esac
+	[ $# -ge "$least" ] || refuse "an argument is missing; $usage"
+	[ $# -le "$most" ] || refuse "more arguments are given than there are ($*); $usage"
+}
+
+refuse() {
+	echo "${0##*/}: $*" >&2
+	exit 2
+}
+
 say() {
 	printf '  %-9s %s\n' "$1" "$2"
 }

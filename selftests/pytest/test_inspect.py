@@ -2,6 +2,7 @@
 """vtd-inspect on a dump of a real guest, on what is left of a dump, on what is none."""
 
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -208,6 +209,41 @@ def test_the_program(tmp_path):
         code, _, problem = _run(*args)
         assert code == 1 and problem.count("\n") == 1, problem
         assert any(part in problem for part in why.split("|")), problem
+
+
+def _program(name, *args, stdout=subprocess.PIPE, **env):
+    """Status, standard output as bytes (unless that is elsewhere), standard error."""
+    done = subprocess.run([sys.executable, str(lab.checkout() / "scripts" / name), *map(str, args)],
+                          stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False,
+                          env={**os.environ, **env})
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    """What nobody reads any more ends it quietly, be it much or little; a full disk is a
+    sentence."""
+    log = tmp_path / "log"
+    log.write_text("DMAR: DRHD: handling fault status reg 2\n")
+    for argv in (("vtd-inspect", "--dump", SAVED), ("vtd-fault-decode", log)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as pipe:
+            assert _program(*argv, stdout=pipe) == (141, None, "")
+        with open("/dev/full", "wb") as full:
+            code, _, problem = _program(*argv, stdout=full)
+        assert code == 1 and problem.count("\n") == 1 and "No space left on device" in problem
+
+
+@pytest.mark.parametrize("env", [
+    {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=str)
+def test_an_encoding_without_the_signs_of_trees(env):
+    """The same tree, sign by sign, from plain ones."""
+    _, whole, _ = _program("vtd-inspect", "--dump", SAVED, PYTHONIOENCODING="utf-8")
+    code, plain, problem = _program("vtd-inspect", "--dump", SAVED, **env)
+    assert (code, problem) == (0, "")
+    text = whole.decode().translate(str.maketrans("└├│─", "`||-"))
+    assert plain.decode("ascii") == text and "`- root bus" in text
 
 
 class Asked:

@@ -3,11 +3,44 @@
 
 from xml.dom import minidom
 
+import argparse
+import re
+
 import pytest
 
-from vtdlab import benchplot, benchtable, benchtime
+from vtdlab import bench, benchplot, benchprofile, benchtable, benchtime
+from vtdlab import cache as lab
 from vtdlab.benchprofile import Symbol, by_function
 from vtdlab.benchtable import Row
+
+
+def _parsed(*argv):
+    """What `make bench` makes of its variables; the sentence where it refuses them."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    bench.add_arguments(parser)
+    try:
+        return parser.parse_args(argv)
+    except argparse.ArgumentError as err:
+        return str(err)
+
+
+def test_the_rows_are_those_of_the_bench_module():
+    """A name that only one side knows would boot a guest for nothing."""
+    source = (lab.checkout() / "bench/work.rs").read_text(encoding="utf-8")
+    assert tuple(re.findall(r'\bwork\("([^"]+)"', source)) == benchprofile.WORKS
+    for row in benchprofile.ROWS:
+        assert _parsed("--profile", row).profile == row
+
+
+@pytest.mark.parametrize("argv, words", [
+    (("--profile", "nonsense"), "there is no row 'nonsense'"),
+    (("--profile", ""), "there is no row ''"),
+    (("--profile", "4k map"), "did you mean 4K map"),
+    (("--rounds", "-1"), "'-1' is no number of rounds"), (("--rounds", "0"), "'0' is no number"),
+    (("--rounds", "many"), "'many' is no number"), (("--section", "all"), "invalid choice"),
+])
+def test_what_cannot_be_measured_is_said_at_once(argv, words):
+    assert words in _parsed(*argv)
 
 
 @pytest.mark.parametrize("row, met", [

@@ -8,8 +8,9 @@ import pytest
 
 import boots
 from vtdlab import cache as lab
-from vtdlab import devices, klog, ktap, vtdwords
+from vtdlab import check, devices, klog, ktap, vtdwords
 from vtdlab.cpio import Archive
+from vtdlab.errors import LabError
 from vtdlab.records import Records
 from vtdlab.trace import Trace, parse
 
@@ -198,3 +199,19 @@ def test_what_the_debug_kernel_does_not_boot_says_why():
     """A boot that is left out there is reported with a reason, and no other has one."""
     for boot in boots.BOOTS:
         assert bool(boot.left_out) == ("debug" not in boot.on), boot.name
+
+
+def test_a_test_that_does_not_exist_is_named_at_once():
+    """Before any kernel is built, with those that are like it and all there are."""
+    check.need_test("attack", [])
+    check.need_test("words of pytest", ["one"])
+    with pytest.raises(LabError, match=r"no test 'atack' \(did you mean attack.*there are adopted"):
+        check.need_test("atack", [])
+
+
+@pytest.mark.parametrize("name, value", [("GUESTS", "x"), ("FUZZ_SECONDS", "-1"), ("STRIDE", "0")])
+def test_a_number_that_is_none_is_said_at_once(name, value):
+    """Not by a traceback, after the kernels were built."""
+    check.need_numbers({name: "3", "OTHER": "x"})
+    with pytest.raises(LabError, match=f"{name}={value} is no number"):
+        check.need_numbers({name: value})
