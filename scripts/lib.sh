@@ -66,6 +66,17 @@ elapsed() {
 	fi
 }
 
+# show KIND TEXT TAIL: one line of the terminal, written again each time; where it is too
+# narrow, TEXT is cut, as what moves is in TAIL.
+show() {
+	local width line
+	width=$(stty size <&1 2>/dev/null | cut -d' ' -f2)
+	[ "${width:-0}" -gt 0 ] || width=80
+	line=$(printf '  %-9s %s' "$1" "$2")
+	[ $((${#line} + ${#3})) -lt "$width" ] || line=${line:0:$((width > ${#3} + 2 ? width - ${#3} - 2 : 0))}~
+	printf '\r\033[K%s' "${line}$3"
+}
+
 # step KIND TEXT LOG COMMAND...: run a long command, its output in LOG. On a
 # terminal one line counts the seconds; in a log there is a line at the start,
 # every half minute and at the end. Dies with the end of LOG on failure.
@@ -81,7 +92,7 @@ step() {
 	trap 'kill -TERM -- -$child 2>/dev/null; wait $child || :; die "$text was interrupted"' INT TERM HUP
 	while kill -0 $child 2>/dev/null; do
 		if [ "$tty" ]; then
-			printf '\r\033[K  %-9s %s ... %s' "$kind" "$text" "$(elapsed "$start")"
+			show "$kind" "$text" " ... $(elapsed "$start")"
 		elif [ $((SECONDS - start)) -ge $next ]; then
 			say "$kind" "$text ... $(elapsed "$start")"
 			next=$((next + 30))
