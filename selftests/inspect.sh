@@ -188,7 +188,7 @@ read_all() {
 	for file in $ALL; do
 		case $file in
 		*/groups) form='^group=[-0-9]* owner=[a-z]* device=.* requesters=[-0-9a-f:.,]*$' ;;
-		*/domains) form='^domain=[0-9]* made-for=.* leaves-1g=[0-9?]*$' ;;
+		*/domains) form='^domain=#[0-9]* made-for=.* leaves-1g=[0-9?]*$' ;;
 		*/users) form='^[0-9a-f:.]* -*[0-9]* [-a-z0-9_]* [a-zDMA]*$' ;;
 		*/statistics | */waits) form='^[a-z0-9-]*: [0-9]*$' ;;
 		*) form='' ;;

@@ -55,7 +55,7 @@ def test_trace_tells_translation_on_from_off(trace):
 @pytest.mark.parametrize("low, high, kind, words", [
     (0x11, 0, "context-global", "context global"),
     (0x0000_0028_0003_0031, 0, "context-device", "source-id 0x0028"),
-    (0x30022, 0, "iotlb-domain", "domain 3"),
+    (0x30022, 0, "iotlb-domain", "domain-id 3"),
     (0x30032, 0xFFFFD003, "iotlb-pages", "8 pages from 0xffffd000"),
     (0x30032, 0xFFFFD040, "iotlb-pages", "leaf entries only"),
     (0x2_0000_0025, 0xC1A000, "wait", "write 0x2 to 0xc1a000"),
@@ -85,7 +85,7 @@ def test_source_ids():
 
 OURS = ("[    1.5] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack) write to "
         "0x00000000fffff000 refused: the page is not mapped for writing (reason 0x05), "
-        "domain 3 (DMA, strict)")
+        "domain-id 3 (DMA, strict)")
 INTREE = ("[   19.8] DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault addr 0xfffff000 "
           "[fault reason 0x05] PTE Write access is not set")
 
