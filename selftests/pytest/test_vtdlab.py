@@ -8,7 +8,7 @@ import pytest
 
 import boots
 from vtdlab import cache as lab
-from vtdlab import check, devices, klog, ktap, vtdwords
+from vtdlab import check, devices, klog, ktap, vfio_selftests, vtdwords
 from vtdlab.cpio import Archive
 from vtdlab.errors import LabError
 from vtdlab.records import Records
@@ -215,3 +215,12 @@ def test_a_number_that_is_none_is_said_at_once(name, value):
     check.need_numbers({name: "3", "OTHER": "x"})
     with pytest.raises(LabError, match=f"{name}={value} is no number"):
         check.need_numbers({name: value})
+
+
+def test_the_kernels_harness_has_patience():
+    """In the one place where it waits; another harness is a sentence, not a test cut short."""
+    text = vfio_selftests.patient(f"ret = {vfio_selftests.WAIT};\nif (ret == 0)\n")
+    assert text == "ret = poll(&poll_child, 1, t->timeout * 1000 * 10);\nif (ret == 0)\n"
+    for other in ("alarm(t->timeout);", vfio_selftests.WAIT * 2):
+        with pytest.raises(LabError, match="does not wait by"):
+            vfio_selftests.patient(other)
