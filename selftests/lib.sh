@@ -34,6 +34,8 @@ fi
 PATIENCE=$(cmdline guest.patience)
 SHRINK=$(cmdline guest.shrink)
 PATIENCE=${PATIENCE:-1} SHRINK=${SHRINK:-1}
+# The programs of users wait by it, too.
+export PATIENCE
 
 driver_of() {
 	if [ -e "$PCI/$1/driver" ]; then basename "$(readlink "$PCI/$1/driver")"; else echo none; fi
@@ -103,6 +105,18 @@ COMPLAINTS='WARNING:|BUG:|Oops|Call Trace:|possible .* locking|DMA-API: .*: |pan
 # Data races are judged by the host, which can tell the driver's from others'.
 complaints() {
 	grep -E "$COMPLAINTS" | grep -v 'BUG: KCSAN'
+}
+
+# settled COMMAND...: what it prints, once it has printed the same for half a second.
+settled() {
+	settled_last=
+	for try in $(seq $((20 * PATIENCE))); do
+		settled_now=$("$@")
+		[ "$settled_now" != "$settled_last" ] || break
+		settled_last=$settled_now
+		sleep 0.5
+	done
+	echo "$settled_now"
 }
 
 log_is_clean() {
@@ -267,12 +281,12 @@ net_io() {
 	net=$(net_device "$1") || { echo "no linked interface appeared behind $1"; return 1; }
 	port=$(cmdline guest.port)
 	[ -n "$port" ] || { echo "the host serves no file: guest.port is not set"; return 1; }
-	printf 'GET %d\n' "$2" | timeout 120 nc 10.0.2.2 "$port" > /tmp/fetched
+	printf 'GET %d\n' "$2" | timeout $((120 * PATIENCE)) nc 10.0.2.2 "$port" > /tmp/fetched
 	[ "$(stat -c %s /tmp/fetched)" -eq "$2" ] ||
 		{ echo "$(stat -c %s /tmp/fetched) bytes arrived, not $2"; return 1; }
 	fetched=$(sum_of /tmp/fetched)
 	{ printf 'PUT %d\n' "$2"; cat /tmp/fetched; } |
-		timeout 120 nc 10.0.2.2 "$port" > /tmp/answer
+		timeout $((120 * PATIENCE)) nc 10.0.2.2 "$port" > /tmp/answer
 	read -r sent < /tmp/answer
 	rm -f /tmp/fetched
 	[ "$fetched" = "$sent" ] ||

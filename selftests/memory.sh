@@ -44,8 +44,8 @@ iommu_pages() {
 # table_pages [WANTED]: the same, once it has been added up. Where it is not
 # WANTED it is counted anew, for a while; where nothing is, all that was done is counted.
 table_pages() {
-	[ -n "${1:-}" ] || counted 2
-	for try in 1 2 3 4 5 6 7; do
+	[ -n "${1:-}" ] || counted $((2 * PATIENCE))
+	for try in $(seq $((7 * PATIENCE))); do
 		pages=$(iommu_pages)
 		[ "$pages" != "${1:-}" ] || break
 		counted 0.4
@@ -82,7 +82,7 @@ in_domains() {
 # What is read at different moments is compared until it fits together: until it is
 # WANTED, or twice the same.
 unowned() {
-	[ -n "${1:-}" ] || counted 2
+	[ -n "${1:-}" ] || counted $((2 * PATIENCE))
 	unowned_last=
 	for try in $(seq $((10 * PATIENCE))); do
 		inside=$(in_domains)
