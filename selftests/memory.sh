@@ -61,9 +61,9 @@ same_pages() {
 
 DOMAINS=/sys/kernel/debug/vtd/domains
 
-# in_domains: how many pages the tables of all domains take, and how many domains there
+# pages_in_domains: how many pages the tables of all domains take, and how many domains there
 # are; "? ?" where one has more tables than are counted.
-in_domains() {
+pages_in_domains() {
 	[ -e $DOMAINS ] || { echo 0 0; return; }
 	awk '{
 			for (column = 1; column <= NF; column++)
@@ -85,13 +85,13 @@ unowned() {
 	[ -n "${1:-}" ] || counted $((2 * PATIENCE))
 	unowned_last=
 	for try in $(seq $((10 * PATIENCE))); do
-		inside=$(in_domains)
+		inside=$(pages_in_domains)
 		pages=$(iommu_pages)
 		case $inside in
 		*\?*) now="a domain has more tables than are counted" ;;
 		*) now="$((pages - ${inside% *})) pages in no domain, ${inside#* } domains" ;;
 		esac
-		if [ "$inside" = "$(in_domains)" ]; then
+		if [ "$inside" = "$(pages_in_domains)" ]; then
 			[ "$now" != "${1:-$unowned_last}" ] || break
 			unowned_last=$now
 		fi

@@ -81,6 +81,7 @@ def main(argv=None):
     except BrokenPipeError:
         raise
     except OSError as err:
-        print(f"vtd-inspect: {err.filename or 'the output'} cannot be written: {err.strerror}", file=sys.stderr)
+        print(f"vtd-inspect: {err.filename or 'the output'} cannot be written: {err.strerror}",
+              file=sys.stderr)
         return 1
     return 0
