@@ -2,13 +2,14 @@
 """The tools that judge the driver are judged first."""
 
 import io
+import re
 import subprocess
 
 import pytest
 
 import boots
 from vtdlab import cache as lab
-from vtdlab import check, devices, klog, ktap, vfio_selftests, vtdwords
+from vtdlab import check, devices, klog, ktap, runparts, vfio_selftests, vtdwords
 from vtdlab.cpio import Archive
 from vtdlab.errors import LabError
 from vtdlab.records import Records
@@ -224,3 +225,29 @@ def test_the_kernels_harness_has_patience():
     for other in ("alarm(t->timeout);", vfio_selftests.WAIT * 2):
         with pytest.raises(LabError, match="does not wait by"):
             vfio_selftests.patient(other)
+
+
+def test_every_wait_is_longer_where_the_kernel_is_slow():
+    """A wait that ends when something is there has a bound by PATIENCE, and no other."""
+    top = lab.checkout()
+    loop = re.compile(r"for (try|again) in |\btimeout |read -r -t ")
+    wrong = [f"{path.relative_to(top)}:{number}: {line.strip()}"
+             for path in [*(top / "selftests").glob("*.sh"), *(top / "scripts/guest").glob("*")]
+             if path.is_file()
+             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+             if loop.search(line) and not line.lstrip().startswith("#")
+             and not re.search(r"PATIENCE|\$LIMIT|_TIMEOUT", line)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("said, good", [
+    ({}, True), ({"why": "can't create /proc/sys/vm/drop_caches: nonexistent directory"}, False),
+    ({"result": "failed", "why": "no disk"}, False), ({"read": "other"}, False),
+    ({"moved": "1"}, False)], ids=str)
+def test_what_a_command_complains_of_was_not_done(said, good):
+    """Although it ended well: what the report says of caches would not be true."""
+    words = {"kind": "disk", "result": "ok", "why": "", "wrote": "sum", "read": "sum",
+             "bytes": "10", "moved": "10", **said}
+    records = Records()
+    line = " ".join(f'{name}="{value}"' for name, value in words.items())
+    assert runparts._judge_io(records.add(f"io {line}"), None, 1)[0] is good
