@@ -232,6 +232,26 @@ def test_what_is_not_understood_is_one_sentence_and_not_done(sandbox, program, a
     assert len(problem.splitlines()) == 1, problem
 
 
+TESTS = sorted(path for path in (SCRIPTS.parent / "selftests").glob("*.sh")
+               if os.access(path, os.X_OK))
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda path: path.name)
+def test_a_test_that_is_asked_for_help_tests_nothing(sandbox, test):
+    """As root it would load modules and write to disks."""
+    shutil.copytree(SCRIPTS.parent / "selftests", sandbox / "selftests",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("insmod", "modprobe", "rmmod"):
+        shutil.copy(sandbox / "bin/apt-get", sandbox / "bin" / name)
+    program = f"../../selftests/{test.name}"
+    status, said, problem = ask(sandbox, program, "--help")
+    assert (status, problem) == (0, "") and said.startswith(f"usage: selftests/{test.name}\n")
+    assert len(said.splitlines()) > 2 and "KTAP" not in said
+    for args in (["-x"], ["all"], ["--help", "x"]):
+        status, said, problem = ask(sandbox, program, *args)
+        assert (status, said) == (2, "") and len(problem.splitlines()) == 1
+
+
 def test_only_the_arguments_of_build_root_are_no_part_of_the_roots_key():
     """enter takes the key of all else, so what makes the root cannot change without it."""
     command = next(line.split("$(", 1)[1].split(" | ")[0] for line in
