@@ -101,8 +101,10 @@ def tail(path, lines=TAIL_LINES):
 def run(kind, text, argv, log, *, timeout, digest=None, counted=None, **popen):
     """Run a command as one shown step; its output goes to `log`.
 
-    `counted` is a pattern of the log's lines and what those are: (rb"  CC ", "files compiled");
-    how many there are is shown beside the time. Raises LabError when it fails, with what `digest` picks from the log's text
+    `counted` is a pattern of the log's lines and what those are, such as (rb"  CC ", "files
+    compiled"): how many there are is shown beside the time.
+
+    Raises LabError when it fails, with what `digest` picks from the log's text
     or else the log's end, and when it takes longer than `timeout` seconds.
     """
     log = Path(log)
