@@ -44,7 +44,7 @@ iommu_pages() {
 # table_pages [WANTED]: the same, once it has been added up. Where it is not
 # WANTED it is counted anew, for a while; where nothing is, all that was done is counted.
 table_pages() {
-	[ -n "${1:-}" ] || counted $((2 * PATIENCE))
+	[ -n "${1:-}" ] || counted 2
 	for try in $(seq $((7 * PATIENCE))); do
 		pages=$(iommu_pages)
 		[ "$pages" != "${1:-}" ] || break
@@ -82,7 +82,7 @@ pages_in_domains() {
 # What is read at different moments is compared until it fits together: until it is
 # WANTED, or twice the same.
 unowned() {
-	[ -n "${1:-}" ] || counted $((2 * PATIENCE))
+	[ -n "${1:-}" ] || counted 2
 	unowned_last=
 	for try in $(seq $((10 * PATIENCE))); do
 		inside=$(pages_in_domains)
