@@ -45,7 +45,7 @@ iommu_pages() {
 # WANTED it is counted anew, for a while; where nothing is, all that was done is counted.
 table_pages() {
 	[ -n "${1:-}" ] || counted 2
-	for try in $(seq $((7 * PATIENCE))); do
+	for try in $(seq $((${1:+PATIENCE *} 7))); do
 		pages=$(iommu_pages)
 		[ "$pages" != "${1:-}" ] || break
 		counted 0.4
