@@ -8,6 +8,14 @@
 # against the test kernel, and the checkout stays as it is.
 
 MAKEFLAGS += --no-print-directory
+# A variable of a script that is not set comes here as an empty one, and its default
+# may be hours of other work.
+EMPTY := $(strip $(foreach name,KDIR KERNEL SERIES T SECTION ROUNDS ROW DRIVER FUZZ_SECONDS FUZZ_SEED,\
+	$(if $(findstring command line,$(origin $(name))),$(if $(strip $($(name))),,$(name)))))
+ifneq ($(EMPTY),)
+$(error $(EMPTY) is given without a value: give one, or leave '$(firstword $(EMPTY))=' out)
+endif
+
 ENTER := scripts/enter
 LAB := $(ENTER) python3 -m vtdlab
 INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
@@ -25,10 +33,10 @@ module: ; @$(LAB) module
 endif
 
 # $(call kbuild,KDIR,TARGETS): look first, so that the kernel's own make never
-# fails for a reason that a sentence can name.
+# fails for a reason that a sentence can name. Not by abspath, which splits at spaces.
 define kbuild
-flags=$$(scripts/kdir '$(abspath $(1))') && \
-	$(MAKE) -C '$(abspath $(1))' M='$(CURDIR)' $$flags $(2)
+kdir=$$(realpath -ms -- '$(subst ','\'',$(1))') && flags=$$(scripts/kdir "$$kdir") && \
+	$(MAKE) -C "$$kdir" M='$(CURDIR)' $$flags $(2)
 endef
 
 run:
@@ -66,6 +74,7 @@ bench-record:
 	@$(LAB) bench --record
 
 bench-profile:
+	@$(if $(ROW),,$(error ROW is missing: name the row to profile, such as ROW="4K map", ROW=attach or ROW=load))
 	@$(LAB) bench --profile '$(ROW)' $(if $(DRIVER),--driver $(DRIVER))
 
 vfio-selftests:
@@ -123,7 +132,8 @@ clean:
 		.modules.order.* .tmp_versions target
 	@find scripts selftests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-distclean: clean
+# It cleans by itself, once it is known that nothing is in the way.
+distclean:
 	@scripts/distclean
 
 help:
@@ -135,7 +145,7 @@ help:
 	@echo '                      or else the newest of the series; out/module/'
 	@echo '  make debian-check   install, start, uninstall and start again in a Debian guest'
 	@echo '  make check          every test, host and guest; out/check/'
-	@echo '                      T=attack: only selftests/attack.sh; T=pgtable: what pytest finds by that'
+	@echo '                      T=attack: only selftests/attack.sh; T=faultline: what pytest finds by that'
 	@echo '  make host-check     the tests that boot nothing'
 	@echo '  make guest-check    the tests in guests'
 	@echo '  make check-debug    the same on a kernel that watches memory and locks;'

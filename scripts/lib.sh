@@ -16,6 +16,29 @@ die() {
 	exit 1
 }
 
+# arguments USAGE LEAST MOST ARGUMENT...: ends the script where help is asked for, with
+# USAGE and the comment at the script's top; and with status 2 where the arguments are
+# not those of USAGE. To be called before anything is done.
+arguments() {
+	local usage="usage: scripts/$1" least=$2 most=$3
+	shift 3
+	case ${1-} in
+	-h | --help)
+		printf '%s\n\n' "$usage"
+		sed -n '4,/^[^#]/s/^#$//p; 4,/^[^#]/s/^# //p' "$0"
+		exit 0
+		;;
+	-*) refuse "$1 is no option of this script; $usage" ;;
+	esac
+	[ $# -ge "$least" ] || refuse "an argument is missing; $usage"
+	[ $# -le "$most" ] || refuse "more arguments are given than there are ($*); $usage"
+}
+
+refuse() {
+	echo "${0##*/}: $*" >&2
+	exit 2
+}
+
 say() {
 	printf '  %-9s %s\n' "$1" "$2"
 }
@@ -43,6 +66,17 @@ elapsed() {
 	fi
 }
 
+# show KIND TEXT TAIL: one line of the terminal, written again each time; where it is too
+# narrow, TEXT is cut, as what moves is in TAIL.
+show() {
+	local width line
+	width=$(stty size <&1 2>/dev/null | cut -d' ' -f2)
+	[ "${width:-0}" -gt 0 ] || width=80
+	line=$(printf '  %-9s %s' "$1" "$2")
+	[ $((${#line} + ${#3})) -lt "$width" ] || line=${line:0:$((width > ${#3} + 2 ? width - ${#3} - 2 : 0))}~
+	printf '\r\033[K%s' "${line}$3"
+}
+
 # step KIND TEXT LOG COMMAND...: run a long command, its output in LOG. On a
 # terminal one line counts the seconds; in a log there is a line at the start,
 # every half minute and at the end. Dies with the end of LOG on failure.
@@ -58,7 +92,7 @@ step() {
 	trap 'kill -TERM -- -$child 2>/dev/null; wait $child || :; die "$text was interrupted"' INT TERM HUP
 	while kill -0 $child 2>/dev/null; do
 		if [ "$tty" ]; then
-			printf '\r\033[K  %-9s %s ... %s' "$kind" "$text" "$(elapsed "$start")"
+			show "$kind" "$text" " ... $(elapsed "$start")"
 		elif [ $((SECONDS - start)) -ge $next ]; then
 			say "$kind" "$text ... $(elapsed "$start")"
 			next=$((next + 30))

@@ -39,8 +39,11 @@ says_so_once() {
 
 # Nobody is told the same again and again: a few lines for what was done since.
 is_quiet() {
-	lines=$(log_since | wc -l)
-	sleep 3
+	for try in $(seq $((2 * PATIENCE))); do
+		lines=$(log_since | wc -l)
+		sleep 3
+		[ "$(log_since | wc -l)" != "$lines" ] || break
+	done
 	[ "$(log_since | wc -l)" = "$lines" ] || { log_since; return 1; }
 	[ "$lines" -lt 20 ] || { log_since; return 1; }
 }

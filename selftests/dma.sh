@@ -31,14 +31,16 @@ parallel_io() {
 		) &
 	done
 	wait
-	umount /mnt/io
-	echo 3 > /proc/sys/vm/drop_caches
+	unmount_and_drop "$disk" || return 1
+	before=$(given_by "$disk")
 	mount -t ext4 "/dev/$disk" /mnt/io || return 1
 	expected=$(head -c 3000001 /tmp/payload | sha256sum)
 	bad=0
 	for file in /mnt/io/job*; do
 		[ "$(sha256sum < "$file")" = "$expected" ] || { echo "$file is damaged"; bad=1; }
 	done
+	moved=$(($(given_by "$disk") - before))
+	[ $moved -ge "$(cat /mnt/io/job* | wc -c)" ] || { echo "only $moved bytes came from $disk; the rest was cached"; bad=1; }
 	rm -f /mnt/io/job*
 	umount /mnt/io
 	return $bad

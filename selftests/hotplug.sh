@@ -46,7 +46,7 @@ is_forgotten() {
 # The slot is powered off only after the device has left the kernel, and its port
 # may still be busy with that when the next one comes: then that is taken out again.
 put_back() {
-	for try in 1 2 3; do
+	for try in $(seq $((3 * PATIENCE))); do
 		sleep 3
 		host plug-nvme > /tmp/plugged && is_present "$nvme" 1 && break
 		cat /tmp/plugged
@@ -131,7 +131,10 @@ storms() {
 is_recorded() {
 	before=$(counter)
 	refused "$victim" "$(memory)" || return 1
-	sleep 0.3
+	for try in $(seq $((30 * PATIENCE))); do
+		sleep 0.1
+		[ "$(counter)" = "$before" ] || [ "$try" -lt 3 ] || break
+	done
 	[ "$(counter)" = $((before + 1)) ] || { echo "$(($(counter) - before)) were recorded, not 1"; return 1; }
 }
 

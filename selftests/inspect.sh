@@ -127,14 +127,14 @@ queue_is_hardwares() {
 # The guest is quiet between the two sides: the host compares with the trace.
 counted() {
 	sync
-	sleep 0.5
+	settled cat $UNIT/statistics > /dev/null
 	mark "inspect counts begin"
 	say "inspect-before $(tr -d ' ' < $UNIT/statistics | tr ':\n' '= ')"
 	dd if="/dev/$(block_device "$device")" of=/dev/null bs=64k count=64 iflag=direct 2> /dev/null
 	echo 1 > "$PCI/$device/remove"
 	echo 1 > /sys/bus/pci/rescan
 	block_device "$device" > /dev/null || return 1
-	sleep 0.5
+	settled cat $UNIT/statistics > /dev/null
 	say "inspect-after $(tr -d ' ' < $UNIT/statistics | tr ':\n' '= ')"
 	mark "inspect counts end"
 }
@@ -188,7 +188,7 @@ read_all() {
 	for file in $ALL; do
 		case $file in
 		*/groups) form='^group=[-0-9]* owner=[a-z]* device=.* requesters=[-0-9a-f:.,]*$' ;;
-		*/domains) form='^domain=[0-9]* made-for=.* leaves-1g=[0-9?]*$' ;;
+		*/domains) form='^domain=#[0-9]* made-for=.* leaves-1g=[0-9?]*$' ;;
 		*/users) form='^[0-9a-f:.]* -*[0-9]* [-a-z0-9_]* [a-zDMA]*$' ;;
 		*/statistics | */waits) form='^[a-z0-9-]*: [0-9]*$' ;;
 		*) form='' ;;

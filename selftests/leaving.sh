@@ -119,7 +119,7 @@ leaves_meanwhile() {
 	bind_and_unbind &
 	binder=$!
 	accepted=1
-	for try in $(seq 200); do
+	for try in $(seq $((200 * PATIENCE))); do
 		sh -c "echo 1 > $DETACH" 2> /dev/null && { accepted=0; break; }
 	done
 	touch /tmp/enough

@@ -34,6 +34,8 @@ fi
 PATIENCE=$(cmdline guest.patience)
 SHRINK=$(cmdline guest.shrink)
 PATIENCE=${PATIENCE:-1} SHRINK=${SHRINK:-1}
+# The programs of users wait by it, too.
+export PATIENCE
 
 driver_of() {
 	if [ -e "$PCI/$1/driver" ]; then basename "$(readlink "$PCI/$1/driver")"; else echo none; fi
@@ -103,6 +105,18 @@ COMPLAINTS='WARNING:|BUG:|Oops|Call Trace:|possible .* locking|DMA-API: .*: |pan
 # Data races are judged by the host, which can tell the driver's from others'.
 complaints() {
 	grep -E "$COMPLAINTS" | grep -v 'BUG: KCSAN'
+}
+
+# settled COMMAND...: what it prints, once it has printed the same for half a second.
+settled() {
+	settled_last=
+	for try in $(seq $((20 * PATIENCE))); do
+		settled_now=$("$@")
+		[ "$settled_now" != "$settled_last" ] || break
+		settled_last=$settled_now
+		sleep 0.5
+	done
+	echo "$settled_now"
 }
 
 log_is_clean() {
@@ -227,9 +241,22 @@ sum_of() {
 	sha256sum < "$1" | cut -d' ' -f1
 }
 
-# disk_io BDF: mkfs, write the payload, drop every cache, read it back. Sets
-# wrote and read to the checksums and moved to the bytes that the disk gave back
-# after the caches were dropped.
+# unmount_and_drop DISK: /mnt/io is left, which drops the pages of its files, and the
+# disk's own pages are written and dropped (BLKFLSBUF), so that what is read next comes
+# from the disk. For all of memory there is /proc/sys/vm/drop_caches, where a kernel has it.
+unmount_and_drop() {
+	umount /mnt/io || { echo "$1 could not be unmounted"; return 1; }
+	blockdev --flushbufs "/dev/$1" || { echo "what is cached of $1 could not be dropped"; return 1; }
+}
+
+# given_by DISK: how many bytes it has given so far.
+given_by() {
+	echo $(($(awk '{ print $3 }' "/sys/block/$1/stat") * 512))
+}
+
+# disk_io BDF: mkfs, write the payload, drop what is cached of the disk, read it back.
+# Sets wrote and read to the checksums and moved to the bytes that the disk gave back
+# after that.
 disk_io() {
 	disk=$(block_device "$1") || { echo "no disk appeared behind $1"; return 1; }
 	mkfs.ext4 -q -F "/dev/$disk" || { echo "mkfs.ext4 failed on $disk"; return 1; }
@@ -237,14 +264,12 @@ disk_io() {
 	mount -t ext4 "/dev/$disk" /mnt/io || { echo "$disk could not be mounted"; return 1; }
 	cp /tmp/payload /mnt/io/payload || { echo "writing to $disk failed"; return 1; }
 	wrote=$(sum_of /tmp/payload)
-	umount /mnt/io
-	blockdev --flushbufs "/dev/$disk"
-	echo 3 > /proc/sys/vm/drop_caches
-	before=$(awk '{ print $3 }' "/sys/block/$disk/stat")
+	unmount_and_drop "$disk" || return 1
+	before=$(given_by "$disk")
 	mount -t ext4 "/dev/$disk" /mnt/io || { echo "$disk could not be mounted again"; return 1; }
 	read=$(sum_of /mnt/io/payload)
 	umount /mnt/io
-	moved=$((($(awk '{ print $3 }' "/sys/block/$disk/stat") - before) * 512))
+	moved=$(($(given_by "$disk") - before))
 	[ "$wrote" = "$read" ] || { echo "$disk gave back other bytes than were written"; return 1; }
 	[ "$moved" -ge "$(stat -c %s /tmp/payload)" ] ||
 		{ echo "only $moved bytes came from $disk; the rest was cached"; return 1; }
@@ -256,12 +281,12 @@ net_io() {
 	net=$(net_device "$1") || { echo "no linked interface appeared behind $1"; return 1; }
 	port=$(cmdline guest.port)
 	[ -n "$port" ] || { echo "the host serves no file: guest.port is not set"; return 1; }
-	printf 'GET %d\n' "$2" | timeout 120 nc 10.0.2.2 "$port" > /tmp/fetched
+	printf 'GET %d\n' "$2" | timeout $((120 * PATIENCE)) nc 10.0.2.2 "$port" > /tmp/fetched
 	[ "$(stat -c %s /tmp/fetched)" -eq "$2" ] ||
 		{ echo "$(stat -c %s /tmp/fetched) bytes arrived, not $2"; return 1; }
 	fetched=$(sum_of /tmp/fetched)
 	{ printf 'PUT %d\n' "$2"; cat /tmp/fetched; } |
-		timeout 120 nc 10.0.2.2 "$port" > /tmp/answer
+		timeout $((120 * PATIENCE)) nc 10.0.2.2 "$port" > /tmp/answer
 	read -r sent < /tmp/answer
 	rm -f /tmp/fetched
 	[ "$fetched" = "$sent" ] ||

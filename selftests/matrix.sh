@@ -83,7 +83,7 @@ past_driver() {
 # by_user KIND BDF ROW [OTHER]
 by_user() {
 	begin_cell "$1" "$3"
-	if timeout 60 "$VFIO_ATTACK" "$1" "$2" "$3" ${4+"$4"} > /tmp/tried 2>&1; then
+	if timeout $((60 * PATIENCE)) "$VFIO_ATTACK" "$1" "$2" "$3" ${4+"$4"} > /tmp/tried 2>&1; then
 		attacked=$(cat /tmp/tried)
 		access=$(attack_word access) iova=$(attack_word iova) landed=$(attack_word landed)
 		reason=$(attack_word reason)

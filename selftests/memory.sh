@@ -36,12 +36,17 @@ known_pages() {
 		END { print pages + int(kilobytes / 4) }' /proc/buddyinfo /proc/zoneinfo /proc/meminfo
 }
 
-# table_pages [WANTED]: what IOMMU drivers have for hardware to read. Where it is not
+# iommu_pages: what IOMMU drivers have for hardware to read.
+iommu_pages() {
+	awk '$1 == "nr_iommu_pages" { print $2 }' /proc/vmstat
+}
+
+# table_pages [WANTED]: the same, once it has been added up. Where it is not
 # WANTED it is counted anew, for a while; where nothing is, all that was done is counted.
 table_pages() {
 	[ -n "${1:-}" ] || counted 2
-	for try in 1 2 3 4 5 6 7; do
-		pages=$(awk '$1 == "nr_iommu_pages" { print $2 }' /proc/vmstat)
+	for try in $(seq $((${1:+PATIENCE *} 7))); do
+		pages=$(iommu_pages)
 		[ "$pages" != "${1:-}" ] || break
 		counted 0.4
 	done
@@ -52,6 +57,54 @@ table_pages() {
 same_pages() {
 	[ "$(table_pages "$1")" = "$1" ] ||
 		{ echo "$1 pages of tables before, $(table_pages) after"; return 1; }
+}
+
+DOMAINS=/sys/kernel/debug/vtd/domains
+
+# pages_in_domains: how many pages the tables of all domains take, and how many domains there
+# are; "? ?" where one has more tables than are counted.
+pages_in_domains() {
+	[ -e $DOMAINS ] || { echo 0 0; return; }
+	awk '{
+			for (column = 1; column <= NF; column++)
+				if ($column ~ /^tables=/) {
+					if ($column == "tables=?") uncounted = 1
+					pages += substr($column, 8)
+				}
+		}
+		END { if (uncounted) print "? ?"; else print pages + 0, NR }' $DOMAINS
+}
+
+# unowned [WANTED]: the pages that are in no domain's tables, and the number of domains. A
+# domain that stays may come to have more tables at any time, by its device's own work or
+# because an address was taken elsewhere, and keeps them; a page that was taken and
+# forgotten is in none, and one of a domain that should be gone is told by the number.
+# What is read at different moments is compared until it fits together: until it is
+# WANTED, or twice the same.
+unowned() {
+	[ -n "${1:-}" ] || counted 2
+	unowned_last=
+	for try in $(seq $((10 * PATIENCE))); do
+		inside=$(pages_in_domains)
+		pages=$(iommu_pages)
+		case $inside in
+		*\?*) now="a domain has more tables than are counted" ;;
+		*) now="$((pages - ${inside% *})) pages in no domain, ${inside#* } domains" ;;
+		esac
+		if [ "$inside" = "$(pages_in_domains)" ]; then
+			[ "$now" != "${1:-$unowned_last}" ] || break
+			unowned_last=$now
+		fi
+		counted 0.4
+		sleep 0.1
+	done
+	echo "$now"
+}
+
+# none_forgotten BEFORE: as many as then.
+none_forgotten() {
+	after=$(unowned "$1")
+	[ "$after" = "$1" ] || { echo "before: $1; after: $after"; return 1; }
 }
 
 # slab_pages: of the kernel's small objects, those that no cache gives back.

@@ -164,7 +164,7 @@ control() {
 # The driver looks every second, which may be just now: on a debug kernel the
 # walk to the capability takes as long, so it was done before.
 is_off() {
-	for try in 1 2 3 4 5; do
+	for try in $(seq $((5 * PATIENCE))); do
 		access_control_off $RESET_PORT $capability
 		[ "$(control)" != 0 ] || return 0
 	done
@@ -175,7 +175,7 @@ is_on() {
 	[ "$(control)" = "$before" ] || { echo "it is $(control), not $before"; return 1; }
 }
 is_on_soon() {
-	for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+	for try in $(seq $((15 * PATIENCE))); do
 		is_on && return 0
 		sleep 0.2
 	done

@@ -36,7 +36,7 @@ failed_one() {
 # prints what did not hold, and says in $refused whether it was refused.
 in_turn() {
 	nth=0 times_refused=0 survived=""
-	ids=$(domain_ids) before=$(table_pages)
+	ids=$(domain_ids) before=$(unowned)
 	while :; do
 		nth=$((nth + 1)) refused=0 function=-
 		"$1" || { echo "step $nth of $1, $function"; dmesg | tail -n 20; return 1; }
@@ -46,7 +46,7 @@ in_turn() {
 		[ $nth -lt $MOST ] || { echo "no end after $MOST steps"; return 1; }
 	done
 	[ "$(domain_ids)" = "$ids" ] || { echo "$ids domain ids in use before, $(domain_ids) after"; return 1; }
-	same_pages "$before" || return 1
+	none_forgotten "$before" || return 1
 	echo "${1#one_}: $((nth - 1)) steps failed, $times_refused refused it;" \
 		"done without:${survived:- none}" > /tmp/summary
 }

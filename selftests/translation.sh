@@ -87,7 +87,7 @@ read_while_tables_go() {
 	worker=$!
 	readings=0
 	bad=0
-	for try in $(seq 200); do
+	for try in $(seq $((200 * PATIENCE))); do
 		for bdf in $(attackers); do
 			cat "$(file_of "$bdf")" > /tmp/reading
 			[ "$(wc -l < /tmp/reading)" -le 2 ] && continue

@@ -17,7 +17,7 @@ CLAIMS=4
 FUZZ_SECONDS=${FUZZ_SECONDS:-$(cmdline guest.fuzz_seconds)}
 FUZZ_SEED=${FUZZ_SEED:-$(cmdline guest.fuzz_seed)}
 [ -n "$FUZZ_SEED" ] || FUZZ_SEED=$(od -An -tu4 -N4 /dev/urandom | tr -d ' ')
-CLAIMS_TIMEOUT=$((${FUZZ_SECONDS:-28} / 4 + 180))
+CLAIMS_TIMEOUT=$((${FUZZ_SECONDS:-28} / 4 + 180 * PATIENCE))
 EACH_MS=$((${FUZZ_SECONDS:-28} * 1000 / 4))
 SPOT=$(memory 0x100000)
 FREE=$(memory 0x400000)
@@ -79,7 +79,7 @@ unload_drivers || ktap_abort "drivers of other devices stay"
 ktap_check "the device is given to vfio-pci" give_to_user "$bdf"
 ktap_check "a well-behaved user gets it" "$(dirname "$0")/vfio_dma" iommufd "$bdf"
 sleep 2
-held > /tmp/held-before
+settled held > /tmp/held-before
 for user in 0 $ORDINARY; do
 	hand_over $user
 	for mode in type1 iommufd; do

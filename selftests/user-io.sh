@@ -29,7 +29,7 @@ hold_while() {
 	"$HERE/vfio_claim" iommufd "$nvme" < /tmp/held > /tmp/holder 2>&1 &
 	holder=$!
 	exec 7> /tmp/held
-	for try in 1 2 3 4 5 6 7 8 9 10; do
+	for try in $(seq $((10 * PATIENCE))); do
 		grep -q taken /tmp/holder && break
 		sleep 0.2
 	done
@@ -47,7 +47,7 @@ is_pulled() {
 
 # The slot is free some time after the device has left the tree.
 is_put_back() {
-	for again in $(seq 20); do
+	for again in $(seq $((20 * PATIENCE))); do
 		host plug-nvme && break
 		sleep 0.5
 	done

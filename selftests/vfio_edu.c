@@ -57,7 +57,7 @@ static int run(struct user *u, uint64_t source, uint64_t target, uint32_t comman
 	bar[EDU_COUNT] = PAGE;
 	bar[EDU_COMMAND] = command | EDU_RUN;
 	for (ms = 0; bar[EDU_COMMAND] & EDU_RUN; ms++) {
-		if (ms == PATIENCE_MS)
+		if (ms == PATIENCE_MS * patience())
 			return 0;
 		usleep(1000);
 	}

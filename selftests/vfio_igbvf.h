@@ -37,6 +37,7 @@
 #define RING		(33 * GIB)
 #define PACKET		(7 * GIB)
 #define ANSWER_MS	5000
+#define SENDS_MS	500
 
 struct descriptor {
 	uint64_t address;
@@ -54,7 +55,7 @@ static inline int waits_for(struct user *u, unsigned int at, uint32_t bits)
 	int ms;
 
 	for (ms = 0; !(u->bar[at / 4] & bits); ms++) {
-		if (ms == ANSWER_MS)
+		if (ms == ANSWER_MS * patience())
 			return 0;
 		usleep(1000);
 	}
@@ -69,7 +70,7 @@ static inline int greet(struct user *u)
 
 	write_register(u, CONTROL, CONTROL_RESET);
 	usleep(10000);
-	for (ms = 0; ms < ANSWER_MS; ms++) {
+	for (ms = 0; ms < ANSWER_MS * patience(); ms++) {
 		write_register(u, MAILBOX, MAILBOX_OURS);
 		if (u->bar[MAILBOX / 4] & MAILBOX_OURS)
 			break;
@@ -108,7 +109,7 @@ static inline int sends(struct user *u, struct descriptor *ring, unsigned int i)
 	__sync_synchronize();
 	write_register(u, TDT, i + 1);
 	for (ms = 0; !(ring[i].status & DONE); ms++) {
-		if (ms == 500)
+		if (ms == SENDS_MS * patience())
 			return 0;
 		usleep(1000);
 	}

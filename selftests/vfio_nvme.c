@@ -39,7 +39,7 @@ static void play(struct disk *d)
 	(void)move(d, IO_READ, IN);
 	claim(u, is_all(d->in, 'x'), "and not reached any more");
 	/* A report tells what is known when it is written, by a thread of its own. */
-	usleep(500 * 1000);
+	usleep(500 * 1000 * patience());
 	claim(u, !map(u, d->in, IN, SPAN) && !move(d, IO_READ, IN) && !memcmp(d->in, d->out, SPAN),
 	      "mapped again it is");
 	memcpy(d->in, d->out, SPAN);

@@ -68,7 +68,7 @@ static inline int becomes_ready(struct disk *d, uint32_t ready)
 	int ms;
 
 	for (ms = 0; (d->u.bar[CSTS / 4] & CSTS_READY) != ready; ms++) {
-		if (ms == PATIENCE_MS)
+		if (ms == PATIENCE_MS * patience())
 			return 0;
 		usleep(1000);
 	}
@@ -94,7 +94,7 @@ static inline unsigned int command(struct disk *d, struct queue *q, const uint32
 	__sync_synchronize();
 	doorbell(d, 2 * q->number, q->tail);
 	for (ms = 0; (done[3] >> 16 & 1) != q->phase; ms++) {
-		if (ms == PATIENCE_MS)
+		if (ms == PATIENCE_MS * patience())
 			return NO_ANSWER;
 		usleep(1000);
 	}

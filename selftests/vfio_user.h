@@ -47,6 +47,15 @@ static inline void die(const char *what)
 	exit(2);
 }
 
+/* By how much all waits are longer than on an ordinary kernel (selftests/lib.sh). */
+static inline int patience(void)
+{
+	const char *text = getenv("PATIENCE");
+	int factor = text ? atoi(text) : 1;
+
+	return factor > 0 ? factor : 1;
+}
+
 static inline void claim(struct user *u, int holds, const char *what)
 {
 	printf("%s %s\n", holds ? "ok" : "fail", what);

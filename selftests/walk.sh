@@ -213,7 +213,7 @@ ktap_check "never mapped, a write: the walk agrees with the fault" attacked_agre
 ktap_check "its entries are what memory holds" entries_are_memorys "$edu" "$(attack_word iova)"
 ktap_check "never mapped, a read: the walk agrees" attacked_agrees never-mapped-read read
 ktap_check "unmapped: the walk agrees" attacked_agrees unmapped write
-ktap_check "and tells when that was" grep -Eq '^domain=[0-9]+ in vtd/domains: it was unmapped .* ago' $TOLD
+ktap_check "and tells when that was" grep -Eq '^domain #[0-9]+ in vtd/domains: it was unmapped .* ago' $TOLD
 ktap_check "mapped for reading only: the walk agrees" attacked_agrees read-only write
 ktap_check "mapped for writing only: the walk agrees" attacked_agrees write-only read
 ktap_check "beyond the width: the walk agrees" struck_agrees "$victim" 0x1000000000000

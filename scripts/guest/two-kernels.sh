@@ -29,7 +29,7 @@ check() {
 
 fetch() {
 	net_device "$NIC" > /dev/null || return 1
-	printf 'FILE %s\n' "$1" | timeout 120 nc 10.0.2.2 "$(cmdline guest.port)" > "/tmp/$1"
+	printf 'FILE %s\n' "$1" | timeout $((120 * ${PATIENCE:-1})) nc 10.0.2.2 "$(cmdline guest.port)" > "/tmp/$1"
 	[ -s "/tmp/$1" ] || { echo "the host did not serve $1"; return 1; }
 }
 

@@ -6,11 +6,11 @@ module that takes options has `add_arguments(parser)`; every one has
 `main(args)`, which returns the exit status.
 """
 
-import argparse
 import importlib
 import signal
 import sys
 
+from vtdlab import console
 from vtdlab.errors import LabError
 
 COMMANDS = {
@@ -27,7 +27,7 @@ COMMANDS = {
 
 def main(argv=None):
     """Dispatch to a command; LabError becomes one sentence and status 1."""
-    parser = argparse.ArgumentParser(prog="vtdlab", description=__doc__.splitlines()[0])
+    parser = console.Parser(prog="vtdlab", description=__doc__.splitlines()[0])
     sub = parser.add_subparsers(dest="command", required=True)
     argv = sys.argv[1:] if argv is None else argv
     for name, (module, text) in COMMANDS.items():

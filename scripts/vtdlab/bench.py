@@ -5,10 +5,13 @@ The same kernel, initramfs and QEMU line for both; rows with ratios go to
 out/bench/results.csv and to the terminal.
 """
 
+import argparse
+
 from vtdlab import cache as lab
 from vtdlab import (benchcounted, benchdescriptors, benchdma, benchguest, benchinstructions,
                     benchmemory, benchplot, benchprofile, benchrecord, benchtable, benchtime,
                     kernel)
+from vtdlab.errors import is_none_of
 
 # By what is measured together; a row says itself which section it belongs to.
 COUNTED = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
@@ -19,17 +22,31 @@ TOOLS = ("work-counted", *TIMED)
 ROUNDS = 3
 
 
+def _rounds(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of rounds; give one from 1 on")
+    return int(text)
+
+
+def _row(text):
+    if text not in benchprofile.ROWS:
+        raise argparse.ArgumentTypeError(is_none_of(
+            "row", text, benchprofile.ROWS, "attach, load, and WORK map, WORK unmap, each also "
+            f"with 'attached' behind it, for WORK one of {', '.join(benchprofile.WORKS)}"))
+    return text
+
+
 def add_arguments(parser):
     """Without options, every section."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
     parser.add_argument("--section", choices=[*COUNTED, *TIMED], action="append",
                         help="only this section; may be repeated")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N",
+    parser.add_argument("--rounds", type=_rounds, default=ROUNDS, metavar="N",
                         help=f"rounds of what is measured in time (default {ROUNDS})")
     parser.add_argument("--plot", action="store_true", help="only draw what results.csv has")
     parser.add_argument("--record", action="store_true",
                         help="then put figures and plots into Documentation/benchmarks")
-    parser.add_argument("--profile", metavar="ROW",
+    parser.add_argument("--profile", type=_row, metavar="ROW",
                         help='functions that a row of the instructions goes to, such as "4K map", or '
                              '"attach", or "load"')
     parser.add_argument("--driver", choices=benchguest.DRIVERS,

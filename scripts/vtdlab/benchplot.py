@@ -1,23 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Both drivers side by side, with their ratios, as SVG and PNG.
+"""How much of the in-tree driver's figure vtd's is, as SVG and PNG.
 
-One picture for each section and unit: a pair of bars for every row, the longer
-one as wide as the space there is, and the figures in words beside them.
+One picture for each section and unit. A row has both drivers' figures in words and
+one bar, from 1 (the same) to the ratio that stands beside it: number and bar are
+one statistic, the ratio of results.csv. A bar to the wrong side has another colour,
+a frame and the word "worse"; where the spread of the rounds is known it is drawn, and
+a ratio whose spread holds 1 is called undecided.
 """
 
+import math
 import subprocess
 from xml.sax.saxutils import escape
 
 from vtdlab import benchtools
 
-ROW, BAR, GAP = 34, 13, 3
-LABEL, BARS, TAIL, TOP = 330, 430, 150, 76
-IN_TREE, VTD, INK, FAINT = "#9aa5b1", "#1f6f8b", "#1b1f23", "#d8dee4"
+ROW, BAR, LINE, HEAD = 24, 13, 17, 76
+LABEL_X, IN_TREE_X, VTD_X = 330, 405, 480
+BARS_X, BARS, WIDTH = 500, 400, 1040
+BETTER, WORSE, INK, FAINT = "#1f6f8b", "#f2b79a", "#1b1f23", "#d8dee4"
+FRAME = "#8a2b06"
 TIMEOUT = 120
 
 
 def draw(rows, out):
     """Pictures of the rows of results.csv; the paths of the SVG files."""
+    paths = pictures(rows, out)
+    _convert(paths)
+    return paths
+
+
+def pictures(rows, out):
+    """The SVG files alone."""
     groups = {}
     for row in rows:
         groups.setdefault((row["section"], row["unit"]), []).append(row)
@@ -26,9 +39,8 @@ def draw(rows, out):
         alone = sum(name == section for name, _ in groups) == 1
         name = section if alone else f"{section}-{unit.replace('/', '').replace(' ', '-')}"
         path = out / f"{name}.svg"
-        path.write_text(svg(f"{section}: {unit}", group), encoding="utf-8")
+        path.write_text(svg(section, unit, group), encoding="utf-8")
         paths.append(path)
-    _convert(paths)
     return paths
 
 
@@ -40,48 +52,96 @@ def _convert(paths):
                        check=True, env=env, timeout=TIMEOUT)
 
 
-def svg(title, rows):
-    """One picture; the bars of a row are to its own scale."""
-    width, height = LABEL + BARS + TAIL, TOP + ROW * len(rows) + 16
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-             f'viewBox="0 0 {width} {height}" font-family="DejaVu Sans, sans-serif" '
-             f'font-size="12" fill="{INK}">',
+class Scale:
+    """Where a ratio stands: logarithmic, so that half and twice are equally far from 1."""
+
+    def __init__(self, rows):
+        ratios = [float(row[name]) for row in rows for name in ("ratio", "least", "most")
+                  if row[name] and float(row[name]) > 0]
+        self.low = min(-1, *(math.floor(math.log2(ratio)) for ratio in ratios or [1]))
+        self.high = max(1, *(math.ceil(math.log2(ratio)) for ratio in ratios or [1]))
+
+    def at(self, ratio):
+        """Across."""
+        bits = math.log2(ratio) if ratio > 0 else self.low
+        return BARS_X + BARS * (bits - self.low) / (self.high - self.low)
+
+    def axis(self, top, bottom):
+        """A line for each power of two, that of 1 a strong one."""
+        for bits in range(self.low, self.high + 1):
+            x, one = self.at(2 ** bits), bits == 0
+            look = f'stroke="{INK}"' if one else f'stroke="{FAINT}" stroke-dasharray="2 3"'
+            yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 2}" y2="{bottom + 4}" {look}/>'
+            yield _text(x, bottom + 20, f"{2.0 ** bits:g}", "middle", size=11)
+
+
+def svg(section, unit, rows):
+    """One picture, which says itself what its bars are and to which side better is."""
+    scale, words = Scale(rows), _words(rows)
+    side = "higher" if rows[0]["better"] == "more" else "lower"
+    title = f"{section}: {unit}, {side} is better"
+    top = HEAD + LINE * len(words)
+    height = top + ROW * len(rows) + 34
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+             f'viewBox="0 0 {WIDTH} {height}" font-family="DejaVu Sans, sans-serif" '
+             f'font-size="12" fill="{INK}" role="img">',
              '<!-- SPDX-License-Identifier: GPL-2.0 -->',
-             _text(16, 26, title, size=16, weight="bold"), *_legend(16, 50)]
+             f"<title>{escape(title)}</title>", f"<desc>{escape(' '.join(words))}</desc>",
+             f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+             _text(16, 26, title, size=16, weight="bold"),
+             *(_text(16, 50 + LINE * at, line) for at, line in enumerate(words)),
+             _text(IN_TREE_X, top - 10, "in-tree", "end", weight="bold"),
+             _text(VTD_X, top - 10, "vtd", "end", weight="bold"),
+             _text(BARS_X, top - 10, f"vtd by in-tree, {side} is better", weight="bold"),
+             *scale.axis(top, top + ROW * len(rows))]
     for index, row in enumerate(rows):
-        parts += _row(row, TOP + index * ROW)
+        parts += _row(row, top + index * ROW, scale)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
+def _words(rows):
+    """What the figures are, a line each."""
+    if not any(row["of"] == "rounds" for row in rows):
+        return ["Bar and number: vtd's figure by in-tree's, to a logarithmic scale; 1 is the same.",
+                "Counted, not timed: there is no spread."]
+    spread = ("The thin line goes from the least to the most of the rounds' ratios."
+              if any(row["least"] for row in rows) else "How far the rounds lay apart was not recorded.")
+    return ["Bar and number: the median of the rounds' ratios, vtd by in-tree, to a logarithmic scale; "
+            "1 is the same.",
+            f"{spread} Figures: the median of each driver's rounds; their quotient is another number."]
+
+
 def _text(x, y, text, anchor="start", size=12, weight="normal"):
-    return (f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="{size}" '
+    return (f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="{size}" '
             f'font-weight="{weight}">{escape(text)}</text>')
 
 
-def _bar(x, y, width, colour):
-    return f'<rect x="{x}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>'
+def verdict(row):
+    """better, worse, undecided, or nothing where there is no difference or no ratio."""
+    if not row["ratio"] or f"{float(row['ratio']):.2f}" == "1.00":
+        return ""
+    if row["least"] and float(row["least"]) <= 1 <= float(row["most"]):
+        return "undecided"
+    return "better" if (float(row["ratio"]) > 1) == (row["better"] == "more") else "worse"
 
 
-def _legend(x, y):
-    return [_bar(x, y - 11, 13, IN_TREE), _text(x + 20, y, "in-tree driver"),
-            _bar(x + 130, y - 11, 13, VTD), _text(x + 150, y, "vtd"),
-            _text(x + 200, y, "each pair of bars to its own scale; at the right vtd by in-tree")]
-
-
-def _number(text):
-    return 0.0 if text in ("", "-") else float(text)
-
-
-def _row(row, y):
-    in_tree, vtd = _number(row["in_tree"]), _number(row["vtd"])
-    scale = BARS * 0.82 / (max(in_tree, vtd) or 1)
-    parts = [f'<line x1="16" x2="{LABEL + BARS + TAIL - 16}" y1="{y - 2}" y2="{y - 2}" '
-             f'stroke="{FAINT}"/>', _text(LABEL - 12, y + 20, row["row"], anchor="end")]
-    for place, (value, text, colour) in enumerate(((in_tree, row["in_tree"], IN_TREE),
-                                                   (vtd, row["vtd"], VTD))):
-        top = y + 2 + place * (BAR + GAP - 1)
-        parts += [_bar(LABEL, top, value * scale, colour),
-                  _text(f"{LABEL + value * scale + 6:.1f}", top + 11, text, size=11)]
-    ratio = f"{float(row['ratio']):.2f}" if row["ratio"] else "-"
-    return parts + [_text(LABEL + BARS + TAIL - 24, y + 21, ratio, anchor="end", size=14,
-                          weight="bold")]
+def _row(row, y, scale):
+    yield (f'<line x1="16" x2="{WIDTH - 16}" y1="{y - 2}" y2="{y - 2}" stroke="{FAINT}"/>')
+    yield _text(LABEL_X, y + 14, row["row"], "end")
+    yield _text(IN_TREE_X, y + 14, row["in_tree"], "end")
+    yield _text(VTD_X, y + 14, row["vtd"], "end")
+    said, end = verdict(row), BARS_X + BARS + 14
+    if not row["ratio"]:
+        yield _text(end, y + 14, "-", size=14, weight="bold")
+        return
+    one, here = scale.at(1), scale.at(float(row["ratio"]))
+    look = f'fill="{WORSE}" stroke="{FRAME}"' if said == "worse" else f'fill="{BETTER}"'
+    yield (f'<rect x="{min(one, here):.1f}" y="{y + 3}" width="{abs(here - one):.1f}" '
+           f'height="{BAR}" {look}/>')
+    if row["least"]:
+        least, most = scale.at(float(row["least"])), scale.at(float(row["most"]))
+        yield (f'<path d="M{least:.1f} {y + 5}v9M{least:.1f} {y + 9.5}H{most:.1f}M{most:.1f} {y + 5}v9" '
+               f'stroke="{INK}" fill="none"/>')
+    yield _text(end, y + 14, f"{float(row['ratio']):.2f}", size=14, weight="bold")
+    if said in ("worse", "undecided"):
+        yield _text(end + 42, y + 14, said)

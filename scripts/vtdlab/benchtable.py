@@ -5,7 +5,9 @@ import csv
 import dataclasses
 import os
 
-COLUMNS = ("section", "row", "unit", "in_tree", "vtd", "ratio")
+# `better` is less or more; the ratio is that of the two figures, or the median `of` the ratios of
+# the rounds, the least and the most of which stand behind it.
+COLUMNS = ("section", "row", "unit", "in_tree", "vtd", "ratio", "better", "of", "least", "most")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Row:
     goal: float = None      # the ratio that is wanted at most (at least, if `more`)
     most: float = None      # what `vtd` may be at most, whatever the other's figure
     paired: float = None    # the ratio, where each of ours was measured beside one of theirs
+    spread: tuple = None    # then, the least and the most of those
 
     @property
     def ratio(self):
@@ -81,14 +84,21 @@ def read(path):
         return list(csv.DictReader(file))
 
 
+def _record(row):
+    ratio, least, most = ("" if value is None else f"{value:.3f}"
+                          for value in (row.ratio, *(row.spread or (None, None))))
+    return {"section": row.section, "row": row.row, "unit": row.unit,
+            "in_tree": figure(row.in_tree), "vtd": figure(row.vtd), "ratio": ratio,
+            "better": "more" if row.more else "less",
+            "of": "figures" if row.paired is None else "rounds", "least": least, "most": most}
+
+
 def write(path, rows):
     """Put these rows into the CSV; other sections' rows stay, and those of another
     unit in these, which are measured at another time."""
     measured = {(row.section, row.unit) for row in rows}
     kept = [old for old in read(path) if (old["section"], old["unit"]) not in measured]
-    new = [{"section": row.section, "row": row.row, "unit": row.unit,
-            "in_tree": figure(row.in_tree), "vtd": figure(row.vtd),
-            "ratio": "" if row.ratio is None else f"{row.ratio:.3f}"} for row in rows]
+    new = [_record(row) for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{path}.new", "w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")

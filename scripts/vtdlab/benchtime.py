@@ -41,7 +41,7 @@ class Samples:
 def _row(section, name, unit, in_tree, vtd, **more):
     ratios = [ours / theirs for theirs, ours in zip(in_tree, vtd) if theirs]
     if len(ratios) == len(in_tree):
-        more |= {"paired": statistics.median(ratios),
+        more |= {"paired": statistics.median(ratios), "spread": (min(ratios), max(ratios)),
                  "note": f"{min(ratios):.2f}..{max(ratios):.2f}"}
     return Row(section, name, unit, statistics.median(in_tree), statistics.median(vtd), **more)
 

@@ -8,15 +8,19 @@ such as `attack`, or else what pytest's -k finds.
 import concurrent.futures
 import os
 import shutil
+import subprocess
 import sys
 
 from vtdlab import cache as lab
 from vtdlab import kernel, progress, testbed
-
+from vtdlab.errors import LabError, is_none_of
 
 # Kernels that some guests of `make check` boot in place of the ordinary one.
 WATCHING = ("debug", "kcsan")
 AT_ONCE = 2
+# Variables that are numbers, and of what.
+NUMBERS = {"GUESTS": "guests", "FUZZ_SECONDS": "seconds", "STRIDE": "allocations or steps"}
+COLLECT_TIMEOUT = 120
 
 
 def add_arguments(parser):
@@ -46,11 +50,37 @@ def _series(args):
     return [kernel.series_wanted()]
 
 
-def _is_guest_test(name):
+def _guest_tests():
     # What the scripts share is not executable.
     scripts = (path.stem for path in (lab.checkout() / "selftests").glob("*.sh")
                if os.access(path, os.X_OK))
-    return name in {*scripts, "kexec", "crash", "kselftest", "run"}
+    return {*scripts, "kexec", "crash", "kselftest", "run"}
+
+
+def need_numbers(env=os.environ):
+    """What is to be a number is one: known before hours of building, not after."""
+    for name, what in NUMBERS.items():
+        value = env.get(name)
+        if value and (not value.isdecimal() or int(value) < 1):
+            raise LabError(f"{name}={value} is no number of {what}; give one from 1 on.")
+
+
+def need_test(name, collected):
+    """`name` is a test of the guests, or pytest finds something by it; `collected` are the names
+    that pytest has found by it."""
+    if name in _guest_tests() or collected:
+        return
+    hosts = {path.stem.removeprefix("test_") for path in
+             (lab.checkout() / "selftests/pytest").glob("test_*.py")}
+    known = sorted(_guest_tests() | hosts | {"vtd_core"})
+    raise LabError(is_none_of("test", name, known) + "; or any words by which pytest's -k finds one.")
+
+
+def _collected(argv):
+    """What pytest finds by these arguments; it says itself what is wrong with them."""
+    done = subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "-qq", *argv],
+                          check=False, capture_output=True, text=True, timeout=COLLECT_TIMEOUT)
+    return [] if done.returncode in (4, 5) else done.stdout.splitlines()
 
 
 def _arguments(args, series):
@@ -59,7 +89,7 @@ def _arguments(args, series):
     for one in series:
         argv.append(f"--series={one}")
     argv.append(f"--flavour={_flavour(args)}")
-    if args.test and _is_guest_test(args.test):
+    if args.test in _guest_tests():
         return [*argv, f"--test={args.test}", str(tests / "boots.py")]
     if args.test:
         argv += ["-k", args.test]
@@ -96,6 +126,11 @@ def main(args):
     out.mkdir(parents=True, exist_ok=True)
     series = _series(args)
     args.guest = args.guest or flavour != "test"
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])
+    need_numbers()
+    if args.test:
+        need_test(args.test, _collected(_arguments(args, series)))
     if not args.host:
         wanted = [(one, flavour) for one in series]
         if flavour == "test" and kernel.SERIES[0] in series and not (
@@ -103,6 +138,4 @@ def main(args):
             wanted += [(kernel.SERIES[0], other) for other in WATCHING]
         build(wanted)
     sys.stdout.flush()
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *_arguments(args, series)])

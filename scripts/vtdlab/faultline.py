@@ -6,10 +6,11 @@ reason. The words here are those of vtd (src/core/spec/fault_words.rs, which a
 test holds them against), whoever wrote the line.
 """
 
-import argparse
 import dataclasses
 import re
 import sys
+
+from vtdlab import console
 
 LEGACY = {
     0x01: "no device of its bus has been attached (root entry not present)",
@@ -260,7 +261,7 @@ def decode(line):
 
 def main(argv=None):
     """Read logs, print what their lines about faults mean."""
-    parser = argparse.ArgumentParser(prog="vtd-fault-decode", description=__doc__.splitlines()[0])
+    parser = console.Parser(prog="vtd-fault-decode", description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", metavar="FILE", help="logs; default: standard input")
     parser.add_argument("--all", action="store_true", help="print all other lines as they are")
     args = parser.parse_args(argv)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """vtd-inspect: draws a machine, the running one or one that was saved."""
 
-import argparse
 import base64
 import binascii
 import subprocess
@@ -9,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vtdlab import inspectsvg, inspecttext, walk
+from vtdlab import console, inspectsvg, inspecttext, walk
 from vtdlab.errors import LabError
 from vtdlab.inspectdump import Dump
 from vtdlab.inspectmodel import Machine
@@ -59,7 +58,7 @@ def _machine(args):
 
 def main(argv=None):
     """The program; its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = console.Parser(
         prog="vtd-inspect", description="Draw remapping units, devices, groups, owners, domains.")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dump", metavar="PATH", help="of what was saved: an archive or a folder")
@@ -79,7 +78,10 @@ def main(argv=None):
     except LabError as err:
         print(f"vtd-inspect: {err}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise
     except OSError as err:
-        print(f"vtd-inspect: {err.filename} cannot be written: {err.strerror}", file=sys.stderr)
+        print(f"vtd-inspect: {err.filename or 'the output'} cannot be written: {err.strerror}",
+              file=sys.stderr)
         return 1
     return 0

@@ -32,7 +32,8 @@ class Device:
     unit: str = ""
     attached: str = ""      # DMA, unmanaged, identity, blocked, untranslated
     domain: str = ""        # key of its Domain; empty without one
-    faults: int = 0
+    domain_id: str = ""     # what its unit knows the domain by
+    faults: int = None      # None where nobody counts them
 
 
 @dataclasses.dataclass
@@ -51,7 +52,7 @@ class Domain:
     """What a device can be attached to. Identity and blocked are such, too."""
 
     key: str
-    name: str               # domain 5, identity
+    name: str               # domain #5 (its number), domain-id 5 (a unit's), identity
     kind: str = ""          # DMA, unmanaged; empty where the name says it
     ids: str = ""           # dmar0:5
     width: str = ""
@@ -119,7 +120,8 @@ class Machine:
     def _ours(self):
         for line in self.dump.records("vtd/domains", ("domain", "units", "mapped-bytes",
                                                       "unmapped-bytes")):
-            domain = Domain(line["domain"], f"domain {line['domain']}", lazy=line.get("lazy") == "yes",
+            number = line["domain"].removeprefix("#")
+            domain = Domain(number, f"domain #{number}", lazy=line.get("lazy") == "yes",
                             width=line.get("width", ""), tables=_number(line.get("tables")),
                             maps=_number(line.get("maps")))
             domain.ids = ", ".join(unit.rpartition(":")[0] for unit in line["units"].split(",")
@@ -132,10 +134,11 @@ class Machine:
         for line in self.dump.records("vtd/groups", ("group", "owner", "device", "attached")):
             device = self.devices.setdefault(line["device"], Device(line["device"]))
             device.unit = line.get("unit", "").replace("-", "") or device.unit
-            device.attached, device.faults = line["attached"], _number(line.get("faults")) or 0
+            device.attached, device.faults = line["attached"], _number(line.get("faults"))
             device.driver = line.get("driver", "-").strip("-")
             device.group = line["group"].strip("-")
-            device.domain = line.get("domain", "-").strip("-")
+            device.domain = line.get("domain", "-").strip("-").removeprefix("#")
+            device.domain_id = line.get("domain-id", "-").strip("-")
             if device.group:
                 group = self.groups.setdefault(device.group, Group(device.group))
                 group.via = "iommufd" if line["owner"] == "iommufd" else ""

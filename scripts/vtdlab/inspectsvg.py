@@ -121,9 +121,9 @@ class Picture:
         right = GROUP_X + GROUP_W - 18
         self.parts.append(text(right, at_y + 15, clip(device.driver or "no driver", 20),
                                "" if device.driver else "s", "end"))
-        if device.faults:
-            words = inspecttext.many(device.faults, "fault")
-            self.parts.append(text(right, at_y + 28, words, "f", "end"))
+        if device.faults != 0:
+            self.parts.append(text(right, at_y + 28, inspecttext.fault_words(device),
+                                   "f" if device.faults else "s", "end"))
 
     def _buses(self):
         """A box for each root bus and each bridge that something is behind."""

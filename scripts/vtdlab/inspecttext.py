@@ -62,15 +62,28 @@ def unit_words(unit):
         yield f"waits: {', '.join(waits)}"
 
 
+def fault_words(device):
+    """How many there were; the in-tree driver, for one, counts none."""
+    if device.faults is None:
+        return "faults unknown"
+    return many(device.faults, "fault") if device.faults else "no fault"
+
+
+def _domain_words(device, domain):
+    """Its number, and the unit's for it, by which the kernel log and the queue name it."""
+    if domain is None:
+        return device.attached
+    return domain.name + (f" (domain-id {device.domain_id})" if device.domain_id else "")
+
+
 def _device(machine, device):
     group, domain = machine.groups.get(device.group), machine.domains.get(device.domain)
-    faults = many(device.faults, "fault") if device.faults else "no fault"
     return (device.kind, device.driver or "no driver",
             f"group {device.group}" if device.group else "no group",
             owner(group) if group else "",
-            domain.name if domain else device.attached,
+            _domain_words(device, domain),
             ", ".join(filter(None, (kind(domain), pages(domain), work(domain)))) if domain else "",
-            faults)
+            fault_words(device))
 
 
 def _tree(machine, devices):

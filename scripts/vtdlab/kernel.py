@@ -24,6 +24,8 @@ TOOLS = (("rustc", "--version"), (f"clang{LLVM}", "--version"),
          (f"ld.lld{LLVM}", "--version"), ("bindgen", "--version"))
 CONFIG_TIMEOUT = 600
 BUILD_TIMEOUT = 3600
+# Lines of Kbuild.
+COMPILED = (rb"  (?:HOST)?(?:CC|AS|RUSTC) ", "files compiled")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _build(source, folder, text, name):
     _configure(source, build, text, name)
     progress.run("kernel", f"{name} (some minutes; log {folder}/build.log)",
                  make(source, build, "bzImage", "modules"), folder / "build.log",
-                 timeout=BUILD_TIMEOUT)
+                 timeout=BUILD_TIMEOUT, counted=COMPILED)
     modules = folder / "modules"
     if modules.exists():
         shutil.rmtree(modules)

@@ -7,6 +7,7 @@ file whose end is shown when it fails.
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -27,6 +28,32 @@ def clock(seconds):
     return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
 
 
+def fit(text, tail, width):
+    """Both in so many columns; what has to go is of the text, as what moves is in the tail."""
+    room = max(width - len(tail), 0)
+    if len(text) > room:
+        text = (text[:max(room - 1, 0)] + "…")[:room]
+    return (text + tail)[:width]
+
+
+class Lines:
+    """How many lines of a growing log match a pattern."""
+
+    def __init__(self, path, pattern):
+        self.path, self.pattern = path, re.compile(pattern)
+        self.count, self.at, self.rest = 0, 0, b""
+
+    def now(self):
+        """The count up to the last whole line."""
+        with open(self.path, "rb") as file:
+            file.seek(self.at)
+            new = file.read()
+        self.at += len(new)
+        *whole, self.rest = (self.rest + new).split(b"\n")
+        self.count += sum(bool(self.pattern.match(line)) for line in whole)
+        return self.count
+
+
 class Step:
     """One step in progress; update it from a loop, end it once."""
 
@@ -39,12 +66,12 @@ class Step:
         self._write("" if self.tty else " ...")
 
     def _write(self, tail, end=False):
-        line = f"  {self.kind:<9} {self.text}{tail}"
         if self.tty:
             width = os.get_terminal_size(self.stream.fileno()).columns or 80
-            self.stream.write("\r\033[K" + line[: width - 1] + ("\n" if end else ""))
+            line = fit(f"  {self.kind:<9} {self.text}", tail, width - 1)
+            self.stream.write("\r\033[K" + line + ("\n" if end else ""))
         else:
-            self.stream.write(line + "\n")
+            self.stream.write(f"  {self.kind:<9} {self.text}{tail}\n")
         self.stream.flush()
 
     def update(self, note=""):
@@ -53,7 +80,7 @@ class Step:
         if now - self.shown < (0.5 if self.tty else LOG_EVERY):
             return
         self.shown = now
-        self._write(f" ... {clock(now - self.start)}{' ' + note if note else ''}")
+        self._write(f" ... {clock(now - self.start)}{', ' + note if note else ''}")
 
     def end(self, note=""):
         """The last line of the step; returns how many seconds it took."""
@@ -71,8 +98,11 @@ def tail(path, lines=TAIL_LINES):
     return "\n".join("    " + line for line in text.splitlines()[-lines:])
 
 
-def run(kind, text, argv, log, *, timeout, digest=None, **popen):
+def run(kind, text, argv, log, *, timeout, digest=None, counted=None, **popen):
     """Run a command as one shown step; its output goes to `log`.
+
+    `counted` is a pattern of the log's lines and what those are, such as (rb"  CC ", "files
+    compiled"): how many there are is shown beside the time.
 
     Raises LabError when it fails, with what `digest` picks from the log's text
     or else the log's end, and when it takes longer than `timeout` seconds.
@@ -81,6 +111,7 @@ def run(kind, text, argv, log, *, timeout, digest=None, **popen):
     log.parent.mkdir(parents=True, exist_ok=True)
     step = Step(kind, text)
     with open(log, "wb") as out:
+        lines = Lines(log, counted[0]) if counted else None
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=subprocess.STDOUT, **popen)
         try:
@@ -89,7 +120,7 @@ def run(kind, text, argv, log, *, timeout, digest=None, **popen):
                     code = child.wait(0.5)
                     break
                 except subprocess.TimeoutExpired:
-                    step.update()
+                    step.update(f"{lines.now():,} {counted[1]}" if lines else "")
                 if STOP.is_set():
                     step.end("stopped")
                     raise LabError(f"{text} was stopped.")

@@ -114,7 +114,8 @@ def data(report, evidence):
 
 
 def _judge_io(io, evidence, walks):
-    if io["result"] != "ok":
+    # What a command complains of, and yet succeeds, has not been done.
+    if io["result"] != "ok" or io["why"]:
         return False, io["why"]
     if not walks:
         return False, "the trace shows no translation for it"

@@ -66,16 +66,16 @@ def descriptor(low, high):
     kind = descriptor_kind(low, high)
     domain = field(low, 16, 16)
     if kind == "context-domain":
-        return f"invalidate context cache of domain {domain}"
+        return f"invalidate context cache of domain-id {domain}"
     if kind == "context-device":
-        return (f"invalidate context cache of domain {domain}, source-id "
+        return (f"invalidate context cache of domain-id {domain}, source-id "
                 f"{field(low, 32, 16):#06x}, function mask {field(low, 48, 2)}")
     if kind == "iotlb-domain":
-        return f"invalidate IOTLB of domain {domain}"
+        return f"invalidate IOTLB of domain-id {domain}"
     if kind == "iotlb-pages":
         pages = 1 << field(high, 0, 6)
         leaf = ", leaf entries only" if field(high, 6, 1) else ""
-        return (f"invalidate IOTLB of domain {domain}, {pages} page"
+        return (f"invalidate IOTLB of domain-id {domain}, {pages} page"
                 f"{'s' if pages > 1 else ''} from {high & ~0xfff:#x}{leaf}")
     if kind == "wait":
         return _wait(low, high)

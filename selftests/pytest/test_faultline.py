@@ -15,7 +15,7 @@ WRITE = "the page is not mapped for writing (VT-d 7.1.3, reason 0x05)"
 # Printed by vtd and by Linux 7.3's own driver in `make run`.
 OURS = ("[   25.859987] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
         "kernel) write of 0xffffd000 refused: the page is not mapped for writing (VT-d 7.1.3, "
-        "reason 0x05), domain 5 (DMA, strict); it was unmapped 100 ms ago, having been mapped for "
+        "reason 0x05), domain-id 5 (DMA, strict); it was unmapped 100 ms ago, having been mapped for "
         "reading and writing 200 ms ago")
 CLOSED = ("[    8.156787] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
           "kernel) read of 0xfffff000 refused: no device of its bus has been attached (root entry "
@@ -96,7 +96,7 @@ def test_the_words_are_the_drivers():
     ("DMAR: VT-d detected Invalidation Queue Error: Reason f", "invalid descriptor"),
     ("DMAR: VT-d detected Invalidation Time-out Error: SID 100", "device 0000:01:00.0"),
     ("DMAR: QI HEAD: IOTLB Invalidation qw0 = 0x30032, qw1 = 0xffffd003",
-     "invalidate IOTLB of domain 3, 8 pages from 0xffffd000"),
+     "invalidate IOTLB of domain-id 3, 8 pages from 0xffffd000"),
     ("vtd: dmar0: fault: 50 more of 0000:00:06.0 were not shown", "50 more of 0000:00:06.0"),
     ("vtd: dmar0: its invalidation queue stands still at descriptor 4; every device behind it is "
      "blocked from now on: reload vtd or reboot to use them again", "stands still"),

@@ -2,6 +2,8 @@
 """vtd-inspect on a dump of a real guest, on what is left of a dump, on what is none."""
 
 import io
+import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -86,13 +88,13 @@ def test_the_picture(saved):
 
 
 GROUPS = ("group=3 owner=iommufd device=0000:00:05.0 driver=vfio-pci unit=dmar0 attached=unmanaged "
-          "domain=9 domain-id=5 faults=2 requesters=00:05.0\n"
+          "domain=#9 domain-id=5 faults=2 requesters=00:05.0\n"
           "group=4 owner=nobody device=0000:00:06.0 driver=- unit=dmar0 attached=blocked domain=- "
           "domain-id=- faults=0 requesters=00:06.0\n"
           "group=- owner=kernel device=0000:00:07.0 driver=ahci unit=- attached=untranslated "
           "domain=- domain-id=- faults=0 requesters=-\n")
-DOMAINS = ("domain=9 units=dmar0:5:1 mapped-bytes=3145728 unmapped-bytes=1048576 tables=4 "
-           "leaves-2m=1 leaves-1g=0 lazy=no\ndomain=11 units=- mapped-bytes=0 unmapped-bytes=0 "
+DOMAINS = ("domain=#9 units=dmar0:5:1 mapped-bytes=3145728 unmapped-bytes=1048576 tables=4 "
+           "leaves-2m=1 leaves-1g=0 lazy=no\ndomain=#11 units=- mapped-bytes=0 unmapped-bytes=0 "
            "tables=1 lazy=no\n")
 
 
@@ -104,8 +106,56 @@ def test_owners_are_told_apart():
     assert found.devices["0000:00:07.0"].attached == "untranslated"
     text = "\n".join(inspecttext.draw(found))
     assert "user (iommufd)" in text and "2 MiB mapped, 4 tables, 1 large page" in text
-    assert "nobody is in domain 11" in text and "0000:00:07.0" in text
+    assert "nobody is in domain #11" in text and "0000:00:07.0" in text
     xml.fromstring(inspectsvg.draw(found))
+
+
+LISTED = ("pci", "device=0000:00:05.0 class=0x010802 driver=vfio-pci group=3 "
+          "path=/sys/devices/pci0000:00/0000:00:05.0\n")
+NUMBER = re.compile(r"\bdomains? \d")
+
+
+def _drawn(files):
+    """Text and picture, all words of them."""
+    found = machine(files)
+    return "\n".join(inspecttext.draw(found)), inspectsvg.draw(found)
+
+
+@pytest.mark.parametrize("sign", ["#", ""], ids=["now", "in older dumps"])
+def test_a_number_is_no_domain_id(sign):
+    """The number says so by its sign; beside it stands the domain-id, by which the log knows it."""
+    files = {"vtd/groups": GROUPS.replace("#", sign), "vtd/domains": DOMAINS.replace("#", sign),
+             "units/dmar0/devices": "0000:00:05.0\n", **dict([LISTED])}
+    text, picture = _drawn(files)
+    assert "domain #9 (domain-id 5)" in text
+    assert ">domain #9<" in picture and "domain-id dmar0:5" in picture
+    for drawn in (text, picture, *_drawn(files_of_saved())):
+        assert not NUMBER.search(drawn) and "##" not in drawn
+
+
+def test_no_text_of_the_driver_calls_anything_domain_n():
+    """Neither a fault line nor a descriptor nor a file: it is `domain-id N` or `domain #N`."""
+    wrong = [f"{path.relative_to(lab.checkout())}: {line.strip()}"
+             for path in (lab.checkout() / "src").rglob("*.rs") if "tests" not in path.parts
+             for line in path.read_text(encoding="utf-8").splitlines()
+             if re.search(r'"[^"]*\bdomain[ =]\{', line)]
+    assert not wrong
+    pages = [lab.checkout() / "README.md", *(lab.checkout() / "Documentation").glob("*.rst")]
+    assert not [page.name for page in pages if NUMBER.search(page.read_text(encoding="utf-8"))]
+
+
+def test_faults_that_nobody_counts_are_unknown():
+    """None is said only where there is a counter, and it says none."""
+    files = {"units/dmar0/devices": "0000:00:05.0\n", **dict([LISTED])}
+    for counted, words in (("faults=2 ", "2 faults"), ("faults=0 ", "no fault"),
+                           ("faults=? ", "faults unknown"), ("", "faults unknown")):
+        text, picture = _drawn({**files, "vtd/groups": GROUPS.replace("faults=2 ", counted),
+                                "vtd/domains": DOMAINS})
+        line = next(line for line in text.splitlines() if "0000:00:05.0" in line)
+        assert line.endswith(words)
+        assert (words in picture) == (words != "no fault")
+    text, picture = _drawn({**files, "about": "format 1\nkernel 7.3.4\ndriver in-tree\n"})
+    assert "faults unknown" in text and "faults unknown" in picture and "no fault" not in text
 
 
 def test_the_in_tree_driver():
@@ -208,6 +258,41 @@ def test_the_program(tmp_path):
         code, _, problem = _run(*args)
         assert code == 1 and problem.count("\n") == 1, problem
         assert any(part in problem for part in why.split("|")), problem
+
+
+def _program(name, *args, stdout=subprocess.PIPE, **env):
+    """Status, standard output as bytes (unless that is elsewhere), standard error."""
+    done = subprocess.run([sys.executable, str(lab.checkout() / "scripts" / name), *map(str, args)],
+                          stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False,
+                          env={**os.environ, **env})
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    """What nobody reads any more ends it quietly, be it much or little; a full disk is a
+    sentence."""
+    log = tmp_path / "log"
+    log.write_text("DMAR: DRHD: handling fault status reg 2\n")
+    for argv in (("vtd-inspect", "--dump", SAVED), ("vtd-fault-decode", log)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as pipe:
+            assert _program(*argv, stdout=pipe) == (141, None, "")
+        with open("/dev/full", "wb") as full:
+            code, _, problem = _program(*argv, stdout=full)
+        assert code == 1 and problem.count("\n") == 1 and "No space left on device" in problem
+
+
+@pytest.mark.parametrize("env", [
+    {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=str)
+def test_an_encoding_without_the_signs_of_trees(env):
+    """The same tree, sign by sign, from plain ones."""
+    _, whole, _ = _program("vtd-inspect", "--dump", SAVED, PYTHONIOENCODING="utf-8")
+    code, plain, problem = _program("vtd-inspect", "--dump", SAVED, **env)
+    assert (code, problem) == (0, "")
+    text = whole.decode().translate(str.maketrans("└├│─", "`||-"))
+    assert plain.decode("ascii") == text and "`- root bus" in text
 
 
 class Asked:

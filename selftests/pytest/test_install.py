@@ -95,8 +95,8 @@ def test_the_scripts_of_the_initramfs_come_before_udevs(system):
 
 
 @pytest.mark.parametrize("spoil, sentence", [
-    (lambda s: (s / "etc/os-release").write_text("ID=fedora\n"), "is no Debian"),
-    (lambda s: (s / "usr/bin/update-initramfs").unlink(), "no update-initramfs"),
+    (lambda s: (s / "etc/os-release").write_text("ID=fedora\n"), "for Debian alone"),
+    (lambda s: (s / "usr/bin/update-initramfs").unlink(), "apt-get install initramfs-tools"),
     (lambda s: (s / f"lib/modules/{RELEASE}").rename(s / "lib/modules/6.12.9+deb13-amd64"),
      "no kernel that vtd is for"),
     (lambda s: shutil.rmtree(s / f"lib/modules/{RELEASE}/build"), "without its headers"),
@@ -112,6 +112,59 @@ def test_what_does_not_fit_is_a_sentence_and_places_nothing(system, spoil, sente
     assert sentence in text
     assert len(text.splitlines()) == 1, "more than one sentence"
     assert files(system) == before
+
+
+@pytest.mark.parametrize("says, packages", [
+    ("ID=ubuntu\nID_LIKE=debian\n", "linux-lib-rust-$(uname -r)"),
+    ('ID="ubuntu"\n', "linux-lib-rust-$(uname -r)"),
+    ("ID=linuxmint\nID_LIKE='ubuntu debian'\n", "the headers of your kernel"),
+    ("ID=raspbian\nID_LIKE=debian\n", "the headers of your kernel"),
+    ("ID=arch\n", "linux-headers, rust and rust-bindgen"),
+    ("ID=fedora\n", "kernel-devel"),
+    ('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n', "kernel-default-devel"),
+    (None, "the headers of your kernel"),
+])
+def test_others_are_told_what_is_true_for_them(system, says, packages):
+    """What is like Debian has not its packages: none of them is named there."""
+    release = system / "etc/os-release"
+    release.unlink() if says is None else release.write_text(says)
+    before = files(system)
+    for argv in ((), ("install",)):
+        status, text = run(system, *argv)
+        assert (status, files(system)) == (1, before)
+        assert "for Debian alone" in text and packages in text
+        assert len(text.splitlines()) == 1 and "Documentation/other-distributions.rst" in text
+        for word in ("trixie", "linux-image", "apt-get", "initramfs-tools"):
+            assert word not in text
+
+
+def test_dracut_is_not_replaced(system):
+    """Debian with dracut is not told to install what would remove it, whether it has a script of
+    the name update-initramfs or not; with both, initramfs-tools is what makes the initramfs."""
+    (system / "usr/bin/dracut").touch(mode=0o755)
+    for there in (True, False):
+        if not there:
+            (system / "usr/bin/update-initramfs").unlink()
+        before = files(system)
+        status, text = run(system)
+        assert (status, files(system)) == (1, before)
+        assert "dracut makes the initramfs here" in text and "apt-get" not in text
+    for name in ("update-initramfs", "mkinitramfs"):
+        (system / "usr/bin" / name).touch(mode=0o755)
+    assert run(system)[0] == 0
+
+
+@pytest.mark.parametrize("version, advice", [
+    ("VERSION_ID=13\n", "apt-get install -t trixie-backports"),
+    ('VERSION_ID="14"\n', "apt-get install linux-image-amd64"),
+    ("", "apt-get install linux-image-amd64"),
+    ("VERSION_ID=12\n", "Debian 12 does not"),
+])
+def test_where_a_newer_kernel_comes_from(system, version, advice):
+    (system / "etc/os-release").write_text(f"ID=debian\n{version}")
+    (system / f"lib/modules/{RELEASE}").rename(system / "lib/modules/6.12.9+deb13-amd64")
+    status, text = run(system)
+    assert status == 1 and advice in text
 
 
 @pytest.mark.parametrize("wish, sentence", [

@@ -3,11 +3,44 @@
 
 from xml.dom import minidom
 
+import argparse
+import re
+
 import pytest
 
-from vtdlab import benchplot, benchtable, benchtime
+from vtdlab import bench, benchplot, benchprofile, benchtable, benchtime
+from vtdlab import cache as lab
 from vtdlab.benchprofile import Symbol, by_function
 from vtdlab.benchtable import Row
+
+
+def _parsed(*argv):
+    """What `make bench` makes of its variables; the sentence where it refuses them."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    bench.add_arguments(parser)
+    try:
+        return parser.parse_args(argv)
+    except argparse.ArgumentError as err:
+        return str(err)
+
+
+def test_the_rows_are_those_of_the_bench_module():
+    """A name that only one side knows would boot a guest for nothing."""
+    source = (lab.checkout() / "bench/work.rs").read_text(encoding="utf-8")
+    assert tuple(re.findall(r'\bwork\("([^"]+)"', source)) == benchprofile.WORKS
+    for row in benchprofile.ROWS:
+        assert _parsed("--profile", row).profile == row
+
+
+@pytest.mark.parametrize("argv, words", [
+    (("--profile", "nonsense"), "there is no row 'nonsense'"),
+    (("--profile", ""), "there is no row ''"),
+    (("--profile", "4k map"), "did you mean 4K map"),
+    (("--rounds", "-1"), "'-1' is no number of rounds"), (("--rounds", "0"), "'0' is no number"),
+    (("--rounds", "many"), "'many' is no number"), (("--section", "all"), "invalid choice"),
+])
+def test_what_cannot_be_measured_is_said_at_once(argv, words):
+    assert words in _parsed(*argv)
 
 
 @pytest.mark.parametrize("row, met", [
@@ -37,6 +70,7 @@ def test_rounds_are_compared_one_by_one():
     samples.add("one has it", "vtd", 1)
     row, = samples.table("s", "u", goal=0.85)
     assert (row.in_tree, row.vtd, row.ratio, row.note) == (10, 8, 0.8, "0.50..0.90")
+    assert row.spread == (0.5, 0.9)
     assert row.met
 
 
@@ -66,9 +100,81 @@ def test_counts_go_to_the_last_symbol_before_them():
     assert found[1].places == {0: 3, 0xff: 4}
 
 
+def _row(row, in_tree, vtd, ratio, better="less", of="figures", least="", most=""):
+    return {"section": "s", "row": row, "unit": "u", "in_tree": in_tree, "vtd": vtd, "ratio": ratio,
+            "better": better, "of": of, "least": least, "most": most}
+
+
+def _drawn(rows):
+    """(all texts, the bars as (x, width, is framed)) of a picture."""
+    picture = minidom.parseString(benchplot.svg("section", "unit", rows))
+    bars = [(float(node.getAttribute("x")), float(node.getAttribute("width")),
+             node.hasAttribute("stroke"))
+            for node in picture.getElementsByTagName("rect") if node.hasAttribute("x")]
+    return [node.firstChild.data for node in picture.getElementsByTagName("text")], bars
+
+
 def test_a_plot_is_well_formed_and_shows_the_figures():
-    rows = [{"row": "a < b", "in_tree": "10", "vtd": "4", "ratio": "0.400"},
-            {"row": "nothing", "in_tree": "0", "vtd": "0", "ratio": ""}]
-    texts = [node.firstChild.data for node in
-             minidom.parseString(benchplot.svg("title", rows)).getElementsByTagName("text")]
-    assert {"title", "a < b", "10", "4", "0.40", "-"} <= set(texts)
+    texts, bars = _drawn([_row("a < b", "10", "4", "0.400"), _row("nothing", "0", "0", "")])
+    assert {"section: unit, lower is better", "a < b", "10", "4", "0.40", "-"} <= set(texts)
+    assert len(bars) == 1
+
+
+@pytest.mark.parametrize("better", ["less", "more"])
+def test_bar_and_number_are_one_statistic(better):
+    """The bar goes from 1 to the number, whatever the quotient of the figures is."""
+    rows = [_row(name, "100", figure, ratio, better, "rounds") for name, figure, ratio in
+            (("below", "150", "0.500"), ("same", "50", "1.000"), ("above", "20", "2.000"))]
+    texts, bars = _drawn(rows)
+    scale = benchplot.Scale(rows)
+    for row, (x, width, _) in zip(rows, bars, strict=True):
+        ends = sorted((scale.at(1), scale.at(float(row["ratio"]))))
+        assert (x, x + width) == pytest.approx(ends, abs=0.2)
+    assert scale.at(2) - scale.at(1) == pytest.approx(scale.at(1) - scale.at(0.5))
+    worse = texts.index("worse")
+    assert texts[worse - 1] == ("2.00" if better == "less" else "0.50") and texts.count("worse") == 1
+    assert [framed for *_, framed in bars] == [better == "more", False, better == "less"]
+    assert f"section: unit, {'lower' if better == 'less' else 'higher'} is better" in texts
+    assert any("median of the rounds' ratios" in text for text in texts)
+
+
+@pytest.mark.parametrize("ratio, least, most, better, said", [
+    ("1.100", "1.020", "1.300", "less", "worse"), ("1.100", "0.900", "1.300", "less", "undecided"),
+    ("0.900", "0.800", "0.950", "less", "better"), ("0.900", "0.800", "0.950", "more", "worse"),
+    ("1.004", "", "", "less", ""), ("1.006", "", "", "less", "worse"), ("", "", "", "less", ""),
+])
+def test_a_loss_is_called_so(ratio, least, most, better, said):
+    """But not what the rounds do not show."""
+    row = _row("r", "1", "1", ratio, better, "rounds", least, most)
+    assert benchplot.verdict(row) == said
+    assert (said in _drawn([row])[0]) == (said in ("worse", "undecided"))
+
+
+def test_the_spread_is_drawn_or_said_to_be_unknown():
+    row = _row("r", "1", "1", "0.900", of="rounds", least="0.500", most="4.000")
+    assert any("from the least to the most" in text for text in _drawn([row])[0])
+    scale = benchplot.Scale([row])
+    assert f"M{scale.at(0.5):.1f} " in benchplot.svg("s", "u", [row])
+    assert scale.at(4) == benchplot.BARS_X + benchplot.BARS
+    assert any("was not recorded" in text for text in _drawn([row | {"least": "", "most": ""}])[0])
+    assert any("Counted, not timed" in text for text in _drawn([_row("r", "1", "1", "1.000")])[0])
+
+
+def test_the_plots_of_the_documentation_are_of_its_figures(tmp_path):
+    folder = lab.checkout() / "Documentation/benchmarks"
+    rows = benchtable.read(folder / "results.csv")
+    drawn = {path.name: path.read_text() for path in benchplot.pictures(rows, tmp_path)}
+    assert drawn == {path.name: path.read_text() for path in folder.glob("*.svg")}
+    for row in rows:
+        if row["of"] == "figures" and row["ratio"] and float(row["in_tree"]) >= 100:
+            quotient = float(row["vtd"]) / float(row["in_tree"])
+            assert quotient == pytest.approx(float(row["ratio"]), abs=0.02), row
+
+
+def test_a_table_says_what_its_ratio_is_of(tmp_path):
+    path = tmp_path / "results.csv"
+    benchtable.write(path, [Row("s", "timed", "u", 10, 20, more=True, paired=1.5,
+                                spread=(1.25, 1.75)), Row("s", "counted", "u", 10, 20)])
+    assert [(r["better"], r["of"], r["ratio"], r["least"], r["most"])
+            for r in benchtable.read(path)] == [("more", "rounds", "1.500", "1.250", "1.750"),
+                                                ("less", "figures", "2.000", "", "")]

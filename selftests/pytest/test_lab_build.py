@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Kernel configuration, the archive's answers, and the copy that is compiled."""
 
+import fcntl
+import os
+import struct
+import subprocess
+import termios
 import time
 
 import pytest
@@ -122,6 +127,60 @@ def test_a_failed_step_shows_the_end_of_its_log(tmp_path):
     with pytest.raises(LabError, match="(?s)thing failed.*last words"):
         progress.run("test", "thing", ["sh", "-c", "echo last words; exit 3"],
                      tmp_path / "log", timeout=30)
+
+
+@pytest.fixture(name="terminal")
+def _terminal():
+    """A terminal of 80 columns: a stream to write to, and what reads the line that it shows."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with open(slave, "w", encoding="utf-8") as stream:
+        yield stream, lambda: os.read(master, 65536).decode().rsplit("\033[K", 1)[-1]
+    os.close(master)
+
+
+def test_what_moves_is_never_cut_off(terminal):
+    """The text is, on a line that a terminal of 80 columns has room for."""
+    stream, shown = terminal
+    step = progress.Step("kernel", "Linux 7.3 (7.3.4-1~bpo13+1) " + "x" * 90, stream)
+    assert len(shown()) == 79
+    step.shown -= 1
+    step.update("1,234 files compiled")
+    line = shown()
+    assert line.startswith("  kernel    Linux 7.3 (7.3.4-1~bpo13+1) xx") and len(line) == 79
+    assert line.endswith("… ... 0 s, 1,234 files compiled")
+    step.end("failed with status 3")
+    assert shown().rstrip().endswith(": failed with status 3, 0 s")
+    assert progress.fit("short", " ... 3 s", 79) == "short ... 3 s"
+    assert progress.fit("text", " ... 3 s", 5) == " ... "
+
+
+def test_the_shells_steps_cut_the_text_too(terminal, tmp_path):
+    stream, shown = terminal
+    subprocess.run(["bash", "-c", f". {checkout()}/scripts/lib.sh; "
+                    f"show kind {'x' * 90} ' ... 3 min 07 s'"], check=True, stdout=stream,
+                   env={**os.environ, "HOME": str(tmp_path)}, timeout=30)
+    line = shown()
+    assert line.startswith("  kind      xx") and line.endswith("x~ ... 3 min 07 s")
+    assert len(line) == 79
+
+
+def test_lines_of_a_log_are_counted_once_and_whole(tmp_path):
+    """As it grows, a line that is half written not before the rest of it."""
+    log = tmp_path / "log"
+    log.write_bytes(b"  CC      a.o\n  AR      x.a\n  CC [M]  b")
+    lines = progress.Lines(log, kernel.COMPILED[0])
+    assert (lines.now(), lines.now()) == (1, 1)
+    with open(log, "ab") as file:
+        file.write(b".o\n  RUSTC L rust/core.o\n  HOSTCC  c.o\nCC x\n")
+    assert lines.now() == 4
+
+
+def test_a_step_that_counts_shows_the_count(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LOG_EVERY", 0)
+    progress.run("test", "thing", ["sh", "-c", "echo '  CC  a.o'; sleep 1.2"], tmp_path / "log",
+                 timeout=30, counted=kernel.COMPILED)
+    assert "s, 1 files compiled\n" in capsys.readouterr().out
 
 
 def test_a_step_that_never_ends_is_stopped(tmp_path):

@@ -74,6 +74,9 @@ def test_kdir_names_the_compiler_that_built_the_kernel_if_it_is_here(kdir):
     (lambda k: change(k / ".config", "CONFIG_ACPI=y\n", ""), "without CONFIG_ACPI"),
     (lambda k: change(k / ".config", "rustc 1.85.1", "rustc 1.90.0"), "'rustc 1.90.0', and"),
     (lambda k: (k / "rust/libkernel.rmeta").unlink(), "lacks the Rust metadata"),
+    *((lambda k, text=text: (k / "include/config/kernel.release").write_text(f"{text}\n"),
+       f"Linux '{text}'") for text in ("foo", "7", "7.x", "-1.3", "99999999999999999999.1")),
+    (lambda k: change(k / "include/config/kernel.release", "7.3.4", "6.1-rc1"), "needs 7.2"),
 ])
 def test_kdir_names_what_is_missing(kdir, spoil, sentence):
     spoil(kdir)
@@ -83,6 +86,70 @@ def test_kdir_names_what_is_missing(kdir, spoil, sentence):
     assert len(text.splitlines()) == 1, "more than one sentence"
 
 
+@pytest.mark.parametrize("release", ["7.2-rc1", "7.10.0-1-default", "8.0"])
+def test_kdir_takes_every_form_of_a_version(kdir, release):
+    (kdir / "include/config/kernel.release").write_text(f"{release}\n")
+    assert look(kdir) == (0, "")
+
+
+@pytest.mark.parametrize("distribution, advice", [
+    ("ubuntu", "apt-get install linux-lib-rust-7.3.4"), ("arch", "pacman -S linux-headers"),
+    ("debian", "make debian"), ("fedora", "make modules_prepare"), ("", "make modules_prepare")])
+def test_kdir_names_the_package_that_has_the_metadata(kdir, distribution, advice):
+    """But for a kernel that was built here, which no package has."""
+    (kdir / "rust/libkernel.rmeta").unlink()
+    (kdir.parent / "os-release").write_text(f"NAME=x\nID={distribution}\nID_LIKE=debian\n")
+    env = {"PATH": f"{kdir.parent}/bin:{os.environ['PATH']}",
+           "OS_RELEASE": str(kdir.parent / "os-release")}
+    status, text = run([SCRIPTS / "kdir", kdir], **env)
+    assert status == 1 and advice in text and len(text.splitlines()) == 1
+    (kdir / "vmlinux").touch()
+    assert "make modules_prepare" in run([SCRIPTS / "kdir", kdir], **env)[1]
+
+
+def make(*args, top=None, **env):
+    """Status and both outputs of make in a checkout."""
+    return run(["make", "--no-print-directory", "-C", top or SCRIPTS.parent, *args], **env)
+
+
+@pytest.mark.parametrize("name", ["a b", "a  b", "a:b", "a\tb"])
+def test_a_path_that_the_kernels_make_cannot_take_is_a_sentence(kdir, tmp_path, name):
+    """Of the kernel's folder and of the checkout."""
+    odd = tmp_path / name
+    shutil.copytree(kdir, odd / "kdir")
+    status, text = make(f"KDIR={odd}/kdir")
+    assert status and f"KDIR={odd}/kdir has a space or a colon" in text
+    shutil.copytree(SCRIPTS, odd / "checkout/scripts")
+    shutil.copy(SCRIPTS.parent / "Makefile", odd / "checkout")
+    status, text = make(f"KDIR={kdir}", top=odd / "checkout")
+    assert status and f"this checkout ({odd}/checkout) has a space or a colon" in text
+
+
+def test_odd_signs_in_a_path_are_passed_on(tmp_path):
+    """A quote, and a relative path."""
+    assert f"KDIR={tmp_path}/it's is no folder" in make(f"KDIR={tmp_path}/it's")[1]
+    assert f"KDIR={SCRIPTS.parent}/nowhere is no folder" in make("KDIR=nowhere")[1]
+
+
+@pytest.mark.parametrize("args, sentence", [
+    (["KDIR="], "KDIR is given without a value"), (["KDIR= "], "KDIR is given without a value"),
+    (["modules_install", "KDIR="], "KDIR is given"), (["check", "T="], "T is given"),
+    (["run", "KERNEL="], "KERNEL is given"), (["bench", "ROUNDS=", "SECTION="], "SECTION ROUNDS"),
+    (["bench-profile"], "ROW is missing"), (["bench-profile", "ROW="], "ROW is given"),
+], ids=lambda value: value if isinstance(value, str) else " ".join(value))
+def test_a_missing_value_is_no_other_work(args, sentence):
+    """A script's unset variable must not start hours of work: at once one sentence."""
+    status, text = make(*args, KDIR="")
+    assert status == 2 and sentence in text
+    assert len(text.splitlines()) == 1
+
+
+def test_an_empty_variable_of_the_environment_is_none():
+    """It is how one is unset for a command."""
+    status, text = make("-n", KDIR="", T="")
+    assert status == 0 and "vtdlab module" in text
+
+
 def copy_scripts(tmp_path):
     """A checkout with scripts only, so that distclean cannot reach the real one."""
     top = tmp_path / "checkout"
@@ -90,36 +157,150 @@ def copy_scripts(tmp_path):
     for name in ("lib.sh", "distclean"):
         (top / "scripts" / name).write_bytes((SCRIPTS / name).read_bytes())
         (top / "scripts" / name).chmod(0o755)
+    shutil.copy(SCRIPTS.parent / "Makefile", top)
     return top
+
+
+PROGRAMS = ("distclean", "build-root", "debian-image", "enter", "install", "kdir", "prepare-kdir",
+            "vtd-save", "vtd-inspect", "vtd-fault-decode", "../fuzz/run")
+
+
+def everything(*folders):
+    """Every name below these folders, with what a change would change."""
+    return {str(path): (path.lstat().st_mode, path.lstat().st_size, path.lstat().st_mtime_ns)
+            for folder in folders for path in [folder, *folder.rglob("*")]}
+
+
+@pytest.fixture(name="sandbox")
+def fixture_sandbox(tmp_path):
+    """A checkout of scripts with something built in it, a cache folder, a home, and a PATH whose
+    programs for downloads, systems and guests only say that they were called."""
+    top = tmp_path / "checkout"
+    shutil.copytree(SCRIPTS, top / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (top / "fuzz").mkdir()
+    shutil.copy(SCRIPTS.parent / "fuzz/run", top / "fuzz")
+    for name in ("Makefile", "Cargo.toml"):
+        shutil.copy(SCRIPTS.parent / name, top)
+    for name in ("out/run/report.txt", "target/x", "vtd.ko", "src/vtd.o"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).touch()
+    for name in ("cache/lock", "home", "bin", "work"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "cache/.vtd-cache").touch()
+    for name in ("mmdebstrap", "bwrap", "apt-get", "cargo", "dkms", "update-initramfs",
+                 "newuidmap"):
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/sh\necho called >> {tmp_path}/called\n")
+        path.chmod(0o755)
+    return tmp_path
+
+
+def ask(sandbox, program, *args):
+    """Status, standard output, standard error; nothing may have changed."""
+    before = everything(sandbox)
+    done = subprocess.run(
+        [sandbox / "checkout/scripts" / program, *args], check=False, text=True, timeout=60,
+        stdin=subprocess.DEVNULL, capture_output=True, cwd=sandbox / "work",
+        env={"PATH": f"{sandbox}/bin:{os.environ['PATH']}", "HOME": f"{sandbox}/home",
+             "VTD_CACHE": f"{sandbox}/cache", "DESTDIR": f"{sandbox}/home",
+             "PYTHONDONTWRITEBYTECODE": "1"})
+    assert everything(sandbox) == before
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_who_asks_for_help_gets_help_and_nothing_else(sandbox, program, option):
+    status, said, problem = ask(sandbox, program, option)
+    assert (status, problem) == (0, "")
+    assert said.startswith("usage: ") and program.rsplit("/", 1)[-1] in said.splitlines()[0]
+    assert len(said.splitlines()) > 3, "what it is for is not said"
+    assert "SPDX" not in said and "set -" not in said
+
+
+@pytest.mark.parametrize("program, args", [
+    *((program, ["--unknown"]) for program in PROGRAMS),
+    ("distclean", ["out"]), ("build-root", []), ("build-root", ["a", "b"]), ("debian-image", ["x"]),
+    ("enter", []), ("install", ["remove"]), ("install", ["uninstall", "x"]), ("kdir", []),
+    ("kdir", ["a", "b"]), ("prepare-kdir", ["a", "b"]), ("prepare-kdir", ["--x", "b", "c"]),
+    ("vtd-save", []), ("vtd-save", ["a", "b"]), ("vtd-inspect", ["x"]), ("../fuzz/run", ["soon"]),
+    ("../fuzz/run", ["3", "keep", "x"]),
+], ids=lambda value: value if isinstance(value, str) else " ".join(value) or "nothing")
+def test_what_is_not_understood_is_one_sentence_and_not_done(sandbox, program, args):
+    status, said, problem = ask(sandbox, program, *args)
+    assert (status, said) == (2, "")
+    assert len(problem.splitlines()) == 1, problem
+
+
+TESTS = sorted(path for path in (SCRIPTS.parent / "selftests").glob("*.sh")
+               if os.access(path, os.X_OK))
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda path: path.name)
+def test_a_test_that_is_asked_for_help_tests_nothing(sandbox, test):
+    """As root it would load modules and write to disks."""
+    shutil.copytree(SCRIPTS.parent / "selftests", sandbox / "selftests",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("insmod", "modprobe", "rmmod"):
+        shutil.copy(sandbox / "bin/apt-get", sandbox / "bin" / name)
+    program = f"../../selftests/{test.name}"
+    status, said, problem = ask(sandbox, program, "--help")
+    assert (status, problem) == (0, "") and said.startswith(f"usage: selftests/{test.name}\n")
+    assert len(said.splitlines()) > 2 and "KTAP" not in said
+    for args in (["-x"], ["all"], ["--help", "x"]):
+        status, said, problem = ask(sandbox, program, *args)
+        assert (status, said) == (2, "") and len(problem.splitlines()) == 1
+
+
+def test_only_the_arguments_of_build_root_are_no_part_of_the_roots_key():
+    """enter takes the key of all else, so what makes the root cannot change without it."""
+    command = next(line.split("$(", 1)[1].split(" | ")[0] for line in
+                   (SCRIPTS / "enter").read_text().splitlines() if line.startswith("root="))
+    _, rest = run(["bash", "-c", command], checkout=str(checkout()))
+    before, block, after = (SCRIPTS / "build-root").read_text().partition("# <arguments>")
+    block, end, after = (block + after).partition("# </arguments>\n")
+    assert end and rest == before + after
+    assert "usage" in block and "mmdebstrap" not in block and "packages" not in block
 
 
 def test_distclean_removes_only_a_folder_with_the_mark(tmp_path):
     top = copy_scripts(tmp_path)
     (top / "out").mkdir()
+    (top / "vtd.ko").touch()
     cache = tmp_path / "cache"
     (cache / "lock").mkdir(parents=True)
     (cache / "precious").touch()
+    before = everything(tmp_path)
     status, text = run([top / "scripts/distclean"], VTD_CACHE=str(cache))
     assert status == 1 and "mark" in text
-    assert (cache / "precious").exists()
+    assert everything(tmp_path) == before
     (cache / ".vtd-cache").touch()
     status, text = run([top / "scripts/distclean"], VTD_CACHE=str(cache))
     assert status == 0, text
-    assert not cache.exists() and not (top / "out").exists()
+    assert not cache.exists() and not (top / "out").exists() and not (top / "vtd.ko").exists()
 
 
 def test_distclean_leaves_a_cache_in_use_alone(tmp_path):
     top = copy_scripts(tmp_path)
+    (top / "out").mkdir()
+    (top / "vtd.ko").touch()
     cache = tmp_path / "cache"
     (cache / "lock").mkdir(parents=True)
     (cache / ".vtd-cache").touch()
+    (cache / "lock/use").touch()
+    before = everything(tmp_path)
     with subprocess.Popen(["flock", "-s", cache / "lock/use", sys.executable, "-c",
                            "print('held', flush=True); input()"],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
         assert user.stdout.readline() == b"held\n"
-        status, text = run([top / "scripts/distclean"], VTD_CACHE=str(cache))
+        for argv in (["scripts/distclean"], ["make", "distclean"]):
+            done = subprocess.run(argv, check=False, cwd=top, text=True, timeout=60,
+                                  env={**os.environ, "VTD_CACHE": str(cache)},
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            assert done.returncode and "is using" in done.stdout
+            assert everything(top) == {name: what for name, what in before.items()
+                                       if name.startswith(str(top))}
         user.communicate(b"\n", timeout=20)
-    assert status == 1 and "is using" in text
     assert cache.exists()
 
 

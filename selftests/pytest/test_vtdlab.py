@@ -2,14 +2,16 @@
 """The tools that judge the driver are judged first."""
 
 import io
+import re
 import subprocess
 
 import pytest
 
 import boots
 from vtdlab import cache as lab
-from vtdlab import devices, klog, ktap, vtdwords
+from vtdlab import check, devices, klog, ktap, runparts, vfio_selftests, vtdwords
 from vtdlab.cpio import Archive
+from vtdlab.errors import LabError
 from vtdlab.records import Records
 from vtdlab.trace import Trace, parse
 
@@ -54,7 +56,7 @@ def test_trace_tells_translation_on_from_off(trace):
 @pytest.mark.parametrize("low, high, kind, words", [
     (0x11, 0, "context-global", "context global"),
     (0x0000_0028_0003_0031, 0, "context-device", "source-id 0x0028"),
-    (0x30022, 0, "iotlb-domain", "domain 3"),
+    (0x30022, 0, "iotlb-domain", "domain-id 3"),
     (0x30032, 0xFFFFD003, "iotlb-pages", "8 pages from 0xffffd000"),
     (0x30032, 0xFFFFD040, "iotlb-pages", "leaf entries only"),
     (0x2_0000_0025, 0xC1A000, "wait", "write 0x2 to 0xc1a000"),
@@ -84,7 +86,7 @@ def test_source_ids():
 
 OURS = ("[    1.5] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack) write to "
         "0x00000000fffff000 refused: the page is not mapped for writing (reason 0x05), "
-        "domain 3 (DMA, strict)")
+        "domain-id 3 (DMA, strict)")
 INTREE = ("[   19.8] DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault addr 0xfffff000 "
           "[fault reason 0x05] PTE Write access is not set")
 
@@ -198,3 +200,54 @@ def test_what_the_debug_kernel_does_not_boot_says_why():
     """A boot that is left out there is reported with a reason, and no other has one."""
     for boot in boots.BOOTS:
         assert bool(boot.left_out) == ("debug" not in boot.on), boot.name
+
+
+def test_a_test_that_does_not_exist_is_named_at_once():
+    """Before any kernel is built, with those that are like it and all there are."""
+    check.need_test("attack", [])
+    check.need_test("words of pytest", ["one"])
+    with pytest.raises(LabError, match=r"no test 'atack' \(did you mean attack.*there are adopted"):
+        check.need_test("atack", [])
+
+
+@pytest.mark.parametrize("name, value", [("GUESTS", "x"), ("FUZZ_SECONDS", "-1"), ("STRIDE", "0")])
+def test_a_number_that_is_none_is_said_at_once(name, value):
+    """Not by a traceback, after the kernels were built."""
+    check.need_numbers({name: "3", "OTHER": "x"})
+    with pytest.raises(LabError, match=f"{name}={value} is no number"):
+        check.need_numbers({name: value})
+
+
+def test_the_kernels_harness_has_patience():
+    """In the one place where it waits; another harness is a sentence, not a test cut short."""
+    text = vfio_selftests.patient(f"ret = {vfio_selftests.WAIT};\nif (ret == 0)\n")
+    assert text == "ret = poll(&poll_child, 1, t->timeout * 1000 * 10);\nif (ret == 0)\n"
+    for other in ("alarm(t->timeout);", vfio_selftests.WAIT * 2):
+        with pytest.raises(LabError, match="does not wait by"):
+            vfio_selftests.patient(other)
+
+
+def test_every_wait_is_longer_where_the_kernel_is_slow():
+    """A wait that ends when something is there has a bound by PATIENCE, and no other."""
+    top = lab.checkout()
+    loop = re.compile(r"for (try|again) in |\btimeout |read -r -t ")
+    wrong = [f"{path.relative_to(top)}:{number}: {line.strip()}"
+             for path in [*(top / "selftests").glob("*.sh"), *(top / "scripts/guest").glob("*")]
+             if path.is_file()
+             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+             if loop.search(line) and not line.lstrip().startswith("#")
+             and not re.search(r"PATIENCE|\$LIMIT|_TIMEOUT", line)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("said, good", [
+    ({}, True), ({"why": "can't create /proc/sys/vm/drop_caches: nonexistent directory"}, False),
+    ({"result": "failed", "why": "no disk"}, False), ({"read": "other"}, False),
+    ({"moved": "1"}, False)], ids=str)
+def test_what_a_command_complains_of_was_not_done(said, good):
+    """Although it ended well: what the report says of caches would not be true."""
+    words = {"kind": "disk", "result": "ok", "why": "", "wrote": "sum", "read": "sum",
+             "bytes": "10", "moved": "10", **said}
+    records = Records()
+    line = " ".join(f'{name}="{value}"' for name, value in words.items())
+    assert runparts._judge_io(records.add(f"io {line}"), None, 1)[0] is good

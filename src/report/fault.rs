@@ -113,9 +113,9 @@ impl fmt::Display for Where<'_> {
         match facts.is {
             Use::Blocked => f.write_str("the device is blocked"),
             Use::Identity => f.write_str("identity domain"),
-            Use::Unmanaged => write!(f, "domain {id} (unmanaged)"),
-            Use::Dma if facts.lazy => write!(f, "domain {id} (DMA, lazy)"),
-            Use::Dma => write!(f, "domain {id} (DMA, strict)"),
+            Use::Unmanaged => write!(f, "domain-id {id} (unmanaged)"),
+            Use::Dma if facts.lazy => write!(f, "domain-id {id} (DMA, lazy)"),
+            Use::Dma => write!(f, "domain-id {id} (DMA, strict)"),
         }?;
         if let Some(past) = &facts.past {
             write!(f, "; {past}")?;

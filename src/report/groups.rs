@@ -2,7 +2,8 @@
 
 //! `vtd/groups`, `vtd/users` and `vtd/domains`: whose the devices are, and what they can reach.
 //!
-//! Lines of `name=value` words. Parts have the number of a group, of a device or of a domain, none of
+//! Lines of `name=value` words. `#4` is a domain's number here and in every text, so that none is
+//! taken for a domain-id, which is a unit's and may be the number of another domain. Parts have the number of a group, of a device or of a domain, none of
 //! which is ever used twice: whatever comes or goes during a reading, no other line is left out or
 //! comes twice.
 
@@ -103,7 +104,7 @@ fn member(info: &DeviceInfo, owner: &str, to: &mut Text<'_>) -> fmt::Result {
         *info.unit
     )?;
     match domain {
-        Some(domain) => write!(to, " domain={domain} domain-id={id}")?,
+        Some(domain) => write!(to, " domain=#{domain} domain-id={id}")?,
         None => write!(to, " domain=- domain-id=-")?,
     }
     let (faults, _, _) = info.fault_reports.counts();
@@ -155,7 +156,7 @@ fn domain(domain: &DomainLook, to: &mut Text<'_>) -> fmt::Result {
     let (width, mapped) = (domain.width(), domain.mapped());
     write!(
         to,
-        "domain={} made-for={} home={} width={} levels={} coherent={} snoops={} lazy={} units=",
+        "domain=#{} made-for={} home={} width={} levels={} coherent={} snoops={} lazy={} units=",
         domain.number(),
         domain.made_for(),
         **domain.home(),

@@ -143,7 +143,7 @@ fn told(
             ""
         };
         let (number, past) = (domain.number(), domain.past(iova.raw()));
-        writeln!(to, "domain={number} in vtd/domains{lazy}: {past}")?;
+        writeln!(to, "domain #{number} in vtd/domains{lazy}: {past}")?;
     }
     end(passed, way, to)
 }

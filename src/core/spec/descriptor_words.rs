@@ -24,21 +24,21 @@ impl fmt::Display for Descriptor {
         match *self {
             Self::ContextCache(ContextScope::Global) => f.write_str("context cache: all"),
             Self::ContextCache(ContextScope::Domain(id)) => {
-                write!(f, "context cache: domain {id}")
+                write!(f, "context cache: domain-id {id}")
             }
             Self::ContextCache(ContextScope::Device { domain, source, .. }) => {
-                write!(f, "context cache: {source} in domain {domain}")
+                write!(f, "context cache: {source} in domain-id {domain}")
             }
             Self::Iotlb { scope, .. } => match scope {
                 IotlbScope::Global => f.write_str("IOTLB: all"),
-                IotlbScope::Domain(id) => write!(f, "IOTLB: domain {id}"),
+                IotlbScope::Domain(id) => write!(f, "IOTLB: domain-id {id}"),
                 IotlbScope::Pages {
                     domain,
                     block,
                     leaves_only,
                 } => write!(
                     f,
-                    "IOTLB: domain {domain}, {}{}",
+                    "IOTLB: domain-id {domain}, {}{}",
                     Pages(block),
                     if leaves_only { "" } else { ", tables too" }
                 ),

@@ -196,9 +196,9 @@ fn descriptors_are_told_apart() {
     ]
     .map(|descriptor| descriptor.to_string());
     all_different(&said);
-    assert_eq!(said[2], "context cache: 01:05.0 in domain 3");
-    assert_eq!(said[5], "IOTLB: domain 3, 4 pages from 0x4000");
-    assert_eq!(said[6], "IOTLB: domain 3, 1 page at 0x5000, tables too");
+    assert_eq!(said[2], "context cache: 01:05.0 in domain-id 3");
+    assert_eq!(said[5], "IOTLB: domain-id 3, 4 pages from 0x4000");
+    assert_eq!(said[6], "IOTLB: domain-id 3, 1 page at 0x5000, tables too");
     assert_eq!(said[7], "wait: write 0x7 to 0x1004");
 }
 
