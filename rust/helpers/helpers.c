@@ -42,11 +42,6 @@ void vtd_helper_flush_cache_range(void *virt, unsigned int size)
 	clflush_cache_range(virt, size);
 }
 
-void vtd_helper_flush_cache_line(void *virt)
-{
-	clflush(virt);
-}
-
 void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
 			       struct lock_class_key *key)
 {
@@ -118,11 +113,6 @@ void vtd_helper_spin_assert_is_held(spinlock_t *lock)
 u64 vtd_helper_ktime_get_ns(void)
 {
 	return ktime_get_mono_fast_ns();
-}
-
-void vtd_helper_cpu_relax(void)
-{
-	cpu_relax();
 }
 
 void vtd_helper_add_taint(void)
@@ -213,7 +203,6 @@ void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 		.pcie_type = pci_is_pcie(pdev) ? pci_pcie_type(pdev) : 0,
 		.is_bridge = pci_is_bridge(pdev),
 		.is_virtfn = pdev->is_virtfn,
-		.is_root_bus = pci_is_root_bus(pdev->bus),
 		.untrusted = pdev->untrusted,
 		.xlate_root = pdev->dev_flags & PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT,
 		.bridge_no_alias = pdev->dev_flags & PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS,

@@ -24,7 +24,6 @@ void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt);
 phys_addr_t vtd_helper_virt_to_phys(void *virt);
 unsigned long vtd_helper_direct_map_base(void);
 void vtd_helper_flush_cache_range(void *virt, unsigned int size);
-void vtd_helper_flush_cache_line(void *virt);
 
 void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
 			       struct lock_class_key *key);
@@ -43,7 +42,6 @@ void vtd_helper_trace_io_page_fault(struct device *dev, unsigned long iova,
 int vtd_helper_pxm_to_node(u32 pxm);
 
 u64 vtd_helper_ktime_get_ns(void);
-void vtd_helper_cpu_relax(void);
 void vtd_helper_add_taint(void);
 bool vtd_helper_is_crash_kernel(void);
 ssize_t vtd_helper_read_file(const char *path, char *to, size_t size);
@@ -69,7 +67,6 @@ struct vtd_pci_facts {
 	u8 pcie_type;
 	bool is_bridge;
 	bool is_virtfn;
-	bool is_root_bus;	/* no bridge above */
 	bool untrusted;
 	bool xlate_root;	/* PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT */
 	bool bridge_no_alias;	/* PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS */
