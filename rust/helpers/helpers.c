@@ -20,10 +20,16 @@
 #include <asm/msi.h>
 #include <trace/events/iommu.h>
 #include "helpers.h"
+/* Not in a package of headers. A prototype that differs from ours does not compile. */
+#if __has_include("iommu-pages.h")
+#include "iommu-pages.h"
+static_assert(offsetof(struct ioptdesc, iopt_freelist_elm) == offsetof(struct page, lru));
+static_assert(sizeof(((struct ioptdesc *)0)->iopt_freelist_elm) == sizeof(struct list_head));
+#endif
 
 void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt)
 {
-	/* struct ioptdesc overlays struct page with its list where lru is. */
+	/* struct ioptdesc overlays struct page with its list where lru is; see above. */
 	list_add_tail(&virt_to_head_page(virt)->lru, &list->pages);
 }
 

@@ -15,7 +15,10 @@
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
 
-/* drivers/iommu/iommu-pages.h: exported, but declared there only. */
+/*
+ * drivers/iommu/iommu-pages.h: exported, but declared there only. helpers.c includes that header
+ * where the kernel's sources are at hand, so that the compiler compares the two.
+ */
 void *iommu_alloc_pages_node_sz(int nid, gfp_t gfp, size_t size);
 void iommu_free_pages(void *virt);
 void iommu_put_pages_list(struct iommu_pages_list *list);
