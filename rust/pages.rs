@@ -24,8 +24,40 @@ pub fn held_by_drivers() -> i64 {
     unsafe { bindings::vtd_helper_iommu_pages() as i64 }
 }
 
-/// Bytes of one page.
-pub const PAGE_SIZE: usize = 4096;
+pub use kernel::page::PAGE_SIZE;
+
+/// A NUMA node to allocate from. (`kernel::alloc::NumaNode` shows its number to the kernel crate
+/// only, so that no other can pass it to C.)
+///
+/// # Invariants
+///
+/// The number of a node that was online, or `NUMA_NO_NODE`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NumaNode(i32);
+
+impl NumaNode {
+    /// Anywhere.
+    // INVARIANT: None.
+    pub const NO_NODE: NumaNode = NumaNode(bindings::NUMA_NO_NODE);
+
+    /// The node numbered `nid`; none where no such node is online, as after a wrong number in a
+    /// firmware table.
+    pub(crate) fn online(nid: i32) -> Self {
+        // SAFETY: Any number may be asked for.
+        if unsafe { bindings::vtd_helper_node_online(nid) } {
+            // INVARIANT: It is online.
+            NumaNode(nid)
+        } else {
+            Self::NO_NODE
+        }
+    }
+
+    /// The number, for C.
+    #[inline(always)]
+    pub(crate) fn raw(self) -> i32 {
+        self.0
+    }
+}
 
 const CACHE_LINE: usize = 64;
 
@@ -50,11 +82,18 @@ unsafe impl Send for Pages {}
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    /// Allocates 2^`order` zeroed pages near NUMA node `nid` (-1: anywhere).
-    pub fn new(nid: i32, order: u32, gfp: Gfp) -> Result<Self> {
-        let bytes = PAGE_SIZE << order;
-        // SAFETY: Any size and node are allowed.
-        let virt = unsafe { bindings::iommu_alloc_pages_node_sz(nid, gfp.0, bytes) };
+    /// Allocates 2^`order` zeroed pages near `node`.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if so many bytes cannot be counted, [`ENOMEM`] if there are no such pages.
+    pub fn new(node: NumaNode, order: u32, gfp: Gfp) -> Result<Self> {
+        let bytes = 1usize
+            .checked_shl(order)
+            .and_then(|pages| pages.checked_mul(PAGE_SIZE))
+            .ok_or(EINVAL)?;
+        // SAFETY: The node is online or none; any size and flags are allowed.
+        let virt = unsafe { bindings::iommu_alloc_pages_node_sz(node.raw(), gfp.0, bytes) };
         // INVARIANT: Freshly allocated with this size.
         Ok(Pages {
             virt: NonNull::new(virt.cast()).ok_or(ENOMEM)?,

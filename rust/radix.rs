@@ -18,7 +18,7 @@
 
 use crate::bindings;
 use crate::iommu::Gather;
-use crate::pages::{flush_line, flush_lines, Gfp, PAGE_SIZE};
+use crate::pages::{flush_line, flush_lines, Gfp, NumaNode, PAGE_SIZE};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 use kernel::prelude::*;
@@ -57,27 +57,28 @@ impl Table {
 #[derive(Clone, Copy)]
 pub struct Tables {
     direct_map: usize,
-    nid: i32,
+    node: NumaNode,
 }
 
 /// Bits of a link that are its address.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 impl Tables {
-    /// Tables near NUMA node `nid`.
-    pub fn new(nid: i32) -> Self {
+    /// Tables near `node`.
+    pub fn new(node: NumaNode) -> Self {
         Tables {
             // SAFETY: Has no preconditions.
             direct_map: unsafe { bindings::vtd_helper_direct_map_base() } as usize,
-            nid,
+            node,
         }
     }
 
     /// A table of zeroes. [`ENOMEM`] if no page can be had.
     #[inline]
     pub fn alloc(&self, gfp: Gfp) -> Result<Table> {
-        // SAFETY: Any node is allowed.
-        let page = unsafe { bindings::iommu_alloc_pages_node_sz(self.nid, gfp.0, PAGE_SIZE) };
+        // SAFETY: The node is online or none; any flags are allowed.
+        let page =
+            unsafe { bindings::iommu_alloc_pages_node_sz(self.node.raw(), gfp.0, PAGE_SIZE) };
         // INVARIANT: A fresh page.
         Ok(Table(NonNull::new(page.cast()).ok_or(ENOMEM)?))
     }

@@ -111,6 +111,11 @@ int vtd_helper_pxm_to_node(u32 pxm)
 #endif
 }
 
+bool vtd_helper_node_online(int nid)
+{
+	return nid >= 0 && nid < MAX_NUMNODES && node_online(nid);
+}
+
 void vtd_helper_spin_assert_is_held(spinlock_t *lock)
 {
 	lockdep_assert_held(lock);

@@ -43,6 +43,7 @@ void vtd_helper_trace_io_page_fault(struct device *dev, unsigned long iova,
 				    bool write);
 
 int vtd_helper_pxm_to_node(u32 pxm);
+bool vtd_helper_node_online(int nid);
 
 u64 vtd_helper_ktime_get_ns(void);
 void vtd_helper_add_taint(void);

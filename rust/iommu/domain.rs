@@ -7,7 +7,7 @@ use super::gather::Gather;
 use super::operations::{Driver, Operations};
 use crate::bindings;
 use crate::device::Device;
-use crate::pages::Gfp;
+use crate::pages::{Gfp, NumaNode};
 use core::marker::PhantomData;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -86,7 +86,7 @@ pub struct NewPaging<P> {
     /// What it can translate.
     pub aperture: Aperture,
     /// NUMA node of its tables.
-    pub nid: i32,
+    pub node: NumaNode,
 }
 
 /// The C structure with the driver's part behind it.
@@ -159,7 +159,7 @@ impl<P: Paging> PagingDomain<P> {
     ) -> Result<*mut bindings::iommu_domain> {
         let mut pt = bindings::pt_iommu {
             ops: &Tables::<P>::RANGED,
-            nid: new.nid,
+            nid: new.node.raw(),
             ..Default::default()
         };
         // The core sets the type of domains that it asks for; iommufd, which calls

@@ -84,8 +84,8 @@ impl Domain {
     ) -> Result<NewPaging<Self>> {
         let format = home.walker().format(host_bits).ok_or(EINVAL)?;
         let geometry = format.geometry;
-        let nid = device.numa_node();
-        let tables = radix::Tables::new(nid);
+        let node = device.numa_node();
+        let tables = radix::Tables::new(node);
         let gfp = Gfp::KERNEL;
         let stage = if format.coherent {
             SecondStage::new(&Memory::<true> { tables, gfp }, geometry).map(Stage::Coherent)
@@ -122,7 +122,7 @@ impl Domain {
                 last: geometry.last_iova().raw(),
                 page_sizes: geometry.page_sizes(),
             },
-            nid,
+            node,
         })
     }
 }

@@ -62,7 +62,7 @@ macro_rules! confirmed {
         crate::check(|| {
             pages::forget_all();
             let regs = Arc::new(UnitRegisters::new($on_tail));
-            let queue = Arc::new($module::Queue::new(0, 0).unwrap());
+            let queue = Arc::new($module::Queue::new(0, pages::NumaNode).unwrap());
             // Not yet: the tail is written before the address.
             queue.enable(&regs).unwrap();
             let beside = regs.clone();
