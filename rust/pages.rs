@@ -4,6 +4,7 @@
 
 use crate::bindings;
 use core::ptr::NonNull;
+use core::sync::atomic::{fence, Ordering};
 use kernel::prelude::*;
 
 /// How an allocation may behave; the kernel's `gfp_t` as a callback passed it.
@@ -113,7 +114,7 @@ impl Pages {
         self.words
     }
 
-    /// Reads word `i`; zero past the end.
+    /// Reads word `i`; zero past the end. As `READ_ONCE()`: orders nothing.
     #[inline(always)]
     pub fn read(&self, i: usize) -> u64 {
         if i >= LEAST && i >= self.words {
@@ -123,7 +124,18 @@ impl Pages {
         unsafe { self.virt.as_ptr().add(i).read_volatile() }
     }
 
-    /// Writes word `i`; past the end nothing is written.
+    /// Reads word `i` as [`Self::read`]; what follows is done after it, as after
+    /// `smp_load_acquire()`. For a word by which hardware says that it is done with memory.
+    #[inline(always)]
+    pub fn read_acquire(&self, i: usize) -> u64 {
+        let value = self.read(i);
+        // A compiler barrier: x86 does not let accesses overtake a load before them.
+        fence(Ordering::Acquire);
+        value
+    }
+
+    /// Writes word `i`; past the end nothing is written. As `WRITE_ONCE()`: x86 makes stores
+    /// visible in program order.
     #[inline(always)]
     pub fn write(&self, i: usize, value: u64) {
         if i < LEAST || i < self.words {
@@ -151,8 +163,9 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: Allocated by iommu_alloc_pages_node_sz(), not freed before. Whoever drops it has
-        // taken it from hardware first.
+        // SAFETY: Allocated by iommu_alloc_pages_node_sz(), not freed before, and no reference is
+        // left. That hardware does not use it any more is the owner's to see to, as is every
+        // address that hardware is given: no type sees where it reads.
         unsafe { bindings::iommu_free_pages(self.virt.as_ptr().cast()) }
     }
 }

@@ -97,9 +97,11 @@ impl Queue {
         regs.command(Gcmd::QUEUE, true)
     }
 
+    /// How far hardware has come. What the caller does afterwards, with slots or with memory that
+    /// was unmapped, is done after hardware was done with it.
     #[inline(always)]
     pub(super) fn finished(&self) -> u32 {
-        self.finished.read(0) as u32
+        self.finished.read_acquire(0) as u32
     }
 
     /// Where a wait may write without saying anything to anybody.

@@ -66,6 +66,11 @@ const SUBJECTS: &[Subject] = &[
                 "let end = at.wrapping_add(2); self.move_tail(regs, end);",
             ),
             (
+                "unordered",
+                "self.finished.read_acquire(0)",
+                "self.finished.read(0)",
+            ),
+            (
                 "any_wait_will_do",
                 "self.finished().wrapping_sub(end) as i32 >= 0",
                 "self.finished() != 0 || end == 0",

@@ -56,6 +56,10 @@ impl Pages {
     }
 
     pub(crate) fn read(&self, index: usize) -> u64 {
+        self.words[index].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn read_acquire(&self, index: usize) -> u64 {
         self.words[index].load(Ordering::Acquire)
     }
 
