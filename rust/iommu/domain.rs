@@ -7,6 +7,7 @@ use super::gather::Gather;
 use super::operations::{Driver, Operations};
 use crate::bindings;
 use crate::device::Device;
+use crate::errno::eopnotsupp;
 use crate::pages::{Gfp, NumaNode};
 use core::marker::PhantomData;
 use kernel::prelude::*;
@@ -145,13 +146,15 @@ impl<P: Paging> Tables<P> {
     const RANGED: bindings::pt_iommu_ops = bindings::pt_iommu_ops {
         map_range: Some(PagingDomain::<P>::map_range),
         unmap_range: Some(PagingDomain::<P>::unmap_range),
-        set_dirty: None,
+        set_dirty: Some(PagingDomain::<P>::set_dirty),
         get_info: Some(PagingDomain::<P>::get_info),
-        deinit: None,
+        deinit: Some(PagingDomain::<P>::deinit),
     };
 }
 
 impl<P: Paging> PagingDomain<P> {
+    /// For the core this is a table of generic_pt, and its operations are never NULL there; so a
+    /// kernel with one more does not compile here.
     /// Allocates the domain; the core owns it from here on.
     pub(super) fn create(
         new: NewPaging<P>,
@@ -284,6 +287,22 @@ impl<P: Paging> PagingDomain<P> {
         let (table, prot) = (domain.cast(), prot as u32);
         // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins.
         unsafe { Self::map_range(table, iova as u64, phys, len as u64, prot, gfp, mapped) }
+    /// `pt_iommu_ops.set_dirty`: these tables have no dirty bits that anyone reads.
+    ///
+    /// # Safety
+    ///
+    /// None: any arguments are ignored.
+    unsafe extern "C" fn set_dirty(_table: *mut bindings::pt_iommu, _iova: u64) -> i32 {
+        eopnotsupp().to_errno()
+    }
+
+    /// `pt_iommu_ops.deinit`: nothing, because the tables go with the domain, in [`Self::free`].
+    ///
+    /// # Safety
+    ///
+    /// None: any arguments are ignored.
+    unsafe extern "C" fn deinit(_table: *mut bindings::pt_iommu) {}
+
     }
 
     /// # Safety
