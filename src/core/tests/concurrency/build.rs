@@ -221,7 +221,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        files: &["domain/readers.rs"],
+        files: &["../rust/tables/readers.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -240,7 +240,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        files: &["domain/memory.rs"],
+        files: &["../rust/tables/memory.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -252,10 +252,11 @@ const SUBJECTS: &[Subject] = &[
             ),
             (
                 "noted_before_written_back",
-                "radix::write_back(table.0, index, 1);\n        let slot = table.entry(index);",
+                "unsafe { radix::write_back(table.0, index, 1) };\n        \
+                 let slot = table.entry(index);",
                 "let slot = table.entry(index);\n        \
                  slot.fetch_or(WRITTEN_BACK, Ordering::Release);\n        \
-                 radix::write_back(table.0, index, 1);",
+                 unsafe { radix::write_back(table.0, index, 1) };",
             ),
             (
                 "overwritten",
