@@ -3,6 +3,7 @@
 //! ACPI tables as bytes.
 
 use crate::bindings;
+use crate::pages::NumaNode;
 use core::ptr;
 use kernel::prelude::*;
 
@@ -45,6 +46,29 @@ impl Table {
         // SAFETY: By the type's invariants; firmware's memory is not written while mapped.
         unsafe { core::slice::from_raw_parts(self.header.cast(), self.length) }
     }
+
+    /// `address`, if the table names it: if its eight bytes stand somewhere in it.
+    pub fn named(&self, address: u64) -> Option<NamedAddress> {
+        let named = |bytes: &[u8]| bytes == address.to_le_bytes();
+        // INVARIANT: Just found.
+        let found = self.bytes().windows(8).any(named);
+        found.then_some(NamedAddress(address))
+    }
+}
+
+/// A physical address that firmware names in a table.
+///
+/// # Invariants
+///
+/// It stood in a table of this machine's firmware.
+#[derive(Clone, Copy)]
+pub struct NamedAddress(u64);
+
+impl NamedAddress {
+    /// The address.
+    pub fn raw(self) -> u64 {
+        self.0
+    }
 }
 
 impl Drop for Table {
@@ -54,8 +78,8 @@ impl Drop for Table {
     }
 }
 
-/// The NUMA node of a proximity domain, -1 if there is none.
-pub fn node_of_proximity(domain: u32) -> i32 {
+/// The NUMA node of a proximity domain; none where that has no node that is online.
+pub fn node_of_proximity(domain: u32) -> NumaNode {
     // SAFETY: Any number may be asked for.
-    unsafe { bindings::vtd_helper_pxm_to_node(domain) }
+    NumaNode::online(unsafe { bindings::vtd_helper_pxm_to_node(domain) })
 }

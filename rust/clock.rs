@@ -15,8 +15,7 @@ pub fn now_ns() -> u64 {
 /// Tells the processor that it spins. Any context.
 #[inline]
 pub fn relax() {
-    // SAFETY: Has no preconditions.
-    unsafe { bindings::vtd_helper_cpu_relax() }
+    kernel::processor::cpu_relax()
 }
 
 /// A wait with an end.

@@ -3,6 +3,7 @@
 //! A `struct device` as the IOMMU core shows it to a driver.
 
 use crate::bindings;
+use crate::pages::NumaNode;
 use crate::pci::PciDevice;
 use core::fmt;
 use kernel::prelude::*;
@@ -40,10 +41,10 @@ impl Device {
         }
     }
 
-    /// The NUMA node, -1 where unknown.
-    pub fn numa_node(&self) -> i32 {
+    /// The NUMA node, if it is known and online.
+    pub fn numa_node(&self) -> NumaNode {
         // SAFETY: `self` is a valid device.
-        unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) }
+        NumaNode::online(unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) })
     }
 
     /// Its name.

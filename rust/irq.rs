@@ -9,6 +9,7 @@
 //! Each [`Interrupt`] has its domain; one interrupt per domain keeps the ownership plain.
 
 use crate::bindings;
+use crate::pages::NumaNode;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr;
@@ -193,10 +194,10 @@ impl<S: Source> Tables<S> {
 }
 
 impl<S: Source> Interrupt<S> {
-    /// Allocates a vector near `nid`, tells the device and begins to listen.
+    /// Allocates a vector near `node`, tells the device and begins to listen.
     ///
     /// Process context. On an error nothing is left behind.
-    pub fn request(source: Arc<S>, name: &'static CStr, nid: i32) -> Result<Self> {
+    pub fn request(source: Arc<S>, name: &'static CStr, node: NumaNode) -> Result<Self> {
         let tables = Tables::<S>::new(name)?;
         let cookie = Arc::as_ptr(&source).cast_mut().cast::<c_void>();
         // SAFETY: A named firmware node without data; the name is copied.
@@ -223,7 +224,7 @@ impl<S: Source> Interrupt<S> {
                 return Err(e);
             }
         };
-        let virq = Self::allocate(domain, &tables, cookie, nid).and_then(|virq| {
+        let virq = Self::allocate(domain, &tables, cookie, node).and_then(|virq| {
             // SAFETY: The cookie outlives the request (see `drop`).
             let asked = kernel::error::to_result(unsafe {
                 bindings::request_threaded_irq(
@@ -264,7 +265,7 @@ impl<S: Source> Interrupt<S> {
         domain: *mut bindings::irq_domain,
         tables: &Tables<S>,
         source: *mut c_void,
-        nid: i32,
+        node: NumaNode,
     ) -> Result<u32> {
         let mut args = Arguments {
             chip: tables.chip.get(),
@@ -280,7 +281,7 @@ impl<S: Source> Interrupt<S> {
                 domain,
                 -1,
                 1,
-                nid,
+                node.raw(),
                 (&raw mut info).cast(),
                 false,
                 ptr::null(),

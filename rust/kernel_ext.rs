@@ -2,9 +2,9 @@
 
 //! The kernel layer: what upstream would keep in `rust/kernel` and `rust/helpers`.
 //!
-//! Every call into C, every bindings item and every unsafe block of the project live in this
-//! crate, behind safe types. It knows nothing of VT-d: its [`iommu`] module could serve another
-//! IOMMU driver unchanged.
+//! Every call into C and every bindings item of the project live in this crate, behind safe types,
+//! and every unsafe block but those of `vtd_tables`, for which [`radix`] has unsafe functions. It
+//! knows nothing of VT-d: its [`iommu`] module could serve another IOMMU driver unchanged.
 //!
 //! Differences between the supported kernels (7.2 and 7.3) end here.
 

@@ -2,6 +2,7 @@
 
 //! The register page of a device that no bus driver owns.
 
+use crate::acpi::NamedAddress;
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -41,11 +42,16 @@ fn claimed(start: u64, len: usize) -> bool {
 }
 
 impl Registers {
-    /// Claims `len` bytes of registers at physical address `start` for `name`, then maps them.
+    /// Claims `len` bytes of registers from `start` on for `name`, then maps them.
+    ///
+    /// Firmware says where, and the resource tree that nobody else uses them: memory, and the
+    /// registers of a device that has a driver, are claimed there. That firmware names a register
+    /// page and no other thing of a machine's that nobody has claimed, no code can check.
     ///
     /// [`EBUSY`] when someone else has claimed a part of them, [`ENOMEM`] when there is no memory
     /// to claim or map them, [`EINVAL`] for less than a page. Process context.
-    pub fn claim(start: u64, len: usize, name: &'static CStr) -> Result<Self> {
+    pub fn claim(start: NamedAddress, len: usize, name: &'static CStr) -> Result<Self> {
+        let start = start.raw();
         if len < LEAST {
             return Err(EINVAL);
         }

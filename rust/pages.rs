@@ -4,6 +4,7 @@
 
 use crate::bindings;
 use core::ptr::NonNull;
+use core::sync::atomic::{fence, Ordering};
 use kernel::prelude::*;
 
 /// How an allocation may behave; the kernel's `gfp_t` as a callback passed it.
@@ -24,8 +25,40 @@ pub fn held_by_drivers() -> i64 {
     unsafe { bindings::vtd_helper_iommu_pages() as i64 }
 }
 
-/// Bytes of one page.
-pub const PAGE_SIZE: usize = 4096;
+pub use kernel::page::PAGE_SIZE;
+
+/// A NUMA node to allocate from. (`kernel::alloc::NumaNode` shows its number to the kernel crate
+/// only, so that no other can pass it to C.)
+///
+/// # Invariants
+///
+/// The number of a node that was online, or `NUMA_NO_NODE`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NumaNode(i32);
+
+impl NumaNode {
+    /// Anywhere.
+    // INVARIANT: None.
+    pub const NO_NODE: NumaNode = NumaNode(bindings::NUMA_NO_NODE);
+
+    /// The node numbered `nid`; none where no such node is online, as after a wrong number in a
+    /// firmware table.
+    pub(crate) fn online(nid: i32) -> Self {
+        // SAFETY: Any number may be asked for.
+        if unsafe { bindings::vtd_helper_node_online(nid) } {
+            // INVARIANT: It is online.
+            NumaNode(nid)
+        } else {
+            Self::NO_NODE
+        }
+    }
+
+    /// The number, for C.
+    #[inline(always)]
+    pub(crate) fn raw(self) -> i32 {
+        self.0
+    }
+}
 
 const CACHE_LINE: usize = 64;
 
@@ -50,11 +83,18 @@ unsafe impl Send for Pages {}
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    /// Allocates 2^`order` zeroed pages near NUMA node `nid` (-1: anywhere).
-    pub fn new(nid: i32, order: u32, gfp: Gfp) -> Result<Self> {
-        let bytes = PAGE_SIZE << order;
-        // SAFETY: Any size and node are allowed.
-        let virt = unsafe { bindings::iommu_alloc_pages_node_sz(nid, gfp.0, bytes) };
+    /// Allocates 2^`order` zeroed pages near `node`.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if so many bytes cannot be counted, [`ENOMEM`] if there are no such pages.
+    pub fn new(node: NumaNode, order: u32, gfp: Gfp) -> Result<Self> {
+        let bytes = 1usize
+            .checked_shl(order)
+            .and_then(|pages| pages.checked_mul(PAGE_SIZE))
+            .ok_or(EINVAL)?;
+        // SAFETY: The node is online or none; any size and flags are allowed.
+        let virt = unsafe { bindings::iommu_alloc_pages_node_sz(node.raw(), gfp.0, bytes) };
         // INVARIANT: Freshly allocated with this size.
         Ok(Pages {
             virt: NonNull::new(virt.cast()).ok_or(ENOMEM)?,
@@ -74,7 +114,7 @@ impl Pages {
         self.words
     }
 
-    /// Reads word `i`; zero past the end.
+    /// Reads word `i`; zero past the end. As `READ_ONCE()`: orders nothing.
     #[inline(always)]
     pub fn read(&self, i: usize) -> u64 {
         if i >= LEAST && i >= self.words {
@@ -84,7 +124,18 @@ impl Pages {
         unsafe { self.virt.as_ptr().add(i).read_volatile() }
     }
 
-    /// Writes word `i`; past the end nothing is written.
+    /// Reads word `i` as [`Self::read`]; what follows is done after it, as after
+    /// `smp_load_acquire()`. For a word by which hardware says that it is done with memory.
+    #[inline(always)]
+    pub fn read_acquire(&self, i: usize) -> u64 {
+        let value = self.read(i);
+        // A compiler barrier: x86 does not let accesses overtake a load before them.
+        fence(Ordering::Acquire);
+        value
+    }
+
+    /// Writes word `i`; past the end nothing is written. As `WRITE_ONCE()`: x86 makes stores
+    /// visible in program order.
     #[inline(always)]
     pub fn write(&self, i: usize, value: u64) {
         if i < LEAST || i < self.words {
@@ -112,8 +163,9 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: Allocated by iommu_alloc_pages_node_sz(), not freed before. Whoever drops it has
-        // taken it from hardware first.
+        // SAFETY: Allocated by iommu_alloc_pages_node_sz(), not freed before, and no reference is
+        // left. That hardware does not use it any more is the owner's to see to, as is every
+        // address that hardware is given: no type sees where it reads.
         unsafe { bindings::iommu_free_pages(self.virt.as_ptr().cast()) }
     }
 }

@@ -50,7 +50,7 @@ pub struct Facts {
     /// Requester ID: bus, device, function.
     pub requester: u16,
     /// Buses below a bridge: secondary and subordinate.
-    pub buses_below: Option<(u8, u8)>,
+    buses_below: Option<(u8, u8)>,
     /// Its place in PCI Express.
     pub port: PortType,
     /// A virtual function.
@@ -63,7 +63,6 @@ pub struct Facts {
     xlate_root: bool,
     bridge_no_alias: bool,
     pcie_bridge_alias: bool,
-    is_root_bus: bool,
 }
 
 impl PciDevice {
@@ -86,18 +85,6 @@ impl PciDevice {
     unsafe fn adopt(ptr: *mut bindings::pci_dev) -> Option<Self> {
         // INVARIANT: Carries a reference by this function's contract.
         NonNull::new(ptr).map(|ptr| PciDevice { ptr })
-    }
-
-    /// The device at an address.
-    pub fn find(segment: u16, requester: u16) -> Option<Self> {
-        // SAFETY: Any address may be asked for; the answer carries a reference.
-        unsafe {
-            Self::adopt(bindings::pci_get_domain_bus_and_slot(
-                i32::from(segment),
-                u32::from(requester >> 8),
-                u32::from(requester & 0xff),
-            ))
-        }
     }
 
     /// All PCI devices, in the order of the bus list. Process context.
@@ -164,7 +151,6 @@ impl PciDevice {
             xlate_root: raw.xlate_root,
             bridge_no_alias: raw.bridge_no_alias,
             pcie_bridge_alias: raw.pcie_bridge_alias,
-            is_root_bus: raw.is_root_bus,
         }
     }
 
@@ -302,11 +288,6 @@ impl PciDevice {
     /// Whether this is a bridge whose driver only serves its port (port services).
     pub fn is_bridge(&self) -> bool {
         self.facts().buses_below.is_some()
-    }
-
-    /// Whether no bridge stands above.
-    pub fn is_on_root_bus(&self) -> bool {
-        self.facts().is_root_bus
     }
 
     /// Releases the driver. Process context; the device lock must not be held.

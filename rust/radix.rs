@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Table pages that hardware walks: allocation, links between them, and their way back.
+//! Table pages that hardware walks: allocation, links between them, and freeing.
 //!
 //! A table is a page of 512 entries of 64 bits. Handles are plain addresses in the direct map, and
 //! a link is followed by arithmetic, without a look-up: this is the hot path of every mapping.
 //!
-//! # Who is trusted
-//!
-//! The functions here are safe to call and cannot check two things, which the one user of the
-//! module answers for (`vtd_core::pgtable`, which forbids unsafe code, is compiled unchanged on the
-//! host, and has these laws among its tests):
-//!
-//! - an entry is passed to [`Tables::follow`] only if [`Tables::phys`] of a live table of the
-//!   same [`Tables`] was stored there;
-//! - a table is [retired](Tables::retire) or [freed](Tables::free) once, after the last link to it
-//!   is gone, and no handle to it is used afterwards.
+//! Nothing here can check that a table is live or an entry a link: all that depends on it is
+//! unsafe, and its one user is the crate `vtd_tables`.
 
 use crate::bindings;
 use crate::iommu::Gather;
-use crate::pages::{flush_line, flush_lines, Gfp, PAGE_SIZE};
+use crate::pages::{flush_line, flush_lines, Gfp, NumaNode, PAGE_SIZE};
+use core::pin::Pin;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 use kernel::prelude::*;
@@ -30,7 +23,8 @@ pub const ENTRIES: usize = 512;
 ///
 /// # Invariants
 ///
-/// Points at a page from `iommu_alloc_pages_node_sz`, alive as the module documentation demands.
+/// Points at what was a page from `iommu_alloc_pages_node_sz` when the handle was made. It may have
+/// been freed since.
 #[derive(Clone, Copy)]
 pub struct Table(NonNull<[AtomicU64; ENTRIES]>);
 
@@ -41,9 +35,13 @@ unsafe impl Sync for Table {}
 
 impl Table {
     /// The entries.
+    ///
+    /// # Safety
+    ///
+    /// The table must not be freed as long as the reference is used.
     #[inline(always)]
-    pub fn entries(&self) -> &[AtomicU64; ENTRIES] {
-        // SAFETY: By the type's invariants.
+    pub unsafe fn entries(&self) -> &[AtomicU64; ENTRIES] {
+        // SAFETY: A page of entries by the type's invariants, live by this function's contract.
         unsafe { self.0.as_ref() }
     }
 
@@ -57,40 +55,52 @@ impl Table {
 #[derive(Clone, Copy)]
 pub struct Tables {
     direct_map: usize,
-    nid: i32,
+    node: NumaNode,
 }
 
 /// Bits of a link that are its address.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 impl Tables {
-    /// Tables near NUMA node `nid`.
-    pub fn new(nid: i32) -> Self {
+    /// Tables near `node`.
+    pub fn new(node: NumaNode) -> Self {
         Tables {
             // SAFETY: Has no preconditions.
             direct_map: unsafe { bindings::vtd_helper_direct_map_base() } as usize,
-            nid,
+            node,
         }
     }
 
     /// A table of zeroes. [`ENOMEM`] if no page can be had.
     #[inline]
     pub fn alloc(&self, gfp: Gfp) -> Result<Table> {
-        // SAFETY: Any node is allowed.
-        let page = unsafe { bindings::iommu_alloc_pages_node_sz(self.nid, gfp.0, PAGE_SIZE) };
+        // SAFETY: The node is online or none; any flags are allowed.
+        let page =
+            unsafe { bindings::iommu_alloc_pages_node_sz(self.node.raw(), gfp.0, PAGE_SIZE) };
         // INVARIANT: A fresh page.
         Ok(Table(NonNull::new(page.cast()).ok_or(ENOMEM)?))
     }
 
-    /// Gives a table back that hardware cannot know any more.
-    pub fn free(&self, table: Table) {
-        // SAFETY: By the type's invariants and the module's contract.
+    /// Frees a table.
+    ///
+    /// # Safety
+    ///
+    /// The table must be live. Nobody, hardware included, may use it from now on.
+    pub unsafe fn free(&self, table: Table) {
+        // SAFETY: From iommu_alloc_pages_node_sz() by the type's invariants, and ours to free by
+        // this function's contract.
         unsafe { bindings::iommu_free_pages(table.virt().cast()) }
     }
 
-    /// Puts a table that was unlinked on the list of what is freed after the next flush.
-    pub fn retire(&self, table: Table, gather: &mut Gather) {
-        // SAFETY: The page came from iommu_alloc_pages_node_sz() and is on no other list.
+    /// Puts an unlinked table on the list of what is freed after the next invalidation.
+    ///
+    /// # Safety
+    ///
+    /// The table must be live and retired once. No processor may use it any more when the
+    /// invalidation that `gather` is for is done.
+    pub unsafe fn retire(&self, table: Table, gather: Pin<&mut Gather>) {
+        // SAFETY: From iommu_alloc_pages_node_sz() by the type's invariants; by this function's
+        // contract it is live and on no other list.
         unsafe { bindings::vtd_helper_pages_list_add(gather.freelist(), table.virt().cast()) }
     }
 
@@ -101,27 +111,34 @@ impl Tables {
     }
 
     /// The table that a link points to; other bits than the address are ignored.
+    ///
+    /// # Safety
+    ///
+    /// `link` must hold the [address](Self::phys) of a live table.
     #[inline(always)]
-    pub fn follow(&self, link: u64) -> Table {
+    pub unsafe fn follow(&self, link: u64) -> Table {
         let virt = self.direct_map.wrapping_add((link & ADDRESS) as usize);
-        // SAFETY: By the module's contract `link` is the address of a live table, whose place in
-        // the direct map is not null.
-        // INVARIANT: As above.
+        // SAFETY: The place of a page in the direct map, which is not null.
+        // INVARIANT: The address of a live table, by this function's contract.
         Table(unsafe { NonNull::new_unchecked(virt as *mut _) })
     }
 }
 
 /// Writes `count` entries of `table` from `first` on back to memory, for hardware that does not
 /// snoop.
+///
+/// # Safety
+///
+/// The table must be live.
 #[inline(always)]
-pub fn write_back(table: Table, first: usize, count: usize) {
+pub unsafe fn write_back(table: Table, first: usize, count: usize) {
     let first = first.min(ENTRIES);
     let count = count.min(ENTRIES - first);
     if count == 1 {
-        // SAFETY: The entry is one of the table's.
+        // SAFETY: The entry is one of the table's, which is live.
         unsafe { flush_line(table.virt().add(first * 8)) }
     } else if count > 0 {
-        // SAFETY: Clipped to the page just above.
+        // SAFETY: Clipped to the page just above, which is live.
         unsafe { flush_lines(table.virt().add(first * 8), count * 8) }
     }
 }

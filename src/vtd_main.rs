@@ -10,6 +10,7 @@
 //! - [`device`]: probe, attach, ownership
 //! - [`unit`]: one remapping unit
 //! - `vtd_core`: what needs no kernel
+//! - `vtd_tables`: page tables in the kernel's memory
 //! - `kernel_ext`: the kernel, made safe
 
 #![deny(unsafe_code)]

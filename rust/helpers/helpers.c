@@ -20,10 +20,16 @@
 #include <asm/msi.h>
 #include <trace/events/iommu.h>
 #include "helpers.h"
+/* Not in a package of headers. A prototype that differs from ours does not compile. */
+#if __has_include("iommu-pages.h")
+#include "iommu-pages.h"
+static_assert(offsetof(struct ioptdesc, iopt_freelist_elm) == offsetof(struct page, lru));
+static_assert(sizeof(((struct ioptdesc *)0)->iopt_freelist_elm) == sizeof(struct list_head));
+#endif
 
 void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt)
 {
-	/* struct ioptdesc overlays struct page with its list where lru is. */
+	/* struct ioptdesc overlays struct page with its list where lru is; see above. */
 	list_add_tail(&virt_to_head_page(virt)->lru, &list->pages);
 }
 
@@ -40,11 +46,6 @@ unsigned long vtd_helper_direct_map_base(void)
 void vtd_helper_flush_cache_range(void *virt, unsigned int size)
 {
 	clflush_cache_range(virt, size);
-}
-
-void vtd_helper_flush_cache_line(void *virt)
-{
-	clflush(virt);
 }
 
 void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
@@ -110,6 +111,11 @@ int vtd_helper_pxm_to_node(u32 pxm)
 #endif
 }
 
+bool vtd_helper_node_online(int nid)
+{
+	return nid >= 0 && nid < MAX_NUMNODES && node_online(nid);
+}
+
 void vtd_helper_spin_assert_is_held(spinlock_t *lock)
 {
 	lockdep_assert_held(lock);
@@ -118,11 +124,6 @@ void vtd_helper_spin_assert_is_held(spinlock_t *lock)
 u64 vtd_helper_ktime_get_ns(void)
 {
 	return ktime_get_mono_fast_ns();
-}
-
-void vtd_helper_cpu_relax(void)
-{
-	cpu_relax();
 }
 
 void vtd_helper_add_taint(void)
@@ -224,7 +225,6 @@ void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 		.pcie_type = pci_is_pcie(pdev) ? pci_pcie_type(pdev) : 0,
 		.is_bridge = pci_is_bridge(pdev),
 		.is_virtfn = pdev->is_virtfn,
-		.is_root_bus = pci_is_root_bus(pdev->bus),
 		.untrusted = pdev->untrusted,
 		.xlate_root = pdev->dev_flags & PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT,
 		.bridge_no_alias = pdev->dev_flags & PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS,

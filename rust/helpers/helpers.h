@@ -15,7 +15,10 @@
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
 
-/* drivers/iommu/iommu-pages.h: exported, but declared there only. */
+/*
+ * drivers/iommu/iommu-pages.h: exported, but declared there only. helpers.c includes that header
+ * where the kernel's sources are at hand, so that the compiler compares the two.
+ */
 void *iommu_alloc_pages_node_sz(int nid, gfp_t gfp, size_t size);
 void iommu_free_pages(void *virt);
 void iommu_put_pages_list(struct iommu_pages_list *list);
@@ -24,7 +27,6 @@ void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt);
 phys_addr_t vtd_helper_virt_to_phys(void *virt);
 unsigned long vtd_helper_direct_map_base(void);
 void vtd_helper_flush_cache_range(void *virt, unsigned int size);
-void vtd_helper_flush_cache_line(void *virt);
 
 void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
 			       struct lock_class_key *key);
@@ -41,9 +43,9 @@ void vtd_helper_trace_io_page_fault(struct device *dev, unsigned long iova,
 				    bool write);
 
 int vtd_helper_pxm_to_node(u32 pxm);
+bool vtd_helper_node_online(int nid);
 
 u64 vtd_helper_ktime_get_ns(void);
-void vtd_helper_cpu_relax(void);
 void vtd_helper_add_taint(void);
 bool vtd_helper_is_crash_kernel(void);
 ssize_t vtd_helper_read_file(const char *path, char *to, size_t size);
@@ -69,7 +71,6 @@ struct vtd_pci_facts {
 	u8 pcie_type;
 	bool is_bridge;
 	bool is_virtfn;
-	bool is_root_bus;	/* no bridge above */
 	bool untrusted;
 	bool xlate_root;	/* PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT */
 	bool bridge_no_alias;	/* PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS */

@@ -4,11 +4,14 @@
 
 use super::change::Change;
 use super::gather::Gather;
+use super::held::Held;
 use super::operations::Driver;
 use crate::bindings;
 use crate::device::Device;
-use crate::pages::Gfp;
+use crate::errno::eopnotsupp;
+use crate::pages::{Gfp, NumaNode};
 use core::marker::PhantomData;
+use core::pin::Pin;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -40,11 +43,15 @@ pub struct Aperture {
 
 /// A domain with page tables.
 ///
-/// Map, unmap, flush and sync are called in any context and from several threads at once; the
-/// callers see to it that ranges of concurrent maps and unmaps do not overlap.
+/// Map, unmap, flush and sync are called in any context and from several threads at once; that
+/// ranges of concurrent maps and unmaps do not overlap is what [`Held`] stands for.
 pub trait Paging: Send + Sync + Sized + 'static {
     /// Whose domain it is.
     type Driver: Driver<Paging = Self>;
+
+    /// Its tables. They lie in the core's domain, so that a [`Held`] range is one of these and of
+    /// no other domain's.
+    type Tables: Send + Sync + 'static;
 
     /// Lets `dev` use this domain instead of the one it uses now. An error has changed nothing.
     fn attach(
@@ -54,38 +61,40 @@ pub trait Paging: Send + Sync + Sized + 'static {
         change: &Change,
     ) -> Result;
 
-    /// Maps `len` bytes; all of them, or an error and none.
-    fn map(&self, iova: u64, phys: u64, len: u64, prot: Protection, gfp: Gfp) -> Result;
+    /// Maps the range to `phys`; all of it, or an error and nothing.
+    fn map(&self, range: Held<'_, Self::Tables>, phys: u64, prot: Protection, gfp: Gfp) -> Result;
 
-    /// Unmaps up to `len` bytes from `iova` on, and tells `gather` what to flush. Returns how
-    /// many were unmapped; the first hole ends it.
-    fn unmap(&self, iova: u64, len: u64, gather: &mut Gather) -> u64;
+    /// Unmaps up to the whole range from its start on, and tells `gather` what to flush. Returns
+    /// how many bytes were unmapped; the first hole ends it.
+    fn unmap(&self, range: Held<'_, Self::Tables>, gather: Pin<&mut Gather>) -> u64;
 
     /// Makes hardware forget every translation of the domain.
     fn flush_all(&self);
 
     /// Makes hardware forget what `gather` holds. When it returns, memory and tables are reused.
-    fn sync(&self, gather: &mut Gather);
+    fn sync(&self, gather: Pin<&mut Gather>);
 
     /// Makes hardware see new mappings, where it does not by itself.
     fn sync_map(&self, iova: u64, len: u64) -> Result;
 
-    /// Where `iova` leads, if it is mapped.
-    fn translate(&self, iova: u64) -> Option<u64>;
+    /// Where the start of the range, one byte, leads, if it is mapped.
+    fn translate(&self, byte: &Held<'_, Self::Tables>) -> Option<u64>;
 
     /// Makes every access snoop, from now on and whatever the device asks. Whether it could be
     /// done.
-    fn enforce_cache_coherency(&self) -> bool;
+    fn enforce_cache_coherency(&self, tables: &Self::Tables) -> bool;
 }
 
 /// A paging domain about to be handed to the core.
-pub struct NewPaging<P> {
+pub struct NewPaging<P: Paging> {
     /// The driver's part.
     pub paging: P,
+    /// Its tables.
+    pub tables: P::Tables,
     /// What it can translate.
     pub aperture: Aperture,
     /// NUMA node of its tables.
-    pub nid: i32,
+    pub node: NumaNode,
 }
 
 /// The C structure with the driver's part behind it.
@@ -102,6 +111,7 @@ pub struct NewPaging<P> {
 #[repr(C)]
 pub(super) struct PagingDomain<P: Paging> {
     pt: Opaque<bindings::pt_iommu>,
+    tables: P::Tables,
     paging: P,
     module: *mut bindings::module,
 }
@@ -141,12 +151,14 @@ impl<P: Paging> Tables<P> {
         set_pgtable_quirks: None,
     };
 
+    /// For the core this is a table of generic_pt, and its operations are never NULL there; so a
+    /// kernel with one more does not compile here.
     const RANGED: bindings::pt_iommu_ops = bindings::pt_iommu_ops {
         map_range: Some(PagingDomain::<P>::map_range),
         unmap_range: Some(PagingDomain::<P>::unmap_range),
-        set_dirty: None,
+        set_dirty: Some(PagingDomain::<P>::set_dirty),
         get_info: Some(PagingDomain::<P>::get_info),
-        deinit: None,
+        deinit: Some(PagingDomain::<P>::deinit),
     };
 }
 
@@ -162,7 +174,7 @@ impl<P: Paging> PagingDomain<P> {
     ) -> Result<*mut bindings::iommu_domain> {
         let mut pt = bindings::pt_iommu {
             ops: &Tables::<P>::RANGED,
-            nid: new.nid,
+            nid: new.node.raw(),
             ..Default::default()
         };
         // The core sets the type of domains that it asks for; iommufd, which calls
@@ -176,6 +188,7 @@ impl<P: Paging> PagingDomain<P> {
         let domain = KBox::new(
             PagingDomain {
                 pt: Opaque::new(pt),
+                tables: new.tables,
                 paging: new.paging,
                 module,
             },
@@ -196,6 +209,24 @@ impl<P: Paging> PagingDomain<P> {
     unsafe fn paging<'a>(domain: *mut bindings::iommu_domain) -> &'a P {
         // SAFETY: The structure begins with the domain, `repr(C)` at each step.
         unsafe { &(*domain.cast::<Self>()).paging }
+    }
+
+    /// Its driver's part, and `iova..iova + len` of its tables.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::paging`], and for [`Held::new`] with this range.
+    #[inline(always)]
+    unsafe fn held<'a>(
+        domain: *mut bindings::iommu_domain,
+        iova: u64,
+        len: u64,
+    ) -> (&'a P, Held<'a, P::Tables>) {
+        // SAFETY: As in `paging`; the range is held by this function's contract.
+        unsafe {
+            let tables = &(*domain.cast::<Self>()).tables;
+            (Self::paging(domain), Held::new(tables, iova, len))
+        }
     }
 
     /// # Safety
@@ -227,10 +258,11 @@ impl<P: Paging> PagingDomain<P> {
         gfp: bindings::gfp_t,
         mapped: *mut usize,
     ) -> i32 {
-        // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins, and a place for
-        // the count.
+        // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins, a range that its
+        // caller holds, and a place for the count.
         unsafe {
-            match Self::paging(table.cast()).map(iova, phys, len, Protection(prot), Gfp(gfp)) {
+            let (paging, range) = Self::held(table.cast(), iova, len);
+            match paging.map(range, phys, Protection(prot), Gfp(gfp)) {
                 Ok(()) => {
                     *mapped += len as usize;
                     0
@@ -243,18 +275,35 @@ impl<P: Paging> PagingDomain<P> {
     /// # Safety
     ///
     /// For the kernel only, which calls it through the table that it stands in.
+    #[inline(never)]
     unsafe extern "C" fn unmap_range(
         table: *mut bindings::pt_iommu,
         iova: u64,
         len: u64,
         gather: *mut bindings::iommu_iotlb_gather,
     ) -> usize {
-        // SAFETY: `pt_iommu` begins with the domain; the gather is the caller's own.
+        // SAFETY: `pt_iommu` begins with the domain; the range and the gather are the caller's own.
         unsafe {
-            let gather = Gather::from_raw(gather);
-            Self::paging(table.cast()).unmap(iova, len, gather) as usize
+            let (paging, range) = Self::held(table.cast(), iova, len);
+            paging.unmap(range, Gather::from_raw(gather)) as usize
         }
     }
+
+    /// `pt_iommu_ops.set_dirty`: these tables have no dirty bits that anyone reads.
+    ///
+    /// # Safety
+    ///
+    /// None: any arguments are ignored.
+    unsafe extern "C" fn set_dirty(_table: *mut bindings::pt_iommu, _iova: u64) -> i32 {
+        eopnotsupp().to_errno()
+    }
+
+    /// `pt_iommu_ops.deinit`: nothing, because the tables go with the domain, in [`Self::free`].
+    ///
+    /// # Safety
+    ///
+    /// None: any arguments are ignored.
+    unsafe extern "C" fn deinit(_table: *mut bindings::pt_iommu) {}
 
     /// # Safety
     ///
@@ -299,11 +348,8 @@ impl<P: Paging> PagingDomain<P> {
         gather: *mut bindings::iommu_iotlb_gather,
     ) -> usize {
         let len = size.saturating_mul(count) as u64;
-        // SAFETY: The core passes a domain of ours and its own gather.
-        unsafe {
-            let gather = Gather::from_raw(gather);
-            Self::paging(domain).unmap(iova as u64, len, gather) as usize
-        }
+        // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins.
+        unsafe { Self::unmap_range(domain.cast(), iova as u64, len, gather) }
     }
 
     /// # Safety
@@ -322,8 +368,8 @@ impl<P: Paging> PagingDomain<P> {
         gather: *mut bindings::iommu_iotlb_gather,
     ) {
         // SAFETY: The core passes a domain of ours and its own gather.
-        let (paging, gather) = unsafe { (Self::paging(domain), Gather::from_raw(gather)) };
-        paging.sync(gather);
+        let (paging, mut gather) = unsafe { (Self::paging(domain), Gather::from_raw(gather)) };
+        paging.sync(gather.as_mut());
         // Never before the flush: hardware may still have been walking them.
         gather.free_tables();
     }
@@ -350,8 +396,10 @@ impl<P: Paging> PagingDomain<P> {
         domain: *mut bindings::iommu_domain,
         iova: u64,
     ) -> bindings::phys_addr_t {
-        // SAFETY: The core passes a domain of ours.
-        unsafe { Self::paging(domain) }.translate(iova).unwrap_or(0)
+        // SAFETY: The core passes a domain of ours, and its caller sees to it that the address is
+        // not unmapped meanwhile; the range is lent.
+        let (paging, byte) = unsafe { Self::held(domain, iova, 1) };
+        paging.translate(&byte).unwrap_or(0)
     }
 
     /// # Safety
@@ -359,7 +407,8 @@ impl<P: Paging> PagingDomain<P> {
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn enforce_cache_coherency(domain: *mut bindings::iommu_domain) -> bool {
         // SAFETY: The core passes a domain of ours.
-        unsafe { Self::paging(domain) }.enforce_cache_coherency()
+        let (paging, tables) = unsafe { (Self::paging(domain), &(*domain.cast::<Self>()).tables) };
+        paging.enforce_cache_coherency(tables)
     }
 
     /// # Safety

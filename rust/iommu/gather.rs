@@ -1,26 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an unmap has gathered for the flush that follows it.
+//! What an unmap has gathered for the invalidation that follows it.
 
+use super::domain::Paging;
 use crate::bindings;
+use core::pin::Pin;
 use kernel::types::Opaque;
 
-/// A range of IOVA to be flushed, and the tables to be freed afterwards.
+/// A range of IOVA to be invalidated, and the tables to be freed afterwards.
+///
+/// It holds the head of a list, so it is lent pinned: safe code can move or swap references to it,
+/// never the thing itself.
 #[repr(transparent)]
 pub struct Gather(Opaque<bindings::iommu_iotlb_gather>);
 
 impl Gather {
     /// # Safety
     ///
-    /// `ptr` must point at an initialised gather that no one else uses for `'a`.
-    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::iommu_iotlb_gather) -> &'a mut Self {
+    /// `ptr` must point at an initialised gather that is not moved and that no one else uses for
+    /// `'a`.
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::iommu_iotlb_gather) -> Pin<&'a mut Self> {
         // SAFETY: By this function's contract; the type is transparent.
-        unsafe { &mut *ptr.cast() }
+        unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
     }
 
-    /// Lends `f` a gather of its own. Tables that are in it afterwards are freed: `f` has flushed.
+    /// Lends `f` a gather of its own, then has `paging` invalidate what it holds, then frees its
+    /// tables: in the core's order, for changes that the core does not follow up.
     #[inline]
-    pub fn with_own<R>(f: impl FnOnce(&mut Gather) -> R) -> R {
+    pub fn with_own<P: Paging, R>(paging: &P, f: impl FnOnce(Pin<&mut Gather>) -> R) -> R {
         let mut own = bindings::iommu_iotlb_gather {
             start: usize::MAX,
             ..Default::default()
@@ -28,63 +35,77 @@ impl Gather {
         let list = &raw mut own.freelist.pages;
         own.freelist.pages.next = list;
         own.freelist.pages.prev = list;
-        // SAFETY: Initialised above, and not moved before `f` and the freeing are done.
-        let gather = unsafe { Self::from_raw(&raw mut own) };
-        let result = f(gather);
-        gather.free_tables();
+        // SAFETY: Initialised above, and not moved or used by another name before the end.
+        let mut gather = unsafe { Self::from_raw(&raw mut own) };
+        let result = f(gather.as_mut());
+        if gather.has_tables() || !gather.is_empty() {
+            paging.sync(gather.as_mut());
+            gather.free_tables();
+        }
         result
-    }
-
-    #[inline(always)]
-    fn fields(&mut self) -> &mut bindings::iommu_iotlb_gather {
-        // SAFETY: Initialised and exclusively ours by the contract of `from_raw`.
-        unsafe { &mut *self.0.get() }
     }
 
     /// Widens the range to hold `iova..iova + len`; an empty range changes nothing.
     #[inline]
-    pub fn add(&mut self, iova: u64, len: u64) {
+    pub fn add(self: Pin<&mut Self>, iova: u64, len: u64) {
         let Some(last) = len.checked_sub(1).and_then(|n| iova.checked_add(n)) else {
             return;
         };
-        let fields = self.fields();
-        fields.start = fields.start.min(iova as usize);
-        fields.end = fields.end.max(last as usize);
+        let fields = self.0.get();
+        // SAFETY: Initialised and exclusively ours by the contract of `from_raw`.
+        unsafe {
+            (*fields).start = (*fields).start.min(iova as usize);
+            (*fields).end = (*fields).end.max(last as usize);
+        }
     }
 
     /// First and last byte of the range.
     #[inline]
-    pub fn range(&mut self) -> (u64, u64) {
-        let fields = self.fields();
-        (fields.start as u64, fields.end as u64)
+    pub fn range(&self) -> (u64, u64) {
+        let fields = self.0.get();
+        // SAFETY: Initialised by the contract of `from_raw`; changed by a unique reference only.
+        unsafe { ((*fields).start as u64, (*fields).end as u64) }
+    }
+
+    /// Whether it holds no range.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        let (first, last) = self.range();
+        last < first
     }
 
     /// Whether tables wait to be freed.
     #[inline]
-    pub fn has_tables(&mut self) -> bool {
-        let head = &raw mut self.fields().freelist.pages;
-        // SAFETY: The list is initialised with the gather: an empty one points at itself.
-        unsafe { (*head).next != head }
+    pub fn has_tables(&self) -> bool {
+        // SAFETY: As in `range`; an empty list points at itself.
+        unsafe {
+            let head = &raw mut (*self.0.get()).freelist.pages;
+            (*head).next != head
+        }
     }
 
-    /// Whether the core defers the flush.
+    /// Whether the core defers the invalidation.
     #[inline]
-    pub fn is_queued(&mut self) -> bool {
-        self.fields().queued
+    pub fn is_queued(&self) -> bool {
+        // SAFETY: As in `range`.
+        unsafe { (*self.0.get()).queued }
     }
 
-    pub(crate) fn freelist(&mut self) -> *mut bindings::iommu_pages_list {
-        &mut self.fields().freelist
+    /// The list of tables; valid as long as the gather.
+    pub(crate) fn freelist(self: Pin<&mut Self>) -> *mut bindings::iommu_pages_list {
+        // SAFETY: Only a place is computed.
+        unsafe { &raw mut (*self.0.get()).freelist }
     }
 
-    /// Frees the tables. Only for the layer itself, after the driver's flush has returned.
+    /// Frees the tables. Only for the layer itself, after the driver's [`Paging::sync`] has
+    /// returned.
     #[inline]
-    pub(crate) fn free_tables(&mut self) {
+    pub(crate) fn free_tables(self: Pin<&mut Self>) {
         if !self.has_tables() {
             return;
         }
-        // SAFETY: The list holds pages of iommu_alloc_pages_node_sz() only, which `radix` put
-        // there, and no hardware reaches them any more.
+        // SAFETY: The list holds what `radix::Tables::retire` put there: live pages of
+        // iommu_alloc_pages_node_sz(), which nobody uses after the invalidation, by its contract.
         unsafe { bindings::iommu_put_pages_list(self.freelist()) }
     }
 }

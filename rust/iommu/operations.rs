@@ -12,6 +12,7 @@ use crate::bindings;
 use crate::device::Device;
 use crate::errno::eopnotsupp;
 use core::ffi::c_void;
+use core::pin::Pin;
 use core::ptr;
 use kernel::prelude::*;
 use kernel::sync::{Arc, UniqueArc};
@@ -60,7 +61,7 @@ pub trait Driver: Send + Sync + Sized + 'static {
     fn default_domain(&self, dev: &Device, data: &Self::Device) -> DefaultDomain;
 
     /// Tells the device's reserved regions. Cannot fail: what the core is not told of is free.
-    fn regions(&self, dev: &Device, data: &Self::Device, regions: &mut Regions);
+    fn regions(&self, dev: &Device, data: &Self::Device, regions: Pin<&mut Regions>);
 
     /// Makes a paging domain that suits the device.
     fn alloc_paging(&self, dev: &Device, data: &Self::Device) -> Result<NewPaging<Self::Paging>>;

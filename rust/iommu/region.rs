@@ -3,6 +3,7 @@
 //! Reserved regions of a device.
 
 use crate::bindings;
+use core::pin::Pin;
 use kernel::types::Opaque;
 
 /// What a reserved region is for.
@@ -21,22 +22,24 @@ pub enum RegionKind {
 /// The core has no way to be told that a region is missing, and would take it for free.
 const NEVER_FAILS: bindings::gfp_t = bindings::GFP_KERNEL | 1 << bindings::___GFP_NOFAIL_BIT;
 
-/// The list that a driver adds its device's regions to.
+/// The list that a driver adds its device's regions to; lent pinned, because it is the list's head.
 #[repr(transparent)]
 pub struct Regions(Opaque<bindings::list_head>);
 
 impl Regions {
     /// # Safety
     ///
-    /// `list` must be the list the core passed to `get_resv_regions`.
-    pub(crate) unsafe fn from_raw<'a>(list: *mut bindings::list_head) -> &'a mut Self {
-        // SAFETY: By this function's contract; the type is transparent.
-        unsafe { &mut *list.cast() }
+    /// `list` must be the list that the core passed to `get_resv_regions`, used by nobody else for
+    /// `'a`.
+    pub(crate) unsafe fn from_raw<'a>(list: *mut bindings::list_head) -> Pin<&'a mut Self> {
+        // SAFETY: By this function's contract; the core does not move it, and the type is
+        // transparent.
+        unsafe { Pin::new_unchecked(&mut *list.cast()) }
     }
 
     /// Adds `length` bytes from `start` on, readable and writable by the device. Waits for
     /// memory as long as it takes. Process context.
-    pub fn add(&mut self, start: u64, length: u64, kind: RegionKind) {
+    pub fn add(self: Pin<&mut Self>, start: u64, length: u64, kind: RegionKind) {
         let (kind, prot) = match kind {
             RegionKind::Direct => (bindings::iommu_resv_type_IOMMU_RESV_DIRECT, true),
             RegionKind::DirectRelaxable => {
@@ -62,21 +65,7 @@ impl Regions {
         };
         if !region.is_null() {
             // SAFETY: A fresh region; the list is initialised and ours for the callback.
-            unsafe { list_add_tail(&raw mut (*region).list, self.0.get()) };
+            unsafe { bindings::list_add_tail(&raw mut (*region).list, self.0.get()) };
         }
-    }
-}
-
-/// # Safety
-///
-/// `new` must be on no list, `head` an initialised list that no one else touches.
-unsafe fn list_add_tail(new: *mut bindings::list_head, head: *mut bindings::list_head) {
-    // SAFETY: By this function's contract.
-    unsafe {
-        let prev = (*head).prev;
-        (*new).next = head;
-        (*new).prev = prev;
-        (*prev).next = new;
-        (*head).prev = new;
     }
 }

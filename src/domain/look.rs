@@ -3,17 +3,15 @@
 //! A domain as it is at one moment, for reports.
 
 use super::paging::{Inner, TABLES};
-use super::tree::with_stage;
 use crate::device::Steps;
 use crate::unit::{Mapped, Unit};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Name;
-use kernel_ext::pages::Gfp;
 use kernel_ext::percpu::Counts;
-use vtd_core::pgtable::{Census, CensusRest, Step, Way};
-use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
+use vtd_core::pgtable::{Census, CensusRest, Way};
+use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::level::AddressWidth;
 
 /// How many parts of [`TABLES`] directories a census takes at most: enough for 16 TiB of small
@@ -121,21 +119,10 @@ impl Inner {
     /// The way of `address`, see [`Attached::way`](crate::device::Attached::way).
     pub(super) fn way_of(&self, address: Iova, steps: &mut Steps) -> Way {
         let mut free = steps.iter_mut();
-        self.readers.walk(|| {
-            with_stage!(self.tree, Gfp::KERNEL, |stage, mem| stage.way(
-                &mem,
-                address,
-                &mut |step| {
-                    if let Some(slot) = free.next() {
-                        *slot = Some(Step {
-                            level: step.level,
-                            table: PhysAddr::new(self.tree.tables.phys(step.table)),
-                            index: step.index,
-                            entry: step.entry,
-                        });
-                    }
-                }
-            ))
+        self.tree.way(address, &mut |step| {
+            if let Some(slot) = free.next() {
+                *slot = Some(step);
+            }
         })
     }
 
@@ -145,15 +132,7 @@ impl Inner {
         let mut census = Census::default();
         let mut rest = CensusRest::ALL;
         for _ in 0..PARTS {
-            let next = self.readers.walk(|| {
-                with_stage!(self.tree, Gfp::KERNEL, |stage, mem| stage.census(
-                    &mem,
-                    rest,
-                    TABLES,
-                    &mut census
-                ))
-            });
-            match next {
+            match self.tree.census(rest, TABLES, &mut census) {
                 None => return Some(census),
                 Some(next) => rest = next,
             }

@@ -6,11 +6,8 @@ mod attachments;
 mod flushing;
 mod history;
 mod look;
-mod memory;
 mod paging;
-mod readers;
 mod registry;
-mod tree;
 
 pub(crate) use flushing::WHAT_LAZY_COSTS;
 pub(crate) use paging::{Domain, Inner as DomainLook};

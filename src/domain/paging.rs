@@ -7,34 +7,34 @@
 //! - Every unit in `attachments` can walk the tables: width, page sizes, coherency, snoop.
 //! - A mapping is in the tables from `map` to `unmap` and nowhere else; what hardware has cached of
 //!   it is gone when `sync` returns, and only then are its memory and its tables reused.
+//! - A device that is attached holds [`Inner`], and so the tables, until no unit walks them for it.
 
-use super::attachments::{range, Attachments};
+use super::attachments::{self, Attachments};
 use super::flushing::Flushing;
 use super::history::History;
 use super::look::Activity;
-use super::memory::Memory;
-use super::readers::Readers;
 use super::registry::Domains;
-use super::tree::{with_stage, Stage, Tree};
 use crate::device::{self, DeviceInfo};
 use crate::driver::Vtd;
 use crate::unit::{Translation, Unit};
 use core::ops::ControlFlow;
+use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::{Device, Name};
 use kernel_ext::errno::eaddrinuse;
-use kernel_ext::iommu::{Aperture, Change, DomainKind, Gather, NewPaging, Paging, Protection};
+use kernel_ext::iommu::{
+    Aperture, Change, DomainKind, Gather, Held, NewPaging, Paging, Protection,
+};
+use kernel_ext::log_debug;
 use kernel_ext::pages::Gfp;
-use kernel_ext::{log_debug, radix};
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
-use vtd_core::pgtable::{
-    MapError, MapRest, OutOfMemory, Prot, SecondStage, UnmapRest, Visit, VisitEnd, Way,
-};
+use vtd_core::pgtable::{MapError, Visit, VisitEnd, Way};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
+use vtd_tables::{Tables, Tree};
 
 /// How many tables are walked at once, with interrupts off, to look for leaves.
 pub(super) const TABLES: u32 = 16;
@@ -53,7 +53,7 @@ impl Drop for Domain {
 pub(crate) struct Inner {
     /// What tells it from other domains, also from those that are gone.
     pub(super) number: u64,
-    pub(super) tree: Tree,
+    pub(super) tree: Arc<Tree>,
     pub(super) format: Format,
     /// The unit for which the domain was made.
     pub(super) home: Arc<Unit>,
@@ -68,8 +68,6 @@ pub(crate) struct Inner {
     domains: Arc<Domains>,
     #[pin]
     pub(super) attachments: Attachments,
-    #[pin]
-    pub(super) readers: Readers,
 }
 
 impl Domain {
@@ -84,16 +82,9 @@ impl Domain {
     ) -> Result<NewPaging<Self>> {
         let format = home.walker().format(host_bits).ok_or(EINVAL)?;
         let geometry = format.geometry;
-        let nid = device.numa_node();
-        let tables = radix::Tables::new(nid);
-        let gfp = Gfp::KERNEL;
-        let stage = if format.coherent {
-            SecondStage::new(&Memory::<true> { tables, gfp }, geometry).map(Stage::Coherent)
-        } else {
-            SecondStage::new(&Memory::<false> { tables, gfp }, geometry).map(Stage::NonCoherent)
-        };
-        let stage = stage.map_err(|OutOfMemory| ENOMEM)?;
-        let tree = Tree { stage, tables };
+        let node = device.numa_node();
+        let tables = Tables::new(geometry, format.coherent, node, Gfp::KERNEL)?;
+        let tree = tables.tree().clone();
         let history = History::new()?;
         let activity = Activity::new()?;
         let attachments = Attachments::new(home.clone());
@@ -110,7 +101,6 @@ impl Domain {
                 domains: domains.clone(),
                 snoop: AtomicBool::new(false),
                 attachments <- attachments,
-                readers <- Readers::new(),
             }),
             GFP_KERNEL,
         )?;
@@ -118,11 +108,12 @@ impl Domain {
         domains.add(&inner)?;
         Ok(NewPaging {
             paging: Domain(inner),
+            tables,
             aperture: Aperture {
                 last: geometry.last_iova().raw(),
                 page_sizes: geometry.page_sizes(),
             },
-            nid,
+            node,
         })
     }
 }
@@ -146,73 +137,9 @@ impl Inner {
             })
     }
 
-    /// Maps what needs new tables. An empty table may make room for a large page: hardware must
-    /// forget it before it is freed. What a failed map wrote and took back was visible for a moment.
-    #[cold]
-    #[inline(never)]
-    fn finish_map(&self, rest: MapRest, gfp: Gfp, (iova, len): (u64, u64)) -> Result {
-        let rest = match with_stage!(self.tree, gfp, |stage, mem| stage.proceed(&mem, rest)) {
-            Ok(()) => return Ok(()),
-            Err(rest) => rest,
-        };
-        Gather::with_own(|gather| {
-            let done = with_stage!(self.tree, gfp, |stage, mem| stage.finish(
-                &mem,
-                rest,
-                &mut |table| self.tree.tables.retire(table, gather)
-            ));
-            if gather.has_tables() {
-                self.readers.wait();
-            }
-            let changed = match &done {
-                Ok(()) if gather.has_tables() => len,
-                Ok(()) => return Ok(()),
-                Err(failed) if gather.has_tables() => len.max(failed.undone),
-                Err(failed) => failed.undone,
-            };
-            if let Some(range) = range(iova, changed, gather.has_tables()) {
-                self.attachments.forget(range);
-            }
-            done.map_err(|failed| errno(failed.error))
-        })
-    }
-
-    /// Unmaps what the quick way has left: what takes tables away, and what is not mapped.
-    #[cold]
-    #[inline(never)]
-    fn finish_unmap(&self, rest: UnmapRest, gather: &mut Gather) -> u64 {
-        let gfp = Gfp::KERNEL;
-        let rest = match with_stage!(self.tree, gfp, |stage, mem| stage.proceed_unmap(&mem, rest)) {
-            Ok(bytes) => return bytes,
-            Err(rest) => rest,
-        };
-        let mut freed = false;
-        let unmapped = with_stage!(self.tree, gfp, |stage, mem| stage.finish_unmap(
-            &mem,
-            rest,
-            &mut |table| {
-                freed = true;
-                self.tree.tables.retire(table, gather)
-            },
-        ));
-        if freed {
-            self.readers.wait();
-        }
-        unmapped.bytes
-    }
-
-    fn top(&self) -> PhysAddr {
-        with_stage!(self.tree, Gfp::KERNEL, |stage, mem| PhysAddr::new(
-            self.tree.tables.phys(stage.top(&mem))
-        ))
-    }
-
     /// Walks [`TABLES`] tables for leaves from `from` on.
     fn look(&self, from: Iova, see: &mut impl FnMut(&Visit) -> ControlFlow<()>) -> VisitEnd {
-        self.readers.walk(|| {
-            with_stage!(self.tree, Gfp::KERNEL, |stage, mem| stage
-                .visit_part(&mem, from, TABLES, see))
-        })
+        self.tree.visit_part(from, TABLES, see)
     }
 
     fn is_empty(&self) -> bool {
@@ -233,7 +160,7 @@ impl device::Attached for Inner {
     }
 
     fn top(&self) -> PhysAddr {
-        self.top()
+        self.tree.top()
     }
 
     fn leaves(&self, from: Iova, found: &mut KVec<Visit>) -> Option<Iova> {
@@ -281,6 +208,7 @@ fn errno(error: MapError) -> Error {
 
 impl Paging for Domain {
     type Driver = Vtd;
+    type Tables = Tables;
 
     fn attach(&self, dev: &Device, info: &DeviceInfo, change: &Change) -> Result {
         let inner = &self.0;
@@ -294,7 +222,7 @@ impl Paging for Domain {
             }
             let id = inner.attachments.join(unit)?;
             let to = Translation::SecondStage {
-                table: inner.top(),
+                table: inner.tree.top(),
                 width: inner.format.geometry.width,
                 id,
             };
@@ -303,43 +231,30 @@ impl Paging for Domain {
     }
 
     #[inline(always)]
-    fn map(&self, iova: u64, phys: u64, len: u64, prot: Protection, gfp: Gfp) -> Result {
-        let inner = &*self.0;
+    fn map(&self, range: Held<'_, Tables>, phys: u64, prot: Protection, gfp: Gfp) -> Result {
         let access = Access::new(prot.read(), prot.write()).ok_or(EINVAL)?;
-        let prot = Prot {
-            access,
-            snoop: inner.snoop.load(Ordering::Relaxed),
-        };
-        let (from, to) = (Iova::new(iova), PhysAddr::new(phys));
-        let begun = with_stage!(inner.tree, gfp, |stage, mem| stage
-            .begin(&mem, from, to, len, prot));
-        if let Err(rest) = begun {
-            inner.finish_map(rest, gfp, (iova, len))?;
+        let (iova, len) = (range.iova(), range.len());
+        if let Err(rest) = Tables::map(range, PhysAddr::new(phys), access, gfp) {
+            rest.finish(self).map_err(errno)?;
         }
+        let inner = &*self.0;
         inner.history.mapped(iova, len, access);
         inner.activity.count_map(len);
         Ok(())
     }
 
-    fn unmap(&self, iova: u64, len: u64, gather: &mut Gather) -> u64 {
+    #[inline(always)]
+    fn unmap(&self, range: Held<'_, Tables>, mut gather: Pin<&mut Gather>) -> u64 {
+        let iova = range.iova();
+        let bytes = Tables::unmap(range, gather.as_mut());
         let inner = &*self.0;
-        let begun = with_stage!(inner.tree, Gfp::KERNEL, |stage, mem| stage.begin_unmap(
-            &mem,
-            Iova::new(iova),
-            len
-        ));
-        let bytes = match begun {
-            Ok(bytes) => bytes,
-            Err(rest) => inner.finish_unmap(rest, gather),
-        };
         if gather.is_queued() && inner.flushing.must_be_strict(&inner.made_for) {
             // The flush queue was forced upon a device that stays strict: flush before the caller
             // reuses the memory; the queue then only delays the reuse of the address.
-            if let Some(range) = range(iova, bytes, gather.has_tables()) {
+            if let Some(range) = attachments::range(iova, bytes, gather.has_tables()) {
                 inner.attachments.forget(range);
             }
         }
-        gather.add(iova, bytes);
         inner.history.unmapped(iova, bytes);
         inner.activity.count_unmap(bytes);
         bytes
@@ -350,7 +265,7 @@ impl Paging for Domain {
         self.0.attachments.forget_all()
     }
 
-    fn sync(&self, gather: &mut Gather) {
+    fn sync(&self, gather: Pin<&mut Gather>) {
         let (first, last) = gather.range();
         if let Some(range) = Range::new(Iova::new(first), Iova::new(last), gather.has_tables()) {
             self.0.activity.count_flush();
@@ -362,14 +277,11 @@ impl Paging for Domain {
         self.0.attachments.publish(iova, len)
     }
 
-    fn translate(&self, iova: u64) -> Option<u64> {
-        let inner = &*self.0;
-        with_stage!(inner.tree, Gfp::KERNEL, |stage, mem| stage
-            .query(&mem, Iova::new(iova)))
-        .map(|found| found.paddr.raw())
+    fn translate(&self, byte: &Held<'_, Tables>) -> Option<u64> {
+        Tables::translate(byte).map(PhysAddr::raw)
     }
 
-    fn enforce_cache_coherency(&self) -> bool {
+    fn enforce_cache_coherency(&self, tables: &Tables) -> bool {
         let inner = &*self.0;
         if inner.snoop.load(Ordering::Acquire) {
             return true;
@@ -378,6 +290,7 @@ impl Paging for Domain {
             && inner.attachments.all(|unit| unit.ecap().snoop_control())
             && inner.is_empty();
         if can {
+            tables.snoop();
             inner.snoop.store(true, Ordering::Release);
         }
         can

@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
+use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
 use kernel_ext::sysfs::{Group, KernelFolder};
@@ -90,8 +91,11 @@ impl Loaded {
         let mut units = KVec::new();
         for (index, drhd) in dmar.units().enumerate() {
             let base = drhd.register_base;
-            let nid = dmar.proximity_of(base).map_or(-1, acpi::node_of_proximity);
-            let unit = Unit::bring_up(index, base.raw(), drhd.segment, nid, options.unit)?;
+            let node = dmar
+                .proximity_of(base)
+                .map_or(NumaNode::NO_NODE, acpi::node_of_proximity);
+            let base = table.named(base.raw()).ok_or(EINVAL)?;
+            let unit = Unit::bring_up(index, base, drhd.segment, node, options.unit)?;
             let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
             let core = iommu::Unit::new(unit.name(), group)
                 .inspect_err(|e| not_in_sysfs("an entry in /sys/class/iommu", *e))?;
@@ -188,10 +192,12 @@ impl Running {
                 unit: served.unit.clone(),
                 sink: faults.clone(),
             };
-            let interrupt = Interrupt::request(Arc::new(event, GFP_KERNEL)?, c"vtd-fault", -1)
-                .inspect_err(|_| {
-                    log_err!("{}: no interrupt could be had for faults", &*served.unit)
-                })?;
+            let interrupt = Interrupt::request(
+                Arc::new(event, GFP_KERNEL)?,
+                c"vtd-fault",
+                NumaNode::NO_NODE,
+            )
+            .inspect_err(|_| log_err!("{}: no interrupt could be had for faults", &*served.unit))?;
             running._interrupts.push(interrupt, GFP_KERNEL)?;
             served.unit.drain_faults(&*faults);
         }

@@ -6,6 +6,7 @@ use super::Vtd;
 use crate::device::{self, Chain, DeviceInfo, Use};
 use crate::domain::Domain;
 use crate::unit::{Translation, Unit};
+use core::pin::Pin;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
@@ -108,9 +109,11 @@ impl Driver for Vtd {
         }
     }
 
-    fn regions(&self, _dev: &Device, data: &DeviceInfo, regions: &mut Regions) {
+    fn regions(&self, _dev: &Device, data: &DeviceInfo, mut regions: Pin<&mut Regions>) {
         for region in &data.regions {
-            regions.add(region.start, region.bytes, region.kind);
+            regions
+                .as_mut()
+                .add(region.start, region.bytes, region.kind);
         }
     }
 

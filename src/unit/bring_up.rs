@@ -15,8 +15,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
+use kernel_ext::acpi::NamedAddress;
 use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
+use kernel_ext::pages::NumaNode;
 use kernel_ext::{boot, log_err, log_warn};
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
@@ -26,19 +28,21 @@ use vtd_core::spec::status::Gsts;
 
 impl Unit {
     /// Claims unit number `index`, whose registers are at `base`, and prepares its tables near the
-    /// NUMA node `nid` (-1: anywhere).
+    /// NUMA node `node`.
     ///
     /// Refuses with a sentence in the log: a unit that is in use ([`EBUSY`]), one that does not
     /// answer ([`ENXIO`]), one that this driver cannot serve (EOPNOTSUPP). Writes no register.
     pub(crate) fn bring_up(
         index: usize,
-        base: u64,
+        base: NamedAddress,
         segment: Segment,
-        nid: i32,
+        node: NumaNode,
         options: Options,
     ) -> Result<Arc<Self>> {
         let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
-        let io = UnitRegisters::claim(base, c"vtd").inspect_err(|e| match *e {
+        let named = base;
+        let base = named.raw();
+        let io = UnitRegisters::claim(named, c"vtd").inspect_err(|e| match *e {
             EBUSY => log_err!(
                 "dmar{index}: the register page at {base:#x} is claimed by another driver: boot \
                  with intel_iommu=off intremap=off, so that the in-tree driver leaves it alone"
@@ -48,11 +52,11 @@ impl Unit {
         })?;
         let geometry = UnitGeometry::read(index, &io)?;
         let coherent = geometry.ecap.coherent_walk();
-        let (root, tables) = (Root::new(coherent, nid)?, Tables::new(coherent, nid)?);
+        let (root, tables) = (Root::new(coherent, node)?, Tables::new(coherent, node)?);
         let ids = DomainIds::new(geometry.domain_count)?;
         let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
         let queue = if use_queue {
-            Some(KBox::pin_init(Queue::new(index, nid)?, GFP_KERNEL)?)
+            Some(KBox::pin_init(Queue::new(index, node)?, GFP_KERNEL)?)
         } else {
             None
         };

@@ -24,7 +24,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
-use kernel_ext::pages::{Gfp, Pages};
+use kernel_ext::pages::{Gfp, NumaNode, Pages};
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers;
@@ -66,10 +66,10 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Allocates the queue of unit number `index`, near `nid`.
-    pub(crate) fn new(index: usize, nid: i32) -> Result<impl PinInit<Self>> {
-        let ring = Pages::new(nid, 0, Gfp::KERNEL)?;
-        let finished = Pages::new(nid, 0, Gfp::KERNEL)?;
+    /// Allocates the queue of unit number `index`, near `node`.
+    pub(crate) fn new(index: usize, node: NumaNode) -> Result<impl PinInit<Self>> {
+        let ring = Pages::new(node, 0, Gfp::KERNEL)?;
+        let finished = Pages::new(node, 0, Gfp::KERNEL)?;
         let finished_at = AtomicU64::new(finished.phys());
         let state = State {
             submitted: 0,
@@ -97,9 +97,11 @@ impl Queue {
         regs.command(Gcmd::QUEUE, true)
     }
 
+    /// How far hardware has come. What the caller does afterwards, with slots or with memory that
+    /// was unmapped, is done after hardware was done with it.
     #[inline(always)]
     pub(super) fn finished(&self) -> u32 {
-        self.finished.read(0) as u32
+        self.finished.read_acquire(0) as u32
     }
 
     /// Where a wait may write without saying anything to anybody.

@@ -4,6 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
+use kernel_ext::acpi::NamedAddress;
 use kernel_ext::clock::Deadline;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::mmio;
@@ -38,7 +39,7 @@ impl UnitRegisters {
     /// Claims and maps the registers at `base`.
     ///
     /// The claim covers what CAP and ECAP say the set needs. [`ENXIO`] if nothing answers there.
-    pub(crate) fn claim(base: u64, name: &'static CStr) -> Result<mmio::Registers> {
+    pub(crate) fn claim(base: NamedAddress, name: &'static CStr) -> Result<mmio::Registers> {
         let first = mmio::Registers::claim(base, FIRST_BYTES, name)?;
         let (cap, ecap) = (
             first.read64(registers::CAP.offset()),

@@ -10,7 +10,7 @@
 //!   are attached; the entry goes when the last one leaves.
 
 use kernel::prelude::*;
-use kernel_ext::pages::{Gfp, Pages};
+use kernel_ext::pages::{Gfp, NumaNode, Pages};
 use vtd_core::spec::address::{PhysAddr, SourceId};
 use vtd_core::spec::context::{ContextEntry, CONTEXT_ENTRIES};
 use vtd_core::spec::root::{RootEntry, ROOT_ENTRIES};
@@ -42,9 +42,9 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// An empty root table near `nid`. `coherent`: hardware snoops when it walks.
-    pub(crate) fn new(coherent: bool, nid: i32) -> Result<Self> {
-        let pages = Pages::new(nid, 0, Gfp::KERNEL)?;
+    /// An empty root table near `node`. `coherent`: hardware snoops when it walks.
+    pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
+        let pages = Pages::new(node, 0, Gfp::KERNEL)?;
         if !coherent {
             pages.flush(0, pages.len());
         }
@@ -79,17 +79,17 @@ impl Root {
 pub(crate) struct Tables {
     buses: KBox<[Option<KBox<Bus>>; ROOT_ENTRIES]>,
     coherent: bool,
-    nid: i32,
+    node: NumaNode,
 }
 
 impl Tables {
     /// No tables yet: every requester is blocked. `coherent`: hardware snoops when it walks.
-    pub(crate) fn new(coherent: bool, nid: i32) -> Result<Self> {
+    pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
         Ok(Tables {
             buses: KBox::init(none, GFP_KERNEL)?,
             coherent,
-            nid,
+            node,
         })
     }
 
@@ -102,7 +102,7 @@ impl Tables {
         let bus = usize::from(source.bus());
         let slot = self.buses.get_mut(bus).ok_or(EINVAL)?;
         if slot.is_none() {
-            let entries = Pages::new(self.nid, 0, Gfp::KERNEL)?;
+            let entries = Pages::new(self.node, 0, Gfp::KERNEL)?;
             if !self.coherent {
                 entries.flush(0, entries.len());
             }

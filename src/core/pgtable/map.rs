@@ -270,6 +270,14 @@ pub struct MapRest {
     done: u64,
 }
 
+impl MapRest {
+    /// The range that is being mapped: its start, and how many bytes.
+    #[inline(always)]
+    pub fn range(&self) -> (Iova, u64) {
+        (self.iova, self.len)
+    }
+}
+
 /// Whether `left` bytes at `iova` can start with a leaf of level `L`.
 #[inline(always)]
 pub(super) fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: u64) -> bool {

@@ -125,6 +125,17 @@ impl<M: TableMemory> SecondStage<M> {
         })
     }
 
+    /// The same tables once more, for a place where they are found sooner. One of the two
+    /// [releases](Self::release) them.
+    pub fn alias(&self) -> Self {
+        let top = match self.top {
+            Top::L3(table) => Top::L3(table),
+            Top::L4(table) => Top::L4(table),
+            Top::L5(table) => Top::L5(table),
+        };
+        Self { top, ..*self }
+    }
+
     /// The shape that the table was made with.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry

@@ -66,6 +66,11 @@ const SUBJECTS: &[Subject] = &[
                 "let end = at.wrapping_add(2); self.move_tail(regs, end);",
             ),
             (
+                "unordered",
+                "self.finished.read_acquire(0)",
+                "self.finished.read(0)",
+            ),
+            (
                 "any_wait_will_do",
                 "self.finished().wrapping_sub(end) as i32 >= 0",
                 "self.finished() != 0 || end == 0",
@@ -216,7 +221,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        files: &["domain/readers.rs"],
+        files: &["../rust/tables/readers.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -235,7 +240,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        files: &["domain/memory.rs"],
+        files: &["../rust/tables/memory.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -247,10 +252,11 @@ const SUBJECTS: &[Subject] = &[
             ),
             (
                 "noted_before_written_back",
-                "radix::write_back(table.0, index, 1);\n        let slot = table.entry(index);",
+                "unsafe { radix::write_back(table.0, index, 1) };\n        \
+                 let slot = table.entry(index);",
                 "let slot = table.entry(index);\n        \
                  slot.fetch_or(WRITTEN_BACK, Ordering::Release);\n        \
-                 radix::write_back(table.0, index, 1);",
+                 unsafe { radix::write_back(table.0, index, 1) };",
             ),
             (
                 "overwritten",

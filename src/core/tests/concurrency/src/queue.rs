@@ -12,7 +12,7 @@ use vtd_core::spec::registers::queue_tail;
 use vtd_core::spec::scope::{Drain, IotlbScope};
 
 subjects! { queue queue_no_wait queue_no_free_slot queue_tail_before_slots
-queue_tail_before_slots_at_once queue_any_wait_will_do }
+queue_tail_before_slots_at_once queue_unordered queue_any_wait_will_do }
 
 /// Slots of the ring, as `build.rs` has made it.
 const SLOTS: u64 = 4;
@@ -62,7 +62,7 @@ macro_rules! confirmed {
         crate::check(|| {
             pages::forget_all();
             let regs = Arc::new(UnitRegisters::new($on_tail));
-            let queue = Arc::new($module::Queue::new(0, 0).unwrap());
+            let queue = Arc::new($module::Queue::new(0, pages::NumaNode).unwrap());
             // Not yet: the tail is written before the address.
             queue.enable(&regs).unwrap();
             let beside = regs.clone();
@@ -96,5 +96,6 @@ laws! {
     a_full_ring_is_noticed: queue_no_free_slot, "maximum number of branches";
     a_tail_before_its_slots_is_noticed: queue_tail_before_slots, "a filled slot";
     a_tail_before_its_slots_at_once_is_noticed: queue_tail_before_slots_at_once, "a filled slot";
+    a_look_at_the_count_without_order_is_noticed: queue_unordered, "not yet done";
     a_wait_for_someone_else_is_noticed: queue_any_wait_will_do, "not yet done";
 }

@@ -16,10 +16,11 @@ pub(crate) fn meanwhile(what: Option<Rc<dyn Fn()>>) {
 }
 
 pub(crate) fn relax() {
-    loom::thread::yield_now();
     if let Some(what) = MEANWHILE.with_borrow(Clone::clone) {
         what();
     }
+    // Afterwards, so that a thread also finds done what another one's wait has brought about.
+    loom::thread::yield_now();
 }
 
 pub(crate) struct Deadline;

@@ -15,6 +15,9 @@ impl Gfp {
     pub(crate) const KERNEL: Self = Self;
 }
 
+#[derive(Clone, Copy)]
+pub(crate) struct NumaNode;
+
 /// The first words of some pages; a processor and a unit see each other's stores in order.
 #[derive(Clone)]
 pub(crate) struct Pages {
@@ -38,7 +41,7 @@ pub(crate) fn at(phys: u64) -> Pages {
 }
 
 impl Pages {
-    pub(crate) fn new(_: i32, _: u32, _: Gfp) -> Result<Self> {
+    pub(crate) fn new(_: NumaNode, _: u32, _: Gfp) -> Result<Self> {
         let words = Arc::new(core::array::from_fn(|_| AtomicU64::new(0)));
         Ok(ALL.with_borrow_mut(|all| {
             let phys = (all.len() as u64 + 1) << 12;
@@ -53,6 +56,10 @@ impl Pages {
     }
 
     pub(crate) fn read(&self, index: usize) -> u64 {
+        self.words[index].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn read_acquire(&self, index: usize) -> u64 {
         self.words[index].load(Ordering::Acquire)
     }
 

@@ -4,9 +4,13 @@
 //!
 //! # Invariants
 //!
-//! What `kernel_ext::radix` trusts its user with holds because only `vtd_core::pgtable` uses this
-//! type: a link is written by [`TableMemory::link`] alone and followed by [`TableMemory::slot`]
-//! alone, whose level tells it from a leaf.
+//! Only `vtd_core::pgtable` uses [`Memory`], through the functions of this crate, whose
+//! documentation says why it may:
+//!
+//! - a link is written by [`TableMemory::link`] alone, with the address of a live table, and
+//!   followed by [`TableMemory::slot`] and [`TableMemory::child`] alone, whose level tells it from a
+//!   leaf, in a live table;
+//! - a handle is used only while its table is live.
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +36,10 @@ pub(crate) struct Memory<const COHERENT: bool> {
 }
 
 /// A table of level `L`.
+///
+/// # Invariants
+///
+/// The table is live while the handle is used.
 pub(crate) struct Table<L>(radix::Table, PhantomData<L>);
 
 impl<L> Clone for Table<L> {
@@ -45,8 +53,10 @@ impl<L> Copy for Table<L> {}
 impl<L> Table<L> {
     #[inline(always)]
     fn entry(&self, index: usize) -> &AtomicU64 {
+        // SAFETY: Live by the type's invariants.
+        let entries = unsafe { self.0.entries() };
         // The mask removes the bound check: callers pass what is below 512.
-        &self.0.entries()[index & (radix::ENTRIES - 1)]
+        &entries[index & (radix::ENTRIES - 1)]
     }
 
     #[inline(always)]
@@ -55,16 +65,35 @@ impl<L> Table<L> {
             return core::slice::from_ref(self.entry(first));
         }
         let end = first.saturating_add(count).min(radix::ENTRIES);
-        self.0.entries().get(first..end).unwrap_or_default()
+        // SAFETY: Live by the type's invariants.
+        let entries = unsafe { self.0.entries() };
+        entries.get(first..end).unwrap_or_default()
     }
 }
 
 impl<const COHERENT: bool> Memory<COHERENT> {
-    fn occupied<L: Directory>(&self, entry: u64) -> Occupied<Table<L::Child>> {
+    /// The table that a link found in a table of level `L` leads to.
+    ///
+    /// # Safety
+    ///
+    /// `link` must be what [`TableMemory::link`] stored there, and not have been unlinked before
+    /// the caller's walk began.
+    #[inline(always)]
+    unsafe fn follow<L: Directory>(&self, link: u64) -> Table<L::Child> {
+        // INVARIANT: Live: who unlinks a table does not free it under a walk.
+        // SAFETY: The address of a table that was live when it was linked, and is by the above.
+        Table(unsafe { self.tables.follow(link) }, PhantomData)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::follow`], if `entry` is a link; it must not be 0.
+    unsafe fn occupied<L: Directory>(&self, entry: u64) -> Occupied<Table<L::Child>> {
         if is_leaf::<L>(entry) {
             Occupied::Leaf(entry)
         } else {
-            Occupied::Table(Table(self.tables.follow(entry), PhantomData))
+            // SAFETY: No leaf and not 0, so a link; the rest is this function's contract.
+            Occupied::Table(unsafe { self.follow::<L>(entry) })
         }
     }
 
@@ -74,7 +103,8 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     #[cold]
     #[inline(never)]
     fn write_link_back<L>(table: Table<L>, index: usize, link: u64) {
-        radix::write_back(table.0, index, 1);
+        // SAFETY: Live by the type's invariants.
+        unsafe { radix::write_back(table.0, index, 1) };
         let slot = table.entry(index);
         let noted = link | WRITTEN_BACK;
         let _ = slot.compare_exchange(link, noted, Ordering::Release, Ordering::Relaxed);
@@ -93,13 +123,16 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     fn alloc<L: TableLevel>(&self) -> Result<Table<L>, OutOfMemory> {
         let table = self.tables.alloc(self.gfp).map_err(|_| OutOfMemory)?;
         if !COHERENT {
-            radix::write_back(table, 0, radix::ENTRIES);
+            // SAFETY: Just allocated.
+            unsafe { radix::write_back(table, 0, radix::ENTRIES) };
         }
+        // INVARIANT: Just allocated.
         Ok(Table(table, PhantomData))
     }
 
     fn discard<L: TableLevel>(&self, table: Table<L>) {
-        self.tables.free(table.0)
+        // SAFETY: Live and never linked, so that only the caller has known it; it is done with it.
+        unsafe { self.tables.free(table.0) }
     }
 
     #[inline(always)]
@@ -115,7 +148,9 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         if !COHERENT && !is_leaf::<L>(entry) && entry & WRITTEN_BACK == 0 {
             Self::write_link_back(table, index, entry);
         }
-        Some(self.occupied::<L>(entry))
+        // SAFETY: An entry of a live directory that is not 0, by the module's invariants a leaf or
+        // a link.
+        Some(unsafe { self.occupied::<L>(entry) })
     }
 
     #[inline(always)]
@@ -127,7 +162,8 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         if !COHERENT && entry & WRITTEN_BACK == 0 {
             Self::write_link_back(table, index, entry);
         }
-        Some(Table(self.tables.follow(entry), PhantomData))
+        // SAFETY: A link of a live directory.
+        Some(unsafe { self.follow::<L>(entry) })
     }
 
     #[inline(always)]
@@ -166,7 +202,10 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         if !COHERENT && is_link::<L>(there) && there & WRITTEN_BACK == 0 {
             Self::write_link_back(table, index, there);
         }
-        linked.map(|_| ()).map_err(|_| self.occupied::<L>(there))
+        // SAFETY: As in `slot`.
+        linked
+            .map(|_| ())
+            .map_err(|_| unsafe { self.occupied::<L>(there) })
     }
 
     #[inline(always)]
@@ -177,7 +216,8 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     #[inline(always)]
     fn flush<L: TableLevel>(&self, table: Table<L>, first: usize, count: usize) {
         if !COHERENT {
-            radix::write_back(table.0, first, count)
+            // SAFETY: Live by the type's invariants.
+            unsafe { radix::write_back(table.0, first, count) }
         }
     }
 }

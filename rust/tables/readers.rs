@@ -18,7 +18,7 @@ use kernel_ext::lock::IrqSpinLock;
 
 /// Who reads the tables of one domain.
 #[pin_data]
-pub(super) struct Readers {
+pub(crate) struct Readers {
     walking: AtomicBool,
     #[pin]
     part: IrqSpinLock<()>,
@@ -26,7 +26,7 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Nobody.
-    pub(super) fn new() -> impl PinInit<Self> {
+    pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             walking: AtomicBool::new(false),
             part <- kernel_ext::new_irq_spinlock!((), c"vtd domain readers"),
@@ -35,7 +35,7 @@ impl Readers {
 
     /// Calls `part`, which walks tables from the top on, a bounded number of them. No table that it
     /// may find is freed meanwhile. Any context; `part` runs with interrupts off.
-    pub(super) fn walk<R>(&self, part: impl FnOnce() -> R) -> R {
+    pub(crate) fn walk<R>(&self, part: impl FnOnce() -> R) -> R {
         let _one_at_a_time = self.part.lock();
         self.walking.store(true, Ordering::Relaxed);
         // Either this walk sees what was unlinked before `wait`, or `wait` sees this walk.
@@ -47,7 +47,7 @@ impl Readers {
 
     /// To be called after tables were unlinked, before they can be freed: returns when no walk can
     /// be in them. Any context.
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         fence(Ordering::SeqCst);
         if self.walking.load(Ordering::Acquire) {
             drop(self.part.lock());

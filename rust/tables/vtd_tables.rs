@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Second-stage page tables in the kernel's memory, without an obligation for who uses them.
+//!
+//! `vtd_core::pgtable` is the algorithm: safe code, over whatever memory it is given.
+//! [`kernel_ext::radix`] is the memory: pages and addresses, whose functions are unsafe, because
+//! nothing in them can check that a table is live or an entry a link. This crate puts the one into
+//! the other, and argues why that is sound:
+//!
+//! - Handles of tables exist inside [`SecondStage`] only; neither it nor its memory leaves here.
+//!   There levels are types, so that a leaf is never taken for a link; a link is written once its
+//!   table is complete, and a table retired once, after its link is gone. These laws are what the
+//!   host tests of `vtd_core::pgtable` check; code that forbids `unsafe` is trusted for them.
+//! - Who maps or unmaps has a [`Held`] range of these very tables. Tables are retired only if they
+//!   lie wholly within such a range, so that nobody who has another is in them.
+//! - Who only looks has no range, and walks as a reader, for whose end a retired table waits.
+//! - A retired table goes on a [`Gather`] together with its range, and its page is freed when the
+//!   driver's invalidation of that gather has returned.
+//! - The rest is freed with the last [`Tree`].
+//!
+//! What hardware does with tables that are freed too early is not in this argument, see
+//! `Documentation/invariants.rst`.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod memory;
+mod readers;
+mod tree;
+
+use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel_ext::iommu::{Gather, Held, Paging};
+use kernel_ext::pages::{Gfp, NumaNode};
+use kernel_ext::radix;
+use memory::Memory;
+use tree::{with_stage, Owned, Stage};
+use vtd_core::pgtable::{self, Geometry, MapError, OutOfMemory, Prot, SecondStage, UnmapRest};
+use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::pte::Access;
+
+pub use tree::Tree;
+
+/// The tables of a domain, for the core's domain to own: [`Held`] ranges are of these.
+///
+/// # Invariants
+///
+/// `stage` and `pages` are those of `tree`, once more, so that the way of a mapping needs no load
+/// to find them. There is one for a `tree`.
+pub struct Tables {
+    stage: Stage,
+    pages: radix::Tables,
+    /// Whether leaves make the device's accesses snoop.
+    snoop: AtomicBool,
+    tree: Arc<Tree>,
+}
+
+impl Tables {
+    /// Empty tables near `node`, for units that snoop when they walk (`coherent`) or for such that
+    /// do not. Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub fn new(geometry: Geometry, coherent: bool, node: NumaNode, gfp: Gfp) -> Result<Self> {
+        let pages = radix::Tables::new(node);
+        let (stage, same) = if coherent {
+            let mem = Memory::<true> { tables: pages, gfp };
+            let stage = SecondStage::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
+            (Stage::Coherent(stage.alias()), Stage::Coherent(stage))
+        } else {
+            let mem = Memory::<false> { tables: pages, gfp };
+            let stage = SecondStage::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
+            (Stage::NonCoherent(stage.alias()), Stage::NonCoherent(stage))
+        };
+        let owned = Owned { stage: same, pages };
+        let tree = Arc::pin_init(Tree::new(owned), GFP_KERNEL)?;
+        // INVARIANT: Just made of one second stage.
+        Ok(Tables {
+            stage,
+            pages,
+            snoop: AtomicBool::new(false),
+            tree,
+        })
+    }
+
+    /// The same tables, to be looked at and given to hardware.
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    /// Has leaves that are written from now on make the device's accesses snoop. Any context.
+    pub fn snoop(&self) {
+        self.snoop.store(true, Ordering::Release)
+    }
+
+    /// Maps a range to memory from `to` on, if the tables for it exist and nothing is in the way.
+    /// Any context that `gfp` allows.
+    ///
+    /// # Errors
+    ///
+    /// What is left, whatever the reason.
+    #[inline(always)]
+    pub fn map(
+        range: Held<'_, Self>,
+        to: PhysAddr,
+        access: Access,
+        gfp: Gfp,
+    ) -> Result<(), MapRest<'_>> {
+        let (iova, len) = (Iova::new(range.iova()), range.len());
+        let tables = range.tables();
+        let snoop = tables.snoop.load(Ordering::Relaxed);
+        let prot = Prot { access, snoop };
+        let begun = with_stage!(tables, gfp, |stage, mem| stage
+            .begin(&mem, iova, to, len, prot));
+        begun.map_err(|rest| MapRest { tables, gfp, rest })
+    }
+
+    /// Unmaps a range up to the first hole, and puts what was unmapped on `gather`, with the tables
+    /// that went with it. Returns how many bytes. Any context.
+    #[inline(always)]
+    pub fn unmap(range: Held<'_, Self>, mut gather: Pin<&mut Gather>) -> u64 {
+        let (iova, len) = (range.iova(), range.len());
+        let tables = range.tables();
+        let begun = with_stage!(tables, Gfp::KERNEL, |stage, mem| stage.begin_unmap(
+            &mem,
+            Iova::new(iova),
+            len
+        ));
+        let bytes = match begun {
+            Ok(bytes) => bytes,
+            Err(rest) => tables.finish_unmap(rest, gather.as_mut()),
+        };
+        gather.add(iova, bytes);
+        bytes
+    }
+
+    /// Unmaps what the quick way has left: what takes tables away, and what is not mapped.
+    #[cold]
+    #[inline(never)]
+    fn finish_unmap(&self, rest: UnmapRest, mut gather: Pin<&mut Gather>) -> u64 {
+        let gfp = Gfp::KERNEL;
+        let rest = match with_stage!(self, gfp, |stage, mem| stage.proceed_unmap(&mem, rest)) {
+            Ok(bytes) => return bytes,
+            Err(rest) => rest,
+        };
+        let mut retired = false;
+        let unmapped = with_stage!(self, gfp, |stage, mem| stage.finish_unmap(
+            &mem,
+            rest,
+            &mut |table| {
+                retired = true;
+                // SAFETY: As in `MapRest::finish`; the gather is invalidated after we return.
+                unsafe { self.pages.retire(table, gather.as_mut()) }
+            },
+        ));
+        if retired {
+            self.tree.readers.wait();
+        }
+        unmapped.bytes
+    }
+
+    /// Where the first byte of a range leads, if it is mapped. Any context.
+    pub fn translate(range: &Held<'_, Self>) -> Option<PhysAddr> {
+        with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage
+            .query(&mem, Iova::new(range.iova())))
+        .map(|found| found.paddr)
+    }
+}
+
+/// A mapping of which [`Tables::map`] has done a part.
+///
+/// # Invariants
+///
+/// The range of `rest` is held, in these tables.
+pub struct MapRest<'a> {
+    tables: &'a Tables,
+    gfp: Gfp,
+    rest: pgtable::MapRest,
+}
+
+impl MapRest<'_> {
+    /// Maps what is left, and makes tables for it. An empty table may make room for a large page: it
+    /// is freed when `paging`, whose tables these are, has invalidated it. What a failed map wrote
+    /// and took back was visible for a moment, and is invalidated as well.
+    ///
+    /// # Errors
+    ///
+    /// See [`MapError`]: no mapping has changed.
+    #[cold]
+    #[inline(never)]
+    pub fn finish<P: Paging>(self, paging: &P) -> Result<(), MapError> {
+        let MapRest { tables, gfp, rest } = self;
+        let rest = match with_stage!(tables, gfp, |stage, mem| stage.proceed(&mem, rest)) {
+            Ok(()) => return Ok(()),
+            Err(rest) => rest,
+        };
+        let (iova, len) = rest.range();
+        Gather::with_own(paging, |mut gather| {
+            let done = with_stage!(tables, gfp, |stage, mem| stage.finish(
+                &mem,
+                rest,
+                &mut |table| {
+                    // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use
+                    // afterwards. It lay within the held range, so that only readers can be in it,
+                    // whose end is waited for below.
+                    unsafe { tables.pages.retire(table, gather.as_mut()) }
+                }
+            ));
+            let mut changed = match &done {
+                Ok(()) => 0,
+                Err(failed) => failed.undone,
+            };
+            if gather.has_tables() {
+                tables.tree.readers.wait();
+                changed = changed.max(len);
+            }
+            gather.add(iova.raw(), changed);
+            done.map_err(|failed| failed.error)
+        })
+    }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Functions with an obligation, called without saying so; and what is lent, taken or moved.
+
+use core::pin::Pin;
+use kernel::prelude::*;
+use kernel_ext::iommu::{Gather, Held, Paging};
+use kernel_ext::radix;
+use vtd_tables::Tables;
+
+/// Any physical page, written to.
+pub fn follows_anything(tables: &radix::Tables) -> radix::Table {
+    tables.follow(0x1000) //~ E0133
+}
+
+/// A table that may be gone.
+pub fn reads_what_may_be_free(table: radix::Table) -> usize {
+    table.entries().len() //~ E0133
+}
+
+/// The same table twice.
+pub fn frees_twice(tables: &radix::Tables, table: radix::Table) {
+    tables.free(table); //~ E0133
+    tables.free(table); //~ E0133
+}
+
+/// A table that others may be in.
+pub fn retires(tables: &radix::Tables, table: radix::Table, gather: Pin<&mut Gather>) {
+    tables.retire(table, gather); //~ E0133
+}
+
+/// A table that may be gone.
+pub fn writes_back(table: radix::Table) {
+    radix::write_back(table, 0, 1); //~ E0133
+}
+
+/// The head of a list, moved.
+pub fn swaps(paging: &impl Paging) {
+    Gather::with_own(paging, |mut one| {
+        Gather::with_own(paging, |mut two| {
+            core::mem::swap(&mut *one, &mut *two); //~ E0596 E0596
+        });
+    });
+}
+
+/// What is lent for looking only.
+pub fn unmaps_what_is_lent(range: &Held<'_, Tables>, gather: Pin<&mut Gather>) -> u64 {
+    Tables::unmap(*range, gather) //~ E0507
+}
+
+/// What was given for one unmap.
+pub fn unmaps_twice(range: Held<'_, Tables>, mut gather: Pin<&mut Gather>) -> u64 {
+    Tables::unmap(range, gather.as_mut()) + Tables::unmap(range, gather) //~ E0382
+}
