@@ -27,6 +27,11 @@ fn with(structure: Vec<u8>) -> Vec<u8> {
     table().with(&unit()).with(&structure).seal()
 }
 
+/// A unit that is nowhere, for 00:02.0.
+fn named_elsewhere() -> Vec<u8> {
+    drhd(false, 0, BASE + 0x2000, &[nic()])
+}
+
 /// A structure whose length field says something else.
 fn claiming(mut structure: Vec<u8>, length: u16) -> Vec<u8> {
     structure[2..4].copy_from_slice(&length.to_le_bytes());
@@ -99,6 +104,8 @@ fn headers() -> Vec<Named> {
         ("width-65", wide(65)),
         ("width-256", changed(36, 0xff, true)),
         ("flags-all", changed(37, 0xff, true)),
+        ("flags-all-but-opt-out", changed(37, 0xf7, true)),
+        ("flags-opt-out", changed(37, 8, true)),
         ("reserved-bytes-set", changed(40, 0xff, true)),
     ]
 }
@@ -146,7 +153,13 @@ fn units() -> Vec<Named> {
             table().with(&sized_drhd(true, 0xf0, 0, BASE, &[])).seal(),
         ),
         ("unit-twice", second(unit())),
+        ("unit-thrice", second([unit(), unit()].concat())),
         ("unit-duplicate-registers", second(named(BASE))),
+        ("unit-twice-in-two-segments", second(drhd(true, 1, BASE, &[]))),
+        (
+            "unit-twice-of-two-sizes",
+            second(sized_drhd(true, 1, 0, BASE, &[])),
+        ),
         (
             "unit-overlaps-by-size",
             table()
@@ -233,6 +246,14 @@ fn structures() -> Vec<Named> {
             seal([&table().with(&unit()).seal()[..], &[0; 64]].concat()),
         ),
         (
+            "structure-behind-zeroes",
+            with([vec![0; 8], named_elsewhere()].concat()),
+        ),
+        (
+            "structure-one-byte-left-not-0",
+            seal([&table().with(&unit()).seal()[..], &[1]].concat()),
+        ),
+        (
             "structure-unknown-type",
             with(structure(0x7f, &[&[1, 2, 3, 4]])),
         ),
@@ -299,6 +320,23 @@ fn scopes() -> Vec<Named> {
                 ))
                 .seal(),
         ),
+        (
+            "scope-ioapic-without-path",
+            table()
+                .with(&drhd(true, 0, BASE, &[scope(3, 8, 0xf0, &[])]))
+                .seal(),
+        ),
+        (
+            "scope-hpet-of-impossible-path",
+            table()
+                .with(&drhd(
+                    true,
+                    0,
+                    BASE,
+                    &[scope(4, 0, 0, &[(0x20, 8)]), scope(9, 0, 0, &[])],
+                ))
+                .seal(),
+        ),
         ("scope-unknown-type", named(&[scope(9, 0, 0, &[(2, 0)])])),
         ("scope-type-0", named(&[scope(0, 0, 0, &[(2, 0)])])),
         (
@@ -320,6 +358,29 @@ fn regions() -> Vec<Named> {
         ("region", region(good.0, good.1)),
         ("region-inside-ram", region(0x10_0000, 0x1f_ffff)),
         ("region-base-0", region(0, 0xfff)),
+        ("region-0-to-0", region(0, 0)),
+        (
+            "region-base-0-beside-good",
+            with([rmrr(0, 0, 0xfff, &[nic()]), moved(0)].concat()),
+        ),
+        (
+            "region-all-wrong-beside-good",
+            with(
+                [
+                    rmrr(0, 0, 0xfff, &[nic()]),
+                    rmrr(0, 0x7d7f_f000, 0x7d00_0fff, &[nic()]),
+                    rmrr(0, 0x7d00_0800, 0x7d7f_ffff, &[nic()]),
+                    rmrr(0, 0x1000, TOP + 0xfff, &[nic()]),
+                    rmrr(0, BASE, BASE + 0xfff, &[nic()]),
+                    moved(0),
+                ]
+                .concat(),
+            ),
+        ),
+        (
+            "region-of-impossible-device",
+            with(rmrr(0, good.0, good.1, &[scope(ENDPOINT, 0, 0, &[(32, 0)])])),
+        ),
         ("region-inverted", region(0x7d7f_f000, 0x7d00_0fff)),
         ("region-empty", region(0x7d00_0000, 0x7cff_ffff)),
         ("region-base-unaligned", region(0x7d00_0800, 0x7d7f_ffff)),
@@ -375,10 +436,33 @@ fn others() -> Vec<Named> {
             "ports-too-short",
             with(claiming(flagged(2, true, 0, &[]), 7)),
         ),
+        (
+            "ports-of-impossible-device",
+            with(flagged(2, false, 0, &[scope(BRIDGE, 0, 0, &[(0xff, 0)])])),
+        ),
         ("affinity", with(rhsa(BASE, 1))),
         ("affinity-of-nothing", with(rhsa(BASE + 0x1000, 1))),
         ("affinity-too-short", with(claiming(rhsa(BASE, 1), 19))),
         ("acpi-device", with(andd(1, b"\\_SB.PCI0.I2C0\0"))),
+        (
+            "acpi-device-of-a-pci-function",
+            table()
+                .with(&drhd(true, 0, BASE, &[scope(5, 1, 0, &[(0x15, 0)])]))
+                .with(&andd(1, b"\\_SB.PCI0.I2C0\0"))
+                .seal(),
+        ),
+        (
+            "acpi-device-behind-a-bridge",
+            table()
+                .with(&drhd(
+                    true,
+                    0,
+                    BASE,
+                    &[scope(5, 1, 0, &[(0x1c, 0), (0, 1)])],
+                ))
+                .with(&andd(1, b"\\_SB.PCI0.I2C0\0"))
+                .seal(),
+        ),
         ("acpi-device-unterminated", with(andd(1, b"\\_SB.PCI0"))),
         ("acpi-device-empty", with(andd(1, b"\0\0"))),
         ("acpi-device-binary", with(andd(1, b"\xff\xfe\x01\0"))),
@@ -390,5 +474,9 @@ fn others() -> Vec<Named> {
             with(flagged(5, false, 0, &[vec![1, 8, 0, 0]])),
         ),
         ("properties", with(flagged(6, false, 0, &[nic()]))),
+        (
+            "properties-without-path",
+            with(flagged(6, false, 0, &[scope(ENDPOINT, 0, 0, &[])])),
+        ),
     ]
 }
