@@ -17,9 +17,8 @@ use kernel_ext::irq::Interrupt;
 use kernel_ext::pci::PciDevice;
 use kernel_ext::periodic::Periodic;
 use kernel_ext::sysfs::{Group, KernelFolder};
-use kernel_ext::{
-    acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user,
-};
+use kernel_ext::{acpi, boot, iommu, log_err, log_warn, notifier, syscore, taint_by_user};
+use vtd_core::dmar::error::Problem;
 use vtd_core::dmar::Dmar;
 
 /// What the user may ask at load.
@@ -75,10 +74,13 @@ impl Loaded {
         })?;
         let dmar = Dmar::parse(table.bytes()).map_err(|e| {
             log_err!("not loaded: {e}");
-            EINVAL
+            match e.problem {
+                Problem::RemappingOff { .. } => ENODEV,
+                _ => EINVAL,
+            }
         })?;
         let checked = dmar.checked();
-        dmar.notes(|note| log_info!("DMAR: {note}"));
+        report::firmware(&dmar);
         let bound = Bound::find(&dmar, Policy::from_parameter(options.bound)?)?;
         let lazy = chose_lazy(options.lazy)?;
         let mut units = KVec::new();

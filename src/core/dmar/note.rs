@@ -189,7 +189,7 @@ impl<'a> Dmar<'a> {
             Structure::Atsr(it) => notes_of_scopes(it.offset, 2, it.scopes, it.all_ports, tell),
             Structure::Rhsa(it) => {
                 if !self
-                    .units()
+                    .listed_units()
                     .any(|unit| unit.register_base == it.register_base)
                 {
                     tell(Note {
@@ -233,7 +233,7 @@ impl<'a> Dmar<'a> {
     /// Of a unit with INCLUDE_PCI_ALL: how it stands to the other units of its segment.
     fn notes_of_the_rest(&self, unit: &Drhd<'a>, tell: &mut impl FnMut(Note<'a>)) {
         let (offset, segment) = (unit.offset, unit.segment);
-        let others = || self.units().filter(|other| other.segment == segment);
+        let others = || self.listed_units().filter(|other| other.segment == segment);
         let first = others().find(|other| other.include_all);
         if let Some(first) = first.filter(|first| first.offset != offset) {
             let first_offset = first.offset;
@@ -252,7 +252,7 @@ impl<'a> Dmar<'a> {
     /// Where a unit's scopes say that an ACPI device is.
     fn place_of(&self, device: &Andd<'a>) -> Option<(Segment, DeviceScope<'a>)> {
         let number = device.device_number;
-        self.units().find_map(|unit| {
+        self.listed_units().find_map(|unit| {
             unit.scopes
                 .into_iter()
                 .find(|scope| {
