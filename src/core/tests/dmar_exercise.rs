@@ -39,7 +39,10 @@ pub(crate) fn exercise(bytes: &[u8]) -> Option<usize> {
             Structure::Sidp(it) => (it.offset, Some(it.scopes)),
             Structure::Unknown { offset, .. } => (offset, None),
             Structure::Ignored { offset, error } => {
-                assert!(error.offset >= offset && error.offset < bytes.len(), "{error:?}");
+                assert!(
+                    error.offset >= offset && error.offset < bytes.len(),
+                    "{error:?}"
+                );
                 assert!(!error.to_string().contains("unreadable"), "{error}");
                 (offset, None)
             }
