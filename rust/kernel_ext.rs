@@ -23,6 +23,7 @@ pub mod iommu;
 pub mod irq;
 pub mod lock;
 pub mod measure;
+pub mod memory;
 pub mod mmio;
 pub mod notifier;
 pub mod pages;
@@ -36,4 +37,4 @@ mod rescan;
 pub mod syscore;
 pub mod sysfs;
 
-pub use print::taint_by_user;
+pub use print::{taint_by_firmware, taint_by_user};

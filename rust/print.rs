@@ -101,3 +101,10 @@ pub fn taint_by_user() {
     // SAFETY: Has no preconditions.
     unsafe { crate::bindings::vtd_helper_add_taint() }
 }
+
+/// Marks the kernel as tainted by firmware that had to be worked around
+/// (`TAINT_FIRMWARE_WORKAROUND`). Any context.
+pub fn taint_by_firmware() {
+    // SAFETY: Has no preconditions.
+    unsafe { crate::bindings::vtd_helper_add_firmware_taint() }
+}

@@ -7,6 +7,7 @@
 #include <linux/cacheflush.h>
 #include <linux/crash_dump.h>
 #include <linux/fs.h>
+#include <linux/ioport.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -129,6 +130,17 @@ u64 vtd_helper_ktime_get_ns(void)
 void vtd_helper_add_taint(void)
 {
 	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
+}
+
+void vtd_helper_add_firmware_taint(void)
+{
+	add_taint(TAINT_FIRMWARE_WORKAROUND, LOCKDEP_STILL_OK);
+}
+
+bool vtd_helper_has_system_ram(u64 start, u64 bytes)
+{
+	return region_intersects(start, bytes, IORESOURCE_SYSTEM_RAM,
+				 IORES_DESC_NONE) != REGION_DISJOINT;
 }
 
 bool vtd_helper_is_crash_kernel(void)

@@ -47,6 +47,8 @@ bool vtd_helper_node_online(int nid);
 
 u64 vtd_helper_ktime_get_ns(void);
 void vtd_helper_add_taint(void);
+void vtd_helper_add_firmware_taint(void);
+bool vtd_helper_has_system_ram(u64 start, u64 bytes);
 bool vtd_helper_is_crash_kernel(void);
 ssize_t vtd_helper_read_file(const char *path, char *to, size_t size);
 

@@ -21,7 +21,8 @@
  *				OLD is the slot of the domain it has
  *
  * Reading the file tells what the last domain made can hold, what was last answered
- * about capabilities, and whether the kernel is tainted by a choice of its user.
+ * about capabilities, and whether the kernel is tainted by a choice of its user
+ * or by firmware that was worked around.
  */
 #include <linux/debugfs.h>
 #include <linux/iommu.h>
@@ -262,6 +263,7 @@ static int do_show(struct seq_file *m, void *unused)
 	for (i = 0; answered && i < ARRAY_SIZE(capabilities); i++)
 		seq_printf(m, "%s=%d\n", capabilities[i].name, answers[i]);
 	seq_printf(m, "user-taint=%d\n", test_taint(TAINT_USER));
+	seq_printf(m, "firmware-taint=%d\n", test_taint(TAINT_FIRMWARE_WORKAROUND));
 	mutex_unlock(&lock);
 	return 0;
 }

@@ -18,9 +18,8 @@ use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
 use kernel_ext::sysfs::{Group, KernelFolder};
-use kernel_ext::{
-    acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user,
-};
+use kernel_ext::{acpi, boot, iommu, log_err, log_warn, notifier, syscore, taint_by_user};
+use vtd_core::dmar::error::Problem;
 use vtd_core::dmar::Dmar;
 
 /// What the user may ask at load.
@@ -77,10 +76,13 @@ impl Loaded {
         })?;
         let dmar = Dmar::parse(table.bytes()).map_err(|e| {
             log_err!("not loaded: {e}");
-            EINVAL
+            match e.problem {
+                Problem::RemappingOff { .. } => ENODEV,
+                _ => EINVAL,
+            }
         })?;
         let checked = dmar.checked();
-        dmar.notes(|note| log_info!("DMAR: {note}"));
+        report::firmware(&dmar);
         let policy = Policy::from_parameter(options.bound)?;
         let bound = {
             // Bridges on the way to a device stay while it is looked at.

@@ -4,6 +4,7 @@
 
 mod debugfs;
 mod fault;
+mod firmware;
 mod groups;
 mod queue;
 mod registers;
@@ -17,6 +18,7 @@ mod walk;
 
 pub(crate) use debugfs::Debugfs;
 pub(crate) use fault::Faults;
+pub(crate) use firmware::firmware;
 pub(crate) use sysfs::{FOLDER, UNIT_ATTRIBUTES};
 pub(crate) use translations::Translations;
 pub(crate) use units::{announce, summary};

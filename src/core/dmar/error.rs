@@ -2,7 +2,7 @@
 
 //! Why a DMAR table cannot be used.
 
-use crate::spec::address::{PhysAddr, Segment};
+use crate::spec::address::PhysAddr;
 use core::fmt;
 
 /// What is wrong with a table, and where.
@@ -41,7 +41,12 @@ pub enum Problem {
         /// What they add up to.
         sum: u8,
     },
-    /// The host address width is impossible.
+    /// Firmware forces DMA remapping off (DMAR_REMAP_OPT_OUT).
+    RemappingOff {
+        /// The table's flags.
+        flags: u8,
+    },
+    /// The host address width is less than a page's.
     HostWidth {
         /// The width in bits.
         bits: u32,
@@ -88,12 +93,10 @@ pub enum Problem {
         /// Where the other one stands.
         other_offset: usize,
     },
-    /// Two units of a segment claim all devices that no other unit has.
-    SecondIncludeAll {
-        /// The segment.
-        segment: Segment,
-        /// Where the first one stands.
-        other_offset: usize,
+    /// A unit is listed twice, with the same segment, registers, flags and devices.
+    UnitRepeated {
+        /// Where it stands first.
+        first_offset: usize,
     },
     /// A region starts at 0, is not made of whole pages, or ends before it starts.
     RegionBounds {
@@ -119,7 +122,10 @@ pub enum Problem {
         unit_offset: usize,
     },
     /// The name of a namespace device has no end or is empty.
-    NameUnterminated,
+    NameUnterminated {
+        /// The bytes that there are for it.
+        bytes: usize,
+    },
     /// A device scope has an impossible length.
     ScopeLength {
         /// The length it claims.
@@ -175,11 +181,11 @@ impl fmt::Display for DmarError {
         if let Some(kind) = self.structure {
             write!(f, ", {} structure (type {kind})", structure_name(kind))?;
         }
-        write!(
-            f,
-            ": {}; update the firmware, or override the table (ACPI table upgrade)",
-            self.problem
-        )
+        write!(f, ": {}; ", self.problem)?;
+        f.write_str(match self.problem {
+            Problem::RemappingOff { .. } => "turn VT-d on in the firmware's setup",
+            _ => "update the firmware, or override the table (ACPI table upgrade)",
+        })
     }
 }
 
@@ -205,10 +211,14 @@ impl fmt::Display for Problem {
                     "the bytes add up to {sum:#x} instead of 0: the checksum is wrong"
                 )
             }
+            Self::RemappingOff { flags } => write!(
+                f,
+                "firmware forces DMA remapping off (DMAR_REMAP_OPT_OUT, 0x8 in flags of {flags:#x})"
+            ),
             Self::HostWidth { bits } => {
                 write!(
                     f,
-                    "a host address width of {bits} bits is not within 12 to 64"
+                    "a host address width of {bits} bits is less than the 12 of a page"
                 )
             }
             Self::NoUnit => f.write_str("there is no remapping unit (DRHD) in it"),
@@ -248,17 +258,19 @@ impl Problem {
                 f,
                 "the registers at {base} overlap those at {other} of the unit at offset {other_offset:#x}"
             ),
-            Self::SecondIncludeAll {
-                segment,
-                other_offset,
-            } => write!(
-                f,
-                "INCLUDE_PCI_ALL of segment {segment} is already claimed by the unit at offset {other_offset:#x}"
-            ),
-            Self::RegionBounds { base, limit } => write!(
-                f,
-                "the reserved region {base}..={limit} starts at 0, ends before it starts, or is not made of whole pages"
-            ),
+            Self::UnitRepeated { first_offset } => {
+                write!(f, "it repeats the unit at offset {first_offset:#x}")
+            }
+            Self::RegionBounds { base, limit } => {
+                let wrong = if base.raw() == 0 {
+                    "starts at page 0, which no device is given"
+                } else if limit < base {
+                    "ends before it starts"
+                } else {
+                    "is not made of whole pages"
+                };
+                write!(f, "the reserved region {base}..={limit} {wrong}")
+            }
             Self::RegionBeyondHost { limit, host_bits } => write!(
                 f,
                 "the reserved region's limit {limit} is beyond the host's {host_bits}-bit addresses"
@@ -271,7 +283,10 @@ impl Problem {
                 f,
                 "the reserved region {base}..={limit} covers registers of the unit at offset {unit_offset:#x}, which no device may reach"
             ),
-            Self::NameUnterminated => f.write_str("the device name is empty or has no end"),
+            Self::NameUnterminated { bytes } => write!(
+                f,
+                "the device name of at most {bytes} bytes is empty or has no end"
+            ),
             Self::ScopeLength { claimed, left } => write!(
                 f,
                 "a device scope of {claimed} bytes with {left} left (it takes 6 and 2 per hop, at least one)"

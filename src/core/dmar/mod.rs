@@ -9,7 +9,7 @@
 //!
 //! What makes it impossible to say which unit translates which device, or where its
 //! registers are, is an error, and nothing of such a table is used. What is merely
-//! odd is a [`Note`].
+//! odd is a [`Note`]; a structure that is wrong and not needed for that is left out.
 
 mod bytes;
 
@@ -31,7 +31,7 @@ pub use unit::Drhd;
 use crate::spec::address::PhysAddr;
 use bytes::Bytes;
 use error::Problem;
-use structure::Walk;
+use structure::{Raw, Walk, DRHD, RMRR};
 
 /// Bytes before the first remapping structure: the ACPI header, the host address
 /// width, the flags and ten reserved bytes.
@@ -46,6 +46,9 @@ const WIDTH_OFFSET: usize = 36;
 /// Where the flags stand.
 const FLAGS_OFFSET: usize = 37;
 
+/// DMAR_REMAP_OPT_OUT: the flag by which firmware forces DMA remapping off.
+const REMAP_OPT_OUT: u8 = 8;
+
 /// A DMAR table that has been checked as a whole.
 #[derive(Clone, Copy, Debug)]
 pub struct Dmar<'a> {
@@ -56,9 +59,14 @@ pub struct Dmar<'a> {
 /// What [`Dmar::parse`] found out of a table as a whole.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
+    /// Where the last structure ends.
     length: usize,
+    /// The length that the header claims; zeroes fill the difference.
+    claimed: usize,
     host_bits: u32,
     flags: u8,
+    /// Whether a unit is listed twice.
+    repeats: bool,
 }
 
 /// That a table has been checked, so that it need not be checked each time it is looked at.
@@ -94,33 +102,47 @@ impl<'a> Dmar<'a> {
                 Problem::TooShort { found: table.len() },
             ));
         };
-        let host_bits = u32::from(width) + 1;
-        if !(12..=64).contains(&host_bits) {
+        if flags & REMAP_OPT_OUT != 0 {
             return Err(DmarError::table(
-                WIDTH_OFFSET,
-                Problem::HostWidth { bits: host_bits },
+                FLAGS_OFFSET,
+                Problem::RemappingOff { flags },
             ));
         }
-        let facts = Facts {
-            length: table.len(),
-            host_bits,
-            flags,
-        };
-        let dmar = Self { table, facts };
-        let mut units = 0usize;
-        for raw in Walk::unchecked(table, HEADER_BYTES) {
-            if let Structure::Drhd(unit) = raw?.decode(host_bits)? {
-                dmar.check_unit(&unit)?;
-                units += 1;
-            }
+        let bits = u32::from(width) + 1;
+        if bits < 12 {
+            return Err(DmarError::table(WIDTH_OFFSET, Problem::HostWidth { bits }));
         }
-        if units == 0 {
+        let mut dmar = Self {
+            table,
+            facts: Facts {
+                length: table.len(),
+                claimed: table.len(),
+                host_bits: bits.min(64),
+                flags,
+                repeats: false,
+            },
+        };
+        dmar.facts.length = dmar.check_structures()?;
+        if dmar.units().next().is_none() {
             return Err(DmarError::table(0, Problem::NoUnit));
         }
-        for region in dmar.reserved_regions() {
-            dmar.check_region(&region)?;
-        }
+        dmar.table = table.get(..dmar.facts.length).unwrap_or_default();
         Ok(dmar)
+    }
+
+    /// Checks what must hold for a table to be used; returns where the last structure ends.
+    fn check_structures(&mut self) -> Result<usize, DmarError> {
+        let mut walk = Walk::unchecked(self.table, HEADER_BYTES);
+        for raw in walk.by_ref() {
+            let raw = raw?;
+            if raw.kind != DRHD {
+                continue;
+            }
+            if let Structure::Drhd(unit) = raw.decode(self.facts.host_bits)? {
+                self.facts.repeats |= self.repeats_another(&unit)?;
+            }
+        }
+        Ok(walk.offset())
     }
 
     /// That this table has been checked.
@@ -128,7 +150,7 @@ impl<'a> Dmar<'a> {
         Checked(self.facts)
     }
 
-    /// The bits of host physical address, 12 to 64.
+    /// The bits of host physical address, 12 to 64. A table that claims more is taken for one of 64.
     pub const fn host_bits(&self) -> u32 {
         self.facts.host_bits
     }
@@ -151,19 +173,15 @@ impl<'a> Dmar<'a> {
 
     /// Every remapping structure, in the table's order.
     pub fn structures(&self) -> impl Iterator<Item = Structure<'a>> + use<'a> {
-        let host_bits = self.facts.host_bits;
-        // Neither step can fail: `parse` has gone the same way.
-        self.walk()
-            .filter_map(Result::ok)
-            .filter_map(move |raw| raw.decode(host_bits).ok())
+        let dmar = *self;
+        self.walk().map(move |raw| dmar.structure(raw))
     }
 
-    /// Every remapping unit, in the table's order.
+    /// Every remapping unit, in the table's order, each once.
     pub fn units(&self) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
-        self.structures().filter_map(|structure| match structure {
-            Structure::Drhd(unit) => Some(unit),
-            _ => None,
-        })
+        let dmar = *self;
+        self.listed_units()
+            .filter(move |unit| dmar.first_of(unit).is_none())
     }
 
     /// The proximity domain of the unit whose registers are at `base`, if firmware tells it.
@@ -174,57 +192,94 @@ impl<'a> Dmar<'a> {
         })
     }
 
-    /// Every reserved region, in the table's order.
+    /// Every reserved region that can be mapped, in the table's order.
     pub fn reserved_regions(&self) -> impl Iterator<Item = Rmrr<'a>> + use<'a> {
-        self.structures().filter_map(|structure| match structure {
-            Structure::Rmrr(region) => Some(region),
+        let dmar = *self;
+        self.walk()
+            .filter(|raw| raw.kind == RMRR)
+            .filter_map(move |raw| match dmar.structure(raw) {
+                Structure::Rmrr(region) => Some(region),
+                _ => None,
+            })
+    }
+
+    fn walk(&self) -> impl Iterator<Item = Raw<'a>> + use<'a> {
+        // Cannot fail: `parse` has gone the same way.
+        Walk::checked(self.table, HEADER_BYTES).filter_map(Result::ok)
+    }
+
+    /// What `raw` says in this table, or why it is left out.
+    fn structure(&self, raw: Raw<'a>) -> Structure<'a> {
+        let offset = raw.offset;
+        let structure = match raw.decode(self.facts.host_bits) {
+            Ok(structure) => structure,
+            Err(error) => return Structure::Ignored { offset, error },
+        };
+        let problem = match structure {
+            Structure::Drhd(unit) => self.first_of(&unit).map(|first| Problem::UnitRepeated {
+                first_offset: first.offset,
+            }),
+            Structure::Rmrr(region) => self.over_registers(&region),
             _ => None,
+        };
+        problem.map_or(structure, |problem| Structure::Ignored {
+            offset,
+            error: raw.error(problem),
         })
     }
 
-    fn walk(&self) -> Walk<'a> {
-        Walk::checked(self.table, HEADER_BYTES)
+    /// Every unit, as often as it is listed.
+    fn listed_units(&self) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
+        let host_bits = self.facts.host_bits;
+        self.walk()
+            .filter(|raw| raw.kind == DRHD)
+            .filter_map(move |raw| match raw.decode(host_bits) {
+                Ok(Structure::Drhd(unit)) => Some(unit),
+                _ => None,
+            })
     }
 
-    /// The units that stand before `offset`; for use while the rest is not yet checked.
-    fn units_before(&self, offset: usize) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
-        self.units().take_while(move |unit| unit.offset < offset)
+    /// The units that stand before `unit`; for use while the rest is not yet checked.
+    fn units_before(&self, unit: &Drhd<'a>) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
+        let offset = unit.offset;
+        self.listed_units()
+            .take_while(move |other| other.offset < offset)
     }
 
-    /// What must hold between a unit and those before it.
-    fn check_unit(&self, unit: &Drhd<'a>) -> Result<(), DmarError> {
-        for other in self.units_before(unit.offset) {
-            if other.overlaps(unit) {
-                return Err(unit.error(Problem::UnitsOverlap {
-                    base: unit.register_base,
-                    other: other.register_base,
-                    other_offset: other.offset,
-                }));
-            }
-            if other.include_all && unit.include_all && other.segment == unit.segment {
-                return Err(unit.error(Problem::SecondIncludeAll {
-                    segment: unit.segment,
-                    other_offset: other.offset,
-                }));
-            }
+    /// Where `unit` is listed first, if that is somewhere else.
+    fn first_of(&self, unit: &Drhd<'a>) -> Option<Drhd<'a>> {
+        if !self.facts.repeats {
+            return None;
         }
-        Ok(())
+        self.units_before(unit).find(|other| other.same(unit))
     }
 
-    /// What must hold between a region and the units: who writes their registers, switches them
-    /// off.
-    fn check_region(&self, region: &Rmrr<'a>) -> Result<(), DmarError> {
-        let covered = self
-            .units()
-            .find(|unit| unit.meets(region.base, region.limit));
-        covered.map_or(Ok(()), |unit| {
-            let problem = Problem::RegionOverRegisters {
+    /// Whether `unit` is one of those before it once more. A unit that shares registers with
+    /// another one in any other way is an error.
+    fn repeats_another(&self, unit: &Drhd<'a>) -> Result<bool, DmarError> {
+        let Some(other) = self.units_before(unit).find(|other| other.overlaps(unit)) else {
+            return Ok(false);
+        };
+        if other.same(unit) {
+            return Ok(true);
+        }
+        Err(unit.error(Problem::UnitsOverlap {
+            base: unit.register_base,
+            other: other.register_base,
+            other_offset: other.offset,
+        }))
+    }
+
+    /// What is wrong with a region through which devices would write the registers of a unit: who
+    /// writes those, switches it off.
+    fn over_registers(&self, region: &Rmrr<'a>) -> Option<Problem> {
+        self.listed_units()
+            .find(|unit| unit.meets(region.base, region.limit))
+            .map(|unit| Problem::RegionOverRegisters {
                 base: region.base,
                 limit: region.limit,
                 unit_offset: unit.offset,
-            };
-            Err(DmarError::structure(region.offset, 1, problem))
-        })
+            })
     }
 }
 

@@ -2,9 +2,11 @@
 
 //! What is odd about a table without making it unusable.
 
-use super::error::structure_name;
-use super::scope::{ScopeKind, Scopes};
-use super::{Dmar, Drhd, Structure};
+use super::bytes::Bytes;
+use super::error::{structure_name, Problem};
+use super::scope::{DeviceScope, ScopeKind, Scopes};
+use super::structure::{Andd, DRHD, RMRR};
+use super::{Dmar, DmarError, Drhd, Structure, WIDTH_OFFSET};
 use crate::spec::address::{PhysAddr, Segment};
 use core::fmt;
 
@@ -33,8 +35,48 @@ pub enum NoteKind<'a> {
     SizeReserved(u8),
     /// An affinity is given for a unit that does not exist.
     AffinityOfNothing(PhysAddr),
-    /// An ACPI device is behind a unit; it is not a PCI device, so it stays blocked.
-    NotServed(&'a [u8]),
+    /// A second unit of a segment has INCLUDE_PCI_ALL; the first one has the devices.
+    SecondIncludeAll {
+        /// The segment.
+        segment: Segment,
+        /// Where the first one stands.
+        first_offset: usize,
+    },
+    /// A structure is wrong, and the table is used without it.
+    Ignored(DmarError),
+    /// A scope that names no PCI function is wrong. It is not used anyhow.
+    ScopeWrong(ScopeKind, Problem),
+    /// The last bytes of the table are zeroes.
+    Padding(usize),
+    /// The host address width in bits is more than an address has.
+    HostWidth(u32),
+    /// An ACPI device is behind a unit; only PCI functions are served.
+    NotServed {
+        /// Its name.
+        name: &'a [u8],
+        /// The segment and the scope that say where it is.
+        at: Option<(Segment, DeviceScope<'a>)>,
+    },
+}
+
+impl Note<'_> {
+    /// Whether the table is wrong there, and not only unusual.
+    pub const fn is_wrong(&self) -> bool {
+        match self.kind {
+            NoteKind::StructureSkipped(_)
+            | NoteKind::ScopeSkipped(_)
+            | NoteKind::NamesNothing(_)
+            | NoteKind::IncludeAllNotLast(_)
+            | NoteKind::NotServed { .. } => false,
+            NoteKind::SizeReserved(_)
+            | NoteKind::AffinityOfNothing(_)
+            | NoteKind::SecondIncludeAll { .. }
+            | NoteKind::Ignored(_)
+            | NoteKind::ScopeWrong(..)
+            | NoteKind::Padding(_)
+            | NoteKind::HostWidth(_) => true,
+        }
+    }
 }
 
 impl fmt::Display for Note<'_> {
@@ -60,11 +102,50 @@ impl fmt::Display for Note<'_> {
             NoteKind::AffinityOfNothing(base) => {
                 write!(f, "RHSA structure for {base}, where no unit is, ignored")
             }
-            NoteKind::NotServed(name) => write!(
+            _ => self.fmt_more(f),
+        }
+    }
+}
+
+impl Note<'_> {
+    fn fmt_more(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            NoteKind::SecondIncludeAll { segment, first_offset } => write!(
                 f,
-                "ACPI device {} is not served: DMA of devices other than PCI's stays blocked",
+                "second INCLUDE_PCI_ALL unit of segment {segment}; the unit at offset {first_offset:#x} serves the devices that no unit names"
+            ),
+            NoteKind::Ignored(error) => {
+                let name = structure_name(error.structure.unwrap_or(u16::MAX));
+                write!(f, "{name} structure ignored: {}", error.problem)
+            }
+            NoteKind::ScopeWrong(kind, problem) => {
+                write!(f, "{kind} scope, which is not used, is wrong: {problem}")
+            }
+            NoteKind::Padding(bytes) => {
+                write!(f, "the last {bytes} bytes of the table are 0 and were ignored")
+            }
+            NoteKind::HostWidth(bits) => {
+                write!(f, "a host address width of {bits} bits is taken as 64")
+            }
+            NoteKind::NotServed { name, at: None } => write!(
+                f,
+                "DMA of ACPI device {} stays blocked: only PCI functions are served",
                 Name(name)
             ),
+            NoteKind::NotServed { name, at: Some((segment, scope)) } => {
+                write!(
+                    f,
+                    "DMA of ACPI device {} stays blocked unless it is the PCI function {segment}:{:02x}",
+                    Name(name),
+                    scope.start_bus
+                )?;
+                let mut separator = ':';
+                scope.path().try_for_each(|(device, function)| {
+                    let before = core::mem::replace(&mut separator, '-');
+                    write!(f, "{before}{device:02x}.{function:x}")
+                })
+            }
+            _ => f.write_str("unreadable"),
         }
     }
 }
@@ -84,19 +165,31 @@ impl fmt::Display for Name<'_> {
 impl<'a> Dmar<'a> {
     /// Calls `tell` with everything that is odd about the table, in its order.
     pub fn notes(&self, mut tell: impl FnMut(Note<'a>)) {
+        let bits = Bytes::new(self.table).u8(WIDTH_OFFSET).map_or(0, u32::from) + 1;
+        if bits > self.host_bits() {
+            let kind = NoteKind::HostWidth(bits);
+            let offset = WIDTH_OFFSET;
+            tell(Note { offset, kind });
+        }
         for structure in self.structures() {
             self.notes_of(structure, &mut tell);
+        }
+        let offset = self.facts.length;
+        let padding = self.facts.claimed.saturating_sub(offset);
+        if padding > 0 {
+            let kind = NoteKind::Padding(padding);
+            tell(Note { offset, kind });
         }
     }
 
     fn notes_of(&self, structure: Structure<'a>, tell: &mut impl FnMut(Note<'a>)) {
         match structure {
             Structure::Drhd(unit) => self.notes_of_unit(&unit, tell),
-            Structure::Rmrr(it) => notes_of_scopes(it.offset, 1, it.scopes, false, tell),
+            Structure::Rmrr(it) => notes_of_scopes(it.offset, RMRR, it.scopes, false, tell),
             Structure::Atsr(it) => notes_of_scopes(it.offset, 2, it.scopes, it.all_ports, tell),
             Structure::Rhsa(it) => {
                 if !self
-                    .units()
+                    .listed_units()
                     .any(|unit| unit.register_base == it.register_base)
                 {
                     tell(Note {
@@ -107,13 +200,20 @@ impl<'a> Dmar<'a> {
             }
             Structure::Andd(it) => tell(Note {
                 offset: it.offset,
-                kind: NoteKind::NotServed(it.name),
+                kind: NoteKind::NotServed {
+                    name: it.name,
+                    at: self.place_of(&it),
+                },
             }),
             Structure::Satc(it) => notes_of_scopes(it.offset, 5, it.scopes, false, tell),
             Structure::Sidp(it) => notes_of_scopes(it.offset, 6, it.scopes, false, tell),
             Structure::Unknown { offset, kind } => tell(Note {
                 offset,
                 kind: NoteKind::StructureSkipped(kind),
+            }),
+            Structure::Ignored { error, .. } => tell(Note {
+                offset: error.offset,
+                kind: NoteKind::Ignored(error),
             }),
         }
     }
@@ -124,12 +224,44 @@ impl<'a> Dmar<'a> {
             let kind = NoteKind::SizeReserved(unit.size_field);
             tell(Note { offset, kind });
         }
-        let later = |other: &Drhd<'a>| other.offset > offset && other.segment == unit.segment;
-        if unit.include_all && self.units().any(|other| later(&other)) {
-            let kind = NoteKind::IncludeAllNotLast(unit.segment);
+        if unit.include_all {
+            self.notes_of_the_rest(unit, tell);
+        }
+        notes_of_scopes(offset, DRHD, unit.scopes, unit.include_all, tell);
+    }
+
+    /// Of a unit with INCLUDE_PCI_ALL: how it stands to the other units of its segment.
+    fn notes_of_the_rest(&self, unit: &Drhd<'a>, tell: &mut impl FnMut(Note<'a>)) {
+        let (offset, segment) = (unit.offset, unit.segment);
+        let others = || self.listed_units().filter(|other| other.segment == segment);
+        let first = others().find(|other| other.include_all);
+        if let Some(first) = first.filter(|first| first.offset != offset) {
+            let first_offset = first.offset;
+            let kind = NoteKind::SecondIncludeAll {
+                segment,
+                first_offset,
+            };
             tell(Note { offset, kind });
         }
-        notes_of_scopes(offset, 0, unit.scopes, unit.include_all, tell);
+        if others().any(|other| other.offset > offset && !other.include_all) {
+            let kind = NoteKind::IncludeAllNotLast(segment);
+            tell(Note { offset, kind });
+        }
+    }
+
+    /// Where a unit's scopes say that an ACPI device is.
+    fn place_of(&self, device: &Andd<'a>) -> Option<(Segment, DeviceScope<'a>)> {
+        let number = device.device_number;
+        self.listed_units().find_map(|unit| {
+            unit.scopes
+                .into_iter()
+                .find(|scope| {
+                    scope.kind == ScopeKind::Namespace
+                        && scope.enumeration_id == number
+                        && scope.problem().is_none()
+                })
+                .map(|scope| (unit.segment, scope))
+        })
     }
 }
 
@@ -145,11 +277,14 @@ fn notes_of_scopes<'a>(
         tell(Note { offset, kind });
     }
     for scope in scopes {
-        if let ScopeKind::Unknown(code) = scope.kind {
-            tell(Note {
-                offset: scope.offset,
-                kind: NoteKind::ScopeSkipped(code),
-            });
-        }
+        let kind = match (scope.kind, scope.problem()) {
+            (ScopeKind::Unknown(code), _) => NoteKind::ScopeSkipped(code),
+            (kind, Some(problem)) => NoteKind::ScopeWrong(kind, problem),
+            _ => continue,
+        };
+        tell(Note {
+            offset: scope.offset,
+            kind,
+        });
     }
 }

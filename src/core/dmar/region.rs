@@ -9,7 +9,7 @@ use super::structure::Raw;
 use crate::spec::address::{PhysAddr, Segment, PAGE_SIZE};
 use crate::spec::bits;
 
-/// A reserved memory region.
+/// A reserved memory region that can be mapped.
 #[derive(Clone, Copy, Debug)]
 pub struct Rmrr<'a> {
     /// Where the structure stands in the table.

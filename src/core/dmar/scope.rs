@@ -42,6 +42,11 @@ impl ScopeKind {
             other => Self::Unknown(other),
         }
     }
+
+    /// Whether it names PCI functions; other scopes are not used.
+    pub const fn is_pci(self) -> bool {
+        matches!(self, Self::Endpoint | Self::Bridge)
+    }
 }
 
 impl fmt::Display for ScopeKind {
@@ -58,7 +63,7 @@ impl fmt::Display for ScopeKind {
 }
 
 /// One device scope.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceScope<'a> {
     /// Where it stands in the table.
     pub offset: usize,
@@ -71,10 +76,13 @@ pub struct DeviceScope<'a> {
     /// The bus where the path starts.
     pub start_bus: u8,
     path: &'a [u8],
+    /// The bytes of the structure from here on.
+    left: usize,
 }
 
 impl<'a> DeviceScope<'a> {
-    /// The path, as (device, function) from the start bus to the device named; at least one.
+    /// The path, as (device, function) from the start bus to the device named; at least one, and
+    /// none above 31 and 7, if the scope [names PCI functions](ScopeKind::is_pci).
     pub fn path(&self) -> impl Iterator<Item = (u8, u8)> + use<'a> {
         self.path.chunks_exact(2).filter_map(|hop| match hop {
             [device, function] => Some((*device, *function)),
@@ -85,6 +93,19 @@ impl<'a> DeviceScope<'a> {
     /// The number of hops in the path.
     pub const fn hops(&self) -> usize {
         self.path.len() / 2
+    }
+
+    /// What is wrong with the path, if anything is.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        if self.path.is_empty() || self.path.len() % 2 != 0 {
+            return Some(Problem::ScopeLength {
+                claimed: SCOPE_HEADER.saturating_add(self.path.len()),
+                left: self.left,
+            });
+        }
+        self.path()
+            .find(|(device, function)| *device > 31 || *function > 7)
+            .map(|(device, function)| Problem::ScopePath { device, function })
     }
 
     /// The source-id of the device named, on this machine.
@@ -114,7 +135,7 @@ impl<'a> DeviceScope<'a> {
     /// the chain the scope names from its top: the more, the closer the scope is to the
     /// device.
     pub fn covers(&self, chain: &[SourceId]) -> Option<usize> {
-        if !matches!(self.kind, ScopeKind::Endpoint | ScopeKind::Bridge) {
+        if !self.kind.is_pci() {
             return None;
         }
         let start = chain
@@ -131,7 +152,7 @@ impl<'a> DeviceScope<'a> {
     }
 }
 
-/// The device scopes of a structure, all checked.
+/// The device scopes of a structure, all of those checked that name PCI functions.
 #[derive(Clone, Copy, Debug)]
 pub struct Scopes<'a> {
     bytes: &'a [u8],
@@ -144,8 +165,12 @@ impl<'a> Scopes<'a> {
         let mut left = Self { bytes, offset };
         while !left.bytes.is_empty() {
             let place = left.offset;
-            left.take_first()
+            let scope = left
+                .take_first()
                 .map_err(|problem| DmarError::structure(place, kind, problem))?;
+            if let Some(problem) = scope.problem().filter(|_| scope.kind.is_pci()) {
+                return Err(DmarError::structure(place, kind, problem));
+            }
         }
         Ok(Self::checked(bytes, offset))
     }
@@ -153,6 +178,11 @@ impl<'a> Scopes<'a> {
     /// As [`Self::check`], of scopes that it was content with before.
     pub(super) const fn checked(bytes: &'a [u8], offset: usize) -> Self {
         Self { bytes, offset }
+    }
+
+    /// Whether these and `other` are the same scopes, in the same order.
+    pub(super) fn same(self, other: Self) -> bool {
+        self.bytes == other.bytes
     }
 
     /// Whether there is none.
@@ -186,9 +216,6 @@ impl<'a> Scopes<'a> {
         };
         let claimed = usize::from(length);
         let wrong_length = Problem::ScopeLength { claimed, left };
-        if claimed < SCOPE_HEADER + 2 || claimed % 2 != 0 {
-            return Err(wrong_length);
-        }
         let path = self.bytes.get(SCOPE_HEADER..claimed).ok_or(wrong_length)?;
         let rest = self.bytes.get(claimed..).ok_or(wrong_length)?;
         let scope = DeviceScope {
@@ -198,12 +225,8 @@ impl<'a> Scopes<'a> {
             enumeration_id,
             start_bus,
             path,
+            left,
         };
-        for (device, function) in scope.path() {
-            if device > 31 || function > 7 {
-                return Err(Problem::ScopePath { device, function });
-            }
-        }
         self.bytes = rest;
         self.offset = self.offset.saturating_add(claimed);
         Ok(scope)

@@ -13,18 +13,19 @@ impl<'a> Dmar<'a> {
     /// `chain` is the way to the device: the functions from the root bus down, bridges
     /// first, the device itself last. A unit that names the device, or a bridge above
     /// it, comes before one with INCLUDE_PCI_ALL (VT-d 8.3); of several, the one that
-    /// names the closest; of equals, the first.
+    /// names the closest; of equals, the one that is listed last, as the in-tree driver takes
+    /// it. Of several with INCLUDE_PCI_ALL, the one that is listed first, as there.
     pub fn unit_for(&self, segment: Segment, chain: &[SourceId]) -> Option<Drhd<'a>> {
         let mut named: Option<(usize, Drhd<'a>)> = None;
         let mut rest = None;
         for unit in self.units().filter(|unit| unit.segment == segment) {
             if let Some(depth) = unit.scopes.covers(chain) {
-                if named.is_none_or(|(best, _)| depth > best) {
+                if named.is_none_or(|(best, _)| depth >= best) {
                     named = Some((depth, unit));
                 }
             }
             if unit.include_all {
-                rest = Some(unit);
+                rest = rest.or(Some(unit));
             }
         }
         named.map(|(_, unit)| unit).or(rest)

@@ -12,6 +12,12 @@ use crate::spec::address::{PhysAddr, Segment};
 /// Bytes of type and length.
 const STRUCTURE_HEADER: usize = 4;
 
+/// The type of a unit.
+pub(super) const DRHD: u16 = 0;
+
+/// The type of a reserved region.
+pub(super) const RMRR: u16 = 1;
+
 /// A remapping structure.
 #[derive(Clone, Copy, Debug)]
 pub enum Structure<'a> {
@@ -35,6 +41,13 @@ pub enum Structure<'a> {
         offset: usize,
         /// The type.
         kind: u16,
+    },
+    /// A structure of a known type that says nothing which can be used; it is left out.
+    Ignored {
+        /// Where it stands in the table.
+        offset: usize,
+        /// Why.
+        error: DmarError,
     },
 }
 
@@ -78,7 +91,8 @@ pub struct Andd<'a> {
 pub struct Satc<'a> {
     /// Where it stands in the table.
     pub offset: usize,
-    /// ATC_REQUIRED: the devices do not work without their device-TLB.
+    /// ATC_REQUIRED: the devices need their device-TLB. In legacy mode hardware turns it on by
+    /// itself, so that they work without anything being done for them.
     pub atc_required: bool,
     /// The segment.
     pub segment: Segment,
@@ -106,11 +120,12 @@ pub(super) struct Raw<'a> {
     pub(super) kind: u16,
     /// All of it, type and length included.
     bytes: &'a [u8],
-    /// Whether `decode` has succeeded before.
+    /// Whether `decode` has succeeded before, if it is a unit.
     checked: bool,
 }
 
-/// The structures from an offset up; ends after the first error.
+/// The structures from an offset up, to the end or the zeroes behind the last; ends after the first
+/// error.
 #[derive(Clone, Debug)]
 pub(super) struct Walk<'a> {
     table: &'a [u8],
@@ -128,7 +143,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Over a table each structure of which was decoded before, without an error.
+    /// Over a table each unit of which was decoded before, without an error.
     pub(super) const fn checked(table: &'a [u8], offset: usize) -> Self {
         Self {
             table,
@@ -138,12 +153,19 @@ impl<'a> Walk<'a> {
     }
 }
 
+impl Walk<'_> {
+    /// Where the next structure would stand.
+    pub(super) const fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
 impl<'a> Iterator for Walk<'a> {
     type Item = Result<Raw<'a>, DmarError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.table.get(self.offset..)?;
-        if rest.is_empty() {
+        if is_padding(rest) {
             return None;
         }
         let raw = Raw::first(rest, self.offset, self.checked);
@@ -166,6 +188,7 @@ impl<'a> Raw<'a> {
         let claimed = usize::from(claimed);
         let least = least_length(kind);
         if claimed < least {
+            // Where the next structure stands is not known then.
             let problem = Problem::StructureLength { claimed, least };
             return Err(DmarError::structure(offset, kind, problem));
         }
@@ -225,7 +248,7 @@ impl<'a> Raw<'a> {
     pub(super) fn scopes(&self, start: usize) -> Result<Scopes<'a>, DmarError> {
         let bytes = self.have(self.bytes.get(start..))?;
         let offset = self.offset.saturating_add(start);
-        if self.checked {
+        if self.checked && self.kind == DRHD {
             return Ok(Scopes::checked(bytes, offset));
         }
         Scopes::check(bytes, offset, self.kind)
@@ -252,7 +275,8 @@ impl<'a> Raw<'a> {
         let field = self.have(self.bytes.get(8..))?;
         let name = field.split(|byte| *byte == 0).next().unwrap_or(&[]);
         if name.is_empty() || name.len() == field.len() {
-            return Err(self.error(Problem::NameUnterminated));
+            let bytes = field.len();
+            return Err(self.error(Problem::NameUnterminated { bytes }));
         }
         Ok(Andd {
             offset: self.offset,
@@ -277,6 +301,11 @@ impl<'a> Raw<'a> {
             scopes: self.scopes(8)?,
         })
     }
+}
+
+/// Whether no structure is left, but at most zeroes: a type and a length of 0 are none.
+pub(super) fn is_padding(rest: &[u8]) -> bool {
+    rest.iter().all(|byte| *byte == 0)
 }
 
 /// The bytes that a structure of this type has before its variable part.

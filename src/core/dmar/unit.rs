@@ -60,6 +60,15 @@ impl<'a> Drhd<'a> {
             .checked_add(self.register_bytes - 1)
     }
 
+    /// Whether `other` is this unit once more: nothing that either says differs.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        self.segment == other.segment
+            && self.register_base == other.register_base
+            && self.register_bytes == other.register_bytes
+            && self.include_all == other.include_all
+            && self.scopes.same(other.scopes)
+    }
+
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         other
             .last()

@@ -38,6 +38,14 @@ pub(crate) fn exercise(bytes: &[u8]) -> Option<usize> {
             Structure::Satc(it) => (it.offset, Some(it.scopes)),
             Structure::Sidp(it) => (it.offset, Some(it.scopes)),
             Structure::Unknown { offset, .. } => (offset, None),
+            Structure::Ignored { offset, error } => {
+                assert!(
+                    error.offset >= offset && error.offset < bytes.len(),
+                    "{error:?}"
+                );
+                assert!(!error.to_string().contains("unreadable"), "{error}");
+                (offset, None)
+            }
         };
         // Structures neither overlap nor leave the table.
         assert!(offset >= end && offset < bytes.len());
@@ -45,19 +53,29 @@ pub(crate) fn exercise(bytes: &[u8]) -> Option<usize> {
         for scope in scopes.into_iter().flatten() {
             assert!(scope.offset >= end && scope.offset + 6 + 2 * scope.hops() <= bytes.len());
             end = scope.offset + 6 + 2 * scope.hops();
-            assert!(scope
-                .path()
-                .all(|(device, function)| device < 32 && function < 8));
-            scope
-                .resolve(Segment::new(0), |_, _| Some(1))
-                .expect("a checked path resolves");
+            let resolved = scope.resolve(Segment::new(0), |_, _| Some(1));
+            if scope.kind.is_pci() {
+                assert!(scope
+                    .path()
+                    .all(|(device, function)| device < 32 && function < 8));
+                assert!(resolved.is_some(), "a checked path resolves");
+            } else {
+                assert!(scope.covers(&[SourceId::from_raw(0)]).is_none());
+            }
         }
     }
     assert!(units > 0);
+    assert_eq!(dmar.units().count(), units);
+    let places: Vec<u64> = dmar.units().map(|unit| unit.register_base.raw()).collect();
+    let once: std::collections::BTreeSet<&u64> = places.iter().collect();
+    assert_eq!(once.len(), units, "a unit is there twice");
     let device = [SourceId::from_raw(0x10)];
     let _ = dmar.unit_for(Segment::new(0), &device);
     let _ = dmar.regions_for(Segment::new(0), &device).count();
-    dmar.notes(|note| assert!(note.offset < bytes.len()));
+    dmar.notes(|note| {
+        assert!(note.offset < bytes.len());
+        assert!(!note.to_string().contains("unreadable"), "{note}");
+    });
     let count = dmar.structures().count();
     let again = dmar.checked().table(bytes);
     assert_eq!(again.structures().count(), count);

@@ -5,7 +5,7 @@
 use crate::dmar_build::*;
 use vtd_core::dmar::error::Problem;
 use vtd_core::dmar::{Dmar, DmarError};
-use vtd_core::spec::address::{PhysAddr, Segment};
+use vtd_core::spec::address::PhysAddr;
 
 fn refused(bytes: &[u8]) -> DmarError {
     Dmar::parse(bytes).expect_err("a wrong table was taken")
@@ -25,17 +25,18 @@ fn no_prefix_of_a_table_is_a_table() {
     }
 }
 
-/// Length and checksum corrected: only where a structure ends may the table end.
+/// Length and checksum corrected: only where a structure ends may the table end, and with zeroes
+/// behind it.
 #[test]
 fn a_table_may_end_only_where_a_structure_ends() {
     let (bytes, ends) = everything();
     for length in 0..bytes.len() {
         let cut = seal(bytes[..length].to_vec());
-        assert_eq!(
-            Dmar::parse(&cut).is_ok(),
-            ends.contains(&length),
-            "cut at {length}"
-        );
+        let whole = ends.iter().any(|end| {
+            let behind = bytes.get(*end..length);
+            behind.is_some_and(|behind| behind.iter().all(|byte| *byte == 0))
+        });
+        assert_eq!(Dmar::parse(&cut).is_ok(), whole, "cut at {length}");
     }
 }
 
@@ -60,8 +61,26 @@ fn the_header_must_be_right() {
         let bits = u32::from(bits);
         assert_eq!(refused(&table).problem, Problem::HostWidth { bits });
     }
-    let table = Table::new(65, 0).with(&drhd(true, 0, 0x1000, &[])).seal();
-    assert_eq!(refused(&table).problem, Problem::HostWidth { bits: 65 });
+}
+
+/// DMAR_REMAP_OPT_OUT: firmware's word is final, whatever else it says.
+#[test]
+fn what_firmware_forces_off_stays_off() {
+    for flags in 0..=u8::MAX {
+        let table = Table::new(39, flags).with(&drhd(true, 0, 0x1000, &[]));
+        let result = Dmar::parse(&table.seal()).map(|_| ());
+        match flags & 8 {
+            0 => assert_eq!(result, Ok(())),
+            _ => {
+                let error = result.unwrap_err();
+                assert_eq!(error.problem, Problem::RemappingOff { flags });
+                assert_eq!((error.offset, error.structure), (37, None));
+                assert!(error
+                    .to_string()
+                    .ends_with("; turn VT-d on in the firmware's setup"));
+            }
+        }
+    }
 }
 
 #[test]
@@ -84,7 +103,7 @@ fn a_structure_is_at_least_as_long_as_its_type_demands() {
         (99, 4),
     ] {
         for claimed in 0..least {
-            let mut bytes = structure(kind, &[&[0; 60]]);
+            let mut bytes = structure(kind, &[&[1; 60]]);
             bytes[2..4].copy_from_slice(&(claimed as u16).to_le_bytes());
             let error = second(&bytes);
             assert_eq!(error.problem, Problem::StructureLength { claimed, least });
@@ -104,9 +123,16 @@ fn a_structure_ends_within_the_table() {
         );
     }
     for left in 1..4 {
-        let error = second(&vec![0; left]);
+        let error = second(&vec![1; left]);
         assert_eq!(error.problem, Problem::StructureHeader { left });
     }
+    // Zeroes are no structure, but what stands behind them may be one.
+    let hidden = [vec![0; 12], drhd(true, 0, 0x9000, &[])].concat();
+    let (claimed, least) = (0, 16);
+    assert_eq!(
+        second(&hidden).problem,
+        Problem::StructureLength { claimed, least }
+    );
 }
 
 #[test]
@@ -151,98 +177,50 @@ fn no_two_units_share_registers() {
             .seal();
         assert_eq!(Dmar::parse(&table).is_err(), shared, "{base:#x}");
     }
-    let error = second(&drhd(false, 0, 0x1000, &[]));
-    assert_eq!(
-        error.problem,
-        Problem::UnitsOverlap {
-            base: PhysAddr::new(0x1000),
-            other: PhysAddr::new(0x1000),
-            other_offset: 48
-        }
-    );
-}
-
-#[test]
-fn one_unit_per_segment_takes_the_rest() {
-    let table = |segment| {
-        Table::new(39, 0)
-            .with(&drhd(true, 7, 0x1000, &[]))
-            .with(&drhd(true, segment, 0x2000, &[]))
-            .seal()
-    };
-    assert!(Dmar::parse(&table(8)).is_ok());
-    let error = refused(&table(7));
-    let segment = Segment::new(7);
-    assert_eq!(
-        error.problem,
-        Problem::SecondIncludeAll {
-            segment,
-            other_offset: 48
-        }
-    );
-    assert_eq!(error.offset, 64);
-}
-
-#[test]
-fn regions_are_whole_pages_below_the_host_width() {
-    for (base, limit) in [
-        (0, 0xfff),
-        (0x1000, 0xfff),
-        (0x2000, 0x1fff),
-        (0x1001, 0x1fff),
-        (0x1000, 0x1ffe),
-        (0x1000, 0x2000),
-        (0, 0),
-        (0, u64::MAX),
+    // The same registers, but not the same unit (the first one is no INCLUDE_PCI_ALL unit).
+    for other in [
+        drhd(true, 0, 0x1000, &[]),
+        drhd(false, 1, 0x1000, &[]),
+        sized_drhd(false, 1, 0, 0x1000, &[]),
+        drhd(false, 0, 0x1000, &[scope(ENDPOINT, 0, 0, &[(2, 0)])]),
     ] {
-        let error = second(&rmrr(0, base, limit, &[]));
-        let (base, limit) = (PhysAddr::new(base), PhysAddr::new(limit));
-        assert_eq!(error.problem, Problem::RegionBounds { base, limit });
+        assert_eq!(
+            second(&other).problem,
+            Problem::UnitsOverlap {
+                base: PhysAddr::new(0x1000),
+                other: PhysAddr::new(0x1000),
+                other_offset: 48
+            }
+        );
     }
-    let limit = PhysAddr::new((1 << 39) + 0xfff);
-    let error = second(&rmrr(0, 0x1000, limit.raw(), &[]));
-    assert_eq!(
-        error.problem,
-        Problem::RegionBeyondHost {
-            limit,
-            host_bits: 39
-        }
-    );
 }
 
 #[test]
-fn names_end() {
-    assert_eq!(
-        second(&andd(1, b"NOEND")).problem,
-        Problem::NameUnterminated
-    );
-    assert_eq!(second(&andd(1, b"\0\0")).problem, Problem::NameUnterminated);
-}
-
-#[test]
-fn scopes_have_a_possible_length() {
-    for kind in [0, 1, 2, 5, 6] {
-        let with = |scopes: &[Vec<u8>]| match kind {
-            0 => drhd(false, 0, 0x5000, scopes),
-            1 => rmrr(0, 0x1000, 0x1fff, scopes),
-            _ => flagged(kind, false, 0, scopes),
-        };
-        let good = scope(ENDPOINT, 0, 0, &[(1, 0)]);
-        for claimed in [0, 1, 5, 6, 7, 9, 10, 255] {
-            let mut bad = good.clone();
+fn scopes_of_a_unit_have_a_possible_length() {
+    let with = |scopes: &[Vec<u8>]| drhd(false, 0, 0x5000, scopes);
+    let good = scope(ENDPOINT, 0, 0, &[(1, 0)]);
+    for claimed in [0, 1, 5, 6, 7, 9, 10, 255] {
+        let mut bad = good.clone();
+        bad[1] = claimed;
+        let error = second(&with(&[good.clone(), bad]));
+        let claimed = usize::from(claimed);
+        assert_eq!(error.problem, Problem::ScopeLength { claimed, left: 8 });
+        assert_eq!(error.structure, Some(0));
+        let start = 64 + with(&[]).len() + 8;
+        assert_eq!(error.offset, start);
+    }
+    for left in 1..8 {
+        let error = second(&with(&[good[..left].to_vec()]));
+        assert!(matches!(error.problem, Problem::ScopeLength { left: rest, .. } if rest == left));
+    }
+    // Even of scopes that are not used the next one must be found.
+    for kind in [3, 4, 5, 99] {
+        for claimed in [0, 1, 5, 9, 255] {
+            let mut bad = scope(kind, 0, 0, &[(1, 0)]);
             bad[1] = claimed;
-            let error = second(&with(&[good.clone(), bad]));
             let claimed = usize::from(claimed);
+            let error = second(&with(&[bad]));
             assert_eq!(error.problem, Problem::ScopeLength { claimed, left: 8 });
-            assert_eq!(error.structure, Some(kind));
-            let start = 64 + with(&[]).len() + 8;
-            assert_eq!(error.offset, start);
-        }
-        for left in 1..8 {
-            let error = second(&with(&[good[..left].to_vec()]));
-            assert!(
-                matches!(error.problem, Problem::ScopeLength { left: rest, .. } if rest == left)
-            );
         }
     }
 }
@@ -257,7 +235,7 @@ fn a_path_is_made_of_whole_hops() {
 }
 
 #[test]
-fn paths_name_possible_devices() {
+fn paths_of_a_unit_name_possible_devices() {
     for (device, function) in [(32, 0), (0, 8), (255, 255)] {
         let bad = scope(ENDPOINT, 0, 0, &[(1, 0), (device, function)]);
         let error = second(&drhd(false, 0, 0x5000, &[bad]));
@@ -269,7 +247,6 @@ fn paths_name_possible_devices() {
 #[test]
 fn refusals_are_sentences() {
     let (base, limit) = (PhysAddr::new(0x1800), PhysAddr::new(0x17ff));
-    let segment = Segment::new(1);
     let cases: &[(Problem, &str)] = &[
         (Problem::TooShort { found: 3 }, "3 bytes"),
         (Problem::Signature { found: *b"FACP" }, "\"FACP\""),
@@ -315,13 +292,13 @@ fn refusals_are_sentences() {
             "offset 0x30",
         ),
         (
-            Problem::SecondIncludeAll {
-                segment,
-                other_offset: 48,
-            },
-            "segment 0001",
+            Problem::UnitRepeated { first_offset: 48 },
+            "repeats the unit at offset 0x30",
         ),
-        (Problem::RegionBounds { base, limit }, "0x1800..=0x17ff"),
+        (
+            Problem::RegionBounds { base, limit },
+            "0x1800..=0x17ff ends before it starts",
+        ),
         (
             Problem::RegionBeyondHost {
                 limit,
@@ -337,7 +314,7 @@ fn refusals_are_sentences() {
             },
             "the unit at offset 0x30",
         ),
-        (Problem::NameUnterminated, "no end"),
+        (Problem::NameUnterminated { bytes: 5 }, "at most 5 bytes"),
         (
             Problem::ScopeLength {
                 claimed: 5,

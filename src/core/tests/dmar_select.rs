@@ -6,14 +6,14 @@ use crate::dmar_build::*;
 use vtd_core::dmar::Dmar;
 use vtd_core::spec::address::{Segment, SourceId};
 
-fn chain(functions: &[(u8, u8, u8)]) -> Vec<SourceId> {
+pub(crate) fn chain(functions: &[(u8, u8, u8)]) -> Vec<SourceId> {
     functions
         .iter()
         .map(|(bus, device, function)| SourceId::new(*bus, *device, *function).unwrap())
         .collect()
 }
 
-fn unit(bytes: &[u8], segment: u16, functions: &[(u8, u8, u8)]) -> Option<u64> {
+pub(crate) fn unit(bytes: &[u8], segment: u16, functions: &[(u8, u8, u8)]) -> Option<u64> {
     Dmar::parse(bytes)
         .unwrap()
         .unit_for(Segment::new(segment), &chain(functions))

@@ -9,4 +9,5 @@ mod spec_capability;
 mod spec_entries;
 mod spec_fault;
 mod spec_invalidate;
+mod spec_machines;
 mod spec_registers;

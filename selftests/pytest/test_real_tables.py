@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0
+"""DMAR tables and capability registers of real machines, where there are some.
+
+They are other people's firmware and no part of this project: a folder beside the
+checkout, ../shared/real or the one that VTD_REAL_TABLES names (scripts/enter). It has
+dmar/*.bin, INDEX.tsv (file, kind, vendor, bytes, units, ...), decode.py (an independent
+decoder of the tables) and caps.tsv (version, CAP, ECAP, ...). The shapes that matter are
+built anew in src/core/tests/dmar_reports.rs and src/core/tests/spec_machines.rs.
+"""
+
+import csv
+import functools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vtdlab import cache as lab
+
+TIMEOUT = 600
+PAGE_0 = re.compile(r"the reserved region 0x0\.\.=0x(?:0|fff) starts at page 0, ")
+REPEATS = re.compile(r"it repeats the unit at offset 0x([0-9a-f]+)$")
+# Fields of CAP and ECAP as drivers/iommu/intel/iommu.h has them: the number of one bit each.
+CAP = {"afl": 3, "rwbf": 4, "plmr": 5, "phmr": 6, "cm": 7, "39": 9, "48": 10, "57": 11, "zlr": 22,
+       "psi": 39, "dwd": 54, "drd": 55, "fl1gp": 56, "pi": 59, "fl5lp": 60, "ecmds": 61,
+       "esirtps": 62, "esrtps": 63}
+ECAP = {"c": 0, "qi": 1, "dt": 2, "ir": 3, "eim": 4, "pt": 6, "sc": 7, "mts": 25, "nest": 26,
+        "prs": 29, "ers": 30, "srs": 31, "nwfs": 33, "eafs": 34, "pasid": 40, "dit": 41, "pds": 42,
+        "smts": 43, "vcs": 44, "slads": 45, "slts": 46, "flts": 47, "smpwc": 48, "rps": 49,
+        "pms": 51, "adms": 52}
+
+
+@pytest.fixture(scope="module", name="real")
+def _real():
+    found = Path(os.environ.get("VTD_REAL_TABLES") or lab.checkout().parent / "shared/real")
+    if not (found / "INDEX.tsv").is_file():
+        pytest.skip(f"no tables of real machines: {found} is not there, nor does VTD_REAL_TABLES "
+                    "name a folder that is")
+    return found
+
+
+def _rows(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def _describe(*words):
+    env = dict(os.environ, CARGO_TARGET_DIR=str(lab.Cache().cargo_target("cargo-target")))
+    done = subprocess.run(["cargo", "run", "--quiet", "--manifest-path",
+                           str(lab.checkout() / "Cargo.toml"), "--example", "describe", "--", *words],
+                          env=env, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def _files(lines):
+    """{table: its lines}"""
+    found, lines_of = {}, None
+    for line in lines:
+        if line.startswith("FILE "):
+            lines_of = found.setdefault(Path(line[5:]).stem, [])
+        else:
+            lines_of.append(line)
+    return found
+
+
+@functools.cache
+def _tables(real):
+    """({table: what the independent decoder says}, {table: what vtd_core says})"""
+    folder = real / "dmar"
+    done = subprocess.run([sys.executable, "-B", str(real / "decode.py"), str(folder)], check=True,
+                          capture_output=True, text=True, timeout=TIMEOUT)
+    ours = _describe("table", *map(str, sorted(folder.glob("*.bin"))))
+    return _files(done.stdout.splitlines()), _files(ours)
+
+
+def _intree_takes(theirs):
+    """What dmar_validate_one_drhd() and the walk of 7.3's dmar.c make of a decoded table."""
+    wrong = ("BADSTRUCT", "LENDIFF", "BADSUM")
+    return not any(line.startswith(wrong) or re.match(r"DRHD .* base=0 ", line) for line in theirs)
+
+
+def test_every_table_is_there(real):
+    """The index, the files and what both decoders say are of the same tables."""
+    theirs, ours = _tables(real)
+    named = {row["file"].removesuffix(".bin") for row in _rows(real / "INDEX.tsv")}
+    assert named and named == set(theirs) == set(ours)
+
+
+def test_what_the_in_tree_driver_takes_is_taken(real):
+    """And what it refuses is refused."""
+    theirs, ours = _tables(real)
+    taken = {name for name, lines in ours.items() if not lines[0].startswith("REFUSED ")}
+    assert taken == {name for name, lines in theirs.items() if _intree_takes(lines)}
+    print(f"{len(taken)} of {len(ours)} tables are taken")
+
+
+def _compare(theirs, ours):
+    """What differs between two readings of one table, but for what is left out with a reason."""
+    structures = [line for line in ours if not line.startswith(("NOTE ", "UNITS "))]
+    assert len(theirs) == len(structures)
+    left_out = []
+    for their, our in zip(theirs, structures):
+        if not our.startswith("IGNORED "):
+            assert their == our
+            continue
+        _, place, why = our.split(" ", 2)
+        left_out.append(why)
+        assert their.split()[1] == place
+        if repeated := REPEATS.match(why):
+            other = next(line for line in theirs if line.split()[1] == f"@{repeated[1]}")
+            form = re.compile(r"@[0-9a-f]+|[0-9a-f]+(?=:\d+/)")
+            assert form.sub("", other) == form.sub("", their)
+        else:
+            assert PAGE_0.match(why) and re.match(r"RMRR .* base=0 limit=(0|fff) ", their)
+    return left_out
+
+
+def test_both_readings_are_the_same(real):
+    """Units, scopes, regions and all else; only bad regions and repeated units are left out."""
+    theirs, ours = _tables(real)
+    for row in _rows(real / "INDEX.tsv"):
+        name = row["file"].removesuffix(".bin")
+        lines = ours[name]
+        if lines[0].startswith("REFUSED "):
+            continue
+        left_out = _compare(theirs[name], lines)
+        notes = [line for line in lines if line.startswith("NOTE 1 ") and " ignored: " in line]
+        assert [note.split(" ignored: ")[1] for note in notes] == left_out, name
+        units = len({line.split("base=")[1].split()[0] for line in theirs[name]
+                     if line.startswith("DRHD ")})
+        assert f"UNITS {units}" in lines, name
+        listed = sum(line.startswith("DRHD ") for line in theirs[name])
+        assert listed == int(row["units"]), name
+
+
+def _flags(value, bits):
+    return ",".join(name for name, bit in bits.items() if value >> bit & 1)
+
+
+def _expected(pair):
+    """The lines of `describe caps`, by the macros of iommu.h."""
+    cap, ecap = (int(text, 16) for text in pair.split(":"))
+    fault, records = (cap >> 24 & 0x3FF) * 16, (cap >> 40 & 0xFF) + 1
+    iotlb = (ecap >> 8 & 0x3FF) * 16
+    end = max(fault + 16 * records, iotlb + 16, 4096)
+    mgaw = (cap >> 16 & 0x3F) + 1
+    width = max(width for width in ("39", "48", "57") if cap >> CAP[width] & 1)
+    pages = 4096 | (cap >> 34 & 1) << 21 | (cap >> 35 & 1) << 30
+    return [
+        f"{pair} domains={1 << 4 + 2 * (cap & 7)} mgaw={mgaw} fro={fault:x} nfr={records} "
+        f"mamv={cap >> 48 & 0x3F} iro={iotlb:x} mhmv={ecap >> 20 & 0xF} "
+        f"pss={(ecap >> 35 & 0x1F) + 1} registers={(end + 4095) // 4096 * 4096:x} "
+        f"cap=[{_flags(cap, CAP)}] ecap=[{_flags(ecap, ECAP)}]",
+        f"{pair} width={width} last={(1 << min(mgaw, int(width))) - 1:x} pages={pages:x} "
+        f"coherent={ecap & 1} snoop={ecap >> 7 & 1}",
+    ]
+
+
+def test_every_pair_of_capabilities_is_read_as_the_in_tree_driver_reads_it(real):
+    """Every field, and the tables that are made for such a unit."""
+    pairs = [f"{row['cap']}:{row['ecap']}" for row in _rows(real / "caps.tsv")]
+    assert pairs
+    expected = [line for pair in pairs for line in _expected(pair)]
+    assert _describe("caps", *pairs) == expected

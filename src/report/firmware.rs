@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is odd about the DMAR table, in words. Firmware decides how long the table is, but not how
+//! long the log becomes.
+
+use core::fmt;
+use kernel_ext::memory::has_system_ram;
+use kernel_ext::{log_info, log_warn, taint_by_firmware};
+use vtd_core::dmar::Dmar;
+
+/// How many lines the table may have at a load. Real ones have had at most some ten.
+const MOST_LINES: usize = 64;
+
+/// Reports the regions by which devices reach memory of the kernel, and then everything that is odd
+/// about the table. Taints the kernel, as the in-tree driver does, if anything is wrong and not only
+/// unusual.
+pub(crate) fn firmware(dmar: &Dmar<'_>) {
+    let mut report = Report::default();
+    for region in dmar.reserved_regions() {
+        if has_system_ram(region.base.raw(), region.bytes()) {
+            report.line(
+                true,
+                format_args!(
+                    "DMAR table, offset {:#x}: No firmware reserved region can cover this RMRR \
+                     [{:#018x}-{:#018x}]: it has memory that the kernel uses. It is mapped, so \
+                     that its devices can read and write there",
+                    region.offset,
+                    region.base.raw(),
+                    region.limit.raw()
+                ),
+            );
+        }
+    }
+    dmar.notes(|note| report.line(note.is_wrong(), format_args!("{note}")));
+    if report.lines > MOST_LINES {
+        log_info!(
+            "DMAR: {} more lines about the table were left out",
+            report.lines - MOST_LINES
+        );
+    }
+    if report.wrong {
+        taint_by_firmware();
+    }
+}
+
+#[derive(Default)]
+struct Report {
+    lines: usize,
+    wrong: bool,
+}
+
+impl Report {
+    fn line(&mut self, wrong: bool, text: fmt::Arguments<'_>) {
+        self.wrong |= wrong;
+        self.lines += 1;
+        match wrong {
+            _ if self.lines > MOST_LINES => {}
+            true => log_warn!("[Firmware Bug]: {text}"),
+            false => log_info!("DMAR: {text}"),
+        }
+    }
+}
