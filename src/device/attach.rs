@@ -76,6 +76,7 @@ pub(crate) fn attach(
         Use::Blocked => Claimed::No,
         _ => Claimed::Yes,
     };
+    let silenced = info.unit.is_silenced(&info.requesters);
     if let Err(e) = info.unit.install(&info.requesters, before, to) {
         if !goes_on_blocked(info, &state, change) {
             if let Some(attached) = attached {
@@ -97,7 +98,8 @@ pub(crate) fn attach(
     state.owned = groups.settle(&info.pci, granted);
     state.counted = true;
     state.came_from = change.old.map(|old| old.identity);
-    if info.fault_reports.start_anew() {
+    let recorded = silenced && !info.unit.is_silenced(&info.requesters);
+    if recorded && info.fault_reports.may_announce() {
         log_info!("{}: {info}: its faults are recorded again", &*info.unit);
     }
     let left = core::mem::replace(&mut state.attached, attached);

@@ -173,8 +173,8 @@ impl Running {
             vtd: vtd.clone(),
             _interrupts: KVec::new(),
         };
-        let faults = report::Faults::new(vtd.clone())?;
         for served in vtd.units() {
+            let faults = report::Faults::new(vtd.clone())?;
             served.unit.start()?;
             let event = FaultEvent {
                 unit: served.unit.clone(),
