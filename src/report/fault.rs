@@ -21,6 +21,7 @@ use vtd_core::fault_limit::{Verdict, WINDOW_S};
 use vtd_core::ownership::State as Owned;
 use vtd_core::spec::address::{Segment, SourceId};
 use vtd_core::spec::fault::{FaultRecord, Request};
+use vtd_core::spec::pte::Access;
 
 /// What was asked for, and why it was refused.
 pub(super) struct What<'a>(pub(super) &'a FaultRecord);
@@ -56,6 +57,7 @@ struct Facts<'a> {
     domain_id: u16,
     lazy: bool,
     past: Option<Past>,
+    wanted: Access,
     /// The tables are wrong.
     blamed: bool,
 }
@@ -78,6 +80,11 @@ impl<'a> Facts<'a> {
             past: attached
                 .filter(|_| is_dma)
                 .map(|domain| domain.past(record.address().raw())),
+            wanted: match record.request {
+                Request::Read | Request::Execute | Request::PageRequest => Access::Read,
+                Request::Write => Access::Write,
+                Request::Atomic => Access::ReadWrite,
+            },
             blamed: record.reason.blames_tables(),
         }
     }
@@ -161,7 +168,7 @@ impl fmt::Display for Where<'_> {
             Use::Dma => write!(f, "domain {id} (DMA, strict)"),
         }?;
         if let Some(past) = &facts.past {
-            write!(f, "; {past}")?;
+            write!(f, "; {}", past.of_refused(facts.wanted))?;
         }
         if facts.blamed {
             write!(
