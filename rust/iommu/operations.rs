@@ -136,7 +136,8 @@ impl<D: Driver> Operations<D> {
             owner: module.as_ptr(),
             identity_domain: operations.identity.get(),
             blocked_domain: operations.blocked.get(),
-            release_domain: operations.blocked.get(),
+            // No `release_domain`: for a device with direct mappings the core would take identity in
+            // its place. What a device reaches when it is released is the driver's to decide.
             ..Default::default()
         };
         // SAFETY: No one else has the table yet.

@@ -26,7 +26,7 @@ mod regions;
 mod topology;
 
 pub(crate) use access_control::AccessControl;
-pub(crate) use attach::{attach, leave, Attached, Steps};
+pub(crate) use attach::{attach, leave, pass_reserved, Attached, Steps};
 pub(crate) use info::{DeviceInfo, Use};
 pub(crate) use past::{Event, Past};
 pub(crate) use probe::probe;
