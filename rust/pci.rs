@@ -65,6 +65,21 @@ pub struct Facts {
     pcie_bridge_alias: bool,
 }
 
+impl Facts {
+    /// The requester ID that a bridge may put in place of those of devices below it.
+    pub fn alias_for_below(&self) -> Option<u16> {
+        let (secondary, _) = self.buses_below?;
+        let secondary = u16::from(secondary) << 8;
+        match self.port {
+            PortType::ToPci if !self.bridge_no_alias => Some(secondary),
+            PortType::FromPci => Some(self.requester),
+            PortType::Conventional if self.pcie_bridge_alias => Some(secondary),
+            PortType::Conventional => Some(self.requester),
+            _ => None,
+        }
+    }
+}
+
 impl PciDevice {
     /// Takes a further reference.
     ///
@@ -196,17 +211,29 @@ impl PciDevice {
             if above.xlate_root {
                 break;
             }
-            let secondary = above.buses_below.map_or(0, |(s, _)| u16::from(s) << 8);
-            match above.port {
-                PortType::ToPci if !above.bridge_no_alias => visit(secondary)?,
-                PortType::FromPci => visit(above.requester)?,
-                PortType::Conventional if above.pcie_bridge_alias => visit(secondary)?,
-                PortType::Conventional => visit(above.requester)?,
-                _ => {}
+            if let Some(alias) = above.alias_for_below() {
+                visit(alias)?;
             }
             next = bridge.upstream();
         }
         Ok(())
+    }
+
+    /// The closest bridge above that may put `requester` in place of this device's requester ID,
+    /// by the rules of [`Self::for_each_requester`].
+    pub fn bridge_with_alias(&self, requester: u16) -> Option<PciDevice> {
+        let mut next = self.upstream();
+        while let Some(bridge) = next {
+            let above = bridge.facts();
+            if above.xlate_root {
+                break;
+            }
+            if above.alias_for_below() == Some(requester) {
+                return Some(bridge);
+            }
+            next = bridge.upstream();
+        }
+        None
     }
 
     /// Turns on what the device offers of access control (source validation, request and

@@ -121,9 +121,11 @@ ktap_check "with a driver: what the driver maps" driver_works
 unbind $DIRECT
 ktap_check "driver gone: its region and nothing else" only_region $DIRECT
 base=$(base_of $DIRECT)
+mark "reserved removed begin"
 ktap_check "removed: nothing, not even its region" \
 	eval 'echo 1 > "$PCI/$DIRECT/remove" && refused "testdev@$base" "$FREE" "$FREE" &&
 		refused "testdev@$base" "$REGION" "$REGION" && echo 1 > /sys/bus/pci/rescan'
+mark "reserved removed end"
 ktap_check "removed and found again: its region and nothing else" \
 	eval 'found_again $DIRECT && unbind $DIRECT && only_region $DIRECT'
 

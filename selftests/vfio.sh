@@ -8,7 +8,8 @@
 . "$(dirname "$0")/lib.sh"
 
 CLAIMS=15
-VFIO_DMA=${VFIO_DMA:-$(dirname "$0")/vfio_dma}
+HERE=$(dirname "$0")
+VFIO_DMA=${VFIO_DMA:-$HERE/vfio_dma}
 IOMMUFD_CONSENT=/sys/module/iommufd/parameters/allow_unsafe_interrupts
 
 bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
@@ -55,11 +56,31 @@ claims() {
 	done
 }
 
+# Lines of one device within five seconds, see src/core/fault_limit.rs: ten faults, that more are
+# not shown, how many were not, a storm, and that it is recorded again.
+LINES=14
+STORM_SECONDS=4
+
+# The lines of the log are a resource, too: attached again and again, a device is reported as
+# seldom as one that stays attached.
+storms() {
+	log_start
+	began=$(cut -d. -f1 /proc/uptime)
+	"$HERE/vfio_storm" "$bdf" $STORM_SECONDS > /tmp/storm 2>&1 || { cat /tmp/storm; return 1; }
+	took=$(($(cut -d. -f1 /proc/uptime) - began + 1))
+	cat /tmp/storm
+	sleep 0.5
+	lines=$(log_since | grep -c 'vtd: ')
+	[ "$lines" -le $((LINES * (2 + took / 5))) ] ||
+		{ echo "$lines lines of the log in $took s"; log_since | tail -n 5; return 1; }
+	[ "$lines" -ge 10 ] || { echo "$lines lines of the log"; return 1; }
+}
+
 in_use() {
 	grep -q "$bdf.*vfio-pci" /sys/kernel/vtd/users || { cat /sys/kernel/vtd/users; return 1; }
 }
 
-ktap_start $((2 * CLAIMS + 7))
+ktap_start $((2 * CLAIMS + 8))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 rmmod vfio_iommu_type1 2> /dev/null
@@ -72,6 +93,8 @@ echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
 echo 1 > $IOMMUFD_CONSENT
 claims type1
 claims iommufd
+ktap_check "a user who attaches it again and again does not flood the log" storms
+echo "# $lines lines of the log: $(cat /tmp/storm)"
 if [ "$VTD_KO" = none ]; then
 	ktap_skip "users lists the device with vfio-pci" "the kernel's own driver has no list"
 else

@@ -84,7 +84,6 @@ impl<D: Driver> Context<D> {
                 self.table.get().write(bindings::iommu_ops {
                     identity_domain: self.identity.get(),
                     blocked_domain: self.blocked.get(),
-                    release_domain: self.blocked.get(),
                     ..table
                 });
             }

@@ -120,6 +120,8 @@ impl<D: Driver> Operations<D> {
             def_domain_type: Some(Self::default_domain),
             default_domain_ops: &Tables::<D::Paging>::DOMAIN,
             owner: module.as_ptr(),
+            // No `release_domain`: for a device with direct mappings the core would take identity in
+            // its place. What a device reaches when it is released is the driver's to decide.
             ..Default::default()
         };
         let context = D::context();

@@ -114,7 +114,7 @@ STATUS = ((0, "fault records were lost (PFO)"), (1, "fault records are filled (P
 BDF = r"(?P<bdf>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
 # vtd: a device, or a requester that is none.
 OURS = re.compile(
-    r"vtd: (?P<unit>\S+): fault: (?:device|requester) " + BDF + r"(?P<who> \([^)]*\))?.*? "
+    r"vtd: (?P<unit>\S+): fault: (?P<noun>device|requester) " + BDF + r"(?P<who> \([^)]*\))?.*? "
     r"(?:(?P<access>read|write|execute|atomic|page request) of (?P<address>0x[0-9a-f]+)"
     r"|interrupt request (?P<index>0x[0-9a-f]+))(?: \(PASID (?P<pasid>0x[0-9a-f]+)\))? refused: "
     r".*?\((?:VT-d [0-9.]+, )?reason (?P<reason>0x[0-9a-f]+)\)(?:[,;] (?P<rest>.*))?")
@@ -147,13 +147,14 @@ class Fault:
     pasid: int = None
     who: str = ""           # driver, group, owner
     rest: str = ""          # what else the line says
+    noun: str = "device"    # or a requester ID, of several devices or of none
 
     def __str__(self):
         asked = f"{self.access} of {self.address:#x}" if self.access else \
             f"interrupt request {self.address:#x}"
         if self.pasid is not None:
             asked += f" (PASID {self.pasid:#x})"
-        text = f"device {self.bdf}{self.who} {asked} refused"
+        text = f"{self.noun} {self.bdf}{self.who} {asked} refused"
         if self.reason >= 0:
             text += f": {reason_words(self.reason)}"
         return text + (f", {self.rest}" if self.rest else "")
@@ -201,7 +202,7 @@ def _code(text):
 def _ours(m):
     access, pasid = m["access"] or "", m["pasid"]
     return Fault(_bdf(m["bdf"]), access, int(m["address"] or m["index"], 16), _code(m["reason"]),
-                 int(pasid, 16) if pasid else None, m["who"] or "", m["rest"] or "")
+                 int(pasid, 16) if pasid else None, m["who"] or "", m["rest"] or "", m["noun"])
 
 
 def _in_tree(m):

@@ -18,7 +18,7 @@ COMPLAINTS = re.compile(
 
 MARK = re.compile(r"guest: mark (\d+)\b")
 OURS = re.compile(
-    r"vtd: (?P<unit>\S+): fault: device (?P<bdf>[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
+    r"vtd: (?P<unit>\S+): fault: (?:device|requester) (?P<bdf>[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
     r"(?P<who>.*?) (?P<access>read|write)\w* (?:to|from|of|at) (?P<address>0x[0-9a-f]+) .*?"
     r"reason (?P<reason>0x[0-9a-f]+|\d+)(?P<rest>.*)")
 IN_TREE = re.compile(

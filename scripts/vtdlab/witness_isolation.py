@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The second witness of the tests about isolation; see witness.py."""
 
+from vtdlab import devices, vtdwords
 from vtdlab.witness import brackets
 
+PASS_THROUGH_ID = 1     # src/unit/domain_ids.rs
 LAZY = ("sysfs", "lazy-1", "lazy=1", "iommu.strict=0")
 
 
@@ -65,4 +67,17 @@ def lazy(evidence):
     yield from _windows(evidence)
 
 
-BY_TEST = {function.__name__: function for function in (narrow, ownership, strict, lazy)}
+def reserved(evidence):
+    """A device that is removed goes from its domain to being blocked, and never passes between."""
+    sid = devices.RESERVED.sid
+    for name, trace in brackets(evidence, "reserved removed"):
+        old = [vtdwords.field(low, 16, 16) for low, high in trace.descriptors()
+               if vtdwords.descriptor_kind(low, high) == "context-device"
+               and vtdwords.field(low, 32, 16) == sid]
+        yield f"{name}: its context entry was withdrawn, and never let it pass", (
+            "" if old and PASS_THROUGH_ID not in old
+            else f"the trace has invalidations of its entry under the domain-ids {old}")
+
+
+BY_TEST = {function.__name__: function
+           for function in (narrow, ownership, strict, lazy, reserved)}

@@ -124,7 +124,7 @@ BOOTS = (
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
-    Boot("other-places", ("topology",), devices=devices.topology),
+    Boot("other-places", ("topology",), devices=devices.topology, append=isolation.WORDS),
     Boot("steps", ("steps", "registration"),
          append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5))),
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;

@@ -23,6 +23,11 @@ CLOSED = ("[    8.156787] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_att
 STRANGER = ("vtd: dmar0: fault: requester 0000:02:00.0, which is no device of this driver, read of "
             "0x1000 refused: no device of its bus has been attached (root entry not present) "
             "(VT-d 7.1.3, reason 0x01)")
+SHARED = ("vtd: dmar0: fault: requester 0000:02:00.0 (bridge 0000:00:09.0, shared by 6 devices: "
+          "0000:02:01.0 driver vtd_attack, 0000:02:02.0 driver vtd_attack, 0000:02:03.0 no driver, "
+          "0000:02:04.0 no driver, and 2 more, group 7, owner kernel) write of 0xffffd000 refused: "
+          "the page is not mapped for writing (VT-d 7.1.3, reason 0x05), domain 5 (DMA, strict); it "
+          "was mapped for reading only 104 ms ago, and unmapped 4 ms ago")
 IN_TREE = ("[   31.083125] DMAR: [DMA Write NO_PASID] Request device [0000:00:05.0] fault addr "
            "0xffffd000 [fault reason 0x05] PTE Write access is not set")
 # In the forms of other kernels.
@@ -44,6 +49,7 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
     (OURS, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
     (CLOSED, "0000:00:05.0", "read", 0xFFFFF000, 0x01, None),
     (STRANGER, "0000:02:00.0", "read", 0x1000, 0x01, None),
+    (SHARED, "0000:02:00.0", "write", 0xFFFFD000, 0x05, None),
     (IN_TREE, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
     (SHORT, "0000:00:05.0", "write", 0xFFFFE000, 0x05, None),
     (DECIMAL, "0000:00:1f.2", "read", 0xFFF00000, 0x0C, None),
@@ -53,7 +59,7 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
     (OLD_INTERRUPT, "0000:00:02.0", "", 0x1C, 0x26, None),
     ("vtd_dmar_fault sid 0x28 fault 5 addr 0xffffd000 write 1", "0000:00:05.0", "write",
      0xFFFFD000, 0x05, None),
-], ids=["vtd", "vtd, unit closed", "vtd, unknown requester", "in-tree 7.3", "without segment",
+], ids=["vtd", "vtd, unit closed", "vtd, unknown requester", "vtd, shared requester ID", "in-tree 7.3", "without segment",
         "decimal reason", "no PASID, the old way", "PASID", "interrupt", "interrupt, decimal",
         "QEMU's trace"])
 def test_what_a_line_says(line, bdf, access, address, reason, pasid):
@@ -72,9 +78,10 @@ def test_both_drivers_end_in_the_same_words():
     assert f"write of 0xffffd000 refused: {WRITE}" in str(theirs)
 
 
-def test_a_line_of_ours_loses_nothing():
+@pytest.mark.parametrize("line", [OURS, SHARED], ids=["a device", "a shared requester ID"])
+def test_a_line_of_ours_loses_nothing(line):
     """What follows its prefix comes out as it went in."""
-    assert str(faultline.decode(OURS)) == OURS.partition("fault: ")[2]
+    assert str(faultline.decode(line)) == line.partition("fault: ")[2]
 
 
 def test_the_words_are_the_drivers():

@@ -295,6 +295,16 @@ pub fn after_recording_change(cap: Capability, source: SourceId, id: Option<Doma
     Steps([flush_if_required(cap), context, None])
 }
 
+/// What to do after only the recording of faults was changed in context entries of one bus that
+/// are not present.
+pub fn after_absent_recording_changes(cap: Capability) -> Steps {
+    // Absent entries are cached in caching mode only.
+    let context = cap
+        .caching_mode()
+        .then_some(Step::Context(ContextScope::Global));
+    Steps([flush_if_required(cap), context, None])
+}
+
 /// What to do after a new root table was set (`GCMD.SRTP`).
 pub fn after_root_table(cap: Capability) -> Steps {
     if cap.root_table_invalidates() {

@@ -103,7 +103,7 @@ pub enum Phase {
     /// afterwards. Seen by config accesses being blocked (`pci_dev::block_cfg_access`) on
     /// a device that has ATS; the core does this for no other.
     Reset,
-    /// The device leaves the group: the request names the driver's `release_domain`.
+    /// The device leaves the group: the request names the driver's `release_domain`, if it has one.
     Release,
 }
 

@@ -8,6 +8,7 @@
 
 use super::info::{DeviceInfo, State, Use};
 use super::past::Past;
+use super::regions::Region;
 use crate::unit::{Claimed, Translation, Unit};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -76,6 +77,7 @@ pub(crate) fn attach(
         Use::Blocked => Claimed::No,
         _ => Claimed::Yes,
     };
+    let silenced = info.unit.is_silenced(&info.requesters);
     if let Err(e) = info.unit.install(&info.requesters, before, to) {
         if !goes_on_blocked(info, &state, change) {
             if let Some(attached) = attached {
@@ -97,7 +99,8 @@ pub(crate) fn attach(
     state.owned = groups.settle(&info.pci, granted);
     state.counted = true;
     state.came_from = change.old.map(|old| old.identity);
-    if info.fault_reports.start_anew() {
+    let recorded = silenced && !info.unit.is_silenced(&info.requesters);
+    if recorded && info.fault_reports.may_announce() {
         log_info!("{}: {info}: its faults are recorded again", &*info.unit);
     }
     let left = core::mem::replace(&mut state.attached, attached);
@@ -177,6 +180,32 @@ pub(crate) fn leave(info: &DeviceInfo, keeps: bool) {
         block(info);
     }
     info.close_account();
+}
+
+/// Lets a device that leaves pass untranslated if firmware reserved memory for it (RMRR), with which
+/// it goes on working. Whether it does. May sleep.
+pub(crate) fn pass_reserved(info: &DeviceInfo) -> bool {
+    let reserved = |region: &Region| region.kind == RegionKind::Direct;
+    if !info.regions.iter().any(reserved) {
+        return false;
+    }
+    let mut state = info.state.lock();
+    let before = match state.is {
+        Use::Identity => return true,
+        Use::Blocked => Claimed::No,
+        Use::Dma | Use::Unmanaged => Claimed::Yes,
+    };
+    let to = Translation::PassThrough;
+    if info.unit.install(&info.requesters, before, to).is_err() {
+        return false;
+    }
+    state.is = Use::Identity;
+    let left = state.attached.take();
+    drop(state);
+    if let Some(left) = left {
+        left.leave(&info.unit);
+    }
+    true
 }
 
 /// Blocks a device that leaves, whatever it was attached to.

@@ -94,6 +94,7 @@ pub(crate) struct DeviceInfo {
     #[pin]
     pub(crate) state: Mutex<State>,
     /// Reports of faults, limited for each device by itself.
+    #[pin]
     pub(crate) fault_reports: RateLimit,
 }
 

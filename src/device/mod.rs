@@ -26,10 +26,10 @@ mod regions;
 mod topology;
 
 pub(crate) use access_control::AccessControl;
-pub(crate) use attach::{attach, leave, Attached, Steps};
+pub(crate) use attach::{attach, leave, pass_reserved, Attached, Steps};
 pub(crate) use info::{DeviceInfo, Use};
 pub(crate) use past::{Event, Past};
 pub(crate) use probe::probe;
-pub(crate) use rate_limit::{RateLimit, Verdict, WINDOW_S as RATE_WINDOW_S};
+pub(crate) use rate_limit::RateLimit;
 pub(crate) use regions::MSI_WINDOW;
 pub(crate) use topology::Chain;

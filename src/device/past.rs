@@ -75,6 +75,39 @@ impl fmt::Display for Range {
     }
 }
 
+impl Past {
+    /// As a clause about a request for `wanted` that was refused.
+    pub(crate) fn of_refused(&self, wanted: Access) -> OfRefused<'_> {
+        OfRefused { past: self, wanted }
+    }
+}
+
+/// The past of an address, for the report of a request that was refused there.
+pub(crate) struct OfRefused<'a> {
+    past: &'a Past,
+    wanted: Access,
+}
+
+impl fmt::Display for OfRefused<'_> {
+    /// What a mapping did not permit comes first: that it was unmapped later is not why.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self.past {
+            Past::Unmapped {
+                last,
+                before: Some(mapped),
+            } if !mapped.access.permits(self.wanted) => write!(
+                f,
+                "it was mapped for {} {} ago{}, and unmapped {} ago",
+                Permission(mapped),
+                mapped.age,
+                Range(mapped),
+                last.age
+            ),
+            _ => self.past.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Past {
     /// A clause whose subject is the address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

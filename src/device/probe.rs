@@ -60,7 +60,7 @@ pub(crate) fn probe(
             ownership,
             access_control,
             state <- new_mutex!(state, "vtd device state"),
-            fault_reports: RateLimit::new(),
+            fault_reports <- RateLimit::new(),
         }),
         GFP_KERNEL,
     )

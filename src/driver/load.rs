@@ -187,8 +187,8 @@ impl Running {
             _interrupts: KVec::new(),
             _operations: operations.clone(),
         };
-        let faults = report::Faults::new(vtd.clone())?;
         for served in vtd.units() {
+            let faults = report::Faults::new(vtd.clone())?;
             served.unit.start()?;
             let event = FaultEvent {
                 unit: served.unit.clone(),

@@ -5,9 +5,11 @@
 mod leave;
 mod load;
 mod operations;
+mod requesters;
 mod viability;
 
 pub(crate) use load::{Loaded, Options};
+pub(crate) use requesters::Users;
 
 use crate::device::ownership::Ownership;
 use crate::device::{AccessControl, Chain, DeviceInfo};
@@ -23,7 +25,6 @@ use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::{Checked, Dmar};
-use vtd_core::spec::address::{Segment, SourceId};
 
 /// A unit, and how the core knows it.
 pub(crate) struct Served {
@@ -186,17 +187,6 @@ impl Vtd {
             .lock()
             .iter()
             .any(|info| info.untrusted && info.pci.as_device().group_id() == group)
-    }
-
-    /// The device that speaks with a requester ID. Looks at all devices only for an alias.
-    pub(crate) fn device_at(&self, segment: Segment, source: SourceId) -> Option<Arc<DeviceInfo>> {
-        let address = (segment, source);
-        let devices = self.devices.lock();
-        let at = devices.partition_point(|info| info.address() < address);
-        let own = devices.get(at).filter(|info| info.address() == address);
-        let alias =
-            |info: &&Arc<DeviceInfo>| info.segment == segment && info.requesters.contains(&source);
-        own.or_else(|| devices.iter().find(alias)).cloned()
     }
 
     /// Whether a device is still behind `unit`. May sleep.

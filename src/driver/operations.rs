@@ -3,7 +3,7 @@
 //! What the driver answers the IOMMU core.
 
 use super::Vtd;
-use crate::device::{self, Chain, DeviceInfo, Use};
+use crate::device::{self, Chain, DeviceInfo};
 use crate::domain::Domain;
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
@@ -62,11 +62,10 @@ impl Driver for Vtd {
     }
 
     fn release(&self, _dev: &Device, data: &DeviceInfo) {
-        // The core has attached the device to the blocked domain, or to identity if it needs direct
-        // mappings, or to nothing if that failed; and it frees the domain next. Pass-through stays
-        // only when the driver leaves as a whole: translation goes off right after.
-        let keeps_pass_through = self.is_leaving() && data.state.lock().is == Use::Identity;
-        device::leave(data, keeps_pass_through);
+        // The device is still attached to the group's domain, which the core frees next. Pass-through
+        // is given only when the driver leaves as a whole: translation goes off right after.
+        let passes = self.is_leaving() && device::pass_reserved(data);
+        device::leave(data, passes);
         self.translations.remove(data);
         let mut devices = self.devices.lock();
         if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {

@@ -2,21 +2,26 @@
 
 //! Refused requests, in words.
 //!
-//! Limited for each device by itself: one that floods the log must not hide the others. One that
-//! goes on (see [`crate::device::RateLimit`]) is no longer recorded by hardware, until it is
-//! attached anew: a unit has few records, and each that it fills is lost to the others.
+//! Limited for each device by itself: one that floods the log must not hide the others. The
+//! requester ID of one that goes on (see [`vtd_core::fault_limit`]) is no longer recorded by
+//! hardware, until it is attached again: a unit has few records, and each that it fills is lost to
+//! the others. A requester ID that several devices share is counted for the bridge that it is of,
+//! and no single device is named as the one that faulted.
 
-use super::stranger::Strangers;
-use crate::device::{DeviceInfo, Past, RateLimit, Use, Verdict, RATE_WINDOW_S};
-use crate::driver::Vtd;
+use super::unknown::Unknown;
+use crate::device::{DeviceInfo, Past, RateLimit, Use};
+use crate::driver::{Users, Vtd};
 use crate::unit::{FaultSink, Unit};
 use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Name;
 use kernel_ext::{log_err, log_warn};
+use vtd_core::fault_limit::{Verdict, WINDOW_S};
 use vtd_core::ownership::State as Owned;
+use vtd_core::spec::address::{Segment, SourceId};
 use vtd_core::spec::fault::{FaultRecord, Request};
+use vtd_core::spec::pte::Access;
 
 /// What was asked for, and why it was refused.
 pub(super) struct What<'a>(pub(super) &'a FaultRecord);
@@ -52,6 +57,7 @@ struct Facts<'a> {
     domain_id: u16,
     lazy: bool,
     past: Option<Past>,
+    wanted: Access,
     /// The tables are wrong.
     blamed: bool,
 }
@@ -74,20 +80,64 @@ impl<'a> Facts<'a> {
             past: attached
                 .filter(|_| is_dma)
                 .map(|domain| domain.past(record.address().raw())),
+            wanted: match record.request {
+                Request::Read | Request::Execute | Request::PageRequest => Access::Read,
+                Request::Write => Access::Write,
+                Request::Atomic => Access::ReadWrite,
+            },
             blamed: record.reason.blames_tables(),
         }
     }
 }
 
-/// The device, who drives it and whose it is.
-struct Who<'a>(&'a Facts<'a>);
+/// Whose requests carry a requester ID.
+struct Whose<'a> {
+    /// The device; one of several where they share the requester ID.
+    info: &'a DeviceInfo,
+    users: &'a Users,
+    requester: (Segment, SourceId),
+}
+
+impl Whose<'_> {
+    /// What [`Self::fmt`] names.
+    fn noun(&self) -> &'static str {
+        if self.users.are_several() {
+            "requester"
+        } else {
+            "device"
+        }
+    }
+}
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (segment, source) = self.requester;
+        if self.users.are_several() {
+            write!(f, "{segment}:{source}")
+        } else {
+            write!(f, "{}", self.info)
+        }
+    }
+}
+
+/// The device, or those that share the requester ID, who drives them and whose they are.
+struct Who<'a>(&'a Whose<'a>, &'a Facts<'a>);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let facts = self.0;
-        match &facts.driver {
-            Some(driver) => write!(f, "{} (driver {driver}", facts.info)?,
-            None => write!(f, "{} (no driver", facts.info)?,
+        let Who(whose, facts) = self;
+        let (segment, source) = whose.requester;
+        write!(f, "{} {whose} (", whose.noun())?;
+        if whose.users.are_several() {
+            write!(f, "{}", whose.users)?;
+        } else {
+            if source != facts.info.source {
+                write!(f, "requester ID {segment}:{source}, ")?;
+            }
+            match &facts.driver {
+                Some(driver) => write!(f, "driver {driver}")?,
+                None => f.write_str("no driver")?,
+            }
         }
         if let Some(group) = facts.group {
             write!(f, ", group {group}")?;
@@ -118,7 +168,7 @@ impl fmt::Display for Where<'_> {
             Use::Dma => write!(f, "domain-id {id} (DMA, strict)"),
         }?;
         if let Some(past) = &facts.past {
-            write!(f, "; {past}")?;
+            write!(f, "; {}", past.of_refused(facts.wanted))?;
         }
         if facts.blamed {
             write!(
@@ -132,72 +182,90 @@ impl fmt::Display for Where<'_> {
     }
 }
 
-/// Tells people of faults.
+/// Tells people of the faults of one unit.
 #[pin_data]
 pub(crate) struct Faults {
     vtd: Arc<Vtd>,
+    #[pin]
     overflows: RateLimit,
     #[pin]
-    strangers: Strangers,
+    unknown: Unknown,
 }
 
 impl Faults {
-    /// For the units of `vtd`.
+    /// For a unit of `vtd`.
     pub(crate) fn new(vtd: Arc<Vtd>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 vtd,
-                overflows: RateLimit::new(),
-                strangers <- Strangers::new(),
+                overflows <- RateLimit::new(),
+                unknown <- Unknown::new(),
             }),
             GFP_KERNEL,
         )
     }
-}
 
-fn report(unit: &Unit, info: &DeviceInfo, record: &FaultRecord) {
-    match info.fault_reports.ask() {
-        Verdict::Report { held_back, last } => {
-            if held_back > 0 {
-                log_warn!("{unit}: fault: {held_back} more of {info} were not shown");
-            }
-            let facts = Facts::gather(info, record);
-            log_err!(
-                "{unit}: fault: device {} {}, {}",
-                Who(&facts),
-                What(record),
-                Where(&facts)
-            );
-            if last {
-                log_warn!(
-                    "{unit}: fault: more of {info} are counted, not shown, for up to \
-                     {RATE_WINDOW_S} s"
-                );
+    /// Reports a fault that `accountable` is accountable for.
+    fn report(&self, unit: &Unit, accountable: &DeviceInfo, record: &FaultRecord) {
+        let verdict = accountable.fault_reports.count();
+        if verdict == Verdict::HoldBack {
+            return;
+        }
+        let requester = (unit.segment(), record.source);
+        let users = self.vtd.users_of(unit.segment(), record.source);
+        let whose = Whose {
+            // It may just have been removed.
+            info: users.first().map_or(accountable, |info| info),
+            users: &users,
+            requester,
+        };
+        match verdict {
+            Verdict::HoldBack => {}
+            Verdict::Report { held_back, last } => say(unit, &whose, record, held_back, last),
+            Verdict::Silence { faults, ms, report } => {
+                // Changes nothing where that has been done: records from before are still read.
+                let done = unit.silence(&[record.source]);
+                if report {
+                    say_silenced(unit, &whose, (faults, ms), done);
+                }
             }
         }
-        Verdict::HoldBack => {}
-        Verdict::Storm { faults, ms } => silence(unit, info, faults, ms),
     }
 }
 
-/// Stops the recording of a device's faults, unless it is just being attached anew.
-fn silence(unit: &Unit, info: &DeviceInfo, faults: u64, ms: u64) {
-    // Against an attach, which turns recording on.
-    let state = info.state.lock();
-    let done = unit.silence(&info.requesters);
-    if done.is_ok() {
-        info.fault_reports.set_silenced();
+fn say(unit: &Unit, whose: &Whose<'_>, record: &FaultRecord, held_back: u64, last: bool) {
+    if held_back > 0 {
+        log_warn!("{unit}: fault: {held_back} more of {whose} were not shown");
     }
-    drop(state);
+    let facts = Facts::gather(whose.info, record);
+    log_err!(
+        "{unit}: fault: {} {}, {}",
+        Who(whose, &facts),
+        What(record),
+        Where(&facts)
+    );
+    if last {
+        log_warn!("{unit}: fault: more of {whose} are counted, not shown, for up to {WINDOW_S} s");
+    }
+}
+
+fn say_silenced(unit: &Unit, whose: &Whose<'_>, (faults, ms): (u64, u64), done: Result) {
+    let (noun, users) = (whose.noun(), whose.users);
     match done {
+        Ok(()) if users.are_several() => log_warn!(
+            "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms: further requests \
+             with this requester ID ({users}) are refused as before, but no longer recorded, \
+             whichever device they are of, so that other devices' faults are not lost; the next \
+             attach of one of them turns recording on again (remove and rescan it, say)"
+        ),
         Ok(()) => log_warn!(
-            "{unit}: fault: device {info} raised {faults} faults within {ms} ms: further requests \
+            "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms: further requests \
              are refused as before, but no longer recorded, so that other devices' faults are not \
              lost; its next attach turns recording on again (remove and rescan the device, say)"
         ),
         Err(e) => log_warn!(
-            "{unit}: fault: device {info} raised {faults} faults within {ms} ms, and the unit \
-             cannot be told to stop recording them (error {})",
+            "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms, and the unit \
+             cannot be made to stop recording them (error {})",
             e.to_errno()
         ),
     }
@@ -205,7 +273,7 @@ fn silence(unit: &Unit, info: &DeviceInfo, faults: u64, ms: u64) {
 
 impl FaultSink for Faults {
     fn refused(&self, unit: &Unit, record: &FaultRecord) {
-        match self.vtd.device_at(unit.segment(), record.source) {
+        match self.vtd.accountable(unit.segment(), record.source) {
             Some(info) => {
                 if record.interrupt_index().is_none() {
                     // All of them: who listens has asked for it, and a storm is silenced.
@@ -213,14 +281,14 @@ impl FaultSink for Faults {
                     let device = info.pci.as_device();
                     device.trace_fault(record.address().raw(), write);
                 }
-                report(unit, &info, record)
+                self.report(unit, &info, record)
             }
-            None => self.strangers.report(unit, record),
+            None => self.unknown.report(&self.vtd, unit, record),
         }
     }
 
     fn lost(&self, unit: &Unit) {
-        let Verdict::Report { held_back, .. } = self.overflows.ask() else {
+        let Verdict::Report { held_back, .. } = self.overflows.count() else {
             return;
         };
         let records = unit.cap().fault_record_count();

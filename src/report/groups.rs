@@ -107,7 +107,7 @@ fn member(info: &DeviceInfo, owner: &str, to: &mut Text<'_>) -> fmt::Result {
         Some(domain) => write!(to, " domain=#{domain} domain-id={id}")?,
         None => write!(to, " domain=- domain-id=-")?,
     }
-    let (faults, _, _) = info.fault_reports.counts();
+    let (faults, _) = info.fault_reports.counts();
     write!(to, " faults={faults} requesters=")?;
     for (index, requester) in info.requesters.iter().enumerate() {
         write!(to, "{}{requester}", if index == 0 { "" } else { "," })?;

@@ -9,11 +9,11 @@ mod groups;
 mod queue;
 mod registers;
 mod statistics;
-mod stranger;
 mod sysfs;
 mod tables;
 mod translations;
 mod units;
+mod unknown;
 mod walk;
 
 pub(crate) use debugfs::Debugfs;

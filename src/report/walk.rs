@@ -6,7 +6,7 @@
 //! Told from memory, at one moment: nothing is asked of hardware, which may remember more.
 
 use crate::device::{Attached, DeviceInfo, Steps, MSI_WINDOW};
-use crate::driver::Vtd;
+use crate::driver::{Users, Vtd};
 use crate::unit::{EntriesLook, Unit};
 use core::fmt::{self, Write};
 use kernel::prelude::*;
@@ -67,7 +67,8 @@ fn answer(vtd: &Vtd, question: Question, to: &mut Text<'_>) -> fmt::Result {
     writeln!(to, "{question}")?;
     let (segment, source) = (question.segment, question.source);
     let host_bits = vtd.dmar().host_bits();
-    if let Some(info) = vtd.device_at(segment, source) {
+    let users = vtd.users_of(segment, source);
+    if let Some(info) = users.first() {
         let (look, attached) = info.entries(source);
         let passed = Passed {
             question,
@@ -75,7 +76,7 @@ fn answer(vtd: &Vtd, question: Question, to: &mut Text<'_>) -> fmt::Result {
             look: &look,
             passage: Passage::of(look.root, look.context, host_bits),
         };
-        return told(&passed, Some(&*info), attached.as_deref(), to);
+        return told(&passed, Some((&**info, &users)), attached.as_deref(), to);
     }
     let mut none = true;
     for served in vtd.units().filter(|one| one.unit.segment() == segment) {
@@ -106,13 +107,16 @@ struct Passed<'a> {
 /// What is told of one unit.
 fn told(
     passed: &Passed<'_>,
-    info: Option<&DeviceInfo>,
+    found: Option<(&DeviceInfo, &Users)>,
     attached: Option<&dyn Attached>,
     to: &mut Text<'_>,
 ) -> fmt::Result {
     let (unit, iova) = (passed.unit, passed.question.iova);
-    match info {
-        Some(info) => write!(to, "{unit}, {}: device {info}", unit.condition())?,
+    match found {
+        Some((_, users)) if users.are_several() => {
+            write!(to, "{unit}, {}: {users}", unit.condition())?
+        }
+        Some((info, _)) => write!(to, "{unit}, {}: device {info}", unit.condition())?,
         None => write!(to, "{unit}, {}: no device of this driver", unit.condition())?,
     }
     writeln!(to, ", root table {:#x}", unit.root_table())?;

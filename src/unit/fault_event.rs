@@ -7,7 +7,7 @@ use super::{regs, Unit};
 use kernel::sync::Arc;
 use kernel::time::{delay::fsleep, Delta};
 use kernel_ext::irq;
-use vtd_core::spec::fault::{FaultRecord, FRCD_F};
+use vtd_core::spec::fault::{FaultRecord, RecordHalf, FRCD_F};
 use vtd_core::spec::status::Fsts;
 
 /// Who is told of faults.
@@ -111,8 +111,11 @@ impl Unit {
         let Some(at) = regs::fault_record(self.cap, index) else {
             return false;
         };
-        let (low, high) = (self.regs.read64(at.low), self.regs.read64(at.high));
-        let Some(record) = FaultRecord::decode(low, high) else {
+        let record = FaultRecord::read(|half| match half {
+            RecordHalf::Low => self.regs.read64(at.low),
+            RecordHalf::High => self.regs.read64(at.high),
+        });
+        let Some(record) = record else {
             return false;
         };
         // Writing F back clears the record and lets hardware use it again.

@@ -32,6 +32,7 @@ mod look;
 mod provoke;
 mod queue;
 mod queue_errors;
+mod recording;
 mod registers;
 mod service;
 mod sleep;

@@ -58,7 +58,28 @@ pub struct FaultRecord {
     info: u64,
 }
 
+/// A half of a fault record, which software reads as two registers of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordHalf {
+    /// Bits 63:0: FI.
+    Low,
+    /// Bits 127:64: F and the rest.
+    High,
+}
+
 impl FaultRecord {
+    /// Reads a record by `word`, or `None` if it is empty.
+    ///
+    /// The half with F comes first: hardware may fill an empty record at any moment, and what was
+    /// read of it before F was seen is of an older fault.
+    pub fn read(mut word: impl FnMut(RecordHalf) -> u64) -> Option<Self> {
+        let high = word(RecordHalf::High);
+        if high & FRCD_F == 0 {
+            return None;
+        }
+        Self::decode(word(RecordHalf::Low), high)
+    }
+
     /// The fault in the record whose bits 63:0 are `low` and 127:64 `high`, or `None` if
     /// the record is empty (F clear).
     pub const fn decode(low: u64, high: u64) -> Option<Self> {

@@ -48,6 +48,11 @@ impl Access {
         }
     }
 
+    /// Whether all of `wanted` is allowed.
+    pub const fn permits(self, wanted: Self) -> bool {
+        self as u8 & wanted as u8 == wanted as u8
+    }
+
     /// Whether reads are allowed.
     pub const fn reads(self) -> bool {
         matches!(self, Self::Read | Self::ReadWrite)

@@ -3,7 +3,9 @@
 //! What is invalidated covers what was changed, with no more descriptors than allowed.
 
 use proptest::prelude::*;
-use vtd_core::invalidation::{after_context_change, after_map, after_recording_change};
+use vtd_core::invalidation::{
+    after_absent_recording_changes, after_context_change, after_map, after_recording_change,
+};
 use vtd_core::invalidation::{after_root_table, forget_range, forget_range_at_once};
 use vtd_core::invalidation::{Forgetting, Range, Step};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
@@ -232,6 +234,19 @@ fn the_recording_of_faults_concerns_the_context_entry_alone() {
         after(WRITE_BUFFER, Some(DOMAIN)),
         [Step::FlushWriteBuffer, context(DOMAIN)]
     );
+}
+
+#[test]
+fn absent_entries_are_invalidated_where_they_may_be_cached() {
+    let after = |flags| -> Vec<Step> {
+        after_absent_recording_changes(cap(flags, 0))
+            .iter()
+            .collect()
+    };
+    let global = Step::Context(ContextScope::Global);
+    assert_eq!(after(0), []);
+    assert_eq!(after(CACHING), [global]);
+    assert_eq!(after(WRITE_BUFFER), [Step::FlushWriteBuffer]);
 }
 
 #[test]

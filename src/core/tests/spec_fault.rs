@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use vtd_core::spec::address::{Iova, SourceId};
-use vtd_core::spec::fault::{FaultReason, FaultRecord, Request, Subject, FRCD_F};
+use vtd_core::spec::fault::{FaultReason, FaultRecord, RecordHalf, Request, Subject, FRCD_F};
 
 #[test]
 fn a_record_decodes_as_computed_by_hand() {
@@ -49,6 +49,30 @@ fn reasons_of_interrupt_requests_stand_in_another_section() {
 #[test]
 fn an_empty_record_is_no_fault() {
     assert_eq!(FaultRecord::decode(u64::MAX, u64::MAX >> 1), None);
+}
+
+/// A slot that held one fault, was cleared, and is filled with another one before the n-th read.
+#[test]
+fn a_record_that_is_filled_meanwhile_is_read_whole_or_not_at_all() {
+    let old = (0x1111_1000, 0x0000_0006_0000_0028);
+    let new = (0x2222_2000, FRCD_F | 0x0000_0005_0000_0030);
+    for filled_before in 0..3 {
+        let mut reads = 0;
+        let record = FaultRecord::read(|half| {
+            let (low, high) = if reads >= filled_before { new } else { old };
+            reads += 1;
+            match half {
+                RecordHalf::Low => low,
+                RecordHalf::High => high,
+            }
+        });
+        let whole = FaultRecord::decode(new.0, new.1);
+        assert!(
+            record.is_none() || record == whole,
+            "filled before read {filled_before}: {record:?}"
+        );
+        assert_eq!(record.is_some(), filled_before == 0);
+    }
 }
 
 #[test]

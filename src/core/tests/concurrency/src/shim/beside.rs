@@ -31,7 +31,7 @@ pub(crate) struct Past;
 pub(crate) struct RateLimit;
 
 impl RateLimit {
-    pub(crate) fn start_anew(&self) -> bool {
+    pub(crate) fn may_announce(&self) -> bool {
         false
     }
 }

@@ -78,6 +78,11 @@ impl Unit {
         self.0.lock().unwrap().present.get(&source.raw()).copied()
     }
 
+    /// No requester is silenced here.
+    pub(crate) fn is_silenced(&self, _: &[SourceId]) -> bool {
+        false
+    }
+
     /// One requester after the other, as hardware is told.
     pub(crate) fn install(
         &self,

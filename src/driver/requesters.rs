@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whose a requester ID is. Mostly one device's; behind a conventional bridge, and behind a volume
+//! management device, several devices share one, and nothing tells which of them a request is from.
+
+use super::Vtd;
+use crate::device::DeviceInfo;
+use core::fmt;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel_ext::pci::PciDevice;
+use vtd_core::spec::address::{Segment, SourceId};
+
+/// Devices of one requester ID that a report names: with their drivers they fit into a line of the
+/// log beside all the rest.
+const NAMED: usize = 4;
+
+/// The devices that use a requester ID, as they are at one moment.
+pub(crate) struct Users {
+    first: [Option<Arc<DeviceInfo>>; NAMED],
+    count: usize,
+    /// The bridge that puts the requester ID in place of theirs.
+    bridge: Option<PciDevice>,
+}
+
+impl Users {
+    /// The first of them.
+    pub(crate) fn first(&self) -> Option<&Arc<DeviceInfo>> {
+        self.first.iter().flatten().next()
+    }
+
+    /// Whether there is more than one.
+    pub(crate) fn are_several(&self) -> bool {
+        self.count > 1
+    }
+
+    fn add(&mut self, info: &Arc<DeviceInfo>) {
+        if let Some(place) = self.first.get_mut(self.count) {
+            *place = Some(info.clone());
+        }
+        self.count += 1;
+    }
+}
+
+impl fmt::Display for Users {
+    /// `bridge B, shared by N devices: D driver X, E no driver, and M more`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(bridge) = &self.bridge {
+            write!(f, "bridge {}, ", bridge.as_device())?;
+        }
+        write!(f, "shared by {} devices", self.count)?;
+        for (index, info) in self.first.iter().flatten().enumerate() {
+            let mark = if index == 0 { ':' } else { ',' };
+            let device = info.pci.as_device();
+            match device.driver() {
+                Some(driver) => write!(f, "{mark} {device} driver {}", driver.name)?,
+                None => write!(f, "{mark} {device} no driver")?,
+            }
+        }
+        match self.count.saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, ", and {more} more"),
+        }
+    }
+}
+
+impl Vtd {
+    /// The device at an address, if it is behind a unit; the first where several have the same.
+    fn device_with_address(&self, address: (Segment, SourceId)) -> Option<Arc<DeviceInfo>> {
+        let devices = self.devices.lock();
+        let at = devices.partition_point(|info| info.address() < address);
+        let own = devices.get(at).filter(|info| info.address() == address);
+        own.cloned()
+    }
+
+    /// The devices that use a requester ID. Looks at all devices. May sleep.
+    pub(crate) fn users_of(&self, segment: Segment, source: SourceId) -> Users {
+        let mut users = Users {
+            first: [const { None }; NAMED],
+            count: 0,
+            bridge: None,
+        };
+        for info in self.devices.lock().iter() {
+            if info.segment == segment && info.requesters.contains(&source) {
+                users.add(info);
+            }
+        }
+        let below = users.first().and_then(|info| info.pci.dma_device());
+        users.bridge = below.and_then(|device| device.bridge_with_alias(source.raw()));
+        users
+    }
+
+    /// The device that faults of a requester ID are counted for: the one that has it as its own, or
+    /// the only one that uses it, or the bridge that puts it in place of others'. Looks at all devices
+    /// only for an alias. May sleep.
+    pub(crate) fn accountable(
+        &self,
+        segment: Segment,
+        source: SourceId,
+    ) -> Option<Arc<DeviceInfo>> {
+        if let Some(own) = self.device_with_address((segment, source)) {
+            return Some(own);
+        }
+        let users = self.users_of(segment, source);
+        let bridge = users.bridge.as_ref().filter(|_| users.are_several());
+        bridge
+            .map(|bridge| SourceId::from_raw(bridge.facts().requester))
+            .and_then(|bridge| self.device_with_address((segment, bridge)))
+            .or_else(|| users.first().cloned())
+    }
+
+    /// Which requesters of a bus are used by a device, by device and function. May sleep.
+    pub(crate) fn known_on_bus(&self, segment: Segment, bus: u8) -> [bool; 256] {
+        let mut known = [false; 256];
+        for info in self.devices.lock().iter() {
+            let of_bus = |source: &&SourceId| info.segment == segment && source.bus() == bus;
+            for source in info.requesters.iter().filter(of_bus) {
+                if let Some(known) = known.get_mut(usize::from(source.devfn())) {
+                    *known = true;
+                }
+            }
+        }
+        known
+    }
+}

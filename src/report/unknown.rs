@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Faults of requesters that are no device of this driver: devices that nobody has enumerated,
+//! functions that use an ID of their own invention.
+//!
+//! What they may cost is bounded for all of them together, as one device can invent all IDs there
+//! are: lines of the log, the time that records take, one page of tables for each bus
+//! ([`vtd_core::fault_limit::UnknownLimits`]).
+
+use super::fault::What;
+use crate::driver::Vtd;
+use crate::unit::Unit;
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, Mutex};
+use kernel_ext::{clock, log_err, log_warn};
+use vtd_core::fault_limit::{UnknownLimits, UnknownVerdict, UNKNOWN, WINDOW_S};
+use vtd_core::spec::fault::FaultRecord;
+
+/// The unknown requesters of one unit.
+#[pin_data]
+pub(super) struct Unknown {
+    #[pin]
+    limits: Mutex<UnknownLimits>,
+}
+
+impl Unknown {
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            limits <- new_mutex!(UnknownLimits::new(), "vtd unknown requesters"),
+        })
+    }
+
+    /// Reports one fault. In the interrupt's thread.
+    pub(super) fn report(&self, vtd: &Vtd, unit: &Unit, record: &FaultRecord) {
+        let verdict = self.limits.lock().count(record.source, clock::now_ns());
+        match verdict {
+            UnknownVerdict::Report { held_back, last } => say(unit, record, held_back, last),
+            UnknownVerdict::HoldBack => {}
+            UnknownVerdict::Silence {
+                faults,
+                ms,
+                together,
+                report,
+            } => {
+                let done = unit.silence(&[record.source]);
+                let (segment, source) = (unit.segment(), record.source);
+                if report && together {
+                    log_warn!(
+                        "{unit}: fault: unknown requesters raised {faults} faults within {ms} ms; \
+                         requests of {segment}:{source}, as of others that go on, are refused as \
+                         before{}",
+                        recorded_no_more(&done)
+                    );
+                } else if report {
+                    log_warn!(
+                        "{unit}: fault: requester {segment}:{source} raised {faults} faults within \
+                         {ms} ms; its requests are refused as before{}",
+                        recorded_no_more(&done)
+                    );
+                }
+            }
+            UnknownVerdict::SilenceBus { report } => silence_bus(vtd, unit, record, report),
+        }
+    }
+}
+
+fn say(unit: &Unit, record: &FaultRecord, held_back: u64, last: bool) {
+    if held_back > 0 {
+        log_warn!("{unit}: fault: {held_back} more of unknown requesters were not shown");
+    }
+    log_err!(
+        "{unit}: fault: requester {}:{}, which is no device of this driver, {}",
+        unit.segment(),
+        record.source,
+        What(record)
+    );
+    if last {
+        log_warn!(
+            "{unit}: fault: more of unknown requesters are counted, not shown, for up to \
+             {WINDOW_S} s"
+        );
+    }
+}
+
+fn recorded_no_more(done: &Result) -> &'static str {
+    match done {
+        Ok(()) => ", but no longer recorded",
+        Err(_) => ", and the unit cannot be made to stop recording them",
+    }
+}
+
+/// Stops the recording of faults of all unknown requesters of a bus, as IDs are swept.
+fn silence_bus(vtd: &Vtd, unit: &Unit, record: &FaultRecord, report: bool) {
+    let (segment, bus) = (unit.segment(), record.source.bus());
+    let done = unit.silence_unknown(bus, &vtd.known_on_bus(segment, bus));
+    if report {
+        log_warn!(
+            "{unit}: fault: more than {UNKNOWN} unknown requesters at once raise faults, as if a \
+             device swept requester IDs: requests of unknown requesters of bus {segment}:{bus:02x}, \
+             and of each further bus that goes on, are refused as before{}",
+            recorded_no_more(&done)
+        );
+    }
+}

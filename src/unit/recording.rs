@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether faults of a requester are recorded (FPD, VT-d 9.3): reading that, and turning it off for
+//! requesters that no device has. [`Unit::silence`] turns it off for one that a device has;
+//! [`Unit::install`] turns it on again.
+
+use super::Unit;
+use kernel::prelude::*;
+use vtd_core::invalidation::after_absent_recording_changes;
+use vtd_core::spec::address::SourceId;
+use vtd_core::spec::context::ContextEntry;
+
+impl Unit {
+    /// Whether hardware was made to record no faults of one of `sources`. May sleep.
+    pub(crate) fn is_silenced(&self, sources: &[SourceId]) -> bool {
+        let tables = self.tables.lock();
+        sources
+            .iter()
+            .any(|&source| tables.get(source).faults_unrecorded())
+    }
+
+    /// Makes hardware record no more faults of the requesters of `bus` that are blocked, except of
+    /// those that `known` has by device and function, until the next [`Unit::install`] for one. Takes
+    /// one page of tables at most.
+    ///
+    /// [`ENOMEM`], [`EIO`] if the unit has failed. May sleep.
+    pub(crate) fn silence_unknown(&self, bus: u8, known: &[bool; 256]) -> Result {
+        let mut tables = self.tables.lock();
+        if self.has_failed() {
+            return Err(EIO);
+        }
+        tables.prepare(&self.root, SourceId::from_bus_devfn(bus, 0))?;
+        for (devfn, known) in (0..=u8::MAX).zip(known) {
+            let source = SourceId::from_bus_devfn(bus, devfn);
+            if !known && tables.get(source) == ContextEntry::ABSENT {
+                tables.set(source, ContextEntry::ABSENT.without_fault_records());
+            }
+        }
+        if self.has_failed() {
+            // No root entry may come after the withdrawal of all.
+            self.withdraw_everything();
+            return Err(EIO);
+        }
+        self.perform(after_absent_recording_changes(self.cap()).iter())
+    }
+}
