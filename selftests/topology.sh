@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Devices in other places than the first root bus: behind a conventional bridge,
-# which speaks in its own name for them; on another root bus; behind no unit.
+# which speaks in its own name for them; on another root bus; behind no unit. And
+# one that sends requests as a function that it does not have.
 . "$(dirname "$0")/ktap.sh"
 . "$(dirname "$0")/lib.sh"
 
@@ -61,8 +62,45 @@ refused() {
 		[ "$(attack_word landed)$(attack_word intact)$(attack_word error)" = 010 ]
 }
 
-ktap_start 14
+# A device, and a requester ID that a quirk adds to its own.
+QUIRKED=0000:00:06.0
+ALIAS=00:06.1
+CONTEXTS=/sys/kernel/debug/vtd/dmar0/contexts
+
+# entry_of REQUESTER: what it may reach, by the unit's context entry.
+entry_of() {
+	sed -n "s/^  $1 \(.*\), [0-9]* device(s).*/\1/p" $CONTEXTS
+}
+
+alias_reaches_the_same() {
+	[ -n "$(entry_of $ALIAS)" ] && [ "$(entry_of $ALIAS)" = "$(entry_of ${QUIRKED#0000:})" ] ||
+		{ cat $CONTEXTS; return 1; }
+}
+
+alias_reaches_nothing() {
+	case $(entry_of $ALIAS) in
+	"" | blocked*) ;;
+	*) cat $CONTEXTS; return 1 ;;
+	esac
+}
+
+remove_quirked() {
+	echo 1 > "$PCI/$QUIRKED/remove" && alias_reaches_nothing
+}
+
+# Found again it is another device for the kernel, of which no quirk says anything.
+find_quirked() {
+	echo 1 > /sys/bus/pci/rescan
+	[ -n "$(entry_of ${QUIRKED#0000:})" ] && alias_reaches_nothing
+}
+
+ktap_start 17
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+insmod "$VTD_TEST_MODULES/vtd_alias.ko" device=0x30 alias=0x31 || ktap_abort "no requester ID was added"
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+ktap_check "a requester ID that a quirk adds reaches what its device reaches" alias_reaches_the_same
+ktap_check "it goes with its device" remove_quirked
+ktap_check "and does not come back without the quirk" find_quirked
 payload $((24 << 20))
 ktap_check "devices behind a conventional bridge share its group" same_group
 for bdf in $(behind "$bridge"); do
