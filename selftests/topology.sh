@@ -77,7 +77,7 @@ alias_reaches_nothing() {
 }
 
 remove_quirked() {
-	echo 1 > $PCI/$QUIRKED/remove && alias_reaches_nothing
+	echo 1 > "$PCI/$QUIRKED/remove" && alias_reaches_nothing
 }
 
 # Found again it is another device for the kernel, of which no quirk says anything.
