@@ -52,30 +52,6 @@ impl Device {
         Name::copy(unsafe { CStr::from_char_ptr(bindings::vtd_helper_dev_name(self.as_raw())) })
     }
 
-    /// The number of its IOMMU group, once it has one. Any context.
-    pub fn group_id(&self) -> Option<u32> {
-        // SAFETY: `self` is a valid device; its group lives as long as it is a member.
-        unsafe {
-            let group = (*self.as_raw()).iommu_group;
-            (!group.is_null()).then(|| bindings::iommu_group_id(group) as u32)
-        }
-    }
-
-    /// Whether its group has an owner: drivers that the core counted, a user, or a module that
-    /// claimed it. Takes the group's mutex; may sleep.
-    pub fn group_is_owned(&self) -> bool {
-        // SAFETY: `self` is a valid device; the group is held by a count of our own meanwhile.
-        unsafe {
-            let group = bindings::iommu_group_get(self.as_raw());
-            if group.is_null() {
-                return false;
-            }
-            let owned = bindings::iommu_group_dma_owner_claimed(group);
-            bindings::iommu_group_put(group);
-            owned
-        }
-    }
-
     /// Takes the core's lock of the device, without which no driver is bound or released; nothing
     /// if somebody has it.
     pub fn try_lock(&self) -> Option<Locked<'_>> {
