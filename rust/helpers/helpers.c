@@ -173,20 +173,6 @@ const char *vtd_helper_dev_name(const struct device *dev)
 	return dev_name(dev);
 }
 
-const char *vtd_helper_dev_driver_name(const struct device *dev)
-{
-	const struct device_driver *drv = READ_ONCE(dev->driver);
-
-	return drv ? drv->name : NULL;
-}
-
-bool vtd_helper_dev_driver_manages_dma(const struct device *dev)
-{
-	const struct device_driver *drv = READ_ONCE(dev->driver);
-
-	return drv && dev_is_pci(dev) && to_pci_driver(drv)->driver_managed_dma;
-}
-
 int vtd_helper_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);

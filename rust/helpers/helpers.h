@@ -53,8 +53,6 @@ bool vtd_helper_dev_is_pci(const struct device *dev);
 struct pci_dev *vtd_helper_to_pci_dev(struct device *dev);
 struct device *vtd_helper_pci_to_dev(struct pci_dev *pdev);
 const char *vtd_helper_dev_name(const struct device *dev);
-const char *vtd_helper_dev_driver_name(const struct device *dev);
-bool vtd_helper_dev_driver_manages_dma(const struct device *dev);
 int vtd_helper_dev_to_node(struct device *dev);
 bool vtd_helper_device_trylock(struct device *dev);
 void vtd_helper_device_unlock(struct device *dev);
