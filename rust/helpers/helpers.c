@@ -42,32 +42,32 @@ void vtd_helper_flush_cache_range(void *virt, unsigned int size)
 	clflush_cache_range(virt, size);
 }
 
-void vtd_helper_flush_cache_line(void *virt)
-{
-	clflush(virt);
-}
-
-void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
-			       struct lock_class_key *key)
+void vtd_helper_raw_spin_lock_init(raw_spinlock_t *lock, const char *name,
+				   struct lock_class_key *key)
 {
 #ifdef CONFIG_DEBUG_SPINLOCK
-	__raw_spin_lock_init(spinlock_check(lock), name, key, LD_WAIT_CONFIG);
+	__raw_spin_lock_init(lock, name, key, LD_WAIT_SPIN);
 #else
-	spin_lock_init(lock);
+	raw_spin_lock_init(lock);
 #endif
 }
 
-unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock)
+unsigned long vtd_helper_raw_spin_lock_irqsave(raw_spinlock_t *lock)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(lock, flags);
+	raw_spin_lock_irqsave(lock, flags);
 	return flags;
 }
 
-void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+bool vtd_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
 {
-	spin_unlock_irqrestore(lock, flags);
+	return raw_spin_trylock_irqsave(lock, *flags);
+}
+
+void vtd_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(lock, flags);
 }
 
 u64 __percpu *vtd_helper_alloc_counts(u32 count)
@@ -110,7 +110,7 @@ int vtd_helper_pxm_to_node(u32 pxm)
 #endif
 }
 
-void vtd_helper_spin_assert_is_held(spinlock_t *lock)
+void vtd_helper_raw_spin_assert_is_held(raw_spinlock_t *lock)
 {
 	lockdep_assert_held(lock);
 }

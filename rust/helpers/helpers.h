@@ -24,13 +24,13 @@ void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt);
 phys_addr_t vtd_helper_virt_to_phys(void *virt);
 unsigned long vtd_helper_direct_map_base(void);
 void vtd_helper_flush_cache_range(void *virt, unsigned int size);
-void vtd_helper_flush_cache_line(void *virt);
 
-void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
-			       struct lock_class_key *key);
-unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock);
-void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
-void vtd_helper_spin_assert_is_held(spinlock_t *lock);
+void vtd_helper_raw_spin_lock_init(raw_spinlock_t *lock, const char *name,
+				   struct lock_class_key *key);
+unsigned long vtd_helper_raw_spin_lock_irqsave(raw_spinlock_t *lock);
+bool vtd_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags);
+void vtd_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
+void vtd_helper_raw_spin_assert_is_held(raw_spinlock_t *lock);
 
 u64 __percpu *vtd_helper_alloc_counts(u32 count);
 void vtd_helper_free_counts(u64 __percpu *counts);

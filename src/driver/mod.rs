@@ -37,13 +37,14 @@ impl Served {
     /// Before a sleep. One CPU, interrupts off. A unit that does not translate stays as it is.
     fn save(&self) {
         if self.core.is_listed() {
-            *self.saved.lock() = Some(self.unit.suspend());
+            let saved = self.unit.suspend();
+            self.saved.with(|slot| *slot = Some(saved));
         }
     }
 
     /// After a sleep. One CPU, interrupts off.
     fn restore(&self) {
-        if let Some(saved) = self.saved.lock().take() {
+        if let Some(saved) = self.saved.with(Option::take) {
             self.unit.resume(&saved);
         }
     }
