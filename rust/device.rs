@@ -56,7 +56,7 @@ impl Device {
         // gives the name, before the device is registered, and the last reference frees it.
         let name = unsafe {
             if bindings::vtd_helper_dev_is_pci(self.as_raw()) {
-                bindings::vtd_helper_dev_name(self.as_raw())
+                bindings::dev_name(self.as_raw())
             } else {
                 ptr::null()
             }
@@ -153,10 +153,17 @@ impl Name {
     }
 }
 
+impl Name {
+    /// The name, "?" where it is no text.
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or("?")
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
-        f.pad(core::str::from_utf8(bytes).unwrap_or("?"))
+        f.pad(self.as_str())
     }
 }
 

@@ -11,6 +11,7 @@
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/msi.h>
+#include <linux/pm_runtime.h>
 #include <linux/workqueue.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
@@ -168,11 +169,6 @@ struct device *vtd_helper_pci_to_dev(struct pci_dev *pdev)
 	return &pdev->dev;
 }
 
-const char *vtd_helper_dev_name(const struct device *dev)
-{
-	return dev_name(dev);
-}
-
 int vtd_helper_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);
@@ -191,15 +187,11 @@ void vtd_helper_device_unlock(struct device *dev)
 void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 {
 	*facts = (struct vtd_pci_facts) {
-		.segment = pci_domain_nr(pdev->bus),
 		.requester = pci_dev_id(pdev),
-		.secondary = pdev->subordinate ? pdev->subordinate->busn_res.start : 0,
-		.subordinate = pdev->subordinate ? pdev->subordinate->busn_res.end : 0,
 		.is_pcie = pci_is_pcie(pdev),
 		.pcie_type = pci_is_pcie(pdev) ? pci_pcie_type(pdev) : 0,
 		.is_bridge = pci_is_bridge(pdev),
 		.is_virtfn = pdev->is_virtfn,
-		.is_root_bus = pci_is_root_bus(pdev->bus),
 		.untrusted = pdev->untrusted,
 		.xlate_root = pdev->dev_flags & PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT,
 		.bridge_no_alias = pdev->dev_flags & PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS,
@@ -209,28 +201,21 @@ void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 	};
 }
 
-struct pci_dev *vtd_helper_pci_upstream(struct pci_dev *pdev)
+/* A root bus has no bridge, nor has one that was made for virtual functions. */
+struct pci_dev *vtd_helper_pci_above(struct pci_dev *pdev, u8 *bus)
 {
-	struct pci_bus *bus = pdev->bus;
-
-	/* A virtual function's bus may have no bridge of its own. */
-	while (bus && !bus->self && !pci_is_root_bus(bus))
-		bus = bus->parent;
-	return bus && !pci_is_root_bus(bus) ? pci_dev_get(bus->self) : NULL;
+	*bus = pdev->bus->number;
+	return pci_dev_get(pdev->bus->self);
 }
 
-struct pci_dev *vtd_helper_pci_real_dma_dev(struct pci_dev *pdev)
+const struct device *vtd_helper_pci_host_parent(const struct pci_dev *pdev)
 {
-#if IS_ENABLED(CONFIG_VMD)
-	if (is_vmd(pdev->bus))
-		return pci_dev_get(to_pci_sysdata(pdev->bus)->vmd_dev);
-#endif
-	return pci_dev_get(pdev);
+	return pdev->bus->bridge ? READ_ONCE(pdev->bus->bridge->parent) : NULL;
 }
 
-struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev)
+const struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev)
 {
-	return pci_dev_get(pci_physfn(pdev));
+	return pci_physfn(pdev);
 }
 
 bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn)
@@ -243,9 +228,15 @@ u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev)
 	return pdev->acs_cap;
 }
 
-bool vtd_helper_pci_is_off(struct pci_dev *pdev)
+/* 1: it stays awake, 0: it sleeps, negative: it does not sleep by itself. */
+int vtd_helper_pci_keep_awake(struct pci_dev *pdev)
 {
-	return pdev->current_state == PCI_D3cold;
+	return pm_runtime_get_if_active(&pdev->dev);
+}
+
+void vtd_helper_pci_let_sleep(struct pci_dev *pdev)
+{
+	pm_runtime_put(&pdev->dev);
 }
 
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev)

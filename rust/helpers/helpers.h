@@ -52,22 +52,17 @@ void *vtd_helper_dev_iommu_priv_get(struct device *dev);
 bool vtd_helper_dev_is_pci(const struct device *dev);
 struct pci_dev *vtd_helper_to_pci_dev(struct device *dev);
 struct device *vtd_helper_pci_to_dev(struct pci_dev *pdev);
-const char *vtd_helper_dev_name(const struct device *dev);
 int vtd_helper_dev_to_node(struct device *dev);
 bool vtd_helper_device_trylock(struct device *dev);
 void vtd_helper_device_unlock(struct device *dev);
 
 /* What a walk over requester-ID aliases or up the hierarchy needs of one device. */
 struct vtd_pci_facts {
-	u32 segment;
 	u16 requester;		/* bus << 8 | devfn */
-	u8 secondary;		/* bus below a bridge, 0 where there is none */
-	u8 subordinate;
 	bool is_pcie;
 	u8 pcie_type;
 	bool is_bridge;
 	bool is_virtfn;
-	bool is_root_bus;	/* no bridge above */
 	bool untrusted;
 	bool xlate_root;	/* PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT */
 	bool bridge_no_alias;	/* PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS */
@@ -77,12 +72,13 @@ struct vtd_pci_facts {
 };
 
 void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts);
-struct pci_dev *vtd_helper_pci_upstream(struct pci_dev *pdev);
-struct pci_dev *vtd_helper_pci_real_dma_dev(struct pci_dev *pdev);
-struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
+struct pci_dev *vtd_helper_pci_above(struct pci_dev *pdev, u8 *bus);
+const struct device *vtd_helper_pci_host_parent(const struct pci_dev *pdev);
+const struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
 bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn);
 u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev);
-bool vtd_helper_pci_is_off(struct pci_dev *pdev);
+int vtd_helper_pci_keep_awake(struct pci_dev *pdev);
+void vtd_helper_pci_let_sleep(struct pci_dev *pdev);
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev);
 bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev);
 int vtd_helper_pci_read_word(struct pci_dev *pdev, int where, u16 *value);

@@ -62,21 +62,7 @@ impl Regions {
         };
         if !region.is_null() {
             // SAFETY: A fresh region; the list is initialised and ours for the callback.
-            unsafe { list_add_tail(&raw mut (*region).list, self.0.get()) };
+            unsafe { bindings::list_add_tail(&raw mut (*region).list, self.0.get()) };
         }
-    }
-}
-
-/// # Safety
-///
-/// `new` must be on no list, `head` an initialised list that no one else touches.
-unsafe fn list_add_tail(new: *mut bindings::list_head, head: *mut bindings::list_head) {
-    // SAFETY: By this function's contract.
-    unsafe {
-        let prev = (*head).prev;
-        (*new).next = head;
-        (*new).prev = prev;
-        (*prev).next = new;
-        (*head).prev = new;
     }
 }
