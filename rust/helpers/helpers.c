@@ -303,9 +303,25 @@ irqreturn_t vtd_helper_irq_handled(void)
 	return IRQ_HANDLED;
 }
 
-void vtd_helper_sysfs_attr_init(struct attribute *attr)
+void vtd_helper_device_attr_init(struct device_attribute *attr, const char *name,
+				 umode_t mode, vtd_device_attr_show show,
+				 vtd_device_attr_store store)
 {
-	sysfs_attr_init(attr);
+	sysfs_attr_init(&attr->attr);
+	attr->attr.name = name;
+	attr->attr.mode = mode;
+	attr->show = show;
+	attr->store = store;
+}
+
+void vtd_helper_kobj_attr_init(struct kobj_attribute *attr, const char *name, umode_t mode,
+			       vtd_kobj_attr_show show, vtd_kobj_attr_store store)
+{
+	sysfs_attr_init(&attr->attr);
+	attr->attr.name = name;
+	attr->attr.mode = mode;
+	attr->show = show;
+	attr->store = store;
 }
 
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,

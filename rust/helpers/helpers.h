@@ -94,7 +94,21 @@ int vtd_helper_set_parent_affinity(struct irq_data *data,
 struct fwnode_handle *vtd_helper_alloc_named_fwnode(const char *name);
 irqreturn_t vtd_helper_irq_handled(void);
 
-void vtd_helper_sysfs_attr_init(struct attribute *attr);
+/* Where the two functions stand in these differs between configurations and versions. */
+typedef ssize_t (*vtd_device_attr_show)(struct device *dev, struct device_attribute *attr,
+					char *buf);
+typedef ssize_t (*vtd_device_attr_store)(struct device *dev, struct device_attribute *attr,
+					 const char *buf, size_t count);
+typedef ssize_t (*vtd_kobj_attr_show)(struct kobject *kobj, struct kobj_attribute *attr,
+				      char *buf);
+typedef ssize_t (*vtd_kobj_attr_store)(struct kobject *kobj, struct kobj_attribute *attr,
+				       const char *buf, size_t count);
+
+void vtd_helper_device_attr_init(struct device_attribute *attr, const char *name,
+				 umode_t mode, vtd_device_attr_show show,
+				 vtd_device_attr_store store);
+void vtd_helper_kobj_attr_init(struct kobj_attribute *attr, const char *name, umode_t mode,
+			       vtd_kobj_attr_show show, vtd_kobj_attr_store store);
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name);
