@@ -293,9 +293,9 @@ int vtd_helper_set_parent_affinity(struct irq_data *data,
 	return parent->chip->irq_set_affinity(parent, mask, force);
 }
 
-struct fwnode_handle *vtd_helper_alloc_named_fwnode(const char *name)
+struct fwnode_handle *vtd_helper_alloc_named_id_fwnode(const char *name, int id)
 {
-	return irq_domain_alloc_named_fwnode(name);
+	return irq_domain_alloc_named_id_fwnode(name, id);
 }
 
 irqreturn_t vtd_helper_irq_handled(void)

@@ -91,7 +91,7 @@ void vtd_helper_vector_message(struct irq_data *data, u32 *address_lo,
 			       u32 *address_hi, u32 *message);
 int vtd_helper_set_parent_affinity(struct irq_data *data,
 				   const struct cpumask *mask, bool force);
-struct fwnode_handle *vtd_helper_alloc_named_fwnode(const char *name);
+struct fwnode_handle *vtd_helper_alloc_named_id_fwnode(const char *name, int id);
 irqreturn_t vtd_helper_irq_handled(void);
 
 /* Where the two functions stand in these differs between configurations and versions. */

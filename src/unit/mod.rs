@@ -77,6 +77,7 @@ pub(crate) struct Options {
 /// One remapping unit.
 #[pin_data]
 pub(crate) struct Unit {
+    index: usize,
     name: CString,
     segment: Segment,
     #[pin]
