@@ -22,7 +22,7 @@ pub(crate) fn domain(attached: bool) -> Result<Domain> {
     let device = device()?;
     let mut domain = Domain::new(&device, 1)?;
     if attached {
-        domain.attach(Claim::new(device)?)?;
+        domain.attach(Claim::new(&device)?)?;
     }
     Ok(domain)
 }

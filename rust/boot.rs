@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the kernel was booted with.
+//!
+//! The kernel exports neither its command line nor what `iommu.strict` made of it, so that
+//! `/proc/cmdline` is read as a program would. It is that of the mount namespace of whoever loads the
+//! module: who shows it another file there could as well give the module the parameter that decides
+//! before it, and no more follows from it.
 
 use crate::bindings;
 use kernel::prelude::*;

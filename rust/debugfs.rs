@@ -7,6 +7,15 @@
 //! anywhere, and a file is a [`Listing`], asked for one part of its text at a time.
 //!
 //! As debugfs is made for: what cannot be made is not there, and nobody is told.
+//!
+//! # What a dentry is
+//!
+//! What debugfs returns of a folder or file that it made is no reference: it lives until the folder
+//! that it is in is removed, and a folder that was found is somebody else's. So each is looked up
+//! right after it was made, which gives a reference. Removing what somebody else has removed already
+//! does nothing, and waits for that removal to end: both take the lock of the folder around it.
+//!
+//! C header: `include/linux/debugfs.h`.
 
 use crate::bindings;
 use core::ffi::c_void;
@@ -67,8 +76,8 @@ extern "C" {
 ///
 /// # Invariants
 ///
-/// `dentry` is null, or a folder which this owns: made and not yet removed if `made`, else by one
-/// reference. It is in `_parent`, or at the root.
+/// `dentry` is null, or that of a folder, with one reference. It is in `_parent`, or at the root, and
+/// goes with this if `made`.
 pub struct Folder {
     dentry: *mut bindings::dentry,
     made: bool,
@@ -80,14 +89,35 @@ unsafe impl Send for Folder {}
 // SAFETY: As above.
 unsafe impl Sync for Folder {}
 
-/// A dentry that debugfs returned, null if it is none.
-fn checked(dentry: *mut bindings::dentry) -> *mut bindings::dentry {
-    let no_dentry = (dentry as isize) < 0 && (dentry as isize) >= -(bindings::MAX_ERRNO as isize);
-    if no_dentry {
-        ptr::null_mut()
-    } else {
-        dentry
+/// Looks for `name` in `folder`, at the root of debugfs if that is null. With a reference, or null.
+///
+/// # Safety
+///
+/// `folder` must be null or a folder of debugfs, held by a reference.
+unsafe fn find(name: &CStr, folder: *mut bindings::dentry) -> *mut bindings::dentry {
+    // SAFETY: By this function's contract; the name is only read.
+    unsafe { debugfs_lookup(name.as_char_ptr(), folder) }
+}
+
+/// A reference to what debugfs has just made as `name` in `folder`; null if it made nothing, or that
+/// has been removed since.
+///
+/// # Safety
+///
+/// As for [`find`].
+unsafe fn hold(
+    made: *mut bindings::dentry,
+    name: &CStr,
+    folder: *mut bindings::dentry,
+) -> *mut bindings::dentry {
+    // SAFETY: By this function's contract.
+    let found = unsafe { find(name, folder) };
+    if found.is_null() || found == made {
+        return found;
     }
+    // SAFETY: The reference was taken just now; somebody else's has the name.
+    unsafe { bindings::dput(found) };
+    ptr::null_mut()
 }
 
 impl Folder {
@@ -108,10 +138,11 @@ impl Folder {
             // SAFETY: `within` is a folder by the type's invariants, or null, which stands for the
             // root; the name is copied.
             unsafe {
-                folder.dentry = checked(debugfs_lookup(name.as_char_ptr(), within));
+                folder.dentry = find(name, within);
                 if folder.dentry.is_null() {
                     folder.made = true;
-                    folder.dentry = checked(debugfs_create_dir(name.as_char_ptr(), within));
+                    let made = debugfs_create_dir(name.as_char_ptr(), within);
+                    folder.dentry = hold(made, name, within);
                 }
             }
         }
@@ -119,18 +150,21 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Whether it was there before.
+    pub fn was_found(&self) -> bool {
+        !self.dentry.is_null() && !self.made
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.dentry.is_null() {
-            return;
-        }
-        // SAFETY: By the type's invariants.
+        // SAFETY: By the type's invariants, and null is allowed.
         unsafe {
             if self.made {
-                debugfs_remove(self.dentry)
-            } else {
-                bindings::dput(self.dentry)
+                debugfs_remove(self.dentry);
             }
+            bindings::dput(self.dentry);
         }
     }
 }
@@ -139,7 +173,8 @@ impl Drop for Folder {
 ///
 /// # Invariants
 ///
-/// `dentry` is null or a file in `_folder` that was made with `_listing` as its data.
+/// `dentry` is null, or that of a file that was made in `_folder` with `_listing` as its data, with
+/// one reference. Where it is null, no such file is there.
 pub struct File<T: Listing> {
     dentry: *mut bindings::dentry,
     _listing: Arc<T>,
@@ -155,16 +190,17 @@ impl<T: Listing> File<T> {
         } else {
             // SAFETY: A folder by the type's invariants; the operations suit the data, which lives
             // as long as the file.
-            checked(unsafe {
-                debugfs_create_file_full(
+            unsafe {
+                let made = debugfs_create_file_full(
                     name.as_char_ptr(),
                     if T::TAKES { 0o600 } else { 0o400 },
                     folder.dentry,
                     Arc::as_ptr(&listing).cast_mut().cast(),
                     ptr::null(),
                     &Operations::<T>::FILE,
-                )
-            })
+                );
+                hold(made, name, folder.dentry)
+            }
         };
         // INVARIANT: Made here, or null.
         File {
@@ -184,7 +220,10 @@ impl<T: Listing> Drop for File<T> {
     fn drop(&mut self) {
         // SAFETY: By the type's invariants, and null is allowed. Waits for readers, who find the
         // file gone afterwards, before the listing goes.
-        unsafe { debugfs_remove(self.dentry) }
+        unsafe {
+            debugfs_remove(self.dentry);
+            bindings::dput(self.dentry);
+        }
     }
 }
 
@@ -206,7 +245,8 @@ pub trait Listing: Send + Sync + 'static {
     /// Writes the part `number` and returns the number of the next one, if there is one. May
     /// sleep. The same part may be asked for again.
     ///
-    /// `note` is kept between the parts of one reading; 0 at first.
+    /// `note` is kept between the parts of one reading; 0 for the first part, and for that again
+    /// where a reader goes back.
     fn part(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64>;
 }
 
@@ -235,7 +275,8 @@ const END: u64 = 1 << 62;
 ///
 /// # Invariants
 ///
-/// `listing` lives while the file's operations are called.
+/// `listing` does not change once the file is open, and lives while the file's operations are called.
+/// The other fields belong to whoever holds the lock of the `seq_file`; a write does not.
 #[repr(C)]
 struct Reading<T> {
     listing: *const T,
@@ -319,7 +360,8 @@ impl<T: Listing> Operations<T> {
         // type's invariants.
         let listing = unsafe {
             let seq = (*file).private_data.cast::<bindings::seq_file>();
-            &*(*(*seq).private.cast::<Reading<T>>()).listing
+            // No reference to the reading: another thread may be in a `show` of it.
+            &*(&raw const (*(*seq).private.cast::<Reading<T>>()).listing).read()
         };
         match listing.take(text) {
             Ok(()) => copied,
@@ -331,10 +373,13 @@ impl<T: Listing> Operations<T> {
     ///
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn start(seq: *mut bindings::seq_file, pos: *mut i64) -> *mut c_void {
-        // SAFETY: The kernel passes the file that `open` opened.
+        // SAFETY: The kernel passes the file that `open` opened, with its lock held.
         unsafe {
             if *pos as u64 >= END {
                 return ptr::null_mut();
+            }
+            if *pos == 0 {
+                (&raw mut (*(*seq).private.cast::<Reading<T>>()).note).write(0);
             }
             (*seq).private
         }
@@ -348,9 +393,10 @@ impl<T: Listing> Operations<T> {
         _part: *mut c_void,
         pos: *mut i64,
     ) -> *mut c_void {
-        // SAFETY: The kernel passes the file that `open` opened; `show` has set `next`.
+        // SAFETY: The kernel passes the file that `open` opened, with its lock held; `show` has set
+        // `next`.
         unsafe {
-            *pos = (*(*seq).private.cast::<Reading<T>>()).next as i64;
+            *pos = (&raw const (*(*seq).private.cast::<Reading<T>>()).next).read() as i64;
             Self::start(seq, pos)
         }
     }
@@ -359,19 +405,27 @@ impl<T: Listing> Operations<T> {
     ///
     /// For the kernel only, which calls it through the table that it stands in.
     unsafe extern "C" fn show(seq: *mut bindings::seq_file, part: *mut c_void) -> i32 {
-        // SAFETY: The kernel passes the file that `open` opened and what `start` or `next` has
-        // returned; nobody else uses either meanwhile.
-        let (reading, number) = unsafe { (&mut *part.cast::<Reading<T>>(), (*seq).index as u64) };
+        let reading = part.cast::<Reading<T>>();
         let mut to = Text {
             seq,
             _reading: PhantomData,
         };
-        // SAFETY: Alive by the type's invariants.
-        let listing = unsafe { &*reading.listing };
-        reading.next = listing
-            .part(number, &mut reading.note, &mut to)
+        // SAFETY: The kernel passes the file that `open` opened, with its lock held, and what `start`
+        // or `next` has returned. The listing is alive by the type's invariants, and so are the
+        // fields ours; the one that a write reads is not borrowed mutably.
+        let (number, listing, note) = unsafe {
+            (
+                (*seq).index as u64,
+                &*(&raw const (*reading).listing).read(),
+                &mut *(&raw mut (*reading).note),
+            )
+        };
+        let next = listing
+            .part(number, note, &mut to)
             .filter(|next| (number + 1..END).contains(next))
             .unwrap_or(END);
+        // SAFETY: As above.
+        unsafe { (&raw mut (*reading).next).write(next) };
         0
     }
 

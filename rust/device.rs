@@ -6,8 +6,11 @@ use crate::bindings;
 use crate::pages::NumaNode;
 use crate::pci::PciDevice;
 use core::fmt;
+use core::ptr;
+use kernel::container_of;
 use kernel::prelude::*;
-use kernel::types::Opaque;
+use kernel::sync::rcu;
+use kernel::types::{NotThreadSafe, Opaque};
 
 /// A device, borrowed for the time of a callback.
 #[repr(transparent)]
@@ -47,34 +50,23 @@ impl Device {
         NumaNode::online(unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) })
     }
 
-    /// Its name.
+    /// Its name, "?" for a device that has none yet or is not on the PCI bus: those of a network,
+    /// for one, may be renamed, which frees the old name.
     pub fn name(&self) -> Name {
-        // SAFETY: `self` is a valid device, whose name does not change once it is registered.
-        Name::copy(unsafe { CStr::from_char_ptr(bindings::vtd_helper_dev_name(self.as_raw())) })
-    }
-
-    /// The number of its IOMMU group, once it has one. Any context.
-    pub fn group_id(&self) -> Option<u32> {
-        // SAFETY: `self` is a valid device; its group lives as long as it is a member.
-        unsafe {
-            let group = (*self.as_raw()).iommu_group;
-            (!group.is_null()).then(|| bindings::iommu_group_id(group) as u32)
-        }
-    }
-
-    /// Whether its group has an owner: drivers that the core counted, a user, or a module that
-    /// claimed it. Takes the group's mutex; may sleep.
-    pub fn group_is_owned(&self) -> bool {
-        // SAFETY: `self` is a valid device; the group is held by a count of our own meanwhile.
-        unsafe {
-            let group = bindings::iommu_group_get(self.as_raw());
-            if group.is_null() {
-                return false;
+        // SAFETY: `self` is a valid device. Nothing renames one on the PCI bus: pci_setup_device()
+        // gives the name, before the device is registered, and the last reference frees it.
+        let name = unsafe {
+            if bindings::vtd_helper_dev_is_pci(self.as_raw()) {
+                bindings::dev_name(self.as_raw())
+            } else {
+                ptr::null()
             }
-            let owned = bindings::iommu_group_dma_owner_claimed(group);
-            bindings::iommu_group_put(group);
-            owned
+        };
+        if name.is_null() {
+            return Name::copy(c"?");
         }
+        // SAFETY: A terminated string, which lives as long as the device.
+        Name::copy(unsafe { CStr::from_char_ptr(name) })
     }
 
     /// Takes the core's lock of the device, without which no driver is bound or released; nothing
@@ -83,7 +75,7 @@ impl Device {
         // SAFETY: `self` is a valid device.
         let taken = unsafe { bindings::vtd_helper_device_trylock(self.as_raw()) };
         // INVARIANT: Just taken.
-        taken.then(|| Locked(self))
+        taken.then(|| Locked(self, NotThreadSafe))
     }
 
     /// Emits the core's trace event `iommu:io_page_fault`; costs next to nothing while nobody
@@ -93,31 +85,40 @@ impl Device {
         unsafe { bindings::vtd_helper_trace_io_page_fault(self.as_raw(), iova as usize, write) }
     }
 
-    /// The driver bound at this moment, if any.
+    /// The driver bound at this moment, if any. [`None`] for a device that is not on the PCI bus.
+    /// Any context but NMI.
     pub fn driver(&self) -> Option<BoundDriver> {
-        // SAFETY: `self` is a valid device; the helpers read the driver once.
-        let (name, manages_dma) = unsafe {
-            (
-                bindings::vtd_helper_dev_driver_name(self.as_raw()),
-                bindings::vtd_helper_dev_driver_manages_dma(self.as_raw()),
-            )
-        };
-        if name.is_null() {
+        // SAFETY: `self` is a valid device.
+        if !unsafe { bindings::vtd_helper_dev_is_pci(self.as_raw()) } {
             return None;
         }
-        // SAFETY: A driver's name is a terminated string and outlives its binding; it is copied at
-        // once.
-        let name = Name::copy(unsafe { CStr::from_char_ptr(name) });
-        Some(BoundDriver { name, manages_dma })
+        let _read = rcu::read_lock();
+        // SAFETY: `self` is a valid device, and its driver is read once. On the PCI bus that is
+        // null or part of a `struct pci_driver`, which is part of vmlinux or of a module, as its
+        // name is. Before a module's memory is freed, its exit function has unregistered the driver,
+        // which released all devices, and free_module() has waited for a grace period; so has the
+        // end of a module whose init function failed. What was bound when it was read is therefore
+        // there until the end of the read-side section.
+        unsafe {
+            let driver = (&raw const (*self.as_raw()).driver).read_volatile();
+            if driver.is_null() {
+                return None;
+            }
+            let pci_driver = container_of!(driver, bindings::pci_driver, driver);
+            Some(BoundDriver {
+                name: Name::copy(CStr::from_char_ptr((*driver).name)),
+                manages_dma: (*pci_driver).driver_managed_dma,
+            })
+        }
     }
 }
 
-/// A device whose driver stays what it is until this is dropped.
+/// A device whose driver stays what it is until this is dropped, by the thread that locked it.
 ///
 /// # Invariants
 ///
-/// The device's lock is held for this.
-pub struct Locked<'a>(&'a Device);
+/// The device's lock is held by this thread for this.
+pub struct Locked<'a>(&'a Device, NotThreadSafe);
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
@@ -153,10 +154,17 @@ impl Name {
     }
 }
 
+impl Name {
+    /// The name, "?" where it is no text.
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or("?")
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
-        f.pad(core::str::from_utf8(bytes).unwrap_or("?"))
+        f.pad(self.as_str())
     }
 }
 

@@ -7,18 +7,29 @@
 //! domain of its own below the vector domain, whose chip writes the message to the device.
 //!
 //! Each [`Interrupt`] has its domain; one interrupt per domain keeps the ownership plain.
+//!
+//! Chip and operations are constants: who prints `/proc/interrupts` may look at a chip that has just
+//! been taken from an interrupt, and a module's memory outlives that.
+//!
+//! C headers: `include/linux/irq.h`, `include/linux/irqdomain.h`.
 
 use crate::bindings;
 use crate::pages::NumaNode;
 use core::ffi::c_void;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::types::Opaque;
 
 /// A device that raises one message-signalled interrupt.
 pub trait Source: Send + Sync + 'static {
+    /// What `/proc/interrupts` calls the chip of all such devices, and what the names of their
+    /// domains begin with.
+    const NAME: &'static CStr;
+
+    /// What tells it from other such devices; its domain is called `NAME-number`.
+    fn number(&self) -> u32;
     /// Where the device is told the message. Interrupts off, must not sleep.
     fn write_message(&self, address: u64, data: u32);
     /// Masks or unmasks at the device. Interrupts off, must not sleep.
@@ -31,14 +42,12 @@ pub trait Source: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `virq` is requested with `source` as its cookie and lives in `domain`, which has `fwnode`; the
-/// tables in `tables` outlive the domain.
+/// `virq` is requested with `source` as its cookie and lives in `domain`, which has `fwnode`.
 pub struct Interrupt<S: Source> {
     virq: u32,
     domain: *mut bindings::irq_domain,
     fwnode: *mut bindings::fwnode_handle,
     source: Arc<S>,
-    _tables: Pin<KBox<Tables<S>>>,
 }
 
 // SAFETY: The pointers are only used at creation and in `drop`; the source is `Sync`.
@@ -47,46 +56,30 @@ unsafe impl<S: Source> Send for Interrupt<S> {}
 unsafe impl<S: Source> Sync for Interrupt<S> {}
 
 /// The chip and the domain's operations, which the irq core keeps pointers to.
-#[pin_data]
-struct Tables<S> {
-    #[pin]
-    chip: Opaque<bindings::irq_chip>,
-    ops: bindings::irq_domain_ops,
-    _source: PhantomData<S>,
-}
-
-/// What allocation passes down to [`Tables::alloc`].
-struct Arguments {
-    chip: *mut bindings::irq_chip,
-    source: *mut c_void,
-}
+struct Tables<S>(PhantomData<S>);
 
 impl<S: Source> Tables<S> {
-    fn new(name: &'static CStr) -> Result<Pin<KBox<Self>>> {
-        let chip = bindings::irq_chip {
-            name: name.as_char_ptr(),
-            irq_mask: Some(Self::mask),
-            irq_unmask: Some(Self::unmask),
-            irq_ack: Some(bindings::irq_chip_ack_parent),
-            irq_retrigger: Some(bindings::irq_chip_retrigger_hierarchy),
-            irq_set_affinity: Some(Self::set_affinity),
-            flags: (bindings::IRQCHIP_SKIP_SET_WAKE | bindings::IRQCHIP_MASK_ON_SUSPEND) as usize,
-            ..Default::default()
-        };
-        KBox::pin_init(
-            pin_init!(Self {
-                chip: Opaque::new(chip),
-                ops: bindings::irq_domain_ops {
-                    alloc: Some(Self::alloc),
-                    free: Some(bindings::irq_domain_free_irqs_top),
-                    activate: Some(Self::activate),
-                    ..Default::default()
-                },
-                _source: PhantomData,
-            }),
-            GFP_KERNEL,
-        )
-    }
+    const CHIP: bindings::irq_chip = bindings::irq_chip {
+        name: S::NAME.as_ptr().cast(),
+        irq_mask: Some(Self::mask),
+        irq_unmask: Some(Self::unmask),
+        irq_ack: Some(bindings::irq_chip_ack_parent),
+        irq_retrigger: Some(bindings::irq_chip_retrigger_hierarchy),
+        irq_set_affinity: Some(Self::set_affinity),
+        flags: (bindings::IRQCHIP_SKIP_SET_WAKE
+            | bindings::IRQCHIP_MASK_ON_SUSPEND
+            | bindings::IRQCHIP_AFFINITY_PRE_STARTUP) as usize,
+        // SAFETY: Null pointers and absent functions are valid.
+        ..unsafe { MaybeUninit::zeroed().assume_init() }
+    };
+
+    const OPS: bindings::irq_domain_ops = bindings::irq_domain_ops {
+        alloc: Some(Self::alloc),
+        free: Some(bindings::irq_domain_free_irqs_top),
+        activate: Some(Self::activate),
+        // SAFETY: Null pointers and absent functions are valid.
+        ..unsafe { MaybeUninit::zeroed().assume_init() }
+    };
 
     /// # Safety
     ///
@@ -117,27 +110,24 @@ impl<S: Source> Tables<S> {
         count: u32,
         arg: *mut c_void,
     ) -> i32 {
-        // SAFETY: `arg` is the allocation info that `Interrupt::request` made.
-        let (args, parent) = unsafe {
-            let args = (*arg.cast::<bindings::irq_alloc_info>())
-                .data
-                .cast::<Arguments>();
+        // SAFETY: `arg` is the allocation info that `Interrupt::allocate` made.
+        let (source, parent) = unsafe {
             (
-                args,
+                (*arg.cast::<bindings::irq_alloc_info>()).data,
                 bindings::irq_domain_alloc_irqs_parent(domain, virq, count, arg),
             )
         };
         if parent < 0 {
             return parent;
         }
-        // SAFETY: `args` outlives the allocation; the chip and the source outlive the interrupt.
+        // SAFETY: The chip is a constant, and the source outlives the interrupt.
         unsafe {
             bindings::irq_domain_set_info(
                 domain,
                 virq,
                 0,
-                (*args).chip,
-                (*args).source,
+                &Self::CHIP,
+                source,
                 Some(bindings::handle_edge_irq),
                 ptr::null_mut(),
                 c"edge".as_char_ptr(),
@@ -198,10 +188,11 @@ impl<S: Source> Interrupt<S> {
     ///
     /// Process context. On an error nothing is left behind.
     pub fn request(source: Arc<S>, name: &'static CStr, node: NumaNode) -> Result<Self> {
-        let tables = Tables::<S>::new(name)?;
         let cookie = Arc::as_ptr(&source).cast_mut().cast::<c_void>();
+        let number = i32::try_from(source.number())?;
         // SAFETY: A named firmware node without data; the name is copied.
-        let fwnode = unsafe { bindings::vtd_helper_alloc_named_fwnode(name.as_char_ptr()) };
+        let fwnode =
+            unsafe { bindings::vtd_helper_alloc_named_id_fwnode(S::NAME.as_char_ptr(), number) };
         if fwnode.is_null() {
             return Err(ENOMEM);
         }
@@ -209,7 +200,7 @@ impl<S: Source> Interrupt<S> {
             fwnode,
             domain_flags: bindings::IRQ_DOMAIN_FLAG_HIERARCHY,
             hwirq_max: usize::MAX,
-            ops: &tables.ops,
+            ops: &Tables::<S>::OPS,
             // SAFETY: The vector domain exists from early boot on and does not change.
             parent: unsafe { bindings::x86_vector_domain },
             ..Default::default()
@@ -224,7 +215,7 @@ impl<S: Source> Interrupt<S> {
                 return Err(e);
             }
         };
-        let virq = Self::allocate(domain, &tables, cookie, node).and_then(|virq| {
+        let virq = Self::allocate(domain, cookie, node).and_then(|virq| {
             // SAFETY: The cookie outlives the request (see `drop`).
             let asked = kernel::error::to_result(unsafe {
                 bindings::request_threaded_irq(
@@ -248,7 +239,6 @@ impl<S: Source> Interrupt<S> {
                 domain,
                 fwnode,
                 source,
-                _tables: tables,
             }),
             Err(e) => {
                 // SAFETY: Made above, without interrupts.
@@ -263,19 +253,14 @@ impl<S: Source> Interrupt<S> {
 
     fn allocate(
         domain: *mut bindings::irq_domain,
-        tables: &Tables<S>,
         source: *mut c_void,
         node: NumaNode,
     ) -> Result<u32> {
-        let mut args = Arguments {
-            chip: tables.chip.get(),
-            source,
-        };
         let mut info = bindings::irq_alloc_info {
-            data: (&raw mut args).cast(),
+            data: source,
             ..Default::default()
         };
-        // SAFETY: `info` and `args` outlive the call, which passes them to `Tables::alloc`.
+        // SAFETY: `info` outlives the call, which passes it to `Tables::alloc`.
         let virq = unsafe {
             bindings::__irq_domain_alloc_irqs(
                 domain,

@@ -3,25 +3,58 @@
 //! A spin lock that also keeps interrupts out.
 //!
 //! The DMA API maps and unmaps in interrupt handlers, so whatever it takes must be taken with
-//! interrupts off everywhere. The kernel crate has no such lock in all supported versions; its
-//! [`Backend`] trait lets us add one.
+//! interrupts off everywhere. The kernel crate has no such lock in all supported versions
+//! (`SpinLockIrq` begins with 7.3); its [`Backend`] trait lets us add one.
+//!
+//! There is no guard: two guards that are dropped in the order in which they were made would turn
+//! interrupts on with the second lock held, and leave them off for good. A function that runs with
+//! the lock held ends before the one around it.
+//!
+//! It is a raw spin lock, because the last steps of a suspend and the first ones of a resume take
+//! it with interrupts off on every kernel, and PREEMPT_RT lets an ordinary spin lock sleep. So
+//! nothing in such a section may take one: no memory is allocated or freed there.
+//!
+//! C header: `include/linux/spinlock.h`.
 
 use crate::bindings;
-use kernel::sync::lock::{Backend, Guard, Lock};
-
-/// Backend of [`IrqSpinLock`]: `spin_lock_irqsave` and `spin_unlock_irqrestore`.
-pub struct IrqSave;
+use kernel::prelude::*;
+use kernel::sync::lock::{Backend, Lock};
+use kernel::sync::LockClassKey;
 
 /// A spin lock taken with local interrupts disabled. Any context but NMI.
-pub type IrqSpinLock<T> = Lock<T, IrqSave>;
+#[pin_data]
+pub struct IrqSpinLock<T> {
+    #[pin]
+    lock: Lock<T, IrqSave>,
+}
 
-/// Guard of an [`IrqSpinLock`].
-pub type IrqSpinLockGuard<'a, T> = Guard<'a, T, IrqSave>;
+impl<T: Unpin> IrqSpinLock<T> {
+    /// An initialiser; see [`new_irq_spinlock`](crate::new_irq_spinlock).
+    pub fn new(
+        inner: T,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
+            lock <- Lock::new(inner, name, key),
+        })
+    }
 
-// SAFETY: `spin_lock_irqsave` excludes every other holder of the same lock until the matching
-// `spin_unlock_irqrestore`, and a spin lock may be relocked after it was unlocked.
+    /// Calls `f` with the lock held and interrupts off. `f` must not sleep, nor allocate or free
+    /// memory.
+    #[inline(always)]
+    pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.lock.lock())
+    }
+}
+
+/// `raw_spin_lock_irqsave` and `raw_spin_unlock_irqrestore`.
+struct IrqSave;
+
+// SAFETY: `raw_spin_lock_irqsave` excludes every other holder of the same lock until the matching
+// `raw_spin_unlock_irqrestore`, and a spin lock may be relocked after it was unlocked.
 unsafe impl Backend for IrqSave {
-    type State = bindings::spinlock_t;
+    type State = bindings::raw_spinlock_t;
     type GuardState = usize;
 
     unsafe fn init(
@@ -30,24 +63,26 @@ unsafe impl Backend for IrqSave {
         key: *mut bindings::lock_class_key,
     ) {
         // SAFETY: The caller passes memory for a spin lock and a name and key that live as long.
-        unsafe { bindings::vtd_helper_spin_lock_init(ptr, name, key) }
+        unsafe { bindings::vtd_helper_raw_spin_lock_init(ptr, name, key) }
     }
 
     #[inline]
     unsafe fn lock(ptr: *mut Self::State) -> Self::GuardState {
         // SAFETY: The caller passes an initialised spin lock.
-        unsafe { bindings::vtd_helper_spin_lock_irqsave(ptr) }
+        unsafe { bindings::vtd_helper_raw_spin_lock_irqsave(ptr) }
     }
 
-    unsafe fn try_lock(_ptr: *mut Self::State) -> Option<Self::GuardState> {
-        // Nobody here tries; a lock that never succeeds at trying is still a correct lock.
-        None
+    unsafe fn try_lock(ptr: *mut Self::State) -> Option<Self::GuardState> {
+        let mut flags = 0;
+        // SAFETY: The caller passes an initialised spin lock.
+        let taken = unsafe { bindings::vtd_helper_raw_spin_trylock_irqsave(ptr, &mut flags) };
+        taken.then_some(flags)
     }
 
     #[inline]
     unsafe fn unlock(ptr: *mut Self::State, flags: &Self::GuardState) {
         // SAFETY: The caller holds the lock and passes the flags which taking it returned.
-        unsafe { bindings::vtd_helper_spin_unlock_irqrestore(ptr, *flags) }
+        unsafe { bindings::vtd_helper_raw_spin_unlock_irqrestore(ptr, *flags) }
     }
 
     #[inline]
@@ -55,7 +90,7 @@ unsafe impl Backend for IrqSave {
         // Not even a call where nobody could tell.
         if cfg!(CONFIG_LOCKDEP) {
             // SAFETY: The caller passes an initialised spin lock.
-            unsafe { bindings::vtd_helper_spin_assert_is_held(ptr) }
+            unsafe { bindings::vtd_helper_raw_spin_assert_is_held(ptr) }
         }
     }
 }

@@ -1,10 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! PCI devices as a remapping unit sees them: requester IDs, bridges, aliases, isolation.
+//!
+//! # What a reference keeps
+//!
+//! A [`PciDevice`] may be asked at any time, also while the device is being removed or after. So
+//! only what the last reference frees is followed:
+//!
+//! - the device's own fields that enumeration sets: header type, capabilities, flags, class;
+//! - its bus (`pci_alloc_dev()` takes a reference), that one's number, and the bridge above
+//!   (`bus->self`, which `bus->bridge` counts), and so on up to the root bus and its host bridge.
+//!
+//! Not kept are the bus below a bridge (`subordinate`), the bus that a bus of virtual functions was
+//! made beside (`parent`), a physical function (`physfn`, until its function is removed), and the
+//! data of a root bus that a volume management device made (`sysdata`, until its driver goes). Such a
+//! pointer is compared with those of devices that are there, and never followed.
+//!
+//! C header: `include/linux/pci.h`.
 
 use crate::bindings;
 use crate::device::Device;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 
 pub use crate::rescan::{RescanGuard, RescanLock};
@@ -18,8 +34,8 @@ pub struct PciDevice {
     ptr: NonNull<bindings::pci_dev>,
 }
 
-// SAFETY: References to PCI devices may move between threads; the methods only read what the PCI
-// core keeps stable after enumeration.
+// SAFETY: References to PCI devices may move between threads; the methods only follow what a
+// reference keeps, see the module's documentation.
 unsafe impl Send for PciDevice {}
 // SAFETY: As above.
 unsafe impl Sync for PciDevice {}
@@ -49,8 +65,6 @@ pub struct Facts {
     pub segment: u32,
     /// Requester ID: bus, device, function.
     pub requester: u16,
-    /// Buses below a bridge: secondary and subordinate.
-    buses_below: Option<(u8, u8)>,
     /// Its place in PCI Express.
     pub port: PortType,
     /// A virtual function.
@@ -63,13 +77,14 @@ pub struct Facts {
     xlate_root: bool,
     bridge_no_alias: bool,
     pcie_bridge_alias: bool,
+    is_bridge: bool,
 }
 
 impl Facts {
-    /// The requester ID that a bridge may put in place of those of devices below it.
-    pub fn alias_for_below(&self) -> Option<u16> {
-        let (secondary, _) = self.buses_below?;
-        let secondary = u16::from(secondary) << 8;
+    /// Returns the requester ID that a bridge may put in place of those of devices below it, on the
+    /// bus of this number.
+    fn alias_for(&self, bus: u8) -> Option<u16> {
+        let secondary = u16::from(bus) << 8;
         match self.port {
             PortType::ToPci if !self.bridge_no_alias => Some(secondary),
             PortType::FromPci => Some(self.requester),
@@ -102,7 +117,9 @@ impl PciDevice {
         NonNull::new(ptr).map(|ptr| PciDevice { ptr })
     }
 
-    /// All PCI devices, in the order of the bus list. Process context.
+    /// All PCI devices, in the order of the bus list. One that is removed while it is the last that
+    /// was handed out makes the list begin again; hold the [`RescanLock`] where that matters.
+    /// Process context.
     pub fn all() -> impl Iterator<Item = PciDevice> {
         Self::with_ids(bindings::PCI_ANY_ID as u32, bindings::PCI_ANY_ID as u32)
     }
@@ -111,9 +128,7 @@ impl PciDevice {
     pub fn with_ids(vendor: u32, model: u32) -> impl Iterator<Item = PciDevice> {
         let mut last: Option<PciDevice> = None;
         core::iter::from_fn(move || {
-            let from = last
-                .take()
-                .map_or(core::ptr::null_mut(), PciDevice::into_raw);
+            let from = last.take().map_or(ptr::null_mut(), PciDevice::into_raw);
             // SAFETY: `from` carries a reference, which the call gives up; the answer carries one.
             let next = unsafe { Self::adopt(bindings::pci_get_device(vendor, model, from)) }?;
             // SAFETY: `next` holds a reference.
@@ -155,9 +170,8 @@ impl PciDevice {
             (true, _) => PortType::Endpoint,
         };
         Facts {
-            segment: raw.segment,
+            segment: self.segment(),
             requester: raw.requester,
-            buses_below: raw.is_bridge.then_some((raw.secondary, raw.subordinate)),
             port,
             is_virtual_function: raw.is_virtfn,
             untrusted: raw.untrusted,
@@ -166,26 +180,59 @@ impl PciDevice {
             xlate_root: raw.xlate_root,
             bridge_no_alias: raw.bridge_no_alias,
             pcie_bridge_alias: raw.pcie_bridge_alias,
+            is_bridge: raw.is_bridge,
         }
     }
 
+    /// Its segment, which its name begins with: `pci_domain_nr()` follows `sysdata`.
+    fn segment(&self) -> u32 {
+        let name = self.as_device().name();
+        let segment = name.as_str().split(':').next().unwrap_or_default();
+        u32::from_str_radix(segment, 16).unwrap_or(u32::MAX)
+    }
+
     /// The device whose requester ID its DMA carries: another one behind a volume management
-    /// device, which hides a whole segment.
+    /// device, which hides a whole segment. [`None`] if a device on the way there has been removed.
+    /// Process context.
     pub fn dma_device(&self) -> Option<PciDevice> {
-        // SAFETY: Valid device; the answer carries a reference.
-        unsafe { Self::adopt(bindings::vtd_helper_pci_real_dma_dev(self.ptr.as_ptr())) }
+        // That driver numbers its segments from there on; firmware's have 16 bits.
+        if self.segment() <= u16::MAX.into() {
+            return Some(self.clone());
+        }
+        let mut top = self.physical_function()?;
+        while let Some(above) = top.upstream() {
+            top = above;
+        }
+        // SAFETY: Valid device on a root bus; its host bridge's parent is compared and not followed.
+        let parent = unsafe { bindings::vtd_helper_pci_host_parent(top.ptr.as_ptr()) };
+        let made_by = Self::all().find(|device| ptr::eq(device.as_device().as_raw(), parent));
+        Some(made_by.unwrap_or_else(|| self.clone()))
     }
 
-    /// The bridge above, [`None`] on a root bus.
+    /// The bridge above, [`None`] on a root bus. Process context.
     pub fn upstream(&self) -> Option<PciDevice> {
-        // SAFETY: Valid device; the answer carries a reference.
-        unsafe { Self::adopt(bindings::vtd_helper_pci_upstream(self.ptr.as_ptr())) }
+        let function = self.physical_function()?;
+        function.above().map(|(bridge, _)| bridge)
     }
 
-    /// The physical function; the device itself where it is none's virtual function.
-    pub fn physical_function(&self) -> Option<PciDevice> {
+    /// The bridge above a function that is no virtual one, and the number of the bus between.
+    fn above(&self) -> Option<(PciDevice, u8)> {
+        let mut bus = 0;
         // SAFETY: Valid device; the answer carries a reference.
-        unsafe { Self::adopt(bindings::vtd_helper_pci_physfn(self.ptr.as_ptr())) }
+        let bridge =
+            unsafe { Self::adopt(bindings::vtd_helper_pci_above(self.ptr.as_ptr(), &mut bus)) };
+        bridge.map(|bridge| (bridge, bus))
+    }
+
+    /// The physical function; the device itself where it is none's virtual function. [`None`] if
+    /// that has been removed. Process context.
+    pub fn physical_function(&self) -> Option<PciDevice> {
+        // SAFETY: Valid device; the answer is compared and not followed.
+        let function = unsafe { bindings::vtd_helper_pci_physfn(self.ptr.as_ptr()) };
+        if ptr::eq(function, self.ptr.as_ptr()) {
+            return Some(self.clone());
+        }
+        Self::all().find(|device| ptr::eq(device.ptr.as_ptr(), function))
     }
 
     /// Visits every requester ID under which the transactions of this device may arrive at a unit:
@@ -194,6 +241,8 @@ impl PciDevice {
     /// The rules are those of the PCI Express to PCI/PCI-X Bridge Specification 2.3: such a bridge
     /// forwards with its secondary bus number and function 0, a conventional bridge may take over
     /// what comes from below.
+    ///
+    /// The error is `visit`'s, or [`ENODEV`] for a function that is being removed. Process context.
     pub fn for_each_requester(&self, mut visit: impl FnMut(u16) -> Result) -> Result {
         let facts = self.facts();
         visit(facts.requester)?;
@@ -205,16 +254,16 @@ impl PciDevice {
                 }
             }
         }
-        let mut next = self.upstream();
-        while let Some(bridge) = next {
+        let mut next = self.physical_function().ok_or(ENODEV)?.above();
+        while let Some((bridge, bus)) = next {
             let above = bridge.facts();
             if above.xlate_root {
                 break;
             }
-            if let Some(alias) = above.alias_for_below() {
+            if let Some(alias) = above.alias_for(bus) {
                 visit(alias)?;
             }
-            next = bridge.upstream();
+            next = bridge.above();
         }
         Ok(())
     }
@@ -222,18 +271,32 @@ impl PciDevice {
     /// The closest bridge above that may put `requester` in place of this device's requester ID,
     /// by the rules of [`Self::for_each_requester`].
     pub fn bridge_with_alias(&self, requester: u16) -> Option<PciDevice> {
-        let mut next = self.upstream();
-        while let Some(bridge) = next {
+        let mut next = self.physical_function()?.above();
+        while let Some((bridge, bus)) = next {
             let above = bridge.facts();
             if above.xlate_root {
                 break;
             }
-            if above.alias_for_below() == Some(requester) {
+            if above.alias_for(bus) == Some(requester) {
                 return Some(bridge);
             }
-            next = bridge.upstream();
+            next = bridge.above();
         }
         None
+    }
+
+    /// Returns the requester ID that this bridge may put in place of those of devices below it, by
+    /// the bus number that is in its configuration space. Process context.
+    pub fn alias_for_below(&self) -> Option<u16> {
+        let facts = self.facts();
+        if !facts.is_bridge {
+            return None;
+        }
+        let mut bus = 0u8;
+        let at = bindings::PCI_SECONDARY_BUS as i32;
+        // SAFETY: Valid device, with room for the answer.
+        let read = unsafe { bindings::pci_read_config_byte(self.as_raw(), at, &mut bus) };
+        facts.alias_for(bus).filter(|_| read == 0)
     }
 
     /// Turns on what the device offers of access control (source validation, request and
@@ -241,7 +304,6 @@ impl PciDevice {
     /// something in and where ATS is switched off), so that peers cannot reach each other past the
     /// unit. What it was before, if it was changed; a device without the capability is left alone.
     pub fn enable_acs(&self) -> Option<AcsControl> {
-        let (control, at) = self.acs()?;
         let mut wanted = bindings::PCI_ACS_SV
             | bindings::PCI_ACS_RR
             | bindings::PCI_ACS_CR
@@ -258,12 +320,8 @@ impl PciDevice {
         if block_translated {
             wanted |= bindings::PCI_ACS_TB;
         }
-        let new = control | (offered & wanted as u16);
-        if new == control {
-            return None;
-        }
-        self.write_acs(at, new);
-        Some(AcsControl(control))
+        self.change_acs(|control| control | (offered & wanted as u16))
+            .map(AcsControl)
     }
 
     /// What is on of access control. [`None`] for a device without the capability.
@@ -272,26 +330,51 @@ impl PciDevice {
     }
 
     /// Turns on again what was on in `wanted`. Whether any of it was off. A device that does not
-    /// answer is left alone, and so is one without power, which an access would disturb.
+    /// answer is left alone, and so is one that runtime power management has put to sleep, which an
+    /// access would disturb: nothing behind it is awake either. May sleep.
     pub fn require_acs(&self, wanted: AcsControl) -> bool {
-        // SAFETY: Valid device.
-        if unsafe { bindings::vtd_helper_pci_is_off(self.ptr.as_ptr()) } {
-            return false;
+        // SAFETY: Valid device; where it is kept awake, it is released below.
+        let (asleep, kept) = match unsafe { bindings::vtd_helper_pci_keep_awake(self.as_raw()) } {
+            0 => (true, false),
+            count => (false, count > 0),
+        };
+        let lost = |control: u16| wanted.0 & !control != 0;
+        let was_off = !asleep
+            && self.acs().is_some_and(|(control, _)| lost(control))
+            && self.change_acs(|control| control | wanted.0).is_some();
+        if kept {
+            // SAFETY: Kept awake above.
+            unsafe { bindings::vtd_helper_pci_let_sleep(self.as_raw()) }
         }
-        match self.acs() {
-            Some((control, at)) if wanted.0 & !control != 0 => {
-                self.write_acs(at, control | wanted.0);
-                true
-            }
-            _ => false,
-        }
+        was_off
     }
 
-    /// Sets access control to what [`Self::enable_acs`] found.
+    /// Sets access control to what [`Self::enable_acs`] found. May sleep.
     pub fn restore_acs(&self, before: AcsControl) {
-        if let Some((_, at)) = self.acs() {
-            self.write_acs(at, before.0);
+        self.change_acs(|_| before.0);
+    }
+
+    /// Sets the control register to what `new` makes of it. What it was, if it was something else.
+    ///
+    /// A reset of the function holds the lock of its configuration space from before its state is
+    /// saved until after it was restored, so that either this or the reset comes first; user space
+    /// waits for it. It is only tried, because who resets may be who asks: the core attaches a
+    /// device again before it gives that lock back.
+    fn change_acs(&self, new: impl FnOnce(u16) -> u16) -> Option<u16> {
+        // SAFETY: Valid device.
+        let locked = unsafe { bindings::pci_cfg_access_trylock(self.as_raw()) };
+        let changed = self.acs().and_then(|(control, at)| {
+            let new = new(control);
+            (new != control).then(|| {
+                self.write_acs(at, new);
+                control
+            })
+        });
+        if locked {
+            // SAFETY: Locked above.
+            unsafe { bindings::pci_cfg_access_unlock(self.as_raw()) }
         }
+        changed
     }
 
     /// What is on, and where that is controlled.
@@ -314,7 +397,7 @@ impl PciDevice {
 
     /// Whether this is a bridge whose driver only serves its port (port services).
     pub fn is_bridge(&self) -> bool {
-        self.facts().buses_below.is_some()
+        self.facts().is_bridge
     }
 
     /// Releases the driver. Process context; the device lock must not be held.

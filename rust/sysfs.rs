@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Attributes in sysfs: of an IOMMU device, and of a folder of our own below `/sys/kernel`.
+//!
+//! C headers: `include/linux/device.h`, `include/linux/kobject.h`, `include/linux/sysfs.h`.
 
 use crate::bindings;
-use core::ffi::{c_char, c_void};
 use core::fmt::{self, Write};
+use core::mem::{offset_of, MaybeUninit};
 use core::ptr;
+use kernel::ffi::c_char;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -23,27 +26,213 @@ pub struct Attribute<T> {
     pub store: Option<fn(&T, &str) -> Result>,
 }
 
-type Store<T> = unsafe extern "C" fn(*mut c_void, *mut Raw<T>, *const c_char, usize) -> isize;
+/// What the kernel makes of a file: its own structure, and how it calls the functions in it. With
+/// control flow integrity both have to be exactly what C has.
+pub trait Kind: Sealed + Sized + 'static {
+    /// The C structure of an attribute, which begins with a `struct attribute`.
+    #[doc(hidden)]
+    type Raw;
 
-/// The first fields of both `struct device_attribute` and `struct kobj_attribute`, which the
-/// kernel calls in the same way.
+    /// Fills in `raw` for `of`, lock debugging's key included.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be memory for the structure. When the kernel calls its functions, it must be that
+    /// of an [`Entry`] over `T`.
+    #[doc(hidden)]
+    unsafe fn init<T: Send + Sync + 'static>(raw: *mut Self::Raw, of: &'static Attribute<T>);
+}
+
+use sealed::Sealed;
+mod sealed {
+    /// Of [`Kind`](super::Kind): there is one for each structure of the kernel's.
+    pub trait Sealed {}
+}
+
+/// Attributes of a device: `struct device_attribute`.
+pub struct OfDevice;
+
+/// Attributes of a folder: `struct kobj_attribute`.
+pub struct OfFolder;
+
+impl Sealed for OfDevice {}
+impl Sealed for OfFolder {}
+
+impl Kind for OfDevice {
+    type Raw = bindings::device_attribute;
+
+    unsafe fn init<T: Send + Sync + 'static>(raw: *mut Self::Raw, of: &'static Attribute<T>) {
+        type Store = unsafe extern "C" fn(
+            *mut bindings::device,
+            *mut bindings::device_attribute,
+            *const c_char,
+            usize,
+        ) -> isize;
+        // SAFETY: Memory for it by this function's contract; the name is static.
+        unsafe {
+            bindings::vtd_helper_device_attr_init(
+                raw,
+                of.name.as_char_ptr(),
+                of.mode,
+                Some(Self::show::<T>),
+                of.store.map(|_| Self::store::<T> as Store),
+            )
+        }
+    }
+}
+
+impl OfDevice {
+    /// `device_attribute.show`
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be that of a live [`Entry`] over `T`, `to` a page.
+    unsafe extern "C" fn show<T: Send + Sync + 'static>(
+        _of: *mut bindings::device,
+        raw: *mut bindings::device_attribute,
+        to: *mut c_char,
+    ) -> isize {
+        // SAFETY: By this function's contract.
+        unsafe { Entry::<T, Self>::show(raw, to) }
+    }
+
+    /// `device_attribute.store`
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be that of a live [`Entry`] over `T`, `from` have `count` bytes.
+    unsafe extern "C" fn store<T: Send + Sync + 'static>(
+        _of: *mut bindings::device,
+        raw: *mut bindings::device_attribute,
+        from: *const c_char,
+        count: usize,
+    ) -> isize {
+        // SAFETY: By this function's contract.
+        unsafe { Entry::<T, Self>::store(raw, from, count) }
+    }
+}
+
+impl Kind for OfFolder {
+    type Raw = bindings::kobj_attribute;
+
+    unsafe fn init<T: Send + Sync + 'static>(raw: *mut Self::Raw, of: &'static Attribute<T>) {
+        type Store = unsafe extern "C" fn(
+            *mut bindings::kobject,
+            *mut bindings::kobj_attribute,
+            *const c_char,
+            usize,
+        ) -> isize;
+        // SAFETY: Memory for it by this function's contract; the name is static.
+        unsafe {
+            bindings::vtd_helper_kobj_attr_init(
+                raw,
+                of.name.as_char_ptr(),
+                of.mode,
+                Some(Self::show::<T>),
+                of.store.map(|_| Self::store::<T> as Store),
+            )
+        }
+    }
+}
+
+impl OfFolder {
+    /// `kobj_attribute.show`
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be that of a live [`Entry`] over `T`, `to` a page.
+    unsafe extern "C" fn show<T: Send + Sync + 'static>(
+        _of: *mut bindings::kobject,
+        raw: *mut bindings::kobj_attribute,
+        to: *mut c_char,
+    ) -> isize {
+        // SAFETY: By this function's contract.
+        unsafe { Entry::<T, Self>::show(raw, to) }
+    }
+
+    /// `kobj_attribute.store`
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be that of a live [`Entry`] over `T`, `from` have `count` bytes.
+    unsafe extern "C" fn store<T: Send + Sync + 'static>(
+        _of: *mut bindings::kobject,
+        raw: *mut bindings::kobj_attribute,
+        from: *const c_char,
+        count: usize,
+    ) -> isize {
+        // SAFETY: By this function's contract.
+        unsafe { Entry::<T, Self>::store(raw, from, count) }
+    }
+}
+
+/// One attribute as the kernel knows it, with what it is of.
 #[repr(C)]
-struct Raw<T: 'static> {
-    attr: bindings::attribute,
-    show: Option<unsafe extern "C" fn(*mut c_void, *mut Raw<T>, *mut c_char) -> isize>,
-    store: Option<Store<T>>,
+struct Entry<T: 'static, K: Kind> {
+    raw: K::Raw,
     description: &'static Attribute<T>,
     target: *const T,
+}
+
+// The kernel hands out the address of each `raw` again, and finds it by that of its first field.
+const _: () = assert!(
+    offset_of!(Entry<(), OfDevice>, raw) == 0
+        && offset_of!(Entry<(), OfFolder>, raw) == 0
+        && offset_of!(bindings::device_attribute, attr) == 0
+        && offset_of!(bindings::kobj_attribute, attr) == 0
+);
+
+impl<T: Send + Sync + 'static, K: Kind> Entry<T, K> {
+    /// # Safety
+    ///
+    /// `raw` must be that of a live entry, whose target lives; `to` must be a page.
+    unsafe fn show(raw: *mut K::Raw, to: *mut c_char) -> isize {
+        // SAFETY: By this function's contract; the structure is the entry's first field.
+        let (entry, page) = unsafe {
+            (
+                &*raw.cast::<Self>(),
+                core::slice::from_raw_parts_mut(to.cast::<u8>(), PAGE),
+            )
+        };
+        let mut text = Text { page, len: 0 };
+        // SAFETY: The target is alive by this function's contract.
+        match (entry.description.show)(unsafe { &*entry.target }, &mut text) {
+            Ok(()) => text.len as isize,
+            // A text longer than a page ends with the last line that fits.
+            Err(_) => text.whole_lines() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `raw` must be that of a live entry, whose target lives; `from` must have `count` bytes.
+    unsafe fn store(raw: *mut K::Raw, from: *const c_char, count: usize) -> isize {
+        // SAFETY: By this function's contract; the structure is the entry's first field.
+        let (entry, bytes) = unsafe {
+            (
+                &*raw.cast::<Self>(),
+                core::slice::from_raw_parts(from.cast::<u8>(), count),
+            )
+        };
+        let (Ok(text), Some(store)) = (core::str::from_utf8(bytes), entry.description.store) else {
+            return EINVAL.to_errno() as isize;
+        };
+        // SAFETY: The target is alive by this function's contract.
+        match store(unsafe { &*entry.target }, text.trim()) {
+            Ok(()) => count as isize,
+            Err(e) => e.to_errno() as isize,
+        }
+    }
 }
 
 /// A group of attributes over one object.
 ///
 /// # Invariants
 ///
-/// `raw` does not move or change after creation, `list` points into it and ends with null, `group`
-/// points at `list`, `groups` at `group`; each `target` is held by `_target`.
-pub struct Group<T: 'static> {
-    _raw: KVec<Raw<T>>,
+/// `entries` does not move or change after creation, `list` points into it and ends with null,
+/// `group` points at `list`, `groups` at `group`; each `target` is held by `_target`.
+pub struct Group<T: 'static, K: Kind = OfDevice> {
+    _entries: KVec<Entry<T, K>>,
     _list: KVec<*mut bindings::attribute>,
     group: KBox<bindings::attribute_group>,
     groups: KBox<[*const bindings::attribute_group; 2]>,
@@ -51,41 +240,35 @@ pub struct Group<T: 'static> {
 }
 
 // SAFETY: Nothing in it changes after creation, and the target is shared by threads.
-unsafe impl<T: Send + Sync> Send for Group<T> {}
+unsafe impl<T: Send + Sync, K: Kind> Send for Group<T, K> {}
 // SAFETY: As above.
-unsafe impl<T: Send + Sync> Sync for Group<T> {}
+unsafe impl<T: Send + Sync, K: Kind> Sync for Group<T, K> {}
 
-impl<T: Send + Sync + 'static> Group<T> {
+impl<T: Send + Sync + 'static, K: Kind> Group<T, K> {
     /// A group of `attributes` over `target`, in a folder `name` of its own if one is given.
     pub fn new(
         name: Option<&'static CStr>,
         attributes: &'static [Attribute<T>],
         target: Arc<T>,
     ) -> Result<Self> {
-        let mut raw = KVec::with_capacity(attributes.len(), GFP_KERNEL)?;
+        let mut entries: KVec<Entry<T, K>> = KVec::with_capacity(attributes.len(), GFP_KERNEL)?;
         let mut list = KVec::with_capacity(attributes.len() + 1, GFP_KERNEL)?;
         for description in attributes {
-            #[allow(clippy::needless_update)]
-            raw.push(
-                Raw {
-                    attr: bindings::attribute {
-                        name: description.name.as_char_ptr(),
-                        mode: description.mode,
-                        // Lock debugging adds fields.
-                        ..Default::default()
-                    },
-                    show: Some(Self::show),
-                    store: description.store.map(|_| Self::store as Store<T>),
-                    description,
-                    target: Arc::as_ptr(&target),
-                },
+            let entry = Entry {
+                // SAFETY: Integers, and pointers and functions that may be null.
+                raw: unsafe { MaybeUninit::<K::Raw>::zeroed().assume_init() },
+                description,
+                target: Arc::as_ptr(&target),
+            };
+            entries.push(entry, GFP_KERNEL)?;
+        }
+        for entry in entries.iter_mut() {
+            // SAFETY: The structure of an entry that does not move any more, see below.
+            unsafe { K::init(&raw mut entry.raw, entry.description) };
+            list.push(
+                (&raw mut entry.raw).cast::<bindings::attribute>(),
                 GFP_KERNEL,
             )?;
-        }
-        for attribute in raw.iter_mut() {
-            // SAFETY: An attribute about to be registered; lock debugging wants a key in it.
-            unsafe { bindings::vtd_helper_sysfs_attr_init(&raw mut attribute.attr) };
-            list.push(&raw mut attribute.attr, GFP_KERNEL)?;
         }
         list.push(ptr::null_mut(), GFP_KERNEL)?;
         let mut group = KBox::new(bindings::attribute_group::default(), GFP_KERNEL)?;
@@ -94,7 +277,7 @@ impl<T: Send + Sync + 'static> Group<T> {
         let groups = KBox::new([&raw const *group, ptr::null()], GFP_KERNEL)?;
         // INVARIANT: Wired up above; moving the vectors and boxes moves no element.
         Ok(Group {
-            _raw: raw,
+            _entries: entries,
             _list: list,
             group,
             groups,
@@ -105,48 +288,6 @@ impl<T: Send + Sync + 'static> Group<T> {
     /// A list of just this group, ended by null.
     pub(crate) fn as_list(&self) -> *mut *const bindings::attribute_group {
         self.groups.as_ptr().cast_mut()
-    }
-
-    /// # Safety
-    ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn show(_of: *mut c_void, raw: *mut Raw<T>, to: *mut c_char) -> isize {
-        // SAFETY: The kernel passes the attribute it was given, and a page to write to.
-        let (raw, page) = unsafe {
-            (
-                &*raw,
-                core::slice::from_raw_parts_mut(to.cast::<u8>(), PAGE),
-            )
-        };
-        let mut text = Text { page, len: 0 };
-        // SAFETY: The target is alive by the type's invariants.
-        match (raw.description.show)(unsafe { &*raw.target }, &mut text) {
-            Ok(()) => text.len as isize,
-            // A text longer than a page ends with the last line that fits.
-            Err(_) => text.whole_lines() as isize,
-        }
-    }
-
-    /// # Safety
-    ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn store(
-        _of: *mut c_void,
-        raw: *mut Raw<T>,
-        from: *const c_char,
-        count: usize,
-    ) -> isize {
-        // SAFETY: The kernel passes the attribute it was given, and `count` bytes.
-        let (raw, bytes) =
-            unsafe { (&*raw, core::slice::from_raw_parts(from.cast::<u8>(), count)) };
-        let (Ok(text), Some(store)) = (core::str::from_utf8(bytes), raw.description.store) else {
-            return EINVAL.to_errno() as isize;
-        };
-        // SAFETY: The target is alive by the type's invariants.
-        match store(unsafe { &*raw.target }, text.trim()) {
-            Ok(()) => count as isize,
-            Err(e) => e.to_errno() as isize,
-        }
     }
 }
 
@@ -188,7 +329,7 @@ impl Write for Text<'_> {
 /// `kobject` is registered and carries `group`.
 pub struct KernelFolder<T: Send + Sync + 'static> {
     kobject: *mut bindings::kobject,
-    group: Group<T>,
+    group: Group<T, OfFolder>,
 }
 
 // SAFETY: Only touched at creation and in `drop`; the group is shared by threads.
@@ -198,7 +339,7 @@ unsafe impl<T: Send + Sync> Sync for KernelFolder<T> {}
 
 impl<T: Send + Sync + 'static> KernelFolder<T> {
     /// Makes `/sys/kernel/<name>` with the attributes of `group`. Process context.
-    pub fn new(name: &'static CStr, group: Group<T>) -> Result<Self> {
+    pub fn new(name: &'static CStr, group: Group<T, OfFolder>) -> Result<Self> {
         // SAFETY: `kernel_kobj` exists from boot on; the name is copied.
         let kobject =
             unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::kernel_kobj) };

@@ -15,6 +15,7 @@
 . "$(dirname "$0")/memory.sh"
 
 FAIL=/sys/kernel/debug/vtd_between/fail
+BUSY=/sys/kernel/debug/vtd_between/busy
 DETACH=/sys/kernel/vtd/detach
 MOST=2000
 STRIDE=${VTD_STRIDE:-$(cmdline guest.stride)}
@@ -139,13 +140,29 @@ one_detach() {
 	rmmod vtd && insmod "$VTD_KO" && as_before
 }
 
+# driver_waits: a driver's module does not go while its name is being copied, which a
+# user's look at the devices does at any time.
+driver_waits() {
+	driver=$(driver_of "$victim")
+	echo "$driver 3000" > $BUSY
+	cat /sys/kernel/vtd/users > /tmp/users &
+	log_has "vtd_between: busy with $driver" || return 1
+	rmmod "$driver"
+	echo "selftest: $driver is gone" > /dev/kmsg
+	wait
+	grep -q "^$victim .*$driver" /tmp/users || { cat /tmp/users; return 1; }
+	log_since | grep -Eo "vtd_between: done with|selftest: $driver is gone" > /tmp/order
+	[ "$(head -n1 /tmp/order)" = "vtd_between: done with" ] ||
+		{ echo "it went before"; log_since; return 1; }
+}
+
 tell() {
 	ktap_check "$1" "$2" "$3"
 	ktap_note < /tmp/summary
 	: > /tmp/summary
 }
 
-ktap_start 11
+ktap_start 12
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 PAGE=$(memory 0x8000)
 log_start
@@ -162,6 +179,7 @@ rmmod vtd_owner
 tell "each step of a detach: refused, or done without" in_turn one_detach
 ktap_check "afterwards drivers serve their devices" \
 	eval 'load_drivers && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ]'
+ktap_check "a driver's module waits for who copies its name" driver_waits
 ktap_check "the driver leaves" eval 'need_no_vtd && rmmod vtd_between'
 ktap_check "no kernel warning" log_is_clean
 ktap_end

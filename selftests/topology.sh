@@ -45,6 +45,24 @@ same_group() {
 	[ -n "$(group_of "$bridge")" ]
 }
 
+# bridge_goes: a load that is refused, because a disk has its driver, reads how each
+# device and bridge is connected; the debug kernel sees what it reads of one that has gone.
+bridge_goes() {
+	need_no_vtd && modprobe nvme || return 1
+	(for _ in $(seq 8); do
+		echo 1 > "$PCI/$bridge/remove"
+		echo 1 > /sys/bus/pci/rescan
+	done) &
+	remover=$! loads=0
+	while kill -0 $remover 2> /dev/null; do
+		! insmod "$VTD_KO" bound=0 2> /dev/null || { echo "loaded"; wait; return 1; }
+		loads=$((loads + 1))
+	done
+	wait $remover
+	[ -e "$PCI/$bridge" ] || { echo "the bridge did not come back"; return 1; }
+	[ $loads -ge 2 ] || { echo "only $loads loads came about"; return 1; }
+}
+
 strike_lands() {
 	attack "$1" "$2" && echo "$attacked" && [ "$(attack_word landed)" = 1 ]
 }
@@ -187,7 +205,7 @@ sweep_ends() {
 	[ "$lines" -le $((windows * UNKNOWN_LINES)) ] || { echo "$lines lines of the log"; return 1; }
 }
 
-ktap_start 29
+ktap_start 30
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_alias.ko" device=0x30 alias=0x31 || ktap_abort "no requester ID was added"
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
@@ -233,5 +251,6 @@ ktap_check "$far on another root bus works" disk_io "$far"
 mark "dma $far end"
 ktap_check "$free behind no unit has no group" test -z "$(group_of "$free")"
 ktap_check "$free behind no unit works without remapping" strike_lands "$free" allowed-write
+ktap_check "a load looks at all bridges while one goes and comes" bridge_goes
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

@@ -12,6 +12,7 @@
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/msi.h>
+#include <linux/pm_runtime.h>
 #include <linux/workqueue.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
@@ -49,27 +50,32 @@ void vtd_helper_flush_cache_range(void *virt, unsigned int size)
 	clflush_cache_range(virt, size);
 }
 
-void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
-			       struct lock_class_key *key)
+void vtd_helper_raw_spin_lock_init(raw_spinlock_t *lock, const char *name,
+				   struct lock_class_key *key)
 {
 #ifdef CONFIG_DEBUG_SPINLOCK
-	__raw_spin_lock_init(spinlock_check(lock), name, key, LD_WAIT_CONFIG);
+	__raw_spin_lock_init(lock, name, key, LD_WAIT_SPIN);
 #else
-	spin_lock_init(lock);
+	raw_spin_lock_init(lock);
 #endif
 }
 
-unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock)
+unsigned long vtd_helper_raw_spin_lock_irqsave(raw_spinlock_t *lock)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(lock, flags);
+	raw_spin_lock_irqsave(lock, flags);
 	return flags;
 }
 
-void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+bool vtd_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
 {
-	spin_unlock_irqrestore(lock, flags);
+	return raw_spin_trylock_irqsave(lock, *flags);
+}
+
+void vtd_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(lock, flags);
 }
 
 u64 __percpu *vtd_helper_alloc_counts(u32 count)
@@ -117,7 +123,7 @@ bool vtd_helper_node_online(int nid)
 	return nid >= 0 && nid < MAX_NUMNODES && node_online(nid);
 }
 
-void vtd_helper_spin_assert_is_held(spinlock_t *lock)
+void vtd_helper_raw_spin_assert_is_held(raw_spinlock_t *lock)
 {
 	lockdep_assert_held(lock);
 }
@@ -181,25 +187,6 @@ struct device *vtd_helper_pci_to_dev(struct pci_dev *pdev)
 	return &pdev->dev;
 }
 
-const char *vtd_helper_dev_name(const struct device *dev)
-{
-	return dev_name(dev);
-}
-
-const char *vtd_helper_dev_driver_name(const struct device *dev)
-{
-	const struct device_driver *drv = READ_ONCE(dev->driver);
-
-	return drv ? drv->name : NULL;
-}
-
-bool vtd_helper_dev_driver_manages_dma(const struct device *dev)
-{
-	const struct device_driver *drv = READ_ONCE(dev->driver);
-
-	return drv && dev_is_pci(dev) && to_pci_driver(drv)->driver_managed_dma;
-}
-
 int vtd_helper_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);
@@ -229,10 +216,7 @@ void vtd_helper_device_unlock(struct device *dev)
 void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 {
 	*facts = (struct vtd_pci_facts) {
-		.segment = pci_domain_nr(pdev->bus),
 		.requester = pci_dev_id(pdev),
-		.secondary = pdev->subordinate ? pdev->subordinate->busn_res.start : 0,
-		.subordinate = pdev->subordinate ? pdev->subordinate->busn_res.end : 0,
 		.is_pcie = pci_is_pcie(pdev),
 		.pcie_type = pci_is_pcie(pdev) ? pci_pcie_type(pdev) : 0,
 		.is_bridge = pci_is_bridge(pdev),
@@ -246,28 +230,21 @@ void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 	};
 }
 
-struct pci_dev *vtd_helper_pci_upstream(struct pci_dev *pdev)
+/* A root bus has no bridge, nor has one that was made for virtual functions. */
+struct pci_dev *vtd_helper_pci_above(struct pci_dev *pdev, u8 *bus)
 {
-	struct pci_bus *bus = pdev->bus;
-
-	/* A virtual function's bus may have no bridge of its own. */
-	while (bus && !bus->self && !pci_is_root_bus(bus))
-		bus = bus->parent;
-	return bus && !pci_is_root_bus(bus) ? pci_dev_get(bus->self) : NULL;
+	*bus = pdev->bus->number;
+	return pci_dev_get(pdev->bus->self);
 }
 
-struct pci_dev *vtd_helper_pci_real_dma_dev(struct pci_dev *pdev)
+const struct device *vtd_helper_pci_host_parent(const struct pci_dev *pdev)
 {
-#if IS_ENABLED(CONFIG_VMD)
-	if (is_vmd(pdev->bus))
-		return pci_dev_get(to_pci_sysdata(pdev->bus)->vmd_dev);
-#endif
-	return pci_dev_get(pdev);
+	return pdev->bus->bridge ? READ_ONCE(pdev->bus->bridge->parent) : NULL;
 }
 
-struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev)
+const struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev)
 {
-	return pci_dev_get(pci_physfn(pdev));
+	return pci_physfn(pdev);
 }
 
 bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn)
@@ -280,9 +257,15 @@ u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev)
 	return pdev->acs_cap;
 }
 
-bool vtd_helper_pci_is_off(struct pci_dev *pdev)
+/* 1: it stays awake, 0: it sleeps, negative: it does not sleep by itself. */
+int vtd_helper_pci_keep_awake(struct pci_dev *pdev)
 {
-	return pdev->current_state == PCI_D3cold;
+	return pm_runtime_get_if_active(&pdev->dev);
+}
+
+void vtd_helper_pci_let_sleep(struct pci_dev *pdev)
+{
+	pm_runtime_put(&pdev->dev);
 }
 
 bool vtd_helper_pci_is_removed(struct pci_dev *pdev)
@@ -344,9 +327,9 @@ int vtd_helper_set_parent_affinity(struct irq_data *data,
 	return parent->chip->irq_set_affinity(parent, mask, force);
 }
 
-struct fwnode_handle *vtd_helper_alloc_named_fwnode(const char *name)
+struct fwnode_handle *vtd_helper_alloc_named_id_fwnode(const char *name, int id)
 {
-	return irq_domain_alloc_named_fwnode(name);
+	return irq_domain_alloc_named_id_fwnode(name, id);
 }
 
 irqreturn_t vtd_helper_irq_handled(void)
@@ -354,9 +337,25 @@ irqreturn_t vtd_helper_irq_handled(void)
 	return IRQ_HANDLED;
 }
 
-void vtd_helper_sysfs_attr_init(struct attribute *attr)
+void vtd_helper_device_attr_init(struct device_attribute *attr, const char *name,
+				 umode_t mode, vtd_device_attr_show show,
+				 vtd_device_attr_store store)
 {
-	sysfs_attr_init(attr);
+	sysfs_attr_init(&attr->attr);
+	attr->attr.name = name;
+	attr->attr.mode = mode;
+	attr->show = show;
+	attr->store = store;
+}
+
+void vtd_helper_kobj_attr_init(struct kobj_attribute *attr, const char *name, umode_t mode,
+			       vtd_kobj_attr_show show, vtd_kobj_attr_store store)
+{
+	sysfs_attr_init(&attr->attr);
+	attr->attr.name = name;
+	attr->attr.mode = mode;
+	attr->show = show;
+	attr->store = store;
 }
 
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,

@@ -28,11 +28,12 @@ phys_addr_t vtd_helper_virt_to_phys(void *virt);
 unsigned long vtd_helper_direct_map_base(void);
 void vtd_helper_flush_cache_range(void *virt, unsigned int size);
 
-void vtd_helper_spin_lock_init(spinlock_t *lock, const char *name,
-			       struct lock_class_key *key);
-unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock);
-void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
-void vtd_helper_spin_assert_is_held(spinlock_t *lock);
+void vtd_helper_raw_spin_lock_init(raw_spinlock_t *lock, const char *name,
+				   struct lock_class_key *key);
+unsigned long vtd_helper_raw_spin_lock_irqsave(raw_spinlock_t *lock);
+bool vtd_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags);
+void vtd_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
+void vtd_helper_raw_spin_assert_is_held(raw_spinlock_t *lock);
 
 u64 __percpu *vtd_helper_alloc_counts(u32 count);
 void vtd_helper_free_counts(u64 __percpu *counts);
@@ -56,19 +57,13 @@ void *vtd_helper_dev_iommu_priv_get(struct device *dev);
 bool vtd_helper_dev_is_pci(const struct device *dev);
 struct pci_dev *vtd_helper_to_pci_dev(struct device *dev);
 struct device *vtd_helper_pci_to_dev(struct pci_dev *pdev);
-const char *vtd_helper_dev_name(const struct device *dev);
-const char *vtd_helper_dev_driver_name(const struct device *dev);
-bool vtd_helper_dev_driver_manages_dma(const struct device *dev);
 int vtd_helper_dev_to_node(struct device *dev);
 bool vtd_helper_device_trylock(struct device *dev);
 void vtd_helper_device_unlock(struct device *dev);
 
 /* What a walk over requester-ID aliases or up the hierarchy needs of one device. */
 struct vtd_pci_facts {
-	u32 segment;
 	u16 requester;		/* bus << 8 | devfn */
-	u8 secondary;		/* bus below a bridge, 0 where there is none */
-	u8 subordinate;
 	bool is_pcie;
 	u8 pcie_type;
 	bool is_bridge;
@@ -82,12 +77,13 @@ struct vtd_pci_facts {
 };
 
 void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts);
-struct pci_dev *vtd_helper_pci_upstream(struct pci_dev *pdev);
-struct pci_dev *vtd_helper_pci_real_dma_dev(struct pci_dev *pdev);
-struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
+struct pci_dev *vtd_helper_pci_above(struct pci_dev *pdev, u8 *bus);
+const struct device *vtd_helper_pci_host_parent(const struct pci_dev *pdev);
+const struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
 bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn);
 u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev);
-bool vtd_helper_pci_is_off(struct pci_dev *pdev);
+int vtd_helper_pci_keep_awake(struct pci_dev *pdev);
+void vtd_helper_pci_let_sleep(struct pci_dev *pdev);
 bool vtd_helper_pci_is_removed(struct pci_dev *pdev);
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev);
 bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev);
@@ -101,10 +97,24 @@ void vtd_helper_vector_message(struct irq_data *data, u32 *address_lo,
 			       u32 *address_hi, u32 *message);
 int vtd_helper_set_parent_affinity(struct irq_data *data,
 				   const struct cpumask *mask, bool force);
-struct fwnode_handle *vtd_helper_alloc_named_fwnode(const char *name);
+struct fwnode_handle *vtd_helper_alloc_named_id_fwnode(const char *name, int id);
 irqreturn_t vtd_helper_irq_handled(void);
 
-void vtd_helper_sysfs_attr_init(struct attribute *attr);
+/* Where the two functions stand in these differs between configurations and versions. */
+typedef ssize_t (*vtd_device_attr_show)(struct device *dev, struct device_attribute *attr,
+					char *buf);
+typedef ssize_t (*vtd_device_attr_store)(struct device *dev, struct device_attribute *attr,
+					 const char *buf, size_t count);
+typedef ssize_t (*vtd_kobj_attr_show)(struct kobject *kobj, struct kobj_attribute *attr,
+				      char *buf);
+typedef ssize_t (*vtd_kobj_attr_store)(struct kobject *kobj, struct kobj_attribute *attr,
+				       const char *buf, size_t count);
+
+void vtd_helper_device_attr_init(struct device_attribute *attr, const char *name,
+				 umode_t mode, vtd_device_attr_show show,
+				 vtd_device_attr_store store);
+void vtd_helper_kobj_attr_init(struct kobj_attribute *attr, const char *name, umode_t mode,
+			       vtd_kobj_attr_show show, vtd_kobj_attr_store store);
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name);

@@ -6,6 +6,7 @@ use super::answers::{Capability, DefaultDomain, HardwareInfo};
 use super::change::Change;
 use super::context::{attach, with_device, Context, DeviceData};
 use super::domain::{NewPaging, Paging, PagingDomain, Tables, NO_DOMAIN_OPS};
+use super::group::Group;
 use super::region::Regions;
 use super::unit::Unit;
 use crate::bindings;
@@ -46,7 +47,7 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// A probed device is to be a member of `group`. An error undoes the probe. The last chance for
     /// it to need memory: the core cannot cope with a first attach that fails.
-    fn joins(&self, data: &Self::Device, group: u32) -> Result;
+    fn joins(&self, data: &Self::Device, group: Group) -> Result;
 
     /// The device leaves for good.
     fn release(&self, dev: &Device, data: &Self::Device);
@@ -204,8 +205,10 @@ impl<D: Driver> Operations<D> {
             let Ok(valid) = kernel::error::from_err_ptr(group) else {
                 return group;
             };
-            let id = bindings::iommu_group_id(valid) as u32;
-            match with_device::<D, _>(dev, |driver, _, data| driver.joins(data, id)) {
+            let joins = |driver: &D, _: &Device, data: &D::Device| {
+                driver.joins(data, Group::get(valid).ok_or(ENODEV)?)
+            };
+            match with_device::<D, _>(dev, joins) {
                 Some(Err(e)) => {
                     bindings::iommu_group_put(valid);
                     e.to_ptr()

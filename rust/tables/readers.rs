@@ -36,13 +36,14 @@ impl Readers {
     /// Calls `part`, which walks tables from the top on, a bounded number of them. No table that it
     /// may find is freed meanwhile. Any context; `part` runs with interrupts off.
     pub(crate) fn walk<R>(&self, part: impl FnOnce() -> R) -> R {
-        let _one_at_a_time = self.part.lock();
-        self.walking.store(true, Ordering::Relaxed);
-        // Either this walk sees what was unlinked before `wait`, or `wait` sees this walk.
-        fence(Ordering::SeqCst);
-        let result = part();
-        self.walking.store(false, Ordering::Release);
-        result
+        self.part.with(|()| {
+            self.walking.store(true, Ordering::Relaxed);
+            // Either this walk sees what was unlinked before `wait`, or `wait` sees this walk.
+            fence(Ordering::SeqCst);
+            let result = part();
+            self.walking.store(false, Ordering::Release);
+            result
+        })
     }
 
     /// To be called after tables were unlinked, before they can be freed: returns when no walk can
@@ -50,7 +51,7 @@ impl Readers {
     pub(crate) fn wait(&self) {
         fence(Ordering::SeqCst);
         if self.walking.load(Ordering::Acquire) {
-            drop(self.part.lock());
+            self.part.with(|()| ());
         }
     }
 }

@@ -13,6 +13,9 @@
  * debugfs vtd_between/delay: write "FUNCTION MS SKIP FAIL", and a call of FUNCTION from a
  * context that can sleep does so for MS milliseconds before it does its work, once, after
  * SKIP calls that do not; with FAIL 1 it then fails.
+ *
+ * debugfs vtd_between/busy: write "NAME MS", and the next time that the driver copies
+ * this name, of a driver or device, that takes as long. It does not sleep.
  */
 #include <linux/acpi.h>
 #include <linux/debugfs.h>
@@ -36,6 +39,8 @@ void *iommu_alloc_pages_node_sz(int nid, gfp_t gfp, size_t size);
 static atomic_t left;			/* 0: nothing is to fail, or it has */
 static const char *failed = "-";	/* the function that did */
 static struct dentry *root;
+static char busy_name[32];
+static unsigned int busy_ms;		/* 0: no name takes long, or it has */
 
 static struct {
 	char function[64];
@@ -167,9 +172,6 @@ EXPORT_SYMBOL_GPL(vtd_between_generic_device_group);
 BETWEEN(ERR_PTR(-ENOMEM), struct iommu_group *, pci_device_group, (struct device *dev), (dev))
 EXPORT_SYMBOL_GPL(vtd_between_pci_device_group);
 
-BETWEEN(NULL, struct iommu_group *, iommu_group_get, (struct device *dev), (dev))
-EXPORT_SYMBOL_GPL(vtd_between_iommu_group_get);
-
 BETWEEN(false, bool, try_module_get, (struct module *mod), (mod))
 EXPORT_SYMBOL_GPL(vtd_between_try_module_get);
 
@@ -208,6 +210,20 @@ int vtd_between_iommu_device_sysfs_add(struct iommu_device *iommu, struct device
 	return err;
 }
 EXPORT_SYMBOL_GPL(vtd_between_iommu_device_sysfs_add);
+
+/* The first that is done with a name. */
+size_t vtd_between_strlen(const char *name)
+{
+	unsigned int ms = READ_ONCE(busy_ms);
+
+	if (ms && !strcmp(name, busy_name) && cmpxchg(&busy_ms, ms, 0) == ms) {
+		pr_info("vtd_between: busy with %s\n", busy_name);
+		mdelay(ms);
+		pr_info("vtd_between: done with %s\n", busy_name);
+	}
+	return strlen(name);
+}
+EXPORT_SYMBOL_GPL(vtd_between_strlen);
 
 __diag_pop();
 
@@ -255,11 +271,31 @@ static const struct file_operations delay_fops = {
 	.write = delay_write,
 };
 
+static ssize_t busy_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
+{
+	char text[48] = {};
+	unsigned int ms;
+
+	if (count >= sizeof(text) || copy_from_user(text, buf, count))
+		return -EFAULT;
+	if (sscanf(text, "%31s %u", busy_name, &ms) != 2)
+		return -EINVAL;
+	WRITE_ONCE(busy_ms, ms);
+	return count;
+}
+
+static const struct file_operations busy_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = busy_write,
+};
+
 static int __init vtd_between_init(void)
 {
 	root = debugfs_create_dir("vtd_between", NULL);
 	debugfs_create_file("fail", 0600, root, NULL, &fail_fops);
 	debugfs_create_file("delay", 0200, root, NULL, &delay_fops);
+	debugfs_create_file("busy", 0200, root, NULL, &busy_fops);
 	return 0;
 }
 

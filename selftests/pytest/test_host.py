@@ -43,6 +43,19 @@ def _modinfo(path):
 
 
 @pytest.mark.parametrize("series", kernel.SERIES)
+def test_the_module_is_given_up_by_a_jump(series):
+    """A domain holds the module. It lets go with its last instruction, so that module_put()
+    returns to the kernel, and not to memory that may be gone."""
+    cache = lab.Cache()
+    built = module.get(cache, kernel.get(cache, series))
+    text = subprocess.run(["objdump", "-dr", "--no-show-raw-insn", str(built)], check=True,
+                          capture_output=True, text=True, timeout=TIMEOUT).stdout.splitlines()
+    calls = [before.split("\t")[1].split()[0] for before, line in zip(text, text[1:])
+             if re.search(r"R_X86_64_\w+\s+module_put-", line)]
+    assert calls and set(calls) == {"jmp"}
+
+
+@pytest.mark.parametrize("series", kernel.SERIES)
 def test_modinfo(series):
     """The module says what it is, and was built for the kernel it is loaded on."""
     cache = lab.Cache()

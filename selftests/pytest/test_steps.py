@@ -12,7 +12,7 @@ from vtdlab import kernel, module, testmodules
 # Looked up, and what is not there is no failure.
 LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner_claimed",
            "iommu_group_id", "irqd_cfg", "pci_ats_disabled", "pci_get_device",
-           "pci_get_domain_bus_and_slot", "bcmp", "strlen"}
+           "bcmp"}
 # Other reasons; "readers" run when a file of debugfs is used, and fail that use alone.
 OTHERS = {
     "__seq_open_private": "readers", "seq_read": "readers", "seq_write": "readers",
@@ -20,6 +20,9 @@ OTHERS = {
     "device_attach": "a driver's probe, which may fail at any time",
     "iommu_alloc_resv_region": "asked with __GFP_NOFAIL",
     "mutex_trylock": "a lock that is held: selftests/leaving.sh",
+    "_raw_spin_trylock": "a lock that is held: nobody tries",
+    "pci_cfg_access_trylock": "a lock that is held: done without",
+    "pm_runtime_get_if_active": "an answer, of a device that may be asleep",
     "region_intersects": "an answer from the resource tree",
     "queue_delayed_work_on": "says only whether it was queued already",
     "handle_edge_irq": "given to the core, not called",
@@ -32,12 +35,14 @@ OTHERS = {
 RETURN_NOTHING = {
     "_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore", "mutex_init_generic", "mutex_lock",
     "mutex_unlock", "ktime_get_mono_fast_ns", "jiffies64_to_msecs", "__msecs_to_jiffies",
-    "memcpy", "memmove", "memset", "clflush_cache_range", "add_taint", "refcount_warn_saturate",
+    "memcpy", "memmove", "memset", "__rcu_read_lock", "__rcu_read_unlock", "__pm_runtime_idle",
+    "pci_lock_rescan_remove", "pci_unlock_rescan_remove", "pci_cfg_access_unlock",
+    "clflush_cache_range", "add_taint", "refcount_warn_saturate",
     "timer_init_key", "dev_iommu_priv_set", "irq_domain_set_info", "register_syscore",
     "__release_region", "acpi_put_table", "bus_unregister_notifier", "cancel_delayed_work_sync",
     "debugfs_remove", "device_release_driver", "dput", "filp_close", "free_irq", "free_percpu",
     "iommu_device_sysfs_remove", "iommu_device_unregister", "iommu_free_pages",
-    "iommu_group_put", "iommu_put_pages_list", "iounmap", "irq_domain_free_fwnode",
+    "iommu_group_put", "iommu_group_ref_get", "iommu_put_pages_list", "iounmap", "irq_domain_free_fwnode",
     "irq_domain_free_irqs", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
     "pci_dev_get", "pci_dev_put", "unregister_syscore",
 }

@@ -112,28 +112,27 @@ impl AdoptedDevices {
     }
 
     /// An adopted device that cannot be isolated from `device`: in the same slot, with a requester
-    /// ID in common, or below a bridge in the same group, to which the core would have added it.
+    /// ID in common, or below a bridge that is `in_group` with it, to which the core would have
+    /// added it.
     pub(crate) fn beside(
         &self,
         device: &PciDevice,
         unit: &Arc<Unit>,
         requesters: &[SourceId],
+        in_group: impl Fn(&PciDevice) -> bool,
     ) -> Option<PciDevice> {
         let list = self.list.lock();
         if list.is_empty() {
             return None;
         }
         let facts = device.facts();
-        let group = device.as_device().group_id();
-        let in_group =
-            |bridge: PciDevice| group.is_some() && bridge.as_device().group_id() == group;
         let found = list.iter().find(|one| {
             let other = one.device.facts();
             let same_slot = other.segment == facts.segment
                 && other.requester >> 3 == facts.requester >> 3
                 && other.requester != facts.requester;
             let mut above = successors(one.device.upstream(), PciDevice::upstream);
-            same_slot || one.speaks_as(unit, requesters) || above.any(in_group)
+            same_slot || one.speaks_as(unit, requesters) || above.any(|bridge| in_group(&bridge))
         });
         found.map(|one| one.device.clone())
     }

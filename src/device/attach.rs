@@ -69,7 +69,7 @@ pub(crate) fn attach(
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
     // The core forms the group before it attaches a member.
-    let group = state.group.ok_or(ENODEV)?;
+    let group = state.group_id().ok_or(ENODEV)?;
     let granted = groups.ask(group, dev, info, &state, change)?;
 
     let (to, attached) = target(&info.unit)?;

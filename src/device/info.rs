@@ -12,6 +12,7 @@ use core::fmt;
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
+use kernel_ext::iommu::Group;
 use kernel_ext::pci::PciDevice;
 use vtd_core::ownership::State as Owned;
 use vtd_core::spec::address::{Segment, SourceId};
@@ -53,12 +54,17 @@ pub(crate) struct State {
     /// The domain that it had before, which the core may have to give it back; only compared.
     pub(super) came_from: Option<usize>,
     /// The group, once known.
-    pub(crate) group: Option<u32>,
+    pub(crate) group: Option<Group>,
     /// Whether the group's account has the device.
     pub(crate) counted: bool,
 }
 
 impl State {
+    /// The group's number, once known.
+    pub(crate) fn group_id(&self) -> Option<u32> {
+        self.group.as_ref().map(Group::id)
+    }
+
     /// The domain with tables that it is attached to, if it is one.
     pub(crate) fn attached(&self) -> Option<&dyn Attached> {
         self.attached.as_deref()
@@ -111,11 +117,18 @@ impl DeviceInfo {
 
     /// Makes room for the device in the account of its group, so that no attach needs memory.
     /// [`ENOMEM`]. May sleep.
-    pub(crate) fn open_account(&self, group: u32) -> Result {
+    pub(crate) fn open_account(&self, group: Group) -> Result {
         let mut groups = self.ownership.lock();
-        groups.join(group)?;
+        groups.join(group.id())?;
         self.state.lock().group = Some(group);
         Ok(())
+    }
+
+    /// Whether its group has an owner, see [`Group::is_owned`]. May sleep; not with the group's
+    /// mutex held, nor with a lock that is taken under it.
+    pub(crate) fn group_is_owned(&self) -> bool {
+        let group = self.state.lock().group.clone();
+        group.is_some_and(|group| group.is_owned())
     }
 
     /// What the unit's tables have for `source`, one of its requester IDs, and the domain whose

@@ -145,8 +145,15 @@ impl Ownership {
     pub(super) fn refuse_beside_adopted(&self, info: &DeviceInfo, change: &Change) -> Result {
         let to_user = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
         let beside = || {
+            let group = info.state.lock().group_id();
+            let mut groups = self.lock();
+            let account = group.and_then(|id| groups.known(id));
+            let in_group = |device: &PciDevice| {
+                let mut members = account.iter().flat_map(|account| account.members.iter());
+                members.any(|member| member.device.is(device))
+            };
             let adopted = &self.adopted;
-            adopted.beside(&info.pci, &info.unit, &info.requesters)
+            adopted.beside(&info.pci, &info.unit, &info.requesters, in_group)
         };
         let other = to_user.then(beside);
         match other.flatten() {
@@ -259,7 +266,7 @@ impl Groups {
 
     /// Strikes a device off that leaves for good.
     pub(crate) fn forget(&mut self, device: &PciDevice, state: &DeviceState) {
-        let Some(id) = state.group else {
+        let Some(id) = state.group_id() else {
             return;
         };
         let Some(account) = self.known(id) else {

@@ -122,15 +122,16 @@ impl Attachments {
     }
 
     fn count_one_more(&self, unit: &Arc<Unit>) -> Option<DomainId> {
-        let mut list = self.list.lock();
-        let entry = list
-            .iter_mut()
-            .find(|entry| Arc::ptr_eq(&entry.unit, unit))?;
-        if entry.devices == 0 {
-            self.begins(unit, entry.id);
-        }
-        entry.devices += 1;
-        Some(entry.id)
+        self.list.with(|list| {
+            let entry = list
+                .iter_mut()
+                .find(|entry| Arc::ptr_eq(&entry.unit, unit))?;
+            if entry.devices == 0 {
+                self.begins(unit, entry.id);
+            }
+            entry.devices += 1;
+            Some(entry.id)
+        })
     }
 
     /// `unit` is about to walk the tables; with the list locked.
@@ -143,42 +144,46 @@ impl Attachments {
         }
     }
 
-    /// Adds an entry; memory for it is found without the lock.
+    /// Adds an entry; memory for it is found, and that of before given back, without the lock.
     fn add(&self, entry: Attachment) -> Result {
+        let (unit, id, devices) = (entry.unit.clone(), entry.id, entry.devices);
+        let mut entry = Some(entry);
         loop {
-            let len = self.list.lock().len();
+            let len = self.list.with(|list| list.len());
+            // There is room for those of before and the new one.
             let mut room = KVec::with_capacity(len + 1, GFP_KERNEL)?;
-            let mut list = self.list.lock();
-            if list.len() > len {
-                continue;
+            let added = self.list.with(|list| {
+                if list.len() > len {
+                    return false;
+                }
+                core::mem::swap(list, &mut room);
+                for old in room.drain_all() {
+                    let _ = list.push_within_capacity(old);
+                }
+                if let Some(entry) = entry.take() {
+                    let _ = list.push_within_capacity(entry);
+                }
+                if devices > 0 {
+                    self.begins(&unit, id);
+                }
+                true
+            });
+            if added {
+                return Ok(());
             }
-            core::mem::swap(&mut *list, &mut room);
-            for old in room {
-                // There is room: `len + 1` was reserved.
-                let _ = list.push_within_capacity(old);
-            }
-            let (unit, id, devices) = (entry.unit.clone(), entry.id, entry.devices);
-            list.push_within_capacity(entry).map_err(|_| ENOMEM)?;
-            if devices > 0 {
-                self.begins(&unit, id);
-            }
-            return Ok(());
         }
     }
 
     /// Takes a device behind `unit` away; nothing of it is cached any more. May sleep.
     pub(super) fn leave(&self, unit: &Arc<Unit>) {
-        let gone = {
-            let mut list = self.list.lock();
-            let Some(at) = list.iter().position(|entry| Arc::ptr_eq(&entry.unit, unit)) else {
-                return;
-            };
-            let Some(entry) = list.get_mut(at) else {
-                return;
-            };
+        let gone = self.list.with(|list| {
+            let at = list
+                .iter()
+                .position(|entry| Arc::ptr_eq(&entry.unit, unit))?;
+            let entry = list.get_mut(at)?;
             entry.devices -= 1;
             if entry.devices > 0 {
-                return;
+                return None;
             }
             if Arc::ptr_eq(unit, &self.home) {
                 self.home_id.store(0, Ordering::SeqCst);
@@ -186,36 +191,40 @@ impl Attachments {
                 self.others.fetch_sub(1, Ordering::SeqCst);
             }
             if self.kept.load(Ordering::Relaxed) {
-                return;
+                return None;
             }
-            list.remove(at)
-        };
+            list.remove(at).ok()
+        });
         // Without the lock: giving the id back may sleep.
         drop(gone);
     }
 
     /// Whether `condition` holds for every unit.
     pub(super) fn all(&self, condition: impl Fn(&Unit) -> bool) -> bool {
-        self.list
-            .lock()
-            .iter()
-            .filter(Attachment::in_use)
-            .all(|entry| condition(&entry.unit))
+        self.list.with(|list| {
+            let mut in_use = list.iter().filter(Attachment::in_use);
+            in_use.all(|entry| condition(&entry.unit))
+        })
     }
 
     /// The units with their domain-ids and how many devices, as they are now. [`ENOMEM`]. May sleep.
     pub(super) fn copy(&self) -> Result<KVec<(Arc<Unit>, DomainId, u32)>> {
         loop {
-            let len = self.list.lock().len();
+            let len = self.list.with(|list| list.len());
             let mut copy = KVec::with_capacity(len, GFP_KERNEL)?;
-            let list = self.list.lock();
-            if list.len() > len {
-                continue;
+            let copied = self.list.with(|list| {
+                if list.len() > len {
+                    return false;
+                }
+                for entry in list.iter() {
+                    let of_unit = (entry.unit.clone(), entry.id, entry.devices);
+                    let _ = copy.push_within_capacity(of_unit);
+                }
+                true
+            });
+            if copied {
+                return Ok(copy);
             }
-            for entry in list.iter() {
-                let _ = copy.push_within_capacity((entry.unit.clone(), entry.id, entry.devices));
-            }
-            return Ok(copy);
         }
     }
 
@@ -234,19 +243,23 @@ impl Attachments {
 
     #[cold]
     fn forget_elsewhere(&self, range: Range) {
-        for entry in self.list.lock().iter().filter(Attachment::in_use) {
-            if !Arc::ptr_eq(&entry.unit, &self.home) {
-                entry.unit.forget(entry.id, range);
+        self.list.with(|list| {
+            for entry in list.iter().filter(Attachment::in_use) {
+                if !Arc::ptr_eq(&entry.unit, &self.home) {
+                    entry.unit.forget(entry.id, range);
+                }
             }
-        }
+        })
     }
 
     /// Makes all units forget the domain. As [`Self::forget`].
     pub(super) fn forget_all(&self) {
-        for entry in self.list.lock().iter().filter(Attachment::in_use) {
-            let scope = IotlbScope::Domain(entry.id);
-            let _ = entry.unit.invalidate(&[Request::Iotlb(scope)]);
-        }
+        self.list.with(|list| {
+            for entry in list.iter().filter(Attachment::in_use) {
+                let scope = IotlbScope::Domain(entry.id);
+                let _ = entry.unit.invalidate(&[Request::Iotlb(scope)]);
+            }
+        })
     }
 
     /// Does what the units need to see new mappings in `range`. [`EIO`] if one has failed. Any
@@ -265,12 +278,14 @@ impl Attachments {
         let Some(range) = range(iova, len, false) else {
             return Ok(());
         };
-        for entry in self.list.lock().iter().filter(Attachment::in_use) {
-            let steps = after_map(entry.unit.cap(), entry.id, range);
-            if !steps.is_empty() {
-                entry.unit.perform(steps.iter())?;
+        self.list.with(|list| {
+            for entry in list.iter().filter(Attachment::in_use) {
+                let steps = after_map(entry.unit.cap(), entry.id, range);
+                if !steps.is_empty() {
+                    entry.unit.perform(steps.iter())?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

@@ -118,7 +118,7 @@ fn is_in_use(info: &DeviceInfo) -> bool {
             true
         }
         // The core must not lose a group that has an owner.
-        None if is == Use::Blocked && device.group_is_owned() => {
+        None if is == Use::Blocked && info.group_is_owned() => {
             log_err!(
                 "{info} is in use: its group is claimed by a user or a module, and is blocked"
             );

@@ -19,7 +19,6 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
-use kernel_ext::device::Device;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
@@ -39,13 +38,14 @@ impl Served {
     /// Before a sleep. One CPU, interrupts off. A unit that does not translate stays as it is.
     fn save(&self) {
         if self.core.is_listed() {
-            *self.saved.lock() = Some(self.unit.suspend());
+            let saved = self.unit.suspend();
+            self.saved.with(|slot| *slot = Some(saved));
         }
     }
 
     /// After a sleep. One CPU, interrupts off.
     fn restore(&self) {
-        if let Some(saved) = self.saved.lock().take() {
+        if let Some(saved) = self.saved.with(Option::take) {
             self.unit.resume(&saved);
         }
     }
@@ -162,7 +162,7 @@ impl Vtd {
     pub(crate) fn members_of(&self, group: Option<u64>) -> Result<KVec<Arc<DeviceInfo>>> {
         let mut members = KVec::new();
         for info in self.devices.lock().iter() {
-            if info.state.lock().group.map(u64::from) == group {
+            if info.state.lock().group_id().map(u64::from) == group {
                 members.push(info.clone(), GFP_KERNEL)?;
             }
         }
@@ -174,19 +174,19 @@ impl Vtd {
         let devices = self.devices.lock();
         let groups = devices
             .iter()
-            .filter_map(|info| info.state.lock().group.map(u64::from));
+            .filter_map(|info| info.state.lock().group_id().map(u64::from));
         groups.filter(|other| Some(*other) > group).min()
     }
 
-    /// Whether the group of `dev` has a member that is not trusted: all of it has one domain, and
-    /// the core refuses a whole unit if the answers for a group differ. May sleep; the core holds
-    /// the group's mutex.
-    fn has_untrusted_sibling(&self, dev: &Device) -> bool {
-        let group = dev.group_id();
+    /// Whether the group of a device has a member that is not trusted: all of it has one domain,
+    /// and the core refuses a whole unit if the answers for a group differ. May sleep; the core
+    /// holds the group's mutex.
+    fn has_untrusted_sibling(&self, data: &DeviceInfo) -> bool {
+        let group = data.state.lock().group_id();
         self.devices
             .lock()
             .iter()
-            .any(|info| info.untrusted && info.pci.as_device().group_id() == group)
+            .any(|info| info.untrusted && info.state.lock().group_id() == group)
     }
 
     /// Whether a device is still behind `unit`. May sleep.

@@ -11,7 +11,8 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
-    Capability, Change, Context, DefaultDomain, Driver, HardwareInfo, NewPaging, Probed, Regions,
+    Capability, Change, Context, DefaultDomain, Driver, Group, HardwareInfo, NewPaging, Probed,
+    Regions,
 };
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
@@ -57,7 +58,7 @@ impl Driver for Vtd {
         })
     }
 
-    fn joins(&self, data: &DeviceInfo, group: u32) -> Result {
+    fn joins(&self, data: &DeviceInfo, group: Group) -> Result {
         data.open_account(group)
     }
 
@@ -75,7 +76,7 @@ impl Driver for Vtd {
 
     fn capable(&self, data: &DeviceInfo, capability: Capability) -> bool {
         if capability == Capability::CacheCoherency {
-            self.explain_siblings(data.pci.as_device());
+            self.explain_siblings(data);
         }
         match capability {
             // x86 DMA snoops processor caches whatever the unit does.
@@ -93,7 +94,7 @@ impl Driver for Vtd {
         }
     }
 
-    fn default_domain(&self, dev: &Device, data: &DeviceInfo) -> DefaultDomain {
+    fn default_domain(&self, _dev: &Device, data: &DeviceInfo) -> DefaultDomain {
         if data.untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
         } else if data.state.lock().counted {
@@ -101,7 +102,7 @@ impl Driver for Vtd {
             DefaultDomain::AsChosen
         } else if kernel_ext::iommu::user_chose_passthrough() {
             DefaultDomain::AsChosen
-        } else if self.lazy && !self.has_untrusted_sibling(dev) {
+        } else if self.lazy && !self.has_untrusted_sibling(data) {
             DefaultDomain::LazyDma
         } else {
             DefaultDomain::StrictDma

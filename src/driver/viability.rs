@@ -8,9 +8,9 @@
 //! asks about a device whose driver manages DMA by itself, so that question is the moment to tell.
 
 use super::Vtd;
+use crate::device::DeviceInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel_ext::clock;
-use kernel_ext::device::Device;
 use kernel_ext::log_warn;
 
 /// A user who tries again and again does not fill the log.
@@ -19,11 +19,13 @@ const PAUSE_NS: u64 = 1_000_000_000;
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Vtd {
-    /// Names the devices that keep `dev`, which a user is about to claim, from being claimed.
+    /// Names the devices that keep `claimed`, which a user is about to claim, from being claimed.
     /// May sleep.
-    pub(super) fn explain_siblings(&self, dev: &Device) {
-        let manages_dma = dev.driver().is_some_and(|driver| driver.manages_dma);
-        let Some(group) = dev.group_id().filter(|_| manages_dma) else {
+    pub(super) fn explain_siblings(&self, claimed: &DeviceInfo) {
+        let driver = claimed.pci.as_device().driver();
+        let manages_dma = driver.is_some_and(|driver| driver.manages_dma);
+        let group = claimed.state.lock().group_id();
+        let Some(group) = group.filter(|_| manages_dma) else {
             return;
         };
         let now = clock::now_ns();
@@ -35,12 +37,12 @@ impl Vtd {
             let Some(driver) = sibling.driver().filter(|driver| !driver.manages_dma) else {
                 return;
             };
-            if sibling.group_id() != Some(group) {
+            if info.state.lock().group_id() != Some(group) {
                 return;
             }
             NEXT.store(now + PAUSE_NS, Ordering::Relaxed);
             log_warn!(
-                "{}: group {group}: {dev} cannot be given to a user: {info} of the same group is \
+                "{}: group {group}: {claimed} cannot be given to a user: {info} of the same group is \
                  driven by {1}. Unbind it (echo {info} > /sys/bus/pci/drivers/{1}/unbind), or give \
                  it to the same user",
                 &*info.unit,

@@ -11,6 +11,7 @@ use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::debugfs::{File, Folder, Listing, Text};
+use kernel_ext::log_info;
 
 /// Writes one part of a file, see [`Listing::part`].
 pub(super) type Part<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
@@ -75,15 +76,25 @@ impl Debugfs {
             File::new(c"users", folder.clone(), view(groups::users)?),
             File::new(c"groups", folder.clone(), view(groups::groups)?),
             File::new(c"domains", folder.clone(), view(groups::domains)?),
-            File::new(c"iommu_regset", in_tree.clone(), view(registers::of_all)?),
-            File::new(
-                c"dmar_translation_struct",
-                in_tree.clone(),
-                view(tables::of_all)?,
-            ),
-            File::new(c"invalidation_queue", in_tree.clone(), view(queue::of_all)?),
         ] {
             of_all.push(file, GFP_KERNEL)?;
+        }
+        let parts: [(&CStr, Part<Arc<Vtd>>); 3] = [
+            (c"iommu_regset", registers::of_all),
+            (c"dmar_translation_struct", tables::of_all),
+            (c"invalidation_queue", queue::of_all),
+        ];
+        if in_tree.was_found() {
+            log_info!(
+                "the in-tree driver, which is off, has files of its own in debugfs iommu/intel \
+                 (CONFIG_INTEL_IOMMU_DEBUGFS), which show nothing: read registers, contexts and \
+                 queue in debugfs vtd/dmar0 and so on"
+            );
+        } else {
+            for (name, part) in parts {
+                let file = File::new(name, in_tree.clone(), view(part)?);
+                of_all.push(file, GFP_KERNEL)?;
+            }
         }
         let walks = Arc::pin_init(Walks::new(vtd.clone()), GFP_KERNEL)?;
         let walk = File::new(c"walk", folder, walks);

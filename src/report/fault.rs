@@ -71,7 +71,7 @@ impl<'a> Facts<'a> {
         Facts {
             info,
             driver: info.pci.as_device().driver().map(|driver| driver.name),
-            group: state.group,
+            group: state.group_id(),
             owned: state.owned,
             closed: info.unit.has_failed(),
             is: state.is,

@@ -40,7 +40,7 @@ impl fmt::Display for Bound {
 pub(super) fn user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
     let (is, group) = {
         let state = info.state.lock();
-        (state.is, state.group)
+        (state.is, state.group_id())
     };
     let group = group.map_or(-1, i64::from);
     let driver = Bound::of(info.pci.as_device());
@@ -91,7 +91,7 @@ fn member(info: &DeviceInfo, owner: &str, to: &mut Text<'_>) -> fmt::Result {
     let (is, group, id, domain) = {
         let state = info.state.lock();
         let domain = state.attached().map(|domain| domain.number());
-        (state.is, state.group, state.domain_id, domain)
+        (state.is, state.group_id(), state.domain_id, domain)
     };
     match group {
         Some(group) => write!(to, "group={group}")?,

@@ -33,7 +33,7 @@ pub(super) fn faults(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>
     let mut written = Ok(());
     if total > 0 {
         // What a bridge puts in place of others' requester IDs is counted as its own.
-        let alias = info.pci.facts().alias_for_below().map(SourceId::from_raw);
+        let alias = info.pci.alias_for_below().map(SourceId::from_raw);
         let silenced = info.unit.is_silenced(&info.requesters)
             || alias.is_some_and(|alias| info.unit.is_silenced(&[alias]));
         let recorded = if silenced { "no" } else { "yes" };

@@ -64,6 +64,7 @@ impl Unit {
         let stats = Statistics::new()?;
         Arc::pin_init(
             pin_init!(Self {
+                index,
                 name,
                 segment,
                 regs <- UnitRegisters::new(io),

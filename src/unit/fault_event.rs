@@ -4,6 +4,7 @@
 
 use super::provoke::HOLD_FAULTS;
 use super::{regs, Unit};
+use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::time::{delay::fsleep, Delta};
 use kernel_ext::irq;
@@ -37,6 +38,12 @@ const PAUSE_MS: i64 = 10;
 const PAUSES: u32 = 1000;
 
 impl<S: FaultSink> irq::Source for FaultEvent<S> {
+    const NAME: &'static CStr = c"vtd-fault";
+
+    fn number(&self) -> u32 {
+        self.unit.index as u32
+    }
+
     fn write_message(&self, address: u64, data: u32) {
         let unit = &self.unit.regs;
         unit.write32(regs::FEDATA, data);

@@ -33,7 +33,7 @@ impl Unit {
             return false;
         }
         let count = || self.stats.count_forgetting(pages);
-        let Some(end) = queue.try_submit(&self.regs, words, count) else {
+        let Some(end) = queue.try_submit(&self.regs, &words, count) else {
             return false;
         };
         if queue.has_finished(end) {

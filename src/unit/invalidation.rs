@@ -14,7 +14,7 @@ use core::cell::Cell;
 use core::fmt;
 use kernel::prelude::*;
 use kernel_ext::clock;
-use kernel_ext::lock::{IrqSpinLock, IrqSpinLockGuard};
+use kernel_ext::lock::IrqSpinLock;
 use vtd_core::invalidation::Forgetting;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::command::{ContextCommand, IotlbCommand};
@@ -41,8 +41,11 @@ pub(crate) struct Invalidator {
     pub(super) forgetting: Forgetting,
     /// Register-based invalidation is one at a time.
     #[pin]
-    registers: IrqSpinLock<()>,
+    registers: IrqSpinLock<OneAtATime>,
 }
+
+/// What [`Invalidator::registers`] guards: the registers, which have room for one command.
+struct OneAtATime;
 
 /// Hardware did not confirm an invalidation.
 pub(crate) enum Failure {
@@ -76,7 +79,7 @@ impl Invalidator {
             iotlb: registers::iotlb(ecap),
             drain: Drain::of(cap),
             forgetting: Forgetting::new(cap),
-            registers <- kernel_ext::new_irq_spinlock!((), c"vtd register invalidation"),
+            registers <- kernel_ext::new_irq_spinlock!(OneAtATime, c"vtd register invalidation"),
         })
     }
 
@@ -134,11 +137,10 @@ impl Invalidator {
                 done.map_err(Failure::Queue)
             }
             None => requests.iter().try_for_each(|request| {
-                let one_at_a_time = self.registers.lock();
-                stats.count_by_register(*request);
-                let done = self.by_register(&one_at_a_time, regs, *request);
-                drop(one_at_a_time);
-                done
+                self.registers.with(|one_at_a_time| {
+                    stats.count_by_register(*request);
+                    self.by_register(one_at_a_time, regs, *request)
+                })
             }),
         }
     }
@@ -146,7 +148,7 @@ impl Invalidator {
     /// One invalidation through registers (VT-d 6.5.1), with `registers` locked.
     fn by_register(
         &self,
-        _one_at_a_time: &IrqSpinLockGuard<'_, ()>,
+        _one_at_a_time: &mut OneAtATime,
         regs: &UnitRegisters,
         request: Request,
     ) -> Result<(), Failure> {
@@ -195,15 +197,14 @@ impl Invalidator {
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
-        let one_at_a_time = self.registers.lock();
-        dropped
-            || (!regs.status().queues()
-                && self
-                    .by_register(&one_at_a_time, regs, Request::Context(ContextScope::Global))
-                    .is_ok()
-                && self
-                    .by_register(&one_at_a_time, regs, Request::Iotlb(IotlbScope::Global))
-                    .is_ok())
+        let everything = [
+            Request::Context(ContextScope::Global),
+            Request::Iotlb(IotlbScope::Global),
+        ];
+        self.registers.with(|one_at_a_time| {
+            let mut by_register = |request| self.by_register(one_at_a_time, regs, request).is_ok();
+            dropped || (!regs.status().queues() && everything.into_iter().all(&mut by_register))
+        })
     }
 }
 

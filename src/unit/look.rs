@@ -60,20 +60,21 @@ impl Queue {
     fn look(&self, regs: &UnitRegisters) -> Result<QueueLook> {
         let mut slots = KVec::with_capacity(SLOTS as usize, GFP_KERNEL)?;
         // A submitter may wait for us here: nothing but copying.
-        let state = self.state.lock();
-        for slot in 0..SLOTS as usize {
-            let words = [self.ring.read(slot * 2), self.ring.read(slot * 2 + 1)];
-            let _ = slots.push_within_capacity(words);
-        }
-        Ok(QueueLook {
-            base: self.ring.phys(),
-            head: regs::queue_head(regs.read64(regs::IQH)),
-            tail: regs::queue_head(regs.read64(regs::IQT)),
-            submitted: state.submitted,
-            finished: self.finished(),
-            given_up: state.limit == 0,
-            slots,
-        })
+        Ok(self.state.with(|state| {
+            for slot in 0..SLOTS as usize {
+                let words = [self.ring.read(slot * 2), self.ring.read(slot * 2 + 1)];
+                let _ = slots.push_within_capacity(words);
+            }
+            QueueLook {
+                base: self.ring.phys(),
+                head: regs::queue_head(regs.read64(regs::IQH)),
+                tail: regs::queue_head(regs.read64(regs::IQT)),
+                submitted: state.submitted,
+                finished: self.finished(),
+                given_up: state.limit == 0,
+                slots,
+            }
+        }))
     }
 }
 

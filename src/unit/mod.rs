@@ -78,6 +78,7 @@ pub(crate) struct Options {
 /// One remapping unit.
 #[pin_data]
 pub(crate) struct Unit {
+    index: usize,
     name: CString,
     segment: Segment,
     #[pin]
@@ -241,15 +242,17 @@ impl Unit {
 
     /// Ends the unit's service with every requester blocked.
     fn close(&self, failure: &dyn fmt::Display) {
-        let obeyed = {
-            // Interrupts are off: a handler that unmaps on this processor would wait for us for ever.
-            let _alone = self.closing.lock();
+        // Interrupts are off: a handler that unmaps on this processor would wait for us for ever.
+        let obeyed = self.closing.with(|()| {
             if !self.service.begin_closing() {
-                return;
+                return None;
             }
             let obeyed = self.withdraw_everything();
             self.service.end_closing();
-            obeyed
+            Some(obeyed)
+        });
+        let Some(obeyed) = obeyed else {
+            return;
         };
         if obeyed {
             log_err!(

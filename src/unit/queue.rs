@@ -88,10 +88,10 @@ impl Queue {
     /// Tells hardware where the queue is and turns it on; both begin at the first slot.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         let address = registers::queue_address(PhysAddr::new(self.ring.phys()), 0).ok_or(EINVAL)?;
-        let mut state = self.state.lock();
-        state.submitted = 0;
-        self.finished.write(0, 0);
-        drop(state);
+        self.state.with(|state| {
+            state.submitted = 0;
+            self.finished.write(0, 0);
+        });
         regs.write64(registers::IQT, 0);
         regs.write64(registers::IQA, address);
         regs.command(Gcmd::QUEUE, true)
@@ -141,13 +141,17 @@ impl Queue {
     ) -> Result<(), QueueFailure> {
         let wanted = descriptors.len().min(MAX_BATCH) as u32 + 1;
         let mut deadline = None;
+        let mut batch = Some((descriptors, count));
         let mine = loop {
-            let mut state = self.state.lock();
-            if self.has_room(&state, wanted) {
+            let end = self.state.with(|state| {
+                let has_room = self.has_room(state, wanted);
+                let (descriptors, count) = has_room.then(|| batch.take()).flatten()?;
                 count();
-                break self.fill(regs, &mut state, descriptors.take(MAX_BATCH), wanted);
+                Some(self.fill(regs, state, descriptors.take(MAX_BATCH), wanted))
+            });
+            if let Some(end) = end {
+                break end;
             }
-            drop(state);
             self.check(regs, &mut deadline)?;
             clock::relax();
         };
@@ -160,21 +164,22 @@ impl Queue {
     pub(super) fn try_submit(
         &self,
         regs: &UnitRegisters,
-        words: [u64; 2],
+        words: &[u64; 2],
         count: impl FnOnce(),
     ) -> Option<u32> {
-        let mut state = self.state.lock();
-        if !self.has_room(&state, 2) {
-            return None;
-        }
-        count();
-        let at = state.submitted;
-        let end = at.wrapping_add(2);
-        self.write(at, words);
-        self.write(at.wrapping_add(1), self.wait_words(end));
-        state.submitted = end;
-        self.move_tail(regs, end);
-        Some(end)
+        self.state.with(|state| {
+            if !self.has_room(state, 2) {
+                return None;
+            }
+            count();
+            let at = state.submitted;
+            let end = at.wrapping_add(2);
+            self.write(at, *words);
+            self.write(at.wrapping_add(1), self.wait_words(end));
+            state.submitted = end;
+            self.move_tail(regs, end);
+            Some(end)
+        })
     }
 
     #[inline(always)]

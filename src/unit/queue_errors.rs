@@ -134,23 +134,26 @@ impl Queue {
         if self.fault_status(regs).raw() & COMPLETION == 0 {
             return;
         }
-        let mut state = self.state.lock();
-        // Someone else may have been here meanwhile.
-        let status = self.fault_status(regs);
-        if status.raw() & COMPLETION == 0 {
-            return;
+        let acknowledged = self.state.with(|state| {
+            // Someone else may have been here meanwhile.
+            let status = self.fault_status(regs);
+            if status.raw() & COMPLETION == 0 {
+                return None;
+            }
+            let sources = regs.read64(registers::IQERCD);
+            self.clear(regs, COMPLETION);
+            self.lose_waits(false);
+            let busy = state.submitted.wrapping_sub(self.finished());
+            // There is a slot for it; one that hardware does not free for a second error in a row
+            // ends in a time-out.
+            if busy < SLOTS - 1 && state.limit > 0 {
+                self.fill(regs, state, core::iter::empty(), 1);
+            }
+            Some((status, sources))
+        });
+        if let Some((status, sources)) = acknowledged {
+            self.tell(status, sources);
         }
-        let sources = regs.read64(registers::IQERCD);
-        self.clear(regs, COMPLETION);
-        self.lose_waits(false);
-        let busy = state.submitted.wrapping_sub(self.finished());
-        // There is a slot for it; one that hardware does not free for a second error in a row ends in
-        // a time-out.
-        if busy < SLOTS - 1 && state.limit > 0 {
-            self.fill(regs, &mut state, core::iter::empty(), 1);
-        }
-        drop(state);
-        self.tell(status, sources);
     }
 
     /// A device may cause these at will: told at 1, 2, 4, 8... of them.
@@ -170,14 +173,14 @@ impl Queue {
     /// From now on nobody submits, and whoever waits is sent away. Any context.
     pub(super) fn give_up(&self) {
         self.errors.given_up.store(true, Ordering::Release);
-        self.state.lock().limit = 0;
+        self.state.with(|state| state.limit = 0);
     }
 
     /// After [`Self::give_up`]: makes hardware finish what is in the queue, with every invalid
     /// descriptor replaced by one that drops all translations: who submitted it waits for no less.
     /// Whether the queue is empty then. Any context.
     pub(super) fn revive(&self, regs: &UnitRegisters) -> bool {
-        let submitted = self.state.lock().submitted;
+        let submitted = self.state.with(|state| state.submitted);
         let deadline = Deadline::after_ms(regs.time_out_ms());
         let everything = Descriptor::Iotlb {
             scope: IotlbScope::Global,
@@ -214,11 +217,10 @@ impl Queue {
                 drain: Drain::NONE,
             },
         ];
-        let mine = {
-            let mut state = self.state.lock();
+        let mine = self.state.with(|state| {
             let words = all.into_iter().map(Descriptor::encode);
-            self.fill(regs, &mut state, words, all.len() as u32 + 1)
-        };
+            self.fill(regs, state, words, all.len() as u32 + 1)
+        });
         let deadline = Deadline::after_ms(regs.time_out_ms());
         deadline.wait_until(|| self.has_finished(mine))
     }

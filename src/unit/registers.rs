@@ -117,19 +117,21 @@ impl UnitRegisters {
     ///
     /// [`ETIMEDOUT`] if it never does. Any context.
     pub(crate) fn command(&self, bit: Gcmd, on: bool) -> Result {
-        let _ordered = self.command.lock();
-        let now = Gcmd::keeping(self.status());
-        let new = if on { now.with(bit) } else { now.without(bit) };
-        self.write32(registers::GCMD, new.raw());
-        self.wait(|| self.status().shows(bit) == on)
+        self.command.with(|()| {
+            let now = Gcmd::keeping(self.status());
+            let new = if on { now.with(bit) } else { now.without(bit) };
+            self.write32(registers::GCMD, new.raw());
+            self.wait(|| self.status().shows(bit) == on)
+        })
     }
 
     /// Flushes the write buffer of a unit that needs it (`CAP.RWBF`). Any context.
     pub(crate) fn flush_write_buffer(&self) -> Result {
-        let _ordered = self.command.lock();
-        let new = Gcmd::keeping(self.status()).with(Gcmd::FLUSH_WRITE_BUFFER);
-        self.write32(registers::GCMD, new.raw());
-        self.wait(|| !self.status().flushes_write_buffer())
+        self.command.with(|()| {
+            let new = Gcmd::keeping(self.status()).with(Gcmd::FLUSH_WRITE_BUFFER);
+            self.write32(registers::GCMD, new.raw());
+            self.wait(|| !self.status().flushes_write_buffer())
+        })
     }
 
     /// Clears what was recorded before the driver came: an old error would stop the new queue, an old

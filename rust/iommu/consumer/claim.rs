@@ -4,9 +4,10 @@
 
 use crate::bindings;
 use crate::errno::eopnotsupp;
-use crate::pci::PciDevice;
+use crate::iommu::Group;
+use crate::pci::{PciDevice, RescanLock};
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
+use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -14,48 +15,45 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// `device` was claimed for `_owner`, whose address no other claim has. `group` is its group and
-/// carries one reference. No endpoint in it is a bus master; who joins it later starts as none,
-/// and the core lets no driver that would change this be bound.
+/// `group` was claimed for `_owner`, whose address no other claim has. No endpoint in it is a bus
+/// master; who joins it later starts as none, and the core lets no driver that would change this be
+/// bound. It is the group that is claimed, not a device: nobody keeps one from being removed.
 pub struct Claim {
-    device: PciDevice,
-    group: NonNull<bindings::iommu_group>,
+    group: Group,
     _owner: KBox<u64>,
 }
-
-// SAFETY: A claim belongs to no thread, and the core locks what it does to a group.
-unsafe impl Send for Claim {}
-// SAFETY: As above.
-unsafe impl Sync for Claim {}
 
 impl Claim {
     /// Claims the group of `device` and turns bus mastering off in it, where it stays off: a driver
     /// turns it on for itself.
     ///
-    /// [`EBUSY`] while a driver has a device of the group, [`EPERM`] while another claim has it,
-    /// [`ENODEV`] without a group, `EOPNOTSUPP` for a member that is no PCI device and so cannot
-    /// be silenced. May sleep.
+    /// # Errors
+    ///
+    /// [`EPERM`] while a driver or another claim has the group, [`EBUSY`] while it is attached to
+    /// another domain than its default one, [`ENODEV`] without a group, `EOPNOTSUPP` for a member
+    /// that is no PCI device and so cannot be silenced.
+    ///
+    /// # Context
+    ///
+    /// Takes the PCI core's rescan lock and the group's mutex; sleeps.
     #[inline]
-    pub fn new(device: PciDevice) -> Result<Self> {
+    pub fn new(device: &PciDevice) -> Result<Self> {
         let owner = KBox::new(0, GFP_KERNEL)?;
-        let raw = device.as_device().as_raw();
-        // SAFETY: A live device. The owner is an address that is compared and never followed.
-        let group = unsafe {
-            to_result(bindings::iommu_device_claim_dma_owner(
-                raw,
-                Self::token(&owner),
-            ))?;
-            bindings::iommu_group_get(raw)
+        let group = {
+            let _stays = RescanLock::lock();
+            // SAFETY: A live device. A member of a group leaves it when it is removed, for which the
+            // PCI core wants the lock held, or when its unit is unregistered, which no driver does
+            // without it while devices are there; so the group stays until there is a reference.
+            unsafe { Group::adopt(bindings::iommu_group_get(device.as_device().as_raw())) }
         };
-        let Some(group) = NonNull::new(group) else {
-            // SAFETY: Claimed just now.
-            unsafe { bindings::iommu_device_release_dma_owner(raw) };
-            return Err(ENODEV);
-        };
-        // INVARIANT: Claimed just now for an address of its own, with a count of the group's; its
-        // members are silenced before anybody sees this.
+        let group = group.ok_or(ENODEV)?;
+        // SAFETY: A live group. The owner is an address that is compared and never followed.
+        to_result(unsafe {
+            bindings::iommu_group_claim_dma_owner(group.as_raw(), Self::token(&owner))
+        })?;
+        // INVARIANT: Claimed just now for an address of its own; its members are silenced before
+        // anybody sees this.
         let claim = Claim {
-            device,
             group,
             _owner: owner,
         };
@@ -77,7 +75,7 @@ impl Claim {
 
     #[inline]
     pub(super) fn group(&self) -> *mut bindings::iommu_group {
-        self.group.as_ptr()
+        self.group.as_raw()
     }
 
     #[inline]
@@ -88,7 +86,7 @@ impl Claim {
     ) -> Result {
         // SAFETY: A live group by the type's invariants; both visitors take what they are given.
         to_result(unsafe {
-            bindings::iommu_group_for_each_dev(self.group.as_ptr(), data, Some(visit))
+            bindings::iommu_group_for_each_dev(self.group.as_raw(), data, Some(visit))
         })
     }
 
@@ -125,11 +123,7 @@ impl Claim {
 impl Drop for Claim {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: Claimed and counted by the type's invariants. Whoever drops a claim has detached
-        // its group.
-        unsafe {
-            bindings::iommu_device_release_dma_owner(self.device.as_device().as_raw());
-            bindings::iommu_group_put(self.group.as_ptr());
-        }
+        // SAFETY: Claimed by the type's invariants. The caller has detached the group.
+        unsafe { bindings::iommu_group_release_dma_owner(self.group.as_raw()) }
     }
 }

@@ -236,7 +236,7 @@ const SUBJECTS: &[Subject] = &[
                 "fence(Ordering::SeqCst);\n        if self",
                 "if self",
             ),
-            ("no_wait", "drop(self.part.lock());", ""),
+            ("no_wait", "self.part.with(|()| ());", ""),
         ],
     },
     Subject {

@@ -16,9 +16,9 @@ macro_rules! unique {
             let take = || {
                 let ids = ids.clone();
                 move || {
-                    let first = ids.lock().allocate().unwrap();
-                    ids.lock().free(first);
-                    ids.lock().allocate().unwrap()
+                    let first = ids.with(|ids| ids.allocate()).unwrap();
+                    ids.with(|ids| ids.free(first));
+                    ids.with(|ids| ids.allocate()).unwrap()
                 }
             };
             let other = loom::thread::spawn(take());
@@ -26,8 +26,11 @@ macro_rules! unique {
             let theirs = other.join().unwrap();
             assert!(mine != theirs, "one id for two domains");
             assert!(mine.raw() >= 2 && theirs.raw() >= 2, "a reserved id");
-            assert_eq!(ids.lock().used(), 2);
-            assert!(ids.lock().allocate().is_err(), "more ids than there are");
+            assert_eq!(ids.with(|ids| ids.used()), 2);
+            assert!(
+                ids.with(|ids| ids.allocate()).is_err(),
+                "more ids than there are"
+            );
         })
     };
 }

@@ -8,7 +8,7 @@
 use crate::shim::beside::{AccessControl, RateLimit};
 use crate::shim::device::{Device, Driver};
 use crate::shim::group_unit::{Translation, Unit, Whose, FIRST_USER};
-use crate::shim::iommu::{Change, DomainKind, DomainView};
+use crate::shim::iommu::{self, Change, DomainKind, DomainView};
 use crate::shim::pci::PciDevice;
 use crate::shim::prelude::{KVec, Result, EBUSY, EIO};
 use crate::shim::sync::Mutex;
@@ -113,7 +113,7 @@ macro_rules! group {
                     }),
                     fault_reports: RateLimit,
                 }));
-                member.0.open_account(0).unwrap();
+                member.0.open_account(iommu::Group(0)).unwrap();
                 member.goes(BLOCKED, since).unwrap();
                 member
             }

@@ -21,7 +21,13 @@ impl AdoptedDevices {
         Self
     }
 
-    pub(crate) fn beside(&self, _: &PciDevice, _: &Arc<Unit>, _: &[SourceId]) -> Option<PciDevice> {
+    pub(crate) fn beside(
+        &self,
+        _: &PciDevice,
+        _: &Arc<Unit>,
+        _: &[SourceId],
+        _: impl Fn(&PciDevice) -> bool,
+    ) -> Option<PciDevice> {
         None
     }
 }

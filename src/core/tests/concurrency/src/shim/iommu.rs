@@ -2,6 +2,19 @@
 
 //! What the core asks for.
 
+#[derive(Clone)]
+pub(crate) struct Group(pub(crate) u32);
+
+impl Group {
+    pub(crate) fn id(&self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn is_owned(&self) -> bool {
+        false
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DomainKind {
     Blocked,

@@ -2,7 +2,7 @@
 
 //! The spin lock that keeps interrupts out: a model has none.
 
-use loom::sync::{Mutex, MutexGuard};
+use loom::sync::Mutex;
 
 pub(crate) struct IrqSpinLock<T>(Mutex<T>);
 
@@ -11,8 +11,8 @@ pub(crate) fn new<T>(value: T, _: &core::ffi::CStr) -> IrqSpinLock<T> {
 }
 
 impl<T> IrqSpinLock<T> {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         super::steps::step();
-        self.0.lock().unwrap()
+        f(&mut self.0.lock().unwrap())
     }
 }

@@ -56,6 +56,10 @@ impl<T> KVec<T> {
         Ok(())
     }
 
+    pub(crate) fn drain_all(&mut self) -> std::vec::Drain<'_, T> {
+        self.0.drain(..)
+    }
+
     pub(crate) fn remove(&mut self, index: usize) -> core::result::Result<T, ()> {
         (index < self.0.len())
             .then(|| self.0.remove(index))

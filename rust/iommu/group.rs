@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Groups of devices, as the core forms them.
+
+use crate::bindings;
+use core::ptr::NonNull;
+
+/// A counted reference to an IOMMU group.
+///
+/// The core does not say how long a device stays in its group: a removal and the unregistration of
+/// a unit end it at any time. Whoever holds one of these has the group, whoever is in it.
+///
+/// # Invariants
+///
+/// Carries one reference.
+pub struct Group(NonNull<bindings::iommu_group>);
+
+// SAFETY: A reference belongs to no thread, and the core locks what it does to a group.
+unsafe impl Send for Group {}
+// SAFETY: As above.
+unsafe impl Sync for Group {}
+
+impl Group {
+    /// Takes a reference.
+    ///
+    /// # Safety
+    ///
+    /// `group` must be null or a group to which the caller has a reference.
+    pub(super) unsafe fn get(group: *mut bindings::iommu_group) -> Option<Self> {
+        let group = NonNull::new(group)?;
+        // SAFETY: Live by this function's contract.
+        unsafe { bindings::iommu_group_ref_get(group.as_ptr()) };
+        // INVARIANT: Counted just now.
+        Some(Group(group))
+    }
+
+    /// Takes a reference over.
+    ///
+    /// # Safety
+    ///
+    /// `group` must be null or carry a reference, which is given to the result.
+    #[inline]
+    pub(super) unsafe fn adopt(group: *mut bindings::iommu_group) -> Option<Self> {
+        // INVARIANT: Carries a reference by this function's contract.
+        NonNull::new(group).map(Group)
+    }
+
+    #[inline]
+    pub(in crate::iommu) fn as_raw(&self) -> *mut bindings::iommu_group {
+        self.0.as_ptr()
+    }
+
+    /// Its number, which the core gives out again once nobody has the group. Any context.
+    pub fn id(&self) -> u32 {
+        // SAFETY: Live by the type's invariants.
+        (unsafe { bindings::iommu_group_id(self.as_raw()) }) as u32
+    }
+
+    /// Whether it has an owner: drivers that the core counted, a user, or a module that claimed it.
+    ///
+    /// # Context
+    ///
+    /// Takes the group's mutex; sleeps. A callback of the core that holds it must not ask.
+    pub fn is_owned(&self) -> bool {
+        // SAFETY: Live by the type's invariants.
+        unsafe { bindings::iommu_group_dma_owner_claimed(self.as_raw()) }
+    }
+}
+
+impl Clone for Group {
+    fn clone(&self) -> Self {
+        // SAFETY: Live by the type's invariants.
+        unsafe { bindings::iommu_group_ref_get(self.as_raw()) };
+        // INVARIANT: Counted just now.
+        Group(self.0)
+    }
+}
+
+impl Drop for Group {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: Gives up the reference that the invariants promise.
+        unsafe { bindings::iommu_group_put(self.as_raw()) }
+    }
+}
