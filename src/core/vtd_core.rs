@@ -10,7 +10,8 @@
 //! everything in here is tested without a machine that has a remapping unit.
 //!
 //! Layers, each using only what stands before it: [`spec`], then `dmar`,
-//! `pgtable`, `ownership`, `invalidation` and `question`, which do not use each other.
+//! `pgtable`, `ownership`, `invalidation` and `question`, which do not use each other, then
+//! `install`.
 
 // Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
 // warns when it is said twice.
@@ -20,6 +21,7 @@
 
 pub mod compatibility;
 pub mod dmar;
+pub mod install;
 pub mod invalidation;
 pub mod ownership;
 pub mod pgtable;
