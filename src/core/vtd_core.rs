@@ -10,7 +10,7 @@
 //! everything in here is tested without a machine that has a remapping unit.
 //!
 //! Layers, each using only what stands before it: [`spec`], then `dmar`,
-//! `pgtable`, `ownership`, `invalidation` and `question`, which do not use each other, then
+//! `pgtable`, `ownership`, `invalidation`, `patience` and `question`, which do not use each other, then
 //! `install`.
 
 // Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
@@ -24,6 +24,7 @@ pub mod dmar;
 pub mod install;
 pub mod invalidation;
 pub mod ownership;
+pub mod patience;
 pub mod pgtable;
 pub mod question;
 pub mod spec;

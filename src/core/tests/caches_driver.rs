@@ -154,10 +154,7 @@ impl Driver {
                     .and_then(|()| replace(&mut slot, cap, name, ContextEntry::ABSENT, new))
             }
             // With caching mode it would be noticed for the absence that is cached.
-            () if both
-                && !cap.caching_mode()
-                && self.hw.has(Bug::RewrittenBeforeInvalidated) =>
-            {
+            () if both && !cap.caching_mode() && self.hw.has(Bug::RewrittenBeforeInvalidated) => {
                 slot.write(ContextEntry::ABSENT);
                 slot.write(new);
                 slot.perform(after_context_change(cap, name, id(old), id(new)))
