@@ -223,6 +223,14 @@ impl Vtd {
                 )
             })?;
         }
+        // A first attach behind a unit that fails is granted, and the core knows nothing of it.
+        if let Some(served) = self.units().find(|served| served.unit.has_failed()) {
+            log_err!(
+                "not loaded: {} failed while devices were attached",
+                &*served.unit
+            );
+            return Err(EIO);
+        }
         self.units().try_for_each(|served| served.unit.translate())
     }
 }

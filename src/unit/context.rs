@@ -60,10 +60,12 @@ impl Unit {
     /// blocked. [`ENOMEM`]. May sleep.
     pub(crate) fn prepare(&self, sources: &[SourceId]) -> Result {
         let mut tables = self.tables.lock();
-        if !self.has_failed() {
-            for &source in sources {
-                tables.prepare(&self.root, source)?;
-            }
+        if self.has_failed() {
+            // No entry will be written again.
+            return Ok(());
+        }
+        for &source in sources {
+            tables.prepare(&self.root, source)?;
         }
         if self.has_failed() {
             // No root entry may come after the withdrawal of all.
@@ -93,9 +95,9 @@ impl Unit {
             return Ok(());
         }
         let mut tables = self.tables.lock();
-        if self.has_failed() && !entry.is_present() {
-            // All requesters are blocked already.
-            return Ok(());
+        if self.has_failed() {
+            // All requesters are blocked already, and nothing is written any more.
+            return if entry.is_present() { Err(EIO) } else { Ok(()) };
         }
         let installed = self.install_in(&mut tables, sources, before, entry);
         if self.has_failed() {
@@ -113,9 +115,6 @@ impl Unit {
         before: Claimed,
         entry: ContextEntry,
     ) -> Result {
-        if self.has_failed() {
-            return Err(EIO);
-        }
         for &source in sources {
             tables.prepare(&self.root, source)?;
         }

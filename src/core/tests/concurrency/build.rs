@@ -200,6 +200,11 @@ const SUBJECTS: &[Subject] = &[
                 "account.members.is_empty()",
             ),
             (
+                "first_refused",
+                "let Some(old) = change.old else {\n        return true;",
+                "let Some(old) = change.old else {\n        return false;",
+            ),
+            (
                 "granted_unbooked",
                 "if !goes_on_blocked(info, &state, change) {",
                 "if goes_on_blocked(info, &state, change) { return Ok(()); } else {",
