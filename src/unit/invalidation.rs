@@ -181,29 +181,43 @@ impl Invalidator {
         }
     }
 
-    /// After a failure and after the root table was emptied: drops all caches, by every way there is,
-    /// and leaves the queue. Whether the unit confirmed it. Any context.
-    pub(crate) fn drop_everything(&self, regs: &UnitRegisters, ways: Ways) -> bool {
-        // Setting the root table drops everything that came from the old one, whatever the queue does.
-        let mut dropped = ways.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
+    /// After a failure and after the root table was emptied: drops all caches and waits for the
+    /// requests under way, by every way there is, and leaves the queue. Any context.
+    pub(crate) fn drop_everything(&self, regs: &UnitRegisters, ways: Ways) -> Dropped {
+        // Setting the root table drops everything that came from the old one, whatever the queue does,
+        // but does not wait for writes that were translated before: only an invalidation drains.
+        let by_root_table = ways.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
+        let mut all = by_root_table && self.drain == Drain::NONE;
         if let Some(queue) = &self.queue {
             queue.give_up();
             if regs.status().queues() {
-                let revived = queue.revive(regs);
-                dropped = dropped || (revived && ways.queue && queue.drop_all(regs));
+                let revived = queue.revive(regs, self.drain);
+                all = all || (revived && ways.queue && queue.drop_all(regs, self.drain));
                 // Needed empty, and the last thing in it a wait, which every submission ends with.
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
+        if all || (ways.registers && self.drop_by_registers(regs)) {
+            Dropped::All
+        } else if by_root_table {
+            Dropped::Undrained
+        } else {
+            Dropped::Nothing
+        }
+    }
+
+    /// Drops all caches through registers, which work only while the queue is off. Whether the unit
+    /// confirmed it.
+    fn drop_by_registers(&self, regs: &UnitRegisters) -> bool {
         let one_at_a_time = self.registers.lock();
-        dropped
-            || (!regs.status().queues()
-                && self
-                    .by_register(&one_at_a_time, regs, Request::Context(ContextScope::Global))
-                    .is_ok()
-                && self
-                    .by_register(&one_at_a_time, regs, Request::Iotlb(IotlbScope::Global))
-                    .is_ok())
+        let everything = [
+            Request::Context(ContextScope::Global),
+            Request::Iotlb(IotlbScope::Global),
+        ];
+        !regs.status().queues()
+            && everything
+                .into_iter()
+                .all(|request| self.by_register(&one_at_a_time, regs, request).is_ok())
     }
 }
 
@@ -214,4 +228,17 @@ pub(crate) struct Ways {
     pub(crate) root_table: bool,
     /// The queue, once it works again.
     pub(crate) queue: bool,
+    /// Registers.
+    pub(crate) registers: bool,
+}
+
+/// What a unit that failed has confirmed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// Its caches are empty, and requests that it translated before have ended.
+    All,
+    /// Its caches are empty.
+    Undrained,
+    /// Nothing.
+    Nothing,
 }

@@ -48,13 +48,13 @@ pub(crate) use statistics::{Mapped, Statistics, WAIT_NAMES};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use domain_ids::DomainIds;
-use invalidation::{Invalidator, Ways};
+use invalidation::{Dropped, Invalidator, Ways};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::{log_emerg, log_err, log_info};
-use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_ROOT_TABLE};
+use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_REGISTERS, WITHOUT_ROOT_TABLE};
 use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
@@ -240,35 +240,40 @@ impl Unit {
 
     /// Ends the unit's service with every requester blocked.
     fn close(&self, failure: &dyn fmt::Display) {
-        let obeyed = {
+        let dropped = {
             // Interrupts are off: a handler that unmaps on this processor would wait for us for ever.
             let _alone = self.closing.lock();
             if !self.service.begin_closing() {
                 return;
             }
-            let obeyed = self.withdraw_everything();
+            let dropped = self.withdraw_everything();
             self.service.end_closing();
-            obeyed
+            dropped
         };
-        if obeyed {
-            log_err!(
+        match dropped {
+            Dropped::All => log_err!(
                 "{self}: {failure}; every device behind it is blocked from now on: reload vtd or \
                  reboot to use them again"
-            );
-        } else {
-            log_emerg!(
+            ),
+            Dropped::Undrained => log_err!(
+                "{self}: {failure}; every device behind it is blocked from now on, but the unit did \
+                 not confirm that writes under way have ended, which may still land in memory that \
+                 was taken from them: reboot"
+            ),
+            Dropped::Nothing => log_emerg!(
                 "{self}: {failure}, and it does not obey register commands either: devices behind \
                  it may still reach memory that was taken from them; power the machine off"
-            );
+            ),
         }
     }
 
-    /// Blocks every requester and drops all caches; whether the unit confirmed it.
-    fn withdraw_everything(&self) -> bool {
+    /// Blocks every requester and drops all caches; what of it the unit confirmed.
+    fn withdraw_everything(&self) -> Dropped {
         self.root.withdraw_all();
         let ways = Ways {
             root_table: self.cap.root_table_invalidates() && !self.provoked.is(WITHOUT_ROOT_TABLE),
             queue: !self.provoked.is(WITHOUT_QUEUE),
+            registers: !self.provoked.is(WITHOUT_REGISTERS),
         };
         self.invalidator.drop_everything(&self.regs, ways)
     }

@@ -179,14 +179,14 @@ impl Queue {
     }
 
     /// After [`Self::give_up`]: makes hardware finish what is in the queue, with every invalid
-    /// descriptor replaced by one that drops all translations: who submitted it waits for no less.
-    /// Whether the queue is empty then. Any context.
-    pub(super) fn revive(&self, regs: &UnitRegisters) -> bool {
+    /// descriptor replaced by one that drops all translations, draining as `drain` says: who submitted
+    /// it waits for no less. Whether the queue is empty then. Any context.
+    pub(super) fn revive(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let submitted = self.state.lock().submitted;
         let deadline = Deadline::after_ms(regs.time_out_ms());
         let everything = Descriptor::Iotlb {
             scope: IotlbScope::Global,
-            drain: Drain::NONE,
+            drain,
         };
         for _ in 0..SLOTS {
             if self.fault_status(regs).contains(Fsts::QUEUE_ERROR) {
@@ -209,14 +209,14 @@ impl Queue {
         false
     }
 
-    /// After [`Self::revive`]: drops everything that is cached. Whether hardware has confirmed it.
-    /// Any context.
-    pub(super) fn drop_all(&self, regs: &UnitRegisters) -> bool {
+    /// After [`Self::revive`]: drops everything that is cached, draining as `drain` says. Whether
+    /// hardware has confirmed it. Any context.
+    pub(super) fn drop_all(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let all = [
             Descriptor::ContextCache(ContextScope::Global),
             Descriptor::Iotlb {
                 scope: IotlbScope::Global,
-                drain: Drain::NONE,
+                drain,
             },
         ];
         let mine = {

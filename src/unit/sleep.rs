@@ -2,6 +2,7 @@
 
 //! A unit before and after the machine sleeps.
 
+use super::invalidation::Dropped;
 use super::Unit;
 use kernel::prelude::*;
 use kernel_ext::{log_emerg, log_err};
@@ -66,7 +67,7 @@ impl Unit {
         self.regs.write64(regs::RTADDR, root);
         let set = self.regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
         // What a sleep leaves in the caches is nothing; a unit that was not off may have kept some.
-        set && self.withdraw_everything() && self.translate().is_ok()
+        set && self.withdraw_everything() != Dropped::Nothing && self.translate().is_ok()
     }
 
     fn restore_fault_event(&self, saved: &Saved) {
