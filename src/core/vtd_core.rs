@@ -9,9 +9,9 @@
 //! compiled into `vtd.ko` by Kbuild and into a host library by cargo, so that
 //! everything in here is tested without a machine that has a remapping unit.
 //!
-//! Layers, each using only what stands before it: [`spec`], then `dmar`,
-//! `pgtable`, `ownership`, `invalidation`, `patience` and `question`, which do not use each other, then
-//! `install`.
+//! Layers, each using only what stands before it: [`spec`], then `dmar`, `pgtable`, `ownership`,
+//! `invalidation`, `bring_up`, `patience` and `question`, which do not use each
+//! other, then `install`.
 
 // Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
 // warns when it is said twice.
@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod bring_up;
 pub mod compatibility;
 pub mod dmar;
 pub mod install;

@@ -136,6 +136,9 @@ impl syscore::Callbacks for Vtd {
     }
 
     fn resume(&self) {
+        for (served, step) in self.bring_up() {
+            served.wake(step);
+        }
         for served in self.units() {
             served.restore();
         }

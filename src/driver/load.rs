@@ -174,8 +174,10 @@ impl Running {
             _interrupts: KVec::new(),
         };
         let faults = report::Faults::new(vtd.clone())?;
+        for (served, step) in vtd.bring_up() {
+            served.unit.take(step)?;
+        }
         for served in vtd.units() {
-            served.unit.start()?;
             let event = FaultEvent {
                 unit: served.unit.clone(),
                 sink: faults.clone(),

@@ -22,6 +22,7 @@ use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
+use vtd_core::bring_up::{self, Step};
 use vtd_core::dmar::{Checked, Dmar};
 use vtd_core::spec::address::{Segment, SourceId};
 
@@ -42,7 +43,14 @@ impl Served {
         }
     }
 
-    /// After a sleep. One CPU, interrupts off.
+    /// After a sleep, a step to bring the unit up again. One CPU, interrupts off.
+    fn wake(&self, step: Step) {
+        if let Some(saved) = &mut *self.saved.lock() {
+            self.unit.wake(saved, step);
+        }
+    }
+
+    /// After a sleep, when the steps were taken for all units. One CPU, interrupts off.
     fn restore(&self) {
         if let Some(saved) = self.saved.lock().take() {
             self.unit.resume(&saved);
@@ -93,8 +101,13 @@ impl Vtd {
     }
 
     /// All units.
-    pub(crate) fn units(&self) -> impl Iterator<Item = &Served> {
+    pub(crate) fn units(&self) -> impl Iterator<Item = &Served> + Clone {
         self.units.iter()
+    }
+
+    /// What to do, step by step, so that all units have their queues and tables.
+    fn bring_up(&self) -> impl Iterator<Item = (&Served, Step)> {
+        bring_up::steps(self.units(), |served| served.unit.cap())
     }
 
     /// Turns access control on if `device` is behind a unit, before its group is formed.

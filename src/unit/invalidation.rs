@@ -12,6 +12,7 @@ use super::registers::UnitRegisters;
 use super::statistics::Statistics;
 use core::cell::Cell;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::lock::{IrqSpinLock, IrqSpinLockGuard};
@@ -36,6 +37,8 @@ pub(crate) enum Request {
 #[pin_data]
 pub(crate) struct Invalidator {
     pub(super) queue: Option<Pin<KBox<Queue>>>,
+    /// Whether hardware may use the queue.
+    is_on: AtomicBool,
     iotlb: IotlbRegisters,
     drain: Drain,
     pub(super) forgetting: Forgetting,
@@ -73,6 +76,7 @@ impl Invalidator {
     ) -> impl PinInit<Self> {
         pin_init!(Self {
             queue,
+            is_on: AtomicBool::new(false),
             iotlb: registers::iotlb(ecap),
             drain: Drain::of(cap),
             forgetting: Forgetting::new(cap),
@@ -87,18 +91,25 @@ impl Invalidator {
 
     /// Turns the queue on, if there is one.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
-        self.queue
-            .as_ref()
-            .map_or(Ok(()), |queue| queue.enable(regs))
+        self.queue.as_ref().map_or(Ok(()), |queue| {
+            // Before the command: one that times out may be obeyed later.
+            self.is_on.store(true, Ordering::Relaxed);
+            queue.enable(regs)
+        })
     }
 
-    /// Turns the queue off. It has to be empty, and the last thing in it a wait.
+    /// Turns the queue off, if [`Self::enable`] turned it on. It has to be empty, and the last thing
+    /// in it a wait.
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
         match &self.queue {
-            Some(queue) if regs.status().queues() => {
-                // A queue that does not finish even this is turned off as it is.
-                let _ = queue.submit(regs, core::iter::empty(), || {});
-                regs.command(Gcmd::QUEUE, false)
+            Some(queue) if self.is_on.load(Ordering::Relaxed) => {
+                if regs.status().queues() {
+                    // A queue that does not finish even this is turned off as it is.
+                    let _ = queue.submit(regs, core::iter::empty(), || {});
+                }
+                regs.command(Gcmd::QUEUE, false)?;
+                self.is_on.store(false, Ordering::Relaxed);
+                Ok(())
             }
             _ => Ok(()),
         }

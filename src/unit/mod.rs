@@ -5,8 +5,8 @@
 //! # Life
 //!
 //! [`Unit::bring_up`] claims the registers and checks that nobody uses the unit; it changes no
-//! register. [`Unit::start`] gives hardware the (empty) tables and the queue.
-//! [`Unit::translate`] turns translation on, [`Unit::stop`] everything off again.
+//! register. [`Unit::take`], step by step and all units' queues first, gives hardware the queue and
+//! the (empty) tables. [`Unit::translate`] turns translation on, [`Unit::stop`] everything off again.
 //!
 //! # Invariants
 //!
@@ -58,13 +58,14 @@ use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_REGISTERS, WITHOUT_ROOT_TABLE};
 use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
+use vtd_core::bring_up::Step as BringUp;
 use vtd_core::compatibility::{Restriction, Walker};
-use vtd_core::invalidation::{after_root_table, Step};
+use vtd_core::invalidation::Step;
 use vtd_core::spec::address::{DomainId, Segment};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers as regs;
-use vtd_core::spec::scope::ContextScope;
+use vtd_core::spec::scope::{ContextScope, IotlbScope};
 use vtd_core::spec::status::Gcmd;
 
 /// What the user may ask of all units.
@@ -105,25 +106,42 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Gives hardware the queue and the empty tables; nothing is translated yet.
-    pub(crate) fn start(&self) -> Result {
-        self.regs.forget_old_faults(self.cap);
-        let step = |what: &str, done: Result| {
-            done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
+    /// Takes a step of [`bring_up`](vtd_core::bring_up), after which the unit has its queue and
+    /// tables, and nothing is translated yet. [`ETIMEDOUT`], [`EIO`]. Any context.
+    pub(crate) fn take(&self, step: BringUp) -> Result {
+        let (what, done) = match step {
+            BringUp::TurnQueueOn => ("turn its queue on", self.turn_queue_on()),
+            BringUp::FlushWriteBuffer => {
+                let flushed = self.regs.flush_write_buffer();
+                ("flush its write buffer", flushed)
+            }
+            BringUp::SetRootTable => ("take the root table", self.set_root_table()),
+            BringUp::InvalidateAll => {
+                let everything = [
+                    Request::Context(ContextScope::Global),
+                    Request::Iotlb(IotlbScope::Global),
+                ];
+                ("empty its caches", self.invalidate(&everything))
+            }
         };
-        step("turn an old queue off", self.end_old_queue())?;
-        step("turn its queue on", self.invalidator.enable(&self.regs))?;
-        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
-        self.regs.write64(regs::RTADDR, root);
-        step(
-            "take the root table",
-            self.regs.command(Gcmd::SET_ROOT_TABLE, true),
-        )?;
-        self.service.start();
-        self.perform(after_root_table(self.cap).iter())
+        done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
     }
 
-    /// Turns off a queue that a kernel which crashed has left on, once it is empty.
+    fn turn_queue_on(&self) -> Result {
+        self.regs.forget_old_faults(self.cap);
+        self.end_old_queue()?;
+        self.invalidator.enable(&self.regs)
+    }
+
+    fn set_root_table(&self) -> Result {
+        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
+        self.regs.write64(regs::RTADDR, root);
+        self.regs.command(Gcmd::SET_ROOT_TABLE, true)?;
+        self.service.start();
+        Ok(())
+    }
+
+    /// Turns off a queue that firmware or the kernel before this one has left on, once it is empty.
     fn end_old_queue(&self) -> Result {
         if !self.regs.status().queues() {
             return Ok(());
@@ -168,12 +186,13 @@ impl Unit {
         }
     }
 
-    /// Turns translation and the queue off: devices reach memory directly from here on. Whether the
-    /// unit obeyed: if not, it may still walk its tables, which must then never be freed. Any
-    /// context.
+    /// Turns translation and the queue off: devices reach memory directly from here on, but for what
+    /// lies in protected memory regions. Whether the unit obeyed: if not, it may still walk its tables
+    /// or its queue, which must then never be freed. Any context.
     pub(crate) fn stop(&self) -> bool {
         if self.service.is_stopped() {
-            return true;
+            // It may have come no further than its queue.
+            return self.leave_queue();
         }
         if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
             log_err!("{self}: translation does not go off; its tables stay allocated");
@@ -181,6 +200,11 @@ impl Unit {
         }
         self.service.stop();
         self.restore_protected_memory();
+        self.leave_queue()
+    }
+
+    /// Turns the queue off, if the driver has turned it on; whether the unit obeyed.
+    fn leave_queue(&self) -> bool {
         let obeyed = self.invalidator.disable(&self.regs).is_ok();
         if !obeyed {
             log_err!("{self}: the queue does not go off; it stays allocated");

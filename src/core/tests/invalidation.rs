@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use vtd_core::invalidation::{after_context_change, after_map, after_recording_change};
-use vtd_core::invalidation::{after_root_table, forget_range, forget_range_at_once};
+use vtd_core::invalidation::{forget_range, forget_range_at_once};
 use vtd_core::invalidation::{Forgetting, Range, Step};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
@@ -19,7 +19,6 @@ const WRITES: u64 = 1 << 54;
 const READS: u64 = 1 << 55;
 const CACHING: u64 = 1 << 7;
 const WRITE_BUFFER: u64 = 1 << 4;
-const ESRTPS: u64 = 1 << 63;
 
 fn cap(flags: u64, max_mask: u64) -> Capability {
     Capability::from_raw(flags | (max_mask << 48))
@@ -232,16 +231,6 @@ fn the_recording_of_faults_concerns_the_context_entry_alone() {
         after(WRITE_BUFFER, Some(DOMAIN)),
         [Step::FlushWriteBuffer, context(DOMAIN)]
     );
-}
-
-#[test]
-fn a_root_table_drops_everything_unless_hardware_has() {
-    let global = [
-        Step::Context(ContextScope::Global),
-        Step::Iotlb(IotlbScope::Global),
-    ];
-    assert!(after_root_table(cap(0, 0)).iter().eq(global));
-    assert!(after_root_table(cap(ESRTPS, 0)).is_empty());
 }
 
 #[test]
