@@ -10,7 +10,7 @@
 //! everything in here is tested without a machine that has a remapping unit.
 //!
 //! Layers, each using only what stands before it: [`spec`], then `dmar`, `pgtable`, `ownership`,
-//! `invalidation`, `bring_up`, `patience` and `question`, which do not use each
+//! `invalidation`, `bring_up`, `protected_memory`, `patience` and `question`, which do not use each
 //! other, then `install`.
 
 // Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
@@ -27,5 +27,6 @@ pub mod invalidation;
 pub mod ownership;
 pub mod patience;
 pub mod pgtable;
+pub mod protected_memory;
 pub mod question;
 pub mod spec;

@@ -9,6 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::lock::{mutex::MutexBackend, Guard};
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_err, log_info, log_warn, notifier, syscore};
+use vtd_core::protected_memory::Moment;
 
 impl Vtd {
     /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
@@ -63,7 +64,7 @@ impl Vtd {
             served.core.unregister();
         }
         for served in self.units() {
-            if !served.unit.stop() {
+            if !served.unit.stop(Moment::Detached) {
                 core::mem::forget(served.unit.clone());
             }
         }
@@ -121,10 +122,10 @@ impl notifier::DriverGate for Vtd {
 }
 
 impl syscore::Callbacks for Vtd {
-    /// All devices are shut down. The next kernel must find the units as firmware left them.
+    /// All devices are shut down. The next kernel must find all of its memory within reach.
     fn shutdown(&self) {
         for served in self.units() {
-            served.unit.stop();
+            served.unit.stop(Moment::NextKernel);
         }
     }
 

@@ -10,14 +10,15 @@ use super::registers::UnitRegisters;
 use super::service::Service;
 use super::statistics::Statistics;
 use super::tables::{Root, Tables};
-use super::{Options, Unit};
-use core::sync::atomic::{AtomicBool, AtomicU32};
+use super::{has_protected_memory, Options, Unit};
+use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
 use kernel_ext::{boot, log_err, log_warn};
+use vtd_core::protected_memory::are_on;
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -67,7 +68,7 @@ impl Unit {
                 ecap: geometry.ecap,
                 width: geometry.width,
                 restriction: AtomicU32::new(0),
-                was_protected: AtomicBool::new(false),
+                was_protected: geometry.protected,
                 root,
                 tables <- new_mutex!(tables, "vtd unit tables"),
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),
@@ -125,6 +126,7 @@ struct UnitGeometry {
     ecap: ExtendedCapability,
     width: AddressWidth,
     domain_count: u32,
+    protected: bool,
 }
 
 impl UnitGeometry {
@@ -153,6 +155,7 @@ impl UnitGeometry {
             ecap,
             width,
             domain_count,
+            protected: has_protected_memory(cap) && are_on(io.read32(regs::PMEN.offset())),
         })
     }
 }

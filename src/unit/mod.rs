@@ -46,7 +46,7 @@ pub(crate) use sleep::Saved;
 pub(crate) use statistics::{Mapped, Statistics, WAIT_NAMES};
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use domain_ids::DomainIds;
 use invalidation::{Dropped, Invalidator, Ways};
 use kernel::prelude::*;
@@ -61,6 +61,7 @@ use tables::{Root, Tables};
 use vtd_core::bring_up::Step as BringUp;
 use vtd_core::compatibility::{Restriction, Walker};
 use vtd_core::invalidation::Step;
+use vtd_core::protected_memory::{self, Moment};
 use vtd_core::spec::address::{DomainId, Segment};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -87,8 +88,8 @@ pub(crate) struct Unit {
     width: AddressWidth,
     /// [`Restriction`] as bits; for tests.
     restriction: AtomicU32,
-    /// Whether the protected memory regions were on.
-    was_protected: AtomicBool,
+    /// Whether the protected memory regions were on when the driver was loaded.
+    was_protected: bool,
     root: Root,
     #[pin]
     tables: Mutex<Tables>,
@@ -158,20 +159,24 @@ impl Unit {
         self.regs
             .command(Gcmd::TRANSLATION, true)
             .inspect_err(|_| log_err!("{self}: the unit did not turn translation on in time"))?;
-        self.release_protected_memory();
+        self.protect(Moment::Translates);
         log_info!("{self}: translation is on");
         Ok(())
     }
 
-    fn release_protected_memory(&self) {
-        let has = self.cap.protected_low_memory() || self.cap.protected_high_memory();
-        if !has || self.regs.read32(regs::PMEN) & (regs::PMEN_EPM | regs::PMEN_PRS) == 0 {
+    /// Turns the protected memory regions on or off, as `moment` demands.
+    fn protect(&self, moment: Moment) {
+        if !has_protected_memory(self.cap) {
             return;
         }
-        self.was_protected.store(true, Ordering::Relaxed);
-        self.regs.write32(regs::PMEN, 0);
-        let off = || self.regs.read32(regs::PMEN) & regs::PMEN_PRS == 0;
-        if self.regs.wait(off).is_err() {
+        let now = self.regs.read32(regs::PMEN);
+        let Some(value) = protected_memory::to_write(moment, self.was_protected, now) else {
+            return;
+        };
+        self.regs.write32(regs::PMEN, value);
+        let on = protected_memory::are_on(value);
+        let obeyed = || (self.regs.read32(regs::PMEN) & regs::PMEN_PRS != 0) == on;
+        if self.regs.wait(obeyed).is_err() && !on {
             log_err!(
                 "{self}: its protected memory regions stay on: devices cannot reach what lies in \
                  them, whatever is mapped"
@@ -179,17 +184,10 @@ impl Unit {
         }
     }
 
-    /// Turns the protected memory regions on again if they were when the driver came.
-    fn restore_protected_memory(&self) {
-        if self.was_protected.swap(false, Ordering::Relaxed) {
-            self.regs.write32(regs::PMEN, regs::PMEN_EPM);
-        }
-    }
-
     /// Turns translation and the queue off: devices reach memory directly from here on, but for what
     /// lies in protected memory regions. Whether the unit obeyed: if not, it may still walk its tables
     /// or its queue, which must then never be freed. Any context.
-    pub(crate) fn stop(&self) -> bool {
+    pub(crate) fn stop(&self, moment: Moment) -> bool {
         if self.service.is_stopped() {
             // It may have come no further than its queue.
             return self.leave_queue();
@@ -199,7 +197,7 @@ impl Unit {
             return false;
         }
         self.service.stop();
-        self.restore_protected_memory();
+        self.protect(moment);
         self.leave_queue()
     }
 
@@ -392,6 +390,11 @@ impl Unit {
     pub(crate) fn is_queued(&self) -> bool {
         self.invalidator.is_queued()
     }
+}
+
+/// Whether a unit has regions that it can keep devices out of.
+fn has_protected_memory(cap: Capability) -> bool {
+    cap.protected_low_memory() || cap.protected_high_memory()
 }
 
 impl fmt::Display for Unit {

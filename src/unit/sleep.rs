@@ -7,6 +7,7 @@ use super::Unit;
 use kernel::prelude::*;
 use kernel_ext::{log_emerg, log_err};
 use vtd_core::bring_up::Step;
+use vtd_core::protected_memory::Moment;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::status::Gcmd;
 
@@ -21,7 +22,7 @@ impl Unit {
     /// Before a sleep: remembers the fault event and stops. One CPU, interrupts off.
     pub(crate) fn suspend(&self) -> Saved {
         let fault_event = FAULT_EVENT.map(|register| self.regs.read32(register));
-        self.stop();
+        self.stop(Moment::Sleeps);
         Saved {
             fault_event,
             lost: false,

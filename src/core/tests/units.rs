@@ -3,3 +3,4 @@
 //! Units as a whole: the order in which they are brought up, and what they leave behind.
 
 mod units_bring_up;
+mod units_protected_memory;
