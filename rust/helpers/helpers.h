@@ -46,6 +46,7 @@ u64 vtd_helper_ktime_get_ns(void);
 void vtd_helper_cpu_relax(void);
 void vtd_helper_add_taint(void);
 bool vtd_helper_is_crash_kernel(void);
+u32 vtd_helper_physical_bits(void);
 ssize_t vtd_helper_read_file(const char *path, char *to, size_t size);
 
 void *vtd_helper_dev_iommu_priv_get(struct device *dev);

@@ -21,6 +21,7 @@ use kernel_ext::{
     acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user,
 };
 use vtd_core::dmar::Dmar;
+use vtd_core::pgtable::output_bits;
 
 /// What the user may ask at load.
 pub(crate) struct Options {
@@ -79,6 +80,7 @@ impl Loaded {
         })?;
         let checked = dmar.checked();
         dmar.notes(|note| log_info!("DMAR: {note}"));
+        note_host_width(&dmar);
         let bound = Bound::find(&dmar, Policy::from_parameter(options.bound)?)?;
         let lazy = chose_lazy(options.lazy)?;
         let mut units = KVec::new();
@@ -135,6 +137,18 @@ impl Loaded {
             _folder: folder,
             _running: running,
         })
+    }
+}
+
+/// Says so if more can be mapped than the DMAR table says that there is.
+fn note_host_width(dmar: &Dmar<'_>) {
+    let (table, processors) = (dmar.host_bits(), boot::physical_bits());
+    if processors > table {
+        log_info!(
+            "DMAR: the host address width is {table} bits, but the processors have {processors}: \
+             physical addresses of up to {} bits can be mapped",
+            output_bits(table, processors)
+        );
     }
 }
 

@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
+use kernel_ext::boot;
 use kernel_ext::device::Device;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
@@ -24,6 +25,7 @@ use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
 use vtd_core::bring_up::{self, Step};
 use vtd_core::dmar::{Checked, Dmar};
+use vtd_core::pgtable::output_bits;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// A unit, and how the core knows it.
@@ -93,6 +95,11 @@ impl Vtd {
     /// The DMAR table.
     pub(crate) fn dmar(&self) -> Dmar<'_> {
         self.checked.table(self.table.bytes())
+    }
+
+    /// Bits of physical address that tables may hold.
+    pub(crate) fn host_bits(&self) -> u32 {
+        output_bits(self.dmar().host_bits(), boot::physical_bits())
     }
 
     /// Whether the user chose deferred flushing when the driver was loaded.
