@@ -19,6 +19,12 @@ pub fn is_crash_kernel() -> bool {
     unsafe { bindings::vtd_helper_is_crash_kernel() }
 }
 
+/// Bits of physical address that the processors have.
+pub fn physical_bits() -> u32 {
+    // SAFETY: Reads a byte that was set while the kernel booted.
+    unsafe { bindings::vtd_helper_physical_bits() }
+}
+
 /// The value of the last `name=value` on the kernel command line, as a switch: what the kernel's
 /// `kstrtobool` takes. [`None`] if it is not there, or if `/proc` is not mounted, which is the one
 /// place where a module can see the command line. Process context.

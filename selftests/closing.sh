@@ -93,6 +93,17 @@ closes_under_load() {
 	log_has "$CLOSED" && is_refused "$edu" && is_refused "$testdev"
 }
 
+# A unit that confirms nothing, by any way.
+obeys_nothing() {
+	fresh || return 1
+	log_start
+	for word in close-without-root-table close-without-queue close-without-registers \
+		invalid-descriptor; do
+		echo "$word" > $PROVOKE || return 1
+	done
+	log_has 'does not obey register commands either.*power the machine off'
+}
+
 # ask WORDS: a request to the IOMMU core, as users of groups make them.
 ask() {
 	echo "$*" > /sys/kernel/debug/vtd_owner/do
@@ -149,6 +160,26 @@ releases() {
 	rmmod vtd_owner
 }
 
+# Found behind a unit that failed: the core warns of a driver that refuses a first attach.
+found_again() {
+	echo 1 > "$PCI/$edu/remove" && echo 1 > /sys/bus/pci/rescan && is_present "$edu" 1 &&
+		is_now "$edu" "$1" && log_has "$edu gets its first domain, but reaches nothing: the unit was closed"
+}
+
+# finds NAME PROVOCATION: a device that is found after the unit failed; six results.
+finds() {
+	ktap_check "$1, hot-plug: vtd loads" fresh
+	echo "$2" > $PROVOKE
+	attack "$edu" allowed-write > /dev/null
+	log_start
+	ktap_check "$1, hot-plug: a device found again is known, and said to reach nothing" found_again DMA
+	ktap_check "$1, hot-plug: its driver binds, and it is refused" is_refused "$edu"
+	ktap_check "$1, hot-plug: its fault is reported by its name" \
+		log_has "fault: device $edu .*reason 0x01\), its unit was closed after an error"
+	ktap_check "$1, hot-plug: removed again and found again" found_again DMA
+	ktap_check "$1, hot-plug: no kernel warning" log_is_clean
+}
+
 # survives NAME PROVOCATION PATTERN: three results about an error that is none.
 survives() {
 	ktap_check "$1: vtd loads" fresh
@@ -171,7 +202,7 @@ overflow() {
 		attack "$testdev" never-mapped && log_has "fault: device $testdev"
 }
 
-ktap_start 59
+ktap_start 80
 dmesg -n 5 2>/dev/null
 survives "device-TLB time-out (ITE)" time-out-error 'ITE'
 survives "wrong completion (ICE)" completion-error 'ICE'
@@ -182,9 +213,15 @@ closes "invalid descriptor" invalid-descriptor
 closes "invalid descriptor, by the queue" close-without-root-table invalid-descriptor
 closes "invalid descriptor, by registers" close-without-root-table close-without-queue invalid-descriptor
 closes "hang" hang
+closes "hang, by root table alone" close-without-queue close-without-registers hang
+ktap_check "hang, by root table alone: the log speaks of writes under way" \
+	log_has "$CLOSED, but the unit did not confirm that writes under way have ended"
 closes "hang, by registers" close-without-root-table hang
 releases "invalid descriptor" invalid-descriptor
 releases "hang" hang
+finds "invalid descriptor" invalid-descriptor
+finds "hang" hang
+ktap_check "a unit that confirms nothing: the log says so" obeys_nothing
 ktap_check "under load: the unit closes and refuses" closes_under_load
 ktap_check "after all that a fresh driver works" eval 'fresh && lands "$edu" && lands "$testdev"'
 ktap_check "hooks are refused unless asked for" eval \

@@ -54,7 +54,15 @@ interrupt_is_there() {
 	grep -Eqi 'dmar|vtd' /proc/interrupts || { cat /proc/interrupts; return 1; }
 }
 
-ktap_start 20
+# Memory is within reach as far as table or processors say.
+host_width_is_noted() {
+	table=$(($(od -An -tu1 -j36 -N1 /sys/firmware/acpi/tables/DMAR) + 1))
+	cpu=$(sed -n 's/^address sizes.*: \([0-9]*\) bits physical.*/\1/p' /proc/cpuinfo | head -n1)
+	note="host address width is $table bits, but the processors have $cpu"
+	if [ "$cpu" -gt "$table" ]; then log_has "$note"; else ! log_since | grep "host address width"; fi
+}
+
+ktap_start 21
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 mark "load begin"
@@ -82,6 +90,8 @@ ktap_check "/proc/iomem names the holder of the registers" \
 	grep -i "$(cat $UNIT/intel-iommu/address).*\(vtd\|dmar\)" /proc/iomem
 ktap_check "the fault interrupt is there" interrupt_is_there
 ktap_check "log: the unit is named" log_has 'vtd: dmar0'
+ktap_check "log: it is said where processors have more address bits than the table" \
+	host_width_is_noted
 ktap_check "log: capabilities in words" log_has 'vtd: dmar0.*(levels|level|pages|2M|2 MiB|GiB)'
 ktap_check "/sys/kernel/vtd/users lists the devices" grep -q "nvme\|e1000e" /sys/kernel/vtd/users
 load_again() {

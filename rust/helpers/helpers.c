@@ -20,6 +20,7 @@
 #include <asm/hw_irq.h>
 #include <asm/irqdomain.h>
 #include <asm/msi.h>
+#include <asm/processor.h>
 #include <trace/events/iommu.h>
 #include "helpers.h"
 /* Not in a package of headers. A prototype that differs from ours does not compile. */
@@ -152,6 +153,11 @@ bool vtd_helper_has_system_ram(u64 start, u64 bytes)
 bool vtd_helper_is_crash_kernel(void)
 {
 	return is_kdump_kernel();
+}
+
+u32 vtd_helper_physical_bits(void)
+{
+	return boot_cpu_data.x86_phys_bits;
 }
 
 ssize_t vtd_helper_read_file(const char *path, char *to, size_t size)

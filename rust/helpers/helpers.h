@@ -51,6 +51,7 @@ void vtd_helper_add_taint(void);
 void vtd_helper_add_firmware_taint(void);
 bool vtd_helper_has_system_ram(u64 start, u64 bytes);
 bool vtd_helper_is_crash_kernel(void);
+u32 vtd_helper_physical_bits(void);
 ssize_t vtd_helper_read_file(const char *path, char *to, size_t size);
 
 void *vtd_helper_dev_iommu_priv_get(struct device *dev);

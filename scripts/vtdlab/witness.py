@@ -100,6 +100,21 @@ def _way(trace):
     return "queue" if kinds["context-global"] and kinds["iotlb-global"] else "none"
 
 
+# DR and DW, in a descriptor's lower word and in the IOTLB register.
+DRAINS = {"descriptor": 3 << 6, "register": 3 << 48}
+
+
+def _drains(trace):
+    """Whether all translations were dropped by an invalidation that waits for requests under way."""
+    by_queue = any(low & 0xf == 2 and low >> 4 & 3 == 1
+                   and low & DRAINS["descriptor"] == DRAINS["descriptor"]
+                   for low, _ in trace.descriptors())
+    by_register = any(event.value("addr") == 0xf8
+                      and event.value("value") & DRAINS["register"] == DRAINS["register"]
+                      for event in trace.named("vtd_reg_write"))
+    return by_queue or by_register
+
+
 def closing(evidence):
     """A unit that is closed has dropped its caches, and refuses."""
     for name, trace in brackets(evidence, "closing "):
@@ -107,6 +122,9 @@ def closing(evidence):
         way = _way(trace)
         yield f"{name}: caches are dropped by {wanted}", (
             "" if way == wanted else f"the trace has it by {way}")
+        alone = name.endswith(" alone")
+        yield f"{name}: requests under way are {'not ' * alone}waited for", (
+            "" if _drains(trace) != alone else "the trace has it otherwise")
         reasons = {fault.reason for fault in trace.faults()}
         yield f"{name}: refused for want of a root entry", (
             "" if reasons == {1} else f"the trace has reasons {reasons}")

@@ -2,7 +2,8 @@
 /*
  * vtd_busy - leave a remapping unit as another driver or the firmware might:
  * with its queue, translation or interrupt remapping on. A load of vtd.ko has to
- * see that and refuse. Removing the module puts the unit back.
+ * see that and refuse, or, where it is the queue alone, turn that off. Removing the
+ * module puts the unit back.
  *
  * The register page is not held, so that nothing but the unit's own state tells.
  */
@@ -47,14 +48,32 @@ static int command(u32 value, u32 status, bool set)
 				  TIMEOUT_US);
 }
 
+/* A queue is only turned off cleanly after a wait was its last descriptor. */
+static void drain(void)
+{
+	u64 *queue = page_address(table);
+	u32 tail;
+
+	queue[1] = page_to_phys(table) + PAGE_SIZE / 2;
+	queue[0] = WAIT_WITH_STATUS;
+	writeq(DESCRIPTOR, unit + IQT);
+	if (readl_poll_timeout(unit + IQT - 8, tail, tail == DESCRIPTOR, 10, TIMEOUT_US))
+		pr_err("the queue did not take its last descriptor\n");
+}
+
 static int turn_on(void)
 {
 	u64 phys = page_to_phys(table);
 
 	if (!strcmp(state, "queue")) {
+		int err;
+
 		writeq(0, unit + IQT);
 		writeq(phys, unit + IQA);
-		return command(QIE, QIE, true);
+		err = command(QIE, QIE, true);
+		if (!err)
+			drain();
+		return err;
 	}
 	if (!strcmp(state, "translation")) {
 		/* An empty root: every device is blocked. */
@@ -69,23 +88,8 @@ static int turn_on(void)
 	return -EINVAL;
 }
 
-/* A queue is only turned off cleanly after a wait was its last descriptor. */
-static void drain(void)
-{
-	u64 *queue = page_address(table);
-	u32 tail;
-
-	queue[1] = page_to_phys(table) + PAGE_SIZE / 2;
-	queue[0] = WAIT_WITH_STATUS;
-	writeq(DESCRIPTOR, unit + IQT);
-	if (readl_poll_timeout(unit + IQT - 8, tail, tail == DESCRIPTOR, 10, TIMEOUT_US))
-		pr_err("the queue did not take its last descriptor\n");
-}
-
 static void put_back(void)
 {
-	if (readl(unit + GSTS) & QIE)
-		drain();
 	if (command(0, TE | QIE | IRE, false))
 		pr_err("the unit did not turn off: status %#x\n", readl(unit + GSTS));
 	writeq(0, unit + IQT);
@@ -125,5 +129,5 @@ static void __exit vtd_busy_exit(void)
 
 module_init(vtd_busy_init);
 module_exit(vtd_busy_exit);
-MODULE_DESCRIPTION("Leave a remapping unit busy, so that vtd has to refuse it");
+MODULE_DESCRIPTION("Leave a remapping unit busy, so that vtd has to refuse it, or to clean up");
 MODULE_LICENSE("GPL");

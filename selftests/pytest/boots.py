@@ -107,6 +107,8 @@ BOOTS = (
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
+    Boot("kernel-after-in-tree", ("kexec",), job="kexec", words=("intel_iommu=on", "intremap=off"),
+         append=("guest.first=intree",)),
     Boot("crash-kernel", ("crash",), job="crash", append=("crashkernel=384M",),
          debug=("crashkernel=1G",)),
     Boot("crash-kernel-in-tree", ("crash",), job="crash",

@@ -73,11 +73,19 @@ impl fmt::Display for Incompatible {
 }
 
 impl Walker {
-    /// The widest tables; `None` if the unit walks none.
+    /// The tables that a domain gets: the narrowest of all addresses that the unit translates
+    /// (`CAP.MGAW`), as each level more costs a read at each walk, or the widest if none is wide
+    /// enough. `None` if the unit walks none.
     pub fn width(&self) -> Option<AddressWidth> {
-        AddressWidth::WIDEST_FIRST
-            .into_iter()
-            .find(|&width| self.supports(width))
+        let walked = || {
+            let widths = AddressWidth::WIDEST_FIRST.into_iter();
+            widths.filter(|&width| self.supports(width))
+        };
+        let wide_enough = |width: &AddressWidth| width.bits() >= self.cap.input_bits();
+        walked()
+            .filter(wide_enough)
+            .last()
+            .or_else(|| walked().next())
     }
 
     fn supports(&self, width: AddressWidth) -> bool {
@@ -198,6 +206,21 @@ mod tests {
             Err(Incompatible::Width(AddressWidth::Bits48))
         );
         assert_eq!(wide.check(&best(&narrow), CPU_PAGE), Ok(()));
+    }
+
+    #[test]
+    fn tables_are_no_deeper_than_the_unit_translates() {
+        let width = |sagaw: u64, bits: u64| {
+            let cap = QEMU_CAP & !(0x1f << 8) & !(0x3f << 16) | sagaw << 8 | (bits - 1) << 16;
+            unit(cap, QEMU_ECAP).width().map(AddressWidth::bits)
+        };
+        assert_eq!(width(0b0110, 39), Some(39));
+        assert_eq!(width(0b0110, 40), Some(48));
+        assert_eq!(width(0b1110, 48), Some(48));
+        assert_eq!(width(0b1110, 49), Some(57));
+        assert_eq!(width(0b0100, 39), Some(48), "the only one");
+        assert_eq!(width(0b0010, 48), Some(39), "none is wide enough");
+        assert_eq!(width(0, 48), None);
     }
 
     #[test]

@@ -305,18 +305,6 @@ pub fn after_absent_recording_changes(cap: Capability) -> Steps {
     Steps([flush_if_required(cap), context, None])
 }
 
-/// What to do after a new root table was set (`GCMD.SRTP`).
-pub fn after_root_table(cap: Capability) -> Steps {
-    if cap.root_table_invalidates() {
-        return Steps([flush_if_required(cap), None, None]);
-    }
-    Steps([
-        flush_if_required(cap),
-        Some(Step::Context(ContextScope::Global)),
-        Some(Step::Iotlb(IotlbScope::Global)),
-    ])
-}
-
 /// What to do after entries that were absent were filled.
 ///
 /// Nothing on most hardware: what is absent is not cached. Where it is, a directory entry may have

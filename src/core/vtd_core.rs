@@ -9,8 +9,9 @@
 //! compiled into `vtd.ko` by Kbuild and into a host library by cargo, so that
 //! everything in here is tested without a machine that has a remapping unit.
 //!
-//! Layers, each using only what stands before it: [`spec`], then `dmar`,
-//! `pgtable`, `ownership`, `invalidation`, `fault_limit` and `question`, which do not use each other.
+//! Layers, each using only what stands before it: [`spec`], then `dmar`, `pgtable`, `ownership`,
+//! `invalidation`, `bring_up`, `protected_memory`, `patience`, `fault_limit` and `question`, which do
+//! not use each other, then `install`.
 
 // Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
 // warns when it is said twice.
@@ -18,11 +19,15 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod bring_up;
 pub mod compatibility;
 pub mod dmar;
 pub mod fault_limit;
+pub mod install;
 pub mod invalidation;
 pub mod ownership;
+pub mod patience;
 pub mod pgtable;
+pub mod protected_memory;
 pub mod question;
 pub mod spec;

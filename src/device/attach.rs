@@ -115,7 +115,7 @@ pub(crate) fn attach(
 /// After an error of `install`: whether the attach is done all the same, because the unit was closed
 /// and the core cannot cope with a refusal. Nothing behind a closed unit reaches memory, whatever the
 /// device is said to be attached to, so no more is granted than was asked for. What the log says is
-/// not for the way back alone.
+/// not for the granted attach alone.
 fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &Change) -> bool {
     if !info.unit.has_failed() {
         return false;
@@ -126,23 +126,23 @@ fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &Change) -> bool {
             "{}: {info} {}: the unit was closed after an error, and everything behind it stays \
              blocked: reload vtd or reboot",
             &*info.unit,
-            if goes_on {
-                "gets its domain back, but reaches nothing"
-            } else {
-                "is not attached"
+            match (goes_on, change.old) {
+                (true, None) => "gets its first domain, but reaches nothing",
+                (true, Some(_)) => "gets its domain back, but reaches nothing",
+                (false, _) => "is not attached",
             }
         );
     }
     goes_on
 }
 
-/// Whether the core relies on this attach: it warns of a driver that refuses it. That is to be
-/// blocked, to get back the domain of before (a reset is over; a sibling was refused), and to get
-/// back to the kernel from a user or from being claimed.
+/// Whether the core relies on this attach: it warns of a driver that refuses it. That is the first
+/// one of a device, to be blocked, to get back the domain of before (a reset is over; a sibling was
+/// refused), and to get back to the kernel from a user or from being claimed.
 fn is_way_back(state: &State, change: &Change) -> bool {
     let is_kernels = |kind| matches!(kind, DomainKind::DmaApi | DomainKind::Identity);
     let Some(old) = change.old else {
-        return false;
+        return true;
     };
     change.new.kind == DomainKind::Blocked
         || state.came_from == Some(change.new.identity)

@@ -11,6 +11,7 @@ use kernel::sync::lock::{mutex::MutexBackend, Guard};
 use kernel::sync::Arc;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::{log_err, log_info, log_warn, notifier, syscore};
+use vtd_core::protected_memory::Moment;
 
 impl Vtd {
     /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
@@ -78,7 +79,7 @@ impl Vtd {
             if self.has_devices(&served.unit) {
                 self.explain_left(&served.unit);
                 all = false;
-            } else if !served.unit.stop() {
+            } else if !served.unit.stop(Moment::Detached) {
                 core::mem::forget(served.unit.clone());
             }
         }
@@ -152,10 +153,10 @@ impl notifier::DriverGate for Vtd {
 }
 
 impl syscore::Callbacks for Vtd {
-    /// All devices are shut down. The next kernel must find the units as firmware left them.
+    /// All devices are shut down. The next kernel must find all of its memory within reach.
     fn shutdown(&self) {
         for served in self.units() {
-            served.unit.stop();
+            served.unit.stop(Moment::NextKernel);
         }
     }
 
@@ -167,6 +168,9 @@ impl syscore::Callbacks for Vtd {
     }
 
     fn resume(&self) {
+        for (served, step) in self.bring_up() {
+            served.wake(step);
+        }
         for served in self.units() {
             served.restore();
         }

@@ -18,9 +18,12 @@ use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
 use kernel_ext::sysfs::{Group, KernelFolder};
-use kernel_ext::{acpi, boot, iommu, log_err, log_warn, notifier, syscore, taint_by_user};
+use kernel_ext::{
+    acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user,
+};
 use vtd_core::dmar::error::Problem;
 use vtd_core::dmar::Dmar;
+use vtd_core::pgtable::output_bits;
 
 /// What the user may ask at load.
 pub(crate) struct Options {
@@ -83,6 +86,7 @@ impl Loaded {
         })?;
         let checked = dmar.checked();
         report::firmware(&dmar);
+        note_host_width(&dmar);
         let policy = Policy::from_parameter(options.bound)?;
         let bound = {
             // Bridges on the way to a device stay while it is looked at.
@@ -150,6 +154,18 @@ impl Loaded {
     }
 }
 
+/// Says so if more can be mapped than the DMAR table says that there is.
+fn note_host_width(dmar: &Dmar<'_>) {
+    let (table, processors) = (dmar.host_bits(), boot::physical_bits());
+    if processors > table {
+        log_info!(
+            "DMAR: the host address width is {table} bits, but the processors have {processors}: \
+             physical addresses of up to {} bits can be mapped",
+            output_bits(table, processors)
+        );
+    }
+}
+
 fn not_in_sysfs(at: &str, error: Error) {
     log_err!(
         "not loaded: {at} cannot be made ({}). Another driver may have one of that name",
@@ -187,9 +203,11 @@ impl Running {
             _interrupts: KVec::new(),
             _operations: operations.clone(),
         };
+        for (served, step) in vtd.bring_up() {
+            served.unit.take(step)?;
+        }
         for served in vtd.units() {
             let faults = report::Faults::new(vtd.clone())?;
-            served.unit.start()?;
             let event = FaultEvent {
                 unit: served.unit.clone(),
                 sink: faults.clone(),
@@ -262,6 +280,14 @@ impl Vtd {
                     e.to_errno()
                 )
             })?;
+        }
+        // A first attach behind a unit that fails is granted, and the core knows nothing of it.
+        if let Some(served) = self.units().find(|served| served.unit.has_failed()) {
+            log_err!(
+                "not loaded: {} failed while devices were attached",
+                &*served.unit
+            );
+            return Err(EIO);
         }
         self.units().try_for_each(|served| served.unit.translate())
     }

@@ -19,11 +19,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
+use kernel_ext::boot;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
+use vtd_core::bring_up::{self, Step};
 use vtd_core::dmar::{Checked, Dmar};
+use vtd_core::pgtable::output_bits;
 
 /// A unit, and how the core knows it.
 pub(crate) struct Served {
@@ -37,13 +40,22 @@ pub(crate) struct Served {
 impl Served {
     /// Before a sleep. One CPU, interrupts off. A unit that does not translate stays as it is.
     fn save(&self) {
-        if self.core.is_listed() {
+        if self.core.is_listed() || self.unit.is_translating() {
             let saved = self.unit.suspend();
             self.saved.with(|slot| *slot = Some(saved));
         }
     }
 
-    /// After a sleep. One CPU, interrupts off.
+    /// After a sleep, a step to bring the unit up again. One CPU, interrupts off.
+    fn wake(&self, step: Step) {
+        self.saved.with(|saved| {
+            if let Some(saved) = saved {
+                self.unit.wake(saved, step);
+            }
+        })
+    }
+
+    /// After a sleep, when the steps were taken for all units. One CPU, interrupts off.
     fn restore(&self) {
         if let Some(saved) = self.saved.with(Option::take) {
             self.unit.resume(&saved);
@@ -88,14 +100,24 @@ impl Vtd {
         self.checked.table(self.table.bytes())
     }
 
+    /// Bits of physical address that tables may hold.
+    pub(crate) fn host_bits(&self) -> u32 {
+        output_bits(self.dmar().host_bits(), boot::physical_bits())
+    }
+
     /// Whether the user chose deferred flushing when the driver was loaded.
     pub(crate) fn is_lazy(&self) -> bool {
         self.lazy
     }
 
     /// All units.
-    pub(crate) fn units(&self) -> impl Iterator<Item = &Served> {
+    pub(crate) fn units(&self) -> impl Iterator<Item = &Served> + Clone {
         self.units.iter()
+    }
+
+    /// What to do, step by step, so that all units have their queues and tables.
+    fn bring_up(&self) -> impl Iterator<Item = (&Served, Step)> {
+        bring_up::steps(self.units(), |served| served.unit.cap())
     }
 
     /// Turns access control on if `device` is behind a unit, before its group is formed.

@@ -118,7 +118,7 @@ impl Driver for Vtd {
     }
 
     fn alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
-        let host_bits = self.dmar().host_bits();
+        let host_bits = self.host_bits();
         Domain::new(data.unit.clone(), host_bits, dev, self.lazy, &self.domains)
     }
 

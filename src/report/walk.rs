@@ -66,7 +66,7 @@ impl Listing for Walks {
 fn answer(vtd: &Vtd, question: Question, to: &mut Text<'_>) -> fmt::Result {
     writeln!(to, "{question}")?;
     let (segment, source) = (question.segment, question.source);
-    let host_bits = vtd.dmar().host_bits();
+    let host_bits = vtd.host_bits();
     let users = vtd.users_of(segment, source);
     if let Some(info) = users.first() {
         let (look, attached) = info.entries(source);

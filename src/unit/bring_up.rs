@@ -10,8 +10,8 @@ use super::registers::UnitRegisters;
 use super::service::Service;
 use super::statistics::Statistics;
 use super::tables::{Root, Tables};
-use super::{Options, Unit};
-use core::sync::atomic::{AtomicBool, AtomicU32};
+use super::{has_protected_memory, Options, Unit};
+use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
@@ -19,7 +19,8 @@ use kernel_ext::acpi::NamedAddress;
 use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::NumaNode;
-use kernel_ext::{boot, log_err, log_warn};
+use kernel_ext::{boot, log_err, log_info, log_warn};
+use vtd_core::protected_memory::are_on;
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -72,7 +73,7 @@ impl Unit {
                 ecap: geometry.ecap,
                 width: geometry.width,
                 restriction: AtomicU32::new(0),
-                was_protected: AtomicBool::new(false),
+                was_protected: geometry.protected,
                 root,
                 tables <- new_mutex!(tables, "vtd unit tables"),
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),
@@ -89,39 +90,61 @@ impl Unit {
 
 /// [`EBUSY`], with a sentence in the log for each thing that someone does with the unit.
 ///
+/// Nobody drives a queue alone, whose register page was free: firmware left it on, or the kernel before
+/// this one, as the in-tree driver does at kexec. It is turned off with the first step of
+/// [`Unit::take`].
+///
 /// A crash kernel has no one beside it, but devices that still do DMA. Through the tables of the
 /// kernel that crashed it must go on, so a unit that translates is left as it is. One that does
-/// not lets all of it pass already; the old queue in it is given up by [`Unit::start`].
+/// not lets all of it pass already; the old queue in it is turned off as well.
 fn refuse_in_use(index: usize, status: Gsts) -> Result {
     if status.in_use().next().is_none() {
         return Ok(());
     }
-    if boot::is_crash_kernel() && !status.translates() && !status.remaps_interrupts() {
-        log_warn!(
-            "dmar{index}: takes the unit with the queue of the kernel that crashed still on. \
-             Translation was turned off before vtd came, as a kernel with intel_iommu=off does while \
-             it boots: DMA that was under way then has gone astray"
-        );
-        return Ok(());
-    }
-    for user in status.in_use() {
+    if !status.translates() && !status.remaps_interrupts() {
         if boot::is_crash_kernel() {
-            log_err!("dmar{index}: the unit is in use: {user}, as the kernel that crashed left it");
+            log_warn!(
+                "dmar{index}: takes the unit with the queue of the kernel that crashed still on. \
+                 Translation was turned off before vtd came, as a kernel with intel_iommu=off does \
+                 while it boots: DMA that was under way then has gone astray"
+            );
         } else {
-            log_err!(
-                "dmar{index}: the unit is in use: {user}. Boot with intel_iommu=off \
-                 intremap=off (and firmware's DMA protection off), then load vtd again"
+            log_info!(
+                "dmar{index}: its invalidation queue was left on by firmware or by the kernel before \
+                 this one (kexec), and nobody uses it: it is turned off"
             );
         }
+        return Ok(());
     }
     if boot::is_crash_kernel() {
+        for user in status.in_use() {
+            log_err!("dmar{index}: the unit is in use: {user}, as the kernel that crashed left it");
+        }
         log_err!(
             "dmar{index}: not taken over in a crash kernel: devices may still do DMA through the \
              tables of the kernel that crashed. Boot the crash kernel with intel_iommu=on: the \
              in-tree driver takes such a unit over without letting go of that"
         );
+    } else {
+        let advice = advice()?;
+        for user in status.in_use() {
+            log_err!("dmar{index}: the unit is in use: {user}. {advice}");
+        }
     }
     Err(EBUSY)
+}
+
+/// What to do about a unit that somebody uses. [`ENOMEM`].
+fn advice() -> Result<&'static str> {
+    let is_off = |word| Ok::<bool, Error>(boot::switch(word)? == Some(false));
+    Ok(if is_off("intel_iommu")? && is_off("intremap")? {
+        "This kernel was booted with intel_iommu=off intremap=off already: firmware, or the kernel \
+         before this one (kexec), has left it so. Reset the machine; if that does not help, turn \
+         firmware's DMA protection off"
+    } else {
+        "Boot with intel_iommu=off intremap=off (and firmware's DMA protection off) and not by \
+         kexec, then load vtd again"
+    })
 }
 
 /// What the registers say of a unit before anything is done to it.
@@ -130,6 +153,7 @@ struct UnitGeometry {
     ecap: ExtendedCapability,
     width: AddressWidth,
     domain_count: u32,
+    protected: bool,
 }
 
 impl UnitGeometry {
@@ -158,6 +182,7 @@ impl UnitGeometry {
             ecap,
             width,
             domain_count,
+            protected: has_protected_memory(cap) && are_on(io.read32(regs::PMEN.offset())),
         })
     }
 }

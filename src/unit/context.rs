@@ -9,7 +9,8 @@ use super::domain_ids::PASS_THROUGH;
 use super::tables::Tables;
 use super::Unit;
 use kernel::prelude::*;
-use vtd_core::invalidation::{after_context_change, after_recording_change};
+use vtd_core::install::{replace, ContextSlot};
+use vtd_core::invalidation::{after_recording_change, Steps};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
@@ -59,10 +60,12 @@ impl Unit {
     /// blocked. [`ENOMEM`]. May sleep.
     pub(crate) fn prepare(&self, sources: &[SourceId]) -> Result {
         let mut tables = self.tables.lock();
-        if !self.has_failed() {
-            for &source in sources {
-                tables.prepare(&self.root, source)?;
-            }
+        if self.has_failed() {
+            // No entry will be written again.
+            return Ok(());
+        }
+        for &source in sources {
+            tables.prepare(&self.root, source)?;
         }
         if self.has_failed() {
             // No root entry may come after the withdrawal of all.
@@ -92,9 +95,9 @@ impl Unit {
             return Ok(());
         }
         let mut tables = self.tables.lock();
-        if self.has_failed() && !entry.is_present() {
-            // All requesters are blocked already.
-            return Ok(());
+        if self.has_failed() {
+            // All requesters are blocked already, and nothing is written any more.
+            return if entry.is_present() { Err(EIO) } else { Ok(()) };
         }
         let installed = self.install_in(&mut tables, sources, before, entry);
         if self.has_failed() {
@@ -112,9 +115,6 @@ impl Unit {
         before: Claimed,
         entry: ContextEntry,
     ) -> Result {
-        if self.has_failed() {
-            return Err(EIO);
-        }
         for &source in sources {
             tables.prepare(&self.root, source)?;
         }
@@ -135,7 +135,13 @@ impl Unit {
                 continue;
             }
             self.stats.attaches.add(1);
-            self.replace(tables, source, old, wanted)?;
+            let cap = self.cap();
+            let mut slot = Slot {
+                unit: self,
+                tables: &mut *tables,
+                source,
+            };
+            replace(&mut slot, cap, source, old, wanted)?;
         }
         Ok(())
     }
@@ -161,29 +167,23 @@ impl Unit {
         }
         Ok(())
     }
+}
 
-    /// Writes an entry over another and drops what caches hold because of the old one.
-    fn replace(
-        &self,
-        tables: &mut Tables,
-        source: SourceId,
-        old: ContextEntry,
-        new: ContextEntry,
-    ) -> Result {
-        let id = |entry: ContextEntry| entry.is_present().then(|| entry.domain());
-        if old.faults_unrecorded() && !old.is_present() {
-            tables.set(source, ContextEntry::ABSENT);
-            self.perform(after_recording_change(self.cap(), source, None).iter())?;
-        }
-        // Never the new table with the old tag: an entry is withdrawn before it is written anew.
-        tables.set(source, ContextEntry::ABSENT);
-        if self.cap().caching_mode() && old.is_present() && new.is_present() {
-            // The absence may be cached, too; each step then needs its own invalidation.
-            self.perform(after_context_change(self.cap(), source, id(old), None).iter())?;
-            tables.set(source, new);
-            return self.perform(after_context_change(self.cap(), source, None, id(new)).iter());
-        }
-        tables.set(source, new);
-        self.perform(after_context_change(self.cap(), source, id(old), id(new)).iter())
+/// A context entry of a unit whose tables are locked.
+struct Slot<'a> {
+    unit: &'a Unit,
+    tables: &'a mut Tables,
+    source: SourceId,
+}
+
+impl ContextSlot for Slot<'_> {
+    type Error = Error;
+
+    fn write(&mut self, entry: ContextEntry) {
+        self.tables.set(self.source, entry)
+    }
+
+    fn perform(&mut self, steps: Steps) -> Result {
+        self.unit.perform(steps.iter())
     }
 }

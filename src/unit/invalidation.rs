@@ -12,6 +12,7 @@ use super::registers::UnitRegisters;
 use super::statistics::Statistics;
 use core::cell::Cell;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
@@ -36,6 +37,8 @@ pub(crate) enum Request {
 #[pin_data]
 pub(crate) struct Invalidator {
     pub(super) queue: Option<Pin<KBox<Queue>>>,
+    /// Whether hardware may use the queue.
+    is_on: AtomicBool,
     iotlb: IotlbRegisters,
     drain: Drain,
     pub(super) forgetting: Forgetting,
@@ -76,6 +79,7 @@ impl Invalidator {
     ) -> impl PinInit<Self> {
         pin_init!(Self {
             queue,
+            is_on: AtomicBool::new(false),
             iotlb: registers::iotlb(ecap),
             drain: Drain::of(cap),
             forgetting: Forgetting::new(cap),
@@ -90,18 +94,25 @@ impl Invalidator {
 
     /// Turns the queue on, if there is one.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
-        self.queue
-            .as_ref()
-            .map_or(Ok(()), |queue| queue.enable(regs))
+        self.queue.as_ref().map_or(Ok(()), |queue| {
+            // Before the command: one that times out may be obeyed later.
+            self.is_on.store(true, Ordering::Relaxed);
+            queue.enable(regs)
+        })
     }
 
-    /// Turns the queue off. It has to be empty, and the last thing in it a wait.
+    /// Turns the queue off, if [`Self::enable`] turned it on. It has to be empty, and the last thing
+    /// in it a wait.
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
         match &self.queue {
-            Some(queue) if regs.status().queues() => {
-                // A queue that does not finish even this is turned off as it is.
-                let _ = queue.submit(regs, core::iter::empty(), || {});
-                regs.command(Gcmd::QUEUE, false)
+            Some(queue) if self.is_on.load(Ordering::Relaxed) => {
+                if regs.status().queues() {
+                    // A queue that does not finish even this is turned off as it is.
+                    let _ = queue.submit(regs, core::iter::empty(), || {});
+                }
+                regs.command(Gcmd::QUEUE, false)?;
+                self.is_on.store(false, Ordering::Relaxed);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -183,27 +194,41 @@ impl Invalidator {
         }
     }
 
-    /// After a failure and after the root table was emptied: drops all caches, by every way there is,
-    /// and leaves the queue. Whether the unit confirmed it. Any context.
-    pub(crate) fn drop_everything(&self, regs: &UnitRegisters, ways: Ways) -> bool {
-        // Setting the root table drops everything that came from the old one, whatever the queue does.
-        let mut dropped = ways.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
+    /// After a failure and after the root table was emptied: drops all caches and waits for the
+    /// requests under way, by every way there is, and leaves the queue. Any context.
+    pub(crate) fn drop_everything(&self, regs: &UnitRegisters, ways: Ways) -> Dropped {
+        // Setting the root table drops everything that came from the old one, whatever the queue does,
+        // but does not wait for writes that were translated before: only an invalidation drains.
+        let by_root_table = ways.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
+        let mut all = by_root_table && self.drain == Drain::NONE;
         if let Some(queue) = &self.queue {
             queue.give_up();
             if regs.status().queues() {
-                let revived = queue.revive(regs);
-                dropped = dropped || (revived && ways.queue && queue.drop_all(regs));
+                let revived = queue.revive(regs, self.drain);
+                all = all || (revived && ways.queue && queue.drop_all(regs, self.drain));
                 // Needed empty, and the last thing in it a wait, which every submission ends with.
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
+        if all || (ways.registers && self.drop_by_registers(regs)) {
+            Dropped::All
+        } else if by_root_table {
+            Dropped::Undrained
+        } else {
+            Dropped::Nothing
+        }
+    }
+
+    /// Drops all caches through registers, which work only while the queue is off. Whether the unit
+    /// confirmed it.
+    fn drop_by_registers(&self, regs: &UnitRegisters) -> bool {
         let everything = [
             Request::Context(ContextScope::Global),
             Request::Iotlb(IotlbScope::Global),
         ];
         self.registers.with(|one_at_a_time| {
             let mut by_register = |request| self.by_register(one_at_a_time, regs, request).is_ok();
-            dropped || (!regs.status().queues() && everything.into_iter().all(&mut by_register))
+            !regs.status().queues() && everything.into_iter().all(&mut by_register)
         })
     }
 }
@@ -215,4 +240,17 @@ pub(crate) struct Ways {
     pub(crate) root_table: bool,
     /// The queue, once it works again.
     pub(crate) queue: bool,
+    /// Registers.
+    pub(crate) registers: bool,
+}
+
+/// What a unit that failed has confirmed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// Its caches are empty, and requests that it translated before have ended.
+    All,
+    /// Its caches are empty.
+    Undrained,
+    /// Nothing.
+    Nothing,
 }

@@ -5,8 +5,8 @@
 //! # Life
 //!
 //! [`Unit::bring_up`] claims the registers and checks that nobody uses the unit; it changes no
-//! register. [`Unit::start`] gives hardware the (empty) tables and the queue.
-//! [`Unit::translate`] turns translation on, [`Unit::stop`] everything off again.
+//! register. [`Unit::take`], step by step and all units' queues first, gives hardware the queue and
+//! the (empty) tables. [`Unit::translate`] turns translation on, [`Unit::stop`] everything off again.
 //!
 //! # Invariants
 //!
@@ -47,25 +47,27 @@ pub(crate) use sleep::Saved;
 pub(crate) use statistics::{Mapped, Statistics, WAIT_NAMES};
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use domain_ids::DomainIds;
-use invalidation::{Invalidator, Ways};
+use invalidation::{Dropped, Invalidator, Ways};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::{log_emerg, log_err, log_info};
-use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_ROOT_TABLE};
+use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_REGISTERS, WITHOUT_ROOT_TABLE};
 use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
+use vtd_core::bring_up::Step as BringUp;
 use vtd_core::compatibility::{Restriction, Walker};
-use vtd_core::invalidation::{after_root_table, Step};
+use vtd_core::invalidation::Step;
+use vtd_core::protected_memory::{self, Moment};
 use vtd_core::spec::address::{DomainId, Segment};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers as regs;
-use vtd_core::spec::scope::ContextScope;
+use vtd_core::spec::scope::{ContextScope, IotlbScope};
 use vtd_core::spec::status::Gcmd;
 
 /// What the user may ask of all units.
@@ -88,8 +90,8 @@ pub(crate) struct Unit {
     width: AddressWidth,
     /// [`Restriction`] as bits; for tests.
     restriction: AtomicU32,
-    /// Whether the protected memory regions were on.
-    was_protected: AtomicBool,
+    /// Whether the protected memory regions were on when the driver was loaded.
+    was_protected: bool,
     root: Root,
     #[pin]
     tables: Mutex<Tables>,
@@ -107,25 +109,42 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Gives hardware the queue and the empty tables; nothing is translated yet.
-    pub(crate) fn start(&self) -> Result {
-        self.regs.forget_old_faults(self.cap);
-        let step = |what: &str, done: Result| {
-            done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
+    /// Takes a step of [`bring_up`](vtd_core::bring_up), after which the unit has its queue and
+    /// tables, and nothing is translated yet. [`ETIMEDOUT`], [`EIO`]. Any context.
+    pub(crate) fn take(&self, step: BringUp) -> Result {
+        let (what, done) = match step {
+            BringUp::TurnQueueOn => ("turn its queue on", self.turn_queue_on()),
+            BringUp::FlushWriteBuffer => {
+                let flushed = self.regs.flush_write_buffer();
+                ("flush its write buffer", flushed)
+            }
+            BringUp::SetRootTable => ("take the root table", self.set_root_table()),
+            BringUp::InvalidateAll => {
+                let everything = [
+                    Request::Context(ContextScope::Global),
+                    Request::Iotlb(IotlbScope::Global),
+                ];
+                ("empty its caches", self.invalidate(&everything))
+            }
         };
-        step("turn an old queue off", self.end_old_queue())?;
-        step("turn its queue on", self.invalidator.enable(&self.regs))?;
-        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
-        self.regs.write64(regs::RTADDR, root);
-        step(
-            "take the root table",
-            self.regs.command(Gcmd::SET_ROOT_TABLE, true),
-        )?;
-        self.service.start();
-        self.perform(after_root_table(self.cap).iter())
+        done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
     }
 
-    /// Turns off a queue that a kernel which crashed has left on, once it is empty.
+    fn turn_queue_on(&self) -> Result {
+        self.regs.forget_old_faults(self.cap);
+        self.end_old_queue()?;
+        self.invalidator.enable(&self.regs)
+    }
+
+    fn set_root_table(&self) -> Result {
+        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
+        self.regs.write64(regs::RTADDR, root);
+        self.regs.command(Gcmd::SET_ROOT_TABLE, true)?;
+        self.service.start();
+        Ok(())
+    }
+
+    /// Turns off a queue that firmware or the kernel before this one has left on, once it is empty.
     fn end_old_queue(&self) -> Result {
         if !self.regs.status().queues() {
             return Ok(());
@@ -142,20 +161,24 @@ impl Unit {
         self.regs
             .command(Gcmd::TRANSLATION, true)
             .inspect_err(|_| log_err!("{self}: the unit did not turn translation on in time"))?;
-        self.release_protected_memory();
+        self.protect(Moment::Translates);
         log_info!("{self}: translation is on");
         Ok(())
     }
 
-    fn release_protected_memory(&self) {
-        let has = self.cap.protected_low_memory() || self.cap.protected_high_memory();
-        if !has || self.regs.read32(regs::PMEN) & (regs::PMEN_EPM | regs::PMEN_PRS) == 0 {
+    /// Turns the protected memory regions on or off, as `moment` demands.
+    fn protect(&self, moment: Moment) {
+        if !has_protected_memory(self.cap) {
             return;
         }
-        self.was_protected.store(true, Ordering::Relaxed);
-        self.regs.write32(regs::PMEN, 0);
-        let off = || self.regs.read32(regs::PMEN) & regs::PMEN_PRS == 0;
-        if self.regs.wait(off).is_err() {
+        let now = self.regs.read32(regs::PMEN);
+        let Some(value) = protected_memory::to_write(moment, self.was_protected, now) else {
+            return;
+        };
+        self.regs.write32(regs::PMEN, value);
+        let on = protected_memory::are_on(value);
+        let obeyed = || (self.regs.read32(regs::PMEN) & regs::PMEN_PRS != 0) == on;
+        if self.regs.wait(obeyed).is_err() && !on {
             log_err!(
                 "{self}: its protected memory regions stay on: devices cannot reach what lies in \
                  them, whatever is mapped"
@@ -163,26 +186,25 @@ impl Unit {
         }
     }
 
-    /// Turns the protected memory regions on again if they were when the driver came.
-    fn restore_protected_memory(&self) {
-        if self.was_protected.swap(false, Ordering::Relaxed) {
-            self.regs.write32(regs::PMEN, regs::PMEN_EPM);
-        }
-    }
-
-    /// Turns translation and the queue off: devices reach memory directly from here on. Whether the
-    /// unit obeyed: if not, it may still walk its tables, which must then never be freed. Any
-    /// context.
-    pub(crate) fn stop(&self) -> bool {
+    /// Turns translation and the queue off: devices reach memory directly from here on, but for what
+    /// lies in protected memory regions. Whether the unit obeyed: if not, it may still walk its tables
+    /// or its queue, which must then never be freed. Any context.
+    pub(crate) fn stop(&self, moment: Moment) -> bool {
         if self.service.is_stopped() {
-            return true;
+            // It may have come no further than its queue.
+            return self.leave_queue();
         }
         if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
             log_err!("{self}: translation does not go off; its tables stay allocated");
             return false;
         }
         self.service.stop();
-        self.restore_protected_memory();
+        self.protect(moment);
+        self.leave_queue()
+    }
+
+    /// Turns the queue off, if the driver has turned it on; whether the unit obeyed.
+    fn leave_queue(&self) -> bool {
         let obeyed = self.invalidator.disable(&self.regs).is_ok();
         if !obeyed {
             log_err!("{self}: the queue does not go off; it stays allocated");
@@ -243,36 +265,41 @@ impl Unit {
     /// Ends the unit's service with every requester blocked.
     fn close(&self, failure: &dyn fmt::Display) {
         // Interrupts are off: a handler that unmaps on this processor would wait for us for ever.
-        let obeyed = self.closing.with(|()| {
+        let dropped = self.closing.with(|()| {
             if !self.service.begin_closing() {
                 return None;
             }
-            let obeyed = self.withdraw_everything();
+            let dropped = self.withdraw_everything();
             self.service.end_closing();
-            Some(obeyed)
+            Some(dropped)
         });
-        let Some(obeyed) = obeyed else {
+        let Some(dropped) = dropped else {
             return;
         };
-        if obeyed {
-            log_err!(
+        match dropped {
+            Dropped::All => log_err!(
                 "{self}: {failure}; every device behind it is blocked from now on: reload vtd or \
                  reboot to use them again"
-            );
-        } else {
-            log_emerg!(
+            ),
+            Dropped::Undrained => log_err!(
+                "{self}: {failure}; every device behind it is blocked from now on, but the unit did \
+                 not confirm that writes under way have ended, which may still land in memory that \
+                 was taken from them: reboot"
+            ),
+            Dropped::Nothing => log_emerg!(
                 "{self}: {failure}, and it does not obey register commands either: devices behind \
                  it may still reach memory that was taken from them; power the machine off"
-            );
+            ),
         }
     }
 
-    /// Blocks every requester and drops all caches; whether the unit confirmed it.
-    fn withdraw_everything(&self) -> bool {
+    /// Blocks every requester and drops all caches; what of it the unit confirmed.
+    fn withdraw_everything(&self) -> Dropped {
         self.root.withdraw_all();
         let ways = Ways {
             root_table: self.cap.root_table_invalidates() && !self.provoked.is(WITHOUT_ROOT_TABLE),
             queue: !self.provoked.is(WITHOUT_QUEUE),
+            registers: !self.provoked.is(WITHOUT_REGISTERS),
         };
         self.invalidator.drop_everything(&self.regs, ways)
     }
@@ -367,6 +394,11 @@ impl Unit {
     pub(crate) fn is_queued(&self) -> bool {
         self.invalidator.is_queued()
     }
+}
+
+/// Whether a unit has regions that it can keep devices out of.
+fn has_protected_memory(cap: Capability) -> bool {
+    cap.protected_low_memory() || cap.protected_high_memory()
 }
 
 impl fmt::Display for Unit {

@@ -13,6 +13,8 @@ use vtd_core::spec::status::Fsts;
 pub(super) const WITHOUT_ROOT_TABLE: u32 = 1 << 0;
 /// Closing does not use the queue.
 pub(super) const WITHOUT_QUEUE: u32 = 1 << 1;
+/// Closing does not use registers.
+pub(super) const WITHOUT_REGISTERS: u32 = 1 << 3;
 /// Fault records are left where they are.
 pub(super) const HOLD_FAULTS: u32 = 1 << 2;
 
@@ -40,7 +42,8 @@ impl Unit {
     /// - `hang`: from now on the driver does not see the queue finish anything.
     /// - `time-out-error`, `completion-error`: the next wait is lost, and ITE or ICE is seen.
     /// - `hold-faults`, `release-faults`: fault records are not read, are read again.
-    /// - `close-without-root-table`, `close-without-queue`: ways that closing does not take.
+    /// - `close-without-root-table`, `close-without-queue`, `close-without-registers`: ways that
+    ///   closing does not take.
     pub(crate) fn provoke(&self, what: &str) -> Result {
         let set = |bit| {
             self.provoked.0.fetch_or(bit, Ordering::Relaxed);
@@ -54,6 +57,7 @@ impl Unit {
             }
             "close-without-root-table" => set(WITHOUT_ROOT_TABLE),
             "close-without-queue" => set(WITHOUT_QUEUE),
+            "close-without-registers" => set(WITHOUT_REGISTERS),
             _ => self.provoke_queue(self.invalidator.queue.as_deref().ok_or(ENODEV)?, what),
         }
     }

@@ -25,6 +25,7 @@ use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
+use vtd_core::patience::Patience;
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers;
@@ -48,6 +49,12 @@ pub(super) struct State {
     pub(super) submitted: u32,
     /// [`LIMIT`]; 0 once the queue was given up.
     pub(super) limit: u32,
+}
+
+/// A submitter that waits for room.
+struct WaitForRoom {
+    patience: Option<Patience>,
+    failure: Option<QueueFailure>,
 }
 
 /// The queue of one unit.
@@ -140,7 +147,7 @@ impl Queue {
         count: impl FnOnce(),
     ) -> Result<(), QueueFailure> {
         let wanted = descriptors.len().min(MAX_BATCH) as u32 + 1;
-        let mut deadline = None;
+        let mut waiting = None;
         let mut batch = Some((descriptors, count));
         let mine = loop {
             let end = self.state.with(|state| {
@@ -152,10 +159,30 @@ impl Queue {
             if let Some(end) = end {
                 break end;
             }
-            self.check(regs, &mut deadline)?;
-            clock::relax();
+            self.wait_for_room(regs, &mut waiting)?;
         };
         self.wait_for(regs, mine)
+    }
+
+    /// Looks for errors for a submitter that found no room, which then looks for room once more, after
+    /// an error too: the machine may have stood still past the deadline. The error is returned when
+    /// there was no room that time.
+    #[cold]
+    fn wait_for_room(
+        &self,
+        regs: &UnitRegisters,
+        waiting: &mut Option<WaitForRoom>,
+    ) -> Result<(), QueueFailure> {
+        let waiting = waiting.get_or_insert(WaitForRoom {
+            patience: None,
+            failure: None,
+        });
+        if let Some(failure) = waiting.failure.take() {
+            return Err(failure);
+        }
+        waiting.failure = self.check(regs, &mut waiting.patience).err();
+        clock::relax();
+        Ok(())
     }
 
     /// Submits one descriptor with a wait, if there is room; returns the count that tells their end.
@@ -190,12 +217,12 @@ impl Queue {
     /// Returns when hardware has finished everything up to the count `end`. Any context.
     pub(super) fn wait_for(&self, regs: &UnitRegisters, end: u32) -> Result<(), QueueFailure> {
         // Reading a clock costs more than most waits take: it starts at the first slow one.
-        let mut deadline = None;
+        let mut patience = None;
         let mut polls = 0u32;
         while !self.has_finished(end) {
             polls += 1;
             if polls % POLLS_PER_CHECK == 0 {
-                let checked = self.check(regs, &mut deadline);
+                let checked = self.check(regs, &mut patience);
                 // A virtual machine may have stood still past the deadline: look once more.
                 if checked.is_err() && !self.has_finished(end) {
                     return checked;

@@ -9,7 +9,8 @@
 //! - ICE, a completion that nobody asked for: the same, as it costs nothing. No device gets a
 //!   device-TLB from this driver, so neither says anything about memory; and a device must not be able
 //!   to end the unit's service for the others by sending nonsense.
-//! - Nothing at all for longer than hardware may take: the queue is given up and the unit closed.
+//! - Nothing at all for longer than hardware may take: the queue is given up and the unit closed. As
+//!   long as it finishes something for others it is given more time.
 //!
 //! Waiters meet an error by themselves; whoever is first deals with it.
 
@@ -17,8 +18,9 @@ use super::queue::{Queue, SLOTS};
 use super::registers::UnitRegisters;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use kernel_ext::clock::Deadline;
+use kernel_ext::clock::{self, Deadline};
 use kernel_ext::log_warn;
+use vtd_core::patience::Patience;
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers;
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
@@ -36,7 +38,8 @@ pub(crate) enum QueueFailure {
         /// Its first word.
         descriptor: u64,
     },
-    /// Nothing happened for as long as [`UnitRegisters::time_out_ms`] says.
+    /// Nothing was finished for as long as [`UnitRegisters::time_out_ms`] says, or not enough for
+    /// [`ROUNDS`](vtd_core::patience::ROUNDS) times as long.
     TimeOut {
         /// Index of the descriptor that hardware would fetch next.
         head: u32,
@@ -101,12 +104,13 @@ impl Queue {
         self.errors.pretended.store(bits, Ordering::Relaxed)
     }
 
-    /// Looks for errors while waiting.
+    /// Looks for errors while waiting. After a time-out the caller has to look once more whether it
+    /// still waits: the machine may have stood still.
     #[cold]
     pub(super) fn check(
         &self,
         regs: &UnitRegisters,
-        deadline: &mut Option<Deadline>,
+        patience: &mut Option<Patience>,
     ) -> Result<(), QueueFailure> {
         if self.errors.given_up.load(Ordering::Acquire) {
             return Err(QueueFailure::GivenUp);
@@ -121,8 +125,9 @@ impl Queue {
             });
         }
         self.acknowledge(regs);
-        let deadline = deadline.get_or_insert_with(|| Deadline::after_ms(regs.time_out_ms()));
-        if deadline.passed() {
+        let (now, finished) = (clock::now_ns(), self.finished());
+        let patience = patience.get_or_insert(Patience::begin(now, finished));
+        if patience.is_over(now, finished, regs.time_out_ms().saturating_mul(1_000_000)) {
             return Err(QueueFailure::TimeOut { head });
         }
         Ok(())
@@ -177,14 +182,14 @@ impl Queue {
     }
 
     /// After [`Self::give_up`]: makes hardware finish what is in the queue, with every invalid
-    /// descriptor replaced by one that drops all translations: who submitted it waits for no less.
-    /// Whether the queue is empty then. Any context.
-    pub(super) fn revive(&self, regs: &UnitRegisters) -> bool {
+    /// descriptor replaced by one that drops all translations, draining as `drain` says: who submitted
+    /// it waits for no less. Whether the queue is empty then. Any context.
+    pub(super) fn revive(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let submitted = self.state.with(|state| state.submitted);
         let deadline = Deadline::after_ms(regs.time_out_ms());
         let everything = Descriptor::Iotlb {
             scope: IotlbScope::Global,
-            drain: Drain::NONE,
+            drain,
         };
         for _ in 0..SLOTS {
             if self.fault_status(regs).contains(Fsts::QUEUE_ERROR) {
@@ -207,14 +212,14 @@ impl Queue {
         false
     }
 
-    /// After [`Self::revive`]: drops everything that is cached. Whether hardware has confirmed it.
-    /// Any context.
-    pub(super) fn drop_all(&self, regs: &UnitRegisters) -> bool {
+    /// After [`Self::revive`]: drops everything that is cached, draining as `drain` says. Whether
+    /// hardware has confirmed it. Any context.
+    pub(super) fn drop_all(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let all = [
             Descriptor::ContextCache(ContextScope::Global),
             Descriptor::Iotlb {
                 scope: IotlbScope::Global,
-                drain: Drain::NONE,
+                drain,
             },
         ];
         let mine = self.state.with(|state| {

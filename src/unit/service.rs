@@ -14,7 +14,7 @@ const CLOSING: u8 = 2;
 const CLOSED: u8 = 3;
 
 /// Longer than all the register commands of closing can take together.
-const CLOSING_MS: u64 = 6 * super::registers::TIME_OUT_MS;
+const CLOSING_MS: u64 = 7 * super::registers::TIME_OUT_MS;
 
 /// The state of one unit.
 pub(super) struct Service(AtomicU8);

@@ -2,39 +2,54 @@
 
 //! A unit before and after the machine sleeps.
 
+use super::invalidation::Dropped;
 use super::Unit;
 use kernel::prelude::*;
 use kernel_ext::{log_emerg, log_err};
+use vtd_core::bring_up::Step;
+use vtd_core::protected_memory::Moment;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::status::Gcmd;
 
 /// What of a unit's registers a sleep loses and no other step restores.
 pub(crate) struct Saved {
     fault_event: [u32; 4],
+    /// Whether a step to bring the unit up again failed.
+    lost: bool,
 }
 
 impl Unit {
     /// Before a sleep: remembers the fault event and stops. One CPU, interrupts off.
     pub(crate) fn suspend(&self) -> Saved {
         let fault_event = FAULT_EVENT.map(|register| self.regs.read32(register));
-        self.stop();
-        Saved { fault_event }
+        self.stop(Moment::Sleeps);
+        Saved {
+            fault_event,
+            lost: false,
+        }
     }
 
-    /// After a sleep: as it was before. A unit that was closed, or does not come back, translates
-    /// with an empty root table: what is behind it is blocked, and the log says so. One CPU,
-    /// interrupts off.
+    /// After a sleep: takes a step to bring the unit up again, unless one before it failed or the unit
+    /// was closed. One CPU, interrupts off.
+    pub(crate) fn wake(&self, saved: &mut Saved, step: Step) {
+        if !saved.lost && !self.has_failed() {
+            saved.lost = self.take(step).is_err();
+        }
+    }
+
+    /// After a sleep, when all steps were taken for all units: as it was before. A unit that was
+    /// closed, or does not come back, translates with an empty root table: what is behind it is
+    /// blocked, and the log says so. One CPU, interrupts off.
     pub(crate) fn resume(&self, saved: &Saved) {
-        if self.has_failed() {
+        if self.has_failed() && !saved.lost {
             self.resume_closed(saved, "closed before the machine slept, and stays so");
-        } else if self.come_back(saved).is_err() {
+        } else if saved.lost || self.come_back(saved).is_err() {
             self.resume_closed(saved, "did not come back from sleep");
         }
     }
 
     /// Serves as before. The first error, which has been logged.
     fn come_back(&self, saved: &Saved) -> Result {
-        self.start()?;
         self.restore_fault_event(saved);
         self.translate()
     }
@@ -66,7 +81,7 @@ impl Unit {
         self.regs.write64(regs::RTADDR, root);
         let set = self.regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
         // What a sleep leaves in the caches is nothing; a unit that was not off may have kept some.
-        set && self.withdraw_everything() && self.translate().is_ok()
+        set && self.withdraw_everything() != Dropped::Nothing && self.translate().is_ok()
     }
 
     fn restore_fault_event(&self, saved: &Saved) {

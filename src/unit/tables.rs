@@ -4,7 +4,10 @@
 //!
 //! # Invariants
 //!
-//! - A root entry is absent or points at the context table in `buses` at its index.
+//! - A root entry is absent or points at the context table in `buses` at its index. It is published
+//!   once and its upper word is always 0, so that no unit can read halves of two entries. The
+//!   table it points at is freed with the unit only. Context entries differ in both words, and
+//!   change as [`vtd_core::install`] says.
 //! - A context entry is present only while someone claims its requester: all others are blocked.
 //! - Several devices may share a requester ID (behind a PCI bridge). `claims` counts those that
 //!   are attached; the entry goes when the last one leaves.

@@ -18,8 +18,8 @@ pub struct Geometry {
     /// stays out of reach.
     pub input_bits: u32,
 
-    /// Bits of physical address that the processor has (host address width of the DMAR
-    /// table); what lies above is reserved in entries.
+    /// Bits of physical address that leaves may hold, see [`output_bits`]; what lies above is
+    /// reserved in entries.
     pub output_bits: u32,
 
     /// Whether leaves of 2 MiB are allowed: `CAP.SSLPS` bit 0.
@@ -44,13 +44,7 @@ impl Geometry {
     /// The highest physical address that can be mapped.
     #[must_use]
     pub const fn last_phys(&self) -> PhysAddr {
-        // Entries have room for 52 bits (VT-d 9.8).
-        let bits = if self.output_bits < 52 {
-            self.output_bits
-        } else {
-            52
-        };
-        PhysAddr::new(last_of(bits))
+        PhysAddr::new(last_of(min(self.output_bits, MOST_OUTPUT_BITS)))
     }
 
     /// The page sizes as the kernel's bitmap: bit n for pages of 2^n bytes.
@@ -64,6 +58,32 @@ impl Geometry {
             sizes |= PageSize::Size1G.bytes();
         }
         sizes
+    }
+}
+
+/// Entries have room for 52 bits (VT-d 9.8).
+const MOST_OUTPUT_BITS: u32 = 52;
+
+/// The bits of physical address that leaves may hold, on a machine whose DMAR table says
+/// `host_bits` (its host address width) and whose processors have `processor_bits`.
+///
+/// Firmware reports less than the processors have where it knows of no memory above; but devices'
+/// own memory may lie there, and a peer's access to it is mapped like any other.
+#[must_use]
+pub const fn output_bits(host_bits: u32, processor_bits: u32) -> u32 {
+    let larger = if host_bits > processor_bits {
+        host_bits
+    } else {
+        processor_bits
+    };
+    min(larger, MOST_OUTPUT_BITS)
+}
+
+const fn min(one: u32, other: u32) -> u32 {
+    if one < other {
+        one
+    } else {
+        other
     }
 }
 
@@ -96,6 +116,20 @@ mod tests {
             ..SAMPLE
         };
         assert_eq!(wide.last_iova().raw(), (1 << 48) - 1);
+    }
+
+    #[test]
+    fn what_table_or_processors_have_can_be_mapped() {
+        assert_eq!(output_bits(39, 46), 46);
+        assert_eq!(output_bits(48, 40), 48);
+        assert_eq!(output_bits(39, 39), 39);
+        assert_eq!(output_bits(64, 46), 52);
+        assert_eq!(output_bits(39, 57), 52);
+        let geometry = Geometry {
+            output_bits: output_bits(39, 46),
+            ..SAMPLE
+        };
+        assert_eq!(geometry.last_phys().raw(), (1 << 46) - 1);
     }
 
     #[test]

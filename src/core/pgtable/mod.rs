@@ -49,7 +49,7 @@ mod way;
 
 pub use census::{Census, CensusRest};
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
-pub use geometry::Geometry;
+pub use geometry::{output_bits, Geometry};
 pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};
 pub use map::{MapRest, Prot};
 pub use memory::{Occupied, OutOfMemory, TableMemory};

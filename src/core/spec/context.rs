@@ -103,6 +103,15 @@ impl ContextEntry {
         }
     }
 
+    /// This entry, no longer present and with FPD clear; a store of the low word alone makes it so,
+    /// and hardware that has read that word before finds the rest of the entry unchanged.
+    pub const fn withdrawn(self) -> Self {
+        Self {
+            low: self.low & !0b11,
+            high: self.high,
+        }
+    }
+
     /// Takes what memory holds: bits 63:0, then 127:64.
     pub const fn from_words(low: u64, high: u64) -> Self {
         Self { low, high }

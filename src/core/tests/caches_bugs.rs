@@ -25,7 +25,9 @@ pub(crate) enum Bug {
     IotlbBeforeContext,
     EntryNotWithdrawn,
     PresentBitFirst,
-    AbsenceAndPresenceInOne,
+    ErasedBeforeInvalidated,
+    RewrittenBeforeInvalidated,
+    AbsenceNotFlushed,
     AbsenceTaggedWithNewId,
     RecordingNotFlushed,
     MapNotTold,
@@ -85,7 +87,11 @@ noticed! {
     swapped_flushes_are_noticed: IotlbBeforeContext, "as its id is freed";
     entry_overwritten_in_place_is_noticed: EntryNotWithdrawn, "context entry|as its id is freed";
     present_bit_first_is_noticed: PresentBitFirst, "context entry|reserved|freed table";
-    absence_and_presence_in_one_step_are_noticed: AbsenceAndPresenceInOne, "context entry";
+    /// Both words set to 0 before the invalidation.
+    entry_erased_before_it_is_invalidated_is_noticed: ErasedBeforeInvalidated, "context entry|reserved";
+    /// The new entry written before the invalidation of the old one.
+    entry_rewritten_before_it_is_invalidated_is_noticed: RewrittenBeforeInvalidated, "context entry|reserved";
+    missing_flush_of_absence_is_noticed: AbsenceNotFlushed, "context entry";
     absence_under_another_tag_is_noticed: AbsenceTaggedWithNewId, "context entry";
     missing_flush_of_recording_is_noticed: RecordingNotFlushed, "context entry";
     caching_mode_map_not_told_is_noticed: MapNotTold, "absent";

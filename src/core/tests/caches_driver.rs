@@ -2,10 +2,10 @@
 
 //! What the driver does, step by step and in its order, on the units of `caches_hardware`.
 //!
-//! The decisions are vtd_core's: tables, entries, steps, scopes, descriptors. What stands here is
-//! the order in which the driver carries them out, and follows these functions line by line:
-//! `install_in`, `silence` and `replace` of src/unit/context.rs (`set` as `write_entry` of
-//! src/unit/tables.rs), `attach` of src/device/attach.rs, `join`, `leave`, `forget`, `forget_all`
+//! The decisions are vtd_core's: tables, entries, steps, scopes, descriptors, and how an entry is
+//! replaced. What stands here is the order in which the driver carries out the rest, and follows
+//! these functions line by line: `install_in` and `silence` of src/unit/context.rs (`set` as
+//! `write_entry` of src/unit/tables.rs), `attach` of src/device/attach.rs, `join`, `leave`, `forget`, `forget_all`
 //! and `tell` of src/domain/attachments.rs, `map`, `finish_map`, `unmap` and `sync` of
 //! src/domain/paging.rs.
 
@@ -13,7 +13,8 @@ use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};
 use crate::caches_hardware::Hardware;
 use std::collections::BTreeSet;
-use vtd_core::invalidation::{after_context_change, after_recording_change};
+use vtd_core::install::{replace, ContextSlot};
+use vtd_core::invalidation::{after_context_change, after_recording_change, Steps};
 use vtd_core::pgtable::{Geometry, SecondStage};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
@@ -43,6 +44,27 @@ pub(crate) struct Driver {
     pub(crate) devices: Vec<Device>,
     /// Ids given out, per unit.
     pub(crate) ids: Vec<BTreeSet<u16>>,
+}
+
+/// As `Slot` of src/unit/context.rs.
+struct Slot<'a> {
+    driver: &'a Driver,
+    unit: usize,
+    source: u16,
+}
+
+impl ContextSlot for Slot<'_> {
+    type Error = core::convert::Infallible;
+
+    fn write(&mut self, entry: ContextEntry) {
+        self.driver.set(self.unit, self.source, entry);
+    }
+
+    fn perform(&mut self, steps: Steps) -> Result<(), Self::Error> {
+        self.driver.hw.perform(self.unit, steps.iter());
+        self.driver.must_be_written(self.unit);
+        Ok(())
+    }
 }
 
 const GEOMETRY: Geometry = Geometry {
@@ -114,42 +136,56 @@ impl Driver {
         }
     }
 
-    /// `Unit::replace`.
+    /// `vtd_core::install::replace` itself, or one that makes a mistake.
     fn replace(&self, unit: usize, source: u16, old: ContextEntry, new: ContextEntry) {
         let cap = self.hw.cap(unit);
         let id = |entry: ContextEntry| entry.is_present().then(|| entry.domain());
         let name = SourceId::from_raw(source);
-        if old.faults_unrecorded() && !old.is_present() && !self.hw.has(Bug::RecordingNotFlushed) {
-            self.set(unit, source, ContextEntry::ABSENT);
-            self.hw
-                .perform(unit, after_recording_change(cap, name, None).iter());
-        }
-        if !self.hw.has(Bug::EntryNotWithdrawn) {
-            self.set(unit, source, ContextEntry::ABSENT);
-        }
-        let both = cap.caching_mode() && old.is_present() && new.is_present();
-        if both && !self.hw.has(Bug::AbsenceAndPresenceInOne) {
-            self.hw
-                .perform(unit, after_context_change(cap, name, id(old), None).iter());
-            self.set(unit, source, new);
-            return self
-                .hw
-                .perform(unit, after_context_change(cap, name, None, id(new)).iter());
-        }
-        self.set(unit, source, new);
-        // Hardware tags what is absent with 0, whatever comes next.
-        let wrong = cap.caching_mode() && !old.is_present();
-        let old = if wrong && self.hw.has(Bug::AbsenceTaggedWithNewId) {
-            id(new)
-        } else {
-            id(old)
+        let mut slot = Slot {
+            driver: self,
+            unit,
+            source,
         };
-        self.hw
-            .perform(unit, after_context_change(cap, name, old, id(new)).iter());
-        self.must_be_written(unit);
+        let both = old.is_present() && new.is_present();
+        let replaced = match () {
+            () if old.is_present() && self.hw.has(Bug::ErasedBeforeInvalidated) => {
+                slot.write(ContextEntry::ABSENT);
+                slot.perform(after_context_change(cap, name, id(old), None))
+                    .and_then(|()| replace(&mut slot, cap, name, ContextEntry::ABSENT, new))
+            }
+            // With caching mode it would be noticed for the absence that is cached.
+            () if both && !cap.caching_mode() && self.hw.has(Bug::RewrittenBeforeInvalidated) => {
+                slot.write(ContextEntry::ABSENT);
+                slot.write(new);
+                slot.perform(after_context_change(cap, name, id(old), id(new)))
+            }
+            () if both && self.hw.has(Bug::EntryNotWithdrawn) => {
+                slot.write(new);
+                slot.perform(after_context_change(cap, name, id(old), id(new)))
+            }
+            () if both && cap.caching_mode() && self.hw.has(Bug::AbsenceNotFlushed) => {
+                slot.write(old.withdrawn());
+                let done = slot.perform(after_context_change(cap, name, id(old), None));
+                slot.write(new);
+                done
+            }
+            // Hardware tags what is absent with 0, whatever comes next.
+            () if id(old).is_none()
+                && cap.caching_mode()
+                && self.hw.has(Bug::AbsenceTaggedWithNewId) =>
+            {
+                slot.write(new);
+                slot.perform(after_context_change(cap, name, id(new), None))
+            }
+            () if old.faults_unrecorded() && self.hw.has(Bug::RecordingNotFlushed) => {
+                replace(&mut slot, cap, name, ContextEntry::ABSENT, new)
+            }
+            () => replace(&mut slot, cap, name, old, new),
+        };
+        replaced.expect("a unit of the model never fails");
     }
 
-    /// After a store that makes something present: nothing of it is in the write buffer.
+    /// After the steps that follow a store: nothing of it is in the write buffer.
     pub(crate) fn must_be_written(&self, unit: usize) {
         if self.hw.units[unit].borrow().buffered {
             self.hw

@@ -5,7 +5,9 @@
 //! A real unit caches some of what it could cache. This one keeps all of it at once: after every
 //! single store and every single descriptor it reads everything that it can reach, from context
 //! entries in memory, from those that it has cached and from links that it has cached (VT-d 6.2),
-//! and adds what it finds. Nothing is evicted. So whatever *some* unit could still use is in the
+//! and adds what it finds. It reads the two words of a context entry at different moments, the one
+//! with the present bit first, and may take until an invalidation of that entry to read the other.
+//! Nothing is evicted. So whatever *some* unit could still use is in the
 //! sets here, and a descriptor that is missing, late, too narrow or in the wrong order leaves
 //! something in them.
 
@@ -51,6 +53,8 @@ pub(crate) struct Unit {
     pub(crate) cap: Capability,
     pub(crate) memory: BTreeMap<u16, [u64; 2]>,
     pub(crate) contexts: BTreeSet<Context>,
+    /// Source-id and first word of entries of which it may be about to read the second.
+    fetching: BTreeSet<(u16, u64)>,
     pub(crate) leaves: BTreeSet<Leaf>,
     pub(crate) links: BTreeSet<Link>,
     pub(crate) absences: BTreeSet<Absence>,
@@ -82,6 +86,7 @@ impl Hardware {
                 cap,
                 memory: sources.iter().map(|&source| (source, [0; 2])).collect(),
                 contexts: BTreeSet::new(),
+                fetching: BTreeSet::new(),
                 leaves: BTreeSet::new(),
                 links: BTreeSet::new(),
                 absences: BTreeSet::new(),
@@ -144,12 +149,16 @@ impl Hardware {
         for (&source, &[low, high]) in &unit.memory {
             let entry = ContextEntry::from_words(low, high);
             if entry.is_present() {
-                unit.contexts
-                    .insert((source, [low, high], entry.domain().raw()));
+                unit.fetching.insert((source, low));
             } else if caching_mode {
                 // Of an absent entry only FPD means anything.
                 unit.contexts.insert((source, [low & 2, 0], 0));
             }
+        }
+        for &(source, low) in &unit.fetching {
+            let high = unit.memory[&source][1];
+            let tag = ContextEntry::from_words(low, high).domain().raw();
+            unit.contexts.insert((source, [low, high], tag));
         }
         let mut todo: Vec<Link> = unit.links.iter().copied().collect();
         for &(_, [low, high], id) in &unit.contexts {
@@ -290,22 +299,26 @@ impl Hardware {
 impl Unit {
     fn forget_contexts(&mut self, scope: ContextScope) {
         let before = self.contexts.len();
-        self.contexts.retain(|&(cached, _, tag)| match scope {
-            ContextScope::Global => false,
-            ContextScope::Domain(id) => tag != id.raw(),
+        let names = |cached: u16| match scope {
+            ContextScope::Global | ContextScope::Domain(_) => true,
             ContextScope::Device {
-                domain,
-                source,
-                functions,
+                source, functions, ..
             } => {
                 let ignored = if functions == FunctionMask::EXACT {
                     0
                 } else {
                     7
                 };
-                tag != domain.raw() || (cached ^ source.raw()) & !ignored != 0
+                (cached ^ source.raw()) & !ignored == 0
             }
+        };
+        self.contexts.retain(|&(cached, _, tag)| match scope {
+            ContextScope::Global => false,
+            ContextScope::Domain(id) => tag != id.raw(),
+            ContextScope::Device { domain, .. } => tag != domain.raw() || !names(cached),
         });
+        // What it has begun to read it has read to the end by now, and cached before.
+        self.fetching.retain(|&(source, _)| !names(source));
         self.count(before != self.contexts.len());
     }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use vtd_core::invalidation::{
     after_absent_recording_changes, after_context_change, after_map, after_recording_change,
 };
-use vtd_core::invalidation::{after_root_table, forget_range, forget_range_at_once};
+use vtd_core::invalidation::{forget_range, forget_range_at_once};
 use vtd_core::invalidation::{Forgetting, Range, Step};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
@@ -21,7 +21,6 @@ const WRITES: u64 = 1 << 54;
 const READS: u64 = 1 << 55;
 const CACHING: u64 = 1 << 7;
 const WRITE_BUFFER: u64 = 1 << 4;
-const ESRTPS: u64 = 1 << 63;
 
 fn cap(flags: u64, max_mask: u64) -> Capability {
     Capability::from_raw(flags | (max_mask << 48))
@@ -249,17 +248,6 @@ fn absent_entries_are_invalidated_where_they_may_be_cached() {
     assert_eq!(after(WRITE_BUFFER), [Step::FlushWriteBuffer]);
 }
 
-#[test]
-fn a_root_table_drops_everything_unless_hardware_has() {
-    let global = [
-        Step::Context(ContextScope::Global),
-        Step::Iotlb(IotlbScope::Global),
-    ];
-    assert!(after_root_table(cap(0, 0)).iter().eq(global));
-    assert!(after_root_table(cap(ESRTPS, 0)).is_empty());
-}
-
-#[test]
 fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
     let after = |flags| after_map(cap(flags, 18), DOMAIN, range(0x1000, 0x1fff));
     assert!(after(PSI).is_empty());

@@ -40,10 +40,14 @@ struct Subject {
 const SUBJECTS: &[Subject] = &[
     Subject {
         files: &["unit/queue.rs"],
-        // Four slots, so that two submitters fill the ring.
-        adapted: &[("SLOTS: u32 = 256", "SLOTS: u32 = 4")],
-        appended: "impl Queue { fn check(&self, _: &UnitRegisters, _: &mut Option<()>) \
-                   -> Result<(), QueueFailure> { Ok(()) } }",
+        // Four slots, so that two submitters fill the ring; a check at each poll.
+        adapted: &[
+            ("SLOTS: u32 = 256", "SLOTS: u32 = 4"),
+            ("POLLS_PER_CHECK: u32 = 1024", "POLLS_PER_CHECK: u32 = 1"),
+        ],
+        appended: "impl Queue { fn check(&self, _: &UnitRegisters, _: &mut Option<Patience>) \
+                   -> Result<(), QueueFailure> { \
+                   if crate::shim::clock::is_too_late() { Err(QueueFailure) } else { Ok(()) } } }",
         mistakes: &[
             (
                 "no_wait",
@@ -74,6 +78,16 @@ const SUBJECTS: &[Subject] = &[
                 "any_wait_will_do",
                 "self.finished().wrapping_sub(end) as i32 >= 0",
                 "self.finished() != 0 || end == 0",
+            ),
+            (
+                "no_second_look_for_room",
+                "waiting.failure = self.check(regs, &mut waiting.patience).err();",
+                "self.check(regs, &mut waiting.patience)?;",
+            ),
+            (
+                "no_second_look_at_the_end",
+                "checked.is_err() && !self.has_finished(end)",
+                "checked.is_err()",
             ),
         ],
     },
@@ -189,6 +203,11 @@ const SUBJECTS: &[Subject] = &[
                 "coming_forgotten",
                 "account.members.is_empty() && account.coming == 0",
                 "account.members.is_empty()",
+            ),
+            (
+                "first_refused",
+                "let Some(old) = change.old else {\n        return true;",
+                "let Some(old) = change.old else {\n        return false;",
             ),
             (
                 "granted_unbooked",

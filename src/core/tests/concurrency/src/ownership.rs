@@ -22,7 +22,7 @@ subjects! {
     device device_unlocked_before_install device_installed_after_unlock device_never_asked
     device_not_settled device_not_booked device_not_noted device_asked_of_another
     device_struck_off_first device_never_struck_off device_all_struck_off device_granted_unbooked
-    device_coming_forgotten
+    device_coming_forgotten device_first_refused
 }
 
 /// Domains, by what a unit calls them.
@@ -158,6 +158,16 @@ macro_rules! group {
                     old = new;
                 }
                 Ok(())
+            }
+
+            /// The first attach of all.
+            fn begins(&self, new: u16) -> Result {
+                let change = Change {
+                    old: None,
+                    new: view(new),
+                };
+                let target = |_: &_| Ok((translation(new), None));
+                $module::attach::attach(self.0.pci.as_device(), &self.0, &change, target)
             }
 
             fn leaves(&self) {
@@ -317,6 +327,35 @@ macro_rules! closed_meanwhile {
     };
 }
 
+/// The unit is closed while a device is found behind it: its first attach is granted, and so is
+/// what the core must be able to do with it later; a user is not given it.
+macro_rules! found_behind_closed {
+    ($module:ident) => {
+        found_behind_closed!($module, DMA);
+        found_behind_closed!($module, IDENTITY);
+    };
+    ($module:ident, $default:expr) => {
+        crate::check(|| {
+            group!($module);
+            let group = Group::new();
+            let a = group.member(8, &[]);
+            let closing = {
+                let unit = group.unit.clone();
+                spawn(move || unit.close())
+            };
+            a.begins($default).expect("a first attach is refused");
+            closing.join().unwrap();
+            group.agrees(&[&a]);
+            a.goes($default, &[BLOCKED])
+                .expect("to be blocked is never refused");
+            assert_eq!(a.goes(BLOCKED, &[ONE]), Err(EIO), "given to a user");
+            a.goes(BLOCKED, &[$default])
+                .expect("the way back is refused");
+            group.agrees(&[&a]);
+        })
+    };
+}
+
 laws! {
     a_user_and_the_kernel_are_never_in_one_group: device, kernel_and_user;
     accounts_unlocked_before_the_install_are_noticed: device_unlocked_before_install, "a mixture";
@@ -355,4 +394,9 @@ laws! {
 laws! {
     a_unit_closed_meanwhile_mixes_no_account: device, closed_meanwhile;
     a_way_back_that_is_not_booked_is_noticed: device_granted_unbooked, "granted and not booked";
+}
+
+laws! {
+    a_device_found_behind_a_closed_unit_is_attached: device, found_behind_closed;
+    a_first_attach_that_is_refused_is_noticed: device_first_refused, "a first attach is refused";
 }

@@ -12,7 +12,8 @@ use vtd_core::spec::registers::queue_tail;
 use vtd_core::spec::scope::{Drain, IotlbScope};
 
 subjects! { queue queue_no_wait queue_no_free_slot queue_tail_before_slots
-queue_tail_before_slots_at_once queue_unordered queue_any_wait_will_do }
+queue_tail_before_slots_at_once queue_unordered queue_any_wait_will_do
+queue_no_second_look_for_room queue_no_second_look_at_the_end }
 
 /// Slots of the ring, as `build.rs` has made it.
 const SLOTS: u64 = 4;
@@ -90,6 +91,35 @@ macro_rules! confirmed {
     };
 }
 
+/// The machine stands still until every deadline has passed and hardware has done all there was to do.
+macro_rules! stood_still {
+    ($module:ident) => {
+        crate::check(|| {
+            pages::forget_all();
+            let regs = Arc::new(UnitRegisters::new(|_: &UnitRegisters| ()));
+            let queue = $module::Queue::new(0, 0).unwrap();
+            queue.enable(&regs).unwrap();
+            let works = || {
+                let beside = regs.clone();
+                Rc::new(move || while step(&beside) {})
+            };
+            let full = queue.try_submit(&regs, forget(2).encode(), || ());
+            assert!(full.is_some());
+            clock::stand_still(works());
+            clock::meanwhile(Some(works()));
+            let submitted = queue.submit(&regs, core::iter::once(forget(3)), || ());
+            assert!(submitted.is_ok(), "no room, it is said");
+            clock::meanwhile(None);
+            let end = queue.try_submit(&regs, forget(4).encode(), || ()).unwrap();
+            clock::stand_still(works());
+            assert!(
+                queue.wait_for(&regs, end).is_ok(),
+                "not finished, it is said"
+            );
+        })
+    };
+}
+
 laws! {
     who_returns_from_the_queue_was_served: queue, confirmed;
     a_submitter_that_does_not_wait_is_noticed: queue_no_wait, "not yet done";
@@ -98,4 +128,10 @@ laws! {
     a_tail_before_its_slots_at_once_is_noticed: queue_tail_before_slots_at_once, "a filled slot";
     a_look_at_the_count_without_order_is_noticed: queue_unordered, "not yet done";
     a_wait_for_someone_else_is_noticed: queue_any_wait_will_do, "not yet done";
+}
+
+laws! {
+    a_machine_that_stood_still_makes_no_unit_fail: queue, stood_still;
+    no_second_look_for_room_is_noticed: queue_no_second_look_for_room, "no room, it is said";
+    no_second_look_at_the_end_is_noticed: queue_no_second_look_at_the_end, "not finished, it is said";
 }
