@@ -10,7 +10,8 @@
 //! everything in here is tested without a machine that has a remapping unit.
 //!
 //! Layers, each using only what stands before it: [`spec`], then `dmar`,
-//! `pgtable`, `ownership`, `invalidation` and `question`, which do not use each other.
+//! `pgtable`, `ownership`, `invalidation` and `question`, which do not use each other, then
+//! `quirks`, which uses `dmar`.
 
 // Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
 // warns when it is said twice.
@@ -24,4 +25,5 @@ pub mod invalidation;
 pub mod ownership;
 pub mod pgtable;
 pub mod question;
+pub mod quirks;
 pub mod spec;
