@@ -24,6 +24,7 @@ pub mod irq;
 pub mod lock;
 pub mod measure;
 pub mod mmio;
+pub mod module;
 pub mod notifier;
 pub mod pages;
 pub mod param;

@@ -47,6 +47,10 @@ pub struct Facts {
     pub segment: u32,
     /// Requester ID: bus, device, function.
     pub requester: u16,
+    /// Vendor.
+    pub vendor: u16,
+    /// Model.
+    pub device: u16,
     /// Buses below a bridge: secondary and subordinate.
     pub buses_below: Option<(u8, u8)>,
     /// Its place in PCI Express.
@@ -62,6 +66,13 @@ pub struct Facts {
     bridge_no_alias: bool,
     pcie_bridge_alias: bool,
     is_root_bus: bool,
+}
+
+impl Facts {
+    /// Whether no bridge stands above.
+    pub fn is_on_root_bus(&self) -> bool {
+        self.is_root_bus
+    }
 }
 
 impl PciDevice {
@@ -153,6 +164,8 @@ impl PciDevice {
         Facts {
             segment: raw.segment,
             requester: raw.requester,
+            vendor: raw.vendor,
+            device: raw.device,
             buses_below: raw.is_bridge.then_some((raw.secondary, raw.subordinate)),
             port,
             is_virtual_function: raw.is_virtfn,
@@ -164,6 +177,28 @@ impl PciDevice {
             pcie_bridge_alias: raw.pcie_bridge_alias,
             is_root_bus: raw.is_root_bus,
         }
+    }
+
+    /// Reads a word (2 bytes) or a double word (4) of configuration space. [`None`] for other sizes,
+    /// or if the device does not answer. Process context.
+    pub fn read_config(&self, offset: u16, bytes: u8) -> Option<u32> {
+        let (mut word, mut double) = (0u16, 0u32);
+        // SAFETY: Valid device, room for the answers; configuration space may be read at any offset.
+        let (failed, value) = unsafe {
+            let (device, at) = (self.ptr.as_ptr(), i32::from(offset));
+            match bytes {
+                2 => (
+                    bindings::pci_read_config_word(device, at, &mut word),
+                    u32::from(word),
+                ),
+                4 => (
+                    bindings::pci_read_config_dword(device, at, &mut double),
+                    double,
+                ),
+                _ => return None,
+            }
+        };
+        (failed == 0).then_some(value)
     }
 
     /// The device whose requester ID its DMA carries: another one behind a volume management

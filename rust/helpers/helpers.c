@@ -207,6 +207,8 @@ void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 	*facts = (struct vtd_pci_facts) {
 		.segment = pci_domain_nr(pdev->bus),
 		.requester = pci_dev_id(pdev),
+		.vendor = pdev->vendor,
+		.device = pdev->device,
 		.secondary = pdev->subordinate ? pdev->subordinate->busn_res.start : 0,
 		.subordinate = pdev->subordinate ? pdev->subordinate->busn_res.end : 0,
 		.is_pcie = pci_is_pcie(pdev),

@@ -63,6 +63,8 @@ void vtd_helper_device_unlock(struct device *dev);
 struct vtd_pci_facts {
 	u32 segment;
 	u16 requester;		/* bus << 8 | devfn */
+	u16 vendor;
+	u16 device;
 	u8 secondary;		/* bus below a bridge, 0 where there is none */
 	u8 subordinate;
 	bool is_pcie;
@@ -104,6 +106,9 @@ void vtd_helper_sysfs_attr_init(struct attribute *attr);
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name);
+
+/* ignore.c: a parameter of the module. */
+const char *vtd_helper_ignore(void);
 
 /* consumer.c: for modules that use an IOMMU. */
 unsigned long vtd_helper_local_irq_save(void);
