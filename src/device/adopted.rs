@@ -35,6 +35,17 @@ impl Adopted {
     }
 }
 
+/// Whether `other`, which is in no group, is in the slot of `device`, or below a bridge in its group.
+pub(super) fn is_near(other: &PciDevice, device: &PciDevice) -> bool {
+    let (facts, others) = (device.facts(), other.facts());
+    let same_slot = others.segment == facts.segment
+        && others.requester >> 3 == facts.requester >> 3
+        && others.requester != facts.requester;
+    let group = device.as_device().group_id();
+    let in_group = |bridge: PciDevice| group.is_some() && bridge.as_device().group_id() == group;
+    same_slot || successors(other.upstream(), PciDevice::upstream).any(in_group)
+}
+
 /// The list.
 #[pin_data]
 pub(crate) struct AdoptedDevices {
@@ -123,18 +134,9 @@ impl AdoptedDevices {
         if list.is_empty() {
             return None;
         }
-        let facts = device.facts();
-        let group = device.as_device().group_id();
-        let in_group =
-            |bridge: PciDevice| group.is_some() && bridge.as_device().group_id() == group;
-        let found = list.iter().find(|one| {
-            let other = one.device.facts();
-            let same_slot = other.segment == facts.segment
-                && other.requester >> 3 == facts.requester >> 3
-                && other.requester != facts.requester;
-            let mut above = successors(one.device.upstream(), PciDevice::upstream);
-            same_slot || one.speaks_as(unit, requesters) || above.any(in_group)
-        });
+        let found = list
+            .iter()
+            .find(|one| one.speaks_as(unit, requesters) || is_near(&one.device, device));
         found.map(|one| one.device.clone())
     }
 

@@ -6,7 +6,7 @@
 use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
 use crate::device::preflight::{Bound, Policy};
-use crate::device::{AccessControl, Chain};
+use crate::device::{AccessControl, Chain, Chipset};
 use crate::domain::{Domains, WHAT_LAZY_COSTS};
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
+use kernel_ext::module::keep_loaded;
 use kernel_ext::pci::PciDevice;
 use kernel_ext::periodic::Periodic;
 use kernel_ext::sysfs::{Group, KernelFolder};
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) lazy: i32,
     /// What becomes of devices with drivers: a number of [`Policy`].
     pub(crate) bound: i32,
+    /// Which units are left out.
+    pub(crate) ignore: &'static str,
     /// Whether the files for tests work.
     pub(crate) test_hooks: bool,
 }
@@ -79,13 +82,24 @@ impl Loaded {
         })?;
         let checked = dmar.checked();
         dmar.notes(|note| log_info!("DMAR: {note}"));
-        let bound = Bound::find(&dmar, Policy::from_parameter(options.bound)?)?;
-        let lazy = chose_lazy(options.lazy)?;
+        let policy = Policy::from_parameter(options.bound)?;
+        let mut chipset = Chipset::find(&dmar, options.ignore)?;
+        let lazy = chose_lazy(options.lazy)? && !chipset.is_strict();
         let mut units = KVec::new();
         for (index, drhd) in dmar.units().enumerate() {
             let base = drhd.register_base;
+            let Some(care) = chipset.care_of(base) else {
+                continue;
+            };
             let nid = dmar.proximity_of(base).map_or(-1, acpi::node_of_proximity);
-            let unit = Unit::bring_up(index, base.raw(), drhd.segment, nid, options.unit)?;
+            let unit = Unit::bring_up(index, base.raw(), drhd.segment, nid, options.unit, care);
+            let unit = match unit {
+                Err(ENODEV) => {
+                    chipset.leave_out(base);
+                    continue;
+                }
+                unit => unit?,
+            };
             let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
             let core = iommu::Unit::new(unit.name(), group)
                 .inspect_err(|e| not_in_sysfs("an entry in /sys/class/iommu", *e))?;
@@ -96,6 +110,11 @@ impl Loaded {
             )?;
             units.push(Served { unit, core, saved }, GFP_KERNEL)?;
         }
+        if units.is_empty() {
+            log_err!("not loaded: all remapping units are left out");
+            return Err(ENODEV);
+        }
+        let bound = Bound::find(&dmar, &chipset, policy)?;
         let ownership = Ownership::new()?;
         let access_control = AccessControl::new()?;
         let domains = Domains::new()?;
@@ -104,6 +123,7 @@ impl Loaded {
             pin_init!(Vtd {
                 table,
                 checked,
+                chipset,
                 units,
                 ownership,
                 domains,
@@ -194,6 +214,7 @@ impl Running {
         }
         for device in PciDevice::all() {
             vtd.enable_access_control(&device)?;
+            vtd.note_left_out(&device)?;
         }
         // Attached again after the gate was opened, on success and on failure.
         let _released = bound.release();
@@ -203,6 +224,9 @@ impl Running {
         if let Err(e) = vtd.serve(&operations) {
             vtd.give_back(&closed);
             return Err(e);
+        }
+        if vtd.units().any(|served| served.unit.keeps_translation()) {
+            keep_loaded(module);
         }
         vtd.loading.store(false, Ordering::Release);
         drop(closed);
@@ -223,6 +247,14 @@ impl Vtd {
                 )
             })?;
         }
-        self.units().try_for_each(|served| served.unit.translate())
+        // Last those that cannot be stopped any more, should another one fail.
+        for keeps in [false, true] {
+            for served in self.units() {
+                if served.unit.will_keep_translation() == keeps {
+                    served.unit.translate()?;
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -12,6 +12,8 @@ use kernel_ext::device::Device;
 use kernel_ext::iommu::{
     Capability, Change, Context, DefaultDomain, Driver, HardwareInfo, NewPaging, Probed, Regions,
 };
+use kernel_ext::log_info;
+use vtd_core::quirks::Identity;
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
 const HW_INFO_INTEL_VTD: u32 = 1;
@@ -46,8 +48,16 @@ impl Driver for Vtd {
             served.unit.clone(),
             self.ownership.clone(),
             self.access_control.clone(),
+            self.chipset.identity(&chain),
         )?;
         self.add_device(&data)?;
+        if let Some(why) = data.identity {
+            log_info!(
+                "{}: {}: identity domain by default: {why}",
+                &*data.unit,
+                &*data
+            );
+        }
         // One report less is no reason to refuse the device.
         let _ = self.translations.add(&data);
         Ok(Probed {
@@ -94,14 +104,21 @@ impl Driver for Vtd {
     }
 
     fn default_domain(&self, dev: &Device, data: &DeviceInfo) -> DefaultDomain {
+        let trusted = || !self.has_untrusted_sibling(dev);
         if data.untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
+        } else if data.identity == Some(Identity::ByNeed) && trusted() {
+            DefaultDomain::Identity
         } else if data.state.lock().counted {
             // Not the first time: the user asks for another type through sysfs.
             DefaultDomain::AsChosen
+        } else if data.identity.is_some() && trusted() {
+            DefaultDomain::Identity
+        } else if self.has_identity_sibling(dev) && trusted() {
+            DefaultDomain::AsChosen
         } else if kernel_ext::iommu::user_chose_passthrough() {
             DefaultDomain::AsChosen
-        } else if self.lazy && !self.has_untrusted_sibling(dev) {
+        } else if self.lazy && trusted() {
             DefaultDomain::LazyDma
         } else {
             DefaultDomain::StrictDma
