@@ -90,7 +90,8 @@ impl Driver for Vtd {
         match capability {
             // x86 DMA snoops processor caches whatever the unit does.
             Capability::CacheCoherency | Capability::DeferredFlush => true,
-            Capability::PreBootProtection => self.dmar().platform_opt_in(),
+            // Whatever firmware did: between the boot and the load nothing kept devices from memory.
+            Capability::PreBootProtection => false,
             Capability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
         }
     }
