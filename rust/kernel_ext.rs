@@ -25,6 +25,7 @@ pub mod lock;
 pub mod measure;
 pub mod memory;
 pub mod mmio;
+pub mod module;
 pub mod notifier;
 pub mod pages;
 pub mod param;

@@ -2,10 +2,22 @@
 
 //! Module parameters.
 
+use crate::bindings;
 use core::borrow::Borrow;
+use kernel::prelude::*;
 
 /// The value of a module parameter, whichever way the kernel's accessor hands it out: by
 /// reference up to 7.2, by copy from 7.3 on.
 pub fn value<T: Copy>(accessed: impl Borrow<T>) -> T {
     *accessed.borrow()
+}
+
+/// The module parameter `ignore`, which is empty if it was not given; [`EINVAL`] if it is no text.
+// Inline, so that nothing of it is in a module without that parameter.
+#[inline]
+pub fn ignore() -> Result<&'static str> {
+    // SAFETY: A terminated string in the module, which nobody writes once the module's code runs:
+    // sysfs does not show it.
+    let text = unsafe { CStr::from_char_ptr(bindings::vtd_helper_ignore()) };
+    text.to_str().map_err(|_| EINVAL)
 }

@@ -65,6 +65,10 @@ pub struct Facts {
     pub segment: u32,
     /// Requester ID: bus, device, function.
     pub requester: u16,
+    /// Vendor.
+    pub vendor: u16,
+    /// Model.
+    pub device: u16,
     /// Its place in PCI Express.
     pub port: PortType,
     /// A virtual function.
@@ -115,6 +119,18 @@ impl PciDevice {
     unsafe fn adopt(ptr: *mut bindings::pci_dev) -> Option<Self> {
         // INVARIANT: Carries a reference by this function's contract.
         NonNull::new(ptr).map(|ptr| PciDevice { ptr })
+    }
+
+    /// Returns the device at an address. Process context.
+    pub fn find(segment: u16, requester: u16) -> Option<Self> {
+        // SAFETY: Any address may be asked for; the answer carries a reference.
+        unsafe {
+            Self::adopt(bindings::pci_get_domain_bus_and_slot(
+                i32::from(segment),
+                u32::from(requester >> 8),
+                u32::from(requester & 0xff),
+            ))
+        }
     }
 
     /// All PCI devices, in the order of the bus list. One that is removed while it is the last that
@@ -172,6 +188,8 @@ impl PciDevice {
         Facts {
             segment: self.segment(),
             requester: raw.requester,
+            vendor: raw.vendor,
+            device: raw.device,
             port,
             is_virtual_function: raw.is_virtfn,
             untrusted: raw.untrusted,
@@ -189,6 +207,28 @@ impl PciDevice {
         let name = self.as_device().name();
         let segment = name.as_str().split(':').next().unwrap_or_default();
         u32::from_str_radix(segment, 16).unwrap_or(u32::MAX)
+    }
+
+    /// Reads a word (2 bytes) or a double word (4) of configuration space. [`None`] for other sizes,
+    /// or if the device does not answer. Process context.
+    pub fn read_config(&self, offset: u16, bytes: u8) -> Option<u32> {
+        let (mut word, mut double) = (0u16, 0u32);
+        // SAFETY: Valid device, room for the answers; configuration space may be read at any offset.
+        let (failed, value) = unsafe {
+            let (device, at) = (self.ptr.as_ptr(), i32::from(offset));
+            match bytes {
+                2 => (
+                    bindings::pci_read_config_word(device, at, &mut word),
+                    u32::from(word),
+                ),
+                4 => (
+                    bindings::pci_read_config_dword(device, at, &mut double),
+                    double,
+                ),
+                _ => return None,
+            }
+        };
+        (failed == 0).then_some(value)
     }
 
     /// The device whose requester ID its DMA carries: another one behind a volume management
@@ -233,6 +273,11 @@ impl PciDevice {
             return Some(self.clone());
         }
         Self::all().find(|device| ptr::eq(device.ptr.as_ptr(), function))
+    }
+
+    /// Returns whether no bridge is above. Process context.
+    pub fn is_on_root_bus(&self) -> bool {
+        self.upstream().is_none()
     }
 
     /// Visits every requester ID under which the transactions of this device may arrive at a unit:
@@ -285,18 +330,22 @@ impl PciDevice {
         None
     }
 
-    /// Returns the requester ID that this bridge may put in place of those of devices below it, by
-    /// the bus number that is in its configuration space. Process context.
+    /// Returns the requester ID that this bridge may put in place of those of devices below it.
+    /// Process context.
     pub fn alias_for_below(&self) -> Option<u16> {
-        let facts = self.facts();
-        if !facts.is_bridge {
+        let (secondary, _) = self.buses_below()?;
+        self.facts().alias_for(secondary)
+    }
+
+    /// Returns the secondary and the subordinate bus number in a bridge's configuration space;
+    /// [`None`] for other devices, or if it does not answer. Process context.
+    pub fn buses_below(&self) -> Option<(u8, u8)> {
+        if !self.is_bridge() {
             return None;
         }
-        let mut bus = 0u8;
-        let at = bindings::PCI_SECONDARY_BUS as i32;
-        // SAFETY: Valid device, with room for the answer.
-        let read = unsafe { bindings::pci_read_config_byte(self.as_raw(), at, &mut bus) };
-        facts.alias_for(bus).filter(|_| read == 0)
+        let at = bindings::PCI_PRIMARY_BUS as u16;
+        let [_, secondary, subordinate, _] = self.read_config(at, 4)?.to_le_bytes();
+        Some((secondary, subordinate))
     }
 
     /// Turns on what the device offers of access control (source validation, request and

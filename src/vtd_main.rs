@@ -22,7 +22,8 @@ mod report;
 mod unit;
 
 use kernel::prelude::*;
-use kernel_ext::param::value;
+use kernel_ext::log_err;
+use kernel_ext::param::{ignore, value};
 
 struct VtdModule {
     _loaded: driver::Loaded,
@@ -36,6 +37,7 @@ impl kernel::Module for VtdModule {
             },
             lazy: value::<i32>(module_parameters::lazy.value()),
             bound: value::<i32>(module_parameters::bound.value()),
+            ignore: ignore().inspect_err(|_| log_err!("not loaded: ignore= is no text"))?,
             test_hooks: value::<i32>(module_parameters::test_hooks.value()) != 0,
         };
         let _loaded = driver::Loaded::load(module, options)?;

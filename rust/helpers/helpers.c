@@ -223,6 +223,8 @@ void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
 {
 	*facts = (struct vtd_pci_facts) {
 		.requester = pci_dev_id(pdev),
+		.vendor = pdev->vendor,
+		.device = pdev->device,
 		.is_pcie = pci_is_pcie(pdev),
 		.pcie_type = pci_is_pcie(pdev) ? pci_pcie_type(pdev) : 0,
 		.is_bridge = pci_is_bridge(pdev),

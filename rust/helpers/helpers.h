@@ -65,6 +65,8 @@ void vtd_helper_device_unlock(struct device *dev);
 /* What a walk over requester-ID aliases or up the hierarchy needs of one device. */
 struct vtd_pci_facts {
 	u16 requester;		/* bus << 8 | devfn */
+	u16 vendor;
+	u16 device;
 	bool is_pcie;
 	u8 pcie_type;
 	bool is_bridge;
@@ -119,6 +121,9 @@ void vtd_helper_kobj_attr_init(struct kobj_attribute *attr, const char *name, um
 int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name);
+
+/* ignore.c: a parameter of the module. */
+const char *vtd_helper_ignore(void);
 
 /* consumer.c: for modules that use an IOMMU. */
 unsigned long vtd_helper_local_irq_save(void);

@@ -69,6 +69,16 @@ def dmar(reserved=(), width=48, flags=0):
     return _table(b"DMAR", 1, body)
 
 
+def units(*listed):
+    """DMAR with these units: (address, devices), with None for everything (VT-d 8.3)."""
+    body = struct.pack("<BB10x", 47, 0)
+    for base, devices in listed:
+        scopes = b"".join(map(_scope, devices or ()))
+        flags = 0 if devices is not None else INCLUDE_PCI_ALL
+        body += struct.pack("<HHBBHQ", 0, 16 + len(scopes), flags, 0, 0, base) + scopes
+    return _table(b"DMAR", 1, body)
+
+
 def compiled(source):
     """A table from its source in ACPI's language."""
     with tempfile.TemporaryDirectory(prefix="vtd-acpi-") as folder:

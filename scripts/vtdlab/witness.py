@@ -146,10 +146,13 @@ def kexec(evidence):
         "" if on == [True, False, True, False] else f"the trace has {on}")
 
 
-def ending(evidence):
-    """Translation is off when the machine is reset or switched off."""
+def ending(evidence, stays_on=False):
+    """Translation is off when the machine is reset or switched off, unless it has to stay on."""
     on = evidence.trace.translation()
     if not on:
+        return
+    if stays_on:
+        yield "translation is on at the end", "" if on[-1] is True else f"the trace has {on}"
         return
     yield "translation is off at the end", "" if on[-1] is False else "the trace has it still on"
 

@@ -110,6 +110,10 @@ BETWEEN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_read_config_word,
 	(const struct pci_dev *dev, int where, u16 *value), (dev, where, value))
 EXPORT_SYMBOL_GPL(vtd_between_pci_read_config_word);
 
+BETWEEN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_read_config_dword,
+	(const struct pci_dev *dev, int where, u32 *value), (dev, where, value))
+EXPORT_SYMBOL_GPL(vtd_between_pci_read_config_dword);
+
 BETWEEN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_write_config_word,
 	(const struct pci_dev *dev, int where, u16 value), (dev, where, value))
 EXPORT_SYMBOL_GPL(vtd_between_pci_write_config_word);

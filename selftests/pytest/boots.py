@@ -7,11 +7,12 @@ import os
 import shutil
 import tempfile
 
+import chipsets
 import isolation
 from vtdlab import acpi
 from vtdlab import cache as lab
 from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, runparts, testbed
-from vtdlab import witness, witness_inspect, witness_isolation, witness_life
+from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_life
 from vtdlab import run as demo
 from vtdlab import vfio_machine, vfio_selftests, witness_matrix
 from vtdlab.errors import LabError
@@ -32,7 +33,7 @@ LOG_TAIL = 30
 # What a kernel found that watches itself.
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
 WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_life.BY_TEST
-             | witness_matrix.BY_TEST | witness_inspect.BY_TEST)
+             | witness_matrix.BY_TEST | witness_inspect.BY_TEST | witness_chipset.BY_TEST)
 
 
 def _stride(usual):
@@ -68,6 +69,7 @@ class Boot:
     keep: str = ""          # where in out/check its KTAP is to lie
     stock: bool = False     # Debian's kernel in place of the test kernel
     tables: object = None   # () -> {name: bytes}, firmware tables of our own
+    stays_on: bool = False  # whether translation is on at the end
 
     def tests_of(self, series, flavour="test", whole=False):
         """What runs here on this kernel; the shorter list of older series not if `whole`."""
@@ -104,6 +106,13 @@ BOOTS = (
          older=("reserved", "ownership", "narrow", "capable", "strict", "walk", "adopted"),
          append=(*isolation.WORDS, "guest.capable=snoop=0,optin=0"),
          devices=isolation.machine, tables=isolation.tables),
+    Boot("several-units", ("chipset",), devices=chipsets.machine, tables=chipsets.several,
+         append=(*isolation.WORDS, "guest.units=several")),
+    Boot("no-translation", ("chipset",), iommu="dma-translation=off", devices=devices.few,
+         append=("guest.units=none",)),
+    # Ends with a reset: QEMU's power-off does nothing after a suspend.
+    Boot("graphics-unit", ("graphics",), devices=devices.few, tables=chipsets.alone, end="reboot", stays_on=True,
+         append=(*isolation.WORDS, "guest.units=alone")),
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
@@ -254,7 +263,7 @@ def run(boot, kernel, tests, result, tick=None):
             guest.claims(test, _said(test, evidence, guest))
     # A crashed kernel's unit is left as it is.
     if boot.job != "crash":
-        guest.claims("end", witness.ending(evidence))
+        guest.claims("end", witness.ending(evidence, boot.stays_on))
     if flavour in WATCHERS and boot.job == "tests":
         guest.claims("end", WATCHERS[flavour](evidence))
     wrong = _whole(boot, evidence, guest)

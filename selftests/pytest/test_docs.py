@@ -145,9 +145,13 @@ def test_make_targets_exist(page):
 
 
 def test_module_parameters():
-    """Each parameter of module!, with its default; and no other."""
+    """Each parameter of module! and of the helpers, with its default; and no other."""
     block = re.search(r"params: \{(.*?)\n    \},", text(TOP / "src/vtd_main.rs"), re.S)
     params = dict(re.findall(r"(\w+): \w+ \{\s*default: ([^,]+),", block[1] if block else ""))
+    # The macro has no strings.
+    strings = [name for path in sorted((TOP / "rust/helpers").glob("*.c"))
+               for name in re.findall(r"^module_param_string\((\w+),", text(path), re.M)]
+    params |= dict.fromkeys(strings, "nothing")
     assert terms("parameters.rst", "Module parameters") == list(params)
     body = "\n".join(section("parameters.rst", "Module parameters"))
     for name, default in params.items():

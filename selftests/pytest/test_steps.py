@@ -44,12 +44,14 @@ RETURN_NOTHING = {
     "iommu_device_sysfs_remove", "iommu_device_unregister", "iommu_free_pages",
     "iommu_group_put", "iommu_group_ref_get", "iommu_put_pages_list", "iounmap", "irq_domain_free_fwnode",
     "irq_domain_free_irqs", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
+    "__module_get",
     "pci_dev_get", "pci_dev_put", "unregister_syscore",
 }
 VARIABLES = {
     "__cpu_online_mask", "__cpu_possible_mask", "__per_cpu_offset", "apic", "cpu_number",
     "elfcorehdr_addr", "iomem_resource", "jiffies", "kernel_kobj", "page_offset_base",
-    "pci_bus_type", "phys_base", "system_freezable_power_efficient_wq", "tracepoint_srcu",
+    "param_ops_string", "pci_bus_type", "phys_base", "system_freezable_power_efficient_wq",
+    "tracepoint_srcu",
     "vmemmap_base", "x86_vector_domain", "__SCK__tp_func_io_page_fault",
     "__SCT__tp_func_io_page_fault", "__tracepoint_io_page_fault",
 }

@@ -11,7 +11,7 @@
 //!
 //! Layers, each using only what stands before it: [`spec`], then `dmar`, `pgtable`, `ownership`,
 //! `invalidation`, `bring_up`, `protected_memory`, `patience`, `fault_limit` and `question`, which do
-//! not use each other, then `install`.
+//! not use each other, then `install`, and `quirks`, which uses `dmar`.
 
 // Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
 // warns when it is said twice.
@@ -30,4 +30,5 @@ pub mod patience;
 pub mod pgtable;
 pub mod protected_memory;
 pub mod question;
+pub mod quirks;
 pub mod spec;

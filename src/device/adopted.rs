@@ -35,6 +35,21 @@ impl Adopted {
     }
 }
 
+/// Whether `other`, which is in no group, is in the slot of `device`, or below a bridge that is
+/// `in_group` with it, to which the core would have added it.
+pub(super) fn is_near(
+    other: &PciDevice,
+    device: &PciDevice,
+    in_group: &impl Fn(&PciDevice) -> bool,
+) -> bool {
+    let (facts, others) = (device.facts(), other.facts());
+    let same_slot = others.segment == facts.segment
+        && others.requester >> 3 == facts.requester >> 3
+        && others.requester != facts.requester;
+    let mut above = successors(other.upstream(), PciDevice::upstream);
+    same_slot || above.any(|bridge| in_group(&bridge))
+}
+
 /// The list.
 #[pin_data]
 pub(crate) struct AdoptedDevices {
@@ -111,9 +126,8 @@ impl AdoptedDevices {
         self.list.lock().iter().any(|one| one.device.is(device))
     }
 
-    /// An adopted device that cannot be isolated from `device`: in the same slot, with a requester
-    /// ID in common, or below a bridge that is `in_group` with it, to which the core would have
-    /// added it.
+    /// An adopted device that cannot be isolated from `device`: [near](is_near) it, or with a
+    /// requester ID in common.
     pub(crate) fn beside(
         &self,
         device: &PciDevice,
@@ -125,15 +139,9 @@ impl AdoptedDevices {
         if list.is_empty() {
             return None;
         }
-        let facts = device.facts();
-        let found = list.iter().find(|one| {
-            let other = one.device.facts();
-            let same_slot = other.segment == facts.segment
-                && other.requester >> 3 == facts.requester >> 3
-                && other.requester != facts.requester;
-            let mut above = successors(one.device.upstream(), PciDevice::upstream);
-            same_slot || one.speaks_as(unit, requesters) || above.any(|bridge| in_group(&bridge))
-        });
+        let found = list
+            .iter()
+            .find(|one| one.speaks_as(unit, requesters) || is_near(&one.device, device, &in_group));
         found.map(|one| one.device.clone())
     }
 

@@ -15,6 +15,7 @@ use kernel::sync::{Arc, Mutex};
 use kernel_ext::iommu::Group;
 use kernel_ext::pci::PciDevice;
 use vtd_core::ownership::State as Owned;
+use vtd_core::quirks::Identity;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// What a device is attached to.
@@ -86,6 +87,8 @@ pub(crate) struct DeviceInfo {
     pub(crate) source: SourceId,
     /// Whether it may be a stranger's, as firmware or the PCI core marked it when it was found.
     pub(crate) untrusted: bool,
+    /// Why its default domain is identity whatever was chosen for all devices, if it is.
+    pub(crate) identity: Option<Identity>,
     /// All requester IDs under which its requests may arrive, its own first.
     pub(crate) requesters: KVec<SourceId>,
     /// What of its addresses is spoken for.

@@ -16,7 +16,9 @@
 mod access_control;
 mod adopted;
 mod attach;
+mod chipset;
 mod info;
+mod left_out;
 pub(crate) mod ownership;
 mod past;
 pub(crate) mod preflight;
@@ -27,6 +29,7 @@ mod topology;
 
 pub(crate) use access_control::AccessControl;
 pub(crate) use attach::{attach, leave, pass_reserved, Attached, Steps};
+pub(crate) use chipset::Chipset;
 pub(crate) use info::{DeviceInfo, Use};
 pub(crate) use past::{Event, Past};
 pub(crate) use probe::probe;

@@ -10,6 +10,7 @@
 
 use super::adopted::AdoptedDevices;
 use super::info::{DeviceInfo, State as DeviceState};
+use super::left_out::LeftOutDevices;
 use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -93,6 +94,9 @@ pub(crate) struct Ownership {
     /// Devices that run on untranslated, of whose groups the core knows nothing.
     #[pin]
     pub(crate) adopted: AdoptedDevices,
+    /// Devices behind no unit, although firmware gives them one.
+    #[pin]
+    pub(crate) left_out: LeftOutDevices,
 }
 
 impl Ownership {
@@ -102,6 +106,7 @@ impl Ownership {
             pin_init!(Self {
                 groups <- new_mutex!(Groups { accounts: KVec::new() }, "vtd groups"),
                 adopted <- AdoptedDevices::new(),
+                left_out <- LeftOutDevices::new(),
             }),
             GFP_KERNEL,
         )
@@ -144,7 +149,10 @@ impl Ownership {
     /// untranslated and cannot be isolated from it.
     pub(super) fn refuse_beside_adopted(&self, info: &DeviceInfo, change: &Change) -> Result {
         let to_user = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
-        let beside = || {
+        if !to_user {
+            return Ok(());
+        }
+        let other = {
             let group = info.state.lock().group_id();
             let mut groups = self.lock();
             let account = group.and_then(|id| groups.known(id));
@@ -152,11 +160,11 @@ impl Ownership {
                 let mut members = account.iter().flat_map(|account| account.members.iter());
                 members.any(|member| member.device.is(device))
             };
+            self.left_out.refuse_beside(info, &in_group)?;
             let adopted = &self.adopted;
             adopted.beside(&info.pci, &info.unit, &info.requesters, in_group)
         };
-        let other = to_user.then(beside);
-        match other.flatten() {
+        match other {
             None => Ok(()),
             Some(other) => {
                 log_warn!(

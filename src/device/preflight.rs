@@ -2,6 +2,7 @@
 
 //! Before anything is touched: which devices already have drivers, and what becomes of them.
 
+use super::chipset::Chipset;
 use super::topology::Chain;
 use kernel::prelude::*;
 use kernel_ext::pci::{KeptEnabled, PciDevice};
@@ -49,7 +50,7 @@ impl Bound {
     /// Looks at every device behind a unit. With [`Policy::Refuse`] [`EBUSY`] if one other than a
     /// port has a driver: its DMA would go on with addresses that mean nothing any more. Changes
     /// nothing.
-    pub(crate) fn find(dmar: &Dmar<'_>, policy: Policy) -> Result<Self> {
+    pub(crate) fn find(dmar: &Dmar<'_>, chipset: &Chipset, policy: Policy) -> Result<Self> {
         let mut found = Bound {
             release: KVec::new(),
             adopt: KVec::new(),
@@ -64,7 +65,7 @@ impl Bound {
                 Err(ENODEV) => continue,
                 Err(e) => return Err(e),
             };
-            if dmar.unit_for(chain.segment, &chain.functions).is_none() {
+            if chipset.unit_for(dmar, &chain).is_none() {
                 continue;
             }
             let is_port = driver.manages_dma && device.is_bridge();

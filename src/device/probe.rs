@@ -15,6 +15,7 @@ use kernel::sync::{new_mutex, Arc};
 use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
 use vtd_core::ownership::State as Owned;
+use vtd_core::quirks::Identity;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// The number of the next device.
@@ -28,6 +29,7 @@ pub(crate) fn probe(
     unit: Arc<Unit>,
     ownership: Arc<Ownership>,
     access_control: Arc<AccessControl>,
+    identity: Option<Identity>,
 ) -> Result<Arc<DeviceInfo>> {
     access_control.rely_on(&pci);
     let requesters = requesters_of(&pci)?;
@@ -51,6 +53,7 @@ pub(crate) fn probe(
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             unit,
             untrusted: pci.facts().untrusted,
+            identity,
             pci,
             segment: Segment::new(segment),
             source: SourceId::from_raw(facts.requester),

@@ -4,6 +4,7 @@
 
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
+use vtd_core::quirks::Function;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// The functions from the root bus down to a device.
@@ -13,6 +14,26 @@ pub(crate) struct Chain {
     /// Bridges first, the device last; a virtual function is represented by its physical one,
     /// which is where firmware knows it.
     pub(crate) functions: KVec<SourceId>,
+    /// What quirks depend on of the last of them, but no register of it.
+    pub(crate) last: Function,
+}
+
+/// What quirks depend on of a function, but for a register. [`None`] in a segment that firmware
+/// could not name.
+pub(super) fn function_of(device: &PciDevice) -> Option<Function> {
+    let facts = device.facts();
+    Some(Function {
+        // No DMAR table can name a segment that needs more than 16 bits.
+        segment: Segment::new(u16::try_from(facts.segment).ok()?),
+        source: SourceId::from_raw(facts.requester),
+        vendor: facts.vendor,
+        device: facts.device,
+        class: facts.class,
+        untrusted: facts.untrusted,
+        on_root_bus: device.is_on_root_bus(),
+        buses_below: device.buses_below(),
+        register: None,
+    })
 }
 
 impl Chain {
@@ -21,12 +42,10 @@ impl Chain {
     pub(crate) fn of(device: &PciDevice) -> Result<Chain> {
         let dma_device = device.dma_device().ok_or(ENODEV)?;
         let function = dma_device.physical_function().ok_or(ENODEV)?;
-        let facts = function.facts();
-        // No DMAR table can name a segment that needs more than 16 bits.
-        let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
+        let last = function_of(&function).ok_or(ENODEV)?;
         // Room for what there is below most root ports.
         let mut functions = KVec::with_capacity(4, GFP_KERNEL)?;
-        functions.push(SourceId::from_raw(facts.requester), GFP_KERNEL)?;
+        functions.push(last.source, GFP_KERNEL)?;
         let mut next = function.upstream();
         while let Some(bridge) = next {
             functions.push(SourceId::from_raw(bridge.facts().requester), GFP_KERNEL)?;
@@ -34,8 +53,9 @@ impl Chain {
         }
         functions.reverse();
         Ok(Chain {
-            segment: Segment::new(segment),
+            segment: last.segment,
             functions,
+            last,
         })
     }
 }

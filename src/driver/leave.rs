@@ -25,6 +25,14 @@ impl Vtd {
             log_err!("not detached: vtd is being loaded");
             return Err(EBUSY);
         }
+        if let Some(served) = self.units().find(|served| served.unit.keeps_translation()) {
+            log_err!(
+                "not detached: translation of {} cannot be turned off while the devices behind it \
+                 are at work, which they always are. Reboot, and do not load vtd",
+                &*served.unit
+            );
+            return Err(EBUSY);
+        }
         let mut devices = KVec::new();
         // A copy: the core takes the list's lock with a group's mutex held, which is asked for below.
         for info in self.devices.lock().iter() {
@@ -85,6 +93,7 @@ impl Vtd {
         }
         if all {
             self.ownership.adopted.forget_all();
+            self.ownership.left_out.clear();
             self.access_control.restore();
         }
         all
@@ -137,6 +146,9 @@ impl notifier::DriverGate for Vtd {
                 device.as_device()
             );
         }
+        if !self.is_leaving() && self.note_left_out(device).is_err() {
+            self.ownership.left_out.is_incomplete();
+        }
     }
 
     fn before_bind(&self, _device: &PciDevice) {
@@ -148,6 +160,7 @@ impl notifier::DriverGate for Vtd {
 
     fn removed(&self, device: &PciDevice) {
         self.ownership.adopted.remove(device);
+        self.ownership.left_out.remove(device);
         self.access_control.forget(device);
     }
 }
@@ -156,7 +169,7 @@ impl syscore::Callbacks for Vtd {
     /// All devices are shut down. The next kernel must find all of its memory within reach.
     fn shutdown(&self) {
         for served in self.units() {
-            served.unit.stop(Moment::NextKernel);
+            served.unit.shut_down();
         }
     }
 

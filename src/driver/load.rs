@@ -6,7 +6,7 @@
 use super::{Served, Vtd};
 use crate::device::ownership::Ownership;
 use crate::device::preflight::{Bound, Policy};
-use crate::device::{AccessControl, Chain};
+use crate::device::{AccessControl, Chain, Chipset};
 use crate::domain::{Domains, WHAT_LAZY_COSTS};
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
+use kernel_ext::module::keep_loaded;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
@@ -33,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) lazy: i32,
     /// What becomes of devices with drivers: a number of [`Policy`].
     pub(crate) bound: i32,
+    /// Which units are left out.
+    pub(crate) ignore: &'static str,
     /// Whether the files for tests work.
     pub(crate) test_hooks: bool,
 }
@@ -88,20 +91,29 @@ impl Loaded {
         report::firmware(&dmar);
         note_host_width(&dmar);
         let policy = Policy::from_parameter(options.bound)?;
-        let bound = {
-            // Bridges on the way to a device stay while it is looked at.
-            let _hot_plug = RescanLock::lock();
-            Bound::find(&dmar, policy)?
-        };
-        let lazy = chose_lazy(options.lazy)?;
+        // Devices, and bridges on the way to them, stay while they are looked at.
+        let hot_plug = RescanLock::lock();
+        let mut chipset = Chipset::find(&dmar, options.ignore)?;
+        drop(hot_plug);
+        let lazy = chose_lazy(options.lazy)? && !chipset.is_strict();
         let mut units = KVec::new();
         for (index, drhd) in dmar.units().enumerate() {
             let base = drhd.register_base;
+            let Some(care) = chipset.care_of(base) else {
+                continue;
+            };
             let node = dmar
                 .proximity_of(base)
                 .map_or(NumaNode::NO_NODE, acpi::node_of_proximity);
-            let base = table.named(base.raw()).ok_or(EINVAL)?;
-            let unit = Unit::bring_up(index, base, drhd.segment, node, options.unit)?;
+            let named = table.named(base.raw()).ok_or(EINVAL)?;
+            let unit = Unit::bring_up(index, named, drhd.segment, node, options.unit, care);
+            let unit = match unit {
+                Err(ENODEV) => {
+                    chipset.leave_out(base);
+                    continue;
+                }
+                unit => unit?,
+            };
             let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
             let core = iommu::Unit::new(unit.name(), group)
                 .inspect_err(|e| not_in_sysfs("an entry in /sys/class/iommu", *e))?;
@@ -112,6 +124,13 @@ impl Loaded {
             )?;
             units.push(Served { unit, core, saved }, GFP_KERNEL)?;
         }
+        if units.is_empty() {
+            log_err!("not loaded: all remapping units are left out");
+            return Err(ENODEV);
+        }
+        let hot_plug = RescanLock::lock();
+        let bound = Bound::find(&dmar, &chipset, policy)?;
+        drop(hot_plug);
         let ownership = Ownership::new()?;
         let access_control = AccessControl::new()?;
         let domains = Domains::new()?;
@@ -120,6 +139,7 @@ impl Loaded {
             pin_init!(Vtd {
                 table,
                 checked,
+                chipset,
                 units,
                 ownership,
                 domains,
@@ -224,7 +244,7 @@ impl Running {
         running.prepare_devices(&mut bound)?;
         // Not with hot-plug excluded: a port's driver waits for hot-plug that is under way.
         let released = bound.release()?;
-        let served = running.take_over(&operations);
+        let served = running.take_over(&operations, module);
         drop(released);
         served?;
         report::summary(&vtd);
@@ -242,11 +262,18 @@ impl Running {
                 vtd.ownership.adopted.adopt(device, &unit)?;
             }
         }
-        PciDevice::all().try_for_each(|device| vtd.enable_access_control(&device))
+        PciDevice::all().try_for_each(|device| {
+            vtd.enable_access_control(&device)?;
+            vtd.note_left_out(&device)
+        })
     }
 
     /// Gives the units to the core, with hot-plug excluded and the gate closed.
-    fn take_over(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
+    fn take_over(
+        &self,
+        operations: &Arc<iommu::Operations<Vtd>>,
+        module: &'static ThisModule,
+    ) -> Result {
         let vtd = &self.vtd;
         // No device comes or goes, so that a load that fails gives back each of them: the kernel
         // frees a module that did not load, whoever holds it.
@@ -263,6 +290,9 @@ impl Running {
                  /sys/kernel/vtd/detach when these devices have come or gone, then rmmod vtd",
                 e.to_errno()
             );
+        }
+        if vtd.units().any(|served| served.unit.keeps_translation()) {
+            keep_loaded(module);
         }
         vtd.loading.store(false, Ordering::Release);
         Ok(())
@@ -289,6 +319,14 @@ impl Vtd {
             );
             return Err(EIO);
         }
-        self.units().try_for_each(|served| served.unit.translate())
+        // Last those that cannot be stopped any more, should another one fail.
+        for keeps in [false, true] {
+            for served in self.units() {
+                if served.unit.will_keep_translation() == keeps {
+                    served.unit.translate()?;
+                }
+            }
+        }
+        Ok(())
     }
 }

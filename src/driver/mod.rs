@@ -12,7 +12,7 @@ pub(crate) use load::{Loaded, Options};
 pub(crate) use requesters::Users;
 
 use crate::device::ownership::Ownership;
-use crate::device::{AccessControl, Chain, DeviceInfo};
+use crate::device::{AccessControl, Chain, Chipset, DeviceInfo};
 use crate::domain::Domains;
 use crate::unit::{Saved, Unit};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -72,6 +72,7 @@ impl Served {
 pub(crate) struct Vtd {
     table: acpi::Table,
     checked: Checked,
+    chipset: Chipset,
     units: KVec<Served>,
     pub(crate) ownership: Arc<Ownership>,
     /// All paging domains.
@@ -153,12 +154,24 @@ impl Vtd {
         self.leaving.load(Ordering::Acquire)
     }
 
+    /// Lists `device` if it is behind no unit because that is left out.
+    fn note_left_out(&self, device: &PciDevice) -> Result {
+        if !self.chipset.leaves_something_out() {
+            return Ok(());
+        }
+        match Chain::of(device) {
+            Ok(chain) if self.chipset.leaves_out(&self.dmar(), &chain) => {
+                self.ownership.left_out.add(device.clone());
+                Ok(())
+            }
+            Ok(_) | Err(ENODEV) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The unit that serves the device at the end of `chain`; [`ENODEV`] if none does.
     fn unit_of(&self, chain: &Chain) -> Result<&Served> {
-        let drhd = self
-            .dmar()
-            .unit_for(chain.segment, &chain.functions)
-            .ok_or(ENODEV)?;
+        let drhd = self.chipset.unit_for(&self.dmar(), chain).ok_or(ENODEV)?;
         let base = drhd.register_base.raw();
         self.units
             .iter()
@@ -198,6 +211,15 @@ impl Vtd {
             .iter()
             .filter_map(|info| info.state.lock().group_id().map(u64::from));
         groups.filter(|other| Some(*other) > group).min()
+    }
+
+    /// Whether the group of a device has a member whose default domain is identity whatever was
+    /// chosen: so it is for all of them. Context as below.
+    fn has_identity_sibling(&self, data: &DeviceInfo) -> bool {
+        let group = data.state.lock().group_id();
+        let devices = self.devices.lock();
+        let mut identity = devices.iter().filter(|info| info.identity.is_some());
+        identity.any(|info| info.state.lock().group_id() == group)
     }
 
     /// Whether the group of a device has a member that is not trusted: all of it has one domain,

@@ -14,6 +14,8 @@ use kernel_ext::iommu::{
     Capability, Change, Context, DefaultDomain, Driver, Group, HardwareInfo, NewPaging, Probed,
     Regions,
 };
+use kernel_ext::log_info;
+use vtd_core::quirks::Identity;
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
 const HW_INFO_INTEL_VTD: u32 = 1;
@@ -48,8 +50,16 @@ impl Driver for Vtd {
             served.unit.clone(),
             self.ownership.clone(),
             self.access_control.clone(),
+            self.chipset.identity(&chain),
         )?;
         self.add_device(served, &data)?;
+        if let Some(why) = data.identity {
+            log_info!(
+                "{}: {}: identity domain by default: {why}",
+                &*data.unit,
+                &*data
+            );
+        }
         // One report less is no reason to refuse the device.
         let _ = self.translations.add(&data);
         Ok(Probed {
@@ -81,7 +91,8 @@ impl Driver for Vtd {
         match capability {
             // x86 DMA snoops processor caches whatever the unit does.
             Capability::CacheCoherency | Capability::DeferredFlush => true,
-            Capability::PreBootProtection => self.dmar().platform_opt_in(),
+            // Whatever firmware did: between the boot and the load nothing kept devices from memory.
+            Capability::PreBootProtection => false,
             Capability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
         }
     }
@@ -95,14 +106,21 @@ impl Driver for Vtd {
     }
 
     fn default_domain(&self, _dev: &Device, data: &DeviceInfo) -> DefaultDomain {
+        let trusted = || !self.has_untrusted_sibling(data);
         if data.untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
+        } else if data.identity == Some(Identity::ByNeed) && trusted() {
+            DefaultDomain::Identity
         } else if data.state.lock().counted {
             // Not the first time: the user asks for another type through sysfs.
             DefaultDomain::AsChosen
+        } else if data.identity.is_some() && trusted() {
+            DefaultDomain::Identity
+        } else if self.has_identity_sibling(data) && trusted() {
+            DefaultDomain::AsChosen
         } else if kernel_ext::iommu::user_chose_passthrough() {
             DefaultDomain::AsChosen
-        } else if self.lazy && !self.has_untrusted_sibling(data) {
+        } else if self.lazy && trusted() {
             DefaultDomain::LazyDma
         } else {
             DefaultDomain::StrictDma

@@ -47,12 +47,17 @@ pub(super) fn user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
     writeln!(to, "{info} {group} {driver} {is}")
 }
 
-/// The lines of `users` for devices that run on untranslated.
+/// The lines of `users` for devices that run on untranslated, or are behind a unit that is left out.
 pub(super) fn untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Result {
     let mut written = Ok(());
     vtd.ownership.adopted.for_each(|device| {
         let device = device.as_device();
         let line = writeln!(to, "{device} -1 {} untranslated", Bound::of(device));
+        written = written.and(line);
+    });
+    vtd.ownership.left_out.for_each(|device| {
+        let device = device.as_device();
+        let line = writeln!(to, "{device} -1 {} no-unit", Bound::of(device));
         written = written.and(line);
     });
     written

@@ -5,7 +5,7 @@
 use crate::device::Use;
 use crate::driver::Vtd;
 use crate::unit::Unit;
-use kernel_ext::log_info;
+use kernel_ext::{log_info, log_warn};
 use vtd_core::spec::level::PageSize;
 
 /// Tells what a unit is and what the driver uses of it.
@@ -61,6 +61,11 @@ pub(crate) fn summary(vtd: &Vtd) {
         Use::Identity => identity += 1,
         _ => others += 1,
     });
+    let mut left_out = 0;
+    vtd.ownership.left_out.for_each(|_| left_out += 1);
+    if left_out > 0 {
+        log_warn!("{left_out} device(s) are behind no unit, as theirs is left out: they reach all of memory");
+    }
     log_info!(
         "{} unit(s) serve {} device(s): {dma} with DMA domains ({}), {identity} with identity, \
          {others} blocked; requesters without a driver of their own stay blocked",

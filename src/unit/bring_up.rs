@@ -21,6 +21,7 @@ use kernel_ext::mmio::Registers;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::{boot, log_err, log_info, log_warn};
 use vtd_core::protected_memory::are_on;
+use vtd_core::quirks::Care;
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -32,13 +33,15 @@ impl Unit {
     /// NUMA node `node`.
     ///
     /// Refuses with a sentence in the log: a unit that is in use ([`EBUSY`]), one that does not
-    /// answer ([`ENXIO`]), one that this driver cannot serve (EOPNOTSUPP). Writes no register.
+    /// answer ([`ENXIO`]), one that this driver cannot serve (EOPNOTSUPP), one that translates
+    /// nothing ([`ENODEV`]). Writes no register.
     pub(crate) fn bring_up(
         index: usize,
         base: NamedAddress,
         segment: Segment,
         node: NumaNode,
         options: Options,
+        care: Care,
     ) -> Result<Arc<Self>> {
         let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
         let named = base;
@@ -51,7 +54,7 @@ impl Unit {
             ENXIO => log_err!("dmar{index}: no unit answers at {base:#x}: the DMAR table is wrong"),
             _ => log_err!("dmar{index}: the registers at {base:#x} cannot be claimed or mapped"),
         })?;
-        let geometry = UnitGeometry::read(index, &io)?;
+        let geometry = UnitGeometry::read(index, &io, care)?;
         let coherent = geometry.ecap.coherent_walk();
         let (root, tables) = (Root::new(coherent, node)?, Tables::new(coherent, node)?);
         let ids = DomainIds::new(geometry.domain_count)?;
@@ -73,6 +76,7 @@ impl Unit {
                 ecap: geometry.ecap,
                 width: geometry.width,
                 restriction: AtomicU32::new(0),
+                keeps_translation: care.keeps_translation(geometry.cap),
                 was_protected: geometry.protected,
                 root,
                 tables <- new_mutex!(tables, "vtd unit tables"),
@@ -158,17 +162,24 @@ struct UnitGeometry {
 
 impl UnitGeometry {
     /// Reads and judges; refuses with a sentence in the log.
-    fn read(index: usize, io: &Registers) -> Result<Self> {
-        let cap = Capability::from_raw(io.read64(regs::CAP.offset()));
+    fn read(index: usize, io: &Registers, care: Care) -> Result<Self> {
+        let cap = care.capability(Capability::from_raw(io.read64(regs::CAP.offset())));
         let ecap = ExtendedCapability::from_raw(io.read64(regs::ECAP.offset()));
         let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
+        if care.keeps_translation(cap) && status.translates() && !boot::is_crash_kernel() {
+            log_err!(
+                "dmar{index}: translation was on before, and the devices behind it keep it from going \
+                 off: it was left on for a kernel that is started by kexec. Reboot, then load vtd"
+            );
+            return Err(EBUSY);
+        }
         refuse_in_use(index, status)?;
         let Some(width) = cap.widest() else {
-            log_err!(
-                "dmar{index}: the unit walks no second-stage tables (CAP {:#x})",
+            log_warn!(
+                "dmar{index}: the unit is left out: it walks no second-stage tables (CAP {:#x})",
                 cap.raw()
             );
-            return Err(eopnotsupp());
+            return Err(ENODEV);
         };
         let Some(domain_count) = cap.domain_count() else {
             log_err!(

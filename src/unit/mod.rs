@@ -90,6 +90,8 @@ pub(crate) struct Unit {
     width: AddressWidth,
     /// [`Restriction`] as bits; for tests.
     restriction: AtomicU32,
+    /// Whether translation must not be turned off once it was on.
+    keeps_translation: bool,
     /// Whether the protected memory regions were on when the driver was loaded.
     was_protected: bool,
     root: Root,
@@ -210,6 +212,30 @@ impl Unit {
             log_err!("{self}: the queue does not go off; it stays allocated");
         }
         obeyed
+    }
+
+    /// Whether translation must not be turned off any more: it is on, and the devices behind the unit
+    /// would keep it from ever going off.
+    pub(crate) fn keeps_translation(&self) -> bool {
+        self.keeps_translation && !self.service.is_stopped() && self.regs.status().translates()
+    }
+
+    /// Whether it will be so once translation was on.
+    pub(crate) fn will_keep_translation(&self) -> bool {
+        self.keeps_translation
+    }
+
+    /// As [`Self::stop`], when the machine goes down; a unit whose translation must stay on is left
+    /// as it is. Any context.
+    pub(crate) fn shut_down(&self) {
+        if self.keeps_translation() {
+            log_info!(
+                "{self}: translation stays on, as the devices behind it need it: a kernel that is \
+                 started by kexec finds it so"
+            );
+        } else {
+            self.stop(Moment::NextKernel);
+        }
     }
 
     /// Makes hardware forget, and waits until it has. Any context.

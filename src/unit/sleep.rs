@@ -19,10 +19,13 @@ pub(crate) struct Saved {
 }
 
 impl Unit {
-    /// Before a sleep: remembers the fault event and stops. One CPU, interrupts off.
+    /// Before a sleep: remembers the fault event and stops, but for a unit whose translation must
+    /// stay on. One CPU, interrupts off.
     pub(crate) fn suspend(&self) -> Saved {
         let fault_event = FAULT_EVENT.map(|register| self.regs.read32(register));
-        self.stop(Moment::Sleeps);
+        if !self.keeps_translation() {
+            self.stop(Moment::Sleeps);
+        }
         Saved {
             fault_event,
             lost: false,

@@ -7,10 +7,9 @@ use super::bits::{bit, field, low_mask};
 use super::level::{AddressWidth, PageSize};
 use core::fmt;
 
-/// What `CAP` said.
+/// What `CAP` said, and whether RWBF is to be taken for set although it did not say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Capability(u64);
+pub struct Capability(u64, bool);
 
 /// Declares accessors of single bits.
 macro_rules! flags {
@@ -27,12 +26,23 @@ macro_rules! flags {
 impl Capability {
     /// Takes what was read from the register.
     pub const fn from_raw(raw: u64) -> Self {
-        Self(raw)
+        Self(raw, false)
+    }
+
+    /// The same unit, but one whose write buffer must be flushed, whatever the register said.
+    pub const fn with_write_buffer_flush(self) -> Self {
+        Self(self.0, true)
     }
 
     /// What was read from the register.
     pub const fn raw(self) -> u64 {
         self.0
+    }
+
+    /// RWBF: the write buffer must be flushed after changes to tables in memory. Some chipsets
+    /// need that and do not say so.
+    pub const fn needs_write_buffer_flush(self) -> bool {
+        bit(self.0, 4) || self.1
     }
 
     /// ND: how many domain-ids the unit has, or `None` for the reserved code 7.
@@ -110,8 +120,6 @@ impl Capability {
     flags! {
         /// AFL: advanced fault logging.
         advanced_fault_logging: 3;
-        /// RWBF: the write buffer must be flushed after changes to tables in memory.
-        needs_write_buffer_flush: 4;
         /// PLMR: protected low memory region.
         protected_low_memory: 5;
         /// PHMR: protected high memory region.

@@ -97,6 +97,7 @@ macro_rules! group {
                     segment: Segment::new(0),
                     source,
                     untrusted: false,
+                    identity: None,
                     requesters,
                     regions: KVec::new(),
                     bound_before: loom::sync::atomic::AtomicBool::new(false),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an attach looks at besides the accounts: nothing is adopted, reserved or lost here.
+//! What an attach looks at besides the accounts: nothing is adopted, left out, reserved or lost here.
 
 use super::group_unit::Unit;
 use super::iommu::RegionKind;
 use super::pci::PciDevice;
+use super::prelude::Result;
 use std::sync::Arc;
 use vtd_core::spec::address::SourceId;
 
@@ -29,6 +30,18 @@ impl AdoptedDevices {
         _: impl Fn(&PciDevice) -> bool,
     ) -> Option<PciDevice> {
         None
+    }
+}
+
+pub(crate) struct LeftOutDevices;
+
+impl LeftOutDevices {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn refuse_beside<T>(&self, _: &T) -> Result {
+        Ok(())
     }
 }
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module itself.
+
+use crate::bindings;
+use kernel::prelude::*;
+
+/// Keeps the module loaded for good: no one can remove it any more. While it is initialised or
+/// while something else holds it.
+pub fn keep_loaded(module: &'static ThisModule) {
+    // SAFETY: The module that runs this code is there, and is not being removed: its own
+    // initialisation, or what holds it, calls.
+    unsafe { bindings::__module_get(module.as_ptr()) }
+}

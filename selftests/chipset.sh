@@ -1,0 +1,195 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Units that are left out: because nothing is there that they could serve, because
+# the user wants it, or because graphics do not work behind them. Their devices are
+# behind no unit, and no user's. And what else chipsets need: identity domains, a
+# write buffer that is flushed. Functions are disguised as those of the chipsets.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/disguise.sh"
+
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver leaves units out by itself"
+if [ "$(cmdline guest.units)" = none ]; then
+	ktap_start 2
+	ktap_check "a unit that translates nothing is left out: refused, as it is the only one" \
+		is_refused "not loaded: all remapping units are left out"
+	ktap_check "the log says why" log_has "dmar0: the unit is left out: it walks no second-stage tables"
+	ktap_end
+fi
+[ "$(cmdline guest.units)" = several ] || ktap_skip_all "firmware's units are not those of this test"
+need_memory
+FREE=$(memory 0x8000)
+EDU=0000:40:01.0 TESTDEV=0000:00:06.0 NIC=0000:00:03.0
+ABSENT_UNIT=0xfed92000 EDU_UNIT=0xfed93000 UNIT=0xfed90000
+DISPLAY=030000
+
+# is_behind_no_unit: edu, with all of memory in reach.
+is_behind_no_unit() {
+	is_listed_behind_none "$EDU" && lands "$EDU" "$FREE"
+}
+
+# left_out REASON: of the unit for edu.
+left_out() {
+	log_has "vtd: dmar1: the unit at $EDU_UNIT is left out: $1" && is_behind_no_unit &&
+		is_served "$TESTDEV" && [ ! -e /sys/class/iommu/dmar1 ]
+}
+
+loads_and_leaves_out() {
+	reason=$1
+	shift
+	log_start
+	loads "$@" || return 1
+	left_out "$reason"
+	left_out=$?
+	leaves && return $left_out
+}
+
+comes_back_behind_none() {
+	log_start
+	echo 1 > "$PCI/$EDU/remove"
+	! grep "$EDU" /sys/kernel/vtd/users || return 1
+	echo 1 > /sys/bus/pci/rescan
+	is_behind_no_unit
+}
+
+# Its driver does DMA with physical addresses, and goes on to.
+is_driven_meanwhile() {
+	insmod "$VTD_TEST_MODULES/vtd_devices.ko" && insmod "$VTD_TEST_MODULES/vtd_attack.ko" &&
+		unbind "$TESTDEV" && loads ignore=$EDU_UNIT || return 1
+	driver=$(sed -n "s/^$EDU -1 \(.*\) no-unit$/\1/p" /sys/kernel/vtd/users)
+	attack "$EDU" allowed-write
+	leaves && rmmod vtd_attack && rmmod vtd_devices && [ "$driver" = vtd_attack ] &&
+		[ "$(attack_word landed)" = 1 ] || { echo "driver $driver, $attacked"; return 1; }
+}
+
+# type_of BDF AS...: of its group, when functions are disguised.
+type_of() {
+	of=$1
+	shift
+	disguised "$@" && loads ignore=$EDU_UNIT || return 1
+	type=$(group_type "$of")
+}
+
+ends() {
+	leaves && undisguised
+}
+
+gets_identity() {
+	log_start
+	wanted=$1
+	shift
+	type_of "$TESTDEV" "$@" && [ "$type" = identity ] && is_now "$TESTDEV" identity &&
+		log_has "vtd: dmar2: $TESTDEV: identity domain by default: $wanted" && lands "$TESTDEV" "$FREE"
+}
+
+other_type() {
+	set_type "$TESTDEV" DMA && refused "$TESTDEV" "$FREE" && set_type "$TESTDEV" identity
+}
+
+no_other_type() {
+	! echo DMA 2> /dev/null > "$PCI/$TESTDEV/iommu_group/type" && [ "$(group_type "$TESTDEV")" = identity ]
+}
+
+flushes_write_buffer() {
+	log_start
+	disguised $HOST_BRIDGE/8086:2a40/060000 && loads ignore=$EDU_UNIT || return 1
+	log_has "vtd: $HOST_BRIDGE: the write buffers .* are flushed" && load_drivers || return 1
+	mark "chipset map begin"
+	attack "$TESTDEV" allowed-write
+	mark "chipset map end"
+	[ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
+	unload_drivers
+}
+
+is_strict() {
+	log_start
+	disguised $HOST_BRIDGE/8086:0040/060000 && loads ignore=$EDU_UNIT lazy=1 || return 1
+	type=$(group_type "$TESTDEV")
+	ends
+	# What the host bridge has at the place of GGC decides.
+	case $((0x$(ggc) & 0x800)) in
+	0) [ "$type" = DMA-FQ ] && ! log_since | grep "not deferred" ;;
+	*) [ "$type" = DMA ] && log_has "vtd: $HOST_BRIDGE: .*flushes are not deferred" ;;
+	esac
+}
+
+ggc() {
+	od -An -v -tx2 -j $((0x52)) -N 2 "$PCI/$HOST_BRIDGE/config" | tr -d ' '
+}
+
+engine_is_behind_none() {
+	log_start
+	disguised $TESTDEV/8086:402f/088000 && loads ignore=$EDU_UNIT || return 1
+	log_has "vtd: $TESTDEV: firmware lists it behind another unit" && is_listed_behind_none "$TESTDEV"
+	behind_none=$?
+	ends && return $behind_none
+}
+
+ktap_start 32
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+log_start
+
+# --- nothing behind it ---
+mark "refusal unit begin"
+ktap_check "a unit that does not answer, and has a device: refused" \
+	is_refused "vtd: dmar1: no unit answers at $EDU_UNIT"
+mark "refusal unit end"
+ktap_check "one that has none is left out" \
+	log_has "dmar0: the unit at $ABSENT_UNIT is left out: none of the devices .* is there"
+
+# --- the user's choice ---
+for wrong in 0xfed94000 fed93000 "graphics," screen; do
+	ktap_check "ignore=$wrong: refused" is_refused "vtd: not loaded: ignore=" ignore=$wrong
+done
+ktap_check "ignore= of all units: refused" \
+	is_refused "not loaded: all remapping units are left out" ignore=$UNIT,$EDU_UNIT
+ktap_check "ignore=graphics where no unit serves it alone: as without" \
+	is_refused "vtd: dmar1: no unit answers" ignore=graphics
+log_start
+ktap_check "ignore= by address: it loads" loads ignore=$EDU_UNIT
+ktap_check "its device is behind no unit, others are served" left_out "ignore= names it"
+ktap_check "the summary says so" log_has "vtd: 1 device.* are behind no unit"
+ktap_check "it is no user's" is_no_users "$EDU"
+ktap_check "removed and found again it is behind none, too" comes_back_behind_none
+ktap_check "the driver leaves" leaves
+ktap_check "its driver is no reason to refuse a load, and goes on" is_driven_meanwhile
+ktap_check "ignore= twice, in capitals" loads_and_leaves_out "ignore= names it" ignore=0XFED93000,$EDU_UNIT
+
+# --- graphics ---
+disguised $EDU/8086:3e92/$DISPLAY
+ktap_check "graphics without a quirk: refused as before" is_refused "dmar1: no unit answers"
+ktap_check "ignore=graphics leaves its unit out" \
+	loads_and_leaves_out "it serves graphics alone, and ignore=graphics" ignore=graphics
+undisguised
+disguised $EDU/8086:1616/$DISPLAY
+ktap_check "graphics that malfunction: their unit is left out" \
+	loads_and_leaves_out "it serves graphics alone. $EDU: graphics of Broadwell malfunction"
+undisguised
+disguised $EDU/1234:1616/$DISPLAY
+ktap_check "not those of another vendor" is_refused "dmar1: no unit answers"
+undisguised
+
+# --- identity ---
+ktap_check "integrated graphics get identity, as this kernel is configured" \
+	gets_identity "integrated graphics" $TESTDEV/8086:3e92/$DISPLAY
+ktap_check "which may be changed" other_type
+ktap_check "and goes with them" eval 'ends && loads ignore=$EDU_UNIT && is_served "$TESTDEV" && leaves'
+ktap_check "sound behind a unit without IOTLB entries gets identity" \
+	gets_identity "the isochronous unit has no" $TESTDEV/8086:3a3e/040300 $NIC/8086:342e/088000
+ktap_check "which cannot be changed" no_other_type
+ktap_check "it leaves" ends
+ktap_check "without the registers that say so it is served" eval \
+	'type_of "$TESTDEV" $TESTDEV/8086:3a3e/040300 && [ "$type" = DMA ]'
+ends
+
+# --- others ---
+mark "chipset flush begin"
+ktap_check "a write buffer that CAP does not name is flushed" flushes_write_buffer
+mark "chipset flush end"
+ktap_check "it leaves again" ends
+ktap_check "Ironlake: strict if firmware set a shadow table aside" is_strict
+ktap_check "a DMA engine behind a wrong unit is behind none" engine_is_behind_none
+ktap_check "no kernel warning" dmesg_is_clean
+ktap_end

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The machines of the tests about chipsets: firmware that lists several units. QEMU has one; where
+the others should be, nothing answers."""
+
+from vtdlab import acpi, devices
+
+ABSENT = "0000:00:1e.0"
+# On a root bus whose requests QEMU's unit does not see.
+FREE = f"0000:{devices.FREE_BUS:02x}:01.0"
+
+
+def machine(folder):
+    """The standard devices, and an edu on another root bus."""
+    return devices.standard(folder) + [
+        "-device", f"pxb-pcie,id=free,bus_nr={devices.FREE_BUS},bypass_iommu=true,bus=pcie.0,"
+                   "addr=0b.0",
+        "-device", f"edu,bus=free,addr={FREE[8:]},dma_mask=0xffffffffffffffff",
+    ]
+
+
+def several():
+    """A unit for a device that is not there, one for that edu, and QEMU's for everything else."""
+    return {"dmar": acpi.units((acpi.UNIT_BASE + 0x2000, (ABSENT,)),
+                               (acpi.UNIT_BASE + 0x3000, (FREE,)),
+                               (acpi.UNIT_BASE, None))}
+
+
+def alone():
+    """QEMU's unit for iommu-testdev alone, and none for the rest."""
+    return {"dmar": acpi.units((acpi.UNIT_BASE, (devices.TESTDEV.bdf,)))}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the units' own registers do not say: which of them are better left alone, and which need
+//! more care than others. A pure function of the machine's PCI functions, of the DMAR table, of how
+//! the kernel was configured and of what the user wants.
+//!
+//! What is untrusted, or is not on a root bus, changes nothing. A unit is left out for lack of
+//! devices only if none of those that firmware names can come later, either.
+
+pub mod ignore;
+pub mod table;
+
+pub use ignore::Ignore;
+
+use crate::dmar::{DeviceScope, Drhd, ScopeKind};
+use crate::spec::address::{PhysAddr, Segment, SourceId};
+use crate::spec::capability::Capability;
+use core::fmt;
+use table::{Effect, Quirk, INTEL, QUIRKS};
+
+/// What quirks depend on of one PCI function of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its segment.
+    pub segment: Segment,
+    /// Its own requester ID.
+    pub source: SourceId,
+    /// Its vendor.
+    pub vendor: u16,
+    /// Its model.
+    pub device: u16,
+    /// Its class code, 24 bits.
+    pub class: u32,
+    /// Whether the kernel does not trust it: it is behind a port that faces outwards.
+    pub untrusted: bool,
+    /// Whether there is no bridge above it.
+    pub on_root_bus: bool,
+    /// The secondary and the subordinate bus, of a bridge.
+    pub buses_below: Option<(u8, u8)>,
+    /// What the register holds that [`table::register_of`] names; `None` if it names none, or if
+    /// it cannot be read.
+    pub register: Option<u32>,
+}
+
+impl Function {
+    /// Whether it is a display device.
+    pub const fn is_display(&self) -> bool {
+        self.class >> 16 == 0x03
+    }
+
+    /// Whether its identifiers can be relied on to be those of a chipset.
+    const fn is_of_chipset(&self) -> bool {
+        self.vendor == INTEL && self.on_root_bus && !self.untrusted
+    }
+
+    /// Whether it is graphics of the chipset or of the processor.
+    pub const fn is_integrated_graphics(&self) -> bool {
+        self.is_of_chipset() && self.is_display()
+    }
+
+    /// Whether it is a DMA engine with a unit of its own and firmware gave it another one, with its
+    /// registers at `base`. Its requests do not pass that unit.
+    pub fn is_behind_wrong_unit(&self, base: PhysAddr) -> bool {
+        let right = self
+            .register
+            .map(|bar| u64::from(bar & table::VTBAR_ADDRESS) + table::IOAT_UNIT);
+        self.is_ioat() && right.is_some_and(|right| right != base.raw())
+    }
+}
+
+/// What a function must be treated with that has an identity domain by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Integrated graphics, as the kernel was configured; the user may choose otherwise.
+    ByConfiguration,
+    /// The device does not work behind any other one.
+    ByNeed,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ByConfiguration => {
+                "integrated graphics, for which this kernel was configured so \
+                 (CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF)"
+            }
+            Self::ByNeed => "the isochronous unit has no IOTLB entries for it",
+        })
+    }
+}
+
+/// A quirk that the machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Which.
+    pub quirk: &'static Quirk,
+    /// The segment of the function that has it.
+    pub segment: Segment,
+    /// That function.
+    pub source: SourceId,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.segment, self.source, self.quirk.why)
+    }
+}
+
+/// More care than usual that a unit needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Care {
+    /// Its write buffer has to be flushed although its capabilities do not say so.
+    pub flush_write_buffer: bool,
+    /// Why its translation may never go off once it was on, if that is so.
+    pub keep_translation: Option<Found>,
+}
+
+impl Care {
+    /// What the unit can do, given what its register says.
+    pub const fn capability(&self, said: Capability) -> Capability {
+        if self.flush_write_buffer {
+            said.with_write_buffer_flush()
+        } else {
+            said
+        }
+    }
+
+    /// Whether translation must not be turned off. Only units that drain have the fault: they wait
+    /// for requests that never end.
+    pub const fn keeps_translation(&self, cap: Capability) -> bool {
+        self.keep_translation.is_some() && (cap.drains_reads() || cap.drains_writes())
+    }
+}
+
+/// Why a unit is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The user named its registers.
+    Named,
+    /// The user wants graphics to be left out, and it serves nothing else.
+    Graphics,
+    /// Graphics do not work behind it, and it serves nothing else.
+    Quirk(Found),
+    /// Nothing is there that it could serve.
+    NoDevice,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named => f.write_str("ignore= names it"),
+            Self::Graphics => {
+                f.write_str("it serves graphics alone, and ignore=graphics was given")
+            }
+            Self::Quirk(found) => write!(f, "it serves graphics alone. {found}"),
+            Self::NoDevice => {
+                f.write_str("none of the devices that firmware lists behind it is there")
+            }
+        }
+    }
+}
+
+/// What becomes of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is served.
+    Serve(Care),
+    /// It is not touched: its devices are behind no unit.
+    LeaveOut(Reason),
+}
+
+/// The quirks of one machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    leave_graphics_out: Option<Found>,
+    flush_write_buffer: Option<Found>,
+    strict: Option<Found>,
+    keep_translation: Option<Found>,
+    identity_for_sound: Option<Found>,
+}
+
+impl Quirks {
+    /// Those of a machine with these functions.
+    pub fn of(functions: &[Function]) -> Self {
+        let find = |effect| {
+            functions.iter().find_map(|function| {
+                let mut quirks = QUIRKS.iter().filter(|quirk| quirk.effect == effect);
+                let quirk = quirks.find(|quirk| quirk.is_of(function))?;
+                Some(Found {
+                    quirk,
+                    segment: function.segment,
+                    source: function.source,
+                })
+            })
+        };
+        Self {
+            leave_graphics_out: find(Effect::LeaveGraphicsOut),
+            flush_write_buffer: find(Effect::FlushWriteBuffer),
+            strict: find(Effect::Strict),
+            keep_translation: find(Effect::KeepTranslation),
+            identity_for_sound: find(Effect::IdentityForSound)
+                .filter(|_| functions.iter().any(Function::is_azalia)),
+        }
+    }
+
+    /// Those that change something whatever units there are.
+    pub fn of_all_units(&self) -> impl Iterator<Item = Found> {
+        let quirks = [self.flush_write_buffer, self.identity_for_sound];
+        quirks.into_iter().flatten()
+    }
+
+    /// What keeps flushes from being deferred; nothing does where graphics are left out.
+    pub fn strict(&self, ignore: &Ignore<'_>) -> Option<Found> {
+        let left_out = self.leave_graphics_out.is_some() || ignore.graphics();
+        self.strict.filter(|_| !left_out)
+    }
+
+    /// Whether `function` gets an identity domain by default, on a kernel that was configured so for
+    /// integrated graphics or not.
+    pub fn identity(&self, function: &Function, graphics: bool) -> Option<Identity> {
+        if self.identity_for_sound.is_some() && function.is_azalia() {
+            return Some(Identity::ByNeed);
+        }
+        (graphics && function.is_integrated_graphics()).then_some(Identity::ByConfiguration)
+    }
+
+    /// What becomes of `unit`.
+    pub fn verdict(&self, unit: &Drhd<'_>, functions: &[Function], ignore: &Ignore<'_>) -> Verdict {
+        let graphics = || serves_graphics_alone(unit, functions);
+        if ignore.names(unit.register_base) {
+            return Verdict::LeaveOut(Reason::Named);
+        }
+        if serves_nothing(unit, functions) {
+            return Verdict::LeaveOut(Reason::NoDevice);
+        }
+        if ignore.graphics() && graphics() {
+            return Verdict::LeaveOut(Reason::Graphics);
+        }
+        if let Some(found) = self.leave_graphics_out.filter(|_| graphics()) {
+            return Verdict::LeaveOut(Reason::Quirk(found));
+        }
+        Verdict::Serve(Care {
+            flush_write_buffer: self.flush_write_buffer.is_some(),
+            keep_translation: self.keep_translation.filter(|_| graphics()),
+        })
+    }
+}
+
+/// What a scope names on this machine.
+enum Named<'m> {
+    /// This function.
+    Function(&'m Function),
+    /// Nothing that is there, or could come.
+    Nothing,
+    /// What is not known, or could come.
+    Unknown,
+}
+
+fn at(functions: &[Function], segment: Segment, source: SourceId) -> Option<&Function> {
+    functions
+        .iter()
+        .find(|function| function.segment == segment && function.source == source)
+}
+
+fn named<'m>(scope: &DeviceScope<'_>, segment: Segment, functions: &'m [Function]) -> Named<'m> {
+    match scope.kind {
+        ScopeKind::Endpoint | ScopeKind::Bridge => {}
+        // They send interrupts only.
+        ScopeKind::IoApic | ScopeKind::Hpet => return Named::Nothing,
+        ScopeKind::Namespace | ScopeKind::Unknown(_) => return Named::Unknown,
+    }
+    let secondary = |segment, bridge| {
+        at(functions, segment, bridge)?
+            .buses_below
+            .map(|(bus, _)| bus)
+    };
+    let there = scope
+        .resolve(segment, secondary)
+        .and_then(|source| at(functions, segment, source));
+    if let Some(function) = there {
+        return Named::Function(function);
+    }
+    // Nothing is plugged into a root bus, but where a bridge is, something may come.
+    let starts_below_bridge = functions.iter().any(|function| {
+        // 0 is that of a bridge without a bus.
+        let below =
+            |(first, last): (u8, u8)| first > 0 && (first..=last).contains(&scope.start_bus);
+        function.segment == segment && function.buses_below.is_some_and(below)
+    });
+    let first = scope
+        .path()
+        .next()
+        .and_then(|(device, number)| SourceId::new(scope.start_bus, device, number))
+        .and_then(|source| at(functions, segment, source));
+    if starts_below_bridge || first.is_some() {
+        Named::Unknown
+    } else {
+        Named::Nothing
+    }
+}
+
+/// Whether nothing is there, or could come, that `unit` serves.
+fn serves_nothing(unit: &Drhd<'_>, functions: &[Function]) -> bool {
+    let nothing = |scope| matches!(named(&scope, unit.segment, functions), Named::Nothing);
+    !unit.include_all && unit.scopes.iter().all(nothing)
+}
+
+/// Whether display devices that can be trusted are all that `unit` serves.
+fn serves_graphics_alone(unit: &Drhd<'_>, functions: &[Function]) -> bool {
+    let mut found = false;
+    for scope in unit.scopes {
+        match named(&scope, unit.segment, functions) {
+            Named::Function(function) if function.is_display() && !function.untrusted => {
+                found = true
+            }
+            Named::Nothing => {}
+            Named::Function(_) | Named::Unknown => return false,
+        }
+    }
+    found && !unit.include_all
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What this machine's chipset and firmware ask for, and which units are left out.
+//!
+//! The devices of a unit that is left out are behind no unit, whatever the DMAR table says.
+
+use super::topology::{function_of, Chain};
+use kernel::prelude::*;
+use kernel_ext::pci::PciDevice;
+use kernel_ext::{log_err, log_info, log_warn};
+use vtd_core::dmar::{Dmar, Drhd};
+use vtd_core::quirks::{table, Care, Function, Identity, Ignore, Quirks, Verdict};
+use vtd_core::spec::address::{PhysAddr, Segment, SourceId};
+
+/// Whether the in-tree driver of this kernel would give integrated graphics an identity domain.
+const GRAPHICS_IDENTITY: bool = cfg!(CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF);
+
+/// What was found at load.
+pub(crate) struct Chipset {
+    quirks: Quirks,
+    strict: bool,
+    /// Where the registers of each unit are, and which care it needs if it is served.
+    units: KVec<(PhysAddr, Option<Care>)>,
+    /// Functions that firmware put behind a unit which their requests do not pass.
+    misplaced: KVec<(Segment, SourceId)>,
+}
+
+impl Chipset {
+    /// Looks at every PCI function and decides about every unit, with a line in the log for each
+    /// that is left out. [`EINVAL`], with a sentence, if `ignore` means nothing; [`ENOMEM`]. No
+    /// register of a unit is read. Process context.
+    pub(crate) fn find(dmar: &Dmar<'_>, ignore: &str) -> Result<Self> {
+        let ignore = Ignore::parse(ignore, dmar).map_err(|why| {
+            log_err!("not loaded: {why}");
+            EINVAL
+        })?;
+        let functions = functions()?;
+        let quirks = Quirks::of(&functions);
+        let strict = quirks.strict(&ignore);
+        let mut found = Chipset {
+            quirks,
+            strict: strict.is_some(),
+            units: KVec::new(),
+            misplaced: KVec::new(),
+        };
+        for (index, unit) in dmar.units().enumerate() {
+            let base = unit.register_base;
+            let care = match quirks.verdict(&unit, &functions, &ignore) {
+                Verdict::Serve(care) => {
+                    if let Some(why) = care.keep_translation {
+                        log_info!("dmar{index}: {why}");
+                    }
+                    Some(care)
+                }
+                Verdict::LeaveOut(reason) => {
+                    log_warn!("dmar{index}: the unit at {base} is left out: {reason}");
+                    None
+                }
+            };
+            found.units.push((base, care), GFP_KERNEL)?;
+        }
+        quirks.of_all_units().for_each(|quirk| log_info!("{quirk}"));
+        if let Some(quirk) = strict {
+            log_info!("{quirk}");
+        }
+        found.find_misplaced(dmar, &functions)?;
+        Ok(found)
+    }
+
+    fn find_misplaced(&mut self, dmar: &Dmar<'_>, functions: &[Function]) -> Result {
+        for function in functions
+            .iter()
+            .filter(|function| function.register.is_some())
+        {
+            // Quirks are about functions on root buses only.
+            let unit = dmar.unit_for(function.segment, &[function.source]);
+            if unit.is_some_and(|unit| function.is_behind_wrong_unit(unit.register_base)) {
+                log_warn!(
+                    "{}:{}: firmware lists it behind another unit than its own: it is behind none",
+                    function.segment,
+                    function.source
+                );
+                let place = (function.segment, function.source);
+                self.misplaced.push(place, GFP_KERNEL)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The care that the unit needs whose registers are at `base`; [`None`] if it is left out.
+    pub(crate) fn care_of(&self, base: PhysAddr) -> Option<Care> {
+        let unit = self.units.iter().find(|(other, _)| *other == base);
+        unit.and_then(|(_, care)| *care)
+    }
+
+    /// Leaves a unit out that turned out to translate nothing.
+    pub(crate) fn leave_out(&mut self, base: PhysAddr) {
+        if let Some((_, care)) = self.units.iter_mut().find(|(other, _)| *other == base) {
+            *care = None;
+        }
+    }
+
+    /// Whether flushes must not be deferred.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// The unit that serves the device at the end of `chain`.
+    pub(crate) fn unit_for<'a>(&self, dmar: &Dmar<'a>, chain: &Chain) -> Option<Drhd<'a>> {
+        let unit = dmar.unit_for(chain.segment, &chain.functions)?;
+        self.serves(unit.register_base, chain).then_some(unit)
+    }
+
+    /// Whether there is a device that the DMAR table puts behind a unit and that may be behind none.
+    pub(crate) fn leaves_something_out(&self) -> bool {
+        !self.misplaced.is_empty() || self.units.iter().any(|(_, care)| care.is_none())
+    }
+
+    /// Whether the device at the end of `chain` is behind no unit although the DMAR table gives it
+    /// one.
+    pub(crate) fn leaves_out(&self, dmar: &Dmar<'_>, chain: &Chain) -> bool {
+        let unit = dmar.unit_for(chain.segment, &chain.functions);
+        unit.is_some_and(|unit| !self.serves(unit.register_base, chain))
+    }
+
+    fn serves(&self, base: PhysAddr, chain: &Chain) -> bool {
+        let place = (chain.last.segment, chain.last.source);
+        self.care_of(base).is_some() && !self.misplaced.contains(&place)
+    }
+
+    /// Whether the device at the end of `chain` has an identity domain by default.
+    pub(crate) fn identity(&self, chain: &Chain) -> Option<Identity> {
+        self.quirks.identity(&chain.last, GRAPHICS_IDENTITY)
+    }
+}
+
+/// All PCI functions, with the registers on which quirks depend.
+fn functions() -> Result<KVec<Function>> {
+    let mut functions = KVec::new();
+    for device in PciDevice::all() {
+        let Some(mut function) = function_of(&device) else {
+            continue;
+        };
+        function.register = register_of(&device, &function);
+        functions.push(function, GFP_KERNEL)?;
+    }
+    Ok(functions)
+}
+
+fn register_of(device: &PciDevice, function: &Function) -> Option<u32> {
+    let register = table::register_of(function.vendor, function.device)?;
+    if register.of_first_on_bus {
+        let first = SourceId::new(function.source.bus(), 0, 0)?;
+        return PciDevice::find(function.segment.raw(), first.raw())?
+            .read_config(register.offset, register.bytes);
+    }
+    device.read_config(register.offset, register.bytes)
+}
