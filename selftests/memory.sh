@@ -44,8 +44,9 @@ iommu_pages() {
 # table_pages [WANTED]: the same, once it has been added up. Where it is not
 # WANTED it is counted anew, for a while; where nothing is, all that was done is counted.
 table_pages() {
-	[ -n "${1:-}" ] || counted 2
-	for try in $(seq $((${1:+PATIENCE *} 7))); do
+	tries=$((7 * PATIENCE))
+	[ -n "${1:-}" ] || { tries=7; counted 2; }
+	for try in $(seq $tries); do
 		pages=$(iommu_pages)
 		[ "$pages" != "${1:-}" ] || break
 		counted 0.4
