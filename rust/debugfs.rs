@@ -416,8 +416,8 @@ impl<T: Listing> Operations<T> {
         let (number, listing, note) = unsafe {
             (
                 (*seq).index as u64,
-                &*(&raw const (*reading).listing).read(),
-                &mut *(&raw mut (*reading).note),
+                &*(*reading).listing,
+                &mut (*reading).note,
             )
         };
         let next = listing

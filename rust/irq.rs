@@ -59,6 +59,8 @@ unsafe impl<S: Source> Sync for Interrupt<S> {}
 struct Tables<S>(PhantomData<S>);
 
 impl<S: Source> Tables<S> {
+    // `as_char_ptr` is no constant function.
+    #[allow(clippy::disallowed_methods)]
     const CHIP: bindings::irq_chip = bindings::irq_chip {
         name: S::NAME.as_ptr().cast(),
         irq_mask: Some(Self::mask),

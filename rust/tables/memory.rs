@@ -202,10 +202,11 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         if !COHERENT && is_link::<L>(there) && there & WRITTEN_BACK == 0 {
             Self::write_link_back(table, index, there);
         }
-        // SAFETY: As in `slot`.
-        linked
-            .map(|_| ())
-            .map_err(|_| unsafe { self.occupied::<L>(there) })
+        match linked {
+            Ok(_) => Ok(()),
+            // SAFETY: As in `slot`.
+            Err(_) => Err(unsafe { self.occupied::<L>(there) }),
+        }
     }
 
     #[inline(always)]

@@ -9,6 +9,9 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 
+/* drivers/pci/pci.h keeps it to the PCI core. */
+#define FUNCTIONS_OF_A_BUS 256
+
 static ushort device;
 module_param(device, ushort, 0444);
 MODULE_PARM_DESC(device, "bus, device and function of the device, as one number");
@@ -22,14 +25,14 @@ static int __init vtd_alias_init(void)
 	struct pci_dev *pdev = pci_get_domain_bus_and_slot(0, device >> 8, device & 0xff);
 	int err = 0;
 
-	if (!pdev || alias >= MAX_NR_DEVFNS) {
+	if (!pdev || alias >= FUNCTIONS_OF_A_BUS) {
 		pr_err("no device=%#x, or alias=%#x is not below 256\n", device, alias);
 		pci_dev_put(pdev);
 		return -ENODEV;
 	}
 	/* pci_add_dma_alias() is not exported. */
 	if (!pdev->dma_alias_mask)
-		pdev->dma_alias_mask = bitmap_zalloc(MAX_NR_DEVFNS, GFP_KERNEL);
+		pdev->dma_alias_mask = bitmap_zalloc(FUNCTIONS_OF_A_BUS, GFP_KERNEL);
 	if (pdev->dma_alias_mask)
 		set_bit(alias, pdev->dma_alias_mask);
 	else

@@ -176,6 +176,9 @@ EXPORT_SYMBOL_GPL(vtd_between_generic_device_group);
 BETWEEN(ERR_PTR(-ENOMEM), struct iommu_group *, pci_device_group, (struct device *dev), (dev))
 EXPORT_SYMBOL_GPL(vtd_between_pci_device_group);
 
+BETWEEN(-EIO, int, pci_enable_device, (struct pci_dev *dev), (dev))
+EXPORT_SYMBOL_GPL(vtd_between_pci_enable_device);
+
 BETWEEN(false, bool, try_module_get, (struct module *mod), (mod))
 EXPORT_SYMBOL_GPL(vtd_between_try_module_get);
 

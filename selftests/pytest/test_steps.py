@@ -12,6 +12,7 @@ from vtdlab import kernel, module, testmodules
 # Looked up, and what is not there is no failure.
 LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner_claimed",
            "iommu_group_id", "irqd_cfg", "pci_ats_disabled", "pci_get_device",
+           "pci_get_domain_bus_and_slot", "pci_num_vf",
            "bcmp"}
 # Other reasons; "readers" run when a file of debugfs is used, and fail that use alone.
 OTHERS = {
@@ -44,11 +45,11 @@ RETURN_NOTHING = {
     "iommu_device_sysfs_remove", "iommu_device_unregister", "iommu_free_pages",
     "iommu_group_put", "iommu_group_ref_get", "iommu_put_pages_list", "iounmap", "irq_domain_free_fwnode",
     "irq_domain_free_irqs", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
-    "__module_get",
+    "__module_get", "pci_disable_device", "synchronize_rcu", "preempt_schedule_thunk",
     "pci_dev_get", "pci_dev_put", "unregister_syscore",
 }
 VARIABLES = {
-    "__cpu_online_mask", "__cpu_possible_mask", "__per_cpu_offset", "apic", "cpu_number",
+    "__preempt_count", "boot_cpu_data", "__cpu_online_mask", "__cpu_possible_mask", "__per_cpu_offset", "apic", "cpu_number",
     "elfcorehdr_addr", "iomem_resource", "jiffies", "kernel_kobj", "page_offset_base",
     "param_ops_string", "pci_bus_type", "phys_base", "system_freezable_power_efficient_wq",
     "tracepoint_srcu",

@@ -116,9 +116,9 @@ impl Driver for Vtd {
             DefaultDomain::AsChosen
         } else if data.identity.is_some() && trusted() {
             DefaultDomain::Identity
-        } else if self.has_identity_sibling(data) && trusted() {
-            DefaultDomain::AsChosen
-        } else if kernel_ext::iommu::user_chose_passthrough() {
+        } else if (self.has_identity_sibling(data) && trusted())
+            || kernel_ext::iommu::user_chose_passthrough()
+        {
             DefaultDomain::AsChosen
         } else if self.lazy && trusted() {
             DefaultDomain::LazyDma

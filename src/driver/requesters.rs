@@ -6,7 +6,6 @@
 use super::Vtd;
 use crate::device::DeviceInfo;
 use core::fmt;
-use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::pci::PciDevice;
 use vtd_core::spec::address::{Segment, SourceId};

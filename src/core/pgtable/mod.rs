@@ -127,6 +127,8 @@ impl<M: TableMemory> SecondStage<M> {
 
     /// The same tables once more, for a place where they are found sooner. One of the two
     /// [releases](Self::release) them.
+    // `Top` is no copy, though its tables are: a derive would ask that of the memory, too.
+    #[allow(clippy::needless_match)]
     pub fn alias(&self) -> Self {
         let top = match self.top {
             Top::L3(table) => Top::L3(table),

@@ -6,7 +6,7 @@ use crate::dmar_build::*;
 use crate::quirks_ids::{function, DISPLAY, HOST_BRIDGE, NETWORK};
 use vtd_core::dmar::Dmar;
 use vtd_core::invalidation::{after_context_change, after_map, after_recording_change};
-use vtd_core::invalidation::{after_root_table, Range, Step};
+use vtd_core::invalidation::{Range, Step};
 use vtd_core::quirks::{Care, Function, Ignore, Quirks, Reason, Verdict};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
@@ -246,7 +246,6 @@ fn steps(cap: Capability) -> Vec<Vec<Step>> {
     let source = SourceId::from_raw(0x10);
     let range = Range::new(Iova::new(0x1000), Iova::new(0x1fff), false).unwrap();
     let mut all = vec![
-        after_root_table(cap).iter().collect(),
         after_map(cap, new, range).iter().collect(),
         after_recording_change(cap, source, Some(new))
             .iter()
