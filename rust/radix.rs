@@ -97,7 +97,7 @@ impl Tables {
     /// # Safety
     ///
     /// The table must be live and retired once. No processor may use it any more when the
-    /// invalidation that `gather` is for is done.
+    /// invalidation that `gather` is for is done; what it served is added to the range of that.
     pub unsafe fn retire(&self, table: Table, gather: Pin<&mut Gather>) {
         // SAFETY: From iommu_alloc_pages_node_sz() by the type's invariants; by this function's
         // contract it is live and on no other list.

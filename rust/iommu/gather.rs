@@ -38,7 +38,8 @@ impl Gather {
         // SAFETY: Initialised above, and not moved or used by another name before the end.
         let mut gather = unsafe { Self::from_raw(&raw mut own) };
         let result = f(gather.as_mut());
-        if gather.has_tables() || !gather.is_empty() {
+        // Tables have a range, see `radix::Tables::retire`.
+        if !gather.is_empty() {
             paging.sync(gather.as_mut());
             gather.free_tables();
         }

@@ -31,12 +31,13 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel_ext::errno::eaddrinuse;
 use kernel_ext::iommu::{Gather, Held, Paging};
 use kernel_ext::pages::{Gfp, NumaNode};
 use kernel_ext::radix;
 use memory::Memory;
 use tree::{with_stage, Owned, Stage};
-use vtd_core::pgtable::{self, Geometry, MapError, OutOfMemory, Prot, SecondStage, UnmapRest};
+use vtd_core::pgtable::{Geometry, MapError, MapRest, OutOfMemory, Prot, SecondStage, UnmapRest};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
@@ -95,32 +96,73 @@ impl Tables {
         self.snoop.store(true, Ordering::Release)
     }
 
-    /// Maps a range to memory from `to` on, if the tables for it exist and nothing is in the way.
-    /// Any context that `gfp` allows.
+    /// Maps a range to memory from `to` on; makes tables where there are none. Any context that
+    /// `gfp` allows.
+    ///
+    /// An empty table may make room for a large page: it is freed when `paging`, whose tables these
+    /// are, has invalidated it. What a failed map wrote and took back was visible for a moment, and
+    /// is invalidated as well.
     ///
     /// # Errors
     ///
-    /// What is left, whatever the reason.
+    /// `ERANGE` outside the aperture or the memory that entries can hold, `EADDRINUSE`, [`ENOMEM`],
+    /// [`EINVAL`] for what is empty or no whole pages. No mapping has changed.
     #[inline(always)]
     pub fn map(
         range: Held<'_, Self>,
         to: PhysAddr,
         access: Access,
         gfp: Gfp,
-    ) -> Result<(), MapRest<'_>> {
+        paging: &impl Paging,
+    ) -> Result {
         let (iova, len) = (Iova::new(range.iova()), range.len());
         let tables = range.tables();
         let snoop = tables.snoop.load(Ordering::Relaxed);
         let prot = Prot { access, snoop };
         let begun = with_stage!(tables, gfp, |stage, mem| stage
             .begin(&mem, iova, to, len, prot));
-        begun.map_err(|rest| MapRest { tables, gfp, rest })
+        if let Err(rest) = begun {
+            tables.finish_map(rest, gfp, paging)?;
+        }
+        Ok(())
     }
 
-    /// Unmaps a range up to the first hole, and puts what was unmapped on `gather`, with the tables
-    /// that went with it. Returns how many bytes. Any context.
+    /// Maps what the quick way has left, in a range that the caller of [`Self::map`] holds.
+    #[cold]
+    #[inline(never)]
+    fn finish_map<P: Paging>(&self, rest: MapRest, gfp: Gfp, paging: &P) -> Result {
+        let rest = match with_stage!(self, gfp, |stage, mem| stage.proceed(&mem, rest)) {
+            Ok(()) => return Ok(()),
+            Err(rest) => rest,
+        };
+        let (iova, len) = rest.range();
+        Gather::with_own(paging, |mut gather| {
+            let done = with_stage!(self, gfp, |stage, mem| stage.finish(
+                &mem,
+                rest,
+                &mut |table| {
+                    // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use
+                    // afterwards. It lay within the held range, so that only readers can be in it,
+                    // whose end is waited for below.
+                    unsafe { self.pages.retire(table, gather.as_mut()) }
+                }
+            ));
+            if gather.has_tables() {
+                self.tree.readers.wait();
+                gather.as_mut().add(iova.raw(), len);
+            }
+            done.map_err(|failed| {
+                gather.add(iova.raw(), failed.undone);
+                errno(failed.error)
+            })
+        })
+    }
+
+    /// Unmaps a range up to the first hole. Puts tables that went with it on `gather`, and the range
+    /// from which they went; what else was unmapped is for the caller to add. Returns how many
+    /// bytes. Any context.
     #[inline(always)]
-    pub fn unmap(range: Held<'_, Self>, mut gather: Pin<&mut Gather>) -> u64 {
+    pub fn unmap(range: Held<'_, Self>, gather: Pin<&mut Gather>) -> u64 {
         let (iova, len) = (range.iova(), range.len());
         let tables = range.tables();
         let begun = with_stage!(tables, Gfp::KERNEL, |stage, mem| stage.begin_unmap(
@@ -128,18 +170,16 @@ impl Tables {
             Iova::new(iova),
             len
         ));
-        let bytes = match begun {
+        match begun {
             Ok(bytes) => bytes,
-            Err(rest) => tables.finish_unmap(rest, gather.as_mut()),
-        };
-        gather.add(iova, bytes);
-        bytes
+            Err(rest) => tables.finish_unmap(rest, iova, gather),
+        }
     }
 
     /// Unmaps what the quick way has left: what takes tables away, and what is not mapped.
     #[cold]
     #[inline(never)]
-    fn finish_unmap(&self, rest: UnmapRest, mut gather: Pin<&mut Gather>) -> u64 {
+    fn finish_unmap(&self, rest: UnmapRest, iova: u64, mut gather: Pin<&mut Gather>) -> u64 {
         let gfp = Gfp::KERNEL;
         let rest = match with_stage!(self, gfp, |stage, mem| stage.proceed_unmap(&mem, rest)) {
             Ok(bytes) => return bytes,
@@ -151,12 +191,13 @@ impl Tables {
             rest,
             &mut |table| {
                 retired = true;
-                // SAFETY: As in `MapRest::finish`; the gather is invalidated after we return.
+                // SAFETY: As in `finish_map`; the gather is invalidated after we return.
                 unsafe { self.pages.retire(table, gather.as_mut()) }
             },
         ));
         if retired {
             self.tree.readers.wait();
+            gather.add(iova, unmapped.bytes);
         }
         unmapped.bytes
     }
@@ -169,55 +210,12 @@ impl Tables {
     }
 }
 
-/// A mapping of which [`Tables::map`] has done a part.
-///
-/// # Invariants
-///
-/// The range of `rest` is held, in these tables.
-pub struct MapRest<'a> {
-    tables: &'a Tables,
-    gfp: Gfp,
-    rest: pgtable::MapRest,
-}
-
-impl MapRest<'_> {
-    /// Maps what is left, and makes tables for it. An empty table may make room for a large page: it
-    /// is freed when `paging`, whose tables these are, has invalidated it. What a failed map wrote
-    /// and took back was visible for a moment, and is invalidated as well.
-    ///
-    /// # Errors
-    ///
-    /// See [`MapError`]: no mapping has changed.
-    #[cold]
-    #[inline(never)]
-    pub fn finish<P: Paging>(self, paging: &P) -> Result<(), MapError> {
-        let MapRest { tables, gfp, rest } = self;
-        let rest = match with_stage!(tables, gfp, |stage, mem| stage.proceed(&mem, rest)) {
-            Ok(()) => return Ok(()),
-            Err(rest) => rest,
-        };
-        let (iova, len) = rest.range();
-        Gather::with_own(paging, |mut gather| {
-            let done = with_stage!(tables, gfp, |stage, mem| stage.finish(
-                &mem,
-                rest,
-                &mut |table| {
-                    // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use
-                    // afterwards. It lay within the held range, so that only readers can be in it,
-                    // whose end is waited for below.
-                    unsafe { tables.pages.retire(table, gather.as_mut()) }
-                }
-            ));
-            let mut changed = match &done {
-                Ok(()) => 0,
-                Err(failed) => failed.undone,
-            };
-            if gather.has_tables() {
-                tables.tree.readers.wait();
-                changed = changed.max(len);
-            }
-            gather.add(iova.raw(), changed);
-            done.map_err(|failed| failed.error)
-        })
+/// `-errno` of a failed map.
+fn errno(error: MapError) -> Error {
+    match error {
+        MapError::OutsideAperture { .. } | MapError::OutsideMemory { .. } => ERANGE,
+        MapError::AddressInUse { .. } => eaddrinuse(),
+        MapError::OutOfMemory => ENOMEM,
+        _ => EINVAL,
     }
 }

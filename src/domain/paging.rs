@@ -23,7 +23,6 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::{Device, Name};
-use kernel_ext::errno::eaddrinuse;
 use kernel_ext::iommu::{
     Aperture, Change, DomainKind, Gather, Held, NewPaging, Paging, Protection,
 };
@@ -31,7 +30,7 @@ use kernel_ext::log_debug;
 use kernel_ext::pages::Gfp;
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
-use vtd_core::pgtable::{MapError, Visit, VisitEnd, Way};
+use vtd_core::pgtable::{Visit, VisitEnd, Way};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 use vtd_tables::{Tables, Tree};
@@ -196,16 +195,6 @@ impl device::Attached for Inner {
     }
 }
 
-/// `-errno` of a failed map.
-fn errno(error: MapError) -> Error {
-    match error {
-        MapError::OutsideAperture { .. } | MapError::OutsideMemory { .. } => ERANGE,
-        MapError::AddressInUse { .. } => eaddrinuse(),
-        MapError::OutOfMemory => ENOMEM,
-        _ => EINVAL,
-    }
-}
-
 impl Paging for Domain {
     type Driver = Vtd;
     type Tables = Tables;
@@ -234,9 +223,7 @@ impl Paging for Domain {
     fn map(&self, range: Held<'_, Tables>, phys: u64, prot: Protection, gfp: Gfp) -> Result {
         let access = Access::new(prot.read(), prot.write()).ok_or(EINVAL)?;
         let (iova, len) = (range.iova(), range.len());
-        if let Err(rest) = Tables::map(range, PhysAddr::new(phys), access, gfp) {
-            rest.finish(self).map_err(errno)?;
-        }
+        Tables::map(range, PhysAddr::new(phys), access, gfp, self)?;
         let inner = &*self.0;
         inner.history.mapped(iova, len, access);
         inner.activity.count_map(len);
@@ -255,6 +242,7 @@ impl Paging for Domain {
                 inner.attachments.forget(range);
             }
         }
+        gather.add(iova, bytes);
         inner.history.unmapped(iova, bytes);
         inner.activity.count_unmap(bytes);
         bytes

@@ -173,14 +173,23 @@ impl<M: TableMemory> SecondStage<M> {
                 None => 0,
             };
         }
-        let sizes = self.page_sizes;
-        if fits::<L3>(iova, entry, left, sizes) {
+        // Twice, so that what is shorter is compared once: nearly all requests are.
+        if left < L3::SPAN {
+            return self.fill_below(mem, upper, iova, entry, left);
+        }
+        if fits::<L3>(iova, entry, left, self.page_sizes) {
             return fill::<L3, M>(upper, mem, iova, entry, left);
         }
+        self.fill_below(mem, upper, iova, entry, left)
+    }
+
+    /// As [`fill_next`](Self::fill_next), below the table `upper` that serves `iova`.
+    #[inline(always)]
+    fn fill_below(&self, mem: &M, upper: M::Table<L3>, iova: u64, entry: u64, left: u64) -> u64 {
         let Some(middle) = mem.child(upper, L3::index(iova)) else {
             return 0;
         };
-        if fits::<L2>(iova, entry, left, sizes) {
+        if fits::<L2>(iova, entry, left, self.page_sizes) {
             return fill::<L2, M>(middle, mem, iova, entry, left);
         }
         match mem.child(middle, L2::index(iova)) {

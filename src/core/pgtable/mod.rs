@@ -83,6 +83,14 @@ enum Top<M: TableMemory> {
     L5(M::Table<L5>),
 }
 
+impl<M: TableMemory> Clone for Top<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: TableMemory> Copy for Top<M> {}
+
 /// Runs `$body` with `$level` and `$table` for the level that the top table has.
 macro_rules! at_top {
     ($stage:expr, $level:ident, $table:ident => $body:expr) => {
@@ -127,15 +135,8 @@ impl<M: TableMemory> SecondStage<M> {
 
     /// The same tables once more, for a place where they are found sooner. One of the two
     /// [releases](Self::release) them.
-    // `Top` is no copy, though its tables are: a derive would ask that of the memory, too.
-    #[allow(clippy::needless_match)]
     pub fn alias(&self) -> Self {
-        let top = match self.top {
-            Top::L3(table) => Top::L3(table),
-            Top::L4(table) => Top::L4(table),
-            Top::L5(table) => Top::L5(table),
-        };
-        Self { top, ..*self }
+        Self { ..*self }
     }
 
     /// The shape that the table was made with.

@@ -52,14 +52,20 @@ fn step(regs: &UnitRegisters) -> bool {
     true
 }
 
+fn all_steps(regs: &UnitRegisters) -> bool {
+    while step(regs) {}
+    true
+}
+
 /// Hardware that finishes all before the write of the tail returns, as QEMU does, or that begins
-/// when somebody waits, a descriptor at a time.
+/// when somebody waits, a descriptor or all at a time.
 macro_rules! confirmed {
     ($module:ident) => {
-        confirmed!($module, |regs: &UnitRegisters| while step(regs) {});
-        confirmed!($module, |_: &UnitRegisters| ());
+        confirmed!($module, |regs: &UnitRegisters| while step(regs) {}, step);
+        confirmed!($module, |_: &UnitRegisters| (), step);
+        confirmed!($module, |_: &UnitRegisters| (), all_steps);
     };
-    ($module:ident, $on_tail:expr) => {
+    ($module:ident, $on_tail:expr, $on_wait:ident) => {
         crate::check(|| {
             pages::forget_all();
             let regs = Arc::new(UnitRegisters::new($on_tail));
@@ -68,7 +74,7 @@ macro_rules! confirmed {
             queue.enable(&regs).unwrap();
             let beside = regs.clone();
             clock::meanwhile(Some(Rc::new(move || {
-                let _ = step(&beside);
+                let _ = $on_wait(&beside);
             })));
             let submit = |id: u16| {
                 let (regs, queue) = (regs.clone(), queue.clone());
