@@ -98,7 +98,12 @@ pub(crate) fn attach(
     state.counted = true;
     state.came_from = change.old.map(|old| old.identity);
     if info.fault_reports.start_anew() {
-        log_info!("{}: {info}: its faults are recorded again", &*info.unit);
+        if let Some(note) = info.log.ask() {
+            log_info!(
+                "{}: {info}: its faults are recorded again{note}",
+                &*info.unit
+            );
+        }
     }
     let left = core::mem::replace(&mut state.attached, attached);
     drop(state);
@@ -118,10 +123,13 @@ fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &Change) -> bool {
         return false;
     }
     let goes_on = is_way_back(state, change);
-    if change.new.kind != DomainKind::Blocked {
+    if change.new.kind == DomainKind::Blocked {
+        return goes_on;
+    }
+    if let Some(note) = info.log.ask() {
         log_err!(
             "{}: {info} {}: the unit was closed after an error, and everything behind it stays \
-             blocked: reload vtd or reboot",
+             blocked: reload vtd or reboot{note}",
             &*info.unit,
             if goes_on {
                 "gets its domain back, but reaches nothing"
@@ -155,19 +163,19 @@ fn refuse_reserved(info: &DeviceInfo, change: &Change) -> Result {
         .regions
         .iter()
         .find(|region| is_other && region.kind == RegionKind::Direct);
-    match reserved {
-        None => Ok(()),
-        Some(region) => {
-            log_warn!(
-                "{}: {info} stays with the kernel: firmware has it reach {:#x} to {:#x} at all \
-                 times (RMRR), which no other domain maps; ask the platform's vendor",
-                &*info.unit,
-                region.start,
-                region.start.saturating_add(region.bytes).saturating_sub(1)
-            );
-            Err(EPERM)
-        }
+    let Some(region) = reserved else {
+        return Ok(());
+    };
+    if let Some(note) = info.log.ask() {
+        log_warn!(
+            "{}: {info} stays with the kernel: firmware has it reach {:#x} to {:#x} at all times \
+             (RMRR), which no other domain maps; ask the platform's vendor{note}",
+            &*info.unit,
+            region.start,
+            region.start.saturating_add(region.bytes).saturating_sub(1)
+        );
     }
+    Err(EPERM)
 }
 
 /// A device leaves for good: it is blocked, unless it `keeps` what it is attached to, and only then

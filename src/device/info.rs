@@ -4,6 +4,7 @@
 
 use super::access_control::AccessControl;
 use super::attach::Attached;
+use super::log_limit::LogLimit;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::Region;
@@ -93,6 +94,8 @@ pub(crate) struct DeviceInfo {
     /// What changes.
     #[pin]
     pub(crate) state: Mutex<State>,
+    /// What else the log says of it when a user asks for something.
+    pub(super) log: LogLimit,
     /// Reports of faults, limited for each device by itself.
     pub(crate) fault_reports: RateLimit,
 }

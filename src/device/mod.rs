@@ -17,6 +17,7 @@ mod access_control;
 mod adopted;
 mod attach;
 mod info;
+mod log_limit;
 pub(crate) mod ownership;
 mod past;
 pub(crate) mod preflight;

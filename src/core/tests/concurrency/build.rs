@@ -104,6 +104,7 @@ const SUBJECTS: &[Subject] = &[
             ("crate::unit::", "crate::shim::group_unit::"),
             ("super::access_control::", "crate::shim::beside::"),
             ("super::adopted::", "crate::shim::beside::"),
+            ("super::log_limit::", "crate::shim::beside::"),
             ("super::past::", "crate::shim::beside::"),
             ("super::rate_limit::", "crate::shim::beside::"),
             ("super::regions::", "crate::shim::beside::"),
