@@ -32,7 +32,7 @@ unsigned long vtd_helper_spin_lock_irqsave(spinlock_t *lock);
 void vtd_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 void vtd_helper_spin_assert_is_held(spinlock_t *lock);
 
-u64 __percpu *vtd_helper_alloc_counts(u32 count);
+u64 __percpu *vtd_helper_alloc_counts(u32 count, gfp_t gfp);
 void vtd_helper_free_counts(u64 __percpu *counts);
 u64 vtd_helper_sum_count(u64 __percpu *counts, u32 index);
 

@@ -7,7 +7,7 @@ use super::gather::Gather;
 use super::operations::{Driver, Operations};
 use crate::bindings;
 use crate::device::Device;
-use crate::pages::Gfp;
+use crate::pages::{Charge, Gfp};
 use core::marker::PhantomData;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -87,6 +87,8 @@ pub struct NewPaging<P> {
     pub aperture: Aperture,
     /// NUMA node of its tables.
     pub nid: i32,
+    /// Whom what is left to allocate is charged to.
+    pub charge: Charge,
 }
 
 /// The C structure with the driver's part behind it.
@@ -177,7 +179,7 @@ impl<P: Paging> PagingDomain<P> {
                 paging: new.paging,
                 operations,
             },
-            GFP_KERNEL,
+            new.charge.flags(),
         )?;
         // SAFETY: The module whose code this is.
         if !unsafe { bindings::try_module_get(module) } {

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Name;
-use kernel_ext::pages::Gfp;
+use kernel_ext::pages::{Charge, Gfp};
 use kernel_ext::percpu::Counts;
 use vtd_core::pgtable::{Census, CensusRest, Step, Way};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
@@ -25,8 +25,8 @@ pub(super) struct Activity(Counts<6>);
 
 impl Activity {
     /// Nothing yet. [`ENOMEM`].
-    pub(super) fn new() -> Result<Self> {
-        Ok(Activity(Counts::new()?))
+    pub(super) fn new(charge: Charge) -> Result<Self> {
+        Ok(Activity(Counts::new(charge)?))
     }
 
     /// Counts a mapping of `bytes` bytes. Any context.
@@ -52,7 +52,8 @@ impl Activity {
         self.0.one::<5>();
     }
 
-    fn mapped(&self) -> Mapped {
+    /// What was mapped and unmapped.
+    pub(super) fn mapped(&self) -> Mapped {
         Mapped {
             maps: self.0.sum::<0>(),
             unmaps: self.0.sum::<2>(),

@@ -8,10 +8,12 @@ mod history;
 mod look;
 mod memory;
 mod paging;
+mod purpose;
 mod readers;
 mod registry;
 mod tree;
 
 pub(crate) use flushing::WHAT_LAZY_COSTS;
 pub(crate) use paging::{Domain, Inner as DomainLook};
+pub(crate) use purpose::Purpose;
 pub(crate) use registry::Domains;

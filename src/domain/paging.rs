@@ -13,6 +13,7 @@ use super::flushing::Flushing;
 use super::history::History;
 use super::look::Activity;
 use super::memory::Memory;
+use super::purpose::Purpose;
 use super::readers::Readers;
 use super::registry::Domains;
 use super::tree::{with_stage, Stage, Tree};
@@ -26,7 +27,7 @@ use kernel::sync::Arc;
 use kernel_ext::device::{Device, Name};
 use kernel_ext::errno::eaddrinuse;
 use kernel_ext::iommu::{Aperture, Change, DomainKind, Gather, NewPaging, Paging, Protection};
-use kernel_ext::pages::Gfp;
+use kernel_ext::pages::{Charge, Gfp};
 use kernel_ext::{log_debug, radix};
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
@@ -74,19 +75,22 @@ pub(crate) struct Inner {
 
 impl Domain {
     /// An empty domain made for `device`, which the unit `home` serves. `told_of_lazy`: the log has
-    /// said for all devices what lazy flushing costs.
+    /// said for all devices what lazy flushing costs. [`EINVAL`] if the unit cannot walk any tables,
+    /// [`ENOMEM`], [`ENOSPC`] if a first default domain finds no domain-id. May sleep.
     pub(crate) fn new(
         home: Arc<Unit>,
         host_bits: u32,
         device: &Device,
+        purpose: Purpose,
         told_of_lazy: bool,
         domains: &Arc<Domains>,
     ) -> Result<NewPaging<Self>> {
+        let charge = purpose.charge();
         let format = home.walker().format(host_bits).ok_or(EINVAL)?;
         let geometry = format.geometry;
         let nid = device.numa_node();
         let tables = radix::Tables::new(nid);
-        let gfp = Gfp::KERNEL;
+        let gfp = charge.gfp();
         let stage = if format.coherent {
             SecondStage::new(&Memory::<true> { tables, gfp }, geometry).map(Stage::Coherent)
         } else {
@@ -94,8 +98,8 @@ impl Domain {
         };
         let stage = stage.map_err(|OutOfMemory| ENOMEM)?;
         let tree = Tree { stage, tables };
-        let history = History::new()?;
-        let activity = Activity::new()?;
+        let history = History::new();
+        let activity = Activity::new(charge)?;
         let attachments = Attachments::new(home.clone());
         let inner = Arc::pin_init(
             pin_init!(Inner {
@@ -112,8 +116,11 @@ impl Domain {
                 attachments <- attachments,
                 readers <- Readers::new(),
             }),
-            GFP_KERNEL,
+            charge.flags(),
         )?;
+        if purpose == Purpose::FirstDefault {
+            inner.begin_history(charge)?;
+        }
         inner.attachments.prepare()?;
         domains.add(&inner)?;
         Ok(NewPaging {
@@ -123,11 +130,18 @@ impl Domain {
                 page_sizes: geometry.page_sizes(),
             },
             nid,
+            charge,
         })
     }
 }
 
 impl Inner {
+    /// What happens is remembered from now on. [`ENOMEM`]. May sleep.
+    fn begin_history(&self, charge: Charge) -> Result {
+        let mapped = || self.activity.mapped().maps > 0;
+        self.history.begin(charge, mapped)
+    }
+
     /// Whether `unit` can walk the tables as they are. [`EINVAL`] if not: the caller may try
     /// another domain, so the reason is logged for debugging only.
     fn check_unit(&self, unit: &Unit) -> Result {
@@ -289,6 +303,11 @@ impl Paging for Domain {
             if info.untrusted {
                 inner.flushing.stay_strict();
             }
+            let charge = match change.new.kind {
+                DomainKind::DmaApi => Charge::Nobody,
+                _ => Charge::Caller,
+            };
+            inner.begin_history(charge)?;
             if change.new.kind == DomainKind::DmaApi {
                 inner.attachments.keep();
             }

@@ -4,7 +4,7 @@
 
 use super::Vtd;
 use crate::device::{self, Chain, DeviceInfo, Use};
-use crate::domain::Domain;
+use crate::domain::{Domain, Purpose};
 use crate::unit::{Translation, Unit};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -115,8 +115,16 @@ impl Driver for Vtd {
     }
 
     fn alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
-        let host_bits = self.dmar().host_bits();
-        Domain::new(data.unit.clone(), host_bits, dev, self.lazy, &self.domains)
+        let (unit, host_bits) = (data.unit.clone(), self.dmar().host_bits());
+        // Only the core asks for a device that was never attached, when it makes its group's
+        // default domain; a user's device has been the kernel's before.
+        let purpose = if data.state.lock().counted {
+            Purpose::Other
+        } else {
+            Purpose::FirstDefault
+        };
+        Domain::new(unit, host_bits, dev, purpose, self.lazy, &self.domains)
+            .inspect_err(|e| data.explain_no_id(*e))
     }
 
     fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
