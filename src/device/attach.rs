@@ -4,11 +4,15 @@
 //!
 //! A device's first attach, and the way back to a domain of before, need no memory: the core cannot
 //! cope with their refusal. The context tables are made when the device is probed, its account when
-//! it joins its group, a domain's id and its place among its units when the domain is made.
+//! it joins its group, a default domain's id and its place among its units when it is made.
+//!
+//! A device that is blocked may only be so for the time of a reset, after which the core gives it
+//! back the domain of before and warns of a driver that refuses. So it takes a share in the
+//! domain-id along that it had there, and brings it back.
 
 use super::info::{DeviceInfo, State, Use};
 use super::past::Past;
-use crate::unit::{Claimed, Translation, Unit};
+use crate::unit::{Claimed, TakenId, Translation, Unit};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
@@ -19,8 +23,9 @@ use vtd_core::spec::address::{Iova, PhysAddr};
 
 /// What a device can be attached to, seen from the device.
 pub(crate) trait Attached: Send + Sync {
-    /// A device behind `unit` has left; nothing of it is cached any more. May sleep.
-    fn leave(&self, unit: &Arc<Unit>);
+    /// A device behind `unit` has left; nothing of it is cached any more. Returns its share in
+    /// the domain-id that it had. Any context.
+    fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>>;
 
     /// Where its top table lies.
     fn top(&self) -> PhysAddr;
@@ -53,12 +58,13 @@ pub(crate) type Target = (Translation, Option<Arc<dyn Attached>>);
 /// Attaches a device, for all of its requester IDs.
 ///
 /// `target` is asked once ownership is granted; it checks whether the unit suits ([`EINVAL`] if
-/// not) and joins the unit. [`EBUSY`] if the device is someone else's, with the reason in the log.
+/// not) and joins the unit, with the domain-id that the device had there before, if it took it along;
+/// [`ENOSPC`] if there is none. [`EBUSY`] if the device is someone else's. The log has the reason.
 pub(crate) fn attach(
     dev: &Device,
     info: &DeviceInfo,
     change: &Change,
-    target: impl FnOnce(&Arc<Unit>) -> Result<Target>,
+    target: impl FnOnce(&Arc<Unit>, Option<Arc<TakenId>>) -> Result<Target>,
 ) -> Result {
     info.ownership.refuse_beside_adopted(info, change)?;
     if change.new.kind != DomainKind::Blocked {
@@ -71,7 +77,9 @@ pub(crate) fn attach(
     let group = state.group.ok_or(ENODEV)?;
     let granted = groups.ask(group, dev, info, &state, change)?;
 
-    let (to, attached) = target(&info.unit)?;
+    let returns = state.came_from == Some(change.new.identity);
+    let brought = state.took_along.take_if(|_| returns);
+    let (to, attached) = target(&info.unit, brought).inspect_err(|e| info.explain_no_id(*e))?;
     let before = match state.is {
         Use::Blocked => Claimed::No,
         _ => Claimed::Yes,
@@ -79,7 +87,7 @@ pub(crate) fn attach(
     if let Err(e) = info.unit.install(&info.requesters, before, to) {
         if !goes_on_blocked(info, &state, change) {
             if let Some(attached) = attached {
-                attached.leave(&info.unit);
+                drop(attached.leave(&info.unit));
             }
             return Err(e);
         }
@@ -106,11 +114,12 @@ pub(crate) fn attach(
         }
     }
     let left = core::mem::replace(&mut state.attached, attached);
+    let share = left.as_ref().and_then(|left| left.leave(&info.unit));
+    state.took_along = share.filter(|_| change.new.kind == DomainKind::Blocked);
     drop(state);
     drop(groups);
-    if let Some(left) = left {
-        left.leave(&info.unit);
-    }
+    // Without the locks: it may be the last that there is of the domain.
+    drop(left);
     Ok(())
 }
 
@@ -190,6 +199,7 @@ pub(crate) fn leave(info: &DeviceInfo, keeps: bool) {
 /// Blocks a device that leaves, whatever it was attached to.
 fn block(info: &DeviceInfo) {
     let mut state = info.state.lock();
+    state.took_along = None;
     if state.is == Use::Blocked {
         return;
     }
@@ -201,6 +211,6 @@ fn block(info: &DeviceInfo) {
     let left = state.attached.take();
     drop(state);
     if let Some(left) = left {
-        left.leave(&info.unit);
+        drop(left.leave(&info.unit));
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn probe(
         owned: Owned::Blocked,
         attached: None,
         came_from: None,
+        took_along: None,
         group: None,
         counted: false,
     };

@@ -10,10 +10,16 @@
 //!   joins later has cached nothing of what was there before.
 //! - `home_id` is the home unit's domain-id plus one from before its first context entry to after its
 //!   last one, else 0; `others` counts the other units with devices here.
-//! - The home unit is in the list from [the beginning](Attachments::prepare) to the first time that
-//!   its last device leaves.
+//! - In a domain that is [prepared](Attachments::prepare), a group's first, the home unit is in the
+//!   list from the beginning: a first attach must not fail. In others a unit is there from its first
+//!   device on, so that a domain which no device is attached to costs nobody a domain-id.
 //! - What was [kept](Attachments::keep) stays in the list, with its domain-id, when its last device
-//!   has left: the way back to the kernel's domain must need neither memory nor a free id.
+//!   has left: the return to the kernel's domain needs neither memory nor a free id. From any other
+//!   domain a device that is blocked, maybe only for a while, takes a share in the id along and
+//!   brings it back (see [`crate::device::attach`]); there is room for it in the list.
+//!
+//! So a device has a share in one domain-id at most beside that of its group's default domain: users
+//! hold no more ids than they have devices.
 //!
 //! # Locks
 //!
@@ -25,7 +31,7 @@
 //!
 //! `list` orders joining and leaving, and is held while other units are flushed.
 
-use crate::unit::{Request, Unit};
+use crate::unit::{Asker, Request, TakenId, Unit};
 use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -35,8 +41,8 @@ use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::scope::IotlbScope;
 
 struct Attachment {
-    unit: Arc<Unit>,
-    id: DomainId,
+    /// The unit, and what it calls the domain.
+    id: Arc<TakenId>,
     devices: u32,
 }
 
@@ -44,13 +50,6 @@ impl Attachment {
     /// Whether devices walk the tables there.
     fn in_use(entry: &&Self) -> bool {
         entry.devices > 0
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        // Nothing is cached under it: the last device has left, or none has come.
-        self.unit.free_domain_id(self.id);
     }
 }
 
@@ -96,41 +95,50 @@ impl Attachments {
     /// Puts the home unit into the list, with a domain-id and no device, so that the first one that
     /// joins it needs neither memory nor a free id. [`ENOMEM`], [`ENOSPC`]. May sleep.
     pub(super) fn prepare(&self) -> Result {
-        self.list_unit(&self.home, 0).map(|_| ())
+        let id = TakenId::take(&self.home, Asker::Kernel)?;
+        self.list_unit(id, 0, Asker::Kernel)
     }
 
-    /// Adds a device behind `unit`; returns the domain-id to use. May sleep.
-    pub(super) fn join(&self, unit: &Arc<Unit>) -> Result<DomainId> {
-        match self.count_one_more(unit) {
-            Some(id) => Ok(id),
-            None => self.list_unit(unit, 1),
+    /// Adds a device behind `unit`; returns the domain-id to use. `brought`: the one that it had
+    /// here before, if it took it along. [`ENOMEM`], [`ENOSPC`] if there is no id for `asker`. May
+    /// sleep.
+    pub(super) fn join(
+        &self,
+        unit: &Arc<Unit>,
+        asker: Asker,
+        brought: Option<Arc<TakenId>>,
+    ) -> Result<DomainId> {
+        if let Some(id) = self.count_one_more(unit) {
+            return Ok(id);
         }
+        let taken = match brought {
+            Some(taken) => taken,
+            None => TakenId::take(unit, asker)?,
+        };
+        let id = taken.id();
+        self.list_unit(taken, 1, asker)?;
+        Ok(id)
     }
 
     /// Puts a unit into the list that is not in it.
-    fn list_unit(&self, unit: &Arc<Unit>, devices: u32) -> Result<DomainId> {
-        let id = unit.allocate_domain_id()?;
-        if unit.cap().caching_mode() || unit.cap().needs_write_buffer_flush() {
+    fn list_unit(&self, id: Arc<TakenId>, devices: u32, asker: Asker) -> Result {
+        let cap = id.unit().cap();
+        if cap.caching_mode() || cap.needs_write_buffer_flush() {
             self.wants_news.store(true, Ordering::Release);
         }
-        self.add(Attachment {
-            unit: unit.clone(),
-            id,
-            devices,
-        })?;
-        Ok(id)
+        self.add(Attachment { id, devices }, asker)
     }
 
     fn count_one_more(&self, unit: &Arc<Unit>) -> Option<DomainId> {
         let mut list = self.list.lock();
         let entry = list
             .iter_mut()
-            .find(|entry| Arc::ptr_eq(&entry.unit, unit))?;
+            .find(|entry| Arc::ptr_eq(entry.id.unit(), unit))?;
         if entry.devices == 0 {
-            self.begins(unit, entry.id);
+            self.begins(unit, entry.id.id());
         }
         entry.devices += 1;
-        Some(entry.id)
+        Some(entry.id.id())
     }
 
     /// `unit` is about to walk the tables; with the list locked.
@@ -143,21 +151,25 @@ impl Attachments {
         }
     }
 
-    /// Adds an entry; memory for it is found without the lock.
-    fn add(&self, entry: Attachment) -> Result {
+    /// Adds an entry; memory for it is found without the lock, where there is no room yet.
+    fn add(&self, entry: Attachment, asker: Asker) -> Result {
+        let mut room = KVec::new();
         loop {
-            let len = self.list.lock().len();
-            let mut room = KVec::with_capacity(len + 1, GFP_KERNEL)?;
             let mut list = self.list.lock();
-            if list.len() > len {
-                continue;
+            let len = list.len();
+            if list.capacity() == len {
+                if room.capacity() <= len {
+                    drop(list);
+                    room = KVec::with_capacity(len + 1, asker.charge().flags())?;
+                    continue;
+                }
+                core::mem::swap(&mut *list, &mut room);
+                for old in room {
+                    // There is room: `len + 1` was reserved.
+                    let _ = list.push_within_capacity(old);
+                }
             }
-            core::mem::swap(&mut *list, &mut room);
-            for old in room {
-                // There is room: `len + 1` was reserved.
-                let _ = list.push_within_capacity(old);
-            }
-            let (unit, id, devices) = (entry.unit.clone(), entry.id, entry.devices);
+            let (unit, id, devices) = (entry.id.unit().clone(), entry.id.id(), entry.devices);
             list.push_within_capacity(entry).map_err(|_| ENOMEM)?;
             if devices > 0 {
                 self.begins(&unit, id);
@@ -166,32 +178,28 @@ impl Attachments {
         }
     }
 
-    /// Takes a device behind `unit` away; nothing of it is cached any more. May sleep.
-    pub(super) fn leave(&self, unit: &Arc<Unit>) {
-        let gone = {
-            let mut list = self.list.lock();
-            let Some(at) = list.iter().position(|entry| Arc::ptr_eq(&entry.unit, unit)) else {
-                return;
-            };
-            let Some(entry) = list.get_mut(at) else {
-                return;
-            };
-            entry.devices -= 1;
-            if entry.devices > 0 {
-                return;
-            }
-            if Arc::ptr_eq(unit, &self.home) {
-                self.home_id.store(0, Ordering::SeqCst);
-            } else {
-                self.others.fetch_sub(1, Ordering::SeqCst);
-            }
-            if self.kept.load(Ordering::Relaxed) {
-                return;
-            }
-            list.remove(at)
-        };
-        // Without the lock: giving the id back may sleep.
-        drop(gone);
+    /// Takes a device behind `unit` away; nothing of it is cached any more. Returns its share in the
+    /// domain-id, for the caller to drop or to bring back. Any context.
+    pub(super) fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>> {
+        let mut list = self.list.lock();
+        let is_of = |entry: &Attachment| Arc::ptr_eq(entry.id.unit(), unit);
+        let at = list.iter().position(is_of)?;
+        let entry = list.get_mut(at)?;
+        entry.devices -= 1;
+        let share = Some(entry.id.clone());
+        if entry.devices > 0 {
+            return share;
+        }
+        if Arc::ptr_eq(unit, &self.home) {
+            self.home_id.store(0, Ordering::SeqCst);
+        } else {
+            self.others.fetch_sub(1, Ordering::SeqCst);
+        }
+        if !self.kept.load(Ordering::Relaxed) {
+            // Not the last share: giving the id back may sleep.
+            let _ = list.remove(at);
+        }
+        share
     }
 
     /// Whether `condition` holds for every unit.
@@ -200,7 +208,7 @@ impl Attachments {
             .lock()
             .iter()
             .filter(Attachment::in_use)
-            .all(|entry| condition(&entry.unit))
+            .all(|entry| condition(entry.id.unit()))
     }
 
     /// The units with their domain-ids and how many devices, as they are now. [`ENOMEM`]. May sleep.
@@ -213,7 +221,8 @@ impl Attachments {
                 continue;
             }
             for entry in list.iter() {
-                let _ = copy.push_within_capacity((entry.unit.clone(), entry.id, entry.devices));
+                let (unit, id) = (entry.id.unit().clone(), entry.id.id());
+                let _ = copy.push_within_capacity((unit, id, entry.devices));
             }
             return Ok(copy);
         }
@@ -235,8 +244,8 @@ impl Attachments {
     #[cold]
     fn forget_elsewhere(&self, range: Range) {
         for entry in self.list.lock().iter().filter(Attachment::in_use) {
-            if !Arc::ptr_eq(&entry.unit, &self.home) {
-                entry.unit.forget(entry.id, range);
+            if !Arc::ptr_eq(entry.id.unit(), &self.home) {
+                entry.id.unit().forget(entry.id.id(), range);
             }
         }
     }
@@ -244,8 +253,8 @@ impl Attachments {
     /// Makes all units forget the domain. As [`Self::forget`].
     pub(super) fn forget_all(&self) {
         for entry in self.list.lock().iter().filter(Attachment::in_use) {
-            let scope = IotlbScope::Domain(entry.id);
-            let _ = entry.unit.invalidate(&[Request::Iotlb(scope)]);
+            let scope = IotlbScope::Domain(entry.id.id());
+            let _ = entry.id.unit().invalidate(&[Request::Iotlb(scope)]);
         }
     }
 
@@ -266,9 +275,10 @@ impl Attachments {
             return Ok(());
         };
         for entry in self.list.lock().iter().filter(Attachment::in_use) {
-            let steps = after_map(entry.unit.cap(), entry.id, range);
+            let unit = entry.id.unit();
+            let steps = after_map(unit.cap(), entry.id.id(), range);
             if !steps.is_empty() {
-                entry.unit.perform(steps.iter())?;
+                unit.perform(steps.iter())?;
             }
         }
         Ok(())

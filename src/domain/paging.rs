@@ -19,7 +19,7 @@ use super::registry::Domains;
 use super::tree::{with_stage, Stage, Tree};
 use crate::device::{self, DeviceInfo};
 use crate::driver::Vtd;
-use crate::unit::{Translation, Unit};
+use crate::unit::{Asker, TakenId, Translation, Unit};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
@@ -34,7 +34,7 @@ use vtd_core::invalidation::Range;
 use vtd_core::pgtable::{
     MapError, MapRest, OutOfMemory, Prot, SecondStage, UnmapRest, Visit, VisitEnd, Way,
 };
-use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
 /// How many tables are walked at once, with interrupts off, to look for leaves.
@@ -120,8 +120,8 @@ impl Domain {
         )?;
         if purpose == Purpose::FirstDefault {
             inner.begin_history(charge)?;
+            inner.attachments.prepare()?;
         }
-        inner.attachments.prepare()?;
         domains.add(&inner)?;
         Ok(NewPaging {
             paging: Domain(inner),
@@ -140,6 +140,17 @@ impl Inner {
     fn begin_history(&self, charge: Charge) -> Result {
         let mapped = || self.activity.mapped().maps > 0;
         self.history.begin(charge, mapped)
+    }
+
+    /// Adds a device behind `unit`, see [`Attachments::join`].
+    fn join(
+        &self,
+        unit: &Arc<Unit>,
+        asker: Asker,
+        brought: Option<Arc<TakenId>>,
+    ) -> Result<DomainId> {
+        self.begin_history(asker.charge())?;
+        self.attachments.join(unit, asker, brought)
     }
 
     /// Whether `unit` can walk the tables as they are. [`EINVAL`] if not: the caller may try
@@ -242,7 +253,7 @@ impl Inner {
 }
 
 impl device::Attached for Inner {
-    fn leave(&self, unit: &Arc<Unit>) {
+    fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>> {
         self.attachments.leave(unit)
     }
 
@@ -298,20 +309,19 @@ impl Paging for Domain {
 
     fn attach(&self, dev: &Device, info: &DeviceInfo, change: &Change) -> Result {
         let inner = &self.0;
-        device::attach(dev, info, change, |unit| {
+        let asker = match change.new.kind {
+            DomainKind::DmaApi => Asker::Kernel,
+            _ => Asker::User,
+        };
+        device::attach(dev, info, change, |unit, brought| {
             inner.check_unit(unit)?;
             if info.untrusted {
                 inner.flushing.stay_strict();
             }
-            let charge = match change.new.kind {
-                DomainKind::DmaApi => Charge::Nobody,
-                _ => Charge::Caller,
-            };
-            inner.begin_history(charge)?;
-            if change.new.kind == DomainKind::DmaApi {
+            if asker == Asker::Kernel {
                 inner.attachments.keep();
             }
-            let id = inner.attachments.join(unit)?;
+            let id = inner.join(unit, asker, brought)?;
             let to = Translation::SecondStage {
                 table: inner.top(),
                 width: inner.format.geometry.width,

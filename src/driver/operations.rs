@@ -7,7 +7,6 @@ use crate::device::{self, Chain, DeviceInfo, Use};
 use crate::domain::{Domain, Purpose};
 use crate::unit::{Translation, Unit};
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
     Capability, Change, Context, DefaultDomain, Driver, HardwareInfo, NewPaging, Probed, Regions,
@@ -128,14 +127,12 @@ impl Driver for Vtd {
     }
 
     fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
-        device::attach(dev, data, change, |_: &Arc<Unit>| {
+        device::attach(dev, data, change, |_, _| {
             Ok((Translation::PassThrough, None))
         })
     }
 
     fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
-        device::attach(dev, data, change, |_: &Arc<Unit>| {
-            Ok((Translation::Blocked, None))
-        })
+        device::attach(dev, data, change, |_, _| Ok((Translation::Blocked, None)))
     }
 }

@@ -108,6 +108,7 @@ macro_rules! group {
                         owned: Owned::Blocked,
                         attached: None,
                         came_from: None,
+                        took_along: None,
                         group: None,
                         counted: false,
                     }),
@@ -154,7 +155,7 @@ macro_rules! group {
                         old: Some(view(old)),
                         new: view(new),
                     };
-                    let target = |_: &_| Ok((translation(new), None));
+                    let target = |_: &_, _| Ok((translation(new), None));
                     $module::attach::attach(self.0.pci.as_device(), &self.0, &change, target)?;
                     old = new;
                 }
