@@ -21,6 +21,7 @@ pub mod dma;
 pub mod errno;
 pub mod iommu;
 pub mod irq;
+pub mod late;
 pub mod lock;
 pub mod measure;
 pub mod memory;

@@ -5,6 +5,8 @@
 use crate::bindings;
 use core::ptr::NonNull;
 use core::sync::atomic::{fence, Ordering};
+use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
+use kernel::alloc::Flags;
 use kernel::prelude::*;
 
 /// How an allocation may behave; the kernel's `gfp_t` as a callback passed it.
@@ -16,6 +18,35 @@ impl Gfp {
     pub const KERNEL: Gfp = Gfp(bindings::GFP_KERNEL);
     /// For any context: never sleeps, and fails the sooner for it.
     pub const ATOMIC: Gfp = Gfp(bindings::GFP_ATOMIC);
+    /// May sleep, and is charged to the caller's memory cgroup.
+    pub const KERNEL_ACCOUNT: Gfp = Gfp(bindings::GFP_KERNEL_ACCOUNT);
+}
+
+/// Whom memory is charged to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Charge {
+    /// Nobody: what the kernel needs for itself.
+    Nobody,
+    /// The memory cgroup of the caller: what he makes the kernel allocate for him.
+    Caller,
+}
+
+impl Charge {
+    /// For pages that hardware reads, and for counts of each processor. May sleep.
+    pub const fn gfp(self) -> Gfp {
+        match self {
+            Charge::Nobody => Gfp::KERNEL,
+            Charge::Caller => Gfp::KERNEL_ACCOUNT,
+        }
+    }
+
+    /// For everything else. May sleep.
+    pub const fn flags(self) -> Flags {
+        match self {
+            Charge::Nobody => GFP_KERNEL,
+            Charge::Caller => GFP_KERNEL_ACCOUNT,
+        }
+    }
 }
 
 /// Pages that the drivers of this machine's units hold for their tables.

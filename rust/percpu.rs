@@ -6,6 +6,7 @@
 //! than what is counted here. Counts of its own cost a processor one instruction.
 
 use crate::bindings;
+use crate::pages::Charge;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
@@ -39,9 +40,9 @@ unsafe impl<const N: usize> Sync for Counts<N> {}
 
 impl<const N: usize> Counts<N> {
     /// All 0. [`ENOMEM`]. May sleep.
-    pub fn new() -> Result<Self> {
+    pub fn new(charge: Charge) -> Result<Self> {
         // SAFETY: Any number is allowed.
-        let base = unsafe { bindings::vtd_helper_alloc_counts(N as u32) };
+        let base = unsafe { bindings::vtd_helper_alloc_counts(N as u32, charge.gfp().0) };
         // INVARIANT: Freshly allocated for `N` counts.
         Ok(Counts {
             base: NonNull::new(base).ok_or(ENOMEM)?,

@@ -16,10 +16,11 @@ NARROW=last=0x7fffffffff
 ALL_SIZES=pages=0x40201000
 SMALL=pages=0x1000
 bdf=0000:00:06.0
+ENOSPC="[Nn]o space left"
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no test_restrict"
 [ -e "$PCI/$bdf" ] || ktap_skip_all "iommu-testdev is not at $bdf"
 
-# restrict BITS: 1 no tables above 39 bits, 2 no large pages.
+# restrict BITS: 1 no tables above 39 bits, 2 no large pages, N << 16 only N domain-ids.
 restrict() {
 	echo "$1" > $RESTRICT
 }
@@ -51,17 +52,29 @@ serves() {
 # Below 39 bits, and above all memory.
 USER_IOVA_NARROW=0x4000000000
 
+# A reset blocks it; then the core relies on the attach, and warns of a refusal.
+comes_back_from_reset() {
+	restrict $((2 << 16))
+	echo 1 > "$PCI/$spare/reset" && is_now "$spare" unmanaged
+	came_back=$?
+	restrict 0
+	return $came_back
+}
+
 may_not() {
 	! sh -c "echo 1 > $RESTRICT" 2> /tmp/why && grep -q "not permitted" /tmp/why
 }
 
-ktap_start 18
+ktap_start 22
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 insmod "$VTD_KO"
 ktap_check "without test_hooks=1 nothing can be restricted" may_not
 need_no_vtd && insmod "$VTD_KO" test_hooks=1 || ktap_abort "the module does not load with test_hooks=1"
 load_owner
+# The core blocks it during a reset.
+spare=$(behind 0000:00:0e.0)
+unbind "$spare"
 
 ktap_check "whole unit: a domain of 48 bits with all page sizes" suits a $WIDE $ALL_SIZES
 ktap_check "the group is claimed" ask claim $bdf a
@@ -81,6 +94,11 @@ ktap_check "both: and serves" serves e
 restrict 0
 ktap_check "whole unit again: the first domain serves" serves a
 ktap_check "whole unit again: so does the smallest" eval 'ask attach e $bdf && lands $bdf $USER_IOVA_NARROW "$PAGE" && ask detach e $bdf'
+ktap_check "no domain-id is left: a domain that has none is refused" eval 'restrict $((2 << 16)) && ask new f "$spare" && ask claim "$spare" f && refuses "$ENOSPC" attach f "$spare"'
+restrict 0
+ktap_check "ids again: it is attached" ask attach f "$spare"
+ktap_check "no domain-id is left: it comes back from a reset" comes_back_from_reset
+ktap_check "and is released" eval 'ask detach f "$spare" && ask release "$spare" && is_now "$spare" DMA'
 ktap_check "the group is released to its default domain" eval 'ask release $bdf && is_now $bdf DMA'
 rmmod vtd_owner
 load_drivers

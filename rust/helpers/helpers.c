@@ -79,9 +79,9 @@ void vtd_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long f
 	raw_spin_unlock_irqrestore(lock, flags);
 }
 
-u64 __percpu *vtd_helper_alloc_counts(u32 count)
+u64 __percpu *vtd_helper_alloc_counts(u32 count, gfp_t gfp)
 {
-	return __alloc_percpu(count * sizeof(u64), sizeof(u64));
+	return __alloc_percpu_gfp(count * sizeof(u64), sizeof(u64), gfp);
 }
 
 void vtd_helper_free_counts(u64 __percpu *counts)

@@ -35,7 +35,7 @@ bool vtd_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *fl
 void vtd_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
 void vtd_helper_raw_spin_assert_is_held(raw_spinlock_t *lock);
 
-u64 __percpu *vtd_helper_alloc_counts(u32 count);
+u64 __percpu *vtd_helper_alloc_counts(u32 count, gfp_t gfp);
 void vtd_helper_free_counts(u64 __percpu *counts);
 u64 vtd_helper_sum_count(u64 __percpu *counts, u32 index);
 

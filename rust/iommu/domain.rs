@@ -9,7 +9,7 @@ use super::operations::Driver;
 use crate::bindings;
 use crate::device::Device;
 use crate::errno::eopnotsupp;
-use crate::pages::{Gfp, NumaNode};
+use crate::pages::{Charge, Gfp, NumaNode};
 use core::marker::PhantomData;
 use core::pin::Pin;
 use kernel::prelude::*;
@@ -95,6 +95,8 @@ pub struct NewPaging<P: Paging> {
     pub aperture: Aperture,
     /// NUMA node of its tables.
     pub node: NumaNode,
+    /// Whom what is left to allocate is charged to.
+    pub charge: Charge,
 }
 
 /// The C structure with the driver's part behind it.
@@ -192,7 +194,7 @@ impl<P: Paging> PagingDomain<P> {
                 paging: new.paging,
                 module,
             },
-            GFP_KERNEL,
+            new.charge.flags(),
         )?;
         // SAFETY: A live module by this function's contract.
         if !unsafe { bindings::try_module_get(module) } {

@@ -148,7 +148,7 @@ BOOTS = (
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
     Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),
     Boot("caching-mode", ("load", "dma", "attack", "fault", "user-io"), iommu="caching-mode=on"),
-    Boot("users", ("capable", "requests", "user-io", "viability", "sriov"),
+    Boot("users", ("capable", "requests", "shares", "user-io", "viability", "sriov"),
          older=("capable", "translation", "requests", "user-io"), devices=vfio_machine.grouped,
          iommu="snoop-control=on", tables=vfio_machine.opted_in,
          append=(*vfio_machine.HUGE_PAGES, "guest.capable=snoop=1,optin=1")),

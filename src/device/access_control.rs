@@ -10,6 +10,7 @@
 //! nobody. So it is looked at again whenever it is about to matter, before a driver is bound and
 //! before a domain is attached, and every second besides.
 
+use super::log_limit::LogLimit;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
@@ -29,6 +30,8 @@ struct Entry {
     before: Option<AcsControl>,
     /// What groups rely on, once they do.
     relied_on: Option<AcsControl>,
+    /// A user may reset it again and again.
+    log: LogLimit,
 }
 
 /// The access control of all devices behind units.
@@ -69,6 +72,7 @@ impl AccessControl {
                     device: device.clone(),
                     before,
                     relied_on: None,
+                    log: LogLimit::new(),
                 },
                 GFP_KERNEL,
             )?;
@@ -91,10 +95,13 @@ impl AccessControl {
         let began = clock::now_ns();
         for entry in self.list.lock().iter() {
             let lost = |control| entry.device.require_acs(control);
-            if entry.relied_on.is_some_and(lost) {
+            if !entry.relied_on.is_some_and(lost) {
+                continue;
+            }
+            if let Some(note) = entry.log.ask() {
                 log_warn!(
                     "{}: its access control was off, as after a reset; it is on again. Until now \
-                     devices in different groups could reach each other through it",
+                     devices in different groups could reach each other through it{note}",
                     entry.device.as_device()
                 );
             }

@@ -4,12 +4,16 @@
 //!
 //! A device's first attach, and the way back to a domain of before, need no memory: the core cannot
 //! cope with their refusal. The context tables are made when the device is probed, its account when
-//! it joins its group, a domain's id and its place among its units when the domain is made.
+//! it joins its group, a default domain's id and its place among its units when it is made.
+//!
+//! A device that is blocked may only be so for the time of a reset, after which the core gives it
+//! back the domain of before and warns of a driver that refuses. So it takes a share in the
+//! domain-id along that it had there, and brings it back.
 
 use super::info::{DeviceInfo, State, Use};
 use super::past::Past;
 use super::regions::Region;
-use crate::unit::{Claimed, Translation, Unit};
+use crate::unit::{Claimed, TakenId, Translation, Unit};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Device;
@@ -20,8 +24,9 @@ use vtd_core::spec::address::{Iova, PhysAddr};
 
 /// What a device can be attached to, seen from the device.
 pub(crate) trait Attached: Send + Sync {
-    /// A device behind `unit` has left; nothing of it is cached any more. May sleep.
-    fn leave(&self, unit: &Arc<Unit>);
+    /// A device behind `unit` has left; nothing of it is cached any more. Returns its share in
+    /// the domain-id that it had. Any context.
+    fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>>;
 
     /// Where its top table lies.
     fn top(&self) -> PhysAddr;
@@ -54,12 +59,13 @@ pub(crate) type Target = (Translation, Option<Arc<dyn Attached>>);
 /// Attaches a device, for all of its requester IDs.
 ///
 /// `target` is asked once ownership is granted; it checks whether the unit suits ([`EINVAL`] if
-/// not) and joins the unit. [`EBUSY`] if the device is someone else's, with the reason in the log.
+/// not) and joins the unit, with the domain-id that the device had there before, if it took it along;
+/// [`ENOSPC`] if there is none. [`EBUSY`] if the device is someone else's. The log has the reason.
 pub(crate) fn attach(
     dev: &Device,
     info: &DeviceInfo,
     change: &Change,
-    target: impl FnOnce(&Arc<Unit>) -> Result<Target>,
+    target: impl FnOnce(&Arc<Unit>, Option<Arc<TakenId>>) -> Result<Target>,
 ) -> Result {
     info.ownership.refuse_beside_adopted(info, change)?;
     if change.new.kind != DomainKind::Blocked {
@@ -72,7 +78,9 @@ pub(crate) fn attach(
     let group = state.group_id().ok_or(ENODEV)?;
     let granted = groups.ask(group, dev, info, &state, change)?;
 
-    let (to, attached) = target(&info.unit)?;
+    let returns = state.came_from == Some(change.new.identity);
+    let brought = state.took_along.take_if(|_| returns);
+    let (to, attached) = target(&info.unit, brought).inspect_err(|e| info.explain_no_id(*e))?;
     let before = match state.is {
         Use::Blocked => Claimed::No,
         _ => Claimed::Yes,
@@ -81,7 +89,7 @@ pub(crate) fn attach(
     if let Err(e) = info.unit.install(&info.requesters, before, to) {
         if !goes_on_blocked(info, &state, change) {
             if let Some(attached) = attached {
-                attached.leave(&info.unit);
+                drop(attached.leave(&info.unit));
             }
             return Err(e);
         }
@@ -104,11 +112,12 @@ pub(crate) fn attach(
         log_info!("{}: {info}: its faults are recorded again", &*info.unit);
     }
     let left = core::mem::replace(&mut state.attached, attached);
+    let share = left.as_ref().and_then(|left| left.leave(&info.unit));
+    state.took_along = share.filter(|_| change.new.kind == DomainKind::Blocked);
     drop(state);
     drop(groups);
-    if let Some(left) = left {
-        left.leave(&info.unit);
-    }
+    // Without the locks: it may be the last that there is of the domain.
+    drop(left);
     Ok(())
 }
 
@@ -121,10 +130,13 @@ fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &Change) -> bool {
         return false;
     }
     let goes_on = is_way_back(state, change);
-    if change.new.kind != DomainKind::Blocked {
+    if change.new.kind == DomainKind::Blocked {
+        return goes_on;
+    }
+    if let Some(note) = info.log.ask() {
         log_err!(
             "{}: {info} {}: the unit was closed after an error, and everything behind it stays \
-             blocked: reload vtd or reboot",
+             blocked: reload vtd or reboot{note}",
             &*info.unit,
             match (goes_on, change.old) {
                 (true, None) => "gets its first domain, but reaches nothing",
@@ -158,19 +170,19 @@ fn refuse_reserved(info: &DeviceInfo, change: &Change) -> Result {
         .regions
         .iter()
         .find(|region| is_other && region.kind == RegionKind::Direct);
-    match reserved {
-        None => Ok(()),
-        Some(region) => {
-            log_warn!(
-                "{}: {info} stays with the kernel: firmware has it reach {:#x} to {:#x} at all \
-                 times (RMRR), which no other domain maps; ask the platform's vendor",
-                &*info.unit,
-                region.start,
-                region.start.saturating_add(region.bytes).saturating_sub(1)
-            );
-            Err(EPERM)
-        }
+    let Some(region) = reserved else {
+        return Ok(());
+    };
+    if let Some(note) = info.log.ask() {
+        log_warn!(
+            "{}: {info} stays with the kernel: firmware has it reach {:#x} to {:#x} at all times \
+             (RMRR), which no other domain maps; ask the platform's vendor{note}",
+            &*info.unit,
+            region.start,
+            region.start.saturating_add(region.bytes).saturating_sub(1)
+        );
     }
+    Err(EPERM)
 }
 
 /// A device leaves for good: it is blocked, unless it `keeps` what it is attached to, and only then
@@ -211,6 +223,7 @@ pub(crate) fn pass_reserved(info: &DeviceInfo) -> bool {
 /// Blocks a device that leaves, whatever it was attached to.
 fn block(info: &DeviceInfo) {
     let mut state = info.state.lock();
+    state.took_along = None;
     if state.is == Use::Blocked {
         return;
     }
@@ -222,6 +235,6 @@ fn block(info: &DeviceInfo) {
     let left = state.attached.take();
     drop(state);
     if let Some(left) = left {
-        left.leave(&info.unit);
+        drop(left.leave(&info.unit));
     }
 }

@@ -4,15 +4,17 @@
 
 use super::access_control::AccessControl;
 use super::attach::Attached;
+use super::log_limit::LogLimit;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::Region;
-use crate::unit::{EntriesLook, Unit};
+use crate::unit::{EntriesLook, TakenId, Unit};
 use core::fmt;
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::iommu::Group;
+use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
 use vtd_core::ownership::State as Owned;
 use vtd_core::quirks::Identity;
@@ -54,6 +56,9 @@ pub(crate) struct State {
     pub(super) attached: Option<Arc<dyn Attached>>,
     /// The domain that it had before, which the core may have to give it back; only compared.
     pub(super) came_from: Option<usize>,
+    /// Its share in the domain-id that it had there, while it is blocked. The core does so for a
+    /// reset, and then relies on the attach: it must not find all ids taken.
+    pub(super) took_along: Option<Arc<TakenId>>,
     /// The group, once known.
     pub(crate) group: Option<Group>,
     /// Whether the group's account has the device.
@@ -102,6 +107,8 @@ pub(crate) struct DeviceInfo {
     /// What changes.
     #[pin]
     pub(crate) state: Mutex<State>,
+    /// What else the log says of it when a user asks for something.
+    pub(super) log: LogLimit,
     /// Reports of faults, limited for each device by itself.
     #[pin]
     pub(crate) fault_reports: RateLimit,
@@ -144,6 +151,24 @@ impl DeviceInfo {
     /// Strikes the device off its group's account, when it leaves for good.
     pub(super) fn close_account(&self) {
         self.ownership.lock().forget(&self.pci, &self.state.lock());
+    }
+}
+
+impl DeviceInfo {
+    /// The log says why, if `error` is [`ENOSPC`]: the unit had no domain-id left.
+    pub(crate) fn explain_no_id(&self, error: Error) {
+        if error != ENOSPC {
+            return;
+        }
+        if let Some(note) = self.log.ask() {
+            log_err!(
+                "{}: {self} gets no domain: {} of the unit's domain-ids are in use, and what is \
+                 left, if anything, is for default domains. Take devices back from users, then try \
+                 again{note}",
+                &*self.unit,
+                self.unit.domains_used()
+            )
+        }
     }
 }
 

@@ -167,12 +167,14 @@ impl Ownership {
         match other {
             None => Ok(()),
             Some(other) => {
-                log_warn!(
-                    "{}: {info} cannot be given to a user while {}, which cannot be isolated from \
-                     it, runs untranslated; remove and rescan that device first",
-                    &*info.unit,
-                    other.as_device()
-                );
+                if let Some(note) = info.log.ask() {
+                    log_warn!(
+                        "{}: {info} cannot be given to a user while {}, which cannot be isolated \
+                         from it, runs untranslated; remove and rescan that device first{note}",
+                        &*info.unit,
+                        other.as_device()
+                    );
+                }
                 Err(EBUSY)
             }
         }
@@ -214,11 +216,13 @@ impl Groups {
                     device: info.pci.clone(),
                     state: state.owned,
                 };
-                log_warn!(
-                    "{}: group {id}: {member} {refusal}; {}",
-                    &*info.unit,
-                    Siblings(account, &info.pci)
-                );
+                if let Some(note) = info.log.ask() {
+                    log_warn!(
+                        "{}: group {id}: {member} {refusal}; {}{note}",
+                        &*info.unit,
+                        Siblings(account, &info.pci)
+                    );
+                }
                 Err(EBUSY)
             }
         }

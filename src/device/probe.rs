@@ -4,6 +4,7 @@
 
 use super::access_control::AccessControl;
 use super::info::{DeviceInfo, State, Use};
+use super::log_limit::LogLimit;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::regions_of;
@@ -44,6 +45,7 @@ pub(crate) fn probe(
         owned: Owned::Blocked,
         attached: None,
         came_from: None,
+        took_along: None,
         group: None,
         counted: false,
     };
@@ -63,6 +65,7 @@ pub(crate) fn probe(
             ownership,
             access_control,
             state <- new_mutex!(state, "vtd device state"),
+            log: LogLimit::new(),
             fault_reports <- RateLimit::new(),
         }),
         GFP_KERNEL,

@@ -10,10 +10,16 @@
 //!   joins later has cached nothing of what was there before.
 //! - `home_id` is the home unit's domain-id plus one from before its first context entry to after its
 //!   last one, else 0; `others` counts the other units with devices here.
-//! - The home unit is in the list from [the beginning](Attachments::prepare) to the first time that
-//!   its last device leaves.
+//! - In a domain that is [prepared](Attachments::prepare), a group's first, the home unit is in the
+//!   list from the beginning: a first attach must not fail. In others a unit is there from its first
+//!   device on, so that a domain which no device is attached to costs nobody a domain-id.
 //! - What was [kept](Attachments::keep) stays in the list, with its domain-id, when its last device
-//!   has left: the way back to the kernel's domain must need neither memory nor a free id.
+//!   has left: the return to the kernel's domain needs neither memory nor a free id. From any other
+//!   domain a device that is blocked, maybe only for a while, takes a share in the id along and
+//!   brings it back (see [`crate::device::attach`]); there is room for it in the list.
+//!
+//! So a device has a share in one domain-id at most beside that of its group's default domain: users
+//! hold no more ids than they have devices.
 //!
 //! # Locks
 //!
@@ -25,7 +31,7 @@
 //!
 //! `list` orders joining and leaving, and is held while other units are flushed.
 
-use crate::unit::{Request, Unit};
+use crate::unit::{Asker, Request, TakenId, Unit};
 use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -35,8 +41,8 @@ use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::scope::IotlbScope;
 
 struct Attachment {
-    unit: Arc<Unit>,
-    id: DomainId,
+    /// The unit, and what it calls the domain.
+    id: Arc<TakenId>,
     devices: u32,
 }
 
@@ -44,13 +50,6 @@ impl Attachment {
     /// Whether devices walk the tables there.
     fn in_use(entry: &&Self) -> bool {
         entry.devices > 0
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        // Nothing is cached under it: the last device has left, or none has come.
-        self.unit.free_domain_id(self.id);
     }
 }
 
@@ -96,41 +95,50 @@ impl Attachments {
     /// Puts the home unit into the list, with a domain-id and no device, so that the first one that
     /// joins it needs neither memory nor a free id. [`ENOMEM`], [`ENOSPC`]. May sleep.
     pub(super) fn prepare(&self) -> Result {
-        self.list_unit(&self.home, 0).map(|_| ())
+        let id = TakenId::take(&self.home, Asker::Kernel)?;
+        self.list_unit(id, 0, Asker::Kernel)
     }
 
-    /// Adds a device behind `unit`; returns the domain-id to use. May sleep.
-    pub(super) fn join(&self, unit: &Arc<Unit>) -> Result<DomainId> {
-        match self.count_one_more(unit) {
-            Some(id) => Ok(id),
-            None => self.list_unit(unit, 1),
+    /// Adds a device behind `unit`; returns the domain-id to use. `brought`: the one that it had
+    /// here before, if it took it along. [`ENOMEM`], [`ENOSPC`] if there is no id for `asker`. May
+    /// sleep.
+    pub(super) fn join(
+        &self,
+        unit: &Arc<Unit>,
+        asker: Asker,
+        brought: Option<Arc<TakenId>>,
+    ) -> Result<DomainId> {
+        if let Some(id) = self.count_one_more(unit) {
+            return Ok(id);
         }
+        let taken = match brought {
+            Some(taken) => taken,
+            None => TakenId::take(unit, asker)?,
+        };
+        let id = taken.id();
+        self.list_unit(taken, 1, asker)?;
+        Ok(id)
     }
 
     /// Puts a unit into the list that is not in it.
-    fn list_unit(&self, unit: &Arc<Unit>, devices: u32) -> Result<DomainId> {
-        let id = unit.allocate_domain_id()?;
-        if unit.cap().caching_mode() || unit.cap().needs_write_buffer_flush() {
+    fn list_unit(&self, id: Arc<TakenId>, devices: u32, asker: Asker) -> Result {
+        let cap = id.unit().cap();
+        if cap.caching_mode() || cap.needs_write_buffer_flush() {
             self.wants_news.store(true, Ordering::Release);
         }
-        self.add(Attachment {
-            unit: unit.clone(),
-            id,
-            devices,
-        })?;
-        Ok(id)
+        self.add(Attachment { id, devices }, asker)
     }
 
     fn count_one_more(&self, unit: &Arc<Unit>) -> Option<DomainId> {
         self.list.with(|list| {
             let entry = list
                 .iter_mut()
-                .find(|entry| Arc::ptr_eq(&entry.unit, unit))?;
+                .find(|entry| Arc::ptr_eq(entry.id.unit(), unit))?;
             if entry.devices == 0 {
-                self.begins(unit, entry.id);
+                self.begins(unit, entry.id.id());
             }
             entry.devices += 1;
-            Some(entry.id)
+            Some(entry.id.id())
         })
     }
 
@@ -145,20 +153,20 @@ impl Attachments {
     }
 
     /// Adds an entry; memory for it is found, and that of before given back, without the lock.
-    fn add(&self, entry: Attachment) -> Result {
-        let (unit, id, devices) = (entry.unit.clone(), entry.id, entry.devices);
+    fn add(&self, entry: Attachment, asker: Asker) -> Result {
+        let (unit, id, devices) = (entry.id.unit().clone(), entry.id.id(), entry.devices);
         let mut entry = Some(entry);
+        let mut room = KVec::new();
         loop {
-            let len = self.list.with(|list| list.len());
-            // There is room for those of before and the new one.
-            let mut room = KVec::with_capacity(len + 1, GFP_KERNEL)?;
-            let added = self.list.with(|list| {
-                if list.len() > len {
-                    return false;
-                }
-                core::mem::swap(list, &mut room);
-                for old in room.drain_all() {
-                    let _ = list.push_within_capacity(old);
+            let missing = self.list.with(|list| {
+                if list.capacity() == list.len() {
+                    if room.capacity() <= list.len() {
+                        return Some(list.len() + 1);
+                    }
+                    core::mem::swap(list, &mut room);
+                    for old in room.drain_all() {
+                        let _ = list.push_within_capacity(old);
+                    }
                 }
                 if let Some(entry) = entry.take() {
                     let _ = list.push_within_capacity(entry);
@@ -166,44 +174,45 @@ impl Attachments {
                 if devices > 0 {
                     self.begins(&unit, id);
                 }
-                true
+                None
             });
-            if added {
+            let Some(missing) = missing else {
                 return Ok(());
-            }
+            };
+            room = KVec::with_capacity(missing, asker.charge().flags())?;
         }
     }
 
-    /// Takes a device behind `unit` away; nothing of it is cached any more. May sleep.
-    pub(super) fn leave(&self, unit: &Arc<Unit>) {
-        let gone = self.list.with(|list| {
-            let at = list
-                .iter()
-                .position(|entry| Arc::ptr_eq(&entry.unit, unit))?;
+    /// Takes a device behind `unit` away; nothing of it is cached any more. Returns its share in the
+    /// domain-id, for the caller to drop or to bring back. Any context.
+    pub(super) fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>> {
+        self.list.with(|list| {
+            let is_of = |entry: &Attachment| Arc::ptr_eq(entry.id.unit(), unit);
+            let at = list.iter().position(is_of)?;
             let entry = list.get_mut(at)?;
             entry.devices -= 1;
+            let share = Some(entry.id.clone());
             if entry.devices > 0 {
-                return None;
+                return share;
             }
             if Arc::ptr_eq(unit, &self.home) {
                 self.home_id.store(0, Ordering::SeqCst);
             } else {
                 self.others.fetch_sub(1, Ordering::SeqCst);
             }
-            if self.kept.load(Ordering::Relaxed) {
-                return None;
+            if !self.kept.load(Ordering::Relaxed) {
+                // Not the last share: giving the id back may sleep.
+                let _ = list.remove(at);
             }
-            list.remove(at).ok()
-        });
-        // Without the lock: giving the id back may sleep.
-        drop(gone);
+            share
+        })
     }
 
     /// Whether `condition` holds for every unit.
     pub(super) fn all(&self, condition: impl Fn(&Unit) -> bool) -> bool {
         self.list.with(|list| {
             let mut in_use = list.iter().filter(Attachment::in_use);
-            in_use.all(|entry| condition(&entry.unit))
+            in_use.all(|entry| condition(entry.id.unit()))
         })
     }
 
@@ -217,7 +226,7 @@ impl Attachments {
                     return false;
                 }
                 for entry in list.iter() {
-                    let of_unit = (entry.unit.clone(), entry.id, entry.devices);
+                    let of_unit = (entry.id.unit().clone(), entry.id.id(), entry.devices);
                     let _ = copy.push_within_capacity(of_unit);
                 }
                 true
@@ -245,8 +254,8 @@ impl Attachments {
     fn forget_elsewhere(&self, range: Range) {
         self.list.with(|list| {
             for entry in list.iter().filter(Attachment::in_use) {
-                if !Arc::ptr_eq(&entry.unit, &self.home) {
-                    entry.unit.forget(entry.id, range);
+                if !Arc::ptr_eq(entry.id.unit(), &self.home) {
+                    entry.id.unit().forget(entry.id.id(), range);
                 }
             }
         })
@@ -256,8 +265,8 @@ impl Attachments {
     pub(super) fn forget_all(&self) {
         self.list.with(|list| {
             for entry in list.iter().filter(Attachment::in_use) {
-                let scope = IotlbScope::Domain(entry.id);
-                let _ = entry.unit.invalidate(&[Request::Iotlb(scope)]);
+                let scope = IotlbScope::Domain(entry.id.id());
+                let _ = entry.id.unit().invalidate(&[Request::Iotlb(scope)]);
             }
         })
     }
@@ -280,9 +289,10 @@ impl Attachments {
         };
         self.list.with(|list| {
             for entry in list.iter().filter(Attachment::in_use) {
-                let steps = after_map(entry.unit.cap(), entry.id, range);
+                let unit = entry.id.unit();
+                let steps = after_map(unit.cap(), entry.id.id(), range);
                 if !steps.is_empty() {
-                    entry.unit.perform(steps.iter())?;
+                    unit.perform(steps.iter())?;
                 }
             }
             Ok(())

@@ -16,13 +16,20 @@
 //!
 //! - An unmapping stands beside a mapping of the same range only if it came after it: recording
 //!   a mapping clears the place beside it.
-//! - `displaced` is set from before the first mapping is overwritten by one of another address.
+//! - `displaced` is set from before the first mapping is overwritten by one of another address, and
+//!   once something was mapped that is not in the table.
+//!
+//! A domain that no device was ever attached to has no table: nobody asks for the history of what no
+//! device could reach. Until there is one, what is recorded goes to a place that all such domains
+//! share and that nobody reads.
 
 use crate::device::{Event, Past};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::time::{delay::fsleep, Delta};
 use kernel_ext::clock::Ticks;
+use kernel_ext::late::Late;
+use kernel_ext::pages::Charge;
 use vtd_core::spec::pte::Access;
 
 /// Time between the two looks at an event.
@@ -89,26 +96,48 @@ struct Place {
     unmapped: Mark,
 }
 
-/// The table.
+impl Place {
+    const fn new() -> Self {
+        Place {
+            mapped: Mark::new(),
+            unmapped: Mark::new(),
+        }
+    }
+}
+
+type Table = [Place; PLACES];
+
+/// Where the events of domains go that have no table; not read.
+static NOWHERE: Table = [const { Place::new() }; PLACES];
+
+/// The table, once there is one.
 pub(super) struct History {
-    places: KBox<[Place; PLACES]>,
+    places: Late<Table>,
     displaced: AtomicBool,
 }
 
 impl History {
-    /// Nothing has happened yet. [`ENOMEM`].
-    pub(super) fn new() -> Result<Self> {
-        // In place: the stack has no room for it.
-        let places = pin_init::init_array_from_fn(|_| {
-            Ok::<_, Error>(Place {
-                mapped: Mark::new(),
-                unmapped: Mark::new(),
-            })
-        });
-        Ok(History {
-            places: KBox::init(places, GFP_KERNEL)?,
+    /// Nothing has happened yet.
+    pub(super) fn new() -> Self {
+        History {
+            places: Late::new(&NOWHERE),
             displaced: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// Makes the table, if there is none: a device is about to be attached. `mapped`: whether
+    /// something was mapped before. [`ENOMEM`]. May sleep.
+    pub(super) fn begin(&self, charge: Charge, mapped: impl FnOnce() -> bool) -> Result {
+        if self.places.value().is_some() {
+            return Ok(());
+        }
+        // In place: the stack has no room for it.
+        let places = pin_init::init_array_from_fn(|_| Ok::<_, Error>(Place::new()));
+        self.places.set(KBox::init(places, charge.flags())?);
+        if mapped() {
+            self.displaced.store(true, Relaxed);
+        }
+        Ok(())
     }
 
     #[inline(always)]
@@ -116,7 +145,7 @@ impl History {
         // Ranges are aligned to their size, so low bits alone would crowd; a product's middle bits
         // depend on all bits below. (The factor fits the instruction.)
         let product = iova.wrapping_mul(0x61c8_864f);
-        &self.places[(product >> 32) as usize % PLACES]
+        &self.places.get()[(product >> 32) as usize % PLACES]
     }
 
     /// A range was mapped; its ends are page aligned. Any context.
@@ -145,7 +174,7 @@ impl History {
     /// What last happened at `address`. Looks at every place: for reports only. May sleep.
     pub(super) fn of(&self, address: u64) -> Past {
         let (mut mapped, mut unmapped) = (None, None);
-        for place in self.places.iter() {
+        for place in self.places.value().into_iter().flatten() {
             keep_later(&mut mapped, &place.mapped, address);
             keep_later(&mut unmapped, &place.unmapped, address);
         }

@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Name;
+use kernel_ext::pages::Charge;
 use kernel_ext::percpu::Counts;
 use vtd_core::pgtable::{Census, CensusRest, Way};
 use vtd_core::spec::address::{DomainId, Iova};
@@ -23,8 +24,8 @@ pub(super) struct Activity(Counts<6>);
 
 impl Activity {
     /// Nothing yet. [`ENOMEM`].
-    pub(super) fn new() -> Result<Self> {
-        Ok(Activity(Counts::new()?))
+    pub(super) fn new(charge: Charge) -> Result<Self> {
+        Ok(Activity(Counts::new(charge)?))
     }
 
     /// Counts a mapping of `bytes` bytes. Any context.
@@ -50,7 +51,8 @@ impl Activity {
         self.0.one::<5>();
     }
 
-    fn mapped(&self) -> Mapped {
+    /// What was mapped and unmapped.
+    pub(super) fn mapped(&self) -> Mapped {
         Mapped {
             maps: self.0.sum::<0>(),
             unmaps: self.0.sum::<2>(),

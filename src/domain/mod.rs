@@ -7,8 +7,10 @@ mod flushing;
 mod history;
 mod look;
 mod paging;
+mod purpose;
 mod registry;
 
 pub(crate) use flushing::WHAT_LAZY_COSTS;
 pub(crate) use paging::{Domain, Inner as DomainLook};
+pub(crate) use purpose::Purpose;
 pub(crate) use registry::Domains;

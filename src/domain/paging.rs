@@ -13,10 +13,11 @@ use super::attachments::{self, Attachments};
 use super::flushing::Flushing;
 use super::history::History;
 use super::look::Activity;
+use super::purpose::Purpose;
 use super::registry::Domains;
 use crate::device::{self, DeviceInfo};
 use crate::driver::Vtd;
-use crate::unit::{Translation, Unit};
+use crate::unit::{Asker, TakenId, Translation, Unit};
 use core::ops::ControlFlow;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -27,11 +28,11 @@ use kernel_ext::iommu::{
     Aperture, Change, DomainKind, Gather, Held, NewPaging, Paging, Protection,
 };
 use kernel_ext::log_debug;
-use kernel_ext::pages::Gfp;
+use kernel_ext::pages::{Charge, Gfp};
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
 use vtd_core::pgtable::{Visit, VisitEnd, Way};
-use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 use vtd_tables::{Tables, Tree};
 
@@ -71,21 +72,24 @@ pub(crate) struct Inner {
 
 impl Domain {
     /// An empty domain made for `device`, which the unit `home` serves. `told_of_lazy`: the log has
-    /// said for all devices what lazy flushing costs.
+    /// said for all devices what lazy flushing costs. [`EINVAL`] if the unit cannot walk any tables,
+    /// [`ENOMEM`], [`ENOSPC`] if a first default domain finds no domain-id. May sleep.
     pub(crate) fn new(
         home: Arc<Unit>,
         host_bits: u32,
         device: &Device,
+        purpose: Purpose,
         told_of_lazy: bool,
         domains: &Arc<Domains>,
     ) -> Result<NewPaging<Self>> {
+        let charge = purpose.charge();
         let format = home.walker().format(host_bits).ok_or(EINVAL)?;
         let geometry = format.geometry;
         let node = device.numa_node();
-        let tables = Tables::new(geometry, format.coherent, node, Gfp::KERNEL)?;
+        let tables = Tables::new(geometry, format.coherent, node, charge.gfp())?;
         let tree = tables.tree().clone();
-        let history = History::new()?;
-        let activity = Activity::new()?;
+        let history = History::new();
+        let activity = Activity::new(charge)?;
         let attachments = Attachments::new(home.clone());
         let inner = Arc::pin_init(
             pin_init!(Inner {
@@ -101,9 +105,12 @@ impl Domain {
                 snoop: AtomicBool::new(false),
                 attachments <- attachments,
             }),
-            GFP_KERNEL,
+            charge.flags(),
         )?;
-        inner.attachments.prepare()?;
+        if purpose == Purpose::FirstDefault {
+            inner.begin_history(charge)?;
+            inner.attachments.prepare()?;
+        }
         domains.add(&inner)?;
         Ok(NewPaging {
             paging: Domain(inner),
@@ -113,11 +120,29 @@ impl Domain {
                 page_sizes: geometry.page_sizes(),
             },
             node,
+            charge,
         })
     }
 }
 
 impl Inner {
+    /// What happens is remembered from now on. [`ENOMEM`]. May sleep.
+    fn begin_history(&self, charge: Charge) -> Result {
+        let mapped = || self.activity.mapped().maps > 0;
+        self.history.begin(charge, mapped)
+    }
+
+    /// Adds a device behind `unit`, see [`Attachments::join`].
+    fn join(
+        &self,
+        unit: &Arc<Unit>,
+        asker: Asker,
+        brought: Option<Arc<TakenId>>,
+    ) -> Result<DomainId> {
+        self.begin_history(asker.charge())?;
+        self.attachments.join(unit, asker, brought)
+    }
+
     /// Whether `unit` can walk the tables as they are. [`EINVAL`] if not: the caller may try
     /// another domain, so the reason is logged for debugging only.
     fn check_unit(&self, unit: &Unit) -> Result {
@@ -154,7 +179,7 @@ impl Inner {
 }
 
 impl device::Attached for Inner {
-    fn leave(&self, unit: &Arc<Unit>) {
+    fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>> {
         self.attachments.leave(unit)
     }
 
@@ -201,15 +226,19 @@ impl Paging for Domain {
 
     fn attach(&self, dev: &Device, info: &DeviceInfo, change: &Change) -> Result {
         let inner = &self.0;
-        device::attach(dev, info, change, |unit| {
+        let asker = match change.new.kind {
+            DomainKind::DmaApi => Asker::Kernel,
+            _ => Asker::User,
+        };
+        device::attach(dev, info, change, |unit, brought| {
             inner.check_unit(unit)?;
             if info.untrusted {
                 inner.flushing.stay_strict();
             }
-            if change.new.kind == DomainKind::DmaApi {
+            if asker == Asker::Kernel {
                 inner.attachments.keep();
             }
-            let id = inner.attachments.join(unit)?;
+            let id = inner.join(unit, asker, brought)?;
             let to = Translation::SecondStage {
                 table: inner.tree.top(),
                 width: inner.format.geometry.width,

@@ -4,11 +4,10 @@
 
 use super::Vtd;
 use crate::device::{self, Chain, DeviceInfo};
-use crate::domain::Domain;
+use crate::domain::{Domain, Purpose};
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
     Capability, Change, Context, DefaultDomain, Driver, Group, HardwareInfo, NewPaging, Probed,
@@ -136,19 +135,25 @@ impl Driver for Vtd {
     }
 
     fn alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
-        let host_bits = self.host_bits();
-        Domain::new(data.unit.clone(), host_bits, dev, self.lazy, &self.domains)
+        let (unit, host_bits) = (data.unit.clone(), self.host_bits());
+        // Only the core asks for a device that was never attached, when it makes its group's
+        // default domain; a user's device has been the kernel's before.
+        let purpose = if data.state.lock().counted {
+            Purpose::Other
+        } else {
+            Purpose::FirstDefault
+        };
+        Domain::new(unit, host_bits, dev, purpose, self.lazy, &self.domains)
+            .inspect_err(|e| data.explain_no_id(*e))
     }
 
     fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
-        device::attach(dev, data, change, |_: &Arc<Unit>| {
+        device::attach(dev, data, change, |_, _| {
             Ok((Translation::PassThrough, None))
         })
     }
 
     fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
-        device::attach(dev, data, change, |_: &Arc<Unit>| {
-            Ok((Translation::Blocked, None))
-        })
+        device::attach(dev, data, change, |_, _| Ok((Translation::Blocked, None)))
     }
 }

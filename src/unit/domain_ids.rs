@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Domain-ids of one unit: tags of its caches.
+//!
+//! A unit has few of them, 16 or 256 where it is small, and whoever owns a device can make it need
+//! one. The last [`RESERVE`]th is for the kernel's own domains, so that a device that comes later
+//! has a default domain, however many devices users own.
 
 use kernel::prelude::*;
 use vtd_core::spec::address::DomainId;
@@ -13,6 +17,18 @@ pub(crate) const PASS_THROUGH: DomainId = DomainId::new(1);
 /// with (VT-d 6.1), 1 is [`PASS_THROUGH`].
 const FIRST: usize = 2;
 
+/// One in so many ids is not for users.
+const RESERVE: usize = 8;
+
+/// Who needs a domain-id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// The kernel, for a domain of the DMA API.
+    Kernel,
+    /// A user, or a driver with a domain of its own.
+    User,
+}
+
 /// The free and the used ids.
 pub(crate) struct DomainIds {
     /// As far as ids were ever given out; what comes behind is free.
@@ -20,6 +36,8 @@ pub(crate) struct DomainIds {
     /// All words before this one are full.
     lowest: usize,
     count: usize,
+    /// How many are in use, those that are never given out included.
+    taken: usize,
 }
 
 impl DomainIds {
@@ -30,12 +48,25 @@ impl DomainIds {
             used,
             lowest: 0,
             count: count as usize,
+            taken: FIRST,
         })
     }
 
-    /// An id that no domain of the unit has; [`ENOSPC`] if there is none left, [`ENOMEM`]. May
-    /// sleep.
-    pub(crate) fn allocate(&mut self) -> Result<DomainId> {
+    /// Gives out no id from `count` on any more. For tests.
+    pub(crate) fn limit(&mut self, count: u32) {
+        self.count = count as usize;
+    }
+
+    /// An id that no domain of the unit has; [`ENOSPC`] if there is none left for `asker`,
+    /// [`ENOMEM`]. May sleep.
+    pub(crate) fn allocate(&mut self, asker: Asker) -> Result<DomainId> {
+        let kept = match asker {
+            Asker::Kernel => 0,
+            Asker::User => self.count / RESERVE,
+        };
+        if self.taken + kept >= self.count {
+            return Err(ENOSPC);
+        }
         while self.used.get(self.lowest) == Some(&u64::MAX) {
             self.lowest += 1;
         }
@@ -50,6 +81,7 @@ impl DomainIds {
         }
         if let Some(word) = self.used.get_mut(self.lowest) {
             *word |= 1 << (id % 64);
+            self.taken += 1;
         }
         Ok(given)
     }
@@ -58,6 +90,7 @@ impl DomainIds {
     pub(crate) fn free(&mut self, id: DomainId) {
         let id = usize::from(id.raw());
         if let Some(word) = self.used.get_mut(id / 64) {
+            self.taken -= (*word >> (id % 64) & 1) as usize;
             *word &= !(1 << (id % 64));
             self.lowest = self.lowest.min(id / 64);
         }
@@ -65,7 +98,6 @@ impl DomainIds {
 
     /// How many are given out.
     pub(crate) fn used(&self) -> u32 {
-        let all: u32 = self.used.iter().map(|word| word.count_ones()).sum();
-        all.saturating_sub(FIRST as u32)
+        self.taken.saturating_sub(FIRST) as u32
     }
 }

@@ -38,13 +38,16 @@ mod service;
 mod sleep;
 mod statistics;
 mod tables;
+mod taken_id;
 
 pub(crate) use context::{Claimed, Translation};
+pub(crate) use domain_ids::Asker;
 pub(crate) use fault_event::{FaultEvent, FaultSink};
 pub(crate) use invalidation::Request;
 pub(crate) use look::{BusLook, EntriesLook, QueueLook};
 pub(crate) use sleep::Saved;
 pub(crate) use statistics::{Mapped, Statistics, WAIT_NAMES};
+pub(crate) use taken_id::TakenId;
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -63,7 +66,7 @@ use vtd_core::bring_up::Step as BringUp;
 use vtd_core::compatibility::{Restriction, Walker};
 use vtd_core::invalidation::Step;
 use vtd_core::protected_memory::{self, Moment};
-use vtd_core::spec::address::{DomainId, Segment};
+use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers as regs;
@@ -335,23 +338,6 @@ impl Unit {
         matches!(self.service.state(), State::Closed)
     }
 
-    /// A domain-id for a domain that the unit is about to serve; [`ENOSPC`] if all are taken,
-    /// [`ENOMEM`].
-    pub(crate) fn allocate_domain_id(&self) -> Result<DomainId> {
-        self.ids.lock().allocate().inspect_err(|e| {
-            if *e == ENOSPC {
-                log_err!(
-                    "{self}: all of its domain-ids are in use: fewer groups can be isolated here"
-                )
-            }
-        })
-    }
-
-    /// Gives a domain-id back under which nothing is cached any more.
-    pub(crate) fn free_domain_id(&self, id: DomainId) {
-        self.ids.lock().free(id)
-    }
-
     /// Its name: `dmar0` and so on.
     pub(crate) fn name(&self) -> &CStr {
         &self.name
@@ -391,9 +377,16 @@ impl Unit {
     }
 
     /// Makes the unit less capable than it is, for domains made or attached from now on. Bit 0: no
-    /// tables above 39 bits, bit 1: no large pages. For tests.
+    /// tables above 39 bits, bit 1: no large pages; from bit 16 on how many domain-ids, 0: all. For
+    /// tests. May sleep.
     pub(crate) fn restrict(&self, bits: u32) {
-        self.restriction.store(bits, Ordering::Relaxed)
+        self.restriction.store(bits, Ordering::Relaxed);
+        let all = self.cap.domain_count().unwrap_or_default();
+        let count = match bits >> 16 {
+            0 => all,
+            few => all.min(few),
+        };
+        self.ids.lock().limit(count)
     }
 
     /// What it has done.

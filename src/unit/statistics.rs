@@ -7,6 +7,7 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
+use kernel_ext::pages::Charge;
 use kernel_ext::percpu::Counts;
 use vtd_core::spec::scope::IotlbScope;
 
@@ -181,7 +182,7 @@ impl Statistics {
     /// Nothing yet. [`ENOMEM`].
     pub(crate) fn new() -> Result<Self> {
         Ok(Statistics {
-            waits: Waits(Counts::new()?),
+            waits: Waits(Counts::new(Charge::Nobody)?),
             flush_context: Counter::default(),
             flush_page: Counter::default(),
             flush_domain: Counter::default(),

@@ -111,6 +111,16 @@ const SUBJECTS: &[Subject] = &[
         mistakes: &[
             ("not_marked", "*word |= 1 << (id % 64);", "let _ = word;"),
             (
+                "for_all",
+                "Asker::User => self.count / RESERVE,",
+                "Asker::User => 0,",
+            ),
+            (
+                "not_counted_back",
+                "self.taken -= (*word >> (id % 64) & 1) as usize;",
+                "",
+            ),
+            (
                 "from_the_start",
                 "while self.used.get(self.lowest)",
                 "self.lowest = 0; while self.used.get(self.lowest)",
@@ -124,6 +134,7 @@ const SUBJECTS: &[Subject] = &[
             ("super::access_control::", "crate::shim::beside::"),
             ("super::adopted::", "crate::shim::beside::"),
             ("super::left_out::", "crate::shim::beside::"),
+            ("super::log_limit::", "crate::shim::beside::"),
             ("super::past::", "crate::shim::beside::"),
             ("super::rate_limit::", "crate::shim::beside::"),
             ("super::regions::", "crate::shim::beside::"),
@@ -230,13 +241,23 @@ const SUBJECTS: &[Subject] = &[
             ),
             (
                 "one_by_one",
-                "match self.count_one_more(unit) {",
-                "match None {",
+                "if let Some(id) = self.count_one_more(unit) {",
+                "if let Some(id) = None {",
             ),
             (
                 "never_listed",
                 "self.others.fetch_add(1, Ordering::SeqCst);",
                 "",
+            ),
+            (
+                "brings_nothing",
+                "Some(taken) => taken,",
+                "Some(_) => TakenId::take(unit, asker)?,",
+            ),
+            (
+                "not_kept",
+                "if !self.kept.load(Ordering::Relaxed) {",
+                "if true {",
             ),
         ],
     },

@@ -5,7 +5,7 @@
 //! the same time here; steps are counted, see `steps`.
 
 use crate::shim::steps;
-use crate::shim::unit::Unit;
+use crate::shim::unit::{Asker, Unit};
 use loom::sync::atomic::AtomicU64;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ macro_rules! many_devices {
             for devices in (0..=DEVICES.ilog2()).map(|power| 1 << power) {
                 while joined < devices {
                     for unit in &all {
-                        domain.join(unit).unwrap();
+                        domain.join(unit, Asker::User, None).unwrap();
                     }
                     joined += 1;
                 }
@@ -41,7 +41,7 @@ macro_rules! many_devices {
                 let last = all.last().unwrap();
                 let took = (
                     steps::of(|| domain.forget(range)),
-                    steps::of(|| assert!(domain.join(last).is_ok())),
+                    steps::of(|| assert!(domain.join(last, Asker::User, None).is_ok())),
                     steps::of(|| domain.leave(last)),
                 );
                 let first = *first.get_or_insert(took);
@@ -59,11 +59,11 @@ macro_rules! many_domains {
         // Not where a word begins, which takes a few steps once in 64.
         for domains in (0..=DOMAINS.ilog2()).map(|power| (1 << power) + 5) {
             while used < domains {
-                given.allocate().unwrap();
+                given.allocate($module::Asker::Kernel).unwrap();
                 used += 1;
             }
             let took = steps::of(|| {
-                let id = given.allocate().unwrap();
+                let id = given.allocate($module::Asker::Kernel).unwrap();
                 given.free(id);
             });
             let first = *first.get_or_insert(took);

@@ -5,10 +5,11 @@
 use crate::shim::lock;
 use std::sync::Arc;
 
-subjects! { domain_ids domain_ids_not_marked }
+subjects! { domain_ids domain_ids_not_marked domain_ids_for_all domain_ids_not_counted_back }
 
 macro_rules! unique {
     ($module:ident) => {
+        use $module::Asker::User;
         crate::check(|| {
             // Two to give out, and those that are never given out.
             let ids = $module::DomainIds::new(4).unwrap();
@@ -16,9 +17,9 @@ macro_rules! unique {
             let take = || {
                 let ids = ids.clone();
                 move || {
-                    let first = ids.with(|ids| ids.allocate()).unwrap();
+                    let first = ids.with(|ids| ids.allocate(User)).unwrap();
                     ids.with(|ids| ids.free(first));
-                    ids.with(|ids| ids.allocate()).unwrap()
+                    ids.with(|ids| ids.allocate(User)).unwrap()
                 }
             };
             let other = loom::thread::spawn(take());
@@ -28,11 +29,41 @@ macro_rules! unique {
             assert!(mine.raw() >= 2 && theirs.raw() >= 2, "a reserved id");
             assert_eq!(ids.with(|ids| ids.used()), 2);
             assert!(
-                ids.with(|ids| ids.allocate()).is_err(),
+                ids.with(|ids| ids.allocate(User)).is_err(),
                 "more ids than there are"
             );
         })
     };
+}
+
+/// Of 16 ids two are never given out, and two only to the kernel; whoever comes and goes.
+macro_rules! reserved {
+    ($module:ident) => {
+        crate::check(|| {
+            use $module::Asker::{Kernel, User};
+            let mut ids = $module::DomainIds::new(16).unwrap();
+            for _ in 0..2 {
+                let mut users = Vec::new();
+                while let Ok(id) = ids.allocate(User) {
+                    users.push(id);
+                }
+                assert_eq!(users.len(), 12, "users have another number");
+                let kernel = [ids.allocate(Kernel).unwrap(), ids.allocate(Kernel).unwrap()];
+                assert!(ids.allocate(Kernel).is_err(), "more ids than there are");
+                assert_eq!(ids.used(), 14);
+                for id in users.into_iter().chain(kernel) {
+                    ids.free(id);
+                }
+                assert_eq!(ids.used(), 0, "not all came back");
+            }
+        })
+    };
+}
+
+laws! {
+    the_last_domain_ids_are_not_for_users: domain_ids, reserved;
+    an_id_for_all_is_noticed: domain_ids_for_all, "users have another number";
+    an_id_that_does_not_come_back_is_noticed: domain_ids_not_counted_back, "not all came back";
 }
 
 laws! {

@@ -5,7 +5,7 @@
 //! kernel's or a second user's. The unit of the model asserts it at each entry, and the accounts
 //! say in the end what is installed.
 
-use crate::shim::beside::{AccessControl, RateLimit};
+use crate::shim::beside::{AccessControl, LogLimit, RateLimit};
 use crate::shim::device::{Device, Driver};
 use crate::shim::group_unit::{Translation, Unit, Whose, FIRST_USER};
 use crate::shim::iommu::{self, Change, DomainKind, DomainView};
@@ -109,9 +109,11 @@ macro_rules! group {
                         owned: Owned::Blocked,
                         attached: None,
                         came_from: None,
+                        took_along: None,
                         group: None,
                         counted: false,
                     }),
+                    log: LogLimit,
                     fault_reports: RateLimit,
                 }));
                 member.0.open_account(iommu::Group(0)).unwrap();
@@ -154,7 +156,7 @@ macro_rules! group {
                         old: Some(view(old)),
                         new: view(new),
                     };
-                    let target = |_: &_| Ok((translation(new), None));
+                    let target = |_: &_, _| Ok((translation(new), None));
                     $module::attach::attach(self.0.pci.as_device(), &self.0, &change, target)?;
                     old = new;
                 }

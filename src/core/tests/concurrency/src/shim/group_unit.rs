@@ -26,6 +26,9 @@ pub(crate) enum Claimed {
     Yes,
 }
 
+/// What a unit calls a domain; here nobody takes any.
+pub(crate) struct TakenId;
+
 /// Whose memory a requester reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
@@ -65,6 +68,10 @@ impl Unit {
 
     pub(crate) fn has_failed(&self) -> bool {
         self.0.lock().unwrap().closed
+    }
+
+    pub(crate) fn domains_used(&self) -> u32 {
+        0
     }
 
     /// Hardware fails: everything is blocked, for good.

@@ -34,6 +34,10 @@ impl<T> KVec<T> {
         Ok(Self(Vec::with_capacity(capacity)))
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
     pub(crate) fn push(&mut self, value: T, _: ()) -> Result {
         self.0.push(value);
         Ok(())

@@ -2,9 +2,10 @@
 
 //! A unit as a domain's readers and attachments see it.
 
-use super::prelude::Result;
-use loom::sync::atomic::{AtomicU64, Ordering};
+use super::prelude::{Result, ENOSPC};
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::sync::Mutex;
+use std::sync::Arc;
 use vtd_core::invalidation::{Range, Step};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::Capability;
@@ -19,6 +20,45 @@ pub(crate) struct Unit {
     pub(crate) id: u16,
     pub(crate) table: std::sync::Arc<AtomicU64>,
     cached: Mutex<u64>,
+    full: AtomicBool,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Asker {
+    Kernel,
+    User,
+}
+
+pub(crate) struct Charge;
+
+impl Asker {
+    pub(crate) fn charge(self) -> Charge {
+        Charge
+    }
+}
+
+impl Charge {
+    pub(crate) fn flags(self) {}
+}
+
+/// What the unit calls every domain.
+pub(crate) struct TakenId(Arc<Unit>);
+
+impl TakenId {
+    pub(crate) fn take(unit: &Arc<Unit>, _: Asker) -> Result<Arc<Self>> {
+        if unit.full.load(Ordering::Relaxed) {
+            return Err(ENOSPC);
+        }
+        Ok(Arc::new(Self(unit.clone())))
+    }
+
+    pub(crate) fn unit(&self) -> &Arc<Unit> {
+        &self.0
+    }
+
+    pub(crate) fn id(&self) -> DomainId {
+        DomainId::new(self.0.id)
+    }
 }
 
 impl Unit {
@@ -27,6 +67,7 @@ impl Unit {
             id,
             table,
             cached: Mutex::new(0),
+            full: AtomicBool::new(false),
         }
     }
 
@@ -34,11 +75,15 @@ impl Unit {
         Capability::from_raw(0)
     }
 
-    pub(crate) fn allocate_domain_id(&self) -> Result<DomainId> {
-        Ok(DomainId::new(self.id))
+    /// All domain-ids are given out.
+    pub(crate) fn fill(&self) {
+        self.full.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn free_domain_id(&self, _: DomainId) {}
+    /// There are some again.
+    pub(crate) fn empty(&self) {
+        self.full.store(false, Ordering::Relaxed);
+    }
 
     /// A request of an attached device: the entry is read and cached, at once.
     pub(crate) fn walk(&self) {

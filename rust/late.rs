@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A value that comes late, and costs those who use it nothing for that.
+//!
+//! Until it is set, users are led to a static in its place; so they load one pointer, as for a box,
+//! and compare nothing.
+
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use kernel::prelude::*;
+
+/// A place for a value that can be set once.
+///
+/// # Invariants
+///
+/// `now` is `before`, or came from [`KBox::into_raw`] and is freed in `drop` only.
+pub struct Late<T: Send + Sync + 'static> {
+    now: AtomicPtr<T>,
+    before: &'static T,
+}
+
+impl<T: Send + Sync + 'static> Late<T> {
+    /// Leads to `before` until a value is set.
+    pub const fn new(before: &'static T) -> Self {
+        // INVARIANT: It is `before`.
+        Late {
+            now: AtomicPtr::new(ptr::from_ref(before).cast_mut()),
+            before,
+        }
+    }
+
+    /// What it leads to. Any context.
+    #[inline(always)]
+    pub fn get(&self) -> &T {
+        // SAFETY: By the type's invariants there is always a `T` that lives as long as `self`. The
+        // pointer is read as C's READ_ONCE() reads it: what depends on it comes after it in the
+        // kernel's memory model. (An atomic load would be an instruction of its own, where this
+        // one becomes the operand of another.)
+        unsafe { &*self.now.as_ptr().read_volatile() }
+    }
+
+    /// The value, if one was set. Any context.
+    pub fn value(&self) -> Option<&T> {
+        let now = self.get();
+        (!ptr::eq(now, self.before)).then_some(now)
+    }
+
+    /// Sets the value, unless one was set before: then the new one is dropped.
+    pub fn set(&self, value: KBox<T>) {
+        let value = KBox::into_raw(value);
+        let before = ptr::from_ref(self.before).cast_mut();
+        let set = self
+            .now
+            .compare_exchange(before, value, Ordering::AcqRel, Ordering::Relaxed);
+        // INVARIANT: What is there now came from `into_raw`, and nothing replaces it.
+        if set.is_err() {
+            // SAFETY: Came from `into_raw`, and nobody else has seen it.
+            drop(unsafe { KBox::from_raw(value) });
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Late<T> {
+    fn drop(&mut self) {
+        if self.value().is_some() {
+            // SAFETY: By the type's invariants it came from `into_raw`; `self` is borrowed by
+            // nobody, so neither is the value.
+            drop(unsafe { KBox::from_raw(*self.now.get_mut()) });
+        }
+    }
+}

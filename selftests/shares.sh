@@ -1,0 +1,157 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# An ordinary user asks for as much as he can, and it costs nobody else anything:
+# no domain-id for what no device is attached to, the last ids not at all, no
+# memory that is not charged to him, and few lines of the log.
+. "$(dirname "$0")/ktap.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/users.sh"
+
+PROGRAM=${VFIO_SHARES:-$(dirname "$0")/vfio_shares}
+RESTRICT=/sys/kernel/vtd/test_restrict
+TRACING=/sys/kernel/tracing
+ALLOCATIONS="kmem/kmalloc kmem/kmem_cache_alloc kmem/mm_page_alloc percpu/percpu_alloc_percpu"
+DOMAINS=300
+# Of each device in so many seconds.
+LINES=10 WINDOW=5
+
+testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
+edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
+victim=${VTD_NIC:-}
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no test_restrict"
+[ -n "$testdev" ] && [ -n "$edu" ] || ktap_skip_all "edu or iommu-testdev is not there"
+[ -n "$victim" ] || ktap_skip_all "VTD_NIC names no device"
+[ -x "$PROGRAM" ] || ktap_skip_all "vfio_shares was not built"
+[ -d $TRACING/events ] || mount -t tracefs tracefs $TRACING 2> /dev/null
+[ -d $TRACING/events/kmem ] || ktap_skip_all "this kernel has no trace events of allocations"
+
+# begins BDF...: the user has the devices, and waits.
+begins() {
+	rm -f /tmp/steps /tmp/claims
+	mkfifo /tmp/steps
+	"$PROGRAM" "$@" < /tmp/steps > /tmp/claims 2>&1 &
+	user=$!
+	exec 7> /tmp/steps
+}
+
+# step CLAIMS: the user goes on; that many results.
+step() {
+	had=$(grep -c '^ok \|^fail ' /tmp/claims)
+	echo go >&7
+	for try in $(seq $((600 * PATIENCE))); do
+		[ "$(grep -c '^ok \|^fail ' /tmp/claims)" -lt $((had + $1)) ] || break
+		[ -d /proc/$user ] || break
+		sleep 0.1
+	done
+	grep '^ok \|^fail ' /tmp/claims | tail -n +$((had + 1)) > /tmp/now
+	while read -r verdict what; do
+		if [ "$verdict" = ok ]; then ktap_pass "$what"; else ktap_fail "$what"; fi
+	done < /tmp/now
+	grep '^note ' /tmp/claims | tail -n 1 | ktap_note
+	[ "$(wc -l < /tmp/now)" = "$1" ] || ktap_fail "$1 claims were to come" "$(cat /tmp/claims)"
+}
+
+ends() {
+	exec 7>&-
+	wait $user
+}
+
+# one_left: as many domain-ids that the user can have one, and the device that is
+# away the last of those kept for the kernel (one in eight; 0 and 1 are no domain's).
+one_left() {
+	limit=4
+	while [ $((limit - 2 - $(domain_ids))) -lt $((limit / 8 + 1)) ]; do
+		limit=$((limit + 1))
+	done
+	echo "$limit domain-ids, $(domain_ids) in use"
+	echo $((limit << 16)) > $RESTRICT
+}
+
+comes_back() {
+	echo 1 > /sys/bus/pci/rescan
+	is_present "$victim" 1 && [ "$(group_type "$victim")" = DMA ] ||
+		{ echo "$victim: $(group_type "$victim") domain"; return 1; }
+}
+
+# watch: what the user makes the kernel allocate, from here on.
+watch() {
+	: > $TRACING/trace
+	echo $user > $TRACING/set_event_pid
+	for event in $ALLOCATIONS; do
+		echo 1 > $TRACING/events/"$event"/enable || return 1
+	done
+	echo 1 > $TRACING/tracing_on
+}
+
+watched() {
+	echo 0 > $TRACING/tracing_on
+	for event in $ALLOCATIONS; do
+		echo 0 > $TRACING/events/"$event"/enable
+	done
+	echo > $TRACING/set_event_pid
+	grep '\[vtd\]' $TRACING/trace > /tmp/allocations
+	# Tables: the driver names no size of its own there, and the kernel not the driver.
+	grep 'mm_page_alloc.*|__GFP_ZERO|__GFP_COMP$' $TRACING/trace |
+		sed 's/$/ bytes_alloc=4096/' >> /tmp/allocations
+}
+
+# bytes PATTERN: allocated in lines with it.
+bytes() {
+	grep -- "$1" /tmp/allocations | sed 's/.* bytes_alloc=\([0-9]*\).*/\1/' |
+		awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# What all domains are listed in is nobody's, and is a word for each.
+is_charged() {
+	all=$(bytes .)
+	free=$((all - $(bytes GFP_KERNEL_ACCOUNT)))
+	echo "$((all / DOMAINS)) bytes for each domain, $((free / DOMAINS)) of them charged to nobody"
+	[ $((all / DOMAINS)) -ge 4096 ] && [ $((free / DOMAINS)) -le 64 ] && return
+	grep -v GFP_KERNEL_ACCOUNT /tmp/allocations | head -n 20
+	return 1
+}
+
+is_small() {
+	[ $((all / DOMAINS)) -le 8192 ] || { echo "$((all / DOMAINS)) bytes for each domain"; return 1; }
+}
+
+now() {
+	cut -d. -f1 /proc/uptime
+}
+
+few_lines() {
+	lines=$(log_since | grep -c "vtd: .*$edu gets no domain: ")
+	most=$((LINES * (($(now) - asked) / WINDOW + 2)))
+	echo "$lines lines, not 1 to $most:"
+	log_since | grep 'vtd: ' | tail -n 20
+	[ "$lines" -ge 1 ] && [ "$lines" -le "$most" ]
+}
+
+ktap_start 14
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
+insmod "$VTD_KO" test_hooks=1 || ktap_abort "the module does not load with test_hooks=1"
+log_start
+ktap_check "a user has $testdev" give_to_user "$testdev"
+ktap_check "and $edu" give_to_user "$edu"
+ids=$(domain_ids)
+echo 1 > "$PCI/$victim/remove"
+ktap_check "the unit has few domain-ids" one_left
+begins "$testdev" "$edu"
+watch || ktap_abort "allocations cannot be traced"
+step 2
+watched
+ktap_check "what is allocated for them is charged to the user" is_charged
+ktap_check "and is small" is_small
+asked=$(now)
+step 2
+ktap_check "a device that comes gets a domain all the same" comes_back
+step 1
+ktap_check "the log says why, and not a thousand times" few_lines
+ends
+echo 0 > $RESTRICT
+take_back "$testdev"
+take_back "$edu"
+ktap_check "domain-ids are as before" test "$(domain_ids)" = "$ids"
+ktap_check "no kernel warning" log_is_clean
+ktap_end

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A domain-id that is in use.
+
+use super::domain_ids::Asker;
+use super::Unit;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel_ext::pages::Charge;
+use vtd_core::spec::address::DomainId;
+
+impl Asker {
+    /// Whom the memory that it needs is charged to.
+    pub(crate) fn charge(self) -> Charge {
+        match self {
+            Asker::Kernel => Charge::Nobody,
+            Asker::User => Charge::Caller,
+        }
+    }
+}
+
+/// A domain-id of one unit; given back when the last share in it is dropped, which may sleep. Nothing
+/// may be cached under it then.
+pub(crate) struct TakenId {
+    unit: Arc<Unit>,
+    id: DomainId,
+}
+
+impl TakenId {
+    /// Takes one. [`ENOSPC`] if there is none left for `asker`, [`ENOMEM`]. May sleep.
+    pub(crate) fn take(unit: &Arc<Unit>, asker: Asker) -> Result<Arc<Self>> {
+        let taken = TakenId {
+            id: unit.ids.lock().allocate(asker)?,
+            unit: unit.clone(),
+        };
+        Ok(Arc::new(taken, asker.charge().flags())?)
+    }
+
+    /// The unit that knows it.
+    pub(crate) fn unit(&self) -> &Arc<Unit> {
+        &self.unit
+    }
+
+    /// Itself.
+    pub(crate) fn id(&self) -> DomainId {
+        self.id
+    }
+}
+
+impl Drop for TakenId {
+    fn drop(&mut self) {
+        self.unit.ids.lock().free(self.id)
+    }
+}
