@@ -13,15 +13,17 @@
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver leaves units out by itself"
 if [ "$(cmdline guest.units)" = none ]; then
 	ktap_start 2
+	mark "refusal unit begin"
 	ktap_check "a unit that translates nothing is left out: refused, as it is the only one" \
 		is_refused "not loaded: all remapping units are left out"
+	mark "refusal unit end"
 	ktap_check "the log says why" log_has "dmar0: the unit is left out: it walks no second-stage tables"
 	ktap_end
 fi
 [ "$(cmdline guest.units)" = several ] || ktap_skip_all "firmware's units are not those of this test"
 need_memory
 FREE=$(memory 0x8000)
-EDU=0000:40:01.0 TESTDEV=0000:00:06.0 NIC=0000:00:03.0
+EDU=0000:41:00.0 TESTDEV=0000:00:06.0 NIC=0000:00:03.0
 ABSENT_UNIT=0xfed92000 EDU_UNIT=0xfed93000 UNIT=0xfed90000
 DISPLAY=030000
 
@@ -56,8 +58,9 @@ comes_back_behind_none() {
 
 # Its driver does DMA with physical addresses, and goes on to.
 is_driven_meanwhile() {
-	insmod "$VTD_TEST_MODULES/vtd_devices.ko" && insmod "$VTD_TEST_MODULES/vtd_attack.ko" &&
-		unbind "$TESTDEV" && loads ignore=$EDU_UNIT || return 1
+	insmod "$VTD_TEST_MODULES/vtd_devices.ko" && insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
+	for bdf in $(attackers); do [ "$bdf" = $EDU ] || unbind "$bdf"; done
+	loads ignore=$EDU_UNIT || return 1
 	driver=$(sed -n "s/^$EDU -1 \(.*\) no-unit$/\1/p" /sys/kernel/vtd/users)
 	attack "$EDU" allowed-write
 	leaves && rmmod vtd_attack && rmmod vtd_devices && [ "$driver" = vtd_attack ] &&
@@ -163,12 +166,14 @@ ktap_check "graphics without a quirk: refused as before" is_refused "dmar1: no u
 ktap_check "ignore=graphics leaves its unit out" \
 	loads_and_leaves_out "it serves graphics alone, and ignore=graphics" ignore=graphics
 undisguised
-disguised $EDU/8086:1616/$DISPLAY
+mark "chipset graphics begin"
+disguised $EDU/1234:1111/$DISPLAY $HOST_BRIDGE/8086:2a40/060000
 ktap_check "graphics that malfunction: their unit is left out" \
-	loads_and_leaves_out "it serves graphics alone. $EDU: graphics of Broadwell malfunction"
+	loads_and_leaves_out "it serves graphics alone. $HOST_BRIDGE: graphics of the 4 series chipsets malfunction"
 undisguised
-disguised $EDU/1234:1616/$DISPLAY
-ktap_check "not those of another vendor" is_refused "dmar1: no unit answers"
+mark "chipset graphics end"
+disguised $EDU/8086:1616/$DISPLAY $HOST_BRIDGE/1234:2a40/060000
+ktap_check "not for another vendor's, nor for what is below a port" is_refused "dmar1: no unit answers"
 undisguised
 
 # --- identity ---
@@ -187,8 +192,8 @@ ends
 # --- others ---
 mark "chipset flush begin"
 ktap_check "a write buffer that CAP does not name is flushed" flushes_write_buffer
-mark "chipset flush end"
 ktap_check "it leaves again" ends
+mark "chipset flush end"
 ktap_check "Ironlake: strict if firmware set a shadow table aside" is_strict
 ktap_check "a DMA engine behind a wrong unit is behind none" engine_is_behind_none
 ktap_check "no kernel warning" dmesg_is_clean

@@ -80,9 +80,9 @@ mark "graphics refused begin"
 ktap_check "a detach is refused" detach_is_refused
 ktap_check "nothing was given back" as_before
 ktap_check "rmmod is refused" rmmod_is_refused
+mark "graphics refused end"
 ktap_check "removed, it leaves the unit on" eval \
 	'echo 1 > "$PCI/$TESTDEV/remove" && translates && rmmod_is_refused && detach_is_refused'
-mark "graphics refused end"
 ktap_check "found again, it is served" eval 'echo 1 > /sys/bus/pci/rescan; as_before'
 mark "graphics sleep begin"
 ktap_check "the machine sleeps and wakes" sleeps_and_wakes

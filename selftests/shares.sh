@@ -92,7 +92,7 @@ watched() {
 	echo > $TRACING/set_event_pid
 	grep '\[vtd\]' $TRACING/trace > /tmp/allocations
 	# Tables: the driver names no size of its own there, and the kernel not the driver.
-	grep 'mm_page_alloc.*|__GFP_ZERO|__GFP_COMP$' $TRACING/trace |
+	grep 'mm_page_alloc.*=GFP_KERNEL[_A-Z]*|__GFP_ZERO|__GFP_COMP$' $TRACING/trace |
 		sed 's/$/ bytes_alloc=4096/' >> /tmp/allocations
 }
 

@@ -6,7 +6,7 @@ from vtdlab import acpi, devices
 
 ABSENT = "0000:00:1e.0"
 # On a root bus whose requests QEMU's unit does not see.
-FREE = f"0000:{devices.FREE_BUS:02x}:01.0"
+FREE = f"0000:{devices.FREE_BUS + 1:02x}:00.0"
 
 
 def machine(folder):
@@ -14,7 +14,8 @@ def machine(folder):
     return devices.standard(folder) + [
         "-device", f"pxb-pcie,id=free,bus_nr={devices.FREE_BUS},bypass_iommu=true,bus=pcie.0,"
                    "addr=0b.0",
-        "-device", f"edu,bus=free,addr={FREE[8:]},dma_mask=0xffffffffffffffff",
+        "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",
+        "-device", "edu,bus=freeport,addr=00.0,dma_mask=0xffffffffffffffff",
     ]
 
 

@@ -233,7 +233,7 @@ impl<'a> Dmar<'a> {
     /// Of a unit with INCLUDE_PCI_ALL: how it stands to the other units of its segment.
     fn notes_of_the_rest(&self, unit: &Drhd<'a>, tell: &mut impl FnMut(Note<'a>)) {
         let (offset, segment) = (unit.offset, unit.segment);
-        let others = || self.listed_units().filter(|other| other.segment == segment);
+        let others = || self.units().filter(|other| other.segment == segment);
         let first = others().find(|other| other.include_all);
         if let Some(first) = first.filter(|first| first.offset != offset) {
             let first_offset = first.offset;

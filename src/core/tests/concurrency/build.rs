@@ -109,7 +109,11 @@ const SUBJECTS: &[Subject] = &[
         adapted: &[],
         appended: "",
         mistakes: &[
-            ("not_marked", "*word |= 1 << (id % 64);", "let _ = word;"),
+            (
+                "not_marked",
+                "*word |= 1 << (id % 64);",
+                "let _ = word; self.taken -= 1;",
+            ),
             (
                 "for_all",
                 "Asker::User => self.count / RESERVE,",
