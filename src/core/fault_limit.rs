@@ -9,6 +9,7 @@
 //! attached again and faults within the same window is silenced again at its first fault.
 
 use crate::spec::address::SourceId;
+use core::ops::DerefMut;
 
 /// Reports of one requester within one window.
 pub const BURST: u64 = 10;
@@ -183,7 +184,7 @@ pub enum UnknownVerdict {
 
 /// An unknown requester that faulted lately.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+pub struct UnknownSlot {
     source: SourceId,
     window: Window,
     seen: u64,
@@ -197,9 +198,11 @@ struct Slot {
 /// the place of the one that has been quiet for longest. If that had faulted within its window, it
 /// was displaced. More than [`UNKNOWN`] of them within a window are a sweep, which goes on until no
 /// unknown requester has faulted for the length of a window.
+///
+/// `S` is where they are kept: too much for the stack of a kernel's thread.
 #[derive(Debug)]
-pub struct UnknownLimits {
-    slots: [Option<Slot>; UNKNOWN],
+pub struct UnknownLimits<S> {
+    slots: S,
     window: Window,
     seen: u64,
     in_window: u64,
@@ -210,11 +213,11 @@ pub struct UnknownLimits {
     held_back: u64,
 }
 
-impl UnknownLimits {
-    /// No fault so far.
-    pub const fn new() -> Self {
+impl<S: DerefMut<Target = [Option<UnknownSlot>; UNKNOWN]>> UnknownLimits<S> {
+    /// No fault so far; `slots` are [`None`].
+    pub const fn new(slots: S) -> Self {
         Self {
-            slots: [None; UNKNOWN],
+            slots,
             window: Window { began: None },
             seen: 0,
             in_window: 0,
@@ -290,7 +293,7 @@ impl UnknownLimits {
     /// Counts a fault for its requester: how many in its window, and for how many milliseconds
     /// that has been open.
     fn count_own(&mut self, source: SourceId, now: u64) -> (u64, u64) {
-        let new = Slot {
+        let new = UnknownSlot {
             source,
             window: Window::default(),
             seen: now,
@@ -316,17 +319,11 @@ impl UnknownLimits {
 
     /// The place of a requester: its own, else an empty one, else that of the one which has been
     /// quiet for longest.
-    fn place_of(&mut self, source: SourceId) -> Option<&mut Option<Slot>> {
+    fn place_of(&mut self, source: SourceId) -> Option<&mut Option<UnknownSlot>> {
         self.slots.iter_mut().min_by_key(|slot| match slot {
             Some(slot) if slot.source == source => (0, 0),
             None => (1, 0),
             Some(slot) => (2, slot.seen),
         })
-    }
-}
-
-impl Default for UnknownLimits {
-    fn default() -> Self {
-        Self::new()
     }
 }

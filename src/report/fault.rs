@@ -195,11 +195,12 @@ pub(crate) struct Faults {
 impl Faults {
     /// For a unit of `vtd`.
     pub(crate) fn new(vtd: Arc<Vtd>) -> Result<Arc<Self>> {
+        let unknown = Unknown::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 vtd,
                 overflows <- RateLimit::new(),
-                unknown <- Unknown::new(),
+                unknown <- unknown,
             }),
             GFP_KERNEL,
         )

@@ -13,21 +13,25 @@ use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::{clock, log_err, log_warn};
-use vtd_core::fault_limit::{UnknownLimits, UnknownVerdict, UNKNOWN, WINDOW_S};
+use vtd_core::fault_limit::{UnknownLimits, UnknownSlot, UnknownVerdict, UNKNOWN, WINDOW_S};
 use vtd_core::spec::fault::FaultRecord;
 
 /// The unknown requesters of one unit.
 #[pin_data]
 pub(super) struct Unknown {
     #[pin]
-    limits: Mutex<UnknownLimits>,
+    limits: Mutex<UnknownLimits<KBox<[Option<UnknownSlot>; UNKNOWN]>>>,
 }
 
 impl Unknown {
-    pub(super) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            limits <- new_mutex!(UnknownLimits::new(), "vtd unknown requesters"),
-        })
+    /// None so far. [`ENOMEM`].
+    pub(super) fn new() -> Result<impl PinInit<Self>> {
+        // In place: the stack has no room for them.
+        let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
+        let limits = UnknownLimits::new(KBox::init(none, GFP_KERNEL)?);
+        Ok(pin_init!(Self {
+            limits <- new_mutex!(limits, "vtd unknown requesters"),
+        }))
     }
 
     /// Reports one fault. In the interrupt's thread.

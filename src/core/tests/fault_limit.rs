@@ -100,7 +100,7 @@ fn that_faults_are_recorded_again_is_said_once_in_a_window() {
 
 #[test]
 fn an_unknown_requester_that_storms_is_silenced_alone() {
-    let mut limits = UnknownLimits::new();
+    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
     let (noisy, other) = (SourceId::from_raw(0x200), SourceId::from_raw(0x201));
     for _ in 1..STORM {
         let verdict = limits.count(noisy, 0);
@@ -124,7 +124,7 @@ fn an_unknown_requester_that_storms_is_silenced_alone() {
 
 #[test]
 fn one_unknown_requester_leaves_lines_for_another() {
-    let mut limits = UnknownLimits::new();
+    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
     for _ in 0..STORM / 2 {
         limits.count(SourceId::from_raw(1), 0);
     }
@@ -134,7 +134,7 @@ fn one_unknown_requester_leaves_lines_for_another() {
 
 #[test]
 fn the_one_that_was_quiet_for_longest_makes_room() {
-    let mut limits = UnknownLimits::new();
+    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
     let noisy = SourceId::from_raw(0xffff);
     for now in 1..STORM {
         limits.count(noisy, now);
@@ -154,7 +154,7 @@ fn the_one_that_was_quiet_for_longest_makes_room() {
 
 #[test]
 fn who_faulted_in_another_window_makes_room_without_a_sweep() {
-    let mut limits = UnknownLimits::new();
+    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
     for raw in 0..UNKNOWN as u16 {
         limits.count(SourceId::from_raw(raw), 0);
     }
@@ -170,7 +170,7 @@ fn who_faulted_in_another_window_makes_room_without_a_sweep() {
 
 #[test]
 fn requesters_that_storm_together_are_silenced_one_by_one() {
-    let mut limits = UnknownLimits::new();
+    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
     let (mut silenced, mut records, mut lines) = (BTreeSet::new(), 0, 0);
     for _ in 0..2 * STORM {
         for raw in 0..UNKNOWN as u16 {
@@ -199,7 +199,7 @@ fn requesters_that_storm_together_are_silenced_one_by_one() {
 
 #[test]
 fn a_sweep_that_goes_on_is_one_until_it_pauses() {
-    let mut limits = UnknownLimits::new();
+    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
     for raw in 0..200 {
         limits.count(SourceId::from_raw(raw), 0);
     }
@@ -215,7 +215,7 @@ fn a_sweep_that_goes_on_is_one_until_it_pauses() {
 
 #[test]
 fn many_quiet_requesters_over_a_long_time_are_no_sweep() {
-    let mut limits = UnknownLimits::new();
+    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
     for raw in 0..=u16::MAX {
         let now = u64::from(raw) * 2 * WINDOW_NS / UNKNOWN as u64;
         let verdict = limits.count(SourceId::from_raw(raw), now);
@@ -226,7 +226,7 @@ fn many_quiet_requesters_over_a_long_time_are_no_sweep() {
 /// What a sweep costs until all of it is silenced, if hardware does what it is told.
 #[test]
 fn a_sweep_over_all_requester_ids_ends_after_a_record_for_each_bus() {
-    let mut limits = UnknownLimits::new();
+    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
     let (mut buses, mut records, mut lines) = (BTreeSet::new(), 0, 0);
     for _ in 0..10 {
         for raw in 0..=u16::MAX {
@@ -278,7 +278,7 @@ proptest! {
     fn lines_of_unknown_requesters_are_limited_together(
         faults in prop::collection::vec(fault(), 3000),
     ) {
-        let mut limits = UnknownLimits::new();
+        let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
         let (mut now, mut lines) = (0, 0);
         for (gap, raw) in faults {
             now += gap;
