@@ -3,13 +3,14 @@
 //! Load: nothing is touched before everything was looked at, and a failure leaves the machine as
 //! it was found.
 
-use super::{Served, Vtd};
+use super::machine::Machine;
+use super::Vtd;
 use crate::device::ownership::Ownership;
-use crate::device::preflight::{Bound, Policy};
-use crate::device::{AccessControl, Chain, Chipset};
+use crate::device::preflight::Bound;
+use crate::device::{AccessControl, Chain};
 use crate::domain::{Domains, WHAT_LAZY_COSTS};
 use crate::report;
-use crate::unit::{FaultEvent, Options as UnitOptions, Unit};
+use crate::unit::{FaultEvent, Options as UnitOptions};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
@@ -19,12 +20,7 @@ use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
 use kernel_ext::sysfs::{Group, KernelFolder};
-use kernel_ext::{
-    acpi, boot, iommu, log_err, log_info, log_warn, notifier, syscore, taint_by_user,
-};
-use vtd_core::dmar::error::Problem;
-use vtd_core::dmar::Dmar;
-use vtd_core::pgtable::output_bits;
+use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint_by_user};
 
 /// What the user may ask at load.
 pub(crate) struct Options {
@@ -80,57 +76,13 @@ impl Loaded {
         let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
         })?;
-        let dmar = Dmar::parse(table.bytes()).map_err(|e| {
-            log_err!("not loaded: {e}");
-            match e.problem {
-                Problem::RemappingOff { .. } => ENODEV,
-                _ => EINVAL,
-            }
-        })?;
-        let checked = dmar.checked();
-        report::firmware(&dmar);
-        note_host_width(&dmar);
-        let policy = Policy::from_parameter(options.bound)?;
-        // Devices, and bridges on the way to them, stay while they are looked at.
-        let hot_plug = RescanLock::lock();
-        let mut chipset = Chipset::find(&dmar, options.ignore)?;
-        drop(hot_plug);
-        let lazy = chose_lazy(options.lazy)? && !chipset.is_strict();
-        let mut units = KVec::new();
-        for (index, drhd) in dmar.units().enumerate() {
-            let base = drhd.register_base;
-            let Some(care) = chipset.care_of(base) else {
-                continue;
-            };
-            let node = dmar
-                .proximity_of(base)
-                .map_or(NumaNode::NO_NODE, acpi::node_of_proximity);
-            let named = table.named(base.raw()).ok_or(EINVAL)?;
-            let unit = Unit::bring_up(index, named, drhd.segment, node, options.unit, care);
-            let unit = match unit {
-                Err(ENODEV) => {
-                    chipset.leave_out(base);
-                    continue;
-                }
-                unit => unit?,
-            };
-            let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
-            let core = iommu::Unit::new(unit.name(), group)
-                .inspect_err(|e| not_in_sysfs("an entry in /sys/class/iommu", *e))?;
-            report::announce(&unit);
-            let saved = KBox::pin_init(
-                kernel_ext::new_irq_spinlock!(None, c"vtd saved registers"),
-                GFP_KERNEL,
-            )?;
-            units.push(Served { unit, core, saved }, GFP_KERNEL)?;
-        }
-        if units.is_empty() {
-            log_err!("not loaded: all remapping units are left out");
-            return Err(ENODEV);
-        }
-        let hot_plug = RescanLock::lock();
-        let bound = Bound::find(&dmar, &chipset, policy)?;
-        drop(hot_plug);
+        let (checked, machine) = Machine::find(&table, &options)?;
+        let Machine {
+            chipset,
+            units,
+            bound,
+            lazy,
+        } = machine;
         let ownership = Ownership::new()?;
         let access_control = AccessControl::new()?;
         let domains = Domains::new()?;
@@ -174,34 +126,11 @@ impl Loaded {
     }
 }
 
-/// Says so if more can be mapped than the DMAR table says that there is.
-fn note_host_width(dmar: &Dmar<'_>) {
-    let (table, processors) = (dmar.host_bits(), boot::physical_bits());
-    if processors > table {
-        log_info!(
-            "DMAR: the host address width is {table} bits, but the processors have {processors}: \
-             physical addresses of up to {} bits can be mapped",
-            output_bits(table, processors)
-        );
-    }
-}
-
-fn not_in_sysfs(at: &str, error: Error) {
+pub(super) fn not_in_sysfs(at: &str, error: Error) {
     log_err!(
         "not loaded: {at} cannot be made ({}). Another driver may have one of that name",
         error.to_errno()
     )
-}
-
-/// Whether the user chose lazy flushing: by the module parameter, or by `iommu.strict=0` on the
-/// kernel's command line. A default compiled into the kernel is nobody's choice, as long as nobody
-/// writes `auto` to a group's type, which asks for it.
-fn chose_lazy(parameter: i32) -> Result<bool> {
-    Ok(match parameter {
-        0 => false,
-        1 => true,
-        _ => boot::switch("iommu.strict")? == Some(false),
-    })
 }
 
 impl Running {

@@ -4,6 +4,7 @@
 
 mod leave;
 mod load;
+mod machine;
 mod operations;
 mod requesters;
 mod viability;

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a load finds before it changes anything: which units are served, and with which care, and
+//! which devices have drivers already.
+
+use super::load::{not_in_sysfs, Options};
+use super::Served;
+use crate::device::preflight::{Bound, Policy};
+use crate::device::Chipset;
+use crate::report;
+use crate::unit::{Options as UnitOptions, Unit};
+use kernel::prelude::*;
+use kernel_ext::pages::NumaNode;
+use kernel_ext::pci::RescanLock;
+use kernel_ext::sysfs::Group;
+use kernel_ext::{acpi, boot, iommu, log_err, log_info};
+use vtd_core::dmar::error::Problem;
+use vtd_core::dmar::{Checked, Dmar};
+use vtd_core::pgtable::output_bits;
+
+/// The machine, as far as a load has to know it.
+pub(super) struct Machine {
+    pub(super) chipset: Chipset,
+    /// Claimed, and in sysfs; no register of them has been written.
+    pub(super) units: KVec<Served>,
+    pub(super) bound: Bound,
+    /// Whether flushes are deferred for trusted devices.
+    pub(super) lazy: bool,
+}
+
+impl Machine {
+    /// Finds it. Every error but [`ENOMEM`] has been explained in the log. Process context.
+    pub(super) fn find(table: &acpi::Table, options: &Options) -> Result<(Checked, Self)> {
+        let dmar = parse(table)?;
+        report::firmware(&dmar);
+        note_host_width(&dmar);
+        let policy = Policy::from_parameter(options.bound)?;
+        // Devices, and bridges on the way to them, stay while they are looked at.
+        let hot_plug = RescanLock::lock();
+        let mut chipset = Chipset::find(&dmar, options.ignore)?;
+        drop(hot_plug);
+        let lazy = chose_lazy(options.lazy)? && !chipset.is_strict();
+        let units = claim_units(table, &dmar, &mut chipset, options.unit)?;
+        if units.is_empty() {
+            log_err!("not loaded: all remapping units are left out");
+            return Err(ENODEV);
+        }
+        let hot_plug = RescanLock::lock();
+        let bound = Bound::find(&dmar, &chipset, policy)?;
+        drop(hot_plug);
+        let machine = Machine {
+            chipset,
+            units,
+            bound,
+            lazy,
+        };
+        Ok((dmar.checked(), machine))
+    }
+}
+
+fn parse(table: &acpi::Table) -> Result<Dmar<'_>> {
+    Dmar::parse(table.bytes()).map_err(|e| {
+        log_err!("not loaded: {e}");
+        match e.problem {
+            Problem::RemappingOff { .. } => ENODEV,
+            _ => EINVAL,
+        }
+    })
+}
+
+/// Claims each unit that is not left out, and enters it into sysfs.
+fn claim_units(
+    table: &acpi::Table,
+    dmar: &Dmar<'_>,
+    chipset: &mut Chipset,
+    options: UnitOptions,
+) -> Result<KVec<Served>> {
+    let mut units = KVec::new();
+    for (index, drhd) in dmar.units().enumerate() {
+        let base = drhd.register_base;
+        let Some(care) = chipset.care_of(base) else {
+            continue;
+        };
+        let node = dmar
+            .proximity_of(base)
+            .map_or(NumaNode::NO_NODE, acpi::node_of_proximity);
+        let named = table.named(base.raw()).ok_or(EINVAL)?;
+        let unit = match Unit::bring_up(index, named, drhd.segment, node, options, care) {
+            Err(ENODEV) => {
+                chipset.leave_out(base);
+                continue;
+            }
+            unit => unit?,
+        };
+        let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
+        let core = iommu::Unit::new(unit.name(), group)
+            .inspect_err(|e| not_in_sysfs("an entry in /sys/class/iommu", *e))?;
+        report::announce(&unit);
+        let saved = KBox::pin_init(
+            kernel_ext::new_irq_spinlock!(None, c"vtd saved registers"),
+            GFP_KERNEL,
+        )?;
+        units.push(Served { unit, core, saved }, GFP_KERNEL)?;
+    }
+    Ok(units)
+}
+
+/// Says so if more can be mapped than the DMAR table says that there is.
+fn note_host_width(dmar: &Dmar<'_>) {
+    let (table, processors) = (dmar.host_bits(), boot::physical_bits());
+    if processors > table {
+        log_info!(
+            "DMAR: the host address width is {table} bits, but the processors have {processors}: \
+             physical addresses of up to {} bits can be mapped",
+            output_bits(table, processors)
+        );
+    }
+}
+
+/// Whether the user chose lazy flushing: by the module parameter, or by `iommu.strict=0` on the
+/// kernel's command line. A default compiled into the kernel is nobody's choice, as long as nobody
+/// writes `auto` to a group's type, which asks for it.
+fn chose_lazy(parameter: i32) -> Result<bool> {
+    Ok(match parameter {
+        0 => false,
+        1 => true,
+        _ => boot::switch("iommu.strict")? == Some(false),
+    })
+}
