@@ -33,7 +33,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::errno::eaddrinuse;
 use kernel_ext::iommu::{Gather, Held, Paging};
-use kernel_ext::pages::{Gfp, NumaNode};
+use kernel_ext::pages::{Charge, Gfp, NumaNode};
 use kernel_ext::radix;
 use memory::Memory;
 use tree::{with_stage, Owned, Stage};
@@ -59,13 +59,13 @@ pub struct Tables {
 
 impl Tables {
     /// Empty tables near `node`, for units that snoop when they walk (`coherent`) or for such that
-    /// do not. Process context.
+    /// do not; what is allocated here is charged as `charge` says. Process context.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`].
-    pub fn new(geometry: Geometry, coherent: bool, node: NumaNode, gfp: Gfp) -> Result<Self> {
-        let pages = radix::Tables::new(node);
+    pub fn new(geometry: Geometry, coherent: bool, node: NumaNode, charge: Charge) -> Result<Self> {
+        let (pages, gfp) = (radix::Tables::new(node), charge.gfp());
         let (stage, same) = if coherent {
             let mem = Memory::<true> { tables: pages, gfp };
             let stage = SecondStage::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
@@ -76,7 +76,7 @@ impl Tables {
             (Stage::NonCoherent(stage.alias()), Stage::NonCoherent(stage))
         };
         let owned = Owned { stage: same, pages };
-        let tree = Arc::pin_init(Tree::new(owned), GFP_KERNEL)?;
+        let tree = Arc::pin_init(Tree::new(owned), charge.flags())?;
         // INVARIANT: Just made of one second stage.
         Ok(Tables {
             stage,

@@ -86,7 +86,7 @@ impl Domain {
         let format = home.walker().format(host_bits).ok_or(EINVAL)?;
         let geometry = format.geometry;
         let node = device.numa_node();
-        let tables = Tables::new(geometry, format.coherent, node, charge.gfp())?;
+        let tables = Tables::new(geometry, format.coherent, node, charge)?;
         let tree = tables.tree().clone();
         let history = History::new();
         let activity = Activity::new(charge)?;
