@@ -46,7 +46,7 @@ iommu_pages() {
 table_pages() {
 	tries=$((7 * PATIENCE))
 	[ -n "${1:-}" ] || { tries=7; counted 2; }
-	for try in $(seq $tries); do
+	for try in $(seq $tries); do	# by PATIENCE where one is wanted
 		pages=$(iommu_pages)
 		[ "$pages" != "${1:-}" ] || break
 		counted 0.4

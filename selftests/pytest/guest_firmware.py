@@ -33,8 +33,9 @@ LEAST, EACH = 40, 1
 # does not end (lengths of 0 or too small, a structure cut short) or dies (registers that wrap).
 KERNEL_LOST = {
     "affinity-too-short", "ports-too-short", "region-too-short", "scope-length-0", "scope-length-5",
-    "scope-odd-length", "structure-half-a-header", "structure-length-0", "structure-length-3",
-    "structure-one-byte-left", "structure-unit-too-short", "structure-unknown-length-0",
+    "scope-odd-length", "structure-behind-zeroes", "structure-half-a-header",
+    "structure-length-0", "structure-length-3", "structure-one-byte-left",
+    "structure-one-byte-left-not-0", "structure-unit-too-short", "structure-unknown-length-0",
     "structure-zeroes-behind", "unit-wraps-64-bit",
 }
 # What is said of a region in memory of the kernel: that is of the machine, not of the table.
