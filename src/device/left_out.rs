@@ -85,10 +85,12 @@ impl LeftOutDevices {
     ) -> Result {
         let list = self.list.lock();
         if list.incomplete {
-            log_warn!(
-                "{}: {info} cannot be given to a user: no memory to list its neighbours",
-                &*info.unit
-            );
+            if let Some(note) = info.log.ask() {
+                log_warn!(
+                    "{}: {info} cannot be given to a user: no memory to list its neighbours{note}",
+                    &*info.unit
+                );
+            }
             return Err(EBUSY);
         }
         for other in list.devices.iter() {
@@ -96,12 +98,14 @@ impl LeftOutDevices {
             let same_segment = other.facts().segment == u32::from(info.segment.raw());
             let shared = same_segment && requesters.iter().any(|id| info.requesters.contains(id));
             if shared || is_near(other, &info.pci, in_group) {
-                log_warn!(
-                    "{}: {info} cannot be given to a user: {}, which cannot be isolated from it, is \
-                     behind no unit",
-                    &*info.unit,
-                    other.as_device()
-                );
+                if let Some(note) = info.log.ask() {
+                    log_warn!(
+                        "{}: {info} cannot be given to a user: {}, which cannot be isolated from \
+                         it, is behind no unit{note}",
+                        &*info.unit,
+                        other.as_device()
+                    );
+                }
                 return Err(EBUSY);
             }
         }
