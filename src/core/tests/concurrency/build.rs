@@ -273,7 +273,7 @@ const SUBJECTS: &[Subject] = &[
             ("silent", "self.walking.store(true, Ordering::Relaxed);", ""),
             (
                 "no_fence_before_walk",
-                "fence(Ordering::SeqCst);\n        let result",
+                "fence(Ordering::SeqCst);\n            let result",
                 "let result",
             ),
             (

@@ -169,7 +169,7 @@ macro_rules! group {
                     old: None,
                     new: view(new),
                 };
-                let target = |_: &_| Ok((translation(new), None));
+                let target = |_: &_, _| Ok((translation(new), None));
                 $module::attach::attach(self.0.pci.as_device(), &self.0, &change, target)
             }
 

@@ -80,7 +80,7 @@ macro_rules! confirmed {
                 let (regs, queue) = (regs.clone(), queue.clone());
                 move || {
                     // As `Invalidator` does: the quick way if there is room.
-                    let waited = match queue.try_submit(&regs, forget(id).encode(), || ()) {
+                    let waited = match queue.try_submit(&regs, &forget(id).encode(), || ()) {
                         Some(end) => queue.wait_for(&regs, end),
                         None => queue.submit(&regs, core::iter::once(forget(id)), || ()),
                     };
@@ -103,20 +103,20 @@ macro_rules! stood_still {
         crate::check(|| {
             pages::forget_all();
             let regs = Arc::new(UnitRegisters::new(|_: &UnitRegisters| ()));
-            let queue = $module::Queue::new(0, 0).unwrap();
+            let queue = $module::Queue::new(0, crate::shim::pages::NumaNode).unwrap();
             queue.enable(&regs).unwrap();
             let works = || {
                 let beside = regs.clone();
                 Rc::new(move || while step(&beside) {})
             };
-            let full = queue.try_submit(&regs, forget(2).encode(), || ());
+            let full = queue.try_submit(&regs, &forget(2).encode(), || ());
             assert!(full.is_some());
             clock::stand_still(works());
             clock::meanwhile(Some(works()));
             let submitted = queue.submit(&regs, core::iter::once(forget(3)), || ());
             assert!(submitted.is_ok(), "no room, it is said");
             clock::meanwhile(None);
-            let end = queue.try_submit(&regs, forget(4).encode(), || ()).unwrap();
+            let end = queue.try_submit(&regs, &forget(4).encode(), || ()).unwrap();
             clock::stand_still(works());
             assert!(
                 queue.wait_for(&regs, end).is_ok(),

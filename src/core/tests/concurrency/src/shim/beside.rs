@@ -40,7 +40,7 @@ impl LeftOutDevices {
         Self
     }
 
-    pub(crate) fn refuse_beside<T>(&self, _: &T) -> Result {
+    pub(crate) fn refuse_beside<T, F>(&self, _: &T, _: &F) -> Result {
         Ok(())
     }
 }
