@@ -10,7 +10,7 @@
 //! nobody. So it is looked at again whenever it is about to matter, before a driver is bound and
 //! before a domain is attached, and every second besides.
 
-use super::log_limit::LogLimit;
+use super::rate_limit::Allowed;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
@@ -18,6 +18,7 @@ use kernel_ext::clock;
 use kernel_ext::log_warn;
 use kernel_ext::pci::{AcsControl, PciDevice};
 use kernel_ext::periodic::Tick;
+use vtd_core::fault_limit::Limit;
 
 /// For so long a look is good enough for an attach. It is less than any reset takes (2 ms for a bus
 /// below a bridge, 10 ms out of D3, 100 ms for a function), and in that time no request passes the
@@ -31,7 +32,7 @@ struct Entry {
     /// What groups rely on, once they do.
     relied_on: Option<AcsControl>,
     /// A user may reset it again and again.
-    log: LogLimit,
+    log: Limit,
 }
 
 /// The access control of all devices behind units.
@@ -72,7 +73,7 @@ impl AccessControl {
                     device: device.clone(),
                     before,
                     relied_on: None,
-                    log: LogLimit::new(),
+                    log: Limit::new(),
                 },
                 GFP_KERNEL,
             )?;
@@ -93,12 +94,12 @@ impl AccessControl {
     /// the devices behind it reach those behind others. May sleep.
     pub(crate) fn hold(&self) {
         let began = clock::now_ns();
-        for entry in self.list.lock().iter() {
+        for entry in self.list.lock().iter_mut() {
             let lost = |control| entry.device.require_acs(control);
             if !entry.relied_on.is_some_and(lost) {
                 continue;
             }
-            if let Some(note) = entry.log.ask() {
+            if let Some(note) = Allowed::by(entry.log.count(began)) {
                 log_warn!(
                     "{}: its access control was off, as after a reset; it is on again. Until now \
                      devices in different groups could reach each other through it{note}",

@@ -4,7 +4,6 @@
 
 use super::access_control::AccessControl;
 use super::attach::Attached;
-use super::log_limit::LogLimit;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::Region;
@@ -108,7 +107,8 @@ pub(crate) struct DeviceInfo {
     #[pin]
     pub(crate) state: Mutex<State>,
     /// What else the log says of it when a user asks for something.
-    pub(super) log: LogLimit,
+    #[pin]
+    pub(super) log: RateLimit,
     /// Reports of faults, limited for each device by itself.
     #[pin]
     pub(crate) fault_reports: RateLimit,

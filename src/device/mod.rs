@@ -19,7 +19,6 @@ mod attach;
 mod chipset;
 mod info;
 mod left_out;
-mod log_limit;
 pub(crate) mod ownership;
 mod past;
 pub(crate) mod preflight;

@@ -4,7 +4,6 @@
 
 use super::access_control::AccessControl;
 use super::info::{DeviceInfo, State, Use};
-use super::log_limit::LogLimit;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::regions_of;
@@ -65,7 +64,7 @@ pub(crate) fn probe(
             ownership,
             access_control,
             state <- new_mutex!(state, "vtd device state"),
-            log: LogLimit::new(),
+            log <- RateLimit::new(),
             fault_reports <- RateLimit::new(),
         }),
         GFP_KERNEL,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The limit of one device's fault reports: that of [`vtd_core::fault_limit`], asked by the threads
-//! that report faults, by attaches and by readers.
+//! How many lines of the log one device may cost: the limit of [`vtd_core::fault_limit`], for its
+//! faults, and for what a user asks of it again and again. Whatever becomes of the device, the
+//! window goes on; only when the device goes for good does its limit go.
 
+use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::clock;
-use vtd_core::fault_limit::{Limit, Verdict};
+use vtd_core::fault_limit::{Limit, Verdict, WINDOW_S};
 
 /// A [`Limit`] that several threads use.
 #[pin_data]
@@ -16,16 +18,21 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// No fault so far.
+    /// Nothing so far.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            limit <- new_mutex!(Limit::new(), "vtd fault limit"),
+            limit <- new_mutex!(Limit::new(), "vtd rate limit"),
         })
     }
 
     /// Counts a fault. May sleep.
     pub(crate) fn count(&self) -> Verdict {
         self.limit.lock().count(clock::now_ns())
+    }
+
+    /// Asks for one line about something else than a fault. May sleep.
+    pub(crate) fn ask(&self) -> Option<Allowed> {
+        Allowed::by(self.count())
     }
 
     /// Whether a line may say that faults are recorded again. May sleep.
@@ -37,5 +44,37 @@ impl RateLimit {
     pub(crate) fn counts(&self) -> (u64, u64) {
         let limit = self.limit.lock();
         (limit.total(), limit.held_back())
+    }
+}
+
+/// A line that may be written; what is to be at its end.
+pub(crate) struct Allowed {
+    held_back: u64,
+    last: bool,
+}
+
+impl Allowed {
+    /// Whether a line may be written, by the verdict of its limit.
+    pub(super) fn by(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Report { held_back, last } => Some(Allowed { held_back, last }),
+            Verdict::HoldBack | Verdict::Silence { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.held_back > 0 {
+            write!(
+                f,
+                " ({} lines before this one were held back)",
+                self.held_back
+            )?;
+        }
+        if self.last {
+            write!(f, " (further lines are held back for up to {WINDOW_S} s)")?;
+        }
+        Ok(())
     }
 }

@@ -138,7 +138,6 @@ const SUBJECTS: &[Subject] = &[
             ("super::access_control::", "crate::shim::beside::"),
             ("super::adopted::", "crate::shim::beside::"),
             ("super::left_out::", "crate::shim::beside::"),
-            ("super::log_limit::", "crate::shim::beside::"),
             ("super::past::", "crate::shim::beside::"),
             ("super::rate_limit::", "crate::shim::beside::"),
             ("super::regions::", "crate::shim::beside::"),

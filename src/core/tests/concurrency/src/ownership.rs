@@ -5,7 +5,7 @@
 //! kernel's or a second user's. The unit of the model asserts it at each entry, and the accounts
 //! say in the end what is installed.
 
-use crate::shim::beside::{AccessControl, LogLimit, RateLimit};
+use crate::shim::beside::{AccessControl, RateLimit};
 use crate::shim::device::{Device, Driver};
 use crate::shim::group_unit::{Translation, Unit, Whose, FIRST_USER};
 use crate::shim::iommu::{self, Change, DomainKind, DomainView};
@@ -113,7 +113,7 @@ macro_rules! group {
                         group: None,
                         counted: false,
                     }),
-                    log: LogLimit,
+                    log: RateLimit,
                     fault_reports: RateLimit,
                 }));
                 member.0.open_account(iommu::Group(0)).unwrap();

@@ -47,17 +47,13 @@ impl LeftOutDevices {
 
 pub(crate) struct Past;
 
-pub(crate) struct LogLimit;
-
-impl LogLimit {
-    pub(crate) fn ask(&self) -> Option<&'static str> {
-        Some("")
-    }
-}
-
 pub(crate) struct RateLimit;
 
 impl RateLimit {
+    pub(crate) fn ask(&self) -> Option<&'static str> {
+        Some("")
+    }
+
     pub(crate) fn may_announce(&self) -> bool {
         false
     }
