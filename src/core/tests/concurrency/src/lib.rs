@@ -5,6 +5,8 @@
 
 #![cfg(test)]
 #![allow(dead_code, unused_imports)]
+// What is unsafe in the kernel is safe in `shim`.
+#![allow(unused_unsafe)]
 // Mistakes drop what they should have kept.
 #![allow(dropping_references, unused_mut)]
 

@@ -48,7 +48,7 @@ macro_rules! found {
                     for index in [0, 0] {
                         let link = table.hardware(index);
                         assert_ne!(link, 0, "hardware finds no table");
-                        table = unsafe { Tables.follow(link) };
+                        table = Tables.follow(link);
                     }
                     assert_eq!(table.hardware(page as usize), phys.raw() | 3);
                 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables of a page each, small enough for a model.
+//! Tables of a page each, small enough for a model. None is ever freed and a link is looked up, so
+//! that nothing here is unsafe.
 
 use super::atomic::{AtomicU64, Ordering};
 use super::pages::Gfp;
@@ -28,7 +29,7 @@ pub(crate) struct Cells {
 pub(crate) struct Table(&'static Cells);
 
 impl Table {
-    pub(crate) unsafe fn entries(&self) -> &'static [AtomicU64; ENTRIES] {
+    pub(crate) fn entries(&self) -> &'static [AtomicU64; ENTRIES] {
         &self.0.entries
     }
 
@@ -52,18 +53,18 @@ impl Tables {
         Ok(table)
     }
 
-    pub(crate) unsafe fn free(&self, _: Table) {}
+    pub(crate) fn free(&self, _: Table) {}
 
     pub(crate) fn phys(&self, table: Table) -> u64 {
         core::ptr::from_ref(table.0) as u64
     }
 
-    pub(crate) unsafe fn follow(&self, link: u64) -> Table {
+    pub(crate) fn follow(&self, link: u64) -> Table {
         Table(ALL.with_borrow(|all| all[&(link & 0x000f_ffff_ffff_f000)]))
     }
 }
 
-pub(crate) unsafe fn write_back(table: Table, first: usize, count: usize) {
+pub(crate) fn write_back(table: Table, first: usize, count: usize) {
     let mut hardware = table.0.hardware.lock().unwrap();
     for index in first..(first + count).min(ENTRIES) {
         hardware[index] = table.0.entries[index].load(Ordering::Relaxed);
