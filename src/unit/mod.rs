@@ -62,7 +62,6 @@ use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_REGISTERS, WITHOUT_ROOT_TABLE};
 use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
-use vtd_core::bring_up::Step as BringUp;
 use vtd_core::compatibility::{Restriction, Walker};
 use vtd_core::invalidation::Step;
 use vtd_core::protected_memory::{self, Moment};
@@ -70,7 +69,7 @@ use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers as regs;
-use vtd_core::spec::scope::{ContextScope, IotlbScope};
+use vtd_core::spec::scope::ContextScope;
 use vtd_core::spec::status::Gcmd;
 
 /// What the user may ask of all units.
@@ -114,52 +113,6 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Takes a step of [`bring_up`](vtd_core::bring_up), after which the unit has its queue and
-    /// tables, and nothing is translated yet. [`ETIMEDOUT`], [`EIO`]. Any context.
-    pub(crate) fn take(&self, step: BringUp) -> Result {
-        let (what, done) = match step {
-            BringUp::TurnQueueOn => ("turn its queue on", self.turn_queue_on()),
-            BringUp::FlushWriteBuffer => {
-                let flushed = self.regs.flush_write_buffer();
-                ("flush its write buffer", flushed)
-            }
-            BringUp::SetRootTable => ("take the root table", self.set_root_table()),
-            BringUp::InvalidateAll => {
-                let everything = [
-                    Request::Context(ContextScope::Global),
-                    Request::Iotlb(IotlbScope::Global),
-                ];
-                ("empty its caches", self.invalidate(&everything))
-            }
-        };
-        done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
-    }
-
-    fn turn_queue_on(&self) -> Result {
-        self.regs.forget_old_faults(self.cap);
-        self.end_old_queue()?;
-        self.invalidator.enable(&self.regs)
-    }
-
-    fn set_root_table(&self) -> Result {
-        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
-        self.regs.write64(regs::RTADDR, root);
-        self.regs.command(Gcmd::SET_ROOT_TABLE, true)?;
-        self.service.start();
-        Ok(())
-    }
-
-    /// Turns off a queue that firmware or the kernel before this one has left on, once it is empty.
-    fn end_old_queue(&self) -> Result {
-        if !self.regs.status().queues() {
-            return Ok(());
-        }
-        let empty = || self.regs.read64(regs::IQH) == self.regs.read64(regs::IQT);
-        // One that stands still is turned off as it is; the command tells whether that worked.
-        let _ = self.regs.wait(empty);
-        self.regs.command(Gcmd::QUEUE, false)
-    }
-
     /// Turns translation on, then the protected memory regions off, which would otherwise go on
     /// to block what the tables now decide (VT-d 10.4.16).
     pub(crate) fn translate(&self) -> Result {
