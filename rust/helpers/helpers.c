@@ -291,16 +291,6 @@ bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev)
 	return pdev->external_facing || pdev->untrusted;
 }
 
-int vtd_helper_pci_read_word(struct pci_dev *pdev, int where, u16 *value)
-{
-	return pci_read_config_word(pdev, where, value);
-}
-
-int vtd_helper_pci_write_word(struct pci_dev *pdev, int where, u16 value)
-{
-	return pci_write_config_word(pdev, where, value);
-}
-
 void vtd_helper_delayed_work_init(struct delayed_work *work, work_func_t run)
 {
 	INIT_DELAYED_WORK(work, run);

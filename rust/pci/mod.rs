@@ -23,7 +23,12 @@ use crate::device::Device;
 use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 
+mod access_control;
+mod enabled;
+
 pub use crate::rescan::{RescanGuard, RescanLock};
+pub use access_control::AcsControl;
+pub use enabled::KeptEnabled;
 
 /// A counted reference to a PCI device.
 ///
@@ -39,10 +44,6 @@ pub struct PciDevice {
 unsafe impl Send for PciDevice {}
 // SAFETY: As above.
 unsafe impl Sync for PciDevice {}
-
-/// The control register of access control: which kinds of it are on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct AcsControl(u16);
 
 /// What kind of PCI Express function a device is; `Conventional` where it is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -348,102 +349,6 @@ impl PciDevice {
         Some((secondary, subordinate))
     }
 
-    /// Turns on what the device offers of access control (source validation, request and
-    /// completion redirect, upstream forwarding; translation blocking where strangers can plug
-    /// something in and where ATS is switched off), so that peers cannot reach each other past the
-    /// unit. What it was before, if it was changed; a device without the capability is left alone.
-    pub fn enable_acs(&self) -> Option<AcsControl> {
-        let mut wanted = bindings::PCI_ACS_SV
-            | bindings::PCI_ACS_RR
-            | bindings::PCI_ACS_CR
-            | bindings::PCI_ACS_UF;
-        // SAFETY: Valid device, of which what the PCI core found at enumeration is read; the other
-        // call has no preconditions.
-        let (offered, block_translated) = unsafe {
-            (
-                bindings::vtd_helper_pci_acs_offered(self.ptr.as_ptr()),
-                bindings::vtd_helper_pci_faces_strangers(self.ptr.as_ptr())
-                    || bindings::pci_ats_disabled(),
-            )
-        };
-        if block_translated {
-            wanted |= bindings::PCI_ACS_TB;
-        }
-        self.change_acs(|control| control | (offered & wanted as u16))
-            .map(AcsControl)
-    }
-
-    /// What is on of access control. [`None`] for a device without the capability.
-    pub fn acs_control(&self) -> Option<AcsControl> {
-        self.acs().map(|(control, _)| AcsControl(control))
-    }
-
-    /// Turns on again what was on in `wanted`. Whether any of it was off. A device that does not
-    /// answer is left alone, and so is one that runtime power management has put to sleep, which an
-    /// access would disturb: nothing behind it is awake either. May sleep.
-    pub fn require_acs(&self, wanted: AcsControl) -> bool {
-        // SAFETY: Valid device; where it is kept awake, it is released below.
-        let (asleep, kept) = match unsafe { bindings::vtd_helper_pci_keep_awake(self.as_raw()) } {
-            0 => (true, false),
-            count => (false, count > 0),
-        };
-        let lost = |control: u16| wanted.0 & !control != 0;
-        let was_off = !asleep
-            && self.acs().is_some_and(|(control, _)| lost(control))
-            && self.change_acs(|control| control | wanted.0).is_some();
-        if kept {
-            // SAFETY: Kept awake above.
-            unsafe { bindings::vtd_helper_pci_let_sleep(self.as_raw()) }
-        }
-        was_off
-    }
-
-    /// Sets access control to what [`Self::enable_acs`] found. May sleep.
-    pub fn restore_acs(&self, before: AcsControl) {
-        self.change_acs(|_| before.0);
-    }
-
-    /// Sets the control register to what `new` makes of it. What it was, if it was something else.
-    ///
-    /// A reset of the function holds the lock of its configuration space from before its state is
-    /// saved until after it was restored, so that either this or the reset comes first; user space
-    /// waits for it. It is only tried, because who resets may be who asks: the core attaches a
-    /// device again before it gives that lock back.
-    fn change_acs(&self, new: impl FnOnce(u16) -> u16) -> Option<u16> {
-        // SAFETY: Valid device.
-        let locked = unsafe { bindings::pci_cfg_access_trylock(self.as_raw()) };
-        let changed = self.acs().and_then(|(control, at)| {
-            let new = new(control);
-            (new != control).then(|| {
-                self.write_acs(at, new);
-                control
-            })
-        });
-        if locked {
-            // SAFETY: Locked above.
-            unsafe { bindings::pci_cfg_access_unlock(self.as_raw()) }
-        }
-        changed
-    }
-
-    /// What is on, and where that is controlled.
-    fn acs(&self) -> Option<(u16, i32)> {
-        let mut control = 0u16;
-        // SAFETY: Valid device; configuration space may be read at any offset.
-        unsafe {
-            let cap = i32::from(bindings::vtd_helper_pci_acs_cap(self.ptr.as_ptr()));
-            let at = cap + bindings::PCI_ACS_CTRL as i32;
-            (cap != 0
-                && bindings::vtd_helper_pci_read_word(self.ptr.as_ptr(), at, &mut control) == 0)
-                .then_some((control, at))
-        }
-    }
-
-    fn write_acs(&self, at: i32, value: u16) {
-        // SAFETY: Valid device; `at` is the control register of its access control capability.
-        unsafe { bindings::vtd_helper_pci_write_word(self.ptr.as_ptr(), at, value) };
-    }
-
     /// Whether this is a bridge whose driver only serves its port (port services).
     pub fn is_bridge(&self) -> bool {
         self.facts().is_bridge
@@ -453,19 +358,6 @@ impl PciDevice {
     pub fn release_driver(&self) {
         // SAFETY: Valid device.
         unsafe { bindings::device_release_driver(self.as_device().as_raw()) }
-    }
-
-    /// Keeps the device enabled, and a bus master if it is one, whatever its driver does when it is
-    /// released. Process context.
-    ///
-    /// # Errors
-    ///
-    /// Those of `pci_enable_device()`, which does nothing to a device that is enabled already.
-    pub fn keep_enabled(&self) -> Result<KeptEnabled> {
-        // SAFETY: Valid device.
-        kernel::error::to_result(unsafe { bindings::pci_enable_device(self.ptr.as_ptr()) })?;
-        // INVARIANT: Counted just now.
-        Ok(KeptEnabled(self.clone()))
     }
 
     /// Returns how many virtual functions the device has enabled. Any context.
@@ -486,29 +378,6 @@ impl PciDevice {
     pub fn attach_driver(&self) -> bool {
         // SAFETY: Valid device.
         unsafe { bindings::device_attach(self.as_device().as_raw()) == 1 }
-    }
-}
-
-/// A device that stays enabled for as long as this lives.
-///
-/// # Invariants
-///
-/// One of the device's counts of being enabled (`enable_cnt`) is this one's.
-pub struct KeptEnabled(PciDevice);
-
-impl KeptEnabled {
-    /// Leaves the device enabled for good.
-    pub fn leave_enabled(self) {
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: Read once, of a value that is not dropped.
-        drop(unsafe { core::ptr::read(&this.0) });
-    }
-}
-
-impl Drop for KeptEnabled {
-    fn drop(&mut self) {
-        // SAFETY: Valid device, with a count of ours by the type's invariants.
-        unsafe { bindings::pci_disable_device(self.0.ptr.as_ptr()) }
     }
 }
 

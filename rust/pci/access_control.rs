@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Access control of ports and functions (ACS, PCI Express 6.12): what keeps peers from reaching each
+//! other without passing a unit.
+
+use super::PciDevice;
+use crate::bindings;
+
+/// The control register of access control: which kinds of it are on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AcsControl(u16);
+
+impl PciDevice {
+    /// Turns on what the device offers of access control (source validation, request and
+    /// completion redirect, upstream forwarding; translation blocking where strangers can plug
+    /// something in and where ATS is switched off), so that peers cannot reach each other past the
+    /// unit. What it was before, if it was changed; a device without the capability is left alone.
+    pub fn enable_acs(&self) -> Option<AcsControl> {
+        let mut wanted = bindings::PCI_ACS_SV
+            | bindings::PCI_ACS_RR
+            | bindings::PCI_ACS_CR
+            | bindings::PCI_ACS_UF;
+        // SAFETY: Valid device, of which what the PCI core found at enumeration is read; the other
+        // call has no preconditions.
+        let (offered, block_translated) = unsafe {
+            (
+                bindings::vtd_helper_pci_acs_offered(self.ptr.as_ptr()),
+                bindings::vtd_helper_pci_faces_strangers(self.ptr.as_ptr())
+                    || bindings::pci_ats_disabled(),
+            )
+        };
+        if block_translated {
+            wanted |= bindings::PCI_ACS_TB;
+        }
+        self.change_acs(|control| control | (offered & wanted as u16))
+            .map(AcsControl)
+    }
+
+    /// What is on of access control. [`None`] for a device without the capability.
+    pub fn acs_control(&self) -> Option<AcsControl> {
+        self.acs().map(|(control, _)| AcsControl(control))
+    }
+
+    /// Turns on again what was on in `wanted`. Whether any of it was off. A device that does not
+    /// answer is left alone, and so is one that runtime power management has put to sleep, which an
+    /// access would disturb: nothing behind it is awake either. May sleep.
+    pub fn require_acs(&self, wanted: AcsControl) -> bool {
+        // SAFETY: Valid device; where it is kept awake, it is released below.
+        let (asleep, kept) = match unsafe { bindings::vtd_helper_pci_keep_awake(self.as_raw()) } {
+            0 => (true, false),
+            count => (false, count > 0),
+        };
+        let lost = |control: u16| wanted.0 & !control != 0;
+        let was_off = !asleep
+            && self.acs().is_some_and(|(control, _)| lost(control))
+            && self.change_acs(|control| control | wanted.0).is_some();
+        if kept {
+            // SAFETY: Kept awake above.
+            unsafe { bindings::vtd_helper_pci_let_sleep(self.as_raw()) }
+        }
+        was_off
+    }
+
+    /// Sets access control to what [`Self::enable_acs`] found. May sleep.
+    pub fn restore_acs(&self, before: AcsControl) {
+        self.change_acs(|_| before.0);
+    }
+
+    /// Sets the control register to what `new` makes of it. What it was, if it was something else.
+    ///
+    /// A reset of the function holds the lock of its configuration space from before its state is
+    /// saved until after it was restored, so that either this or the reset comes first; user space
+    /// waits for it. It is only tried, because who resets may be who asks: the core attaches a
+    /// device again before it gives that lock back.
+    fn change_acs(&self, new: impl FnOnce(u16) -> u16) -> Option<u16> {
+        // SAFETY: Valid device.
+        let locked = unsafe { bindings::pci_cfg_access_trylock(self.as_raw()) };
+        let changed = self.acs().and_then(|(control, at)| {
+            let new = new(control);
+            (new != control).then(|| {
+                self.write_acs(at, new);
+                control
+            })
+        });
+        if locked {
+            // SAFETY: Locked above.
+            unsafe { bindings::pci_cfg_access_unlock(self.as_raw()) }
+        }
+        changed
+    }
+
+    /// What is on, and where that is controlled.
+    fn acs(&self) -> Option<(u16, u16)> {
+        // SAFETY: Valid device.
+        let cap = unsafe { bindings::vtd_helper_pci_acs_cap(self.ptr.as_ptr()) };
+        let at = cap + bindings::PCI_ACS_CTRL as u16;
+        let control = (cap != 0).then(|| self.read_config(at, 2)).flatten()?;
+        Some((control as u16, at))
+    }
+
+    fn write_acs(&self, at: u16, value: u16) {
+        // SAFETY: Valid device; `at` is the control register of its access control capability.
+        unsafe { bindings::pci_write_config_word(self.ptr.as_ptr(), at.into(), value) };
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices that stay enabled without a driver.
+
+use super::PciDevice;
+use crate::bindings;
+use core::mem::ManuallyDrop;
+use core::ptr;
+use kernel::prelude::*;
+
+/// A device that stays enabled for as long as this lives.
+///
+/// # Invariants
+///
+/// One of the device's counts of being enabled (`enable_cnt`) is this one's.
+pub struct KeptEnabled(PciDevice);
+
+impl KeptEnabled {
+    /// Leaves the device enabled for good.
+    pub fn leave_enabled(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: Read once, of a value that is not dropped.
+        drop(unsafe { ptr::read(&this.0) });
+    }
+}
+
+impl Drop for KeptEnabled {
+    fn drop(&mut self) {
+        // SAFETY: Valid device, with a count of ours by the type's invariants.
+        unsafe { bindings::pci_disable_device(self.0.ptr.as_ptr()) }
+    }
+}
+
+impl PciDevice {
+    /// Keeps the device enabled, and a bus master if it is one, whatever its driver does when it is
+    /// released. Process context.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pci_enable_device()`, which does nothing to a device that is enabled already.
+    pub fn keep_enabled(&self) -> Result<KeptEnabled> {
+        // SAFETY: Valid device.
+        kernel::error::to_result(unsafe { bindings::pci_enable_device(self.ptr.as_ptr()) })?;
+        // INVARIANT: Counted just now.
+        Ok(KeptEnabled(self.clone()))
+    }
+}
