@@ -55,116 +55,73 @@ pub struct OfDevice;
 /// Attributes of a folder: `struct kobj_attribute`.
 pub struct OfFolder;
 
-impl Sealed for OfDevice {}
-impl Sealed for OfFolder {}
+/// Implements [`Kind`] for the structure `$raw`, whose functions are called with a `$owner`.
+macro_rules! kind {
+    ($kind:ident, $owner:ident, $raw:ident, $init:ident) => {
+        impl Sealed for $kind {}
 
-impl Kind for OfDevice {
-    type Raw = bindings::device_attribute;
+        impl Kind for $kind {
+            type Raw = bindings::$raw;
 
-    unsafe fn init<T: Send + Sync + 'static>(raw: *mut Self::Raw, of: &'static Attribute<T>) {
-        type Store = unsafe extern "C" fn(
-            *mut bindings::device,
-            *mut bindings::device_attribute,
-            *const c_char,
-            usize,
-        ) -> isize;
-        // SAFETY: Memory for it by this function's contract; the name is static.
-        unsafe {
-            bindings::vtd_helper_device_attr_init(
-                raw,
-                of.name.as_char_ptr(),
-                of.mode,
-                Some(Self::show::<T>),
-                of.store.map(|_| Self::store::<T> as Store),
-            )
+            unsafe fn init<T: Send + Sync + 'static>(
+                raw: *mut Self::Raw,
+                of: &'static Attribute<T>,
+            ) {
+                type Store = unsafe extern "C" fn(
+                    *mut bindings::$owner,
+                    *mut bindings::$raw,
+                    *const c_char,
+                    usize,
+                ) -> isize;
+                // SAFETY: Memory for it by this function's contract; the name is static.
+                unsafe {
+                    bindings::$init(
+                        raw,
+                        of.name.as_char_ptr(),
+                        of.mode,
+                        Some(Self::show::<T>),
+                        of.store.map(|_| Self::store::<T> as Store),
+                    )
+                }
+            }
         }
-    }
-}
 
-impl OfDevice {
-    /// `device_attribute.show`
-    ///
-    /// # Safety
-    ///
-    /// `raw` must be that of a live [`Entry`] over `T`, `to` a page.
-    unsafe extern "C" fn show<T: Send + Sync + 'static>(
-        _of: *mut bindings::device,
-        raw: *mut bindings::device_attribute,
-        to: *mut c_char,
-    ) -> isize {
-        // SAFETY: By this function's contract.
-        unsafe { Entry::<T, Self>::show(raw, to) }
-    }
+        impl $kind {
+            /// # Safety
+            ///
+            /// `raw` must be that of a live [`Entry`] over `T`, `to` a page.
+            unsafe extern "C" fn show<T: Send + Sync + 'static>(
+                _of: *mut bindings::$owner,
+                raw: *mut bindings::$raw,
+                to: *mut c_char,
+            ) -> isize {
+                // SAFETY: By this function's contract.
+                unsafe { Entry::<T, Self>::show(raw, to) }
+            }
 
-    /// `device_attribute.store`
-    ///
-    /// # Safety
-    ///
-    /// `raw` must be that of a live [`Entry`] over `T`, `from` have `count` bytes.
-    unsafe extern "C" fn store<T: Send + Sync + 'static>(
-        _of: *mut bindings::device,
-        raw: *mut bindings::device_attribute,
-        from: *const c_char,
-        count: usize,
-    ) -> isize {
-        // SAFETY: By this function's contract.
-        unsafe { Entry::<T, Self>::store(raw, from, count) }
-    }
-}
-
-impl Kind for OfFolder {
-    type Raw = bindings::kobj_attribute;
-
-    unsafe fn init<T: Send + Sync + 'static>(raw: *mut Self::Raw, of: &'static Attribute<T>) {
-        type Store = unsafe extern "C" fn(
-            *mut bindings::kobject,
-            *mut bindings::kobj_attribute,
-            *const c_char,
-            usize,
-        ) -> isize;
-        // SAFETY: Memory for it by this function's contract; the name is static.
-        unsafe {
-            bindings::vtd_helper_kobj_attr_init(
-                raw,
-                of.name.as_char_ptr(),
-                of.mode,
-                Some(Self::show::<T>),
-                of.store.map(|_| Self::store::<T> as Store),
-            )
+            /// # Safety
+            ///
+            /// `raw` must be that of a live [`Entry`] over `T`, `from` have `count` bytes.
+            unsafe extern "C" fn store<T: Send + Sync + 'static>(
+                _of: *mut bindings::$owner,
+                raw: *mut bindings::$raw,
+                from: *const c_char,
+                count: usize,
+            ) -> isize {
+                // SAFETY: By this function's contract.
+                unsafe { Entry::<T, Self>::store(raw, from, count) }
+            }
         }
-    }
+    };
 }
 
-impl OfFolder {
-    /// `kobj_attribute.show`
-    ///
-    /// # Safety
-    ///
-    /// `raw` must be that of a live [`Entry`] over `T`, `to` a page.
-    unsafe extern "C" fn show<T: Send + Sync + 'static>(
-        _of: *mut bindings::kobject,
-        raw: *mut bindings::kobj_attribute,
-        to: *mut c_char,
-    ) -> isize {
-        // SAFETY: By this function's contract.
-        unsafe { Entry::<T, Self>::show(raw, to) }
-    }
-
-    /// `kobj_attribute.store`
-    ///
-    /// # Safety
-    ///
-    /// `raw` must be that of a live [`Entry`] over `T`, `from` have `count` bytes.
-    unsafe extern "C" fn store<T: Send + Sync + 'static>(
-        _of: *mut bindings::kobject,
-        raw: *mut bindings::kobj_attribute,
-        from: *const c_char,
-        count: usize,
-    ) -> isize {
-        // SAFETY: By this function's contract.
-        unsafe { Entry::<T, Self>::store(raw, from, count) }
-    }
-}
+kind!(
+    OfDevice,
+    device,
+    device_attribute,
+    vtd_helper_device_attr_init
+);
+kind!(OfFolder, kobject, kobj_attribute, vtd_helper_kobj_attr_init);
 
 /// One attribute as the kernel knows it, with what it is of.
 #[repr(C)]
