@@ -398,8 +398,8 @@ impl<P: Paging> PagingDomain<P> {
         domain: *mut bindings::iommu_domain,
         iova: u64,
     ) -> bindings::phys_addr_t {
-        // SAFETY: The core passes a domain of ours, and its caller sees to it that the address is
-        // not unmapped meanwhile; the range is lent.
+        // SAFETY: The core passes a domain of ours, and its caller keeps the address from being
+        // unmapped concurrently; the range is only borrowed.
         let (paging, byte) = unsafe { Self::held(domain, iova, 1) };
         paging.translate(&byte).unwrap_or(0)
     }

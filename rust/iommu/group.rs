@@ -7,8 +7,8 @@ use core::ptr::NonNull;
 
 /// A counted reference to an IOMMU group.
 ///
-/// The core does not say how long a device stays in its group: a removal and the unregistration of
-/// a unit end it at any time. Whoever holds one of these has the group, whoever is in it.
+/// A device may leave its group at any time: when it is removed, or when its unit is unregistered.
+/// This keeps the group, whichever devices are in it.
 ///
 /// # Invariants
 ///

@@ -6,10 +6,10 @@
 /// callers (`linux/generic_pt/iommu.h`), no other call maps or unmaps a part of it, nor of a mapping
 /// that reaches into it.
 ///
-/// Only this crate makes one, for the tables of the domain that the core has called. So whoever is
-/// given one by value is the only one to change what is mapped there, and whoever is lent one knows
-/// that nobody changes it; a type in which a table is freed with the range that it serves needs no
-/// unsafe function for that.
+/// Only this crate makes one, for the tables of the domain that the core has called. So a function
+/// that takes one by value is the only one that changes what is mapped there, and for a function that
+/// borrows one nothing there changes. A type that frees tables with the range that they serve needs
+/// no unsafe function for that.
 ///
 /// # Invariants
 ///

@@ -60,11 +60,11 @@ impl Drop for Owned {
     }
 }
 
-/// The tables, as those hold them who look at them or give them to hardware. They are freed when
-/// the last one lets go.
+/// The tables, shared by reports and by what gives them to hardware. They are freed with the last
+/// reference.
 ///
-/// What is read here holds no range: a table in which a walk is may be unlinked, and then waits for
-/// the end of the walk (`readers.rs`).
+/// A walk here holds no range. A table that it is in may be unlinked concurrently, and is then freed
+/// after the walk has ended (`readers.rs`).
 #[pin_data]
 pub struct Tree {
     owned: Owned,

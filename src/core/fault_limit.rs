@@ -140,7 +140,7 @@ impl Limit {
     }
 }
 
-/// Unknown requesters that are told apart.
+/// How many unknown requesters have a limit each.
 pub const UNKNOWN: usize = 64;
 
 /// Reports of all unknown requesters of a unit together, within one window.
@@ -194,8 +194,8 @@ pub struct UnknownSlot {
 
 /// The limits of all unknown requesters of one unit.
 ///
-/// The requesters that faulted last are told apart, and each has a limit of its own; one more takes
-/// the place of the one that has been quiet for longest. If that had faulted within its window, it
+/// Each of the [`UNKNOWN`] requesters that faulted last has a limit of its own; one more takes the
+/// place of the one that has been quiet for longest. If that had faulted within its window, it
 /// was displaced. More than [`UNKNOWN`] of them within a window are a sweep, which goes on until no
 /// unknown requester has faulted for the length of a window.
 ///

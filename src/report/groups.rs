@@ -2,10 +2,10 @@
 
 //! `vtd/groups`, `vtd/users` and `vtd/domains`: whose the devices are, and what they can reach.
 //!
-//! Lines of `name=value` words. `#4` is a domain's number here and in every text, so that none is
-//! taken for a domain-id, which is a unit's and may be the number of another domain. Parts have the number of a group, of a device or of a domain, none of
-//! which is ever used twice: whatever comes or goes during a reading, no other line is left out or
-//! comes twice.
+//! Lines of `name=value` words. A domain's number is written `#4`, here and in every text, so that it
+//! is not taken for a domain-id: that belongs to a unit, and may be the number of another domain.
+//! Parts have the number of a group, of a device or of a domain. No such number is used twice:
+//! whatever comes or goes during a reading, no other line is left out or repeated.
 
 use super::debugfs::ended;
 use crate::device::DeviceInfo;
