@@ -162,7 +162,7 @@ def watchers(evidence):
     watch = (evidence.records.of("watch") or [None])[-1]
     lost = "".join(f"\n{record['line']}" for record in evidence.records.of("leak"))
     for what, wanted in (("locks", "lock debugging was on to the end"),
-                         ("leaks", "no memory is lost after the driver is unloaded")):
+                         ("leaks", "no memory is lost")):
         found = watch[what] if watch else ""
         good = {"locks": "1", "leaks": "0"}[what]
         said = f"the guest says {what}={found or '?'}; see console.log"

@@ -69,7 +69,7 @@ class Boot:
     keep: str = ""          # where in out/check its KTAP is to lie
     stock: bool = False     # Debian's kernel in place of the test kernel
     tables: object = None   # () -> {name: bytes}, firmware tables of our own
-    stays_on: bool = False  # whether translation is on at the end
+    stays_on: bool = False  # the driver refuses to go, and translation is on at the end
 
     def tests_of(self, series, flavour="test", whole=False):
         """What runs here on this kernel; the shorter list of older series not if `whole`."""
@@ -247,7 +247,7 @@ def run(boot, kernel, tests, result, tick=None):
                                   iommu=boot.iommu, image=files["initramfs"],
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
                                           f"guest.tests={','.join(tests)}", *LONG,
-                                          *boot.append,
+                                          *boot.append, *["guest.stays=1"] * boot.stays_on,
                                           *(boot.debug if flavour == "debug" else ())])
             machine = dataclasses.replace(machine, memory=boot.memory or machine.memory)
             timeout = boot.timeout * bed.slowness * (LONGER if LONG else 1)
