@@ -59,19 +59,27 @@ impl Unit {
     /// Makes what [`Self::install`] for `sources` needs, so that it asks for no memory. They stay
     /// blocked. [`ENOMEM`]. May sleep.
     pub(crate) fn prepare(&self, sources: &[SourceId]) -> Result {
+        let prepared = self.change_tables(|tables| {
+            let mut sources = sources.iter();
+            sources.try_for_each(|&source| tables.prepare(&self.root, source))
+        });
+        // In a unit that has failed no entry will be written again.
+        prepared.or_else(|e| if self.has_failed() { Ok(()) } else { Err(e) })
+    }
+
+    /// Calls `change` with the tables. [`EIO`] if the unit has failed, or fails meanwhile: then all is
+    /// withdrawn once more, as no entry may come after the withdrawal of all. May sleep.
+    pub(super) fn change_tables(&self, change: impl FnOnce(&mut Tables) -> Result) -> Result {
         let mut tables = self.tables.lock();
         if self.has_failed() {
-            // No entry will be written again.
-            return Ok(());
+            return Err(EIO);
         }
-        for &source in sources {
-            tables.prepare(&self.root, source)?;
-        }
+        let changed = change(&mut tables);
         if self.has_failed() {
-            // No root entry may come after the withdrawal of all.
             self.withdraw_everything();
+            return Err(EIO);
         }
-        Ok(())
+        changed
     }
 
     /// Installs `new` for every requester in `sources`, which one device speaks with.
@@ -94,18 +102,7 @@ impl Unit {
             // Blocked already, with or without tables; what blocks must not need memory.
             return Ok(());
         }
-        let mut tables = self.tables.lock();
-        if self.has_failed() {
-            // All requesters are blocked already, and nothing is written any more.
-            return if entry.is_present() { Err(EIO) } else { Ok(()) };
-        }
-        let installed = self.install_in(&mut tables, sources, before, entry);
-        if self.has_failed() {
-            // It failed meanwhile, and what was just written must not come after its withdrawal.
-            self.withdraw_everything();
-            return Err(EIO);
-        }
-        installed
+        self.change_tables(|tables| self.install_in(tables, sources, before, entry))
     }
 
     fn install_in(
@@ -151,21 +148,19 @@ impl Unit {
     ///
     /// [`ENOMEM`], [`EIO`] if the unit has failed. May sleep.
     pub(crate) fn silence(&self, sources: &[SourceId]) -> Result {
-        let mut tables = self.tables.lock();
-        if self.has_failed() {
-            return Err(EIO);
-        }
-        for &source in sources {
-            tables.prepare(&self.root, source)?;
-            let entry = tables.get(source);
-            if !entry.faults_unrecorded() {
-                // One bit of the word with the present bit: never a half-written entry.
-                tables.set(source, entry.without_fault_records());
-                let id = entry.is_present().then(|| entry.domain());
-                self.perform(after_recording_change(self.cap(), source, id).iter())?;
+        self.change_tables(|tables| {
+            for &source in sources {
+                tables.prepare(&self.root, source)?;
+                let entry = tables.get(source);
+                if !entry.faults_unrecorded() {
+                    // One bit of the word with the present bit: never a half-written entry.
+                    tables.set(source, entry.without_fault_records());
+                    let id = entry.is_present().then(|| entry.domain());
+                    self.perform(after_recording_change(self.cap(), source, id).iter())?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

@@ -25,22 +25,15 @@ impl Unit {
     ///
     /// [`ENOMEM`], [`EIO`] if the unit has failed. May sleep.
     pub(crate) fn silence_unknown(&self, bus: u8, known: &[bool; 256]) -> Result {
-        let mut tables = self.tables.lock();
-        if self.has_failed() {
-            return Err(EIO);
-        }
-        tables.prepare(&self.root, SourceId::from_bus_devfn(bus, 0))?;
-        for (devfn, known) in (0..=u8::MAX).zip(known) {
-            let source = SourceId::from_bus_devfn(bus, devfn);
-            if !known && tables.get(source) == ContextEntry::ABSENT {
-                tables.set(source, ContextEntry::ABSENT.without_fault_records());
+        self.change_tables(|tables| {
+            tables.prepare(&self.root, SourceId::from_bus_devfn(bus, 0))?;
+            for (devfn, known) in (0..=u8::MAX).zip(known) {
+                let source = SourceId::from_bus_devfn(bus, devfn);
+                if !known && tables.get(source) == ContextEntry::ABSENT {
+                    tables.set(source, ContextEntry::ABSENT.without_fault_records());
+                }
             }
-        }
-        if self.has_failed() {
-            // No root entry may come after the withdrawal of all.
-            self.withdraw_everything();
-            return Err(EIO);
-        }
-        self.perform(after_absent_recording_changes(self.cap()).iter())
+            self.perform(after_absent_recording_changes(self.cap()).iter())
+        })
     }
 }
