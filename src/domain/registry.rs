@@ -19,7 +19,8 @@ pub(crate) struct Domains {
 
 struct Known {
     /// By number, ascending.
-    live: KVec<Arc<Inner>>,
+    /// A user can make many, so that no contiguous memory is asked for.
+    live: KVVec<Arc<Inner>>,
     /// What the domains that are gone had counted, for each unit that has had one.
     gone: KVec<(Arc<Unit>, Mapped)>,
     /// The number of the latest domain.
@@ -37,7 +38,7 @@ impl Domains {
     /// None yet. [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
         let known = Known {
-            live: KVec::new(),
+            live: KVVec::new(),
             gone: KVec::new(),
             last: 0,
         };
