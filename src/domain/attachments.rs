@@ -16,7 +16,8 @@
 //! - What was [kept](Attachments::keep) stays in the list, with its domain-id, when its last device
 //!   has left: the return to the kernel's domain needs neither memory nor a free id. From any other
 //!   domain a device that is blocked, maybe only for a while, takes a share in the id along and
-//!   brings it back (see [`crate::device::attach`]); there is room for it in the list.
+//!   brings it back (see [`crate::device::attach`]). What the list needs is charged to nobody, so
+//!   that no limit of a user's stands in the way.
 //!
 //! So a device has a share in one domain-id at most beside that of its group's default domain: users
 //! hold no more ids than they have devices.
@@ -96,7 +97,7 @@ impl Attachments {
     /// joins it needs neither memory nor a free id. [`ENOMEM`], [`ENOSPC`]. May sleep.
     pub(super) fn prepare(&self) -> Result {
         let id = TakenId::take(&self.home, Asker::Kernel)?;
-        self.list_unit(id, 0, Asker::Kernel)
+        self.list_unit(id, 0)
     }
 
     /// Adds a device behind `unit`; returns the domain-id to use. `brought`: the one that it had
@@ -116,17 +117,17 @@ impl Attachments {
             None => TakenId::take(unit, asker)?,
         };
         let id = taken.id();
-        self.list_unit(taken, 1, asker)?;
+        self.list_unit(taken, 1)?;
         Ok(id)
     }
 
     /// Puts a unit into the list that is not in it.
-    fn list_unit(&self, id: Arc<TakenId>, devices: u32, asker: Asker) -> Result {
+    fn list_unit(&self, id: Arc<TakenId>, devices: u32) -> Result {
         let cap = id.unit().cap();
         if cap.caching_mode() || cap.needs_write_buffer_flush() {
             self.wants_news.store(true, Ordering::Release);
         }
-        self.add(Attachment { id, devices }, asker)
+        self.add(Attachment { id, devices })
     }
 
     fn count_one_more(&self, unit: &Arc<Unit>) -> Option<DomainId> {
@@ -153,7 +154,7 @@ impl Attachments {
     }
 
     /// Adds an entry; memory for it is found, and that of before given back, without the lock.
-    fn add(&self, entry: Attachment, asker: Asker) -> Result {
+    fn add(&self, entry: Attachment) -> Result {
         let (unit, id, devices) = (entry.id.unit().clone(), entry.id.id(), entry.devices);
         let mut entry = Some(entry);
         let mut room = KVec::new();
@@ -179,7 +180,7 @@ impl Attachments {
             let Some(missing) = missing else {
                 return Ok(());
             };
-            room = KVec::with_capacity(missing, asker.charge().flags())?;
+            room = KVec::with_capacity(missing, GFP_KERNEL)?;
         }
     }
 

@@ -32,7 +32,7 @@ use kernel_ext::pages::{Charge, Gfp};
 use vtd_core::compatibility::Format;
 use vtd_core::invalidation::Range;
 use vtd_core::pgtable::{Visit, VisitEnd, Way};
-use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
+use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 use vtd_tables::{Tables, Tree};
 
@@ -132,17 +132,6 @@ impl Inner {
         self.history.begin(charge, mapped)
     }
 
-    /// Adds a device behind `unit`, see [`Attachments::join`].
-    fn join(
-        &self,
-        unit: &Arc<Unit>,
-        asker: Asker,
-        brought: Option<Arc<TakenId>>,
-    ) -> Result<DomainId> {
-        self.begin_history(asker.charge())?;
-        self.attachments.join(unit, asker, brought)
-    }
-
     /// Whether `unit` can walk the tables as they are. [`EINVAL`] if not: the caller may try
     /// another domain, so the reason is logged for debugging only.
     fn check_unit(&self, unit: &Unit) -> Result {
@@ -230,6 +219,8 @@ impl Paging for Domain {
             DomainKind::DmaApi => Asker::Kernel,
             _ => Asker::User,
         };
+        // Before any lock: whoever pays may have to wait until memory of his is free.
+        inner.begin_history(asker.charge())?;
         device::attach(dev, info, change, |unit, brought| {
             inner.check_unit(unit)?;
             if info.untrusted {
@@ -238,7 +229,7 @@ impl Paging for Domain {
             if asker == Asker::Kernel {
                 inner.attachments.keep();
             }
-            let id = inner.join(unit, asker, brought)?;
+            let id = inner.attachments.join(unit, asker, brought)?;
             let to = Translation::SecondStage {
                 table: inner.tree.top(),
                 width: inner.format.geometry.width,

@@ -33,7 +33,8 @@ impl TakenId {
             id: unit.ids.lock().allocate(asker)?,
             unit: unit.clone(),
         };
-        Ok(Arc::new(taken, asker.charge().flags())?)
+        // With locks held that others wait for; nobody has more of them than devices.
+        Ok(Arc::new(taken, GFP_KERNEL)?)
     }
 
     /// The unit that knows it.
