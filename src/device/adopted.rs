@@ -35,8 +35,8 @@ impl Adopted {
     }
 }
 
-/// Whether `other`, which is in no group, is in the slot of `device`, or below a bridge that is
-/// `in_group` with it, to which the core would have added it.
+/// Whether `other`, which is in no group, is in the slot of `device`, a bridge above it, or below a
+/// bridge that is `in_group` with it, to which the core would have added it.
 pub(super) fn is_near(
     other: &PciDevice,
     device: &PciDevice,
@@ -46,8 +46,10 @@ pub(super) fn is_near(
     let same_slot = others.segment == facts.segment
         && others.requester >> 3 == facts.requester >> 3
         && others.requester != facts.requester;
-    let mut above = successors(other.upstream(), PciDevice::upstream);
-    same_slot || above.any(|bridge| in_group(&bridge))
+    let above = |device: &PciDevice| successors(device.upstream(), PciDevice::upstream);
+    same_slot
+        || above(device).any(|bridge| bridge.is(other))
+        || above(other).any(|bridge| in_group(&bridge))
 }
 
 /// The list.

@@ -215,7 +215,7 @@ pub(crate) fn pass_reserved(info: &DeviceInfo) -> bool {
     let left = state.attached.take();
     drop(state);
     if let Some(left) = left {
-        left.leave(&info.unit);
+        drop(left.leave(&info.unit));
     }
     true
 }

@@ -108,7 +108,7 @@ pub(crate) struct DeviceInfo {
     pub(crate) state: Mutex<State>,
     /// What else the log says of it when a user asks for something.
     #[pin]
-    pub(super) log: RateLimit,
+    pub(crate) log: RateLimit,
     /// Reports of faults, limited for each device by itself.
     #[pin]
     pub(crate) fault_reports: RateLimit,

@@ -13,9 +13,17 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::log_warn;
 use kernel_ext::pci::PciDevice;
+use vtd_core::spec::address::SourceId;
+
+struct LeftOut {
+    device: PciDevice,
+    segment: u32,
+    /// All requester IDs under which its requests may arrive.
+    requesters: KVec<SourceId>,
+}
 
 struct List {
-    devices: KVec<PciDevice>,
+    devices: KVec<LeftOut>,
     /// Whether there was no memory for one.
     incomplete: bool,
 }
@@ -42,16 +50,24 @@ impl LeftOutDevices {
     /// Lists `device`, unless it is listed, and says so in the log. Process context.
     pub(crate) fn add(&self, device: PciDevice) {
         let mut list = self.list.lock();
-        if list.devices.iter().any(|other| other.is(&device)) {
+        if list.devices.iter().any(|other| other.device.is(&device)) {
             return;
         }
         log_warn!(
             "{}: behind no unit, as its own is left out: it reaches all of memory",
             device.as_device()
         );
-        if list.devices.push(device, GFP_KERNEL).is_err() {
-            list.incomplete = true;
-        }
+        let listed = requesters_of(&device).and_then(|requesters| {
+            let segment = device.facts().segment;
+            let left_out = LeftOut {
+                device,
+                segment,
+                requesters,
+            };
+            Ok(list.devices.push(left_out, GFP_KERNEL)?)
+        });
+        // One that is being removed meanwhile is nobody's neighbour.
+        list.incomplete |= listed.is_err_and(|e| e != ENODEV);
     }
 
     /// There was no memory to find out whether a device belongs here.
@@ -61,7 +77,10 @@ impl LeftOutDevices {
 
     /// Takes a device out that was removed.
     pub(crate) fn remove(&self, device: &PciDevice) {
-        self.list.lock().devices.retain(|other| !other.is(device));
+        self.list
+            .lock()
+            .devices
+            .retain(|other| !other.device.is(device));
     }
 
     /// Takes all devices out.
@@ -71,8 +90,8 @@ impl LeftOutDevices {
 
     /// Calls `f` with every device.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&PciDevice)) {
-        for device in self.list.lock().devices.iter() {
-            f(device);
+        for left_out in self.list.lock().devices.iter() {
+            f(&left_out.device);
         }
     }
 
@@ -94,16 +113,18 @@ impl LeftOutDevices {
             return Err(EBUSY);
         }
         for other in list.devices.iter() {
-            let requesters = requesters_of(other)?;
-            let same_segment = other.facts().segment == u32::from(info.segment.raw());
-            let shared = same_segment && requesters.iter().any(|id| info.requesters.contains(id));
-            if shared || is_near(other, &info.pci, in_group) {
+            let shared = other.segment == u32::from(info.segment.raw())
+                && other
+                    .requesters
+                    .iter()
+                    .any(|id| info.requesters.contains(id));
+            if shared || is_near(&other.device, &info.pci, in_group) {
                 if let Some(note) = info.log.ask() {
                     log_warn!(
                         "{}: {info} cannot be given to a user: {}, which cannot be isolated from \
                          it, is behind no unit{note}",
                         &*info.unit,
-                        other.as_device()
+                        other.device.as_device()
                     );
                 }
                 return Err(EBUSY);
