@@ -9,14 +9,7 @@
 
 use super::Vtd;
 use crate::device::DeviceInfo;
-use core::sync::atomic::{AtomicU64, Ordering};
-use kernel_ext::clock;
 use kernel_ext::log_warn;
-
-/// A user who tries again and again does not fill the log.
-const PAUSE_NS: u64 = 1_000_000_000;
-
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Vtd {
     /// Names the devices that keep `claimed`, which a user is about to claim, from being claimed.
@@ -28,10 +21,6 @@ impl Vtd {
         let Some(group) = group.filter(|_| manages_dma) else {
             return;
         };
-        let now = clock::now_ns();
-        if now < NEXT.load(Ordering::Relaxed) {
-            return;
-        }
         self.for_each_device(|info| {
             let sibling = info.pci.as_device();
             let Some(driver) = sibling.driver().filter(|driver| !driver.manages_dma) else {
@@ -40,11 +29,13 @@ impl Vtd {
             if info.state.lock().group_id() != Some(group) {
                 return;
             }
-            NEXT.store(now + PAUSE_NS, Ordering::Relaxed);
+            let Some(note) = claimed.log.ask() else {
+                return;
+            };
             log_warn!(
                 "{}: group {group}: {claimed} cannot be given to a user: {info} of the same group is \
                  driven by {1}. Unbind it (echo {info} > /sys/bus/pci/drivers/{1}/unbind), or give \
-                 it to the same user",
+                 it to the same user{note}",
                 &*info.unit,
                 driver.name
             );
