@@ -190,15 +190,21 @@ BETWEEN(NULL, void __percpu *, pcpu_alloc_noprof,
 	(size_t size, size_t align, bool reserved, gfp_t gfp), (size, align, reserved, gfp))
 EXPORT_SYMBOL_GPL(vtd_between_pcpu_alloc_noprof);
 
-/* Rust's allocator frees by it, too, with a size of 0. */
-void *vtd_between_krealloc_node_align_noprof(const void *p, DECL_TOKEN_PARAMS(size, token),
-					     unsigned long align, gfp_t flags, int nid)
-{
-	if (size && fails("krealloc_node_align_noprof"))
-		return NULL;
-	return krealloc_node_align_noprof(p, PASS_TOKEN_PARAMS(size, token), align, flags, nid);
+/* Rust's allocators free by them, too, with a size of 0. */
+#define BETWEEN_REALLOC(name)							\
+void *vtd_between_##name(const void *p, DECL_TOKEN_PARAMS(size, token),		\
+			 unsigned long align, gfp_t flags, int nid)		\
+{										\
+	if (size && fails(#name))						\
+		return NULL;							\
+	return name(p, PASS_TOKEN_PARAMS(size, token), align, flags, nid);	\
 }
+
+BETWEEN_REALLOC(krealloc_node_align_noprof)
 EXPORT_SYMBOL_GPL(vtd_between_krealloc_node_align_noprof);
+
+BETWEEN_REALLOC(kvrealloc_node_align_noprof)
+EXPORT_SYMBOL_GPL(vtd_between_kvrealloc_node_align_noprof);
 
 int vtd_between_iommu_device_sysfs_add(struct iommu_device *iommu, struct device *parent,
 				       const struct attribute_group **groups,
