@@ -61,6 +61,11 @@ def test_only_what_is_forgotten_counts(guest, domains, count, passes):
     assert passes or said.startswith(f"before: {BEFORE}; after: ")
 
 
+def test_what_was_not_known_before_is_no_measure(guest):
+    before = guest("unowned", [1, "?"], [11])[1]
+    assert guest(f"none_forgotten '{before}'", [1, "?"], [999])[0] == 1
+
+
 def test_counts_that_lag_are_waited_for(guest):
     """The sums of /proc/vmstat come late; a domain may change between two readings."""
     assert guest(f"none_forgotten '{BEFORE}'", [1, 7], [11, 12, 13, 14])[0] == 0
