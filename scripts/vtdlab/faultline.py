@@ -11,6 +11,7 @@ import re
 import sys
 
 from vtdlab import console
+from vtdlab.errors import LabError
 
 LEGACY = {
     0x01: "no device of its bus has been attached (root entry not present)",
@@ -260,32 +261,45 @@ def decode(line):
     return None
 
 
+def _lines(path):
+    """The lines of a log; LabError if it cannot be read."""
+    try:
+        with (sys.stdin if path == "-" else
+              open(path, encoding="utf-8", errors="replace")) as file:
+            yield from file
+    except OSError as err:
+        raise LabError(f"{path} cannot be read: {err.strerror}") from err
+
+
+def _explain(args):
+    """Whether a line about a fault was found, and whether one of vtd's that can be walked."""
+    told, found, ours = set(), False, False
+    for line in (line for path in args.files or ["-"] for line in _lines(path)):
+        what = decode(line)
+        if what is None:
+            if args.all:
+                print(line.rstrip("\n"))
+            continue
+        found = True
+        print(what)
+        ours = ours or (isinstance(what, Fault) and bool(what.access and OURS.search(line)))
+        if what.cause and what.cause not in told:
+            told.add(what.cause)
+            print(f"    as a rule: {what.cause}")
+    return found, ours
+
+
 def main(argv=None):
     """Read logs, print what their lines about faults mean."""
     parser = console.Parser(prog="vtd-fault-decode", description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", metavar="FILE", help="logs; default: standard input")
     parser.add_argument("--all", action="store_true", help="print all other lines as they are")
     args = parser.parse_args(argv)
-    told, found, ours = set(), False, False
-    for path in args.files or ["-"]:
-        try:
-            file = sys.stdin if path == "-" else open(path, encoding="utf-8", errors="replace")
-        except OSError as err:
-            print(f"vtd-fault-decode: {path} cannot be read: {err.strerror}", file=sys.stderr)
-            return 2
-        with file:
-            for line in file:
-                what = decode(line)
-                if what is None:
-                    if args.all:
-                        print(line.rstrip("\n"))
-                    continue
-                found = True
-                print(what)
-                ours = ours or (isinstance(what, Fault) and bool(what.access and OURS.search(line)))
-                if what.cause and what.cause not in told:
-                    told.add(what.cause)
-                    print(f"    as a rule: {what.cause}")
+    try:
+        found, ours = _explain(args)
+    except LabError as err:
+        print(f"vtd-fault-decode: {err}", file=sys.stderr)
+        return 2
     if ours:
         print("to see entry by entry why, on that machine: vtd-inspect --walk REQUESTER ADDRESS")
     if not found:

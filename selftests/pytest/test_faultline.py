@@ -134,6 +134,8 @@ def test_the_program():
     code, said, _ = _decode(f"boot\n{IN_TREE}\n{SHORT}\nend\n")
     assert code == 0 and said.count(WRITE) == 2 and said.count("as a rule") == 1
     assert "boot" not in said
+    code, _, wrong = _decode("", "/proc/self/mem")
+    assert code == 2 and wrong.startswith("vtd-fault-decode: /proc/self/mem cannot be read: ")
     code, said, _ = _decode(f"boot\n{IN_TREE}\n", "--all")
     assert code == 0 and said.startswith("boot\n")
     assert "--walk" not in said
