@@ -119,6 +119,7 @@ def build(wanted):
 
 def main(args):
     """Build what is missing, where its progress is shown; then be pytest."""
+    need_numbers()
     flavour = _flavour(args)
     out = lab.checkout() / "out" / ("check" if flavour == "test" else f"check-{flavour}")
     if not args.test:
@@ -128,7 +129,6 @@ def main(args):
     args.guest = args.guest or flavour != "test"
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])
-    need_numbers()
     if args.test:
         need_test(args.test, _collected(_arguments(args, series)))
     if not args.host:
