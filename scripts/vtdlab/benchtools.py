@@ -17,7 +17,7 @@ from vtdlab.archive import Archive
 from vtdlab.errors import LabError
 
 PACKAGES = ("fio", "iperf3")
-PLOTS = ("librsvg2-bin", "fonts-dejavu-core")
+CONVERTER = ("librsvg2-bin",)
 PROGRAMS = ("usr/bin/fio", "usr/bin/iperf3")
 FOLDER = "tools"            # below /selftests in the guest
 TIMEOUT = 900
@@ -48,13 +48,10 @@ def _libraries(tree):
 
 
 def converter(cache=None):
-    """(program, environment) of rsvg-convert, with a font to write in."""
-    tree = _unpacked(cache or lab.Cache(), PLOTS)
-    fonts = tree / "fonts.conf"
-    fonts.write_text(f"<fontconfig><dir>{tree}/usr/share/fonts</dir>"
-                     f"<cachedir>{tree}/fonts</cachedir></fontconfig>", encoding="utf-8")
+    """(program, environment) of rsvg-convert; the fonts are the build root's."""
+    tree = _unpacked(cache or lab.Cache(), CONVERTER)
     return (str(tree / "usr/bin/rsvg-convert"),
-            {**os.environ, "LD_LIBRARY_PATH": _libraries(tree), "FONTCONFIG_FILE": str(fonts)})
+            {**os.environ, "LD_LIBRARY_PATH": _libraries(tree)})
 
 
 def _debian(cache, wanted=PROGRAMS):
