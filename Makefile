@@ -24,7 +24,7 @@ export SERIES VTD_CACHE KDIR DESTDIR BOOT_PARAMETERS
 
 .PHONY: module run debian debian-check check host-check guest-check check-debug check-races \
 	vfio-selftests firmware user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
-	kernel shell modules_install install uninstall clean distclean help
+	docs pictures kernel shell modules_install install uninstall clean distclean help
 
 ifdef KDIR
 module: ; @$(call kbuild,$(KDIR),modules)
@@ -104,6 +104,12 @@ fmt-check:
 clippy:
 	@$(LAB) lint clippy
 
+docs:
+	@$(LAB) docs
+
+pictures:
+	@$(LAB) docs --pictures
+
 kernel:
 	@$(LAB) kernel
 
@@ -164,6 +170,8 @@ help:
 	@echo '  make fuzz           fuzz vtd_core, FUZZ_SECONDS=600 for each target; keeps its corpus'
 	@echo '  make lint           rustfmt, clippy, shellcheck, checkpatch; fmt-check, clippy alone'
 	@echo '  make fmt            format the Rust sources'
+	@echo '  make docs           the pages as HTML; out/docs/index.html'
+	@echo '  make pictures       draw those in Documentation/pictures again, each from its .dot'
 	@echo '  make kernel         make the test kernel and print where it is'
 	@echo '  make shell          a shell in the build root'
 	@echo 'With a kernel of your own:'

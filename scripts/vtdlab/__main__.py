@@ -21,6 +21,7 @@ COMMANDS = {
     "lint": ("cmd_lint", "rustfmt and clippy over the module's sources"),
     "run": ("run", "boot the test machine and show the driver at work"),
     "check": ("check", "every test, host and guest"),
+    "docs": ("docs", "the pages as HTML"),
     "bench": ("bench", "this driver beside the kernel's own"),
 }
 
