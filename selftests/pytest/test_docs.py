@@ -16,7 +16,7 @@ TOP = Path(__file__).resolve().parents[2]
 DOCS = TOP / "Documentation"
 PAGES = sorted(DOCS.glob("*.rst"))
 EVERYTHING = [TOP / "README.md", *PAGES]
-LONGEST = 200
+LONGEST = 400
 
 LITERAL = {".rst": re.compile(r"``([^`]+)``", re.S), ".md": re.compile(r"(?<!`)`([^`\n]+)`(?!`)")}
 FOLDERS = tuple(f"{path.name}/" for path in TOP.iterdir()
