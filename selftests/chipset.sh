@@ -163,20 +163,18 @@ ktap_check "its driver is no reason to refuse a load, and goes on" is_driven_mea
 ktap_check "ignore= twice, in capitals" loads_and_leaves_out "ignore= names it" ignore=0XFED93000,$EDU_UNIT
 
 # --- graphics ---
-disguised $EDU/8086:3e92/$DISPLAY
-ktap_check "graphics without a quirk: refused as before" is_refused "dmar1: no unit answers"
-ktap_check "ignore=graphics leaves its unit out" \
+ktap_check "graphics without a quirk: refused as before" \
+	while_disguised "$EDU/8086:3e92/$DISPLAY" is_refused "dmar1: no unit answers"
+ktap_check "ignore=graphics leaves its unit out" while_disguised "$EDU/8086:3e92/$DISPLAY" \
 	loads_and_leaves_out "it serves graphics alone, and ignore=graphics" ignore=graphics
-undisguised
 mark "chipset graphics begin"
-disguised $EDU/1234:1111/$DISPLAY $HOST_BRIDGE/8086:2a40/060000
 ktap_check "graphics that malfunction: their unit is left out" \
-	loads_and_leaves_out "it serves graphics alone. $HOST_BRIDGE: graphics of the 4 series chipsets malfunction"
-undisguised
+	while_disguised "$EDU/1234:1111/$DISPLAY $HOST_BRIDGE/8086:2a40/060000" loads_and_leaves_out \
+	"it serves graphics alone. $HOST_BRIDGE: graphics of the 4 series chipsets malfunction"
 mark "chipset graphics end"
-disguised $EDU/8086:1616/$DISPLAY $HOST_BRIDGE/1234:2a40/060000
-ktap_check "not for another vendor's, nor for what is below a port" is_refused "dmar1: no unit answers"
-undisguised
+ktap_check "not for another vendor's, nor for what is below a port" \
+	while_disguised "$EDU/8086:1616/$DISPLAY $HOST_BRIDGE/1234:2a40/060000" \
+	is_refused "dmar1: no unit answers"
 
 # --- identity ---
 ktap_check "integrated graphics get identity, as this kernel is configured" \

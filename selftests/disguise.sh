@@ -14,6 +14,15 @@ undisguised() {
 	rmmod vtd_disguise
 }
 
+# while_disguised "FUNCTION/VENDOR:DEVICE/CLASS..." COMMAND...: it succeeds, the functions being these.
+while_disguised() {
+	disguised "$1" || return 1
+	shift
+	"$@"
+	while_result=$?
+	undisguised && return $while_result
+}
+
 # loads [PARAMETER...]
 loads() {
 	insmod "$VTD_KO" "$@" || { dmesg | tail -n 20; return 1; }
