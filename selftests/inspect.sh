@@ -127,14 +127,14 @@ queue_is_hardwares() {
 # The guest is quiet between the two sides: the host compares with the trace.
 counted() {
 	sync
-	settled cat $UNIT/statistics > /dev/null
+	settled cat $UNIT/statistics > /dev/null || return 1
 	mark "inspect counts begin"
 	say "inspect-before $(tr -d ' ' < $UNIT/statistics | tr ':\n' '= ')"
 	dd if="/dev/$(block_device "$device")" of=/dev/null bs=64k count=64 iflag=direct 2> /dev/null
 	echo 1 > "$PCI/$device/remove"
 	echo 1 > /sys/bus/pci/rescan
 	block_device "$device" > /dev/null || return 1
-	settled cat $UNIT/statistics > /dev/null
+	settled cat $UNIT/statistics > /dev/null || return 1
 	say "inspect-after $(tr -d ' ' < $UNIT/statistics | tr ':\n' '= ')"
 	mark "inspect counts end"
 }

@@ -107,16 +107,18 @@ complaints() {
 	grep -E "$COMPLAINTS" | grep -v 'BUG: KCSAN'
 }
 
-# settled COMMAND...: what it prints, once it has printed the same for half a second.
+# settled COMMAND...: what it prints, once it has printed the same for half a second; fails where
+# that never comes.
 settled() {
-	settled_last=
+	settled_last=$("$@") || return 1
 	for try in $(seq $((20 * PATIENCE))); do
-		settled_now=$("$@")
-		[ "$settled_now" != "$settled_last" ] || break
-		settled_last=$settled_now
 		sleep 0.5
+		settled_now=$("$@") || return 1
+		[ "$settled_now" != "$settled_last" ] || { echo "$settled_now"; return 0; }
+		settled_last=$settled_now
 	done
-	echo "$settled_now"
+	echo "this never printed the same for half a second: $*" >&2
+	return 1
 }
 
 log_is_clean() {

@@ -79,7 +79,7 @@ unload_drivers || ktap_abort "drivers of other devices stay"
 ktap_check "the device is given to vfio-pci" give_to_user "$bdf"
 ktap_check "a well-behaved user gets it" "$(dirname "$0")/vfio_dma" iommufd "$bdf"
 sleep 2
-settled held > /tmp/held-before
+settled held > /tmp/held-before 2> /tmp/need || ktap_abort "$(cat /tmp/need)"
 for user in 0 $ORDINARY; do
 	hand_over $user
 	for mode in type1 iommufd; do
