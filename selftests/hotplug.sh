@@ -107,11 +107,6 @@ removed_and_asks_on() {
 	refused "testdev@$base" "$(memory)"
 }
 
-# counter: of faults that were recorded.
-counter() {
-	awk '$1 == "faults:" { print $2 }' /sys/kernel/debug/vtd/dmar0/statistics
-}
-
 # After so many faults the unit records no more of it, which is said once; it is
 # refused as before.
 storms() {
@@ -121,21 +116,7 @@ storms() {
 	log_has "fault: requester $victim raised 1000 faults within [0-9]+ ms; its requests are refused as before, but no longer recorded" ||
 		return 1
 	[ "$(log_since | grep -c "requester $victim raised")" = 1 ] || { log_since; return 1; }
-	before=$(counter)
-	refused "testdev@$base" "$(memory)" || return 1
-	sleep 0.3
-	[ "$(counter)" = "$before" ] || { echo "$(($(counter) - before)) more were recorded"; return 1; }
-}
-
-# is_recorded: a fault of the device, which is one again.
-is_recorded() {
-	before=$(counter)
-	refused "$victim" "$(memory)" || return 1
-	for try in $(seq $((30 * PATIENCE))); do
-		sleep 0.1
-		[ "$(counter)" = "$before" ] || [ "$try" -lt 3 ] || break
-	done
-	[ "$(counter)" = $((before + 1)) ] || { echo "$(($(counter) - before)) were recorded, not 1"; return 1; }
+	records_faults 0 refused "testdev@$base" "$(memory)"
 }
 
 found_again() {
@@ -245,7 +226,7 @@ ktap_check "removed: the log names it as a stranger" \
 	log_has "vtd: dmar0: fault: requester $victim, which is no device"
 ktap_check "removed: a storm of it is refused, and soon not recorded, which is said once" storms
 ktap_check "found again it has what it is given, and no more" found_again
-ktap_check "found again its faults are recorded" is_recorded
+ktap_check "found again its faults are recorded" records_faults 1 refused "$victim" "$(memory)"
 ktap_check "no domain id was lost" test "$(domain_ids)" = "$ids"
 
 echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"

@@ -188,6 +188,27 @@ domain_ids() {
 	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
 }
 
+# faults_recorded: how many faults all units have recorded so far.
+faults_recorded() {
+	awk '$1 == "faults:" { sum += $2; units++ } END { if (!units) exit 1; print sum }' \
+		/sys/kernel/debug/vtd/dmar*/statistics
+}
+
+# records_faults COUNT COMMAND...: it succeeds, and so many faults are recorded of what it does.
+# The thread of the fault interrupt counts them: there is time for all, and for one too many.
+records_faults() {
+	faults_wanted=$1
+	shift
+	faults_before=$(settled faults_recorded) && "$@" || return 1
+	for try in $(seq $((30 * PATIENCE))); do
+		sleep 0.1
+		faults_since=$(($(faults_recorded) - faults_before))
+		[ $faults_since -lt "$faults_wanted" ] || [ "$try" -lt $((3 * PATIENCE)) ] || break
+	done
+	[ $faults_since -eq "$faults_wanted" ] ||
+		{ echo "$faults_since faults were recorded, not $faults_wanted"; return 1; }
+}
+
 # is_present BDF WANTED: wait until the function is there, in a group (1), or not (0).
 is_present() {
 	for try in $(seq $((80 * PATIENCE))); do

@@ -104,26 +104,6 @@ find_quirked() {
 	[ -n "$(entry_of ${QUIRKED#0000:})" ] && alias_reaches_nothing
 }
 
-# recorded BDF: by how much an attack of it raises the unit's counter of faults.
-recorded() {
-	counted=$(faults_counted)
-	strike_refused "$1" never-mapped > /tmp/strike || { cat /tmp/strike; return 1; }
-	sleep 0.3
-	echo $(($(faults_counted) - counted))
-}
-
-faults_counted() {
-	awk '$1 == "faults:" { print $2 }' /sys/kernel/debug/vtd/dmar0/statistics
-}
-
-is_recorded() {
-	rise=$(recorded "$1") && [ "$rise" = 1 ] || { echo "the counter rose by $rise"; return 1; }
-}
-
-is_silent() {
-	rise=$(recorded "$1") && [ "$rise" = 0 ] || { echo "the counter rose by $rise"; return 1; }
-}
-
 # The requester ID that the bridge puts in place of those behind it, and who shares it.
 alias=
 shared_by() {
@@ -133,7 +113,9 @@ shared_by() {
 }
 
 names_all() {
-	log_has "fault: requester $alias \(bridge $bridge, shared by 2 devices: $(shared_by), group $(group_of "$bridge"), owner kernel\) write of" &&
+	log_start
+	records_faults 1 strike_refused "$testdev" never-mapped &&
+		log_has "fault: requester $alias \(bridge $bridge, shared by 2 devices: $(shared_by), group $(group_of "$bridge"), owner kernel\) write of" &&
 		! log_since | grep -E "fault: (device|[0-9]+ more of) ($others)"
 }
 
@@ -172,12 +154,12 @@ SWEPT_LAST=0xff
 # Lines of all unknown requesters of a unit within five seconds, see src/core/fault_limit.rs.
 UNKNOWN_LINES=27
 
-# sweep ROUNDS: sets how many faults were recorded meanwhile.
+# sweep ROUNDS: sets swept, how many faults are recorded of it.
 sweep() {
-	counted=$(faults_counted)
+	before=$(faults_recorded) || return 1
 	"$(dirname "$0")/raw_sweep" "$bridge" "$base" "$(memory)" $SWEPT_FIRST $SWEPT_LAST "$1" || return 1
-	sleep 0.5
-	swept=$(($(faults_counted) - counted))
+	after=$(settled faults_recorded) || return 1
+	swept=$((after - before))
 	echo "$swept faults recorded"
 }
 
@@ -228,21 +210,19 @@ edu=0000:00:05.0
 others=$(behind "$bridge" | tr '\n' '|' | sed 's/|$//')
 alias=$(printf '0000:%02x:00.0' "$(word "$bridge" 25 1)")
 sleep 6
-log_start
-recorded "$testdev" > /tmp/recorded
 ktap_check "a report names the requester ID, the bridge and both devices that share it" names_all
 ktap_check "a storm of one says whom it silences besides" storm_is_told
 ktap_check "it is counted for the bridge" is_counted no
 for bdf in $(behind "$bridge"); do
-	ktap_check "then no fault of $bdf is recorded" is_silent "$bdf"
+	ktap_check "then no fault of $bdf is recorded" records_faults 0 strike_refused "$bdf" never-mapped
 done
-ktap_check "one of a device elsewhere is" is_recorded $edu
+ktap_check "one of a device elsewhere is" records_faults 1 strike_refused $edu never-mapped
 ktap_check "attached again they are recorded, which is said once" attached_again
-ktap_check "and counted" is_recorded "$testdev"
+ktap_check "and recorded" records_faults 1 strike_refused "$testdev" never-mapped
 ktap_check "as they are for the bridge" is_counted yes
 ktap_check "removed from the kernel, what is behind the bridge reaches nothing" removed
 ktap_check "a device that sweeps requester IDs soon fills neither records nor log" sweep_ends
-ktap_check "the fault of another device is recorded" is_recorded $edu
+ktap_check "the fault of another device is recorded" records_faults 1 strike_refused $edu never-mapped
 echo "# $lines lines of the log, $swept faults recorded in the last sweep"
 echo 1 > /sys/bus/pci/rescan
 ktap_check "$far on another root bus has a group" test -n "$(group_of "$far")"
