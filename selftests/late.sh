@@ -63,6 +63,7 @@ all_are_masters() {
 			dd of="$PCI/$bridge/config" bs=1 seek=4 conv=notrunc 2> /dev/null
 	done
 	bridges > /tmp/bridges
+	[ -s /tmp/bridges ] || { echo "there is no bridge"; return 1; }
 	! awk '{ print int($2 / 4) % 2 }' /tmp/bridges | grep -q 0 || { cat /tmp/bridges; return 1; }
 }
 

@@ -58,6 +58,7 @@ interrupt_is_there() {
 host_width_is_noted() {
 	table=$(($(od -An -tu1 -j36 -N1 /sys/firmware/acpi/tables/DMAR) + 1))
 	cpu=$(sed -n 's/^address sizes.*: \([0-9]*\) bits physical.*/\1/p' /proc/cpuinfo | head -n1)
+	[ -n "$cpu" ] || { echo "/proc/cpuinfo says nothing of address sizes"; return 1; }
 	note="host address width is $table bits, but the processors have $cpu"
 	if [ "$cpu" -gt "$table" ]; then log_has "$note"; else ! log_since | grep "host address width"; fi
 }

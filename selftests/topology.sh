@@ -45,8 +45,15 @@ same_group() {
 	[ -n "$(group_of "$bridge")" ]
 }
 
-# bridge_goes: a load that is refused, because a disk has its driver, reads how each
-# device and bridge is connected; the debug kernel sees what it reads of one that has gone.
+# refused_for_disk: a load, because a disk has its driver.
+refused_for_disk() {
+	log_start
+	! insmod "$VTD_KO" bound=0 2> /dev/null || { echo "loaded"; return 1; }
+	log_has "vtd: $far is in use by driver nvme" && log_has "vtd: not loaded: [0-9]+ device\(s\) .* have drivers"
+}
+
+# bridge_goes: a refused load reads how each device and bridge is connected; the debug kernel
+# sees what it reads of one that has gone.
 bridge_goes() {
 	need_no_vtd && modprobe nvme || return 1
 	(for _ in $(seq 8); do
@@ -55,7 +62,7 @@ bridge_goes() {
 	done) &
 	remover=$! loads=0
 	while kill -0 $remover 2> /dev/null; do
-		! insmod "$VTD_KO" bound=0 2> /dev/null || { echo "loaded"; wait; return 1; }
+		refused_for_disk || { wait; return 1; }
 		loads=$((loads + 1))
 	done
 	wait $remover
