@@ -88,10 +88,10 @@ log_since() {
 	dmesg | sed "1,/$log_token/d"
 }
 
-# log_has PATTERN: an extended regular expression, any case; waits for what an
-# interrupt's thread may still be printing.
+# log_has PATTERN: an extended regular expression, any case; waits for what another
+# thread has yet to print.
 log_has() {
-	for log_try in $(seq $((10 * PATIENCE))); do
+	for log_try in $(seq $((100 * PATIENCE))); do
 		log_since | grep -Eiq "$1" && return 0
 		sleep 0.1
 	done

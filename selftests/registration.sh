@@ -18,17 +18,6 @@ RELINKED=$VTD_TEST_MODULES/vtd_relinked.ko
 victim=$(attackers | head -n1)
 [ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
 
-# waits_for PATTERN: until the log has it, for a while.
-waits_for() {
-	for try in $(seq $((100 * PATIENCE))); do
-		log_since | grep -Eq "$1" && return 0
-		sleep 0.1
-	done
-	echo "the log has no line like: $1; it has:"
-	log_since
-	return 1
-}
-
 # said_before FIRST SECOND: the log has both, in this order.
 said_before() {
 	first=$(log_since | grep -En "$1" | head -n1)
@@ -61,7 +50,7 @@ slow_removal() {
 	insmod "$VTD_TEST_MODULES/vtd_slow.ko" device="$victim" on="$1" ms="$SLOW" || return 1
 	log_start
 	echo 1 > "$PCI/$victim/remove" &
-	waits_for "vtd_slow: $victim: sleeps"
+	log_has "vtd_slow: $victim: sleeps"
 }
 
 # A device that is being removed is off its bus, and not yet released by the core.
@@ -80,7 +69,7 @@ slow_rescan() {
 	log_start
 	echo "$1 $SLOW $2" > $DELAY
 	echo 1 > /sys/bus/pci/rescan &
-	waits_for "vtd_between: $1: sleeps"
+	log_has "vtd_between: $1: sleeps"
 }
 
 # A device that is being added: the driver has answered the core's probe, or is about to.
@@ -103,7 +92,7 @@ unplug_from_failing_load() {
 	echo "pci_device_group $SLOW $((served - 1)) 1" > $DELAY
 	insmod "$RELINKED" 2> /tmp/why &
 	load=$!
-	waits_for "vtd_between: pci_device_group: sleeps" || return 1
+	log_has "vtd_between: pci_device_group: sleeps" || return 1
 	echo 1 > "$PCI/$victim/remove" &
 	removal=$!
 	! wait $load || { echo "the load succeeded"; return 1; }
@@ -119,7 +108,7 @@ escaped() {
 	insmod "$VTD_KO" && insmod "$VTD_TEST_MODULES/vtd_slow.ko" device="$victim" ms="$SLOW" || return 1
 	log_start
 	echo 1 > /sys/kernel/debug/vtd_slow/remove &
-	waits_for "vtd_slow: $victim: sleeps" || return 1
+	log_has "vtd_slow: $victim: sleeps" || return 1
 	! sh -c "echo 1 > $DETACH" 2> /tmp/why || { echo "the detach was accepted"; return 1; }
 	grep -q "$EBUSY" /tmp/why || { cat /tmp/why; return 1; }
 	log_has "dmar0: goes on translating: $victim was just being added or removed" &&
