@@ -42,7 +42,7 @@ loads_and_leaves_out() {
 	reason=$1
 	shift
 	log_start
-	loads "$@" || return 1
+	load_vtd "$@" || return 1
 	left_out "$reason"
 	left_out=$?
 	leaves && return $left_out
@@ -60,7 +60,7 @@ comes_back_behind_none() {
 is_driven_meanwhile() {
 	insmod "$VTD_TEST_MODULES/vtd_devices.ko" && insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
 	for bdf in $(attackers); do [ "$bdf" = $EDU ] || unbind "$bdf"; done
-	loads ignore=$EDU_UNIT || return 1
+	load_vtd ignore=$EDU_UNIT || return 1
 	driver=$(sed -n "s/^$EDU -1 \(.*\) no-unit$/\1/p" /sys/kernel/vtd/users)
 	attack "$EDU" allowed-write
 	leaves && rmmod vtd_attack && rmmod vtd_devices && [ "$driver" = vtd_attack ] &&
@@ -71,7 +71,7 @@ is_driven_meanwhile() {
 type_of() {
 	of=$1
 	shift
-	disguised "$@" && loads ignore=$EDU_UNIT || return 1
+	disguised "$@" && load_vtd ignore=$EDU_UNIT || return 1
 	type=$(group_type "$of")
 }
 
@@ -97,7 +97,7 @@ no_other_type() {
 
 flushes_write_buffer() {
 	log_start
-	disguised $HOST_BRIDGE/8086:2a40/060000 && loads ignore=$EDU_UNIT || return 1
+	disguised $HOST_BRIDGE/8086:2a40/060000 && load_vtd ignore=$EDU_UNIT || return 1
 	log_has "vtd: $HOST_BRIDGE: the write buffers .* are flushed" && load_drivers || return 1
 	mark "chipset map begin"
 	attack "$TESTDEV" allowed-write
@@ -111,7 +111,7 @@ flushes_write_buffer() {
 ironlake_loads() {
 	log_start
 	printf '%b' "$1" | dd of="$PCI/$HOST_BRIDGE/config" bs=1 seek=83 conv=notrunc 2> /dev/null
-	disguised $HOST_BRIDGE/8086:0040/060000 && loads ignore=$EDU_UNIT lazy=1 || return 1
+	disguised $HOST_BRIDGE/8086:0040/060000 && load_vtd ignore=$EDU_UNIT lazy=1 || return 1
 	type=$(group_type "$TESTDEV")
 	ends && [ "$type" = "$2" ] || { echo "the group's type is $type, not $2"; return 1; }
 }
@@ -126,7 +126,7 @@ is_lazy() {
 
 engine_is_behind_none() {
 	log_start
-	disguised $TESTDEV/8086:402f/088000 && loads ignore=$EDU_UNIT || return 1
+	disguised $TESTDEV/8086:402f/088000 && load_vtd ignore=$EDU_UNIT || return 1
 	log_has "vtd: $TESTDEV: firmware lists it behind another unit" && is_listed_behind_none "$TESTDEV"
 	behind_none=$?
 	ends && return $behind_none
@@ -153,7 +153,7 @@ ktap_check "ignore= of all units: refused" \
 ktap_check "ignore=graphics where no unit serves it alone: as without" \
 	is_refused "vtd: dmar1: no unit answers" ignore=graphics
 log_start
-ktap_check "ignore= by address: it loads" loads ignore=$EDU_UNIT
+ktap_check "ignore= by address: it loads" load_vtd ignore=$EDU_UNIT
 ktap_check "its device is behind no unit, others are served" left_out "ignore= names it"
 ktap_check "the summary says so" log_has "vtd: 1 device.* are behind no unit"
 ktap_check "it is no user's" is_no_users "$EDU"
@@ -180,7 +180,7 @@ ktap_check "not for another vendor's, nor for what is below a port" \
 ktap_check "integrated graphics get identity, as this kernel is configured" \
 	gets_identity "integrated graphics" $TESTDEV/8086:3e92/$DISPLAY
 ktap_check "which may be changed" other_type
-ktap_check "and goes with them" eval 'ends && loads ignore=$EDU_UNIT && is_served "$TESTDEV" && leaves'
+ktap_check "and goes with them" eval 'ends && load_vtd ignore=$EDU_UNIT && is_served "$TESTDEV" && leaves'
 ktap_check "sound behind a unit without IOTLB entries gets identity" \
 	gets_identity "the isochronous unit has no" $TESTDEV/8086:3a3e/040300 $NIC/8086:342e/088000
 ktap_check "which cannot be changed" no_other_type

@@ -23,11 +23,6 @@ while_disguised() {
 	undisguised && return $while_result
 }
 
-# loads [PARAMETER...]
-loads() {
-	insmod "$VTD_KO" "$@" || { dmesg | tail -n 20; return 1; }
-}
-
 leaves() {
 	echo 1 > /sys/kernel/vtd/detach && rmmod vtd
 }

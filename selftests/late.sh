@@ -71,10 +71,6 @@ bridges_are_masters() {
 	bridges | diff /tmp/bridges -
 }
 
-loaded_with() {
-	insmod "$VTD_KO" "$@" || { dmesg | tail -n 20; return 1; }
-}
-
 # All that is not at work.
 unload_others() {
 	for driver in vtd_attack vtd_devices e1000e; do
@@ -126,7 +122,7 @@ ktap_check "bound=0: ports have their drivers" ports_have_their_drivers
 ktap_check "all bridges let DMA of devices below pass" all_are_masters
 log_start
 mark "late adopt begin"
-ktap_check "bound=1: the driver loads while disks are at work" loaded_with bound=1
+ktap_check "bound=1: the driver loads while disks are at work" load_vtd bound=1
 ktap_check "bound=1: their work goes on" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 mark "late adopt end"
 ktap_check "bound=1: ports have their drivers" ports_have_their_drivers
@@ -141,7 +137,7 @@ ktap_check "bound=1: a detach is accepted while they run on" eval \
 ktap_check "bound=1: and their work goes on without the driver" eval \
 	'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 ktap_check "bound=1: and under the driver loaded again" eval \
-	'loaded_with bound=1 && fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
+	'load_vtd bound=1 && fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 ktap_check "bound=1: not one byte was lost on virtio" fio_ends "$virtio_disk"
 ktap_check "bound=1: nor on NVMe; removed, it is forgotten, and found anew" removed_and_found
 ktap_check "found anew, the disk is translated" test "$(group_type "$nvme")" = DMA
@@ -157,7 +153,7 @@ fio_starts "$disk" > /tmp/need 2>&1 || ktap_abort "fio does not start: $(cat /tm
 [ -z "$free" ] || fio_starts "$free_disk"
 log_start
 mark "late rebind begin"
-ktap_check "bound=2: the driver loads" loaded_with bound=2
+ktap_check "bound=2: the driver loads" load_vtd bound=2
 mark "late rebind end"
 ktap_check "bound=2: the log names what is released" log_has "$nvme: driver nvme is released"
 ktap_check "bound=2: work on a released disk ends with an error, no byte wrong" fio_failed "$disk"

@@ -155,13 +155,18 @@ unload_drivers() {
 	done
 }
 
+# load_vtd [PARAMETER...]: with these alone.
+load_vtd() {
+	insmod "$VTD_KO" "$@" || { dmesg | tail -n 20; return 1; }
+}
+
 # need_vtd: loaded, with every device driven. With VTD_KO=none the kernel's own
 # driver is judged by the same tests; those that look for sentences of ours fail.
 need_vtd() {
 	if [ "$VTD_KO" != none ] && ! vtd_is_loaded; then
 		unload_drivers || return 1
 		# shellcheck disable=SC2086 # parameters are words
-		insmod "$VTD_KO" $VTD_ARGS || { dmesg | tail -n 20; return 1; }
+		load_vtd $VTD_ARGS || return 1
 	fi
 	load_drivers
 }
