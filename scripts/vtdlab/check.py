@@ -65,10 +65,10 @@ def need_numbers(env=os.environ):
             raise LabError(f"{name}={value} is no number of {what}; give one from 1 on.")
 
 
-def need_test(name, collected):
-    """`name` is a test of the guests, or pytest finds something by it; `collected` are the names
-    that pytest has found by it."""
-    if name in _guest_tests() or collected:
+def need_test(name, collect):
+    """`name` is a test of the guests, or else pytest finds something by it; `collect` returns the
+    names that it finds, which takes seconds."""
+    if name in _guest_tests() or collect():
         return
     hosts = {path.stem.removeprefix("test_") for path in
              (lab.checkout() / "selftests/pytest").glob("test_*.py")}
@@ -130,7 +130,7 @@ def main(args):
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])
     if args.test:
-        need_test(args.test, _collected(_arguments(args, series)))
+        need_test(args.test, lambda: _collected(_arguments(args, series)))
     if not args.host:
         wanted = [(one, flavour) for one in series]
         if flavour == "test" and kernel.SERIES[0] in series and not (
