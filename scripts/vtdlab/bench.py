@@ -58,12 +58,14 @@ def main(args):
     out = lab.checkout() / "out/bench"
     if args.profile:
         return _profile(benchguest.get(args.series), args, out / "profile")
+    results = out / "results.csv"
+    benchtable.read(results)    # what is wrong with it is said before hours of measuring
     if args.section or not (args.plot or args.record):
         _measure(args, out)
-    plots = benchplot.draw(benchtable.read(out / "results.csv"), out)
+    plots = benchplot.draw(benchtable.read(results), out)
     for path in plots:
         lab.say("plot", path.relative_to(lab.checkout()))
-    lab.say("figures", (out / "results.csv").relative_to(lab.checkout()))
+    lab.say("figures", results.relative_to(lab.checkout()))
     if args.record:
         benchrecord.record(out, plots)
     return 0

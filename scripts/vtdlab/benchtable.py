@@ -5,9 +5,12 @@ import csv
 import dataclasses
 import os
 
+from vtdlab.errors import LabError
+
 # `better` is less or more; the ratio is that of the two figures, or the median `of` the ratios of
 # the rounds, the least and the most of which stand behind it.
 COLUMNS = ("section", "row", "unit", "in_tree", "vtd", "ratio", "better", "of", "least", "most")
+MAY_BE_EMPTY = ("ratio", "least", "most")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +84,13 @@ def read(path):
     if not path.exists():
         return []
     with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    missing = [name for name in COLUMNS if any(
+        row.get(name) is None or (not row[name] and name not in MAY_BE_EMPTY) for row in rows)]
+    if missing:
+        raise LabError(f"{path} has rows without {', '.join(missing)}, so an older make bench wrote "
+                       "it; remove it and measure again.")
+    return rows
 
 
 def _record(row):

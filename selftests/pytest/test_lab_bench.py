@@ -12,6 +12,7 @@ from vtdlab import bench, benchplot, benchprofile, benchtable, benchtime
 from vtdlab import cache as lab
 from vtdlab.benchprofile import Symbol, by_function
 from vtdlab.benchtable import Row
+from vtdlab.errors import LabError
 
 
 def _parsed(*argv):
@@ -90,6 +91,20 @@ def test_a_new_measurement_replaces_its_own_rows_only(tmp_path):
     benchtable.write(path, [Row("a", "new", "x", 4, 1)])
     assert [(r["row"], r["ratio"]) for r in benchtable.read(path)] == [
         ("other unit", "0.500"), ("other section", ""), ("new", "0.250")]
+
+
+@pytest.mark.parametrize("head, line, missing", [
+    ("section,row,unit,in_tree,vtd,ratio", "s,r,u,1,1,1.000", "better, of, least, most"),
+    ("section,row,unit,in_tree,vtd,ratio,better,of,least,most", "s,r,u,1,1,1.000,,,,", "better, of"),
+    ("section,row,unit,in_tree,vtd,ratio,better,of,least,most", "s,r,u,1,1,1.000,less", "of, least"),
+])
+def test_what_an_older_bench_wrote_is_a_sentence(tmp_path, head, line, missing):
+    """Whether it is drawn or added to."""
+    path = tmp_path / "results.csv"
+    path.write_text(f"{head}\n{line}\n")
+    for use in (lambda: benchtable.read(path), lambda: benchtable.write(path, [Row("a", "r", "u", 1, 1)])):
+        with pytest.raises(LabError, match=f"rows without {missing}.*; remove it"):
+            use()
 
 
 def test_counts_go_to_the_last_symbol_before_them():
