@@ -3,7 +3,8 @@
 //! The kernel layer: what upstream would keep in `rust/kernel` and `rust/helpers`.
 //!
 //! Every call into C and every bindings item of the project live in this crate, behind safe types,
-//! and every unsafe block but those of `vtd_tables`, for which [`radix`] has unsafe functions. It
+//! and every unsafe block but those of `vtd_tables`, for which
+//! [`iommu::table_pages`] has unsafe functions. It
 //! knows nothing of VT-d: its [`iommu`] module could serve another IOMMU driver unchanged.
 //!
 //! Differences between the supported kernels (7.2 and 7.3) end here.
@@ -34,7 +35,6 @@ pub mod pci;
 pub mod percpu;
 pub mod periodic;
 pub mod print;
-pub mod radix;
 mod rescan;
 pub mod syscore;
 pub mod sysfs;

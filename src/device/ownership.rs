@@ -17,7 +17,7 @@ use kernel::prelude::*;
 use kernel::sync::lock::mutex::MutexBackend;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::device::Device;
-use kernel_ext::iommu::{Change, DomainKind};
+use kernel_ext::iommu::{AttachArgs, DomainKind};
 use kernel_ext::log_warn;
 use kernel_ext::pci::PciDevice;
 use vtd_core::ownership::{Driver, Group, Owner, Phase, Request, State, Via, Wanted};
@@ -118,7 +118,7 @@ impl Ownership {
     }
 }
 
-fn wanted(change: &Change) -> Wanted {
+fn wanted(change: &AttachArgs) -> Wanted {
     let owner = |via| Owner {
         via,
         token: change.new.identity,
@@ -147,7 +147,7 @@ fn driver_of(dev: &Device, info: &DeviceInfo) -> Driver {
 impl Ownership {
     /// [`EBUSY`], with the reason in the log, if a user shall have a device beside one that runs
     /// untranslated and cannot be isolated from it.
-    pub(super) fn refuse_beside_adopted(&self, info: &DeviceInfo, change: &Change) -> Result {
+    pub(super) fn refuse_beside_adopted(&self, info: &DeviceInfo, change: &AttachArgs) -> Result {
         let to_user = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
         if !to_user {
             return Ok(());
@@ -197,7 +197,7 @@ impl Groups {
         dev: &Device,
         info: &DeviceInfo,
         state: &DeviceState,
-        change: &Change,
+        change: &AttachArgs,
     ) -> Result<Granted> {
         let account = self.known(id).ok_or(ENODEV)?;
         let mut group = account.group;

@@ -232,7 +232,7 @@ impl Vtd {
     /// Gives the units to the core, and then lets them translate.
     fn serve(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
         for served in self.units() {
-            served.core.register(operations.clone()).inspect_err(|e| {
+            served.core.register(operations.handle()).inspect_err(|e| {
                 log_err!(
                     "{}: the IOMMU core refused the unit ({})",
                     &*served.unit,

@@ -34,7 +34,7 @@ pub(crate) struct Served {
     /// The hardware.
     pub(crate) unit: Arc<Unit>,
     /// Its registration.
-    pub(crate) core: Arc<iommu::Unit<Vtd, Unit>>,
+    pub(crate) core: Arc<iommu::Unit<Unit>>,
     saved: Pin<KBox<IrqSpinLock<Option<Saved>>>>,
 }
 
