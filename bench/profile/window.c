@@ -4,7 +4,7 @@
  * guest's kernel is executed between two marks, and nothing else.
  *
  * The marks are no-ops with a number of their own in the displacement (see
- * rust/measure.rs), so that the guest needs no device to set them. At the end the sum of
+ * rust/bench/measure.rs), so that the guest needs no device to set them. At the end the sum of
  * each window, and then every address with its count in all of them, go to the
  * file named by the argument out=.
  *
