@@ -92,8 +92,8 @@ impl Vtd {
             }
         }
         if all {
-            self.ownership.adopted.forget_all();
-            self.ownership.left_out.clear();
+            self.untranslated.adopted.forget_all();
+            self.untranslated.left_out.clear();
             self.access_control.restore();
         }
         all
@@ -147,7 +147,7 @@ impl notifier::DriverGate for Vtd {
             );
         }
         if !self.is_leaving() && self.note_left_out(device).is_err() {
-            self.ownership.left_out.is_incomplete();
+            self.untranslated.left_out.is_incomplete();
         }
     }
 
@@ -159,8 +159,8 @@ impl notifier::DriverGate for Vtd {
     }
 
     fn removed(&self, device: &PciDevice) {
-        self.ownership.adopted.remove(device);
-        self.ownership.left_out.remove(device);
+        self.untranslated.adopted.remove(device);
+        self.untranslated.left_out.remove(device);
         self.access_control.forget(device);
     }
 }

@@ -7,7 +7,7 @@ use super::machine::Machine;
 use super::Vtd;
 use crate::device::ownership::Ownership;
 use crate::device::preflight::Bound;
-use crate::device::{AccessControl, Chain};
+use crate::device::{AccessControl, Chain, UntranslatedDevices};
 use crate::domain::{Domains, WHAT_LAZY_COSTS};
 use crate::report;
 use crate::unit::{FaultEvent, Options as UnitOptions};
@@ -84,6 +84,7 @@ impl Loaded {
             lazy,
         } = machine;
         let ownership = Ownership::new()?;
+        let untranslated = UntranslatedDevices::new()?;
         let access_control = AccessControl::new()?;
         let domains = Domains::new()?;
         let translations = report::Translations::new()?;
@@ -94,6 +95,7 @@ impl Loaded {
                 chipset,
                 units,
                 ownership,
+                untranslated,
                 domains,
                 lazy,
                 loading: AtomicBool::new(true),
@@ -188,7 +190,7 @@ impl Running {
             // One whose driver has gone since does not run any more, and is served like others.
             if device.as_device().driver().is_some() {
                 let unit = vtd.unit_of(&Chain::of(&device)?)?.unit.clone();
-                vtd.ownership.adopted.adopt(device, &unit)?;
+                vtd.untranslated.adopted.adopt(device, &unit)?;
             }
         }
         PciDevice::all().try_for_each(|device| {

@@ -13,7 +13,7 @@ pub(crate) use load::{Loaded, Options};
 pub(crate) use requesters::Users;
 
 use crate::device::ownership::Ownership;
-use crate::device::{AccessControl, Chain, Chipset, DeviceInfo};
+use crate::device::{AccessControl, Chain, Chipset, DeviceInfo, UntranslatedDevices};
 use crate::domain::Domains;
 use crate::unit::{Saved, Unit};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -75,7 +75,9 @@ pub(crate) struct Vtd {
     checked: Checked,
     chipset: Chipset,
     units: KVec<Served>,
-    pub(crate) ownership: Arc<Ownership>,
+    ownership: Arc<Ownership>,
+    /// The devices that no unit translates.
+    pub(crate) untranslated: Arc<UntranslatedDevices>,
     /// All paging domains.
     pub(crate) domains: Arc<Domains>,
     /// Whether the user chose deferred flushing for trusted devices.
@@ -162,7 +164,7 @@ impl Vtd {
         }
         match Chain::of(device) {
             Ok(chain) if self.chipset.leaves_out(&self.dmar(), &chain) => {
-                self.ownership.left_out.add(device.clone());
+                self.untranslated.left_out.add(device.clone());
                 Ok(())
             }
             Ok(_) | Err(ENODEV) => Ok(()),

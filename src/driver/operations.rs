@@ -3,7 +3,7 @@
 //! What the driver answers the IOMMU core.
 
 use super::Vtd;
-use crate::device::{self, Chain, DeviceInfo};
+use crate::device::{self, Chain, DeviceInfo, SharedRecords};
 use crate::domain::{Domain, Purpose};
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
@@ -37,18 +37,22 @@ impl Driver for Vtd {
         if !served.core.is_listed() {
             return Err(ENODEV);
         }
-        let adopted = &self.ownership.adopted;
+        let adopted = &self.untranslated.adopted;
         if adopted.has(&pci) || adopted.adopt_alias(&pci, &served.unit)? {
             return Err(ENODEV);
         }
         self.refuse_bound(&pci)?;
+        let shared = SharedRecords {
+            ownership: self.ownership.clone(),
+            untranslated: self.untranslated.clone(),
+            access_control: self.access_control.clone(),
+        };
         let data = device::probe(
             &self.dmar(),
             pci,
             &chain,
             served.unit.clone(),
-            self.ownership.clone(),
-            self.access_control.clone(),
+            shared,
             self.chipset.identity(&chain),
         )?;
         self.add_device(served, &data)?;
@@ -148,12 +152,10 @@ impl Driver for Vtd {
     }
 
     fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
-        device::attach(dev, data, change, |_, _| {
-            Ok((Translation::PassThrough, None))
-        })
+        device::attach(dev, data, change, &Translation::PassThrough)
     }
 
     fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
-        device::attach(dev, data, change, |_, _| Ok((Translation::Blocked, None)))
+        device::attach(dev, data, change, &Translation::Blocked)
     }
 }

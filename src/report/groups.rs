@@ -9,7 +9,7 @@
 
 use super::debugfs::ended;
 use crate::device::DeviceInfo;
-use crate::domain::DomainLook;
+use crate::domain::{DomainLook, Listed};
 use crate::driver::Vtd;
 use core::fmt::{self, Write};
 use kernel::prelude::*;
@@ -50,12 +50,12 @@ pub(super) fn user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
 /// The lines of `users` for devices that run on untranslated, or are behind a unit that is left out.
 pub(super) fn untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Result {
     let mut written = Ok(());
-    vtd.ownership.adopted.for_each(|device| {
+    vtd.untranslated.adopted.for_each(|device| {
         let device = device.as_device();
         let line = writeln!(to, "{device} -1 {} untranslated", Bound::of(device));
         written = written.and(line);
     });
-    vtd.ownership.left_out.for_each(|device| {
+    vtd.untranslated.left_out.for_each(|device| {
         let device = device.as_device();
         let line = writeln!(to, "{device} -1 {} no-unit", Bound::of(device));
         written = written.and(line);
@@ -135,7 +135,7 @@ pub(super) fn groups(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>
     let owner = owner(&states);
     let mut written = members.iter().try_for_each(|info| member(info, owner, to));
     if number == 0 {
-        vtd.ownership.adopted.for_each(|device| {
+        vtd.untranslated.adopted.for_each(|device| {
             let device = device.as_device();
             let line = writeln!(
                 to,
