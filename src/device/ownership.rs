@@ -96,7 +96,11 @@ impl fmt::Display for Refused<'_> {
             state: self.state,
         };
         let siblings = Siblings(self.account, self.device);
-        write!(f, "group {}: {member} {}; {siblings}", self.id, self.refusal)
+        write!(
+            f,
+            "group {}: {member} {}; {siblings}",
+            self.id, self.refusal
+        )
     }
 }
 

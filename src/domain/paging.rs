@@ -16,7 +16,7 @@ use super::history::History;
 use super::purpose::Purpose;
 use super::registry::{Domains, Listed};
 use crate::device::{self, AttachTarget, Attached, DeviceInfo};
-use crate::driver::Vtd;
+use crate::machine::Vtd;
 use crate::unit::{Asker, Mapped, TakenId, Translation, Unit};
 use core::ops::ControlFlow;
 use core::pin::Pin;

@@ -2,22 +2,42 @@
 
 //! What the driver answers the IOMMU core.
 
-use super::Vtd;
 use crate::device::{self, Chain, DeviceInfo, SharedRecords};
 use crate::domain::{Domain, Purpose};
+use crate::machine::Vtd;
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
     Capability, Change, Context, DefaultDomain, Driver, Group, HardwareInfo, NewPaging, Probed,
     Regions,
 };
-use kernel_ext::log_info;
+use kernel_ext::pci::PciDevice;
+use kernel_ext::{log_err, log_info};
 use vtd_core::quirks::Identity;
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
 const HW_INFO_INTEL_VTD: u32 = 1;
+
+impl Vtd {
+    /// While the driver loads, [`EBUSY`] for a device whose driver was bound after the preflight
+    /// looked: undoing the load is what keeps its DMA alive.
+    fn refuse_bound(&self, device: &PciDevice) -> Result {
+        match device.as_device().driver() {
+            Some(driver) if self.loading.load(Ordering::Acquire) && !driver.manages_dma => {
+                log_err!(
+                    "{} was bound to driver {} while vtd was loading: not loaded",
+                    device.as_device(),
+                    driver.name
+                );
+                Err(EBUSY)
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 static CONTEXT: Context<Vtd> = Context::new();
 
@@ -64,7 +84,7 @@ impl Driver for Vtd {
             );
         }
         // One report less is no reason to refuse the device.
-        let _ = self.translations.add(&data);
+        let _ = self.observer.added(&data);
         Ok(Probed {
             unit: served.core.clone(),
             data,
@@ -80,7 +100,7 @@ impl Driver for Vtd {
         // is given only when the driver leaves as a whole: translation goes off right after.
         let passes = self.is_leaving() && device::pass_reserved(data);
         device::leave(data, passes);
-        self.translations.remove(data);
+        self.observer.removed(data);
         let mut devices = self.devices.lock();
         if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {
             let _ = devices.remove(at);

@@ -3,7 +3,7 @@
 //! What was found at load, in words.
 
 use crate::device::Use;
-use crate::driver::Vtd;
+use crate::machine::Vtd;
 use crate::unit::Unit;
 use kernel_ext::{log_info, log_warn};
 use vtd_core::spec::level::PageSize;
