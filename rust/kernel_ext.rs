@@ -7,6 +7,8 @@
 //! [`iommu::table_pages`] has unsafe functions. It
 //! knows nothing of VT-d: its [`iommu`] module could serve another IOMMU driver unchanged.
 //!
+//! [`bench`] is no part of that: what only the bench module uses, and nothing here refers to.
+//!
 //! Differences between the supported kernels (7.2 and 7.3) end here.
 
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -14,17 +16,16 @@
 pub(crate) mod bindings;
 
 pub mod acpi;
+pub mod bench;
 pub mod boot;
 pub mod clock;
 pub mod debugfs;
 pub mod device;
-pub mod dma;
 pub mod errno;
 pub mod iommu;
 pub mod irq;
 pub mod late;
 pub mod lock;
-pub mod measure;
 pub mod memory;
 pub mod mmio;
 pub mod module;

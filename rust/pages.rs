@@ -49,13 +49,6 @@ impl Charge {
     }
 }
 
-/// Pages that the drivers of this machine's units hold for their tables.
-#[inline]
-pub fn held_by_drivers() -> i64 {
-    // SAFETY: Has no preconditions.
-    unsafe { bindings::vtd_helper_iommu_pages() as i64 }
-}
-
 pub use kernel::page::PAGE_SIZE;
 
 /// A NUMA node to allocate from. (`kernel::alloc::NumaNode` shows its number to the kernel crate

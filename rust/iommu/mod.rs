@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's IOMMU core, from a driver's side; [`consumer`] is the other one.
+//! The kernel's IOMMU core, from a driver's side.
 //!
 //! A driver implements [`Driver`] (what a device behind a unit means) and [`Paging`] (a domain with
 //! page tables); this module makes the C operation tables, keeps reference counts and lifetimes
@@ -15,8 +15,6 @@
 //!
 //! The core holds the group's mutex in attach, so an attach may sleep but must not ask the core
 //! for the group. Map, unmap and sync come from any context.
-
-pub mod consumer;
 
 mod attach_args;
 mod callbacks;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's IOMMU core, from the side of those who use it, whichever driver serves it.
+//! What only the bench module uses: the kernel's IOMMU core and DMA API from the side of their
+//! users, whichever driver serves them, and the means to measure them.
 //!
 //! A [`Domain`] is mapped and unmapped by its owner alone; a [`Claim`] takes a device's group away
 //! from the kernel's drivers, and a domain keeps the claims that are attached to it.
@@ -14,7 +15,9 @@
 //! Everything is inline, so that a module has of this only what it uses.
 
 mod claim;
+pub mod dma;
 mod domain;
+pub mod measure;
 
 pub use claim::Claim;
 pub use domain::{Answer, Domain};
