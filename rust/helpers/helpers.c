@@ -219,9 +219,10 @@ void vtd_helper_device_unlock(struct device *dev)
 	lockdep_on();
 }
 
-void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
+void vtd_helper_pci_properties(struct pci_dev *pdev,
+			       struct vtd_pci_properties *properties)
 {
-	*facts = (struct vtd_pci_facts) {
+	*properties = (struct vtd_pci_properties) {
 		.requester = pci_dev_id(pdev),
 		.vendor = pdev->vendor,
 		.device = pdev->device,

@@ -12,9 +12,9 @@ pub struct AcsControl(u16);
 
 impl PciDevice {
     /// Turns on what the device offers of access control (source validation, request and
-    /// completion redirect, upstream forwarding; translation blocking where strangers can plug
-    /// something in and where ATS is switched off), so that peers cannot reach each other past the
-    /// unit. What it was before, if it was changed; a device without the capability is left alone.
+    /// completion redirect, upstream forwarding; translation blocking where devices can be
+    /// plugged in from outside and where ATS is switched off), so that peers cannot reach each other
+    /// bypassing the unit. Returns what it was before, if it was changed; a device without the capability is left alone.
     pub fn enable_acs(&self) -> Option<AcsControl> {
         let mut wanted = bindings::PCI_ACS_SV
             | bindings::PCI_ACS_RR
@@ -36,12 +36,12 @@ impl PciDevice {
             .map(AcsControl)
     }
 
-    /// What is on of access control. [`None`] for a device without the capability.
+    /// Returns what is on of access control; [`None`] for a device without the capability.
     pub fn acs_control(&self) -> Option<AcsControl> {
         self.acs().map(|(control, _)| AcsControl(control))
     }
 
-    /// Turns on again what was on in `wanted`. Whether any of it was off. A device that does not
+    /// Turns on again what was on in `wanted`; returns whether any of it was off. A device that does not
     /// answer is left alone, and so is one that runtime power management has put to sleep, which an
     /// access would disturb: nothing behind it is awake either. May sleep.
     pub fn require_acs(&self, wanted: AcsControl) -> bool {
@@ -66,11 +66,12 @@ impl PciDevice {
         self.change_acs(|_| before.0);
     }
 
-    /// Sets the control register to what `new` makes of it. What it was, if it was something else.
+    /// Sets the control register to what `new` makes of it; returns what it was, if it was something
+    /// else.
     ///
     /// A reset of the function holds the lock of its configuration space from before its state is
     /// saved until after it was restored, so that either this or the reset comes first; user space
-    /// waits for it. It is only tried, because who resets may be who asks: the core attaches a
+    /// waits for it. It is only tried, because the caller may be the one that resets: the core attaches a
     /// device again before it gives that lock back.
     fn change_acs(&self, new: impl FnOnce(u16) -> u16) -> Option<u16> {
         // SAFETY: Valid device.
@@ -89,7 +90,7 @@ impl PciDevice {
         changed
     }
 
-    /// What is on, and where that is controlled.
+    /// Reads what is on, and returns it with the offset of the control register.
     fn acs(&self) -> Option<(u16, u16)> {
         // SAFETY: Valid device.
         let cap = unsafe { bindings::vtd_helper_pci_acs_cap(self.ptr.as_ptr()) };
@@ -98,6 +99,7 @@ impl PciDevice {
         Some((control as u16, at))
     }
 
+    /// Writes the control register.
     fn write_acs(&self, at: u16, value: u16) {
         // SAFETY: Valid device; `at` is the control register of its access control capability.
         unsafe { bindings::pci_write_config_word(self.ptr.as_ptr(), at.into(), value) };

@@ -42,7 +42,7 @@ pub(super) fn is_near(
     device: &PciDevice,
     in_group: &impl Fn(&PciDevice) -> bool,
 ) -> bool {
-    let (facts, others) = (device.facts(), other.facts());
+    let (facts, others) = (device.properties(), other.properties());
     let same_slot = others.segment == facts.segment
         && others.requester >> 3 == facts.requester >> 3
         && others.requester != facts.requester;

@@ -138,8 +138,8 @@ fn is_in_use(info: &DeviceInfo) -> bool {
     }
 }
 
-impl notifier::DriverGate for Vtd {
-    fn found(&self, device: &PciDevice) {
+impl notifier::BusNotifier for Vtd {
+    fn device_added(&self, device: &PciDevice) {
         if !self.is_leaving() && self.enable_access_control(device).is_err() {
             log_warn!(
                 "{}: no memory to look after its access control: its group may be larger",
@@ -158,7 +158,7 @@ impl notifier::DriverGate for Vtd {
         }
     }
 
-    fn removed(&self, device: &PciDevice) {
+    fn device_removed(&self, device: &PciDevice) {
         self.ownership.adopted.remove(device);
         self.ownership.left_out.remove(device);
         self.access_control.forget(device);

@@ -14,6 +14,7 @@ use kernel_ext::iommu::{
     Probed, Regions,
 };
 use kernel_ext::log_info;
+use kernel_ext::pci::PciDevice;
 use vtd_core::quirks::Identity;
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
@@ -31,7 +32,7 @@ impl Driver for Vtd {
     }
 
     fn probe_device(&self, dev: &Device) -> Result<Probed<Self>> {
-        let pci = dev.as_pci().ok_or(ENODEV)?;
+        let pci = PciDevice::try_from(dev)?;
         let chain = Chain::of(&pci)?;
         let served = self.unit_of(&chain)?;
         if !served.core.is_listed() {
