@@ -17,13 +17,14 @@ pub(crate) mod bindings;
 
 pub mod acpi;
 pub mod bench;
-pub mod boot;
 pub mod clock;
+pub mod cmdline;
 pub mod debugfs;
 pub mod device;
 pub mod errno;
 pub mod iommu;
 pub mod irq;
+pub mod kdump;
 pub mod late;
 pub mod lock;
 pub mod memory;
@@ -39,5 +40,4 @@ pub mod print;
 mod rescan;
 pub mod syscore;
 pub mod sysfs;
-
-pub use print::{taint_by_firmware, taint_by_user};
+pub mod taint;

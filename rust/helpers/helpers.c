@@ -287,7 +287,7 @@ u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev)
 	return pdev->acs_capabilities;
 }
 
-bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev)
+bool vtd_helper_pci_is_external(struct pci_dev *pdev)
 {
 	return pdev->external_facing || pdev->untrusted;
 }

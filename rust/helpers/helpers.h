@@ -90,7 +90,7 @@ int vtd_helper_pci_keep_awake(struct pci_dev *pdev);
 void vtd_helper_pci_let_sleep(struct pci_dev *pdev);
 bool vtd_helper_pci_is_removed(struct pci_dev *pdev);
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev);
-bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev);
+bool vtd_helper_pci_is_external(struct pci_dev *pdev);
 
 void vtd_helper_delayed_work_init(struct delayed_work *work, work_func_t run);
 void vtd_helper_delayed_work_queue(struct delayed_work *work, unsigned int ms);

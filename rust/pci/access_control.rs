@@ -25,7 +25,7 @@ impl PciDevice {
         let (offered, block_translated) = unsafe {
             (
                 bindings::vtd_helper_pci_acs_offered(self.ptr.as_ptr()),
-                bindings::vtd_helper_pci_faces_strangers(self.ptr.as_ptr())
+                bindings::vtd_helper_pci_is_external(self.ptr.as_ptr())
                     || bindings::pci_ats_disabled(),
             )
         };

@@ -48,7 +48,10 @@ impl Chain {
         functions.push(last.source, GFP_KERNEL)?;
         let mut next = function.upstream();
         while let Some(bridge) = next {
-            functions.push(SourceId::from_raw(bridge.properties().requester), GFP_KERNEL)?;
+            functions.push(
+                SourceId::from_raw(bridge.properties().requester),
+                GFP_KERNEL,
+            )?;
             next = bridge.upstream();
         }
         functions.reverse();

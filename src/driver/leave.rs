@@ -165,7 +165,7 @@ impl notifier::BusNotifier for Vtd {
     }
 }
 
-impl syscore::Callbacks for Vtd {
+impl syscore::SyscoreOps for Vtd {
     /// All devices are shut down. The next kernel must find all of its memory within reach.
     fn shutdown(&self) {
         for served in self.units() {

@@ -19,8 +19,8 @@ use kernel_ext::module::keep_loaded;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
-use kernel_ext::sysfs::{Group, KernelFolder};
-use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint_by_user};
+use kernel_ext::sysfs::{Group, KernelDir};
+use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint};
 
 /// What the user may ask at load.
 pub(crate) struct Options {
@@ -40,7 +40,7 @@ pub(crate) struct Options {
 ///
 /// The order of the fields is the order in which they go.
 pub(crate) struct Loaded {
-    _folder: KernelFolder<Vtd>,
+    _folder: KernelDir<Vtd>,
     _debugfs: report::Debugfs,
     _shutdown: Pin<KBox<syscore::Registration<Vtd>>>,
     _running: Running,
@@ -110,12 +110,12 @@ impl Loaded {
         let debugfs = report::Debugfs::new(&vtd)?;
         let shutdown = KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?;
         let attributes = Group::new(None, report::FOLDER, vtd.clone())?;
-        let folder = KernelFolder::new(c"vtd", attributes)
+        let folder = KernelDir::new(c"vtd", attributes)
             .inspect_err(|e| not_in_sysfs("/sys/kernel/vtd", *e))?;
         let running = Running::start(vtd, module, bound)?;
         if lazy {
             log_warn!("flushes are deferred for all trusted devices, as chosen: {WHAT_LAZY_COSTS}");
-            taint_by_user();
+            taint::add_taint_user();
         }
         Ok(Loaded {
             _debugfs: debugfs,

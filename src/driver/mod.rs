@@ -20,10 +20,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
-use kernel_ext::boot;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
+use kernel_ext::memory;
 use kernel_ext::pci::PciDevice;
 use vtd_core::bring_up::{self, Step};
 use vtd_core::dmar::{Checked, Dmar};
@@ -104,7 +104,7 @@ impl Vtd {
 
     /// Bits of physical address that tables may hold.
     pub(crate) fn host_bits(&self) -> u32 {
-        output_bits(self.dmar().host_bits(), boot::physical_bits())
+        output_bits(self.dmar().host_bits(), memory::physical_bits())
     }
 
     /// Whether the user chose deferred flushing when the driver was loaded.

@@ -10,17 +10,17 @@ use crate::unit::Unit;
 use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::debugfs::{File, Folder, Listing, Text};
+use kernel_ext::debugfs::{Dir, File, SeqFile, Text};
 use kernel_ext::log_info;
 
-/// Writes one part of a file, see [`Listing::part`].
+/// Writes one part of a file, see [`SeqFile::show_chunk`].
 pub(super) type Part<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
 
 /// What a file shows: something, by a function.
 pub(super) struct View<T>(T, Part<T>);
 
-impl<T: Send + Sync + 'static> Listing for View<T> {
-    fn part(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+impl<T: Send + Sync + 'static> SeqFile for View<T> {
+    fn show_chunk(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64> {
         (self.1)(&self.0, number, note, to)
     }
 }
@@ -47,10 +47,10 @@ pub(crate) struct Debugfs {
 impl Debugfs {
     /// Makes the files of `vtd` and of all its units. [`ENOMEM`].
     pub(crate) fn new(vtd: &Arc<Vtd>) -> Result<Self> {
-        let folder = Folder::new(c"vtd", None)?;
+        let folder = Dir::new(c"vtd", None)?;
         let mut of_units = KVec::new();
         for served in vtd.units() {
-            let unit = Folder::new(served.unit.name(), Some(folder.clone()))?;
+            let unit = Dir::new(served.unit.name(), Some(folder.clone()))?;
             let view = |part| {
                 let one = OneUnit {
                     vtd: vtd.clone(),
