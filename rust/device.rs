@@ -41,8 +41,8 @@ impl Device {
         NumaNode::online(unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) })
     }
 
-    /// Returns its name, "?" for a device that has none yet or is not on the PCI bus: those of a network,
-    /// for one, may be renamed, which frees the old name.
+    /// Returns its name, "?" for a device that has none yet or is not on the PCI bus: those of a
+    /// network, for one, may be renamed, which frees the old name.
     pub fn name(&self) -> Name {
         // SAFETY: `self` is a valid device. Nothing renames one on the PCI bus: pci_setup_device()
         // gives the name, before the device is registered, and the last reference frees it.
@@ -76,8 +76,8 @@ impl Device {
         unsafe { bindings::vtd_helper_trace_io_page_fault(self.as_raw(), iova as usize, write) }
     }
 
-    /// Returns the driver bound at this moment, if any; [`None`] for a device that is not on the PCI bus.
-    /// Any context but NMI.
+    /// Returns the driver bound at this moment, if any; [`None`] for a device that is not on the
+    /// PCI bus. Any context but NMI.
     pub fn driver(&self) -> Option<BoundDriver> {
         // SAFETY: `self` is a valid device.
         if !unsafe { bindings::vtd_helper_dev_is_pci(self.as_raw()) } {

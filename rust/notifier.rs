@@ -16,8 +16,8 @@ pub trait BusNotifier: Send + Sync + 'static {
     /// Handles a device that has just been added; the IOMMU core has not seen it yet.
     fn device_added(&self, device: &PciDevice);
 
-    /// Handles a device that is about to be bound: a driver is chosen, its probe function has not been
-    /// called. May wait, and the driver waits with it.
+    /// Handles a device that is about to be bound: a driver is chosen, its probe function has not
+    /// been called. May wait, and the driver waits with it.
     fn before_bind(&self, device: &PciDevice);
 
     /// Handles a device that has been removed.
@@ -73,8 +73,8 @@ impl<T: BusNotifier> Registration<T> {
     ///
     /// # Safety
     ///
-    /// Called by the notifier chain of the PCI bus with the entry of a live registration of this type
-    /// and a live device; in process context.
+    /// Called by the notifier chain of the PCI bus with the entry of a live registration of this
+    /// type and a live device; in process context.
     unsafe extern "C" fn call(
         entry: *mut bindings::notifier_block,
         action: usize,

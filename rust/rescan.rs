@@ -28,8 +28,8 @@ impl RescanLock {
     /// [`before_bind`](crate::notifier::BusNotifier::before_bind) for what that waits for, so take
     /// this lock before any other.
     pub fn lock() -> RescanGuard {
-        // SAFETY: Has no preconditions; who holds the lock already waits for ever, as with any
-        // mutex.
+        // SAFETY: Has no preconditions; a thread that holds the lock already waits for ever, as
+        // with any mutex.
         unsafe { bindings::pci_lock_rescan_remove() };
         // INVARIANT: Just taken.
         RescanGuard(NotThreadSafe)

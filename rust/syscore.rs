@@ -94,8 +94,8 @@ impl<T: SyscoreOps> Registration<T> {
     ///
     /// # Safety
     ///
-    /// Called by the system core with the `data` of a live registration, after all devices were shut
-    /// down.
+    /// Called by the system core with the `data` of a live registration, after all devices were
+    /// shut down.
     unsafe extern "C" fn shutdown(data: *mut c_void) {
         // SAFETY: By the type's invariants `data` is the target, alive while registered.
         unsafe { &*data.cast::<T>() }.shutdown()

@@ -91,8 +91,8 @@ macro_rules! kind {
             ///
             /// # Safety
             ///
-            /// Called by sysfs, in process context, with the `raw` of a live [`Entry`] over `T`, and a
-            /// page to write to.
+            /// Called by sysfs, in process context, with the `raw` of a live [`Entry`] over `T`,
+            /// and a page to write to.
             unsafe extern "C" fn show<T: Send + Sync + 'static>(
                 _of: *mut bindings::$owner,
                 raw: *mut bindings::$raw,
@@ -106,8 +106,8 @@ macro_rules! kind {
             ///
             /// # Safety
             ///
-            /// Called by sysfs, in process context, with the `raw` of a live [`Entry`] over `T`, and
-            /// `count` bytes at `from`.
+            /// Called by sysfs, in process context, with the `raw` of a live [`Entry`] over `T`,
+            /// and `count` bytes at `from`.
             unsafe extern "C" fn store<T: Send + Sync + 'static>(
                 _of: *mut bindings::$owner,
                 raw: *mut bindings::$raw,
@@ -217,7 +217,8 @@ unsafe impl<T: Send + Sync, K: Kind> Send for Group<T, K> {}
 unsafe impl<T: Send + Sync, K: Kind> Sync for Group<T, K> {}
 
 impl<T: Send + Sync + 'static, K: Kind> Group<T, K> {
-    /// Makes a group of `attributes` over `target`, in a directory `name` of its own if one is given.
+    /// Makes a group of `attributes` over `target`, in a directory `name` of its own if one is
+    /// given.
     ///
     /// # Errors
     ///

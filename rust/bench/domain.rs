@@ -27,7 +27,8 @@ pub struct Domain {
 // SAFETY: A domain belongs to no thread.
 unsafe impl Send for Domain {}
 
-/// The result of a map, as the core returned it: a caller that times the map need not time the check.
+/// The result of a map, as the core returned it: a caller that times the map need not time the
+/// check.
 #[must_use = "the map may have failed"]
 pub struct Answer(i32);
 
@@ -40,8 +41,8 @@ impl Answer {
 }
 
 impl Domain {
-    /// Allocates a domain for `device` and others behind the same driver, in which nothing is mapped,
-    /// with `room` for so many groups before an attach has to allocate. May sleep.
+    /// Allocates a domain for `device` and others behind the same driver, in which nothing is
+    /// mapped, with `room` for so many groups before an attach has to allocate. May sleep.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@
 //!
 //! # Why any address may be mapped
 //!
-//! A mapping lets the devices of a domain reach the memory that it names, whoever that belongs to.
+//! A mapping lets the devices of a domain reach the memory that it names, whatever it is used for.
 //! No type could tell what may be named; so a domain here has only devices that do no DMA at all:
 //! claimed, so that no driver tells them to, and with bus mastering off.
 //!

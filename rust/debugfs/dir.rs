@@ -13,8 +13,8 @@ use kernel::sync::Arc;
 ///
 /// # Invariants
 ///
-/// `dentry` is null, or that of a directory, with one reference. It is in `_parent`, or at the root, and
-/// is removed with this if `made`.
+/// `dentry` is null, or that of a directory, with one reference. It is in `_parent`, or at the
+/// root, and is removed with this if `made`.
 pub struct Dir {
     pub(super) dentry: *mut bindings::dentry,
     made: bool,
@@ -26,8 +26,8 @@ unsafe impl Send for Dir {}
 // SAFETY: As above.
 unsafe impl Sync for Dir {}
 
-/// Looks for `name` in `dir`, at the root of debugfs if that is null. Returns it with a reference, or
-/// null.
+/// Looks for `name` in `dir`, at the root of debugfs if that is null. Returns it with a reference,
+/// or null.
 ///
 /// # Safety
 ///
@@ -59,7 +59,8 @@ pub(super) unsafe fn hold(
 }
 
 impl Dir {
-    /// Finds or makes the directory `name` in `parent`, else at the root of debugfs. Process context.
+    /// Finds or makes the directory `name` in `parent`, else at the root of debugfs. Process
+    /// context.
     ///
     /// # Errors
     ///

@@ -94,8 +94,8 @@ pub trait SeqFile: Send + Sync + 'static {
         Err(EINVAL)
     }
 
-    /// Writes the chunk `number` to `to` and returns the number of the next one, if there is one. May
-    /// sleep. The same chunk may be asked for again.
+    /// Writes the chunk `number` to `to` and returns the number of the next one, if there is one.
+    /// May sleep. The same chunk may be asked for again.
     ///
     /// `state` is kept between the chunks of one reading; 0 for the first chunk, and for that again
     /// where a reader goes back.
@@ -127,8 +127,8 @@ const END: u64 = 1 << 62;
 ///
 /// # Invariants
 ///
-/// `source` does not change once the file is open, and lives while the file's operations are called.
-/// The other fields belong to the holder of the lock of the `seq_file`; a write does not.
+/// `source` does not change once the file is open, and lives while the file's operations are
+/// called. The other fields belong to the holder of the lock of the `seq_file`; a write does not.
 #[repr(C)]
 struct Reading<T> {
     source: *const T,
@@ -162,8 +162,8 @@ impl<T: SeqFile> Operations<T> {
     ///
     /// # Safety
     ///
-    /// Called by debugfs, while the file is there, with the file that is opened and its inode, whose data
-    /// is the source that the file was made with.
+    /// Called by debugfs, while the file is there, with the file that is opened and its inode,
+    /// whose data is the source that the file was made with.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> i32 {
         let size = size_of::<Reading<T>>() as i32;
         // SAFETY: The kernel passes the file being opened and its inode, whose data is what the
@@ -179,13 +179,13 @@ impl<T: SeqFile> Operations<T> {
         0
     }
 
-    /// Implements `file_operations::write`. The position stays where it is: what is written does not
-    /// belong to the text.
+    /// Implements `file_operations::write`. The position stays where it is: what is written does
+    /// not belong to the text.
     ///
     /// # Safety
     ///
-    /// Called by debugfs, while the file is there, with a file that [`Self::open`] opened; `from` is an
-    /// address of user space, which may be any. The lock of the `seq_file` is not held.
+    /// Called by debugfs, while the file is there, with a file that [`Self::open`] opened; `from`
+    /// is an address of user space, which may be any. The lock of the `seq_file` is not held.
     unsafe extern "C" fn write(
         file: *mut bindings::file,
         from: *const kernel::ffi::c_char,

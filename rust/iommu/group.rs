@@ -57,7 +57,8 @@ impl Group {
         (unsafe { bindings::iommu_group_id(self.as_raw()) }) as u32
     }
 
-    /// Returns whether it has an owner: drivers that the core counted, a user, or a module that claimed it.
+    /// Returns whether it has an owner: drivers that the core counted, a user, or a module that
+    /// claimed it.
     ///
     /// # Context
     ///

@@ -133,8 +133,8 @@ impl<D: Driver> Operations<D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with a live device whose probe it ends or undoes, at most once after each
-    /// probe that succeeded, and with no callback for it running or to come.
+    /// Called by the IOMMU core with a live device whose probe it ends or undoes, at most once
+    /// after each probe that succeeded, and with no callback for it running or to come.
     unsafe extern "C" fn release_device(dev: *mut bindings::device) {
         // SAFETY: The core releases a live device.
         unsafe {
@@ -200,8 +200,8 @@ impl<D: Driver> Operations<D> {
     ///
     /// # Safety
     ///
-    /// Called by iommufd with a live, probed device, with room for the length, and with a valid `kind`,
-    /// 0 for whatever there is. The caller frees what it is given with kfree().
+    /// Called by iommufd with a live, probed device, with room for the length, and with a valid
+    /// `kind`, 0 for whatever there is. The caller frees what it is given with kfree().
     unsafe extern "C" fn hw_info(
         dev: *mut bindings::device,
         length: *mut u32,
@@ -257,7 +257,8 @@ impl<D: Driver> Operations<D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with a live, probed device and an initialised list of the caller's own.
+    /// Called by the IOMMU core with a live, probed device and an initialised list of the caller's
+    /// own.
     unsafe extern "C" fn get_resv_regions(
         dev: *mut bindings::device,
         list: *mut bindings::list_head,
@@ -298,12 +299,13 @@ impl<D: Driver> Operations<D> {
         }
     }
 
-    /// Implements `iommu_domain_ops::attach_dev` of the identity domain, `iommu_ops::identity_domain`.
+    /// Implements `iommu_domain_ops::attach_dev` of the identity domain,
+    /// `iommu_ops::identity_domain`.
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with live domains of this driver (`old` may be null) and a live device
-    /// that it probed, with the mutex of the device's group held.
+    /// Called by the IOMMU core with live domains of this driver (`old` may be null) and a live
+    /// device that it probed, with the mutex of the device's group held.
     unsafe extern "C" fn attach_identity(
         domain: *mut bindings::iommu_domain,
         dev: *mut bindings::device,
@@ -313,7 +315,8 @@ impl<D: Driver> Operations<D> {
         unsafe { Self::attach_without_tables(dev, old, domain, D::attach_identity) }
     }
 
-    /// Implements `iommu_domain_ops::attach_dev` of the blocked domain, `iommu_ops::blocked_domain`.
+    /// Implements `iommu_domain_ops::attach_dev` of the blocked domain,
+    /// `iommu_ops::blocked_domain`.
     ///
     /// # Safety
     ///

@@ -157,9 +157,9 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with a live domain of [`Self::create`], a live device that `D` probed, and
-    /// the live domain that it is attached to, which is of the same driver or null; with the mutex of the
-    /// device's group held.
+    /// Called by the IOMMU core with a live domain of [`Self::create`], a live device that `D`
+    /// probed, and the live domain that it is attached to, which is of the same driver or null;
+    /// with the mutex of the device's group held.
     unsafe extern "C" fn attach_dev(
         domain: *mut bindings::iommu_domain,
         dev: *mut bindings::device,
@@ -178,8 +178,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with the table of a live domain of [`Self::create`], a range that its
-    /// caller holds for changing, see [`Held`], and room for the count.
+    /// Called by the IOMMU core with the table of a live domain of [`Self::create`], a range that
+    /// its caller holds for changing, see [`Held`], and room for the count.
     unsafe extern "C" fn map_range(
         table: *mut bindings::pt_iommu,
         iova: u64,
@@ -207,7 +207,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::map_range`], with an initialised gather of the caller's own in place of the count.
+    /// As for [`Self::map_range`], with an initialised gather of the caller's own in place of the
+    /// count.
     #[inline(never)]
     unsafe extern "C" fn unmap_range(
         table: *mut bindings::pt_iommu,
@@ -243,8 +244,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with the table of a live domain of [`Self::create`] and room for the
-    /// answer.
+    /// Called by the IOMMU core with the table of a live domain of [`Self::create`] and room for
+    /// the answer.
     unsafe extern "C" fn get_info(
         table: *mut bindings::pt_iommu,
         info: *mut bindings::pt_iommu_info,
@@ -257,8 +258,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] where the core does not
-    /// know of ranges.
+    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] where the core does
+    /// not know of ranges.
     unsafe extern "C" fn map_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -281,8 +282,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] where the core does not
-    /// know of ranges.
+    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] where the core
+    /// does not know of ranges.
     unsafe extern "C" fn unmap_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -309,8 +310,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with a live domain of [`Self::create`] and a gather of the caller's own
-    /// that unmaps of this domain have filled; in any context.
+    /// Called by the IOMMU core with a live domain of [`Self::create`] and a gather of the caller's
+    /// own that unmaps of this domain have filled; in any context.
     unsafe extern "C" fn iotlb_sync(
         domain: *mut bindings::iommu_domain,
         gather: *mut bindings::iommu_iotlb_gather,
@@ -343,8 +344,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with a live domain of [`Self::create`], whose caller keeps the address from
-    /// being unmapped concurrently.
+    /// Called by the IOMMU core with a live domain of [`Self::create`], whose caller keeps the
+    /// address from being unmapped concurrently.
     unsafe extern "C" fn iova_to_phys(
         domain: *mut bindings::iommu_domain,
         iova: u64,
@@ -370,8 +371,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core, once, with a live domain of [`Self::create`] that no device is attached to
-    /// and nobody uses any more.
+    /// Called by the IOMMU core, once, with a live domain of [`Self::create`] that no device is
+    /// attached to and nobody uses any more.
     unsafe extern "C" fn free(domain: *mut bindings::iommu_domain) {
         // SAFETY: Made by `create`; the core frees it once, when no device uses it.
         let domain = unsafe { KBox::from_raw(domain.cast::<Self>()) };

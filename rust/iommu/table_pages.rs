@@ -45,6 +45,7 @@ impl Table {
         unsafe { self.0.as_ref() }
     }
 
+    /// Returns the address of its first byte.
     #[inline(always)]
     fn virt(self) -> *mut u8 {
         self.0.as_ptr().cast()

@@ -211,7 +211,7 @@ pub trait Driver: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// Any; whoever asked gets it.
+    /// Any; the caller of the core gets it.
     fn domain_alloc_paging(
         &self,
         dev: &Device,

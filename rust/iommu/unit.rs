@@ -83,8 +83,8 @@ impl<T: Send + Sync + 'static> Unit<T> {
     ///
     /// # Errors
     ///
-    /// [`EEXIST`] if it is registered, [`EINVAL`] if it was registered with other operations before,
-    /// or that of the core.
+    /// [`EEXIST`] if it is registered, [`EINVAL`] if it was registered with other operations
+    /// before, or that of the core.
     pub fn register(&self, operations: OperationsHandle) -> Result {
         let mut registered = self.operations.lock();
         if registered.is_some() {
@@ -132,8 +132,8 @@ impl<T: Send + Sync + 'static> Unit<T> {
         }
     }
 
-    /// Returns whether devices may be probed for it: the core probes all devices whenever it is given one
-    /// unit, and would not release those of another unit that it has not, or no longer.
+    /// Returns whether devices may be probed for it: the core probes all devices whenever it is
+    /// given one unit, and would not release those of another unit that it has not, or no longer.
     pub fn is_listed(&self) -> bool {
         self.listed.load(Ordering::Acquire)
     }

@@ -12,7 +12,7 @@
 //!   (`bus->self`, which `bus->bridge` counts), and so on up to the root bus and its host bridge.
 //!
 //! Not kept are the bus below a bridge (`subordinate`), the bus that a bus of virtual functions was
-//! made beside (`parent`), a physical function (`physfn`, until its function is removed), and the
+//! made next to (`parent`), a physical function (`physfn`, until its function is removed), and the
 //! data of a root bus that a volume management device made (`sysdata`, until its driver goes). Such a
 //! pointer is compared with those of devices that are there, and never followed.
 //!
@@ -85,9 +85,9 @@ impl PciDevice {
         }
     }
 
-    /// Returns all PCI devices, in the order of the bus list. One that is removed while it is the last that
-    /// was handed out makes the list begin again; hold the [`RescanLock`] where that matters.
-    /// Process context.
+    /// Returns all PCI devices, in the order of the bus list. One that is removed while it is the
+    /// last that was handed out makes the list begin again; hold the [`RescanLock`] where that
+    /// matters. Process context.
     pub fn all() -> impl Iterator<Item = PciDevice> {
         Self::with_ids(bindings::PCI_ANY_ID as u32, bindings::PCI_ANY_ID as u32)
     }
@@ -121,8 +121,8 @@ impl PciDevice {
         unsafe { Device::from_raw(bindings::vtd_helper_pci_to_dev(self.ptr.as_ptr())) }
     }
 
-    /// Reads a word (2 bytes) or a double word (4) of configuration space. [`None`] for other sizes,
-    /// or if the device does not answer. Process context.
+    /// Reads a word (2 bytes) or a double word (4) of configuration space. [`None`] for other
+    /// sizes, or if the device does not answer. Process context.
     pub fn read_config(&self, offset: u16, bytes: u8) -> Option<u32> {
         let (mut word, mut double) = (0u16, 0u32);
         // SAFETY: Valid device, room for the answers; configuration space may be read at any offset.

@@ -44,8 +44,8 @@ impl PciDevice {
         Ok(())
     }
 
-    /// Returns the closest bridge above that may put `requester` in place of this device's requester
-    /// ID, by the rules of [`Self::for_each_requester`].
+    /// Returns the closest bridge above that may put `requester` in place of this device's
+    /// requester ID, by the rules of [`Self::for_each_requester`].
     pub fn bridge_with_alias(&self, requester: u16) -> Option<PciDevice> {
         let mut next = self.physical_function()?.above();
         while let Some((bridge, bus)) = next {

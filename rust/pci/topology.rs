@@ -7,9 +7,9 @@ use crate::bindings;
 use core::ptr;
 
 impl PciDevice {
-    /// Returns the device whose requester ID its DMA carries: another one behind a volume management
-    /// device, which hides a whole segment. [`None`] if a device on the path there has been removed.
-    /// Process context.
+    /// Returns the device whose requester ID its DMA carries: another one behind a volume
+    /// management device, which hides a whole segment. [`None`] if a device on the path there has
+    /// been removed. Process context.
     pub fn dma_device(&self) -> Option<PciDevice> {
         // That driver numbers its segments from there on; firmware's have 16 bits.
         if self.segment() <= u16::MAX.into() {
@@ -31,7 +31,8 @@ impl PciDevice {
         function.above().map(|(bridge, _)| bridge)
     }
 
-    /// Returns the bridge above a function that is no virtual one, and the number of the bus between.
+    /// Returns the bridge above a function that is no virtual one, and the number of the bus
+    /// between.
     pub(super) fn above(&self) -> Option<(PciDevice, u8)> {
         let mut bus = 0;
         // SAFETY: Valid device; the answer carries a reference.
@@ -40,8 +41,8 @@ impl PciDevice {
         bridge.map(|bridge| (bridge, bus))
     }
 
-    /// Returns the physical function; the device itself if it is not a virtual function. [`None`] if
-    /// that has been removed. Process context.
+    /// Returns the physical function; the device itself if it is not a virtual function. [`None`]
+    /// if that has been removed. Process context.
     pub fn physical_function(&self) -> Option<PciDevice> {
         // SAFETY: Valid device; the answer is compared and not followed.
         let function = unsafe { bindings::vtd_helper_pci_physfn(self.ptr.as_ptr()) };
