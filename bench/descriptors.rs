@@ -7,8 +7,8 @@ use crate::ground;
 use crate::report::Report;
 use crate::work::{Work, WORKS};
 use kernel::prelude::*;
-use kernel_ext::iommu::consumer::Domain;
-use kernel_ext::measure::TraceMarker;
+use kernel_ext::bench::measure::TraceMarker;
+use kernel_ext::bench::Domain;
 
 const ROUNDS: u32 = 16;
 const FIRST_MARK: u32 = 1000;

@@ -8,8 +8,8 @@ use crate::report::Report;
 use crate::ticks::{Tally, REPETITIONS, WARM_UP};
 use crate::work::{BASE, KILO_4, PHYS};
 use kernel::prelude::*;
-use kernel_ext::iommu::consumer::{Claim, Domain};
-use kernel_ext::measure;
+use kernel_ext::bench::measure;
+use kernel_ext::bench::{Claim, Domain};
 use kernel_ext::pages::Gfp;
 use kernel_ext::pci::PciDevice;
 

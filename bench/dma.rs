@@ -8,8 +8,8 @@ use crate::ground;
 use crate::report::Report;
 use crate::ticks::Tally;
 use kernel::prelude::*;
-use kernel_ext::dma::{Buffer, Scattered, Streaming};
-use kernel_ext::measure;
+use kernel_ext::bench::dma::{Buffer, Scattered, Streaming};
+use kernel_ext::bench::measure;
 use kernel_ext::pages::PAGE_SIZE;
 
 const PAGES: [usize; 3] = [1, 16, 512];

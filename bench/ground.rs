@@ -4,7 +4,7 @@
 //! to (QEMU's edu), driven by nobody.
 
 use kernel::prelude::*;
-use kernel_ext::iommu::consumer::{Claim, Domain};
+use kernel_ext::bench::{Claim, Domain};
 use kernel_ext::pci::PciDevice;
 
 const EDU_VENDOR: u32 = 0x1234;

@@ -9,8 +9,8 @@ use crate::report::Report;
 use crate::ticks::{Tally, REPETITIONS, WARM_UP};
 use crate::work::{BASE, GIGA, KILO_4, MEGA, PHYS};
 use kernel::prelude::*;
-use kernel_ext::iommu::consumer::Domain;
-use kernel_ext::measure;
+use kernel_ext::bench::measure;
+use kernel_ext::bench::Domain;
 use kernel_ext::pages::Gfp;
 
 const SIZES: [u64; 7] = [

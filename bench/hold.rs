@@ -7,8 +7,9 @@ use crate::ground;
 use crate::report::Report;
 use crate::work::{BASE, GIGA, KILO_4, MEGA_2, PHYS};
 use kernel::prelude::*;
-use kernel_ext::iommu::consumer::Domain;
-use kernel_ext::pages::{self, Gfp};
+use kernel_ext::bench::measure;
+use kernel_ext::bench::Domain;
+use kernel_ext::pages::Gfp;
 
 /// A domain, and the page size of the GiB that is mapped in it, if one is.
 pub(crate) struct Held {
@@ -77,6 +78,6 @@ fn end(held: &mut Option<Held>) -> Result {
 
 /// What drivers of IOMMUs hold.
 pub(crate) fn count_pages(report: &mut Report, state: &str) -> Result {
-    let count = pages::held_by_drivers();
+    let count = measure::pages_of_tables();
     report.say(format_args!("pages state={state} count={count}"))
 }

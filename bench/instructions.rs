@@ -11,8 +11,9 @@ use crate::report::Report;
 use crate::ticks::{empty, Tally, REPETITIONS, WARM_UP};
 use crate::work::{Round, Work, WORKS};
 use kernel::prelude::*;
-use kernel_ext::iommu::consumer::Domain;
-use kernel_ext::{log_err, measure};
+use kernel_ext::bench::measure;
+use kernel_ext::bench::Domain;
+use kernel_ext::log_err;
 
 #[derive(Default)]
 struct Tallies {

@@ -7,8 +7,8 @@ use crate::report::Report;
 use crate::ticks::{REPETITIONS, WARM_UP};
 use crate::work::Work;
 use kernel::prelude::*;
-use kernel_ext::iommu::consumer::Domain;
-use kernel_ext::measure::{self, Mark};
+use kernel_ext::bench::measure::{self, Mark};
+use kernel_ext::bench::Domain;
 
 fn profile(domain: &mut Domain, work: &Work, maps: bool) -> Result {
     work.surround(domain)?;

@@ -3,7 +3,7 @@
 //! The arithmetic of times.
 
 use core::fmt;
-use kernel_ext::measure;
+use kernel_ext::bench::measure;
 
 /// Rounds before times count, and with them counting.
 pub(crate) const WARM_UP: u32 = 8;

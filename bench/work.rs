@@ -4,7 +4,7 @@
 //! for what larger pages need.
 
 use kernel::prelude::*;
-use kernel_ext::iommu::consumer::{Answer, Domain};
+use kernel_ext::bench::{Answer, Domain};
 use kernel_ext::pages::Gfp;
 
 pub(crate) const KILO_4: u64 = 1 << 12;

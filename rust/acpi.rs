@@ -24,9 +24,11 @@ unsafe impl Send for Table {}
 unsafe impl Sync for Table {}
 
 impl Table {
-    /// The first table with `signature`; [`ENODEV`] where firmware has none.
+    /// Finds the first table with `signature`. Process context.
     ///
-    /// Process context.
+    /// # Errors
+    ///
+    /// [`ENODEV`] if firmware has none.
     pub fn find(signature: &[u8; 4]) -> Result<Self> {
         let mut name = [signature[0], signature[1], signature[2], signature[3], 0u8];
         let mut header: *mut bindings::acpi_table_header = ptr::null_mut();
@@ -41,13 +43,13 @@ impl Table {
         Ok(Table { header, length })
     }
 
-    /// The bytes of the whole table, its header included, exactly as firmware wrote them.
+    /// Returns the bytes of the whole table, its header included, exactly as firmware wrote them.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: By the type's invariants; firmware's memory is not written while mapped.
         unsafe { core::slice::from_raw_parts(self.header.cast(), self.length) }
     }
 
-    /// `address`, if the table names it: if its eight bytes stand somewhere in it.
+    /// Returns `address` if the table names it: if its eight bytes are somewhere in it.
     pub fn named(&self, address: u64) -> Option<NamedAddress> {
         let named = |bytes: &[u8]| bytes == address.to_le_bytes();
         // INVARIANT: Just found.
@@ -60,12 +62,12 @@ impl Table {
 ///
 /// # Invariants
 ///
-/// It stood in a table of this machine's firmware.
+/// It was in a table of this machine's firmware.
 #[derive(Clone, Copy)]
 pub struct NamedAddress(u64);
 
 impl NamedAddress {
-    /// The address.
+    /// Returns the address.
     pub fn raw(self) -> u64 {
         self.0
     }
@@ -78,7 +80,7 @@ impl Drop for Table {
     }
 }
 
-/// The NUMA node of a proximity domain; none where that has no node that is online.
+/// Returns the NUMA node of a proximity domain; none if that has no node that is online.
 pub fn node_of_proximity(domain: u32) -> NumaNode {
     // SAFETY: Any number may be asked for.
     NumaNode::online(unsafe { bindings::vtd_helper_pxm_to_node(domain) })

@@ -5,7 +5,7 @@
 use crate::bindings;
 use core::fmt;
 
-/// Nanoseconds of the monotonic clock. Any context, NMI included.
+/// Returns the nanoseconds of the monotonic clock. Any context, NMI included.
 #[inline]
 pub fn now_ns() -> u64 {
     // SAFETY: Has no preconditions.
@@ -22,24 +22,24 @@ pub fn relax() {
 pub struct Deadline(u64);
 
 impl Deadline {
-    /// A deadline `ms` milliseconds from now.
+    /// Sets a deadline `ms` milliseconds from now.
     pub fn after_ms(ms: u64) -> Self {
         Deadline(now_ns().saturating_add(ms.saturating_mul(1_000_000)))
     }
 
-    /// Whether it has passed.
+    /// Returns whether it has passed.
     pub fn passed(&self) -> bool {
         now_ns() >= self.0
     }
 
-    /// Spins until `condition` holds; `false` when the deadline came first. Any context.
+    /// Spins until `condition` holds; returns `false` if the deadline came first. Any context.
     pub fn wait_until(&self, mut condition: impl FnMut() -> bool) -> bool {
         loop {
             if condition() {
                 return true;
             }
             if self.passed() {
-                // Whoever waited may have been scheduled away past the end: look once more.
+                // This thread may have been preempted past the deadline: check once more.
                 return condition();
             }
             relax();
@@ -58,32 +58,32 @@ impl Ticks {
     pub const BITS: u32 = 40;
     const MASK: u64 = (1 << Self::BITS) - 1;
 
-    /// This moment. Any context.
+    /// Returns this moment. Any context.
     #[inline(always)]
     pub fn now() -> Self {
         // SAFETY: `jiffies` lives as long as the kernel, and is read as C reads it.
         Ticks(unsafe { (&raw const bindings::jiffies).read_volatile() } as u64)
     }
 
-    /// The moment with this count; only its lowest 40 bits count.
+    /// Makes the moment with this count; only its lowest 40 bits count.
     #[inline(always)]
     pub const fn from_raw(raw: u64) -> Self {
         Ticks(raw & Self::MASK)
     }
 
-    /// The count; bits above [`Ticks::BITS`] are to be ignored.
+    /// Returns the count; bits above [`Ticks::BITS`] are to be ignored.
     #[inline(always)]
     pub const fn raw(self) -> u64 {
         self.0
     }
 
-    /// Whether it is later than `other`.
+    /// Returns whether it is later than `other`.
     pub const fn is_after(self, other: Ticks) -> bool {
         let ahead = self.0.wrapping_sub(other.0) & Self::MASK;
         ahead != 0 && ahead <= Self::MASK / 2
     }
 
-    /// How long ago it was.
+    /// Returns how long ago it was.
     pub fn age(self) -> Age {
         let ticks = Self::now().0.wrapping_sub(self.0) & Self::MASK;
         // SAFETY: Have no preconditions.

@@ -4,7 +4,6 @@
 
 use crate::bindings;
 use crate::pages::NumaNode;
-use crate::pci::PciDevice;
 use core::fmt;
 use core::ptr;
 use kernel::container_of;
@@ -21,6 +20,8 @@ pub struct Device(Opaque<bindings::device>);
 unsafe impl Sync for Device {}
 
 impl Device {
+    /// Lends a device of C.
+    ///
     /// # Safety
     ///
     /// `dev` must point at a device that lives for `'a`.
@@ -29,29 +30,19 @@ impl Device {
         unsafe { &*dev.cast() }
     }
 
+    /// Returns the pointer for C.
     pub(crate) fn as_raw(&self) -> *mut bindings::device {
         self.0.get()
     }
 
-    /// The PCI device that this is, if it is one.
-    pub fn as_pci(&self) -> Option<PciDevice> {
-        // SAFETY: `self` is a valid device; it is converted only if it is on the PCI bus.
-        unsafe {
-            if !bindings::vtd_helper_dev_is_pci(self.as_raw()) {
-                return None;
-            }
-            PciDevice::get(bindings::vtd_helper_to_pci_dev(self.as_raw()))
-        }
-    }
-
-    /// The NUMA node, if it is known and online.
+    /// Returns the NUMA node, if it is known and online.
     pub fn numa_node(&self) -> NumaNode {
         // SAFETY: `self` is a valid device.
         NumaNode::online(unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) })
     }
 
-    /// Its name, "?" for a device that has none yet or is not on the PCI bus: those of a network,
-    /// for one, may be renamed, which frees the old name.
+    /// Returns its name, "?" for a device that has none yet or is not on the PCI bus: those of a
+    /// network, for one, may be renamed, which frees the old name.
     pub fn name(&self) -> Name {
         // SAFETY: `self` is a valid device. Nothing renames one on the PCI bus: pci_setup_device()
         // gives the name, before the device is registered, and the last reference frees it.
@@ -69,8 +60,8 @@ impl Device {
         Name::copy(unsafe { CStr::from_char_ptr(name) })
     }
 
-    /// Takes the core's lock of the device, without which no driver is bound or released; nothing
-    /// if somebody has it.
+    /// Tries to take the device core's lock of the device, without which no driver is bound or
+    /// released; [`None`] if another thread has it.
     pub fn try_lock(&self) -> Option<Locked<'_>> {
         // SAFETY: `self` is a valid device.
         let taken = unsafe { bindings::vtd_helper_device_trylock(self.as_raw()) };
@@ -79,14 +70,14 @@ impl Device {
     }
 
     /// Emits the core's trace event `iommu:io_page_fault`; costs next to nothing while nobody
-    /// listens. Any context.
+    /// traces it. Any context.
     pub fn trace_fault(&self, iova: u64, write: bool) {
         // SAFETY: `self` is a valid device; the event copies what it shows.
         unsafe { bindings::vtd_helper_trace_io_page_fault(self.as_raw(), iova as usize, write) }
     }
 
-    /// The driver bound at this moment, if any. [`None`] for a device that is not on the PCI bus.
-    /// Any context but NMI.
+    /// Returns the driver bound at this moment, if any; [`None`] for a device that is not on the
+    /// PCI bus. Any context but NMI.
     pub fn driver(&self) -> Option<BoundDriver> {
         // SAFETY: `self` is a valid device.
         if !unsafe { bindings::vtd_helper_dev_is_pci(self.as_raw()) } {
@@ -141,6 +132,7 @@ pub struct Name {
 }
 
 impl Name {
+    /// Copies what fits.
     fn copy(from: &CStr) -> Self {
         let mut name = Name {
             bytes: [0; 31],
@@ -155,7 +147,7 @@ impl Name {
 }
 
 impl Name {
-    /// The name, "?" where it is no text.
+    /// Returns the name, "?" where it is no text.
     pub fn as_str(&self) -> &str {
         let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
         core::str::from_utf8(bytes).unwrap_or("?")

@@ -5,12 +5,12 @@
 use crate::bindings;
 use kernel::error::Error;
 
-/// Operation not supported.
+/// Returns `EOPNOTSUPP`.
 pub fn eopnotsupp() -> Error {
     Error::from_errno(-(bindings::EOPNOTSUPP as i32))
 }
 
-/// Address already in use.
+/// Returns `EADDRINUSE`.
 pub fn eaddrinuse() -> Error {
     Error::from_errno(-(bindings::EADDRINUSE as i32))
 }

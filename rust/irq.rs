@@ -8,7 +8,7 @@
 //!
 //! Each [`Interrupt`] has its domain; one interrupt per domain keeps the ownership plain.
 //!
-//! Chip and operations are constants: who prints `/proc/interrupts` may look at a chip that has just
+//! Chip and operations are constants: a reader of `/proc/interrupts` may use a chip that has just
 //! been taken from an interrupt, and a module's memory outlives that.
 //!
 //! C headers: `include/linux/irq.h`, `include/linux/irqdomain.h`.
@@ -24,17 +24,17 @@ use kernel::sync::Arc;
 
 /// A device that raises one message-signalled interrupt.
 pub trait Source: Send + Sync + 'static {
-    /// What `/proc/interrupts` calls the chip of all such devices, and what the names of their
-    /// domains begin with.
+    /// The name of the chip of all such devices in `/proc/interrupts`, with which the names of
+    /// their domains begin.
     const NAME: &'static CStr;
 
-    /// What tells it from other such devices; its domain is called `NAME-number`.
+    /// Returns what tells it from other such devices; its domain is called `NAME-number`.
     fn number(&self) -> u32;
-    /// Where the device is told the message. Interrupts off, must not sleep.
+    /// Programs the message into the device. Interrupts off, must not sleep.
     fn write_message(&self, address: u64, data: u32);
     /// Masks or unmasks at the device. Interrupts off, must not sleep.
     fn mask(&self, masked: bool);
-    /// What happened. Runs in the interrupt's thread; may sleep.
+    /// Handles what happened. Runs in the interrupt's thread; may sleep.
     fn handle(&self);
 }
 
@@ -83,6 +83,8 @@ impl<S: Source> Tables<S> {
         ..unsafe { MaybeUninit::zeroed().assume_init() }
     };
 
+    /// Returns the source of an interrupt.
+    ///
     /// # Safety
     ///
     /// `data` must be interrupt data that `alloc` prepared.
@@ -91,6 +93,8 @@ impl<S: Source> Tables<S> {
         unsafe { &*(*data).chip_data.cast::<S>() }
     }
 
+    /// Programs the message of the parent's vector into the device.
+    ///
     /// # Safety
     ///
     /// As for [`Self::source`].
@@ -103,9 +107,12 @@ impl<S: Source> Tables<S> {
         }
     }
 
+    /// Implements `irq_domain_ops::alloc`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the irq core, for the domain and with the `arg` of [`Interrupt::allocate`], in
+    /// process context.
     unsafe extern "C" fn alloc(
         domain: *mut bindings::irq_domain,
         virq: u32,
@@ -138,9 +145,12 @@ impl<S: Source> Tables<S> {
         0
     }
 
+    /// Implements `irq_domain_ops::activate`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the irq core with data that [`Self::alloc`] prepared, after the parent, the vector
+    /// domain, was activated.
     unsafe extern "C" fn activate(
         _domain: *mut bindings::irq_domain,
         data: *mut bindings::irq_data,
@@ -151,25 +161,32 @@ impl<S: Source> Tables<S> {
         0
     }
 
+    /// Implements `irq_chip::irq_mask`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the irq core with data that [`Self::alloc`] prepared, with the lock of its
+    /// descriptor held and interrupts off.
     unsafe extern "C" fn mask(data: *mut bindings::irq_data) {
         // SAFETY: Prepared by `alloc`.
         unsafe { Self::source(data) }.mask(true);
     }
 
+    /// Implements `irq_chip::irq_unmask`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// As for [`Self::mask`].
     unsafe extern "C" fn unmask(data: *mut bindings::irq_data) {
         // SAFETY: Prepared by `alloc`.
         unsafe { Self::source(data) }.mask(false);
     }
 
+    /// Implements `irq_chip::irq_set_affinity`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// As for [`Self::mask`], with a valid `mask`.
     unsafe extern "C" fn set_affinity(
         data: *mut bindings::irq_data,
         mask: *const bindings::cpumask,
@@ -186,9 +203,12 @@ impl<S: Source> Tables<S> {
 }
 
 impl<S: Source> Interrupt<S> {
-    /// Allocates a vector near `node`, tells the device and begins to listen.
+    /// Allocates a vector near `node`, programs it into the device and requests the interrupt.
+    /// Process context.
     ///
-    /// Process context. On an error nothing is left behind.
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or that of the irq core; nothing is left behind.
     pub fn request(source: Arc<S>, name: &'static CStr, node: NumaNode) -> Result<Self> {
         let cookie = Arc::as_ptr(&source).cast_mut().cast::<c_void>();
         let number = i32::try_from(source.number())?;
@@ -253,6 +273,7 @@ impl<S: Source> Interrupt<S> {
         }
     }
 
+    /// Allocates the interrupt in its domain.
     fn allocate(
         domain: *mut bindings::irq_domain,
         source: *mut c_void,
@@ -277,9 +298,12 @@ impl<S: Source> Interrupt<S> {
         u32::try_from(virq).map_err(|_| Error::from_errno(virq))
     }
 
+    /// Implements `irq_handler_t`, as the thread function of `request_threaded_irq()`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the irq core with the `cookie` of the request, in the thread of the interrupt,
+    /// while it is requested.
     unsafe extern "C" fn thread(_irq: i32, cookie: *mut c_void) -> bindings::irqreturn_t {
         // SAFETY: The cookie is the source, which outlives the request.
         unsafe { &*cookie.cast::<S>() }.handle();

@@ -3,8 +3,11 @@
 //! The kernel layer: what upstream would keep in `rust/kernel` and `rust/helpers`.
 //!
 //! Every call into C and every bindings item of the project live in this crate, behind safe types,
-//! and every unsafe block but those of `vtd_tables`, for which [`radix`] has unsafe functions. It
+//! and every unsafe block but those of `vtd_tables`, for which
+//! [`iommu::table_pages`] has unsafe functions. It
 //! knows nothing of VT-d: its [`iommu`] module could serve another IOMMU driver unchanged.
+//!
+//! [`bench`] is no part of that: what only the bench module uses, and nothing here refers to.
 //!
 //! Differences between the supported kernels (7.2 and 7.3) end here.
 
@@ -13,17 +16,17 @@
 pub(crate) mod bindings;
 
 pub mod acpi;
-pub mod boot;
+pub mod bench;
 pub mod clock;
+pub mod cmdline;
 pub mod debugfs;
 pub mod device;
-pub mod dma;
 pub mod errno;
 pub mod iommu;
 pub mod irq;
+pub mod kdump;
 pub mod late;
 pub mod lock;
-pub mod measure;
 pub mod memory;
 pub mod mmio;
 pub mod module;
@@ -34,9 +37,7 @@ pub mod pci;
 pub mod percpu;
 pub mod periodic;
 pub mod print;
-pub mod radix;
 mod rescan;
 pub mod syscore;
 pub mod sysfs;
-
-pub use print::{taint_by_firmware, taint_by_user};
+pub mod taint;

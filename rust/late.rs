@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A value that comes late, and costs those who use it nothing for that.
+//! A value that is set late, at no cost for its users.
 //!
-//! Until it is set, users are led to a static in its place; so they load one pointer, as for a box,
-//! and compare nothing.
+//! Until it is set, users get a static in its place; so they load one pointer, as for a box, and
+//! compare nothing.
 
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -20,7 +20,7 @@ pub struct Late<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> Late<T> {
-    /// Leads to `before` until a value is set.
+    /// Creates one that leads to `before` until a value is set.
     pub const fn new(before: &'static T) -> Self {
         // INVARIANT: It is `before`.
         Late {
@@ -29,7 +29,7 @@ impl<T: Send + Sync + 'static> Late<T> {
         }
     }
 
-    /// What it leads to. Any context.
+    /// Returns what it leads to. Any context.
     #[inline(always)]
     pub fn get(&self) -> &T {
         // SAFETY: By the type's invariants there is always a `T` that lives as long as `self`. The
@@ -39,7 +39,7 @@ impl<T: Send + Sync + 'static> Late<T> {
         unsafe { &*self.now.as_ptr().read_volatile() }
     }
 
-    /// The value, if one was set. Any context.
+    /// Returns the value, if one was set. Any context.
     pub fn value(&self) -> Option<&T> {
         let now = self.get();
         (!ptr::eq(now, self.before)).then_some(now)

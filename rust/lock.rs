@@ -29,7 +29,7 @@ pub struct IrqSpinLock<T> {
 }
 
 impl<T: Unpin> IrqSpinLock<T> {
-    /// An initialiser; see [`new_irq_spinlock`](crate::new_irq_spinlock).
+    /// Makes an initialiser; see [`new_irq_spinlock`](crate::new_irq_spinlock).
     pub fn new(
         inner: T,
         name: &'static CStr,
@@ -87,7 +87,7 @@ unsafe impl Backend for IrqSave {
 
     #[inline]
     unsafe fn assert_is_held(ptr: *mut Self::State) {
-        // Not even a call where nobody could tell.
+        // Compiled out without lockdep.
         if cfg!(CONFIG_LOCKDEP) {
             // SAFETY: The caller passes an initialised spin lock.
             unsafe { bindings::vtd_helper_raw_spin_assert_is_held(ptr) }

@@ -27,9 +27,9 @@ unsafe impl Send for Registers {}
 // SAFETY: As above.
 unsafe impl Sync for Registers {}
 
-/// Whether someone has claimed a part of the range: a claim that fails does not say why.
+/// Returns whether a part of the range is claimed: a claim that fails does not say why.
 fn claimed(start: u64, len: usize) -> bool {
-    // SAFETY: The resource tree may be asked for any range; it is locked meanwhile.
+    // SAFETY: The resource tree may be asked for any range; the call locks it.
     let found = unsafe {
         bindings::region_intersects(
             start,
@@ -44,12 +44,16 @@ fn claimed(start: u64, len: usize) -> bool {
 impl Registers {
     /// Claims `len` bytes of registers from `start` on for `name`, then maps them.
     ///
-    /// Firmware says where, and the resource tree that nobody else uses them: memory, and the
-    /// registers of a device that has a driver, are claimed there. That firmware names a register
-    /// page and no other thing of a machine's that nobody has claimed, no code can check.
+    /// Firmware says where they are, and the resource tree that nothing else uses them: memory, and
+    /// the registers of a device that has a driver, are claimed there. No code can check that
+    /// firmware names a register page, and not something else that is not claimed.
     ///
-    /// [`EBUSY`] when someone else has claimed a part of them, [`ENOMEM`] when there is no memory
-    /// to claim or map them, [`EINVAL`] for less than a page. Process context.
+    /// Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if a part of them is claimed already, [`ENOMEM`] without memory to claim or map
+    /// them, [`EINVAL`] for less than a page.
     pub fn claim(start: NamedAddress, len: usize, name: &'static CStr) -> Result<Self> {
         let start = start.raw();
         if len < LEAST {
@@ -83,11 +87,12 @@ impl Registers {
         }
     }
 
-    /// Physical address of the first register.
+    /// Returns the physical address of the first register.
     pub fn start(&self) -> u64 {
         self.start
     }
 
+    /// Returns the address of a `T` at `offset`, if it is inside and aligned.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let end = offset.checked_add(size_of::<T>())?;

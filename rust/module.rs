@@ -5,8 +5,11 @@
 use crate::bindings;
 use kernel::prelude::*;
 
-/// Keeps the module loaded for good: no one can remove it any more. While it is initialised or
-/// while something else holds it.
+/// Keeps the module loaded for good: it cannot be removed any more.
+///
+/// # Context
+///
+/// While the module is initialised, or while something else holds it.
 pub fn keep_loaded(module: &'static ThisModule) {
     // SAFETY: The module that runs this code is there, and is not being removed: its own
     // initialisation, or what holds it, calls.

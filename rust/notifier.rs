@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being told that a PCI device appears, is about to get a driver, or has gone.
+//! Notifications of the PCI bus: a device was added, is about to get a driver, was removed.
 
 use crate::bindings;
 use crate::device::Device;
@@ -12,38 +12,42 @@ use kernel::sync::Arc;
 use kernel::types::Opaque;
 
 /// What runs before others deal with a PCI device. Process context.
-pub trait DriverGate: Send + Sync + 'static {
-    /// The device has just been found; the IOMMU core has not seen it yet.
-    fn found(&self, device: &PciDevice);
+pub trait BusNotifier: Send + Sync + 'static {
+    /// Handles a device that has just been added; the IOMMU core has not seen it yet.
+    fn device_added(&self, device: &PciDevice);
 
-    /// A driver is chosen, its probe function has not been called. May wait, and the driver waits
-    /// with it.
+    /// Handles a device that is about to be bound: a driver is chosen, its probe function has not
+    /// been called. May wait, and the driver waits with it.
     fn before_bind(&self, device: &PciDevice);
 
-    /// The device has been removed.
-    fn removed(&self, device: &PciDevice);
+    /// Handles a device that has been removed.
+    fn device_removed(&self, device: &PciDevice);
 }
 
-/// A registration of a [`DriverGate`]; ends when dropped.
+/// A registration of a [`BusNotifier`]; ends when dropped.
 ///
 /// # Invariants
 ///
 /// `entry` is on the PCI bus's notifier chain; `target` is alive while it is.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
-pub struct Registration<T: DriverGate> {
+pub struct Registration<T: BusNotifier> {
     #[pin]
     entry: Opaque<bindings::notifier_block>,
     target: Arc<T>,
 }
 
 // SAFETY: The entry is only touched by the chain's own code, the target is `Sync`.
-unsafe impl<T: DriverGate> Send for Registration<T> {}
+unsafe impl<T: BusNotifier> Send for Registration<T> {}
 // SAFETY: As above.
-unsafe impl<T: DriverGate> Sync for Registration<T> {}
+unsafe impl<T: BusNotifier> Sync for Registration<T> {}
 
-impl<T: DriverGate> Registration<T> {
-    /// Registers `target`; the error is the bus's. Process context.
+impl<T: BusNotifier> Registration<T> {
+    /// Registers `target`. Process context.
+    ///
+    /// # Errors
+    ///
+    /// That of the bus.
     pub fn new(target: Arc<T>) -> impl PinInit<Self, Error> {
         // The target is written before the entry can be called.
         try_pin_init!(Self {
@@ -65,9 +69,12 @@ impl<T: DriverGate> Registration<T> {
         }? Error)
     }
 
+    /// Implements `notifier_block::notifier_call`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which passes an entry of this type.
+    /// Called by the notifier chain of the PCI bus with the entry of a live registration of this
+    /// type and a live device; in process context.
     unsafe extern "C" fn call(
         entry: *mut bindings::notifier_block,
         action: usize,
@@ -77,17 +84,17 @@ impl<T: DriverGate> Registration<T> {
         // is that of the PCI bus, which passes its devices.
         let (target, device) = unsafe {
             let target = &(*entry.cast::<Self>()).target;
-            (target, Device::from_raw(device.cast()).as_pci())
+            (target, PciDevice::try_from(Device::from_raw(device.cast())))
         };
         match (action as u32, device) {
-            (bindings::bus_notifier_event_BUS_NOTIFY_ADD_DEVICE, Some(device)) => {
-                target.found(&device)
+            (bindings::bus_notifier_event_BUS_NOTIFY_ADD_DEVICE, Ok(device)) => {
+                target.device_added(&device)
             }
-            (bindings::bus_notifier_event_BUS_NOTIFY_BIND_DRIVER, Some(device)) => {
+            (bindings::bus_notifier_event_BUS_NOTIFY_BIND_DRIVER, Ok(device)) => {
                 target.before_bind(&device)
             }
-            (bindings::bus_notifier_event_BUS_NOTIFY_REMOVED_DEVICE, Some(device)) => {
-                target.removed(&device)
+            (bindings::bus_notifier_event_BUS_NOTIFY_REMOVED_DEVICE, Ok(device)) => {
+                target.device_removed(&device)
             }
             _ => {}
         }
@@ -96,7 +103,7 @@ impl<T: DriverGate> Registration<T> {
 }
 
 #[pinned_drop]
-impl<T: DriverGate> PinnedDrop for Registration<T> {
+impl<T: BusNotifier> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: On the chain by the type's invariants; removal waits for running calls.
         unsafe {

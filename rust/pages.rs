@@ -27,12 +27,13 @@ impl Gfp {
 pub enum Charge {
     /// Nobody: what the kernel needs for itself.
     Nobody,
-    /// The memory cgroup of the caller: what he makes the kernel allocate for him.
+    /// The memory cgroup of the caller: what it makes the kernel allocate.
     Caller,
 }
 
 impl Charge {
-    /// For pages that hardware reads, and for counts of each processor. May sleep.
+    /// Returns the flags for pages that hardware reads, and for counts of each processor. May
+    /// sleep.
     pub const fn gfp(self) -> Gfp {
         match self {
             Charge::Nobody => Gfp::KERNEL,
@@ -40,20 +41,13 @@ impl Charge {
         }
     }
 
-    /// For everything else. May sleep.
+    /// Returns the flags for everything else. May sleep.
     pub const fn flags(self) -> Flags {
         match self {
             Charge::Nobody => GFP_KERNEL,
             Charge::Caller => GFP_KERNEL_ACCOUNT,
         }
     }
-}
-
-/// Pages that the drivers of this machine's units hold for their tables.
-#[inline]
-pub fn held_by_drivers() -> i64 {
-    // SAFETY: Has no preconditions.
-    unsafe { bindings::vtd_helper_iommu_pages() as i64 }
 }
 
 pub use kernel::page::PAGE_SIZE;
@@ -72,8 +66,8 @@ impl NumaNode {
     // INVARIANT: None.
     pub const NO_NODE: NumaNode = NumaNode(bindings::NUMA_NO_NODE);
 
-    /// The node numbered `nid`; none where no such node is online, as after a wrong number in a
-    /// firmware table.
+    /// Returns the node numbered `nid`; none if no such node is online, as after a wrong number in
+    /// a firmware table.
     pub(crate) fn online(nid: i32) -> Self {
         // SAFETY: Any number may be asked for.
         if unsafe { bindings::vtd_helper_node_online(nid) } {
@@ -84,7 +78,7 @@ impl NumaNode {
         }
     }
 
-    /// The number, for C.
+    /// Returns the number, for C.
     #[inline(always)]
     pub(crate) fn raw(self) -> i32 {
         self.0
@@ -133,13 +127,13 @@ impl Pages {
         })
     }
 
-    /// Physical address of the first byte; page aligned.
+    /// Returns the physical address of the first byte; page aligned.
     pub fn phys(&self) -> u64 {
         // SAFETY: Allocated pages lie in the direct map.
         unsafe { bindings::vtd_helper_virt_to_phys(self.virt.as_ptr().cast()) }
     }
 
-    /// Number of 64-bit words.
+    /// Returns the number of 64-bit words.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.words
@@ -203,8 +197,8 @@ impl Drop for Pages {
 
 /// Writes the cache line of `virt` back.
 ///
-/// Needs no fence: the processor orders a line's write-back after the stores to it, and whoever is
-/// told of them is told by a register access or an atomic, which comes after both.
+/// Needs no fence: the processor orders a line's write-back after the stores to it, and hardware or
+/// a processor learns of them by a register access or an atomic, which comes after both.
 ///
 /// # Safety
 ///

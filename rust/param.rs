@@ -6,13 +6,17 @@ use crate::bindings;
 use core::borrow::Borrow;
 use kernel::prelude::*;
 
-/// The value of a module parameter, whichever way the kernel's accessor hands it out: by
+/// Returns the value of a module parameter, whichever way the kernel's accessor hands it out: by
 /// reference up to 7.2, by copy from 7.3 on.
 pub fn value<T: Copy>(accessed: impl Borrow<T>) -> T {
     *accessed.borrow()
 }
 
-/// The module parameter `ignore`, which is empty if it was not given; [`EINVAL`] if it is no text.
+/// Returns the module parameter `ignore`, which is empty if it was not given.
+///
+/// # Errors
+///
+/// [`EINVAL`] if it is not UTF-8.
 // Inline, so that nothing of it is in a module without that parameter.
 #[inline]
 pub fn ignore() -> Result<&'static str> {

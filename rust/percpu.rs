@@ -39,7 +39,11 @@ unsafe impl<const N: usize> Send for Counts<N> {}
 unsafe impl<const N: usize> Sync for Counts<N> {}
 
 impl<const N: usize> Counts<N> {
-    /// All 0. [`ENOMEM`]. May sleep.
+    /// Allocates counts, all 0. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub fn new(charge: Charge) -> Result<Self> {
         // SAFETY: Any number is allowed.
         let base = unsafe { bindings::vtd_helper_alloc_counts(N as u32, charge.gfp().0) };
@@ -54,7 +58,7 @@ impl<const N: usize> Counts<N> {
     pub fn one<const INDEX: usize>(&self) {
         const { assert!(INDEX < N) };
         // SAFETY: By the type's invariants this is a per-CPU address of a count. One instruction
-        // cannot be interrupted half done, nor can its processor change meanwhile.
+        // cannot be interrupted half done, nor can its processor change during it.
         unsafe {
             core::arch::asm!(
                 concat!("inc ", own!("index")),
@@ -64,7 +68,7 @@ impl<const N: usize> Counts<N> {
         }
     }
 
-    /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; who asks in between may see
+    /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; a reader in between may see
     /// the one without the other.
     #[inline(always)]
     pub fn one_of<const INDEX: usize, const SUM: usize>(&self, n: u64) {
@@ -81,7 +85,7 @@ impl<const N: usize> Counts<N> {
         }
     }
 
-    /// Count `INDEX` of all processors together.
+    /// Returns the sum of count `INDEX` over all processors.
     pub fn sum<const INDEX: usize>(&self) -> u64 {
         const { assert!(INDEX < N) };
         // SAFETY: By the type's invariants.

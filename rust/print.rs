@@ -26,7 +26,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Nothing yet.
+    /// Creates an empty one.
     #[allow(clippy::new_without_default)]
     #[inline(always)]
     pub const fn new() -> Self {
@@ -68,7 +68,7 @@ impl fmt::Write for Line {
     }
 }
 
-/// The text of a message, formatted.
+/// Formats the text of a message.
 #[macro_export]
 macro_rules! log_line { ($($arg:tt)*) => { $crate::print::Line::new().format(::core::format_args!($($arg)*)) } }
 
@@ -95,16 +95,3 @@ macro_rules! log_info { ($($arg:tt)*) => { ::kernel::pr_info!("{}\n", $crate::lo
 /// Logs at level debug, with a line end; nothing unless the kernel was built for it.
 #[macro_export]
 macro_rules! log_debug { ($($arg:tt)*) => { ::kernel::pr_debug!("{}\n", ::core::format_args!($($arg)*)) } }
-
-/// Marks the kernel as tainted by what its user asked for (`TAINT_USER`). Any context.
-pub fn taint_by_user() {
-    // SAFETY: Has no preconditions.
-    unsafe { crate::bindings::vtd_helper_add_taint() }
-}
-
-/// Marks the kernel as tainted by firmware that had to be worked around
-/// (`TAINT_FIRMWARE_WORKAROUND`). Any context.
-pub fn taint_by_firmware() {
-    // SAFETY: Has no preconditions.
-    unsafe { crate::bindings::vtd_helper_add_firmware_taint() }
-}

@@ -7,7 +7,7 @@
 use crate::bindings;
 use kernel::types::NotThreadSafe;
 
-/// `pci_rescan_remove_lock`: who adds PCI devices or removes them holds it. That is the PCI core's
+/// `pci_rescan_remove_lock`, held by whatever adds or removes PCI devices. That is the PCI core's
 /// rule, which `pci_stop_and_remove_bus_device()` asserts; hot-plug, `remove` and `rescan` in
 /// sysfs, and `sriov_numvfs` follow it.
 ///
@@ -25,11 +25,11 @@ impl RescanLock {
     /// # Context
     ///
     /// Process context; sleeps. A driver that is bound under the lock waits in
-    /// [`before_bind`](crate::notifier::DriverGate::before_bind) for what that waits for, so take
+    /// [`before_bind`](crate::notifier::BusNotifier::before_bind) for what that waits for, so take
     /// this lock before any other.
     pub fn lock() -> RescanGuard {
-        // SAFETY: Has no preconditions; who holds the lock already waits for ever, as with any
-        // mutex.
+        // SAFETY: Has no preconditions; a thread that holds the lock already waits for ever, as
+        // with any mutex.
         unsafe { bindings::pci_lock_rescan_remove() };
         // INVARIANT: Just taken.
         RescanGuard(NotThreadSafe)

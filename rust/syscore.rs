@@ -10,33 +10,37 @@ use kernel::sync::Arc;
 use kernel::types::Opaque;
 
 /// What runs when all devices are out of the way.
-pub trait Callbacks: Send + Sync + 'static {
-    /// At the end of a shutdown, reboot or kexec, after all devices were shut down.
+pub trait SyscoreOps: Send + Sync + 'static {
+    /// Called at the end of a shutdown, reboot or kexec, after all devices were shut down.
     fn shutdown(&self);
-    /// At the end of going to sleep. One CPU, interrupts off: must not sleep itself.
+    /// Called at the end of a suspend. One CPU, interrupts off: must not sleep itself.
+    ///
+    /// # Errors
+    ///
+    /// Any; it ends the suspend.
     fn suspend(&self) -> Result;
-    /// At the begin of waking up. One CPU, interrupts off: must not sleep itself.
+    /// Called at the begin of a resume. One CPU, interrupts off: must not sleep itself.
     fn resume(&self);
 }
 
-/// A registration of a [`Callbacks`]; ends when dropped.
+/// A registration of a [`SyscoreOps`]; ends when dropped.
 ///
 /// # Invariants
 ///
 /// `entry` is on the core's list, and its `data` is a reference that `target` holds.
 #[pin_data(PinnedDrop)]
-pub struct Registration<T: Callbacks> {
+pub struct Registration<T: SyscoreOps> {
     #[pin]
     entry: Opaque<bindings::syscore>,
     target: Arc<T>,
 }
 
 // SAFETY: The entry is only touched at registration and removal, the target is `Sync`.
-unsafe impl<T: Callbacks> Send for Registration<T> {}
+unsafe impl<T: SyscoreOps> Send for Registration<T> {}
 // SAFETY: As above.
-unsafe impl<T: Callbacks> Sync for Registration<T> {}
+unsafe impl<T: SyscoreOps> Sync for Registration<T> {}
 
-impl<T: Callbacks> Registration<T> {
+impl<T: SyscoreOps> Registration<T> {
     const OPS: bindings::syscore_ops = bindings::syscore_ops {
         suspend: Some(Self::suspend),
         resume: Some(Self::resume),
@@ -62,9 +66,12 @@ impl<T: Callbacks> Registration<T> {
         })
     }
 
+    /// Implements `syscore_ops::suspend`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the system core with the `data` of a live registration, on one CPU with interrupts
+    /// off.
     unsafe extern "C" fn suspend(data: *mut c_void) -> i32 {
         // SAFETY: By the type's invariants `data` is the target, alive while registered.
         match unsafe { &*data.cast::<T>() }.suspend() {
@@ -73,17 +80,22 @@ impl<T: Callbacks> Registration<T> {
         }
     }
 
+    /// Implements `syscore_ops::resume`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// As for [`Self::suspend`].
     unsafe extern "C" fn resume(data: *mut c_void) {
         // SAFETY: By the type's invariants `data` is the target, alive while registered.
         unsafe { &*data.cast::<T>() }.resume()
     }
 
+    /// Implements `syscore_ops::shutdown`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the system core with the `data` of a live registration, after all devices were
+    /// shut down.
     unsafe extern "C" fn shutdown(data: *mut c_void) {
         // SAFETY: By the type's invariants `data` is the target, alive while registered.
         unsafe { &*data.cast::<T>() }.shutdown()
@@ -91,7 +103,7 @@ impl<T: Callbacks> Registration<T> {
 }
 
 #[pinned_drop]
-impl<T: Callbacks> PinnedDrop for Registration<T> {
+impl<T: SyscoreOps> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: On the list by the type's invariants.
         unsafe { bindings::unregister_syscore(self.entry.get()) }

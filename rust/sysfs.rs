@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes in sysfs: of an IOMMU device, and of a folder of our own below `/sys/kernel`.
+//! Attributes in sysfs: of an IOMMU device, and of a directory of our own below `/sys/kernel`.
 //!
 //! C headers: `include/linux/device.h`, `include/linux/kobject.h`, `include/linux/sysfs.h`.
 
@@ -52,8 +52,8 @@ mod sealed {
 /// Attributes of a device: `struct device_attribute`.
 pub struct OfDevice;
 
-/// Attributes of a folder: `struct kobj_attribute`.
-pub struct OfFolder;
+/// Attributes of a directory: `struct kobj_attribute`.
+pub struct OfKobject;
 
 /// Implements [`Kind`] for the structure `$raw`, whose functions are called with a `$owner`.
 macro_rules! kind {
@@ -87,9 +87,12 @@ macro_rules! kind {
         }
 
         impl $kind {
+            #[doc = concat!("Implements `", stringify!($raw), "::show`.")]
+            ///
             /// # Safety
             ///
-            /// `raw` must be that of a live [`Entry`] over `T`, `to` a page.
+            /// Called by sysfs, in process context, with the `raw` of a live [`Entry`] over `T`,
+            /// and a page to write to.
             unsafe extern "C" fn show<T: Send + Sync + 'static>(
                 _of: *mut bindings::$owner,
                 raw: *mut bindings::$raw,
@@ -99,9 +102,12 @@ macro_rules! kind {
                 unsafe { Entry::<T, Self>::show(raw, to) }
             }
 
+            #[doc = concat!("Implements `", stringify!($raw), "::store`.")]
+            ///
             /// # Safety
             ///
-            /// `raw` must be that of a live [`Entry`] over `T`, `from` have `count` bytes.
+            /// Called by sysfs, in process context, with the `raw` of a live [`Entry`] over `T`,
+            /// and `count` bytes at `from`.
             unsafe extern "C" fn store<T: Send + Sync + 'static>(
                 _of: *mut bindings::$owner,
                 raw: *mut bindings::$raw,
@@ -121,7 +127,12 @@ kind!(
     device_attribute,
     vtd_helper_device_attr_init
 );
-kind!(OfFolder, kobject, kobj_attribute, vtd_helper_kobj_attr_init);
+kind!(
+    OfKobject,
+    kobject,
+    kobj_attribute,
+    vtd_helper_kobj_attr_init
+);
 
 /// One attribute as the kernel knows it, with what it is of.
 #[repr(C)]
@@ -134,12 +145,14 @@ struct Entry<T: 'static, K: Kind> {
 // The kernel hands out the address of each `raw` again, and finds it by that of its first field.
 const _: () = assert!(
     offset_of!(Entry<(), OfDevice>, raw) == 0
-        && offset_of!(Entry<(), OfFolder>, raw) == 0
+        && offset_of!(Entry<(), OfKobject>, raw) == 0
         && offset_of!(bindings::device_attribute, attr) == 0
         && offset_of!(bindings::kobj_attribute, attr) == 0
 );
 
 impl<T: Send + Sync + 'static, K: Kind> Entry<T, K> {
+    /// Writes the text of an attribute, as its `show` of C has to.
+    ///
     /// # Safety
     ///
     /// `raw` must be that of a live entry, whose target lives; `to` must be a page.
@@ -160,6 +173,8 @@ impl<T: Send + Sync + 'static, K: Kind> Entry<T, K> {
         }
     }
 
+    /// Passes on what was written to an attribute, as its `store` of C has to.
+    ///
     /// # Safety
     ///
     /// `raw` must be that of a live entry, whose target lives; `from` must have `count` bytes.
@@ -202,7 +217,12 @@ unsafe impl<T: Send + Sync, K: Kind> Send for Group<T, K> {}
 unsafe impl<T: Send + Sync, K: Kind> Sync for Group<T, K> {}
 
 impl<T: Send + Sync + 'static, K: Kind> Group<T, K> {
-    /// A group of `attributes` over `target`, in a folder `name` of its own if one is given.
+    /// Makes a group of `attributes` over `target`, in a directory `name` of its own if one is
+    /// given.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub fn new(
         name: Option<&'static CStr>,
         attributes: &'static [Attribute<T>],
@@ -242,7 +262,7 @@ impl<T: Send + Sync + 'static, K: Kind> Group<T, K> {
         })
     }
 
-    /// A list of just this group, ended by null.
+    /// Returns a list of just this group, ended by null.
     pub(crate) fn as_list(&self) -> *mut *const bindings::attribute_group {
         self.groups.as_ptr().cast_mut()
     }
@@ -255,7 +275,7 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// Bytes up to the end of the last line that is there as a whole.
+    /// Counts the bytes up to the end of the last line that is there as a whole.
     fn whole_lines(&self) -> usize {
         let text = self.page.get(..self.len).unwrap_or_default();
         let last = text.iter().rposition(|byte| *byte == b'\n');
@@ -279,24 +299,28 @@ impl Write for Text<'_> {
     }
 }
 
-/// A folder below `/sys/kernel`; gone when dropped.
+/// A directory below `/sys/kernel`; removed when dropped.
 ///
 /// # Invariants
 ///
 /// `kobject` is registered and carries `group`.
-pub struct KernelFolder<T: Send + Sync + 'static> {
+pub struct KernelDir<T: Send + Sync + 'static> {
     kobject: *mut bindings::kobject,
-    group: Group<T, OfFolder>,
+    group: Group<T, OfKobject>,
 }
 
 // SAFETY: Only touched at creation and in `drop`; the group is shared by threads.
-unsafe impl<T: Send + Sync> Send for KernelFolder<T> {}
+unsafe impl<T: Send + Sync> Send for KernelDir<T> {}
 // SAFETY: As above.
-unsafe impl<T: Send + Sync> Sync for KernelFolder<T> {}
+unsafe impl<T: Send + Sync> Sync for KernelDir<T> {}
 
-impl<T: Send + Sync + 'static> KernelFolder<T> {
+impl<T: Send + Sync + 'static> KernelDir<T> {
     /// Makes `/sys/kernel/<name>` with the attributes of `group`. Process context.
-    pub fn new(name: &'static CStr, group: Group<T, OfFolder>) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or that of sysfs.
+    pub fn new(name: &'static CStr, group: Group<T, OfKobject>) -> Result<Self> {
         // SAFETY: `kernel_kobj` exists from boot on; the name is copied.
         let kobject =
             unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::kernel_kobj) };
@@ -304,16 +328,16 @@ impl<T: Send + Sync + 'static> KernelFolder<T> {
             return Err(ENOMEM);
         }
         // INVARIANT: Registered above; the group follows.
-        let folder = KernelFolder { kobject, group };
-        // SAFETY: The group outlives the folder's files, which `drop` removes.
+        let dir = KernelDir { kobject, group };
+        // SAFETY: The group outlives the directory's files, which `drop` removes.
         kernel::error::to_result(unsafe {
-            bindings::sysfs_create_group(folder.kobject, &raw const *folder.group.group)
+            bindings::sysfs_create_group(dir.kobject, &raw const *dir.group.group)
         })?;
-        Ok(folder)
+        Ok(dir)
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for KernelFolder<T> {
+impl<T: Send + Sync + 'static> Drop for KernelDir<T> {
     fn drop(&mut self) {
         // SAFETY: Registered by the type's invariants; removal waits for running callbacks.
         unsafe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bindings: those of the kernel crate, and beside them what it lacks.
+//! Bindings: those of the kernel crate, and in addition what it lacks.
 //!
 //! The generated part is made with `--no-recursive-allowlist`, so that a type which both would
 //! have is always the kernel crate's own.

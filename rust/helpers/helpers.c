@@ -219,9 +219,10 @@ void vtd_helper_device_unlock(struct device *dev)
 	lockdep_on();
 }
 
-void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts)
+void vtd_helper_pci_properties(struct pci_dev *pdev,
+			       struct vtd_pci_properties *properties)
 {
-	*facts = (struct vtd_pci_facts) {
+	*properties = (struct vtd_pci_properties) {
 		.requester = pci_dev_id(pdev),
 		.vendor = pdev->vendor,
 		.device = pdev->device,
@@ -286,7 +287,7 @@ u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev)
 	return pdev->acs_capabilities;
 }
 
-bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev)
+bool vtd_helper_pci_is_external(struct pci_dev *pdev)
 {
 	return pdev->external_facing || pdev->untrusted;
 }

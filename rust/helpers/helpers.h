@@ -63,7 +63,7 @@ bool vtd_helper_device_trylock(struct device *dev);
 void vtd_helper_device_unlock(struct device *dev);
 
 /* What a walk over requester-ID aliases or up the hierarchy needs of one device. */
-struct vtd_pci_facts {
+struct vtd_pci_properties {
 	u16 requester;		/* bus << 8 | devfn */
 	u16 vendor;
 	u16 device;
@@ -79,7 +79,8 @@ struct vtd_pci_facts {
 	u32 class;
 };
 
-void vtd_helper_pci_facts(struct pci_dev *pdev, struct vtd_pci_facts *facts);
+void vtd_helper_pci_properties(struct pci_dev *pdev,
+			       struct vtd_pci_properties *properties);
 struct pci_dev *vtd_helper_pci_above(struct pci_dev *pdev, u8 *bus);
 const struct device *vtd_helper_pci_host_parent(const struct pci_dev *pdev);
 const struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
@@ -89,7 +90,7 @@ int vtd_helper_pci_keep_awake(struct pci_dev *pdev);
 void vtd_helper_pci_let_sleep(struct pci_dev *pdev);
 bool vtd_helper_pci_is_removed(struct pci_dev *pdev);
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev);
-bool vtd_helper_pci_faces_strangers(struct pci_dev *pdev);
+bool vtd_helper_pci_is_external(struct pci_dev *pdev);
 
 void vtd_helper_delayed_work_init(struct delayed_work *work, work_func_t run);
 void vtd_helper_delayed_work_queue(struct delayed_work *work, unsigned int ms);
@@ -123,7 +124,7 @@ int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 /* ignore.c: a parameter of the module. */
 const char *vtd_helper_ignore(void);
 
-/* consumer.c: for modules that use an IOMMU. */
+/* bench.c: for the bench module only. */
 unsigned long vtd_helper_local_irq_save(void);
 void vtd_helper_local_irq_restore(unsigned long flags);
 struct page *vtd_helper_virt_to_page(void *virt);

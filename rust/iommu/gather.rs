@@ -2,7 +2,6 @@
 
 //! What an unmap has gathered for the invalidation that follows it.
 
-use super::domain::Paging;
 use crate::bindings;
 use core::pin::Pin;
 use kernel::types::Opaque;
@@ -15,6 +14,8 @@ use kernel::types::Opaque;
 pub struct Gather(Opaque<bindings::iommu_iotlb_gather>);
 
 impl Gather {
+    /// Lends the core's gather.
+    ///
     /// # Safety
     ///
     /// `ptr` must point at an initialised gather that is not moved and that no one else uses for
@@ -22,28 +23,6 @@ impl Gather {
     pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::iommu_iotlb_gather) -> Pin<&'a mut Self> {
         // SAFETY: By this function's contract; the type is transparent.
         unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
-    }
-
-    /// Lends `f` a gather of its own, then has `paging` invalidate what it holds, then frees its
-    /// tables: in the core's order, for changes that the core does not follow up.
-    #[inline]
-    pub fn with_own<P: Paging, R>(paging: &P, f: impl FnOnce(Pin<&mut Gather>) -> R) -> R {
-        let mut own = bindings::iommu_iotlb_gather {
-            start: usize::MAX,
-            ..Default::default()
-        };
-        let list = &raw mut own.freelist.pages;
-        own.freelist.pages.next = list;
-        own.freelist.pages.prev = list;
-        // SAFETY: Initialised above, and not moved or used by another name before the end.
-        let mut gather = unsafe { Self::from_raw(&raw mut own) };
-        let result = f(gather.as_mut());
-        // Tables have a range, see `radix::Tables::retire`.
-        if !gather.is_empty() {
-            paging.sync(gather.as_mut());
-            gather.free_tables();
-        }
-        result
     }
 
     /// Widens the range to hold `iova..iova + len`; an empty range changes nothing.
@@ -60,7 +39,7 @@ impl Gather {
         }
     }
 
-    /// First and last byte of the range.
+    /// Returns the first and the last byte of the range.
     #[inline]
     pub fn range(&self) -> (u64, u64) {
         let fields = self.0.get();
@@ -68,14 +47,14 @@ impl Gather {
         unsafe { ((*fields).start as u64, (*fields).end as u64) }
     }
 
-    /// Whether it holds no range.
+    /// Returns whether it holds no range.
     #[inline]
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let (first, last) = self.range();
         last < first
     }
 
-    /// Whether tables wait to be freed.
+    /// Returns whether tables wait to be freed.
     #[inline]
     pub fn has_tables(&self) -> bool {
         // SAFETY: As in `range`; an empty list points at itself.
@@ -85,27 +64,27 @@ impl Gather {
         }
     }
 
-    /// Whether the core defers the invalidation.
+    /// Returns whether the core defers the invalidation.
     #[inline]
     pub fn is_queued(&self) -> bool {
         // SAFETY: As in `range`.
         unsafe { (*self.0.get()).queued }
     }
 
-    /// The list of tables; valid as long as the gather.
+    /// Returns the list of tables; valid as long as the gather.
     pub(crate) fn freelist(self: Pin<&mut Self>) -> *mut bindings::iommu_pages_list {
         // SAFETY: Only a place is computed.
         unsafe { &raw mut (*self.0.get()).freelist }
     }
 
-    /// Frees the tables. Only for the layer itself, after the driver's [`Paging::sync`] has
-    /// returned.
+    /// Frees the tables. Only for the layer itself, after the driver's
+    /// [`iotlb_sync`](super::traits::Paging::iotlb_sync) has returned.
     #[inline]
     pub(crate) fn free_tables(self: Pin<&mut Self>) {
         if !self.has_tables() {
             return;
         }
-        // SAFETY: The list holds what `radix::Tables::retire` put there: live pages of
+        // SAFETY: The list holds what `table_pages::Tables::retire` put there: live pages of
         // iommu_alloc_pages_node_sz(), which nobody uses after the invalidation, by its contract.
         unsafe { bindings::iommu_put_pages_list(self.freelist()) }
     }

@@ -40,23 +40,25 @@ impl Group {
     ///
     /// `group` must be null or carry a reference, which is given to the result.
     #[inline]
-    pub(super) unsafe fn adopt(group: *mut bindings::iommu_group) -> Option<Self> {
+    pub(crate) unsafe fn adopt(group: *mut bindings::iommu_group) -> Option<Self> {
         // INVARIANT: Carries a reference by this function's contract.
         NonNull::new(group).map(Group)
     }
 
+    /// Returns the pointer for C.
     #[inline]
-    pub(in crate::iommu) fn as_raw(&self) -> *mut bindings::iommu_group {
+    pub(crate) fn as_raw(&self) -> *mut bindings::iommu_group {
         self.0.as_ptr()
     }
 
-    /// Its number, which the core gives out again once nobody has the group. Any context.
+    /// Returns its number, which the core gives out again once nobody has the group. Any context.
     pub fn id(&self) -> u32 {
         // SAFETY: Live by the type's invariants.
         (unsafe { bindings::iommu_group_id(self.as_raw()) }) as u32
     }
 
-    /// Whether it has an owner: drivers that the core counted, a user, or a module that claimed it.
+    /// Returns whether it has an owner: drivers that the core counted, a user, or a module that
+    /// claimed it.
     ///
     /// # Context
     ///

@@ -3,13 +3,13 @@
 //! What the core promises of an address range when it calls a domain.
 
 /// A range of a domain's addresses, held for one call of the core: as `pt_iommu_ops` demands of its
-/// callers (`linux/generic_pt/iommu.h`), no other call maps or unmaps a part of it, nor of a mapping
-/// that reaches into it.
+/// callers (`linux/generic_pt/iommu.h`), no other call maps or unmaps a part of it, nor of a
+/// mapping that reaches into it.
 ///
 /// Only this crate makes one, for the tables of the domain that the core has called. So a function
-/// that takes one by value is the only one that changes what is mapped there, and for a function that
-/// borrows one nothing there changes. A type that frees tables with the range that they serve needs
-/// no unsafe function for that.
+/// that takes one by value is the only one that changes what is mapped there, and for a function
+/// that borrows one nothing there changes. A type that frees tables with the range that they serve
+/// needs no unsafe function for that.
 ///
 /// # Invariants
 ///
@@ -21,6 +21,8 @@ pub struct Held<'a, T> {
 }
 
 impl<'a, T> Held<'a, T> {
+    /// Holds a range for one call.
+    ///
     /// # Safety
     ///
     /// For `'a`, the range must be held as the type says: for changing if the result is given away,
@@ -31,19 +33,19 @@ impl<'a, T> Held<'a, T> {
         Held { tables, iova, len }
     }
 
-    /// The tables of the domain.
+    /// Returns the tables of the domain.
     #[inline(always)]
     pub fn tables(&self) -> &'a T {
         self.tables
     }
 
-    /// The first address.
+    /// Returns the first address.
     #[inline(always)]
     pub fn iova(&self) -> u64 {
         self.iova
     }
 
-    /// How many bytes.
+    /// Returns how many bytes it has.
     #[inline(always)]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u64 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's IOMMU core, from a driver's side; [`consumer`] is the other one.
+//! The kernel's IOMMU core, from a driver's side.
 //!
 //! A driver implements [`Driver`] (what a device behind a unit means) and [`Paging`] (a domain with
 //! page tables); this module makes the C operation tables, keeps reference counts and lifetimes
-//! right, and gives back page-table pages only after [`Paging::sync`] has returned.
+//! right, and frees page-table pages only after [`Paging::iotlb_sync`] has returned.
 //!
 //! # Life of a driver
 //!
@@ -16,26 +16,29 @@
 //! The core holds the group's mutex in attach, so an attach may sleep but must not ask the core
 //! for the group. Map, unmap and sync come from any context.
 
-pub mod consumer;
-
-mod answers;
-mod change;
-mod context;
-mod domain;
+mod attach_args;
+mod callbacks;
 mod gather;
 mod group;
 mod held;
 mod operations;
+mod own_gather;
+mod paging_domain;
 mod region;
+mod slot;
+pub mod table_pages;
+mod traits;
 mod unit;
 
-pub use answers::{Capability, DefaultDomain, HardwareInfo};
-pub use change::{Change, DomainKind, DomainView};
-pub use context::Context;
-pub use domain::{Aperture, NewPaging, Paging, Protection};
+pub use attach_args::{AttachArgs, DomainInfo, DomainKind};
 pub use gather::Gather;
 pub use group::Group;
 pub use held::Held;
-pub use operations::{user_chose_passthrough, Driver, Operations, Probed};
+pub use operations::{default_passthrough, Operations};
 pub use region::{RegionKind, Regions};
-pub use unit::Unit;
+pub use slot::DriverSlot;
+pub use traits::{
+    Aperture, Capability, DefaultDomain, Driver, HardwareInfo, NewPaging, Paging, Probed,
+    Protection,
+};
+pub use unit::{OperationsHandle, Unit};

@@ -2,86 +2,29 @@
 
 //! The operations of a driver: its devices, and the domains that need no page tables.
 
-use super::answers::{Capability, DefaultDomain, HardwareInfo};
-use super::change::Change;
-use super::context::{attach, with_device, Context, DeviceData};
-use super::domain::{NewPaging, Paging, PagingDomain, Tables, NO_DOMAIN_OPS};
+use super::attach_args::AttachArgs;
+use super::callbacks::{attach, with_device, DeviceData};
 use super::group::Group;
+use super::paging_domain::{PagingDomain, Tables, NO_DOMAIN_OPS};
 use super::region::Regions;
-use super::unit::Unit;
+use super::slot::DriverSlot;
+use super::traits::{Capability, DefaultDomain, Driver, Probed};
+use super::unit::{OperationTable, OperationsHandle};
 use crate::bindings;
 use crate::device::Device;
 use crate::errno::eopnotsupp;
 use core::ffi::c_void;
-use core::pin::Pin;
-use core::ptr;
 use kernel::prelude::*;
 use kernel::sync::{Arc, UniqueArc};
-
-/// The answer to a probe.
-pub struct Probed<D: Driver> {
-    /// The unit that serves the device; it must be [listed](Unit::is_listed).
-    pub unit: Arc<Unit<D, D::UnitData>>,
-    /// What the driver keeps for the device.
-    pub data: Arc<D::Device>,
-}
-
-/// An IOMMU driver.
-pub trait Driver: Send + Sync + Sized + 'static {
-    /// What it keeps for each device behind a unit.
-    type Device: Send + Sync + 'static;
-    /// What the sysfs attributes of a unit show.
-    type UnitData: Send + Sync + 'static;
-    /// Its paging domains.
-    type Paging: Paging<Driver = Self>;
-
-    /// Returns a static of the module, always the same one.
-    fn context() -> &'static Context<Self>;
-
-    /// Returns the unit that serves `dev`, and what the driver keeps for it (`probe_device`).
-    ///
-    /// # Errors
-    ///
-    /// [`ENODEV`] if no unit serves it; any other error undoes a registration.
-    fn probe(&self, dev: &Device) -> Result<Probed<Self>>;
-
-    /// A probed device is to be a member of `group`. An error undoes the probe. The last chance for
-    /// it to need memory: the core cannot cope with a first attach that fails.
-    fn joins(&self, data: &Self::Device, group: Group) -> Result;
-
-    /// The device leaves for good.
-    fn release(&self, dev: &Device, data: &Self::Device);
-
-    /// Whether `capability` holds for the device.
-    fn capable(&self, data: &Self::Device, capability: Capability) -> bool;
-
-    /// What a user may know of the hardware.
-    fn hardware_info(&self, data: &Self::Device) -> HardwareInfo;
-
-    /// Which default domain the device needs.
-    fn default_domain(&self, dev: &Device, data: &Self::Device) -> DefaultDomain;
-
-    /// Tells the device's reserved regions. Cannot fail: what the core is not told of is free.
-    fn regions(&self, dev: &Device, data: &Self::Device, regions: Pin<&mut Regions>);
-
-    /// Makes a paging domain that suits the device.
-    fn alloc_paging(&self, dev: &Device, data: &Self::Device) -> Result<NewPaging<Self::Paging>>;
-
-    /// Lets the device reach all of memory.
-    fn attach_identity(&self, dev: &Device, data: &Self::Device, change: &Change) -> Result;
-
-    /// Blocks the device. Must not fail unless the hardware does.
-    fn attach_blocked(&self, dev: &Device, data: &Self::Device, change: &Change) -> Result;
-}
 
 /// A driver whose units can be registered; new devices are offered to it while this lives.
 ///
 /// # Invariants
 ///
-/// `context` offers devices to `_driver`, and its operations are filled in.
+/// `slot` offers devices to `_driver`, and its operations are filled in.
 pub struct Operations<D: Driver> {
     _driver: Arc<D>,
-    context: &'static Context<D>,
+    slot: &'static DriverSlot<D>,
 }
 
 impl<D: Driver> Operations<D> {
@@ -98,7 +41,7 @@ impl<D: Driver> Operations<D> {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] while another driver has the [context](Driver::context); [`ENOMEM`].
+    /// [`EBUSY`] while another driver has the [slot](Driver::slot); [`ENOMEM`].
     pub fn new(driver: Arc<D>, module: &'static ThisModule) -> Result<Arc<Self>> {
         let static_domain =
             |kind: u32, ops: &'static bindings::iommu_domain_ops| bindings::iommu_domain {
@@ -113,58 +56,66 @@ impl<D: Driver> Operations<D> {
         let table = bindings::iommu_ops {
             capable: Some(Self::capable),
             hw_info: Some(Self::hw_info),
-            domain_alloc_paging_flags: Some(Self::alloc_paging),
-            probe_device: Some(Self::probe),
-            release_device: Some(Self::release),
-            device_group: Some(Self::group),
-            get_resv_regions: Some(Self::regions),
-            def_domain_type: Some(Self::default_domain),
-            default_domain_ops: &Tables::<D::Paging>::DOMAIN,
+            domain_alloc_paging_flags: Some(Self::domain_alloc_paging_flags),
+            probe_device: Some(Self::probe_device),
+            release_device: Some(Self::release_device),
+            device_group: Some(Self::device_group),
+            get_resv_regions: Some(Self::get_resv_regions),
+            def_domain_type: Some(Self::def_domain_type),
+            default_domain_ops: &Tables::<D::Paging, D>::DOMAIN,
             owner: module.as_ptr(),
             // No `release_domain`: for a device with direct mappings the core would take identity in
             // its place. What a device reaches when it is released is the driver's to decide.
             ..Default::default()
         };
-        let context = D::context();
+        let slot = D::slot();
         let room = UniqueArc::new_uninit(GFP_KERNEL)?;
         // SAFETY: `driver` is kept until `drop` has withdrawn the offer.
-        unsafe { context.offer_to(&driver, table, domains)? };
+        unsafe { slot.offer_to(&driver, table, domains)? };
         // INVARIANT: Offered and filled in just now.
         Ok(room
             .write(Self {
                 _driver: driver,
-                context,
+                slot,
             })
             .into())
     }
 
-    pub(super) fn table(&self) -> *const bindings::iommu_ops {
-        self.context.table().map_or(ptr::null(), ptr::from_ref)
+    /// Returns what a unit is registered with.
+    pub fn handle(self: &Arc<Self>) -> OperationsHandle {
+        OperationsHandle(self.clone())
     }
 
+    /// Implements `iommu_ops::probe_device`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn probe(dev: *mut bindings::device) -> *mut bindings::iommu_device {
-        // SAFETY: The core passes a live device, which has no private data yet.
-        match unsafe { Self::probe_device(dev) } {
+    /// Called by the IOMMU core with a live device that is not probed, with `dev->iommu` allocated
+    /// for it and `iommu_probe_device_lock` held; the core holds the module for it.
+    unsafe extern "C" fn probe_device(dev: *mut bindings::device) -> *mut bindings::iommu_device {
+        // SAFETY: By this function's contract.
+        match unsafe { Self::probe(dev) } {
             Ok(unit) => unit,
             Err(e) => e.to_ptr(),
         }
     }
 
+    /// Offers `dev` to the driver, and returns the unit that it answers with.
+    ///
     /// # Safety
     ///
     /// `dev` must be a live device that is not probed yet; the core's probe lock is held.
-    unsafe fn probe_device(dev: *mut bindings::device) -> Result<*mut bindings::iommu_device> {
-        let driver = D::context().driver().ok_or(ENODEV)?;
+    unsafe fn probe(dev: *mut bindings::device) -> Result<*mut bindings::iommu_device> {
+        let slot = D::slot();
+        let driver = slot.driver().ok_or(ENODEV)?;
+        let table = slot.table().ok_or(ENODEV)?;
         let room = KBox::<DeviceData<D>>::new_uninit(GFP_KERNEL)?;
         // SAFETY: A live device by this function's contract.
         let device = unsafe { Device::from_raw(dev) };
-        let Probed { unit, data } = driver.probe(device)?;
-        if !unit.is_listed() {
-            // The core would follow its operations, and has none.
-            driver.release(device, &data);
+        let Probed { unit, data } = driver.probe_device(device)?;
+        if !unit.is_listed_with(table) {
+            // The core would follow its operations, which are none, or take the data for theirs.
+            driver.release_device(device, &data);
             return Err(ENODEV);
         }
         let raw = unit.as_raw();
@@ -178,22 +129,30 @@ impl<D: Driver> Operations<D> {
         Ok(raw)
     }
 
+    /// Implements `iommu_ops::release_device`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn release(dev: *mut bindings::device) {
+    /// Called by the IOMMU core with a live device whose probe it ends or undoes, at most once
+    /// after each probe that succeeded, and with no callback for it running or to come.
+    unsafe extern "C" fn release_device(dev: *mut bindings::device) {
         // SAFETY: The core releases a live device.
         unsafe {
             if let Some(probed) = DeviceData::<D>::take_from(dev) {
-                probed.driver.release(Device::from_raw(dev), &probed.data);
+                probed
+                    .driver
+                    .release_device(Device::from_raw(dev), &probed.data);
             }
         }
     }
 
+    /// Implements `iommu_ops::device_group`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn group(dev: *mut bindings::device) -> *mut bindings::iommu_group {
+    /// Called by the IOMMU core with a live device that was just probed, with
+    /// `iommu_probe_device_lock` held. The core takes over the reference that it is given.
+    unsafe extern "C" fn device_group(dev: *mut bindings::device) -> *mut bindings::iommu_group {
         // SAFETY: Only PCI devices are probed (see `vtd_helper_dev_is_pci`); others get a group of
         // their own. The core asks after the probe; a group that it is not given is put.
         unsafe {
@@ -205,10 +164,10 @@ impl<D: Driver> Operations<D> {
             let Ok(valid) = kernel::error::from_err_ptr(group) else {
                 return group;
             };
-            let joins = |driver: &D, _: &Device, data: &D::Device| {
-                driver.joins(data, Group::get(valid).ok_or(ENODEV)?)
+            let accept = |driver: &D, _: &Device, data: &D::Device| {
+                driver.device_group(data, Group::get(valid).ok_or(ENODEV)?)
             };
-            match with_device::<D, _>(dev, joins) {
+            match with_device::<D, _>(dev, accept) {
                 Some(Err(e)) => {
                     bindings::iommu_group_put(valid);
                     e.to_ptr()
@@ -218,9 +177,11 @@ impl<D: Driver> Operations<D> {
         }
     }
 
+    /// Implements `iommu_ops::capable`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the IOMMU core with a live, probed device.
     unsafe extern "C" fn capable(dev: *mut bindings::device, what: bindings::iommu_cap) -> bool {
         let what = match what {
             bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY => Capability::CacheCoherency,
@@ -235,16 +196,19 @@ impl<D: Driver> Operations<D> {
         unsafe { with_device::<D, _>(dev, |d, _, data| d.capable(data, what)) }.unwrap_or(false)
     }
 
+    /// Implements `iommu_ops::hw_info`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by iommufd with a live, probed device, with room for the length, and with a valid
+    /// `kind`, 0 for whatever there is. The caller frees what it is given with kfree().
     unsafe extern "C" fn hw_info(
         dev: *mut bindings::device,
         length: *mut u32,
         kind: *mut bindings::iommu_hw_info_type,
     ) -> *mut c_void {
         // SAFETY: The core asks about devices that this driver probed.
-        let info = unsafe { with_device::<D, _>(dev, |d, _, data| d.hardware_info(data)) };
+        let info = unsafe { with_device::<D, _>(dev, |d, _, data| d.hw_info(data)) };
         let Some(info) = info else {
             return ENODEV.to_ptr();
         };
@@ -266,13 +230,15 @@ impl<D: Driver> Operations<D> {
         }
     }
 
+    /// Implements `iommu_ops::def_domain_type`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn default_domain(dev: *mut bindings::device) -> i32 {
+    /// Called by the IOMMU core with a live, probed device, with the mutex of its group held.
+    unsafe extern "C" fn def_domain_type(dev: *mut bindings::device) -> i32 {
         // SAFETY: The core asks about devices that this driver probed.
         let wanted =
-            unsafe { with_device::<D, _>(dev, |d, dev, data| d.default_domain(dev, data)) };
+            unsafe { with_device::<D, _>(dev, |d, dev, data| d.def_domain_type(dev, data)) };
         match wanted {
             Some(DefaultDomain::StrictDma) => {
                 (bindings::__IOMMU_DOMAIN_PAGING | bindings::__IOMMU_DOMAIN_DMA_API) as i32
@@ -283,26 +249,35 @@ impl<D: Driver> Operations<D> {
                     | bindings::__IOMMU_DOMAIN_DMA_FQ) as i32
             }
             Some(DefaultDomain::Identity) => bindings::__IOMMU_DOMAIN_PT as i32,
-            Some(DefaultDomain::AsChosen) | None => 0,
+            Some(DefaultDomain::Any) | None => 0,
         }
     }
 
+    /// Implements `iommu_ops::get_resv_regions`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn regions(dev: *mut bindings::device, list: *mut bindings::list_head) {
+    /// Called by the IOMMU core with a live, probed device and an initialised list of the caller's
+    /// own.
+    unsafe extern "C" fn get_resv_regions(
+        dev: *mut bindings::device,
+        list: *mut bindings::list_head,
+    ) {
         // SAFETY: The core passes a device that this driver probed and its own list.
         unsafe {
             with_device::<D, _>(dev, |d, dev, data| {
-                d.regions(dev, data, Regions::from_raw(list))
+                d.get_resv_regions(dev, data, Regions::from_raw(list))
             })
         };
     }
 
+    /// Implements `iommu_ops::domain_alloc_paging_flags`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn alloc_paging(
+    /// Called by the IOMMU core or iommufd with a live, probed device, for which the core holds the
+    /// module; `user_data` is null or valid.
+    unsafe extern "C" fn domain_alloc_paging_flags(
         dev: *mut bindings::device,
         flags: u32,
         user_data: *const bindings::iommu_user_data,
@@ -311,11 +286,12 @@ impl<D: Driver> Operations<D> {
             return eopnotsupp().to_ptr();
         }
         // SAFETY: The core passes a device that this driver probed, and which holds the module.
-        let new = unsafe { with_device::<D, _>(dev, |d, dev, data| d.alloc_paging(dev, data)) };
+        let new =
+            unsafe { with_device::<D, _>(dev, |d, dev, data| d.domain_alloc_paging(dev, data)) };
         let domain = new.unwrap_or(Err(ENODEV)).and_then(|new| {
-            let module = D::context().table().ok_or(ENODEV)?.owner;
+            let module = D::slot().table().ok_or(ENODEV)?.owner;
             // SAFETY: This module, which the device holds.
-            unsafe { PagingDomain::create(new, module) }
+            unsafe { PagingDomain::<_, D>::create(new, module) }
         });
         match domain {
             Ok(domain) => domain,
@@ -323,9 +299,13 @@ impl<D: Driver> Operations<D> {
         }
     }
 
+    /// Implements `iommu_domain_ops::attach_dev` of the identity domain,
+    /// `iommu_ops::identity_domain`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the IOMMU core with live domains of this driver (`old` may be null) and a live
+    /// device that it probed, with the mutex of the device's group held.
     unsafe extern "C" fn attach_identity(
         domain: *mut bindings::iommu_domain,
         dev: *mut bindings::device,
@@ -335,9 +315,12 @@ impl<D: Driver> Operations<D> {
         unsafe { Self::attach_without_tables(dev, old, domain, D::attach_identity) }
     }
 
+    /// Implements `iommu_domain_ops::attach_dev` of the blocked domain,
+    /// `iommu_ops::blocked_domain`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// As for [`Self::attach_identity`].
     unsafe extern "C" fn attach_blocked(
         domain: *mut bindings::iommu_domain,
         dev: *mut bindings::device,
@@ -347,6 +330,8 @@ impl<D: Driver> Operations<D> {
         unsafe { Self::attach_without_tables(dev, old, domain, D::attach_blocked) }
     }
 
+    /// Attaches to a domain that needs no tables.
+    ///
     /// # Safety
     ///
     /// As for [`attach`].
@@ -354,21 +339,27 @@ impl<D: Driver> Operations<D> {
         dev: *mut bindings::device,
         old: *mut bindings::iommu_domain,
         new: *mut bindings::iommu_domain,
-        f: fn(&D, &Device, &D::Device, &Change) -> Result,
+        f: fn(&D, &Device, &D::Device, &AttachArgs) -> Result,
     ) -> i32 {
         // SAFETY: By this function's contract.
         unsafe { attach::<D>(dev, old, new, f) }
     }
 }
 
-impl<D: Driver> Drop for Operations<D> {
-    fn drop(&mut self) {
-        self.context.withdraw();
+impl<D: Driver> OperationTable for Operations<D> {
+    fn table(&self) -> Option<&'static bindings::iommu_ops> {
+        self.slot.table()
     }
 }
 
-/// Whether the user asked for pass-through by default (`iommu.passthrough=1`, `iommu=pt`).
-pub fn user_chose_passthrough() -> bool {
+impl<D: Driver> Drop for Operations<D> {
+    fn drop(&mut self) {
+        self.slot.withdraw();
+    }
+}
+
+/// Returns whether the user asked for pass-through by default (`iommu.passthrough=1`, `iommu=pt`).
+pub fn default_passthrough() -> bool {
     // SAFETY: Has no preconditions.
     unsafe { bindings::iommu_default_passthrough() }
 }

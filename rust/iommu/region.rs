@@ -19,7 +19,7 @@ pub enum RegionKind {
     Msi,
 }
 
-/// The core has no way to be told that a region is missing, and would take it for free.
+/// The core cannot be notified that a region is missing, and would take it for free.
 const NEVER_FAILS: bindings::gfp_t = bindings::GFP_KERNEL | 1 << bindings::___GFP_NOFAIL_BIT;
 
 /// The list that a driver adds its device's regions to; lent pinned, because it is the list's head.
@@ -27,6 +27,8 @@ const NEVER_FAILS: bindings::gfp_t = bindings::GFP_KERNEL | 1 << bindings::___GF
 pub struct Regions(Opaque<bindings::list_head>);
 
 impl Regions {
+    /// Lends the core's list.
+    ///
     /// # Safety
     ///
     /// `list` must be the list that the core passed to `get_resv_regions`, used by nobody else for

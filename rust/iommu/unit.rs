@@ -2,38 +2,53 @@
 
 //! One IOMMU as the core and sysfs know it.
 
-use super::operations::{Driver, Operations};
 use crate::bindings;
 use crate::sysfs::Group;
+use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::types::Opaque;
 
+/// The C operations of a driver, whichever: what a unit is registered with.
+pub(super) trait OperationTable: Send + Sync {
+    /// Returns the table, once it is filled in; it lies in the driver's module.
+    fn table(&self) -> Option<&'static bindings::iommu_ops>;
+}
+
+/// Keeps new devices offered to a driver, see [`Operations::handle`](super::Operations::handle).
+pub struct OperationsHandle(pub(super) Arc<dyn OperationTable>);
+
 /// A unit in `/sys/class/iommu`, which can be registered with the core.
 ///
 /// # Invariants
 ///
-/// `device` is in sysfs as long as this lives; it is on the core's list while `operations` is
-/// there. A device that was probed for it keeps it alive.
+/// - `device` is in sysfs as long as this lives; it is on the core's list while `operations` is
+///   there. A device that was probed for it keeps it alive.
+/// - `device.ops` is null until the first registration, and never changes after it: a device that
+///   one driver probed is never passed to the callbacks of another.
 #[pin_data(PinnedDrop)]
-pub struct Unit<D: Driver, T: Send + Sync + 'static> {
+pub struct Unit<T: Send + Sync + 'static> {
     #[pin]
     device: Opaque<bindings::iommu_device>,
     /// Whether devices may be probed for it.
     listed: AtomicBool,
     #[pin]
-    operations: Mutex<Option<Arc<Operations<D>>>>,
+    operations: Mutex<Option<OperationsHandle>>,
     _attributes: Group<T>,
 }
 
 // SAFETY: The core guards its own fields; ours are atomic or constant.
-unsafe impl<D: Driver, T: Send + Sync> Send for Unit<D, T> {}
+unsafe impl<T: Send + Sync> Send for Unit<T> {}
 // SAFETY: As above.
-unsafe impl<D: Driver, T: Send + Sync> Sync for Unit<D, T> {}
+unsafe impl<T: Send + Sync> Sync for Unit<T> {}
 
-impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
+impl<T: Send + Sync + 'static> Unit<T> {
     /// Puts a unit called `name` into sysfs, with `attributes`. Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or that of the device core.
     pub fn new(name: &CStr, attributes: Group<T>) -> Result<Arc<Self>> {
         let unit = Arc::pin_init(
             pin_init!(Self {
@@ -58,27 +73,41 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
         if added != 0 {
             // INVARIANT: Not in sysfs: it must not be dropped as if it were.
             // SAFETY: A null `dev` is what `drop` reads as "not in sysfs".
-            unsafe { (*unit.device.get()).dev = core::ptr::null_mut() };
+            unsafe { (*unit.device.get()).dev = ptr::null_mut() };
             return Err(Error::from_errno(added));
         }
         Ok(unit)
     }
 
     /// Registers with the core, which then probes every device. Process context.
-    pub fn register(&self, operations: Arc<Operations<D>>) -> Result {
+    ///
+    /// # Errors
+    ///
+    /// [`EEXIST`] if it is registered, [`EINVAL`] if it was registered with other operations
+    /// before, or that of the core.
+    pub fn register(&self, operations: OperationsHandle) -> Result {
         let mut registered = self.operations.lock();
         if registered.is_some() {
             return Err(EEXIST);
         }
-        let table = operations.table();
+        let table = operations.0.table().ok_or(EINVAL)?;
         // A probe that another unit's registration started may answer with this one from now on.
-        // SAFETY: Nobody reads the field of a unit that is not listed.
-        unsafe { (*self.device.get()).ops = table };
+        // SAFETY: The field is only written here, with the mutex held, and by the core with what it
+        // has; nobody reads that of a unit that was never listed.
+        unsafe {
+            let ops = &raw mut (*self.device.get()).ops;
+            if (*ops).is_null() {
+                // INVARIANT: The first registration.
+                *ops = table;
+            } else if !ptr::eq(*ops, table) {
+                return Err(EINVAL);
+            }
+        }
         self.listed.store(true, Ordering::Release);
-        // SAFETY: In sysfs by the type's invariants; the operations live as long as the module.
-        let error = unsafe {
-            bindings::iommu_device_register(self.device.get(), table, core::ptr::null_mut())
-        };
+        // SAFETY: In sysfs by the type's invariants; the operations lie in the module, which each
+        // device that is probed by them holds.
+        let error =
+            unsafe { bindings::iommu_device_register(self.device.get(), table, ptr::null_mut()) };
         if error != 0 {
             // The core has taken it off its list again.
             self.listed.store(false, Ordering::Release);
@@ -90,7 +119,7 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
     }
 
     /// Takes the unit from the core, which releases the devices that are on their bus at this
-    /// moment. Nothing if it is not registered. Process context.
+    /// moment. Does nothing if it is not registered. Process context.
     ///
     /// A device that is just being added or removed is not released: the core walks the bus once.
     /// Callers that need all of them gone hold [`RescanLock`](crate::pci::RescanLock).
@@ -103,20 +132,27 @@ impl<D: Driver, T: Send + Sync + 'static> Unit<D, T> {
         }
     }
 
-    /// Whether devices may be probed for it: the core probes all devices whenever it is given one
-    /// unit, and would not release those of another unit that it has not, or no longer.
+    /// Returns whether devices may be probed for it: the core probes all devices whenever it is
+    /// given one unit, and would not release those of another unit that it has not, or no longer.
     pub fn is_listed(&self) -> bool {
         self.listed.load(Ordering::Acquire)
     }
 
-    /// The core's structure, to answer a probe with.
+    /// Returns whether devices may be probed for it by the driver whose operations `table` are.
+    pub(super) fn is_listed_with(&self, table: &bindings::iommu_ops) -> bool {
+        // SAFETY: A unit that is listed was registered, and the field does not change any more by the
+        // type's invariants.
+        self.is_listed() && ptr::eq(unsafe { (*self.device.get()).ops }, table)
+    }
+
+    /// Returns the core's structure, to answer a probe with.
     pub(crate) fn as_raw(&self) -> *mut bindings::iommu_device {
         self.device.get()
     }
 }
 
 #[pinned_drop]
-impl<D: Driver, T: Send + Sync + 'static> PinnedDrop for Unit<D, T> {
+impl<T: Send + Sync + 'static> PinnedDrop for Unit<T> {
     fn drop(self: Pin<&mut Self>) {
         self.unregister();
         // SAFETY: In sysfs unless `dev` is null (see `new`).

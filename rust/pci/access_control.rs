@@ -11,10 +11,11 @@ use crate::bindings;
 pub struct AcsControl(u16);
 
 impl PciDevice {
-    /// Turns on what the device offers of access control (source validation, request and
-    /// completion redirect, upstream forwarding; translation blocking where strangers can plug
-    /// something in and where ATS is switched off), so that peers cannot reach each other past the
-    /// unit. What it was before, if it was changed; a device without the capability is left alone.
+    /// Turns on what the device offers of access control (source validation, request and completion
+    /// redirect, upstream forwarding; translation blocking where devices can be plugged in from
+    /// outside and where ATS is switched off), so that peers cannot reach each other bypassing the
+    /// unit. Returns what it was before, if it was changed; a device without the capability is left
+    /// alone.
     pub fn enable_acs(&self) -> Option<AcsControl> {
         let mut wanted = bindings::PCI_ACS_SV
             | bindings::PCI_ACS_RR
@@ -25,7 +26,7 @@ impl PciDevice {
         let (offered, block_translated) = unsafe {
             (
                 bindings::vtd_helper_pci_acs_offered(self.ptr.as_ptr()),
-                bindings::vtd_helper_pci_faces_strangers(self.ptr.as_ptr())
+                bindings::vtd_helper_pci_is_external(self.ptr.as_ptr())
                     || bindings::pci_ats_disabled(),
             )
         };
@@ -36,14 +37,14 @@ impl PciDevice {
             .map(AcsControl)
     }
 
-    /// What is on of access control. [`None`] for a device without the capability.
+    /// Returns what is on of access control; [`None`] for a device without the capability.
     pub fn acs_control(&self) -> Option<AcsControl> {
         self.acs().map(|(control, _)| AcsControl(control))
     }
 
-    /// Turns on again what was on in `wanted`. Whether any of it was off. A device that does not
-    /// answer is left alone, and so is one that runtime power management has put to sleep, which an
-    /// access would disturb: nothing behind it is awake either. May sleep.
+    /// Turns on again what was on in `wanted`; returns whether any of it was off. A device that
+    /// does not answer is left alone, and so is one that runtime power management has put to sleep,
+    /// which an access would disturb: nothing behind it is awake either. May sleep.
     pub fn require_acs(&self, wanted: AcsControl) -> bool {
         // SAFETY: Valid device; where it is kept awake, it is released below.
         let (asleep, kept) = match unsafe { bindings::vtd_helper_pci_keep_awake(self.as_raw()) } {
@@ -66,12 +67,13 @@ impl PciDevice {
         self.change_acs(|_| before.0);
     }
 
-    /// Sets the control register to what `new` makes of it. What it was, if it was something else.
+    /// Sets the control register to what `new` makes of it; returns what it was, if it was
+    /// something else.
     ///
     /// A reset of the function holds the lock of its configuration space from before its state is
     /// saved until after it was restored, so that either this or the reset comes first; user space
-    /// waits for it. It is only tried, because who resets may be who asks: the core attaches a
-    /// device again before it gives that lock back.
+    /// waits for it. It is only tried, because the caller may be the one that resets: the core
+    /// attaches a device again before it gives that lock back.
     fn change_acs(&self, new: impl FnOnce(u16) -> u16) -> Option<u16> {
         // SAFETY: Valid device.
         let locked = unsafe { bindings::pci_cfg_access_trylock(self.as_raw()) };
@@ -89,7 +91,7 @@ impl PciDevice {
         changed
     }
 
-    /// What is on, and where that is controlled.
+    /// Reads what is on, and returns it with the offset of the control register.
     fn acs(&self) -> Option<(u16, u16)> {
         // SAFETY: Valid device.
         let cap = unsafe { bindings::vtd_helper_pci_acs_cap(self.ptr.as_ptr()) };
@@ -98,6 +100,7 @@ impl PciDevice {
         Some((control as u16, at))
     }
 
+    /// Writes the control register.
     fn write_acs(&self, at: u16, value: u16) {
         // SAFETY: Valid device; `at` is the control register of its access control capability.
         unsafe { bindings::pci_write_config_word(self.ptr.as_ptr(), at.into(), value) };

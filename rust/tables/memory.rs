@@ -14,8 +14,8 @@
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
+use kernel_ext::iommu::table_pages;
 use kernel_ext::pages::Gfp;
-use kernel_ext::radix;
 use vtd_core::pgtable::run::{clear_run, fill_run, is_leaf, is_link};
 use vtd_core::pgtable::{Directory, Occupied, OutOfMemory, TableLevel, TableMemory};
 use vtd_core::spec::address::PhysAddr;
@@ -30,7 +30,7 @@ const WRITTEN_BACK: u64 = 1 << 52;
 #[derive(Clone, Copy)]
 pub(crate) struct Memory<const COHERENT: bool> {
     /// Where pages come from.
-    pub(crate) tables: radix::Tables,
+    pub(crate) tables: table_pages::Tables,
     /// How the call may allocate.
     pub(crate) gfp: Gfp,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Memory<const COHERENT: bool> {
 /// # Invariants
 ///
 /// The table is live while the handle is used.
-pub(crate) struct Table<L>(radix::Table, PhantomData<L>);
+pub(crate) struct Table<L>(table_pages::Table, PhantomData<L>);
 
 impl<L> Clone for Table<L> {
     fn clone(&self) -> Self {
@@ -56,7 +56,7 @@ impl<L> Table<L> {
         // SAFETY: Live by the type's invariants.
         let entries = unsafe { self.0.entries() };
         // The mask removes the bound check: callers pass what is below 512.
-        &entries[index & (radix::ENTRIES - 1)]
+        &entries[index & (table_pages::ENTRIES - 1)]
     }
 
     #[inline(always)]
@@ -64,7 +64,7 @@ impl<L> Table<L> {
         if count == 1 {
             return core::slice::from_ref(self.entry(first));
         }
-        let end = first.saturating_add(count).min(radix::ENTRIES);
+        let end = first.saturating_add(count).min(table_pages::ENTRIES);
         // SAFETY: Live by the type's invariants.
         let entries = unsafe { self.0.entries() };
         entries.get(first..end).unwrap_or_default()
@@ -104,7 +104,7 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     #[inline(never)]
     fn write_link_back<L>(table: Table<L>, index: usize, link: u64) {
         // SAFETY: Live by the type's invariants.
-        unsafe { radix::write_back(table.0, index, 1) };
+        unsafe { table_pages::write_back(table.0, index, 1) };
         let slot = table.entry(index);
         let noted = link | WRITTEN_BACK;
         let _ = slot.compare_exchange(link, noted, Ordering::Release, Ordering::Relaxed);
@@ -113,10 +113,10 @@ impl<const COHERENT: bool> Memory<COHERENT> {
 
 impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     type Table<L: TableLevel> = Table<L>;
-    type Page = radix::Table;
+    type Page = table_pages::Table;
 
     #[inline(always)]
-    fn page<L: TableLevel>(&self, table: Table<L>) -> radix::Table {
+    fn page<L: TableLevel>(&self, table: Table<L>) -> table_pages::Table {
         table.0
     }
 
@@ -124,7 +124,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         let table = self.tables.alloc(self.gfp).map_err(|_| OutOfMemory)?;
         if !COHERENT {
             // SAFETY: Just allocated.
-            unsafe { radix::write_back(table, 0, radix::ENTRIES) };
+            unsafe { table_pages::write_back(table, 0, table_pages::ENTRIES) };
         }
         // INVARIANT: Just allocated.
         Ok(Table(table, PhantomData))
@@ -218,7 +218,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     fn flush<L: TableLevel>(&self, table: Table<L>, first: usize, count: usize) {
         if !COHERENT {
             // SAFETY: Live by the type's invariants.
-            unsafe { radix::write_back(table.0, first, count) }
+            unsafe { table_pages::write_back(table.0, first, count) }
         }
     }
 }

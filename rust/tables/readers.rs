@@ -25,7 +25,7 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Nobody.
+    /// Creates one without a walk.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             walking: AtomicBool::new(false),

@@ -6,8 +6,8 @@ use crate::memory::Memory;
 use crate::readers::Readers;
 use core::ops::ControlFlow;
 use kernel::prelude::*;
+use kernel_ext::iommu::table_pages;
 use kernel_ext::pages::Gfp;
-use kernel_ext::radix;
 use vtd_core::pgtable::{Census, CensusRest, SecondStage, Step, Visit, VisitEnd, Way};
 use vtd_core::spec::address::{Iova, PhysAddr};
 
@@ -43,7 +43,7 @@ pub(crate) use with_stage;
 /// The tables, and where their pages come from.
 pub(crate) struct Owned {
     pub(crate) stage: Stage,
-    pub(crate) pages: radix::Tables,
+    pub(crate) pages: table_pages::Tables,
 }
 
 impl Drop for Owned {

@@ -3,7 +3,7 @@
 //! Second-stage page tables in the kernel's memory, without an obligation for who uses them.
 //!
 //! `vtd_core::pgtable` is the algorithm: safe code, over whatever memory it is given.
-//! [`kernel_ext::radix`] is the memory: pages and addresses, whose functions are unsafe, because
+//! [`kernel_ext::iommu::table_pages`] is the memory: pages and addresses, whose functions are unsafe, because
 //! nothing in them can check that a table is live or an entry a link. This crate puts the one into
 //! the other, and argues why that is sound:
 //!
@@ -32,9 +32,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::errno::eaddrinuse;
+use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging};
 use kernel_ext::pages::{Charge, Gfp, NumaNode};
-use kernel_ext::radix;
 use memory::Memory;
 use tree::{with_stage, Owned, Stage};
 use vtd_core::pgtable::{Geometry, MapError, MapRest, OutOfMemory, Prot, SecondStage, UnmapRest};
@@ -51,7 +51,7 @@ pub use tree::Tree;
 /// to find them. There is one for a `tree`.
 pub struct Tables {
     stage: Stage,
-    pages: radix::Tables,
+    pages: table_pages::Tables,
     /// Whether leaves make the device's accesses snoop.
     snoop: AtomicBool,
     tree: Arc<Tree>,
@@ -65,7 +65,7 @@ impl Tables {
     ///
     /// [`ENOMEM`].
     pub fn new(geometry: Geometry, coherent: bool, node: NumaNode, charge: Charge) -> Result<Self> {
-        let (pages, gfp) = (radix::Tables::new(node), charge.gfp());
+        let (pages, gfp) = (table_pages::Tables::new(node), charge.gfp());
         let (stage, same) = if coherent {
             let mem = Memory::<true> { tables: pages, gfp };
             let stage = SecondStage::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;

@@ -17,7 +17,7 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::clock;
 use kernel_ext::log_warn;
 use kernel_ext::pci::{AcsControl, PciDevice};
-use kernel_ext::periodic::Tick;
+use kernel_ext::periodic::PeriodicWork;
 use vtd_core::fault_limit::Limit;
 
 /// For so long a look is good enough for an attach. It is less than any reset takes (2 ms for a bus
@@ -137,10 +137,10 @@ impl AccessControl {
     }
 }
 
-impl Tick for AccessControl {
+impl PeriodicWork for AccessControl {
     const PERIOD_MS: u32 = 1000;
 
-    fn tick(&self) {
+    fn run(&self) {
         self.hold()
     }
 }

@@ -18,7 +18,7 @@ use crate::unit::{Claimed, Translation};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Device;
-use kernel_ext::iommu::{Change, DomainKind, RegionKind};
+use kernel_ext::iommu::{AttachArgs, DomainKind, RegionKind};
 use kernel_ext::{log_err, log_info, log_warn};
 use vtd_core::ownership::{Driver, Owner, Phase, Request, Via, Wanted};
 
@@ -29,7 +29,7 @@ use vtd_core::ownership::{Driver, Owner, Phase, Request, Via, Wanted};
 pub(crate) fn attach(
     dev: &Device,
     info: &DeviceInfo,
-    change: &Change,
+    change: &AttachArgs,
     target: &impl AttachTarget,
 ) -> Result {
     refuse_beside_untranslated(info, change)?;
@@ -102,7 +102,7 @@ pub(crate) fn attach(
     Ok(())
 }
 
-fn wanted(change: &Change) -> Wanted {
+fn wanted(change: &AttachArgs) -> Wanted {
     let owner = |via| Owner {
         via,
         token: change.new.identity,
@@ -132,7 +132,7 @@ fn driver_of(dev: &Device, info: &DeviceInfo) -> Driver {
 /// and the core cannot cope with a refusal. Nothing behind a closed unit reaches memory, whatever the
 /// device is said to be attached to, so no more is granted than was asked for. What the log says is
 /// not for the granted attach alone.
-fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &Change) -> bool {
+fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &AttachArgs) -> bool {
     if !info.unit.has_failed() {
         return false;
     }
@@ -158,7 +158,7 @@ fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &Change) -> bool {
 /// Whether the core relies on this attach: it warns of a driver that refuses it. That is the first
 /// one of a device, to be blocked, to get back the domain of before (a reset is over; a sibling was
 /// refused), and to get back to the kernel from a user or from being claimed.
-fn is_way_back(state: &State, change: &Change) -> bool {
+fn is_way_back(state: &State, change: &AttachArgs) -> bool {
     let is_kernels = |kind| matches!(kind, DomainKind::DmaApi | DomainKind::Identity);
     let Some(old) = change.old else {
         return true;
@@ -171,7 +171,7 @@ fn is_way_back(state: &State, change: &Change) -> bool {
 /// [`EPERM`], with the reason in the log, if the domain is someone else's and firmware goes on
 /// using the device: nothing would map what firmware reserved for it. The core refuses a claim for
 /// that, but not a driver's own domain.
-fn refuse_reserved(info: &DeviceInfo, change: &Change) -> Result {
+fn refuse_reserved(info: &DeviceInfo, change: &AttachArgs) -> Result {
     let is_other = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
     let reserved = info
         .regions

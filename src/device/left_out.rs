@@ -56,7 +56,7 @@ impl LeftOutDevices {
             device.as_device()
         );
         let listed = requesters_of(&device).and_then(|requesters| {
-            let segment = device.facts().segment;
+            let segment = device.properties().segment;
             let left_out = LeftOut {
                 device,
                 segment,

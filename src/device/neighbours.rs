@@ -5,7 +5,7 @@
 use super::info::DeviceInfo;
 use core::fmt;
 use kernel::prelude::*;
-use kernel_ext::iommu::{Change, DomainKind};
+use kernel_ext::iommu::{AttachArgs, DomainKind};
 use kernel_ext::log_warn;
 use kernel_ext::pci::PciDevice;
 
@@ -61,7 +61,7 @@ fn neighbour_of(info: &DeviceInfo) -> Option<Neighbour> {
 
 /// [`EBUSY`], with the reason in the log, if a user shall have a device beside one that runs
 /// untranslated and cannot be isolated from it.
-pub(super) fn refuse_beside_untranslated(info: &DeviceInfo, change: &Change) -> Result {
+pub(super) fn refuse_beside_untranslated(info: &DeviceInfo, change: &AttachArgs) -> Result {
     let to_user = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
     let Some(neighbour) = to_user.then(|| neighbour_of(info)).flatten() else {
         return Ok(());

@@ -51,7 +51,7 @@ pub(crate) fn probe(
     let requesters = requesters_of(&pci)?;
     let regions = regions_of(dmar, &pci, chain)?;
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
-    let facts = dma_device.facts();
+    let facts = dma_device.properties();
     let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
     let driver = pci.as_device().driver();
     let state = State {
@@ -69,7 +69,7 @@ pub(crate) fn probe(
         pin_init!(DeviceInfo {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             unit,
-            untrusted: pci.facts().untrusted,
+            untrusted: pci.properties().untrusted,
             identity,
             pci,
             segment: Segment::new(segment),

@@ -39,7 +39,7 @@ pub(crate) struct Region {
 
 /// The regions of `pci`, to which `chain` leads. [`ENOMEM`].
 pub(super) fn regions_of(dmar: &Dmar<'_>, pci: &PciDevice, chain: &Chain) -> Result<KVec<Region>> {
-    let facts = pci.facts();
+    let facts = pci.properties();
     let class = facts.class;
     let mut regions = KVec::new();
     let mut add = |start, bytes, kind| regions.push(Region { start, bytes, kind }, GFP_KERNEL);

@@ -23,7 +23,7 @@ pub(crate) struct Chain {
 /// What quirks depend on of a function, but for a register. [`None`] in a segment that firmware
 /// could not name.
 pub(super) fn function_of(device: &PciDevice) -> Option<Function> {
-    let facts = device.facts();
+    let facts = device.properties();
     Some(Function {
         // No DMAR table can name a segment that needs more than 16 bits.
         segment: Segment::new(u16::try_from(facts.segment).ok()?),
@@ -50,7 +50,10 @@ impl Chain {
         functions.push(last.source, GFP_KERNEL)?;
         let mut next = function.upstream();
         while let Some(bridge) = next {
-            functions.push(SourceId::from_raw(bridge.facts().requester), GFP_KERNEL)?;
+            functions.push(
+                SourceId::from_raw(bridge.properties().requester),
+                GFP_KERNEL,
+            )?;
             next = bridge.upstream();
         }
         functions.reverse();
@@ -83,7 +86,7 @@ pub(super) fn is_near(
     device: &PciDevice,
     in_group: &impl Fn(&PciDevice) -> bool,
 ) -> bool {
-    let (facts, others) = (device.facts(), other.facts());
+    let (facts, others) = (device.properties(), other.properties());
     let same_slot = others.segment == facts.segment
         && others.requester >> 3 == facts.requester >> 3
         && others.requester != facts.requester;

@@ -8,7 +8,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel_ext::device::Name;
-use kernel_ext::{log_warn, taint_by_user};
+use kernel_ext::{log_warn, taint};
 
 /// What the log says of lazy flushing.
 pub(crate) const WHAT_LAZY_COSTS: &str =
@@ -67,7 +67,7 @@ impl Flushing {
             );
         } else if !self.told {
             log_warn!("{device}: flushes are deferred from now on: {WHAT_LAZY_COSTS}");
-            taint_by_user();
+            taint::add_taint_user();
         }
     }
 }

@@ -16,7 +16,6 @@ use super::history::History;
 use super::purpose::Purpose;
 use super::registry::{Domains, Listed};
 use crate::device::{self, AttachTarget, Attached, DeviceInfo};
-use crate::machine::Vtd;
 use crate::unit::{Asker, Mapped, TakenId, Translation, Unit};
 use core::ops::ControlFlow;
 use core::pin::Pin;
@@ -25,7 +24,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::{Device, Name};
 use kernel_ext::iommu::{
-    Aperture, Change, DomainKind, Gather, Held, NewPaging, Paging, Protection,
+    Aperture, AttachArgs, DomainKind, Gather, Held, NewPaging, Paging, Protection,
 };
 use kernel_ext::log_debug;
 use kernel_ext::pages::{Charge, Gfp};
@@ -258,10 +257,10 @@ impl AttachTarget for PagingTarget<'_> {
 }
 
 impl Paging for Domain {
-    type Driver = Vtd;
+    type Device = DeviceInfo;
     type Tables = Tables;
 
-    fn attach(&self, dev: &Device, info: &DeviceInfo, change: &Change) -> Result {
+    fn attach_dev(&self, dev: &Device, info: &DeviceInfo, change: &AttachArgs) -> Result {
         let inner = &self.0;
         let asker = match change.new.kind {
             DomainKind::DmaApi => Asker::Kernel,
@@ -278,7 +277,7 @@ impl Paging for Domain {
     }
 
     #[inline(always)]
-    fn map(&self, range: Held<'_, Tables>, phys: u64, prot: Protection, gfp: Gfp) -> Result {
+    fn map_range(&self, range: Held<'_, Tables>, phys: u64, prot: Protection, gfp: Gfp) -> Result {
         let access = Access::new(prot.read(), prot.write()).ok_or(EINVAL)?;
         let (iova, len) = (range.iova(), range.len());
         Tables::map(range, PhysAddr::new(phys), access, gfp, self)?;
@@ -289,7 +288,7 @@ impl Paging for Domain {
     }
 
     #[inline(always)]
-    fn unmap(&self, range: Held<'_, Tables>, mut gather: Pin<&mut Gather>) -> u64 {
+    fn unmap_range(&self, range: Held<'_, Tables>, mut gather: Pin<&mut Gather>) -> u64 {
         let iova = range.iova();
         let bytes = Tables::unmap(range, gather.as_mut());
         let inner = &*self.0;
@@ -306,12 +305,12 @@ impl Paging for Domain {
         bytes
     }
 
-    fn flush_all(&self) {
+    fn flush_iotlb_all(&self) {
         self.0.activity.count_flush_all();
         self.0.attachments.forget_all()
     }
 
-    fn sync(&self, gather: Pin<&mut Gather>) {
+    fn iotlb_sync(&self, gather: Pin<&mut Gather>) {
         let (first, last) = gather.range();
         if let Some(range) = Range::new(Iova::new(first), Iova::new(last), gather.has_tables()) {
             self.0.activity.count_flush();
@@ -319,11 +318,11 @@ impl Paging for Domain {
         }
     }
 
-    fn sync_map(&self, iova: u64, len: u64) -> Result {
+    fn iotlb_sync_map(&self, iova: u64, len: u64) -> Result {
         self.0.attachments.publish(iova, len)
     }
 
-    fn translate(&self, byte: &Held<'_, Tables>) -> Option<u64> {
+    fn iova_to_phys(&self, byte: &Held<'_, Tables>) -> Option<u64> {
         Tables::translate(byte).map(PhysAddr::raw)
     }
 

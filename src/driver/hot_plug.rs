@@ -9,8 +9,8 @@ use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_warn, notifier};
 
-impl notifier::DriverGate for Vtd {
-    fn found(&self, device: &PciDevice) {
+impl notifier::BusNotifier for Vtd {
+    fn device_added(&self, device: &PciDevice) {
         if !self.is_leaving() && self.enable_access_control(device).is_err() {
             log_warn!(
                 "{}: no memory to look after its access control: its group may be larger",
@@ -29,7 +29,7 @@ impl notifier::DriverGate for Vtd {
         }
     }
 
-    fn removed(&self, device: &PciDevice) {
+    fn device_removed(&self, device: &PciDevice) {
         self.untranslated.adopted.remove(device);
         self.untranslated.left_out.remove(device);
         self.access_control.forget(device);

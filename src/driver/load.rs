@@ -21,8 +21,8 @@ use kernel_ext::module::keep_loaded;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
-use kernel_ext::sysfs::{Attribute, Group, KernelFolder};
-use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint_by_user};
+use kernel_ext::sysfs::{Attribute, Group, KernelDir};
+use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint};
 use vtd_core::bring_up::{self, Step};
 
 /// `/sys/kernel/vtd/`.
@@ -37,7 +37,7 @@ static ATTRIBUTES: &[Attribute<Vtd>] = &[
 ///
 /// The order of the fields is the order in which they go.
 pub(crate) struct Loaded {
-    _folder: KernelFolder<Vtd>,
+    _folder: KernelDir<Vtd>,
     _debugfs: report::Debugfs,
     _shutdown: Pin<KBox<syscore::Registration<Vtd>>>,
     _running: Running,
@@ -110,12 +110,12 @@ impl Loaded {
         let debugfs = report::Debugfs::new(&vtd, &translations)?;
         let shutdown = KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?;
         let attributes = Group::new(None, ATTRIBUTES, vtd.clone())?;
-        let folder = KernelFolder::new(c"vtd", attributes)
+        let folder = KernelDir::new(c"vtd", attributes)
             .inspect_err(|e| not_in_sysfs("/sys/kernel/vtd", *e))?;
         let running = Running::start(vtd, module, bound)?;
         if lazy {
             log_warn!("flushes are deferred for all trusted devices, as chosen: {WHAT_LAZY_COSTS}");
-            taint_by_user();
+            taint::add_taint_user();
         }
         Ok(Loaded {
             _debugfs: debugfs,
@@ -230,7 +230,7 @@ impl Vtd {
     /// Gives the units to the core, and then lets them translate.
     fn serve(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
         for served in self.units() {
-            served.core.register(operations.clone()).inspect_err(|e| {
+            served.core.register(operations.handle()).inspect_err(|e| {
                 log_err!(
                     "{}: the IOMMU core refused the unit ({})",
                     &*served.unit,

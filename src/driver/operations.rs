@@ -11,8 +11,8 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
-    Capability, Change, Context, DefaultDomain, Driver, Group, HardwareInfo, NewPaging, Probed,
-    Regions,
+    AttachArgs, Capability, DefaultDomain, Driver, DriverSlot, Group, HardwareInfo, NewPaging,
+    Probed, Regions,
 };
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_err, log_info};
@@ -39,19 +39,19 @@ impl Vtd {
     }
 }
 
-static CONTEXT: Context<Vtd> = Context::new();
+static SLOT: DriverSlot<Vtd> = DriverSlot::new();
 
 impl Driver for Vtd {
     type Device = DeviceInfo;
     type UnitData = Unit;
     type Paging = Domain;
 
-    fn context() -> &'static Context<Self> {
-        &CONTEXT
+    fn slot() -> &'static DriverSlot<Self> {
+        &SLOT
     }
 
-    fn probe(&self, dev: &Device) -> Result<Probed<Self>> {
-        let pci = dev.as_pci().ok_or(ENODEV)?;
+    fn probe_device(&self, dev: &Device) -> Result<Probed<Self>> {
+        let pci = PciDevice::try_from(dev)?;
         let chain = Chain::of(&pci)?;
         let served = self.unit_of(&chain)?;
         if !served.core.is_listed() {
@@ -91,11 +91,11 @@ impl Driver for Vtd {
         })
     }
 
-    fn joins(&self, data: &DeviceInfo, group: Group) -> Result {
+    fn device_group(&self, data: &DeviceInfo, group: Group) -> Result {
         data.open_account(group)
     }
 
-    fn release(&self, _dev: &Device, data: &DeviceInfo) {
+    fn release_device(&self, _dev: &Device, data: &DeviceInfo) {
         // The device is still attached to the group's domain, which the core frees next. Pass-through
         // is given only when the driver leaves as a whole: translation goes off right after.
         let passes = self.is_leaving() && device::pass_reserved(data);
@@ -120,7 +120,7 @@ impl Driver for Vtd {
         }
     }
 
-    fn hardware_info(&self, data: &DeviceInfo) -> HardwareInfo {
+    fn hw_info(&self, data: &DeviceInfo) -> HardwareInfo {
         // struct iommu_hw_info_vtd: flags (none), the two capability registers.
         HardwareInfo {
             kind: HW_INFO_INTEL_VTD,
@@ -128,7 +128,7 @@ impl Driver for Vtd {
         }
     }
 
-    fn default_domain(&self, _dev: &Device, data: &DeviceInfo) -> DefaultDomain {
+    fn def_domain_type(&self, _dev: &Device, data: &DeviceInfo) -> DefaultDomain {
         let trusted = || !self.has_untrusted_sibling(data);
         if data.untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
@@ -136,13 +136,13 @@ impl Driver for Vtd {
             DefaultDomain::Identity
         } else if data.state.lock().counted {
             // Not the first time: the user asks for another type through sysfs.
-            DefaultDomain::AsChosen
+            DefaultDomain::Any
         } else if data.identity.is_some() && trusted() {
             DefaultDomain::Identity
         } else if (self.has_identity_sibling(data) && trusted())
-            || kernel_ext::iommu::user_chose_passthrough()
+            || kernel_ext::iommu::default_passthrough()
         {
-            DefaultDomain::AsChosen
+            DefaultDomain::Any
         } else if self.lazy && trusted() {
             DefaultDomain::LazyDma
         } else {
@@ -150,7 +150,7 @@ impl Driver for Vtd {
         }
     }
 
-    fn regions(&self, _dev: &Device, data: &DeviceInfo, mut regions: Pin<&mut Regions>) {
+    fn get_resv_regions(&self, _dev: &Device, data: &DeviceInfo, mut regions: Pin<&mut Regions>) {
         for region in &data.regions {
             regions
                 .as_mut()
@@ -158,7 +158,7 @@ impl Driver for Vtd {
         }
     }
 
-    fn alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
+    fn domain_alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
         let (unit, host_bits) = (data.unit.clone(), self.host_bits());
         // Only the core asks for a device that was never attached, when it makes its group's
         // default domain; a user's device has been the kernel's before.
@@ -171,11 +171,11 @@ impl Driver for Vtd {
             .inspect_err(|e| data.explain_no_id(*e))
     }
 
-    fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
+    fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &AttachArgs) -> Result {
         device::attach(dev, data, change, &Translation::PassThrough)
     }
 
-    fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &Change) -> Result {
+    fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &AttachArgs) -> Result {
         device::attach(dev, data, change, &Translation::Blocked)
     }
 }

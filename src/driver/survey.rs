@@ -13,7 +13,7 @@ use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::RescanLock;
 use kernel_ext::sysfs::Group;
-use kernel_ext::{acpi, boot, iommu, log_err, log_info};
+use kernel_ext::{acpi, cmdline, iommu, log_err, log_info, memory};
 use vtd_core::dmar::error::Problem;
 use vtd_core::dmar::{Checked, Dmar};
 use vtd_core::pgtable::output_bits;
@@ -117,7 +117,7 @@ fn claim_units(
 
 /// Says so if more can be mapped than the DMAR table says that there is.
 fn note_host_width(dmar: &Dmar<'_>) {
-    let (table, processors) = (dmar.host_bits(), boot::physical_bits());
+    let (table, processors) = (dmar.host_bits(), memory::physical_bits());
     if processors > table {
         log_info!(
             "DMAR: the host address width is {table} bits, but the processors have {processors}: \
@@ -134,6 +134,6 @@ fn chose_lazy(parameter: i32) -> Result<bool> {
     Ok(match parameter {
         0 => false,
         1 => true,
-        _ => boot::switch("iommu.strict")? == Some(false),
+        _ => cmdline::get_bool("iommu.strict")? == Some(false),
     })
 }

@@ -155,7 +155,7 @@ fn is_in_use(info: &DeviceInfo) -> bool {
     }
 }
 
-impl syscore::Callbacks for Vtd {
+impl syscore::SyscoreOps for Vtd {
     /// All devices are shut down. The next kernel must find all of its memory within reach.
     fn shutdown(&self) {
         for served in self.units() {

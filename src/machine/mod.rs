@@ -17,9 +17,9 @@ use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
-use kernel_ext::boot;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
+use kernel_ext::memory;
 use vtd_core::bring_up::Step;
 use vtd_core::dmar::{Checked, Dmar};
 use vtd_core::pgtable::output_bits;
@@ -29,7 +29,7 @@ pub(crate) struct Served {
     /// The hardware.
     pub(crate) unit: Arc<Unit>,
     /// Its registration.
-    pub(crate) core: Arc<iommu::Unit<Vtd, Unit>>,
+    pub(crate) core: Arc<iommu::Unit<Unit>>,
     pub(crate) saved: Pin<KBox<IrqSpinLock<Option<Saved>>>>,
 }
 
@@ -101,7 +101,7 @@ impl Vtd {
 
     /// Bits of physical address that tables may hold.
     pub(crate) fn host_bits(&self) -> u32 {
-        output_bits(self.dmar().host_bits(), boot::physical_bits())
+        output_bits(self.dmar().host_bits(), memory::physical_bits())
     }
 
     /// Whether the user chose deferred flushing when the driver was loaded.

@@ -103,7 +103,7 @@ impl Vtd {
         let users = self.users_of(segment, source);
         let bridge = users.bridge.as_ref().filter(|_| users.are_several());
         bridge
-            .map(|bridge| SourceId::from_raw(bridge.facts().requester))
+            .map(|bridge| SourceId::from_raw(bridge.properties().requester))
             .and_then(|bridge| self.device_with_address((segment, bridge)))
             .or_else(|| users.first().cloned())
     }

@@ -20,7 +20,7 @@ use kernel_ext::acpi::NamedAddress;
 use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::NumaNode;
-use kernel_ext::{boot, log_err, log_info, log_warn};
+use kernel_ext::{cmdline, kdump, log_err, log_info, log_warn};
 use vtd_core::bring_up::Step;
 use vtd_core::protected_memory::are_on;
 use vtd_core::quirks::Care;
@@ -157,7 +157,7 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
         return Ok(());
     }
     if !status.translates() && !status.remaps_interrupts() {
-        if boot::is_crash_kernel() {
+        if kdump::is_kdump_kernel() {
             log_warn!(
                 "dmar{index}: takes the unit with the queue of the kernel that crashed still on. \
                  Translation was turned off before vtd came, as a kernel with intel_iommu=off does \
@@ -171,7 +171,7 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
         }
         return Ok(());
     }
-    if boot::is_crash_kernel() {
+    if kdump::is_kdump_kernel() {
         for user in status.in_use() {
             log_err!("dmar{index}: the unit is in use: {user}, as the kernel that crashed left it");
         }
@@ -191,7 +191,7 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
 
 /// What to do about a unit that somebody uses. [`ENOMEM`].
 fn advice() -> Result<&'static str> {
-    let is_off = |word| Ok::<bool, Error>(boot::switch(word)? == Some(false));
+    let is_off = |word| Ok::<bool, Error>(cmdline::get_bool(word)? == Some(false));
     Ok(if is_off("intel_iommu")? && is_off("intremap")? {
         "This kernel was booted with intel_iommu=off intremap=off already: firmware, or the kernel \
          before this one (kexec), has left it so. Reset the machine; if that does not help, turn \
@@ -217,7 +217,7 @@ impl UnitGeometry {
         let cap = care.capability(Capability::from_raw(io.read64(regs::CAP.offset())));
         let ecap = ExtendedCapability::from_raw(io.read64(regs::ECAP.offset()));
         let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
-        if care.keeps_translation(cap) && status.translates() && !boot::is_crash_kernel() {
+        if care.keeps_translation(cap) && status.translates() && !kdump::is_kdump_kernel() {
             log_err!(
                 "dmar{index}: translation was on before, and the devices behind it keep it from going \
                  off: it was left on for a kernel that is started by kexec. Reboot, then load vtd"

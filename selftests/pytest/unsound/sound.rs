@@ -5,14 +5,14 @@
 use core::pin::Pin;
 use kernel::prelude::*;
 use kernel_ext::acpi;
+use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging, RegionKind, Regions};
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
-use kernel_ext::radix;
 use vtd_tables::Tables;
 
 /// Allocates, and reads an address.
-pub fn tables(tables: &radix::Tables) -> Result<u64> {
+pub fn tables(tables: &table_pages::Tables) -> Result<u64> {
     Ok(tables.phys(tables.alloc(Gfp::KERNEL)?))
 }
 

@@ -4,34 +4,34 @@
 
 use core::pin::Pin;
 use kernel::prelude::*;
+use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging};
-use kernel_ext::radix;
 use vtd_tables::Tables;
 
 /// Any physical page, written to.
-pub fn follows_anything(tables: &radix::Tables) -> radix::Table {
+pub fn follows_anything(tables: &table_pages::Tables) -> table_pages::Table {
     tables.follow(0x1000) //~ E0133
 }
 
 /// A table that may be gone.
-pub fn reads_what_may_be_free(table: radix::Table) -> usize {
+pub fn reads_what_may_be_free(table: table_pages::Table) -> usize {
     table.entries().len() //~ E0133
 }
 
 /// The same table twice.
-pub fn frees_twice(tables: &radix::Tables, table: radix::Table) {
+pub fn frees_twice(tables: &table_pages::Tables, table: table_pages::Table) {
     tables.free(table); //~ E0133
     tables.free(table); //~ E0133
 }
 
 /// A table that others may be in.
-pub fn retires(tables: &radix::Tables, table: radix::Table, gather: Pin<&mut Gather>) {
+pub fn retires(tables: &table_pages::Tables, table: table_pages::Table, gather: Pin<&mut Gather>) {
     tables.retire(table, gather); //~ E0133
 }
 
 /// A table that may be gone.
-pub fn writes_back(table: radix::Table) {
-    radix::write_back(table, 0, 1); //~ E0133
+pub fn writes_back(table: table_pages::Table) {
+    table_pages::write_back(table, 0, 1); //~ E0133
 }
 
 /// The head of a list, moved.

@@ -151,7 +151,7 @@ impl Driver {
         }
     }
 
-    /// `iommu_map`: `Paging::map`, then `sync_map`, while so many `tables` can be had. Whether
+    /// `iommu_map`: `Paging::map_range`, then `iotlb_sync_map`, while so many `tables` can be had. Whether
     /// something had to be flushed before the end.
     pub(crate) fn map(&mut self, domain: usize, what: Stretch, tables: i64) -> bool {
         let access = Access::new(what.rights & 1 != 0, what.rights & 2 != 0).expect("a right");
@@ -193,7 +193,7 @@ impl Driver {
         changed != 0
     }
 
-    /// `Paging::unmap` of some ranges into one gather: what was unmapped is the gather's then.
+    /// `Paging::unmap_range` of some ranges into one gather: what was unmapped is the gather's then.
     fn unmap(&mut self, domain: usize, iova: u64, len: u64, gather: &mut Gather) {
         let tables = &mut gather.tables;
         let it = &mut self.domains[domain];

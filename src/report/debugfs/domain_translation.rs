@@ -13,7 +13,7 @@ use core::fmt::{self, Write};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel_ext::debugfs::{File, Folder, Listing, Text};
+use kernel_ext::debugfs::{Dir, File, SeqFile, Text};
 use vtd_core::pgtable::Visit;
 use vtd_core::spec::address::{Iova, PAGE_SHIFT};
 
@@ -23,7 +23,7 @@ const LEAVES: usize = 32;
 /// The files of all devices.
 #[pin_data]
 pub(crate) struct Translations {
-    folder: Arc<Folder>,
+    folder: Arc<Dir>,
     #[pin]
     shown: Mutex<KVec<Shown>>,
 }
@@ -38,7 +38,7 @@ impl Translations {
     /// No files yet. [`ENOMEM`].
     pub(crate) fn new() -> Result<impl PinInit<Self>> {
         // Both are there if the kernel was built to show in-tree drivers' tables.
-        let folder = Folder::new(c"intel", Some(Folder::new(c"iommu", None)?))?;
+        let folder = Dir::new(c"intel", Some(Dir::new(c"iommu", None)?))?;
         Ok(pin_init!(Self {
             folder,
             shown <- new_mutex!(KVec::new(), "vtd translations"),
@@ -46,7 +46,7 @@ impl Translations {
     }
 
     /// Where the in-tree driver has its files.
-    pub(super) fn folder(&self) -> &Arc<Folder> {
+    pub(super) fn folder(&self) -> &Arc<Dir> {
         &self.folder
     }
 }
@@ -54,7 +54,7 @@ impl Translations {
 impl DeviceObserver for Translations {
     fn added(&self, info: &Arc<DeviceInfo>) -> Result {
         let name = CString::try_from_fmt(core::format_args!("{}", **info))?;
-        let folder = Folder::new(&name, Some(self.folder.clone()))?;
+        let folder = Dir::new(&name, Some(self.folder.clone()))?;
         let tables = Arc::new(Tables(info.clone()), GFP_KERNEL)?;
         let file = File::new(c"domain_translation_struct", folder, tables);
         self.shown.lock().push(
@@ -81,8 +81,8 @@ impl DeviceObserver for Translations {
 /// What a device's file shows.
 struct Tables(Arc<DeviceInfo>);
 
-impl Listing for Tables {
-    fn part(&self, number: u64, domain: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+impl SeqFile for Tables {
+    fn show_chunk(&self, number: u64, domain: &mut u64, to: &mut Text<'_>) -> Option<u64> {
         let attached = self.0.attached()?;
         let identity = Arc::as_ptr(&attached).cast::<()>() as u64;
         // The first part begins at address 0 and has the heading, others begin at a page.

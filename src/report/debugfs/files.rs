@@ -10,7 +10,7 @@ use super::{context_entries, domains, groups, queue, registers, statistics, user
 use crate::machine::Vtd;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::debugfs::{File, Folder};
+use kernel_ext::debugfs::{Dir, File};
 use kernel_ext::log_info;
 
 /// The files, which go when this does.
@@ -23,10 +23,10 @@ pub(crate) struct Debugfs {
 impl Debugfs {
     /// Makes the files of `vtd` and of all its units; `translations` has those of devices. [`ENOMEM`].
     pub(crate) fn new(vtd: &Arc<Vtd>, translations: &Translations) -> Result<Self> {
-        let folder = Folder::new(c"vtd", None)?;
+        let folder = Dir::new(c"vtd", None)?;
         let mut of_units = KVec::new();
         for served in vtd.units() {
-            let unit = Folder::new(served.unit.name(), Some(folder.clone()))?;
+            let unit = Dir::new(served.unit.name(), Some(folder.clone()))?;
             let view = |part| {
                 let one = OneUnit {
                     vtd: vtd.clone(),

@@ -6,16 +6,16 @@ use crate::machine::Vtd;
 use crate::unit::Unit;
 use core::fmt;
 use kernel::sync::Arc;
-use kernel_ext::debugfs::{Listing, Text};
+use kernel_ext::debugfs::{SeqFile, Text};
 
-/// Writes one part of a file, see [`Listing::part`].
+/// Writes one part of a file, see [`SeqFile::show_chunk`].
 pub(super) type Part<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
 
 /// What a file shows: something, by a function.
 pub(super) struct View<T>(pub(super) T, pub(super) Part<T>);
 
-impl<T: Send + Sync + 'static> Listing for View<T> {
-    fn part(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+impl<T: Send + Sync + 'static> SeqFile for View<T> {
+    fn show_chunk(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64> {
         (self.1)(&self.0, number, note, to)
     }
 }

@@ -11,7 +11,7 @@ use crate::unit::{EntriesLook, Unit};
 use core::fmt::{self, Write};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel_ext::debugfs::{Listing, Text};
+use kernel_ext::debugfs::{SeqFile, Text};
 use vtd_core::pgtable::{Fate, Step, Way};
 use vtd_core::question::Question;
 use vtd_core::spec::address::PhysAddr;
@@ -38,17 +38,17 @@ impl Walks {
     }
 }
 
-impl Listing for Walks {
-    const TAKES: bool = true;
+impl SeqFile for Walks {
+    const WRITABLE: bool = true;
 
-    fn take(&self, text: &str) -> Result {
+    fn write(&self, text: &str) -> Result {
         let question = Question::parse(text).ok_or(EINVAL)?;
         *self.asked.lock() = Some(question);
         Ok(())
     }
 
     /// The whole answer is one part, so that it is one question's.
-    fn part(&self, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+    fn show_chunk(&self, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
         let asked = *self.asked.lock();
         // Writing to a text never fails: what does not fit is asked for again.
         let _ = match asked {

@@ -5,7 +5,7 @@
 
 use core::fmt;
 use kernel_ext::memory::has_system_ram;
-use kernel_ext::{log_info, log_warn, taint_by_firmware};
+use kernel_ext::{log_info, log_warn, taint};
 use vtd_core::dmar::Dmar;
 
 /// How many lines the table may have at a load. Real ones have had at most some ten.
@@ -39,7 +39,7 @@ pub(crate) fn firmware(dmar: &Dmar<'_>) {
         );
     }
     if report.wrong {
-        taint_by_firmware();
+        taint::add_taint_firmware_workaround();
     }
 }
 

@@ -301,11 +301,11 @@ const SUBJECTS: &[Subject] = &[
             ),
             (
                 "noted_before_written_back",
-                "unsafe { radix::write_back(table.0, index, 1) };\n        \
+                "unsafe { table_pages::write_back(table.0, index, 1) };\n        \
                  let slot = table.entry(index);",
                 "let slot = table.entry(index);\n        \
                  slot.fetch_or(WRITTEN_BACK, Ordering::Release);\n        \
-                 unsafe { radix::write_back(table.0, index, 1) };",
+                 unsafe { table_pages::write_back(table.0, index, 1) };",
             ),
             (
                 "overwritten",

@@ -8,7 +8,7 @@
 use crate::shim::beside::{AccessControl, RateLimit, UntranslatedDevices};
 use crate::shim::device::{Device, Driver};
 use crate::shim::group_unit::{Translation, Unit, Whose, FIRST_USER};
-use crate::shim::iommu::{self, Change, DomainKind, DomainView};
+use crate::shim::iommu::{self, AttachArgs, DomainInfo, DomainKind};
 use crate::shim::pci::PciDevice;
 use crate::shim::prelude::{KVec, Result, EBUSY, EIO};
 use crate::shim::sync::Mutex;
@@ -32,7 +32,7 @@ const DMA: u16 = 2;
 const ONE: u16 = FIRST_USER;
 const OTHER: u16 = FIRST_USER + 1;
 
-fn view(domain: u16) -> DomainView {
+fn view(domain: u16) -> DomainInfo {
     let kind = match domain {
         BLOCKED => DomainKind::Blocked,
         IDENTITY => DomainKind::Identity,
@@ -40,7 +40,7 @@ fn view(domain: u16) -> DomainView {
         _ => DomainKind::Iommufd,
     };
     let identity = usize::from(domain);
-    DomainView { kind, identity }
+    DomainInfo { kind, identity }
 }
 
 fn translation(domain: u16) -> Translation {
@@ -154,7 +154,7 @@ macro_rules! group {
             fn goes(&self, from: u16, to: &[u16]) -> Result {
                 let mut old = from;
                 for &new in to {
-                    let change = Change {
+                    let change = AttachArgs {
                         old: Some(view(old)),
                         new: view(new),
                     };
@@ -167,7 +167,7 @@ macro_rules! group {
 
             /// The first attach of all.
             fn begins(&self, new: u16) -> Result {
-                let change = Change {
+                let change = AttachArgs {
                     old: None,
                     new: view(new),
                 };

@@ -4,7 +4,7 @@
 //! mapping is made, hardware finds it, whoever has linked the tables.
 
 use crate::shim::pages::Gfp;
-use crate::shim::radix::Tables;
+use crate::shim::table_pages::Tables;
 use std::sync::Arc;
 use vtd_core::pgtable::{Geometry, Prot, SecondStage};
 use vtd_core::spec::address::{Iova, PhysAddr};

@@ -2,6 +2,8 @@
 
 //! What the core asks for.
 
+pub(crate) use super::table_pages;
+
 #[derive(Clone)]
 pub(crate) struct Group(pub(crate) u32);
 
@@ -25,14 +27,14 @@ pub(crate) enum DomainKind {
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct DomainView {
+pub(crate) struct DomainInfo {
     pub(crate) kind: DomainKind,
     pub(crate) identity: usize,
 }
 
-pub(crate) struct Change {
-    pub(crate) old: Option<DomainView>,
-    pub(crate) new: DomainView,
+pub(crate) struct AttachArgs {
+    pub(crate) old: Option<DomainInfo>,
+    pub(crate) new: DomainInfo,
 }
 
 #[derive(PartialEq, Eq)]

@@ -14,11 +14,11 @@ pub(crate) mod pci;
 pub(crate) mod prelude;
 pub(crate) mod print;
 pub(crate) mod queue_errors;
-pub(crate) mod radix;
 pub(crate) mod registers;
 pub(crate) mod run;
 pub(crate) mod steps;
 pub(crate) mod sync;
+pub(crate) mod table_pages;
 pub(crate) mod unit;
 
 pub(crate) use print::{log_err, log_info, log_warn};

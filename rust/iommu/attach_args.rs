@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A change of domains, as an attach sees it.
+//! What an attach replaces by what.
 
 use crate::bindings;
 
@@ -21,26 +21,28 @@ pub enum DomainKind {
 
 /// One domain, seen from an attach.
 #[derive(Clone, Copy)]
-pub struct DomainView {
+pub struct DomainInfo {
     /// What it is.
     pub kind: DomainKind,
     /// Tells domains apart while they live; never dereferenced.
     pub identity: usize,
 }
 
-/// A change of domains.
-pub struct Change {
+/// The domains of an attach.
+pub struct AttachArgs {
     /// What the device uses now; [`None`] the first time.
-    pub old: Option<DomainView>,
+    pub old: Option<DomainInfo>,
     /// What it shall use.
-    pub new: DomainView,
+    pub new: DomainInfo,
 }
 
-impl DomainView {
+impl DomainInfo {
+    /// Reads the kind of a domain; [`None`] for null.
+    ///
     /// # Safety
     ///
     /// `domain` must be null or a live domain of this driver.
-    unsafe fn of(domain: *mut bindings::iommu_domain) -> Option<DomainView> {
+    unsafe fn of(domain: *mut bindings::iommu_domain) -> Option<DomainInfo> {
         if domain.is_null() {
             return None;
         }
@@ -56,26 +58,28 @@ impl DomainView {
             }
             _ => DomainKind::Unmanaged,
         };
-        Some(DomainView {
+        Some(DomainInfo {
             kind,
             identity: domain as usize,
         })
     }
 }
 
-impl Change {
+impl AttachArgs {
+    /// Reads the kinds of both domains; [`None`] if `new` is null.
+    ///
     /// # Safety
     ///
     /// Both must be live domains of this driver; `old` may be null.
     pub(super) unsafe fn new(
         old: *mut bindings::iommu_domain,
         new: *mut bindings::iommu_domain,
-    ) -> Option<Change> {
+    ) -> Option<AttachArgs> {
         // SAFETY: By this function's contract.
         unsafe {
-            Some(Change {
-                old: DomainView::of(old),
-                new: DomainView::of(new)?,
+            Some(AttachArgs {
+                old: DomainInfo::of(old),
+                new: DomainInfo::of(new)?,
             })
         }
     }

@@ -8,8 +8,8 @@
 //! Nothing here can check that a table is live or an entry a link: all that depends on it is
 //! unsafe, and its one user is the crate `vtd_tables`.
 
+use super::gather::Gather;
 use crate::bindings;
-use crate::iommu::Gather;
 use crate::pages::{flush_line, flush_lines, Gfp, NumaNode, PAGE_SIZE};
 use core::pin::Pin;
 use core::ptr::NonNull;
@@ -34,7 +34,7 @@ unsafe impl Send for Table {}
 unsafe impl Sync for Table {}
 
 impl Table {
-    /// The entries.
+    /// Returns the entries.
     ///
     /// # Safety
     ///
@@ -45,6 +45,7 @@ impl Table {
         unsafe { self.0.as_ref() }
     }
 
+    /// Returns the address of its first byte.
     #[inline(always)]
     fn virt(self) -> *mut u8 {
         self.0.as_ptr().cast()
@@ -62,7 +63,7 @@ pub struct Tables {
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 impl Tables {
-    /// Tables near `node`.
+    /// Makes tables come from near `node`.
     pub fn new(node: NumaNode) -> Self {
         Tables {
             // SAFETY: Has no preconditions.
@@ -71,7 +72,11 @@ impl Tables {
         }
     }
 
-    /// A table of zeroes. [`ENOMEM`] if no page can be had.
+    /// Allocates a table of zeroes.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if no page can be had.
     #[inline]
     pub fn alloc(&self, gfp: Gfp) -> Result<Table> {
         // SAFETY: The node is online or none; any flags are allowed.
@@ -104,13 +109,13 @@ impl Tables {
         unsafe { bindings::vtd_helper_pages_list_add(gather.freelist(), table.virt().cast()) }
     }
 
-    /// Physical address of a table.
+    /// Returns the physical address of a table.
     #[inline(always)]
     pub fn phys(&self, table: Table) -> u64 {
         (table.virt() as usize).wrapping_sub(self.direct_map) as u64
     }
 
-    /// The table that a link points to; other bits than the address are ignored.
+    /// Returns the table that a link points to; other bits than the address are ignored.
     ///
     /// # Safety
     ///

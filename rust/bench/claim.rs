@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device that is ours and silent.
+//! A group that no driver uses and that does no DMA.
 
 use crate::bindings;
 use crate::errno::eopnotsupp;
@@ -61,11 +61,16 @@ impl Claim {
         Ok(claim)
     }
 
+    /// Returns the owner for C.
     fn token(owner: &u64) -> *mut c_void {
         (&raw const *owner).cast_mut().cast()
     }
 
-    /// Devices in the group. May sleep.
+    /// Counts the devices in the group. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// That of the core.
     #[inline]
     pub fn members(&self) -> Result<usize> {
         let mut count = 0usize;
@@ -73,11 +78,13 @@ impl Claim {
         Ok(count)
     }
 
+    /// Returns the group for C.
     #[inline]
     pub(super) fn group(&self) -> *mut bindings::iommu_group {
         self.group.as_raw()
     }
 
+    /// Calls `visit` for each member.
     #[inline]
     fn for_each_member(
         &self,
@@ -90,9 +97,12 @@ impl Claim {
         })
     }
 
+    /// Turns bus mastering off in a member: the function of `iommu_group_for_each_dev()`.
+    ///
     /// # Safety
     ///
-    /// For the core only, which calls it for the members of a group.
+    /// Called by the IOMMU core for the members of a group, with a live device and the mutex of the
+    /// group held.
     #[inline]
     unsafe extern "C" fn silence(dev: *mut bindings::device, _data: *mut c_void) -> i32 {
         // SAFETY: The core passes a live device, which is converted only if it is on the PCI bus.
@@ -109,9 +119,11 @@ impl Claim {
         0
     }
 
+    /// Counts a member: the function of `iommu_group_for_each_dev()`.
+    ///
     /// # Safety
     ///
-    /// For the core only, which calls it for the members of a group with a count.
+    /// Called by the IOMMU core for the members of a group, with what [`Self::members`] passes.
     #[inline]
     unsafe extern "C" fn count(_dev: *mut bindings::device, count: *mut c_void) -> i32 {
         // SAFETY: What `members` passes.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A paging domain of one's own.
+//! An unmanaged paging domain.
 
-use super::Claim;
+use super::claim::Claim;
 use crate::bindings;
 use crate::pages::Gfp;
 use crate::pci::PciDevice;
@@ -10,10 +10,10 @@ use core::ptr::NonNull;
 use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
 
-/// An unmanaged paging domain, which goes with this.
+/// An unmanaged paging domain, which is freed with this.
 ///
-/// Who changes or asks it holds it alone: the core leaves it to users that maps and unmaps of the
-/// same range do not meet.
+/// A caller that maps, unmaps or reads it borrows it alone: the core leaves it to its users to keep
+/// maps and unmaps of one range apart.
 ///
 /// # Invariants
 ///
@@ -27,12 +27,13 @@ pub struct Domain {
 // SAFETY: A domain belongs to no thread.
 unsafe impl Send for Domain {}
 
-/// What the core said of a map, as it said it: who times the map need not time the look at it.
+/// The result of a map, as the core returned it: a caller that times the map need not time the
+/// check.
 #[must_use = "the map may have failed"]
 pub struct Answer(i32);
 
 impl Answer {
-    /// The error, if it is one.
+    /// Returns the error, if it is one.
     #[inline]
     pub fn ok(self) -> Result {
         to_result(self.0)
@@ -40,8 +41,12 @@ impl Answer {
 }
 
 impl Domain {
-    /// A domain for `device` and others behind the same driver, in which nothing is mapped, with
-    /// `room` for so many groups before an attach has to allocate. May sleep.
+    /// Allocates a domain for `device` and others behind the same driver, in which nothing is
+    /// mapped, with `room` for so many groups before an attach has to allocate. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or that of the core.
     #[inline]
     pub fn new(device: &PciDevice, room: usize) -> Result<Self> {
         let claims = KVec::with_capacity(room, GFP_KERNEL)?;
@@ -60,7 +65,7 @@ impl Domain {
     #[inline(always)]
     pub fn map(&mut self, iova: u64, phys: u64, len: u64, gfp: Gfp) -> Answer {
         let prot = bindings::IOMMU_READ | bindings::IOMMU_WRITE;
-        // SAFETY: A live domain, which nobody else uses meanwhile. Its devices are silent by the
+        // SAFETY: A live domain, which nobody else uses concurrently. Its devices are silent by the
         // invariants of their claims, so any memory may be named.
         Answer(unsafe {
             bindings::iommu_map(
@@ -74,24 +79,29 @@ impl Domain {
         })
     }
 
-    /// Unmaps up to `len` bytes from `iova` on; how many were. Any context.
+    /// Unmaps up to `len` bytes from `iova` on, and returns how many were. Any context.
     #[inline(always)]
     pub fn unmap(&mut self, iova: u64, len: u64) -> u64 {
-        // SAFETY: A live domain, which nobody else uses meanwhile.
+        // SAFETY: A live domain, which nobody else uses concurrently.
         unsafe { bindings::iommu_unmap(self.ptr.as_ptr(), iova as usize, len as usize) as u64 }
     }
 
-    /// Where `iova` leads, if it is mapped; the core has no way to say that it leads to address 0.
+    /// Returns the physical address that `iova` is mapped to; the core cannot tell address 0 from
+    /// none.
     #[inline]
     pub fn translate(&self, iova: u64) -> Option<u64> {
-        // SAFETY: A live domain, which nobody changes meanwhile.
+        // SAFETY: A live domain, which nobody changes concurrently.
         match unsafe { bindings::iommu_iova_to_phys(self.ptr.as_ptr(), iova) } {
             0 => None,
             phys => Some(phys),
         }
     }
 
-    /// Attaches a group; an error gives it back to the kernel. May sleep.
+    /// Attaches a group. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// That of the core; the claim is released then.
     #[inline]
     pub fn attach(&mut self, claim: Claim) -> Result {
         let group = claim.group();
@@ -104,8 +114,8 @@ impl Domain {
         done
     }
 
-    /// Detaches the group that was attached last, and hands it out; nothing can be reached from it
-    /// then. May sleep.
+    /// Detaches the group that was attached last, and returns its claim; it reaches no memory then.
+    /// May sleep.
     #[inline]
     pub fn detach(&mut self) -> Option<Claim> {
         let claim = self.claims.pop()?;

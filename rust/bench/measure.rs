@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a piece of code takes: its time stamps, and marks for those who watch from outside.
+//! Measures what a piece of code takes: by time stamps, and by marks for a watcher outside.
 //!
 //! Under QEMU's `-icount shift=0` a tick of the time stamp counter is one instruction, so all of
 //! this is inline and adds the same few to whatever it is put around.
@@ -9,7 +9,7 @@ use crate::bindings;
 use crate::pci::PciDevice;
 use core::arch::asm;
 
-/// The time stamp counter. No access to memory is moved across it.
+/// Reads the time stamp counter. No access to memory is moved across it.
 #[inline(always)]
 fn now() -> u64 {
     let ticks;
@@ -22,7 +22,7 @@ fn now() -> u64 {
     ticks
 }
 
-/// Does `f` while this processor takes no interrupts. `f` must not sleep.
+/// Calls `f` while this processor takes no interrupts. `f` must not sleep.
 #[inline(always)]
 fn undisturbed<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: Has no preconditions; put back below.
@@ -33,7 +33,7 @@ fn undisturbed<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Ticks that `f` takes, and what it returns. Others may run in between.
+/// Returns the ticks that `f` takes, and what it returns. Others may run in between.
 #[inline(always)]
 pub fn ticks_disturbed<R>(f: impl FnOnce() -> R) -> (u64, R) {
     let start = now();
@@ -42,16 +42,16 @@ pub fn ticks_disturbed<R>(f: impl FnOnce() -> R) -> (u64, R) {
     (end.wrapping_sub(start), result)
 }
 
-/// Ticks that `f` takes with interrupts off, and what it returns. `f` must not sleep.
+/// Returns the ticks that `f` takes with interrupts off, and what it returns. `f` must not sleep.
 #[inline(always)]
 pub fn ticks<R>(f: impl FnOnce() -> R) -> (u64, R) {
     undisturbed(|| ticks_disturbed(f))
 }
 
-/// What [`known`] executes.
+/// How many instructions [`known`] executes.
 pub const KNOWN: u64 = 2001;
 
-/// A loop whose instructions can be counted by eye: 2 a round, 1 before.
+/// Runs a loop whose instructions can be counted by eye: 2 a round, 1 before.
 #[inline(always)]
 pub fn known() {
     // SAFETY: Touches one register and the flags.
@@ -87,7 +87,7 @@ pub fn mark(mark: Mark) {
     }
 }
 
-/// Does `f` in a window; others may run in between.
+/// Calls `f` in a window; others may run in between.
 #[inline(always)]
 pub fn window_disturbed<R>(f: impl FnOnce() -> R) -> R {
     mark(Mark::Open);
@@ -96,13 +96,20 @@ pub fn window_disturbed<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Does `f` in a window with interrupts off. `f` must not sleep.
+/// Calls `f` in a window with interrupts off. `f` must not sleep.
 #[inline(always)]
 pub fn window<R>(f: impl FnOnce() -> R) -> R {
     undisturbed(|| window_disturbed(f))
 }
 
-/// Numbers for QEMU's trace of its devices.
+/// Counts the pages that the drivers of this machine's units hold for their tables.
+#[inline]
+pub fn pages_of_tables() -> i64 {
+    // SAFETY: Has no preconditions.
+    unsafe { bindings::vtd_helper_iommu_pages() as i64 }
+}
+
+/// A device whose accesses QEMU's trace shows, to write numbers into the trace.
 ///
 /// # Invariants
 ///
@@ -115,7 +122,7 @@ impl TraceMarker {
     /// A word of the configuration space that nothing implements.
     const WORD: i32 = 0xf0;
 
-    /// The first iommu-testdev, if there is one. Process context.
+    /// Finds the first iommu-testdev. Process context.
     #[inline]
     pub fn find() -> Option<Self> {
         // INVARIANT: It has the numbers of one.

@@ -2,11 +2,9 @@
 
 //! The DMA API's streaming mappings of memory of our own, for a device that no driver has.
 //!
-//! The memory is never read or written here, and goes back only when it is unmapped: a device that
-//! did DMA to it would harm nobody. What is forgotten instead of dropped stays mapped and is never
-//! used for anything else.
-//!
-//! Everything is inline, so that a module has of this only what it uses.
+//! The memory is never read or written here, and freed only when it is unmapped: a device that did
+//! DMA to it would harm nobody. What is leaked instead of dropped stays mapped and is never used for
+//! anything else.
 
 use crate::bindings;
 use crate::pages::PAGE_SIZE;
@@ -22,7 +20,11 @@ const NOWHERE: bindings::dma_addr_t = bindings::dma_addr_t::MAX;
 
 /// Memory that can be mapped for its device, once at a time.
 pub trait Streaming {
-    /// Maps it. [`EBUSY`] if it is mapped, [`ENOMEM`] if it cannot be. Any context.
+    /// Maps it. Any context.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if it is mapped, [`ENOMEM`] if it cannot be.
     fn map(&mut self) -> Result;
 
     /// Unmaps it, if it is mapped. Any context.
@@ -40,7 +42,11 @@ struct Idle {
 }
 
 impl Idle {
-    /// Makes `device` one that can reach everything. [`EBUSY`] if it has a driver.
+    /// Lets `device` reach everything.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if it has a driver.
     #[inline]
     fn new(device: &PciDevice) -> Result<Self> {
         let dev = device.as_device();
@@ -71,6 +77,7 @@ struct Block {
 }
 
 impl Block {
+    /// Allocates so many bytes.
     #[inline]
     fn new(bytes: usize) -> Result<Self> {
         // SAFETY: Any size may be asked for.
@@ -82,7 +89,7 @@ impl Block {
         })
     }
 
-    /// The descriptor of its first page.
+    /// Returns the descriptor of its first page.
     #[inline]
     fn page(&self) -> *mut bindings::page {
         // SAFETY: Allocated pages lie in the direct map.
@@ -93,7 +100,7 @@ impl Block {
 impl Drop for Block {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type's invariants; whoever drops it has unmapped it.
+        // SAFETY: By the type's invariants; its owner has unmapped it.
         unsafe { bindings::free_pages_exact(self.virt.as_ptr(), self.bytes) }
     }
 }
@@ -113,7 +120,11 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer of `bytes` bytes for `device`. [`EBUSY`] if that has a driver. May sleep.
+    /// Allocates a buffer of `bytes` bytes for `device`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if that has a driver, [`ENOMEM`].
     #[inline]
     pub fn new(device: &PciDevice, bytes: usize) -> Result<Self> {
         let device = Idle::new(device)?;
@@ -128,8 +139,11 @@ impl Buffer {
         })
     }
 
-    /// How many bytes are mapped from now on. [`EINVAL`] for none and for more than there are,
-    /// [`EBUSY`] while it is mapped.
+    /// Sets how many bytes are mapped from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] for none and for more than there are, [`EBUSY`] while it is mapped.
     #[inline]
     pub fn set_length(&mut self, length: usize) -> Result {
         if self.mapped.is_some() {
@@ -206,7 +220,11 @@ pub struct Scattered {
 }
 
 impl Scattered {
-    /// So many pages for `device`. [`EBUSY`] if that has a driver. May sleep.
+    /// Allocates so many pages for `device`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if that has a driver, [`ENOMEM`].
     #[inline]
     pub fn new(device: &PciDevice, pages: u32) -> Result<Self> {
         let device = Idle::new(device)?;
@@ -238,7 +256,7 @@ impl Scattered {
         })
     }
 
-    /// How many pieces it is in.
+    /// Returns how many pieces it is in.
     #[inline]
     pub fn pieces(&self) -> u32 {
         self.table.orig_nents

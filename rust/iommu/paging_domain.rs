@@ -1,103 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Domains: what a device is attached to.
+//! Domains with page tables, as the core holds and calls them.
 
-use super::change::Change;
+use super::callbacks::attach;
 use super::gather::Gather;
 use super::held::Held;
-use super::operations::Driver;
+use super::traits::{Driver, NewPaging, Paging, Protection};
 use crate::bindings;
-use crate::device::Device;
 use crate::errno::eopnotsupp;
-use crate::pages::{Charge, Gfp, NumaNode};
+use crate::pages::Gfp;
 use core::marker::PhantomData;
-use core::pin::Pin;
 use kernel::prelude::*;
 use kernel::types::Opaque;
-
-/// What a mapping permits: the core's bits.
-#[derive(Clone, Copy)]
-pub struct Protection(u32);
-
-impl Protection {
-    /// The device may read.
-    #[inline(always)]
-    pub fn read(self) -> bool {
-        self.0 & bindings::IOMMU_READ != 0
-    }
-
-    /// The device may write.
-    #[inline(always)]
-    pub fn write(self) -> bool {
-        self.0 & bindings::IOMMU_WRITE != 0
-    }
-}
-
-/// The addresses that a domain can translate.
-pub struct Aperture {
-    /// Highest IOVA, inclusive.
-    pub last: u64,
-    /// Bit mask of page sizes in bytes.
-    pub page_sizes: u64,
-}
-
-/// A domain with page tables.
-///
-/// Map, unmap, flush and sync are called in any context and from several threads at once; that
-/// ranges of concurrent maps and unmaps do not overlap is what [`Held`] stands for.
-pub trait Paging: Send + Sync + Sized + 'static {
-    /// Whose domain it is.
-    type Driver: Driver<Paging = Self>;
-
-    /// Its tables. They lie in the core's domain, so that a [`Held`] range is one of these and of
-    /// no other domain's.
-    type Tables: Send + Sync + 'static;
-
-    /// Lets `dev` use this domain instead of the one it uses now. An error has changed nothing.
-    fn attach(
-        &self,
-        dev: &Device,
-        data: &<Self::Driver as Driver>::Device,
-        change: &Change,
-    ) -> Result;
-
-    /// Maps the range to `phys`; all of it, or an error and nothing.
-    fn map(&self, range: Held<'_, Self::Tables>, phys: u64, prot: Protection, gfp: Gfp) -> Result;
-
-    /// Unmaps up to the whole range from its start on, and tells `gather` what to flush. Returns
-    /// how many bytes were unmapped; the first hole ends it.
-    fn unmap(&self, range: Held<'_, Self::Tables>, gather: Pin<&mut Gather>) -> u64;
-
-    /// Makes hardware forget every translation of the domain.
-    fn flush_all(&self);
-
-    /// Makes hardware forget what `gather` holds. When it returns, memory and tables are reused.
-    fn sync(&self, gather: Pin<&mut Gather>);
-
-    /// Makes hardware see new mappings, where it does not by itself.
-    fn sync_map(&self, iova: u64, len: u64) -> Result;
-
-    /// Where the start of the range, one byte, leads, if it is mapped.
-    fn translate(&self, byte: &Held<'_, Self::Tables>) -> Option<u64>;
-
-    /// Makes every access snoop, from now on and whatever the device asks. Whether it could be
-    /// done.
-    fn enforce_cache_coherency(&self, tables: &Self::Tables) -> bool;
-}
-
-/// A paging domain about to be handed to the core.
-pub struct NewPaging<P: Paging> {
-    /// The driver's part.
-    pub paging: P,
-    /// Its tables.
-    pub tables: P::Tables,
-    /// What it can translate.
-    pub aperture: Aperture,
-    /// NUMA node of its tables.
-    pub node: NumaNode,
-    /// Whom what is left to allocate is charged to.
-    pub charge: Charge,
-}
 
 /// The C structure with the driver's part behind it.
 ///
@@ -107,15 +21,16 @@ pub struct NewPaging<P: Paging> {
 ///
 /// # Invariants
 ///
-/// `pt` is initialised for the operation tables of `P`. Allocated as a `KBox` by [`Self::create`]
-/// and freed by [`Self::free`].
-/// Holds a reference to `module`: iommufd keeps domains longer than their devices stay.
+/// - `pt` is initialised for the operation tables of `P`. Allocated as a `KBox` by [`Self::create`]
+///   and freed by [`Self::free`].
+/// - Holds a reference to `module`: iommufd keeps domains longer than their devices stay.
 #[repr(C)]
-pub(super) struct PagingDomain<P: Paging> {
+pub(super) struct PagingDomain<P: Paging, D> {
     pt: Opaque<bindings::pt_iommu>,
     tables: P::Tables,
     paging: P,
     module: *mut bindings::module,
+    _driver: PhantomData<fn() -> D>,
 }
 
 /// The operations of a domain that has none.
@@ -134,20 +49,20 @@ pub(super) const NO_DOMAIN_OPS: bindings::iommu_domain_ops = bindings::iommu_dom
     free: None,
 };
 
-/// The operation tables of `P`'s domains.
-pub(super) struct Tables<P>(PhantomData<P>);
+/// The operation tables of `P`'s domains, for devices that `D` probes.
+pub(super) struct Tables<P, D>(PhantomData<(P, D)>);
 
-impl<P: Paging> Tables<P> {
+impl<P: Paging, D: Driver<Device = P::Device>> Tables<P, D> {
     pub(super) const DOMAIN: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
-        attach_dev: Some(PagingDomain::<P>::attach),
-        map_pages: Some(PagingDomain::<P>::map_pages),
-        unmap_pages: Some(PagingDomain::<P>::unmap_pages),
-        flush_iotlb_all: Some(PagingDomain::<P>::flush_all),
-        iotlb_sync: Some(PagingDomain::<P>::sync),
-        iova_to_phys: Some(PagingDomain::<P>::iova_to_phys),
-        enforce_cache_coherency: Some(PagingDomain::<P>::enforce_cache_coherency),
-        free: Some(PagingDomain::<P>::free),
-        iotlb_sync_map: Some(PagingDomain::<P>::sync_map),
+        attach_dev: Some(PagingDomain::<P, D>::attach_dev),
+        map_pages: Some(PagingDomain::<P, D>::map_pages),
+        unmap_pages: Some(PagingDomain::<P, D>::unmap_pages),
+        flush_iotlb_all: Some(PagingDomain::<P, D>::flush_iotlb_all),
+        iotlb_sync: Some(PagingDomain::<P, D>::iotlb_sync),
+        iova_to_phys: Some(PagingDomain::<P, D>::iova_to_phys),
+        enforce_cache_coherency: Some(PagingDomain::<P, D>::enforce_cache_coherency),
+        free: Some(PagingDomain::<P, D>::free),
+        iotlb_sync_map: Some(PagingDomain::<P, D>::iotlb_sync_map),
         set_dev_pasid: None,
         cache_invalidate_user: None,
         set_pgtable_quirks: None,
@@ -156,16 +71,20 @@ impl<P: Paging> Tables<P> {
     /// For the core this is a table of generic_pt, and its operations are never NULL there; so a
     /// kernel with one more does not compile here.
     const RANGED: bindings::pt_iommu_ops = bindings::pt_iommu_ops {
-        map_range: Some(PagingDomain::<P>::map_range),
-        unmap_range: Some(PagingDomain::<P>::unmap_range),
-        set_dirty: Some(PagingDomain::<P>::set_dirty),
-        get_info: Some(PagingDomain::<P>::get_info),
-        deinit: Some(PagingDomain::<P>::deinit),
+        map_range: Some(PagingDomain::<P, D>::map_range),
+        unmap_range: Some(PagingDomain::<P, D>::unmap_range),
+        set_dirty: Some(PagingDomain::<P, D>::set_dirty),
+        get_info: Some(PagingDomain::<P, D>::get_info),
+        deinit: Some(PagingDomain::<P, D>::deinit),
     };
 }
 
-impl<P: Paging> PagingDomain<P> {
+impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     /// Allocates the domain; the core owns it from here on.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or [`ENODEV`] while the module is being unloaded.
     ///
     /// # Safety
     ///
@@ -175,24 +94,25 @@ impl<P: Paging> PagingDomain<P> {
         module: *mut bindings::module,
     ) -> Result<*mut bindings::iommu_domain> {
         let mut pt = bindings::pt_iommu {
-            ops: &Tables::<P>::RANGED,
+            ops: &Tables::<P, D>::RANGED,
             nid: new.node.raw(),
             ..Default::default()
         };
         // The core sets the type of domains that it asks for; iommufd, which calls
         // domain_alloc_paging_flags itself, leaves it to the driver.
         pt.domain.type_ = bindings::__IOMMU_DOMAIN_PAGING;
-        pt.domain.ops = &Tables::<P>::DOMAIN;
+        pt.domain.ops = &Tables::<P, D>::DOMAIN;
         pt.domain.is_iommupt = cfg!(CONFIG_IOMMU_PT);
         pt.domain.pgsize_bitmap = new.aperture.page_sizes as usize;
         pt.domain.geometry.aperture_end = new.aperture.last;
         pt.domain.geometry.force_aperture = true;
         let domain = KBox::new(
-            PagingDomain {
+            PagingDomain::<P, D> {
                 pt: Opaque::new(pt),
                 tables: new.tables,
                 paging: new.paging,
                 module,
+                _driver: PhantomData,
             },
             new.charge.flags(),
         )?;
@@ -204,6 +124,8 @@ impl<P: Paging> PagingDomain<P> {
         Ok(KBox::into_raw(domain).cast())
     }
 
+    /// Returns its driver's part.
+    ///
     /// # Safety
     ///
     /// `domain` must come from [`Self::create`] and not have been freed.
@@ -213,7 +135,7 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { &(*domain.cast::<Self>()).paging }
     }
 
-    /// Its driver's part, and `iova..iova + len` of its tables.
+    /// Returns its driver's part, and `iova..iova + len` of its tables.
     ///
     /// # Safety
     ///
@@ -231,10 +153,14 @@ impl<P: Paging> PagingDomain<P> {
         }
     }
 
+    /// Implements `iommu_domain_ops::attach_dev`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn attach(
+    /// Called by the IOMMU core with a live domain of [`Self::create`], a live device that `D`
+    /// probed, and the live domain that it is attached to, which is of the same driver or null;
+    /// with the mutex of the device's group held.
+    unsafe extern "C" fn attach_dev(
         domain: *mut bindings::iommu_domain,
         dev: *mut bindings::device,
         old: *mut bindings::iommu_domain,
@@ -242,15 +168,18 @@ impl<P: Paging> PagingDomain<P> {
         // SAFETY: The core passes live domains and a device that this driver probed.
         unsafe {
             let paging = Self::paging(domain);
-            super::context::attach::<P::Driver>(dev, old, domain, |_, dev, data, change| {
-                paging.attach(dev, data, change)
+            attach::<D>(dev, old, domain, |_, dev, data, args| {
+                paging.attach_dev(dev, data, args)
             })
         }
     }
 
+    /// Implements `pt_iommu_ops::map_range`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the IOMMU core with the table of a live domain of [`Self::create`], a range that
+    /// its caller holds for changing, see [`Held`], and room for the count.
     unsafe extern "C" fn map_range(
         table: *mut bindings::pt_iommu,
         iova: u64,
@@ -264,7 +193,7 @@ impl<P: Paging> PagingDomain<P> {
         // caller holds, and a place for the count.
         unsafe {
             let (paging, range) = Self::held(table.cast(), iova, len);
-            match paging.map(range, phys, Protection(prot), Gfp(gfp)) {
+            match paging.map_range(range, phys, Protection(prot), Gfp(gfp)) {
                 Ok(()) => {
                     *mapped += len as usize;
                     0
@@ -274,9 +203,12 @@ impl<P: Paging> PagingDomain<P> {
         }
     }
 
+    /// Implements `pt_iommu_ops::unmap_range`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// As for [`Self::map_range`], with an initialised gather of the caller's own in place of the
+    /// count.
     #[inline(never)]
     unsafe extern "C" fn unmap_range(
         table: *mut bindings::pt_iommu,
@@ -287,11 +219,11 @@ impl<P: Paging> PagingDomain<P> {
         // SAFETY: `pt_iommu` begins with the domain; the range and the gather are the caller's own.
         unsafe {
             let (paging, range) = Self::held(table.cast(), iova, len);
-            paging.unmap(range, Gather::from_raw(gather)) as usize
+            paging.unmap_range(range, Gather::from_raw(gather)) as usize
         }
     }
 
-    /// `pt_iommu_ops.set_dirty`: these tables have no dirty bits that anyone reads.
+    /// Implements `pt_iommu_ops::set_dirty`: these tables have no dirty bits that anyone reads.
     ///
     /// # Safety
     ///
@@ -300,16 +232,20 @@ impl<P: Paging> PagingDomain<P> {
         eopnotsupp().to_errno()
     }
 
-    /// `pt_iommu_ops.deinit`: nothing, because the tables go with the domain, in [`Self::free`].
+    /// Implements `pt_iommu_ops::deinit`, by nothing: the tables go with the domain, in
+    /// [`Self::free`].
     ///
     /// # Safety
     ///
     /// None: any arguments are ignored.
     unsafe extern "C" fn deinit(_table: *mut bindings::pt_iommu) {}
 
+    /// Implements `pt_iommu_ops::get_info`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the IOMMU core with the table of a live domain of [`Self::create`] and room for
+    /// the answer.
     unsafe extern "C" fn get_info(
         table: *mut bindings::pt_iommu,
         info: *mut bindings::pt_iommu_info,
@@ -318,9 +254,12 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { (*info).pgsize_bitmap = (*table).domain.pgsize_bitmap as u64 }
     }
 
+    /// Implements `iommu_domain_ops::map_pages`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] where the core does
+    /// not know of ranges.
     unsafe extern "C" fn map_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -339,9 +278,12 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { Self::map_range(table, iova as u64, phys, len as u64, prot, gfp, mapped) }
     }
 
+    /// Implements `iommu_domain_ops::unmap_pages`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] where the core
+    /// does not know of ranges.
     unsafe extern "C" fn unmap_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -354,46 +296,56 @@ impl<P: Paging> PagingDomain<P> {
         unsafe { Self::unmap_range(domain.cast(), iova as u64, len, gather) }
     }
 
+    /// Implements `iommu_domain_ops::flush_iotlb_all`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn flush_all(domain: *mut bindings::iommu_domain) {
+    /// Called by the IOMMU core with a live domain of [`Self::create`]; in any context.
+    unsafe extern "C" fn flush_iotlb_all(domain: *mut bindings::iommu_domain) {
         // SAFETY: The core passes a domain of ours.
-        unsafe { Self::paging(domain) }.flush_all()
+        unsafe { Self::paging(domain) }.flush_iotlb_all()
     }
 
+    /// Implements `iommu_domain_ops::iotlb_sync`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn sync(
+    /// Called by the IOMMU core with a live domain of [`Self::create`] and a gather of the caller's
+    /// own that unmaps of this domain have filled; in any context.
+    unsafe extern "C" fn iotlb_sync(
         domain: *mut bindings::iommu_domain,
         gather: *mut bindings::iommu_iotlb_gather,
     ) {
         // SAFETY: The core passes a domain of ours and its own gather.
         let (paging, mut gather) = unsafe { (Self::paging(domain), Gather::from_raw(gather)) };
-        paging.sync(gather.as_mut());
+        paging.iotlb_sync(gather.as_mut());
         // Never before the flush: hardware may still have been walking them.
         gather.free_tables();
     }
 
+    /// Implements `iommu_domain_ops::iotlb_sync_map`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
-    unsafe extern "C" fn sync_map(
+    /// Called by the IOMMU core with a live domain of [`Self::create`]; in any context.
+    unsafe extern "C" fn iotlb_sync_map(
         domain: *mut bindings::iommu_domain,
         iova: usize,
         len: usize,
     ) -> i32 {
         // SAFETY: The core passes a domain of ours.
-        match unsafe { Self::paging(domain) }.sync_map(iova as u64, len as u64) {
+        match unsafe { Self::paging(domain) }.iotlb_sync_map(iova as u64, len as u64) {
             Ok(()) => 0,
             Err(e) => e.to_errno(),
         }
     }
 
+    /// Implements `iommu_domain_ops::iova_to_phys`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the IOMMU core with a live domain of [`Self::create`], whose caller keeps the
+    /// address from being unmapped concurrently.
     unsafe extern "C" fn iova_to_phys(
         domain: *mut bindings::iommu_domain,
         iova: u64,
@@ -401,21 +353,26 @@ impl<P: Paging> PagingDomain<P> {
         // SAFETY: The core passes a domain of ours, and its caller keeps the address from being
         // unmapped concurrently; the range is only borrowed.
         let (paging, byte) = unsafe { Self::held(domain, iova, 1) };
-        paging.translate(&byte).unwrap_or(0)
+        paging.iova_to_phys(&byte).unwrap_or(0)
     }
 
+    /// Implements `iommu_domain_ops::enforce_cache_coherency`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by iommufd or VFIO with a live domain of [`Self::create`].
     unsafe extern "C" fn enforce_cache_coherency(domain: *mut bindings::iommu_domain) -> bool {
         // SAFETY: The core passes a domain of ours.
         let (paging, tables) = unsafe { (Self::paging(domain), &(*domain.cast::<Self>()).tables) };
         paging.enforce_cache_coherency(tables)
     }
 
+    /// Implements `iommu_domain_ops::free`.
+    ///
     /// # Safety
     ///
-    /// For the kernel only, which calls it through the table that it stands in.
+    /// Called by the IOMMU core, once, with a live domain of [`Self::create`] that no device is
+    /// attached to and nobody uses any more.
     unsafe extern "C" fn free(domain: *mut bindings::iommu_domain) {
         // SAFETY: Made by `create`; the core frees it once, when no device uses it.
         let domain = unsafe { KBox::from_raw(domain.cast::<Self>()) };

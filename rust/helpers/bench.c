@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* See helpers.h: what modules need that use an IOMMU and drive none. */
+/* See helpers.h: what only the bench module needs. */
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/vmstat.h>

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line that the kernel was booted with.
+//!
+//! The kernel exports neither its command line nor what `iommu.strict` made of it, so that
+//! `/proc/cmdline` is read as a program would. It is that of the mount namespace of the program that
+//! loads the module: whatever shows that program another file could as well give the module the
+//! parameter that decides before it, and no more follows from it.
+
+use crate::bindings;
+use kernel::prelude::*;
+
+/// Bytes of a command line that are read; x86 allows no more.
+const LONGEST: usize = 2048;
+
+/// Returns the value of the last `name=value` on the kernel command line, read as the kernel's
+/// `kstrtobool()` reads it. [`None`] if it is not there, or if `/proc` is not mounted, which is the
+/// one place where a module can see the command line. Process context.
+///
+/// # Errors
+///
+/// [`ENOMEM`].
+pub fn get_bool(name: &str) -> Result<Option<bool>> {
+    let mut line = KVec::from_elem(0u8, LONGEST, GFP_KERNEL)?;
+    // SAFETY: The buffer is as long as is said.
+    let read = unsafe {
+        bindings::vtd_helper_read_file(
+            c"/proc/cmdline".as_char_ptr(),
+            line.as_mut_ptr().cast(),
+            LONGEST,
+        )
+    };
+    let read = usize::try_from(read).unwrap_or(0);
+    let text = core::str::from_utf8(line.get(..read).unwrap_or_default()).unwrap_or("");
+    Ok(last_bool(text, name))
+}
+
+/// Finds the value in `line`.
+fn last_bool(line: &str, name: &str) -> Option<bool> {
+    let values = line.split_ascii_whitespace().filter_map(|word| {
+        let (key, value) = word.split_once('=')?;
+        (key == name).then_some(value)
+    });
+    match values.last()?.as_bytes() {
+        [b'1' | b'y' | b'Y' | b't' | b'T', ..] | [b'o' | b'O', b'n' | b'N', ..] => Some(true),
+        [b'0' | b'n' | b'N' | b'f' | b'F', ..] | [b'o' | b'O', b'f' | b'F', ..] => Some(false),
+        _ => None,
+    }
+}
