@@ -6,6 +6,7 @@
 //!
 //! - [`driver`]: the whole; load, leave, what the IOMMU core is answered
 //! - [`report`]: faults, sysfs, debugfs
+//! - [`machine`]: all units, devices and domains, and look-ups among them
 //! - [`domain`]: paging domains
 //! - [`device`]: probe, attach, ownership
 //! - [`unit`]: one remapping unit
@@ -18,6 +19,7 @@
 mod device;
 mod domain;
 mod driver;
+mod machine;
 mod report;
 mod unit;
 

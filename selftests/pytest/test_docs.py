@@ -159,8 +159,8 @@ def test_module_parameters():
 
 
 def test_files_in_sysfs_and_debugfs():
-    """What report/ makes is described, and nothing else."""
-    report = "".join(text(path) for path in sources("src/report"))
+    """What report/ and driver/ make is described, and nothing else."""
+    report = "".join(text(path) for path in sources("src/report", "src/driver"))
     made = set(re.findall(r'shown\(\s*c"(\w+)"|name: c"(\w+)"|callback_file\(\s*c"(\w+)"'
                           r'|File::new\(\s*c"(\w+)"|\(c"(\w+)", \w+::of_all\)', report))
     made = {name for names in made for name in names if name}

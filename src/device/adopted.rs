@@ -13,9 +13,8 @@
 //! While a device is in the list, the context entries of its requester IDs pass everything; before
 //! it is taken out, they block.
 
-use super::probe::requesters_of;
+use super::topology::{is_near, requesters_of};
 use crate::unit::{Claimed, Translation, Unit};
-use core::iter::successors;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::log_warn;
@@ -33,23 +32,6 @@ impl Adopted {
     fn speaks_as(&self, unit: &Arc<Unit>, requesters: &[SourceId]) -> bool {
         Arc::ptr_eq(&self.unit, unit) && self.requesters.iter().any(|id| requesters.contains(id))
     }
-}
-
-/// Whether `other`, which is in no group, is in the slot of `device`, a bridge above it, or below a
-/// bridge that is `in_group` with it, to which the core would have added it.
-pub(super) fn is_near(
-    other: &PciDevice,
-    device: &PciDevice,
-    in_group: &impl Fn(&PciDevice) -> bool,
-) -> bool {
-    let (facts, others) = (device.properties(), other.properties());
-    let same_slot = others.segment == facts.segment
-        && others.requester >> 3 == facts.requester >> 3
-        && others.requester != facts.requester;
-    let above = |device: &PciDevice| successors(device.upstream(), PciDevice::upstream);
-    same_slot
-        || above(device).any(|bridge| bridge.is(other))
-        || above(other).any(|bridge| in_group(&bridge))
 }
 
 /// The list.

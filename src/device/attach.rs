@@ -10,64 +10,29 @@
 //! back the domain of before and warns of a driver that refuses. So it takes a share in the
 //! domain-id along that it had there, and brings it back.
 
-use super::info::{DeviceInfo, State, Use};
-use super::past::Past;
+use super::attachment::{AttachTarget, State, Use};
+use super::info::DeviceInfo;
+use super::neighbours::refuse_beside_untranslated;
 use super::regions::Region;
-use crate::unit::{Claimed, TakenId, Translation, Unit};
+use crate::unit::{Claimed, Translation};
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{AttachArgs, DomainKind, RegionKind};
 use kernel_ext::{log_err, log_info, log_warn};
-use vtd_core::pgtable::{Step, Visit, Way};
-use vtd_core::spec::address::{Iova, PhysAddr};
-
-/// What a device can be attached to, seen from the device.
-pub(crate) trait Attached: Send + Sync {
-    /// A device behind `unit` has left; nothing of it is cached any more. Returns its share in
-    /// the domain-id that it had. Any context.
-    fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>>;
-
-    /// Where its top table lies.
-    fn top(&self) -> PhysAddr;
-
-    /// Fills the capacity of `found` with leaves that map `from` or what lies above, in order, or
-    /// less if there are few in many tables. Returns where to go on, unless nothing is left. Any
-    /// context.
-    fn leaves(&self, from: Iova, found: &mut KVec<Visit>) -> Option<Iova>;
-
-    /// The way of `address` through the tables: each entry that a unit reads, from the top on, and
-    /// what becomes of a request. Any context.
-    fn way(&self, address: Iova, steps: &mut Steps) -> Way;
-
-    /// What last happened at `address`. May take its time.
-    fn past(&self, address: u64) -> Past;
-
-    /// Whether flushes are deferred in it.
-    fn is_lazy(&self) -> bool;
-
-    /// What tells it from all other domains.
-    fn number(&self) -> u64;
-}
-
-/// The entries on the way of an address, one for each level at most.
-pub(crate) type Steps = [Option<Step<PhysAddr>>; 5];
-
-/// What [`attach`] is to install, and whom to tell when the device leaves again.
-pub(crate) type Target = (Translation, Option<Arc<dyn Attached>>);
+use vtd_core::ownership::{Driver, Owner, Phase, Request, Via, Wanted};
 
 /// Attaches a device, for all of its requester IDs.
 ///
-/// `target` is asked once ownership is granted; it checks whether the unit suits ([`EINVAL`] if
-/// not) and joins the unit, with the domain-id that the device had there before, if it took it along;
-/// [`ENOSPC`] if there is none. [`EBUSY`] if the device is someone else's. The log has the reason.
+/// `target` is checked and joined once ownership is granted. [`EBUSY`] if the device is someone
+/// else's; the errors of [`AttachTarget`]. The log has the reason.
 pub(crate) fn attach(
     dev: &Device,
     info: &DeviceInfo,
     change: &AttachArgs,
-    target: impl FnOnce(&Arc<Unit>, Option<Arc<TakenId>>) -> Result<Target>,
+    target: &impl AttachTarget,
 ) -> Result {
-    info.ownership.refuse_beside_adopted(info, change)?;
+    refuse_beside_untranslated(info, change)?;
     if change.new.kind != DomainKind::Blocked {
         info.access_control.hold_for_attach();
     }
@@ -76,11 +41,27 @@ pub(crate) fn attach(
     let mut state = info.state.lock();
     // The core forms the group before it attaches a member.
     let group = state.group_id().ok_or(ENODEV)?;
-    let granted = groups.ask(group, dev, info, &state, change)?;
+    let request = Request {
+        wanted: wanted(change),
+        driver: driver_of(dev, info),
+        phase: Phase::Attach,
+    };
+    let granted = groups
+        .ask(group, &info.pci, &state, &request)?
+        .map_err(|refused| {
+            if let Some(note) = info.log.ask() {
+                log_warn!("{}: {refused}{note}", &*info.unit);
+            }
+            EBUSY
+        })?;
 
     let returns = state.came_from == Some(change.new.identity);
     let brought = state.took_along.take_if(|_| returns);
-    let (to, attached) = target(&info.unit, brought).inspect_err(|e| info.explain_no_id(*e))?;
+    target.check(&info.unit)?;
+    let to = target
+        .join(&info.unit, brought)
+        .inspect_err(|e| info.explain_no_id(*e))?;
+    let attached = target.attached();
     let before = match state.is {
         Use::Blocked => Claimed::No,
         _ => Claimed::Yes,
@@ -119,6 +100,32 @@ pub(crate) fn attach(
     // Without the locks: it may be the last that there is of the domain.
     drop(left);
     Ok(())
+}
+
+fn wanted(change: &AttachArgs) -> Wanted {
+    let owner = |via| Owner {
+        via,
+        token: change.new.identity,
+    };
+    match change.new.kind {
+        DomainKind::Blocked => Wanted::Blocked,
+        DomainKind::Identity => Wanted::Identity,
+        DomainKind::DmaApi => Wanted::Dma,
+        DomainKind::Iommufd => Wanted::Unmanaged(owner(Via::Iommufd)),
+        DomainKind::Unmanaged => Wanted::Unmanaged(owner(Via::Api)),
+    }
+}
+
+fn driver_of(dev: &Device, info: &DeviceInfo) -> Driver {
+    match dev.driver() {
+        None => {
+            info.bound_before.store(false, Ordering::Relaxed);
+            Driver::None
+        }
+        Some(driver) if driver.manages_dma => Driver::ManagesDma,
+        Some(_) if info.bound_before.load(Ordering::Relaxed) => Driver::Uncounted,
+        Some(_) => Driver::Counted,
+    }
 }
 
 /// After an error of `install`: whether the attach is done all the same, because the unit was closed

@@ -3,11 +3,12 @@
 //! What the driver knows of one device.
 
 use super::access_control::AccessControl;
-use super::attach::Attached;
+use super::attachment::{Attached, State};
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::Region;
-use crate::unit::{EntriesLook, TakenId, Unit};
+use super::untranslated::UntranslatedDevices;
+use crate::unit::{EntriesLook, Unit};
 use core::fmt;
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
@@ -15,66 +16,8 @@ use kernel::sync::{Arc, Mutex};
 use kernel_ext::iommu::Group;
 use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
-use vtd_core::ownership::State as Owned;
 use vtd_core::quirks::Identity;
 use vtd_core::spec::address::{Segment, SourceId};
-
-/// What a device is attached to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// Nothing.
-    Blocked,
-    /// All of memory.
-    Identity,
-    /// A domain of the DMA API.
-    Dma,
-    /// A domain of someone else.
-    Unmanaged,
-}
-
-impl fmt::Display for Use {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Use::Blocked => "blocked",
-            Use::Identity => "identity",
-            Use::Dma => "DMA",
-            Use::Unmanaged => "unmanaged",
-        })
-    }
-}
-
-/// What changes at an attach.
-pub(crate) struct State {
-    /// What it is attached to.
-    pub(crate) is: Use,
-    /// Its domain-id there; 0 where there is none.
-    pub(crate) domain_id: u16,
-    /// Its part in who owns the group.
-    pub(crate) owned: Owned,
-    /// Whom to tell when it leaves.
-    pub(super) attached: Option<Arc<dyn Attached>>,
-    /// The domain that it had before, which the core may have to give it back; only compared.
-    pub(super) came_from: Option<usize>,
-    /// Its share in the domain-id that it had there, while it is blocked. The core does so for a
-    /// reset, and then relies on the attach: it must not find all ids taken.
-    pub(super) took_along: Option<Arc<TakenId>>,
-    /// The group, once known.
-    pub(crate) group: Option<Group>,
-    /// Whether the group's account has the device.
-    pub(crate) counted: bool,
-}
-
-impl State {
-    /// The group's number, once known.
-    pub(crate) fn group_id(&self) -> Option<u32> {
-        self.group.as_ref().map(Group::id)
-    }
-
-    /// The domain with tables that it is attached to, if it is one.
-    pub(crate) fn attached(&self) -> Option<&dyn Attached> {
-        self.attached.as_deref()
-    }
-}
 
 /// One device behind a unit.
 #[pin_data]
@@ -101,6 +44,8 @@ pub(crate) struct DeviceInfo {
     pub(super) bound_before: AtomicBool,
     /// The accounts of all groups.
     pub(crate) ownership: Arc<Ownership>,
+    /// The devices that no unit translates.
+    pub(super) untranslated: Arc<UntranslatedDevices>,
     /// The access control of all devices.
     pub(super) access_control: Arc<AccessControl>,
     /// What changes.

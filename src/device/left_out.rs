@@ -6,14 +6,12 @@
 //! of them, so that they are in no group, and no user can claim one. Nor can one have a device that
 //! cannot be isolated from them: what is his could make such a neighbour reach anything.
 
-use super::adopted::is_near;
-use super::info::DeviceInfo;
-use super::probe::requesters_of;
+use super::topology::{is_near, requesters_of};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::log_warn;
 use kernel_ext::pci::PciDevice;
-use vtd_core::spec::address::SourceId;
+use vtd_core::spec::address::{Segment, SourceId};
 
 struct LeftOut {
     device: PciDevice,
@@ -95,41 +93,24 @@ impl LeftOutDevices {
         }
     }
 
-    /// [`EBUSY`], with the reason in the log, if `info` cannot be isolated from a device that is
-    /// listed: [near](is_near) it, or with a requester ID in common.
-    pub(super) fn refuse_beside(
+    /// A device of the list that cannot be isolated from `device`: [near](is_near) it, or with a
+    /// requester ID in common. [`ENOMEM`] if the list is not complete.
+    pub(super) fn beside(
         &self,
-        info: &DeviceInfo,
-        in_group: &impl Fn(&PciDevice) -> bool,
-    ) -> Result {
+        device: &PciDevice,
+        segment: Segment,
+        requesters: &[SourceId],
+        in_group: impl Fn(&PciDevice) -> bool,
+    ) -> Result<Option<PciDevice>> {
         let list = self.list.lock();
         if list.incomplete {
-            if let Some(note) = info.log.ask() {
-                log_warn!(
-                    "{}: {info} cannot be given to a user: no memory to list its neighbours{note}",
-                    &*info.unit
-                );
-            }
-            return Err(EBUSY);
+            return Err(ENOMEM);
         }
-        for other in list.devices.iter() {
-            let shared = other.segment == u32::from(info.segment.raw())
-                && other
-                    .requesters
-                    .iter()
-                    .any(|id| info.requesters.contains(id));
-            if shared || is_near(&other.device, &info.pci, in_group) {
-                if let Some(note) = info.log.ask() {
-                    log_warn!(
-                        "{}: {info} cannot be given to a user: {}, which cannot be isolated from \
-                         it, is behind no unit{note}",
-                        &*info.unit,
-                        other.device.as_device()
-                    );
-                }
-                return Err(EBUSY);
-            }
-        }
-        Ok(())
+        let found = list.devices.iter().find(|other| {
+            let shared = other.segment == u32::from(segment.raw())
+                && other.requesters.iter().any(|id| requesters.contains(id));
+            shared || is_near(&other.device, device, &in_group)
+        });
+        Ok(found.map(|other| other.device.clone()))
     }
 }

@@ -14,25 +14,30 @@
 //! 2. `Ownership` (mutex), 3. `DeviceInfo::state` (mutex), then those of the unit.
 
 mod access_control;
+mod address_history;
 mod adopted;
 mod attach;
+mod attachment;
 mod chipset;
 mod info;
 mod left_out;
+mod neighbours;
 pub(crate) mod ownership;
-mod past;
 pub(crate) mod preflight;
 mod probe;
 mod rate_limit;
 mod regions;
 mod topology;
+mod untranslated;
 
 pub(crate) use access_control::AccessControl;
-pub(crate) use attach::{attach, leave, pass_reserved, Attached, Steps};
+pub(crate) use address_history::{Event, Past};
+pub(crate) use attach::{attach, leave, pass_reserved};
+pub(crate) use attachment::{AttachTarget, Attached, Steps, Use};
 pub(crate) use chipset::Chipset;
-pub(crate) use info::{DeviceInfo, Use};
-pub(crate) use past::{Event, Past};
-pub(crate) use probe::probe;
+pub(crate) use info::DeviceInfo;
+pub(crate) use probe::{probe, SharedRecords};
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use regions::MSI_WINDOW;
 pub(crate) use topology::Chain;
+pub(crate) use untranslated::UntranslatedDevices;

@@ -8,19 +8,13 @@
 //! [`DeviceInfo`] holds; it counts the same states. It has room for the members that are coming,
 //! those that were never attached.
 
-use super::adopted::AdoptedDevices;
-use super::info::{DeviceInfo, State as DeviceState};
-use super::left_out::LeftOutDevices;
+use super::attachment::State as DeviceState;
 use core::fmt;
-use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::lock::mutex::MutexBackend;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel_ext::device::Device;
-use kernel_ext::iommu::{AttachArgs, DomainKind};
-use kernel_ext::log_warn;
 use kernel_ext::pci::PciDevice;
-use vtd_core::ownership::{Driver, Group, Owner, Phase, Request, State, Via, Wanted};
+use vtd_core::ownership::{Group, Refusal, Request, State, Via};
 
 struct Account {
     members: KVec<Member>,
@@ -86,17 +80,35 @@ pub(crate) struct Granted {
     state: State,
 }
 
+/// A refused request, in words.
+pub(super) struct Refused<'a> {
+    id: u32,
+    account: &'a Account,
+    device: &'a PciDevice,
+    state: State,
+    refusal: Refusal,
+}
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let member = Member {
+            device: self.device.clone(),
+            state: self.state,
+        };
+        let siblings = Siblings(self.account, self.device);
+        write!(
+            f,
+            "group {}: {member} {}; {siblings}",
+            self.id, self.refusal
+        )
+    }
+}
+
 /// The accounts of all groups of the machine.
 #[pin_data]
 pub(crate) struct Ownership {
     #[pin]
     groups: Mutex<Groups>,
-    /// Devices that run on untranslated, of whose groups the core knows nothing.
-    #[pin]
-    pub(crate) adopted: AdoptedDevices,
-    /// Devices behind no unit, although firmware gives them one.
-    #[pin]
-    pub(crate) left_out: LeftOutDevices,
 }
 
 impl Ownership {
@@ -105,8 +117,6 @@ impl Ownership {
         Arc::pin_init(
             pin_init!(Self {
                 groups <- new_mutex!(Groups { accounts: KVec::new() }, "vtd groups"),
-                adopted <- AdoptedDevices::new(),
-                left_out <- LeftOutDevices::new(),
             }),
             GFP_KERNEL,
         )
@@ -115,69 +125,6 @@ impl Ownership {
     /// Locks the accounts. May sleep.
     pub(crate) fn lock(&self) -> kernel::sync::lock::Guard<'_, Groups, MutexBackend> {
         self.groups.lock()
-    }
-}
-
-fn wanted(change: &AttachArgs) -> Wanted {
-    let owner = |via| Owner {
-        via,
-        token: change.new.identity,
-    };
-    match change.new.kind {
-        DomainKind::Blocked => Wanted::Blocked,
-        DomainKind::Identity => Wanted::Identity,
-        DomainKind::DmaApi => Wanted::Dma,
-        DomainKind::Iommufd => Wanted::Unmanaged(owner(Via::Iommufd)),
-        DomainKind::Unmanaged => Wanted::Unmanaged(owner(Via::Api)),
-    }
-}
-
-fn driver_of(dev: &Device, info: &DeviceInfo) -> Driver {
-    match dev.driver() {
-        None => {
-            info.bound_before.store(false, Ordering::Relaxed);
-            Driver::None
-        }
-        Some(driver) if driver.manages_dma => Driver::ManagesDma,
-        Some(_) if info.bound_before.load(Ordering::Relaxed) => Driver::Uncounted,
-        Some(_) => Driver::Counted,
-    }
-}
-
-impl Ownership {
-    /// [`EBUSY`], with the reason in the log, if a user shall have a device beside one that runs
-    /// untranslated and cannot be isolated from it.
-    pub(super) fn refuse_beside_adopted(&self, info: &DeviceInfo, change: &AttachArgs) -> Result {
-        let to_user = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
-        if !to_user {
-            return Ok(());
-        }
-        let other = {
-            let group = info.state.lock().group_id();
-            let mut groups = self.lock();
-            let account = group.and_then(|id| groups.known(id));
-            let in_group = |device: &PciDevice| {
-                let mut members = account.iter().flat_map(|account| account.members.iter());
-                members.any(|member| member.device.is(device))
-            };
-            self.left_out.refuse_beside(info, &in_group)?;
-            let adopted = &self.adopted;
-            adopted.beside(&info.pci, &info.unit, &info.requesters, in_group)
-        };
-        match other {
-            None => Ok(()),
-            Some(other) => {
-                if let Some(note) = info.log.ask() {
-                    log_warn!(
-                        "{}: {info} cannot be given to a user while {}, which cannot be isolated \
-                         from it, runs untranslated; remove and rescan that device first{note}",
-                        &*info.unit,
-                        other.as_device()
-                    );
-                }
-                Err(EBUSY)
-            }
-        }
     }
 }
 
@@ -190,42 +137,39 @@ impl Groups {
         Ok(())
     }
 
-    /// Asks whether `change` may be. [`EBUSY`] if not, with the reason in the log.
-    pub(super) fn ask(
-        &mut self,
+    /// Asks whether `device`, which is in `state`, may have what it requests. [`ENODEV`] if its group
+    /// has no account.
+    pub(super) fn ask<'a>(
+        &'a mut self,
         id: u32,
-        dev: &Device,
-        info: &DeviceInfo,
+        device: &'a PciDevice,
         state: &DeviceState,
-        change: &AttachArgs,
-    ) -> Result<Granted> {
+        request: &Request,
+    ) -> Result<Result<Granted, Refused<'a>>> {
         let account = self.known(id).ok_or(ENODEV)?;
         let mut group = account.group;
         if !state.counted {
             group = group.with_member();
         }
-        let request = Request {
-            wanted: wanted(change),
-            driver: driver_of(dev, info),
-            phase: Phase::Attach,
-        };
-        match group.transition(state.owned, &request) {
+        Ok(match group.transition(state.owned, request) {
             Ok((group, state)) => Ok(Granted { id, group, state }),
-            Err(refusal) => {
-                let member = Member {
-                    device: info.pci.clone(),
-                    state: state.owned,
-                };
-                if let Some(note) = info.log.ask() {
-                    log_warn!(
-                        "{}: group {id}: {member} {refusal}; {}{note}",
-                        &*info.unit,
-                        Siblings(account, &info.pci)
-                    );
-                }
-                Err(EBUSY)
-            }
-        }
+            Err(refusal) => Err(Refused {
+                id,
+                account,
+                device,
+                state: state.owned,
+                refusal,
+            }),
+        })
+    }
+
+    /// Whether `device` is a member of group `id` that was attached.
+    pub(super) fn has_member(&self, id: u32, device: &PciDevice) -> bool {
+        let account = self.accounts.get(id as usize).and_then(Option::as_ref);
+        account.is_some_and(|account| {
+            let mut members = account.members.iter();
+            members.any(|member| member.device.is(device))
+        })
     }
 
     /// The account of a group, a new one if there is none.

@@ -3,11 +3,13 @@
 //! A device appears: which unit serves it, and under which requester IDs.
 
 use super::access_control::AccessControl;
-use super::info::{DeviceInfo, State, Use};
+use super::attachment::{State, Use};
+use super::info::DeviceInfo;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::regions_of;
-use super::topology::Chain;
+use super::topology::{requesters_of, Chain};
+use super::untranslated::UntranslatedDevices;
 use crate::unit::Unit;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
@@ -21,16 +23,30 @@ use vtd_core::spec::address::{Segment, SourceId};
 /// The number of the next device.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
+/// What is kept once for all devices.
+pub(crate) struct SharedRecords {
+    /// The accounts of all groups.
+    pub(crate) ownership: Arc<Ownership>,
+    /// The devices that no unit translates.
+    pub(crate) untranslated: Arc<UntranslatedDevices>,
+    /// The access control of all devices.
+    pub(crate) access_control: Arc<AccessControl>,
+}
+
 /// Makes what the driver keeps of `pci`, which `unit` serves and `chain` leads to. Its group is formed right after.
 pub(crate) fn probe(
     dmar: &Dmar<'_>,
     pci: PciDevice,
     chain: &Chain,
     unit: Arc<Unit>,
-    ownership: Arc<Ownership>,
-    access_control: Arc<AccessControl>,
+    shared: SharedRecords,
     identity: Option<Identity>,
 ) -> Result<Arc<DeviceInfo>> {
+    let SharedRecords {
+        ownership,
+        untranslated,
+        access_control,
+    } = shared;
     access_control.rely_on(&pci);
     let requesters = requesters_of(&pci)?;
     let regions = regions_of(dmar, &pci, chain)?;
@@ -62,6 +78,7 @@ pub(crate) fn probe(
             regions,
             bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.manages_dma)),
             ownership,
+            untranslated,
             access_control,
             state <- new_mutex!(state, "vtd device state"),
             log <- RateLimit::new(),
@@ -69,18 +86,4 @@ pub(crate) fn probe(
         }),
         GFP_KERNEL,
     )
-}
-
-/// Every requester ID that `pci` may speak with, its own first.
-pub(super) fn requesters_of(pci: &PciDevice) -> Result<KVec<SourceId>> {
-    let dma_device = pci.dma_device().ok_or(ENODEV)?;
-    let mut requesters = KVec::new();
-    dma_device.for_each_requester(|requester| {
-        let source = SourceId::from_raw(requester);
-        if !requesters.contains(&source) {
-            requesters.push(source, GFP_KERNEL)?;
-        }
-        Ok(())
-    })?;
-    Ok(requesters)
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device's place below its root bus, as device scopes describe it (VT-d 8.3.1).
+//! A device's place below its root bus, as device scopes describe it (VT-d 8.3.1), the requester IDs
+//! under which its requests arrive, and its neighbours.
 
+use core::iter::successors;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
 use vtd_core::quirks::Function;
@@ -61,4 +63,35 @@ impl Chain {
             last,
         })
     }
+}
+
+/// Every requester ID that `pci` may speak with, its own first.
+pub(super) fn requesters_of(pci: &PciDevice) -> Result<KVec<SourceId>> {
+    let dma_device = pci.dma_device().ok_or(ENODEV)?;
+    let mut requesters = KVec::new();
+    dma_device.for_each_requester(|requester| {
+        let source = SourceId::from_raw(requester);
+        if !requesters.contains(&source) {
+            requesters.push(source, GFP_KERNEL)?;
+        }
+        Ok(())
+    })?;
+    Ok(requesters)
+}
+
+/// Whether `other`, which is in no group, is in the slot of `device`, a bridge above it, or below a
+/// bridge that is `in_group` with it, to which the core would have added it.
+pub(super) fn is_near(
+    other: &PciDevice,
+    device: &PciDevice,
+    in_group: &impl Fn(&PciDevice) -> bool,
+) -> bool {
+    let (facts, others) = (device.properties(), other.properties());
+    let same_slot = others.segment == facts.segment
+        && others.requester >> 3 == facts.requester >> 3
+        && others.requester != facts.requester;
+    let above = |device: &PciDevice| successors(device.upstream(), PciDevice::upstream);
+    same_slot
+        || above(device).any(|bridge| bridge.is(other))
+        || above(other).any(|bridge| in_group(&bridge))
 }

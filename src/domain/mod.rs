@@ -3,14 +3,18 @@
 //! Paging domains: second-stage tables, and the units that walk them.
 
 mod attachments;
-mod flushing;
+mod counters;
+mod flush_policy;
 mod history;
-mod look;
 mod paging;
 mod purpose;
 mod registry;
+mod snapshot;
 
-pub(crate) use flushing::WHAT_LAZY_COSTS;
+pub(crate) use flush_policy::WHAT_LAZY_COSTS;
 pub(crate) use paging::{Domain, Inner as DomainLook};
 pub(crate) use purpose::Purpose;
-pub(crate) use registry::Domains;
+pub(crate) use registry::Listed;
+
+/// All paging domains.
+pub(crate) type Domains = registry::Domains<DomainLook>;

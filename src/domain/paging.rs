@@ -10,13 +10,13 @@
 //! - A device that is attached holds [`Inner`], and so the tables, until no unit walks them for it.
 
 use super::attachments::{self, Attachments};
-use super::flushing::Flushing;
+use super::counters::Activity;
+use super::flush_policy::Flushing;
 use super::history::History;
-use super::look::Activity;
 use super::purpose::Purpose;
-use super::registry::Domains;
-use crate::device::{self, DeviceInfo};
-use crate::unit::{Asker, TakenId, Translation, Unit};
+use super::registry::{Domains, Listed};
+use crate::device::{self, AttachTarget, Attached, DeviceInfo};
+use crate::unit::{Asker, Mapped, TakenId, Translation, Unit};
 use core::ops::ControlFlow;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -51,11 +51,11 @@ impl Drop for Domain {
 #[pin_data]
 pub(crate) struct Inner {
     /// What tells it from other domains, also from those that are gone.
-    pub(super) number: u64,
+    number: u64,
     pub(super) tree: Arc<Tree>,
     pub(super) format: Format,
     /// The unit for which the domain was made.
-    pub(super) home: Arc<Unit>,
+    home: Arc<Unit>,
     /// The device for which the domain was made.
     pub(super) made_for: Name,
     pub(super) flushing: Flushing,
@@ -64,7 +64,7 @@ pub(crate) struct Inner {
     /// Whether leaves force the device's accesses to snoop; set before the first mapping only.
     pub(super) snoop: AtomicBool,
     /// Where it is listed.
-    domains: Arc<Domains>,
+    domains: Arc<Domains<Inner>>,
     #[pin]
     pub(super) attachments: Attachments,
 }
@@ -79,7 +79,7 @@ impl Domain {
         device: &Device,
         purpose: Purpose,
         told_of_lazy: bool,
-        domains: &Arc<Domains>,
+        domains: &Arc<Domains<Inner>>,
     ) -> Result<NewPaging<Self>> {
         let charge = purpose.charge();
         let format = home.walker().format(host_bits).ok_or(EINVAL)?;
@@ -166,7 +166,21 @@ impl Inner {
     }
 }
 
-impl device::Attached for Inner {
+impl Listed for Inner {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn home(&self) -> &Arc<Unit> {
+        &self.home
+    }
+
+    fn mapped(&self) -> Mapped {
+        self.activity.mapped()
+    }
+}
+
+impl Attached for Inner {
     fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>> {
         self.attachments.leave(unit)
     }
@@ -208,6 +222,40 @@ impl device::Attached for Inner {
     }
 }
 
+/// The domain, for a device that is attached to it.
+struct PagingTarget<'a> {
+    domain: &'a Arc<Inner>,
+    /// Who wants the device there.
+    asker: Asker,
+    /// Whether the device is [untrusted](DeviceInfo::untrusted).
+    untrusted: bool,
+}
+
+impl AttachTarget for PagingTarget<'_> {
+    fn check(&self, unit: &Unit) -> Result {
+        self.domain.check_unit(unit)
+    }
+
+    fn join(&self, unit: &Arc<Unit>, brought: Option<Arc<TakenId>>) -> Result<Translation> {
+        let domain = self.domain;
+        if self.untrusted {
+            domain.flushing.stay_strict();
+        }
+        if self.asker == Asker::Kernel {
+            domain.attachments.keep();
+        }
+        Ok(Translation::SecondStage {
+            table: domain.tree.top(),
+            width: domain.format.geometry.width,
+            id: domain.attachments.join(unit, self.asker, brought)?,
+        })
+    }
+
+    fn attached(&self) -> Option<Arc<dyn Attached>> {
+        Some(self.domain.clone())
+    }
+}
+
 impl Paging for Domain {
     type Device = DeviceInfo;
     type Tables = Tables;
@@ -220,22 +268,12 @@ impl Paging for Domain {
         };
         // Before any lock: whoever pays may have to wait until memory of his is free.
         inner.begin_history(asker.charge())?;
-        device::attach(dev, info, change, |unit, brought| {
-            inner.check_unit(unit)?;
-            if info.untrusted {
-                inner.flushing.stay_strict();
-            }
-            if asker == Asker::Kernel {
-                inner.attachments.keep();
-            }
-            let id = inner.attachments.join(unit, asker, brought)?;
-            let to = Translation::SecondStage {
-                table: inner.tree.top(),
-                width: inner.format.geometry.width,
-                id,
-            };
-            Ok((to, Some(inner.clone() as Arc<dyn device::Attached>)))
-        })
+        let target = PagingTarget {
+            domain: inner,
+            asker,
+            untrusted: info.untrusted,
+        };
+        device::attach(dev, info, change, &target)
     }
 
     #[inline(always)]

@@ -5,36 +5,47 @@
 //! A domain is in the list from when it is made until the core frees it. It counts what is mapped
 //! in it by itself; what a domain that is gone has counted is kept for the unit it was made for.
 
-use super::paging::Inner;
 use crate::unit::{Mapped, Unit};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 
-/// The list.
-#[pin_data]
-pub(crate) struct Domains {
-    #[pin]
-    known: Mutex<Known>,
+/// A domain, as the list knows it.
+pub(crate) trait Listed {
+    /// Its number, which no other domain has or had.
+    fn number(&self) -> u64;
+
+    /// The unit for which it was made.
+    fn home(&self) -> &Arc<Unit>;
+
+    /// What was mapped and unmapped in it.
+    fn mapped(&self) -> Mapped;
 }
 
-struct Known {
+/// The list.
+#[pin_data]
+pub(crate) struct Domains<D> {
+    #[pin]
+    known: Mutex<Known<D>>,
+}
+
+struct Known<D> {
     /// By number, ascending.
     /// A user can make many, so that no contiguous memory is asked for.
-    live: KVVec<Arc<Inner>>,
+    live: KVVec<Arc<D>>,
     /// What the domains that are gone had counted, for each unit that has had one.
     gone: KVec<(Arc<Unit>, Mapped)>,
     /// The number of the latest domain.
     last: u64,
 }
 
-impl Known {
+impl<D: Listed> Known<D> {
     /// Where the first domain is whose number is `number` or above.
     fn place_of(&self, number: u64) -> usize {
         self.live.partition_point(|one| one.number() < number)
     }
 }
 
-impl Domains {
+impl<D: Listed> Domains<D> {
     /// None yet. [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
         let known = Known {
@@ -58,7 +69,7 @@ impl Domains {
     }
 
     /// Takes a domain in. [`ENOMEM`]. May sleep.
-    pub(super) fn add(&self, domain: &Arc<Inner>) -> Result {
+    pub(super) fn add(&self, domain: &Arc<D>) -> Result {
         let mut known = self.known.lock();
         let home = domain.home();
         // Room first, so that leaving cannot fail.
@@ -74,10 +85,10 @@ impl Domains {
     }
 
     /// Takes a domain out that the core frees. May sleep.
-    pub(super) fn remove(&self, domain: &Arc<Inner>) {
+    pub(super) fn remove(&self, domain: &Arc<D>) {
         let mut known = self.known.lock();
         let at = known.place_of(domain.number());
-        let is_there = |one: &Arc<Inner>| Arc::ptr_eq(one, domain);
+        let is_there = |one: &Arc<D>| Arc::ptr_eq(one, domain);
         let gone = if known.live.get(at).is_some_and(is_there) {
             known.live.remove(at).ok()
         } else {
@@ -97,7 +108,7 @@ impl Domains {
     }
 
     /// The first domain whose number is `number` or above. May sleep.
-    pub(crate) fn from(&self, number: u64) -> Option<Arc<Inner>> {
+    pub(crate) fn from(&self, number: u64) -> Option<Arc<D>> {
         let known = self.known.lock();
         known.live.get(known.place_of(number)).cloned()
     }

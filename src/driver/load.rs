@@ -3,14 +3,16 @@
 //! Load: nothing is touched before everything was looked at, and a failure leaves the machine as
 //! it was found.
 
-use super::machine::Machine;
-use super::Vtd;
+use super::options::Options;
+use super::survey::{not_in_sysfs, Survey};
+use super::unload::DETACH;
 use crate::device::ownership::Ownership;
 use crate::device::preflight::Bound;
-use crate::device::{AccessControl, Chain};
+use crate::device::{AccessControl, Chain, UntranslatedDevices};
 use crate::domain::{Domains, WHAT_LAZY_COSTS};
+use crate::machine::{DeviceObserver, Served, Vtd};
 use crate::report;
-use crate::unit::{FaultEvent, Options as UnitOptions};
+use crate::unit::FaultEvent;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
@@ -19,22 +21,17 @@ use kernel_ext::module::keep_loaded;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
-use kernel_ext::sysfs::{Group, KernelDir};
+use kernel_ext::sysfs::{Attribute, Group, KernelDir};
 use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint};
+use vtd_core::bring_up::{self, Step};
 
-/// What the user may ask at load.
-pub(crate) struct Options {
-    /// Of all units.
-    pub(crate) unit: UnitOptions,
-    /// 0: strict; 1: lazy for trusted devices; otherwise: what the kernel's command line says.
-    pub(crate) lazy: i32,
-    /// What becomes of devices with drivers: a number of [`Policy`].
-    pub(crate) bound: i32,
-    /// Which units are left out.
-    pub(crate) ignore: &'static str,
-    /// Whether the files for tests work.
-    pub(crate) test_hooks: bool,
-}
+/// `/sys/kernel/vtd/`.
+static ATTRIBUTES: &[Attribute<Vtd>] = &[
+    report::USERS,
+    DETACH,
+    report::TEST_RESTRICT,
+    report::TEST_PROVOKE,
+];
 
 /// A loaded driver; unloads when dropped.
 ///
@@ -76,17 +73,19 @@ impl Loaded {
         let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
         })?;
-        let (checked, machine) = Machine::find(&table, &options)?;
-        let Machine {
+        let (checked, survey) = Survey::find(&table, &options)?;
+        let Survey {
             chipset,
             units,
             bound,
             lazy,
-        } = machine;
+        } = survey;
         let ownership = Ownership::new()?;
+        let untranslated = UntranslatedDevices::new()?;
         let access_control = AccessControl::new()?;
         let domains = Domains::new()?;
-        let translations = report::Translations::new()?;
+        let translations = Arc::pin_init(report::Translations::new()?, GFP_KERNEL)?;
+        let observer: Arc<dyn DeviceObserver> = translations.clone();
         let vtd = Arc::pin_init(
             pin_init!(Vtd {
                 table,
@@ -94,6 +93,7 @@ impl Loaded {
                 chipset,
                 units,
                 ownership,
+                untranslated,
                 domains,
                 lazy,
                 loading: AtomicBool::new(true),
@@ -102,14 +102,14 @@ impl Loaded {
                 gate <- new_mutex!((), "vtd gate"),
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
                 test_hooks: options.test_hooks,
-                translations <- translations,
+                observer,
             }),
             GFP_KERNEL,
         )?;
         // All that can fail comes first: once devices are served, their drivers may be bound.
-        let debugfs = report::Debugfs::new(&vtd)?;
+        let debugfs = report::Debugfs::new(&vtd, &translations)?;
         let shutdown = KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?;
-        let attributes = Group::new(None, report::FOLDER, vtd.clone())?;
+        let attributes = Group::new(None, ATTRIBUTES, vtd.clone())?;
         let folder = KernelDir::new(c"vtd", attributes)
             .inspect_err(|e| not_in_sysfs("/sys/kernel/vtd", *e))?;
         let running = Running::start(vtd, module, bound)?;
@@ -124,13 +124,6 @@ impl Loaded {
             _running: running,
         })
     }
-}
-
-pub(super) fn not_in_sysfs(at: &str, error: Error) {
-    log_err!(
-        "not loaded: {at} cannot be made ({}). Another driver may have one of that name",
-        error.to_errno()
-    )
 }
 
 impl Running {
@@ -188,7 +181,7 @@ impl Running {
             // One whose driver has gone since does not run any more, and is served like others.
             if device.as_device().driver().is_some() {
                 let unit = vtd.unit_of(&Chain::of(&device)?)?.unit.clone();
-                vtd.ownership.adopted.adopt(device, &unit)?;
+                vtd.untranslated.adopted.adopt(device, &unit)?;
             }
         }
         PciDevice::all().try_for_each(|device| {
@@ -229,6 +222,11 @@ impl Running {
 }
 
 impl Vtd {
+    /// What to do, step by step, so that all units have their queues and tables.
+    pub(super) fn bring_up(&self) -> impl Iterator<Item = (&Served, Step)> {
+        bring_up::steps(self.units(), |served| served.unit.cap())
+    }
+
     /// Gives the units to the core, and then lets them translate.
     fn serve(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
         for served in self.units() {

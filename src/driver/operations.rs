@@ -2,23 +2,42 @@
 
 //! What the driver answers the IOMMU core.
 
-use super::Vtd;
-use crate::device::{self, Chain, DeviceInfo};
+use crate::device::{self, Chain, DeviceInfo, SharedRecords};
 use crate::domain::{Domain, Purpose};
+use crate::machine::Vtd;
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
     AttachArgs, Capability, DefaultDomain, Driver, DriverSlot, Group, HardwareInfo, NewPaging,
     Probed, Regions,
 };
-use kernel_ext::log_info;
 use kernel_ext::pci::PciDevice;
+use kernel_ext::{log_err, log_info};
 use vtd_core::quirks::Identity;
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
 const HW_INFO_INTEL_VTD: u32 = 1;
+
+impl Vtd {
+    /// While the driver loads, [`EBUSY`] for a device whose driver was bound after the preflight
+    /// looked: undoing the load is what keeps its DMA alive.
+    fn refuse_bound(&self, device: &PciDevice) -> Result {
+        match device.as_device().driver() {
+            Some(driver) if self.loading.load(Ordering::Acquire) && !driver.manages_dma => {
+                log_err!(
+                    "{} was bound to driver {} while vtd was loading: not loaded",
+                    device.as_device(),
+                    driver.name
+                );
+                Err(EBUSY)
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 static SLOT: DriverSlot<Vtd> = DriverSlot::new();
 
@@ -38,18 +57,22 @@ impl Driver for Vtd {
         if !served.core.is_listed() {
             return Err(ENODEV);
         }
-        let adopted = &self.ownership.adopted;
+        let adopted = &self.untranslated.adopted;
         if adopted.has(&pci) || adopted.adopt_alias(&pci, &served.unit)? {
             return Err(ENODEV);
         }
         self.refuse_bound(&pci)?;
+        let shared = SharedRecords {
+            ownership: self.ownership.clone(),
+            untranslated: self.untranslated.clone(),
+            access_control: self.access_control.clone(),
+        };
         let data = device::probe(
             &self.dmar(),
             pci,
             &chain,
             served.unit.clone(),
-            self.ownership.clone(),
-            self.access_control.clone(),
+            shared,
             self.chipset.identity(&chain),
         )?;
         self.add_device(served, &data)?;
@@ -61,7 +84,7 @@ impl Driver for Vtd {
             );
         }
         // One report less is no reason to refuse the device.
-        let _ = self.translations.add(&data);
+        let _ = self.observer.added(&data);
         Ok(Probed {
             unit: served.core.clone(),
             data,
@@ -77,7 +100,7 @@ impl Driver for Vtd {
         // is given only when the driver leaves as a whole: translation goes off right after.
         let passes = self.is_leaving() && device::pass_reserved(data);
         device::leave(data, passes);
-        self.translations.remove(data);
+        self.observer.removed(data);
         let mut devices = self.devices.lock();
         if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {
             let _ = devices.remove(at);
@@ -149,12 +172,10 @@ impl Driver for Vtd {
     }
 
     fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &AttachArgs) -> Result {
-        device::attach(dev, data, change, |_, _| {
-            Ok((Translation::PassThrough, None))
-        })
+        device::attach(dev, data, change, &Translation::PassThrough)
     }
 
     fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &AttachArgs) -> Result {
-        device::attach(dev, data, change, |_, _| Ok((Translation::Blocked, None)))
+        device::attach(dev, data, change, &Translation::Blocked)
     }
 }

@@ -7,8 +7,8 @@
 //! its DMA is coherent: VFIO when its driver binds, iommufd right before each claim. Nobody else
 //! asks about a device whose driver manages DMA by itself, so that question is the moment to tell.
 
-use super::Vtd;
 use crate::device::DeviceInfo;
+use crate::machine::Vtd;
 use kernel_ext::log_warn;
 
 impl Vtd {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes: those of the in-tree driver for each unit, and `/sys/kernel/vtd`.
+//! Attributes: those of the in-tree driver for each unit, and of `/sys/kernel/vtd` all but `detach`,
+//! which is the driver's.
 
-use super::groups;
-use crate::driver::Vtd;
+use super::debugfs::users;
+use crate::machine::Vtd;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::sysfs::Attribute;
@@ -39,48 +40,41 @@ pub(crate) static UNIT_ATTRIBUTES: &[Attribute<Unit>] = &[
     }),
 ];
 
-/// `/sys/kernel/vtd/`.
-pub(crate) static FOLDER: &[Attribute<Vtd>] = &[
-    shown(c"users", |vtd, to| {
-        let mut result = Ok(());
-        vtd.for_each_device(|info| {
-            if result.is_ok() {
-                result = groups::user(info, to);
-            }
-        });
-        result.and_then(|()| groups::untranslated(vtd, to))
+/// `/sys/kernel/vtd/users`.
+pub(crate) const USERS: Attribute<Vtd> = shown(c"users", |vtd, to| {
+    let mut result = Ok(());
+    vtd.for_each_device(|info| {
+        if result.is_ok() {
+            result = users::user(info, to);
+        }
+    });
+    result.and_then(|()| users::untranslated(vtd, to))
+});
+
+/// `/sys/kernel/vtd/test_restrict`.
+pub(crate) const TEST_RESTRICT: Attribute<Vtd> = Attribute {
+    name: c"test_restrict",
+    mode: 0o200,
+    show: |_, _| Ok(()),
+    store: Some(|vtd, text| {
+        if !vtd.test_hooks {
+            return Err(EPERM);
+        }
+        let bits = text.parse().map_err(|_| EINVAL)?;
+        vtd.units().for_each(|served| served.unit.restrict(bits));
+        Ok(())
     }),
-    Attribute {
-        name: c"detach",
-        mode: 0o200,
-        show: |_, _| Ok(()),
-        store: Some(|vtd, text| match text {
-            "1" => vtd.detach(),
-            _ => Err(EINVAL),
-        }),
-    },
-    Attribute {
-        name: c"test_restrict",
-        mode: 0o200,
-        show: |_, _| Ok(()),
-        store: Some(|vtd, text| {
-            if !vtd.test_hooks {
-                return Err(EPERM);
-            }
-            let bits = text.parse().map_err(|_| EINVAL)?;
-            vtd.units().for_each(|served| served.unit.restrict(bits));
-            Ok(())
-        }),
-    },
-    Attribute {
-        name: c"test_provoke",
-        mode: 0o200,
-        show: |_, _| Ok(()),
-        store: Some(|vtd, text| {
-            if !vtd.test_hooks {
-                return Err(EPERM);
-            }
-            vtd.units().try_for_each(|served| served.unit.provoke(text))
-        }),
-    },
-];
+};
+
+/// `/sys/kernel/vtd/test_provoke`.
+pub(crate) const TEST_PROVOKE: Attribute<Vtd> = Attribute {
+    name: c"test_provoke",
+    mode: 0o200,
+    show: |_, _| Ok(()),
+    store: Some(|vtd, text| {
+        if !vtd.test_hooks {
+            return Err(EPERM);
+        }
+        vtd.units().try_for_each(|served| served.unit.provoke(text))
+    }),
+};

@@ -132,15 +132,20 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        files: &["device/info.rs", "device/ownership.rs", "device/attach.rs"],
+        files: &[
+            "device/attachment.rs",
+            "device/info.rs",
+            "device/ownership.rs",
+            "device/attach.rs",
+        ],
         adapted: &[
             ("crate::unit::", "crate::shim::group_unit::"),
             ("super::access_control::", "crate::shim::beside::"),
-            ("super::adopted::", "crate::shim::beside::"),
-            ("super::left_out::", "crate::shim::beside::"),
-            ("super::past::", "crate::shim::beside::"),
+            ("super::address_history::", "crate::shim::beside::"),
+            ("super::neighbours::", "crate::shim::beside::"),
             ("super::rate_limit::", "crate::shim::beside::"),
             ("super::regions::", "crate::shim::beside::"),
+            ("super::untranslated::", "crate::shim::beside::"),
             ("kernel::sync::", "crate::shim::sync::"),
             ("Arc::pin_init(", "crate::shim::sync::pin_init("),
             // What the tests compare with what is installed.
@@ -164,20 +169,20 @@ const SUBJECTS: &[Subject] = &[
         mistakes: &[
             (
                 "unlocked_before_install",
-                "&state, change)?;\n",
-                "&state, change)?; drop(groups); let groups = &*info.ownership;\n",
+                "            EBUSY\n        })?;\n",
+                "EBUSY })?; drop(groups); let groups = &*info.ownership;\n",
             ),
             (
                 "installed_after_unlock",
-                "&state, change)?;\n",
-                "&state, change)?; let groups = { let booked = groups.settle(&info.pci, granted); \
+                "            EBUSY\n        })?;\n",
+                "EBUSY })?; let groups = { let booked = groups.settle(&info.pci, granted); \
                  drop(groups); super::Booked(booked) }; let granted = ();\n",
             ),
             (
                 "never_asked",
-                "Err(refusal) => {",
+                "Err(refusal) => Err(Refused {",
                 "Err(_) if true => Ok(Granted { id, group, state: state.owned }), \
-                 Err(refusal) => {",
+                 Err(refusal) => Err(Refused {",
             ),
             (
                 "not_settled",
@@ -197,7 +202,7 @@ const SUBJECTS: &[Subject] = &[
             (
                 "asked_of_another",
                 "self.known(id).ok_or(ENODEV)?",
-                "self.account(id + info.number as u32)?",
+                "self.account(id + 1)?",
             ),
             (
                 "struck_off_first",

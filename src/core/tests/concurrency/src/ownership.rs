@@ -5,7 +5,7 @@
 //! kernel's or a second user's. The unit of the model asserts it at each entry, and the accounts
 //! say in the end what is installed.
 
-use crate::shim::beside::{AccessControl, RateLimit};
+use crate::shim::beside::{AccessControl, RateLimit, UntranslatedDevices};
 use crate::shim::device::{Device, Driver};
 use crate::shim::group_unit::{Translation, Unit, Whose, FIRST_USER};
 use crate::shim::iommu::{self, AttachArgs, DomainInfo, DomainKind};
@@ -58,7 +58,8 @@ fn translation(domain: u16) -> Translation {
 /// A group whose devices a story attaches, from one thread or from several.
 macro_rules! group {
     ($module:ident) => {
-        use $module::info::{DeviceInfo, State, Use};
+        use $module::attachment::{State, Use};
+        use $module::info::DeviceInfo;
 
         #[derive(Clone)]
         struct Group {
@@ -102,6 +103,7 @@ macro_rules! group {
                     regions: KVec::new(),
                     bound_before: loom::sync::atomic::AtomicBool::new(false),
                     ownership: self.accounts.clone(),
+                    untranslated: Arc::new(UntranslatedDevices),
                     access_control: Arc::new(AccessControl),
                     state: Mutex::new(State {
                         is: Use::Blocked,
@@ -156,8 +158,8 @@ macro_rules! group {
                         old: Some(view(old)),
                         new: view(new),
                     };
-                    let target = |_: &_, _| Ok((translation(new), None));
-                    $module::attach::attach(self.0.pci.as_device(), &self.0, &change, target)?;
+                    let device = self.0.pci.as_device();
+                    $module::attach::attach(device, &self.0, &change, &translation(new))?;
                     old = new;
                 }
                 Ok(())
@@ -169,8 +171,8 @@ macro_rules! group {
                     old: None,
                     new: view(new),
                 };
-                let target = |_: &_, _| Ok((translation(new), None));
-                $module::attach::attach(self.0.pci.as_device(), &self.0, &change, target)
+                let device = self.0.pci.as_device();
+                $module::attach::attach(device, &self.0, &change, &translation(new))
             }
 
             fn leaves(&self) {

@@ -2,12 +2,8 @@
 
 //! What an attach looks at besides the accounts: nothing is adopted, left out, reserved or lost here.
 
-use super::group_unit::Unit;
 use super::iommu::RegionKind;
-use super::pci::PciDevice;
 use super::prelude::Result;
-use std::sync::Arc;
-use vtd_core::spec::address::SourceId;
 
 pub(crate) struct AccessControl;
 
@@ -15,34 +11,10 @@ impl AccessControl {
     pub(crate) fn hold_for_attach(&self) {}
 }
 
-pub(crate) struct AdoptedDevices;
+pub(crate) struct UntranslatedDevices;
 
-impl AdoptedDevices {
-    pub(crate) fn new() -> Self {
-        Self
-    }
-
-    pub(crate) fn beside(
-        &self,
-        _: &PciDevice,
-        _: &Arc<Unit>,
-        _: &[SourceId],
-        _: impl Fn(&PciDevice) -> bool,
-    ) -> Option<PciDevice> {
-        None
-    }
-}
-
-pub(crate) struct LeftOutDevices;
-
-impl LeftOutDevices {
-    pub(crate) fn new() -> Self {
-        Self
-    }
-
-    pub(crate) fn refuse_beside<T, F>(&self, _: &T, _: &F) -> Result {
-        Ok(())
-    }
+pub(crate) fn refuse_beside_untranslated<D, C>(_: &D, _: &C) -> Result {
+    Ok(())
 }
 
 pub(crate) struct Past;

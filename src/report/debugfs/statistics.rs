@@ -2,8 +2,8 @@
 
 //! `vtd/dmarN/statistics`, `vtd/dmarN/waits` and `vtd/faults`: what was counted.
 
-use super::debugfs::{ended, OneUnit};
-use crate::driver::Vtd;
+use super::view::{ended, OneUnit};
+use crate::machine::Vtd;
 use crate::unit::WAIT_NAMES;
 use core::fmt::Write;
 use kernel::sync::Arc;

@@ -3,39 +3,15 @@
 //! The files in debugfs: `/sys/kernel/debug/vtd`, and those of the in-tree driver in
 //! `/sys/kernel/debug/iommu/intel`, where its users look for them.
 
+use super::domain_translation::Translations;
+use super::view::{OneUnit, Part, View};
 use super::walk::Walks;
-use super::{groups, queue, registers, statistics, tables};
-use crate::driver::Vtd;
-use crate::unit::Unit;
-use core::fmt;
+use super::{context_entries, domains, groups, queue, registers, statistics, users};
+use crate::machine::Vtd;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::debugfs::{Dir, File, SeqFile, Text};
+use kernel_ext::debugfs::{Dir, File};
 use kernel_ext::log_info;
-
-/// Writes one part of a file, see [`SeqFile::show_chunk`].
-pub(super) type Part<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
-
-/// What a file shows: something, by a function.
-pub(super) struct View<T>(T, Part<T>);
-
-impl<T: Send + Sync + 'static> SeqFile for View<T> {
-    fn show_chunk(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-        (self.1)(&self.0, number, note, to)
-    }
-}
-
-/// One unit of the driver.
-pub(super) struct OneUnit {
-    pub(super) vtd: Arc<Vtd>,
-    pub(super) unit: Arc<Unit>,
-}
-
-/// Ends a part that was written to its end, or not at all.
-pub(super) fn ended(_written: fmt::Result, next: Option<u64>) -> Option<u64> {
-    // Writing to a text never fails: what does not fit is asked for again.
-    next
-}
 
 /// The files, which go when this does.
 pub(crate) struct Debugfs {
@@ -45,8 +21,8 @@ pub(crate) struct Debugfs {
 }
 
 impl Debugfs {
-    /// Makes the files of `vtd` and of all its units. [`ENOMEM`].
-    pub(crate) fn new(vtd: &Arc<Vtd>) -> Result<Self> {
+    /// Makes the files of `vtd` and of all its units; `translations` has those of devices. [`ENOMEM`].
+    pub(crate) fn new(vtd: &Arc<Vtd>, translations: &Translations) -> Result<Self> {
         let folder = Dir::new(c"vtd", None)?;
         let mut of_units = KVec::new();
         for served in vtd.units() {
@@ -62,7 +38,7 @@ impl Debugfs {
                 File::new(c"statistics", unit.clone(), view(statistics::counts)?),
                 File::new(c"waits", unit.clone(), view(statistics::waits)?),
                 File::new(c"registers", unit.clone(), view(registers::of_unit)?),
-                File::new(c"contexts", unit.clone(), view(tables::contexts)?),
+                File::new(c"contexts", unit.clone(), view(context_entries::contexts)?),
                 File::new(c"queue", unit.clone(), view(queue::of_unit)?),
             ] {
                 of_units.push(file, GFP_KERNEL)?;
@@ -70,18 +46,18 @@ impl Debugfs {
         }
         let mut of_all = KVec::new();
         let view = |part| Arc::new(View(vtd.clone(), part), GFP_KERNEL);
-        let in_tree = vtd.translations.folder();
+        let in_tree = translations.folder();
         for file in [
             File::new(c"faults", folder.clone(), view(statistics::faults)?),
-            File::new(c"users", folder.clone(), view(groups::users)?),
+            File::new(c"users", folder.clone(), view(users::users)?),
             File::new(c"groups", folder.clone(), view(groups::groups)?),
-            File::new(c"domains", folder.clone(), view(groups::domains)?),
+            File::new(c"domains", folder.clone(), view(domains::domains)?),
         ] {
             of_all.push(file, GFP_KERNEL)?;
         }
         let parts: [(&CStr, Part<Arc<Vtd>>); 3] = [
             (c"iommu_regset", registers::of_all),
-            (c"dmar_translation_struct", tables::of_all),
+            (c"dmar_translation_struct", context_entries::of_all),
             (c"invalidation_queue", queue::of_all),
         ];
         if in_tree.was_found() {

@@ -8,6 +8,7 @@
 //! that changes meanwhile shows each leaf as it is when the reading comes by.
 
 use crate::device::DeviceInfo;
+use crate::machine::DeviceObserver;
 use core::fmt::{self, Write};
 use kernel::prelude::*;
 use kernel::str::CString;
@@ -48,9 +49,10 @@ impl Translations {
     pub(super) fn folder(&self) -> &Arc<Dir> {
         &self.folder
     }
+}
 
-    /// Shows a device. [`ENOMEM`]. May sleep.
-    pub(crate) fn add(&self, info: &Arc<DeviceInfo>) -> Result {
+impl DeviceObserver for Translations {
+    fn added(&self, info: &Arc<DeviceInfo>) -> Result {
         let name = CString::try_from_fmt(core::format_args!("{}", **info))?;
         let folder = Dir::new(&name, Some(self.folder.clone()))?;
         let tables = Arc::new(Tables(info.clone()), GFP_KERNEL)?;
@@ -65,8 +67,7 @@ impl Translations {
         Ok(())
     }
 
-    /// Shows a device no more; waits for readers of its file. May sleep.
-    pub(crate) fn remove(&self, info: &DeviceInfo) {
+    fn removed(&self, info: &DeviceInfo) {
         let mut shown = self.shown.lock();
         let at = shown
             .iter()

@@ -7,8 +7,8 @@
 //! are: lines of the log, the time that records take, one page of tables for each bus
 //! ([`vtd_core::fault_limit::UnknownLimits`]).
 
-use super::fault::What;
-use crate::driver::Vtd;
+use super::fault_words::What;
+use crate::machine::Vtd;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};

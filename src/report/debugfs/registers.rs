@@ -4,8 +4,8 @@
 //!
 //! No register of a unit is changed by reading it. One that is absent reads as the unit likes.
 
-use super::debugfs::{ended, OneUnit};
-use crate::driver::Vtd;
+use super::view::{ended, OneUnit};
+use crate::machine::Vtd;
 use crate::unit::Unit;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;

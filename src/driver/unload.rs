@@ -2,21 +2,38 @@
 
 //! Leaving: on request, when the module goes, and when the machine does.
 
-use super::Vtd;
 use crate::device::{DeviceInfo, Use};
+use crate::machine::Vtd;
 use crate::unit::Unit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::lock::{mutex::MutexBackend, Guard};
 use kernel::sync::Arc;
-use kernel_ext::pci::{PciDevice, RescanLock};
-use kernel_ext::{log_err, log_info, log_warn, notifier, syscore};
+use kernel_ext::pci::RescanLock;
+use kernel_ext::sysfs::Attribute;
+use kernel_ext::{log_err, log_info, syscore};
 use vtd_core::protected_memory::Moment;
 
+/// `/sys/kernel/vtd/detach`.
+pub(super) const DETACH: Attribute<Vtd> = Attribute {
+    name: c"detach",
+    mode: 0o200,
+    show: |_, _| Ok(()),
+    store: Some(|vtd, text| match text {
+        "1" => vtd.detach(),
+        _ => Err(EINVAL),
+    }),
+};
+
 impl Vtd {
+    /// Whether the units are being given back.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
     /// in the log. Afterwards the module can be removed.
-    pub(crate) fn detach(&self) -> Result {
+    fn detach(&self) -> Result {
         // A device that is just added or removed would escape the core's walk over the bus.
         let _hot_plug = RescanLock::lock();
         // Whoever binds a driver from here on waits, and then finds no unit.
@@ -68,7 +85,7 @@ impl Vtd {
     }
 
     /// Takes the units from the core, then stops them. Nothing if that has been done.
-    pub(crate) fn leave(&self) {
+    pub(super) fn leave(&self) {
         let _hot_plug = RescanLock::lock();
         let closed = self.gate.lock();
         self.give_back(&closed);
@@ -92,8 +109,8 @@ impl Vtd {
             }
         }
         if all {
-            self.ownership.adopted.forget_all();
-            self.ownership.left_out.clear();
+            self.untranslated.adopted.forget_all();
+            self.untranslated.left_out.clear();
             self.access_control.restore();
         }
         all
@@ -135,33 +152,6 @@ fn is_in_use(info: &DeviceInfo) -> bool {
             true
         }
         None => false,
-    }
-}
-
-impl notifier::BusNotifier for Vtd {
-    fn device_added(&self, device: &PciDevice) {
-        if !self.is_leaving() && self.enable_access_control(device).is_err() {
-            log_warn!(
-                "{}: no memory to look after its access control: its group may be larger",
-                device.as_device()
-            );
-        }
-        if !self.is_leaving() && self.note_left_out(device).is_err() {
-            self.ownership.left_out.is_incomplete();
-        }
-    }
-
-    fn before_bind(&self, _device: &PciDevice) {
-        drop(self.gate.lock());
-        if !self.is_leaving() {
-            self.access_control.hold();
-        }
-    }
-
-    fn device_removed(&self, device: &PciDevice) {
-        self.ownership.adopted.remove(device);
-        self.ownership.left_out.remove(device);
-        self.access_control.forget(device);
     }
 }
 

@@ -3,7 +3,7 @@
 //! What was found at load, in words.
 
 use crate::device::Use;
-use crate::driver::Vtd;
+use crate::machine::Vtd;
 use crate::unit::Unit;
 use kernel_ext::{log_info, log_warn};
 use vtd_core::spec::level::PageSize;
@@ -62,7 +62,7 @@ pub(crate) fn summary(vtd: &Vtd) {
         _ => others += 1,
     });
     let mut left_out = 0;
-    vtd.ownership.left_out.for_each(|_| left_out += 1);
+    vtd.untranslated.left_out.for_each(|_| left_out += 1);
     if left_out > 0 {
         log_warn!("{left_out} device(s) are behind no unit, as theirs is left out: they reach all of memory");
     }

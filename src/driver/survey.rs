@@ -3,10 +3,10 @@
 //! What a load finds before it changes anything: which units are served, and with which care, and
 //! which devices have drivers already.
 
-use super::load::{not_in_sysfs, Options};
-use super::Served;
+use super::options::Options;
 use crate::device::preflight::{Bound, Policy};
 use crate::device::Chipset;
+use crate::machine::Served;
 use crate::report;
 use crate::unit::{Options as UnitOptions, Unit};
 use kernel::prelude::*;
@@ -19,7 +19,7 @@ use vtd_core::dmar::{Checked, Dmar};
 use vtd_core::pgtable::output_bits;
 
 /// The machine, as far as a load has to know it.
-pub(super) struct Machine {
+pub(super) struct Survey {
     pub(super) chipset: Chipset,
     /// Claimed, and in sysfs; no register of them has been written.
     pub(super) units: KVec<Served>,
@@ -28,7 +28,7 @@ pub(super) struct Machine {
     pub(super) lazy: bool,
 }
 
-impl Machine {
+impl Survey {
     /// Finds it. Every error but [`ENOMEM`] has been explained in the log. Process context.
     pub(super) fn find(table: &acpi::Table, options: &Options) -> Result<(Checked, Self)> {
         let dmar = parse(table)?;
@@ -48,14 +48,22 @@ impl Machine {
         let hot_plug = RescanLock::lock();
         let bound = Bound::find(&dmar, &chipset, policy)?;
         drop(hot_plug);
-        let machine = Machine {
+        let survey = Survey {
             chipset,
             units,
             bound,
             lazy,
         };
-        Ok((dmar.checked(), machine))
+        Ok((dmar.checked(), survey))
     }
+}
+
+/// Says that a name in sysfs is taken.
+pub(super) fn not_in_sysfs(at: &str, error: Error) {
+    log_err!(
+        "not loaded: {at} cannot be made ({}). Another driver may have one of that name",
+        error.to_errno()
+    )
 }
 
 fn parse(table: &acpi::Table) -> Result<Dmar<'_>> {

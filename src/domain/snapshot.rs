@@ -4,13 +4,10 @@
 
 use super::paging::{Inner, TABLES};
 use crate::device::Steps;
-use crate::unit::{Mapped, Unit};
+use crate::unit::Unit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use kernel_ext::device::Name;
-use kernel_ext::pages::Charge;
-use kernel_ext::percpu::Counts;
 use vtd_core::pgtable::{Census, CensusRest, Way};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::level::AddressWidth;
@@ -19,61 +16,7 @@ use vtd_core::spec::level::AddressWidth;
 /// pages.
 const PARTS: u32 = 2048;
 
-/// What happened in one domain: counted on the way of every mapping, so by each processor.
-pub(super) struct Activity(Counts<6>);
-
-impl Activity {
-    /// Nothing yet. [`ENOMEM`].
-    pub(super) fn new(charge: Charge) -> Result<Self> {
-        Ok(Activity(Counts::new(charge)?))
-    }
-
-    /// Counts a mapping of `bytes` bytes. Any context.
-    #[inline(always)]
-    pub(super) fn count_map(&self, bytes: u64) {
-        self.0.one_of::<0, 1>(bytes);
-    }
-
-    /// Counts an unmapping of `bytes` bytes. Any context.
-    #[inline(always)]
-    pub(super) fn count_unmap(&self, bytes: u64) {
-        self.0.one_of::<2, 3>(bytes);
-    }
-
-    /// Counts that the units forget what was unmapped. Any context.
-    #[inline(always)]
-    pub(super) fn count_flush(&self) {
-        self.0.one::<4>();
-    }
-
-    /// Counts that the units forget everything. Any context.
-    pub(super) fn count_flush_all(&self) {
-        self.0.one::<5>();
-    }
-
-    /// What was mapped and unmapped.
-    pub(super) fn mapped(&self) -> Mapped {
-        Mapped {
-            maps: self.0.sum::<0>(),
-            unmaps: self.0.sum::<2>(),
-            // Unmapped first: no byte that is counted there is missing here.
-            unmapped_bytes: self.0.sum::<3>(),
-            mapped_bytes: self.0.sum::<1>(),
-        }
-    }
-}
-
 impl Inner {
-    /// Its number, which no other domain has or had.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The unit for which it was made.
-    pub(crate) fn home(&self) -> &Arc<Unit> {
-        &self.home
-    }
-
     /// The device for which it was made.
     pub(crate) fn made_for(&self) -> Name {
         self.made_for
@@ -99,14 +42,9 @@ impl Inner {
         self.snoop.load(Ordering::Relaxed)
     }
 
-    /// What was mapped and unmapped in it.
-    pub(crate) fn mapped(&self) -> Mapped {
-        self.activity.mapped()
-    }
-
     /// How often units were made to forget what was unmapped, and how often everything.
     pub(crate) fn flushes(&self) -> (u64, u64) {
-        (self.activity.0.sum::<4>(), self.activity.0.sum::<5>())
+        self.activity.flushes()
     }
 
     /// Calls `f` with each unit that walks it: the unit, the domain-id there, how many devices.

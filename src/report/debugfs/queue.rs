@@ -2,8 +2,8 @@
 
 //! `vtd/dmarN/queue`, with words, and `iommu/intel/invalidation_queue` as the in-tree driver has it.
 
-use super::debugfs::{ended, OneUnit};
-use crate::driver::Vtd;
+use super::view::{ended, OneUnit};
+use crate::machine::Vtd;
 use crate::unit::{QueueLook, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;

@@ -3,8 +3,8 @@
 //! `vtd/dmarN/contexts`, with words, and `iommu/intel/dmar_translation_struct` as the in-tree driver
 //! has it: root entries and context entries. A part is a bus.
 
-use super::debugfs::{ended, OneUnit};
-use crate::driver::Vtd;
+use super::view::{ended, OneUnit};
+use crate::machine::Vtd;
 use crate::unit::{BusLook, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;

@@ -8,9 +8,10 @@
 //! the others. A requester ID that several devices share is counted for the bridge that it is of,
 //! and no single device is named as the one that faulted.
 
-use super::unknown::Unknown;
+use super::fault_words::What;
+use super::unknown_requester::Unknown;
 use crate::device::{DeviceInfo, Past, RateLimit, Use};
-use crate::driver::{Users, Vtd};
+use crate::machine::{Users, Vtd};
 use crate::unit::{FaultSink, Unit};
 use core::fmt;
 use kernel::prelude::*;
@@ -22,29 +23,6 @@ use vtd_core::ownership::State as Owned;
 use vtd_core::spec::address::{Segment, SourceId};
 use vtd_core::spec::fault::{FaultRecord, Request};
 use vtd_core::spec::pte::Access;
-
-/// What was asked for, and why it was refused.
-pub(super) struct What<'a>(pub(super) &'a FaultRecord);
-
-impl fmt::Display for What<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (record, reason) = (self.0, self.0.reason);
-        match record.interrupt_index() {
-            Some(index) => write!(f, "interrupt request {index:#x}")?,
-            None => write!(f, "{} of {:#x}", record.request, record.address().raw())?,
-        }
-        if let Some(pasid) = record.pasid {
-            write!(f, " (PASID {pasid:#x})")?;
-        }
-        write!(
-            f,
-            " refused: {} (VT-d {}, reason {:#04x})",
-            reason.words(),
-            reason.section(),
-            reason.code()
-        )
-    }
-}
 
 /// What is to be said of a device, as it was at one moment.
 struct Facts<'a> {

@@ -6,7 +6,7 @@
 //! Told from memory, at one moment: nothing is asked of hardware, which may remember more.
 
 use crate::device::{Attached, DeviceInfo, Steps, MSI_WINDOW};
-use crate::driver::{Users, Vtd};
+use crate::machine::{Users, Vtd};
 use crate::unit::{EntriesLook, Unit};
 use core::fmt::{self, Write};
 use kernel::prelude::*;

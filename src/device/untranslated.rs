@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The devices that no unit translates, and of whose groups the core knows nothing.
+
+use super::adopted::AdoptedDevices;
+use super::left_out::LeftOutDevices;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// The lists of the machine.
+#[pin_data]
+pub(crate) struct UntranslatedDevices {
+    /// Devices that run on untranslated.
+    #[pin]
+    pub(crate) adopted: AdoptedDevices,
+    /// Devices behind no unit, although firmware gives them one.
+    #[pin]
+    pub(crate) left_out: LeftOutDevices,
+}
+
+impl UntranslatedDevices {
+    /// None yet. [`ENOMEM`].
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                adopted <- AdoptedDevices::new(),
+                left_out <- LeftOutDevices::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hot-plug: what is done about a device before its group is formed, before a driver is bound to it,
+//! and when it is gone.
+
+use crate::device::Chain;
+use crate::machine::Vtd;
+use kernel::prelude::*;
+use kernel_ext::pci::PciDevice;
+use kernel_ext::{log_warn, notifier};
+
+impl notifier::BusNotifier for Vtd {
+    fn device_added(&self, device: &PciDevice) {
+        if !self.is_leaving() && self.enable_access_control(device).is_err() {
+            log_warn!(
+                "{}: no memory to look after its access control: its group may be larger",
+                device.as_device()
+            );
+        }
+        if !self.is_leaving() && self.note_left_out(device).is_err() {
+            self.untranslated.left_out.is_incomplete();
+        }
+    }
+
+    fn before_bind(&self, _device: &PciDevice) {
+        drop(self.gate.lock());
+        if !self.is_leaving() {
+            self.access_control.hold();
+        }
+    }
+
+    fn device_removed(&self, device: &PciDevice) {
+        self.untranslated.adopted.remove(device);
+        self.untranslated.left_out.remove(device);
+        self.access_control.forget(device);
+    }
+}
+
+impl Vtd {
+    /// Turns access control on if `device` is behind a unit, before its group is formed.
+    pub(super) fn enable_access_control(&self, device: &PciDevice) -> Result {
+        if device.acs_control().is_none() {
+            return Ok(());
+        }
+        match self.unit_of(&Chain::of(device)?) {
+            Ok(_) => self.access_control.enable(device),
+            Err(ENODEV) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Lists `device` if it is behind no unit because that is left out.
+    pub(super) fn note_left_out(&self, device: &PciDevice) -> Result {
+        if !self.chipset.leaves_something_out() {
+            return Ok(());
+        }
+        match Chain::of(device) {
+            Ok(chain) if self.chipset.leaves_out(&self.dmar(), &chain) => {
+                self.untranslated.left_out.add(device.clone());
+                Ok(())
+            }
+            Ok(_) | Err(ENODEV) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files in debugfs, and what each of them shows.
+
+mod context_entries;
+mod domain_translation;
+mod domains;
+mod files;
+mod groups;
+mod queue;
+mod registers;
+mod statistics;
+pub(super) mod users;
+mod view;
+mod walk;
+
+pub(crate) use domain_translation::Translations;
+pub(crate) use files::Debugfs;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vtd/users`, and `/sys/kernel/vtd/users`: what drives each device, and what it is attached to.
+
+use super::view::ended;
+use crate::device::DeviceInfo;
+use crate::machine::Vtd;
+use core::fmt::{self, Write};
+use kernel::sync::Arc;
+use kernel_ext::debugfs::Text;
+use kernel_ext::device::{Device, Name};
+
+/// A driver's name, or `-`.
+pub(super) struct Bound(Option<Name>);
+
+impl Bound {
+    pub(super) fn of(device: &Device) -> Self {
+        Bound(device.driver().map(|driver| driver.name))
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(name) => name.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// The line for a device.
+pub(in crate::report) fn user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
+    let (is, group) = {
+        let state = info.state.lock();
+        (state.is, state.group_id())
+    };
+    let group = group.map_or(-1, i64::from);
+    let driver = Bound::of(info.pci.as_device());
+    writeln!(to, "{info} {group} {driver} {is}")
+}
+
+/// The lines for devices that run on untranslated, or are behind a unit that is left out.
+pub(in crate::report) fn untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Result {
+    let mut written = Ok(());
+    vtd.untranslated.adopted.for_each(|device| {
+        let device = device.as_device();
+        let line = writeln!(to, "{device} -1 {} untranslated", Bound::of(device));
+        written = written.and(line);
+    });
+    vtd.untranslated.left_out.for_each(|device| {
+        let device = device.as_device();
+        let line = writeln!(to, "{device} -1 {} no-unit", Bound::of(device));
+        written = written.and(line);
+    });
+    written
+}
+
+/// The untranslated devices' part of `users`: above the number of any device.
+const UNTRANSLATED: u64 = 1 << 61;
+
+/// As `/sys/kernel/vtd/users`, but whole however long it is; a part is a device.
+pub(super) fn users(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+    if number > UNTRANSLATED {
+        return None;
+    }
+    match vtd.device_from(number) {
+        Some(info) => ended(user(&info, to), Some(info.number + 1)),
+        None => ended(untranslated(vtd, to), Some(UNTRANSLATED + 1)),
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A refused request, in words.
+
+use core::fmt;
+use vtd_core::spec::fault::FaultRecord;
+
+/// What was asked for, and why it was refused.
+pub(super) struct What<'a>(pub(super) &'a FaultRecord);
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (record, reason) = (self.0, self.0.reason);
+        match record.interrupt_index() {
+            Some(index) => write!(f, "interrupt request {index:#x}")?,
+            None => write!(f, "{} of {:#x}", record.request, record.address().raw())?,
+        }
+        if let Some(pasid) = record.pasid {
+            write!(f, " (PASID {pasid:#x})")?;
+        }
+        write!(
+            f,
+            " refused: {} (VT-d {}, reason {:#04x})",
+            reason.words(),
+            reason.section(),
+            reason.code()
+        )
+    }
+}

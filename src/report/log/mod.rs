@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the log says of the machine and of refused requests.
+
+mod fault;
+mod fault_words;
+mod firmware;
+mod units;
+mod unknown_requester;
+
+pub(crate) use fault::Faults;
+pub(crate) use firmware::firmware;
+pub(crate) use units::{announce, summary};
