@@ -176,7 +176,7 @@ def test_counters():
 
 def test_reason_codes():
     """The table is the driver's own: every code, the same words."""
-    source = text(TOP / "src/core/spec/fault_words.rs")
+    source = text(TOP / "src/core/describe/fault.rs")
     known = {int(code, 16): words for code, words in
              re.findall(r'^\s+(0x[0-9a-f]+) => "([^"]+)"', source, re.M)}
     table = {int(code, 16): words.strip() for code, words in

@@ -9,9 +9,9 @@ use super::queue::{Queue, SLOTS};
 use super::registers::UnitRegisters;
 use super::Unit;
 use kernel::prelude::*;
+use vtd_core::describe::register::Register;
 use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::{ContextEntry, CONTEXT_ENTRIES};
-use vtd_core::spec::register_names::Register;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::root::RootEntry;
 
