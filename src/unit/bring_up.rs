@@ -4,7 +4,7 @@
 //! steps of [`vtd_core::bring_up`].
 
 use super::domain_ids::DomainIds;
-use super::invalidation::{Invalidator, Request};
+use super::invalidation::Invalidator;
 use super::provoke::Provoked;
 use super::queue::Queue;
 use super::registers::UnitRegisters;
@@ -22,6 +22,7 @@ use kernel_ext::mmio::Registers;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::{boot, log_err, log_info, log_warn};
 use vtd_core::bring_up::Step;
+use vtd_core::invalidation::Invalidation;
 use vtd_core::protected_memory::are_on;
 use vtd_core::quirks::Care;
 use vtd_core::spec::address::Segment;
@@ -108,8 +109,8 @@ impl Unit {
             Step::SetRootTable => ("take the root table", self.set_root_table()),
             Step::InvalidateAll => {
                 let everything = [
-                    Request::Context(ContextScope::Global),
-                    Request::Iotlb(IotlbScope::Global),
+                    Invalidation::Context(ContextScope::Global),
+                    Invalidation::Iotlb(IotlbScope::Global),
                 ];
                 ("empty its caches", self.invalidate(&everything))
             }

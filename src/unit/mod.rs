@@ -43,7 +43,6 @@ mod taken_id;
 pub(crate) use context::{Claimed, Translation};
 pub(crate) use domain_ids::Asker;
 pub(crate) use fault_event::{FaultEvent, FaultSink};
-pub(crate) use invalidation::Request;
 pub(crate) use look::{BusLook, EntriesLook, QueueLook};
 pub(crate) use sleep::Saved;
 pub(crate) use statistics::{Mapped, Statistics, WAIT_NAMES};
@@ -63,7 +62,7 @@ use registers::UnitRegisters;
 use service::{Service, State};
 use tables::{Root, Tables};
 use vtd_core::compatibility::{Restriction, Walker};
-use vtd_core::invalidation::Step;
+use vtd_core::invalidation::{Invalidation, Step};
 use vtd_core::protected_memory::{self, Moment};
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
@@ -198,7 +197,7 @@ impl Unit {
     ///
     /// On [`EIO`] the unit has been closed: every requester behind it is blocked, so a caller who
     /// unmaps may go on to reuse the memory.
-    pub(crate) fn invalidate(&self, requests: &[Request]) -> Result {
+    pub(crate) fn invalidate(&self, requests: &[Invalidation]) -> Result {
         match self.service.state() {
             State::Serving => {}
             State::Closed => return Err(EIO),
@@ -217,19 +216,18 @@ impl Unit {
     /// Takes the steps that a change of tables demands, in their order; one wait for all
     /// invalidations among them. Errors as [`Self::invalidate`].
     pub(crate) fn perform(&self, steps: impl Iterator<Item = Step>) -> Result {
-        let mut batch = [Request::Context(ContextScope::Global); 3];
+        let mut batch = [Invalidation::Context(ContextScope::Global); 3];
         let mut len = 0;
         for step in steps {
-            let request = match step {
+            let invalidation = match step {
                 Step::FlushWriteBuffer => {
                     self.flush_write_buffer()?;
                     continue;
                 }
-                Step::Context(scope) => Request::Context(scope),
-                Step::Iotlb(scope) => Request::Iotlb(scope),
+                Step::Invalidate(invalidation) => invalidation,
             };
             if let Some(slot) = batch.get_mut(len) {
-                *slot = request;
+                *slot = invalidation;
                 len += 1;
             }
         }

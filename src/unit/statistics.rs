@@ -2,13 +2,13 @@
 
 //! What a unit has done, counted.
 
-use super::invalidation::Request;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::pages::Charge;
 use kernel_ext::percpu::Counts;
+use vtd_core::invalidation::Invalidation;
 use vtd_core::spec::scope::IotlbScope;
 
 /// A count that only grows. Any context.
@@ -226,17 +226,17 @@ impl Statistics {
     }
 
     /// Counts what is about to be submitted. The caller holds the lock of what it is submitted to.
-    pub(super) fn count_requests(&self, requests: &[Request]) {
+    pub(super) fn count_requests(&self, requests: &[Invalidation]) {
         for request in requests {
             match request {
-                Request::Context(_) => self.flush_context.add_alone(1),
-                Request::Iotlb(scope) => self.count_iotlb(*scope),
+                Invalidation::Context(_) => self.flush_context.add_alone(1),
+                Invalidation::Iotlb(scope) => self.count_iotlb(*scope),
             }
         }
     }
 
     /// Counts what is about to be done through registers, which the caller holds.
-    pub(super) fn count_by_register(&self, request: Request) {
+    pub(super) fn count_by_register(&self, request: Invalidation) {
         self.by_register.add_alone(1);
         self.count_requests(&[request]);
     }
