@@ -7,9 +7,9 @@
 //! blocked and all caches dropped, or, if it obeys nothing any more, with a message that says so.
 
 use super::queue::Queue;
-use super::queue_errors::QueueFailure;
-use super::registers::UnitRegisters;
-use super::statistics::Statistics;
+use super::queue_error::QueueFailure;
+use crate::unit::registers::UnitRegisters;
+use crate::unit::statistics::Statistics;
 use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ use vtd_core::spec::status::Gcmd;
 /// How the unit takes invalidations.
 #[pin_data]
 pub(crate) struct Invalidator {
-    pub(super) queue: Option<Pin<KBox<Queue>>>,
+    pub(in crate::unit) queue: Option<Pin<KBox<Queue>>>,
     /// Whether hardware may use the queue.
     is_on: AtomicBool,
     iotlb: IotlbRegisters,

@@ -6,7 +6,7 @@
 //! more than to write it and a wait, and a look. Everything else goes the way of all invalidations.
 
 use super::queue::Queue;
-use super::Unit;
+use crate::unit::Unit;
 use kernel_ext::clock;
 use vtd_core::invalidation::{forget_range_at_once, Invalidation, Range};
 use vtd_core::spec::address::DomainId;
