@@ -2,7 +2,7 @@
 """Lines about faults, by vtd or by the in-tree driver, in the same words.
 
 Both drivers tell the same facts: who asked for what, and the code of the
-reason. The words here are those of vtd (src/core/spec/fault_words.rs, which a
+reason. The words here are those of vtd (src/core/describe/fault.rs, which a
 test holds them against), whoever wrote the line.
 """
 

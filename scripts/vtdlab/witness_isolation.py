@@ -4,7 +4,7 @@
 from vtdlab import devices, vtdwords
 from vtdlab.witness import brackets
 
-PASS_THROUGH_ID = 1     # src/unit/domain_ids.rs
+PASS_THROUGH_ID = 1     # src/unit/translation/domain_ids.rs
 LAZY = ("sysfs", "lazy-1", "lazy=1", "iommu.strict=0")
 
 

@@ -170,13 +170,13 @@ def test_files_in_sysfs_and_debugfs():
 
 def test_counters():
     """Each line of the statistics file, in its order."""
-    made = re.findall(r'^    \w+ "([\w-]+)"$', text(TOP / "src/unit/statistics.rs"), re.M)
+    made = re.findall(r'^    \w+ "([\w-]+)"$', text(TOP / "src/report/statistics.rs"), re.M)
     assert made and terms("benchmarks.rst", "What is counted") == made
 
 
 def test_reason_codes():
     """The table is the driver's own: every code, the same words."""
-    source = text(TOP / "src/core/spec/fault_words.rs")
+    source = text(TOP / "src/core/describe/fault.rs")
     known = {int(code, 16): words for code, words in
              re.findall(r'^\s+(0x[0-9a-f]+) => "([^"]+)"', source, re.M)}
     table = {int(code, 16): words.strip() for code, words in

@@ -85,13 +85,13 @@ def test_a_line_of_ours_loses_nothing(line):
 
 
 def test_the_words_are_the_drivers():
-    """Each code and each word of src/core/spec/fault_words.rs, and the section."""
-    spec = lab.checkout() / "src/core/spec"
-    found = dict(re.findall(r'^\s+(0x[0-9a-f]+) => "([^"]+)",$',
-                            (spec / "fault_words.rs").read_text(encoding="utf-8"), re.M))
+    """Each code and each word of src/core/describe/fault.rs, and the section."""
+    core = lab.checkout() / "src/core"
+    described = (core / "describe/fault.rs").read_text(encoding="utf-8")
+    found = dict(re.findall(r'^\s+(0x[0-9a-f]+) => "([^"]+)",$', described, re.M))
     assert {int(code, 16): words for code, words in found.items()} == faultline.WORDS
-    source = (spec / "fault.rs").read_text(encoding="utf-8")
-    assert faultline.UNKNOWN in source
+    assert faultline.UNKNOWN in described
+    source = (core / "spec/fault.rs").read_text(encoding="utf-8")
     assert set(re.findall(r'=> "([0-9.]+)",', source)) == {
         faultline.section(code) for code in range(256)}
 

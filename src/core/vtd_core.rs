@@ -9,9 +9,9 @@
 //! compiled into `vtd.ko` by Kbuild and into a host library by cargo, so that
 //! everything in here is tested without a machine that has a remapping unit.
 //!
-//! Layers, each using only what stands before it: [`spec`], then `dmar`, `pgtable`, `ownership`,
-//! `invalidation`, `bring_up`, `protected_memory`, `patience`, `fault_limit` and `question`, which do
-//! not use each other, then `install`, and `quirks`, which uses `dmar`.
+//! Layers, each using only what stands before it: [`spec`], then `describe`, `dmar`, `pgtable`,
+//! `ownership`, `invalidation`, `bring_up`, `protected_memory`, `patience`, `fault_limit` and
+//! `walk_request`, which do not use each other, then `install`, and `quirks`, which uses `dmar`.
 
 // Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
 // warns when it is said twice.
@@ -21,6 +21,7 @@
 
 pub mod bring_up;
 pub mod compatibility;
+pub mod describe;
 pub mod dmar;
 pub mod fault_limit;
 pub mod install;
@@ -29,6 +30,6 @@ pub mod ownership;
 pub mod patience;
 pub mod pgtable;
 pub mod protected_memory;
-pub mod question;
 pub mod quirks;
 pub mod spec;
+pub mod walk_request;

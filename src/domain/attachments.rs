@@ -32,12 +32,12 @@
 //!
 //! `list` orders joining and leaving, and is held while other units are flushed.
 
-use crate::unit::{Asker, Request, TakenId, Unit};
+use crate::unit::{Asker, TakenId, Unit};
 use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
-use vtd_core::invalidation::{after_map, Range};
+use vtd_core::invalidation::{after_map, Invalidation, Range};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::scope::IotlbScope;
 
@@ -267,7 +267,7 @@ impl Attachments {
         self.list.with(|list| {
             for entry in list.iter().filter(Attachment::in_use) {
                 let scope = IotlbScope::Domain(entry.id.id());
-                let _ = entry.id.unit().invalidate(&[Request::Iotlb(scope)]);
+                let _ = entry.id.unit().invalidate(&[Invalidation::Iotlb(scope)]);
             }
         })
     }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bringing a unit up: everything is checked before anything is written, then all units take the
-//! steps of [`vtd_core::bring_up`].
+//! Bringing a unit up: everything is checked before anything is written. What is written then is in
+//! `enable`.
 
-use super::domain_ids::DomainIds;
-use super::invalidation::{Invalidator, Request};
-use super::provoke::Provoked;
-use super::queue::Queue;
+use super::enable::has_protected_memory;
+use super::fault_injection::Provoked;
+use super::invalidation::{Invalidator, Queue};
 use super::registers::UnitRegisters;
-use super::service::Service;
+use super::state::Service;
 use super::statistics::Statistics;
-use super::tables::{Root, Tables};
-use super::{has_protected_memory, Options, Unit};
+use super::translation::{DomainIds, Root, TranslationState};
+use super::{Options, Unit};
 use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;
 use kernel::str::CString;
@@ -21,15 +20,13 @@ use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::{cmdline, kdump, log_err, log_info, log_warn};
-use vtd_core::bring_up::Step;
 use vtd_core::protected_memory::are_on;
 use vtd_core::quirks::Care;
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers as regs;
-use vtd_core::spec::scope::{ContextScope, IotlbScope};
-use vtd_core::spec::status::{Gcmd, Gsts};
+use vtd_core::spec::status::Gsts;
 
 impl Unit {
     /// Claims unit number `index`, whose registers are at `base`, and prepares its tables near the
@@ -59,7 +56,8 @@ impl Unit {
         })?;
         let geometry = UnitGeometry::read(index, &io, care)?;
         let coherent = geometry.ecap.coherent_walk();
-        let (root, tables) = (Root::new(coherent, node)?, Tables::new(coherent, node)?);
+        let root = Root::new(coherent, node)?;
+        let tables = TranslationState::new(coherent, node)?;
         let ids = DomainIds::new(geometry.domain_count)?;
         let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
         let queue = if use_queue {
@@ -92,54 +90,6 @@ impl Unit {
             }),
             GFP_KERNEL,
         )
-    }
-}
-
-impl Unit {
-    /// Takes a step of [`bring_up`](vtd_core::bring_up), after which the unit has its queue and
-    /// tables, and nothing is translated yet. [`ETIMEDOUT`], [`EIO`]. Any context.
-    pub(crate) fn take(&self, step: Step) -> Result {
-        let (what, done) = match step {
-            Step::TurnQueueOn => ("turn its queue on", self.turn_queue_on()),
-            Step::FlushWriteBuffer => {
-                let flushed = self.regs.flush_write_buffer();
-                ("flush its write buffer", flushed)
-            }
-            Step::SetRootTable => ("take the root table", self.set_root_table()),
-            Step::InvalidateAll => {
-                let everything = [
-                    Request::Context(ContextScope::Global),
-                    Request::Iotlb(IotlbScope::Global),
-                ];
-                ("empty its caches", self.invalidate(&everything))
-            }
-        };
-        done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
-    }
-
-    fn turn_queue_on(&self) -> Result {
-        self.regs.forget_old_faults(self.cap);
-        self.end_old_queue()?;
-        self.invalidator.enable(&self.regs)
-    }
-
-    fn set_root_table(&self) -> Result {
-        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
-        self.regs.write64(regs::RTADDR, root);
-        self.regs.command(Gcmd::SET_ROOT_TABLE, true)?;
-        self.service.start();
-        Ok(())
-    }
-
-    /// Turns off a queue that firmware or the kernel before this one has left on, once it is empty.
-    fn end_old_queue(&self) -> Result {
-        if !self.regs.status().queues() {
-            return Ok(());
-        }
-        let empty = || self.regs.read64(regs::IQH) == self.regs.read64(regs::IQT);
-        // One that stands still is turned off as it is; the command tells whether that worked.
-        let _ = self.regs.wait(empty);
-        self.regs.command(Gcmd::QUEUE, false)
     }
 }
 

@@ -23,54 +23,42 @@
 //! 4. the spin locks of the queue and of the registers are taken, innermost.
 
 mod bring_up;
-mod context;
-pub(crate) mod domain_ids;
-mod fault_event;
-mod forget;
+mod enable;
+mod event;
+mod failure;
+mod fault_injection;
 mod invalidation;
-mod look;
-mod provoke;
-mod queue;
-mod queue_errors;
-mod recording;
 mod registers;
-mod service;
-mod sleep;
+mod snapshot;
+mod state;
 mod statistics;
-mod tables;
-mod taken_id;
+mod suspend;
+mod translation;
 
-pub(crate) use context::{Claimed, Translation};
-pub(crate) use domain_ids::Asker;
-pub(crate) use fault_event::{FaultEvent, FaultSink};
-pub(crate) use invalidation::Request;
-pub(crate) use look::{BusLook, EntriesLook, QueueLook};
-pub(crate) use sleep::Saved;
-pub(crate) use statistics::{Mapped, Statistics, WAIT_NAMES};
-pub(crate) use taken_id::TakenId;
+pub(crate) use event::{FaultEvent, FaultSink};
+pub(crate) use snapshot::{BusLook, EntriesLook, QueueLook};
+pub(crate) use statistics::{Counter, Mapped, Statistics, WAIT_KINDS};
+pub(crate) use suspend::Saved;
+pub(crate) use translation::{Asker, Claimed, TakenId, Translation};
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
-use domain_ids::DomainIds;
-use invalidation::{Dropped, Invalidator, Ways};
+use fault_injection::Provoked;
+use invalidation::Invalidator;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
-use kernel_ext::{log_emerg, log_err, log_info};
-use provoke::{Provoked, WITHOUT_QUEUE, WITHOUT_REGISTERS, WITHOUT_ROOT_TABLE};
 use registers::UnitRegisters;
-use service::{Service, State};
-use tables::{Root, Tables};
+use state::{Service, State};
+use translation::{DomainIds, Root, TranslationState};
 use vtd_core::compatibility::{Restriction, Walker};
-use vtd_core::invalidation::Step;
-use vtd_core::protected_memory::{self, Moment};
+use vtd_core::invalidation::{Invalidation, Step};
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::scope::ContextScope;
-use vtd_core::spec::status::Gcmd;
 
 /// What the user may ask of all units.
 #[derive(Clone, Copy)]
@@ -98,7 +86,7 @@ pub(crate) struct Unit {
     was_protected: bool,
     root: Root,
     #[pin]
-    tables: Mutex<Tables>,
+    tables: Mutex<TranslationState>,
     #[pin]
     ids: Mutex<DomainIds>,
     #[pin]
@@ -113,92 +101,11 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Turns translation on, then the protected memory regions off, which would otherwise go on
-    /// to block what the tables now decide (VT-d 10.4.16).
-    pub(crate) fn translate(&self) -> Result {
-        self.regs
-            .command(Gcmd::TRANSLATION, true)
-            .inspect_err(|_| log_err!("{self}: the unit did not turn translation on in time"))?;
-        self.protect(Moment::Translates);
-        log_info!("{self}: translation is on");
-        Ok(())
-    }
-
-    /// Turns the protected memory regions on or off, as `moment` demands.
-    fn protect(&self, moment: Moment) {
-        if !has_protected_memory(self.cap) {
-            return;
-        }
-        let now = self.regs.read32(regs::PMEN);
-        let Some(value) = protected_memory::to_write(moment, self.was_protected, now) else {
-            return;
-        };
-        self.regs.write32(regs::PMEN, value);
-        let on = protected_memory::are_on(value);
-        let obeyed = || (self.regs.read32(regs::PMEN) & regs::PMEN_PRS != 0) == on;
-        if self.regs.wait(obeyed).is_err() && !on {
-            log_err!(
-                "{self}: its protected memory regions stay on: devices cannot reach what lies in \
-                 them, whatever is mapped"
-            );
-        }
-    }
-
-    /// Turns translation and the queue off: devices reach memory directly from here on, but for what
-    /// lies in protected memory regions. Whether the unit obeyed: if not, it may still walk its tables
-    /// or its queue, which must then never be freed. Any context.
-    pub(crate) fn stop(&self, moment: Moment) -> bool {
-        if self.service.is_stopped() {
-            // It may have come no further than its queue.
-            return self.leave_queue();
-        }
-        if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
-            log_err!("{self}: translation does not go off; its tables stay allocated");
-            return false;
-        }
-        self.service.stop();
-        self.protect(moment);
-        self.leave_queue()
-    }
-
-    /// Turns the queue off, if the driver has turned it on; whether the unit obeyed.
-    fn leave_queue(&self) -> bool {
-        let obeyed = self.invalidator.disable(&self.regs).is_ok();
-        if !obeyed {
-            log_err!("{self}: the queue does not go off; it stays allocated");
-        }
-        obeyed
-    }
-
-    /// Whether translation must not be turned off any more: it is on, and the devices behind the unit
-    /// would keep it from ever going off.
-    pub(crate) fn keeps_translation(&self) -> bool {
-        self.keeps_translation && !self.service.is_stopped() && self.regs.status().translates()
-    }
-
-    /// Whether it will be so once translation was on.
-    pub(crate) fn will_keep_translation(&self) -> bool {
-        self.keeps_translation
-    }
-
-    /// As [`Self::stop`], when the machine goes down; a unit whose translation must stay on is left
-    /// as it is. Any context.
-    pub(crate) fn shut_down(&self) {
-        if self.keeps_translation() {
-            log_info!(
-                "{self}: translation stays on, as the devices behind it need it: a kernel that is \
-                 started by kexec finds it so"
-            );
-        } else {
-            self.stop(Moment::NextKernel);
-        }
-    }
-
     /// Makes hardware forget, and waits until it has. Any context.
     ///
     /// On [`EIO`] the unit has been closed: every requester behind it is blocked, so a caller who
     /// unmaps may go on to reuse the memory.
-    pub(crate) fn invalidate(&self, requests: &[Request]) -> Result {
+    pub(crate) fn invalidate(&self, requests: &[Invalidation]) -> Result {
         match self.service.state() {
             State::Serving => {}
             State::Closed => return Err(EIO),
@@ -217,19 +124,18 @@ impl Unit {
     /// Takes the steps that a change of tables demands, in their order; one wait for all
     /// invalidations among them. Errors as [`Self::invalidate`].
     pub(crate) fn perform(&self, steps: impl Iterator<Item = Step>) -> Result {
-        let mut batch = [Request::Context(ContextScope::Global); 3];
+        let mut batch = [Invalidation::Context(ContextScope::Global); 3];
         let mut len = 0;
         for step in steps {
-            let request = match step {
+            let invalidation = match step {
                 Step::FlushWriteBuffer => {
                     self.flush_write_buffer()?;
                     continue;
                 }
-                Step::Context(scope) => Request::Context(scope),
-                Step::Iotlb(scope) => Request::Iotlb(scope),
+                Step::Invalidate(invalidation) => invalidation,
             };
             if let Some(slot) = batch.get_mut(len) {
-                *slot = request;
+                *slot = invalidation;
                 len += 1;
             }
         }
@@ -242,53 +148,6 @@ impl Unit {
             self.close(&"its write buffer was not flushed in time");
             EIO
         })
-    }
-
-    /// Ends the unit's service with every requester blocked.
-    fn close(&self, failure: &dyn fmt::Display) {
-        // Interrupts are off: a handler that unmaps on this processor would wait for us for ever.
-        let dropped = self.closing.with(|()| {
-            if !self.service.begin_closing() {
-                return None;
-            }
-            let dropped = self.withdraw_everything();
-            self.service.end_closing();
-            Some(dropped)
-        });
-        let Some(dropped) = dropped else {
-            return;
-        };
-        match dropped {
-            Dropped::All => log_err!(
-                "{self}: {failure}; every device behind it is blocked from now on: reload vtd or \
-                 reboot to use them again"
-            ),
-            Dropped::Undrained => log_err!(
-                "{self}: {failure}; every device behind it is blocked from now on, but the unit did \
-                 not confirm that writes under way have ended, which may still land in memory that \
-                 was taken from them: reboot"
-            ),
-            Dropped::Nothing => log_emerg!(
-                "{self}: {failure}, and it does not obey register commands either: devices behind \
-                 it may still reach memory that was taken from them; power the machine off"
-            ),
-        }
-    }
-
-    /// Blocks every requester and drops all caches; what of it the unit confirmed.
-    fn withdraw_everything(&self) -> Dropped {
-        self.root.withdraw_all();
-        let ways = Ways {
-            root_table: self.cap.root_table_invalidates() && !self.provoked.is(WITHOUT_ROOT_TABLE),
-            queue: !self.provoked.is(WITHOUT_QUEUE),
-            registers: !self.provoked.is(WITHOUT_REGISTERS),
-        };
-        self.invalidator.drop_everything(&self.regs, ways)
-    }
-
-    /// Whether the unit was closed after an error.
-    pub(crate) fn has_failed(&self) -> bool {
-        matches!(self.service.state(), State::Closed)
     }
 
     /// Its name: `dmar0` and so on.
@@ -366,11 +225,6 @@ impl Unit {
     pub(crate) fn is_queued(&self) -> bool {
         self.invalidator.is_queued()
     }
-}
-
-/// Whether a unit has regions that it can keep devices out of.
-fn has_protected_memory(cap: Capability) -> bool {
-    cap.protected_low_memory() || cap.protected_high_memory()
 }
 
 impl fmt::Display for Unit {

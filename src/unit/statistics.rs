@@ -2,13 +2,12 @@
 
 //! What a unit has done, counted.
 
-use super::invalidation::Request;
-use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::pages::Charge;
 use kernel_ext::percpu::Counts;
+use vtd_core::invalidation::Invalidation;
 use vtd_core::spec::scope::IotlbScope;
 
 /// A count that only grows. Any context.
@@ -59,18 +58,7 @@ impl Mapped {
 }
 
 /// How many kinds of waits are told apart: done at the first look, and by time.
-const WAIT_KINDS: usize = 7;
-
-/// The kinds of waits, as files name them.
-pub(crate) const WAIT_NAMES: [&str; WAIT_KINDS] = [
-    "at-once",
-    "below-1us",
-    "below-10us",
-    "below-100us",
-    "below-1ms",
-    "below-10ms",
-    "longer",
-];
+pub(crate) const WAIT_KINDS: usize = 7;
 
 /// Waits for the queue, by how long they took. Each submission has one, so their sum is the
 /// number of wait descriptors.
@@ -97,7 +85,7 @@ impl Waits {
         }
     }
 
-    /// How many there were of each of [`WAIT_NAMES`].
+    /// How many there were of each kind, the shortest first.
     pub(crate) fn counts(&self) -> [u64; WAIT_KINDS] {
         let of = &self.0;
         [
@@ -125,57 +113,13 @@ pub(crate) struct Statistics {
     /// IOTLB invalidations of everything.
     pub(crate) flush_global: Counter,
     /// Those of all these that went through registers.
-    by_register: Counter,
+    pub(crate) by_register: Counter,
     /// Fault records read.
     pub(crate) faults: Counter,
     /// Times that hardware lost records.
     pub(crate) fault_overflows: Counter,
     /// Context entries written.
     pub(crate) attaches: Counter,
-}
-
-/// The counts as they were at one moment.
-struct Sums {
-    maps: u64,
-    unmaps: u64,
-    mapped_bytes: u64,
-    unmapped_bytes: u64,
-    descriptors: u64,
-    waits: u64,
-    flush_context: u64,
-    flush_page: u64,
-    flush_domain: u64,
-    flush_global: u64,
-    faults: u64,
-    fault_overflows: u64,
-    attaches: u64,
-}
-
-macro_rules! lines {
-    ($($field:ident $name:literal)*) => {
-        impl Sums {
-            fn show(&self, to: &mut dyn Write) -> fmt::Result {
-                $(writeln!(to, concat!($name, ": {}"), self.$field)?;)*
-                Ok(())
-            }
-        }
-    };
-}
-
-lines! {
-    maps "maps"
-    unmaps "unmaps"
-    mapped_bytes "mapped-bytes"
-    unmapped_bytes "unmapped-bytes"
-    descriptors "descriptors"
-    waits "waits"
-    flush_context "flush-context"
-    flush_page "flush-page"
-    flush_domain "flush-domain"
-    flush_global "flush-global"
-    faults "faults"
-    fault_overflows "fault-overflows"
-    attaches "attaches"
 }
 
 impl Statistics {
@@ -194,49 +138,18 @@ impl Statistics {
         })
     }
 
-    /// Writes a line `name: count` for each; `mapped` is what was in the domains made for the unit.
-    pub(crate) fn show(&self, mapped: Mapped, to: &mut dyn Write) -> fmt::Result {
-        let waits = self.waits.counts().iter().sum();
-        let flushes = [
-            &self.flush_context,
-            &self.flush_page,
-            &self.flush_domain,
-            &self.flush_global,
-        ]
-        .map(Counter::get);
-        let [flush_context, flush_page, flush_domain, flush_global] = flushes;
-        let by_register = self.by_register.get();
-        let queued = flushes.iter().sum::<u64>().saturating_sub(by_register);
-        Sums {
-            maps: mapped.maps,
-            unmaps: mapped.unmaps,
-            mapped_bytes: mapped.mapped_bytes,
-            unmapped_bytes: mapped.unmapped_bytes,
-            descriptors: queued + waits,
-            waits,
-            flush_context,
-            flush_page,
-            flush_domain,
-            flush_global,
-            faults: self.faults.get(),
-            fault_overflows: self.fault_overflows.get(),
-            attaches: self.attaches.get(),
-        }
-        .show(to)
-    }
-
     /// Counts what is about to be submitted. The caller holds the lock of what it is submitted to.
-    pub(super) fn count_requests(&self, requests: &[Request]) {
+    pub(super) fn count_requests(&self, requests: &[Invalidation]) {
         for request in requests {
             match request {
-                Request::Context(_) => self.flush_context.add_alone(1),
-                Request::Iotlb(scope) => self.count_iotlb(*scope),
+                Invalidation::Context(_) => self.flush_context.add_alone(1),
+                Invalidation::Iotlb(scope) => self.count_iotlb(*scope),
             }
         }
     }
 
     /// Counts what is about to be done through registers, which the caller holds.
-    pub(super) fn count_by_register(&self, request: Request) {
+    pub(super) fn count_by_register(&self, request: Invalidation) {
         self.by_register.add_alone(1);
         self.count_requests(&[request]);
     }

@@ -12,6 +12,7 @@
 //! odd is a [`Note`]; a structure that is wrong and not needed for that is left out.
 
 mod bytes;
+mod raw;
 
 pub mod error;
 pub mod note;
@@ -31,7 +32,7 @@ pub use unit::Drhd;
 use crate::spec::address::PhysAddr;
 use bytes::Bytes;
 use error::Problem;
-use structure::{Raw, Walk, DRHD, RMRR};
+use raw::{Raw, Walk, DRHD, RMRR};
 
 /// Bytes before the first remapping structure: the ACPI header, the host address
 /// width, the flags and ten reserved bytes.
@@ -138,7 +139,7 @@ impl<'a> Dmar<'a> {
             if raw.kind != DRHD {
                 continue;
             }
-            if let Structure::Drhd(unit) = raw.decode(self.facts.host_bits)? {
+            if let Structure::Drhd(unit) = Structure::decode(raw, self.facts.host_bits)? {
                 self.facts.repeats |= self.repeats_another(&unit)?;
             }
         }
@@ -211,7 +212,7 @@ impl<'a> Dmar<'a> {
     /// What `raw` says in this table, or why it is left out.
     fn structure(&self, raw: Raw<'a>) -> Structure<'a> {
         let offset = raw.offset;
-        let structure = match raw.decode(self.facts.host_bits) {
+        let structure = match Structure::decode(raw, self.facts.host_bits) {
             Ok(structure) => structure,
             Err(error) => return Structure::Ignored { offset, error },
         };
@@ -233,7 +234,7 @@ impl<'a> Dmar<'a> {
         let host_bits = self.facts.host_bits;
         self.walk()
             .filter(|raw| raw.kind == DRHD)
-            .filter_map(move |raw| match raw.decode(host_bits) {
+            .filter_map(move |raw| match Structure::decode(raw, host_bits) {
                 Ok(Structure::Drhd(unit)) => Some(unit),
                 _ => None,
             })

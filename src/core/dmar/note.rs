@@ -4,8 +4,9 @@
 
 use super::bytes::Bytes;
 use super::error::{structure_name, Problem};
+use super::raw::{DRHD, RMRR};
 use super::scope::{DeviceScope, ScopeKind, Scopes};
-use super::structure::{Andd, DRHD, RMRR};
+use super::structure::Andd;
 use super::{Dmar, DmarError, Drhd, Structure, WIDTH_OFFSET};
 use crate::spec::address::{PhysAddr, Segment};
 use core::fmt;

@@ -4,8 +4,8 @@
 //! stay mapped one to one for it (VT-d 8.4).
 
 use super::error::{DmarError, Problem};
+use super::raw::Raw;
 use super::scope::Scopes;
-use super::structure::Raw;
 use crate::spec::address::{PhysAddr, Segment, PAGE_SIZE};
 use crate::spec::bits;
 

@@ -3,8 +3,8 @@
 //! DRHD: a remapping unit (VT-d 8.3).
 
 use super::error::{DmarError, Problem};
+use super::raw::Raw;
 use super::scope::Scopes;
-use super::structure::Raw;
 use crate::spec::address::{PhysAddr, Segment, PAGE_SIZE};
 use crate::spec::bits;
 

@@ -9,6 +9,10 @@ use super::level::{TableLevel, L1, L2, L3, L4, L5};
 use super::memory::TableMemory;
 use super::{SecondStage, Top};
 use crate::spec::level::TABLE_ENTRIES;
+use crate::spec::pte::Entry;
+
+/// The bits of an entry that are its address.
+const ADDRESS: u64 = Entry::from_raw(u64::MAX).address().raw();
 
 impl<M: TableMemory> SecondStage<M> {
     /// The table of level 3 that serves `iova`, if there is one. All tables have this level, and
@@ -34,6 +38,12 @@ impl<M: TableMemory> SecondStage<M> {
 #[inline(always)]
 pub(super) fn covers<L: TableLevel>(iova: u64, len: u64) -> bool {
     len >= L::SPAN && L::offset(iova) == 0
+}
+
+/// Whether `left` bytes at `iova` can start with a leaf of level `L`.
+#[inline(always)]
+pub(super) fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: u64) -> bool {
+    L::HAS_LEAVES && covers::<L>(iova | (entry & ADDRESS), left) && page_sizes & L::SPAN != 0
 }
 
 /// Whether one entry of level `L` serves both addresses.

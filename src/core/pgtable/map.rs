@@ -2,7 +2,7 @@
 
 //! Mapping a range: one descent, the largest pages first.
 
-use super::descend::{covers, room};
+use super::descend::{fits, room};
 use super::error::{MapError, MapFailed};
 use super::level::{TableLevel, L1, L2, L3};
 use super::map_level::{Job, MapLevel};
@@ -32,9 +32,6 @@ impl Prot {
         }
     }
 }
-
-/// The bits of an entry that are its address.
-const ADDRESS: u64 = Entry::from_raw(u64::MAX).address().raw();
 
 impl<M: TableMemory> SecondStage<M> {
     /// Maps `len` bytes from `iova` to memory from `paddr`.
@@ -285,12 +282,6 @@ impl MapRest {
     pub fn range(&self) -> (Iova, u64) {
         (self.iova, self.len)
     }
-}
-
-/// Whether `left` bytes at `iova` can start with a leaf of level `L`.
-#[inline(always)]
-pub(super) fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: u64) -> bool {
-    L::HAS_LEAVES && covers::<L>(iova | (entry & ADDRESS), left) && page_sizes & L::SPAN != 0
 }
 
 /// Writes leaves of level `L` for `left` bytes at most into `table`, from the entry of `iova` on

@@ -3,9 +3,9 @@
 //! The general case of a map, level by level: tables are made, and empty ones give way.
 
 use super::at;
+use super::descend::fits;
 use super::error::MapError;
 use super::level::{Directory, TableLevel, L1};
-use super::map::fits;
 use super::memory::{Occupied, TableMemory};
 use super::release::ReleaseLevel;
 use crate::spec::address::Iova;

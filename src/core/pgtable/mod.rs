@@ -43,9 +43,9 @@ mod memory;
 mod query;
 mod release;
 pub mod run;
+mod trace;
 mod unmap;
 mod visit;
-mod way;
 
 pub use census::{Census, CensusRest};
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
@@ -54,9 +54,9 @@ pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};
 pub use map::{MapRest, Prot};
 pub use memory::{Occupied, OutOfMemory, TableMemory};
 pub use query::Translation;
+pub use trace::{Fate, Step, Way};
 pub use unmap::UnmapRest;
 pub use visit::{Visit, VisitEnd};
-pub use way::{Fate, Step, Way};
 
 use crate::spec::address::{Iova, PAGE_SIZE};
 use crate::spec::level::AddressWidth;

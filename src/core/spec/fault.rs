@@ -4,7 +4,6 @@
 
 use super::address::{Iova, SourceId};
 use super::bits::{bit, field};
-use core::fmt;
 
 /// `FRCD` bit 127 within the high word: writing it clears the record.
 pub const FRCD_F: u64 = 1 << 63;
@@ -22,25 +21,6 @@ pub enum Request {
     PageRequest,
     /// An atomic operation.
     Atomic,
-}
-
-impl Request {
-    /// The request in one word.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Execute => "execute",
-            Self::Write => "write",
-            Self::PageRequest => "page request",
-            Self::Atomic => "atomic",
-        }
-    }
-}
-
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
-    }
 }
 
 /// One fault, as hardware recorded it.
@@ -121,25 +101,6 @@ impl FaultRecord {
     }
 }
 
-impl fmt::Display for FaultRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.interrupt_index() {
-            Some(index) => write!(f, "interrupt {index:#x} of {}", self.source)?,
-            None => write!(
-                f,
-                "DMA {} of {:#x} by {}",
-                self.request,
-                self.address(),
-                self.source
-            )?,
-        }
-        if let Some(pasid) = self.pasid {
-            write!(f, " (PASID {pasid:#x})")?;
-        }
-        write!(f, " refused: {}", self.reason)
-    }
-}
-
 /// What kind of request a fault reason belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
@@ -181,17 +142,21 @@ impl FaultReason {
         }
     }
 
-    /// Whether the reason has [`words`](Self::words) of its own.
+    /// Whether the specification's table has the code.
     pub const fn is_known(self) -> bool {
-        super::fault_words::words(self.0).is_some()
-    }
-
-    /// The reason in words.
-    pub const fn words(self) -> &'static str {
-        match super::fault_words::words(self.0) {
-            Some(words) => words,
-            None => "a reason that this driver does not know",
-        }
+        matches!(
+            self.0,
+            0x1..=0xd
+                | 0x20..=0x26
+                | 0x30..=0x32
+                | 0x38..=0x3a
+                | 0x40..=0x48
+                | 0x50..=0x52
+                | 0x58..=0x5d
+                | 0x70..=0x7c
+                | 0x80..=0x87
+                | 0x90
+        )
     }
 
     /// The section of the VT-d specification whose table of fault conditions has the code.
@@ -228,11 +193,5 @@ impl FaultReason {
                     | 0x7a
                     | 0x7b
         )
-    }
-}
-
-impl fmt::Display for FaultReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (reason {:#x})", self.words(), self.0)
     }
 }

@@ -3,8 +3,6 @@
 //! The global command and status registers and the fault status register
 //! (VT-d 11.4.4, 11.4.9).
 
-use core::fmt;
-
 /// Bits of `GCMD` that are commands rather than states: SRTP, SFL, WBF and SIRTP.
 const ONE_SHOT: u32 = 0x6900_0000;
 
@@ -97,36 +95,6 @@ impl Gsts {
     pub const fn remaps_interrupts(self) -> bool {
         self.shows(Gcmd::INTERRUPT_REMAPPING)
     }
-
-    /// The states that show that somebody drives the unit, in words.
-    pub fn in_use(self) -> impl Iterator<Item = &'static str> {
-        [
-            (self.translates(), "DMA translation is on"),
-            (self.queues(), "its invalidation queue is on"),
-            (self.remaps_interrupts(), "interrupt remapping is on"),
-        ]
-        .into_iter()
-        .filter_map(|(set, words)| set.then_some(words))
-    }
-}
-
-impl fmt::Display for Gsts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let switch = |on: bool| if on { "on" } else { "off" };
-        write!(
-            f,
-            "{:#010x}: translation {}, queue {}, interrupt remapping {}, root table {}",
-            self.0,
-            switch(self.translates()),
-            switch(self.queues()),
-            switch(self.remaps_interrupts()),
-            if self.has_root_table() {
-                "set"
-            } else {
-                "not set"
-            },
-        )
-    }
 }
 
 /// What `FSTS` said. Its error bits are cleared by writing 1 to them.
@@ -173,23 +141,5 @@ impl Fsts {
     /// [`has_fault_record`](Self::has_fault_record).
     pub const fn first_fault_record(self) -> u32 {
         (self.0 >> 8) & 0xff
-    }
-
-    /// The errors that are set, in words.
-    pub fn errors(self) -> impl Iterator<Item = &'static str> {
-        [
-            (Self::OVERFLOW, "fault records were lost (PFO)"),
-            (Self::QUEUE_ERROR, "invalid descriptor in the queue (IQE)"),
-            (
-                Self::COMPLETION_ERROR,
-                "wrong invalidation completion (ICE)",
-            ),
-            (
-                Self::TIME_OUT,
-                "a device did not answer an invalidation (ITE)",
-            ),
-        ]
-        .into_iter()
-        .filter_map(move |(bit, words)| self.contains(bit).then_some(words))
     }
 }

@@ -6,7 +6,7 @@ use crate::caches_bugs::Bug;
 use crate::caches_driver::Driver;
 use crate::caches_hardware::Hardware;
 use crate::pgtable_arena::PageId;
-use vtd_core::invalidation::{after_map, forget_range_at_once, Range, Step};
+use vtd_core::invalidation::{after_map, forget_range_at_once, Invalidation, Range, Step};
 use vtd_core::pgtable::{Prot, SecondStage};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -134,15 +134,16 @@ impl Driver {
             let cap = self.hw.cap(unit);
             let steps = after_map(cap, DomainId::new(id), range);
             let steps = steps.iter().filter_map(|step| match step {
-                Step::Iotlb(_) if self.hw.has(Bug::MapNotTold) => None,
-                Step::Iotlb(IotlbScope::Pages { domain, block, .. })
-                    if self.hw.has(Bug::MapToldLeavesOnly) =>
-                {
-                    Some(Step::Iotlb(IotlbScope::Pages {
+                Step::Invalidate(Invalidation::Iotlb(_)) if self.hw.has(Bug::MapNotTold) => None,
+                Step::Invalidate(Invalidation::Iotlb(IotlbScope::Pages {
+                    domain, block, ..
+                })) if self.hw.has(Bug::MapToldLeavesOnly) => {
+                    let leaves_only = IotlbScope::Pages {
                         domain,
                         block,
                         leaves_only: true,
-                    }))
+                    };
+                    Some(Step::Invalidate(Invalidation::Iotlb(leaves_only)))
                 }
                 step => Some(step),
             });

@@ -4,9 +4,10 @@
 //!
 //! The decisions are vtd_core's: tables, entries, steps, scopes, descriptors, and how an entry is
 //! replaced. What stands here is the order in which the driver carries out the rest, and follows
-//! these functions line by line: `install_in` and `silence` of src/unit/context.rs (`set` as
-//! `write_entry` of src/unit/tables.rs), `attach` of src/device/attach.rs, `join`, `leave`, `forget`, `forget_all`
-//! and `tell` of src/domain/attachments.rs, `map`, `finish_map`, `unmap` and `sync` of
+//! these functions line by line: `install_in` of src/unit/translation/install.rs, `silence` of
+//! src/unit/translation/fault_recording.rs (`set` as `write_entry` of
+//! src/unit/translation/legacy.rs), `attach` of src/device/attach.rs, `join`, `leave`, `forget`,
+//! `forget_all` and `tell` of src/domain/attachments.rs, `map`, `finish_map`, `unmap` and `sync` of
 //! src/domain/paging.rs.
 
 use crate::caches_bugs::Bug;
@@ -46,7 +47,7 @@ pub(crate) struct Driver {
     pub(crate) ids: Vec<BTreeSet<u16>>,
 }
 
-/// As `Slot` of src/unit/context.rs.
+/// As `Slot` of src/unit/translation/install.rs.
 struct Slot<'a> {
     driver: &'a Driver,
     unit: usize,
@@ -76,7 +77,7 @@ const GEOMETRY: Geometry = Geometry {
     snoop_control: false,
 };
 
-/// As `PASS_THROUGH` of src/unit/domain_ids.rs.
+/// As `PASS_THROUGH` of src/unit/translation/domain_ids.rs.
 const PASS_THROUGH: u16 = 1;
 
 /// The requester IDs of the devices; the second device speaks with two.

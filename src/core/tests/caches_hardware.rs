@@ -15,7 +15,7 @@ use crate::caches_bugs::Bug;
 use crate::pgtable_arena::{Arena, PageId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use vtd_core::invalidation::Step;
+use vtd_core::invalidation::{Invalidation, Step};
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::context::{ContextEntry, TranslationType};
@@ -212,13 +212,19 @@ impl Hardware {
     pub(crate) fn perform(&self, unit: usize, steps: impl Iterator<Item = Step>) {
         let mut batch = Vec::new();
         for step in steps {
-            match step {
-                Step::FlushWriteBuffer if self.has(Bug::WriteBufferNotFlushed) => {}
-                Step::FlushWriteBuffer => self.units[unit].borrow_mut().buffered = false,
-                Step::Context(_) if self.has(Bug::ContextNotFlushed) => {}
-                Step::Context(scope) => batch.push(Descriptor::ContextCache(scope)),
-                Step::Iotlb(_) if self.has(Bug::IotlbNotFlushedWithContext) => {}
-                Step::Iotlb(scope) => batch.push(self.iotlb(unit, scope)),
+            let invalidation = match step {
+                Step::FlushWriteBuffer if self.has(Bug::WriteBufferNotFlushed) => continue,
+                Step::FlushWriteBuffer => {
+                    self.units[unit].borrow_mut().buffered = false;
+                    continue;
+                }
+                Step::Invalidate(invalidation) => invalidation,
+            };
+            match invalidation {
+                Invalidation::Context(_) if self.has(Bug::ContextNotFlushed) => {}
+                Invalidation::Context(scope) => batch.push(Descriptor::ContextCache(scope)),
+                Invalidation::Iotlb(_) if self.has(Bug::IotlbNotFlushedWithContext) => {}
+                Invalidation::Iotlb(scope) => batch.push(self.iotlb(unit, scope)),
             }
         }
         if batch.len() > 1 && self.has(Bug::IotlbBeforeContext) {

@@ -7,7 +7,7 @@ use vtd_core::invalidation::{
     after_absent_recording_changes, after_context_change, after_map, after_recording_change,
 };
 use vtd_core::invalidation::{forget_range, forget_range_at_once};
-use vtd_core::invalidation::{Forgetting, Range, Step};
+use vtd_core::invalidation::{Forgetting, Invalidation, Range, Step};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::descriptor::Descriptor;
@@ -182,16 +182,20 @@ fn steps(flags: u64, old: Option<DomainId>, new: Option<DomainId>) -> Vec<Step> 
 }
 
 fn context(domain: DomainId) -> Step {
-    Step::Context(ContextScope::Device {
+    Step::Invalidate(Invalidation::Context(ContextScope::Device {
         domain,
         source: SOURCE,
         functions: FunctionMask::EXACT,
-    })
+    }))
+}
+
+fn iotlb(scope: IotlbScope) -> Step {
+    Step::Invalidate(Invalidation::Iotlb(scope))
 }
 
 #[test]
 fn a_present_entry_is_dropped_by_its_own_domain_before_its_translations() {
-    let expected = [context(DOMAIN), Step::Iotlb(IotlbScope::Domain(DOMAIN))];
+    let expected = [context(DOMAIN), iotlb(IotlbScope::Domain(DOMAIN))];
     for new in [None, Some(DOMAIN), Some(OTHER)] {
         for flags in [0, CACHING] {
             assert_eq!(steps(flags, Some(DOMAIN), new), expected);
@@ -203,7 +207,7 @@ fn a_present_entry_is_dropped_by_its_own_domain_before_its_translations() {
 fn an_absent_entry_is_cached_in_caching_mode_only_and_as_domain_0() {
     assert_eq!(steps(0, None, Some(DOMAIN)), []);
     let zero = DomainId::new(0);
-    let expected = [context(zero), Step::Iotlb(IotlbScope::Domain(DOMAIN))];
+    let expected = [context(zero), iotlb(IotlbScope::Domain(DOMAIN))];
     assert_eq!(steps(CACHING, None, Some(DOMAIN)), expected);
     assert_eq!(steps(CACHING, None, None), []);
 }
@@ -242,12 +246,13 @@ fn absent_entries_are_invalidated_where_they_may_be_cached() {
             .iter()
             .collect()
     };
-    let global = Step::Context(ContextScope::Global);
+    let global = Step::Invalidate(Invalidation::Context(ContextScope::Global));
     assert_eq!(after(0), []);
     assert_eq!(after(CACHING), [global]);
     assert_eq!(after(WRITE_BUFFER), [Step::FlushWriteBuffer]);
 }
 
+#[test]
 fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
     let after = |flags| after_map(cap(flags, 18), DOMAIN, range(0x1000, 0x1fff));
     assert!(after(PSI).is_empty());
@@ -255,9 +260,14 @@ fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
         .iter()
         .eq([Step::FlushWriteBuffer]));
     let steps: Vec<_> = after(PSI | CACHING).iter().collect();
-    assert!(matches!(steps[..], [Step::Iotlb(IotlbScope::Pages { .. })]));
+    assert!(matches!(
+        steps[..],
+        [Step::Invalidate(Invalidation::Iotlb(
+            IotlbScope::Pages { .. }
+        ))]
+    ));
     let steps: Vec<_> = after(CACHING).iter().collect();
-    assert_eq!(steps, [Step::Iotlb(IotlbScope::Domain(DOMAIN))]);
+    assert_eq!(steps, [iotlb(IotlbScope::Domain(DOMAIN))]);
 }
 
 proptest! {

@@ -9,8 +9,8 @@ mod pgtable_memory;
 mod pgtable_model;
 mod pgtable_random;
 mod pgtable_threads;
+mod pgtable_trace;
 mod pgtable_walker;
-mod pgtable_way;
 
 use pgtable_model::Page;
 use vtd_core::pgtable::Geometry;

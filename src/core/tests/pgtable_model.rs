@@ -217,7 +217,7 @@ impl Bench {
 
     /// Holds query, way and walk of one address to the model.
     pub(crate) fn check_address(&self, iova: u64) {
-        crate::pgtable_way::check(self, iova);
+        crate::pgtable_trace::check(self, iova);
         let expected = self
             .model
             .page_at(iova)

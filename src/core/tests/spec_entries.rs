@@ -5,9 +5,9 @@
 use proptest::prelude::*;
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr, Segment, SourceId};
 use vtd_core::spec::context::{ContextEntry, TranslationType};
+use vtd_core::spec::context_lookup::Passage;
 use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::{AddressWidth, Level, PageSize};
-use vtd_core::spec::passage::Passage;
 use vtd_core::spec::pte::{Access, Entry, Meaning};
 use vtd_core::spec::root::RootEntry;
 

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 use vtd_core::compatibility::Incompatible;
+use vtd_core::describe::register::NAMED;
 use vtd_core::dmar::ScopeKind;
 use vtd_core::pgtable::{MapError, MapFailed, UnmapStop};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr, SourceId};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::descriptor::{BadDescriptor, Descriptor};
 use vtd_core::spec::level::{AddressWidth, PageSize};
-use vtd_core::spec::register_names::NAMED;
 use vtd_core::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope, PageBlock};
 use vtd_core::spec::status::{Fsts, Gsts};
 

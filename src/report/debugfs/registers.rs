@@ -10,8 +10,8 @@ use crate::unit::Unit;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
+use vtd_core::describe::register::{Register, NAMED};
 use vtd_core::spec::fault::FaultRecord;
-use vtd_core::spec::register_names::{Register, NAMED};
 use vtd_core::spec::registers as regs;
 
 /// So many fault recording registers are shown although they are empty.

@@ -4,16 +4,103 @@
 
 use super::view::{ended, OneUnit};
 use crate::machine::Vtd;
-use crate::unit::WAIT_NAMES;
-use core::fmt::Write;
+use crate::unit::{Counter, Mapped, Statistics, WAIT_KINDS};
+use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
 use vtd_core::spec::address::SourceId;
 
+/// The kinds of waits, as files name them.
+const WAIT_NAMES: [&str; WAIT_KINDS] = [
+    "at-once",
+    "below-1us",
+    "below-10us",
+    "below-100us",
+    "below-1ms",
+    "below-10ms",
+    "longer",
+];
+
+/// The counts as they were at one moment.
+struct Sums {
+    maps: u64,
+    unmaps: u64,
+    mapped_bytes: u64,
+    unmapped_bytes: u64,
+    descriptors: u64,
+    waits: u64,
+    flush_context: u64,
+    flush_page: u64,
+    flush_domain: u64,
+    flush_global: u64,
+    faults: u64,
+    fault_overflows: u64,
+    attaches: u64,
+}
+
+macro_rules! lines {
+    ($($field:ident $name:literal)*) => {
+        impl Sums {
+            fn show(&self, to: &mut dyn Write) -> fmt::Result {
+                $(writeln!(to, concat!($name, ": {}"), self.$field)?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+lines! {
+    maps "maps"
+    unmaps "unmaps"
+    mapped_bytes "mapped-bytes"
+    unmapped_bytes "unmapped-bytes"
+    descriptors "descriptors"
+    waits "waits"
+    flush_context "flush-context"
+    flush_page "flush-page"
+    flush_domain "flush-domain"
+    flush_global "flush-global"
+    faults "faults"
+    fault_overflows "fault-overflows"
+    attaches "attaches"
+}
+
+impl Sums {
+    /// The counts of a unit; `mapped` is what was in the domains made for it.
+    fn of(counts: &Statistics, mapped: Mapped) -> Self {
+        let waits = counts.waits.counts().iter().sum();
+        let flushes = [
+            &counts.flush_context,
+            &counts.flush_page,
+            &counts.flush_domain,
+            &counts.flush_global,
+        ]
+        .map(Counter::get);
+        let [flush_context, flush_page, flush_domain, flush_global] = flushes;
+        let by_register = counts.by_register.get();
+        let queued = flushes.iter().sum::<u64>().saturating_sub(by_register);
+        Self {
+            maps: mapped.maps,
+            unmaps: mapped.unmaps,
+            mapped_bytes: mapped.mapped_bytes,
+            unmapped_bytes: mapped.unmapped_bytes,
+            descriptors: queued + waits,
+            waits,
+            flush_context,
+            flush_page,
+            flush_domain,
+            flush_global,
+            faults: counts.faults.get(),
+            fault_overflows: counts.fault_overflows.get(),
+            attaches: counts.attaches.get(),
+        }
+    }
+}
+
 /// A line `name: count` for each count of a unit.
 pub(super) fn counts(of: &OneUnit, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let mapped = of.vtd.domains.mapped_for(&of.unit);
-    ended(of.unit.statistics().show(mapped, to), None)
+    ended(Sums::of(of.unit.statistics(), mapped).show(to), None)
 }
 
 /// A line `name: count` for each range of times that a wait may take.

@@ -13,12 +13,12 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::debugfs::{SeqFile, Text};
 use vtd_core::pgtable::{Fate, Step, Way};
-use vtd_core::question::Question;
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::context::ContextEntry;
+use vtd_core::spec::context_lookup::Passage;
 use vtd_core::spec::fault::FaultReason;
-use vtd_core::spec::passage::Passage;
 use vtd_core::spec::pte::{Access, Meaning};
+use vtd_core::walk_request::Question;
 
 /// The file, and what it was asked last.
 #[pin_data]

@@ -14,10 +14,10 @@ const COMMON: &[(&str, &str)] = &[
     ("kernel_ext::new_irq_spinlock!(", "crate::shim::lock::new("),
     ("kernel_ext::", "crate::shim::"),
     ("use kernel_ext;", ""),
+    ("crate::unit::registers::", "crate::shim::registers::"),
     ("crate::unit::", "crate::shim::unit::"),
     ("super::registers::TIME_OUT_MS", "1"),
-    ("super::registers::", "crate::shim::registers::"),
-    ("super::queue_errors::", "crate::shim::queue_errors::"),
+    ("super::queue_error::", "crate::shim::queue_error::"),
     ("vtd_core::pgtable::run::", "crate::shim::run::"),
     ("#[pin_data]", ""),
     ("#[pin]", ""),
@@ -25,6 +25,7 @@ const COMMON: &[(&str, &str)] = &[
     (" <- ", ": "),
     ("impl PinInit<Self>", "Self"),
     ("pub(super)", "pub(crate)"),
+    ("pub(in crate::unit)", "pub(crate)"),
 ];
 
 /// Files of the driver that make one module (several: one within it for each, named after their
@@ -39,7 +40,7 @@ struct Subject {
 
 const SUBJECTS: &[Subject] = &[
     Subject {
-        files: &["unit/queue.rs"],
+        files: &["unit/invalidation/queue.rs"],
         // Four slots, so that two submitters fill the ring; a check at each poll.
         adapted: &[
             ("SLOTS: u32 = 256", "SLOTS: u32 = 4"),
@@ -92,7 +93,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        files: &["unit/service.rs"],
+        files: &["unit/state.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[
@@ -105,7 +106,7 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        files: &["unit/domain_ids.rs"],
+        files: &["unit/translation/domain_ids.rs"],
         adapted: &[],
         appended: "",
         mistakes: &[

@@ -53,5 +53,5 @@ mod ids;
 mod ownership;
 mod queue;
 mod readers;
-mod service;
+mod state;
 mod tables;

@@ -13,7 +13,7 @@ pub(crate) mod pages;
 pub(crate) mod pci;
 pub(crate) mod prelude;
 pub(crate) mod print;
-pub(crate) mod queue_errors;
+pub(crate) mod queue_error;
 pub(crate) mod registers;
 pub(crate) mod run;
 pub(crate) mod steps;

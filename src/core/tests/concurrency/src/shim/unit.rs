@@ -6,14 +6,10 @@ use super::prelude::{Result, ENOSPC};
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::sync::Mutex;
 use std::sync::Arc;
-use vtd_core::invalidation::{Range, Step};
+use vtd_core::invalidation::{Invalidation, Range, Step};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::scope::IotlbScope;
-
-pub(crate) enum Request {
-    Iotlb(IotlbScope),
-}
 
 /// A unit with one translation in its cache, and a table of one entry.
 pub(crate) struct Unit {
@@ -102,9 +98,9 @@ impl Unit {
         }
     }
 
-    pub(crate) fn invalidate(&self, requests: &[Request]) -> Result {
-        for Request::Iotlb(scope) in requests {
-            if *scope == IotlbScope::Domain(DomainId::new(self.id)) {
+    pub(crate) fn invalidate(&self, requests: &[Invalidation]) -> Result {
+        for request in requests {
+            if *request == Invalidation::Iotlb(IotlbScope::Domain(DomainId::new(self.id))) {
                 *self.cached.lock().unwrap() = 0;
             }
         }

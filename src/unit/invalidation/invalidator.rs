@@ -7,16 +7,16 @@
 //! blocked and all caches dropped, or, if it obeys nothing any more, with a message that says so.
 
 use super::queue::Queue;
-use super::queue_errors::QueueFailure;
-use super::registers::UnitRegisters;
-use super::statistics::Statistics;
+use super::queue_error::QueueFailure;
+use crate::unit::registers::UnitRegisters;
+use crate::unit::statistics::Statistics;
 use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
-use vtd_core::invalidation::Forgetting;
+use vtd_core::invalidation::{Forgetting, Invalidation};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::command::{ContextCommand, IotlbCommand};
 use vtd_core::spec::descriptor::Descriptor;
@@ -24,19 +24,10 @@ use vtd_core::spec::registers::{self, IotlbRegisters};
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
 use vtd_core::spec::status::Gcmd;
 
-/// One thing to forget.
-#[derive(Clone, Copy)]
-pub(crate) enum Request {
-    /// Cached context entries.
-    Context(ContextScope),
-    /// Cached translations.
-    Iotlb(IotlbScope),
-}
-
 /// How the unit takes invalidations.
 #[pin_data]
 pub(crate) struct Invalidator {
-    pub(super) queue: Option<Pin<KBox<Queue>>>,
+    pub(in crate::unit) queue: Option<Pin<KBox<Queue>>>,
     /// Whether hardware may use the queue.
     is_on: AtomicBool,
     iotlb: IotlbRegisters,
@@ -122,7 +113,7 @@ impl Invalidator {
     pub(crate) fn run(
         &self,
         regs: &UnitRegisters,
-        requests: &[Request],
+        requests: &[Invalidation],
         stats: &Statistics,
     ) -> Result<(), Failure> {
         if requests.is_empty() {
@@ -132,8 +123,8 @@ impl Invalidator {
             Some(queue) => {
                 let drain = self.drain;
                 let descriptors = requests.iter().map(move |request| match *request {
-                    Request::Context(scope) => Descriptor::ContextCache(scope),
-                    Request::Iotlb(scope) => Descriptor::Iotlb { scope, drain },
+                    Invalidation::Context(scope) => Descriptor::ContextCache(scope),
+                    Invalidation::Iotlb(scope) => Descriptor::Iotlb { scope, drain },
                 });
                 let submitted = Cell::new(false);
                 let count = || {
@@ -161,10 +152,10 @@ impl Invalidator {
         &self,
         _one_at_a_time: &mut OneAtATime,
         regs: &UnitRegisters,
-        request: Request,
+        request: Invalidation,
     ) -> Result<(), Failure> {
         match request {
-            Request::Context(scope) => {
+            Invalidation::Context(scope) => {
                 regs.write64(registers::CCMD, ContextCommand::new(scope).raw());
                 regs.wait(|| !ContextCommand::is_busy(regs.read64(registers::CCMD)))
                     .map_err(|_| Failure::Register("context command"))?;
@@ -172,7 +163,7 @@ impl Invalidator {
                     .map(|_| ())
                     .ok_or(Failure::Refused("context command"))
             }
-            Request::Iotlb(scope) => {
+            Invalidation::Iotlb(scope) => {
                 let command = IotlbCommand::new(scope, self.drain);
                 if let Some(address) = command.address() {
                     regs.write64(self.iotlb.address, address);
@@ -223,8 +214,8 @@ impl Invalidator {
     /// confirmed it.
     fn drop_by_registers(&self, regs: &UnitRegisters) -> bool {
         let everything = [
-            Request::Context(ContextScope::Global),
-            Request::Iotlb(IotlbScope::Global),
+            Invalidation::Context(ContextScope::Global),
+            Invalidation::Iotlb(IotlbScope::Global),
         ];
         self.registers.with(|one_at_a_time| {
             let mut by_register = |request| self.by_register(one_at_a_time, regs, request).is_ok();

@@ -18,8 +18,8 @@
 //!
 //! `state` is held while slots are filled and the tail is moved, and never while waiting.
 
-use super::queue_errors::{Errors, QueueFailure};
-use super::registers::UnitRegisters;
+use super::queue_error::{Errors, QueueFailure};
+use crate::unit::registers::UnitRegisters;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
@@ -32,7 +32,7 @@ use vtd_core::spec::registers;
 use vtd_core::spec::status::Gcmd;
 
 /// Descriptors in one page.
-pub(super) const SLOTS: u32 = 256;
+pub(in crate::unit) const SLOTS: u32 = 256;
 
 /// How many polls of the status word pass between two looks at the fault status register.
 const POLLS_PER_CHECK: u32 = 1024;
@@ -44,11 +44,11 @@ pub(super) const MAX_BATCH: usize = 64;
 /// is submitted after an error.
 const LIMIT: u32 = SLOTS - 2;
 
-pub(super) struct State {
+pub(in crate::unit) struct State {
     /// Descriptors submitted so far, waits included; wraps.
-    pub(super) submitted: u32,
+    pub(in crate::unit) submitted: u32,
     /// [`LIMIT`]; 0 once the queue was given up.
-    pub(super) limit: u32,
+    pub(in crate::unit) limit: u32,
 }
 
 /// A submitter that waits for room.
@@ -62,13 +62,13 @@ struct WaitForRoom {
 pub(crate) struct Queue {
     /// Of the unit, for messages.
     pub(super) index: usize,
-    pub(super) ring: Pages,
+    pub(in crate::unit) ring: Pages,
     /// Hardware writes the count of finished descriptors here.
     finished: Pages,
     /// Where it is told to write; elsewhere only in tests.
     finished_at: AtomicU64,
     #[pin]
-    pub(super) state: IrqSpinLock<State>,
+    pub(in crate::unit) state: IrqSpinLock<State>,
     pub(super) errors: Errors,
 }
 
@@ -107,7 +107,7 @@ impl Queue {
     /// How far hardware has come. What the caller does afterwards, with slots or with memory that
     /// was unmapped, is done after hardware was done with it.
     #[inline(always)]
-    pub(super) fn finished(&self) -> u32 {
+    pub(in crate::unit) fn finished(&self) -> u32 {
         self.finished.read_acquire(0) as u32
     }
 
@@ -117,7 +117,7 @@ impl Queue {
     }
 
     /// From now on waits write to where nobody looks (`lost`), or where they should. For tests.
-    pub(super) fn lose_waits(&self, lost: bool) {
+    pub(in crate::unit) fn lose_waits(&self, lost: bool) {
         let at = if lost {
             self.nowhere().raw()
         } else {
@@ -140,7 +140,7 @@ impl Queue {
     }
 
     /// As [`Self::submit`], of what memory is to hold.
-    pub(super) fn submit_words(
+    pub(in crate::unit) fn submit_words(
         &self,
         regs: &UnitRegisters,
         descriptors: impl ExactSizeIterator<Item = [u64; 2]>,

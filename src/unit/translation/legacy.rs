@@ -9,19 +9,12 @@
 //!   table it points at is freed with the unit only. Context entries differ in both words, and
 //!   change as [`vtd_core::install`] says.
 //! - A context entry is present only while someone claims its requester: all others are blocked.
-//! - Several devices may share a requester ID (behind a PCI bridge). `claims` counts those that
-//!   are attached; the entry goes when the last one leaves.
 
 use kernel::prelude::*;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
 use vtd_core::spec::address::{PhysAddr, SourceId};
-use vtd_core::spec::context::{ContextEntry, CONTEXT_ENTRIES};
+use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::root::{RootEntry, ROOT_ENTRIES};
-
-struct Bus {
-    entries: Pages,
-    claims: [u16; CONTEXT_ENTRIES],
-}
 
 /// Writes a 128-bit entry such that hardware never sees a half of it as present: the word with
 /// the present bit last when it is published, first when it is withdrawn.
@@ -80,7 +73,7 @@ impl Root {
 
 /// The context tables of one unit.
 pub(crate) struct Tables {
-    buses: KBox<[Option<KBox<Bus>>; ROOT_ENTRIES]>,
+    buses: KBox<[Option<Pages>; ROOT_ENTRIES]>,
     coherent: bool,
     node: NumaNode,
 }
@@ -96,8 +89,8 @@ impl Tables {
         })
     }
 
-    fn bus(&self, source: SourceId) -> Option<&Bus> {
-        self.buses.get(usize::from(source.bus()))?.as_deref()
+    fn bus(&self, source: SourceId) -> Option<&Pages> {
+        self.buses.get(usize::from(source.bus()))?.as_ref()
     }
 
     /// Makes the context table of `source`'s bus if it has none.
@@ -110,13 +103,7 @@ impl Tables {
                 entries.flush(0, entries.len());
             }
             let entry = RootEntry::new(PhysAddr::new(entries.phys())).ok_or(EINVAL)?;
-            *slot = Some(KBox::new(
-                Bus {
-                    entries,
-                    claims: [0; CONTEXT_ENTRIES],
-                },
-                GFP_KERNEL,
-            )?);
+            *slot = Some(entries);
             root.set(bus, entry);
         }
         Ok(())
@@ -125,45 +112,21 @@ impl Tables {
     /// The entry of `source`.
     pub(crate) fn get(&self, source: SourceId) -> ContextEntry {
         let at = usize::from(source.devfn()) * 2;
-        self.bus(source).map_or(ContextEntry::ABSENT, |bus| {
-            ContextEntry::from_words(bus.entries.read(at), bus.entries.read(at + 1))
+        self.bus(source).map_or(ContextEntry::ABSENT, |entries| {
+            ContextEntry::from_words(entries.read(at), entries.read(at + 1))
         })
     }
 
     /// Writes the entry of `source`, whose bus was [prepared](Self::prepare).
     pub(crate) fn set(&mut self, source: SourceId, entry: ContextEntry) {
-        if let Some(bus) = self.bus(source) {
+        if let Some(entries) = self.bus(source) {
             let at = usize::from(source.devfn());
-            write_entry(&bus.entries, at, entry.words(), self.coherent);
+            write_entry(entries, at, entry.words(), self.coherent);
         }
     }
 
     /// The first bus from `from` on that has a context table.
     pub(crate) fn next_bus(&self, from: u8) -> Option<u8> {
         (from..=u8::MAX).find(|bus| matches!(self.buses.get(usize::from(*bus)), Some(Some(_))))
-    }
-
-    /// How many devices under `source` are attached.
-    pub(crate) fn claims(&self, source: SourceId) -> u16 {
-        let claims = self.bus(source).map(|bus| &bus.claims);
-        let of_source = claims.and_then(|claims| claims.get(usize::from(source.devfn())));
-        of_source.copied().unwrap_or(0)
-    }
-
-    /// Counts one more (`more`) or one fewer device under `source`; returns how many there are.
-    pub(crate) fn claim(&mut self, source: SourceId, more: bool) -> u16 {
-        let bus = self.buses.get_mut(usize::from(source.bus()));
-        let Some(bus) = bus.and_then(|b| b.as_deref_mut()) else {
-            return 0;
-        };
-        let Some(claims) = bus.claims.get_mut(usize::from(source.devfn())) else {
-            return 0;
-        };
-        *claims = if more {
-            claims.saturating_add(1)
-        } else {
-            claims.saturating_sub(1)
-        };
-        *claims
     }
 }

@@ -2,11 +2,11 @@
 
 //! The registers by their names, and what they hold in words (VT-d 11.4).
 
-use super::address::PhysAddr;
-use super::bits;
-use super::capability::{Capability, ExtendedCapability};
-use super::registers::{self as regs, Reg32, Reg64};
-use super::status::{Fsts, Gcmd, Gsts};
+use crate::spec::address::PhysAddr;
+use crate::spec::bits;
+use crate::spec::capability::{Capability, ExtendedCapability};
+use crate::spec::registers::{self as regs, Reg32, Reg64};
+use crate::spec::status::{Fsts, Gcmd, Gsts};
 use core::fmt;
 
 /// A register, with its width.

@@ -3,7 +3,7 @@
 //! Errors on demand, for tests (`test_hooks=1`): what hardware does that fails, or what the driver
 //! would see if it did.
 
-use super::queue::Queue;
+use super::invalidation::Queue;
 use super::Unit;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;

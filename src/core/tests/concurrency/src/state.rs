@@ -5,7 +5,7 @@
 use loom::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-subjects! { service service_unordered service_impatient }
+subjects! { state state_unordered state_impatient }
 
 macro_rules! closed_once {
     ($module:ident) => {
@@ -34,7 +34,7 @@ macro_rules! closed_once {
 }
 
 laws! {
-    who_is_told_that_a_unit_is_closed_finds_it_blocked: service, closed_once;
-    a_state_without_order_is_noticed: service_unordered, "told too early";
-    not_to_wait_for_the_end_is_noticed: service_impatient, "told too early";
+    who_is_told_that_a_unit_is_closed_finds_it_blocked: state, closed_once;
+    a_state_without_order_is_noticed: state_unordered, "told too early";
+    not_to_wait_for_the_end_is_noticed: state_impatient, "told too early";
 }

@@ -1,9 +1,66 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The fault reasons in words (VT-d 7.1.3 and its table of fault conditions).
+//! Faults in words (VT-d 7.1.3 and its table of fault conditions).
+
+use crate::spec::fault::{FaultReason, FaultRecord, Request};
+use core::fmt;
+
+impl Request {
+    /// The request in one word.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Execute => "execute",
+            Self::Write => "write",
+            Self::PageRequest => "page request",
+            Self::Atomic => "atomic",
+        }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+impl fmt::Display for FaultRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.interrupt_index() {
+            Some(index) => write!(f, "interrupt {index:#x} of {}", self.source)?,
+            None => write!(
+                f,
+                "DMA {} of {:#x} by {}",
+                self.request,
+                self.address(),
+                self.source
+            )?,
+        }
+        if let Some(pasid) = self.pasid {
+            write!(f, " (PASID {pasid:#x})")?;
+        }
+        write!(f, " refused: {}", self.reason)
+    }
+}
+
+impl FaultReason {
+    /// The reason in words.
+    pub const fn words(self) -> &'static str {
+        match words(self.code()) {
+            Some(words) => words,
+            None => "a reason that this driver does not know",
+        }
+    }
+}
+
+impl fmt::Display for FaultReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (reason {:#x})", self.words(), self.code())
+    }
+}
 
 /// What reason `code` means, or `None` if the code is reserved or unknown.
-pub(crate) const fn words(code: u8) -> Option<&'static str> {
+const fn words(code: u8) -> Option<&'static str> {
     match code {
         0x00..=0x1f => legacy(code),
         0x20..=0x2f => interrupt(code),
@@ -100,4 +157,20 @@ const fn scalable_pages(code: u8) -> Option<&'static str> {
         0x90 => "a first-stage accessed or dirty flag had to be set without snooping",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_has_words() {
+        for code in 0..=u8::MAX {
+            assert_eq!(
+                words(code).is_some(),
+                FaultReason::new(code).is_known(),
+                "{code:#x}"
+            );
+        }
+    }
 }

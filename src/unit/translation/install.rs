@@ -5,12 +5,14 @@
 //! The one place that changes what a requester may reach. Scalable mode would put another
 //! [`Unit::install`] here, which writes PASID entries.
 
+use super::claims::Claims;
 use super::domain_ids::PASS_THROUGH;
-use super::tables::Tables;
-use super::Unit;
+use super::legacy::{Root, Tables};
+use crate::unit::Unit;
 use kernel::prelude::*;
+use kernel_ext::pages::NumaNode;
 use vtd_core::install::{replace, ContextSlot};
-use vtd_core::invalidation::{after_recording_change, Steps};
+use vtd_core::invalidation::Steps;
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
@@ -55,13 +57,37 @@ pub(crate) enum Claimed {
     Yes,
 }
 
+/// The tables of a unit, and the claims on their entries: what its lock `tables` guards.
+pub(crate) struct TranslationState {
+    /// The context tables.
+    pub(crate) tables: Tables,
+    /// The claims.
+    pub(crate) claims: Claims,
+}
+
+impl TranslationState {
+    /// No tables yet: every requester is blocked. `coherent`: hardware snoops when it walks.
+    pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
+        Ok(TranslationState {
+            tables: Tables::new(coherent, node)?,
+            claims: Claims::new()?,
+        })
+    }
+
+    /// Makes what an entry for `source` needs, if it is not there. [`ENOMEM`].
+    pub(super) fn prepare(&mut self, root: &Root, source: SourceId) -> Result {
+        self.claims.prepare(source)?;
+        self.tables.prepare(root, source)
+    }
+}
+
 impl Unit {
     /// Makes what [`Self::install`] for `sources` needs, so that it asks for no memory. They stay
     /// blocked. [`ENOMEM`]. May sleep.
     pub(crate) fn prepare(&self, sources: &[SourceId]) -> Result {
-        let prepared = self.change_tables(|tables| {
+        let prepared = self.change_tables(|state| {
             let mut sources = sources.iter();
-            sources.try_for_each(|&source| tables.prepare(&self.root, source))
+            sources.try_for_each(|&source| state.prepare(&self.root, source))
         });
         // In a unit that has failed no entry will be written again.
         prepared.or_else(|e| if self.has_failed() { Ok(()) } else { Err(e) })
@@ -69,12 +95,15 @@ impl Unit {
 
     /// Calls `change` with the tables. [`EIO`] if the unit has failed, or fails meanwhile: then all is
     /// withdrawn once more, as no entry may come after the withdrawal of all. May sleep.
-    pub(super) fn change_tables(&self, change: impl FnOnce(&mut Tables) -> Result) -> Result {
-        let mut tables = self.tables.lock();
+    pub(super) fn change_tables(
+        &self,
+        change: impl FnOnce(&mut TranslationState) -> Result,
+    ) -> Result {
+        let mut state = self.tables.lock();
         if self.has_failed() {
             return Err(EIO);
         }
-        let changed = change(&mut tables);
+        let changed = change(&mut state);
         if self.has_failed() {
             self.withdraw_everything();
             return Err(EIO);
@@ -102,32 +131,32 @@ impl Unit {
             // Blocked already, with or without tables; what blocks must not need memory.
             return Ok(());
         }
-        self.change_tables(|tables| self.install_in(tables, sources, before, entry))
+        self.change_tables(|state| self.install_in(state, sources, before, entry))
     }
 
     fn install_in(
         &self,
-        tables: &mut Tables,
+        state: &mut TranslationState,
         sources: &[SourceId],
         before: Claimed,
         entry: ContextEntry,
     ) -> Result {
         for &source in sources {
-            tables.prepare(&self.root, source)?;
+            state.prepare(&self.root, source)?;
         }
         for &source in sources {
             let wanted = match (before, entry.is_present()) {
                 (Claimed::No, true) => {
-                    tables.claim(source, true);
+                    state.claims.claim(source, true);
                     entry
                 }
                 // Nothing was its own; an alias may be a sibling's.
                 (Claimed::No, false) => continue,
                 // Another device may still speak with this requester ID.
-                (Claimed::Yes, false) if tables.claim(source, false) > 0 => continue,
+                (Claimed::Yes, false) if state.claims.claim(source, false) > 0 => continue,
                 _ => entry,
             };
-            let old = tables.get(source);
+            let old = state.tables.get(source);
             if old.words() == wanted.words() {
                 continue;
             }
@@ -135,32 +164,12 @@ impl Unit {
             let cap = self.cap();
             let mut slot = Slot {
                 unit: self,
-                tables: &mut *tables,
+                tables: &mut state.tables,
                 source,
             };
             replace(&mut slot, cap, source, old, wanted)?;
         }
         Ok(())
-    }
-
-    /// Makes hardware record no more faults of `sources`, whose requests are refused as before
-    /// (FPD, VT-d 9.3), until the next [`Self::install`].
-    ///
-    /// [`ENOMEM`], [`EIO`] if the unit has failed. May sleep.
-    pub(crate) fn silence(&self, sources: &[SourceId]) -> Result {
-        self.change_tables(|tables| {
-            for &source in sources {
-                tables.prepare(&self.root, source)?;
-                let entry = tables.get(source);
-                if !entry.faults_unrecorded() {
-                    // One bit of the word with the present bit: never a half-written entry.
-                    tables.set(source, entry.without_fault_records());
-                    let id = entry.is_present().then(|| entry.domain());
-                    self.perform(after_recording_change(self.cap(), source, id).iter())?;
-                }
-            }
-            Ok(())
-        })
     }
 }
 

@@ -15,9 +15,9 @@
 //! Waiters meet an error by themselves; whoever is first deals with it.
 
 use super::queue::{Queue, SLOTS};
-use super::registers::UnitRegisters;
-use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use super::queue_error::QueueFailure;
+use crate::unit::registers::UnitRegisters;
+use core::sync::atomic::Ordering;
 use kernel_ext::clock::{self, Deadline};
 use kernel_ext::log_warn;
 use vtd_core::patience::Patience;
@@ -25,61 +25,6 @@ use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers;
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
 use vtd_core::spec::status::Fsts;
-
-/// Why the queue can no longer be trusted.
-#[derive(Clone, Copy)]
-pub(crate) enum QueueFailure {
-    /// Hardware reported an error (FSTS) at the descriptor `head`.
-    Reported {
-        /// The fault status register.
-        status: Fsts,
-        /// Index of the descriptor that hardware would fetch next.
-        head: u32,
-        /// Its first word.
-        descriptor: u64,
-    },
-    /// Nothing was finished for as long as [`UnitRegisters::time_out_ms`] says, or not enough for
-    /// [`ROUNDS`](vtd_core::patience::ROUNDS) times as long.
-    TimeOut {
-        /// Index of the descriptor that hardware would fetch next.
-        head: u32,
-    },
-    /// Someone else has met one of these.
-    GivenUp,
-}
-
-impl fmt::Display for QueueFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimeOut { head } => write!(
-                f,
-                "its invalidation queue stands still at descriptor {head}"
-            ),
-            Self::Reported {
-                status,
-                head,
-                descriptor,
-            } => {
-                write!(
-                    f,
-                    "its invalidation queue stopped at descriptor {head} ({descriptor:#018x}):"
-                )?;
-                status.errors().try_for_each(|word| write!(f, " {word}"))
-            }
-            Self::GivenUp => f.write_str("its invalidation queue was given up"),
-        }
-    }
-}
-
-/// The errors of one queue.
-#[derive(Default)]
-pub(super) struct Errors {
-    given_up: AtomicBool,
-    /// How often hardware reported ITE or ICE.
-    completions: AtomicU32,
-    /// Bits of FSTS that are to be seen although hardware does not set them; for tests.
-    pretended: AtomicU32,
-}
 
 /// What is not the end of the queue.
 const COMPLETION: u32 = Fsts::COMPLETION_ERROR.raw() | Fsts::TIME_OUT.raw();
@@ -100,7 +45,7 @@ impl Queue {
     }
 
     /// Lets the next look at FSTS see `bits`. For tests.
-    pub(super) fn pretend(&self, bits: u32) {
+    pub(in crate::unit) fn pretend(&self, bits: u32) {
         self.errors.pretended.store(bits, Ordering::Relaxed)
     }
 

@@ -5,11 +5,10 @@
 //! Nearly always the unit serves, there is room in its queue and one descriptor does: that takes no
 //! more than to write it and a wait, and a look. Everything else goes the way of all invalidations.
 
-use super::invalidation::Request;
 use super::queue::Queue;
-use super::Unit;
+use crate::unit::Unit;
 use kernel_ext::clock;
-use vtd_core::invalidation::{forget_range_at_once, Range};
+use vtd_core::invalidation::{forget_range_at_once, Invalidation, Range};
 use vtd_core::spec::address::DomainId;
 
 impl Unit {
@@ -61,6 +60,6 @@ impl Unit {
     fn forget_in_turn(&self, id: DomainId, range: Range) {
         let scope = forget_range_at_once(self.cap, id, range);
         // On an error every requester is blocked.
-        let _ = self.invalidate(&[Request::Iotlb(scope)]);
+        let _ = self.invalidate(&[Invalidation::Iotlb(scope)]);
     }
 }

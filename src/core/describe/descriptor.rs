@@ -2,8 +2,8 @@
 
 //! Descriptors in words.
 
-use super::descriptor::{Descriptor, InterruptScope};
-use super::scope::{ContextScope, IotlbScope, PageBlock, MAX_ADDRESS_MASK};
+use crate::spec::descriptor::{Descriptor, InterruptScope};
+use crate::spec::scope::{ContextScope, IotlbScope, PageBlock, MAX_ADDRESS_MASK};
 use core::fmt;
 
 /// The pages of a block.

@@ -3,7 +3,7 @@
 //! A domain-id that is in use.
 
 use super::domain_ids::Asker;
-use super::Unit;
+use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::pages::Charge;

@@ -2,13 +2,14 @@
 
 //! The fault event: hardware recorded that it refused a request (VT-d 7.3).
 
-use super::provoke::HOLD_FAULTS;
-use super::{regs, Unit};
+use crate::unit::fault_injection::HOLD_FAULTS;
+use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::time::{delay::fsleep, Delta};
 use kernel_ext::irq;
 use vtd_core::spec::fault::{FaultRecord, RecordHalf, FRCD_F};
+use vtd_core::spec::registers as regs;
 use vtd_core::spec::status::Fsts;
 
 /// Who is told of faults.

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What to invalidate after tables have changed: ranges and entries in, the fewest
-//! invalidations out.
-//!
-//! Hardware caches context entries, table entries and translations, tagged with
-//! domain-ids (VT-d 6.2), and looks at memory again only for what it was told to drop.
-//! Everything in here says what to tell it and in which order; telling it, and waiting,
-//! is the caller's.
+//! The invalidations that drop a range of addresses.
 
-use crate::spec::address::{DomainId, Iova, SourceId, PAGE_SHIFT};
+use crate::spec::address::{DomainId, Iova, PAGE_SHIFT};
 use crate::spec::capability::Capability;
 use crate::spec::descriptor::IotlbWords;
-use crate::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope, PageBlock};
-
-/// Where caching mode tags what is not present (VT-d 6.1).
-const ABSENT_DOMAIN: DomainId = DomainId::new(0);
+use crate::spec::scope::{Drain, IotlbScope, PageBlock};
 
 /// A range of addresses whose table entries were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +30,14 @@ impl Range {
             last,
             tables_freed,
         })
+    }
+
+    /// The same range, cached non-leaf entries included.
+    pub(super) const fn with_tables_freed(self) -> Self {
+        Self {
+            tables_freed: true,
+            ..self
+        }
     }
 }
 
@@ -210,113 +209,4 @@ impl Iterator for IotlbScopes {
             leaves_only: self.leaves_only,
         })
     }
-}
-
-/// Something to be done after tables have changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Flush the unit's write buffer (`GCMD.WBF`), so that it sees what was written.
-    FlushWriteBuffer,
-    /// Drop context entries.
-    Context(ContextScope),
-    /// Drop translations.
-    Iotlb(IotlbScope),
-}
-
-/// Up to three steps, to be done one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steps([Option<Step>; 3]);
-
-impl Steps {
-    /// The steps in their order.
-    pub fn iter(&self) -> impl Iterator<Item = Step> {
-        self.0.into_iter().flatten()
-    }
-
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
-    }
-}
-
-fn flush_if_required(cap: Capability) -> Option<Step> {
-    cap.needs_write_buffer_flush()
-        .then_some(Step::FlushWriteBuffer)
-}
-
-/// What to do after the context entry of `source` was changed in memory.
-///
-/// `old` and `new` are the domain-ids of the entry before and after, `None` where it was,
-/// or is, not present. The order is the specification's: context entries before
-/// translations (VT-d 6.5.3.3), because a walk that starts from a stale context entry
-/// would bring stale translations back; a device's own TLB, last, is the caller's.
-pub fn after_context_change(
-    cap: Capability,
-    source: SourceId,
-    old: Option<DomainId>,
-    new: Option<DomainId>,
-) -> Steps {
-    let (context, translations) = match (old, new) {
-        (Some(old), _) => (Some(old), Some(old)),
-        // Absent entries are cached in caching mode only, and then as domain 0's.
-        (None, Some(new)) if cap.caching_mode() => (Some(ABSENT_DOMAIN), Some(new)),
-        (None, _) => (None, None),
-    };
-    Steps([
-        flush_if_required(cap),
-        context.map(|domain| {
-            Step::Context(ContextScope::Device {
-                domain,
-                source,
-                functions: FunctionMask::EXACT,
-            })
-        }),
-        translations.map(|domain| Step::Iotlb(IotlbScope::Domain(domain))),
-    ])
-}
-
-/// What to do after only the recording of faults (FPD) was changed in the context entry of
-/// `source`, whose domain-id is `id`, `None` where the entry is not present.
-///
-/// Translations do not depend on it, so they stay.
-pub fn after_recording_change(cap: Capability, source: SourceId, id: Option<DomainId>) -> Steps {
-    let domain = match id {
-        // Absent entries are cached in caching mode only.
-        None if !cap.caching_mode() => None,
-        id => Some(id.unwrap_or(ABSENT_DOMAIN)),
-    };
-    let context = domain.map(|domain| {
-        Step::Context(ContextScope::Device {
-            domain,
-            source,
-            functions: FunctionMask::EXACT,
-        })
-    });
-    Steps([flush_if_required(cap), context, None])
-}
-
-/// What to do after only the recording of faults was changed in context entries of one bus that
-/// are not present.
-pub fn after_absent_recording_changes(cap: Capability) -> Steps {
-    // Absent entries are cached in caching mode only.
-    let context = cap
-        .caching_mode()
-        .then_some(Step::Context(ContextScope::Global));
-    Steps([flush_if_required(cap), context, None])
-}
-
-/// What to do after entries that were absent were filled.
-///
-/// Nothing on most hardware: what is absent is not cached. Where it is, a directory entry may have
-/// been cached as absent to which a table is linked now: non-leaf entries go, too.
-pub fn after_map(cap: Capability, domain: DomainId, range: Range) -> Steps {
-    let range = Range {
-        tables_freed: true,
-        ..range
-    };
-    let forget = cap
-        .caching_mode()
-        .then(|| forget_range(cap, domain, range, 1).next())
-        .flatten();
-    Steps([flush_if_required(cap), forget.map(Step::Iotlb), None])
 }

@@ -5,13 +5,13 @@
 //! A unit that is stopped or closed is looked at like any other: its registers stay mapped as long
 //! as it is known. While the machine sleeps nobody is there to look.
 
-use super::queue::{Queue, SLOTS};
+use super::invalidation::{Queue, SLOTS};
 use super::registers::UnitRegisters;
 use super::Unit;
 use kernel::prelude::*;
+use vtd_core::describe::register::Register;
 use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::{ContextEntry, CONTEXT_ENTRIES};
-use vtd_core::spec::register_names::Register;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::root::RootEntry;
 
@@ -109,11 +109,11 @@ impl EntriesLook {
 impl Unit {
     /// The entries for `source`. May sleep.
     pub(crate) fn entries(&self, source: SourceId) -> EntriesLook {
-        let tables = self.tables.lock();
+        let state = self.tables.lock();
         EntriesLook {
             root: self.root.get(source.bus()),
             root_at: self.root_table() + u64::from(source.bus()) * 16,
-            context: tables.get(source),
+            context: state.tables.get(source),
         }
     }
 
@@ -156,15 +156,15 @@ impl Unit {
     /// The first bus from `from` on that has a context table. [`ENOMEM`]. May sleep.
     pub(crate) fn bus_from(&self, from: u8) -> Result<Option<BusLook>> {
         let mut entries = KVec::with_capacity(CONTEXT_ENTRIES, GFP_KERNEL)?;
-        let tables = self.tables.lock();
-        let Some(bus) = tables.next_bus(from) else {
+        let state = self.tables.lock();
+        let Some(bus) = state.tables.next_bus(from) else {
             return Ok(None);
         };
         for devfn in 0..=u8::MAX {
             let source = SourceId::from_bus_devfn(bus, devfn);
-            let entry = tables.get(source);
+            let entry = state.tables.get(source);
             if entry != ContextEntry::ABSENT {
-                let _ = entries.push_within_capacity((source, entry, tables.claims(source)));
+                let _ = entries.push_within_capacity((source, entry, state.claims.get(source)));
             }
         }
         Ok(Some(BusLook {

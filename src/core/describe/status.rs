@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the status registers say, in words.
+
+use crate::spec::status::{Fsts, Gsts};
+use core::fmt;
+
+impl Gsts {
+    /// The states that show that somebody drives the unit, in words.
+    pub fn in_use(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.translates(), "DMA translation is on"),
+            (self.queues(), "its invalidation queue is on"),
+            (self.remaps_interrupts(), "interrupt remapping is on"),
+        ]
+        .into_iter()
+        .filter_map(|(set, words)| set.then_some(words))
+    }
+}
+
+impl fmt::Display for Gsts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let switch = |on: bool| if on { "on" } else { "off" };
+        write!(
+            f,
+            "{:#010x}: translation {}, queue {}, interrupt remapping {}, root table {}",
+            self.raw(),
+            switch(self.translates()),
+            switch(self.queues()),
+            switch(self.remaps_interrupts()),
+            if self.has_root_table() {
+                "set"
+            } else {
+                "not set"
+            },
+        )
+    }
+}
+
+impl Fsts {
+    /// The errors that are set, in words.
+    pub fn errors(self) -> impl Iterator<Item = &'static str> {
+        [
+            (Self::OVERFLOW, "fault records were lost (PFO)"),
+            (Self::QUEUE_ERROR, "invalid descriptor in the queue (IQE)"),
+            (
+                Self::COMPLETION_ERROR,
+                "wrong invalidation completion (ICE)",
+            ),
+            (
+                Self::TIME_OUT,
+                "a device did not answer an invalidation (ITE)",
+            ),
+        ]
+        .into_iter()
+        .filter_map(move |(bit, words)| self.contains(bit).then_some(words))
+    }
+}

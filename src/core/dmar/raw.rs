@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The remapping structures of the table, one after another, before what they say is read
+//! (VT-d 8.2).
+
+use super::bytes::Bytes;
+use super::error::{DmarError, Problem};
+use super::scope::Scopes;
+use crate::spec::address::Segment;
+
+/// Bytes of type and length.
+const STRUCTURE_HEADER: usize = 4;
+
+/// The type of a unit.
+pub(super) const DRHD: u16 = 0;
+
+/// The type of a reserved region.
+pub(super) const RMRR: u16 = 1;
+
+/// A structure whose bounds are known to lie in the table, but not what it says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Raw<'a> {
+    /// Where it stands in the table.
+    pub(super) offset: usize,
+    /// Its type.
+    pub(super) kind: u16,
+    /// All of it, type and length included.
+    pub(super) bytes: &'a [u8],
+    /// Whether [decoding](super::Structure::decode) has succeeded before, if it is a unit.
+    checked: bool,
+}
+
+/// The structures from an offset up, to the end or the zeroes behind the last; ends after the first
+/// error.
+#[derive(Clone, Debug)]
+pub(super) struct Walk<'a> {
+    table: &'a [u8],
+    offset: usize,
+    checked: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Over a table of which only the header is known.
+    pub(super) const fn unchecked(table: &'a [u8], offset: usize) -> Self {
+        Self {
+            table,
+            offset,
+            checked: false,
+        }
+    }
+
+    /// Over a table each unit of which was decoded before, without an error.
+    pub(super) const fn checked(table: &'a [u8], offset: usize) -> Self {
+        Self {
+            table,
+            offset,
+            checked: true,
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Where the next structure would stand.
+    pub(super) const fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = Result<Raw<'a>, DmarError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.table.get(self.offset..)?;
+        if is_padding(rest) {
+            return None;
+        }
+        let raw = Raw::first(rest, self.offset, self.checked);
+        self.offset = match &raw {
+            Ok(raw) => self.offset.saturating_add(raw.bytes.len()),
+            Err(_) => usize::MAX,
+        };
+        Some(raw)
+    }
+}
+
+impl<'a> Raw<'a> {
+    /// The structure at the start of `rest`, which stands at `offset` in the table.
+    fn first(rest: &'a [u8], offset: usize, checked: bool) -> Result<Self, DmarError> {
+        let reader = Bytes::new(rest);
+        let left = rest.len();
+        let (Some(kind), Some(claimed)) = (reader.u16(0), reader.u16(2)) else {
+            return Err(DmarError::table(offset, Problem::StructureHeader { left }));
+        };
+        let claimed = usize::from(claimed);
+        let least = least_length(kind);
+        if claimed < least {
+            // Where the next structure stands is not known then.
+            let problem = Problem::StructureLength { claimed, least };
+            return Err(DmarError::structure(offset, kind, problem));
+        }
+        match rest.get(..claimed) {
+            Some(bytes) => Ok(Self {
+                offset,
+                kind,
+                bytes,
+                checked,
+            }),
+            None => {
+                let problem = Problem::StructureEnd { claimed, left };
+                Err(DmarError::structure(offset, kind, problem))
+            }
+        }
+    }
+
+    /// An error of this structure as a whole.
+    pub(super) const fn error(&self, problem: Problem) -> DmarError {
+        DmarError::structure(self.offset, self.kind, problem)
+    }
+
+    /// `value`, which a structure of at least its least length has.
+    pub(super) fn have<T>(&self, value: Option<T>) -> Result<T, DmarError> {
+        value.ok_or(self.error(Problem::StructureLength {
+            claimed: self.bytes.len(),
+            least: least_length(self.kind),
+        }))
+    }
+
+    pub(super) const fn reader(&self) -> Bytes<'a> {
+        Bytes::new(self.bytes)
+    }
+
+    pub(super) fn segment(&self) -> Result<Segment, DmarError> {
+        self.have(self.reader().u16(6)).map(Segment::new)
+    }
+
+    /// The device scopes from `start` to the end of the structure.
+    pub(super) fn scopes(&self, start: usize) -> Result<Scopes<'a>, DmarError> {
+        let bytes = self.have(self.bytes.get(start..))?;
+        let offset = self.offset.saturating_add(start);
+        if self.checked && self.kind == DRHD {
+            return Ok(Scopes::checked(bytes, offset));
+        }
+        Scopes::check(bytes, offset, self.kind)
+    }
+}
+
+/// Whether no structure is left, but at most zeroes: a type and a length of 0 are none.
+fn is_padding(rest: &[u8]) -> bool {
+    rest.iter().all(|byte| *byte == 0)
+}
+
+/// The bytes that a structure of this type has before its variable part.
+const fn least_length(kind: u16) -> usize {
+    match kind {
+        0 => 16,
+        1 => 24,
+        2 | 5 | 6 => 8,
+        3 => 20,
+        4 => 10,
+        _ => STRUCTURE_HEADER,
+    }
+}

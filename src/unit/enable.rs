@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Turning a unit on and off: all units take the steps of [`vtd_core::bring_up`], then translation is
+//! turned on.
+
+use super::Unit;
+use kernel::prelude::*;
+use kernel_ext::{log_err, log_info};
+use vtd_core::bring_up::Step;
+use vtd_core::invalidation::Invalidation;
+use vtd_core::protected_memory::{self, Moment};
+use vtd_core::spec::capability::Capability;
+use vtd_core::spec::registers as regs;
+use vtd_core::spec::scope::{ContextScope, IotlbScope};
+use vtd_core::spec::status::Gcmd;
+
+impl Unit {
+    /// Takes a step of [`bring_up`](vtd_core::bring_up), after which the unit has its queue and
+    /// tables, and nothing is translated yet. [`ETIMEDOUT`], [`EIO`]. Any context.
+    pub(crate) fn take(&self, step: Step) -> Result {
+        let (what, done) = match step {
+            Step::TurnQueueOn => ("turn its queue on", self.turn_queue_on()),
+            Step::FlushWriteBuffer => {
+                let flushed = self.regs.flush_write_buffer();
+                ("flush its write buffer", flushed)
+            }
+            Step::SetRootTable => ("take the root table", self.set_root_table()),
+            Step::InvalidateAll => {
+                let everything = [
+                    Invalidation::Context(ContextScope::Global),
+                    Invalidation::Iotlb(IotlbScope::Global),
+                ];
+                ("empty its caches", self.invalidate(&everything))
+            }
+        };
+        done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
+    }
+
+    fn turn_queue_on(&self) -> Result {
+        self.regs.forget_old_faults(self.cap);
+        self.end_old_queue()?;
+        self.invalidator.enable(&self.regs)
+    }
+
+    fn set_root_table(&self) -> Result {
+        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
+        self.regs.write64(regs::RTADDR, root);
+        self.regs.command(Gcmd::SET_ROOT_TABLE, true)?;
+        self.service.start();
+        Ok(())
+    }
+
+    /// Turns off a queue that firmware or the kernel before this one has left on, once it is empty.
+    fn end_old_queue(&self) -> Result {
+        if !self.regs.status().queues() {
+            return Ok(());
+        }
+        let empty = || self.regs.read64(regs::IQH) == self.regs.read64(regs::IQT);
+        // One that stands still is turned off as it is; the command tells whether that worked.
+        let _ = self.regs.wait(empty);
+        self.regs.command(Gcmd::QUEUE, false)
+    }
+
+    /// Turns translation on, then the protected memory regions off, which would otherwise go on
+    /// to block what the tables now decide (VT-d 10.4.16).
+    pub(crate) fn translate(&self) -> Result {
+        self.regs
+            .command(Gcmd::TRANSLATION, true)
+            .inspect_err(|_| log_err!("{self}: the unit did not turn translation on in time"))?;
+        self.protect(Moment::Translates);
+        log_info!("{self}: translation is on");
+        Ok(())
+    }
+
+    /// Turns the protected memory regions on or off, as `moment` demands.
+    fn protect(&self, moment: Moment) {
+        if !has_protected_memory(self.cap) {
+            return;
+        }
+        let now = self.regs.read32(regs::PMEN);
+        let Some(value) = protected_memory::to_write(moment, self.was_protected, now) else {
+            return;
+        };
+        self.regs.write32(regs::PMEN, value);
+        let on = protected_memory::are_on(value);
+        let obeyed = || (self.regs.read32(regs::PMEN) & regs::PMEN_PRS != 0) == on;
+        if self.regs.wait(obeyed).is_err() && !on {
+            log_err!(
+                "{self}: its protected memory regions stay on: devices cannot reach what lies in \
+                 them, whatever is mapped"
+            );
+        }
+    }
+
+    /// Turns translation and the queue off: devices reach memory directly from here on, but for what
+    /// lies in protected memory regions. Whether the unit obeyed: if not, it may still walk its tables
+    /// or its queue, which must then never be freed. Any context.
+    pub(crate) fn stop(&self, moment: Moment) -> bool {
+        if self.service.is_stopped() {
+            // It may have come no further than its queue.
+            return self.leave_queue();
+        }
+        if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
+            log_err!("{self}: translation does not go off; its tables stay allocated");
+            return false;
+        }
+        self.service.stop();
+        self.protect(moment);
+        self.leave_queue()
+    }
+
+    /// Turns the queue off, if the driver has turned it on; whether the unit obeyed.
+    fn leave_queue(&self) -> bool {
+        let obeyed = self.invalidator.disable(&self.regs).is_ok();
+        if !obeyed {
+            log_err!("{self}: the queue does not go off; it stays allocated");
+        }
+        obeyed
+    }
+
+    /// Whether translation must not be turned off any more: it is on, and the devices behind the unit
+    /// would keep it from ever going off.
+    pub(crate) fn keeps_translation(&self) -> bool {
+        self.keeps_translation && !self.service.is_stopped() && self.regs.status().translates()
+    }
+
+    /// Whether it will be so once translation was on.
+    pub(crate) fn will_keep_translation(&self) -> bool {
+        self.keeps_translation
+    }
+
+    /// As [`Self::stop`], when the machine goes down; a unit whose translation must stay on is left
+    /// as it is. Any context.
+    pub(crate) fn shut_down(&self) {
+        if self.keeps_translation() {
+            log_info!(
+                "{self}: translation stays on, as the devices behind it need it: a kernel that is \
+                 started by kexec finds it so"
+            );
+        } else {
+            self.stop(Moment::NextKernel);
+        }
+    }
+}
+
+/// Whether a unit has regions that it can keep devices out of.
+pub(super) fn has_protected_memory(cap: Capability) -> bool {
+    cap.protected_low_memory() || cap.protected_high_memory()
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making a unit forget what it has cached.
+
+mod fast_path;
+mod invalidator;
+mod queue;
+mod queue_error;
+mod queue_recovery;
+
+pub(super) use invalidator::{Dropped, Invalidator, Ways};
+pub(super) use queue::{Queue, SLOTS};

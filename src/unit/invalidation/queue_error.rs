@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why the invalidation queue failed, and the errors that it has met.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32};
+use vtd_core::spec::status::Fsts;
+
+/// Why the queue can no longer be trusted.
+#[derive(Clone, Copy)]
+pub(crate) enum QueueFailure {
+    /// Hardware reported an error (FSTS) at the descriptor `head`.
+    Reported {
+        /// The fault status register.
+        status: Fsts,
+        /// Index of the descriptor that hardware would fetch next.
+        head: u32,
+        /// Its first word.
+        descriptor: u64,
+    },
+    /// Nothing was finished for as long as [`UnitRegisters::time_out_ms`](crate::unit::registers::UnitRegisters::time_out_ms) says, or not enough for
+    /// [`ROUNDS`](vtd_core::patience::ROUNDS) times as long.
+    TimeOut {
+        /// Index of the descriptor that hardware would fetch next.
+        head: u32,
+    },
+    /// Someone else has met one of these.
+    GivenUp,
+}
+
+impl fmt::Display for QueueFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimeOut { head } => write!(
+                f,
+                "its invalidation queue stands still at descriptor {head}"
+            ),
+            Self::Reported {
+                status,
+                head,
+                descriptor,
+            } => {
+                write!(
+                    f,
+                    "its invalidation queue stopped at descriptor {head} ({descriptor:#018x}):"
+                )?;
+                status.errors().try_for_each(|word| write!(f, " {word}"))
+            }
+            Self::GivenUp => f.write_str("its invalidation queue was given up"),
+        }
+    }
+}
+
+/// The errors of one queue.
+#[derive(Default)]
+pub(super) struct Errors {
+    pub(super) given_up: AtomicBool,
+    /// How often hardware reported ITE or ICE.
+    pub(super) completions: AtomicU32,
+    /// Bits of FSTS that are to be seen although hardware does not set them; for tests.
+    pub(super) pretended: AtomicU32,
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many devices are attached under each requester ID of a unit.
+//!
+//! # Invariants
+//!
+//! - Several devices may share a requester ID (behind a PCI bridge). The claims on it count those
+//!   that are attached; its entry goes when the last one leaves.
+
+use kernel::prelude::*;
+use vtd_core::spec::address::SourceId;
+use vtd_core::spec::context::CONTEXT_ENTRIES;
+use vtd_core::spec::root::ROOT_ENTRIES;
+
+/// The claims on the requesters of a unit, by bus.
+pub(crate) struct Claims(KBox<[Option<KBox<[u16; CONTEXT_ENTRIES]>>; ROOT_ENTRIES]>);
+
+impl Claims {
+    /// None yet. [`ENOMEM`].
+    pub(crate) fn new() -> Result<Self> {
+        let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
+        Ok(Claims(KBox::init(none, GFP_KERNEL)?))
+    }
+
+    /// Makes room for the claims on the requesters of `source`'s bus. [`ENOMEM`].
+    pub(crate) fn prepare(&mut self, source: SourceId) -> Result {
+        let bus = self.0.get_mut(usize::from(source.bus())).ok_or(EINVAL)?;
+        if bus.is_none() {
+            *bus = Some(KBox::new([0; CONTEXT_ENTRIES], GFP_KERNEL)?);
+        }
+        Ok(())
+    }
+
+    /// How many devices under `source` are attached.
+    pub(crate) fn get(&self, source: SourceId) -> u16 {
+        let bus = self.0.get(usize::from(source.bus()));
+        let claims = bus.and_then(|bus| bus.as_deref());
+        let of_source = claims.and_then(|claims| claims.get(usize::from(source.devfn())));
+        of_source.copied().unwrap_or(0)
+    }
+
+    /// Counts one more (`more`) or one fewer device under `source`, whose bus was
+    /// [prepared](Self::prepare); returns how many there are.
+    pub(crate) fn claim(&mut self, source: SourceId, more: bool) -> u16 {
+        let bus = self.0.get_mut(usize::from(source.bus()));
+        let claims = bus.and_then(|bus| bus.as_deref_mut());
+        let Some(claims) = claims.and_then(|claims| claims.get_mut(usize::from(source.devfn())))
+        else {
+            return 0;
+        };
+        *claims = if more {
+            claims.saturating_add(1)
+        } else {
+            claims.saturating_sub(1)
+        };
+        *claims
+    }
+}
