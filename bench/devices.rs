@@ -5,7 +5,7 @@
 //! from each other come as one group.
 
 use crate::report::Report;
-use crate::ticks::{Tally, REPETITIONS, WARM_UP};
+use crate::ticks::{Counts, REPETITIONS, WARM_UP};
 use crate::work::{BASE, KILO_4, PHYS};
 use kernel::prelude::*;
 use kernel_ext::bench::measure;
@@ -23,7 +23,7 @@ fn devices() -> impl Iterator<Item = PciDevice> {
 }
 
 fn operate(report: &mut Report, domain: &mut Domain, functions: usize) -> Result {
-    let (mut map, mut unmap) = (Tally::default(), Tally::default());
+    let (mut map, mut unmap) = (Counts::default(), Counts::default());
     for number in 0..WARM_UP + REPETITIONS {
         let (map_ticks, answer) = measure::ticks(|| domain.map(BASE, PHYS, KILO_4, Gfp::ATOMIC));
         answer.ok()?;

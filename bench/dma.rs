@@ -6,7 +6,7 @@
 
 use crate::ground;
 use crate::report::Report;
-use crate::ticks::Tally;
+use crate::ticks::Counts;
 use kernel::prelude::*;
 use kernel_ext::bench::dma::{Buffer, Scattered, Streaming};
 use kernel_ext::bench::measure;
@@ -19,7 +19,7 @@ const ROUNDS: u32 = 1024;
 
 /// Times round trips of what is said to be `pages` pages.
 fn rounds(report: &mut Report, what: &mut impl Streaming, pages: usize, scattered: bool) -> Result {
-    let (mut map, mut unmap) = (Tally::default(), Tally::default());
+    let (mut map, mut unmap) = (Counts::default(), Counts::default());
     for number in 0..WARM_UP + ROUNDS {
         let (map_ticks, done) = measure::ticks(|| what.map());
         done?;

@@ -6,7 +6,7 @@
 
 use crate::ground;
 use crate::report::Report;
-use crate::ticks::{Tally, REPETITIONS, WARM_UP};
+use crate::ticks::{Counts, REPETITIONS, WARM_UP};
 use crate::work::{BASE, GIGA, KILO_4, MEGA, PHYS};
 use kernel::prelude::*;
 use kernel_ext::bench::measure;
@@ -33,8 +33,8 @@ fn grow(domain: &mut Domain, from: u64, to: u64) -> Result {
     Ok(())
 }
 
-fn measure_at(domain: &mut Domain, iova: u64) -> Result<(Tally, Tally)> {
-    let (mut map, mut unmap) = (Tally::default(), Tally::default());
+fn measure_at(domain: &mut Domain, iova: u64) -> Result<(Counts, Counts)> {
+    let (mut map, mut unmap) = (Counts::default(), Counts::default());
     let phys = domain.translate(iova).ok_or(EIO)?;
     for number in 0..WARM_UP + REPETITIONS {
         let (unmap_ticks, unmapped) = measure::ticks(|| domain.unmap(iova, KILO_4));

@@ -8,7 +8,7 @@
 
 use crate::ground;
 use crate::report::Report;
-use crate::ticks::{empty, Tally, REPETITIONS, WARM_UP};
+use crate::ticks::{empty, Counts, REPETITIONS, WARM_UP};
 use crate::work::{Round, Work, WORKS};
 use kernel::prelude::*;
 use kernel_ext::bench::measure;
@@ -17,8 +17,8 @@ use kernel_ext::log_err;
 
 #[derive(Default)]
 struct Tallies {
-    map: Tally,
-    unmap: Tally,
+    map: Counts,
+    unmap: Counts,
 }
 
 fn repeat(domain: &mut Domain, round: Round, tallies: &mut Tallies) -> Result {

@@ -11,14 +11,14 @@ pub(crate) const REPETITIONS: u32 = 64;
 
 /// Ticks that a number of equal operations took.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     least: u64,
     most: u64,
     sum: u64,
     count: u32,
 }
 
-impl Tally {
+impl Counts {
     pub(crate) fn add(&mut self, ticks: u64) {
         if self.count == 0 || ticks < self.least {
             self.least = ticks;
@@ -43,7 +43,7 @@ impl Tally {
 
 /// What an empty statement takes.
 pub(crate) fn empty() -> u64 {
-    let mut tally = Tally::default();
+    let mut tally = Counts::default();
     for _ in 0..REPETITIONS {
         tally.add(measure::ticks(|| ()).0);
     }

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices that run on untranslated (bound=1), and their neighbours: what speaks
+# Devices that stay in pass-through (bound=1), and their neighbours: what speaks
 # with the same requester ID runs on like them, what else cannot be isolated from
 # them is no user's, and what is removed reaches nothing. One of them is behind a
 # PCIe-to-PCI bridge with another device, one behind a switch that isolates nothing.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
 need_memory
 BRIDGE=0000:00:09.0
@@ -85,19 +85,19 @@ log_start
 ktap_check "the driver loads beside two driven devices" insmod "$VTD_KO" bound=1
 ktap_check "both are listed" eval 'listed "$HERE" vtd_attack && listed "$FAR" vtd_attack'
 ktap_check "both reach all of memory, as before" eval 'lands "$HERE" "$FREE" && lands "$FAR" "$FREE"'
-ktap_check "what speaks with the requester ID of one is listed, too" listed "$TWIN" -
+ktap_check "a device with the same requester ID is listed, too" listed "$TWIN" -
 ktap_check "which the log says" log_has "vtd: $TWIN: .*requester ID of $HERE"
 ktap_check "and is in no group" test ! -e "$PCI/$TWIN/iommu_group"
-ktap_check "so that it is no user's" refuses "No such device" claim "$TWIN" a
-ktap_check "a neighbour below the same bridges is translated" refused "$NEIGHBOUR" "$FREE"
-ktap_check "but no user's" is_no_users "$NEIGHBOUR"
+ktap_check "so that no user can have it" refuses "No such device" claim "$TWIN" a
+ktap_check "a device below the same bridges is translated" refused "$NEIGHBOUR" "$FREE"
+ktap_check "but no user can have it" is_no_users "$NEIGHBOUR"
 # The core asks for the bridges first, which are in its group.
 ktap_check "which the log says of its group" \
-	log_has "vtd: .* cannot be given to a user while $FAR,.*runs untranslated"
-ktap_check "a device far from them is a user's" user_has $ALONE
-ktap_check "removed, a device that ran on reaches nothing" removed_reaches_nothing
-ktap_check "then its neighbour is a user's" user_has "$NEIGHBOUR"
-ktap_check "found again all are translated" found_again
+	log_has "vtd: .* cannot be given to a user while $FAR,.*is in pass-through"
+ktap_check "a device elsewhere can be given to a user" user_has $ALONE
+ktap_check "removed, a device that was in pass-through reaches nothing" removed_reaches_nothing
+ktap_check "then the other device can be given to a user" user_has "$NEIGHBOUR"
+ktap_check "rescanned, all are translated" found_again
 rmmod vtd_owner
 need_no_vtd > /tmp/need 2>&1
 ktap_check "no kernel warning, and the driver leaves" eval '! vtd_is_loaded && dmesg_is_clean'

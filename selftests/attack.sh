@@ -3,8 +3,8 @@
 #
 # A device reaches the pages it was given and no others; what it may not do is
 # refused and reported with device, access, address and reason.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 ALL="allowed-write allowed-read read-only write-only never-mapped never-mapped-read unmapped unmapped-read"
 WRITES="allowed-write read-only never-mapped unmapped"

@@ -5,10 +5,10 @@
 # the user wants it, or because graphics do not work behind them. Their devices are
 # behind no unit, and no user's. And what else chipsets need: identity domains, a
 # write buffer that is flushed. Functions are disguised as those of the chipsets.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
-. "$(dirname "$0")/disguise.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
+. "$(dirname "$0")/lib/disguise.sh"
 
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver leaves units out by itself"
 if [ "$(cmdline guest.units)" = none ]; then
@@ -57,7 +57,7 @@ comes_back_behind_none() {
 }
 
 # Its driver does DMA with physical addresses, and goes on to.
-is_driven_meanwhile() {
+is_driven_during_load() {
 	insmod "$VTD_TEST_MODULES/vtd_devices.ko" && insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
 	for bdf in $(attackers); do [ "$bdf" = $EDU ] || unbind "$bdf"; done
 	load_vtd ignore=$EDU_UNIT || return 1
@@ -127,7 +127,7 @@ is_lazy() {
 engine_is_behind_none() {
 	log_start
 	disguised $TESTDEV/8086:402f/088000 && load_vtd ignore=$EDU_UNIT || return 1
-	log_has "vtd: $TESTDEV: firmware lists it behind another unit" && is_listed_behind_none "$TESTDEV"
+	log_has "vtd: $TESTDEV: firmware lists it behind the wrong unit" && is_listed_behind_none "$TESTDEV"
 	behind_none=$?
 	ends && return $behind_none
 }
@@ -142,7 +142,7 @@ ktap_check "a unit that does not answer, and has a device: refused" \
 	is_refused "vtd: dmar1: no unit answers at $EDU_UNIT"
 mark "refusal unit end"
 ktap_check "one that has none is left out" \
-	log_has "dmar0: the unit at $ABSENT_UNIT is left out: none of the devices .* is there"
+	log_has "dmar0: the unit at $ABSENT_UNIT is left out: none of the devices .* exists"
 
 # --- the user's choice ---
 for wrong in 0xfed94000 fed93000 "graphics," screen; do
@@ -156,21 +156,21 @@ log_start
 ktap_check "ignore= by address: it loads" load_vtd ignore=$EDU_UNIT
 ktap_check "its device is behind no unit, others are served" left_out "ignore= names it"
 ktap_check "the summary says so" log_has "vtd: 1 device.* are behind no unit"
-ktap_check "it is no user's" is_no_users "$EDU"
-ktap_check "removed and found again it is behind none, too" comes_back_behind_none
+ktap_check "no user can have it" is_no_users "$EDU"
+ktap_check "removed and rescanned, it is still behind no unit" comes_back_behind_none
 ktap_check "the driver leaves" leaves
-ktap_check "its driver is no reason to refuse a load, and goes on" is_driven_meanwhile
+ktap_check "its driver is no reason to refuse a load, and keeps working" is_driven_during_load
 ktap_check "ignore= twice, in capitals" loads_and_leaves_out "ignore= names it" ignore=0XFED93000,$EDU_UNIT
 
 # --- graphics ---
 ktap_check "graphics without a quirk: refused as before" \
 	while_disguised "$EDU/8086:3e92/$DISPLAY" is_refused "dmar1: no unit answers"
 ktap_check "ignore=graphics leaves its unit out" while_disguised "$EDU/8086:3e92/$DISPLAY" \
-	loads_and_leaves_out "it serves graphics alone, and ignore=graphics" ignore=graphics
+	loads_and_leaves_out "it serves only graphics, and ignore=graphics" ignore=graphics
 mark "chipset graphics begin"
 ktap_check "graphics that malfunction: their unit is left out" \
 	while_disguised "$EDU/1234:1111/$DISPLAY $HOST_BRIDGE/8086:2a40/060000" loads_and_leaves_out \
-	"it serves graphics alone. $HOST_BRIDGE: graphics of the 4 series chipsets malfunction"
+	"it serves only graphics. $HOST_BRIDGE: graphics of the 4 series chipsets malfunction"
 mark "chipset graphics end"
 ktap_check "not for another vendor's, nor for what is below a port" \
 	while_disguised "$EDU/8086:1616/$DISPLAY $HOST_BRIDGE/1234:2a40/060000" \

@@ -3,8 +3,8 @@
 #
 # Devices do their ordinary work through DMA domains, and what comes back is what
 # was sent. Disks named in VTD_DISKS are overwritten.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 disks=${VTD_DISKS:-}
 nic=${VTD_NIC:-}

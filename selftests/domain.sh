@@ -3,8 +3,8 @@
 #
 # Unmanaged domains as VFIO uses them: every page size, the aperture's end, what
 # is refused, two devices in one domain; with the device's own DMA as witness.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 RUN=/sys/kernel/debug/vtd_domain/run
 SCENARIOS="map-4k map-2m map-1g map-mixed resize occupied width read-only blocked second-owner shared churn oracle threads"

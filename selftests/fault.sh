@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What a fault report says, and that one noisy device does not silence another.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 FLOOD=60
 # Of a device's faults so many are shown in so many seconds.
@@ -29,18 +29,18 @@ is_limited() {
 	about=$(lines_about "$1")
 	[ "$about" -ge $SHOWN ] && [ "$about" -le $((SHOWN * (1 + took / SECONDS_OF_SHOWN))) ] ||
 		{ echo "$about lines about $FLOOD faults in $took s"; return 1; }
-	log_has "fault: more of $1 are counted, not shown, for up to $SECONDS_OF_SHOWN s"
+	log_has "fault: further faults of $1 are counted but not logged for up to $SECONDS_OF_SHOWN s"
 }
 
 # not_shown BDF: the sum of what the log says of that, so far.
 not_shown() {
-	log_since | sed -n "s/.*fault: \([0-9]*\) more of $1 were not shown.*/\1/p" |
+	log_since | sed -n "s/.*fault: \([0-9]*\) more faults of $1 were not logged.*/\1/p" |
 		awk '{ sum += $1 } END { print sum + 0 }'
 }
 
 # A flood of more than $SECONDS_OF_SHOWN s was told of in part while it lasted.
-tells_of_the_rest() {
-	[ "$held_back" -eq 0 ] || log_has "fault: $held_back more of $1 were not shown"
+logs_suppressed() {
+	[ "$held_back" -eq 0 ] || log_has "fault: $held_back more faults of $1 were not logged"
 }
 
 # says SCENARIO PATTERN: what the report of an attack says about the address.
@@ -58,8 +58,8 @@ is_recorded_and_reported() {
 	records_faults 1 attack_is_refused "$1" && log_has "fault: device $1"
 }
 
-# attach_anew DEVICE: to another domain and back.
-attach_anew() {
+# attach_again DEVICE: to another domain and back.
+attach_again() {
 	driver=$(driver_of "$1")
 	echo "$1" > "$PCI/$1/driver/unbind" &&
 		echo identity > "$PCI/$1/iommu_group/type" &&
@@ -114,8 +114,8 @@ sleep 6
 mark "fault storm begin"
 log_start
 ktap_check "a device raises a storm" attack "$noisy" storm
-ktap_check "it is said how many were not shown before" tells_of_the_rest "$noisy"
-ktap_check "it is said that it is no longer recorded" \
+ktap_check "the log says how many faults were not logged" logs_suppressed "$noisy"
+ktap_check "the log says that its faults are no longer recorded" \
 	log_has "device $noisy raised 1000 faults within [0-9]+ ms:.*no longer recorded"
 mark "fault storm end"
 mark "fault silence begin"
@@ -126,8 +126,8 @@ ktap_check "another device's fault is recorded and reported" is_recorded_and_rep
 # A window in which it stormed would silence it again at once.
 sleep 6
 log_start
-ktap_check "it is attached to another domain and back" attach_anew "$noisy"
-ktap_check "that turns its recording on, and is said" log_has "$noisy: its faults are recorded again"
+ktap_check "it is attached to another domain and back" attach_again "$noisy"
+ktap_check "that turns its recording on, and is logged" log_has "$noisy: its faults are recorded again"
 ktap_check "its faults are recorded and reported again" is_recorded_and_reported "$noisy"
 ktap_check "the counts of each device are in debugfs" \
 	grep -Eq "^$noisy faults=[0-9]{4,} not-shown=[0-9]+ recorded=yes" /sys/kernel/debug/vtd/faults

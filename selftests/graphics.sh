@@ -4,10 +4,10 @@
 # A unit that serves graphics alone whose translation may never go off: it is not
 # turned off, when a detach is asked for, in a sleep, or when the machine goes down.
 # A device is disguised as such graphics; the driver stays until the machine's end.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
-. "$(dirname "$0")/disguise.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
+. "$(dirname "$0")/lib/disguise.sh"
 
 [ "$(cmdline guest.units)" = alone ] || ktap_skip_all "firmware's units are not those of this test"
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver keeps translation on by itself"
@@ -31,7 +31,7 @@ translates() {
 
 is_busy() {
 	insmod "$VTD_TEST_MODULES/vtd_busy.ko" base=$UNIT state=translation || return 1
-	is_refused "vtd: dmar0: translation was on before.*kexec.*[Rr]eboot"
+	is_refused "vtd: dmar0: translation was already on.*kexec.*[Rr]eboot"
 	busy=$?
 	rmmod vtd_busy
 	return $busy

@@ -5,12 +5,12 @@
 # without a warning, removed and found anew, virtual functions made and unmade,
 # from one driver to another and to a user. What is gone reaches nothing, what
 # is there belongs to whom it was given, and no page is lost over it.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
-. "$(dirname "$0")/users.sh"
-. "$(dirname "$0")/fio.sh"
-. "$(dirname "$0")/memory.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
+. "$(dirname "$0")/lib/fio.sh"
+. "$(dirname "$0")/lib/memory.sh"
 
 need_memory
 fio_is_there || ktap_skip_all "there is no fio"
@@ -29,7 +29,7 @@ HAND_OVERS=8
 # Writes of a stranger: more than the driver puts up with.
 STORM=3000
 FUNCTION_ROUNDS=5
-# Of pages, see cycles.sh; the second is less than one a bind.
+# Of pages, see load-cycles.sh; the second is less than one a bind.
 AROUND=128
 GROWTH=64
 SLABS=64
@@ -38,7 +38,7 @@ disk_at_work() {
 	disk=$(block_device "$nvme") && [ "$(group_type "$nvme")" = DMA ] && fio_starts "$disk"
 }
 
-is_forgotten() {
+is_gone() {
 	! grep "$1" /sys/kernel/vtd/users && [ ! -e "/sys/kernel/debug/iommu/intel/$1" ] &&
 		[ "$(domain_ids)" = $((ids - 1)) ]
 }
@@ -91,7 +91,7 @@ removed_under_io() {
 	for round in 1 2 3; do
 		disk_at_work || return 1
 		echo 1 > "$PCI/$nvme/remove"
-		fio_failed "$disk" && is_forgotten "$nvme" || { echo "round $round"; return 1; }
+		fio_failed "$disk" && is_gone "$nvme" || { echo "round $round"; return 1; }
 		echo 1 > /sys/bus/pci/rescan
 		is_present "$nvme" 1 || return 1
 	done
@@ -212,34 +212,34 @@ ids=$(domain_ids)
 
 ktap_check "a disk is at work" disk_at_work
 mark "hotplug pulled begin"
-ktap_check "pulled: it goes, the kernel being asked first" eval 'host unplug-nvme && is_present "$nvme" 0'
+ktap_check "pulled: removed after the kernel was asked" eval 'host unplug-nvme && is_present "$nvme" 0'
 mark "hotplug pulled end"
 ktap_check "pulled: its work ends with an error, no byte wrong" fio_failed "$disk"
-ktap_check "pulled: nothing of it is left" is_forgotten "$nvme"
+ktap_check "pulled: nothing of it is left" is_gone "$nvme"
 ktap_check "pulled: put back it works" put_back
 
-ktap_check "removed under I/O and found anew, three times" removed_under_io
+ktap_check "removed under I/O and rescanned, three times" removed_under_io
 mark "hotplug removed begin"
-ktap_check "removed, a device that asks on is refused" removed_and_asks_on
+ktap_check "removed, a device that continues its DMA is refused" removed_and_asks_on
 mark "hotplug removed end"
-ktap_check "removed: the log names it as a stranger" \
-	log_has "vtd: dmar0: fault: requester $victim, which is no device"
-ktap_check "removed: a storm of it is refused, and soon not recorded, which is said once" storms
-ktap_check "found again it has what it is given, and no more" found_again
-ktap_check "found again its faults are recorded" records_faults 1 refused "$victim" "$(memory)"
-ktap_check "no domain id was lost" test "$(domain_ids)" = "$ids"
+ktap_check "removed: the log names it as an unknown requester" \
+	log_has "vtd: dmar0: fault: requester $victim, which is not a device"
+ktap_check "removed: a storm of it is refused, and soon no longer recorded, which is logged once" storms
+ktap_check "rescanned, it reaches what is mapped for it and no more" found_again
+ktap_check "rescanned, its faults are recorded" records_faults 1 refused "$victim" "$(memory)"
+ktap_check "no domain-id was lost" test "$(domain_ids)" = "$ids"
 
 echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"
-ktap_check "virtual functions come and go $FUNCTION_ROUNDS times" functions_come_and_go
+ktap_check "virtual functions are created and removed $FUNCTION_ROUNDS times" functions_come_and_go
 
 mark "hotplug handed begin"
 ktap_check "a disk goes from nvme to users and back, $HAND_OVERS times" disk_changes_hands
 mark "hotplug handed end"
 ktap_check "a test device between two drivers, users and nobody" test_device_changes_hands
-ktap_check "no domain id was lost over that" test "$(domain_ids)" = "$ids"
+ktap_check "no domain-id was lost over that" test "$(domain_ids)" = "$ids"
 
 ktap_check "a driver is bound and unbound $BINDS times" many_binds
-ktap_check "no domain id was lost over that, either" test "$(domain_ids)" = "$ids"
+ktap_check "no domain-id was lost over that, either" test "$(domain_ids)" = "$ids"
 ktap_check "after each tenth the same pages of tables" same_after_each 3 "$(value_of 1 3)"
 check_exactly "and the same areas of vmalloc" same_after_each 5 "$(value_of 1 5)"
 check_exactly "and after no tenth more than $AROUND pages are missing" all_within $AROUND
@@ -251,8 +251,8 @@ mark "hotplug surprise begin"
 ktap_check "by surprise: it is gone" pull_by_surprise
 mark "hotplug surprise end"
 ktap_check "by surprise: its work ends with an error, no byte wrong" fio_failed "$disk"
-ktap_check "by surprise: nothing of it is left" is_forgotten "$nvme"
-ktap_check "by surprise: the kernel knew nothing before" log_has "pciehp: .*(Card not present|Link Down)"
+ktap_check "by surprise: nothing of it is left" is_gone "$nvme"
+ktap_check "by surprise: the kernel was not asked before" log_has "pciehp: .*(Card not present|Link Down)"
 ktap_check "by surprise: put back it works" put_back
 
 ktap_check "no kernel warning" log_is_clean

@@ -4,8 +4,8 @@
 # What debugfs shows is what is: held against the hardware's registers and
 # tables as /dev/mem has them, against sysfs, against itself and, by the host,
 # against QEMU's trace; whole while devices come and go and the machine sleeps.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 VTD=/sys/kernel/debug/vtd
 UNIT=$VTD/dmar0
@@ -188,7 +188,7 @@ read_all() {
 	for file in $ALL; do
 		case $file in
 		*/groups) form='^group=[-0-9]* owner=[a-z]* device=.* requesters=[-0-9a-f:.,]*$' ;;
-		*/domains) form='^domain=#[0-9]* made-for=.* leaves-1g=[0-9?]*$' ;;
+		*/domains) form='^domain=#[0-9]* allocated-for=.* leaves-1g=[0-9?]*$' ;;
 		*/users) form='^[0-9a-f:.]* -*[0-9]* [-a-z0-9_]* [a-zDMA]*$' ;;
 		*/statistics | */waits) form='^[a-z0-9-]*: [0-9]*$' ;;
 		*) form='' ;;
@@ -297,7 +297,7 @@ else
 	done
 fi
 ktap_check "the in-tree form has the same registers" regset_agrees
-ktap_check "what is counted is marked for the host" counted
+ktap_check "the counters are sent to the host" counted
 ktap_check "waits by time add up to all waits" waits_add_up
 ktap_check "a domain has mapped what its tables hold" domains_are_the_tables
 ktap_check "groups, drivers and users are those of sysfs" groups_are_sysfss

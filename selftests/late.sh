@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Loading when devices already have drivers: bound=0 refuses, bound=1 lets them
-# run on untranslated until they are removed and found anew, bound=2 releases
+# stay in pass-through until they are removed and found anew, bound=2 releases
 # their drivers and attaches them again behind the unit. Disks are at work
 # meanwhile, and the drivers of ports are bound all the time. Boot with
 # panic_on_warn=1, so that no warning can be overlooked.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/fio.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/fio.sh"
 
 # functions_of DRIVER: the PCI functions that it drives.
 functions_of() {
@@ -105,7 +105,7 @@ ports > /tmp/ports
 log_start
 ktap_check "a warning would end this machine" grep -qw panic_on_warn=1 /proc/cmdline
 ktap_check "bound=7 is refused" is_refused bound=7
-ktap_check "bound=7: the log names the values there are" log_has "bound=7 is none of 0.*1.*2"
+ktap_check "bound=7: the log names the values there are" log_has "bound=7 is not valid: give 0.*1.*2"
 
 # --- refuse ---
 log_start
@@ -127,25 +127,25 @@ ktap_check "bound=1: their work goes on" eval 'fio_goes_on "$disk" && fio_goes_o
 mark "late adopt end"
 ktap_check "bound=1: ports have their drivers" ports_have_their_drivers
 ktap_check "bound=1: bridges let DMA pass as before" bridges_are_masters
-ktap_check "bound=1: the log says what that means" log_has "$nvme: runs on untranslated"
+ktap_check "bound=1: the log says what that means" log_has "$nvme: left in pass-through"
 ktap_check "bound=1: the list of users says so" eval \
 	'is_listed_untranslated "$nvme" nvme && is_listed_untranslated "$virtio" virtio-pci'
-ktap_check "bound=1: the core was not told of the disk" test ! -e "$PCI/$nvme/iommu_group"
+ktap_check "bound=1: the core does not know the disk" test ! -e "$PCI/$nvme/iommu_group"
 ktap_check "bound=1: other devices are translated" load_drivers
-ktap_check "bound=1: a detach is accepted while they run on" eval \
+ktap_check "bound=1: a detach is accepted while they are in use" eval \
 	'unload_others && echo 1 > /sys/kernel/vtd/detach && rmmod vtd'
 ktap_check "bound=1: and their work goes on without the driver" eval \
 	'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 ktap_check "bound=1: and under the driver loaded again" eval \
 	'load_vtd bound=1 && fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 ktap_check "bound=1: not one byte was lost on virtio" fio_ends "$virtio_disk"
-ktap_check "bound=1: nor on NVMe; removed, it is forgotten, and found anew" removed_and_found
-ktap_check "found anew, the disk is translated" test "$(group_type "$nvme")" = DMA
+ktap_check "bound=1: nor on NVMe; removed, it is no longer listed, and a rescan finds it" removed_and_found
+ktap_check "rescanned, the disk is translated" test "$(group_type "$nvme")" = DMA
 mark "late found begin"
-ktap_check "found anew, the disk works" disk_io "$nvme"
+ktap_check "rescanned, the disk works" disk_io "$nvme"
 mark "late found end"
 ktap_check "bound=1: no kernel warning" log_is_clean
-ktap_check "what had adopted leaves" need_no_vtd
+ktap_check "the driver that adopted devices unloads" need_no_vtd
 
 # --- rebind ---
 find_disks
@@ -155,8 +155,8 @@ log_start
 mark "late rebind begin"
 ktap_check "bound=2: the driver loads" load_vtd bound=2
 mark "late rebind end"
-ktap_check "bound=2: the log names what is released" log_has "$nvme: driver nvme is released"
-ktap_check "bound=2: work on a released disk ends with an error, no byte wrong" fio_failed "$disk"
+ktap_check "bound=2: the log names what is unbound" log_has "$nvme: driver nvme is unbound"
+ktap_check "bound=2: work on an unbound disk ends with an error, no byte wrong" fio_failed "$disk"
 if [ -n "$free" ]; then
 	ktap_check "bound=2: work behind no unit goes on" fio_goes_on "$free_disk"
 	ktap_check "bound=2: not one byte of it was lost" fio_ends "$free_disk"
@@ -174,6 +174,6 @@ ktap_check "bound=2: the other works" disk_io "$virtio"
 ktap_check "bound=2: ports have their drivers" ports_have_their_drivers
 ktap_check "bound=2: bridges let DMA pass as before" bridges_are_masters
 ktap_check "bound=2: no kernel warning" log_is_clean
-ktap_check "bound=2: the driver leaves when asked to" need_no_vtd
+ktap_check "bound=2: the driver unloads when asked to" need_no_vtd
 ktap_check "ports have their drivers at the end" ports_have_their_drivers
 ktap_end

@@ -4,11 +4,11 @@
 # Deferred flushing chosen on the kernel's command line (iommu.strict=0), or else
 # by the module's parameter: it is what was chosen, said aloud once, and the
 # kernel is tainted by it.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
-COST="may reach .*until .*flush"
+COST="can still reach .*until .*flush"
 bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$bdf" ] || ktap_skip_all "iommu-testdev is not there"
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver says nothing of it"
@@ -22,7 +22,7 @@ tainted() {
 }
 
 # All DMA, and all of it lazy: five windows of which one at least is open.
-open_for() {
+has_window() {
 	longest=0
 	for round in 1 2 3 4 5 6 7 8; do
 		mark "lazy window begin"
@@ -47,7 +47,7 @@ ktap_check "before: the kernel is not tainted" eval '! tainted > /dev/null'
 # shellcheck disable=SC2086
 insmod "$VTD_KO" $chosen && load_drivers || ktap_abort "the module does not load"
 ktap_check "the group's type is DMA-FQ" test "$(group_type "$bdf")" = DMA-FQ
-ktap_check "a page just unmapped can be reached, for a while" open_for
+ktap_check "a page just unmapped can be reached, for a while" has_window
 echo "# ${chosen:-iommu.strict=0}: reached for up to $longest us after the unmap"
 ktap_check "a sentence says what it costs" log_has "vtd: .*deferred.*$COST"
 ktap_check "and says it once" once

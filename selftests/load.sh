@@ -3,8 +3,8 @@
 #
 # What a load brings: units in sysfs as the in-tree driver has them, groups and
 # strict DMA domains, an own fault interrupt, sentences in the log.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 UNIT=/sys/class/iommu/dmar0
 

@@ -3,7 +3,7 @@
  * load_nth MODULE STRIDE [steps] - load vtd again and again, with allocation 1,
  * 1 + STRIDE, 1 + 2 * STRIDE... failing, until a load meets no failure any more.
  * vtd_failure is loaded and no driver is bound to a device. With "steps", MODULE
- * calls vtd_between, and any call of the kernel fails that can.
+ * calls vtd_inject_calls, and any call of the kernel fails that can.
  *
  * A refused load must leave nothing behind; one that went on all the same must serve
  * every device, and is detached and removed again. What is refused for want of memory
@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define NTH	"/sys/kernel/debug/vtd_failure/load"
-#define STEP	"/sys/kernel/debug/vtd_between/fail"
+#define STEP	"/sys/kernel/debug/vtd_inject_calls/fail"
 #define UNITS	"/sys/class/iommu"
 #define MOST	5000
 #define BAD	40	/* after so many failures the rest is no news */

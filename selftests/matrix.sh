@@ -6,10 +6,10 @@
 # holds it against QEMU's trace and keeps the matrix. edu and iommu-testdev are
 # driven from the kernel and past it, NVMe and a virtual function of an igb by a
 # user, with iommufd. What a device cannot try is told with the reason.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
 need_memory
 VFIO_ATTACK=${VFIO_ATTACK:-$(dirname "$0")/vfio_attack}
@@ -156,7 +156,7 @@ removed() {
 	iova=$SPOT
 	echo 1 > "$PCI/$2/remove"
 	try "$1@$base" "$SPOT"
-	log_has "requester $2, which is no device" || refusal="it was not reported"
+	log_has "requester $2, which is not a device" || refusal="it was not reported"
 	echo 1 > /sys/bus/pci/rescan
 	refused_cell "$1" unplugged "$2" 2
 }

@@ -4,8 +4,8 @@
 # A load that cannot be safe is refused with a sentence that names the cause,
 # and leaves the machine as it was. Which causes can be tried depends on how the
 # machine was booted.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 # state: what a load could have changed.
 state() {
@@ -88,7 +88,7 @@ log_start
 ktap_check "a queue left on, which nobody uses: vtd loads" need_vtd
 mark "queue left on end"
 ktap_check "a queue left on: the log says that it is turned off" \
-	log_has 'vtd: dmar0: its invalidation queue was left on .* it is turned off'
+	log_has 'vtd: dmar0: its invalidation queue was left enabled .* turning it off'
 ktap_check "a queue left on: a device gets its translation" eval '[ "$(group_type "$(pci_by_id 0x1234:0x11e8)")" = DMA ]'
 ktap_check "a queue left on: vtd unloads again" eval 'need_no_vtd && rmmod vtd_busy && log_is_clean'
 

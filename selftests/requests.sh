@@ -4,9 +4,9 @@
 # Requests that do not fit - unaligned, empty, wrapping, past the aperture, over
 # or across what is mapped - have defined results and leave nothing half done:
 # by VFIO's container, by iommufd, and by the kernel's own interface.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
 
 PROGRAM=${VFIO_REQUESTS:-$(dirname "$0")/vfio_requests}
 STRESS=${VFIO_STRESS:-$(dirname "$0")/vfio_stress}

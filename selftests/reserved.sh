@@ -4,10 +4,10 @@
 # No requester reaches what nobody gave it: devices without a driver, a requester
 # ID of no device. What firmware reserves for a device is reported, and the
 # device reaches it in every state it can be brought into.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
-. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
 
 need_memory
 DIRECT=0000:00:0d.0

@@ -3,9 +3,9 @@
 #
 # Virtual functions of an igb: each is in a group of its own, appears and goes
 # with SR-IOV, and works for a user while the physical one works for the kernel.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
 
 CLAIMS=8
 PROGRAM=${VFIO_IGBVF:-$(dirname "$0")/vfio_igbvf}
@@ -48,7 +48,7 @@ are_gone() {
 rebound() {
 	need_no_vtd && modprobe igb && functions 2 && insmod "$VTD_KO" bound=2 || return 1
 	[ "$(driver_of "$pf")" = igb ] || { echo "$pf is driven by $(driver_of "$pf")"; return 1; }
-	log_has "$pf: its 2 virtual function.s. went with its driver. To have them again: echo 2 >" &&
+	log_has "$pf: its 2 virtual function.s. were removed with its driver. To create them again: echo 2 >" &&
 		! log_since | grep "did not come back"
 }
 

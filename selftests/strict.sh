@@ -3,11 +3,11 @@
 #
 # What is unmapped is out of reach at once, unless the user chose otherwise; who
 # did is told what it costs. On a kernel whose own default is to put flushes off.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
-COST="may reach .*until .*flush"
+COST="can still reach .*until .*flush"
 bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$bdf" ] || ktap_skip_all "iommu-testdev is not there"
 outside=
@@ -45,15 +45,15 @@ window() {
 	[ "$(attack_word warm)$(attack_word error)" = 10 ]
 }
 
-# closed BDF NAME: five times not one write lands.
-closed() {
+# has_no_window BDF NAME: five times not one write lands.
+has_no_window() {
 	for round in 1 2 3 4 5; do
 		window "$1" "$2" && [ "$(attack_word hits)" = 0 ] || return 1
 	done
 }
 
-# open_for BDF NAME: writes land, and end; the longest time is told.
-open_for() {
+# has_window BDF NAME: writes land, and end; the longest time is told.
+has_window() {
 	longest=0
 	for round in 1 2 3 4 5 6 7 8; do
 		window "$1" "$2" || return 1
@@ -86,66 +86,66 @@ as_type() {
 ktap_start 25
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
-ktap_check "this kernel was built to put flushes off" \
+ktap_check "this kernel was built with lazy mode as its default" \
 	eval 'dmesg | grep "TLB invalidation policy: lazy"'
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 
 load_owner
-ktap_check "unasked: every group is strict" all_of_type DMA
-ktap_check "unasked: a page just unmapped is out of reach" closed "$bdf" strict
-ktap_check "unasked: nothing is said of deferred flushes" quiet
-ktap_check "unasked: the kernel is not tainted" eval '! tainted > /dev/null'
+ktap_check "by default: every group is strict" all_of_type DMA
+ktap_check "by default: a page just unmapped cannot be reached" has_no_window "$bdf" strict
+ktap_check "by default: the log does not mention deferred flushes" quiet
+ktap_check "by default: the kernel is not tainted" eval '! tainted > /dev/null'
 
 log_start
 ktap_check "sysfs: a group is set to DMA-FQ" as_type "$bdf" DMA-FQ
-ktap_check "sysfs: a page just unmapped can be reached, for a while" open_for "$bdf" sysfs
+ktap_check "sysfs: a page just unmapped can be reached, for a while" has_window "$bdf" sysfs
 echo "# DMA-FQ by sysfs: reached for up to $longest us after the unmap"
 ktap_check "sysfs: one sentence says what it costs" announced
 ktap_check "sysfs: which names the device" log_has "vtd: .*$bdf.*deferred"
 ktap_check "sysfs: the kernel is tainted by its user" tainted
 other=$(pci_by_id 0x1b36:0x0005 | grep -v "^$bdf$" | head -n1)
-ktap_check "sysfs: another group stays strict" closed "$other" other
+ktap_check "sysfs: another group stays strict" has_no_window "$other" other
 ktap_check "sysfs: the group is set back to DMA" as_type "$bdf" DMA
-ktap_check "sysfs: and is strict again" closed "$bdf" back
+ktap_check "sysfs: and is strict again" has_no_window "$bdf" back
 
 if [ "$VTD_KO" = none ]; then
 	ktap_skip_rest "the kernel's own driver has no parameter"
 fi
 need_no_vtd > /tmp/need 2>&1 && insmod "$VTD_KO" lazy=0 && load_drivers ||
 	ktap_abort "the module does not load with lazy=0"
-ktap_check "lazy=0: strict" eval 'all_of_type DMA && closed "$bdf" lazy-0'
+ktap_check "lazy=0: strict" eval 'all_of_type DMA && has_no_window "$bdf" lazy-0'
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded: $(cat /tmp/need)"
 log_start
 insmod "$VTD_KO" lazy=1 && load_drivers || ktap_abort "the module does not load with lazy=1"
 ktap_check "lazy=1: a trusted device's group is DMA-FQ" test "$(group_type "$bdf")" = DMA-FQ
-ktap_check "lazy=1: a page just unmapped can be reached, for a while" open_for "$bdf" lazy-1
+ktap_check "lazy=1: a page just unmapped can be reached, for a while" has_window "$bdf" lazy-1
 echo "# lazy=1: reached for up to $longest us after the unmap"
 ktap_check "lazy=1: a sentence says what it costs" log_has "vtd: .*deferred.*$COST"
 if [ -n "$outside" ]; then
 	ktap_check "lazy=1: a device behind a port to the outside is strict" \
 		test "$(group_type "$outside")" = DMA
-	ktap_check "lazy=1: it reaches nothing just unmapped" closed "$outside" outside
+	ktap_check "lazy=1: it reaches nothing just unmapped" has_no_window "$outside" outside
 	# The core asks no driver and does not look at trust when it makes a group lazy.
 	log_start
 	echo DMA-FQ > "$PCI/$outside/iommu_group/type" 2> /dev/null
-	ktap_check "lazy=1: nor once a user has chosen DMA-FQ for it" closed "$outside" outside-chosen
+	ktap_check "lazy=1: nor once a user has chosen DMA-FQ for it" has_no_window "$outside" outside-chosen
 	ktap_check "lazy=1: which the log says" eval '[ "$(group_type "$outside")" = DMA ] ||
 		log_has "vtd: .*$outside.*not trusted.*stays strict"'
 else
-	for what in "is strict" "reaches nothing" "cannot be made lazy" "is told of"; do
+	for what in "is strict" "reaches nothing" "cannot be made lazy" "is logged"; do
 		ktap_skip "lazy=1: a device behind a port to the outside $what" "there is none"
 	done
 fi
 if [ -n "$shared" ]; then
 	ktap_check "lazy=1: a port that shares its group with such a device is strict with it" strict_together
-	ktap_check "lazy=1: nothing just unmapped is reached there, either" closed "$shared" shared
+	ktap_check "lazy=1: nothing just unmapped is reached there, either" has_no_window "$shared" shared
 else
 	for what in "is strict with it" "reaches nothing"; do
 		ktap_skip "lazy=1: a group of a port and a device outside $what" "there is none"
 	done
 fi
 need_no_vtd > /tmp/need 2>&1
-ktap_check "loaded again without a choice: strict" eval 'need_vtd && closed "$bdf" again'
+ktap_check "loaded again without a choice: strict" eval 'need_vtd && has_no_window "$bdf" again'
 rmmod vtd_owner
 ktap_check "no kernel warning" log_is_clean
 ktap_end

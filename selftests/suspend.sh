@@ -3,9 +3,9 @@
 #
 # Suspend to memory takes the unit's registers away; after it everything is as
 # before, disks that were at work go on, and nothing is open that was not.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/fio.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/fio.sh"
 
 grep -q mem /sys/power/state 2> /dev/null || ktap_skip_all "this kernel cannot suspend to memory"
 command -v host > /dev/null || ktap_skip_all "nobody is there to wake the machine"
@@ -41,10 +41,10 @@ each() {
 
 # A unit that was closed after an error: only devices that are attacked with,
 # because others would complain for minutes that they are blocked.
-closed_unit() {
+fail_unit() {
 	need_no_vtd && insmod "$VTD_KO" test_hooks=1 && insmod "$VTD_TEST_MODULES/vtd_devices.ko" &&
 		insmod "$VTD_TEST_MODULES/vtd_attack.ko" && lands || return 1
-	echo invalid-descriptor > /sys/kernel/vtd/test_provoke
+	echo invalid-descriptor > /sys/kernel/vtd/inject_error
 	is_blocked
 }
 
@@ -84,14 +84,14 @@ if [ "$VTD_KO" != none ]; then
 	ktap_check "after sleeps the driver leaves" need_no_vtd
 	ktap_check "without it the machine sleeps, wakes, and disks work" \
 		eval 'load_drivers && sleep_and_wake && disks_work'
-	ktap_check "a unit is closed" closed_unit
-	ktap_check "closed: the machine sleeps and wakes" sleep_and_wake
-	ktap_check "closed: devices are blocked as before" is_blocked
-	ktap_check "closed: the log says so" log_has "dmar0: closed before the machine slept, and stays so"
-	ktap_check "closed: a fresh driver works" eval 'need_no_vtd && need_vtd && disks_work && lands'
+	ktap_check "a unit fails" fail_unit
+	ktap_check "failed unit: the machine sleeps and wakes" sleep_and_wake
+	ktap_check "failed unit: devices are blocked as before" is_blocked
+	ktap_check "failed unit: the log says so" log_has "dmar0: failed before suspend and stays failed"
+	ktap_check "failed unit: a freshly loaded driver works" eval 'need_no_vtd && need_vtd && disks_work && lands'
 else
-	for what in "leaves" "sleeps without it" "is closed" "sleeps" "is blocked" "says so" "is fresh"; do
-		ktap_skip "$what" "only vtd can be provoked and unloaded"
+	for what in "leaves" "sleeps without it" "fails" "sleeps" "is blocked" "says so" "is fresh"; do
+		ktap_skip "$what" "errors can be injected only into vtd, and only it can be unloaded"
 	done
 fi
 ktap_check "no kernel warning" log_is_clean

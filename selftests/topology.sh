@@ -4,9 +4,9 @@
 # Devices in other places than the first root bus: behind a conventional bridge,
 # which speaks in its own name for them; on another root bus; behind no unit. And
 # one that sends requests as a function that it does not have.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
 need_memory
 
@@ -123,11 +123,11 @@ names_all() {
 	log_start
 	records_faults 1 strike_refused "$testdev" never-mapped &&
 		log_has "fault: requester $alias \(bridge $bridge, shared by 2 devices: $(shared_by), group $(group_of "$bridge"), owner kernel\) write of" &&
-		! log_since | grep -E "fault: (device|[0-9]+ more of) ($others)"
+		! log_since | grep -E "fault: (device|[0-9]+ more faults of) ($others)"
 }
 
 # The lines of a device that stormed, and of others, are its own: the window has to end first.
-storm_is_told() {
+storm_is_logged() {
 	sleep 6
 	log_start
 	attack "$testdev" storm || return 1
@@ -186,7 +186,7 @@ sweep_ends() {
 	sleep 6
 	log_start
 	began=$(cut -d. -f1 /proc/uptime)
-	sweep 2 && log_has "fault: more than 64 unknown requesters at once" || return 1
+	sweep 2 && log_has "fault: more than 64 unknown requesters raise faults at the same time" || return 1
 	# A fault that comes before the one before was read is lost.
 	sweep 4 && sweep 1 && [ $swept -le 4 ] || { echo "it goes on: $swept faults were recorded"; return 1; }
 	windows=$((2 + ($(cut -d. -f1 /proc/uptime) - began) / 5))
@@ -199,7 +199,7 @@ need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded fir
 insmod "$VTD_TEST_MODULES/vtd_alias.ko" device=0x30 alias=0x31 || ktap_abort "no requester ID was added"
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 ktap_check "a requester ID that a quirk adds reaches what its device reaches" alias_reaches_the_same
-ktap_check "it goes with its device" remove_quirked
+ktap_check "it is removed with its device" remove_quirked
 ktap_check "and does not come back without the quirk" find_quirked
 payload $((24 << 20))
 ktap_check "devices behind a conventional bridge share its group" same_group
@@ -218,13 +218,13 @@ others=$(behind "$bridge" | tr '\n' '|' | sed 's/|$//')
 alias=$(printf '0000:%02x:00.0' "$(word "$bridge" 25 1)")
 sleep 6
 ktap_check "a report names the requester ID, the bridge and both devices that share it" names_all
-ktap_check "a storm of one says whom it silences besides" storm_is_told
+ktap_check "a storm of one names the others that are no longer recorded" storm_is_logged
 ktap_check "it is counted for the bridge" is_counted no
 for bdf in $(behind "$bridge"); do
 	ktap_check "then no fault of $bdf is recorded" records_faults 0 strike_refused "$bdf" never-mapped
 done
 ktap_check "one of a device elsewhere is" records_faults 1 strike_refused $edu never-mapped
-ktap_check "attached again they are recorded, which is said once" attached_again
+ktap_check "attached again they are recorded, which is logged once" attached_again
 ktap_check "and recorded" records_faults 1 strike_refused "$testdev" never-mapped
 ktap_check "as they are for the bridge" is_counted yes
 ktap_check "removed from the kernel, what is behind the bridge reaches nothing" removed
@@ -238,6 +238,6 @@ ktap_check "$far on another root bus works" disk_io "$far"
 mark "dma $far end"
 ktap_check "$free behind no unit has no group" test -z "$(group_of "$free")"
 ktap_check "$free behind no unit works without remapping" strike_lands "$free" allowed-write
-ktap_check "a load looks at all bridges while one goes and comes" bridge_goes
+ktap_check "a load reads all bridges while one is removed and added" bridge_goes
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

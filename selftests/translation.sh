@@ -3,8 +3,8 @@
 #
 # debugfs iommu/intel/<device>/domain_translation_struct: what each device can
 # reach, in the form of the in-tree driver, also while mappings come and go.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 SHOWN=/sys/kernel/debug/iommu/intel
 device=${VTD_DISKS%% *}

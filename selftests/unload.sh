@@ -3,8 +3,8 @@
 #
 # Leaving: refused with a list while a device is in use, clean once none is, and
 # not the end: the module loads again.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 DETACH=/sys/kernel/vtd/detach
 USERS=/sys/kernel/vtd/users

@@ -5,10 +5,10 @@
 # iommufd, by root and by an ordinary user who was given the device node, with
 # processes killed in the middle. Afterwards nothing is left of them. The seed is
 # printed; FUZZ_SEED gives it again, FUZZ_SECONDS says for how long in all.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
 need_memory
 PROGRAM=${VFIO_FUZZ:-$(dirname "$0")/vfio_fuzz}

@@ -3,9 +3,9 @@
 #
 # Devices at work for a user: NVMe and edu driven from user space by way of
 # VFIO's container and of iommufd. Disks named in VTD_DISKS are overwritten.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
 
 HERE=$(dirname "$0")
 NVME_CLAIMS=13

@@ -5,9 +5,9 @@
 # results as one of ours. VFIO_SELFTESTS is the folder with the programs.
 # They map pages of 4 KiB, 2 MiB and 1 GiB and look in debugfs iommu/intel for
 # which page sizes the tables hold.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
 
 VFIO_SELFTESTS=${VFIO_SELFTESTS:-$(dirname "$0")/vfio-selftests}
 # Seconds. One program hung must not take the others' results with it. Each of its tests has

@@ -4,8 +4,8 @@
 # A device in the hands of user space, by VFIO's container and by iommufd: it
 # reaches what its user mapped and nothing else, and comes back to the kernel.
 # Without interrupt remapping, which a module cannot do, both ask for consent.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 CLAIMS=15
 HERE=$(dirname "$0")

@@ -47,7 +47,7 @@ static inline void die(const char *what)
 	exit(2);
 }
 
-/* By how much all waits are longer than on an ordinary kernel (selftests/lib.sh). */
+/* By how much all waits are longer than on an ordinary kernel (selftests/lib/common.sh). */
 static inline int patience(void)
 {
 	const char *text = getenv("PATIENCE");

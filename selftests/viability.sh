@@ -4,9 +4,9 @@
 # Devices that cannot be told apart are all the kernel's or all one user's:
 # edu and iommu-testdev behind a conventional bridge. A claim that is refused is
 # explained in the log: which sibling, which driver, what to do.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
 
 EPERM=1
 
@@ -28,7 +28,7 @@ is_taken() {
 	"$CLAIM" "$1" "$testdev" < /dev/null
 }
 
-explained() {
+is_explained() {
 	log_has "vtd: .*group [0-9]+: $testdev cannot be given to a user: $edu .*driven by vtd_attack.*/sys/bus/pci/drivers/vtd_attack/unbind"
 }
 
@@ -76,18 +76,18 @@ ktap_start 21
 log_start
 ktap_check "vfio-pci binds to one of two" give_to_user "$testdev"
 if [ "$VTD_KO" = none ]; then
-	ktap_skip "the log says who stands in the way" "the kernel's own driver does not"
+	ktap_skip "the log names the device that prevents it" "the kernel's own driver does not"
 else
-	ktap_check "the log says who stands in the way" explained
+	ktap_check "the log names the device that prevents it" is_explained
 fi
 ktap_check "type1: a claim is refused while the kernel drives the other" is_refused type1 $EPERM
 sleep 1.1
 log_start
-ktap_check "iommufd: so it is" is_refused iommufd $EPERM
+ktap_check "iommufd: refused as well" is_refused iommufd $EPERM
 if [ "$VTD_KO" = none ]; then
-	ktap_skip "iommufd: the log says who stands in the way" "the kernel's own driver does not"
+	ktap_skip "iommufd: the log names the device that prevents it" "the kernel's own driver does not"
 else
-	ktap_check "iommufd: the log says who stands in the way" explained
+	ktap_check "iommufd: the log names the device that prevents it" is_explained
 fi
 ktap_check "the other one still works for the kernel" \
 	eval 'attack "$edu" allowed-write && [ "$(attack_word landed)" = 1 ]'
@@ -96,14 +96,14 @@ log_start
 for mode in type1 iommufd; do
 	ktap_check "$mode: given once the other has no driver" is_taken $mode
 	ktap_check "$mode: given again afterwards" hold $mode "$testdev"
-	ktap_check "$mode: no kernel driver gets the other meanwhile" kernel_driver_is_kept_off
+	ktap_check "$mode: no kernel driver gets the other in the meantime" kernel_driver_is_kept_off
 	ktap_check "$mode: no second user gets it" is_refused $mode
-	ktap_check "$mode: nor does it when it joins anew" joins
+	ktap_check "$mode: nor when it joins the group again" joins
 	let_go
 done
 ktap_check "a user takes it" hold iommufd "$testdev"
-ktap_check "who dies gives it back" dies
-ktap_check "nothing is explained where nothing is refused" \
+ktap_check "a user that is killed gives it back" dies
+ktap_check "no refusal, no explanation in the log" \
 	eval '! log_since | grep "cannot be given"'
 ktap_check "both come back to the kernel and work" kernel_has_it_back
 ktap_check "no kernel warning" log_is_clean

@@ -3,13 +3,13 @@
 #
 # The walk that debugfs tells of an address: its entries are what memory holds
 # where hardware looks, and its verdict is the one that the unit gives.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
 WALK=/sys/kernel/debug/vtd/walk
 INTEL=/sys/kernel/debug/iommu/intel
-TOLD=/tmp/walk
+OUTPUT=/tmp/walk
 LEAVES=8
 MASK=$((0xffffffffff000))
 
@@ -21,18 +21,18 @@ victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
 
 # walk BDF ADDRESS: what is told, in $TOLD, and that it is about this.
 walk() {
-	echo "$1 $2" > $WALK && cat $WALK > $TOLD || return 1
-	[ "$(head -n1 $TOLD)" = "$1 $2" ] || { echo "it is not about $1 $2:"; cat $TOLD; return 1; }
+	echo "$1 $2" > $WALK && cat $WALK > $OUTPUT || return 1
+	[ "$(head -n1 $OUTPUT)" = "$1 $2" ] || { echo "it is not about $1 $2:"; cat $OUTPUT; return 1; }
 }
 
 # clause read|write: what the last sentence says of it.
 clause() {
-	tail -n1 $TOLD | sed -n "s/^\(.*; \)*[Aa] $1 \([^;]*\).*/\2/p" | sed 's/\.$//'
+	tail -n1 $OUTPUT | sed -n "s/^\(.*; \)*[Aa] $1 \([^;]*\).*/\2/p" | sed 's/\.$//'
 }
 
-# says PATTERN
-says() {
-	tail -n1 $TOLD | grep -Eq "$1" || { echo "not $1:"; cat $TOLD; return 1; }
+# prints PATTERN
+prints() {
+	tail -n1 $OUTPUT | grep -Eq "$1" || { echo "not $1:"; cat $OUTPUT; return 1; }
 }
 
 # agrees BDF ACCESS ADDRESS: the fault in the log and the walk have the same reason,
@@ -44,7 +44,7 @@ agrees() {
 	walk "$1" "$3" || return 1
 	walked=$(clause "$2" | sed -n 's/^is refused[^:]*: //p')
 	[ -n "$fault" ] && [ "$fault" = "$walked" ] ||
-		{ echo "the unit: $fault; the walk: $walked"; cat $TOLD; return 1; }
+		{ echo "the unit: $fault; the walk: $walked"; cat $OUTPUT; return 1; }
 }
 
 # attacked_agrees SCENARIO ACCESS
@@ -70,20 +70,20 @@ entries_are_memorys() {
 	bus=${1#*:} slot=${1##*:}
 	devfn=$((0x${slot%.*} << 3 | ${slot#*.}))
 	wanted=$(((rtaddr & MASK) + 0x${bus%%:*} * 16))
-	grep -E '^(root|context) entry ' $TOLD | sed 's/:/ /g' > /tmp/entries
-	[ "$(wc -l < /tmp/entries)" -eq 2 ] || { cat $TOLD; return 1; }
+	grep -E '^(root|context) entry ' $OUTPUT | sed 's/:/ /g' > /tmp/entries
+	[ "$(wc -l < /tmp/entries)" -eq 2 ] || { cat $OUTPUT; return 1; }
 	while read -r name _ index _ at high low rest; do
 		[ $((at)) -eq $wanted ] && [ $((low)) -eq $((0x$(held "$at"))) ] &&
 			[ $((high)) -eq $((0x$(held $((at + 8))))) ] ||
-			{ echo "$name entry $index is told as $high $low at $at"; return 1; }
+			{ echo "$name entry $index is shown as $high $low at $at"; return 1; }
 		table=$((low & MASK)) wanted=$(((low & MASK) + devfn * 16))
 	done < /tmp/entries
-	sed -n 's/^level \(.\): table \(.*\), entry \(.*\): \(0x[0-9a-f]*\): .*/\1 \2 \3 \4/p' $TOLD > /tmp/steps
+	sed -n 's/^level \(.\): table \(.*\), entry \(.*\): \(0x[0-9a-f]*\): .*/\1 \2 \3 \4/p' $OUTPUT > /tmp/steps
 	while read -r level at index raw; do
 		wanted=$((${2} >> (12 + 9 * (level - 1)) & 511))
 		[ $((at)) -eq $table ] && [ "$index" -eq $wanted ] &&
 			[ $((raw)) -eq $((0x$(held $((at + index * 8))))) ] ||
-			{ echo "level $level, entry $index is told as $raw in $at"; return 1; }
+			{ echo "level $level, entry $index is shown as $raw in $at"; return 1; }
 		table=$((raw & MASK))
 	done < /tmp/steps
 }
@@ -103,7 +103,7 @@ mapped_pages_are_reached() {
 				wanted="reaches memory at $(printf '0x%x' $((leaf & MASK)))"
 				[ $((leaf & bit)) -ne 0 ] || wanted="is refused at level [1-3]: .*reason ${kind##*:})"
 				clause "$access" | grep -Eq "^$wanted$" ||
-					{ echo "$bdf $iova, $access: not $wanted:"; cat $TOLD; return 1; }
+					{ echo "$bdf $iova, $access: not $wanted:"; cat $OUTPUT; return 1; }
 			done
 			entries_are_memorys "$bdf" "$iova" || return 1
 			total=$((total + 1))
@@ -122,7 +122,7 @@ bad_words() {
 		grep -q "nvalid argument" /tmp/refused || { echo "$words: $(cat /tmp/refused)"; return 1; }
 	done
 	! dd if=/dev/zero of=$WALK bs=100000 count=1 2> /tmp/refused && grep -q "nvalid argument" /tmp/refused &&
-		cat $WALK > /tmp/again && diff $TOLD /tmp/again
+		cat $WALK > /tmp/again && diff $OUTPUT /tmp/again
 }
 
 # A large page, one for reading and one for writing.
@@ -135,19 +135,19 @@ owned() {
 
 for_reading_only() {
 	struck_agrees "$victim" 0x5000000000 &&
-		says "^A read reaches memory at $(memory); a write is refused at level 1: .*reason 0x05" &&
-		grep -q '^level 1: .*, reads, ' $TOLD
+		prints "^A read reaches memory at $(memory); a write is refused at level 1: .*reason 0x05" &&
+		grep -q '^level 1: .*, reads, ' $OUTPUT
 }
 
 for_writing_only() {
 	lands "$victim" 0x5000001000 "$(memory)" && walk "$victim" 0x5000001000 &&
-		says "^A read is refused at level 1: .*reason 0x06.; a write reaches memory at $(memory)\.$" &&
-		grep -q '^level 1: .*, writes, ' $TOLD
+		prints "^A read is refused at level 1: .*reason 0x06.; a write reaches memory at $(memory)\.$" &&
+		grep -q '^level 1: .*, writes, ' $OUTPUT
 }
 
 two_megabytes() {
-	walk "$victim" 0x4000123456 && says "A read reaches memory at $(memory 0x323456); a write reaches" &&
-		grep -q '^level 2: .*: page of 2M at' $TOLD && entries_are_memorys "$victim" 0x4000123456
+	walk "$victim" 0x4000123456 && prints "A read reaches memory at $(memory 0x323456); a write reaches" &&
+		grep -q '^level 2: .*: page of 2M at' $OUTPUT && entries_are_memorys "$victim" 0x4000123456
 	found=$?
 	lands "$victim" 0x4000123000 "$(memory 0x323000)" || found=1
 	struck_agrees "$victim" 0x4000200000 || found=1
@@ -156,13 +156,13 @@ two_megabytes() {
 
 claimed() {
 	is_now "$victim" blocked && struck_agrees "$victim" "$(memory)" &&
-		says 'reason 0x02' && ask release "$victim"
+		prints 'reason 0x02' && ask release "$victim"
 }
 
 removed() {
 	base=$(cut -d' ' -f1 "$PCI/$victim/resource" | head -n1)
 	echo 1 > "$PCI/$victim/remove"
-	struck_agrees "testdev@$base" "$(memory)" "$victim" && grep -q 'no device of this driver' $TOLD
+	struck_agrees "testdev@$base" "$(memory)" "$victim" && grep -q 'no device of this driver' $OUTPUT
 	found=$?
 	echo 1 > /sys/bus/pci/rescan
 	return $found
@@ -171,7 +171,7 @@ removed() {
 identity() {
 	unbind "$victim"
 	set_type "$victim" identity && lands "$victim" "$(memory)" && walk "$victim" "$(memory)" &&
-		says "A read reaches memory at $(memory); a write reaches memory at $(memory), untranslated" &&
+		prints "A read reaches memory at $(memory); a write reaches memory at $(memory), untranslated" &&
 		set_type "$victim" DMA
 }
 
@@ -190,7 +190,7 @@ while_they_change() {
 	} > /dev/null 2>&1 &
 	good=0
 	for round in $(seq 150); do
-		walk "$victim" 0xfffff000 && says '\.$' || { good=1; break; }
+		walk "$victim" 0xfffff000 && prints '\.$' || { good=1; break; }
 	done
 	touch /tmp/enough
 	wait
@@ -199,33 +199,33 @@ while_they_change() {
 
 stopped() {
 	rmmod vtd_owner && unload_drivers && echo 1 > /sys/kernel/vtd/detach && walk "$edu" 0x1000 &&
-		says 'No table decides: dmar0 does not translate now'
+		prints 'The tables do not apply: translation of dmar0 is off'
 }
 
 ktap_start 24
 need_no_vtd > /tmp/need 2>&1 && need_vtd >> /tmp/need 2>&1 ||
-	ktap_abort "the module does not load anew: $(cat /tmp/need)"
+	ktap_abort "the module does not load again: $(cat /tmp/need)"
 log_start
 load_owner
-ktap_check "before a question it says how to ask" grep -q 'nothing was asked: write' $WALK
-ktap_check "a question that is none is refused, and changes nothing" bad_words
+ktap_check "before a request it says what to write" grep -q 'no request yet: write' $WALK
+ktap_check "a malformed request is refused and changes nothing" bad_words
 ktap_check "never mapped, a write: the walk agrees with the fault" attacked_agrees never-mapped write
 ktap_check "its entries are what memory holds" entries_are_memorys "$edu" "$(attack_word iova)"
 ktap_check "never mapped, a read: the walk agrees" attacked_agrees never-mapped-read read
 ktap_check "unmapped: the walk agrees" attacked_agrees unmapped write
-ktap_check "and tells when that was" grep -Eq '^domain #[0-9]+ in vtd/domains: it was unmapped .* ago' $TOLD
+ktap_check "and says when that was" grep -Eq '^domain #[0-9]+ in vtd/domains: it was unmapped .* ago' $OUTPUT
 ktap_check "mapped for reading only: the walk agrees" attacked_agrees read-only write
 ktap_check "mapped for writing only: the walk agrees" attacked_agrees write-only read
 ktap_check "beyond the width: the walk agrees" struck_agrees "$victim" 0x1000000000000
-ktap_check "which is before any table" eval '! grep "^level" $TOLD && says "reason 0x04.*reason 0x04"'
+ktap_check "which is before any table" eval '! grep "^level" $OUTPUT && prints "reason 0x04.*reason 0x04"'
 ktap_check "pages that are mapped are reached, and entries are memory's" mapped_pages_are_reached
-ktap_check "the window for interrupts is told apart" \
-	eval 'walk "$victim" 0xfee00000 && says "No table decides: .* interrupt request"'
-ktap_check "a segment that no unit serves is told" \
-	eval 'walk ffff:00:00.0 0x0 && says "no unit of this driver serves segment ffff"'
+ktap_check "the interrupt address range is recognised" \
+	eval 'walk "$victim" 0xfee00000 && prints "The tables do not apply: .* interrupt request"'
+ktap_check "a segment without a unit is reported" \
+	eval 'walk ffff:00:00.0 0x0 && prints "no unit of this driver serves segment ffff"'
 unbind "$victim"
 ktap_check "a user's domain has three kinds of page" owned
-ktap_check "a large page is one step less" two_megabytes
+ktap_check "a large page ends the walk one level earlier" two_megabytes
 ktap_check "a page for reading reaches reads, and the unit refuses the write" for_reading_only
 ktap_check "a page for writing is reached, and refuses reads" for_writing_only
 ask detach c "$victim" && ask free c

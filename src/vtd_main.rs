@@ -39,7 +39,7 @@ impl kernel::Module for VtdModule {
             },
             lazy: value::<i32>(module_parameters::lazy.value()),
             bound: value::<i32>(module_parameters::bound.value()),
-            ignore: ignore().inspect_err(|_| log_err!("not loaded: ignore= is no text"))?,
+            ignore: ignore().inspect_err(|_| log_err!("not loaded: ignore= is not valid text"))?,
             test_hooks: value::<i32>(module_parameters::test_hooks.value()) != 0,
         };
         let _loaded = driver::Loaded::load(module, options)?;
@@ -56,7 +56,8 @@ module! {
     params: {
         bound: i32 {
             default: 0,
-            description: "devices with drivers at load: 0 refuse (default), 1 run on untranslated, 2 release and attach again",
+            description: "devices that have drivers at load: 0 refuse to load (default), 1 leave \
+                          in pass-through, 2 unbind and bind again",
         },
         lazy: i32 {
             default: -1,
@@ -64,11 +65,11 @@ module! {
         },
         test_hooks: i32 {
             default: 0,
-            description: "1: let test_restrict and test_provoke in /sys/kernel/vtd work; for tests",
+            description: "1: enable limit_units and inject_error in /sys/kernel/vtd; for tests",
         },
         register_invalidation: i32 {
             default: 0,
-            description: "1: invalidate through registers although a unit has a queue",
+            description: "1: invalidate through registers even if a unit has an invalidation queue",
         },
     },
 }

@@ -2,7 +2,7 @@
 #
 # What the guest's jobs share. File descriptor 3 is the channel to the host: a
 # record a line, a word that names its kind and then key=value words. Sourced
-# by selftests/lib.sh, which has what needs no host.
+# by selftests/lib/common.sh, which has what needs no host.
 # shellcheck shell=dash disable=SC3045
 
 NVME=0000:01:00.0

@@ -7,8 +7,8 @@
 . /guest/lib.sh
 export VTD_DISKS="$NVME $VIRTIO" VTD_NIC=$NIC
 [ "$(cmdline guest.driver vtd)" = vtd ] || export VTD_KO=none
-. /selftests/ktap.sh > /dev/null
-. /selftests/lib.sh
+. /selftests/lib/ktap.sh > /dev/null
+. /selftests/lib/common.sh
 
 # begin NAME COUNT: one test of so many results, in both kernels.
 begin() {

@@ -9,10 +9,10 @@ import dataclasses
 import shutil
 
 from vtdlab import cache as lab
-from vtdlab import benchtools, initramfs, kernel, module, progress, testbed, turns
+from vtdlab import benchtools, initramfs, kernel, module, progress, testbed, interleave
 from vtdlab.errors import LabError
 from vtdlab.qemu import TRACE, boot
-from vtdlab.records import Records
+from vtdlab.channel import Records
 
 BUILD_TIMEOUT = 600
 TIMEOUT = 300
@@ -62,7 +62,7 @@ class Bench:
         (out, extra, append)."""
         records = {driver: Records() for driver in DRIVERS}
         step = progress.Step("guests", f"{measure}, {' and '.join(NAMES.values())} by turns")
-        outcomes = turns.boot([(self._machine(driver, measure, mode, extra=extra, append=append,
+        outcomes = interleave.boot([(self._machine(driver, measure, mode, extra=extra, append=append,
                                               cpus=2, trace=()),
                                 out, len(DRIVERS) * TIMEOUT, records[driver].add)
                                for driver, (out, extra, append) in hows.items()], step.update)

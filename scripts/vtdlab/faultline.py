@@ -93,17 +93,17 @@ UNKNOWN = "a reason that this driver does not know"
 # What is wrong, as a rule.
 _DRIVER = ("the device used an address that its driver did not map, mapped for the other "
            "direction only, or had unmapped already")
-_DETACHED = ("the device was never attached, or it was blocked: by a claim of its group, or "
-             "because its unit was closed after an error")
-_TABLES = "the unit could not make sense of the tables: an error of the driver or of the unit"
+_DETACHED = ("the device was never attached, or it is blocked: by a claim of its group, or "
+             "because its unit failed earlier")
+_TABLES = "the unit could not parse the tables: an error of the driver or of the unit"
 CAUSES = {
     **dict.fromkeys((0x05, 0x06, 0x71, 0x79, 0x85, 0x86), _DRIVER),
     **dict.fromkeys((0x01, 0x02, 0x39, 0x41, 0x59), _DETACHED),
     **dict.fromkeys((0x03, *range(0x07, 0x0D), 0x30, 0x38, 0x3A, 0x40, 0x42, 0x43, 0x50, 0x52,
                      0x58, 0x5A, 0x5B, 0x70, 0x72, 0x78, 0x7A, 0x7B), _TABLES),
-    0x04: "a driver that was not told the limit by the DMA API, or does not use it",
-    0x25: "an interrupt that nobody remapped: one from before remapping was on, or a forged one",
-    0x26: "an interrupt in another device's name: an alias that is not known, or a forged one",
+    0x04: "a driver that does not use the DMA API, or did not get the limit from it",
+    0x25: "an interrupt that was not remapped: sent before remapping was on, or forged",
+    0x26: "an interrupt with another device's requester ID: from an unknown alias, or forged",
 }
 
 # FSTS (VT-d 11.4.9).
@@ -233,10 +233,10 @@ def _queue(m):
 
 
 def _descriptor(m):
-    from vtdlab import vtdwords  # pylint: disable=import-outside-toplevel
+    from vtdlab import decoder  # pylint: disable=import-outside-toplevel
     low, high = int(m["low"], 16), int(m["high"], 16)
     which = "where it stands" if m["which"] == "HEAD" else "the one before"
-    return Note(f"the queue's descriptor {which}: {vtdwords.descriptor(low, high)}")
+    return Note(f"the queue's descriptor {which}: {decoder.descriptor(low, high)}")
 
 
 def _qemu(m):
@@ -249,6 +249,15 @@ READERS = ((OURS, _ours), (IN_TREE, _in_tree), (IN_TREE_INTERRUPT, _interrupt),
            (QEMU, _qemu))
 # vtd's other lines about faults are sentences already.
 PLAIN = re.compile(r"vtd: \S+: (?:fault: |its invalidation queue |.* (?:ITE|ICE)\))")
+
+
+def logged(line):
+    """The Fault in a line of a driver's log, vtd's or the in-tree one's, or None."""
+    if match := OURS.search(line):
+        return _ours(match)
+    if match := IN_TREE.search(line):
+        return _in_tree(match)
+    return None
 
 
 def decode(line):

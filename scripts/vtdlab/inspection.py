@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vtdlab import console, inspectsvg, inspecttext, walk
+from vtdlab import console, inspectsvg, inspecttext, walk_query
 from vtdlab.errors import LabError
 from vtdlab.inspectdump import Dump
 from vtdlab.inspectmodel import Machine
@@ -69,7 +69,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     try:
         if args.walk:
-            print("\n".join(walk.ask(*args.walk)))
+            print("\n".join(walk_query.ask(*args.walk)))
             return 0
         machine = _machine(args)
         print("\n".join(inspecttext.draw(machine)))

@@ -4,7 +4,7 @@
 import dataclasses
 import re
 
-from vtdlab import vtdwords
+from vtdlab import decoder
 
 CLASSES = {
     0x0100: "SCSI", 0x0101: "IDE", 0x0104: "RAID", 0x0106: "SATA", 0x0108: "NVMe",
@@ -84,7 +84,7 @@ class Unit:
 
     def abilities(self):
         """(name, words) for what its capability registers say."""
-        return dict(vtdwords.capabilities(self.number("cap", 16), self.number("ecap", 16)))
+        return dict(decoder.capabilities(self.number("cap", 16), self.number("ecap", 16)))
 
 
 class Machine:

@@ -8,6 +8,8 @@ broke; no run with one in its log passes.
 import dataclasses
 import re
 
+from vtdlab import faultline
+
 COMPLAINTS = re.compile(
     r"WARNING: |BUG: |\bBUG at |kernel BUG|Oops: |general protection fault|Kernel panic|"
     r"INFO: (task|rcu|possible|lockdep|trying)|possible (circular|recursive) locking|"
@@ -17,13 +19,6 @@ COMPLAINTS = re.compile(
     r"soft lockup|hard LOCKUP|rcu: INFO|Call Trace:|\bpanicked at\b|scheduling while atomic")
 
 MARK = re.compile(r"guest: mark (\d+)\b")
-OURS = re.compile(
-    r"vtd: (?P<unit>\S+): fault: (?:device|requester) (?P<bdf>[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
-    r"(?P<who>.*?) (?P<access>read|write)\w* (?:to|from|of|at) (?P<address>0x[0-9a-f]+) .*?"
-    r"reason (?P<reason>0x[0-9a-f]+|\d+)(?P<rest>.*)")
-IN_TREE = re.compile(
-    r"\[DMA (?P<access>Read|Write)[^\]]*\] Request device \[(?P<bdf>[0-9a-f:.]+)\] "
-    r"fault addr (?P<address>0x[0-9a-f]+) \[fault reason (?P<reason>0x[0-9a-f]+)\]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,16 +73,10 @@ def races(lines):
 
 
 def faults(lines):
-    """Every fault in these lines, by our driver or the in-tree one."""
-    found = []
-    for line in lines:
-        match = OURS.search(line) or IN_TREE.search(line)
-        if match:
-            bdf = match["bdf"] if match["bdf"].count(":") == 2 else f"0000:{match['bdf']}"
-            found.append(LoggedFault(bdf, match["access"].lower() == "write",
-                                     int(match["address"], 16), int(match["reason"], 0),
-                                     match.string))
-    return found
+    """Every read and write that these lines report as refused, by our driver or the in-tree one."""
+    found = [(line, faultline.logged(line)) for line in lines]
+    return [LoggedFault(fault.bdf, fault.access == "write", fault.address, fault.reason, line)
+            for line, fault in found if fault and fault.access in ("read", "write")]
 
 
 def between(lines, first, last=None):

@@ -11,10 +11,11 @@ import tempfile
 import time
 
 from vtdlab import cache as lab
-from vtdlab import devices, inspection, kernel, klog, progress, runparts, stock, testbed
+from vtdlab import devices, inspection, kernel, klog, progress, demo, stock, testbed
+from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
 from vtdlab.qemu import boot
-from vtdlab.records import Records
+from vtdlab.channel import Records
 from vtdlab.report import Report
 from vtdlab.trace import Trace
 
@@ -80,14 +81,14 @@ def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="")
         machine = bed.machine("demo", devices.standard(disks), driver=driver,
                               append=[f"guest.port={server.port}"], iommu=iommu)
         outcome = boot(machine, out, TIMEOUT * bed.slowness, line, tick=tick)
-    evidence = runparts.Evidence(records, klog.read(outcome.console),
+    evidence = Evidence(records, klog.read(outcome.console),
                                  Trace.read(outcome.trace), outcome, server, driver)
     name = "vtd" if driver == "vtd" else "the in-tree driver"
     report.heading(f"{name} on Linux {bed.kernel.release}, QEMU q35 with intel-iommu")
     if bed.flavour == "debian":
         report.line(f"  Debian's own kernel {bed.kernel.version} and its own modules, unmodified.")
         report.line(f"  {stock.not_shown(bed.kernel)}")
-    for part in runparts.PARTS:
+    for part in demo.PARTS:
         part(report, evidence)
     dump = inspection.receive(records, out)
     if dump:

@@ -9,8 +9,8 @@ from vtdlab import progress
 from vtdlab.errors import LabError
 
 BUILD_TIMEOUT = 600
-# What selftests/modules/between.c calls its stand-ins for the kernel's functions.
-BETWEEN = "vtd_between_"
+# What selftests/modules/inject_calls.c calls its stand-ins for the kernel's functions.
+STAND_IN = "vtd_inject_calls_"
 
 
 def get(kernel, cache=None):
@@ -56,22 +56,22 @@ def imports(path):
 
 
 def stand_ins(modules):
-    """The kernel's functions that vtd_between stands in for."""
-    between = next(path for path in modules if path.name == "vtd_between.ko")
-    return {name.removeprefix(BETWEEN) for name in _symbols(between, "--extern-only",
+    """The kernel's functions that vtd_inject_calls stands in for."""
+    module = next(path for path in modules if path.name == "vtd_inject_calls.ko")
+    return {name.removeprefix(STAND_IN) for name in _symbols(module, "--extern-only",
                                                             "--defined-only")
-            if name.startswith(BETWEEN)}
+            if name.startswith(STAND_IN)}
 
 
 def relinked(vtd, modules, cache):
-    """vtd.ko as it is, but calling vtd_between; a module of its own for the guest."""
+    """vtd.ko as it is, but calling vtd_inject_calls; a module of its own for the guest."""
     names = sorted(stand_ins(modules) & imports(vtd))
     folder = cache.entry("relinked", lab.key(vtd.read_bytes(), *names))
     with cache.lock(f"relinked-{folder.name}"):
         if not lab.is_complete(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            subprocess.run(["objcopy", *(f"--redefine-sym={name}={BETWEEN}{name}" for name in names),
+            subprocess.run(["objcopy", *(f"--redefine-sym={name}={STAND_IN}{name}" for name in names),
                             str(vtd), str(folder / "vtd_relinked.ko")],
                            check=True, timeout=BUILD_TIMEOUT)
             lab.set_complete(folder)

@@ -14,7 +14,7 @@ import re
 import sys
 from collections import Counter
 
-from vtdlab import devices, vtdwords
+from vtdlab import devices, decoder
 
 LINE = re.compile(r"^(?:\d+@\d+\.\d+:)?([a-z]+(?:_[a-z0-9]+)+) ?(.*)$")
 NUMBER = re.compile(r"([a-zA-Z_]+) (0x[0-9a-fA-F]+|-?\d+)(?![.:\w])")
@@ -49,7 +49,7 @@ class Fault:
     def __str__(self):
         kind = "write" if self.write else "read"
         return (f"{kind} by {devices.name_of(self.sid)} to {self.address:#x} refused: "
-                f"{vtdwords.fault_reason(self.reason)}")
+                f"{decoder.fault_reason(self.reason)}")
 
 
 class Trace:
@@ -79,7 +79,7 @@ class Trace:
 
     def descriptor_kinds(self):
         """How many descriptors of each kind."""
-        return Counter(vtdwords.descriptor_kind(low, high) for low, high in self.descriptors())
+        return Counter(decoder.descriptor_kind(low, high) for low, high in self.descriptors())
 
     def translation(self):
         """The switchings of translation: True for on, in order."""
@@ -127,9 +127,9 @@ def words(event):
     if event.name == "vtd_dmar_fault":
         return str(Trace([event]).faults()[0])
     if event.name == "vtd_inv_desc":
-        return vtdwords.descriptor(event.value("low"), event.value("high"))
+        return decoder.descriptor(event.value("low"), event.value("high"))
     if event.name == "vtd_reg_write":
-        return vtdwords.register_write(event.value("addr"), event.value("size"), event.value("value"))
+        return decoder.register_write(event.value("addr"), event.value("size"), event.value("value"))
     if event.name == "vtd_dmar_enable":
         return "translation on" if event.value("enable") else "translation off"
     if (mark := mark_of(event)) is not None:

@@ -6,7 +6,7 @@ an empty reason means that the claim holds. Tests bracket what they do with
 marks (scripts/guest/lib.sh), which cut the trace.
 """
 
-from vtdlab import devices, klog, runparts
+from vtdlab import devices, klog, demo
 
 
 def brackets(evidence, start):
@@ -62,9 +62,9 @@ def attack(evidence):
     for record in evidence.records.of("attack"):
         trace, log = evidence.window(record)
         seen = [f for f in trace.faults() if f.sid == devices.source_id(record["device"])]
-        told = [f for f in runparts.klog.faults(log) if f.bdf == record["device"]]
+        told = [f for f in demo.klog.faults(log) if f.bdf == record["device"]]
         yield (f"{record['kind']}: {record['scenario']} is {record['expect']}",
-               runparts.judge_attack(record, seen, told))
+               demo.judge_attack(record, seen, told))
 
 
 def fault(evidence):
@@ -86,7 +86,7 @@ def fault(evidence):
                 else "the trace has no fault whose recording was off, or a new record")
 
 
-CLOSED_BY = {"by the queue": "queue", "by registers": "registers"}
+FAILED_BY = {"by the queue": "queue", "by registers": "registers"}
 
 
 def _way(trace):
@@ -115,18 +115,18 @@ def _drains(trace):
     return by_queue or by_register
 
 
-def closing(evidence):
+def unit_failure(evidence):
     """A unit that is closed has dropped its caches, and refuses."""
-    for name, trace in brackets(evidence, "closing "):
-        wanted = CLOSED_BY.get(name.partition(", ")[2], "root table")
+    for name, trace in brackets(evidence, "unit-failure "):
+        wanted = FAILED_BY.get(name.partition(", ")[2], "root table")
         way = _way(trace)
         yield f"{name}: caches are dropped by {wanted}", (
             "" if way == wanted else f"the trace has it by {way}")
         alone = name.endswith(" alone")
-        yield f"{name}: requests under way are {'not ' * alone}waited for", (
+        yield f"{name}: requests in flight are {'not ' * alone}waited for", (
             "" if _drains(trace) != alone else "the trace has it otherwise")
         reasons = {fault.reason for fault in trace.faults()}
-        yield f"{name}: refused for want of a root entry", (
+        yield f"{name}: refused for lack of a root entry", (
             "" if reasons == {1} else f"the trace has reasons {reasons}")
 
 
@@ -181,5 +181,5 @@ def races(evidence):
     yield "no data race in the driver", "\n\n".join("\n".join(report) for report in ours)
 
 
-BY_TEST = {function.__name__: function for function in (refusal, load, dma, attack, fault, closing,
+BY_TEST = {function.__name__.replace("_", "-"): function for function in (refusal, load, dma, attack, fault, unit_failure,
                                                 unload, kexec)}

@@ -37,4 +37,4 @@ def graphics(evidence):
             "" if trace.translation() == wanted[name] else f"the trace has {trace.translation()}")
 
 
-BY_TEST = {function.__name__: function for function in (chipset, graphics)}
+BY_TEST = {function.__name__.replace("_", "-"): function for function in (chipset, graphics)}

@@ -24,9 +24,9 @@ def _counts(evidence):
         kinds["descriptors"] = sum(taken.values())
         for name, seen in kinds.items():
             counted = (after[0].number(name) or 0) - (before[0].number(name) or 0)
-            yield f"{name}: as many as the unit took", (
+            yield f"{name}: as many as the unit executed", (
                 "" if counted == seen else f"{counted} counted, {seen} in the trace")
-        yield "what is counted came about", (
+        yield "every kind of descriptor was counted", (
             "" if min(kinds[name] for name in ("flush-context", "flush-page", "waits")) > 0
             else f"the trace has {kinds}")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The second witness of the tests about isolation; see witness.py."""
 
-from vtdlab import devices, vtdwords
+from vtdlab import devices, decoder
 from vtdlab.witness import brackets
 
 PASS_THROUGH_ID = 1     # src/unit/translation/domain_ids.rs
@@ -16,9 +16,9 @@ def _changes_nothing(brackets):
             f"the trace has {len(found)}, the first {found[0]}" if found else "")
 
 
-def narrow(evidence):
+def limited_unit(evidence):
     """A domain that does not suit is refused before anything changes."""
-    yield from _changes_nothing(brackets(evidence, "narrow "))
+    yield from _changes_nothing(brackets(evidence, "limited-unit "))
 
 
 def ownership(evidence):
@@ -71,13 +71,13 @@ def reserved(evidence):
     """A device that is removed goes from its domain to being blocked, and never passes between."""
     sid = devices.RESERVED.sid
     for name, trace in brackets(evidence, "reserved removed"):
-        old = [vtdwords.field(low, 16, 16) for low, high in trace.descriptors()
-               if vtdwords.descriptor_kind(low, high) == "context-device"
-               and vtdwords.field(low, 32, 16) == sid]
-        yield f"{name}: its context entry was withdrawn, and never let it pass", (
+        old = [decoder.field(low, 16, 16) for low, high in trace.descriptors()
+               if decoder.descriptor_kind(low, high) == "context-device"
+               and decoder.field(low, 32, 16) == sid]
+        yield f"{name}: its context entry was cleared, and never let it pass", (
             "" if old and PASS_THROUGH_ID not in old
             else f"the trace has invalidations of its entry under the domain-ids {old}")
 
 
-BY_TEST = {function.__name__: function
-           for function in (narrow, ownership, strict, lazy, reserved)}
+BY_TEST = {function.__name__.replace("_", "-"): function
+           for function in (limited_unit, ownership, strict, lazy, reserved)}

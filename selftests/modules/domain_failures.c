@@ -4,7 +4,7 @@
  * and has changed nothing, or it did without. Operations on the way back, which
  * nobody could undo, must go on without.
  *
- * Needs a kernel with fault injection, set up as selftests/failure.sh does.
+ * Needs a kernel with fault injection, set up as selftests/alloc-failures.sh does.
  */
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
@@ -144,7 +144,7 @@ SCENARIO(claim, .before = no_domain, .act = bench_claim, .after = claim_after);
 /*
  * --- attaching a domain that is no group's first default one ---
  *
- * For that one a probe has all that an attach takes, see selftests/failure.sh.
+ * For that one a probe has all that an attach takes, see selftests/alloc-failures.sh.
  */
 
 static int claimed(struct bench *b)

@@ -11,13 +11,14 @@ import chipsets
 import isolation
 from vtdlab import acpi
 from vtdlab import cache as lab
-from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, runparts, testbed
-from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_life
-from vtdlab import run as demo
+from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, demo, testbed
+from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_lifecycle
+from vtdlab import run as demo_run
 from vtdlab import vfio_machine, vfio_selftests, witness_matrix
 from vtdlab.errors import LabError
+from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
-from vtdlab.records import Records
+from vtdlab.channel import Records
 from vtdlab.trace import Trace
 
 SERIES = ("7.3", "7.2")
@@ -32,7 +33,7 @@ LONGER = 8
 LOG_TAIL = 30
 # What a kernel found that watches itself.
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
-WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_life.BY_TEST
+WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_lifecycle.BY_TEST
              | witness_matrix.BY_TEST | witness_inspect.BY_TEST | witness_chipset.BY_TEST)
 
 
@@ -87,7 +88,7 @@ BOOTS = (
          left_out="its kernel is Debian's, as Debian built it"),
     # What takes longest must not be alone at the end. Of `make check-debug` and `make
     # check-races` as much as `make check` has time for:
-    Boot("watched", ("attack", "failure"), on=("test",), flavour="debug",
+    Boot("watched", ("attack", "alloc-failures"), on=("test",), flavour="debug",
          devices=devices.few, append=(*isolation.WORDS, _stride(29)),
          tables=isolation.reserving, left_out="its tests are in other guests here", long=True),
     Boot("raced", ("domain", "fault"), on=("test",), flavour="kcsan",
@@ -96,14 +97,14 @@ BOOTS = (
          append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
                  *vfio_machine.LARGE_PAGES),
          programs=vfio_selftests.programs, timeout=1500, long=True, keep="vfio-selftests.ktap"),
-    Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "events", "replug",
+    Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "trace-events", "rescan",
                       "vfio", "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
-    Boot("provoked-errors", ("closing",), end="reboot"),
+    Boot("injected-errors", ("unit-failure",), end="reboot"),
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
-    Boot("isolation", ("reserved", "ownership", "narrow", "capable", "strict", "walk", "adopted"),
-         older=("reserved", "ownership", "narrow", "capable", "strict", "walk", "adopted"),
+    Boot("isolation", ("reserved", "ownership", "limited-unit", "capabilities", "strict", "walk", "adopted"),
+         older=("reserved", "ownership", "limited-unit", "capabilities", "strict", "walk", "adopted"),
          append=(*isolation.WORDS, "guest.capable=snoop=0,optin=0"),
          devices=isolation.machine, tables=isolation.tables),
     Boot("several-units", ("chipset",), devices=chipsets.machine, tables=chipsets.several,
@@ -126,30 +127,30 @@ BOOTS = (
     Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
          append=("guest.runs=load,dma,unload", "guest.skips=sriov")),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
-    Boot("asleep", ("suspend", "inspect"), end="reboot", programs=benchtools.fio),
+    Boot("suspended", ("suspend", "inspect"), end="reboot", programs=benchtools.fio),
     # A warning of any kind ends this guest.
-    Boot("late", ("late", "leaving", "cycles"), devices=devices.late,
+    Boot("late", ("late", "detach", "load-cycles"), devices=devices.late,
          append=("panic_on_warn=1", devices.NATIVE_PORTS), programs=benchtools.fio),
     # pciehp of 7.3 takes the lock of its slot and that of all removals in either order. Lockdep
     # would say so at the first unplug, and look no further.
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
-    Boot("other-places", ("topology",), devices=devices.topology, append=isolation.WORDS),
-    Boot("steps", ("steps", "registration"),
+    Boot("other-topologies", ("topology",), devices=devices.topology, append=isolation.WORDS),
+    Boot("call-failures", ("call-failures", "hotplug-races"),
          append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5))),
     # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
     # one has reserved memory, so that what that needs fails, too.
-    Boot("failing", ("failure",), on=("debug",), devices=devices.few,
-         append=(*isolation.WORDS, _stride(17)), tables=isolation.reserving, keep="failure.ktap"),
+    Boot("failing-allocations", ("alloc-failures",), on=("debug",), devices=devices.few,
+         append=(*isolation.WORDS, _stride(17)), tables=isolation.reserving, keep="alloc-failures.ktap"),
     # Lock debugging has to be on at the end there, with more devices than it notes locks of a task.
-    Boot("crowded", ("unload",), on=("debug",), devices=devices.crowded),
+    Boot("many-devices", ("unload",), on=("debug",), devices=devices.crowded),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
     Boot("without-queue", ("load", "dma", "attack"), append=("guest.vtd=register_invalidation=1",)),
     Boot("caching-mode", ("load", "dma", "attack", "fault", "user-io"), iommu="caching-mode=on"),
-    Boot("users", ("capable", "requests", "shares", "user-io", "viability", "sriov"),
-         older=("capable", "translation", "requests", "user-io"), devices=vfio_machine.grouped,
+    Boot("users", ("capabilities", "requests", "user-limits", "user-io", "viability", "sriov"),
+         older=("capabilities", "translation", "requests", "user-io"), devices=vfio_machine.grouped,
          iommu="snoop-control=on", tables=vfio_machine.opted_in,
          append=(*vfio_machine.HUGE_PAGES, "guest.capable=snoop=1,optin=1")),
     Boot("hostile", ("matrix", "user-fuzz"), devices=vfio_machine.standard,
@@ -213,11 +214,11 @@ def demonstrate(boot, series, result, tick):
     out.mkdir(parents=True)
     try:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            shown = demo.Report(out / "report.txt", nowhere)
+            shown = demo_run.Report(out / "report.txt", nowhere)
             shown.on_check = lambda good, text, why: result(
                 f"run: {text}", "passed" if good else "failed", why)
             bed = testbed.get(series, flavour="debian" if boot.stock else "test")
-            demo.demonstrate(bed, out, shown, lambda _: None, tick=tick)
+            demo_run.demonstrate(bed, out, shown, lambda _: None, tick=tick)
             shown.close()
     except LabError as err:
         raise Broken(str(err)) from err
@@ -256,7 +257,7 @@ def run(boot, kernel, tests, result, tick=None):
         raise Broken(str(err)) from err
     if boot.keep:
         (out.parent / boot.keep).write_text("\n".join(guest.ktap) + "\n", encoding="utf-8")
-    evidence = runparts.Evidence(guest.records, klog.read(outcome.console),
+    evidence = Evidence(guest.records, klog.read(outcome.console),
                                  Trace.read(outcome.trace), outcome, server, "vtd")
     for test in tests:
         if test in WITNESSES:

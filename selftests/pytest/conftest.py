@@ -13,12 +13,12 @@ import time
 import pytest
 from _pytest.reports import TestReport
 
-import ahead
+import guest_pool
 import boots
 import cargo
 from vtdlab.errors import LabError
 
-AHEAD = pytest.StashKey()
+POOL = pytest.StashKey()
 
 
 def pytest_addoption(parser):
@@ -32,7 +32,7 @@ def pytest_addoption(parser):
 def pytest_configure():
     """What was asked for wrongly is said before anything runs."""
     try:
-        ahead.at_once()
+        guest_pool.concurrency()
     except LabError as err:
         raise pytest.UsageError(str(err)) from err
 
@@ -109,8 +109,8 @@ class StreamItem(pytest.Item):
 
 def pytest_sessionfinish(session):
     """No guest outlives the tests, however they ended."""
-    if AHEAD in session.stash:
-        session.stash[AHEAD].end()
+    if POOL in session.stash:
+        session.stash[POOL].end()
 
 
 class GuestItem(StreamItem):
@@ -134,10 +134,10 @@ class GuestItem(StreamItem):
         if self.skipped():
             pytest.skip(self.skipped())
         stash = self.session.stash
-        if AHEAD not in stash:
-            stash[AHEAD] = ahead.Ahead([item for item in self.session.items
+        if POOL not in stash:
+            stash[POOL] = guest_pool.GuestPool([item for item in self.session.items
                                         if isinstance(item, GuestItem) and not item.skipped()])
-        stash[AHEAD].tell(self, self.result)
+        stash[POOL].report(self, self.result)
 
 
 class CargoItem(StreamItem):

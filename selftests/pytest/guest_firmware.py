@@ -19,11 +19,11 @@ import tempfile
 
 import pytest
 
-import ahead
+import guest_pool
 import boots
 from vtdlab import acpi, devices, klog, qemu, testbed
 from vtdlab import cache as lab
-from vtdlab.records import Records
+from vtdlab.channel import Records
 from vtdlab.trace import Trace
 
 CORPUS = lab.checkout() / "src/core/tests/dmar_corpus"
@@ -146,7 +146,7 @@ def _guests(request):
              if item.path.name == "guest_firmware.py" and "told" in item.fixturenames]
     for series in {series for series, _ in asked}:
         testbed.get(series)
-    with concurrent.futures.ThreadPoolExecutor(ahead.at_once()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(guest_pool.concurrency()) as pool:
         yield {one: pool.submit(_boot, *one) for one in dict.fromkeys(asked)}
 
 

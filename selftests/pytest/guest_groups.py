@@ -13,13 +13,13 @@ import tempfile
 
 import pytest
 
-import ahead
+import guest_pool
 import boots
 import topologies
 from vtdlab import acpi
 from vtdlab import cache as lab
 from vtdlab import klog, qemu, testbed
-from vtdlab.records import Records
+from vtdlab.channel import Records
 
 TIMEOUT = 180
 DRIVERS = ("intree", "vtd")
@@ -73,7 +73,7 @@ def _boot(series, name, driver):
 @pytest.fixture(scope="module", name="told")
 def _told(request):
     """What each driver's guest told of one machine."""
-    with concurrent.futures.ThreadPoolExecutor(ahead.at_once()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(guest_pool.concurrency()) as pool:
         return dict(zip(DRIVERS, pool.map(lambda driver: _boot(*request.param, driver), DRIVERS)))
 
 

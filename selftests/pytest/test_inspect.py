@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import inspectsvg, inspecttext, walk
+from vtdlab import inspectsvg, inspecttext, walk_query
 from vtdlab.errors import LabError
 from vtdlab.inspectdump import MOST_BYTES, Dump
 from vtdlab.inspectmodel import Machine
@@ -320,10 +320,10 @@ def test_a_walk_is_the_one_that_was_asked_for():
     good = "0000:00:05.0 0xffffe000\nlevel 1\nA read is refused.\n"
     other = good.replace("05.0", "06.0")
     asked = Asked(other, good.replace("0xffffe000", "0x1000"), "", good)
-    assert walk.ask("00:05.0", "0xFFFFE000", asked) == good.splitlines()
+    assert walk_query.ask("00:05.0", "0xFFFFE000", asked) == good.splitlines()
     assert asked.questions == ["00:05.0 0xFFFFE000"] * 4
     with pytest.raises(LabError, match="ask again"):
-        walk.ask("00:05.0", "0xffffe000", Asked(*[other] * 10))
+        walk_query.ask("00:05.0", "0xffffe000", Asked(*[other] * 10))
 
 
 @pytest.mark.parametrize("number, words", [(22, "is no requester and address"),
@@ -331,4 +331,4 @@ def test_a_walk_is_the_one_that_was_asked_for():
 def test_a_walk_that_cannot_be_asked_for(number, words):
     """A sentence says why."""
     with pytest.raises(LabError, match=words):
-        walk.ask("00:05.0", "0x1000", Asked(OSError(number, "why")))
+        walk_query.ask("00:05.0", "0x1000", Asked(OSError(number, "why")))

@@ -2,7 +2,7 @@
 """What the witness of the matrix of attacks lets pass, and what it does not."""
 
 from vtdlab import witness_matrix
-from vtdlab.records import Records
+from vtdlab.channel import Records
 from vtdlab.trace import Trace, parse
 
 DEVICE = "0000:00:05.0"
@@ -59,7 +59,7 @@ def test_other_reasons():
 def test_requests_of_strangers():
     """A requester that is no device of the driver's is reported in other words."""
     line = LINE.replace(f"device {DEVICE} (driver x, group 1, owner kernel)",
-                        f"requester {DEVICE}, which is no device of this driver,")
+                        f"requester {DEVICE}, which is not a device of this driver,")
     assert _judge(lines=(line,)) == ""
 
 

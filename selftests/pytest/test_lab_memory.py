@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How the guests count pages (selftests/memory.sh), on counts that are made up."""
+"""How the guests count pages (selftests/lib/memory.sh), on counts that are made up."""
 
 import subprocess
 
@@ -23,13 +23,13 @@ def _guest(tmp_path):
     """Runs shell after domains and counts were put in place; status and output."""
     def run(shell, domains, counts, later=None):
         (tmp_path / "domains").write_text("".join(
-            f"domain=#{at} made-for=x tables={tables} leaves-2m=0\n"
+            f"domain=#{at} allocated-for=x tables={tables} leaves-2m=0\n"
             for at, tables in enumerate(domains)))
         if later is not None:
             (tmp_path / "later").write_text("".join(f"domain=#{at} tables={tables}\n"
                                                     for at, tables in enumerate(later)))
         (tmp_path / "counts").write_text("".join(f"{count}\n" for count in counts))
-        script = SCRIPT.format(memory=checkout() / "selftests/memory.sh", folder=tmp_path)
+        script = SCRIPT.format(memory=checkout() / "selftests/lib/memory.sh", folder=tmp_path)
         done = subprocess.run(["sh", "-c", script + shell], check=False, text=True, timeout=60,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return done.returncode, done.stdout.strip()

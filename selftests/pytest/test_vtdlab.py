@@ -9,10 +9,10 @@ import pytest
 
 import boots
 from vtdlab import cache as lab
-from vtdlab import check, devices, klog, ktap, runparts, vfio_selftests, vtdwords
+from vtdlab import check, devices, klog, ktap, demo, vfio_selftests, decoder
 from vtdlab.cpio import Archive
 from vtdlab.errors import LabError
-from vtdlab.records import Records
+from vtdlab.channel import Records
 from vtdlab.trace import Trace, parse
 
 TRACE = """\
@@ -63,13 +63,13 @@ def test_trace_tells_translation_on_from_off(trace):
 ])
 def test_descriptors_in_words(low, high, kind, words):
     """Encodings of the specification, by hand."""
-    assert vtdwords.descriptor_kind(low, high) == kind
-    assert words in vtdwords.descriptor(low, high)
+    assert decoder.descriptor_kind(low, high) == kind
+    assert words in decoder.descriptor(low, high)
 
 
 def test_capabilities_of_qemu_in_words():
     """The values that QEMU's unit has by default."""
-    words = dict(vtdwords.capabilities(0x80D2008C222F0606, 0xF00F4A))
+    words = dict(decoder.capabilities(0x80D2008C222F0606, 0xF00F4A))
     assert words["domain ids"] == "65536"
     assert words["page tables"] == "39 bits (3 levels), 48 bits (4 levels)"
     assert words["page sizes"] == "4 KiB, 2 MiB, 1 GiB"
@@ -84,8 +84,8 @@ def test_source_ids():
     assert devices.source_id("0000:00:1f.3") == 0xFB
 
 
-OURS = ("[    1.5] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack) write to "
-        "0x00000000fffff000 refused: the page is not mapped for writing (reason 0x05), "
+OURS = ("[    1.5] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack) write of "
+        "0x00000000fffff000 refused: the page is not mapped for writing (VT-d 7.1.3, reason 0x05), "
         "domain-id 3 (DMA, strict)")
 INTREE = ("[   19.8] DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault addr 0xfffff000 "
           "[fault reason 0x05] PTE Write access is not set")
@@ -191,7 +191,7 @@ def test_every_test_of_the_guests_is_run_somewhere():
 
 def test_where_a_test_can_be_asked_for():
     """What a guest has on another kernel than was asked for does not count."""
-    assert boots.flavours_of("failure") == ["debug"]
+    assert boots.flavours_of("alloc-failures") == ["debug"]
     assert boots.flavours_of("domain") == ["test", "debug", "kcsan"]
     assert boots.flavours_of("no-such-test") == []
 
@@ -232,7 +232,7 @@ def test_every_wait_is_longer_where_the_kernel_is_slow():
     top = lab.checkout()
     loop = re.compile(r"for (try|again) in |\btimeout |read -r -t ")
     wrong = [f"{path.relative_to(top)}:{number}: {line.strip()}"
-             for path in [*(top / "selftests").glob("*.sh"), *(top / "scripts/guest").glob("*")]
+             for path in [*(top / "selftests").rglob("*.sh"), *(top / "scripts/guest").glob("*")]
              if path.is_file()
              for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
              if loop.search(line) and not line.lstrip().startswith("#")
@@ -250,4 +250,4 @@ def test_what_a_command_complains_of_was_not_done(said, good):
              "bytes": "10", "moved": "10", **said}
     records = Records()
     line = " ".join(f'{name}="{value}"' for name, value in words.items())
-    assert runparts._judge_io(records.add(f"io {line}"), None, 1)[0] is good
+    assert demo._judge_io(records.add(f"io {line}"), None, 1)[0] is good

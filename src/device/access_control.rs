@@ -101,8 +101,9 @@ impl AccessControl {
             }
             if let Some(note) = Allowed::by(entry.log.count(began)) {
                 log_warn!(
-                    "{}: its access control was off, as after a reset; it is on again. Until now \
-                     devices in different groups could reach each other through it{note}",
+                    "{}: its access control was off, as it is after a reset, and has been turned \
+                     on again. Until now devices in different groups could reach each other \
+                     through it{note}",
                     entry.device.as_device()
                 );
             }

@@ -113,7 +113,7 @@ impl fmt::Display for Past {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Past::Never => f.write_str("it was never mapped in this domain"),
-            Past::Forgotten => f.write_str("when it was last mapped is no longer remembered"),
+            Past::Forgotten => f.write_str("when it was last mapped is no longer on record"),
             Past::Mapped(event) => write!(
                 f,
                 "it was mapped for {} {} ago{}",

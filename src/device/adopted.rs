@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that were running when the driver was loaded, and run on untranslated.
+//! Devices that were running when the driver was loaded, and stay in pass-through.
 //!
 //! The core would warn of a device that it meets bound, and would give it a domain whose addresses
 //! its driver does not know. So it is not told of an adopted device: there is no group, and the
@@ -57,20 +57,20 @@ impl AdoptedDevices {
         unit.install(&requesters, Claimed::No, Translation::PassThrough)
             .inspect_err(|e| match *e {
                 EINVAL => log_warn!(
-                    "{}: cannot run on: {} has no pass-through",
+                    "{}: cannot be left in pass-through: {} does not support it (ECAP.PT)",
                     device.as_device(),
                     &**unit
                 ),
                 _ => log_warn!(
-                    "{}: cannot run on: {} has no entry for it (error {})",
+                    "{}: cannot be left in pass-through: {} has no context entry for it (error {})",
                     device.as_device(),
                     &**unit,
                     e.to_errno()
                 ),
             })?;
         log_warn!(
-            "{}: runs on untranslated, as it was when vtd was loaded: it can reach all of memory. \
-             Remove and rescan it to have it translated",
+            "{}: left in pass-through because it was in use when vtd was loaded: it can reach all \
+             of memory. Remove and rescan it to have it translated",
             device.as_device()
         );
         let _ = list.push_within_capacity(Adopted {
@@ -98,7 +98,7 @@ impl AdoptedDevices {
         };
         self.adopt(device.clone(), unit)?;
         log_warn!(
-            "{}: speaks with a requester ID of {}, so that both have to be removed before a rescan",
+            "{}: uses a requester ID of {}: remove both before a rescan",
             device.as_device(),
             other.as_device()
         );

@@ -142,12 +142,12 @@ fn goes_on_blocked(info: &DeviceInfo, state: &State, change: &AttachArgs) -> boo
     }
     if let Some(note) = info.log.ask() {
         log_err!(
-            "{}: {info} {}: the unit was closed after an error, and everything behind it stays \
-             blocked: reload vtd or reboot{note}",
+            "{}: {info} {}: the unit failed earlier, and every device behind it stays blocked: \
+             reload vtd or reboot{note}",
             &*info.unit,
             match (goes_on, change.old) {
-                (true, None) => "gets its first domain, but reaches nothing",
-                (true, Some(_)) => "gets its domain back, but reaches nothing",
+                (true, None) => "gets its first domain, but stays blocked",
+                (true, Some(_)) => "gets its domain back, but stays blocked",
                 (false, _) => "is not attached",
             }
         );
@@ -182,8 +182,8 @@ fn refuse_reserved(info: &DeviceInfo, change: &AttachArgs) -> Result {
     };
     if let Some(note) = info.log.ask() {
         log_warn!(
-            "{}: {info} stays with the kernel: firmware has it reach {:#x} to {:#x} at all times \
-             (RMRR), which no other domain maps; ask the platform's vendor{note}",
+            "{}: {info} cannot be given to a user: firmware requires it to reach {:#x} to {:#x} at \
+             all times (RMRR), which only a kernel domain maps; ask the platform's vendor{note}",
             &*info.unit,
             region.start,
             region.start.saturating_add(region.bytes).saturating_sub(1)

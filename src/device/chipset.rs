@@ -76,7 +76,8 @@ impl Chipset {
             let unit = dmar.unit_for(function.segment, &[function.source]);
             if unit.is_some_and(|unit| function.is_behind_wrong_unit(unit.register_base)) {
                 log_warn!(
-                    "{}:{}: firmware lists it behind another unit than its own: it is behind none",
+                    "{}:{}: firmware lists it behind the wrong unit: it is treated as behind no \
+                     unit",
                     function.segment,
                     function.source
                 );

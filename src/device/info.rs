@@ -107,9 +107,9 @@ impl DeviceInfo {
         }
         if let Some(note) = self.log.ask() {
             log_err!(
-                "{}: {self} gets no domain: {} of the unit's domain-ids are in use, and what is \
-                 left, if anything, is for default domains. Take devices back from users, then try \
-                 again{note}",
+                "{}: {self} cannot be attached: {} of the unit's domain-ids are in use, and any \
+                 that are left are reserved for default domains. Take devices back from users, \
+                 then try again{note}",
                 &*self.unit,
                 self.unit.domains_used()
             )

@@ -52,7 +52,7 @@ impl LeftOutDevices {
             return;
         }
         log_warn!(
-            "{}: behind no unit, as its own is left out: it reaches all of memory",
+            "{}: behind no unit, because its unit is left out: it can reach all of memory",
             device.as_device()
         );
         let listed = requesters_of(&device).and_then(|requesters| {

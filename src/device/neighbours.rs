@@ -30,11 +30,14 @@ impl fmt::Display for Neighbour {
             ),
             Self::Adopted(device) => write!(
                 f,
-                " while {}, which cannot be isolated from it, runs untranslated; remove and rescan \
-                 that device first",
+                " while {}, which cannot be isolated from it, is in pass-through; remove and \
+                 rescan that device first",
                 device.as_device()
             ),
-            Self::Unknown => f.write_str(": no memory to list its neighbours"),
+            Self::Unknown => f.write_str(
+                ": not enough memory to list the devices that it cannot \
+                                          be isolated from",
+            ),
         }
     }
 }

@@ -38,11 +38,11 @@ impl fmt::Display for Member {
         }
         match self.state {
             State::Blocked => f.write_str("blocked)"),
-            State::Kernel => f.write_str("the kernel's)"),
-            State::KernelOwn => f.write_str("its driver's own domain)"),
+            State::Kernel => f.write_str("owned by the kernel)"),
+            State::KernelOwn => f.write_str("in a domain of its driver's)"),
             State::User(owner) => f.write_str(match owner.via {
-                Via::Iommufd => "a user's by iommufd)",
-                Via::Api => "a user's by VFIO or another module)",
+                Via::Iommufd => "owned by a user through iommufd)",
+                Via::Api => "owned by a user through VFIO or another module)",
             }),
         }
     }
@@ -59,8 +59,8 @@ impl fmt::Display for Siblings<'_> {
             .iter()
             .filter(|member| !member.device.is(self.1));
         match rest.next() {
-            None => return f.write_str("it has no siblings in its group"),
-            Some(first) => write!(f, "its siblings: {first}")?,
+            None => return f.write_str("its group has no other devices"),
+            Some(first) => write!(f, "other devices in its group: {first}")?,
         }
         rest.try_for_each(|member| write!(f, ", {member}"))
     }

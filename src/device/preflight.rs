@@ -15,7 +15,7 @@ use vtd_core::dmar::Dmar;
 pub(crate) enum Policy {
     /// Do not load.
     Refuse,
-    /// Let them run on untranslated, until they are removed and found anew.
+    /// Let them stay in pass-through, until they are removed and found anew.
     Adopt,
     /// Release their drivers, and attach them again behind the unit.
     Rebind,
@@ -30,7 +30,8 @@ impl Policy {
             2 => Ok(Policy::Rebind),
             _ => {
                 log_err!(
-                    "not loaded: bound={value} is none of 0 (refuse), 1 (adopt) and 2 (rebind)"
+                    "not loaded: bound={value} is not valid: give 0 (refuse), 1 (adopt) or 2 \
+                     (rebind)"
                 );
                 Err(EINVAL)
             }
@@ -73,7 +74,7 @@ impl Bound {
                 _ if is_port => found.release.push(device, GFP_KERNEL)?,
                 Policy::Rebind => {
                     log_info!(
-                        "{}: driver {} is released and attached again",
+                        "{}: driver {} is unbound and bound again",
                         device.as_device(),
                         driver.name
                     );
@@ -93,8 +94,8 @@ impl Bound {
         if in_the_way > 0 {
             log_err!(
                 "not loaded: {in_the_way} device(s) behind remapping units have drivers. Load vtd \
-                 before them (from the initramfs), unbind them first, or choose bound=1 (they run \
-                 on untranslated) or bound=2 (they are released and attached again)"
+                 before them (from the initramfs), unbind them first, or choose bound=1 (they are \
+                 left in pass-through) or bound=2 (they are unbound and bound again)"
             );
             return Err(EBUSY);
         }
@@ -138,7 +139,7 @@ impl Bound {
 
 fn cannot_keep(port: &PciDevice, error: Error) {
     log_err!(
-        "not loaded: {} cannot be kept enabled while its driver is released (error {})",
+        "not loaded: {} cannot be kept enabled while its driver is unbound (error {})",
         port.as_device(),
         error.to_errno()
     )
@@ -160,12 +161,12 @@ impl Drop for Released {
                 continue;
             }
             let lost = if enabled.is_some() {
-                "hot-plug and error reporting of this port are off; it goes on forwarding"
+                "hot-plug and error reporting of this port are off; it still forwards"
             } else {
-                "the device is idle"
+                "the device is unbound"
             };
             log_warn!(
-                "{}: its driver did not come back: {lost}",
+                "{}: could not re-attach its driver: {lost}",
                 device.as_device()
             );
             // Without a driver nobody else counts for what is below.
@@ -177,8 +178,8 @@ impl Drop for Released {
             let device = physical.as_device();
             if physical.virtual_functions() < *count {
                 log_warn!(
-                    "{device}: its {count} virtual function(s) went with its driver. To have them \
-                     again: echo {count} > /sys/bus/pci/devices/{device}/sriov_numvfs"
+                    "{device}: its {count} virtual function(s) were removed with its driver. To \
+                     create them again: echo {count} > /sys/bus/pci/devices/{device}/sriov_numvfs"
                 );
             }
         }

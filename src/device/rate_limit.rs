@@ -66,14 +66,10 @@ impl Allowed {
 impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.held_back > 0 {
-            write!(
-                f,
-                " ({} lines before this one were held back)",
-                self.held_back
-            )?;
+            write!(f, " ({} earlier lines were suppressed)", self.held_back)?;
         }
         if self.last {
-            write!(f, " (further lines are held back for up to {WINDOW_S} s)")?;
+            write!(f, " (further lines are suppressed for up to {WINDOW_S} s)")?;
         }
         Ok(())
     }

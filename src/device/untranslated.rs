@@ -10,7 +10,7 @@ use kernel::sync::Arc;
 /// The lists of the machine.
 #[pin_data]
 pub(crate) struct UntranslatedDevices {
-    /// Devices that run on untranslated.
+    /// Devices that stay in pass-through.
     #[pin]
     pub(crate) adopted: AdoptedDevices,
     /// Devices behind no unit, although firmware gives them one.

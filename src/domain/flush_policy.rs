@@ -12,8 +12,8 @@ use kernel_ext::{log_warn, taint};
 
 /// What the log says of lazy flushing.
 pub(crate) const WHAT_LAZY_COSTS: &str =
-    "a device may reach a page until the next flush (by a timer of 10 ms, later on a busy machine, \
-     or 255 unmaps by one CPU) after it was unmapped and given to someone else: faster for \
+    "a device can still reach a page until the next flush (by a timer of 10 ms, later on a busy \
+     machine, or 255 unmaps by one CPU) after the page was unmapped and reused: faster for \
      scatter-gather, not full isolation";
 
 /// How one domain flushes.

@@ -142,7 +142,7 @@ impl Inner {
             .check(&tables, kernel_ext::pages::PAGE_SIZE as u64)
             .map_err(|why| {
                 log_debug!(
-                    "{unit}: the domain made for {} does not suit: {why}",
+                    "{unit}: the domain allocated for {} is not compatible: {why}",
                     self.made_for
                 );
                 EINVAL

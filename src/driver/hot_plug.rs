@@ -13,7 +13,7 @@ impl notifier::BusNotifier for Vtd {
     fn device_added(&self, device: &PciDevice) {
         if !self.is_leaving() && self.enable_access_control(device).is_err() {
             log_warn!(
-                "{}: no memory to look after its access control: its group may be larger",
+                "{}: no memory to monitor its access control: its group may become larger",
                 device.as_device()
             );
         }

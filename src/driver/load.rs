@@ -63,7 +63,7 @@ impl Loaded {
     pub(crate) fn load(module: &'static ThisModule, options: Options) -> Result<Self> {
         Self::load_explained(module, options).inspect_err(|e| {
             if *e == ENOMEM {
-                log_err!("not loaded: there is no memory for it. Free some, and load vtd again")
+                log_err!("not loaded: out of memory. Free some, and load vtd again")
             }
         })
     }
@@ -132,7 +132,7 @@ impl Running {
         let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)
             .inspect_err(|e| {
                 log_err!(
-                    "not loaded: the PCI bus tells of no changes ({})",
+                    "not loaded: cannot register a PCI bus notifier ({})",
                     e.to_errno()
                 )
             })?;
@@ -159,7 +159,7 @@ impl Running {
                 c"vtd-fault",
                 NumaNode::NO_NODE,
             )
-            .inspect_err(|_| log_err!("{}: no interrupt could be had for faults", &*served.unit))?;
+            .inspect_err(|_| log_err!("{}: cannot allocate a fault interrupt", &*served.unit))?;
             running._interrupts.push(interrupt, GFP_KERNEL)?;
             served.unit.drain_faults(&*faults);
         }
@@ -208,8 +208,9 @@ impl Running {
                 return Err(e);
             }
             log_err!(
-                "loaded, but serves no further device (error {}): echo 1 > \
-                 /sys/kernel/vtd/detach when these devices have come or gone, then rmmod vtd",
+                "loaded, but accepts no further devices (error {}): echo 1 > \
+                 /sys/kernel/vtd/detach once these devices have been added or removed, then \
+                 rmmod vtd",
                 e.to_errno()
             );
         }

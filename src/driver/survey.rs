@@ -61,7 +61,7 @@ impl Survey {
 /// Says that a name in sysfs is taken.
 pub(super) fn not_in_sysfs(at: &str, error: Error) {
     log_err!(
-        "not loaded: {at} cannot be made ({}). Another driver may have one of that name",
+        "not loaded: {at} cannot be created ({}). Another driver may have one of that name",
         error.to_errno()
     )
 }

@@ -45,7 +45,7 @@ impl Vtd {
         if let Some(served) = self.units().find(|served| served.unit.keeps_translation()) {
             log_err!(
                 "not detached: translation of {} cannot be turned off while the devices behind it \
-                 are at work, which they always are. Reboot, and do not load vtd",
+                 do DMA, and they always do. Reboot, and do not load vtd",
                 &*served.unit
             );
             return Err(EBUSY);
@@ -62,7 +62,8 @@ impl Vtd {
             let lock = info.pci.as_device().try_lock().ok_or_else(|| {
                 let device = info.pci.as_device();
                 log_err!(
-                    "not detached: a driver is being bound to {device}, or released. Try again"
+                    "not detached: a driver is being bound to {device} or unbound from it. Try \
+                     again"
                 );
                 EBUSY
             })?;
@@ -77,10 +78,10 @@ impl Vtd {
         drop(locked);
         drop(closed);
         if !all {
-            log_err!("not detached as a whole: try again when these devices have come or gone");
+            log_err!("not fully detached: try again once these devices have been added or removed");
             return Err(EBUSY);
         }
-        log_info!("detached: no device is behind a unit any more; rmmod vtd unloads the driver");
+        log_info!("detached: vtd translates for no device any more; rmmod vtd unloads the driver");
         Ok(())
     }
 
@@ -121,8 +122,8 @@ impl Vtd {
         self.for_each_device(|info| {
             if Arc::ptr_eq(&info.unit, unit) {
                 log_err!(
-                    "{unit}: goes on translating: {info} was just being added or removed, and is \
-                     still attached",
+                    "{unit}: translation stays on: {info} is being added or removed and is still \
+                     attached",
                     unit = **unit
                 );
             }

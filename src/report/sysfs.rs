@@ -51,9 +51,9 @@ pub(crate) const USERS: Attribute<Vtd> = shown(c"users", |vtd, to| {
     result.and_then(|()| users::untranslated(vtd, to))
 });
 
-/// `/sys/kernel/vtd/test_restrict`.
+/// `/sys/kernel/vtd/limit_units`.
 pub(crate) const TEST_RESTRICT: Attribute<Vtd> = Attribute {
-    name: c"test_restrict",
+    name: c"limit_units",
     mode: 0o200,
     show: |_, _| Ok(()),
     store: Some(|vtd, text| {
@@ -66,9 +66,9 @@ pub(crate) const TEST_RESTRICT: Attribute<Vtd> = Attribute {
     }),
 };
 
-/// `/sys/kernel/vtd/test_provoke`.
+/// `/sys/kernel/vtd/inject_error`.
 pub(crate) const TEST_PROVOKE: Attribute<Vtd> = Attribute {
-    name: c"test_provoke",
+    name: c"inject_error",
     mode: 0o200,
     show: |_, _| Ok(()),
     store: Some(|vtd, text| {

@@ -109,26 +109,27 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
     if !status.translates() && !status.remaps_interrupts() {
         if kdump::is_kdump_kernel() {
             log_warn!(
-                "dmar{index}: takes the unit with the queue of the kernel that crashed still on. \
-                 Translation was turned off before vtd came, as a kernel with intel_iommu=off does \
-                 while it boots: DMA that was under way then has gone astray"
+                "dmar{index}: the crashed kernel left the invalidation queue enabled; taking it \
+                 over. Translation was turned off before vtd was loaded, as a kernel with \
+                 intel_iommu=off does while it boots: DMA in flight at that point went to wrong \
+                 addresses or was lost"
             );
         } else {
             log_info!(
-                "dmar{index}: its invalidation queue was left on by firmware or by the kernel before \
-                 this one (kexec), and nobody uses it: it is turned off"
+                "dmar{index}: its invalidation queue was left enabled by firmware or by the \
+                 previous kernel (kexec) and is not in use: turning it off"
             );
         }
         return Ok(());
     }
     if kdump::is_kdump_kernel() {
         for user in status.in_use() {
-            log_err!("dmar{index}: the unit is in use: {user}, as the kernel that crashed left it");
+            log_err!("dmar{index}: the unit is in use: {user}, as the crashed kernel left it");
         }
         log_err!(
             "dmar{index}: not taken over in a crash kernel: devices may still do DMA through the \
-             tables of the kernel that crashed. Boot the crash kernel with intel_iommu=on: the \
-             in-tree driver takes such a unit over without letting go of that"
+             page tables of the crashed kernel. Boot the crash kernel with intel_iommu=on: the \
+             in-tree driver takes over such a unit and keeps these tables"
         );
     } else {
         let advice = advice()?;
@@ -143,9 +144,9 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
 fn advice() -> Result<&'static str> {
     let is_off = |word| Ok::<bool, Error>(cmdline::get_bool(word)? == Some(false));
     Ok(if is_off("intel_iommu")? && is_off("intremap")? {
-        "This kernel was booted with intel_iommu=off intremap=off already: firmware, or the kernel \
-         before this one (kexec), has left it so. Reset the machine; if that does not help, turn \
-         firmware's DMA protection off"
+        "This kernel was booted with intel_iommu=off intremap=off already: firmware or the \
+         previous kernel (kexec) left the unit in this state. Reset the machine; if that does not \
+         help, turn firmware's DMA protection off"
     } else {
         "Boot with intel_iommu=off intremap=off (and firmware's DMA protection off) and not by \
          kexec, then load vtd again"
@@ -169,8 +170,9 @@ impl UnitGeometry {
         let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
         if care.keeps_translation(cap) && status.translates() && !kdump::is_kdump_kernel() {
             log_err!(
-                "dmar{index}: translation was on before, and the devices behind it keep it from going \
-                 off: it was left on for a kernel that is started by kexec. Reboot, then load vtd"
+                "dmar{index}: translation was already on and cannot be turned off because of the \
+                 devices behind the unit: it was left on for the next kernel (kexec). Reboot, then \
+                 load vtd"
             );
             return Err(EBUSY);
         }
@@ -184,7 +186,7 @@ impl UnitGeometry {
         };
         let Some(domain_count) = cap.domain_count() else {
             log_err!(
-                "dmar{index}: the number of domains is reserved (CAP {:#x})",
+                "dmar{index}: the number of domains (CAP.ND) has a reserved value (CAP {:#x})",
                 cap.raw()
             );
             return Err(eopnotsupp());

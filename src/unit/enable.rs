@@ -19,18 +19,18 @@ impl Unit {
     /// tables, and nothing is translated yet. [`ETIMEDOUT`], [`EIO`]. Any context.
     pub(crate) fn take(&self, step: Step) -> Result {
         let (what, done) = match step {
-            Step::TurnQueueOn => ("turn its queue on", self.turn_queue_on()),
+            Step::TurnQueueOn => ("enable its invalidation queue", self.turn_queue_on()),
             Step::FlushWriteBuffer => {
                 let flushed = self.regs.flush_write_buffer();
                 ("flush its write buffer", flushed)
             }
-            Step::SetRootTable => ("take the root table", self.set_root_table()),
+            Step::SetRootTable => ("accept the root table", self.set_root_table()),
             Step::InvalidateAll => {
                 let everything = [
                     Invalidation::Context(ContextScope::Global),
                     Invalidation::Iotlb(IotlbScope::Global),
                 ];
-                ("empty its caches", self.invalidate(&everything))
+                ("invalidate its caches", self.invalidate(&everything))
             }
         };
         done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
@@ -86,8 +86,8 @@ impl Unit {
         let obeyed = || (self.regs.read32(regs::PMEN) & regs::PMEN_PRS != 0) == on;
         if self.regs.wait(obeyed).is_err() && !on {
             log_err!(
-                "{self}: its protected memory regions stay on: devices cannot reach what lies in \
-                 them, whatever is mapped"
+                "{self}: its protected memory regions cannot be disabled: devices cannot reach \
+                 memory in them, even if it is mapped"
             );
         }
     }
@@ -101,7 +101,7 @@ impl Unit {
             return self.leave_queue();
         }
         if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
-            log_err!("{self}: translation does not go off; its tables stay allocated");
+            log_err!("{self}: translation cannot be turned off; its tables stay allocated");
             return false;
         }
         self.service.stop();
@@ -113,7 +113,9 @@ impl Unit {
     fn leave_queue(&self) -> bool {
         let obeyed = self.invalidator.disable(&self.regs).is_ok();
         if !obeyed {
-            log_err!("{self}: the queue does not go off; it stays allocated");
+            log_err!(
+                "{self}: its invalidation queue cannot be turned off; its memory stays allocated"
+            );
         }
         obeyed
     }
@@ -134,8 +136,8 @@ impl Unit {
     pub(crate) fn shut_down(&self) {
         if self.keeps_translation() {
             log_info!(
-                "{self}: translation stays on, as the devices behind it need it: a kernel that is \
-                 started by kexec finds it so"
+                "{self}: translation stays on because the devices behind it need it: the next \
+                 kernel (kexec) will find it on"
             );
         } else {
             self.stop(Moment::NextKernel);

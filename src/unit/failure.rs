@@ -30,13 +30,13 @@ impl Unit {
                  reboot to use them again"
             ),
             Dropped::Undrained => log_err!(
-                "{self}: {failure}; every device behind it is blocked from now on, but the unit did \
-                 not confirm that writes under way have ended, which may still land in memory that \
-                 was taken from them: reboot"
+                "{self}: {failure}; every device behind it is blocked from now on, but the unit \
+                 did not confirm that writes in flight have drained; they may still reach memory \
+                 that was unmapped: reboot"
             ),
             Dropped::Nothing => log_emerg!(
-                "{self}: {failure}, and it does not obey register commands either: devices behind \
-                 it may still reach memory that was taken from them; power the machine off"
+                "{self}: {failure}, and it does not respond to register commands either: devices \
+                 behind it may still reach memory that was unmapped; power the machine off"
             ),
         }
     }

@@ -42,7 +42,7 @@ impl Unit {
     /// - `hang`: from now on the driver does not see the queue finish anything.
     /// - `time-out-error`, `completion-error`: the next wait is lost, and ITE or ICE is seen.
     /// - `hold-faults`, `release-faults`: fault records are not read, are read again.
-    /// - `close-without-root-table`, `close-without-queue`, `close-without-registers`: ways that
+    /// - `fail-without-root-table`, `fail-without-queue`, `fail-without-registers`: ways that
     ///   closing does not take.
     pub(crate) fn provoke(&self, what: &str) -> Result {
         let set = |bit| {
@@ -55,9 +55,9 @@ impl Unit {
                 self.provoked.0.fetch_and(!HOLD_FAULTS, Ordering::Relaxed);
                 Ok(())
             }
-            "close-without-root-table" => set(WITHOUT_ROOT_TABLE),
-            "close-without-queue" => set(WITHOUT_QUEUE),
-            "close-without-registers" => set(WITHOUT_REGISTERS),
+            "fail-without-root-table" => set(WITHOUT_ROOT_TABLE),
+            "fail-without-queue" => set(WITHOUT_QUEUE),
+            "fail-without-registers" => set(WITHOUT_REGISTERS),
             _ => self.provoke_queue(self.invalidator.queue.as_deref().ok_or(ENODEV)?, what),
         }
     }

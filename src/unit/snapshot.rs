@@ -138,7 +138,7 @@ impl Unit {
         } else if self.service.is_serving() {
             "serving"
         } else {
-            "closed after an error"
+            "failed, all requesters blocked"
         }
     }
 

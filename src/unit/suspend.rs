@@ -45,9 +45,9 @@ impl Unit {
     /// blocked, and the log says so. One CPU, interrupts off.
     pub(crate) fn resume(&self, saved: &Saved) {
         if self.has_failed() && !saved.lost {
-            self.resume_closed(saved, "closed before the machine slept, and stays so");
+            self.resume_closed(saved, "failed before suspend and stays failed");
         } else if saved.lost || self.come_back(saved).is_err() {
-            self.resume_closed(saved, "did not come back from sleep");
+            self.resume_closed(saved, "could not be re-enabled after suspend");
         }
     }
 
@@ -69,8 +69,8 @@ impl Unit {
             );
         } else {
             log_emerg!(
-                "{self}: {why}, and does not obey register commands either: devices behind it may \
-                 reach all of memory; power the machine off"
+                "{self}: {why}, and does not respond to register commands either: devices behind \
+                 it may reach all of memory; power the machine off"
             );
         }
     }

@@ -2,7 +2,7 @@
 #
 # What both starts of the Debian guest share.
 # shellcheck shell=dash
-. /selftests/ktap.sh
+. /selftests/lib/ktap.sh
 PCI=/sys/bus/pci/devices
 KEPT=/var/tmp/payload
 

@@ -98,7 +98,7 @@ pub enum Problem {
         /// Where it stands first.
         first_offset: usize,
     },
-    /// A region starts at 0, is not made of whole pages, or ends before it starts.
+    /// A region starts at 0, is not a whole number of pages, or ends before it starts.
     RegionBounds {
         /// The first byte.
         base: PhysAddr,
@@ -183,7 +183,7 @@ impl fmt::Display for DmarError {
         }
         write!(f, ": {}; ", self.problem)?;
         f.write_str(match self.problem {
-            Problem::RemappingOff { .. } => "turn VT-d on in the firmware's setup",
+            Problem::RemappingOff { .. } => "enable VT-d in the firmware's setup",
             _ => "update the firmware, or override the table (ACPI table upgrade)",
         })
     }
@@ -221,14 +221,14 @@ impl fmt::Display for Problem {
                     "a host address width of {bits} bits is less than the 12 of a page"
                 )
             }
-            Self::NoUnit => f.write_str("there is no remapping unit (DRHD) in it"),
+            Self::NoUnit => f.write_str("the table has no remapping unit (DRHD)"),
             Self::StructureHeader { left } => {
                 write!(f, "{left} bytes are left, too few for a type and a length")
             }
             Self::StructureLength { claimed, least } => {
                 write!(
                     f,
-                    "a length of {claimed} bytes is less than the least of {least}"
+                    "a length of {claimed} bytes is below the minimum of {least}"
                 )
             }
             Self::StructureEnd { claimed, left } => {
@@ -267,7 +267,7 @@ impl Problem {
                 } else if limit < base {
                     "ends before it starts"
                 } else {
-                    "is not made of whole pages"
+                    "is not a whole number of pages"
                 };
                 write!(f, "the reserved region {base}..={limit} {wrong}")
             }
@@ -285,15 +285,17 @@ impl Problem {
             ),
             Self::NameUnterminated { bytes } => write!(
                 f,
-                "the device name of at most {bytes} bytes is empty or has no end"
+                "the device name of at most {bytes} bytes is empty or not terminated"
             ),
             Self::ScopeLength { claimed, left } => write!(
                 f,
-                "a device scope of {claimed} bytes with {left} left (it takes 6 and 2 per hop, at least one)"
+                "a device scope of {claimed} bytes with {left} left (it needs 6, and 2 per path \
+                 entry, at least one)"
             ),
             Self::ScopePath { device, function } => write!(
                 f,
-                "a device scope names device {device:#x} function {function:#x}; the most are 0x1f and 7"
+                "a device scope names device {device:#x} function {function:#x}; the maximum is \
+                 0x1f and 7"
             ),
             _ => f.write_str("unreadable"),
         }

@@ -95,13 +95,17 @@ impl fmt::Display for Note<'_> {
             }
             NoteKind::IncludeAllNotLast(segment) => write!(
                 f,
-                "INCLUDE_PCI_ALL unit is not the last of segment {segment}; units that name their devices still go first"
+                "INCLUDE_PCI_ALL unit is not the last of segment {segment}; units that name their \
+                 devices still take precedence"
             ),
             NoteKind::SizeReserved(size) => {
                 write!(f, "reserved bits of the register size {size:#x} ignored")
             }
             NoteKind::AffinityOfNothing(base) => {
-                write!(f, "RHSA structure for {base}, where no unit is, ignored")
+                write!(
+                    f,
+                    "RHSA structure for {base}, where there is no unit, ignored"
+                )
             }
             _ => self.fmt_more(f),
         }
@@ -120,7 +124,7 @@ impl Note<'_> {
                 write!(f, "{name} structure ignored: {}", error.problem)
             }
             NoteKind::ScopeWrong(kind, problem) => {
-                write!(f, "{kind} scope, which is not used, is wrong: {problem}")
+                write!(f, "{kind} scope, which is not used, is invalid: {problem}")
             }
             NoteKind::Padding(bytes) => {
                 write!(f, "the last {bytes} bytes of the table are 0 and were ignored")
@@ -130,7 +134,7 @@ impl Note<'_> {
             }
             NoteKind::NotServed { name, at: None } => write!(
                 f,
-                "DMA of ACPI device {} stays blocked: only PCI functions are served",
+                "DMA of ACPI device {} stays blocked: only PCI functions are supported",
                 Name(name)
             ),
             NoteKind::NotServed { name, at: Some((segment, scope)) } => {

@@ -81,7 +81,7 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ByConfiguration => {
-                "integrated graphics, for which this kernel was configured so \
+                "integrated graphics, as this kernel is configured \
                  (CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF)"
             }
             Self::ByNeed => "the isochronous unit has no IOTLB entries for it",
@@ -149,12 +149,10 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named => f.write_str("ignore= names it"),
-            Self::Graphics => {
-                f.write_str("it serves graphics alone, and ignore=graphics was given")
-            }
-            Self::Quirk(found) => write!(f, "it serves graphics alone. {found}"),
+            Self::Graphics => f.write_str("it serves only graphics, and ignore=graphics was given"),
+            Self::Quirk(found) => write!(f, "it serves only graphics. {found}"),
             Self::NoDevice => {
-                f.write_str("none of the devices that firmware lists behind it is there")
+                f.write_str("none of the devices that firmware lists behind it exists")
             }
         }
     }

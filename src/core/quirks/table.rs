@@ -123,8 +123,8 @@ pub const QUIRKS: &[Quirk] = &[
         ids: Ids::Exact(CALPELLA),
         when: When::Clear(SHADOW_TABLE),
         effect: Effect::LeaveGraphicsOut,
-        why: "firmware has set no shadow table aside, without which graphics malfunction behind a \
-              remapping unit",
+        why: "firmware has reserved no memory for a shadow table, without which graphics \
+              malfunction behind a remapping unit",
     },
     Quirk {
         ids: Ids::Exact(CALPELLA),
@@ -136,23 +136,22 @@ pub const QUIRKS: &[Quirk] = &[
         ids: Ids::Exact(SERIES_4),
         when: When::Always,
         effect: Effect::FlushWriteBuffer,
-        why:
-            "the write buffers of this chipset's units are flushed, although CAP.RWBF does not ask \
-              for it",
+        why: "the write buffers of this chipset's units are flushed, although CAP.RWBF does not \
+              require it",
     },
     Quirk {
         ids: Ids::Display(&[0x45, 0x46, 0x4c, 0x4e, 0x7d, 0x8a, 0x98, 0x9a, 0xa7]),
         when: When::Always,
         effect: Effect::KeepTranslation,
-        why: "a unit that serves graphics of this kind alone may never finish turning translation \
-              off: it is not asked to",
+        why: "a unit that serves only graphics of this kind may never finish turning translation \
+              off: translation is left on",
     },
     Quirk {
         ids: Ids::Exact(&[TYLERSBURG]),
         when: When::Clear(NOT_ISOCHRONOUS_OR_ENTRIES),
         effect: Effect::IdentityForSound,
         why: "firmware gave the isochronous unit no IOTLB entries, so that translated DMA of the \
-              sound device behind it would never end",
+              sound device behind it would never complete",
     },
 ];
 

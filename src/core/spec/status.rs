@@ -17,7 +17,7 @@ pub struct Gcmd(u32);
 impl Gcmd {
     /// TE: translation enable (a state).
     pub const TRANSLATION: Self = Self(1 << 31);
-    /// SRTP: take the root table from `RTADDR` (one-shot).
+    /// SRTP: accept the root table from `RTADDR` (one-shot).
     pub const SET_ROOT_TABLE: Self = Self(1 << 30);
     /// WBF: flush the write buffer (one-shot; only if `CAP.RWBF`).
     pub const FLUSH_WRITE_BUFFER: Self = Self(1 << 27);

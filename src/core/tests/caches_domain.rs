@@ -14,7 +14,7 @@ use vtd_core::spec::scope::{IotlbScope, PageBlock};
 
 /// Bytes that are, or were, mapped: the request's first byte, bytes, memory, rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub(crate) struct Extent {
     pub(crate) iova: u64,
     pub(crate) len: u64,
     pub(crate) phys: u64,
@@ -34,9 +34,9 @@ pub(crate) struct Domain {
     pub(crate) attachments: Vec<(usize, u16, u32)>,
     pub(crate) wants_news: bool,
     /// What is mapped.
-    pub(crate) truth: Vec<Stretch>,
+    pub(crate) truth: Vec<Extent>,
     /// What was unmapped lazily and may still be reached.
-    pub(crate) pending: Vec<Stretch>,
+    pub(crate) pending: Vec<Extent>,
     pub(crate) queue: Gather,
 }
 
@@ -154,7 +154,7 @@ impl Driver {
 
     /// `iommu_map`: `Paging::map_range`, then `iotlb_sync_map`, while so many `tables` can be had. Whether
     /// something had to be flushed before the end.
-    pub(crate) fn map(&mut self, domain: usize, what: Stretch, tables: i64) -> bool {
+    pub(crate) fn map(&mut self, domain: usize, what: Extent, tables: i64) -> bool {
         let access = Access::new(what.rights & 1 != 0, what.rights & 2 != 0).expect("a right");
         let prot = Prot {
             access,
@@ -287,8 +287,8 @@ impl Driver {
 impl Domain {
     /// Moves what is mapped between two addresses to what is pending.
     fn cut(&mut self, first: u64, end: u64) {
-        let part = |old: &Stretch, from: u64, to: u64| {
-            (from < to).then(|| Stretch {
+        let part = |old: &Extent, from: u64, to: u64| {
+            (from < to).then(|| Extent {
                 iova: from,
                 len: to - from,
                 phys: old.phys + (from - old.iova),

@@ -39,7 +39,7 @@ pub(crate) type Context = (u16, [u64; 2], u16);
 
 /// What the descriptors of one request have done.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     pub(crate) descriptors: u32,
     /// How many dropped nothing at all.
     pub(crate) vain: u32,
@@ -61,7 +61,7 @@ pub(crate) struct Unit {
     queue: VecDeque<[u64; 2]>,
     /// Stores that may still be in the write buffer of a unit that wants it flushed (`CAP.RWBF`).
     pub(crate) buffered: bool,
-    pub(crate) tally: Tally,
+    pub(crate) tally: Counts,
 }
 
 /// All units, and the memory that they read.
@@ -92,7 +92,7 @@ impl Hardware {
                 absences: BTreeSet::new(),
                 queue: VecDeque::new(),
                 buffered: false,
-                tally: Tally::default(),
+                tally: Counts::default(),
             })
         };
         Self {

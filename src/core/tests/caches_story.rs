@@ -3,9 +3,9 @@
 //! Random stories of two domains, four devices and two units, and what must hold after each step.
 
 use crate::caches_bugs::Bug;
-use crate::caches_domain::{Domain, Stretch};
+use crate::caches_domain::{Domain, Extent};
 use crate::caches_driver::{Driver, Target};
-use crate::caches_hardware::{Leaf, Tally};
+use crate::caches_hardware::{Counts, Leaf};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vtd_core::spec::address::Iova;
@@ -18,10 +18,10 @@ const MEGA: u64 = 0x20_0000;
 const GIGA: u64 = 0x4000_0000;
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Act {
+pub(crate) enum Operation {
     Map {
         domain: usize,
-        what: Stretch,
+        what: Extent,
         tables: i64,
     },
     /// Unmaps the n-th mapping: all of it, a part, or with the one after it.
@@ -44,9 +44,9 @@ pub(crate) enum Act {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Plot {
+pub(crate) struct Scenario {
     caps: [Capability; 2],
-    acts: Vec<Act>,
+    acts: Vec<Operation>,
 }
 
 /// What came of a story.
@@ -69,7 +69,7 @@ fn capability() -> impl Strategy<Value = Capability> {
 }
 
 /// Few places, so that mappings meet; pages of all sizes; ranges that fill a table.
-fn stretch() -> impl Strategy<Value = Stretch> {
+fn stretch() -> impl Strategy<Value = Extent> {
     let place = prop::sample::select(vec![0, MEGA, GIGA - MEGA, GIGA, GIGA + MEGA, 2 * GIGA]);
     let part = prop_oneof![
         4 => (0u64..4, 1u64..9).prop_map(|(at, pages)| (at * PAGE, pages * PAGE, PAGE)),
@@ -86,7 +86,7 @@ fn stretch() -> impl Strategy<Value = Stretch> {
             place + at
         };
         let phys = region * (GIGA << 3) + iova + shift;
-        Stretch {
+        Extent {
             iova,
             len,
             phys,
@@ -95,7 +95,7 @@ fn stretch() -> impl Strategy<Value = Stretch> {
     })
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn act() -> impl Strategy<Value = Operation> {
     let domain = 0usize..2;
     let target = prop_oneof![
         2 => Just(Target::Blocked),
@@ -105,33 +105,33 @@ fn act() -> impl Strategy<Value = Act> {
     let tables = prop_oneof![5 => Just(i64::MAX), 1 => 0i64..3];
     prop_oneof![
         6 => (domain.clone(), stretch(), tables)
-            .prop_map(|(domain, what, tables)| Act::Map { domain, what, tables }),
+            .prop_map(|(domain, what, tables)| Operation::Map { domain, what, tables }),
         5 => (domain.clone(), 0usize..64, 0u8..4, prop::bool::weighted(0.2))
-            .prop_map(|(domain, nth, how, lazily)| Act::Unmap { domain, nth, how, lazily }),
-        1 => domain.prop_map(|domain| Act::FlushAll { domain }),
-        4 => (0usize..4, target).prop_map(|(device, target)| Act::Attach { device, target }),
-        1 => (0usize..4).prop_map(|device| Act::Silence { device }),
+            .prop_map(|(domain, nth, how, lazily)| Operation::Unmap { domain, nth, how, lazily }),
+        1 => domain.prop_map(|domain| Operation::FlushAll { domain }),
+        4 => (0usize..4, target).prop_map(|(device, target)| Operation::Attach { device, target }),
+        1 => (0usize..4).prop_map(|device| Operation::Silence { device }),
     ]
 }
 
-pub(crate) fn story() -> impl Strategy<Value = Plot> {
+pub(crate) fn story() -> impl Strategy<Value = Scenario> {
     let acts = prop::collection::vec(act(), 4..28);
-    ([capability(), capability()], acts).prop_map(|(caps, acts)| Plot { caps, acts })
+    ([capability(), capability()], acts).prop_map(|(caps, acts)| Scenario { caps, acts })
 }
 
 /// Tells a story to a driver with a bug, up to the first problem.
-pub(crate) fn tell(plot: &Plot, bug: Bug) -> Told {
+pub(crate) fn tell(plot: &Scenario, bug: Bug) -> Told {
     let mut driver = Driver::new(plot.caps, bug);
     let end = play(&mut driver, &plot.acts);
     let bug_was_made = driver.hw.bug_was_made.get();
     Told { end, bug_was_made }
 }
 
-fn play(driver: &mut Driver, acts: &[Act]) -> Result<(), String> {
+fn play(driver: &mut Driver, acts: &[Operation]) -> Result<(), String> {
     for (number, &act) in acts.iter().enumerate() {
         let place = |problem: String| format!("{problem} (act {number}: {act:?})");
         for unit in &driver.hw.units {
-            unit.borrow_mut().tally = Tally::default();
+            unit.borrow_mut().tally = Counts::default();
         }
         let vain = perform(driver, act).map_err(place)?;
         settled(driver).map_err(place)?;
@@ -146,15 +146,15 @@ fn play(driver: &mut Driver, acts: &[Act]) -> Result<(), String> {
     driver.hw.problem().map_or(Ok(()), Err)
 }
 
-fn tallies(driver: &Driver, what: impl Fn(&Tally) -> u32) -> u32 {
+fn tallies(driver: &Driver, what: impl Fn(&Counts) -> u32) -> u32 {
     let units = driver.hw.units.iter();
     units.map(|unit| what(&unit.borrow().tally)).sum()
 }
 
 /// Does it. How many invalidations may drop nothing: what is flushed because it might be cached.
-fn perform(driver: &mut Driver, act: Act) -> Result<u32, String> {
+fn perform(driver: &mut Driver, act: Operation) -> Result<u32, String> {
     match act {
-        Act::Map {
+        Operation::Map {
             domain,
             what,
             tables,
@@ -177,22 +177,22 @@ fn perform(driver: &mut Driver, act: Act) -> Result<u32, String> {
             let flushed = driver.map(domain, what, tables);
             Ok(u32::from(flushed) * driver.domains[domain].attachments.len() as u32)
         }
-        Act::Unmap {
+        Operation::Unmap {
             domain,
             nth,
             how,
             lazily,
         } => unmap(driver, domain, nth, how, lazily),
-        Act::FlushAll { domain } => {
+        Operation::FlushAll { domain } => {
             driver.flush_all(domain);
             Ok(driver.domains[domain].attachments.len() as u32)
         }
-        Act::Attach { device, target } => {
+        Operation::Attach { device, target } => {
             driver.attach(device, target);
             // Of translations, of the old and of the new domain: it may have had none.
             Ok(2 * driver.devices[device].sources.len() as u32)
         }
-        Act::Silence { device } => {
+        Operation::Silence { device } => {
             driver.silence(device);
             Ok(0)
         }
@@ -295,7 +295,7 @@ fn agrees(driver: &Driver, number: usize, id: u16, domain: &Domain) -> Result<()
     let unit = driver.hw.units[number].borrow();
     let of_domain = || unit.leaves.range((id, 0, 0, 0, 0)..(id + 1, 0, 0, 0, 0));
     for &(_, first, bytes, phys, rights) in of_domain() {
-        let is_in = |part: &Stretch| {
+        let is_in = |part: &Extent| {
             first >= part.iova
                 && first + bytes <= part.iova + part.len
                 && phys == part.phys + (first - part.iova)

@@ -80,7 +80,7 @@ fn every_refusal_of_the_corpus_is_a_sentence_with_a_way_out() {
             refused += 1;
             let text = error.to_string();
             assert!(text.starts_with("DMAR table, offset 0x"), "{name}: {text}");
-            let out = ["; update the firmware", "; turn VT-d on in the firmware's"];
+            let out = ["; update the firmware", "; enable VT-d in the firmware's"];
             assert!(out.iter().any(|it| text.contains(it)), "{name}: {text}");
             assert!(error.offset <= bytes.len().max(5), "{name}: {text}");
         }

@@ -178,14 +178,14 @@ fn odd_things_are_noted_and_do_no_harm() {
         [
             "DMAR table, offset 0x30: reserved bits of the register size 0x12 ignored",
             "DMAR table, offset 0x30: INCLUDE_PCI_ALL unit is not the last of segment 0000; \
-             units that name their devices still go first",
+             units that name their devices still take precedence",
             "DMAR table, offset 0x50: device scope of unknown type 9 skipped",
             "DMAR table, offset 0x58: DRHD structure names no device",
             "DMAR table, offset 0x68: RMRR structure names no device",
-            "DMAR table, offset 0x80: RHSA structure for 0x400000, where no unit is, ignored",
+            "DMAR table, offset 0x80: RHSA structure for 0x400000, where there is no unit, ignored",
             "DMAR table, offset 0x94: structure of unknown type 200 skipped",
             "DMAR table, offset 0x98: DMA of ACPI device \\_SB.I2C\\x01 stays blocked: only PCI \
-             functions are served",
+             functions are supported",
         ]
     );
 }

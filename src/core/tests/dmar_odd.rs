@@ -332,8 +332,8 @@ fn notes_are_sentences() {
         ),
         (
             region(0x2000, 0x3000),
-            "0x40: RMRR structure ignored: the reserved region 0x2000..=0x3000 is not made of whole \
-             pages",
+            "0x40: RMRR structure ignored: the reserved region 0x2000..=0x3000 is not a whole \
+             number of pages",
         ),
         (
             with(&drhd(true, 0, 0x1000, &[])),
@@ -350,14 +350,15 @@ fn notes_are_sentences() {
         ),
         (
             with(&andd(1, b"END")),
-            "0x40: ANDD structure ignored: the device name of at most 3 bytes is empty or has no end",
+            "0x40: ANDD structure ignored: the device name of at most 3 bytes is empty or not \
+             terminated",
         ),
         (
             Table::new(39, 0)
                 .with(&drhd(true, 0, 0x1000, &[scope(3, 8, 0, &[])]))
                 .seal(),
-            "0x40: IOAPIC scope, which is not used, is wrong: a device scope of 6 bytes with 6 left \
-             (it takes 6 and 2 per hop, at least one)",
+            "0x40: IOAPIC scope, which is not used, is invalid: a device scope of 6 bytes with 6 \
+             left (it needs 6, and 2 per path entry, at least one)",
         ),
     ] {
         let said: Vec<_> = notes(&bytes).iter().map(Note::to_string).collect();

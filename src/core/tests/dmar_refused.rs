@@ -77,7 +77,7 @@ fn what_firmware_forces_off_stays_off() {
                 assert_eq!((error.offset, error.structure), (37, None));
                 assert!(error
                     .to_string()
-                    .ends_with("; turn VT-d on in the firmware's setup"));
+                    .ends_with("; enable VT-d in the firmware's setup"));
             }
         }
     }
@@ -266,7 +266,7 @@ fn refusals_are_sentences() {
                 claimed: 0,
                 least: 16,
             },
-            "0 bytes is less than the least of 16",
+            "0 bytes is below the minimum of 16",
         ),
         (
             Problem::StructureEnd {

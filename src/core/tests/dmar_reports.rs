@@ -268,7 +268,7 @@ fn an_acpi_device_is_served_as_the_pci_function_that_it_may_be() {
     let ends = [
         "I2C0 stays blocked unless it is the PCI function 0000:00:15.0",
         "I2C1 stays blocked unless it is the PCI function 0000:00:15.1",
-        "SDHC stays blocked: only PCI functions are served",
+        "SDHC stays blocked: only PCI functions are supported",
     ];
     assert_eq!(said.len(), 3);
     for (said, end) in said.iter().zip(ends) {

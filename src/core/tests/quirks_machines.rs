@@ -109,7 +109,7 @@ fn gm45_leaves_graphics_out_and_flushes_the_write_buffers_of_the_others() {
     };
     assert_eq!(
         reason.to_string(),
-        "it serves graphics alone. 0000:00:00.0: graphics of the 4 series chipsets malfunction \
+        "it serves only graphics. 0000:00:00.0: graphics of the 4 series chipsets malfunction \
          behind a remapping unit"
     );
 }

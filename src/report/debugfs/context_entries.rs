@@ -61,7 +61,7 @@ pub(super) fn contexts(of: &OneUnit, number: u64, _: &mut u64, to: &mut Text<'_>
             Some(table) => writeln!(to, "bus {segment}:{bus:02x}: context table at {table}")?,
             None => writeln!(
                 to,
-                "bus {segment}:{bus:02x}: root entry withdrawn, all blocked"
+                "bus {segment}:{bus:02x}: root entry cleared, all blocked"
             )?,
         }
         for (source, entry, claims) in &look.entries {

@@ -21,7 +21,8 @@ fn domain(domain: &DomainLook, to: &mut Text<'_>) -> fmt::Result {
     let (width, mapped) = (domain.width(), domain.mapped());
     write!(
         to,
-        "domain=#{} made-for={} home={} width={} levels={} coherent={} snoops={} lazy={} units=",
+        "domain=#{} allocated-for={} primary={} width={} levels={} coherent={} snoops={} lazy={} \
+         units=",
         domain.number(),
         domain.made_for(),
         **domain.home(),

@@ -63,7 +63,7 @@ impl Debugfs {
         if in_tree.was_found() {
             log_info!(
                 "the in-tree driver, which is off, has files of its own in debugfs iommu/intel \
-                 (CONFIG_INTEL_IOMMU_DEBUGFS), which show nothing: read registers, contexts and \
+                 (CONFIG_INTEL_IOMMU_DEBUGFS), which are empty: read registers, contexts and \
                  queue in debugfs vtd/dmar0 and so on"
             );
         } else {

@@ -27,7 +27,11 @@ fn words(queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
     writeln!(to, "tail: {tail}")?;
     writeln!(to, "submitted: {submitted}")?;
     writeln!(to, "pending: {}", submitted.wrapping_sub(*finished))?;
-    let state = if queue.given_up { "given up" } else { "in use" };
+    let state = if queue.given_up {
+        "abandoned"
+    } else {
+        "in use"
+    };
     writeln!(to, "state: {state}")?;
     for number in queue.last(LAST) {
         let [low, high] = queue.slot(number);
@@ -50,7 +54,7 @@ fn words(queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
 pub(super) fn of_unit(of: &OneUnit, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let written = match of.unit.queue() {
         Ok(Some(queue)) => words(&queue, to),
-        Ok(None) => writeln!(to, "{} is used without its queue", *of.unit),
+        Ok(None) => writeln!(to, "{} does not use its invalidation queue", *of.unit),
         Err(_) => writeln!(to, "(nothing is shown: no memory)"),
     };
     ended(written, None)

@@ -12,7 +12,7 @@ use vtd_core::spec::address::SourceId;
 
 /// The kinds of waits, as files name them.
 const WAIT_NAMES: [&str; WAIT_KINDS] = [
-    "at-once",
+    "immediate",
     "below-1us",
     "below-10us",
     "below-100us",

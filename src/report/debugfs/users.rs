@@ -39,7 +39,7 @@ pub(in crate::report) fn user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Res
     writeln!(to, "{info} {group} {driver} {is}")
 }
 
-/// The lines for devices that run on untranslated, or are behind a unit that is left out.
+/// The lines for devices that stay in pass-through, or are behind a unit that is left out.
 pub(in crate::report) fn untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Result {
     let mut written = Ok(());
     vtd.untranslated.adopted.for_each(|device| {

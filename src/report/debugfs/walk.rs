@@ -55,7 +55,7 @@ impl SeqFile for Walks {
             Some(question) => answer(&self.vtd, question, to),
             None => writeln!(
                 to,
-                "nothing was asked: write a requester and an address to this file, such as \
+                "no request yet: write a requester and an address to this file, such as \
                  0000:00:05.0 0xffffe000"
             ),
         };
@@ -142,7 +142,7 @@ fn told(
     }
     if let (Some(domain), Passage::Tables { .. }) = (attached, passed.passage) {
         let lazy = if domain.is_lazy() {
-            ", lazy (until its next flush the unit may know what was unmapped)"
+            ", lazy (until its next flush the unit may still cache what was unmapped)"
         } else {
             ""
         };
@@ -163,7 +163,7 @@ fn entries(passed: &Passed<'_>, to: &mut Text<'_>) -> fmt::Result {
         look.root_at
     )?;
     let Some(at) = look.context_at(source) else {
-        return writeln!(to, "{high:#018x}:{low:#018x}: absent");
+        return writeln!(to, "{high:#018x}:{low:#018x}: not present");
     };
     let table = look.root.context_table().map_or(0, PhysAddr::raw);
     writeln!(to, "{high:#018x}:{low:#018x}: context table {table:#x}")?;
@@ -187,7 +187,7 @@ fn entries(passed: &Passed<'_>, to: &mut Text<'_>) -> fmt::Result {
 
 fn context(entry: ContextEntry, passage: Passage, to: &mut Text<'_>) -> fmt::Result {
     match passage {
-        _ if !entry.is_present() => to.write_str("absent"),
+        _ if !entry.is_present() => to.write_str("not present"),
         Passage::Refused(reason) => to.write_str(reason.words()),
         Passage::Untranslated => write!(to, "pass-through, domain-id {}", entry.domain()),
         Passage::Tables { top, width } => {
@@ -214,7 +214,7 @@ fn entry(step: &Step<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
         "level {level}: table {table}, entry {index}: {raw:#018x}: "
     )?;
     match step.entry.meaning(step.level) {
-        Meaning::Absent => writeln!(to, "absent"),
+        Meaning::Absent => writeln!(to, "not present"),
         Meaning::Table { address, access } => {
             writeln!(to, "table {address}, {}", permitted(access))
         }
@@ -269,22 +269,22 @@ fn end(passed: &Passed<'_>, way: Option<Way>, to: &mut Text<'_>) -> fmt::Result 
         let last = window + bytes - 1;
         return writeln!(
             to,
-            "No table decides: a write to {window:#x} to {last:#x} is an interrupt request, which \
-             is not remapped, and a read there reads no memory (VT-d 3.14)."
+            "The tables do not apply: a write to {window:#x} to {last:#x} is an interrupt request, \
+             which is not remapped, and a read there reads no memory (VT-d 3.14)."
         );
     }
     if !unit.is_translating() {
         return writeln!(
             to,
-            "No table decides: {unit} does not translate now, and reads and writes reach memory \
-             at {iova}."
+            "The tables do not apply: translation of {unit} is off, and reads and writes reach \
+             memory at {iova}."
         );
     }
     let Some(way) = way else {
         return writeln!(
             to,
-            "The tables are followed no further: they are not those of a domain of this \
-             requester, which is perhaps just being attached to another one; ask again."
+            "The walk stops here: the tables do not belong to a domain of this requester, which \
+             may be being attached to another one; try again."
         );
     };
     let untranslated = if passed.passage == Passage::Untranslated {

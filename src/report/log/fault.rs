@@ -136,7 +136,7 @@ impl fmt::Display for Where<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (facts, id) = (self.0, self.0.domain_id);
         if facts.closed {
-            return f.write_str("its unit was closed after an error");
+            return f.write_str("its unit failed earlier");
         }
         match facts.is {
             Use::Blocked => f.write_str("the device is blocked"),
@@ -214,7 +214,7 @@ impl Faults {
 
 fn say(unit: &Unit, whose: &Whose<'_>, record: &FaultRecord, held_back: u64, last: bool) {
     if held_back > 0 {
-        log_warn!("{unit}: fault: {held_back} more of {whose} were not shown");
+        log_warn!("{unit}: fault: {held_back} more faults of {whose} were not logged");
     }
     let facts = Facts::gather(whose.info, record);
     log_err!(
@@ -224,7 +224,10 @@ fn say(unit: &Unit, whose: &Whose<'_>, record: &FaultRecord, held_back: u64, las
         Where(&facts)
     );
     if last {
-        log_warn!("{unit}: fault: more of {whose} are counted, not shown, for up to {WINDOW_S} s");
+        log_warn!(
+            "{unit}: fault: further faults of {whose} are counted but not logged for up to \
+             {WINDOW_S} s"
+        );
     }
 }
 
@@ -234,13 +237,15 @@ fn say_silenced(unit: &Unit, whose: &Whose<'_>, (faults, ms): (u64, u64), done: 
         Ok(()) if users.are_several() => log_warn!(
             "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms: further requests \
              with this requester ID ({users}) are refused as before, but no longer recorded, \
-             whichever device they are of, so that other devices' faults are not lost; the next \
-             attach of one of them turns recording on again (remove and rescan it, say)"
+             whichever of these devices sends them, so that other devices' faults are not lost; \
+             the next attach of one of them turns recording on again (for example, remove and \
+             rescan it)"
         ),
         Ok(()) => log_warn!(
             "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms: further requests \
              are refused as before, but no longer recorded, so that other devices' faults are not \
-             lost; its next attach turns recording on again (remove and rescan the device, say)"
+             lost; its next attach turns recording on again (for example, remove and rescan the \
+             device)"
         ),
         Err(e) => log_warn!(
             "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms, and the unit \
@@ -272,7 +277,7 @@ impl FaultSink for Faults {
         };
         let records = unit.cap().fault_record_count();
         log_warn!(
-            "{unit}: fault: more requests were refused at once than the unit can record \
+            "{unit}: fault: more requests were refused than the unit can record at a time \
              ({records}): some are lost (FSTS.PFO, VT-d 7.2.1)"
         );
         if held_back > 0 {

@@ -34,7 +34,7 @@ pub(crate) fn firmware(dmar: &Dmar<'_>) {
     dmar.notes(|note| report.line(note.is_wrong(), format_args!("{note}")));
     if report.lines > MOST_LINES {
         log_info!(
-            "DMAR: {} more lines about the table were left out",
+            "DMAR: {} more lines about the table were suppressed",
             report.lines - MOST_LINES
         );
     }

@@ -64,11 +64,14 @@ pub(crate) fn summary(vtd: &Vtd) {
     let mut left_out = 0;
     vtd.untranslated.left_out.for_each(|_| left_out += 1);
     if left_out > 0 {
-        log_warn!("{left_out} device(s) are behind no unit, as theirs is left out: they reach all of memory");
+        log_warn!(
+            "{left_out} device(s) are behind no unit, because their unit is left out: they can \
+             reach all of memory"
+        );
     }
     log_info!(
         "{} unit(s) serve {} device(s): {dma} with DMA domains ({}), {identity} with identity, \
-         {others} blocked; requesters without a driver of their own stay blocked",
+         {others} blocked; unknown requesters stay blocked",
         vtd.units().count(),
         dma + identity + others,
         if vtd.is_lazy() {

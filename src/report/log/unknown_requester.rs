@@ -51,8 +51,8 @@ impl Unknown {
                 if report && together {
                     log_warn!(
                         "{unit}: fault: unknown requesters raised {faults} faults within {ms} ms; \
-                         requests of {segment}:{source}, as of others that go on, are refused as \
-                         before{}",
+                         requests of {segment}:{source}, and of others that continue, are refused \
+                         as before{}",
                         recorded_no_more(&done)
                     );
                 } else if report {
@@ -70,18 +70,18 @@ impl Unknown {
 
 fn say(unit: &Unit, record: &FaultRecord, held_back: u64, last: bool) {
     if held_back > 0 {
-        log_warn!("{unit}: fault: {held_back} more of unknown requesters were not shown");
+        log_warn!("{unit}: fault: {held_back} more faults of unknown requesters were not logged");
     }
     log_err!(
-        "{unit}: fault: requester {}:{}, which is no device of this driver, {}",
+        "{unit}: fault: requester {}:{}, which is not a device of this driver, {}",
         unit.segment(),
         record.source,
         What(record)
     );
     if last {
         log_warn!(
-            "{unit}: fault: more of unknown requesters are counted, not shown, for up to \
-             {WINDOW_S} s"
+            "{unit}: fault: further faults of unknown requesters are counted but not logged for up \
+             to {WINDOW_S} s"
         );
     }
 }
@@ -99,9 +99,9 @@ fn silence_bus(vtd: &Vtd, unit: &Unit, record: &FaultRecord, report: bool) {
     let done = unit.silence_unknown(bus, &vtd.known_on_bus(segment, bus));
     if report {
         log_warn!(
-            "{unit}: fault: more than {UNKNOWN} unknown requesters at once raise faults, as if a \
-             device swept requester IDs: requests of unknown requesters of bus {segment}:{bus:02x}, \
-             and of each further bus that goes on, are refused as before{}",
+            "{unit}: fault: more than {UNKNOWN} unknown requesters raise faults at the same time, \
+             as if a device swept requester IDs: requests of unknown requesters on bus \
+             {segment}:{bus:02x}, and on each further bus that continues, are refused as before{}",
             recorded_no_more(&done)
         );
     }

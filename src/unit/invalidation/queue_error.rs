@@ -31,10 +31,9 @@ pub(crate) enum QueueFailure {
 impl fmt::Display for QueueFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimeOut { head } => write!(
-                f,
-                "its invalidation queue stands still at descriptor {head}"
-            ),
+            Self::TimeOut { head } => {
+                write!(f, "its invalidation queue is stuck at descriptor {head}")
+            }
             Self::Reported {
                 status,
                 head,
@@ -46,7 +45,7 @@ impl fmt::Display for QueueFailure {
                 )?;
                 status.errors().try_for_each(|word| write!(f, " {word}"))
             }
-            Self::GivenUp => f.write_str("its invalidation queue was given up"),
+            Self::GivenUp => f.write_str("its invalidation queue was abandoned"),
         }
     }
 }

@@ -112,7 +112,7 @@ impl Queue {
         if count.is_power_of_two() {
             for error in status.errors().filter(|_| status.has_queue_fault()) {
                 log_warn!(
-                    "dmar{}: {error}; the waits of its queue were submitted again ({count} such \
+                    "dmar{}: {error}; the waits of its queue were resubmitted ({count} such \
                      error(s) so far, IQERCD {sources:#x}, VT-d 11.4.9)",
                     self.index
                 );

@@ -4,9 +4,9 @@
 # What the driver says that it is capable of, on which iommufd, VFIO, vDPA,
 # Thunderbolt and the DMA API rely, is what the unit is: its own registers, as
 # /dev/mem has them.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
 bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$bdf" ] || ktap_skip_all "iommu-testdev is not there"

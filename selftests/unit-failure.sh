@@ -5,16 +5,16 @@
 # afterwards no device of the unit reaches memory, one sentence says so, nothing
 # loops, and driver and machine can be left in the ordinary way. Errors that
 # say nothing about memory end nobody's service.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
-PROVOKE=/sys/kernel/vtd/test_provoke
-CLOSED='vtd: dmar0: .*every device behind it is blocked from now on'
+INJECT=/sys/kernel/vtd/inject_error
+FAILED='vtd: dmar0: .*every device behind it is blocked from now on'
 
 edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
 testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$edu" ] && [ -n "$testdev" ] || ktap_skip_all "edu and iommu-testdev are not both there"
-[ "$VTD_KO" != none ] || ktap_skip_all "only vtd can be provoked"
+[ "$VTD_KO" != none ] || ktap_skip_all "errors can be injected only into vtd"
 
 # fresh: the driver anew, with hooks, and only the devices that are attacked
 # with: others would complain for minutes that they are blocked.
@@ -31,10 +31,10 @@ is_refused() {
 	attack "$1" allowed-write && [ "$(attack_word landed)" = 0 ] || { echo "$attacked"; return 1; }
 }
 
-says_so_once() {
-	log_has "$CLOSED" || return 1
+is_logged_once() {
+	log_has "$FAILED" || return 1
 	sleep 2
-	[ "$(log_since | grep -Ec "$CLOSED")" = 1 ] || { log_since; return 1; }
+	[ "$(log_since | grep -Ec "$FAILED")" = 1 ] || { log_since; return 1; }
 }
 
 # Nobody is told the same again and again: a few lines for what was done since.
@@ -53,55 +53,55 @@ attach_fails() {
 	! sh -c "echo identity > $PCI/$testdev/iommu_group/type" 2> /tmp/why ||
 		{ echo "the attach was accepted"; return 1; }
 	grep -q 'Input/output error' /tmp/why || { cat /tmp/why; return 1; }
-	log_has "$testdev is not attached: the unit was closed after an error"
+	log_has "$testdev is not attached: the unit failed earlier"
 }
 
-# closes NAME PROVOCATIONS: seven results about one way to fail.
-closes() {
+# fails NAME PROVOCATIONS: seven results about one way to fail.
+fails() {
 	name=$1
 	shift
 	ktap_check "$name: vtd loads and a device reaches its memory" eval 'fresh && lands "$edu"'
-	mark "closing $name begin"
+	mark "unit-failure $name begin"
 	log_start
-	for word in "$@"; do echo "$word" > $PROVOKE; done
+	for word in "$@"; do echo "$word" > $INJECT; done
 	# Where the provocation waits for the next invalidation, this is it.
 	attack "$edu" allowed-write > /dev/null
-	ktap_check "$name: one sentence says that the unit is closed" says_so_once
+	ktap_check "$name: one log line says that the unit failed" is_logged_once
 	ktap_check "$name: a device is refused what it was given" is_refused "$edu"
 	ktap_check "$name: another device is refused, too" is_refused "$testdev"
-	mark "closing $name end"
+	mark "unit-failure $name end"
 	ktap_check "$name: the fault is recorded and explained" \
-		log_has "fault: device $edu .*reason 0x01\), its unit was closed after an error"
+		log_has "fault: device $edu .*reason 0x01\), its unit failed earlier"
 	ktap_check "$name: a later attach fails and is explained" attach_fails
 	ktap_check "$name: then all is quiet" is_quiet
 }
 
 # Flushes from two processors while the unit is being closed: both end, and what
 # they unmapped is out of reach.
-closes_under_load() {
+fails_under_load() {
 	fresh || return 1
 	log_start
 	for bdf in "$edu" "$testdev"; do
 		(while [ ! -e /tmp/enough ]; do attack "$bdf" allowed-write; done) > /dev/null 2>&1 &
 	done
 	sleep 1
-	echo invalid-descriptor > $PROVOKE
+	echo invalid-descriptor > $INJECT
 	sleep 1
 	touch /tmp/enough
 	wait
 	rm /tmp/enough
-	log_has "$CLOSED" && is_refused "$edu" && is_refused "$testdev"
+	log_has "$FAILED" && is_refused "$edu" && is_refused "$testdev"
 }
 
 # A unit that confirms nothing, by any way.
-obeys_nothing() {
+no_register_works() {
 	fresh || return 1
 	log_start
-	for word in close-without-root-table close-without-queue close-without-registers \
+	for word in fail-without-root-table fail-without-queue fail-without-registers \
 		invalid-descriptor; do
-		echo "$word" > $PROVOKE || return 1
+		echo "$word" > $INJECT || return 1
 	done
-	log_has 'does not obey register commands either.*power the machine off'
+	log_has 'does not respond to register commands either.*power the machine off'
 }
 
 # ask WORDS: a request to the IOMMU core, as users of groups make them.
@@ -131,7 +131,7 @@ with_users() {
 }
 
 # The core warns of a driver that refuses these; of nothing else is asked here.
-way_back() {
+detach_and_release() {
 	ask detach a "$edu" && is_now "$edu" blocked && ask release "$edu" && is_now "$edu" DMA &&
 		ask release "$testdev" && is_now "$testdev" DMA
 }
@@ -147,10 +147,10 @@ reaches_nothing() {
 releases() {
 	ktap_check "$1, users: two devices are claimed, one has a domain" with_users
 	log_start
-	echo "$2" > $PROVOKE
-	ktap_check "$1, users: detach and release are granted" way_back
-	ktap_check "$1, users: the log says that this means nothing" \
-		log_has "$edu gets its domain back, but reaches nothing: the unit was closed"
+	echo "$2" > $INJECT
+	ktap_check "$1, users: detach and release succeed" detach_and_release
+	ktap_check "$1, users: the log says that the devices stay blocked" \
+		log_has "$edu gets its domain back, but stays blocked: the unit failed earlier"
 	ktap_check "$1, users: the devices reach nothing" reaches_nothing
 	echo "$edu" > "$PCI/$edu/driver/unbind"
 	ask claim "$edu" a
@@ -163,71 +163,71 @@ releases() {
 # Found behind a unit that failed: the core warns of a driver that refuses a first attach.
 found_again() {
 	echo 1 > "$PCI/$edu/remove" && echo 1 > /sys/bus/pci/rescan && is_present "$edu" 1 &&
-		is_now "$edu" "$1" && log_has "$edu gets its first domain, but reaches nothing: the unit was closed"
+		is_now "$edu" "$1" && log_has "$edu gets its first domain, but stays blocked: the unit failed earlier"
 }
 
 # finds NAME PROVOCATION: a device that is found after the unit failed; six results.
 finds() {
 	ktap_check "$1, hot-plug: vtd loads" fresh
-	echo "$2" > $PROVOKE
+	echo "$2" > $INJECT
 	attack "$edu" allowed-write > /dev/null
 	log_start
-	ktap_check "$1, hot-plug: a device found again is known, and said to reach nothing" found_again DMA
+	ktap_check "$1, hot-plug: a rescanned device gets a domain, and the log says that it stays blocked" found_again DMA
 	ktap_check "$1, hot-plug: its driver binds, and it is refused" is_refused "$edu"
 	ktap_check "$1, hot-plug: its fault is reported by its name" \
-		log_has "fault: device $edu .*reason 0x01\), its unit was closed after an error"
-	ktap_check "$1, hot-plug: removed again and found again" found_again DMA
+		log_has "fault: device $edu .*reason 0x01\), its unit failed earlier"
+	ktap_check "$1, hot-plug: removed and rescanned again" found_again DMA
 	ktap_check "$1, hot-plug: no kernel warning" log_is_clean
 }
 
-# survives NAME PROVOCATION PATTERN: three results about an error that is none.
-survives() {
+# recovers NAME PROVOCATION PATTERN: three results about an error that is none.
+recovers() {
 	ktap_check "$1: vtd loads" fresh
 	mark "surviving $1 begin"
 	log_start
-	echo "$2" > $PROVOKE
+	echo "$2" > $INJECT
 	ktap_check "$1: devices reach their memory afterwards" eval 'lands "$edu" && lands "$testdev"'
-	ktap_check "$1: what happened is said" log_has "vtd: dmar0: .*$3"
+	ktap_check "$1: the log says what happened" log_has "vtd: dmar0: .*$3"
 	mark "surviving $1 end"
 }
 
 overflow() {
 	log_start
-	echo hold-faults > $PROVOKE
+	echo hold-faults > $INJECT
 	attack "$edu" never-mapped
 	attack "$testdev" never-mapped
-	echo release-faults > $PROVOKE
+	echo release-faults > $INJECT
 	log_has "fault: device $edu" &&
-		log_has 'more requests were refused at once than the unit can record' &&
+		log_has 'more requests were refused than the unit can record at a time' &&
 		attack "$testdev" never-mapped && log_has "fault: device $testdev"
 }
 
 ktap_start 80
 dmesg -n 5 2>/dev/null
-survives "device-TLB time-out (ITE)" time-out-error 'ITE'
-survives "wrong completion (ICE)" completion-error 'ICE'
+recovers "device-TLB time-out (ITE)" time-out-error 'ITE'
+recovers "wrong completion (ICE)" completion-error 'ICE'
 mark "overflow begin"
 ktap_check "lost fault records (PFO) are noticed, and recording goes on" overflow
 mark "overflow end"
-closes "invalid descriptor" invalid-descriptor
-closes "invalid descriptor, by the queue" close-without-root-table invalid-descriptor
-closes "invalid descriptor, by registers" close-without-root-table close-without-queue invalid-descriptor
-closes "hang" hang
-closes "hang, by root table alone" close-without-queue close-without-registers hang
-ktap_check "hang, by root table alone: the log speaks of writes under way" \
-	log_has "$CLOSED, but the unit did not confirm that writes under way have ended"
-closes "hang, by registers" close-without-root-table hang
+fails "invalid descriptor" invalid-descriptor
+fails "invalid descriptor, by the queue" fail-without-root-table invalid-descriptor
+fails "invalid descriptor, by registers" fail-without-root-table fail-without-queue invalid-descriptor
+fails "hang" hang
+fails "hang, by root table alone" fail-without-queue fail-without-registers hang
+ktap_check "hang, by root table alone: the log mentions writes in flight" \
+	log_has "$FAILED, but the unit did not confirm that writes in flight have drained"
+fails "hang, by registers" fail-without-root-table hang
 releases "invalid descriptor" invalid-descriptor
 releases "hang" hang
 finds "invalid descriptor" invalid-descriptor
 finds "hang" hang
-ktap_check "a unit that confirms nothing: the log says so" obeys_nothing
-ktap_check "under load: the unit closes and refuses" closes_under_load
-ktap_check "after all that a fresh driver works" eval 'fresh && lands "$edu" && lands "$testdev"'
-ktap_check "hooks are refused unless asked for" eval \
-	'need_no_vtd && insmod "$VTD_KO" && ! sh -c "echo hang > $PROVOKE" 2> /dev/null'
+ktap_check "a unit that confirms nothing: the log says so" no_register_works
+ktap_check "under load: the unit fails and its devices are blocked" fails_under_load
+ktap_check "after all of this, a freshly loaded driver works" eval 'fresh && lands "$edu" && lands "$testdev"'
+ktap_check "hooks are refused without test_hooks=1" eval \
+	'need_no_vtd && insmod "$VTD_KO" && ! sh -c "echo hang > $INJECT" 2> /dev/null'
 # The machine goes down with a closed unit.
-ktap_check "the last one stays closed" eval \
-	'fresh && echo invalid-descriptor > $PROVOKE && is_refused "$edu"'
+ktap_check "the last unit stays failed" eval \
+	'fresh && echo invalid-descriptor > $INJECT && is_refused "$edu"'
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

@@ -4,12 +4,12 @@
 # The states in which the driver is asked to leave: each in which someone needs
 # it is refused, named and disturbed by nothing; each other one ends clean, with
 # translation off before the tables are given back.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
-. "$(dirname "$0")/users.sh"
-. "$(dirname "$0")/fio.sh"
-. "$(dirname "$0")/memory.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
+. "$(dirname "$0")/lib/fio.sh"
+. "$(dirname "$0")/lib/memory.sh"
 
 DETACH=/sys/kernel/vtd/detach
 EVENT=/sys/kernel/tracing/events/kmem/mm_page_free
@@ -38,7 +38,7 @@ detaches() {
 	echo 1 > $DETACH
 }
 
-leaves() {
+unloads() {
 	detaches && rmmod vtd && ! vtd_is_loaded
 }
 
@@ -52,8 +52,8 @@ lands() {
 		{ echo "$attacked"; return 1; }
 }
 
-# user_is_in_the_way MODE
-user_is_in_the_way() {
+# user_prevents_detach MODE
+user_prevents_detach() {
 	give_to_user "$victim" && hold "$1" "$victim" || return 1
 	detach_is_refused "$victim is in use by driver vfio-pci"
 	refused=$?
@@ -63,8 +63,8 @@ user_is_in_the_way() {
 	return $refused
 }
 
-no_user_is_in_the_way() {
-	rmmod vfio_iommu_type1 && rmmod vfio_pci && leaves
+no_user_prevents_detach() {
+	rmmod vfio_iommu_type1 && rmmod vfio_pci && unloads
 }
 
 # --- translation off before tables go ---
@@ -87,14 +87,14 @@ watch_root_table() {
 	echo "pfn == $root" > $EVENT/filter && echo 1 > $EVENT/enable
 }
 
-is_kept_until_off() {
+is_allocated_until_off() {
 	[ $(($(register 0x1c 32) >> 31)) = 1 ] || { echo "translation was off before"; return 1; }
 	detaches || return 1
 	[ $(($(register 0x1c 32) >> 31)) = 0 ] || { echo "translation is on after a detach"; return 1; }
 	[ "$(frees)" = 0 ] || { echo "the root table was given back in a detach:"; cat $TRACED; return 1; }
 }
 
-is_given_back() {
+is_freed() {
 	rmmod vtd || return 1
 	echo 0 > $EVENT/enable
 	[ "$(frees)" = 1 ] || { echo "the root table was given back $(frees) times"; return 1; }
@@ -110,7 +110,7 @@ bind_and_unbind() {
 }
 
 # Drivers come and go while the driver leaves, which it may do between two.
-leaves_meanwhile() {
+unloads_concurrently() {
 	fresh && insmod "$VTD_TEST_MODULES/vtd_devices.ko" &&
 		insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
 	# The other device that this driver has would always be in the way.
@@ -148,10 +148,10 @@ else
 		ktap_skip "a disk at work $what" "there is no fio"
 	done
 fi
-ktap_check "refused: a user's by VFIO" user_is_in_the_way type1
-ktap_check "refused: a user's by iommufd" user_is_in_the_way iommufd
+ktap_check "refused: in use by a user through VFIO" user_prevents_detach type1
+ktap_check "refused: in use by a user through iommufd" user_prevents_detach iommufd
 unload_drivers
-ktap_check "accepted once no user is left" no_user_is_in_the_way
+ktap_check "accepted once no user is left" no_user_prevents_detach
 
 fresh
 ktap_check "refused: a group that is claimed, and blocked" \
@@ -162,7 +162,7 @@ ktap_check "the claim works after the refusals" eval 'ask map a $SLOT 0x100000 0
 ktap_check "refused: the domain is gone, the claim is not" \
 	eval 'ask detach a "$victim" && detach_is_refused "$victim is in use: its group is claimed"'
 ask release "$victim"
-ktap_check "a domain that somebody keeps: the detach is accepted" detaches
+ktap_check "a domain that is still referenced: the detach is accepted" detaches
 ktap_check "and rmmod is refused" rmmod_is_refused
 ktap_check "until the domain is freed" eval 'ask free a && rmmod vtd'
 settle
@@ -170,41 +170,41 @@ ktap_check "nothing of it is left" test "$(table_pages "$tables_before")" = "$ta
 
 # --- accepted ---
 fresh
-ktap_check "nobody uses it: it leaves" leaves
+ktap_check "not in use: it unloads" unloads
 fresh
-ktap_check "asked twice it leaves, too" eval 'detaches && detaches && rmmod vtd'
+ktap_check "detached twice, it unloads, too" eval 'detaches && detaches && rmmod vtd'
 fresh
 exec 8< /sys/kernel/debug/vtd/dmar0/statistics 9< /sys/kernel/vtd/users
 ktap_check "its files are open: the detach is accepted, rmmod is refused" eval \
 	'detaches && rmmod_is_refused'
 ktap_check "they can be read to their end" eval 'grep -q . <&8 && cat <&9 > /dev/null'
 exec 8<&-
-ktap_check "once closed it leaves, and of sysfs nothing more is read" eval \
+ktap_check "once they are closed it unloads, and sysfs files read nothing more" eval \
 	'rmmod vtd && ! cat /proc/self/fd/9 2> /dev/null'
 exec 9<&-
 fresh lazy=1
 modprobe nvme
 disk=$(block_device "$disk_bdf")
 ktap_check "lazy: the disk's group defers flushes" test "$(group_type "$disk_bdf")" = DMA-FQ
-mark "leaving lazy begin"
-ktap_check "lazy: it leaves right after I/O, with flushes still to be done" eval \
-	'dd if=/dev/zero of="/dev/$disk" bs=1M count=16 oflag=direct 2> /dev/null && rmmod nvme && leaves'
-mark "leaving lazy end"
+mark "detach lazy begin"
+ktap_check "lazy: it unloads right after I/O, with flushes pending" eval \
+	'dd if=/dev/zero of="/dev/$disk" bs=1M count=16 oflag=direct 2> /dev/null && rmmod nvme && unloads'
+mark "detach lazy end"
 settle
 ktap_check "lazy: no page of tables is left" test "$(table_pages "$tables_before")" = "$tables_before"
 if [ -e $EVENT ] && command -v devmem > /dev/null; then
 	fresh
 	ktap_check "the root table is watched" watch_root_table
-	mark "leaving order begin"
-	ktap_check "it is kept until translation is off" is_kept_until_off
-	mark "leaving order end"
-	ktap_check "and given back once, by rmmod" is_given_back
+	mark "detach order begin"
+	ktap_check "it stays allocated until translation is off" is_allocated_until_off
+	mark "detach order end"
+	ktap_check "and is freed once, by rmmod" is_freed
 else
 	for what in "watched" "kept" "given back"; do
 		ktap_skip "the root table is $what" "no trace of pages, or no devmem"
 	done
 fi
-ktap_check "it leaves while drivers come and go" leaves_meanwhile
+ktap_check "it unloads while drivers are bound and unbound" unloads_concurrently
 rmmod vtd_owner
 ktap_check "and works again" eval 'need_no_vtd && need_vtd && lands'
 ktap_check "no kernel warning" dmesg_is_clean

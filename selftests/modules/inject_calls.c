@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_between - stand between vtd and the kernel, and let one step fail.
+ * vtd_inject_calls - stand in for the kernel's functions, and let one call fail.
  *
  * vtd_relinked.ko is vtd.ko, the same machine code, whose calls of the kernel's
  * functions that can fail go to the functions here (testmodules.py renames the
  * symbols). Each does what the kernel's does, unless it is the one to fail.
  *
- * debugfs vtd_between/fail: write N, and the Nth such call from then on fails,
+ * debugfs vtd_inject_calls/fail: write N, and the Nth such call from then on fails,
  * whoever makes it. Reading ends that, and tells how many more calls it would have
  * taken (0: it failed) and which function it was, or "-".
  *
- * debugfs vtd_between/delay: write "FUNCTION MS SKIP FAIL", and a call of FUNCTION from a
+ * debugfs vtd_inject_calls/delay: write "FUNCTION MS SKIP FAIL", and a call of FUNCTION from a
  * context that can sleep does so for MS milliseconds before it does its work, once, after
  * SKIP calls that do not; with FAIL 1 it then fails.
  *
- * debugfs vtd_between/busy: write "NAME MS", and the next time that the driver copies
+ * debugfs vtd_inject_calls/busy: write "NAME MS", and the next time that the driver copies
  * this name, of a driver or device, that takes as long. It does not sleep.
  */
 #include <linux/acpi.h>
@@ -58,9 +58,9 @@ static bool delayed(const char *function)
 		return false;
 	if (atomic_dec_return(&delay.skip) >= 0 || cmpxchg(&delay.ms, ms, 0) != ms)
 		return false;
-	pr_info("vtd_between: %s: sleeps for %u ms\n", function, ms);
+	pr_info("vtd_inject_calls: %s: sleeps for %u ms\n", function, ms);
 	msleep(ms);
-	pr_info("vtd_between: %s: %s\n", function, delay.fail ? "fails" : "goes on");
+	pr_info("vtd_inject_calls: %s: %s\n", function, delay.fail ? "fails" : "goes on");
 	return delay.fail;
 }
 
@@ -78,137 +78,137 @@ static bool fails(const char *function)
 __diag_push();
 __diag_ignore_all("-Wmissing-prototypes", "Their callers are not compiled against them");
 
-/* BETWEEN(what it returns when it fails, its type, name, parameters, arguments) */
-#define BETWEEN(error, type, name, params, args)		\
-type vtd_between_##name params					\
+/* STANDIN(what it returns when it fails, its type, name, parameters, arguments) */
+#define STANDIN(error, type, name, params, args)		\
+type vtd_inject_calls_##name params				\
 {								\
 	return fails(#name) ? (error) : name args;		\
 }
 
-BETWEEN(NULL, struct resource *, __request_region,
+STANDIN(NULL, struct resource *, __request_region,
 	(struct resource *parent, resource_size_t start, resource_size_t n, const char *name,
 	 int flags), (parent, start, n, name, flags))
-EXPORT_SYMBOL_GPL(vtd_between___request_region);
+EXPORT_SYMBOL_GPL(vtd_inject_calls___request_region);
 
-BETWEEN(NULL, void __iomem *, ioremap, (resource_size_t at, unsigned long size), (at, size))
-EXPORT_SYMBOL_GPL(vtd_between_ioremap);
+STANDIN(NULL, void __iomem *, ioremap, (resource_size_t at, unsigned long size), (at, size))
+EXPORT_SYMBOL_GPL(vtd_inject_calls_ioremap);
 
-BETWEEN(AE_NOT_FOUND, acpi_status, acpi_get_table,
+STANDIN(AE_NOT_FOUND, acpi_status, acpi_get_table,
 	(char *signature, u32 instance, struct acpi_table_header **table),
 	(signature, instance, table))
-EXPORT_SYMBOL_GPL(vtd_between_acpi_get_table);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_acpi_get_table);
 
-BETWEEN(ERR_PTR(-EIO), struct file *, filp_open, (const char *name, int flags, umode_t mode),
+STANDIN(ERR_PTR(-EIO), struct file *, filp_open, (const char *name, int flags, umode_t mode),
 	(name, flags, mode))
-EXPORT_SYMBOL_GPL(vtd_between_filp_open);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_filp_open);
 
-BETWEEN(-EIO, ssize_t, kernel_read, (struct file *file, void *to, size_t size, loff_t *at),
+STANDIN(-EIO, ssize_t, kernel_read, (struct file *file, void *to, size_t size, loff_t *at),
 	(file, to, size, at))
-EXPORT_SYMBOL_GPL(vtd_between_kernel_read);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_kernel_read);
 
-BETWEEN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_read_config_word,
+STANDIN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_read_config_word,
 	(const struct pci_dev *dev, int where, u16 *value), (dev, where, value))
-EXPORT_SYMBOL_GPL(vtd_between_pci_read_config_word);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_read_config_word);
 
-BETWEEN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_read_config_dword,
+STANDIN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_read_config_dword,
 	(const struct pci_dev *dev, int where, u32 *value), (dev, where, value))
-EXPORT_SYMBOL_GPL(vtd_between_pci_read_config_dword);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_read_config_dword);
 
-BETWEEN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_write_config_word,
+STANDIN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_write_config_word,
 	(const struct pci_dev *dev, int where, u16 value), (dev, where, value))
-EXPORT_SYMBOL_GPL(vtd_between_pci_write_config_word);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_write_config_word);
 
-BETWEEN(NULL, struct fwnode_handle *, __irq_domain_alloc_fwnode,
+STANDIN(NULL, struct fwnode_handle *, __irq_domain_alloc_fwnode,
 	(unsigned int type, int id, const char *name, phys_addr_t *pa,
 	 struct fwnode_handle *parent), (type, id, name, pa, parent))
-EXPORT_SYMBOL_GPL(vtd_between___irq_domain_alloc_fwnode);
+EXPORT_SYMBOL_GPL(vtd_inject_calls___irq_domain_alloc_fwnode);
 
-BETWEEN(ERR_PTR(-ENOMEM), struct irq_domain *, irq_domain_instantiate,
+STANDIN(ERR_PTR(-ENOMEM), struct irq_domain *, irq_domain_instantiate,
 	(const struct irq_domain_info *info), (info))
-EXPORT_SYMBOL_GPL(vtd_between_irq_domain_instantiate);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_irq_domain_instantiate);
 
-BETWEEN(-ENOSPC, int, __irq_domain_alloc_irqs,
+STANDIN(-ENOSPC, int, __irq_domain_alloc_irqs,
 	(struct irq_domain *domain, int base, unsigned int count, int node, void *arg,
 	 bool realloc, const struct irq_affinity_desc *affinity),
 	(domain, base, count, node, arg, realloc, affinity))
-EXPORT_SYMBOL_GPL(vtd_between___irq_domain_alloc_irqs);
+EXPORT_SYMBOL_GPL(vtd_inject_calls___irq_domain_alloc_irqs);
 
-BETWEEN(-ENOSPC, int, irq_domain_alloc_irqs_parent,
+STANDIN(-ENOSPC, int, irq_domain_alloc_irqs_parent,
 	(struct irq_domain *domain, unsigned int base, unsigned int count, void *arg),
 	(domain, base, count, arg))
-EXPORT_SYMBOL_GPL(vtd_between_irq_domain_alloc_irqs_parent);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_irq_domain_alloc_irqs_parent);
 
-BETWEEN(-EBUSY, int, request_threaded_irq,
+STANDIN(-EBUSY, int, request_threaded_irq,
 	(unsigned int irq, irq_handler_t handler, irq_handler_t thread, unsigned long flags,
 	 const char *name, void *dev), (irq, handler, thread, flags, name, dev))
-EXPORT_SYMBOL_GPL(vtd_between_request_threaded_irq);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_request_threaded_irq);
 
-BETWEEN(-EEXIST, int, bus_register_notifier,
+STANDIN(-EEXIST, int, bus_register_notifier,
 	(const struct bus_type *bus, struct notifier_block *block), (bus, block))
-EXPORT_SYMBOL_GPL(vtd_between_bus_register_notifier);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_bus_register_notifier);
 
-BETWEEN(NULL, struct kobject *, kobject_create_and_add,
+STANDIN(NULL, struct kobject *, kobject_create_and_add,
 	(const char *name, struct kobject *parent), (name, parent))
-EXPORT_SYMBOL_GPL(vtd_between_kobject_create_and_add);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_kobject_create_and_add);
 
-BETWEEN(-EEXIST, int, sysfs_create_group,
+STANDIN(-EEXIST, int, sysfs_create_group,
 	(struct kobject *kobj, const struct attribute_group *group), (kobj, group))
-EXPORT_SYMBOL_GPL(vtd_between_sysfs_create_group);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_sysfs_create_group);
 
-BETWEEN(ERR_PTR(-EEXIST), struct dentry *, debugfs_create_dir,
+STANDIN(ERR_PTR(-EEXIST), struct dentry *, debugfs_create_dir,
 	(const char *name, struct dentry *parent), (name, parent))
-EXPORT_SYMBOL_GPL(vtd_between_debugfs_create_dir);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_debugfs_create_dir);
 
-BETWEEN(ERR_PTR(-ENOMEM), struct dentry *, debugfs_create_file_full,
+STANDIN(ERR_PTR(-ENOMEM), struct dentry *, debugfs_create_file_full,
 	(const char *name, umode_t mode, struct dentry *parent, void *data, const void *aux,
 	 const struct file_operations *fops), (name, mode, parent, data, aux, fops))
-EXPORT_SYMBOL_GPL(vtd_between_debugfs_create_file_full);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_debugfs_create_file_full);
 
-BETWEEN(-EBUSY, int, iommu_device_register,
+STANDIN(-EBUSY, int, iommu_device_register,
 	(struct iommu_device *iommu, const struct iommu_ops *ops, struct device *hwdev),
 	(iommu, ops, hwdev))
-EXPORT_SYMBOL_GPL(vtd_between_iommu_device_register);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_iommu_device_register);
 
-BETWEEN(ERR_PTR(-ENOMEM), struct iommu_group *, generic_device_group, (struct device *dev),
+STANDIN(ERR_PTR(-ENOMEM), struct iommu_group *, generic_device_group, (struct device *dev),
 	(dev))
-EXPORT_SYMBOL_GPL(vtd_between_generic_device_group);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_generic_device_group);
 
-BETWEEN(ERR_PTR(-ENOMEM), struct iommu_group *, pci_device_group, (struct device *dev), (dev))
-EXPORT_SYMBOL_GPL(vtd_between_pci_device_group);
+STANDIN(ERR_PTR(-ENOMEM), struct iommu_group *, pci_device_group, (struct device *dev), (dev))
+EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_device_group);
 
-BETWEEN(-EIO, int, pci_enable_device, (struct pci_dev *dev), (dev))
-EXPORT_SYMBOL_GPL(vtd_between_pci_enable_device);
+STANDIN(-EIO, int, pci_enable_device, (struct pci_dev *dev), (dev))
+EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_enable_device);
 
-BETWEEN(false, bool, try_module_get, (struct module *mod), (mod))
-EXPORT_SYMBOL_GPL(vtd_between_try_module_get);
+STANDIN(false, bool, try_module_get, (struct module *mod), (mod))
+EXPORT_SYMBOL_GPL(vtd_inject_calls_try_module_get);
 
-BETWEEN(NULL, void *, iommu_alloc_pages_node_sz, (int nid, gfp_t gfp, size_t size),
+STANDIN(NULL, void *, iommu_alloc_pages_node_sz, (int nid, gfp_t gfp, size_t size),
 	(nid, gfp, size))
-EXPORT_SYMBOL_GPL(vtd_between_iommu_alloc_pages_node_sz);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_iommu_alloc_pages_node_sz);
 
-BETWEEN(NULL, void __percpu *, pcpu_alloc_noprof,
+STANDIN(NULL, void __percpu *, pcpu_alloc_noprof,
 	(size_t size, size_t align, bool reserved, gfp_t gfp), (size, align, reserved, gfp))
-EXPORT_SYMBOL_GPL(vtd_between_pcpu_alloc_noprof);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_pcpu_alloc_noprof);
 
 /* Rust's allocators free by them, too, with a size of 0. */
-#define BETWEEN_REALLOC(name)							\
-void *vtd_between_##name(const void *p, DECL_TOKEN_PARAMS(size, token),		\
-			 unsigned long align, gfp_t flags, int nid)		\
+#define STANDIN_REALLOC(name)							\
+void *vtd_inject_calls_##name(const void *p, DECL_TOKEN_PARAMS(size, token),	\
+			      unsigned long align, gfp_t flags, int nid)	\
 {										\
 	if (size && fails(#name))						\
 		return NULL;							\
 	return name(p, PASS_TOKEN_PARAMS(size, token), align, flags, nid);	\
 }
 
-BETWEEN_REALLOC(krealloc_node_align_noprof)
-EXPORT_SYMBOL_GPL(vtd_between_krealloc_node_align_noprof);
+STANDIN_REALLOC(krealloc_node_align_noprof)
+EXPORT_SYMBOL_GPL(vtd_inject_calls_krealloc_node_align_noprof);
 
-BETWEEN_REALLOC(kvrealloc_node_align_noprof)
-EXPORT_SYMBOL_GPL(vtd_between_kvrealloc_node_align_noprof);
+STANDIN_REALLOC(kvrealloc_node_align_noprof)
+EXPORT_SYMBOL_GPL(vtd_inject_calls_kvrealloc_node_align_noprof);
 
-int vtd_between_iommu_device_sysfs_add(struct iommu_device *iommu, struct device *parent,
-				       const struct attribute_group **groups,
-				       const char *fmt, ...)
+int vtd_inject_calls_iommu_device_sysfs_add(struct iommu_device *iommu, struct device *parent,
+					    const struct attribute_group **groups,
+					    const char *fmt, ...)
 {
 	struct va_format name = { .fmt = fmt };
 	va_list args;
@@ -222,21 +222,21 @@ int vtd_between_iommu_device_sysfs_add(struct iommu_device *iommu, struct device
 	va_end(args);
 	return err;
 }
-EXPORT_SYMBOL_GPL(vtd_between_iommu_device_sysfs_add);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_iommu_device_sysfs_add);
 
 /* The first that is done with a name. */
-size_t vtd_between_strlen(const char *name)
+size_t vtd_inject_calls_strlen(const char *name)
 {
 	unsigned int ms = READ_ONCE(busy_ms);
 
 	if (ms && !strcmp(name, busy_name) && cmpxchg(&busy_ms, ms, 0) == ms) {
-		pr_info("vtd_between: busy with %s\n", busy_name);
+		pr_info("vtd_inject_calls: busy with %s\n", busy_name);
 		mdelay(ms);
-		pr_info("vtd_between: done with %s\n", busy_name);
+		pr_info("vtd_inject_calls: done with %s\n", busy_name);
 	}
 	return strlen(name);
 }
-EXPORT_SYMBOL_GPL(vtd_between_strlen);
+EXPORT_SYMBOL_GPL(vtd_inject_calls_strlen);
 
 __diag_pop();
 
@@ -303,21 +303,21 @@ static const struct file_operations busy_fops = {
 	.write = busy_write,
 };
 
-static int __init vtd_between_init(void)
+static int __init vtd_inject_calls_init(void)
 {
-	root = debugfs_create_dir("vtd_between", NULL);
+	root = debugfs_create_dir("vtd_inject_calls", NULL);
 	debugfs_create_file("fail", 0600, root, NULL, &fail_fops);
 	debugfs_create_file("delay", 0200, root, NULL, &delay_fops);
 	debugfs_create_file("busy", 0200, root, NULL, &busy_fops);
 	return 0;
 }
 
-static void __exit vtd_between_exit(void)
+static void __exit vtd_inject_calls_exit(void)
 {
 	debugfs_remove_recursive(root);
 }
 
-module_init(vtd_between_init);
-module_exit(vtd_between_exit);
+module_init(vtd_inject_calls_init);
+module_exit(vtd_inject_calls_exit);
 MODULE_DESCRIPTION("Let one step of vtd fail");
 MODULE_LICENSE("GPL");

@@ -8,9 +8,9 @@
 # Loads and probes ask for hundreds; with VTD_STRIDE (or guest.stride) above 1
 # only every so many of them are tried. Setting up the DMA API for a group asks for
 # 256 pieces that are alike, for each group of a load: of those every ALIKEth.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/memory.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/memory.sh"
 
 INJECT=/sys/kernel/debug/vtd_failure
 RUN=/sys/kernel/debug/vtd_domain/run

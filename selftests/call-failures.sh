@@ -5,24 +5,24 @@
 # kernel and that the kernel may refuse, allocations among them, during a load, a
 # probe, a user's claim, mapping and attach, on the ways back, and in a detach. What
 # was asked for is refused and nothing is left of it, or it was done without; the way
-# back is never refused. The module is vtd.ko, linked to vtd_between in the kernel's
-# place; failure.sh has the kernel's own allocations fail, on the debug kernel.
+# back is never refused. The module is vtd.ko, linked to vtd_inject_calls in the kernel's
+# place; alloc-failures.sh has the kernel's own allocations fail, on the debug kernel.
 #
 # With VTD_STRIDE (or guest.stride) above 1 only every so many of a load's are tried.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
-. "$(dirname "$0")/memory.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
+. "$(dirname "$0")/lib/memory.sh"
 
-FAIL=/sys/kernel/debug/vtd_between/fail
-BUSY=/sys/kernel/debug/vtd_between/busy
+FAIL=/sys/kernel/debug/vtd_inject_calls/fail
+BUSY=/sys/kernel/debug/vtd_inject_calls/busy
 DETACH=/sys/kernel/vtd/detach
 MOST=2000
 STRIDE=${VTD_STRIDE:-$(cmdline guest.stride)}
 STRIDE=${STRIDE:-1}
 
 VTD_KO=$VTD_TEST_MODULES/vtd_relinked.ko
-[ -e "$VTD_KO" ] || ktap_skip_all "no vtd.ko is there that was linked to vtd_between"
+[ -e "$VTD_KO" ] || ktap_skip_all "no vtd.ko is there that was linked to vtd_inject_calls"
 need_memory
 victim=$(attackers | head -n1)
 [ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
@@ -33,9 +33,9 @@ failed_one() {
 	[ "$left" = 0 ]
 }
 
-# in_turn WHAT: WHAT with step 1, 2, 3... failing until none of its steps does. WHAT
+# each_call WHAT: WHAT with step 1, 2, 3... failing until none of its steps does. WHAT
 # prints what did not hold, and says in $refused whether it was refused.
-in_turn() {
+each_call() {
 	nth=0 times_refused=0 survived=""
 	ids=$(domain_ids) before=$(unowned)
 	while :; do
@@ -115,9 +115,9 @@ one_user() {
 	back && as_before
 }
 
-# one_way_back: nothing fails on his way, and a step does on the way back, which is
+# one_detach_and_release: nothing fails on his way, and a step does on the way back, which is
 # not refused for that.
-one_way_back() {
+one_detach_and_release() {
 	forth || return 1
 	echo $nth > $FAIL
 	back || return 1
@@ -146,13 +146,13 @@ driver_waits() {
 	driver=$(driver_of "$victim")
 	echo "$driver 3000" > $BUSY
 	cat /sys/kernel/vtd/users > /tmp/users &
-	log_has "vtd_between: busy with $driver" || return 1
+	log_has "vtd_inject_calls: busy with $driver" || return 1
 	rmmod "$driver"
 	echo "selftest: $driver is gone" > /dev/kmsg
 	wait
 	grep -q "^$victim .*$driver" /tmp/users || { cat /tmp/users; return 1; }
-	log_since | grep -Eo "vtd_between: done with|selftest: $driver is gone" > /tmp/order
-	[ "$(head -n1 /tmp/order)" = "vtd_between: done with" ] ||
+	log_since | grep -Eo "vtd_inject_calls: done with|selftest: $driver is gone" > /tmp/order
+	[ "$(head -n1 /tmp/order)" = "vtd_inject_calls: done with" ] ||
 		{ echo "it went before"; log_since; return 1; }
 }
 
@@ -166,20 +166,20 @@ ktap_start 12
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 PAGE=$(memory 0x8000)
 log_start
-ktap_check "vtd_between loads" insmod "$VTD_TEST_MODULES/vtd_between.ko"
+ktap_check "vtd_inject_calls loads" insmod "$VTD_TEST_MODULES/vtd_inject_calls.ko"
 : > /tmp/summary
-ktap_check "each step of a load: refused, or done without" loads
+ktap_check "each call of a load that fails: the load is refused, or does without" loads
 ktap_note < /tmp/summary
 ktap_check "afterwards the driver loads" eval 'insmod "$VTD_KO" && load_owner && as_before'
-tell "each step of a probe: refused, or done without" in_turn one_probe
-tell "each step of a user's claim, mapping and attach: refused, or done without" in_turn one_user
-tell "each step of his way back: done all the same" in_turn one_way_back
+tell "each step of a probe: refused, or done without" each_call one_probe
+tell "each step of a user's claim, mapping and attach: refused, or done without" each_call one_user
+tell "each step of his way back: done all the same" each_call one_detach_and_release
 ktap_check "and none was refused" eval '[ "$times_refused" = 0 ]'
 rmmod vtd_owner
-tell "each step of a detach: refused, or done without" in_turn one_detach
+tell "each step of a detach: refused, or done without" each_call one_detach
 ktap_check "afterwards drivers serve their devices" \
 	eval 'load_drivers && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ]'
-ktap_check "a driver's module waits for who copies its name" driver_waits
-ktap_check "the driver leaves" eval 'need_no_vtd && rmmod vtd_between'
+ktap_check "a driver's module is not freed while its name is copied" driver_waits
+ktap_check "the driver leaves" eval 'need_no_vtd && rmmod vtd_inject_calls'
 ktap_check "no kernel warning" log_is_clean
 ktap_end

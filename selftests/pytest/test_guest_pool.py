@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that run ahead of being told of (ahead.py)."""
+"""Guests that run ahead of being told of (guest_pool.py)."""
 
 import threading
 import time
 
 import pytest
 
-import ahead
+import guest_pool
 from vtdlab.errors import LabError
 
 PATIENCE = 20
@@ -38,7 +38,7 @@ class Guest:
 
 def _told(running, guest):
     said = []
-    running.tell(guest, said.append)
+    running.report(guest, said.append)
     return said
 
 
@@ -46,7 +46,7 @@ def test_each_is_told_of_in_its_turn():
     """Also one that ended before the one whose turn it was."""
     second = Guest(["c"])
     first = Guest(["a", "b"], before=second.running)
-    running = ahead.Ahead([first, second], 2)
+    running = guest_pool.GuestPool([first, second], 2)
     assert [_told(running, guest) for guest in (first, second)] == [["a", "b"], ["c"]]
     running.end()
 
@@ -55,11 +55,11 @@ def test_what_a_guest_raised_is_raised_in_its_turn():
     """After what it said, and not while another is told of."""
     failing = Guest(["a"], error=LabError("It died."))
     other = Guest(["b"], before=failing.running)
-    running = ahead.Ahead([other, failing], 2)
+    running = guest_pool.GuestPool([other, failing], 2)
     assert _told(running, other) == ["b"]
     said = []
     with pytest.raises(LabError, match="It died"):
-        running.tell(failing, said.append)
+        running.report(failing, said.append)
     assert said == ["a"]
     running.end()
 
@@ -68,7 +68,7 @@ def test_no_more_run_than_asked_for():
     """The third waits until one of two is over."""
     go = threading.Event()
     guests = [Guest(before=go), Guest(before=go), Guest()]
-    running = ahead.Ahead(guests, 2)
+    running = guest_pool.GuestPool(guests, 2)
     assert all(guest.running.wait(PATIENCE) for guest in guests[:2])
     assert not guests[2].running.wait(0.2)
     go.set()
@@ -79,7 +79,7 @@ def test_no_more_run_than_asked_for():
 def test_the_end_stops_what_runs_and_starts_nothing():
     """As after an interrupt."""
     guests = [Guest(before=threading.Event()), Guest()]
-    running = ahead.Ahead(guests, 1)
+    running = guest_pool.GuestPool(guests, 1)
     assert guests[0].running.wait(PATIENCE)
     running.end()
     assert guests[0].stopped == "The tests were interrupted."
@@ -90,7 +90,7 @@ def test_the_end_stops_what_runs_and_starts_nothing():
 def test_a_number_of_guests_that_is_none_is_named(monkeypatch, wanted):
     """And one that is counts."""
     monkeypatch.setenv("GUESTS", "3")
-    assert ahead.at_once() == 3
+    assert guest_pool.concurrency() == 3
     monkeypatch.setenv("GUESTS", wanted)
     with pytest.raises(LabError, match=f"GUESTS={wanted} is no number"):
-        ahead.at_once()
+        guest_pool.concurrency()

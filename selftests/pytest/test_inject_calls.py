@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """What vtd.ko takes from the kernel: each function either cannot fail or is made to.
 
-vtd_between (selftests/modules/between.c) stands in for those that can, so that
-selftests/steps.sh has each of their calls fail."""
+vtd_inject_calls (selftests/modules/inject_calls.c) stands in for those that can, so that
+selftests/call-failures.sh has each of their calls fail."""
 
 import pytest
 
@@ -20,7 +20,7 @@ OTHERS = {
     "seq_lseek": "readers", "seq_release_private": "readers", "simple_write_to_buffer": "readers",
     "device_attach": "a driver's probe, which may fail at any time",
     "iommu_alloc_resv_region": "asked with __GFP_NOFAIL",
-    "mutex_trylock": "a lock that is held: selftests/leaving.sh",
+    "mutex_trylock": "a lock that is held: selftests/detach.sh",
     "_raw_spin_trylock": "a lock that is held: nobody tries",
     "pci_cfg_access_trylock": "a lock that is held: done without",
     "pm_runtime_get_if_active": "an answer, of a device that may be asleep",
@@ -61,12 +61,12 @@ CANNOT_FAIL = LOOKUPS | OTHERS.keys() | RETURN_NOTHING | VARIABLES
 
 @pytest.mark.parametrize("series", kernel.SERIES)
 def test_each_function_of_the_kernel_is_known_to_fail_or_not(series):
-    """A new one must be put into between.c, or above."""
+    """A new one must be put into inject_calls.c, or above."""
     cache = lab.Cache()
     built = kernel.get(cache, series)
     taken = {name for name in testmodules.imports(module.get(cache, built))
              if not name.startswith("_R")}     # the kernel crate's: Rust says what may fail
     made_to = testmodules.stand_ins(testmodules.get(built, cache))
-    assert made_to <= taken, "vtd_between stands in for what the driver does not call"
+    assert made_to <= taken, "vtd_inject_calls stands in for what the driver does not call"
     assert taken - made_to <= CANNOT_FAIL, "not known whether these can fail"
     assert not CANNOT_FAIL & made_to

@@ -14,10 +14,10 @@ from qemu.qmp import QMPError
 
 from vtdlab.qemu import Guest
 
-MOMENT = 0.2    # seconds
+TIMESLICE = 0.2    # seconds
 
 
-class Turns:
+class Interleaver:
     """Runs some guests; `await run()` once.
 
     Each is given as Guest takes it: (machine, out, timeout, on_line).
@@ -53,7 +53,7 @@ class Turns:
         for other in self.guests[1:]:
             await _tell(other, "stop")
         for now, following in itertools.pairwise(itertools.cycle(self.guests)):
-            await asyncio.wait(runs, timeout=MOMENT, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(runs, timeout=TIMESLICE, return_when=asyncio.FIRST_COMPLETED)
             if any(run.done() for run in runs):
                 break
             await _tell(now, "stop")
@@ -73,5 +73,5 @@ async def _tell(guest, command):
 def boot(described, tick=None):
     """Run them all to their ends, from ordinary code."""
     async def all_of_them():
-        return await Turns(described, tick).run()
+        return await Interleaver(described, tick).run()
     return asyncio.run(all_of_them())

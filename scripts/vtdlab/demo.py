@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The parts of what `make run` shows, each with the claims it stands for."""
 
-import dataclasses
 import re
 
-from vtdlab import devices, klog, vtdwords
+from vtdlab import devices, klog, decoder
 from vtdlab.report import number, size
 
 ATTACKS = {
@@ -20,24 +19,6 @@ ATTACKS = {
 PAGE = ~0xFFF
 WORDS = 30
 REASON = {True: 5, False: 6}
-
-
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """The witnesses of a run."""
-
-    records: object         # what the guest said
-    console: list           # the kernel's log
-    trace: object           # QEMU's
-    outcome: object         # how QEMU ended
-    server: object          # the far end of the NIC
-    driver: str             # vtd or intree
-
-    def window(self, record):
-        """(trace, log) between the mark before a record and the next mark."""
-        mark = self.records.mark_before(record)
-        return (self.trace.between(mark, mark + 1),
-                klog.between(self.console, mark, mark + 1))
 
 
 def _log_of(evidence, label):
@@ -64,7 +45,7 @@ def units(report, evidence):
         report.line(f"  {unit['name']}: VT-d {unit['version']} at {unit['address']}, serving "
                     f"{unit['devices']} devices, {unit['domains_used']} of "
                     f"{unit['domains_supported']} domain ids in use")
-        report.table(vtdwords.capabilities(cap, ecap), indent=4)
+        report.table(decoder.capabilities(cap, ecap), indent=4)
     report.line()
     report.table([(d["bdf"], d["group"], d["type"], d["driver"], _name(d["bdf"]))
                   for d in records.of("device")],

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What tests with users of VFIO share. Sourced after ktap.sh and lib.sh.
+# What tests with users of VFIO share. Sourced after ktap.sh and common.sh.
 # shellcheck shell=dash
 
 CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}

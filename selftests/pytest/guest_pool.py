@@ -8,7 +8,7 @@ until then.
 
 # Invariants
 
-- At most `at_once` guests run, and the one whose turn it is is among them: they
+- At most `concurrency` guests run, and the one whose turn it is is among them: they
   start in the order in which they are told of.
 - None runs any more after `end()`.
 """
@@ -25,7 +25,7 @@ USUAL = 3
 OVER = object()
 
 
-def at_once():
+def concurrency():
     """How many guests run at a time: GUESTS, or else three on two processors or more."""
     wanted = os.environ.get("GUESTS") or str(USUAL if lab.jobs() > 1 else 1)
     if not wanted.isdecimal() or int(wanted) < 1:
@@ -33,29 +33,29 @@ def at_once():
     return int(wanted)
 
 
-class Ahead:
+class GuestPool:
     """Runs every one of `guests`: objects with `guest(result, tick)`."""
 
     def __init__(self, guests, most=None):
         self.ended = threading.Event()
-        self.pool = concurrent.futures.ThreadPoolExecutor(most or at_once())
-        self.told = {guest: queue.SimpleQueue() for guest in guests}
+        self.pool = concurrent.futures.ThreadPoolExecutor(most or concurrency())
+        self.results = {guest: queue.SimpleQueue() for guest in guests}
         self.runs = {guest: self.pool.submit(self._run, guest) for guest in guests}
 
     def _run(self, guest):
-        told = self.told[guest]
+        results = self.results[guest]
         try:
-            guest.guest(lambda *result: told.put(result), self._tick)
+            guest.guest(lambda *result: results.put(result), self._tick)
         finally:
-            told.put(OVER)
+            results.put(OVER)
 
     def _tick(self):
         if self.ended.is_set():
             raise LabError("The tests were interrupted.")
 
-    def tell(self, guest, result):
+    def report(self, guest, result):
         """Hand what `guest` says to `result`, as it comes; raise what it raised."""
-        while (one := self.told[guest].get()) is not OVER:
+        while (one := self.results[guest].get()) is not OVER:
             result(*one)
         self.runs[guest].result()
 

@@ -4,12 +4,12 @@
 # An ordinary user asks for as much as he can, and it costs nobody else anything:
 # no domain-id for what no device is attached to, the last ids not at all, no
 # memory that is not charged to him, and few lines of the log.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
 
-PROGRAM=${VFIO_SHARES:-$(dirname "$0")/vfio_shares}
-RESTRICT=/sys/kernel/vtd/test_restrict
+PROGRAM=${VFIO_LIMITS:-$(dirname "$0")/vfio_limits}
+LIMIT=/sys/kernel/vtd/limit_units
 TRACING=/sys/kernel/tracing
 ALLOCATIONS="kmem/kmalloc kmem/kmem_cache_alloc kmem/mm_page_alloc percpu/percpu_alloc_percpu"
 DOMAINS=300
@@ -19,10 +19,10 @@ LINES=10 WINDOW=5
 testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
 edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
 victim=${VTD_NIC:-}
-[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no test_restrict"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no limit_units"
 [ -n "$testdev" ] && [ -n "$edu" ] || ktap_skip_all "edu or iommu-testdev is not there"
 [ -n "$victim" ] || ktap_skip_all "VTD_NIC names no device"
-[ -x "$PROGRAM" ] || ktap_skip_all "vfio_shares was not built"
+[ -x "$PROGRAM" ] || ktap_skip_all "vfio_limits was not built"
 [ -d $TRACING/events ] || mount -t tracefs tracefs $TRACING 2> /dev/null
 [ -d $TRACING/events/kmem ] || ktap_skip_all "this kernel has no trace events of allocations"
 
@@ -65,7 +65,7 @@ one_left() {
 		limit=$((limit + 1))
 	done
 	echo "$limit domain-ids, $(domain_ids) in use"
-	echo $((limit << 16)) > $RESTRICT
+	echo $((limit << 16)) > $LIMIT
 }
 
 comes_back() {
@@ -121,7 +121,7 @@ now() {
 }
 
 few_lines() {
-	lines=$(log_since | grep -c "vtd: .*$edu gets no domain: ")
+	lines=$(log_since | grep -c "vtd: .*$edu cannot be attached: ")
 	most=$((LINES * (($(now) - asked) / WINDOW + 2)))
 	echo "$lines lines, not 1 to $most:"
 	log_since | grep 'vtd: ' | tail -n 20
@@ -145,11 +145,11 @@ ktap_check "what is allocated for them is charged to the user" is_charged
 ktap_check "and is small" is_small
 asked=$(now)
 step 2
-ktap_check "a device that comes gets a domain all the same" comes_back
+ktap_check "a device that is added still gets a domain" comes_back
 step 1
 ktap_check "the log says why, and not a thousand times" few_lines
 ends
-echo 0 > $RESTRICT
+echo 0 > $LIMIT
 take_back "$testdev"
 take_back "$edu"
 ktap_check "domain-ids are as before" test "$(domain_ids)" = "$ids"

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that take turns (vtdlab/turns.py), with pretended ones."""
+"""Guests that take turns (vtdlab/interleave.py), with pretended ones."""
 
 import asyncio
 
 import pytest
 
-from vtdlab import turns
+from vtdlab import interleave
 from vtdlab.errors import LabError
 
-MOMENT = 0.01
+TIMESLICE = 0.01
 PATIENCE = 20
 
 
@@ -34,17 +34,17 @@ class Pretended:
     async def run(self):
         """Its whole life."""
         self.connected.set()
-        await asyncio.sleep(2 * MOMENT)
+        await asyncio.sleep(2 * TIMESLICE)
         try:
             for step in range(self.work):
                 while not self.running:
-                    await asyncio.sleep(MOMENT / 10)
+                    await asyncio.sleep(TIMESLICE / 10)
                 self.at_once.append(sum(one.running and not one.ended for one in self.every))
                 if isinstance(self.life, Exception):
                     raise self.life
                 if self.life == "meets" and step == self.work // 2:
                     self.waited_for = await self.services["together"](self)
-                await asyncio.sleep(MOMENT / 4)
+                await asyncio.sleep(TIMESLICE / 4)
         finally:
             self.ended = True
         return self.work
@@ -54,13 +54,13 @@ class Pretended:
 def fixture_boot(monkeypatch):
     """Boots pretended guests: (work, life) each."""
     Pretended.every = []
-    monkeypatch.setattr(turns, "Guest", Pretended)
-    monkeypatch.setattr(turns, "MOMENT", MOMENT)
+    monkeypatch.setattr(interleave, "Guest", Pretended)
+    monkeypatch.setattr(interleave, "TIMESLICE", TIMESLICE)
 
     def boot(*lives):
         async def all_of_them():
             described = [(work, life, None, None) for work, life in lives]
-            return await asyncio.wait_for(turns.Turns(described).run(), PATIENCE)
+            return await asyncio.wait_for(interleave.Interleaver(described).run(), PATIENCE)
         return asyncio.run(all_of_them())
     return boot
 

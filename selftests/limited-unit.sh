@@ -4,12 +4,12 @@
 # A domain that a unit cannot walk is refused before anything changes, and the
 # next one is made to suit. The unit is made less capable while it runs, as one
 # among better ones would be.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
 need_memory
-RESTRICT=/sys/kernel/vtd/test_restrict
+LIMIT=/sys/kernel/vtd/limit_units
 PAGE=$(memory 0x8000)
 WIDE=last=0xffffffffffff
 NARROW=last=0x7fffffffff
@@ -17,16 +17,16 @@ ALL_SIZES=pages=0x40201000
 SMALL=pages=0x1000
 bdf=0000:00:06.0
 ENOSPC="[Nn]o space left"
-[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no test_restrict"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no limit_units"
 [ -e "$PCI/$bdf" ] || ktap_skip_all "iommu-testdev is not at $bdf"
 
-# restrict BITS: 1 no tables above 39 bits, 2 no large pages, N << 16 only N domain-ids.
-restrict() {
-	echo "$1" > $RESTRICT
+# limit BITS: 1 no tables above 39 bits, 2 no large pages, N << 16 only N domain-ids.
+limit() {
+	echo "$1" > $LIMIT
 }
 
-# suits SLOT WORDS: a domain made now has this geometry.
-suits() {
+# is_compatible SLOT WORDS: a domain made now has this geometry.
+is_compatible() {
 	slot=$1
 	shift
 	ask new "$slot" $bdf || return 1
@@ -35,11 +35,11 @@ suits() {
 	done
 }
 
-# does_not_suit NAME SLOT: EINVAL, no descriptor, the device as it was.
-does_not_suit() {
-	mark "narrow $1 begin"
-	refuses "$EINVAL" attach "$2" $bdf || { mark "narrow $1 end"; return 1; }
-	mark "narrow $1 end"
+# is_incompatible NAME SLOT: EINVAL, no descriptor, the device as it was.
+is_incompatible() {
+	mark "limited-unit $1 begin"
+	refuses "$EINVAL" attach "$2" $bdf || { mark "limited-unit $1 end"; return 1; }
+	mark "limited-unit $1 end"
 	is_now $bdf blocked && refused $bdf $USER_IOVA "$PAGE"
 }
 
@@ -54,15 +54,15 @@ USER_IOVA_NARROW=0x4000000000
 
 # A reset blocks it; then the core relies on the attach, and warns of a refusal.
 comes_back_from_reset() {
-	restrict $((2 << 16))
+	limit $((2 << 16))
 	echo 1 > "$PCI/$spare/reset" && is_now "$spare" unmanaged
 	came_back=$?
-	restrict 0
+	limit 0
 	return $came_back
 }
 
 may_not() {
-	! sh -c "echo 1 > $RESTRICT" 2> /tmp/why && grep -q "not permitted" /tmp/why
+	! sh -c "echo 1 > $LIMIT" 2> /tmp/why && grep -q "not permitted" /tmp/why
 }
 
 ktap_start 22
@@ -76,26 +76,26 @@ load_owner
 spare=$(behind 0000:00:0e.0)
 unbind "$spare"
 
-ktap_check "whole unit: a domain of 48 bits with all page sizes" suits a $WIDE $ALL_SIZES
+ktap_check "whole unit: a domain of 48 bits with all page sizes" is_compatible a $WIDE $ALL_SIZES
 ktap_check "the group is claimed" ask claim $bdf a
-restrict 1
-ktap_check "39 bits: the domain of 48 bits is refused" does_not_suit width a
-ktap_check "39 bits: a new domain has 39" suits b $NARROW $ALL_SIZES
+limit 1
+ktap_check "39 bits: the domain of 48 bits is refused" is_incompatible width a
+ktap_check "39 bits: a new domain has 39" is_compatible b $NARROW $ALL_SIZES
 ktap_check "39 bits: and serves" serves b
-restrict 2
-ktap_check "small pages: the domain with large ones is refused" does_not_suit pages a
-ktap_check "small pages: so is the one of 39 bits" does_not_suit pages-narrow b
-ktap_check "small pages: a new domain has only these" suits c $WIDE $SMALL
+limit 2
+ktap_check "small pages: the domain with large ones is refused" is_incompatible pages a
+ktap_check "small pages: so is the one of 39 bits" is_incompatible pages-narrow b
+ktap_check "small pages: a new domain has only these" is_compatible c $WIDE $SMALL
 ktap_check "small pages: and serves" serves c
-restrict 3
-ktap_check "both: the domain with small pages is refused" does_not_suit both c
-ktap_check "both: a new domain has 39 bits and small pages" suits e $NARROW $SMALL
+limit 3
+ktap_check "both: the domain with small pages is refused" is_incompatible both c
+ktap_check "both: a new domain has 39 bits and small pages" is_compatible e $NARROW $SMALL
 ktap_check "both: and serves" serves e
-restrict 0
+limit 0
 ktap_check "whole unit again: the first domain serves" serves a
 ktap_check "whole unit again: so does the smallest" eval 'ask attach e $bdf && lands $bdf $USER_IOVA_NARROW "$PAGE" && ask detach e $bdf'
-ktap_check "no domain-id is left: a domain that has none is refused" eval 'restrict $((2 << 16)) && ask new f "$spare" && ask claim "$spare" f && refuses "$ENOSPC" attach f "$spare"'
-restrict 0
+ktap_check "no domain-id is left: a domain that has none is refused" eval 'limit $((2 << 16)) && ask new f "$spare" && ask claim "$spare" f && refuses "$ENOSPC" attach f "$spare"'
+limit 0
 ktap_check "ids again: it is attached" ask attach f "$spare"
 ktap_check "no domain-id is left: it comes back from a reset" comes_back_from_reset
 ktap_check "and is released" eval 'ask detach f "$spare" && ask release "$spare" && is_now "$spare" DMA'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # How much memory is in use, exactly enough to see a single page a round go.
-# Sourced after lib.sh.
+# Sourced after common.sh.
 # shellcheck shell=dash
 
 # counted: each processor's share is in the sums of /proc/vmstat. The kernel adds them

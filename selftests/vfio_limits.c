@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_shares BDF... - an ordinary user who asks iommufd for as much as he can.
+ * vfio_limits BDF... - an ordinary user who asks iommufd for as much as he can.
  *
  * Each step waits for a line of standard input. In the first he makes DOMAINS
  * domains that no device is attached to. In the second he attaches each device to
@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 	uint32_t domain;
 
 	if (count < 1 || count > DEVICES) {
-		fprintf(stderr, "usage: vfio_shares BDF...\n");
+		fprintf(stderr, "usage: vfio_limits BDF...\n");
 		return 2;
 	}
 	open_all(count, argv + 1);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Descriptor economy: the same work under both drivers, descriptors by type.
+"""Descriptor budget: the same work under both drivers, descriptors by type.
 
 How many buffers the network maps for the same bytes differs from run to run, as
 TCP answers in more or fewer packets. So what is compared of it is the cost of one
@@ -18,7 +18,7 @@ import boots
 from vtdlab import cache as lab
 from vtdlab import devices, klog, qemu, testbed
 from vtdlab.fileserver import FileServer
-from vtdlab.records import Records
+from vtdlab.channel import Records
 from vtdlab.trace import Trace
 
 TIMEOUT = 300
@@ -37,11 +37,11 @@ def pytest_generate_tests(metafunc):
 
 def _boot(series, driver):
     """For each part: (work, descriptors by kind)."""
-    out = lab.checkout() / "out/check" / f"{series}-economy-{driver}"
+    out = lab.checkout() / "out/check" / f"{series}-descriptor-budget-{driver}"
     shutil.rmtree(out, ignore_errors=True)
     bed = testbed.get(series)
     with tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks, FileServer({}) as server:
-        machine = bed.machine("economy", devices.standard(disks), driver=driver,
+        machine = bed.machine("descriptor-budget", devices.standard(disks), driver=driver,
                               append=["guest.end=poweroff", f"guest.port={server.port}"])
         records = Records()
         outcome = qemu.boot(machine, out, TIMEOUT, records.add)
@@ -50,7 +50,7 @@ def _boot(series, driver):
     assert not klog.complaints(console)
     assert not [record["text"] for record in records.of("problem")]
     trace = Trace.read(outcome.trace)
-    work = {record["part"]: record.number("work") for record in records.of("economy")}
+    work = {record["part"]: record.number("work") for record in records.of("budget")}
     work["disk"] = 1
     marks = {record["label"]: record.number("number") for record in records.of("mark")}
     places = dict(trace.marks())
@@ -58,8 +58,8 @@ def _boot(series, driver):
 
     def kinds(part):
         # The in-tree driver starts with the kernel, long before the first mark.
-        first = 0 if part == "boot" else places[marks[f"economy {part} begin"]]
-        return Trace(trace.events[first:places[marks[f"economy {part} end"]]]).descriptor_kinds()
+        first = 0 if part == "boot" else places[marks[f"budget {part} begin"]]
+        return Trace(trace.events[first:places[marks[f"budget {part} end"]]]).descriptor_kinds()
 
     return {part: (work[part], kinds(part)) for part in PARTS}
 
@@ -67,7 +67,7 @@ def _boot(series, driver):
 @pytest.fixture(scope="module", name="told")
 def _told(request):
     told = {driver: _boot(request.param, driver) for driver in DRIVERS}
-    (lab.checkout() / "out/check/economy.txt").write_text(_table(told), encoding="utf-8")
+    (lab.checkout() / "out/check/descriptor-budget.txt").write_text(_table(told), encoding="utf-8")
     return told
 
 

@@ -3,23 +3,23 @@
 #
 # Devices that come or go while the driver is loaded or detached: each is served or given
 # back, and nothing that the core still follows is freed. The other side is delayed at the
-# point where it matters (vtd_slow, vtd_between), so that one try is enough. What is freed is
+# point where it matters (vtd_slow, vtd_inject_calls), so that one try is enough. What is freed is
 # zeroed or poisoned in these guests (init_on_free=1, KASAN).
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/isolation.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/isolation.sh"
 
 DETACH=/sys/kernel/vtd/detach
-DELAY=/sys/kernel/debug/vtd_between/delay
+DELAY=/sys/kernel/debug/vtd_inject_calls/delay
 SLOW=$((2000 * PATIENCE))
 RELINKED=$VTD_TEST_MODULES/vtd_relinked.ko
 
-[ -e "$RELINKED" ] || ktap_skip_all "no vtd.ko is there that was linked to vtd_between"
+[ -e "$RELINKED" ] || ktap_skip_all "no vtd.ko is there that was linked to vtd_inject_calls"
 victim=$(attackers | head -n1)
 [ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
 
-# said_before FIRST SECOND: the log has both, in this order.
-said_before() {
+# logged_before FIRST SECOND: the log has both, in this order.
+logged_before() {
 	first=$(log_since | grep -En "$1" | head -n1)
 	second=$(log_since | grep -En "$2" | head -n1)
 	[ -n "$first" ] && [ -n "$second" ] && [ "${first%%:*}" -lt "${second%%:*}" ] && return 0
@@ -54,11 +54,11 @@ slow_removal() {
 }
 
 # A device that is being removed is off its bus, and not yet released by the core.
-unplug_meanwhile() {
+unplug_during_detach() {
 	insmod "$VTD_KO" && slow_removal "$1" || return 1
 	echo 1 > $DETACH || { echo "the detach was refused"; return 1; }
 	wait
-	said_before "vtd_slow: $victim: goes on" "vtd: detached:" && is_gone && rmmod vtd_slow &&
+	logged_before "vtd_slow: $victim: goes on" "vtd: detached:" && is_gone && rmmod vtd_slow &&
 		found_again
 }
 
@@ -69,15 +69,15 @@ slow_rescan() {
 	log_start
 	echo "$1 $SLOW $2" > $DELAY
 	echo 1 > /sys/bus/pci/rescan &
-	log_has "vtd_between: $1: sleeps"
+	log_has "vtd_inject_calls: $1: sleeps"
 }
 
 # A device that is being added: the driver has answered the core's probe, or is about to.
-plug_meanwhile() {
+plug_during_detach() {
 	slow_rescan "$1" "$2" || return 1
 	echo 1 > $DETACH || { echo "the detach was refused"; return 1; }
 	wait
-	said_before "vtd_between: $1: goes on" "vtd: detached:" || return 1
+	logged_before "vtd_inject_calls: $1: goes on" "vtd: detached:" || return 1
 	[ "$(group_type "$victim")" = none ] || { echo "$victim is $(group_type "$victim")"; return 1; }
 	is_gone
 }
@@ -92,27 +92,27 @@ unplug_from_failing_load() {
 	echo "pci_device_group $SLOW $((served - 1)) 1" > $DELAY
 	insmod "$RELINKED" 2> /tmp/why &
 	load=$!
-	log_has "vtd_between: pci_device_group: sleeps" || return 1
+	log_has "vtd_inject_calls: pci_device_group: sleeps" || return 1
 	echo 1 > "$PCI/$victim/remove" &
 	removal=$!
 	! wait $load || { echo "the load succeeded"; return 1; }
 	wait $removal
 	! vtd_is_loaded || { echo "the module is loaded"; return 1; }
-	log_since | grep -Eq "not loaded: there is no memory|IOMMU core refused" || { log_since; return 1; }
+	log_since | grep -Eq "not loaded: out of memory|IOMMU core refused" || { log_since; return 1; }
 	found_again
 }
 
 # A device that a driver removes without the lock of removals escapes the core's walk. Its unit
 # goes on translating until it is gone.
-escaped() {
+removed_without_lock() {
 	insmod "$VTD_KO" && insmod "$VTD_TEST_MODULES/vtd_slow.ko" device="$victim" ms="$SLOW" || return 1
 	log_start
 	echo 1 > /sys/kernel/debug/vtd_slow/remove &
 	log_has "vtd_slow: $victim: sleeps" || return 1
 	! sh -c "echo 1 > $DETACH" 2> /tmp/why || { echo "the detach was accepted"; return 1; }
 	grep -q "$EBUSY" /tmp/why || { cat /tmp/why; return 1; }
-	log_has "dmar0: goes on translating: $victim was just being added or removed" &&
-		log_has "not detached as a whole" && translates || return 1
+	log_has "dmar0: translation stays on: $victim is being added or removed" &&
+		log_has "not fully detached" && translates || return 1
 	! rmmod vtd 2> /dev/null || { echo "rmmod succeeded"; return 1; }
 	wait
 	echo 1 > $DETACH || { echo "the second detach was refused"; return 1; }
@@ -121,19 +121,19 @@ escaped() {
 
 ktap_start 10
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
-ktap_check "vtd_between loads" insmod "$VTD_TEST_MODULES/vtd_between.ko"
-ktap_check "unplugged while detaching: off its bus, before notifications" unplug_meanwhile devres
-ktap_check "unplugged while detaching: right before the core releases it" unplug_meanwhile removed
-ktap_check "found while detaching: before the driver looks at it" \
-	plug_meanwhile krealloc_node_align_noprof 0
-ktap_check "found while detaching: before the driver answers" plug_meanwhile debugfs_create_dir 0
-ktap_check "found while detaching: the core forms its group" plug_meanwhile pci_device_group 0
-ktap_check "unplugged from a load that fails" unplug_from_failing_load
+ktap_check "vtd_inject_calls loads" insmod "$VTD_TEST_MODULES/vtd_inject_calls.ko"
+ktap_check "unplugged during detach: off its bus, before notifications" unplug_during_detach devres
+ktap_check "unplugged during detach: right before the core releases it" unplug_during_detach removed
+ktap_check "added during detach: before the driver probes it" \
+	plug_during_detach krealloc_node_align_noprof 0
+ktap_check "added during detach: before the driver's probe returns" plug_during_detach debugfs_create_dir 0
+ktap_check "added during detach: while the core forms its group" plug_during_detach pci_device_group 0
+ktap_check "unplugged during a load that fails" unplug_from_failing_load
 if [ -e /proc/lockdep_stats ]; then
-	ktap_skip "removed by a driver, without the lock: its unit goes on translating" \
+	ktap_skip "removed by a driver, without the lock: translation of its unit stays on" \
 		"the kernel itself complains of such a removal: it has lock debugging"
 else
-	ktap_check "removed by a driver, without the lock: its unit goes on translating" escaped
+	ktap_check "removed by a driver, without the lock: translation of its unit stays on" removed_without_lock
 fi
 ktap_check "afterwards drivers serve their devices" \
 	eval 'need_vtd && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ]'

@@ -4,7 +4,7 @@
 As witness.py: functions of the evidence that return (claim, why not) pairs.
 """
 
-from vtdlab import devices, vtdwords
+from vtdlab import devices, decoder
 from vtdlab.trace import CONFIG, Trace
 from vtdlab.witness import brackets
 
@@ -44,9 +44,9 @@ def late(evidence):
                     "" if device.sid not in walked else "the trace has walks of it")
 
 
-def leaving(evidence):
+def detach(evidence):
     """Translation goes off first, the queue after it, and no device is refused meanwhile."""
-    for name, trace in brackets(evidence, "leaving "):
+    for name, trace in brackets(evidence, "detach "):
         faults = trace.faults()
         yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
         off = [event.name for event in trace.named("vtd_dmar_enable", "vtd_inv_qi_enable")]
@@ -79,7 +79,7 @@ def crash(evidence):
     yield "translation went on once, and not off in the crash", (
         "" if until.translation() == [True] else f"the trace has {until.translation()}")
     faults = until.faults()
-    yield "no DMA under way was refused", f"the trace has {faults[0]}" if faults else ""
+    yield "no DMA in flight was refused", f"the trace has {faults[0]}" if faults else ""
 
 
 def hotplug(evidence):
@@ -88,18 +88,18 @@ def hotplug(evidence):
         if name == "hotplug removed":
             reasons = {(fault.sid, fault.reason) for fault in trace.faults()}
             wanted = {(devices.TESTDEV.sid, 2), (devices.TESTDEV.sid, 6), (devices.TESTDEV.sid, 5)}
-            yield f"{name}: refused for want of a context entry", (
+            yield f"{name}: refused for lack of a context entry", (
                 "" if (devices.TESTDEV.sid, 2) in reasons and reasons <= wanted
                 else f"the trace has requesters and reasons {sorted(reasons)}")
             continue
         faults = trace.faults()
         yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
         withdrawn = [low for low, high in trace.descriptors()
-                     if vtdwords.descriptor_kind(low, high) == "context-device"
-                     and vtdwords.field(low, 32, 16) == devices.NVME.sid]
+                     if decoder.descriptor_kind(low, high) == "context-device"
+                     and decoder.field(low, 32, 16) == devices.NVME.sid]
         yield f"{name}: the disk's context entry was dropped from the cache", (
             "" if withdrawn else "the trace has no such invalidation")
 
 
-BY_TEST = {function.__name__: function
-           for function in (late, leaving, suspend, crash, hotplug)}
+BY_TEST = {function.__name__.replace("_", "-"): function
+           for function in (late, detach, suspend, crash, hotplug)}

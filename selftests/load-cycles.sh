@@ -4,10 +4,10 @@
 # Load, use, unload, over and over: every page comes back. Use is I/O of two
 # disks through DMA domains, DMA of a test device, and a user's claim of it.
 # A hundred rounds with guest.long=1.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/users.sh"
-. "$(dirname "$0")/memory.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
+. "$(dirname "$0")/lib/memory.sh"
 
 # On a slow kernel, which asks kmemleak instead of counting, six.
 ROUNDS=$((SHRINK > 1 ? 6 : 12))

@@ -4,8 +4,8 @@
 # The trace events of the IOMMU core tell of our domains what they tell of any
 # driver's: who joins a group, what is attached, mapped and unmapped, and what was
 # refused.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 TRACING=/sys/kernel/tracing
 EVENTS=$TRACING/events/iommu
@@ -22,8 +22,8 @@ listen() {
 	echo 1 > $EVENTS/enable && : > $TRACING/trace && echo 1 > $TRACING/tracing_on
 }
 
-# tells PATTERN [TIMES]: in events since the last listen; a fault comes by a thread.
-tells() {
+# traces PATTERN [TIMES]: in events since the last listen; a fault comes by a thread.
+traces() {
 	for try in $(seq $((10 * PATIENCE))); do
 		times=$(grep -Ec "$1" $TRACING/trace)
 		[ "$times" = "${2:-1}" ] && return 0
@@ -51,30 +51,30 @@ log_start
 group=$(basename "$(readlink "$PCI/$edu/iommu_group")")
 ktap_check "the events are enabled" listen
 ktap_check "the DMA API: a page is mapped, used, unmapped and refused" used_and_refused
-ktap_check "map: that page" tells "map: IOMMU: iova=0x$page - .* paddr=0x[0-9a-f]*[1-9a-f][0-9a-f]* size=4096"
-ktap_check "unmap: that page" tells "unmap: IOMMU: iova=0x$page - .* size=4096 unmapped_size=4096"
+ktap_check "map: that page" traces "map: IOMMU: iova=0x$page - .* paddr=0x[0-9a-f]*[1-9a-f][0-9a-f]* size=4096"
+ktap_check "unmap: that page" traces "unmap: IOMMU: iova=0x$page - .* size=4096 unmapped_size=4096"
 ktap_check "io_page_fault: driver, device, address, a write" \
-	tells "io_page_fault: IOMMU:vtd_attack $edu iova=0x$page flags=0x0001"
+	traces "io_page_fault: IOMMU:vtd_attack $edu iova=0x$page flags=0x0001"
 
 insmod "$VTD_TEST_MODULES/vtd_owner.ko"
 echo "$edu" > "$PCI/$edu/driver/unbind"
-ktap_check "a domain is made, claimed for, attached and filled" eval 'listen && ask new a "$edu" &&
+ktap_check "a domain is allocated, its group claimed, attached and mapped" eval 'listen && ask new a "$edu" &&
 	ask claim "$edu" a && ask attach a "$edu" && ask map a $IOVA 0x1000001000 $SIZE'
 ktap_check "attach_device_to_domain: blocked, then the domain" \
-	tells "attach_device_to_domain: IOMMU: device=$edu" 2
-ktap_check "map: the request as it was made, whatever pages it took" \
-	tells "map: IOMMU: iova=0x0000004000000000 - 0x0000004000203000 paddr=0x0000001000001000 size=2109440"
+	traces "attach_device_to_domain: IOMMU: device=$edu" 2
+ktap_check "map: the request as it was made, whatever page sizes were used" \
+	traces "map: IOMMU: iova=0x0000004000000000 - 0x0000004000203000 paddr=0x0000001000001000 size=2109440"
 ktap_check "a second map of the same is refused" eval '! ask map a $IOVA 0x1000001000 0x1000 2> /dev/null'
-ktap_check "map: and tells of no byte" \
-	tells "map: IOMMU: iova=0x0000004000000000 - 0x0000004000000000 paddr=0x0000001000001000 size=0"
+ktap_check "map: and reports no byte mapped" \
+	traces "map: IOMMU: iova=0x0000004000000000 - 0x0000004000000000 paddr=0x0000001000001000 size=0"
 ask detach a "$edu"; ask release "$edu"; ask free a
 rmmod vtd_owner
 ktap_check "remove_device_from_group and add_device_to_group" eval 'listen &&
 	echo 1 > "$PCI/$edu/remove" && echo 1 > /sys/bus/pci/rescan &&
-	tells "remove_device_from_group: IOMMU: groupID=$group device=$edu" &&
-	tells "add_device_to_group: IOMMU: groupID=[0-9]+ device=$edu"'
+	traces "remove_device_from_group: IOMMU: groupID=$group device=$edu" &&
+	traces "add_device_to_group: IOMMU: groupID=[0-9]+ device=$edu"'
 ktap_check "attach_device_to_domain: once for its default domain" \
-	tells "attach_device_to_domain: IOMMU: device=$edu"
+	traces "attach_device_to_domain: IOMMU: device=$edu"
 echo 0 > $EVENTS/enable
 load_drivers
 ktap_check "no kernel warning" log_is_clean

@@ -3,8 +3,8 @@
 #
 # Devices come and go: removed and found again they are served as before, and
 # nothing of theirs is left in between.
-. "$(dirname "$0")/ktap.sh"
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
 
 first_disk=$(echo "${VTD_DISKS:-}" | cut -d' ' -f1)
 [ -n "$first_disk" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
@@ -53,7 +53,7 @@ mark "dma $first_disk replugged begin"
 ktap_check "and works" disk_io "$first_disk"
 mark "dma $first_disk replugged end"
 ktap_check "an attacker is removed and found eight times" many_times "$victim"
-ktap_check "no domain id was lost" same_ids "$ids_before"
+ktap_check "no domain-id was lost" same_ids "$ids_before"
 victim_lands() {
 	attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
 }
