@@ -170,7 +170,7 @@ def test_files_in_sysfs_and_debugfs():
 
 def test_counters():
     """Each line of the statistics file, in its order."""
-    made = re.findall(r'^    \w+ "([\w-]+)"$', text(TOP / "src/report/statistics.rs"), re.M)
+    made = re.findall(r'^    \w+ "([\w-]+)"$', text(TOP / "src/report/debugfs/statistics.rs"), re.M)
     assert made and terms("benchmarks.rst", "What is counted") == made
 
 
