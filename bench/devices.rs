@@ -5,11 +5,11 @@
 //! from each other come as one group.
 
 use crate::report::Report;
-use crate::ticks::{Counts, REPETITIONS, WARM_UP};
-use crate::work::{BASE, KILO_4, PHYS};
+use crate::ticks::{TickStats, REPETITIONS, WARM_UP};
+use crate::workload::{IOVA_BASE, PHYS_BASE, SZ_4K};
 use kernel::prelude::*;
 use kernel_ext::bench::measure;
-use kernel_ext::bench::{Claim, Domain};
+use kernel_ext::bench::{Claim, ConsumerDomain};
 use kernel_ext::pages::Gfp;
 use kernel_ext::pci::PciDevice;
 
@@ -22,13 +22,14 @@ fn devices() -> impl Iterator<Item = PciDevice> {
     PciDevice::with_ids(VENDOR, DEVICE)
 }
 
-fn operate(report: &mut Report, domain: &mut Domain, functions: usize) -> Result {
-    let (mut map, mut unmap) = (Counts::default(), Counts::default());
+fn measure_map_unmap(report: &mut Report, domain: &mut ConsumerDomain, functions: usize) -> Result {
+    let (mut map, mut unmap) = (TickStats::default(), TickStats::default());
     for number in 0..WARM_UP + REPETITIONS {
-        let (map_ticks, answer) = measure::ticks(|| domain.map(BASE, PHYS, KILO_4, Gfp::ATOMIC));
+        let (map_ticks, answer) =
+            measure::ticks(|| domain.map(IOVA_BASE, PHYS_BASE, SZ_4K, Gfp::ATOMIC));
         answer.ok()?;
-        let (unmap_ticks, unmapped) = measure::ticks(|| domain.unmap(BASE, KILO_4));
-        if unmapped != KILO_4 {
+        let (unmap_ticks, unmapped) = measure::ticks(|| domain.unmap(IOVA_BASE, SZ_4K));
+        if unmapped != SZ_4K {
             return Err(EIO);
         }
         if number >= WARM_UP {
@@ -36,17 +37,17 @@ fn operate(report: &mut Report, domain: &mut Domain, functions: usize) -> Result
             unmap.add(unmap_ticks);
         }
     }
-    for (op, tally) in [("map", map), ("unmap", unmap)] {
-        let net = tally.net();
-        report.say(format_args!("devices op={op} functions={functions} {net}"))?;
+    for (op, stats) in [("map", map), ("unmap", unmap)] {
+        let net = stats.without_overhead();
+        report.write_line(format_args!("devices op={op} functions={functions} {net}"))?;
     }
     Ok(())
 }
 
 pub(crate) fn measure(report: &mut Report) -> Result {
     let first = devices().next().ok_or(ENODEV)?;
-    let mut domain = Domain::new(&first, GROUPS)?;
-    let (mut groups, mut functions, mut told) = (0, 0, 0);
+    let mut domain = ConsumerDomain::new(&first, GROUPS)?;
+    let (mut groups, mut functions, mut last_reported) = (0, 0, 0);
     for device in devices() {
         if groups == GROUPS {
             break;
@@ -59,16 +60,16 @@ pub(crate) fn measure(report: &mut Report) -> Result {
         groups += 1;
         let joined = claim.members()?;
         // Attaching may sleep, so interrupts stay on.
-        let (ticks, done) = measure::ticks_disturbed(|| domain.attach(claim));
+        let (ticks, done) = measure::ticks_with_irqs_on(|| domain.attach(claim));
         done?;
         functions += joined;
         // At the first, at each doubling of the devices, and with many.
-        if functions >= 2 * told || (told < MANY && functions >= MANY) {
-            told = functions;
-            report.say(format_args!(
+        if functions >= 2 * last_reported || (last_reported < MANY && functions >= MANY) {
+            last_reported = functions;
+            report.write_line(format_args!(
                 "attach functions={functions} joined={joined} ticks={ticks}"
             ))?;
-            operate(report, &mut domain, functions)?;
+            measure_map_unmap(report, &mut domain, functions)?;
         }
     }
     Ok(())

@@ -4,44 +4,44 @@
 //! throughout, to 64 GiB. The place is a hole in the middle of what is in use, so that its tables
 //! are there from the start.
 
-use crate::ground;
+use crate::fixture;
 use crate::report::Report;
-use crate::ticks::{Counts, REPETITIONS, WARM_UP};
-use crate::work::{BASE, GIGA, KILO_4, MEGA, PHYS};
+use crate::ticks::{TickStats, REPETITIONS, WARM_UP};
+use crate::workload::{IOVA_BASE, PHYS_BASE, SZ_1G, SZ_1M, SZ_4K};
 use kernel::prelude::*;
 use kernel_ext::bench::measure;
-use kernel_ext::bench::Domain;
+use kernel_ext::bench::ConsumerDomain;
 use kernel_ext::pages::Gfp;
 
 const SIZES: [u64; 7] = [
-    MEGA,
-    16 * MEGA,
-    256 * MEGA,
-    GIGA,
-    4 * GIGA,
-    16 * GIGA,
-    64 * GIGA,
+    SZ_1M,
+    16 * SZ_1M,
+    256 * SZ_1M,
+    SZ_1G,
+    4 * SZ_1G,
+    16 * SZ_1G,
+    64 * SZ_1G,
 ];
 
 /// Chunk by chunk, so that the memory is never aligned to more than a page.
-fn grow(domain: &mut Domain, from: u64, to: u64) -> Result {
-    for at in (from..to).step_by(MEGA as usize) {
+fn grow(domain: &mut ConsumerDomain, from: u64, to: u64) -> Result {
+    for at in (from..to).step_by(SZ_1M as usize) {
         domain
-            .map(BASE + at, PHYS + KILO_4, MEGA, Gfp::KERNEL)
+            .map(IOVA_BASE + at, PHYS_BASE + SZ_4K, SZ_1M, Gfp::KERNEL)
             .ok()?;
     }
     Ok(())
 }
 
-fn measure_at(domain: &mut Domain, iova: u64) -> Result<(Counts, Counts)> {
-    let (mut map, mut unmap) = (Counts::default(), Counts::default());
+fn measure_at(domain: &mut ConsumerDomain, iova: u64) -> Result<(TickStats, TickStats)> {
+    let (mut map, mut unmap) = (TickStats::default(), TickStats::default());
     let phys = domain.translate(iova).ok_or(EIO)?;
     for number in 0..WARM_UP + REPETITIONS {
-        let (unmap_ticks, unmapped) = measure::ticks(|| domain.unmap(iova, KILO_4));
-        if unmapped != KILO_4 {
+        let (unmap_ticks, unmapped) = measure::ticks(|| domain.unmap(iova, SZ_4K));
+        if unmapped != SZ_4K {
             return Err(EIO);
         }
-        let (map_ticks, answer) = measure::ticks(|| domain.map(iova, phys, KILO_4, Gfp::ATOMIC));
+        let (map_ticks, answer) = measure::ticks(|| domain.map(iova, phys, SZ_4K, Gfp::ATOMIC));
         answer.ok()?;
         if number >= WARM_UP {
             unmap.add(unmap_ticks);
@@ -52,17 +52,23 @@ fn measure_at(domain: &mut Domain, iova: u64) -> Result<(Counts, Counts)> {
 }
 
 pub(crate) fn measure(report: &mut Report) -> Result {
-    let mut domain = ground::domain(true)?;
+    let mut domain = fixture::domain(true)?;
     let mut used = 0;
     for size in SIZES {
         grow(&mut domain, used, size)?;
         used = size;
-        let (map, unmap) = measure_at(&mut domain, BASE + used / 2 + 3 * KILO_4)?;
-        let mib = used / MEGA;
-        report.say(format_args!("growth op=map mib={mib} {}", map.net()))?;
-        report.say(format_args!("growth op=unmap mib={mib} {}", unmap.net()))?;
+        let (map, unmap) = measure_at(&mut domain, IOVA_BASE + used / 2 + 3 * SZ_4K)?;
+        let mib = used / SZ_1M;
+        report.write_line(format_args!(
+            "growth op=map mib={mib} {}",
+            map.without_overhead()
+        ))?;
+        report.write_line(format_args!(
+            "growth op=unmap mib={mib} {}",
+            unmap.without_overhead()
+        ))?;
     }
-    if domain.unmap(BASE, used) != used {
+    if domain.unmap(IOVA_BASE, used) != used {
         return Err(EIO);
     }
     Ok(())

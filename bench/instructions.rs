@@ -6,63 +6,63 @@
 //! what the work asks for. Every mapping is looked up and every unmap checked, outside of the
 //! times: a driver is not fast for doing nothing.
 
-use crate::ground;
+use crate::fixture;
 use crate::report::Report;
-use crate::ticks::{empty, Counts, REPETITIONS, WARM_UP};
-use crate::work::{Round, Work, WORKS};
+use crate::ticks::{timing_overhead, TickStats, REPETITIONS, WARM_UP};
+use crate::workload::{Round, Workload, WORKLOADS};
 use kernel::prelude::*;
 use kernel_ext::bench::measure;
-use kernel_ext::bench::Domain;
+use kernel_ext::bench::ConsumerDomain;
 use kernel_ext::log_err;
 
 #[derive(Default)]
-struct Tallies {
-    map: Counts,
-    unmap: Counts,
+struct MapUnmapStats {
+    map: TickStats,
+    unmap: TickStats,
 }
 
-fn repeat(domain: &mut Domain, round: Round, tallies: &mut Tallies) -> Result {
+fn repeat(domain: &mut ConsumerDomain, round: Round, stats: &mut MapUnmapStats) -> Result {
     let (ticks, answer) = measure::ticks(|| round.map(domain));
     answer.ok()?;
-    tallies.map.add(ticks);
+    stats.map.add(ticks);
     if !round.is_mapped(domain) {
         return Err(EIO);
     }
     let (ticks, unmapped) = measure::ticks(|| round.unmap(domain));
-    round.is_whole(unmapped)?;
+    round.check_size(unmapped)?;
     if !round.is_unmapped(domain) {
         return Err(EIO);
     }
-    tallies.unmap.add(ticks);
+    stats.unmap.add(ticks);
     Ok(())
 }
 
-fn measure_work(domain: &mut Domain, work: &Work) -> Result<Tallies> {
-    let (mut ignored, mut tallies) = (Tallies::default(), Tallies::default());
-    work.surround(domain)?;
+fn measure_work(domain: &mut ConsumerDomain, work: &Workload) -> Result<MapUnmapStats> {
+    let (mut ignored, mut stats) = (MapUnmapStats::default(), MapUnmapStats::default());
+    work.map_neighbours(domain)?;
     for number in 0..WARM_UP + REPETITIONS {
         let into = if number < WARM_UP {
             &mut ignored
         } else {
-            &mut tallies
+            &mut stats
         };
         repeat(domain, work.round(number), into)?;
     }
-    work.clear(domain);
-    Ok(tallies)
+    work.unmap_neighbours(domain);
+    Ok(stats)
 }
 
 fn measure_works(report: &mut Report, attached: bool) -> Result {
-    for work in &WORKS {
+    for work in &WORKLOADS {
         // A domain of its own, so that no work finds another's tables.
-        let tallies = measure_work(&mut ground::domain(attached)?, work)
+        let stats = measure_work(&mut fixture::domain(attached)?, work)
             .inspect_err(|err| log_err!("{} failed with error {}", work.name, err.to_errno()))?;
-        for (op, tally) in [("map", tallies.map), ("unmap", tallies.unmap)] {
-            report.say(format_args!(
+        for (op, stats) in [("map", stats.map), ("unmap", stats.unmap)] {
+            report.write_line(format_args!(
                 "instructions op={op} work={} attached={} {}",
                 work.name,
                 u8::from(attached),
-                tally.net()
+                stats.without_overhead()
             ))?;
         }
     }
@@ -70,12 +70,12 @@ fn measure_works(report: &mut Report, attached: bool) -> Result {
 }
 
 pub(crate) fn measure(report: &mut Report) -> Result {
-    let clock = empty();
-    let (ticks, ()) = measure::ticks(measure::known);
-    report.say(format_args!(
+    let clock = timing_overhead();
+    let (ticks, ()) = measure::ticks(measure::calibrate);
+    report.write_line(format_args!(
         "clock empty={clock} known={} expected={}",
         ticks.wrapping_sub(clock),
-        measure::KNOWN
+        measure::CALIBRATION_TICKS
     ))?;
     measure_works(report, false)?;
     measure_works(report, true)

@@ -2,16 +2,16 @@
 
 //! The round trips of the instructions in the profiler's windows instead of times.
 
-use crate::ground;
+use crate::fixture;
 use crate::report::Report;
 use crate::ticks::{REPETITIONS, WARM_UP};
-use crate::work::Work;
+use crate::workload::Workload;
 use kernel::prelude::*;
 use kernel_ext::bench::measure::{self, Mark};
-use kernel_ext::bench::Domain;
+use kernel_ext::bench::ConsumerDomain;
 
-fn profile(domain: &mut Domain, work: &Work, maps: bool) -> Result {
-    work.surround(domain)?;
+fn profile(domain: &mut ConsumerDomain, work: &Workload, maps: bool) -> Result {
+    work.map_neighbours(domain)?;
     for number in 0..WARM_UP + REPETITIONS {
         let round = work.round(number);
         let counts = number >= WARM_UP;
@@ -25,18 +25,18 @@ fn profile(domain: &mut Domain, work: &Work, maps: bool) -> Result {
         } else {
             round.unmap(domain)
         };
-        round.is_whole(unmapped)?;
+        round.check_size(unmapped)?;
     }
-    work.clear(domain);
+    work.unmap_neighbours(domain);
     Ok(())
 }
 
 /// Attaching may sleep, so interrupts stay on.
 fn profile_attach() -> Result {
-    let mut domain = ground::domain(true)?;
+    let mut domain = fixture::domain(true)?;
     for _ in 0..REPETITIONS {
         let claim = domain.detach().ok_or(EIO)?;
-        measure::window_disturbed(|| domain.attach(claim))?;
+        measure::window_with_irqs_on(|| domain.attach(claim))?;
     }
     Ok(())
 }
@@ -48,7 +48,7 @@ pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
         profile_attach()?;
     } else {
         let mut words = row.split_ascii_whitespace();
-        let work = words.next().and_then(Work::named).ok_or(EINVAL)?;
+        let work = words.next().and_then(Workload::find).ok_or(EINVAL)?;
         let maps = match words.next() {
             Some("map") => true,
             Some("unmap") => false,
@@ -59,14 +59,14 @@ pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
             None => false,
             _ => return Err(EINVAL),
         };
-        profile(&mut ground::domain(attached)?, work, maps)?;
+        profile(&mut fixture::domain(attached)?, work, maps)?;
     }
-    report.say(format_args!("profile windows={REPETITIONS}"))
+    report.write_line(format_args!("profile windows={REPETITIONS}"))
 }
 
 /// A window that user space opens and closes, around whatever it does.
-pub(crate) fn set_window(what: &str) -> Result {
-    match what {
+pub(crate) fn set_window(word: &str) -> Result {
+    match word {
         "open" => measure::mark(Mark::Open),
         "close" => measure::mark(Mark::Close),
         _ => return Err(EINVAL),

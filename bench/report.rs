@@ -18,7 +18,7 @@ impl Report {
     }
 
     /// Adds a line. [`ENOMEM`].
-    pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) -> Result {
+    pub(crate) fn write_line(&mut self, line: fmt::Arguments<'_>) -> Result {
         writeln!(self, "{line}").map_err(|fmt::Error| ENOMEM)
     }
 

@@ -11,30 +11,30 @@ pub(crate) const REPETITIONS: u32 = 64;
 
 /// Ticks that a number of equal operations took.
 #[derive(Default)]
-pub(crate) struct Counts {
-    least: u64,
-    most: u64,
+pub(crate) struct TickStats {
+    min: u64,
+    max: u64,
     sum: u64,
     count: u32,
 }
 
-impl Counts {
+impl TickStats {
     pub(crate) fn add(&mut self, ticks: u64) {
-        if self.count == 0 || ticks < self.least {
-            self.least = ticks;
+        if self.count == 0 || ticks < self.min {
+            self.min = ticks;
         }
-        self.most = self.most.max(ticks);
+        self.max = self.max.max(ticks);
         self.sum += ticks;
         self.count += 1;
     }
 
     /// The same without the cost of timing.
-    pub(crate) fn net(&self) -> Net {
-        let clock = empty();
+    pub(crate) fn without_overhead(&self) -> NetTicks {
+        let clock = timing_overhead();
         let tenths = self.sum * 10 / u64::from(self.count.max(1));
-        Net {
-            least: self.least.saturating_sub(clock),
-            most: self.most.saturating_sub(clock),
+        NetTicks {
+            min: self.min.saturating_sub(clock),
+            max: self.max.saturating_sub(clock),
             tenths: tenths.saturating_sub(clock * 10),
             count: self.count,
         }
@@ -42,29 +42,29 @@ impl Counts {
 }
 
 /// What an empty statement takes.
-pub(crate) fn empty() -> u64 {
-    let mut tally = Counts::default();
+pub(crate) fn timing_overhead() -> u64 {
+    let mut stats = TickStats::default();
     for _ in 0..REPETITIONS {
-        tally.add(measure::ticks(|| ()).0);
+        stats.add(measure::ticks(|| ()).0);
     }
-    tally.least
+    stats.min
 }
 
 /// What operations took by themselves.
-pub(crate) struct Net {
-    least: u64,
-    most: u64,
+pub(crate) struct NetTicks {
+    min: u64,
+    max: u64,
     tenths: u64,
     count: u32,
 }
 
-impl fmt::Display for Net {
+impl fmt::Display for NetTicks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, tenth) = (self.tenths / 10, self.tenths % 10);
         write!(
             f,
             "least={} most={} mean={whole}.{tenth} count={}",
-            self.least, self.most, self.count
+            self.min, self.max, self.count
         )
     }
 }

@@ -11,17 +11,17 @@
 mod descriptors;
 mod devices;
 mod dma;
-mod ground;
+mod fixture;
 mod growth;
 mod hold;
 mod instructions;
 mod profile;
 mod report;
 mod ticks;
-mod work;
+mod workload;
 
 use core::fmt;
-use hold::Held;
+use hold::HeldState;
 use kernel::debugfs;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -30,17 +30,17 @@ use kernel::uaccess::UserSliceReader;
 use report::Report;
 
 /// Bytes of the longest line that is taken.
-const LINE: usize = 64;
+const MAX_LINE: usize = 64;
 
 /// What the last measurement said, and the state that one has made.
 struct Bench {
     report: Report,
-    held: Option<Held>,
+    held: Option<HeldState>,
 }
 
 /// Does what the line asks for. An error leaves what was said until then.
 fn run(bench: &Mutex<Bench>, line: &mut UserSliceReader) -> Result {
-    let mut text = [0u8; LINE];
+    let mut text = [0u8; MAX_LINE];
     let text = text.get_mut(..line.len()).ok_or(EINVAL)?;
     line.read_slice(text)?;
     let text = core::str::from_utf8(text).map_err(|_| EINVAL)?.trim();

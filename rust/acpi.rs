@@ -50,11 +50,11 @@ impl Table {
     }
 
     /// Returns `address` if the table names it: if its eight bytes are somewhere in it.
-    pub fn named(&self, address: u64) -> Option<NamedAddress> {
+    pub fn find_address(&self, address: u64) -> Option<FirmwareAddress> {
         let named = |bytes: &[u8]| bytes == address.to_le_bytes();
         // INVARIANT: Just found.
         let found = self.bytes().windows(8).any(named);
-        found.then_some(NamedAddress(address))
+        found.then_some(FirmwareAddress(address))
     }
 }
 
@@ -64,9 +64,9 @@ impl Table {
 ///
 /// It was in a table of this machine's firmware.
 #[derive(Clone, Copy)]
-pub struct NamedAddress(u64);
+pub struct FirmwareAddress(u64);
 
-impl NamedAddress {
+impl FirmwareAddress {
     /// Returns the address.
     pub fn raw(self) -> u64 {
         self.0

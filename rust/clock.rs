@@ -14,7 +14,7 @@ pub fn now_ns() -> u64 {
 
 /// Tells the processor that it spins. Any context.
 #[inline]
-pub fn relax() {
+pub fn cpu_relax() {
     kernel::processor::cpu_relax()
 }
 
@@ -42,7 +42,7 @@ impl Deadline {
                 // This thread may have been preempted past the deadline: check once more.
                 return condition();
             }
-            relax();
+            cpu_relax();
         }
     }
 }
@@ -51,9 +51,9 @@ impl Deadline {
 ///
 /// The lowest 40 bits of the count: enough for 34 years at the fastest rate.
 #[derive(Clone, Copy)]
-pub struct Ticks(u64);
+pub struct Jiffies(u64);
 
-impl Ticks {
+impl Jiffies {
     /// Bits of the count that are kept.
     pub const BITS: u32 = 40;
     const MASK: u64 = (1 << Self::BITS) - 1;
@@ -62,23 +62,23 @@ impl Ticks {
     #[inline(always)]
     pub fn now() -> Self {
         // SAFETY: `jiffies` lives as long as the kernel, and is read as C reads it.
-        Ticks(unsafe { (&raw const bindings::jiffies).read_volatile() } as u64)
+        Jiffies(unsafe { (&raw const bindings::jiffies).read_volatile() } as u64)
     }
 
     /// Makes the moment with this count; only its lowest 40 bits count.
     #[inline(always)]
     pub const fn from_raw(raw: u64) -> Self {
-        Ticks(raw & Self::MASK)
+        Jiffies(raw & Self::MASK)
     }
 
-    /// Returns the count; bits above [`Ticks::BITS`] are to be ignored.
+    /// Returns the count; bits above [`Jiffies::BITS`] are to be ignored.
     #[inline(always)]
     pub const fn raw(self) -> u64 {
         self.0
     }
 
     /// Returns whether it is later than `other`.
-    pub const fn is_after(self, other: Ticks) -> bool {
+    pub const fn is_after(self, other: Jiffies) -> bool {
         let ahead = self.0.wrapping_sub(other.0) & Self::MASK;
         ahead != 0 && ahead <= Self::MASK / 2
     }

@@ -62,11 +62,11 @@ impl Device {
 
     /// Tries to take the device core's lock of the device, without which no driver is bound or
     /// released; [`None`] if another thread has it.
-    pub fn try_lock(&self) -> Option<Locked<'_>> {
+    pub fn try_lock(&self) -> Option<DeviceGuard<'_>> {
         // SAFETY: `self` is a valid device.
         let taken = unsafe { bindings::vtd_helper_device_trylock(self.as_raw()) };
         // INVARIANT: Just taken.
-        taken.then(|| Locked(self, NotThreadSafe))
+        taken.then(|| DeviceGuard(self, NotThreadSafe))
     }
 
     /// Emits the core's trace event `iommu:io_page_fault`; costs next to nothing while nobody
@@ -98,7 +98,7 @@ impl Device {
             let pci_driver = container_of!(driver, bindings::pci_driver, driver);
             Some(BoundDriver {
                 name: Name::copy(CStr::from_char_ptr((*driver).name)),
-                manages_dma: (*pci_driver).driver_managed_dma,
+                driver_managed_dma: (*pci_driver).driver_managed_dma,
             })
         }
     }
@@ -109,9 +109,9 @@ impl Device {
 /// # Invariants
 ///
 /// The device's lock is held by this thread for this.
-pub struct Locked<'a>(&'a Device, NotThreadSafe);
+pub struct DeviceGuard<'a>(&'a Device, NotThreadSafe);
 
-impl Drop for Locked<'_> {
+impl Drop for DeviceGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: A valid device, whose lock is held by the type's invariants.
         unsafe { bindings::vtd_helper_device_unlock(self.0.as_raw()) }
@@ -166,5 +166,5 @@ pub struct BoundDriver {
     pub name: Name,
     /// Whether it has `driver_managed_dma`: its DMA is no business of the kernel's DMA API (VFIO,
     /// port services).
-    pub manages_dma: bool,
+    pub driver_managed_dma: bool,
 }

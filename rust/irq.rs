@@ -23,7 +23,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 /// A device that raises one message-signalled interrupt.
-pub trait Source: Send + Sync + 'static {
+pub trait InterruptSource: Send + Sync + 'static {
     /// The name of the chip of all such devices in `/proc/interrupts`, with which the names of
     /// their domains begin.
     const NAME: &'static CStr;
@@ -31,19 +31,19 @@ pub trait Source: Send + Sync + 'static {
     /// Returns what tells it from other such devices; its domain is called `NAME-number`.
     fn number(&self) -> u32;
     /// Programs the message into the device. Interrupts off, must not sleep.
-    fn write_message(&self, address: u64, data: u32);
+    fn write_msi_msg(&self, address: u64, data: u32);
     /// Masks or unmasks at the device. Interrupts off, must not sleep.
-    fn mask(&self, masked: bool);
+    fn set_masked(&self, masked: bool);
     /// Handles what happened. Runs in the interrupt's thread; may sleep.
     fn handle(&self);
 }
 
-/// A requested interrupt: while it lives, [`Source::handle`] is called.
+/// A requested interrupt: while it lives, [`InterruptSource::handle`] is called.
 ///
 /// # Invariants
 ///
 /// `virq` is requested with `source` as its cookie and lives in `domain`, which has `fwnode`.
-pub struct Interrupt<S: Source> {
+pub struct Interrupt<S: InterruptSource> {
     virq: u32,
     domain: *mut bindings::irq_domain,
     fwnode: *mut bindings::fwnode_handle,
@@ -51,14 +51,14 @@ pub struct Interrupt<S: Source> {
 }
 
 // SAFETY: The pointers are only used at creation and in `drop`; the source is `Sync`.
-unsafe impl<S: Source> Send for Interrupt<S> {}
+unsafe impl<S: InterruptSource> Send for Interrupt<S> {}
 // SAFETY: As above.
-unsafe impl<S: Source> Sync for Interrupt<S> {}
+unsafe impl<S: InterruptSource> Sync for Interrupt<S> {}
 
 /// The chip and the domain's operations, which the irq core keeps pointers to.
-struct Tables<S>(PhantomData<S>);
+struct ChipOps<S>(PhantomData<S>);
 
-impl<S: Source> Tables<S> {
+impl<S: InterruptSource> ChipOps<S> {
     // `as_char_ptr` is no constant function.
     #[allow(clippy::disallowed_methods)]
     const CHIP: bindings::irq_chip = bindings::irq_chip {
@@ -98,12 +98,12 @@ impl<S: Source> Tables<S> {
     /// # Safety
     ///
     /// As for [`Self::source`].
-    unsafe fn write_message(data: *mut bindings::irq_data) {
+    unsafe fn write_msi_msg(data: *mut bindings::irq_data) {
         let (mut low, mut high, mut message) = (0, 0, 0);
         // SAFETY: The parent is the vector domain, which has allocated a vector.
         unsafe {
             bindings::vtd_helper_vector_message(data, &mut low, &mut high, &mut message);
-            Self::source(data).write_message(u64::from(high) << 32 | u64::from(low), message);
+            Self::source(data).write_msi_msg(u64::from(high) << 32 | u64::from(low), message);
         }
     }
 
@@ -157,7 +157,7 @@ impl<S: Source> Tables<S> {
         _reserve: bool,
     ) -> i32 {
         // SAFETY: The core activates only what `alloc` prepared, after the vector domain.
-        unsafe { Self::write_message(data) };
+        unsafe { Self::write_msi_msg(data) };
         0
     }
 
@@ -169,7 +169,7 @@ impl<S: Source> Tables<S> {
     /// descriptor held and interrupts off.
     unsafe extern "C" fn mask(data: *mut bindings::irq_data) {
         // SAFETY: Prepared by `alloc`.
-        unsafe { Self::source(data) }.mask(true);
+        unsafe { Self::source(data) }.set_masked(true);
     }
 
     /// Implements `irq_chip::irq_unmask`.
@@ -179,7 +179,7 @@ impl<S: Source> Tables<S> {
     /// As for [`Self::mask`].
     unsafe extern "C" fn unmask(data: *mut bindings::irq_data) {
         // SAFETY: Prepared by `alloc`.
-        unsafe { Self::source(data) }.mask(false);
+        unsafe { Self::source(data) }.set_masked(false);
     }
 
     /// Implements `irq_chip::irq_set_affinity`.
@@ -196,13 +196,13 @@ impl<S: Source> Tables<S> {
         let done = unsafe { bindings::vtd_helper_set_parent_affinity(data, mask, force) };
         if done >= 0 && done != bindings::IRQ_SET_MASK_OK_DONE as i32 {
             // SAFETY: Prepared by `alloc`; the vector may have moved.
-            unsafe { Self::write_message(data) };
+            unsafe { Self::write_msi_msg(data) };
         }
         done
     }
 }
 
-impl<S: Source> Interrupt<S> {
+impl<S: InterruptSource> Interrupt<S> {
     /// Allocates a vector near `node`, programs it into the device and requests the interrupt.
     /// Process context.
     ///
@@ -222,7 +222,7 @@ impl<S: Source> Interrupt<S> {
             fwnode,
             domain_flags: bindings::IRQ_DOMAIN_FLAG_HIERARCHY,
             hwirq_max: usize::MAX,
-            ops: &Tables::<S>::OPS,
+            ops: &ChipOps::<S>::OPS,
             // SAFETY: The vector domain exists from early boot on and does not change.
             parent: unsafe { bindings::x86_vector_domain },
             ..Default::default()
@@ -283,7 +283,7 @@ impl<S: Source> Interrupt<S> {
             data: source,
             ..Default::default()
         };
-        // SAFETY: `info` outlives the call, which passes it to `Tables::alloc`.
+        // SAFETY: `info` outlives the call, which passes it to `ChipOps::alloc`.
         let virq = unsafe {
             bindings::__irq_domain_alloc_irqs(
                 domain,
@@ -312,7 +312,7 @@ impl<S: Source> Interrupt<S> {
     }
 }
 
-impl<S: Source> Drop for Interrupt<S> {
+impl<S: InterruptSource> Drop for Interrupt<S> {
     fn drop(&mut self) {
         let cookie = Arc::as_ptr(&self.source).cast_mut().cast::<c_void>();
         // SAFETY: By the type's invariants; free_irq() waits for a running thread, after which the

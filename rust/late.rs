@@ -14,16 +14,16 @@ use kernel::prelude::*;
 /// # Invariants
 ///
 /// `now` is `before`, or came from [`KBox::into_raw`] and is freed in `drop` only.
-pub struct Late<T: Send + Sync + 'static> {
+pub struct LateInit<T: Send + Sync + 'static> {
     now: AtomicPtr<T>,
     before: &'static T,
 }
 
-impl<T: Send + Sync + 'static> Late<T> {
+impl<T: Send + Sync + 'static> LateInit<T> {
     /// Creates one that leads to `before` until a value is set.
     pub const fn new(before: &'static T) -> Self {
         // INVARIANT: It is `before`.
-        Late {
+        LateInit {
             now: AtomicPtr::new(ptr::from_ref(before).cast_mut()),
             before,
         }
@@ -60,7 +60,7 @@ impl<T: Send + Sync + 'static> Late<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for Late<T> {
+impl<T: Send + Sync + 'static> Drop for LateInit<T> {
     fn drop(&mut self) {
         if self.value().is_some() {
             // SAFETY: By the type's invariants it came from `into_raw`; `self` is borrowed by

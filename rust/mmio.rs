@@ -2,7 +2,7 @@
 
 //! The register page of a device that no bus driver owns.
 
-use crate::acpi::NamedAddress;
+use crate::acpi::FirmwareAddress;
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -28,7 +28,7 @@ unsafe impl Send for Registers {}
 unsafe impl Sync for Registers {}
 
 /// Returns whether a part of the range is claimed: a claim that fails does not say why.
-fn claimed(start: u64, len: usize) -> bool {
+fn is_requested(start: u64, len: usize) -> bool {
     // SAFETY: The resource tree may be asked for any range; the call locks it.
     let found = unsafe {
         bindings::region_intersects(
@@ -54,7 +54,7 @@ impl Registers {
     ///
     /// [`EBUSY`] if a part of them is claimed already, [`ENOMEM`] without memory to claim or map
     /// them, [`EINVAL`] for less than a page.
-    pub fn claim(start: NamedAddress, len: usize, name: &'static CStr) -> Result<Self> {
+    pub fn request(start: FirmwareAddress, len: usize, name: &'static CStr) -> Result<Self> {
         let start = start.raw();
         if len < LEAST {
             return Err(EINVAL);
@@ -70,7 +70,11 @@ impl Registers {
             )
         };
         if region.is_null() {
-            return Err(if claimed(start, len) { EBUSY } else { ENOMEM });
+            return Err(if is_requested(start, len) {
+                EBUSY
+            } else {
+                ENOMEM
+            });
         }
         // SAFETY: The range was claimed above.
         let base = unsafe { bindings::ioremap(start, len) };

@@ -26,7 +26,7 @@ impl Gfp {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Charge {
     /// Nobody: what the kernel needs for itself.
-    Nobody,
+    Unaccounted,
     /// The memory cgroup of the caller: what it makes the kernel allocate.
     Caller,
 }
@@ -36,7 +36,7 @@ impl Charge {
     /// sleep.
     pub const fn gfp(self) -> Gfp {
         match self {
-            Charge::Nobody => Gfp::KERNEL,
+            Charge::Unaccounted => Gfp::KERNEL,
             Charge::Caller => Gfp::KERNEL_ACCOUNT,
         }
     }
@@ -44,7 +44,7 @@ impl Charge {
     /// Returns the flags for everything else. May sleep.
     pub const fn flags(self) -> Flags {
         match self {
-            Charge::Nobody => GFP_KERNEL,
+            Charge::Unaccounted => GFP_KERNEL,
             Charge::Caller => GFP_KERNEL_ACCOUNT,
         }
     }

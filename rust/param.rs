@@ -22,6 +22,6 @@ pub fn value<T: Copy>(accessed: impl Borrow<T>) -> T {
 pub fn ignore() -> Result<&'static str> {
     // SAFETY: A terminated string in the module, which nobody writes once the module's code runs:
     // sysfs does not show it.
-    let text = unsafe { CStr::from_char_ptr(bindings::vtd_helper_ignore()) };
+    let text = unsafe { CStr::from_char_ptr(bindings::vtd_helper_ignore_parameter()) };
     text.to_str().map_err(|_| EINVAL)
 }

@@ -29,16 +29,16 @@ macro_rules! own {
 /// # Invariants
 ///
 /// `base` was returned by `vtd_helper_alloc_counts` for `N` counts and not freed.
-pub struct Counts<const N: usize> {
+pub struct PerCpuCounters<const N: usize> {
     base: NonNull<u64>,
 }
 
 // SAFETY: Belongs to no thread; a count is changed by its processor alone, in one instruction.
-unsafe impl<const N: usize> Send for Counts<N> {}
+unsafe impl<const N: usize> Send for PerCpuCounters<N> {}
 // SAFETY: As above.
-unsafe impl<const N: usize> Sync for Counts<N> {}
+unsafe impl<const N: usize> Sync for PerCpuCounters<N> {}
 
-impl<const N: usize> Counts<N> {
+impl<const N: usize> PerCpuCounters<N> {
     /// Allocates counts, all 0. May sleep.
     ///
     /// # Errors
@@ -48,14 +48,14 @@ impl<const N: usize> Counts<N> {
         // SAFETY: Any number is allowed.
         let base = unsafe { bindings::vtd_helper_alloc_counts(N as u32, charge.gfp().0) };
         // INVARIANT: Freshly allocated for `N` counts.
-        Ok(Counts {
+        Ok(PerCpuCounters {
             base: NonNull::new(base).ok_or(ENOMEM)?,
         })
     }
 
     /// Adds 1 to count `INDEX`. Any context.
     #[inline(always)]
-    pub fn one<const INDEX: usize>(&self) {
+    pub fn inc<const INDEX: usize>(&self) {
         const { assert!(INDEX < N) };
         // SAFETY: By the type's invariants this is a per-CPU address of a count. One instruction
         // cannot be interrupted half done, nor can its processor change during it.
@@ -71,7 +71,7 @@ impl<const N: usize> Counts<N> {
     /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; a reader in between may see
     /// the one without the other.
     #[inline(always)]
-    pub fn one_of<const INDEX: usize, const SUM: usize>(&self, n: u64) {
+    pub fn inc_and_add<const INDEX: usize, const SUM: usize>(&self, n: u64) {
         const { assert!(INDEX < N && SUM < N) };
         // SAFETY: As for `one`, each instruction for itself: in between the processor may change.
         unsafe {
@@ -93,7 +93,7 @@ impl<const N: usize> Counts<N> {
     }
 }
 
-impl<const N: usize> Drop for Counts<N> {
+impl<const N: usize> Drop for PerCpuCounters<N> {
     fn drop(&mut self) {
         // SAFETY: By the type's invariants.
         unsafe { bindings::vtd_helper_free_counts(self.base.as_ptr()) }

@@ -19,19 +19,19 @@ const LINE: usize = 768;
 ///
 /// The first `len` bytes of `text` were copied from strings, each as a whole; `len` is at most
 /// [`LINE`].
-pub struct Line {
+pub struct LogLine {
     text: [MaybeUninit<u8>; LINE],
     len: usize,
     full: bool,
 }
 
-impl Line {
+impl LogLine {
     /// Creates an empty one.
     #[allow(clippy::new_without_default)]
     #[inline(always)]
     pub const fn new() -> Self {
         // INVARIANT: No byte is said to be text.
-        Line {
+        LogLine {
             text: [const { MaybeUninit::uninit() }; LINE],
             len: 0,
             full: false,
@@ -51,7 +51,7 @@ impl Line {
     }
 }
 
-impl fmt::Write for Line {
+impl fmt::Write for LogLine {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let end = self.len.saturating_add(more.len());
         match self.text.get_mut(self.len..end) {
@@ -70,7 +70,7 @@ impl fmt::Write for Line {
 
 /// Formats the text of a message.
 #[macro_export]
-macro_rules! log_line { ($($arg:tt)*) => { $crate::print::Line::new().format(::core::format_args!($($arg)*)) } }
+macro_rules! log_line { ($($arg:tt)*) => { $crate::print::LogLine::new().format(::core::format_args!($($arg)*)) } }
 
 /// Logs at level emergency, with a line end.
 #[macro_export]

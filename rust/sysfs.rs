@@ -28,7 +28,7 @@ pub struct Attribute<T> {
 
 /// What the kernel makes of a file: its own structure, and how it calls the functions in it. With
 /// control flow integrity both have to be exactly what C has.
-pub trait Kind: Sealed + Sized + 'static {
+pub trait AttributeKind: Sealed + Sized + 'static {
     /// The C structure of an attribute, which begins with a `struct attribute`.
     #[doc(hidden)]
     type Raw;
@@ -45,22 +45,22 @@ pub trait Kind: Sealed + Sized + 'static {
 
 use sealed::Sealed;
 mod sealed {
-    /// Of [`Kind`](super::Kind): there is one for each structure of the kernel's.
+    /// Of [`AttributeKind`](super::AttributeKind): there is one for each structure of the kernel's.
     pub trait Sealed {}
 }
 
 /// Attributes of a device: `struct device_attribute`.
-pub struct OfDevice;
+pub struct DeviceAttribute;
 
 /// Attributes of a directory: `struct kobj_attribute`.
 pub struct OfKobject;
 
-/// Implements [`Kind`] for the structure `$raw`, whose functions are called with a `$owner`.
+/// Implements [`AttributeKind`] for the structure `$raw`, whose functions are called with a `$owner`.
 macro_rules! kind {
     ($kind:ident, $owner:ident, $raw:ident, $init:ident) => {
         impl Sealed for $kind {}
 
-        impl Kind for $kind {
+        impl AttributeKind for $kind {
             type Raw = bindings::$raw;
 
             unsafe fn init<T: Send + Sync + 'static>(
@@ -122,7 +122,7 @@ macro_rules! kind {
 }
 
 kind!(
-    OfDevice,
+    DeviceAttribute,
     device,
     device_attribute,
     vtd_helper_device_attr_init
@@ -136,7 +136,7 @@ kind!(
 
 /// One attribute as the kernel knows it, with what it is of.
 #[repr(C)]
-struct Entry<T: 'static, K: Kind> {
+struct Entry<T: 'static, K: AttributeKind> {
     raw: K::Raw,
     description: &'static Attribute<T>,
     target: *const T,
@@ -144,13 +144,13 @@ struct Entry<T: 'static, K: Kind> {
 
 // The kernel hands out the address of each `raw` again, and finds it by that of its first field.
 const _: () = assert!(
-    offset_of!(Entry<(), OfDevice>, raw) == 0
+    offset_of!(Entry<(), DeviceAttribute>, raw) == 0
         && offset_of!(Entry<(), OfKobject>, raw) == 0
         && offset_of!(bindings::device_attribute, attr) == 0
         && offset_of!(bindings::kobj_attribute, attr) == 0
 );
 
-impl<T: Send + Sync + 'static, K: Kind> Entry<T, K> {
+impl<T: Send + Sync + 'static, K: AttributeKind> Entry<T, K> {
     /// Writes the text of an attribute, as its `show` of C has to.
     ///
     /// # Safety
@@ -203,7 +203,7 @@ impl<T: Send + Sync + 'static, K: Kind> Entry<T, K> {
 ///
 /// `entries` does not move or change after creation, `list` points into it and ends with null,
 /// `group` points at `list`, `groups` at `group`; each `target` is held by `_target`.
-pub struct Group<T: 'static, K: Kind = OfDevice> {
+pub struct AttributeGroup<T: 'static, K: AttributeKind = DeviceAttribute> {
     _entries: KVec<Entry<T, K>>,
     _list: KVec<*mut bindings::attribute>,
     group: KBox<bindings::attribute_group>,
@@ -212,11 +212,11 @@ pub struct Group<T: 'static, K: Kind = OfDevice> {
 }
 
 // SAFETY: Nothing in it changes after creation, and the target is shared by threads.
-unsafe impl<T: Send + Sync, K: Kind> Send for Group<T, K> {}
+unsafe impl<T: Send + Sync, K: AttributeKind> Send for AttributeGroup<T, K> {}
 // SAFETY: As above.
-unsafe impl<T: Send + Sync, K: Kind> Sync for Group<T, K> {}
+unsafe impl<T: Send + Sync, K: AttributeKind> Sync for AttributeGroup<T, K> {}
 
-impl<T: Send + Sync + 'static, K: Kind> Group<T, K> {
+impl<T: Send + Sync + 'static, K: AttributeKind> AttributeGroup<T, K> {
     /// Makes a group of `attributes` over `target`, in a directory `name` of its own if one is
     /// given.
     ///
@@ -253,7 +253,7 @@ impl<T: Send + Sync + 'static, K: Kind> Group<T, K> {
         group.__bindgen_anon_2.attrs = list.as_mut_ptr();
         let groups = KBox::new([&raw const *group, ptr::null()], GFP_KERNEL)?;
         // INVARIANT: Wired up above; moving the vectors and boxes moves no element.
-        Ok(Group {
+        Ok(AttributeGroup {
             _entries: entries,
             _list: list,
             group,
@@ -306,7 +306,7 @@ impl Write for Text<'_> {
 /// `kobject` is registered and carries `group`.
 pub struct KernelDir<T: Send + Sync + 'static> {
     kobject: *mut bindings::kobject,
-    group: Group<T, OfKobject>,
+    group: AttributeGroup<T, OfKobject>,
 }
 
 // SAFETY: Only touched at creation and in `drop`; the group is shared by threads.
@@ -320,7 +320,7 @@ impl<T: Send + Sync + 'static> KernelDir<T> {
     /// # Errors
     ///
     /// [`ENOMEM`], or that of sysfs.
-    pub fn new(name: &'static CStr, group: Group<T, OfKobject>) -> Result<Self> {
+    pub fn new(name: &'static CStr, group: AttributeGroup<T, OfKobject>) -> Result<Self> {
         // SAFETY: `kernel_kobj` exists from boot on; the name is copied.
         let kobject =
             unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::kernel_kobj) };

@@ -33,7 +33,7 @@ struct VtdModule {
 
 impl kernel::Module for VtdModule {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let options = driver::Options {
+        let options = driver::LoadOptions {
             unit: unit::Options {
                 without_queue: value::<i32>(module_parameters::register_invalidation.value()) != 0,
             },

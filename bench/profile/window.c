@@ -32,28 +32,28 @@ EXPORT int qemu_plugin_version = 7;	/* QEMU 11.1 */
 #define WINDOWS		1024
 
 /* One address; slots are never given back, for translated code points at them. */
-struct place {
+struct counter {
 	uint64_t address;
 	uint64_t count;
 };
 
-static struct place *places;
+static struct counter *counters;
 static struct plugin_u64 open_now;
 static uint64_t windows, sums[WINDOWS];
 static uint64_t from, until;	/* 0: the marks themselves are the window */
-static bool awaited;		/* the window opens at from */
+static bool armed;		/* the window opens at from */
 static char path[4096];
 
-static struct place *place_of(uint64_t address)
+static struct counter *counter_of(uint64_t address)
 {
 	uint32_t slot = (address * 0x9e3779b97f4a7c15ULL) >> 42;
 	uint32_t tries;
 
 	for (tries = 0; tries < SLOTS; tries++, slot = (slot + 1) % SLOTS) {
-		if (!places[slot].address)
-			places[slot].address = address;
-		if (places[slot].address == address)
-			return &places[slot];
+		if (!counters[slot].address)
+			counters[slot].address = address;
+		if (counters[slot].address == address)
+			return &counters[slot];
 	}
 	fprintf(stderr, "window: more than %u addresses\n", SLOTS);
 	exit(1);
@@ -73,7 +73,7 @@ static void on_open(unsigned int vcpu, void *data)
 {
 	(void)data;
 	if (from)
-		awaited = true;
+		armed = true;
 	else
 		open_window(vcpu);
 }
@@ -81,9 +81,9 @@ static void on_open(unsigned int vcpu, void *data)
 static void on_from(unsigned int vcpu, void *data)
 {
 	(void)data;
-	if (awaited)
+	if (armed)
 		open_window(vcpu);
-	awaited = false;
+	armed = false;
 }
 
 static void on_close(unsigned int vcpu, void *data)
@@ -95,7 +95,7 @@ static void on_close(unsigned int vcpu, void *data)
 static void on_instruction(unsigned int vcpu, void *data)
 {
 	(void)vcpu;
-	((struct place *)data)->count++;
+	((struct counter *)data)->count++;
 	sums[windows - 1]++;
 }
 
@@ -138,7 +138,7 @@ static void on_translation(struct qemu_plugin_tb *tb, void *data)
 		default:
 			qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, on_instruction,
 								    NO_REGS, COND_NE, open_now,
-								    0, place_of(address));
+								    0, counter_of(address));
 		}
 	}
 }
@@ -155,13 +155,13 @@ static void on_end(void)
 	for (slot = 0; slot < windows; slot++)
 		fprintf(file, "window %lu\n", sums[slot]);
 	for (slot = 0; slot < SLOTS; slot++)
-		if (places[slot].count)
-			fprintf(file, "%016lx %lu\n", places[slot].address,
-				places[slot].count);
+		if (counters[slot].count)
+			fprintf(file, "%016lx %lu\n", counters[slot].address,
+				counters[slot].count);
 	fclose(file);
 }
 
-static bool understand(const char *argument)
+static bool parse_argument(const char *argument)
 {
 	if (!strncmp(argument, "out=", 4))
 		snprintf(path, sizeof(path), "%s", argument + 4);
@@ -170,7 +170,7 @@ static bool understand(const char *argument)
 	else if (!strncmp(argument, "until=", 6))
 		until = strtoull(argument + 6, NULL, 16);
 	else if (!strcmp(argument, "boot=on"))
-		awaited = true;
+		armed = true;
 	else
 		return false;
 	return true;
@@ -183,14 +183,14 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
 
 	(void)info;
 	for (i = 0; i < argc; i++)
-		if (!understand(argv[i]))
+		if (!parse_argument(argv[i]))
 			break;
 	if (i < argc || !path[0] || !from != !until) {
 		fprintf(stderr, "window: say out=FILE[,from=ADDRESS,until=ADDRESS[,boot=on]]\n");
 		return -1;
 	}
-	places = calloc(SLOTS, sizeof(*places));
-	if (!places)
+	counters = calloc(SLOTS, sizeof(*counters));
+	if (!counters)
 		return -1;
 	open_now.score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
 	open_now.offset = 0;

@@ -16,7 +16,7 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// `DMA_MAPPING_ERROR`.
-const NOWHERE: bindings::dma_addr_t = bindings::dma_addr_t::MAX;
+const DMA_MAPPING_ERROR: bindings::dma_addr_t = bindings::dma_addr_t::MAX;
 
 /// Memory that can be mapped for its device, once at a time.
 pub trait Streaming {
@@ -36,12 +36,12 @@ pub trait Streaming {
 /// # Invariants
 ///
 /// `dev` is that of `_device`.
-struct Idle {
+struct UnusedDevice {
     dev: *mut bindings::device,
     _device: PciDevice,
 }
 
-impl Idle {
+impl UnusedDevice {
     /// Lets `device` reach everything.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Idle {
             to_result(bindings::dma_set_coherent_mask(dev.as_raw(), u64::MAX))?;
         }
         // INVARIANT: Both are `device`.
-        Ok(Idle {
+        Ok(UnusedDevice {
             dev: dev.as_raw(),
             _device: device.clone(),
         })
@@ -71,19 +71,19 @@ impl Idle {
 /// # Invariants
 ///
 /// `virt` was returned by `alloc_pages_exact_noprof` for `bytes` bytes and not freed.
-struct Block {
+struct PageBlock {
     virt: NonNull<c_void>,
     bytes: usize,
 }
 
-impl Block {
+impl PageBlock {
     /// Allocates so many bytes.
     #[inline]
     fn new(bytes: usize) -> Result<Self> {
         // SAFETY: Any size may be asked for.
         let virt = unsafe { bindings::alloc_pages_exact_noprof(bytes, bindings::GFP_KERNEL) };
         // INVARIANT: Freshly allocated with this size.
-        Ok(Block {
+        Ok(PageBlock {
             virt: NonNull::new(virt).ok_or(ENOMEM)?,
             bytes,
         })
@@ -97,7 +97,7 @@ impl Block {
     }
 }
 
-impl Drop for Block {
+impl Drop for PageBlock {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type's invariants; its owner has unmapped it.
@@ -112,8 +112,8 @@ impl Drop for Block {
 /// `page` is the first of `block`, which has at least `length` bytes. `mapped` is where these are
 /// mapped for `device`.
 pub struct Buffer {
-    device: Idle,
-    block: Block,
+    device: UnusedDevice,
+    block: PageBlock,
     page: *mut bindings::page,
     length: usize,
     mapped: Option<bindings::dma_addr_t>,
@@ -127,8 +127,8 @@ impl Buffer {
     /// [`EBUSY`] if that has a driver, [`ENOMEM`].
     #[inline]
     pub fn new(device: &PciDevice, bytes: usize) -> Result<Self> {
-        let device = Idle::new(device)?;
-        let block = Block::new(bytes)?;
+        let device = UnusedDevice::new(device)?;
+        let block = PageBlock::new(bytes)?;
         // INVARIANT: Of this block, and mapped nowhere.
         Ok(Buffer {
             device,
@@ -175,7 +175,7 @@ impl Streaming for Buffer {
                 0,
             )
         };
-        if at == NOWHERE {
+        if at == DMA_MAPPING_ERROR {
             return Err(ENOMEM);
         }
         // INVARIANT: Mapped just now.
@@ -212,14 +212,14 @@ impl Drop for Buffer {
 /// # Invariants
 ///
 /// `table` is initialised and names pages of `_block`. They are mapped for `device` if `mapped`.
-pub struct Scattered {
-    device: Idle,
-    _block: Block,
+pub struct ScatterList {
+    device: UnusedDevice,
+    _block: PageBlock,
     table: bindings::sg_table,
     mapped: bool,
 }
 
-impl Scattered {
+impl ScatterList {
     /// Allocates so many pages for `device`. May sleep.
     ///
     /// # Errors
@@ -227,8 +227,8 @@ impl Scattered {
     /// [`EBUSY`] if that has a driver, [`ENOMEM`].
     #[inline]
     pub fn new(device: &PciDevice, pages: u32) -> Result<Self> {
-        let device = Idle::new(device)?;
-        let block = Block::new(2 * pages as usize * PAGE_SIZE)?;
+        let device = UnusedDevice::new(device)?;
+        let block = PageBlock::new(2 * pages as usize * PAGE_SIZE)?;
         let mut every_other = KVec::with_capacity(pages as usize, GFP_KERNEL)?;
         for i in 0..pages as usize {
             // SAFETY: The descriptors of pages of one block stand in a row.
@@ -248,7 +248,7 @@ impl Scattered {
             )
         })?;
         // INVARIANT: Initialised just now, and mapped nowhere.
-        Ok(Scattered {
+        Ok(ScatterList {
             device,
             _block: block,
             table,
@@ -258,19 +258,19 @@ impl Scattered {
 
     /// Returns how many pieces it is in.
     #[inline]
-    pub fn pieces(&self) -> u32 {
+    pub fn orig_nents(&self) -> u32 {
         self.table.orig_nents
     }
 }
 
-impl Streaming for Scattered {
+impl Streaming for ScatterList {
     #[inline(always)]
     fn map(&mut self) -> Result {
         if self.mapped {
             return Err(EBUSY);
         }
         // SAFETY: A live device, and memory that lives until it is unmapped.
-        let pieces = unsafe {
+        let nents = unsafe {
             bindings::dma_map_sg_attrs(
                 self.device.dev,
                 self.table.sgl,
@@ -280,7 +280,7 @@ impl Streaming for Scattered {
             )
         };
         // INVARIANT: Mapped just now, or not.
-        self.mapped = pieces != 0;
+        self.mapped = nents != 0;
         if self.mapped {
             Ok(())
         } else {
@@ -305,7 +305,7 @@ impl Streaming for Scattered {
     }
 }
 
-impl Drop for Scattered {
+impl Drop for ScatterList {
     #[inline]
     fn drop(&mut self) {
         self.unmap();

@@ -19,20 +19,20 @@ use kernel::prelude::*;
 ///
 /// `ptr` was allocated for this and not freed. The groups of `claims`, and no others, are
 /// attached, but for the last while it is being attached.
-pub struct Domain {
+pub struct ConsumerDomain {
     ptr: NonNull<bindings::iommu_domain>,
     claims: KVec<Claim>,
 }
 
 // SAFETY: A domain belongs to no thread.
-unsafe impl Send for Domain {}
+unsafe impl Send for ConsumerDomain {}
 
 /// The result of a map, as the core returned it: a caller that times the map need not time the
 /// check.
 #[must_use = "the map may have failed"]
-pub struct Answer(i32);
+pub struct MapStatus(i32);
 
-impl Answer {
+impl MapStatus {
     /// Returns the error, if it is one.
     #[inline]
     pub fn ok(self) -> Result {
@@ -40,7 +40,7 @@ impl Answer {
     }
 }
 
-impl Domain {
+impl ConsumerDomain {
     /// Allocates a domain for `device` and others behind the same driver, in which nothing is
     /// mapped, with `room` for so many groups before an attach has to allocate. May sleep.
     ///
@@ -54,7 +54,7 @@ impl Domain {
         // SAFETY: A live device.
         let ptr = from_err_ptr(unsafe { bindings::iommu_paging_domain_alloc_flags(dev, 0) })?;
         // INVARIANT: Fresh, with nothing attached.
-        Ok(Domain {
+        Ok(ConsumerDomain {
             ptr: NonNull::new(ptr).ok_or(ENOMEM)?,
             claims,
         })
@@ -63,11 +63,11 @@ impl Domain {
     /// Maps `len` bytes from `iova` on to `phys`, for reading and writing; all of them, or an error
     /// and none. Sleeps only if `gfp` lets it.
     #[inline(always)]
-    pub fn map(&mut self, iova: u64, phys: u64, len: u64, gfp: Gfp) -> Answer {
+    pub fn map(&mut self, iova: u64, phys: u64, len: u64, gfp: Gfp) -> MapStatus {
         let prot = bindings::IOMMU_READ | bindings::IOMMU_WRITE;
         // SAFETY: A live domain, which nobody else uses concurrently. Its devices are silent by the
         // invariants of their claims, so any memory may be named.
-        Answer(unsafe {
+        MapStatus(unsafe {
             bindings::iommu_map(
                 self.ptr.as_ptr(),
                 iova as usize,
@@ -125,7 +125,7 @@ impl Domain {
     }
 }
 
-impl Drop for Domain {
+impl Drop for ConsumerDomain {
     #[inline]
     fn drop(&mut self) {
         while let Some(claim) = self.detach() {

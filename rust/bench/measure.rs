@@ -24,7 +24,7 @@ fn now() -> u64 {
 
 /// Calls `f` while this processor takes no interrupts. `f` must not sleep.
 #[inline(always)]
-fn undisturbed<R>(f: impl FnOnce() -> R) -> R {
+fn with_irqs_off<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: Has no preconditions; put back below.
     let flags = unsafe { bindings::vtd_helper_local_irq_save() };
     let result = f();
@@ -35,7 +35,7 @@ fn undisturbed<R>(f: impl FnOnce() -> R) -> R {
 
 /// Returns the ticks that `f` takes, and what it returns. Others may run in between.
 #[inline(always)]
-pub fn ticks_disturbed<R>(f: impl FnOnce() -> R) -> (u64, R) {
+pub fn ticks_with_irqs_on<R>(f: impl FnOnce() -> R) -> (u64, R) {
     let start = now();
     let result = f();
     let end = now();
@@ -45,15 +45,15 @@ pub fn ticks_disturbed<R>(f: impl FnOnce() -> R) -> (u64, R) {
 /// Returns the ticks that `f` takes with interrupts off, and what it returns. `f` must not sleep.
 #[inline(always)]
 pub fn ticks<R>(f: impl FnOnce() -> R) -> (u64, R) {
-    undisturbed(|| ticks_disturbed(f))
+    with_irqs_off(|| ticks_with_irqs_on(f))
 }
 
 /// How many instructions [`known`] executes.
-pub const KNOWN: u64 = 2001;
+pub const CALIBRATION_TICKS: u64 = 2001;
 
 /// Runs a loop whose instructions can be counted by eye: 2 a round, 1 before.
 #[inline(always)]
-pub fn known() {
+pub fn calibrate() {
     // SAFETY: Touches one register and the flags.
     unsafe {
         asm!("mov {n}, 1000", "2:", "dec {n}", "jnz 2b", n = out(reg) _, options(nomem, nostack))
@@ -89,7 +89,7 @@ pub fn mark(mark: Mark) {
 
 /// Calls `f` in a window; others may run in between.
 #[inline(always)]
-pub fn window_disturbed<R>(f: impl FnOnce() -> R) -> R {
+pub fn window_with_irqs_on<R>(f: impl FnOnce() -> R) -> R {
     mark(Mark::Open);
     let result = f();
     mark(Mark::Close);
@@ -99,7 +99,7 @@ pub fn window_disturbed<R>(f: impl FnOnce() -> R) -> R {
 /// Calls `f` in a window with interrupts off. `f` must not sleep.
 #[inline(always)]
 pub fn window<R>(f: impl FnOnce() -> R) -> R {
-    undisturbed(|| window_disturbed(f))
+    with_irqs_off(|| window_with_irqs_on(f))
 }
 
 /// Counts the pages that the drivers of this machine's units hold for their tables.

@@ -20,4 +20,4 @@ mod domain;
 pub mod measure;
 
 pub use claim::Claim;
-pub use domain::{Answer, Domain};
+pub use domain::{ConsumerDomain, MapStatus};

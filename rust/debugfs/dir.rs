@@ -91,7 +91,7 @@ impl Dir {
     }
 
     /// Returns whether it was there before.
-    pub fn was_found(&self) -> bool {
+    pub fn already_existed(&self) -> bool {
         !self.dentry.is_null() && !self.made
     }
 }

@@ -240,7 +240,7 @@ void vtd_helper_pci_properties(struct pci_dev *pdev,
 }
 
 /* A root bus has no bridge, nor has one that was made for virtual functions. */
-struct pci_dev *vtd_helper_pci_above(struct pci_dev *pdev, u8 *bus)
+struct pci_dev *vtd_helper_pci_bridge_above(struct pci_dev *pdev, u8 *bus)
 {
 	*bus = pdev->bus->number;
 	return pci_dev_get(pdev->bus->self);
@@ -267,12 +267,12 @@ u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev)
 }
 
 /* 1: it stays awake, 0: it sleeps, negative: it does not sleep by itself. */
-int vtd_helper_pci_keep_awake(struct pci_dev *pdev)
+int vtd_helper_pci_pm_get_if_active(struct pci_dev *pdev)
 {
 	return pm_runtime_get_if_active(&pdev->dev);
 }
 
-void vtd_helper_pci_let_sleep(struct pci_dev *pdev)
+void vtd_helper_pci_pm_put(struct pci_dev *pdev)
 {
 	pm_runtime_put(&pdev->dev);
 }

@@ -81,13 +81,13 @@ struct vtd_pci_properties {
 
 void vtd_helper_pci_properties(struct pci_dev *pdev,
 			       struct vtd_pci_properties *properties);
-struct pci_dev *vtd_helper_pci_above(struct pci_dev *pdev, u8 *bus);
+struct pci_dev *vtd_helper_pci_bridge_above(struct pci_dev *pdev, u8 *bus);
 const struct device *vtd_helper_pci_host_parent(const struct pci_dev *pdev);
 const struct pci_dev *vtd_helper_pci_physfn(struct pci_dev *pdev);
 bool vtd_helper_pci_alias_bit(struct pci_dev *pdev, unsigned int devfn);
 u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev);
-int vtd_helper_pci_keep_awake(struct pci_dev *pdev);
-void vtd_helper_pci_let_sleep(struct pci_dev *pdev);
+int vtd_helper_pci_pm_get_if_active(struct pci_dev *pdev);
+void vtd_helper_pci_pm_put(struct pci_dev *pdev);
 bool vtd_helper_pci_is_removed(struct pci_dev *pdev);
 u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev);
 bool vtd_helper_pci_is_external(struct pci_dev *pdev);
@@ -122,7 +122,7 @@ int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const char *name);
 
 /* ignore.c: a parameter of the module. */
-const char *vtd_helper_ignore(void);
+const char *vtd_helper_ignore_parameter(void);
 
 /* bench.c: for the bench module only. */
 unsigned long vtd_helper_local_irq_save(void);

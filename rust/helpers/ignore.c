@@ -10,7 +10,7 @@ static char ignore[256];
 module_param_string(ignore, ignore, sizeof(ignore), 0);
 MODULE_PARM_DESC(ignore, "units to leave out, separated by commas: addresses of their registers (0xfed90000), or graphics");
 
-const char *vtd_helper_ignore(void)
+const char *vtd_helper_ignore_parameter(void)
 {
 	return ignore;
 }

@@ -25,7 +25,7 @@ pub struct DomainInfo {
     /// What it is.
     pub kind: DomainKind,
     /// Tells domains apart while they live; never dereferenced.
-    pub identity: usize,
+    pub token: usize,
 }
 
 /// The domains of an attach.
@@ -60,7 +60,7 @@ impl DomainInfo {
         };
         Some(DomainInfo {
             kind,
-            identity: domain as usize,
+            token: domain as usize,
         })
     }
 }

@@ -26,14 +26,14 @@ pub const ENTRIES: usize = 512;
 /// Points at what was a page from `iommu_alloc_pages_node_sz` when the handle was made. It may have
 /// been freed since.
 #[derive(Clone, Copy)]
-pub struct Table(NonNull<[AtomicU64; ENTRIES]>);
+pub struct TablePage(NonNull<[AtomicU64; ENTRIES]>);
 
 // SAFETY: The page belongs to no thread and is only accessed through atomics.
-unsafe impl Send for Table {}
+unsafe impl Send for TablePage {}
 // SAFETY: As above.
-unsafe impl Sync for Table {}
+unsafe impl Sync for TablePage {}
 
-impl Table {
+impl TablePage {
     /// Returns the entries.
     ///
     /// # Safety
@@ -54,7 +54,7 @@ impl Table {
 
 /// Where tables come from, for one set of linked tables.
 #[derive(Clone, Copy)]
-pub struct Tables {
+pub struct TablePages {
     direct_map: usize,
     node: NumaNode,
 }
@@ -62,10 +62,10 @@ pub struct Tables {
 /// Bits of a link that are its address.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-impl Tables {
+impl TablePages {
     /// Makes tables come from near `node`.
     pub fn new(node: NumaNode) -> Self {
-        Tables {
+        TablePages {
             // SAFETY: Has no preconditions.
             direct_map: unsafe { bindings::vtd_helper_direct_map_base() } as usize,
             node,
@@ -78,12 +78,12 @@ impl Tables {
     ///
     /// [`ENOMEM`] if no page can be had.
     #[inline]
-    pub fn alloc(&self, gfp: Gfp) -> Result<Table> {
+    pub fn alloc(&self, gfp: Gfp) -> Result<TablePage> {
         // SAFETY: The node is online or none; any flags are allowed.
         let page =
             unsafe { bindings::iommu_alloc_pages_node_sz(self.node.raw(), gfp.0, PAGE_SIZE) };
         // INVARIANT: A fresh page.
-        Ok(Table(NonNull::new(page.cast()).ok_or(ENOMEM)?))
+        Ok(TablePage(NonNull::new(page.cast()).ok_or(ENOMEM)?))
     }
 
     /// Frees a table.
@@ -91,7 +91,7 @@ impl Tables {
     /// # Safety
     ///
     /// The table must be live. Nobody, hardware included, may use it from now on.
-    pub unsafe fn free(&self, table: Table) {
+    pub unsafe fn free(&self, table: TablePage) {
         // SAFETY: From iommu_alloc_pages_node_sz() by the type's invariants, and ours to free by
         // this function's contract.
         unsafe { bindings::iommu_free_pages(table.virt().cast()) }
@@ -103,7 +103,7 @@ impl Tables {
     ///
     /// The table must be live and retired once. No processor may use it any more when the
     /// invalidation that `gather` is for is done; what it served is added to the range of that.
-    pub unsafe fn retire(&self, table: Table, gather: Pin<&mut Gather>) {
+    pub unsafe fn retire(&self, table: TablePage, gather: Pin<&mut Gather>) {
         // SAFETY: From iommu_alloc_pages_node_sz() by the type's invariants; by this function's
         // contract it is live and on no other list.
         unsafe { bindings::vtd_helper_pages_list_add(gather.freelist(), table.virt().cast()) }
@@ -111,7 +111,7 @@ impl Tables {
 
     /// Returns the physical address of a table.
     #[inline(always)]
-    pub fn phys(&self, table: Table) -> u64 {
+    pub fn phys(&self, table: TablePage) -> u64 {
         (table.virt() as usize).wrapping_sub(self.direct_map) as u64
     }
 
@@ -121,11 +121,11 @@ impl Tables {
     ///
     /// `link` must hold the [address](Self::phys) of a live table.
     #[inline(always)]
-    pub unsafe fn follow(&self, link: u64) -> Table {
+    pub unsafe fn follow(&self, link: u64) -> TablePage {
         let virt = self.direct_map.wrapping_add((link & ADDRESS) as usize);
         // SAFETY: The place of a page in the direct map, which is not null.
         // INVARIANT: The address of a live table, by this function's contract.
-        Table(unsafe { NonNull::new_unchecked(virt as *mut _) })
+        TablePage(unsafe { NonNull::new_unchecked(virt as *mut _) })
     }
 }
 
@@ -136,7 +136,7 @@ impl Tables {
 ///
 /// The table must be live.
 #[inline(always)]
-pub unsafe fn write_back(table: Table, first: usize, count: usize) {
+pub unsafe fn write_back(table: TablePage, first: usize, count: usize) {
     let first = first.min(ENTRIES);
     let count = count.min(ENTRIES - first);
     if count == 1 {

@@ -3,7 +3,7 @@
 //! One IOMMU as the core and sysfs know it.
 
 use crate::bindings;
-use crate::sysfs::Group;
+use crate::sysfs::AttributeGroup;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
@@ -35,7 +35,7 @@ pub struct Unit<T: Send + Sync + 'static> {
     listed: AtomicBool,
     #[pin]
     operations: Mutex<Option<OperationsHandle>>,
-    _attributes: Group<T>,
+    _attributes: AttributeGroup<T>,
 }
 
 // SAFETY: The core guards its own fields; ours are atomic or constant.
@@ -49,7 +49,7 @@ impl<T: Send + Sync + 'static> Unit<T> {
     /// # Errors
     ///
     /// [`ENOMEM`], or that of the device core.
-    pub fn new(name: &CStr, attributes: Group<T>) -> Result<Arc<Self>> {
+    pub fn new(name: &CStr, attributes: AttributeGroup<T>) -> Result<Arc<Self>> {
         let unit = Arc::pin_init(
             pin_init!(Self {
                 device <- Opaque::ffi_init(|slot: *mut bindings::iommu_device| {

@@ -47,17 +47,15 @@ impl PciDevice {
     /// which an access would disturb: nothing behind it is awake either. May sleep.
     pub fn require_acs(&self, wanted: AcsControl) -> bool {
         // SAFETY: Valid device; where it is kept awake, it is released below.
-        let (asleep, kept) = match unsafe { bindings::vtd_helper_pci_keep_awake(self.as_raw()) } {
-            0 => (true, false),
-            count => (false, count > 0),
-        };
+        let awake = unsafe { bindings::vtd_helper_pci_pm_get_if_active(self.as_raw()) };
+        let (asleep, kept) = (awake == 0, awake > 0);
         let lost = |control: u16| wanted.0 & !control != 0;
         let was_off = !asleep
             && self.acs().is_some_and(|(control, _)| lost(control))
             && self.change_acs(|control| control | wanted.0).is_some();
         if kept {
             // SAFETY: Kept awake above.
-            unsafe { bindings::vtd_helper_pci_let_sleep(self.as_raw()) }
+            unsafe { bindings::vtd_helper_pci_pm_put(self.as_raw()) }
         }
         was_off
     }

@@ -68,7 +68,7 @@ impl PciDevice {
     /// # Safety
     ///
     /// `ptr` must be null or carry a reference, which is given to the result.
-    unsafe fn adopt(ptr: *mut bindings::pci_dev) -> Option<Self> {
+    unsafe fn from_owned(ptr: *mut bindings::pci_dev) -> Option<Self> {
         // INVARIANT: Carries a reference by this function's contract.
         NonNull::new(ptr).map(|ptr| PciDevice { ptr })
     }
@@ -77,7 +77,7 @@ impl PciDevice {
     pub fn find(segment: u16, requester: u16) -> Option<Self> {
         // SAFETY: Any address may be asked for; the answer carries a reference.
         unsafe {
-            Self::adopt(bindings::pci_get_domain_bus_and_slot(
+            Self::from_owned(bindings::pci_get_domain_bus_and_slot(
                 i32::from(segment),
                 u32::from(requester >> 8),
                 u32::from(requester & 0xff),
@@ -98,7 +98,7 @@ impl PciDevice {
         core::iter::from_fn(move || {
             let from = last.take().map_or(ptr::null_mut(), PciDevice::into_raw);
             // SAFETY: `from` carries a reference, which the call gives up; the answer carries one.
-            let next = unsafe { Self::adopt(bindings::pci_get_device(vendor, model, from)) }?;
+            let next = unsafe { Self::from_owned(bindings::pci_get_device(vendor, model, from)) }?;
             // SAFETY: `next` holds a reference.
             last = unsafe { Self::get(next.ptr.as_ptr()) };
             Some(next)
@@ -144,7 +144,7 @@ impl PciDevice {
     }
 
     /// Returns whether both are the same device.
-    pub fn is(&self, other: &PciDevice) -> bool {
+    pub fn is_same_as(&self, other: &PciDevice) -> bool {
         self.ptr == other.ptr
     }
 

@@ -36,8 +36,12 @@ impl PciDevice {
     pub(super) fn above(&self) -> Option<(PciDevice, u8)> {
         let mut bus = 0;
         // SAFETY: Valid device; the answer carries a reference.
-        let bridge =
-            unsafe { Self::adopt(bindings::vtd_helper_pci_above(self.ptr.as_ptr(), &mut bus)) };
+        let bridge = unsafe {
+            Self::from_owned(bindings::vtd_helper_pci_bridge_above(
+                self.ptr.as_ptr(),
+                &mut bus,
+            ))
+        };
         bridge.map(|bridge| (bridge, bus))
     }
 

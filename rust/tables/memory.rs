@@ -8,7 +8,7 @@
 //! documentation says why it may:
 //!
 //! - a link is written by [`TableMemory::link`] alone, with the address of a live table, and
-//!   followed by [`TableMemory::slot`] and [`TableMemory::child`] alone, whose level tells it from a
+//!   followed by [`TableMemory::load_entry`] and [`TableMemory::child`] alone, whose level tells it from a
 //!   leaf, in a live table;
 //! - a handle is used only while its table is live.
 
@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel_ext::iommu::table_pages;
 use kernel_ext::pages::Gfp;
 use vtd_core::pgtable::run::{clear_run, fill_run, is_leaf, is_link};
-use vtd_core::pgtable::{Directory, Occupied, OutOfMemory, TableLevel, TableMemory};
+use vtd_core::pgtable::{Directory, OutOfMemory, PresentEntry, TableLevel, TableMemory};
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::pte::Entry;
 
@@ -30,7 +30,7 @@ const WRITTEN_BACK: u64 = 1 << 52;
 #[derive(Clone, Copy)]
 pub(crate) struct Memory<const COHERENT: bool> {
     /// Where pages come from.
-    pub(crate) tables: table_pages::Tables,
+    pub(crate) tables: table_pages::TablePages,
     /// How the call may allocate.
     pub(crate) gfp: Gfp,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Memory<const COHERENT: bool> {
 /// # Invariants
 ///
 /// The table is live while the handle is used.
-pub(crate) struct Table<L>(table_pages::Table, PhantomData<L>);
+pub(crate) struct Table<L>(table_pages::TablePage, PhantomData<L>);
 
 impl<L> Clone for Table<L> {
     fn clone(&self) -> Self {
@@ -88,12 +88,12 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     /// # Safety
     ///
     /// As for [`Self::follow`], if `entry` is a link; it must not be 0.
-    unsafe fn occupied<L: Directory>(&self, entry: u64) -> Occupied<Table<L::Child>> {
+    unsafe fn present_entry<L: Directory>(&self, entry: u64) -> PresentEntry<Table<L::Child>> {
         if is_leaf::<L>(entry) {
-            Occupied::Leaf(entry)
+            PresentEntry::Leaf(entry)
         } else {
             // SAFETY: No leaf and not 0, so a link; the rest is this function's contract.
-            Occupied::Table(unsafe { self.follow::<L>(entry) })
+            PresentEntry::Table(unsafe { self.follow::<L>(entry) })
         }
     }
 
@@ -113,10 +113,10 @@ impl<const COHERENT: bool> Memory<COHERENT> {
 
 impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     type Table<L: TableLevel> = Table<L>;
-    type Page = table_pages::Table;
+    type Page = table_pages::TablePage;
 
     #[inline(always)]
-    fn page<L: TableLevel>(&self, table: Table<L>) -> table_pages::Table {
+    fn page<L: TableLevel>(&self, table: Table<L>) -> table_pages::TablePage {
         table.0
     }
 
@@ -136,11 +136,11 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     }
 
     #[inline(always)]
-    fn slot<L: Directory>(
+    fn load_entry<L: Directory>(
         &self,
         table: Table<L>,
         index: usize,
-    ) -> Option<Occupied<Table<L::Child>>> {
+    ) -> Option<PresentEntry<Table<L::Child>>> {
         let entry = table.entry(index).load(Ordering::Acquire);
         if entry == 0 {
             return None;
@@ -150,7 +150,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         }
         // SAFETY: An entry of a live directory that is not 0, by the module's invariants a leaf or
         // a link.
-        Some(unsafe { self.occupied::<L>(entry) })
+        Some(unsafe { self.present_entry::<L>(entry) })
     }
 
     #[inline(always)]
@@ -192,7 +192,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         table: Table<L>,
         index: usize,
         child: Table<L::Child>,
-    ) -> Result<(), Occupied<Table<L::Child>>> {
+    ) -> Result<(), PresentEntry<Table<L::Child>>> {
         let link = Entry::table(PhysAddr::new(self.tables.phys(child.0)));
         let link = link.map_or(0, Entry::raw);
         let slot = table.entry(index);
@@ -205,7 +205,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         match linked {
             Ok(_) => Ok(()),
             // SAFETY: As in `slot`.
-            Err(_) => Err(unsafe { self.occupied::<L>(there) }),
+            Err(_) => Err(unsafe { self.present_entry::<L>(there) }),
         }
     }
 

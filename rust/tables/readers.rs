@@ -21,7 +21,7 @@ use kernel_ext::lock::IrqSpinLock;
 pub(crate) struct Readers {
     walking: AtomicBool,
     #[pin]
-    part: IrqSpinLock<()>,
+    lock: IrqSpinLock<()>,
 }
 
 impl Readers {
@@ -29,14 +29,14 @@ impl Readers {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             walking: AtomicBool::new(false),
-            part <- kernel_ext::new_irq_spinlock!((), c"vtd domain readers"),
+            lock <- kernel_ext::new_irq_spinlock!((), c"vtd domain readers"),
         })
     }
 
     /// Calls `part`, which walks tables from the top on, a bounded number of them. No table that it
     /// may find is freed meanwhile. Any context; `part` runs with interrupts off.
     pub(crate) fn walk<R>(&self, part: impl FnOnce() -> R) -> R {
-        self.part.with(|()| {
+        self.lock.with(|()| {
             self.walking.store(true, Ordering::Relaxed);
             // Either this walk sees what was unlinked before `wait`, or `wait` sees this walk.
             fence(Ordering::SeqCst);
@@ -51,7 +51,7 @@ impl Readers {
     pub(crate) fn wait(&self) {
         fence(Ordering::SeqCst);
         if self.walking.load(Ordering::Acquire) {
-            self.part.with(|()| ());
+            self.lock.with(|()| ());
         }
     }
 }

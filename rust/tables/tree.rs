@@ -8,7 +8,9 @@ use core::ops::ControlFlow;
 use kernel::prelude::*;
 use kernel_ext::iommu::table_pages;
 use kernel_ext::pages::Gfp;
-use vtd_core::pgtable::{Census, CensusRest, SecondStage, Step, Visit, VisitEnd, Way};
+use vtd_core::pgtable::{
+    CountCursor, SecondStage, TableCounts, TraceStep, VisitEnd, VisitedLeaf, WalkTrace,
+};
 use vtd_core::spec::address::{Iova, PhysAddr};
 
 /// The tables, for units that snoop when they walk and for such that do not.
@@ -43,7 +45,7 @@ pub(crate) use with_stage;
 /// The tables, and where their pages come from.
 pub(crate) struct Owned {
     pub(crate) stage: Stage,
-    pub(crate) pages: table_pages::Tables,
+    pub(crate) pages: table_pages::TablePages,
 }
 
 impl Drop for Owned {
@@ -81,7 +83,7 @@ impl Tree {
     }
 
     /// Where the top table lies, which is never freed before the others. Any context.
-    pub fn top(&self) -> PhysAddr {
+    pub fn top_table(&self) -> PhysAddr {
         let owned = &self.owned;
         with_stage!(owned, Gfp::KERNEL, |stage, mem| PhysAddr::new(
             owned.pages.phys(stage.top(&mem))
@@ -93,22 +95,26 @@ impl Tree {
         &self,
         from: Iova,
         tables: u32,
-        see: &mut impl FnMut(&Visit) -> ControlFlow<()>,
+        visit: &mut impl FnMut(&VisitedLeaf) -> ControlFlow<()>,
     ) -> VisitEnd {
         self.readers.walk(|| {
             with_stage!(self.owned, Gfp::KERNEL, |stage, mem| stage
-                .visit_part(&mem, from, tables, see))
+                .visit_part(&mem, from, tables, visit))
         })
     }
 
-    /// As [`SecondStage::way`]. Any context; `see` runs with interrupts off.
-    pub fn way(&self, address: Iova, see: &mut impl FnMut(Step<PhysAddr>)) -> Way {
+    /// As [`SecondStage::trace_walk`]. Any context; `see` runs with interrupts off.
+    pub fn trace_walk(
+        &self,
+        address: Iova,
+        visit: &mut impl FnMut(TraceStep<PhysAddr>),
+    ) -> WalkTrace {
         let owned = &self.owned;
         self.readers.walk(|| {
-            with_stage!(owned, Gfp::KERNEL, |stage, mem| stage.way(
+            with_stage!(owned, Gfp::KERNEL, |stage, mem| stage.trace_walk(
                 &mem,
                 address,
-                &mut |step| see(Step {
+                &mut |step| visit(TraceStep {
                     level: step.level,
                     table: PhysAddr::new(owned.pages.phys(step.table)),
                     index: step.index,
@@ -118,11 +124,16 @@ impl Tree {
         })
     }
 
-    /// As [`SecondStage::census`]. Any context.
-    pub fn census(&self, rest: CensusRest, tables: u32, census: &mut Census) -> Option<CensusRest> {
+    /// As [`SecondStage::count_tables`]. Any context.
+    pub fn count_tables(
+        &self,
+        rest: CountCursor,
+        tables: u32,
+        counts: &mut TableCounts,
+    ) -> Option<CountCursor> {
         self.readers.walk(|| {
             with_stage!(self.owned, Gfp::KERNEL, |stage, mem| stage
-                .census(&mem, rest, tables, census))
+                .count_tables(&mem, rest, tables, counts))
         })
     }
 }

@@ -37,7 +37,9 @@ use kernel_ext::iommu::{Gather, Held, Paging};
 use kernel_ext::pages::{Charge, Gfp, NumaNode};
 use memory::Memory;
 use tree::{with_stage, Owned, Stage};
-use vtd_core::pgtable::{Geometry, MapError, MapRest, OutOfMemory, Prot, SecondStage, UnmapRest};
+use vtd_core::pgtable::{
+    Geometry, MapError, OutOfMemory, PendingMap, PendingUnmap, Prot, SecondStage,
+};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
@@ -51,7 +53,7 @@ pub use tree::Tree;
 /// to find them. There is one for a `tree`.
 pub struct Tables {
     stage: Stage,
-    pages: table_pages::Tables,
+    pages: table_pages::TablePages,
     /// Whether leaves make the device's accesses snoop.
     snoop: AtomicBool,
     tree: Arc<Tree>,
@@ -65,7 +67,7 @@ impl Tables {
     ///
     /// [`ENOMEM`].
     pub fn new(geometry: Geometry, coherent: bool, node: NumaNode, charge: Charge) -> Result<Self> {
-        let (pages, gfp) = (table_pages::Tables::new(node), charge.gfp());
+        let (pages, gfp) = (table_pages::TablePages::new(node), charge.gfp());
         let (stage, same) = if coherent {
             let mem = Memory::<true> { tables: pages, gfp };
             let stage = SecondStage::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
@@ -120,9 +122,9 @@ impl Tables {
         let snoop = tables.snoop.load(Ordering::Relaxed);
         let prot = Prot { access, snoop };
         let begun = with_stage!(tables, gfp, |stage, mem| stage
-            .begin(&mem, iova, to, len, prot));
+            .map_fast(&mem, iova, to, len, prot));
         if let Err(rest) = begun {
-            tables.finish_map(rest, gfp, paging)?;
+            tables.map_slow(rest, gfp, paging)?;
         }
         Ok(())
     }
@@ -130,14 +132,14 @@ impl Tables {
     /// Maps what the quick way has left, in a range that the caller of [`Self::map`] holds.
     #[cold]
     #[inline(never)]
-    fn finish_map<P: Paging>(&self, rest: MapRest, gfp: Gfp, paging: &P) -> Result {
-        let rest = match with_stage!(self, gfp, |stage, mem| stage.proceed(&mem, rest)) {
+    fn map_slow<P: Paging>(&self, rest: PendingMap, gfp: Gfp, paging: &P) -> Result {
+        let rest = match with_stage!(self, gfp, |stage, mem| stage.map_existing(&mem, rest)) {
             Ok(()) => return Ok(()),
             Err(rest) => rest,
         };
         let (iova, len) = rest.range();
         Gather::with_own(paging, |mut gather| {
-            let done = with_stage!(self, gfp, |stage, mem| stage.finish(
+            let done = with_stage!(self, gfp, |stage, mem| stage.map_slow(
                 &mem,
                 rest,
                 &mut |table| {
@@ -165,33 +167,33 @@ impl Tables {
     pub fn unmap(range: Held<'_, Self>, gather: Pin<&mut Gather>) -> u64 {
         let (iova, len) = (range.iova(), range.len());
         let tables = range.tables();
-        let begun = with_stage!(tables, Gfp::KERNEL, |stage, mem| stage.begin_unmap(
+        let begun = with_stage!(tables, Gfp::KERNEL, |stage, mem| stage.unmap_fast(
             &mem,
             Iova::new(iova),
             len
         ));
         match begun {
             Ok(bytes) => bytes,
-            Err(rest) => tables.finish_unmap(rest, iova, gather),
+            Err(rest) => tables.unmap_slow(rest, iova, gather),
         }
     }
 
     /// Unmaps what the quick way has left: what takes tables away, and what is not mapped.
     #[cold]
     #[inline(never)]
-    fn finish_unmap(&self, rest: UnmapRest, iova: u64, mut gather: Pin<&mut Gather>) -> u64 {
+    fn unmap_slow(&self, rest: PendingUnmap, iova: u64, mut gather: Pin<&mut Gather>) -> u64 {
         let gfp = Gfp::KERNEL;
-        let rest = match with_stage!(self, gfp, |stage, mem| stage.proceed_unmap(&mem, rest)) {
+        let rest = match with_stage!(self, gfp, |stage, mem| stage.unmap_existing(&mem, rest)) {
             Ok(bytes) => return bytes,
             Err(rest) => rest,
         };
         let mut retired = false;
-        let unmapped = with_stage!(self, gfp, |stage, mem| stage.finish_unmap(
+        let unmapped = with_stage!(self, gfp, |stage, mem| stage.unmap_slow(
             &mem,
             rest,
             &mut |table| {
                 retired = true;
-                // SAFETY: As in `finish_map`; the gather is invalidated after we return.
+                // SAFETY: As in `map_slow`; the gather is invalidated after we return.
                 unsafe { self.pages.retire(table, gather.as_mut()) }
             },
         ));

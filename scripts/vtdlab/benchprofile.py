@@ -18,7 +18,7 @@ SHOWN = 40
 LISTED = 12
 TOOL_TIMEOUT = 120
 WITNESS = "iommu_map"
-# The works of bench/work.rs, and all that can be profiled.
+# The works of bench/workload.rs, and all that can be profiled.
 WORKS = ("4K", "16x4K", "256x4K", "2M", "256x2M", "1G", "4K-hole", "4K-sparse", "mixed")
 ROWS = ("attach", "load", *(f"{work} {operation}{attached}" for work in WORKS
                             for operation in ("map", "unmap") for attached in ("", " attached")))

@@ -161,8 +161,8 @@ def test_module_parameters():
 def test_files_in_sysfs_and_debugfs():
     """What report/ and driver/ make is described, and nothing else."""
     report = "".join(text(path) for path in sources("src/report", "src/driver"))
-    made = set(re.findall(r'shown\(\s*c"(\w+)"|name: c"(\w+)"|callback_file\(\s*c"(\w+)"'
-                          r'|File::new\(\s*c"(\w+)"|\(c"(\w+)", \w+::of_all\)', report))
+    made = set(re.findall(r'read_only\(\s*c"(\w+)"|name: c"(\w+)"|callback_file\(\s*c"(\w+)"'
+                          r'|File::new\(\s*c"(\w+)"|\(c"(\w+)", \w+::show_all\)', report))
     made = {name for names in made for name in names if name}
     described = {Path(name).name for name in terms("parameters.rst", "Files")}
     assert described == made

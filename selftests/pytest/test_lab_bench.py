@@ -27,8 +27,8 @@ def _parsed(*argv):
 
 def test_the_rows_are_those_of_the_bench_module():
     """A name that only one side knows would boot a guest for nothing."""
-    source = (lab.checkout() / "bench/work.rs").read_text(encoding="utf-8")
-    assert tuple(re.findall(r'\bwork\("([^"]+)"', source)) == benchprofile.WORKS
+    source = (lab.checkout() / "bench/workload.rs").read_text(encoding="utf-8")
+    assert tuple(re.findall(r'\bworkload\("([^"]+)"', source)) == benchprofile.WORKS
     for row in benchprofile.ROWS:
         assert _parsed("--profile", row).profile == row
 

@@ -11,9 +11,9 @@ use crate::spec::capability::Capability;
 
 /// One step for one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum BringUpStep {
     /// Turn its invalidation queue on, if it is to use one.
-    TurnQueueOn,
+    EnableQueue,
     /// Flush its write buffer (`GCMD.WBF`).
     FlushWriteBuffer,
     /// Give it the root table (`GCMD.SRTP`).
@@ -26,19 +26,20 @@ pub enum Step {
 pub fn steps<T: Copy>(
     units: impl Iterator<Item = T> + Clone,
     cap: impl Fn(T) -> Capability,
-) -> impl Iterator<Item = (T, Step)> {
-    let queues = units.clone().map(|unit| (unit, Step::TurnQueueOn));
-    let tables = units.flat_map(move |unit| give_tables(cap(unit)).map(move |step| (unit, step)));
+) -> impl Iterator<Item = (T, BringUpStep)> {
+    let queues = units.clone().map(|unit| (unit, BringUpStep::EnableQueue));
+    let tables =
+        units.flat_map(move |unit| steps_after_queues(cap(unit)).map(move |step| (unit, step)));
     queues.chain(tables)
 }
 
 /// The steps for one unit that come after all queues are on.
-fn give_tables(cap: Capability) -> impl Iterator<Item = Step> {
+fn steps_after_queues(cap: Capability) -> impl Iterator<Item = BringUpStep> {
     [
         cap.needs_write_buffer_flush()
-            .then_some(Step::FlushWriteBuffer),
-        Some(Step::SetRootTable),
-        (!cap.root_table_invalidates()).then_some(Step::InvalidateAll),
+            .then_some(BringUpStep::FlushWriteBuffer),
+        Some(BringUpStep::SetRootTable),
+        (!cap.root_table_invalidates()).then_some(BringUpStep::InvalidateAll),
     ]
     .into_iter()
     .flatten()

@@ -13,7 +13,7 @@ use core::fmt;
 
 /// The tables that a unit can walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Walker {
+pub struct WalkCapabilities {
     /// `CAP`, of which widths and page sizes are taken.
     pub cap: Capability,
     /// `ECAP`, of which coherency and snoop control are taken.
@@ -33,7 +33,7 @@ pub struct Restriction {
 
 /// The tables of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Format {
+pub struct TableFormat {
     /// Width, page sizes and reach.
     pub geometry: Geometry,
     /// They are not written back: only units that snoop on their walks can read them.
@@ -72,7 +72,7 @@ impl fmt::Display for Incompatible {
     }
 }
 
-impl Walker {
+impl WalkCapabilities {
     /// The tables that a domain gets: the narrowest of all addresses that the unit translates
     /// (`CAP.MGAW`), as each level more costs a read at each walk, or the widest if none is wide
     /// enough. `None` if the unit walks none.
@@ -99,8 +99,8 @@ impl Walker {
 
     /// The best that this unit can do, on a platform of `host_bits` physical address bits. `None` if
     /// it walks no tables.
-    pub fn format(&self, host_bits: u32) -> Option<Format> {
-        Some(Format {
+    pub fn format(&self, host_bits: u32) -> Option<TableFormat> {
+        Some(TableFormat {
             geometry: Geometry {
                 width: self.width()?,
                 input_bits: self.cap.input_bits(),
@@ -119,7 +119,7 @@ impl Walker {
     /// # Errors
     ///
     /// The first reason why not; `-EINVAL` for the caller.
-    pub fn check(&self, tables: &Format, cpu_page: u64) -> Result<(), Incompatible> {
+    pub fn check(&self, tables: &TableFormat, cpu_page: u64) -> Result<(), Incompatible> {
         let own = &tables.geometry;
         if own.page_sizes() & (cpu_page | (cpu_page - 1)) == 0 {
             return Err(Incompatible::CpuPage);
@@ -156,15 +156,15 @@ mod tests {
     const ECAP_COHERENT: u64 = 1;
     const ECAP_SNOOP: u64 = 1 << 7;
 
-    fn unit(cap: u64, ecap: u64) -> Walker {
-        Walker {
+    fn unit(cap: u64, ecap: u64) -> WalkCapabilities {
+        WalkCapabilities {
             cap: Capability::from_raw(cap),
             ecap: ExtendedCapability::from_raw(ecap),
             restriction: Restriction::default(),
         }
     }
 
-    fn units() -> impl Iterator<Item = Walker> {
+    fn units() -> impl Iterator<Item = WalkCapabilities> {
         // SAGAW 3, 4, 3+4, 3+4+5 levels; no, 2M, 2M+1G pages; coherency and snoop control.
         [0b0010u64, 0b0100, 0b0110, 0b1110]
             .into_iter()
@@ -186,19 +186,19 @@ mod tests {
             })
     }
 
-    fn best(unit: &Walker) -> Format {
+    fn best(unit: &WalkCapabilities) -> TableFormat {
         unit.format(46).expect("walks tables")
     }
 
     #[test]
-    fn a_unit_walks_what_was_made_for_it() {
+    fn a_unit_walks_tables_of_its_best_format() {
         for unit in units() {
             assert_eq!(unit.check(&best(&unit), CPU_PAGE), Ok(()), "{unit:?}");
         }
     }
 
     #[test]
-    fn a_wider_domain_is_refused_by_a_narrower_unit_and_not_the_other_way_round() {
+    fn a_narrower_unit_refuses_a_wider_domain_but_not_the_reverse() {
         let (wide, mut narrow) = (unit(QEMU_CAP, QEMU_ECAP), unit(QEMU_CAP, QEMU_ECAP));
         narrow.restriction.narrow = true;
         assert_eq!(
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_uses_nothing_that_the_unit_lacks() {
+    fn accepted_tables_use_only_what_the_unit_has() {
         for maker in units() {
             for user in units() {
                 let tables = best(&maker);

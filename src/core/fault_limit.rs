@@ -27,46 +27,46 @@ pub const WINDOW_S: u64 = WINDOW_NS / 1_000_000_000;
 /// A window of time: it begins with the first event after the one before has ended.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    began: Option<u64>,
+    started: Option<u64>,
 }
 
 impl Window {
     fn is_open(self, now: u64) -> bool {
-        self.began
-            .is_some_and(|began| now.saturating_sub(began) <= WINDOW_NS)
+        self.started
+            .is_some_and(|started| now.saturating_sub(started) <= WINDOW_NS)
     }
 
     /// Whether a new window begins `now`.
-    fn begins(&mut self, now: u64) -> bool {
+    fn advance(&mut self, now: u64) -> bool {
         let new = !self.is_open(now);
         if new {
-            self.began = Some(now);
+            self.started = Some(now);
         }
         new
     }
 
     fn age_ms(self, now: u64) -> u64 {
-        now.saturating_sub(self.began.unwrap_or(now)) / 1_000_000
+        now.saturating_sub(self.started.unwrap_or(now)) / 1_000_000
     }
 }
 
 /// What to do about a fault of a known requester.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FaultVerdict {
     /// Write a line.
     Report {
         /// So many were held back before.
-        held_back: u64,
+        suppressed: u64,
         /// It is the last one of this window.
         last: bool,
     },
     /// Count it only.
-    HoldBack,
+    Suppress,
     /// Have hardware record no more of the requester.
     Silence {
         /// Faults in this window.
         faults: u64,
-        /// Milliseconds since it began.
+        /// Milliseconds since it started.
         ms: u64,
         /// Whether to write a line: once in a window.
         report: bool,
@@ -75,48 +75,48 @@ pub enum Verdict {
 
 /// The limit of one requester. All times are nanoseconds of one clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Limit {
+pub struct FaultLimit {
     window: Window,
     in_window: u64,
     storm_reported: bool,
     announced: Window,
-    held_back: u64,
+    suppressed: u64,
     total: u64,
 }
 
-impl Limit {
+impl FaultLimit {
     /// No fault so far.
     pub const fn new() -> Self {
-        const CLOSED: Window = Window { began: None };
+        const UNSTARTED: Window = Window { started: None };
         Self {
-            window: CLOSED,
+            window: UNSTARTED,
             in_window: 0,
             storm_reported: false,
-            announced: CLOSED,
-            held_back: 0,
+            announced: UNSTARTED,
+            suppressed: 0,
             total: 0,
         }
     }
 
     /// Counts a fault that hardware recorded.
-    pub fn count(&mut self, now: u64) -> Verdict {
-        if self.window.begins(now) {
+    pub fn count(&mut self, now: u64) -> FaultVerdict {
+        if self.window.advance(now) {
             self.in_window = 0;
             self.storm_reported = false;
         }
         self.total = self.total.saturating_add(1);
         self.in_window = self.in_window.saturating_add(1);
         if self.in_window <= BURST {
-            return Verdict::Report {
-                held_back: core::mem::take(&mut self.held_back),
+            return FaultVerdict::Report {
+                suppressed: core::mem::take(&mut self.suppressed),
                 last: self.in_window == BURST,
             };
         }
-        self.held_back = self.held_back.saturating_add(1);
+        self.suppressed = self.suppressed.saturating_add(1);
         if self.in_window < STORM {
-            return Verdict::HoldBack;
+            return FaultVerdict::Suppress;
         }
-        Verdict::Silence {
+        FaultVerdict::Silence {
             faults: self.in_window,
             ms: self.window.age_ms(now),
             report: !core::mem::replace(&mut self.storm_reported, true),
@@ -126,7 +126,7 @@ impl Limit {
     /// Whether a line may say that faults are recorded again: once in a window, as a user can
     /// cause it.
     pub fn may_announce(&mut self, now: u64) -> bool {
-        self.announced.begins(now)
+        self.announced.advance(now)
     }
 
     /// Faults in all.
@@ -135,13 +135,13 @@ impl Limit {
     }
 
     /// Faults that were not reported since the last one that was.
-    pub const fn held_back(&self) -> u64 {
-        self.held_back
+    pub const fn suppressed(&self) -> u64 {
+        self.suppressed
     }
 }
 
 /// How many unknown requesters have a limit each.
-pub const UNKNOWN: usize = 64;
+pub const MAX_UNKNOWN_REQUESTERS: usize = 64;
 
 /// Reports of all unknown requesters of a unit together, within one window.
 pub const UNKNOWN_BURST: u64 = 20;
@@ -158,17 +158,17 @@ pub enum UnknownVerdict {
     /// Write a line.
     Report {
         /// So many of all unknown requesters were held back before.
-        held_back: u64,
+        suppressed: u64,
         /// It is the last one of all unknown requesters in this window.
         last: bool,
     },
     /// Count it only.
-    HoldBack,
+    Suppress,
     /// Have hardware record no more of the requester.
     Silence {
         /// Its faults in its window, or those of all unknown requesters.
         faults: u64,
-        /// Milliseconds since that window began.
+        /// Milliseconds since that window started.
         ms: u64,
         /// Whether they are of all unknown requesters.
         together: bool,
@@ -194,9 +194,9 @@ pub struct UnknownSlot {
 
 /// The limits of all unknown requesters of one unit.
 ///
-/// Each of the [`UNKNOWN`] requesters that faulted last has a limit of its own; one more takes the
+/// Each of the [`MAX_UNKNOWN_REQUESTERS`] requesters that faulted last has a limit of its own; one more takes the
 /// place of the one that has been quiet for longest. If that had faulted within its window, it
-/// was displaced. More than [`UNKNOWN`] of them within a window are a sweep, which goes on until no
+/// was displaced. More than [`MAX_UNKNOWN_REQUESTERS`] of them within a window are a sweep, which goes on until no
 /// unknown requester has faulted for the length of a window.
 ///
 /// `S` is where they are kept: too much for the stack of a kernel's thread.
@@ -210,28 +210,28 @@ pub struct UnknownLimits<S> {
     silenced: u64,
     displaced: usize,
     sweep_reported: bool,
-    held_back: u64,
+    suppressed: u64,
 }
 
-impl<S: DerefMut<Target = [Option<UnknownSlot>; UNKNOWN]>> UnknownLimits<S> {
+impl<S: DerefMut<Target = [Option<UnknownSlot>; MAX_UNKNOWN_REQUESTERS]>> UnknownLimits<S> {
     /// No fault so far; `slots` are [`None`].
     pub const fn new(slots: S) -> Self {
         Self {
             slots,
-            window: Window { began: None },
+            window: Window { started: None },
             seen: 0,
             in_window: 0,
             reports: 0,
             silenced: 0,
             displaced: 0,
             sweep_reported: false,
-            held_back: 0,
+            suppressed: 0,
         }
     }
 
     /// Counts a fault of `source` that hardware recorded.
     pub fn count(&mut self, source: SourceId, now: u64) -> UnknownVerdict {
-        if self.window.begins(now) {
+        if self.window.advance(now) {
             (self.in_window, self.reports, self.silenced) = (0, 0, 0);
             self.sweep_reported = false;
             let is_quiet = now.saturating_sub(self.seen) > WINDOW_NS;
@@ -241,15 +241,15 @@ impl<S: DerefMut<Target = [Option<UnknownSlot>; UNKNOWN]>> UnknownLimits<S> {
         }
         self.seen = now;
         self.in_window = self.in_window.saturating_add(1);
-        let (faults, ms) = self.count_own(source, now);
+        let (faults, ms) = self.count_requester(source, now);
         if self.is_swept() {
-            self.hold_back();
+            self.suppress();
             let report = !core::mem::replace(&mut self.sweep_reported, true);
             return UnknownVerdict::SilenceBus { report };
         }
         let together = faults < STORM && self.in_window >= UNKNOWN_STORM;
         if faults >= STORM || together {
-            self.hold_back();
+            self.suppress();
             let (faults, ms) = match together {
                 true => (self.in_window, self.window.age_ms(now)),
                 false => (faults, ms),
@@ -264,35 +264,35 @@ impl<S: DerefMut<Target = [Option<UnknownSlot>; UNKNOWN]>> UnknownLimits<S> {
         if faults <= BURST && self.reports < UNKNOWN_BURST {
             self.reports += 1;
             return UnknownVerdict::Report {
-                held_back: core::mem::take(&mut self.held_back),
+                suppressed: core::mem::take(&mut self.suppressed),
                 last: self.reports == UNKNOWN_BURST,
             };
         }
-        self.hold_back();
-        UnknownVerdict::HoldBack
+        self.suppress();
+        UnknownVerdict::Suppress
     }
 
     fn is_swept(&self) -> bool {
-        self.displaced > UNKNOWN
+        self.displaced > MAX_UNKNOWN_REQUESTERS
     }
 
     /// Whether a line is due that a requester was silenced: once in its window, as some records of it
     /// may still be read, and not for too many of them.
     fn reports_silence(&mut self, source: SourceId) -> bool {
         let most = self.silenced >= UNKNOWN_SILENCED;
-        let slot = self.place_of(source).and_then(Option::as_mut);
+        let slot = self.slot_for(source).and_then(Option::as_mut);
         let new = slot.is_some_and(|slot| !core::mem::replace(&mut slot.reported, true));
         self.silenced += u64::from(new && !most);
         new && !most
     }
 
-    fn hold_back(&mut self) {
-        self.held_back = self.held_back.saturating_add(1);
+    fn suppress(&mut self) {
+        self.suppressed = self.suppressed.saturating_add(1);
     }
 
     /// Counts a fault for its requester: how many in its window, and for how many milliseconds
     /// that has been open.
-    fn count_own(&mut self, source: SourceId, now: u64) -> (u64, u64) {
+    fn count_requester(&mut self, source: SourceId, now: u64) -> (u64, u64) {
         let new = UnknownSlot {
             source,
             window: Window::default(),
@@ -300,13 +300,13 @@ impl<S: DerefMut<Target = [Option<UnknownSlot>; UNKNOWN]>> UnknownLimits<S> {
             in_window: 0,
             reported: false,
         };
-        let Some(place) = self.place_of(source) else {
+        let Some(slot_option) = self.slot_for(source) else {
             return (0, 0);
         };
-        let known = place.filter(|slot| slot.source == source);
-        let displaced = known.is_none() && place.is_some_and(|slot| slot.window.is_open(now));
-        let slot = place.insert(known.unwrap_or(new));
-        if slot.window.begins(now) {
+        let known = slot_option.filter(|slot| slot.source == source);
+        let displaced = known.is_none() && slot_option.is_some_and(|slot| slot.window.is_open(now));
+        let slot = slot_option.insert(known.unwrap_or(new));
+        if slot.window.advance(now) {
             slot.in_window = 0;
             slot.reported = false;
         }
@@ -319,7 +319,7 @@ impl<S: DerefMut<Target = [Option<UnknownSlot>; UNKNOWN]>> UnknownLimits<S> {
 
     /// The place of a requester: its own, else an empty one, else that of the one which has been
     /// quiet for longest.
-    fn place_of(&mut self, source: SourceId) -> Option<&mut Option<UnknownSlot>> {
+    fn slot_for(&mut self, source: SourceId) -> Option<&mut Option<UnknownSlot>> {
         self.slots.iter_mut().min_by_key(|slot| match slot {
             Some(slot) if slot.source == source => (0, 0),
             None => (1, 0),

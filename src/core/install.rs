@@ -8,7 +8,7 @@
 //! confirmed that it dropped the entry (VT-d 6.5.3.3): otherwise the old table could be
 //! cached under the new domain-id, where no invalidation of the old one finds it.
 
-use crate::invalidation::{after_context_change, after_recording_change, Steps};
+use crate::invalidation::{after_context_change, after_fpd_change, InvalidationSteps};
 use crate::spec::address::SourceId;
 use crate::spec::capability::Capability;
 use crate::spec::context::ContextEntry;
@@ -23,7 +23,7 @@ pub trait ContextSlot {
     fn write(&mut self, entry: ContextEntry);
 
     /// Takes `steps` in their order and returns when the unit has confirmed all of them.
-    fn perform(&mut self, steps: Steps) -> Result<(), Self::Error>;
+    fn perform(&mut self, steps: InvalidationSteps) -> Result<(), Self::Error>;
 }
 
 /// Replaces `old`, which the slot of `source` holds, by `new`. When it returns, no cache of the
@@ -32,7 +32,7 @@ pub trait ContextSlot {
 /// # Errors
 ///
 /// What [`ContextSlot::perform`] returned; the requester is then blocked as far as memory says so.
-pub fn replace<S: ContextSlot>(
+pub fn replace_context_entry<S: ContextSlot>(
     slot: &mut S,
     cap: Capability,
     source: SourceId,
@@ -43,9 +43,9 @@ pub fn replace<S: ContextSlot>(
         slot.write(old.withdrawn());
         let steps = after_context_change(cap, source, Some(old.domain()), None);
         slot.perform(steps)?;
-    } else if old.faults_unrecorded() {
+    } else if old.fault_processing_disabled() {
         slot.write(ContextEntry::ABSENT);
-        slot.perform(after_recording_change(cap, source, None))?;
+        slot.perform(after_fpd_change(cap, source, None))?;
     }
     // Of an absent entry the unit reads nothing but FPD, which is clear by now.
     slot.write(new);

@@ -11,14 +11,14 @@
 //! domain again to all of them when one is refused; so refusing for one's own device
 //! refuses for the group, and states that differ between members occur while it works.
 //!
-//! Each member has a [`State`]; a [`Group`] counts them. [`Group::transition`] is a pure
+//! Each member has a [`OwnerState`]; a [`GroupState`] counts them. [`GroupState::transition`] is a pure
 //! function: the caller stores the result only when the hardware has followed, and
 //! serialises the calls for a group (the core's group mutex is held in `attach_dev`).
 //!
 //! Never refused:
 //! - the blocked state, but for one case: the claim of a group while a driver that
-//!   the core did not count drives this very device ([`Refusal::UncountedDriver`]). A reset
-//!   and a release make the same request; the caller tells them apart by [`Phase`].
+//!   the core did not count drives this very device ([`Refusal::DriverUnknownToCore`]). A reset
+//!   and a release make the same request; the caller tells them apart by [`AttachPhase`].
 //! - the way back to the default domain, from wherever the device itself is, unless a
 //!   user still has another device of the group and this one is blocked: nobody needs
 //!   that way, and going it would make the mixture.
@@ -32,14 +32,14 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// By which interface.
-    pub via: Via,
+    pub interface: DomainInterface,
     /// What tells the owner from others of that interface: the address of the domain.
     pub token: usize,
 }
 
 /// The interface through which a domain is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Via {
+pub enum DomainInterface {
     /// iommufd (`IOMMU_COOKIE_IOMMUFD`): always a user.
     Iommufd,
     /// The IOMMU API itself: VFIO's type 1 for a user, or a driver for its own device.
@@ -48,7 +48,7 @@ pub enum Via {
 
 /// What a member of a group is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum OwnerState {
     /// Nothing: the device cannot do DMA. The state before the first attach, too.
     Blocked,
     /// The group's default domain, by which the DMA API works: translated or identity.
@@ -61,7 +61,7 @@ pub enum State {
 
 /// The domain that is to be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wanted {
+pub enum RequestedDomain {
     /// `IOMMU_DOMAIN_BLOCKED`.
     Blocked,
     /// `IOMMU_DOMAIN_IDENTITY`.
@@ -74,29 +74,29 @@ pub enum Wanted {
 
 /// The driver bound to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Driver {
+pub enum BoundDriver {
     /// None.
     None,
     /// A kernel driver that was bound when the core could count it: the core refuses a
     /// claim of the group itself.
-    Counted,
+    KnownToCore,
     /// A kernel driver that was bound before the remapping driver registered: the core
     /// knows nothing of it.
-    Uncounted,
+    UnknownToCore,
     /// A driver with `driver_managed_dma`: vfio-pci, a port driver.
     ManagesDma,
 }
 
-impl Driver {
+impl BoundDriver {
     /// Whether the device's DMA belongs to the kernel while this driver is bound.
     const fn is_kernel(self) -> bool {
-        matches!(self, Self::Counted | Self::Uncounted)
+        matches!(self, Self::KnownToCore | Self::UnknownToCore)
     }
 }
 
 /// In what the request is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Phase {
+pub enum AttachPhase {
     /// Anything else: a claim, a user's attach or detach, a new default domain.
     Attach,
     /// A reset of the device: the core blocks it and attaches the group's domain again
@@ -109,26 +109,26 @@ pub enum Phase {
 
 /// What `attach_dev` is asked, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Request {
+pub struct AttachRequest {
     /// The domain.
-    pub wanted: Wanted,
+    pub wanted: RequestedDomain,
     /// The driver bound to the device now.
-    pub driver: Driver,
+    pub driver: BoundDriver,
     /// What it is part of.
-    pub phase: Phase,
+    pub phase: AttachPhase,
 }
 
 /// Why a request is refused; `-EBUSY`, each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The group is claimed while this device has a kernel driver that the core did not count.
-    UncountedDriver,
+    DriverUnknownToCore,
     /// A user's domain for a device that a kernel driver drives.
     UserOverDriver,
     /// A user's domain in a group of which the kernel has this many other devices.
-    UserBesideKernel(u32),
+    UserWithKernel(u32),
     /// A domain of the kernel's in a group of which a user has this many other devices.
-    KernelBesideUser(u32),
+    KernelWithUser(u32),
     /// A second user's domain in a group of which a user has this many other devices.
     SecondOwner(u32),
 }
@@ -137,7 +137,7 @@ impl fmt::Display for Refusal {
     /// A sentence that follows the device's name: what, why, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UncountedDriver => f.write_str(
+            Self::DriverUnknownToCore => f.write_str(
                 "is driven by a kernel driver that was bound before vtd was loaded, so its group \
                  cannot be given to a user; unbind that driver, or remove and rescan the device",
             ),
@@ -145,12 +145,12 @@ impl fmt::Display for Refusal {
                 "is driven by a kernel driver, so it cannot be attached to a user's domain; \
                  unbind that driver first",
             ),
-            Self::UserBesideKernel(count) => write!(
+            Self::UserWithKernel(count) => write!(
                 f,
                 "cannot be attached to a user's domain while the kernel has {count} other \
                  device(s) of its group; unbind their drivers and claim the group first",
             ),
-            Self::KernelBesideUser(count) => write!(
+            Self::KernelWithUser(count) => write!(
                 f,
                 "cannot be attached to a domain of the kernel while a user has {count} other \
                  device(s) of its group; close the user of the group first",
@@ -174,14 +174,14 @@ impl fmt::Display for Refusal {
 /// - There are two owners only while the core replaces the domain of one by the other's,
 ///   both by the same interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Group {
+pub struct GroupState {
     blocked: u32,
     kernel: u32,
     kernel_own: u32,
     users: [Option<(Owner, u32)>; 2],
 }
 
-impl Group {
+impl GroupState {
     /// A group without members.
     pub const EMPTY: Self = Self {
         blocked: 0,
@@ -190,7 +190,7 @@ impl Group {
         users: [None; 2],
     };
 
-    /// The group with one more member, which is [`State::Blocked`].
+    /// The group with one more member, which is [`OwnerState::Blocked`].
     pub const fn with_member(self) -> Self {
         Self {
             blocked: self.blocked.saturating_add(1),
@@ -199,20 +199,20 @@ impl Group {
     }
 
     /// The group without a member that was in `state`.
-    pub fn without_member(self, state: State) -> Self {
+    pub fn without_member(self, state: OwnerState) -> Self {
         let mut rest = self;
         match state {
-            State::Blocked => rest.blocked = rest.blocked.saturating_sub(1),
-            State::Kernel => rest.kernel = rest.kernel.saturating_sub(1),
-            State::KernelOwn => rest.kernel_own = rest.kernel_own.saturating_sub(1),
-            State::User(owner) => rest.remove_user(owner),
+            OwnerState::Blocked => rest.blocked = rest.blocked.saturating_sub(1),
+            OwnerState::Kernel => rest.kernel = rest.kernel.saturating_sub(1),
+            OwnerState::KernelOwn => rest.kernel_own = rest.kernel_own.saturating_sub(1),
+            OwnerState::User(owner) => rest.remove_user(owner),
         }
         rest
     }
 
     /// The group after a member that was in `from` was blocked by a failure, rather than
     /// by a request.
-    pub fn failed_closed(self, from: State) -> Self {
+    pub fn with_blocked_member(self, from: OwnerState) -> Self {
         self.without_member(from).with_member()
     }
 
@@ -238,51 +238,61 @@ impl Group {
     /// # Errors
     ///
     /// Why it is refused; nothing has changed then.
-    pub fn transition(self, from: State, request: &Request) -> Result<(Self, State), Refusal> {
+    pub fn transition(
+        self,
+        from: OwnerState,
+        request: &AttachRequest,
+    ) -> Result<(Self, OwnerState), Refusal> {
         let others = self.without_member(from);
         let to = match request.wanted {
-            Wanted::Blocked => block(from, request)?,
-            Wanted::Identity | Wanted::Dma => others.allow_kernel(from, request)?,
-            Wanted::Unmanaged(owner) => others.allow_unmanaged(from, request, owner)?,
+            RequestedDomain::Blocked => block(from, request)?,
+            RequestedDomain::Identity | RequestedDomain::Dma => {
+                others.allow_kernel(from, request)?
+            }
+            RequestedDomain::Unmanaged(owner) => others.allow_unmanaged(from, request, owner)?,
         };
         Ok((others.with_state(to)?, to))
     }
 
     /// Of the other members: may this one go to the default domain?
-    fn allow_kernel(&self, from: State, request: &Request) -> Result<State, Refusal> {
+    fn allow_kernel(
+        &self,
+        from: OwnerState,
+        request: &AttachRequest,
+    ) -> Result<OwnerState, Refusal> {
         let users = self.user_members();
-        let returns = from != State::Blocked || request.phase == Phase::Release;
+        let returns = from != OwnerState::Blocked || request.phase == AttachPhase::Release;
         if users > 0 && !returns {
-            return Err(Refusal::KernelBesideUser(users));
+            return Err(Refusal::KernelWithUser(users));
         }
-        Ok(State::Kernel)
+        Ok(OwnerState::Kernel)
     }
 
     /// Of the other members: may this one go to an unmanaged domain, and whose is it?
     fn allow_unmanaged(
         &self,
-        from: State,
-        request: &Request,
+        from: OwnerState,
+        request: &AttachRequest,
         owner: Owner,
-    ) -> Result<State, Refusal> {
+    ) -> Result<OwnerState, Refusal> {
         let users = self.user_members();
         // A domain made by the IOMMU API is the bound driver's own; a device without
         // a driver follows the rest of its group.
-        let follows = request.driver == Driver::None && self.kernel_own > 0;
-        if owner.via == Via::Api && (request.driver.is_kernel() || follows) {
+        let follows = request.driver == BoundDriver::None && self.kernel_own > 0;
+        if owner.interface == DomainInterface::Api && (request.driver.is_kernel() || follows) {
             return match users {
-                0 => Ok(State::KernelOwn),
-                _ => Err(Refusal::KernelBesideUser(users)),
+                0 => Ok(OwnerState::KernelOwn),
+                _ => Err(Refusal::KernelWithUser(users)),
             };
         }
         if request.driver.is_kernel() {
             return Err(Refusal::UserOverDriver);
         }
         if self.kernel_members() > 0 {
-            return Err(Refusal::UserBesideKernel(self.kernel_members()));
+            return Err(Refusal::UserWithKernel(self.kernel_members()));
         }
         let replaced = match from {
-            State::User(old) if old.via == owner.via => Some(old),
+            OwnerState::User(old) if old.interface == owner.interface => Some(old),
             _ => None,
         };
         if self
@@ -291,17 +301,17 @@ impl Group {
         {
             return Err(Refusal::SecondOwner(users));
         }
-        Ok(State::User(owner))
+        Ok(OwnerState::User(owner))
     }
 
     /// The group with one more member, which is in `state`.
-    fn with_state(self, state: State) -> Result<Self, Refusal> {
+    fn with_state(self, state: OwnerState) -> Result<Self, Refusal> {
         let mut group = self;
         match state {
-            State::Blocked => group.blocked = group.blocked.saturating_add(1),
-            State::Kernel => group.kernel = group.kernel.saturating_add(1),
-            State::KernelOwn => group.kernel_own = group.kernel_own.saturating_add(1),
-            State::User(owner) => group.add_user(owner)?,
+            OwnerState::Blocked => group.blocked = group.blocked.saturating_add(1),
+            OwnerState::Kernel => group.kernel = group.kernel.saturating_add(1),
+            OwnerState::KernelOwn => group.kernel_own = group.kernel_own.saturating_add(1),
+            OwnerState::User(owner) => group.add_user(owner)?,
         }
         Ok(group)
     }
@@ -339,10 +349,10 @@ impl Group {
 }
 
 /// May a device that is in `from` be blocked?
-fn block(from: State, request: &Request) -> Result<State, Refusal> {
-    let claim = from == State::Kernel && request.phase == Phase::Attach;
-    if claim && request.driver == Driver::Uncounted {
-        return Err(Refusal::UncountedDriver);
+fn block(from: OwnerState, request: &AttachRequest) -> Result<OwnerState, Refusal> {
+    let claim = from == OwnerState::Kernel && request.phase == AttachPhase::Attach;
+    if claim && request.driver == BoundDriver::UnknownToCore {
+        return Err(Refusal::DriverUnknownToCore);
     }
-    Ok(State::Blocked)
+    Ok(OwnerState::Blocked)
 }

@@ -7,7 +7,7 @@ use core::fmt;
 
 /// A requester and an address that it may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct WalkRequest {
     /// The requester's segment.
     pub segment: Segment,
     /// The requester.
@@ -17,7 +17,7 @@ pub struct Question {
 }
 
 /// A number of `digits` hexadecimal digits at most, and one at least.
-fn number(text: &str, digits: usize) -> Option<u64> {
+fn parse_hex(text: &str, digits: usize) -> Option<u64> {
     let fits = (1..=digits).contains(&text.len());
     // `from_str_radix` would take a sign as well.
     if fits && text.bytes().all(|sign| sign.is_ascii_hexdigit()) {
@@ -27,7 +27,7 @@ fn number(text: &str, digits: usize) -> Option<u64> {
     }
 }
 
-impl Question {
+impl WalkRequest {
     /// The question in `text`, or `None` if that is anything else than a requester, with its
     /// segment or without, and an address that begins with `0x`.
     pub fn parse(text: &str) -> Option<Self> {
@@ -40,19 +40,19 @@ impl Question {
         let (rest, device) = rest.rsplit_once(':')?;
         let (segment, bus) = rest.rsplit_once(':').unwrap_or(("0", rest));
         let source = SourceId::new(
-            u8::try_from(number(bus, 2)?).ok()?,
-            u8::try_from(number(device, 2)?).ok()?,
-            u8::try_from(number(function, 1)?).ok()?,
+            u8::try_from(parse_hex(bus, 2)?).ok()?,
+            u8::try_from(parse_hex(device, 2)?).ok()?,
+            u8::try_from(parse_hex(function, 1)?).ok()?,
         )?;
         Some(Self {
-            segment: Segment::new(u16::try_from(number(segment, 4)?).ok()?),
+            segment: Segment::new(u16::try_from(parse_hex(segment, 4)?).ok()?),
             source,
-            iova: Iova::new(number(address.strip_prefix("0x")?, 16)?),
+            iova: Iova::new(parse_hex(address.strip_prefix("0x")?, 16)?),
         })
     }
 }
 
-impl fmt::Display for Question {
+impl fmt::Display for WalkRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{} {:#x}", self.segment, self.source, self.iova)
     }
@@ -65,7 +65,7 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn what_it_says_is_what_it_reads() {
+    fn display_and_parse_are_inverse() {
         for (text, said) in [
             ("0000:00:05.0 0xffffe000", "0000:00:05.0 0xffffe000"),
             (" ff:1f.7\t0x0 \n", "0000:ff:1f.7 0x0"),
@@ -75,15 +75,17 @@ mod tests {
                 "000a:01:02.3 0xffffffffffffffff",
             ),
         ] {
-            let question = Question::parse(text);
-            let shown = question.map(|q| q.to_string()).unwrap_or_default();
+            let request = WalkRequest::parse(text);
+            let shown = request
+                .map(|request| request.to_string())
+                .unwrap_or_default();
             assert_eq!(shown, said, "{text}");
-            assert_eq!(Question::parse(&shown), question);
+            assert_eq!(WalkRequest::parse(&shown), request);
         }
     }
 
     #[test]
-    fn anything_else_is_none() {
+    fn malformed_requests_are_rejected() {
         for text in [
             "",
             "0x1000",
@@ -103,7 +105,7 @@ mod tests {
             "00.05:0 0x1",
             "\u{ff10}0:05.0 0x1",
         ] {
-            assert_eq!(Question::parse(text), None, "{text}");
+            assert_eq!(WalkRequest::parse(text), None, "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@
 //! nobody. So it is looked at again whenever it is about to matter, before a driver is bound and
 //! before a domain is attached, and every second besides.
 
-use super::rate_limit::Allowed;
+use super::rate_limit::AllowedLine;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
@@ -18,21 +18,21 @@ use kernel_ext::clock;
 use kernel_ext::log_warn;
 use kernel_ext::pci::{AcsControl, PciDevice};
 use kernel_ext::periodic::PeriodicWork;
-use vtd_core::fault_limit::Limit;
+use vtd_core::fault_limit::FaultLimit;
 
 /// For so long a look is good enough for an attach. It is less than any reset takes (2 ms for a bus
 /// below a bridge, 10 ms out of D3, 100 ms for a function), and in that time no request passes the
 /// port; so what a reset turns off is on again before it could matter.
-const LATELY_NS: u64 = 1_000_000;
+const RECHECK_AFTER_NS: u64 = 1_000_000;
 
 struct Entry {
     device: PciDevice,
     /// What it was, if it was changed.
     before: Option<AcsControl>,
     /// What groups rely on, once they do.
-    relied_on: Option<AcsControl>,
+    required: Option<AcsControl>,
     /// A user may reset it again and again.
-    log: Limit,
+    log_limit: FaultLimit,
 }
 
 /// The access control of all devices behind units.
@@ -62,7 +62,7 @@ impl AccessControl {
             return Ok(());
         }
         let mut list = self.list.lock();
-        let known = list.iter().any(|entry| entry.device.is(device));
+        let known = list.iter().any(|entry| entry.device.is_same_as(device));
         if !known {
             list.reserve(1, GFP_KERNEL)?;
         }
@@ -72,8 +72,8 @@ impl AccessControl {
                 Entry {
                     device: device.clone(),
                     before,
-                    relied_on: None,
-                    log: Limit::new(),
+                    required: None,
+                    log_limit: FaultLimit::new(),
                 },
                 GFP_KERNEL,
             )?;
@@ -82,10 +82,10 @@ impl AccessControl {
     }
 
     /// Notes what is on, from which the group of `device` is formed next. May sleep.
-    pub(super) fn rely_on(&self, device: &PciDevice) {
+    pub(super) fn record_required(&self, device: &PciDevice) {
         for entry in self.list.lock().iter_mut() {
-            if entry.device.is(device) {
-                entry.relied_on = device.acs_control();
+            if entry.device.is_same_as(device) {
+                entry.required = device.acs_control();
             }
         }
     }
@@ -96,10 +96,10 @@ impl AccessControl {
         let began = clock::now_ns();
         for entry in self.list.lock().iter_mut() {
             let lost = |control| entry.device.require_acs(control);
-            if !entry.relied_on.is_some_and(lost) {
+            if !entry.required.is_some_and(lost) {
                 continue;
             }
-            if let Some(note) = Allowed::by(entry.log.count(began)) {
+            if let Some(note) = AllowedLine::from_verdict(entry.log_limit.count(began)) {
                 log_warn!(
                     "{}: its access control was off, as it is after a reset, and has been turned \
                      on again. Until now devices in different groups could reach each other \
@@ -111,19 +111,22 @@ impl AccessControl {
         self.held_at.store(began, Relaxed);
     }
 
-    /// As [`Self::hold`], unless that was done within [`LATELY_NS`]: the members of a group, and
+    /// As [`Self::hold`], unless that was done within [`RECHECK_AFTER_NS`]: the members of a group, and
     /// whatever else is attached in one go, do with one look. May sleep.
     pub(super) fn hold_for_attach(&self) {
         let since = clock::now_ns().saturating_sub(self.held_at.load(Relaxed));
-        if since > LATELY_NS {
+        if since > RECHECK_AFTER_NS {
             self.hold();
         }
     }
 
     /// Drops a device that leaves for good. May sleep.
-    pub(crate) fn forget(&self, device: &PciDevice) {
+    pub(crate) fn remove(&self, device: &PciDevice) {
         let mut list = self.list.lock();
-        if let Some(at) = list.iter().position(|entry| entry.device.is(device)) {
+        if let Some(at) = list
+            .iter()
+            .position(|entry| entry.device.is_same_as(device))
+        {
             let _ = list.remove(at);
         }
     }

@@ -13,8 +13,8 @@
 //! While a device is in the list, the context entries of its requester IDs pass everything; before
 //! it is taken out, they block.
 
-use super::topology::{is_near, requesters_of};
-use crate::unit::{Claimed, Translation, Unit};
+use super::topology::{is_neighbour, requesters_of};
+use crate::unit::{Translation, Unit, WasInstalled};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::log_warn;
@@ -29,7 +29,7 @@ struct Adopted {
 
 impl Adopted {
     /// Whether `unit` may take it for one that speaks with `requesters`.
-    fn speaks_as(&self, unit: &Arc<Unit>, requesters: &[SourceId]) -> bool {
+    fn shares_requester_id(&self, unit: &Arc<Unit>, requesters: &[SourceId]) -> bool {
         Arc::ptr_eq(&self.unit, unit) && self.requesters.iter().any(|id| requesters.contains(id))
     }
 }
@@ -54,7 +54,7 @@ impl AdoptedDevices {
         let requesters = requesters_of(&device)?;
         let mut list = self.list.lock();
         list.reserve(1, GFP_KERNEL)?;
-        unit.install(&requesters, Claimed::No, Translation::PassThrough)
+        unit.install(&requesters, WasInstalled::No, Translation::PassThrough)
             .inspect_err(|e| match *e {
                 EINVAL => log_warn!(
                     "{}: cannot be left in pass-through: {} does not support it (ECAP.PT)",
@@ -90,7 +90,9 @@ impl AdoptedDevices {
         let requesters = requesters_of(device)?;
         let other = {
             let list = self.list.lock();
-            let found = list.iter().find(|one| one.speaks_as(unit, &requesters));
+            let found = list
+                .iter()
+                .find(|one| one.shares_requester_id(unit, &requesters));
             found.map(|one| one.device.clone())
         };
         let Some(other) = other else {
@@ -106,13 +108,16 @@ impl AdoptedDevices {
     }
 
     /// Whether `device` was adopted.
-    pub(crate) fn has(&self, device: &PciDevice) -> bool {
-        self.list.lock().iter().any(|one| one.device.is(device))
+    pub(crate) fn contains(&self, device: &PciDevice) -> bool {
+        self.list
+            .lock()
+            .iter()
+            .any(|one| one.device.is_same_as(device))
     }
 
-    /// An adopted device that cannot be isolated from `device`: [near](is_near) it, or with a
+    /// An adopted device that cannot be isolated from `device`: [near](is_neighbour) it, or with a
     /// requester ID in common.
-    pub(crate) fn beside(
+    pub(crate) fn find_neighbour(
         &self,
         device: &PciDevice,
         unit: &Arc<Unit>,
@@ -123,28 +128,30 @@ impl AdoptedDevices {
         if list.is_empty() {
             return None;
         }
-        let found = list
-            .iter()
-            .find(|one| one.speaks_as(unit, requesters) || is_near(&one.device, device, &in_group));
+        let found = list.iter().find(|one| {
+            one.shares_requester_id(unit, requesters)
+                || is_neighbour(&one.device, device, &in_group)
+        });
         found.map(|one| one.device.clone())
     }
 
     /// Takes a device out that was removed; it is blocked from here on.
     pub(crate) fn remove(&self, device: &PciDevice) {
         let mut list = self.list.lock();
-        let Some(at) = list.iter().position(|one| one.device.is(device)) else {
+        let Some(at) = list.iter().position(|one| one.device.is_same_as(device)) else {
             return;
         };
-        if let Ok(gone) = list.remove(at) {
+        if let Ok(removed) = list.remove(at) {
             // A unit that fails has blocked the device as well.
-            let _ = gone
-                .unit
-                .install(&gone.requesters, Claimed::Yes, Translation::Blocked);
+            let _ =
+                removed
+                    .unit
+                    .install(&removed.requesters, WasInstalled::Yes, Translation::Blocked);
         }
     }
 
     /// Takes all devices out: translation is off, and they run on as before.
-    pub(crate) fn forget_all(&self) {
+    pub(crate) fn clear(&self) {
         drop(core::mem::take(&mut *self.list.lock()));
     }
 

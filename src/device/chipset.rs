@@ -4,12 +4,14 @@
 //!
 //! The devices of a unit that is left out are behind no unit, whatever the DMAR table says.
 
-use super::topology::{function_of, Chain};
+use super::topology::{function_of, PciPath};
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_err, log_info, log_warn};
 use vtd_core::dmar::{Dmar, Drhd};
-use vtd_core::quirks::{table, Care, Function, Identity, Ignore, Quirks, Verdict};
+use vtd_core::quirks::{
+    table, IdentityReason, IgnoreList, PciFunction, Quirks, UnitVerdict, Workarounds,
+};
 use vtd_core::spec::address::{PhysAddr, Segment, SourceId};
 
 /// Whether the in-tree driver of this kernel would give integrated graphics an identity domain.
@@ -20,7 +22,7 @@ pub(crate) struct Chipset {
     quirks: Quirks,
     strict: bool,
     /// Where the registers of each unit are, and which care it needs if it is served.
-    units: KVec<(PhysAddr, Option<Care>)>,
+    units: KVec<(PhysAddr, Option<Workarounds>)>,
     /// Functions that firmware put behind a unit which their requests do not pass.
     misplaced: KVec<(Segment, SourceId)>,
 }
@@ -30,11 +32,11 @@ impl Chipset {
     /// that is left out. [`EINVAL`], with a sentence, if `ignore` means nothing; [`ENOMEM`]. No
     /// register of a unit is read. Process context.
     pub(crate) fn find(dmar: &Dmar<'_>, ignore: &str) -> Result<Self> {
-        let ignore = Ignore::parse(ignore, dmar).map_err(|why| {
+        let ignore = IgnoreList::parse(ignore, dmar).map_err(|why| {
             log_err!("not loaded: {why}");
             EINVAL
         })?;
-        let functions = functions()?;
+        let functions = list_functions()?;
         let quirks = Quirks::of(&functions);
         let strict = quirks.strict(&ignore);
         let mut found = Chipset {
@@ -45,19 +47,19 @@ impl Chipset {
         };
         for (index, unit) in dmar.units().enumerate() {
             let base = unit.register_base;
-            let care = match quirks.verdict(&unit, &functions, &ignore) {
-                Verdict::Serve(care) => {
-                    if let Some(why) = care.keep_translation {
+            let workarounds = match quirks.verdict(&unit, &functions, &ignore) {
+                UnitVerdict::Serve(workarounds) => {
+                    if let Some(why) = workarounds.keep_translation {
                         log_info!("dmar{index}: {why}");
                     }
-                    Some(care)
+                    Some(workarounds)
                 }
-                Verdict::LeaveOut(reason) => {
+                UnitVerdict::LeaveOut(reason) => {
                     log_warn!("dmar{index}: the unit at {base} is left out: {reason}");
                     None
                 }
             };
-            found.units.push((base, care), GFP_KERNEL)?;
+            found.units.push((base, workarounds), GFP_KERNEL)?;
         }
         quirks.of_all_units().for_each(|quirk| log_info!("{quirk}"));
         if let Some(quirk) = strict {
@@ -67,7 +69,7 @@ impl Chipset {
         Ok(found)
     }
 
-    fn find_misplaced(&mut self, dmar: &Dmar<'_>, functions: &[Function]) -> Result {
+    fn find_misplaced(&mut self, dmar: &Dmar<'_>, functions: &[PciFunction]) -> Result {
         for function in functions
             .iter()
             .filter(|function| function.register.is_some())
@@ -89,15 +91,15 @@ impl Chipset {
     }
 
     /// The care that the unit needs whose registers are at `base`; [`None`] if it is left out.
-    pub(crate) fn care_of(&self, base: PhysAddr) -> Option<Care> {
+    pub(crate) fn workarounds_of(&self, base: PhysAddr) -> Option<Workarounds> {
         let unit = self.units.iter().find(|(other, _)| *other == base);
-        unit.and_then(|(_, care)| *care)
+        unit.and_then(|(_, workarounds)| *workarounds)
     }
 
     /// Leaves a unit out that turned out to translate nothing.
     pub(crate) fn leave_out(&mut self, base: PhysAddr) {
-        if let Some((_, care)) = self.units.iter_mut().find(|(other, _)| *other == base) {
-            *care = None;
+        if let Some((_, workarounds)) = self.units.iter_mut().find(|(other, _)| *other == base) {
+            *workarounds = None;
         }
     }
 
@@ -106,37 +108,41 @@ impl Chipset {
         self.strict
     }
 
-    /// The unit that serves the device at the end of `chain`.
-    pub(crate) fn unit_for<'a>(&self, dmar: &Dmar<'a>, chain: &Chain) -> Option<Drhd<'a>> {
-        let unit = dmar.unit_for(chain.segment, &chain.functions)?;
-        self.serves(unit.register_base, chain).then_some(unit)
+    /// The unit that serves the device at the end of `path`.
+    pub(crate) fn unit_for<'a>(&self, dmar: &Dmar<'a>, path: &PciPath) -> Option<Drhd<'a>> {
+        let unit = dmar.unit_for(path.segment, &path.functions)?;
+        self.serves(unit.register_base, path).then_some(unit)
     }
 
     /// Whether there is a device that the DMAR table puts behind a unit and that may be behind none.
     pub(crate) fn leaves_something_out(&self) -> bool {
-        !self.misplaced.is_empty() || self.units.iter().any(|(_, care)| care.is_none())
+        !self.misplaced.is_empty()
+            || self
+                .units
+                .iter()
+                .any(|(_, workarounds)| workarounds.is_none())
     }
 
-    /// Whether the device at the end of `chain` is behind no unit although the DMAR table gives it
+    /// Whether the device at the end of `path` is behind no unit although the DMAR table gives it
     /// one.
-    pub(crate) fn leaves_out(&self, dmar: &Dmar<'_>, chain: &Chain) -> bool {
-        let unit = dmar.unit_for(chain.segment, &chain.functions);
-        unit.is_some_and(|unit| !self.serves(unit.register_base, chain))
+    pub(crate) fn leaves_out(&self, dmar: &Dmar<'_>, path: &PciPath) -> bool {
+        let unit = dmar.unit_for(path.segment, &path.functions);
+        unit.is_some_and(|unit| !self.serves(unit.register_base, path))
     }
 
-    fn serves(&self, base: PhysAddr, chain: &Chain) -> bool {
-        let place = (chain.last.segment, chain.last.source);
-        self.care_of(base).is_some() && !self.misplaced.contains(&place)
+    fn serves(&self, base: PhysAddr, path: &PciPath) -> bool {
+        let place = (path.last.segment, path.last.source);
+        self.workarounds_of(base).is_some() && !self.misplaced.contains(&place)
     }
 
-    /// Whether the device at the end of `chain` has an identity domain by default.
-    pub(crate) fn identity(&self, chain: &Chain) -> Option<Identity> {
-        self.quirks.identity(&chain.last, GRAPHICS_IDENTITY)
+    /// Whether the device at the end of `path` has an identity domain by default.
+    pub(crate) fn identity_reason(&self, path: &PciPath) -> Option<IdentityReason> {
+        self.quirks.identity(&path.last, GRAPHICS_IDENTITY)
     }
 }
 
 /// All PCI functions, with the registers on which quirks depend.
-fn functions() -> Result<KVec<Function>> {
+fn list_functions() -> Result<KVec<PciFunction>> {
     let mut functions = KVec::new();
     for device in PciDevice::all() {
         let Some(mut function) = function_of(&device) else {
@@ -148,7 +154,7 @@ fn functions() -> Result<KVec<Function>> {
     Ok(functions)
 }
 
-fn register_of(device: &PciDevice, function: &Function) -> Option<u32> {
+fn register_of(device: &PciDevice, function: &PciFunction) -> Option<u32> {
     let register = table::register_of(function.vendor, function.device)?;
     if register.of_first_on_bus {
         let first = SourceId::new(function.source.bus(), 0, 0)?;

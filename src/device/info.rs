@@ -3,12 +3,12 @@
 //! What the driver knows of one device.
 
 use super::access_control::AccessControl;
-use super::attachment::{Attached, State};
+use super::attachment::{AttachedDomain, DeviceState};
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
-use super::regions::Region;
+use super::regions::ReservedRegion;
 use super::untranslated::UntranslatedDevices;
-use crate::unit::{EntriesLook, Unit};
+use crate::unit::{RequesterEntries, Unit};
 use core::fmt;
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
@@ -16,7 +16,7 @@ use kernel::sync::{Arc, Mutex};
 use kernel_ext::iommu::Group;
 use kernel_ext::log_err;
 use kernel_ext::pci::PciDevice;
-use vtd_core::quirks::Identity;
+use vtd_core::quirks::IdentityReason;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// One device behind a unit.
@@ -35,11 +35,11 @@ pub(crate) struct DeviceInfo {
     /// Whether it may be a stranger's, as firmware or the PCI core marked it when it was found.
     pub(crate) untrusted: bool,
     /// Why its default domain is identity whatever was chosen for all devices, if it is.
-    pub(crate) identity: Option<Identity>,
+    pub(crate) identity_reason: Option<IdentityReason>,
     /// All requester IDs under which its requests may arrive, its own first.
     pub(crate) requesters: KVec<SourceId>,
     /// What of its addresses is spoken for.
-    pub(crate) regions: KVec<Region>,
+    pub(crate) regions: KVec<ReservedRegion>,
     /// Whether the driver that is bound was so before this driver took over.
     pub(super) bound_before: AtomicBool,
     /// The accounts of all groups.
@@ -50,31 +50,31 @@ pub(crate) struct DeviceInfo {
     pub(super) access_control: Arc<AccessControl>,
     /// What changes.
     #[pin]
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: Mutex<DeviceState>,
     /// What else the log says of it when a user asks for something.
     #[pin]
-    pub(crate) log: RateLimit,
+    pub(crate) log_limit: RateLimit,
     /// Reports of faults, limited for each device by itself.
     #[pin]
-    pub(crate) fault_reports: RateLimit,
+    pub(crate) fault_limit: RateLimit,
 }
 
 impl DeviceInfo {
     /// Where it is; its place among others.
-    pub(crate) fn address(&self) -> (Segment, SourceId) {
+    pub(crate) fn location(&self) -> (Segment, SourceId) {
         (self.segment, self.source)
     }
 
     /// The domain with page tables that it is attached to, if it is to one. May sleep.
-    pub(crate) fn attached(&self) -> Option<Arc<dyn Attached>> {
-        self.state.lock().attached.clone()
+    pub(crate) fn domain(&self) -> Option<Arc<dyn AttachedDomain>> {
+        self.state.lock().domain.clone()
     }
 
     /// Makes room for the device in the account of its group, so that no attach needs memory.
     /// [`ENOMEM`]. May sleep.
-    pub(crate) fn open_account(&self, group: Group) -> Result {
+    pub(crate) fn join_group(&self, group: Group) -> Result {
         let mut groups = self.ownership.lock();
-        groups.join(group.id())?;
+        groups.reserve_member(group.id())?;
         self.state.lock().group = Some(group);
         Ok(())
     }
@@ -88,24 +88,29 @@ impl DeviceInfo {
 
     /// What the unit's tables have for `source`, one of its requester IDs, and the domain whose
     /// tables these should lead to, both at the same moment. May sleep.
-    pub(crate) fn entries(&self, source: SourceId) -> (EntriesLook, Option<Arc<dyn Attached>>) {
+    pub(crate) fn read_entries(
+        &self,
+        source: SourceId,
+    ) -> (RequesterEntries, Option<Arc<dyn AttachedDomain>>) {
         let state = self.state.lock();
-        (self.unit.entries(source), state.attached.clone())
+        (self.unit.entries(source), state.domain.clone())
     }
 
     /// Strikes the device off its group's account, when it leaves for good.
-    pub(super) fn close_account(&self) {
-        self.ownership.lock().forget(&self.pci, &self.state.lock());
+    pub(super) fn leave_group(&self) {
+        self.ownership
+            .lock()
+            .remove_member(&self.pci, &self.state.lock());
     }
 }
 
 impl DeviceInfo {
     /// The log says why, if `error` is [`ENOSPC`]: the unit had no domain-id left.
-    pub(crate) fn explain_no_id(&self, error: Error) {
+    pub(crate) fn explain_no_domain_id(&self, error: Error) {
         if error != ENOSPC {
             return;
         }
-        if let Some(note) = self.log.ask() {
+        if let Some(note) = self.log_limit.allow_line() {
             log_err!(
                 "{}: {self} cannot be attached: {} of the unit's domain-ids are in use, and any \
                  that are left are reserved for default domains. Take devices back from users, \

@@ -6,7 +6,7 @@
 //! of them, so that they are in no group, and no user can claim one. Nor can one have a device that
 //! cannot be isolated from them: what is his could make such a neighbour reach anything.
 
-use super::topology::{is_near, requesters_of};
+use super::topology::{is_neighbour, requesters_of};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::log_warn;
@@ -48,7 +48,11 @@ impl LeftOutDevices {
     /// Lists `device`, unless it is listed, and says so in the log. Process context.
     pub(crate) fn add(&self, device: PciDevice) {
         let mut list = self.list.lock();
-        if list.devices.iter().any(|other| other.device.is(&device)) {
+        if list
+            .devices
+            .iter()
+            .any(|other| other.device.is_same_as(&device))
+        {
             return;
         }
         log_warn!(
@@ -69,7 +73,7 @@ impl LeftOutDevices {
     }
 
     /// There was no memory to find out whether a device belongs here.
-    pub(crate) fn is_incomplete(&self) {
+    pub(crate) fn set_incomplete(&self) {
         self.list.lock().incomplete = true;
     }
 
@@ -78,7 +82,7 @@ impl LeftOutDevices {
         self.list
             .lock()
             .devices
-            .retain(|other| !other.device.is(device));
+            .retain(|other| !other.device.is_same_as(device));
     }
 
     /// Takes all devices out.
@@ -93,9 +97,9 @@ impl LeftOutDevices {
         }
     }
 
-    /// A device of the list that cannot be isolated from `device`: [near](is_near) it, or with a
+    /// A device of the list that cannot be isolated from `device`: [near](is_neighbour) it, or with a
     /// requester ID in common. [`ENOMEM`] if the list is not complete.
-    pub(super) fn beside(
+    pub(super) fn find_neighbour(
         &self,
         device: &PciDevice,
         segment: Segment,
@@ -109,7 +113,7 @@ impl LeftOutDevices {
         let found = list.devices.iter().find(|other| {
             let shared = other.segment == u32::from(segment.raw())
                 && other.requesters.iter().any(|id| requesters.contains(id));
-            shared || is_near(&other.device, device, &in_group)
+            shared || is_neighbour(&other.device, device, &in_group)
         });
         Ok(found.map(|other| other.device.clone()))
     }

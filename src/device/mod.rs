@@ -31,13 +31,13 @@ mod topology;
 mod untranslated;
 
 pub(crate) use access_control::AccessControl;
-pub(crate) use address_history::{Event, Past};
-pub(crate) use attach::{attach, leave, pass_reserved};
-pub(crate) use attachment::{AttachTarget, Attached, Steps, Use};
+pub(crate) use address_history::{AddressHistory, MappingEvent};
+pub(crate) use attach::{attach, pass_through_if_reserved, release};
+pub(crate) use attachment::{AttachTarget, AttachedDomain, AttachedTo, TraceSteps};
 pub(crate) use chipset::Chipset;
 pub(crate) use info::DeviceInfo;
 pub(crate) use probe::{probe, SharedRecords};
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use regions::MSI_WINDOW;
-pub(crate) use topology::Chain;
+pub(crate) use topology::PciPath;
 pub(crate) use untranslated::UntranslatedDevices;

@@ -50,7 +50,7 @@ fn neighbour_of(info: &DeviceInfo) -> Option<Neighbour> {
     let (lists, requesters) = (&info.untranslated, &info.requesters);
     match lists
         .left_out
-        .beside(&info.pci, info.segment, requesters, in_group)
+        .find_neighbour(&info.pci, info.segment, requesters, in_group)
     {
         Err(_) => return Some(Neighbour::Unknown),
         Ok(Some(other)) => return Some(Neighbour::LeftOut(other)),
@@ -58,18 +58,18 @@ fn neighbour_of(info: &DeviceInfo) -> Option<Neighbour> {
     }
     lists
         .adopted
-        .beside(&info.pci, &info.unit, requesters, in_group)
+        .find_neighbour(&info.pci, &info.unit, requesters, in_group)
         .map(Neighbour::Adopted)
 }
 
 /// [`EBUSY`], with the reason in the log, if a user shall have a device beside one that runs
 /// untranslated and cannot be isolated from it.
-pub(super) fn refuse_beside_untranslated(info: &DeviceInfo, change: &AttachArgs) -> Result {
-    let to_user = matches!(change.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
+pub(super) fn refuse_neighbour_of_untranslated(info: &DeviceInfo, args: &AttachArgs) -> Result {
+    let to_user = matches!(args.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
     let Some(neighbour) = to_user.then(|| neighbour_of(info)).flatten() else {
         return Ok(());
     };
-    if let Some(note) = info.log.ask() {
+    if let Some(note) = info.log_limit.allow_line() {
         log_warn!(
             "{}: {info} cannot be given to a user{neighbour}{note}",
             &*info.unit

@@ -8,25 +8,25 @@
 //! [`DeviceInfo`] holds; it counts the same states. It has room for the members that are coming,
 //! those that were never attached.
 
-use super::attachment::State as DeviceState;
+use super::attachment::DeviceState;
 use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::lock::mutex::MutexBackend;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::pci::PciDevice;
-use vtd_core::ownership::{Group, Refusal, Request, State, Via};
+use vtd_core::ownership::{AttachRequest, DomainInterface, GroupState, OwnerState, Refusal};
 
-struct Account {
+struct GroupRecord {
     members: KVec<Member>,
     /// How many were never attached.
-    coming: usize,
-    group: Group,
+    reserved: usize,
+    group: GroupState,
 }
 
 /// One device of a group, as refusals name it.
 struct Member {
     device: PciDevice,
-    state: State,
+    state: OwnerState,
 }
 
 impl fmt::Display for Member {
@@ -37,19 +37,19 @@ impl fmt::Display for Member {
             None => write!(f, "{device} (no driver, ")?,
         }
         match self.state {
-            State::Blocked => f.write_str("blocked)"),
-            State::Kernel => f.write_str("owned by the kernel)"),
-            State::KernelOwn => f.write_str("in a domain of its driver's)"),
-            State::User(owner) => f.write_str(match owner.via {
-                Via::Iommufd => "owned by a user through iommufd)",
-                Via::Api => "owned by a user through VFIO or another module)",
+            OwnerState::Blocked => f.write_str("blocked)"),
+            OwnerState::Kernel => f.write_str("owned by the kernel)"),
+            OwnerState::KernelOwn => f.write_str("in a domain of its driver's)"),
+            OwnerState::User(owner) => f.write_str(match owner.interface {
+                DomainInterface::Iommufd => "owned by a user through iommufd)",
+                DomainInterface::Api => "owned by a user through VFIO or another module)",
             }),
         }
     }
 }
 
 /// The members of a group but one.
-struct Siblings<'a>(&'a Account, &'a PciDevice);
+struct Siblings<'a>(&'a GroupRecord, &'a PciDevice);
 
 impl fmt::Display for Siblings<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,7 +57,7 @@ impl fmt::Display for Siblings<'_> {
             .0
             .members
             .iter()
-            .filter(|member| !member.device.is(self.1));
+            .filter(|member| !member.device.is_same_as(self.1));
         match rest.next() {
             None => return f.write_str("its group has no other devices"),
             Some(first) => write!(f, "other devices in its group: {first}")?,
@@ -67,25 +67,25 @@ impl fmt::Display for Siblings<'_> {
 }
 
 /// The accounts of all groups.
-pub(crate) struct Groups {
+pub(crate) struct GroupRecords {
     /// By the groups' numbers, which the core gives out anew when a group goes: an attach finds
     /// its account at once, however many there are.
-    accounts: KVec<Option<KBox<Account>>>,
+    records: KVec<Option<KBox<GroupRecord>>>,
 }
 
-/// A granted request, to be [settled](Groups::settle) once the hardware has followed.
-pub(crate) struct Granted {
+/// A granted request, to be [settled](GroupRecords::commit) once the hardware has followed.
+pub(crate) struct Grant {
     id: u32,
-    group: Group,
-    state: State,
+    group: GroupState,
+    state: OwnerState,
 }
 
 /// A refused request, in words.
 pub(super) struct Refused<'a> {
     id: u32,
-    account: &'a Account,
+    record: &'a GroupRecord,
     device: &'a PciDevice,
-    state: State,
+    state: OwnerState,
     refusal: Refusal,
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Refused<'_> {
             device: self.device.clone(),
             state: self.state,
         };
-        let siblings = Siblings(self.account, self.device);
+        let siblings = Siblings(self.record, self.device);
         write!(
             f,
             "group {}: {member} {}; {siblings}",
@@ -108,7 +108,7 @@ impl fmt::Display for Refused<'_> {
 #[pin_data]
 pub(crate) struct Ownership {
     #[pin]
-    groups: Mutex<Groups>,
+    groups: Mutex<GroupRecords>,
 }
 
 impl Ownership {
@@ -116,48 +116,48 @@ impl Ownership {
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                groups <- new_mutex!(Groups { accounts: KVec::new() }, "vtd groups"),
+                groups <- new_mutex!(GroupRecords { records: KVec::new() }, "vtd groups"),
             }),
             GFP_KERNEL,
         )
     }
 
     /// Locks the accounts. May sleep.
-    pub(crate) fn lock(&self) -> kernel::sync::lock::Guard<'_, Groups, MutexBackend> {
+    pub(crate) fn lock(&self) -> kernel::sync::lock::Guard<'_, GroupRecords, MutexBackend> {
         self.groups.lock()
     }
 }
 
-impl Groups {
+impl GroupRecords {
     /// Makes room for a device that is to be a member of group `id`. [`ENOMEM`].
-    pub(super) fn join(&mut self, id: u32) -> Result {
-        let account = self.account(id)?;
-        account.members.reserve(account.coming + 1, GFP_KERNEL)?;
-        account.coming += 1;
+    pub(super) fn reserve_member(&mut self, id: u32) -> Result {
+        let record = self.find_or_add(id)?;
+        record.members.reserve(record.reserved + 1, GFP_KERNEL)?;
+        record.reserved += 1;
         Ok(())
     }
 
     /// Asks whether `device`, which is in `state`, may have what it requests. [`ENODEV`] if its group
     /// has no account.
-    pub(super) fn ask<'a>(
+    pub(super) fn check<'a>(
         &'a mut self,
         id: u32,
         device: &'a PciDevice,
         state: &DeviceState,
-        request: &Request,
-    ) -> Result<Result<Granted, Refused<'a>>> {
-        let account = self.known(id).ok_or(ENODEV)?;
-        let mut group = account.group;
-        if !state.counted {
+        request: &AttachRequest,
+    ) -> Result<Result<Grant, Refused<'a>>> {
+        let record = self.find(id).ok_or(ENODEV)?;
+        let mut group = record.group;
+        if !state.in_group_record {
             group = group.with_member();
         }
-        Ok(match group.transition(state.owned, request) {
-            Ok((group, state)) => Ok(Granted { id, group, state }),
+        Ok(match group.transition(state.owner_state, request) {
+            Ok((group, state)) => Ok(Grant { id, group, state }),
             Err(refusal) => Err(Refused {
                 id,
-                account,
+                record,
                 device,
-                state: state.owned,
+                state: state.owner_state,
                 refusal,
             }),
         })
@@ -165,77 +165,79 @@ impl Groups {
 
     /// Whether `device` is a member of group `id` that was attached.
     pub(super) fn has_member(&self, id: u32, device: &PciDevice) -> bool {
-        let account = self.accounts.get(id as usize).and_then(Option::as_ref);
-        account.is_some_and(|account| {
-            let mut members = account.members.iter();
-            members.any(|member| member.device.is(device))
+        let record = self.records.get(id as usize).and_then(Option::as_ref);
+        record.is_some_and(|record| {
+            let mut members = record.members.iter();
+            members.any(|member| member.device.is_same_as(device))
         })
     }
 
     /// The account of a group, a new one if there is none.
-    fn account(&mut self, id: u32) -> Result<&mut Account> {
+    fn find_or_add(&mut self, id: u32) -> Result<&mut GroupRecord> {
         let at = id as usize;
-        while self.accounts.len() <= at {
-            self.accounts.push(None, GFP_KERNEL)?;
+        while self.records.len() <= at {
+            self.records.push(None, GFP_KERNEL)?;
         }
-        let slot = self.accounts.get_mut(at).ok_or(EINVAL)?;
+        let slot = self.records.get_mut(at).ok_or(EINVAL)?;
         match slot {
-            Some(account) => Ok(account),
+            Some(record) => Ok(record),
             None => {
-                let account = Account {
+                let record = GroupRecord {
                     members: KVec::new(),
-                    coming: 0,
-                    group: Group::EMPTY,
+                    reserved: 0,
+                    group: GroupState::EMPTY,
                 };
-                Ok(slot.insert(KBox::new(account, GFP_KERNEL)?))
+                Ok(slot.insert(KBox::new(record, GFP_KERNEL)?))
             }
         }
     }
 
     /// The account of a group that has one.
-    fn known(&mut self, id: u32) -> Option<&mut Account> {
-        self.accounts.get_mut(id as usize)?.as_deref_mut()
+    fn find(&mut self, id: u32) -> Option<&mut GroupRecord> {
+        self.records.get_mut(id as usize)?.as_deref_mut()
     }
 
     /// Books what was granted to a device; returns its new state.
-    pub(super) fn settle(&mut self, device: &PciDevice, granted: Granted) -> State {
-        if let Some(account) = self.known(granted.id) {
-            account.group = granted.group;
-            let known = account
+    pub(super) fn commit(&mut self, device: &PciDevice, grant: Grant) -> OwnerState {
+        if let Some(record) = self.find(grant.id) {
+            record.group = grant.group;
+            let known = record
                 .members
                 .iter_mut()
-                .find(|member| member.device.is(device));
+                .find(|member| member.device.is_same_as(device));
             match known {
-                Some(member) => member.state = granted.state,
+                Some(member) => member.state = grant.state,
                 None => {
                     let member = Member {
                         device: device.clone(),
-                        state: granted.state,
+                        state: grant.state,
                     };
-                    let _ = account.members.push_within_capacity(member);
-                    account.coming = account.coming.saturating_sub(1);
+                    let _ = record.members.push_within_capacity(member);
+                    record.reserved = record.reserved.saturating_sub(1);
                 }
             }
         }
-        granted.state
+        grant.state
     }
 
     /// Strikes a device off that leaves for good.
-    pub(crate) fn forget(&mut self, device: &PciDevice, state: &DeviceState) {
+    pub(crate) fn remove_member(&mut self, device: &PciDevice, state: &DeviceState) {
         let Some(id) = state.group_id() else {
             return;
         };
-        let Some(account) = self.known(id) else {
+        let Some(record) = self.find(id) else {
             return;
         };
-        if state.counted {
-            account.group = account.group.without_member(state.owned);
-            account.members.retain(|member| !member.device.is(device));
+        if state.in_group_record {
+            record.group = record.group.without_member(state.owner_state);
+            record
+                .members
+                .retain(|member| !member.device.is_same_as(device));
         } else {
-            account.coming = account.coming.saturating_sub(1);
+            record.reserved = record.reserved.saturating_sub(1);
         }
-        if account.members.is_empty() && account.coming == 0 {
-            if let Some(slot) = self.accounts.get_mut(id as usize) {
+        if record.members.is_empty() && record.reserved == 0 {
+            if let Some(slot) = self.records.get_mut(id as usize) {
                 *slot = None;
             }
         }

@@ -3,7 +3,7 @@
 //! Before anything is touched: which devices already have drivers, and what becomes of them.
 
 use super::chipset::Chipset;
-use super::topology::Chain;
+use super::topology::PciPath;
 use kernel::prelude::*;
 use kernel_ext::pci::{KeptEnabled, PciDevice};
 use kernel_ext::{log_err, log_info, log_warn};
@@ -12,7 +12,7 @@ use vtd_core::dmar::Dmar;
 /// What the user chose for devices whose drivers are bound when the driver is loaded. Ports are
 /// not meant: their drivers are always bound, and are always released and attached again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Policy {
+pub(crate) enum BoundPolicy {
     /// Do not load.
     Refuse,
     /// Let them stay in pass-through, until they are removed and found anew.
@@ -21,13 +21,13 @@ pub(crate) enum Policy {
     Rebind,
 }
 
-impl Policy {
+impl BoundPolicy {
     /// The policy that a module parameter names; [`EINVAL`], with a sentence, if it names none.
     pub(crate) fn from_parameter(value: i32) -> Result<Self> {
         match value {
-            0 => Ok(Policy::Refuse),
-            1 => Ok(Policy::Adopt),
-            2 => Ok(Policy::Rebind),
+            0 => Ok(BoundPolicy::Refuse),
+            1 => Ok(BoundPolicy::Adopt),
+            2 => Ok(BoundPolicy::Rebind),
             _ => {
                 log_err!(
                     "not loaded: bound={value} is not valid: give 0 (refuse), 1 (adopt) or 2 \
@@ -40,49 +40,49 @@ impl Policy {
 }
 
 /// The devices behind units that have drivers.
-pub(crate) struct Bound {
+pub(crate) struct BoundDevices {
     /// Those whose drivers are to be released.
-    release: KVec<PciDevice>,
+    to_release: KVec<PciDevice>,
     /// Those which are to run on.
-    pub(crate) adopt: KVec<PciDevice>,
+    pub(crate) to_adopt: KVec<PciDevice>,
 }
 
-impl Bound {
-    /// Looks at every device behind a unit. With [`Policy::Refuse`] [`EBUSY`] if one other than a
+impl BoundDevices {
+    /// Looks at every device behind a unit. With [`BoundPolicy::Refuse`] [`EBUSY`] if one other than a
     /// port has a driver: its DMA would go on with addresses that mean nothing any more. Changes
     /// nothing.
-    pub(crate) fn find(dmar: &Dmar<'_>, chipset: &Chipset, policy: Policy) -> Result<Self> {
-        let mut found = Bound {
-            release: KVec::new(),
-            adopt: KVec::new(),
+    pub(crate) fn find(dmar: &Dmar<'_>, chipset: &Chipset, policy: BoundPolicy) -> Result<Self> {
+        let mut found = BoundDevices {
+            to_release: KVec::new(),
+            to_adopt: KVec::new(),
         };
-        let mut in_the_way = 0;
+        let mut conflicts = 0;
         for device in PciDevice::all() {
             let Some(driver) = device.as_device().driver() else {
                 continue;
             };
-            let chain = match Chain::of(&device) {
-                Ok(chain) => chain,
+            let path = match PciPath::of(&device) {
+                Ok(path) => path,
                 Err(ENODEV) => continue,
                 Err(e) => return Err(e),
             };
-            if chipset.unit_for(dmar, &chain).is_none() {
+            if chipset.unit_for(dmar, &path).is_none() {
                 continue;
             }
-            let is_port = driver.manages_dma && device.is_bridge();
+            let is_port = driver.driver_managed_dma && device.is_bridge();
             match policy {
-                _ if is_port => found.release.push(device, GFP_KERNEL)?,
-                Policy::Rebind => {
+                _ if is_port => found.to_release.push(device, GFP_KERNEL)?,
+                BoundPolicy::Rebind => {
                     log_info!(
                         "{}: driver {} is unbound and bound again",
                         device.as_device(),
                         driver.name
                     );
-                    found.release.push(device, GFP_KERNEL)?;
+                    found.to_release.push(device, GFP_KERNEL)?;
                 }
-                Policy::Adopt => found.adopt.push(device, GFP_KERNEL)?,
-                Policy::Refuse => {
-                    in_the_way += 1;
+                BoundPolicy::Adopt => found.to_adopt.push(device, GFP_KERNEL)?,
+                BoundPolicy::Refuse => {
+                    conflicts += 1;
                     log_err!(
                         "{} is in use by driver {}: its DMA would break",
                         device.as_device(),
@@ -91,9 +91,9 @@ impl Bound {
                 }
             }
         }
-        if in_the_way > 0 {
+        if conflicts > 0 {
             log_err!(
-                "not loaded: {in_the_way} device(s) behind remapping units have drivers. Load vtd \
+                "not loaded: {conflicts} device(s) behind remapping units have drivers. Load vtd \
                  before them (from the initramfs), unbind them first, or choose bound=1 (they are \
                  left in pass-through) or bound=2 (they are unbound and bound again)"
             );
@@ -109,17 +109,17 @@ impl Bound {
     /// that run on among them, from memory and from raising interrupts; a switch's upstream port
     /// would stay so. A count of our own prevents that. [`ENOMEM`], or the PCI core's error for a
     /// port that cannot be enabled.
-    pub(crate) fn release(self) -> Result<Released> {
-        let mut released = Released {
-            devices: KVec::with_capacity(self.release.len(), GFP_KERNEL)?,
+    pub(crate) fn release(self) -> Result<ReleasedDevices> {
+        let mut released = ReleasedDevices {
+            devices: KVec::with_capacity(self.to_release.len(), GFP_KERNEL)?,
             functions: KVec::new(),
         };
-        for device in self.release {
+        for device in self.to_release {
             let enabled = match device.is_bridge() {
                 true => Some(
                     device
                         .keep_enabled()
-                        .inspect_err(|e| cannot_keep(&device, *e))?,
+                        .inspect_err(|e| explain_not_kept_enabled(&device, *e))?,
                 ),
                 false => None,
             };
@@ -137,7 +137,7 @@ impl Bound {
     }
 }
 
-fn cannot_keep(port: &PciDevice, error: Error) {
+fn explain_not_kept_enabled(port: &PciDevice, error: Error) {
     log_err!(
         "not loaded: {} cannot be kept enabled while its driver is unbound (error {})",
         port.as_device(),
@@ -146,14 +146,14 @@ fn cannot_keep(port: &PciDevice, error: Error) {
 }
 
 /// Devices without their drivers, for the time of a registration.
-pub(crate) struct Released {
+pub(crate) struct ReleasedDevices {
     /// Ports with what keeps them enabled.
     devices: KVec<(PciDevice, Option<KeptEnabled>)>,
     /// Physical functions, and how many virtual ones each had: its driver takes them with it.
     functions: KVec<(PciDevice, u32)>,
 }
 
-impl Drop for Released {
+impl Drop for ReleasedDevices {
     fn drop(&mut self) {
         for (device, enabled) in core::mem::take(&mut self.devices) {
             // What is behind a volume management device was found again under its driver.

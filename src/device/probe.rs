@@ -3,12 +3,12 @@
 //! A device appears: which unit serves it, and under which requester IDs.
 
 use super::access_control::AccessControl;
-use super::attachment::{State, Use};
+use super::attachment::{AttachedTo, DeviceState};
 use super::info::DeviceInfo;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
-use super::regions::regions_of;
-use super::topology::{requesters_of, Chain};
+use super::regions::reserved_regions_of;
+use super::topology::{requesters_of, PciPath};
 use super::untranslated::UntranslatedDevices;
 use crate::unit::Unit;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,12 +16,12 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
-use vtd_core::ownership::State as Owned;
-use vtd_core::quirks::Identity;
+use vtd_core::ownership::OwnerState;
+use vtd_core::quirks::IdentityReason;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// The number of the next device.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// What is kept once for all devices.
 pub(crate) struct SharedRecords {
@@ -33,56 +33,56 @@ pub(crate) struct SharedRecords {
     pub(crate) access_control: Arc<AccessControl>,
 }
 
-/// Makes what the driver keeps of `pci`, which `unit` serves and `chain` leads to. Its group is formed right after.
+/// Makes what the driver keeps of `pci`, which `unit` serves and `path` leads to. Its group is formed right after.
 pub(crate) fn probe(
     dmar: &Dmar<'_>,
     pci: PciDevice,
-    chain: &Chain,
+    path: &PciPath,
     unit: Arc<Unit>,
     shared: SharedRecords,
-    identity: Option<Identity>,
+    identity_reason: Option<IdentityReason>,
 ) -> Result<Arc<DeviceInfo>> {
     let SharedRecords {
         ownership,
         untranslated,
         access_control,
     } = shared;
-    access_control.rely_on(&pci);
+    access_control.record_required(&pci);
     let requesters = requesters_of(&pci)?;
-    let regions = regions_of(dmar, &pci, chain)?;
+    let regions = reserved_regions_of(dmar, &pci, path)?;
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
-    let facts = dma_device.properties();
-    let segment = u16::try_from(facts.segment).map_err(|_| ENODEV)?;
+    let properties = dma_device.properties();
+    let segment = u16::try_from(properties.segment).map_err(|_| ENODEV)?;
     let driver = pci.as_device().driver();
-    let state = State {
-        is: Use::Blocked,
+    let state = DeviceState {
+        attached_to: AttachedTo::Blocked,
         domain_id: 0,
-        owned: Owned::Blocked,
-        attached: None,
-        came_from: None,
-        took_along: None,
+        owner_state: OwnerState::Blocked,
+        domain: None,
+        previous_domain: None,
+        retained_id: None,
         group: None,
-        counted: false,
+        in_group_record: false,
     };
     unit.prepare(&requesters)?;
     Arc::pin_init(
         pin_init!(DeviceInfo {
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             unit,
             untrusted: pci.properties().untrusted,
-            identity,
+            identity_reason,
             pci,
             segment: Segment::new(segment),
-            source: SourceId::from_raw(facts.requester),
+            source: SourceId::from_raw(properties.requester),
             requesters,
             regions,
-            bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.manages_dma)),
+            bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.driver_managed_dma)),
             ownership,
             untranslated,
             access_control,
             state <- new_mutex!(state, "vtd device state"),
-            log <- RateLimit::new(),
-            fault_reports <- RateLimit::new(),
+            log_limit <- RateLimit::new(),
+            fault_limit <- RateLimit::new(),
         }),
         GFP_KERNEL,
     )

@@ -8,31 +8,31 @@ use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::clock;
-use vtd_core::fault_limit::{Limit, Verdict, WINDOW_S};
+use vtd_core::fault_limit::{FaultLimit, FaultVerdict, WINDOW_S};
 
-/// A [`Limit`] that several threads use.
+/// A [`FaultLimit`] that several threads use.
 #[pin_data]
 pub(crate) struct RateLimit {
     #[pin]
-    limit: Mutex<Limit>,
+    limit: Mutex<FaultLimit>,
 }
 
 impl RateLimit {
     /// Nothing so far.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            limit <- new_mutex!(Limit::new(), "vtd rate limit"),
+            limit <- new_mutex!(FaultLimit::new(), "vtd rate limit"),
         })
     }
 
     /// Counts a fault. May sleep.
-    pub(crate) fn count(&self) -> Verdict {
+    pub(crate) fn count(&self) -> FaultVerdict {
         self.limit.lock().count(clock::now_ns())
     }
 
     /// Asks for one line about something else than a fault. May sleep.
-    pub(crate) fn ask(&self) -> Option<Allowed> {
-        Allowed::by(self.count())
+    pub(crate) fn allow_line(&self) -> Option<AllowedLine> {
+        AllowedLine::from_verdict(self.count())
     }
 
     /// Whether a line may say that faults are recorded again. May sleep.
@@ -43,30 +43,30 @@ impl RateLimit {
     /// Faults in all, and those not shown. May sleep.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let limit = self.limit.lock();
-        (limit.total(), limit.held_back())
+        (limit.total(), limit.suppressed())
     }
 }
 
 /// A line that may be written; what is to be at its end.
-pub(crate) struct Allowed {
-    held_back: u64,
+pub(crate) struct AllowedLine {
+    suppressed: u64,
     last: bool,
 }
 
-impl Allowed {
+impl AllowedLine {
     /// Whether a line may be written, by the verdict of its limit.
-    pub(super) fn by(verdict: Verdict) -> Option<Self> {
+    pub(super) fn from_verdict(verdict: FaultVerdict) -> Option<Self> {
         match verdict {
-            Verdict::Report { held_back, last } => Some(Allowed { held_back, last }),
-            Verdict::HoldBack | Verdict::Silence { .. } => None,
+            FaultVerdict::Report { suppressed, last } => Some(AllowedLine { suppressed, last }),
+            FaultVerdict::Suppress | FaultVerdict::Silence { .. } => None,
         }
     }
 }
 
-impl fmt::Display for Allowed {
+impl fmt::Display for AllowedLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.held_back > 0 {
-            write!(f, " ({} earlier lines were suppressed)", self.held_back)?;
+        if self.suppressed > 0 {
+            write!(f, " ({} earlier lines were suppressed)", self.suppressed)?;
         }
         if self.last {
             write!(f, " (further lines are suppressed for up to {WINDOW_S} s)")?;

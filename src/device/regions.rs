@@ -6,7 +6,7 @@
 //! again and has no way to be told that memory ran out: a region that was missing then would make a
 //! device that firmware goes on to use look like one that can be given to a user.
 
-use super::topology::Chain;
+use super::topology::PciPath;
 use kernel::prelude::*;
 use kernel_ext::iommu::RegionKind;
 use kernel_ext::pci::PciDevice;
@@ -28,7 +28,7 @@ const CLASS_USB: u32 = 0x0c03;
 const BASE_CLASS_DISPLAY: u32 = 0x03;
 
 /// One region.
-pub(crate) struct Region {
+pub(crate) struct ReservedRegion {
     /// Its first byte.
     pub(crate) start: u64,
     /// How many bytes it has.
@@ -37,17 +37,22 @@ pub(crate) struct Region {
     pub(crate) kind: RegionKind,
 }
 
-/// The regions of `pci`, to which `chain` leads. [`ENOMEM`].
-pub(super) fn regions_of(dmar: &Dmar<'_>, pci: &PciDevice, chain: &Chain) -> Result<KVec<Region>> {
-    let facts = pci.properties();
-    let class = facts.class;
+/// The regions of `pci`, to which `path` leads. [`ENOMEM`].
+pub(super) fn reserved_regions_of(
+    dmar: &Dmar<'_>,
+    pci: &PciDevice,
+    path: &PciPath,
+) -> Result<KVec<ReservedRegion>> {
+    let properties = pci.properties();
+    let class = properties.class;
     let mut regions = KVec::new();
-    let mut add = |start, bytes, kind| regions.push(Region { start, bytes, kind }, GFP_KERNEL);
+    let mut add =
+        |start, bytes, kind| regions.push(ReservedRegion { start, bytes, kind }, GFP_KERNEL);
     // Firmware knows physical functions only, and what it does, it does with those.
-    let named = !facts.is_virtual_function;
+    let has_rmrrs = !properties.is_virtual_function;
     for rmrr in dmar
-        .regions_for(chain.segment, &chain.functions)
-        .filter(|_| named)
+        .regions_for(path.segment, &path.functions)
+        .filter(|_| has_rmrrs)
     {
         // What firmware does with these two ends when their driver takes over.
         let relaxable = class >> 8 == CLASS_USB || class >> 16 == BASE_CLASS_DISPLAY;

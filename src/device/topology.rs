@@ -6,42 +6,42 @@
 use core::iter::successors;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
-use vtd_core::quirks::Function;
+use vtd_core::quirks::PciFunction;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// The functions from the root bus down to a device.
-pub(crate) struct Chain {
+pub(crate) struct PciPath {
     /// The segment they are in.
     pub(crate) segment: Segment,
     /// Bridges first, the device last; a virtual function is represented by its physical one,
     /// which is where firmware knows it.
     pub(crate) functions: KVec<SourceId>,
     /// What quirks depend on of the last of them, but no register of it.
-    pub(crate) last: Function,
+    pub(crate) last: PciFunction,
 }
 
 /// What quirks depend on of a function, but for a register. [`None`] in a segment that firmware
 /// could not name.
-pub(super) fn function_of(device: &PciDevice) -> Option<Function> {
-    let facts = device.properties();
-    Some(Function {
+pub(super) fn function_of(device: &PciDevice) -> Option<PciFunction> {
+    let properties = device.properties();
+    Some(PciFunction {
         // No DMAR table can name a segment that needs more than 16 bits.
-        segment: Segment::new(u16::try_from(facts.segment).ok()?),
-        source: SourceId::from_raw(facts.requester),
-        vendor: facts.vendor,
-        device: facts.device,
-        class: facts.class,
-        untrusted: facts.untrusted,
+        segment: Segment::new(u16::try_from(properties.segment).ok()?),
+        source: SourceId::from_raw(properties.requester),
+        vendor: properties.vendor,
+        device: properties.device,
+        class: properties.class,
+        untrusted: properties.untrusted,
         on_root_bus: device.is_on_root_bus(),
         buses_below: device.buses_below(),
         register: None,
     })
 }
 
-impl Chain {
-    /// The chain of `device`. [`ENOMEM`], or [`ENODEV`] if the device is just going away or has no
+impl PciPath {
+    /// The path of `device`. [`ENOMEM`], or [`ENODEV`] if the device is just going away or has no
     /// segment that firmware could name.
-    pub(crate) fn of(device: &PciDevice) -> Result<Chain> {
+    pub(crate) fn of(device: &PciDevice) -> Result<PciPath> {
         let dma_device = device.dma_device().ok_or(ENODEV)?;
         let function = dma_device.physical_function().ok_or(ENODEV)?;
         let last = function_of(&function).ok_or(ENODEV)?;
@@ -57,7 +57,7 @@ impl Chain {
             next = bridge.upstream();
         }
         functions.reverse();
-        Ok(Chain {
+        Ok(PciPath {
             segment: last.segment,
             functions,
             last,
@@ -81,17 +81,17 @@ pub(super) fn requesters_of(pci: &PciDevice) -> Result<KVec<SourceId>> {
 
 /// Whether `other`, which is in no group, is in the slot of `device`, a bridge above it, or below a
 /// bridge that is `in_group` with it, to which the core would have added it.
-pub(super) fn is_near(
+pub(super) fn is_neighbour(
     other: &PciDevice,
     device: &PciDevice,
     in_group: &impl Fn(&PciDevice) -> bool,
 ) -> bool {
-    let (facts, others) = (device.properties(), other.properties());
-    let same_slot = others.segment == facts.segment
-        && others.requester >> 3 == facts.requester >> 3
-        && others.requester != facts.requester;
+    let (own, others) = (device.properties(), other.properties());
+    let same_slot = others.segment == own.segment
+        && others.requester >> 3 == own.requester >> 3
+        && others.requester != own.requester;
     let above = |device: &PciDevice| successors(device.upstream(), PciDevice::upstream);
     same_slot
-        || above(device).any(|bridge| bridge.is(other))
+        || above(device).any(|bridge| bridge.is_same_as(other))
         || above(other).any(|bridge| in_group(&bridge))
 }

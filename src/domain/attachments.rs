@@ -8,12 +8,12 @@
 //!   context entries names the tables until after the last one is gone from its caches.
 //! - Whoever changes the tables flushes every unit in the list that has devices here; a unit that
 //!   joins later has cached nothing of what was there before.
-//! - `home_id` is the home unit's domain-id plus one from before its first context entry to after its
-//!   last one, else 0; `others` counts the other units with devices here.
-//! - In a domain that is [prepared](Attachments::prepare), a group's first, the home unit is in the
+//! - `primary_id` is the home unit's domain-id plus one from before its first context entry to after its
+//!   last one, else 0; `other_units` counts the other units with devices here.
+//! - In a domain that is [prepared](Attachments::reserve_primary), a group's first, the home unit is in the
 //!   list from the beginning: a first attach must not fail. In others a unit is there from its first
 //!   device on, so that a domain which no device is attached to costs nobody a domain-id.
-//! - What was [kept](Attachments::keep) stays in the list, with its domain-id, when its last device
+//! - What was [kept](Attachments::retain_units) stays in the list, with its domain-id, when its last device
 //!   has left: the return to the kernel's domain needs neither memory nor a free id. From any other
 //!   domain a device that is blocked, maybe only for a while, takes a share in the id along and
 //!   brings it back (see [`crate::device::attach`]). What the list needs is charged to nobody, so
@@ -25,25 +25,25 @@
 //! # Locks
 //!
 //! None on the way of an unmap in a domain that one unit walks, which is almost all of them: the
-//! tables are written, then `home_id` is read, with a full barrier between; a unit that joins sets
+//! tables are written, then `primary_id` is read, with a full barrier between; a unit that joins sets
 //! it before its context entry. So either the flush sees the unit, or the unit sees what was written.
 //! A flush that meets a unit which has just left drops too much, of nobody or of the next owner of
 //! the domain-id, and that is all.
 //!
 //! `list` orders joining and leaving, and is held while other units are flushed.
 
-use crate::unit::{Asker, TakenId, Unit};
+use crate::unit::{AllocatedDomainId, DomainIdOwner, Unit};
 use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
-use vtd_core::invalidation::{after_map, Invalidation, Range};
+use vtd_core::invalidation::{after_map, Invalidation, InvalidationRange};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::scope::IotlbScope;
 
 struct Attachment {
     /// The unit, and what it calls the domain.
-    id: Arc<TakenId>,
+    id: Arc<AllocatedDomainId>,
     devices: u32,
 }
 
@@ -55,88 +55,88 @@ impl Attachment {
 }
 
 /// The range of `len` bytes from `iova` on; [`None`] for an empty one.
-pub(super) fn range(iova: u64, len: u64, tables_freed: bool) -> Option<Range> {
+pub(super) fn range_of(iova: u64, len: u64, tables_freed: bool) -> Option<InvalidationRange> {
     let last = iova.checked_add(len.checked_sub(1)?)?;
-    Range::new(Iova::new(iova), Iova::new(last), tables_freed)
+    InvalidationRange::new(Iova::new(iova), Iova::new(last), tables_freed)
 }
 
 /// The list.
 #[pin_data]
 pub(super) struct Attachments {
     /// The unit for which the domain was made.
-    home: Arc<Unit>,
-    home_id: AtomicU32,
-    others: AtomicU32,
+    primary_unit: Arc<Unit>,
+    primary_id: AtomicU32,
+    other_units: AtomicU32,
     /// Whether a unit of the list must be told of new mappings; stays set once it was.
-    wants_news: AtomicBool,
+    needs_map_invalidation: AtomicBool,
     /// Whether units stay in the list without devices.
-    kept: AtomicBool,
+    units_retained: AtomicBool,
     #[pin]
     list: IrqSpinLock<KVec<Attachment>>,
 }
 
 impl Attachments {
     /// No units.
-    pub(super) fn new(home: Arc<Unit>) -> impl PinInit<Self> {
+    pub(super) fn new(primary_unit: Arc<Unit>) -> impl PinInit<Self> {
         pin_init!(Self {
-            home,
-            home_id: AtomicU32::new(0),
-            others: AtomicU32::new(0),
-            wants_news: AtomicBool::new(false),
-            kept: AtomicBool::new(false),
+            primary_unit,
+            primary_id: AtomicU32::new(0),
+            other_units: AtomicU32::new(0),
+            needs_map_invalidation: AtomicBool::new(false),
+            units_retained: AtomicBool::new(false),
             list <- kernel_ext::new_irq_spinlock!(KVec::new(), c"vtd domain attachments"),
         })
     }
 
     /// Units stay in the list from now on, so that a device that was here can always come back.
-    pub(super) fn keep(&self) {
-        self.kept.store(true, Ordering::Relaxed)
+    pub(super) fn retain_units(&self) {
+        self.units_retained.store(true, Ordering::Relaxed)
     }
 
     /// Puts the home unit into the list, with a domain-id and no device, so that the first one that
     /// joins it needs neither memory nor a free id. [`ENOMEM`], [`ENOSPC`]. May sleep.
-    pub(super) fn prepare(&self) -> Result {
-        let id = TakenId::take(&self.home, Asker::Kernel)?;
-        self.list_unit(id, 0)
+    pub(super) fn reserve_primary(&self) -> Result {
+        let id = AllocatedDomainId::allocate(&self.primary_unit, DomainIdOwner::Kernel)?;
+        self.insert(id, 0)
     }
 
-    /// Adds a device behind `unit`; returns the domain-id to use. `brought`: the one that it had
-    /// here before, if it took it along. [`ENOMEM`], [`ENOSPC`] if there is no id for `asker`. May
+    /// Adds a device behind `unit`; returns the domain-id to use. `retained_id`: the one that it had
+    /// here before, if it took it along. [`ENOMEM`], [`ENOSPC`] if there is no id for `id_owner`. May
     /// sleep.
-    pub(super) fn join(
+    pub(super) fn attach_unit(
         &self,
         unit: &Arc<Unit>,
-        asker: Asker,
-        brought: Option<Arc<TakenId>>,
+        id_owner: DomainIdOwner,
+        retained_id: Option<Arc<AllocatedDomainId>>,
     ) -> Result<DomainId> {
-        if let Some(id) = self.count_one_more(unit) {
+        if let Some(id) = self.get(unit) {
             return Ok(id);
         }
-        let taken = match brought {
+        let taken = match retained_id {
             Some(taken) => taken,
-            None => TakenId::take(unit, asker)?,
+            None => AllocatedDomainId::allocate(unit, id_owner)?,
         };
         let id = taken.id();
-        self.list_unit(taken, 1)?;
+        self.insert(taken, 1)?;
         Ok(id)
     }
 
     /// Puts a unit into the list that is not in it.
-    fn list_unit(&self, id: Arc<TakenId>, devices: u32) -> Result {
+    fn insert(&self, id: Arc<AllocatedDomainId>, devices: u32) -> Result {
         let cap = id.unit().cap();
         if cap.caching_mode() || cap.needs_write_buffer_flush() {
-            self.wants_news.store(true, Ordering::Release);
+            self.needs_map_invalidation.store(true, Ordering::Release);
         }
-        self.add(Attachment { id, devices })
+        self.push(Attachment { id, devices })
     }
 
-    fn count_one_more(&self, unit: &Arc<Unit>) -> Option<DomainId> {
+    fn get(&self, unit: &Arc<Unit>) -> Option<DomainId> {
         self.list.with(|list| {
             let entry = list
                 .iter_mut()
                 .find(|entry| Arc::ptr_eq(entry.id.unit(), unit))?;
             if entry.devices == 0 {
-                self.begins(unit, entry.id.id());
+                self.mark_in_use(unit, entry.id.id());
             }
             entry.devices += 1;
             Some(entry.id.id())
@@ -144,17 +144,17 @@ impl Attachments {
     }
 
     /// `unit` is about to walk the tables; with the list locked.
-    fn begins(&self, unit: &Arc<Unit>, id: DomainId) {
-        if Arc::ptr_eq(unit, &self.home) {
-            self.home_id
+    fn mark_in_use(&self, unit: &Arc<Unit>, id: DomainId) {
+        if Arc::ptr_eq(unit, &self.primary_unit) {
+            self.primary_id
                 .store(u32::from(id.raw()) + 1, Ordering::SeqCst);
         } else {
-            self.others.fetch_add(1, Ordering::SeqCst);
+            self.other_units.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     /// Adds an entry; memory for it is found, and that of before given back, without the lock.
-    fn add(&self, entry: Attachment) -> Result {
+    fn push(&self, entry: Attachment) -> Result {
         let (unit, id, devices) = (entry.id.unit().clone(), entry.id.id(), entry.devices);
         let mut entry = Some(entry);
         let mut room = KVec::new();
@@ -173,7 +173,7 @@ impl Attachments {
                     let _ = list.push_within_capacity(entry);
                 }
                 if devices > 0 {
-                    self.begins(&unit, id);
+                    self.mark_in_use(&unit, id);
                 }
                 None
             });
@@ -186,7 +186,7 @@ impl Attachments {
 
     /// Takes a device behind `unit` away; nothing of it is cached any more. Returns its share in the
     /// domain-id, for the caller to drop or to bring back. Any context.
-    pub(super) fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>> {
+    pub(super) fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>> {
         self.list.with(|list| {
             let is_of = |entry: &Attachment| Arc::ptr_eq(entry.id.unit(), unit);
             let at = list.iter().position(is_of)?;
@@ -196,12 +196,12 @@ impl Attachments {
             if entry.devices > 0 {
                 return share;
             }
-            if Arc::ptr_eq(unit, &self.home) {
-                self.home_id.store(0, Ordering::SeqCst);
+            if Arc::ptr_eq(unit, &self.primary_unit) {
+                self.primary_id.store(0, Ordering::SeqCst);
             } else {
-                self.others.fetch_sub(1, Ordering::SeqCst);
+                self.other_units.fetch_sub(1, Ordering::SeqCst);
             }
-            if !self.kept.load(Ordering::Relaxed) {
+            if !self.units_retained.load(Ordering::Relaxed) {
                 // Not the last share: giving the id back may sleep.
                 let _ = list.remove(at);
             }
@@ -210,7 +210,7 @@ impl Attachments {
     }
 
     /// Whether `condition` holds for every unit.
-    pub(super) fn all(&self, condition: impl Fn(&Unit) -> bool) -> bool {
+    pub(super) fn all_units(&self, condition: impl Fn(&Unit) -> bool) -> bool {
         self.list.with(|list| {
             let mut in_use = list.iter().filter(Attachment::in_use);
             in_use.all(|entry| condition(entry.id.unit()))
@@ -218,7 +218,7 @@ impl Attachments {
     }
 
     /// The units with their domain-ids and how many devices, as they are now. [`ENOMEM`]. May sleep.
-    pub(super) fn copy(&self) -> Result<KVec<(Arc<Unit>, DomainId, u32)>> {
+    pub(super) fn snapshot(&self) -> Result<KVec<(Arc<Unit>, DomainId, u32)>> {
         loop {
             let len = self.list.with(|list| list.len());
             let mut copy = KVec::with_capacity(len, GFP_KERNEL)?;
@@ -241,29 +241,30 @@ impl Attachments {
     /// Makes all units forget a range. A unit that fails has blocked its devices, so there is no
     /// error to return. Any context.
     #[inline]
-    pub(super) fn forget(&self, range: Range) {
+    pub(super) fn invalidate_range(&self, range: InvalidationRange) {
         fence(Ordering::SeqCst);
-        if let Some(id) = self.home_id.load(Ordering::Relaxed).checked_sub(1) {
-            self.home.forget(DomainId::new(id as u16), range);
+        if let Some(id) = self.primary_id.load(Ordering::Relaxed).checked_sub(1) {
+            self.primary_unit
+                .invalidate_range(DomainId::new(id as u16), range);
         }
-        if self.others.load(Ordering::Relaxed) != 0 {
-            self.forget_elsewhere(range);
+        if self.other_units.load(Ordering::Relaxed) != 0 {
+            self.invalidate_other_units(range);
         }
     }
 
     #[cold]
-    fn forget_elsewhere(&self, range: Range) {
+    fn invalidate_other_units(&self, range: InvalidationRange) {
         self.list.with(|list| {
             for entry in list.iter().filter(Attachment::in_use) {
-                if !Arc::ptr_eq(entry.id.unit(), &self.home) {
-                    entry.id.unit().forget(entry.id.id(), range);
+                if !Arc::ptr_eq(entry.id.unit(), &self.primary_unit) {
+                    entry.id.unit().invalidate_range(entry.id.id(), range);
                 }
             }
         })
     }
 
-    /// Makes all units forget the domain. As [`Self::forget`].
-    pub(super) fn forget_all(&self) {
+    /// Makes all units forget the domain. As [`Self::invalidate_range`].
+    pub(super) fn invalidate_all(&self) {
         self.list.with(|list| {
             for entry in list.iter().filter(Attachment::in_use) {
                 let scope = IotlbScope::Domain(entry.id.id());
@@ -275,17 +276,17 @@ impl Attachments {
     /// Does what the units need to see new mappings in `range`. [`EIO`] if one has failed. Any
     /// context.
     #[inline]
-    pub(super) fn publish(&self, iova: u64, len: u64) -> Result {
-        if self.wants_news.load(Ordering::Acquire) {
-            return self.tell(iova, len);
+    pub(super) fn sync_map(&self, iova: u64, len: u64) -> Result {
+        if self.needs_map_invalidation.load(Ordering::Acquire) {
+            return self.sync_map_slow(iova, len);
         }
         Ok(())
     }
 
     #[cold]
     #[inline(never)]
-    fn tell(&self, iova: u64, len: u64) -> Result {
-        let Some(range) = range(iova, len, false) else {
+    fn sync_map_slow(&self, iova: u64, len: u64) -> Result {
+        let Some(range) = range_of(iova, len, false) else {
             return Ok(());
         };
         self.list.with(|list| {

@@ -11,26 +11,26 @@ use kernel_ext::device::Name;
 use kernel_ext::{log_warn, taint};
 
 /// What the log says of lazy flushing.
-pub(crate) const WHAT_LAZY_COSTS: &str =
+pub(crate) const LAZY_COST: &str =
     "a device can still reach a page until the next flush (by a timer of 10 ms, later on a busy \
      machine, or 255 unmaps by one CPU) after the page was unmapped and reused: faster for \
      scatter-gather, not full isolation";
 
 /// How one domain flushes.
-pub(super) struct Flushing {
+pub(super) struct FlushPolicy {
     strict_only: AtomicBool,
     announced: AtomicBool,
     /// Whether the log said for all devices at load what lazy flushing costs.
-    told: bool,
+    announced_at_load: bool,
 }
 
-impl Flushing {
-    /// As the core says. `told`: the log has said for all devices what lazy flushing costs.
-    pub(super) fn new(told: bool) -> Self {
-        Flushing {
+impl FlushPolicy {
+    /// As the core says. `announced_at_load`: the log has said for all devices what lazy flushing costs.
+    pub(super) fn new(announced_at_load: bool) -> Self {
+        FlushPolicy {
             strict_only: AtomicBool::new(false),
             announced: AtomicBool::new(false),
-            told,
+            announced_at_load,
         }
     }
 
@@ -65,8 +65,8 @@ impl Flushing {
                 "{device}: deferred flushing was chosen, but the device is not trusted: it stays \
                  strict"
             );
-        } else if !self.told {
-            log_warn!("{device}: flushes are deferred from now on: {WHAT_LAZY_COSTS}");
+        } else if !self.announced_at_load {
+            log_warn!("{device}: flushes are deferred from now on: {LAZY_COST}");
             taint::add_taint_user();
         }
     }

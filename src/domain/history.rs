@@ -23,67 +23,71 @@
 //! device could reach. Until there is one, what is recorded goes to a place that all such domains
 //! share and that nobody reads.
 
-use crate::device::{Event, Past};
+use crate::device::{AddressHistory, MappingEvent};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::time::{delay::fsleep, Delta};
-use kernel_ext::clock::Ticks;
-use kernel_ext::late::Late;
+use kernel_ext::clock::Jiffies;
+use kernel_ext::late::LateInit;
 use kernel_ext::pages::Charge;
 use vtd_core::spec::pte::Access;
 
 /// Time between the two looks at an event.
-const LOOK_AGAIN_US: i64 = 50;
+const REREAD_DELAY_US: i64 = 50;
 
 /// 16 KiB for a domain.
-const PLACES: usize = 512;
+const BUCKETS: usize = 512;
 
 const PAGE_SHIFT: u32 = 12;
 const PAGE_OFFSET: u64 = (1 << PAGE_SHIFT) - 1;
 
-/// In `when`, the time stands below the length in pages.
-const LENGTH_SHIFT: u32 = Ticks::BITS;
+/// In `length_and_time`, the time stands below the length in pages.
+const LENGTH_SHIFT: u32 = Jiffies::BITS;
 
 /// One event in two words.
-struct Mark {
+struct StoredEvent {
     /// The page, and below it what was permitted, as [`Access`]; 0: no event.
-    what: AtomicU64,
+    page_and_access: AtomicU64,
     /// Time and length.
-    when: AtomicU64,
+    length_and_time: AtomicU64,
 }
 
-impl Mark {
+impl StoredEvent {
     const fn new() -> Self {
-        Mark {
-            what: AtomicU64::new(0),
-            when: AtomicU64::new(0),
+        StoredEvent {
+            page_and_access: AtomicU64::new(0),
+            length_and_time: AtomicU64::new(0),
         }
     }
 
     #[inline(always)]
-    fn set(&self, what: u64, len: u64) {
+    fn set(&self, page_and_access: u64, len: u64) {
         let length = len << (LENGTH_SHIFT - PAGE_SHIFT);
-        self.when.store(length | Ticks::now().raw(), Relaxed);
-        self.what.store(what, Relaxed);
+        self.length_and_time
+            .store(length | Jiffies::now().raw(), Relaxed);
+        self.page_and_access.store(page_and_access, Relaxed);
     }
 
     fn words(&self) -> (u64, u64) {
-        (self.what.load(Relaxed), self.when.load(Relaxed))
+        (
+            self.page_and_access.load(Relaxed),
+            self.length_and_time.load(Relaxed),
+        )
     }
 }
 
 /// The event in two words, if there is one.
-fn event((what, when): (u64, u64)) -> Option<Event> {
-    let access = match what & PAGE_OFFSET {
+fn decode_event((page_and_access, length_and_time): (u64, u64)) -> Option<MappingEvent> {
+    let access = match page_and_access & PAGE_OFFSET {
         0 => return None,
         code if code == Access::Read as u64 => Access::Read,
         code if code == Access::Write as u64 => Access::Write,
         _ => Access::ReadWrite,
     };
-    let at = Ticks::from_raw(when);
-    Some(Event {
-        first: what & !PAGE_OFFSET,
-        pages: when >> LENGTH_SHIFT,
+    let at = Jiffies::from_raw(length_and_time);
+    Some(MappingEvent {
+        first: page_and_access & !PAGE_OFFSET,
+        pages: length_and_time >> LENGTH_SHIFT,
         at,
         age: at.age(),
         access,
@@ -91,49 +95,49 @@ fn event((what, when): (u64, u64)) -> Option<Event> {
 }
 
 /// The last mapping and the last unmapping that started at one of the pages which share the place.
-struct Place {
-    mapped: Mark,
-    unmapped: Mark,
+struct Bucket {
+    mapped: StoredEvent,
+    unmapped: StoredEvent,
 }
 
-impl Place {
+impl Bucket {
     const fn new() -> Self {
-        Place {
-            mapped: Mark::new(),
-            unmapped: Mark::new(),
+        Bucket {
+            mapped: StoredEvent::new(),
+            unmapped: StoredEvent::new(),
         }
     }
 }
 
-type Table = [Place; PLACES];
+type EventTable = [Bucket; BUCKETS];
 
 /// Where the events of domains go that have no table; not read.
-static NOWHERE: Table = [const { Place::new() }; PLACES];
+static SCRATCH_TABLE: EventTable = [const { Bucket::new() }; BUCKETS];
 
 /// The table, once there is one.
-pub(super) struct History {
-    places: Late<Table>,
+pub(super) struct MappingHistory {
+    buckets: LateInit<EventTable>,
     displaced: AtomicBool,
 }
 
-impl History {
+impl MappingHistory {
     /// Nothing has happened yet.
     pub(super) fn new() -> Self {
-        History {
-            places: Late::new(&NOWHERE),
+        MappingHistory {
+            buckets: LateInit::new(&SCRATCH_TABLE),
             displaced: AtomicBool::new(false),
         }
     }
 
     /// Makes the table, if there is none: a device is about to be attached. `mapped`: whether
     /// something was mapped before. [`ENOMEM`]. May sleep.
-    pub(super) fn begin(&self, charge: Charge, mapped: impl FnOnce() -> bool) -> Result {
-        if self.places.value().is_some() {
+    pub(super) fn allocate(&self, charge: Charge, mapped: impl FnOnce() -> bool) -> Result {
+        if self.buckets.value().is_some() {
             return Ok(());
         }
         // In place: the stack has no room for it.
-        let places = pin_init::init_array_from_fn(|_| Ok::<_, Error>(Place::new()));
-        self.places.set(KBox::init(places, charge.flags())?);
+        let buckets = pin_init::init_array_from_fn(|_| Ok::<_, Error>(Bucket::new()));
+        self.buckets.set(KBox::init(buckets, charge.flags())?);
         if mapped() {
             self.displaced.store(true, Relaxed);
         }
@@ -141,62 +145,62 @@ impl History {
     }
 
     #[inline(always)]
-    fn place(&self, iova: u64) -> &Place {
+    fn bucket_of(&self, iova: u64) -> &Bucket {
         // Ranges are aligned to their size, so low bits alone would crowd; a product's middle bits
         // depend on all bits below. (The factor fits the instruction.)
         let product = iova.wrapping_mul(0x61c8_864f);
-        &self.places.get()[(product >> 32) as usize % PLACES]
+        &self.buckets.get()[(product >> 32) as usize % BUCKETS]
     }
 
     /// A range was mapped; its ends are page aligned. Any context.
     #[inline(always)]
-    pub(super) fn mapped(&self, iova: u64, len: u64, access: Access) {
-        let what = iova | access as u64;
-        let place = self.place(iova);
+    pub(super) fn record_map(&self, iova: u64, len: u64, access: Access) {
+        let page_and_access = iova | access as u64;
+        let bucket = self.bucket_of(iova);
         if !self.displaced.load(Relaxed) {
-            let old = place.mapped.what.load(Relaxed);
-            if (old ^ what) > PAGE_OFFSET && old != 0 {
+            let old = bucket.mapped.page_and_access.load(Relaxed);
+            if (old ^ page_and_access) > PAGE_OFFSET && old != 0 {
                 self.displaced.store(true, Relaxed);
             }
         }
-        place.mapped.set(what, len);
-        place.unmapped.what.store(0, Relaxed);
+        bucket.mapped.set(page_and_access, len);
+        bucket.unmapped.page_and_access.store(0, Relaxed);
     }
 
     /// A range was unmapped; its ends are page aligned. Any context.
     #[inline(always)]
-    pub(super) fn unmapped(&self, iova: u64, len: u64) {
-        self.place(iova)
+    pub(super) fn record_unmap(&self, iova: u64, len: u64) {
+        self.bucket_of(iova)
             .unmapped
             .set(iova | Access::Read as u64, len);
     }
 
     /// What last happened at `address`. Looks at every place: for reports only. May sleep.
-    pub(super) fn of(&self, address: u64) -> Past {
+    pub(super) fn look_up(&self, address: u64) -> AddressHistory {
         let (mut mapped, mut unmapped) = (None, None);
-        for place in self.places.value().into_iter().flatten() {
-            keep_later(&mut mapped, &place.mapped, address);
-            keep_later(&mut unmapped, &place.unmapped, address);
+        for bucket in self.buckets.value().into_iter().flatten() {
+            keep_later(&mut mapped, &bucket.mapped, address);
+            keep_later(&mut unmapped, &bucket.unmapped, address);
         }
         match (mapped, unmapped) {
-            (Some(map), Some(unmap)) if map.is_after(&unmap) => Past::Mapped(map),
-            (before, Some(last)) => Past::Unmapped { last, before },
-            (Some(map), None) => Past::Mapped(map),
-            (None, None) if self.displaced.load(Relaxed) => Past::Forgotten,
-            (None, None) => Past::Never,
+            (Some(map), Some(unmap)) if map.is_after(&unmap) => AddressHistory::Mapped(map),
+            (before, Some(last)) => AddressHistory::Unmapped { last, before },
+            (Some(map), None) => AddressHistory::Mapped(map),
+            (None, None) if self.displaced.load(Relaxed) => AddressHistory::Displaced,
+            (None, None) => AddressHistory::NeverMapped,
         }
     }
 }
 
 /// Keeps of two events the one that holds `address` and is later.
-fn keep_later(kept: &mut Option<Event>, mark: &Mark, address: u64) {
-    let words = mark.words();
-    let Some(new) = event(words).filter(|event| event.holds(address)) else {
+fn keep_later(kept: &mut Option<MappingEvent>, stored: &StoredEvent, address: u64) {
+    let words = stored.words();
+    let Some(new) = decode_event(words).filter(|event| event.contains(address)) else {
         return;
     };
     // Longer than a writer that was interrupted between its stores takes, as a rule.
-    fsleep(Delta::from_micros(LOOK_AGAIN_US));
-    if mark.words() == words && kept.is_none_or(|kept| new.is_after(&kept)) {
+    fsleep(Delta::from_micros(REREAD_DELAY_US));
+    if stored.words() == words && kept.is_none_or(|kept| new.is_after(&kept)) {
         *kept = Some(new);
     }
 }

@@ -11,10 +11,10 @@ mod purpose;
 mod registry;
 mod snapshot;
 
-pub(crate) use flush_policy::WHAT_LAZY_COSTS;
-pub(crate) use paging::{Domain, Inner as DomainLook};
-pub(crate) use purpose::Purpose;
+pub(crate) use flush_policy::LAZY_COST;
+pub(crate) use paging::{Domain, DomainInner};
+pub(crate) use purpose::DomainPurpose;
 pub(crate) use registry::Listed;
 
 /// All paging domains.
-pub(crate) type Domains = registry::Domains<DomainLook>;
+pub(crate) type Domains = registry::Domains<DomainInner>;

@@ -7,16 +7,16 @@
 //! - Every unit in `attachments` can walk the tables: width, page sizes, coherency, snoop.
 //! - A mapping is in the tables from `map` to `unmap` and nowhere else; what hardware has cached of
 //!   it is gone when `sync` returns, and only then are its memory and its tables reused.
-//! - A device that is attached holds [`Inner`], and so the tables, until no unit walks them for it.
+//! - A device that is attached holds [`DomainInner`], and so the tables, until no unit walks them for it.
 
 use super::attachments::{self, Attachments};
-use super::counters::Activity;
-use super::flush_policy::Flushing;
-use super::history::History;
-use super::purpose::Purpose;
+use super::counters::DomainCounters;
+use super::flush_policy::FlushPolicy;
+use super::history::MappingHistory;
+use super::purpose::DomainPurpose;
 use super::registry::{Domains, Listed};
-use crate::device::{self, AttachTarget, Attached, DeviceInfo};
-use crate::unit::{Asker, Mapped, TakenId, Translation, Unit};
+use crate::device::{self, AttachTarget, AttachedDomain, DeviceInfo};
+use crate::unit::{AllocatedDomainId, DomainIdOwner, MapCounts, Translation, Unit};
 use core::ops::ControlFlow;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -28,18 +28,18 @@ use kernel_ext::iommu::{
 };
 use kernel_ext::log_debug;
 use kernel_ext::pages::{Charge, Gfp};
-use vtd_core::compatibility::Format;
-use vtd_core::invalidation::Range;
-use vtd_core::pgtable::{Visit, VisitEnd, Way};
+use vtd_core::compatibility::TableFormat;
+use vtd_core::invalidation::InvalidationRange;
+use vtd_core::pgtable::{VisitEnd, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 use vtd_tables::{Tables, Tree};
 
 /// How many tables are walked at once, with interrupts off, to look for leaves.
-pub(super) const TABLES: u32 = 16;
+pub(super) const TABLES_PER_VISIT: u32 = 16;
 
 /// A domain, as the core holds it.
-pub(crate) struct Domain(Arc<Inner>);
+pub(crate) struct Domain(Arc<DomainInner>);
 
 impl Drop for Domain {
     fn drop(&mut self) {
@@ -49,66 +49,69 @@ impl Drop for Domain {
 
 /// A domain, as the devices in it and those who look at it hold it.
 #[pin_data]
-pub(crate) struct Inner {
+pub(crate) struct DomainInner {
     /// What tells it from other domains, also from those that are gone.
     number: u64,
     pub(super) tree: Arc<Tree>,
-    pub(super) format: Format,
+    pub(super) format: TableFormat,
     /// The unit for which the domain was made.
-    home: Arc<Unit>,
+    primary_unit: Arc<Unit>,
     /// The device for which the domain was made.
-    pub(super) made_for: Name,
-    pub(super) flushing: Flushing,
-    history: History,
-    pub(super) activity: Activity,
+    pub(super) allocated_for: Name,
+    pub(super) flushing: FlushPolicy,
+    history: MappingHistory,
+    pub(super) counters: DomainCounters,
     /// Whether leaves force the device's accesses to snoop; set before the first mapping only.
     pub(super) snoop: AtomicBool,
     /// Where it is listed.
-    domains: Arc<Domains<Inner>>,
+    domains: Arc<Domains<DomainInner>>,
     #[pin]
     pub(super) attachments: Attachments,
 }
 
 impl Domain {
-    /// An empty domain made for `device`, which the unit `home` serves. `told_of_lazy`: the log has
+    /// An empty domain made for `device`, which the unit `primary_unit` serves. `announced_at_load`: the log has
     /// said for all devices what lazy flushing costs. [`EINVAL`] if the unit cannot walk any tables,
     /// [`ENOMEM`], [`ENOSPC`] if a first default domain finds no domain-id. May sleep.
     pub(crate) fn new(
-        home: Arc<Unit>,
+        primary_unit: Arc<Unit>,
         host_bits: u32,
         device: &Device,
-        purpose: Purpose,
-        told_of_lazy: bool,
-        domains: &Arc<Domains<Inner>>,
+        purpose: DomainPurpose,
+        announced_at_load: bool,
+        domains: &Arc<Domains<DomainInner>>,
     ) -> Result<NewPaging<Self>> {
         let charge = purpose.charge();
-        let format = home.walker().format(host_bits).ok_or(EINVAL)?;
+        let format = primary_unit
+            .walk_capabilities()
+            .format(host_bits)
+            .ok_or(EINVAL)?;
         let geometry = format.geometry;
         let node = device.numa_node();
         let tables = Tables::new(geometry, format.coherent, node, charge)?;
         let tree = tables.tree().clone();
-        let history = History::new();
-        let activity = Activity::new(charge)?;
-        let attachments = Attachments::new(home.clone());
+        let history = MappingHistory::new();
+        let counters = DomainCounters::new(charge)?;
+        let attachments = Attachments::new(primary_unit.clone());
         let inner = Arc::pin_init(
-            pin_init!(Inner {
-                number: domains.number(),
+            pin_init!(DomainInner {
+                number: domains.alloc_number(),
                 tree,
                 format,
-                home,
-                made_for: device.name(),
-                flushing: Flushing::new(told_of_lazy),
+                primary_unit,
+                allocated_for: device.name(),
+                flushing: FlushPolicy::new(announced_at_load),
                 history,
-                activity,
+                counters,
                 domains: domains.clone(),
                 snoop: AtomicBool::new(false),
                 attachments <- attachments,
             }),
             charge.flags(),
         )?;
-        if purpose == Purpose::FirstDefault {
-            inner.begin_history(charge)?;
-            inner.attachments.prepare()?;
+        if purpose == DomainPurpose::FirstDefault {
+            inner.allocate_history(charge)?;
+            inner.attachments.reserve_primary()?;
         }
         domains.add(&inner)?;
         Ok(NewPaging {
@@ -124,40 +127,44 @@ impl Domain {
     }
 }
 
-impl Inner {
+impl DomainInner {
     /// What happens is remembered from now on. [`ENOMEM`]. May sleep.
-    fn begin_history(&self, charge: Charge) -> Result {
-        let mapped = || self.activity.mapped().maps > 0;
-        self.history.begin(charge, mapped)
+    fn allocate_history(&self, charge: Charge) -> Result {
+        let mapped = || self.counters.mapped().maps > 0;
+        self.history.allocate(charge, mapped)
     }
 
     /// Whether `unit` can walk the tables as they are. [`EINVAL`] if not: the caller may try
     /// another domain, so the reason is logged for debugging only.
     fn check_unit(&self, unit: &Unit) -> Result {
-        let tables = Format {
+        let tables = TableFormat {
             snoops: self.snoop.load(Ordering::Acquire),
             ..self.format
         };
-        unit.walker()
+        unit.walk_capabilities()
             .check(&tables, kernel_ext::pages::PAGE_SIZE as u64)
             .map_err(|why| {
                 log_debug!(
                     "{unit}: the domain allocated for {} is not compatible: {why}",
-                    self.made_for
+                    self.allocated_for
                 );
                 EINVAL
             })
     }
 
-    /// Walks [`TABLES`] tables for leaves from `from` on.
-    fn look(&self, from: Iova, see: &mut impl FnMut(&Visit) -> ControlFlow<()>) -> VisitEnd {
-        self.tree.visit_part(from, TABLES, see)
+    /// Walks [`TABLES_PER_VISIT`] tables for leaves from `from` on.
+    fn visit_leaves(
+        &self,
+        from: Iova,
+        visit: &mut impl FnMut(&VisitedLeaf) -> ControlFlow<()>,
+    ) -> VisitEnd {
+        self.tree.visit_part(from, TABLES_PER_VISIT, visit)
     }
 
     fn is_empty(&self) -> bool {
         let mut from = Iova::new(0);
         loop {
-            match self.look(from, &mut |_| ControlFlow::Break(())) {
+            match self.visit_leaves(from, &mut |_| ControlFlow::Break(())) {
                 VisitEnd::Done => return true,
                 VisitEnd::Broken => return false,
                 VisitEnd::At(next) => from = next,
@@ -166,51 +173,51 @@ impl Inner {
     }
 }
 
-impl Listed for Inner {
+impl Listed for DomainInner {
     fn number(&self) -> u64 {
         self.number
     }
 
-    fn home(&self) -> &Arc<Unit> {
-        &self.home
+    fn primary_unit(&self) -> &Arc<Unit> {
+        &self.primary_unit
     }
 
-    fn mapped(&self) -> Mapped {
-        self.activity.mapped()
+    fn mapped(&self) -> MapCounts {
+        self.counters.mapped()
     }
 }
 
-impl Attached for Inner {
-    fn leave(&self, unit: &Arc<Unit>) -> Option<Arc<TakenId>> {
-        self.attachments.leave(unit)
+impl AttachedDomain for DomainInner {
+    fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>> {
+        self.attachments.detach_unit(unit)
     }
 
-    fn top(&self) -> PhysAddr {
-        self.tree.top()
+    fn top_table(&self) -> PhysAddr {
+        self.tree.top_table()
     }
 
-    fn leaves(&self, from: Iova, found: &mut KVec<Visit>) -> Option<Iova> {
-        let mut left_out = None;
-        let mut take = |leaf: &Visit| match found.push_within_capacity(*leaf) {
+    fn collect_leaves(&self, from: Iova, found: &mut KVec<VisitedLeaf>) -> Option<Iova> {
+        let mut next_leaf = None;
+        let mut take = |leaf: &VisitedLeaf| match found.push_within_capacity(*leaf) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => {
-                left_out = Some(leaf.iova);
+                next_leaf = Some(leaf.iova);
                 ControlFlow::Break(())
             }
         };
-        match self.look(from, &mut take) {
+        match self.visit_leaves(from, &mut take) {
             VisitEnd::Done => None,
-            VisitEnd::Broken => left_out,
+            VisitEnd::Broken => next_leaf,
             VisitEnd::At(next) => Some(next),
         }
     }
 
-    fn way(&self, address: Iova, steps: &mut device::Steps) -> Way {
-        self.way_of(address, steps)
+    fn trace_walk(&self, address: Iova, steps: &mut device::TraceSteps) -> WalkTrace {
+        self.trace_into(address, steps)
     }
 
-    fn past(&self, address: u64) -> device::Past {
-        self.history.of(address)
+    fn history_of(&self, address: u64) -> device::AddressHistory {
+        self.history.look_up(address)
     }
 
     fn is_lazy(&self) -> bool {
@@ -224,9 +231,9 @@ impl Attached for Inner {
 
 /// The domain, for a device that is attached to it.
 struct PagingTarget<'a> {
-    domain: &'a Arc<Inner>,
+    domain: &'a Arc<DomainInner>,
     /// Who wants the device there.
-    asker: Asker,
+    id_owner: DomainIdOwner,
     /// Whether the device is [untrusted](DeviceInfo::untrusted).
     untrusted: bool,
 }
@@ -236,22 +243,28 @@ impl AttachTarget for PagingTarget<'_> {
         self.domain.check_unit(unit)
     }
 
-    fn join(&self, unit: &Arc<Unit>, brought: Option<Arc<TakenId>>) -> Result<Translation> {
+    fn attach_unit(
+        &self,
+        unit: &Arc<Unit>,
+        retained_id: Option<Arc<AllocatedDomainId>>,
+    ) -> Result<Translation> {
         let domain = self.domain;
         if self.untrusted {
             domain.flushing.stay_strict();
         }
-        if self.asker == Asker::Kernel {
-            domain.attachments.keep();
+        if self.id_owner == DomainIdOwner::Kernel {
+            domain.attachments.retain_units();
         }
         Ok(Translation::SecondStage {
-            table: domain.tree.top(),
+            table: domain.tree.top_table(),
             width: domain.format.geometry.width,
-            id: domain.attachments.join(unit, self.asker, brought)?,
+            id: domain
+                .attachments
+                .attach_unit(unit, self.id_owner, retained_id)?,
         })
     }
 
-    fn attached(&self) -> Option<Arc<dyn Attached>> {
+    fn domain(&self) -> Option<Arc<dyn AttachedDomain>> {
         Some(self.domain.clone())
     }
 }
@@ -260,20 +273,20 @@ impl Paging for Domain {
     type Device = DeviceInfo;
     type Tables = Tables;
 
-    fn attach_dev(&self, dev: &Device, info: &DeviceInfo, change: &AttachArgs) -> Result {
+    fn attach_dev(&self, dev: &Device, info: &DeviceInfo, args: &AttachArgs) -> Result {
         let inner = &self.0;
-        let asker = match change.new.kind {
-            DomainKind::DmaApi => Asker::Kernel,
-            _ => Asker::User,
+        let id_owner = match args.new.kind {
+            DomainKind::DmaApi => DomainIdOwner::Kernel,
+            _ => DomainIdOwner::User,
         };
         // Before any lock: whoever pays may have to wait until memory of his is free.
-        inner.begin_history(asker.charge())?;
+        inner.allocate_history(id_owner.charge())?;
         let target = PagingTarget {
             domain: inner,
-            asker,
+            id_owner,
             untrusted: info.untrusted,
         };
-        device::attach(dev, info, change, &target)
+        device::attach(dev, info, args, &target)
     }
 
     #[inline(always)]
@@ -282,8 +295,8 @@ impl Paging for Domain {
         let (iova, len) = (range.iova(), range.len());
         Tables::map(range, PhysAddr::new(phys), access, gfp, self)?;
         let inner = &*self.0;
-        inner.history.mapped(iova, len, access);
-        inner.activity.count_map(len);
+        inner.history.record_map(iova, len, access);
+        inner.counters.count_map(len);
         Ok(())
     }
 
@@ -292,34 +305,36 @@ impl Paging for Domain {
         let iova = range.iova();
         let bytes = Tables::unmap(range, gather.as_mut());
         let inner = &*self.0;
-        if gather.is_queued() && inner.flushing.must_be_strict(&inner.made_for) {
+        if gather.is_queued() && inner.flushing.must_be_strict(&inner.allocated_for) {
             // The flush queue was forced upon a device that stays strict: flush before the caller
             // reuses the memory; the queue then only delays the reuse of the address.
-            if let Some(range) = attachments::range(iova, bytes, gather.has_tables()) {
-                inner.attachments.forget(range);
+            if let Some(range) = attachments::range_of(iova, bytes, gather.has_tables()) {
+                inner.attachments.invalidate_range(range);
             }
         }
         gather.add(iova, bytes);
-        inner.history.unmapped(iova, bytes);
-        inner.activity.count_unmap(bytes);
+        inner.history.record_unmap(iova, bytes);
+        inner.counters.count_unmap(bytes);
         bytes
     }
 
     fn flush_iotlb_all(&self) {
-        self.0.activity.count_flush_all();
-        self.0.attachments.forget_all()
+        self.0.counters.count_flush_all();
+        self.0.attachments.invalidate_all()
     }
 
     fn iotlb_sync(&self, gather: Pin<&mut Gather>) {
         let (first, last) = gather.range();
-        if let Some(range) = Range::new(Iova::new(first), Iova::new(last), gather.has_tables()) {
-            self.0.activity.count_flush();
-            self.0.attachments.forget(range)
+        if let Some(range) =
+            InvalidationRange::new(Iova::new(first), Iova::new(last), gather.has_tables())
+        {
+            self.0.counters.count_flush();
+            self.0.attachments.invalidate_range(range)
         }
     }
 
     fn iotlb_sync_map(&self, iova: u64, len: u64) -> Result {
-        self.0.attachments.publish(iova, len)
+        self.0.attachments.sync_map(iova, len)
     }
 
     fn iova_to_phys(&self, byte: &Held<'_, Tables>) -> Option<u64> {
@@ -332,7 +347,9 @@ impl Paging for Domain {
             return true;
         }
         let can = inner.format.geometry.snoop_control
-            && inner.attachments.all(|unit| unit.ecap().snoop_control())
+            && inner
+                .attachments
+                .all_units(|unit| unit.ecap().snoop_control())
             && inner.is_empty();
         if can {
             tables.snoop();

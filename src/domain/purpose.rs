@@ -6,7 +6,7 @@ use kernel_ext::pages::Charge;
 
 /// What a new domain is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum DomainPurpose {
     /// A group's first default domain, whose first attach must not fail: all that it takes is there
     /// from the beginning. It is the kernel's, and outlives whoever made the device appear.
     FirstDefault,
@@ -15,12 +15,12 @@ pub(crate) enum Purpose {
     Other,
 }
 
-impl Purpose {
+impl DomainPurpose {
     /// Whom what the domain itself takes is charged to.
     pub(super) fn charge(self) -> Charge {
         match self {
-            Purpose::FirstDefault => Charge::Nobody,
-            Purpose::Other => Charge::Caller,
+            DomainPurpose::FirstDefault => Charge::Unaccounted,
+            DomainPurpose::Other => Charge::Caller,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! A domain is in the list from when it is made until the core frees it. It counts what is mapped
 //! in it by itself; what a domain that is gone has counted is kept for the unit it was made for.
 
-use crate::unit::{Mapped, Unit};
+use crate::unit::{MapCounts, Unit};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 
@@ -15,32 +15,32 @@ pub(crate) trait Listed {
     fn number(&self) -> u64;
 
     /// The unit for which it was made.
-    fn home(&self) -> &Arc<Unit>;
+    fn primary_unit(&self) -> &Arc<Unit>;
 
     /// What was mapped and unmapped in it.
-    fn mapped(&self) -> Mapped;
+    fn mapped(&self) -> MapCounts;
 }
 
 /// The list.
 #[pin_data]
 pub(crate) struct Domains<D> {
     #[pin]
-    known: Mutex<Known<D>>,
+    lists: Mutex<DomainLists<D>>,
 }
 
-struct Known<D> {
+struct DomainLists<D> {
     /// By number, ascending.
     /// A user can make many, so that no contiguous memory is asked for.
     live: KVVec<Arc<D>>,
     /// What the domains that are gone had counted, for each unit that has had one.
-    gone: KVec<(Arc<Unit>, Mapped)>,
+    freed: KVec<(Arc<Unit>, MapCounts)>,
     /// The number of the latest domain.
     last: u64,
 }
 
-impl<D: Listed> Known<D> {
+impl<D: Listed> DomainLists<D> {
     /// Where the first domain is whose number is `number` or above.
-    fn place_of(&self, number: u64) -> usize {
+    fn index_of(&self, number: u64) -> usize {
         self.live.partition_point(|one| one.number() < number)
     }
 }
@@ -48,85 +48,89 @@ impl<D: Listed> Known<D> {
 impl<D: Listed> Domains<D> {
     /// None yet. [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let known = Known {
+        let lists = DomainLists {
             live: KVVec::new(),
-            gone: KVec::new(),
+            freed: KVec::new(),
             last: 0,
         };
         Arc::pin_init(
             pin_init!(Self {
-                known <- new_mutex!(known, "vtd domains"),
+                lists <- new_mutex!(lists, "vtd domains"),
             }),
             GFP_KERNEL,
         )
     }
 
     /// A number for a new domain, that none has had before. May sleep.
-    pub(super) fn number(&self) -> u64 {
-        let mut known = self.known.lock();
-        known.last += 1;
-        known.last
+    pub(super) fn alloc_number(&self) -> u64 {
+        let mut lists = self.lists.lock();
+        lists.last += 1;
+        lists.last
     }
 
     /// Takes a domain in. [`ENOMEM`]. May sleep.
     pub(super) fn add(&self, domain: &Arc<D>) -> Result {
-        let mut known = self.known.lock();
-        let home = domain.home();
+        let mut lists = self.lists.lock();
+        let primary_unit = domain.primary_unit();
         // Room first, so that leaving cannot fail.
-        if !known.gone.iter().any(|(unit, _)| Arc::ptr_eq(unit, home)) {
-            known
-                .gone
-                .push((home.clone(), Mapped::default()), GFP_KERNEL)?;
+        if !lists
+            .freed
+            .iter()
+            .any(|(unit, _)| Arc::ptr_eq(unit, primary_unit))
+        {
+            lists
+                .freed
+                .push((primary_unit.clone(), MapCounts::default()), GFP_KERNEL)?;
         }
-        let at = known.place_of(domain.number());
-        known.live.reserve(1, GFP_KERNEL)?;
-        let _ = known.live.insert_within_capacity(at, domain.clone());
+        let at = lists.index_of(domain.number());
+        lists.live.reserve(1, GFP_KERNEL)?;
+        let _ = lists.live.insert_within_capacity(at, domain.clone());
         Ok(())
     }
 
     /// Takes a domain out that the core frees. May sleep.
     pub(super) fn remove(&self, domain: &Arc<D>) {
-        let mut known = self.known.lock();
-        let at = known.place_of(domain.number());
+        let mut lists = self.lists.lock();
+        let at = lists.index_of(domain.number());
         let is_there = |one: &Arc<D>| Arc::ptr_eq(one, domain);
-        let gone = if known.live.get(at).is_some_and(is_there) {
-            known.live.remove(at).ok()
+        let freed = if lists.live.get(at).is_some_and(is_there) {
+            lists.live.remove(at).ok()
         } else {
             None
         };
-        let Some(domain) = &gone else {
+        let Some(domain) = &freed else {
             return;
         };
-        let sums = known
-            .gone
+        let sums = lists
+            .freed
             .iter_mut()
-            .find(|(unit, _)| Arc::ptr_eq(unit, domain.home()));
+            .find(|(unit, _)| Arc::ptr_eq(unit, domain.primary_unit()));
         if let Some((_, mapped)) = sums {
             mapped.add(domain.mapped());
         }
-        drop(known);
+        drop(lists);
     }
 
     /// The first domain whose number is `number` or above. May sleep.
-    pub(crate) fn from(&self, number: u64) -> Option<Arc<D>> {
-        let known = self.known.lock();
-        known.live.get(known.place_of(number)).cloned()
+    pub(crate) fn first_from(&self, number: u64) -> Option<Arc<D>> {
+        let lists = self.lists.lock();
+        lists.live.get(lists.index_of(number)).cloned()
     }
 
     /// What was mapped and unmapped in all domains made for `unit`, those that are gone included.
     /// May sleep.
-    pub(crate) fn mapped_for(&self, unit: &Unit) -> Mapped {
-        let known = self.known.lock();
-        let mut sum = Mapped::default();
-        for (_, gone) in known
-            .gone
+    pub(crate) fn mapped_for(&self, unit: &Unit) -> MapCounts {
+        let lists = self.lists.lock();
+        let mut sum = MapCounts::default();
+        for (_, freed) in lists
+            .freed
             .iter()
             .filter(|(of, _)| core::ptr::eq(&**of, unit))
         {
-            sum.add(*gone);
+            sum.add(*freed);
         }
-        for domain in known.live.iter() {
-            if core::ptr::eq(&**domain.home(), unit) {
+        for domain in lists.live.iter() {
+            if core::ptr::eq(&**domain.primary_unit(), unit) {
                 sum.add(domain.mapped());
             }
         }

@@ -2,24 +2,24 @@
 
 //! A domain as it is at one moment, for reports.
 
-use super::paging::{Inner, TABLES};
-use crate::device::Steps;
+use super::paging::{DomainInner, TABLES_PER_VISIT};
+use crate::device::TraceSteps;
 use crate::unit::Unit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Name;
-use vtd_core::pgtable::{Census, CensusRest, Way};
+use vtd_core::pgtable::{CountCursor, TableCounts, WalkTrace};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::level::AddressWidth;
 
-/// How many parts of [`TABLES`] directories a census takes at most: enough for 16 TiB of small
+/// How many parts of [`TABLES_PER_VISIT`] directories a census takes at most: enough for 16 TiB of small
 /// pages.
-const PARTS: u32 = 2048;
+const MAX_VISITS: u32 = 2048;
 
-impl Inner {
+impl DomainInner {
     /// The device for which it was made.
-    pub(crate) fn made_for(&self) -> Name {
-        self.made_for
+    pub(crate) fn allocated_for(&self) -> Name {
+        self.allocated_for
     }
 
     /// The width of its tables.
@@ -44,22 +44,22 @@ impl Inner {
 
     /// How often units were made to forget what was unmapped, and how often everything.
     pub(crate) fn flushes(&self) -> (u64, u64) {
-        self.activity.flushes()
+        self.counters.flushes()
     }
 
     /// Calls `f` with each unit that walks it: the unit, the domain-id there, how many devices.
     /// [`ENOMEM`]. May sleep.
     pub(crate) fn for_each_unit(&self, mut f: impl FnMut(&Unit, DomainId, u32)) -> Result {
-        for (unit, id, devices) in &self.attachments.copy()? {
+        for (unit, id, devices) in &self.attachments.snapshot()? {
             f(unit, *id, *devices);
         }
         Ok(())
     }
 
-    /// The way of `address`, see [`Attached::way`](crate::device::Attached::way).
-    pub(super) fn way_of(&self, address: Iova, steps: &mut Steps) -> Way {
+    /// The way of `address`, see [`AttachedDomain::trace_walk`](crate::device::AttachedDomain::trace_walk).
+    pub(super) fn trace_into(&self, address: Iova, steps: &mut TraceSteps) -> WalkTrace {
         let mut free = steps.iter_mut();
-        self.tree.way(address, &mut |step| {
+        self.tree.trace_walk(address, &mut |step| {
             if let Some(slot) = free.next() {
                 *slot = Some(step);
             }
@@ -68,11 +68,11 @@ impl Inner {
 
     /// Its tables and large pages as they stand; what changes meanwhile is counted or not. [`None`]
     /// if there are more than a look may take time for. May sleep.
-    pub(crate) fn census(&self) -> Option<Census> {
-        let mut census = Census::default();
-        let mut rest = CensusRest::ALL;
-        for _ in 0..PARTS {
-            match self.tree.census(rest, TABLES, &mut census) {
+    pub(crate) fn count_tables(&self) -> Option<TableCounts> {
+        let mut census = TableCounts::default();
+        let mut rest = CountCursor::ALL;
+        for _ in 0..MAX_VISITS {
+            match self.tree.count_tables(rest, TABLES_PER_VISIT, &mut census) {
                 None => return Some(census),
                 Some(next) => rest = next,
             }

@@ -3,7 +3,7 @@
 //! Hot-plug: what is done about a device before its group is formed, before a driver is bound to it,
 //! and when it is gone.
 
-use crate::device::Chain;
+use crate::device::PciPath;
 use crate::machine::Vtd;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
@@ -11,20 +11,20 @@ use kernel_ext::{log_warn, notifier};
 
 impl notifier::BusNotifier for Vtd {
     fn device_added(&self, device: &PciDevice) {
-        if !self.is_leaving() && self.enable_access_control(device).is_err() {
+        if !self.is_unloading() && self.enable_access_control(device).is_err() {
             log_warn!(
                 "{}: no memory to monitor its access control: its group may become larger",
                 device.as_device()
             );
         }
-        if !self.is_leaving() && self.note_left_out(device).is_err() {
-            self.untranslated.left_out.is_incomplete();
+        if !self.is_unloading() && self.list_if_left_out(device).is_err() {
+            self.untranslated.left_out.set_incomplete();
         }
     }
 
     fn before_bind(&self, _device: &PciDevice) {
         drop(self.gate.lock());
-        if !self.is_leaving() {
+        if !self.is_unloading() {
             self.access_control.hold();
         }
     }
@@ -32,7 +32,7 @@ impl notifier::BusNotifier for Vtd {
     fn device_removed(&self, device: &PciDevice) {
         self.untranslated.adopted.remove(device);
         self.untranslated.left_out.remove(device);
-        self.access_control.forget(device);
+        self.access_control.remove(device);
     }
 }
 
@@ -42,7 +42,7 @@ impl Vtd {
         if device.acs_control().is_none() {
             return Ok(());
         }
-        match self.unit_of(&Chain::of(device)?) {
+        match self.unit_of(&PciPath::of(device)?) {
             Ok(_) => self.access_control.enable(device),
             Err(ENODEV) => Ok(()),
             Err(e) => Err(e),
@@ -50,12 +50,12 @@ impl Vtd {
     }
 
     /// Lists `device` if it is behind no unit because that is left out.
-    pub(super) fn note_left_out(&self, device: &PciDevice) -> Result {
+    pub(super) fn list_if_left_out(&self, device: &PciDevice) -> Result {
         if !self.chipset.leaves_something_out() {
             return Ok(());
         }
-        match Chain::of(device) {
-            Ok(chain) if self.chipset.leaves_out(&self.dmar(), &chain) => {
+        match PciPath::of(device) {
+            Ok(path) if self.chipset.leaves_out(&self.dmar(), &path) => {
                 self.untranslated.left_out.add(device.clone());
                 Ok(())
             }

@@ -3,14 +3,14 @@
 //! Load: nothing is touched before everything was looked at, and a failure leaves the machine as
 //! it was found.
 
-use super::options::Options;
-use super::survey::{not_in_sysfs, Survey};
+use super::options::LoadOptions;
+use super::survey::{report_sysfs_error, Survey};
 use super::unload::DETACH;
 use crate::device::ownership::Ownership;
-use crate::device::preflight::Bound;
-use crate::device::{AccessControl, Chain, UntranslatedDevices};
-use crate::domain::{Domains, WHAT_LAZY_COSTS};
-use crate::machine::{DeviceObserver, Served, Vtd};
+use crate::device::preflight::BoundDevices;
+use crate::device::{AccessControl, PciPath, UntranslatedDevices};
+use crate::domain::{Domains, LAZY_COST};
+use crate::machine::{DeviceObserver, ServedUnit, Vtd};
 use crate::report;
 use crate::unit::FaultEvent;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -21,9 +21,9 @@ use kernel_ext::module::keep_loaded;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
-use kernel_ext::sysfs::{Attribute, Group, KernelDir};
+use kernel_ext::sysfs::{Attribute, AttributeGroup, KernelDir};
 use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint};
-use vtd_core::bring_up::{self, Step};
+use vtd_core::bring_up::{self, BringUpStep};
 
 /// `/sys/kernel/vtd/`.
 static ATTRIBUTES: &[Attribute<Vtd>] = &[
@@ -37,7 +37,7 @@ static ATTRIBUTES: &[Attribute<Vtd>] = &[
 ///
 /// The order of the fields is the order in which they go.
 pub(crate) struct Loaded {
-    _folder: KernelDir<Vtd>,
+    _kobject: KernelDir<Vtd>,
     _debugfs: report::Debugfs,
     _shutdown: Pin<KBox<syscore::Registration<Vtd>>>,
     _running: Running,
@@ -45,23 +45,23 @@ pub(crate) struct Loaded {
 
 /// Units that are registered and translate; dropped, they are what they were before.
 struct Running {
-    _watch: Pin<KBox<Periodic<AccessControl>>>,
+    _access_control_work: Pin<KBox<Periodic<AccessControl>>>,
     _gate: Pin<KBox<notifier::Registration<Vtd>>>,
     vtd: Arc<Vtd>,
-    _interrupts: KVec<Interrupt<FaultEvent<report::Faults>>>,
+    _interrupts: KVec<Interrupt<FaultEvent<report::FaultReporter>>>,
     _operations: Arc<iommu::Operations<Vtd>>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.vtd.leave();
+        self.vtd.unload();
     }
 }
 
 impl Loaded {
     /// Loads the driver. Every error has been explained in the log.
-    pub(crate) fn load(module: &'static ThisModule, options: Options) -> Result<Self> {
-        Self::load_explained(module, options).inspect_err(|e| {
+    pub(crate) fn load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
+        Self::try_load(module, options).inspect_err(|e| {
             if *e == ENOMEM {
                 log_err!("not loaded: out of memory. Free some, and load vtd again")
             }
@@ -69,7 +69,7 @@ impl Loaded {
     }
 
     /// As [`Self::load`], but a lack of memory has not been explained.
-    fn load_explained(module: &'static ThisModule, options: Options) -> Result<Self> {
+    fn try_load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
         let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
         })?;
@@ -84,7 +84,7 @@ impl Loaded {
         let untranslated = UntranslatedDevices::new()?;
         let access_control = AccessControl::new()?;
         let domains = Domains::new()?;
-        let translations = Arc::pin_init(report::Translations::new()?, GFP_KERNEL)?;
+        let translations = Arc::pin_init(report::TranslationFiles::new()?, GFP_KERNEL)?;
         let observer: Arc<dyn DeviceObserver> = translations.clone();
         let vtd = Arc::pin_init(
             pin_init!(Vtd {
@@ -97,7 +97,7 @@ impl Loaded {
                 domains,
                 lazy,
                 loading: AtomicBool::new(true),
-                leaving: AtomicBool::new(false),
+                unloading: AtomicBool::new(false),
                 access_control,
                 gate <- new_mutex!((), "vtd gate"),
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
@@ -109,18 +109,18 @@ impl Loaded {
         // All that can fail comes first: once devices are served, their drivers may be bound.
         let debugfs = report::Debugfs::new(&vtd, &translations)?;
         let shutdown = KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?;
-        let attributes = Group::new(None, ATTRIBUTES, vtd.clone())?;
-        let folder = KernelDir::new(c"vtd", attributes)
-            .inspect_err(|e| not_in_sysfs("/sys/kernel/vtd", *e))?;
+        let attributes = AttributeGroup::new(None, ATTRIBUTES, vtd.clone())?;
+        let kobject = KernelDir::new(c"vtd", attributes)
+            .inspect_err(|e| report_sysfs_error("/sys/kernel/vtd", *e))?;
         let running = Running::start(vtd, module, bound)?;
         if lazy {
-            log_warn!("flushes are deferred for all trusted devices, as chosen: {WHAT_LAZY_COSTS}");
+            log_warn!("flushes are deferred for all trusted devices, as chosen: {LAZY_COST}");
             taint::add_taint_user();
         }
         Ok(Loaded {
             _debugfs: debugfs,
             _shutdown: shutdown,
-            _folder: folder,
+            _kobject: kobject,
             _running: running,
         })
     }
@@ -128,7 +128,7 @@ impl Loaded {
 
 impl Running {
     /// Starts the units, registers them, and only then lets them translate.
-    fn start(vtd: Arc<Vtd>, module: &'static ThisModule, mut bound: Bound) -> Result<Self> {
+    fn start(vtd: Arc<Vtd>, module: &'static ThisModule, mut bound: BoundDevices) -> Result<Self> {
         let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)
             .inspect_err(|e| {
                 log_err!(
@@ -136,20 +136,20 @@ impl Running {
                     e.to_errno()
                 )
             })?;
-        let watch = Periodic::start(vtd.access_control.clone());
+        let work = Periodic::start(vtd.access_control.clone());
         let operations = iommu::Operations::new(vtd.clone(), module)?;
         let mut running = Running {
-            _watch: KBox::pin_init(watch, GFP_KERNEL)?,
+            _access_control_work: KBox::pin_init(work, GFP_KERNEL)?,
             _gate: gate,
             vtd: vtd.clone(),
             _interrupts: KVec::new(),
             _operations: operations.clone(),
         };
         for (served, step) in vtd.bring_up() {
-            served.unit.take(step)?;
+            served.unit.take_step(step)?;
         }
         for served in vtd.units() {
-            let faults = report::Faults::new(vtd.clone())?;
+            let faults = report::FaultReporter::new(vtd.clone())?;
             let event = FaultEvent {
                 unit: served.unit.clone(),
                 sink: faults.clone(),
@@ -169,24 +169,24 @@ impl Running {
         let served = running.take_over(&operations, module);
         drop(released);
         served?;
-        report::summary(&vtd);
+        report::log_summary(&vtd);
         Ok(running)
     }
 
     /// Lets the devices that are to run on do so, and turns access control on.
-    fn prepare_devices(&self, bound: &mut Bound) -> Result {
+    fn prepare_devices(&self, bound: &mut BoundDevices) -> Result {
         let vtd = &self.vtd;
         let _hot_plug = RescanLock::lock();
-        for device in core::mem::take(&mut bound.adopt) {
+        for device in core::mem::take(&mut bound.to_adopt) {
             // One whose driver has gone since does not run any more, and is served like others.
             if device.as_device().driver().is_some() {
-                let unit = vtd.unit_of(&Chain::of(&device)?)?.unit.clone();
+                let unit = vtd.unit_of(&PciPath::of(&device)?)?.unit.clone();
                 vtd.untranslated.adopted.adopt(device, &unit)?;
             }
         }
         PciDevice::all().try_for_each(|device| {
             vtd.enable_access_control(&device)?;
-            vtd.note_left_out(&device)
+            vtd.list_if_left_out(&device)
         })
     }
 
@@ -202,9 +202,9 @@ impl Running {
         let _hot_plug = RescanLock::lock();
         // Whoever binds a driver now waits until translation is on: before, the addresses that
         // it would be given mean nothing.
-        let closed = vtd.gate.lock();
-        if let Err(e) = vtd.serve(operations) {
-            if vtd.give_back(&closed) {
+        let gate = vtd.gate.lock();
+        if let Err(e) = vtd.register_and_translate(operations) {
+            if vtd.return_units(&gate) {
                 return Err(e);
             }
             log_err!(
@@ -224,20 +224,23 @@ impl Running {
 
 impl Vtd {
     /// What to do, step by step, so that all units have their queues and tables.
-    pub(super) fn bring_up(&self) -> impl Iterator<Item = (&Served, Step)> {
+    pub(super) fn bring_up(&self) -> impl Iterator<Item = (&ServedUnit, BringUpStep)> {
         bring_up::steps(self.units(), |served| served.unit.cap())
     }
 
     /// Gives the units to the core, and then lets them translate.
-    fn serve(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
+    fn register_and_translate(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
         for served in self.units() {
-            served.core.register(operations.handle()).inspect_err(|e| {
-                log_err!(
-                    "{}: the IOMMU core refused the unit ({})",
-                    &*served.unit,
-                    e.to_errno()
-                )
-            })?;
+            served
+                .iommu_device
+                .register(operations.handle())
+                .inspect_err(|e| {
+                    log_err!(
+                        "{}: the IOMMU core refused the unit ({})",
+                        &*served.unit,
+                        e.to_errno()
+                    )
+                })?;
         }
         // A first attach behind a unit that fails is granted, and the core knows nothing of it.
         if let Some(served) = self.units().find(|served| served.unit.has_failed()) {
@@ -251,7 +254,7 @@ impl Vtd {
         for keeps in [false, true] {
             for served in self.units() {
                 if served.unit.will_keep_translation() == keeps {
-                    served.unit.translate()?;
+                    served.unit.enable_translation()?;
                 }
             }
         }

@@ -11,4 +11,4 @@ mod unload;
 mod viability;
 
 pub(crate) use load::Loaded;
-pub(crate) use options::Options;
+pub(crate) use options::LoadOptions;

@@ -2,8 +2,8 @@
 
 //! What the driver answers the IOMMU core.
 
-use crate::device::{self, Chain, DeviceInfo, SharedRecords};
-use crate::domain::{Domain, Purpose};
+use crate::device::{self, DeviceInfo, PciPath, SharedRecords};
+use crate::domain::{Domain, DomainPurpose};
 use crate::machine::Vtd;
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
@@ -16,7 +16,7 @@ use kernel_ext::iommu::{
 };
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_err, log_info};
-use vtd_core::quirks::Identity;
+use vtd_core::quirks::IdentityReason;
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
 const HW_INFO_INTEL_VTD: u32 = 1;
@@ -26,7 +26,7 @@ impl Vtd {
     /// looked: undoing the load is what keeps its DMA alive.
     fn refuse_bound(&self, device: &PciDevice) -> Result {
         match device.as_device().driver() {
-            Some(driver) if self.loading.load(Ordering::Acquire) && !driver.manages_dma => {
+            Some(driver) if self.loading.load(Ordering::Acquire) && !driver.driver_managed_dma => {
                 log_err!(
                     "{} was bound to driver {} while vtd was loading: not loaded",
                     device.as_device(),
@@ -52,13 +52,13 @@ impl Driver for Vtd {
 
     fn probe_device(&self, dev: &Device) -> Result<Probed<Self>> {
         let pci = PciDevice::try_from(dev)?;
-        let chain = Chain::of(&pci)?;
-        let served = self.unit_of(&chain)?;
-        if !served.core.is_listed() {
+        let path = PciPath::of(&pci)?;
+        let served = self.unit_of(&path)?;
+        if !served.iommu_device.is_listed() {
             return Err(ENODEV);
         }
         let adopted = &self.untranslated.adopted;
-        if adopted.has(&pci) || adopted.adopt_alias(&pci, &served.unit)? {
+        if adopted.contains(&pci) || adopted.adopt_alias(&pci, &served.unit)? {
             return Err(ENODEV);
         }
         self.refuse_bound(&pci)?;
@@ -70,13 +70,13 @@ impl Driver for Vtd {
         let data = device::probe(
             &self.dmar(),
             pci,
-            &chain,
+            &path,
             served.unit.clone(),
             shared,
-            self.chipset.identity(&chain),
+            self.chipset.identity_reason(&path),
         )?;
         self.add_device(served, &data)?;
-        if let Some(why) = data.identity {
+        if let Some(why) = data.identity_reason {
             log_info!(
                 "{}: {}: identity domain by default: {why}",
                 &*data.unit,
@@ -86,20 +86,20 @@ impl Driver for Vtd {
         // One report less is no reason to refuse the device.
         let _ = self.observer.added(&data);
         Ok(Probed {
-            unit: served.core.clone(),
+            unit: served.iommu_device.clone(),
             data,
         })
     }
 
     fn device_group(&self, data: &DeviceInfo, group: Group) -> Result {
-        data.open_account(group)
+        data.join_group(group)
     }
 
     fn release_device(&self, _dev: &Device, data: &DeviceInfo) {
         // The device is still attached to the group's domain, which the core frees next. Pass-through
         // is given only when the driver leaves as a whole: translation goes off right after.
-        let passes = self.is_leaving() && device::pass_reserved(data);
-        device::leave(data, passes);
+        let passes_through = self.is_unloading() && device::pass_through_if_reserved(data);
+        device::release(data, passes_through);
         self.observer.removed(data);
         let mut devices = self.devices.lock();
         if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {
@@ -132,12 +132,12 @@ impl Driver for Vtd {
         let trusted = || !self.has_untrusted_sibling(data);
         if data.untrusted || !data.unit.ecap().pass_through() {
             DefaultDomain::StrictDma
-        } else if data.identity == Some(Identity::ByNeed) && trusted() {
+        } else if data.identity_reason == Some(IdentityReason::Required) && trusted() {
             DefaultDomain::Identity
-        } else if data.state.lock().counted {
+        } else if data.state.lock().in_group_record {
             // Not the first time: the user asks for another type through sysfs.
             DefaultDomain::Any
-        } else if data.identity.is_some() && trusted() {
+        } else if data.identity_reason.is_some() && trusted() {
             DefaultDomain::Identity
         } else if (self.has_identity_sibling(data) && trusted())
             || kernel_ext::iommu::default_passthrough()
@@ -162,20 +162,20 @@ impl Driver for Vtd {
         let (unit, host_bits) = (data.unit.clone(), self.host_bits());
         // Only the core asks for a device that was never attached, when it makes its group's
         // default domain; a user's device has been the kernel's before.
-        let purpose = if data.state.lock().counted {
-            Purpose::Other
+        let purpose = if data.state.lock().in_group_record {
+            DomainPurpose::Other
         } else {
-            Purpose::FirstDefault
+            DomainPurpose::FirstDefault
         };
         Domain::new(unit, host_bits, dev, purpose, self.lazy, &self.domains)
-            .inspect_err(|e| data.explain_no_id(*e))
+            .inspect_err(|e| data.explain_no_domain_id(*e))
     }
 
-    fn attach_identity(&self, dev: &Device, data: &DeviceInfo, change: &AttachArgs) -> Result {
-        device::attach(dev, data, change, &Translation::PassThrough)
+    fn attach_identity(&self, dev: &Device, data: &DeviceInfo, args: &AttachArgs) -> Result {
+        device::attach(dev, data, args, &Translation::PassThrough)
     }
 
-    fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, change: &AttachArgs) -> Result {
-        device::attach(dev, data, change, &Translation::Blocked)
+    fn attach_blocked(&self, dev: &Device, data: &DeviceInfo, args: &AttachArgs) -> Result {
+        device::attach(dev, data, args, &Translation::Blocked)
     }
 }

@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a load finds before it changes anything: which units are served, and with which care, and
+//! What a load finds before it changes anything: which units are served, and with which workarounds, and
 //! which devices have drivers already.
 
-use super::options::Options;
-use crate::device::preflight::{Bound, Policy};
+use super::options::LoadOptions;
+use crate::device::preflight::{BoundDevices, BoundPolicy};
 use crate::device::Chipset;
-use crate::machine::Served;
+use crate::machine::ServedUnit;
 use crate::report;
 use crate::unit::{Options as UnitOptions, Unit};
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::RescanLock;
-use kernel_ext::sysfs::Group;
+use kernel_ext::sysfs::AttributeGroup;
 use kernel_ext::{acpi, cmdline, iommu, log_err, log_info, memory};
 use vtd_core::dmar::error::Problem;
-use vtd_core::dmar::{Checked, Dmar};
+use vtd_core::dmar::{CheckedDmar, Dmar};
 use vtd_core::pgtable::output_bits;
 
 /// The machine, as far as a load has to know it.
 pub(super) struct Survey {
     pub(super) chipset: Chipset,
     /// Claimed, and in sysfs; no register of them has been written.
-    pub(super) units: KVec<Served>,
-    pub(super) bound: Bound,
+    pub(super) units: KVec<ServedUnit>,
+    pub(super) bound: BoundDevices,
     /// Whether flushes are deferred for trusted devices.
     pub(super) lazy: bool,
 }
 
 impl Survey {
     /// Finds it. Every error but [`ENOMEM`] has been explained in the log. Process context.
-    pub(super) fn find(table: &acpi::Table, options: &Options) -> Result<(Checked, Self)> {
+    pub(super) fn find(table: &acpi::Table, options: &LoadOptions) -> Result<(CheckedDmar, Self)> {
         let dmar = parse(table)?;
-        report::firmware(&dmar);
-        note_host_width(&dmar);
-        let policy = Policy::from_parameter(options.bound)?;
+        report::log_firmware_notes(&dmar);
+        report_host_width(&dmar);
+        let policy = BoundPolicy::from_parameter(options.bound)?;
         // Devices, and bridges on the way to them, stay while they are looked at.
         let hot_plug = RescanLock::lock();
         let mut chipset = Chipset::find(&dmar, options.ignore)?;
         drop(hot_plug);
         let lazy = chose_lazy(options.lazy)? && !chipset.is_strict();
-        let units = claim_units(table, &dmar, &mut chipset, options.unit)?;
+        let units = create_units(table, &dmar, &mut chipset, options.unit)?;
         if units.is_empty() {
             log_err!("not loaded: all remapping units are left out");
             return Err(ENODEV);
         }
         let hot_plug = RescanLock::lock();
-        let bound = Bound::find(&dmar, &chipset, policy)?;
+        let bound = BoundDevices::find(&dmar, &chipset, policy)?;
         drop(hot_plug);
         let survey = Survey {
             chipset,
@@ -59,7 +59,7 @@ impl Survey {
 }
 
 /// Says that a name in sysfs is taken.
-pub(super) fn not_in_sysfs(at: &str, error: Error) {
+pub(super) fn report_sysfs_error(at: &str, error: Error) {
     log_err!(
         "not loaded: {at} cannot be created ({}). Another driver may have one of that name",
         error.to_errno()
@@ -79,44 +79,52 @@ fn parse(table: &acpi::Table) -> Result<Dmar<'_>> {
 /// Claims each unit that is not left out, and enters it into sysfs.
 // Apart, so that its frame is gone when devices are probed.
 #[inline(never)]
-fn claim_units(
+fn create_units(
     table: &acpi::Table,
     dmar: &Dmar<'_>,
     chipset: &mut Chipset,
     options: UnitOptions,
-) -> Result<KVec<Served>> {
+) -> Result<KVec<ServedUnit>> {
     let mut units = KVec::new();
     for (index, drhd) in dmar.units().enumerate() {
         let base = drhd.register_base;
-        let Some(care) = chipset.care_of(base) else {
+        let Some(workarounds) = chipset.workarounds_of(base) else {
             continue;
         };
         let node = dmar
             .proximity_of(base)
             .map_or(NumaNode::NO_NODE, acpi::node_of_proximity);
-        let named = table.named(base.raw()).ok_or(EINVAL)?;
-        let unit = match Unit::bring_up(index, named, drhd.segment, node, options, care) {
+        let named = table.find_address(base.raw()).ok_or(EINVAL)?;
+        let unit = match Unit::bring_up(index, named, drhd.segment, node, options, workarounds) {
             Err(ENODEV) => {
                 chipset.leave_out(base);
                 continue;
             }
             unit => unit?,
         };
-        let group = Group::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
-        let core = iommu::Unit::new(unit.name(), group)
-            .inspect_err(|e| not_in_sysfs("an entry in /sys/class/iommu", *e))?;
-        report::announce(&unit);
+        let group =
+            AttributeGroup::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
+        let iommu_device = iommu::Unit::new(unit.name(), group)
+            .inspect_err(|e| report_sysfs_error("an entry in /sys/class/iommu", *e))?;
+        report::log_unit(&unit);
         let saved = KBox::pin_init(
             kernel_ext::new_irq_spinlock!(None, c"vtd saved registers"),
             GFP_KERNEL,
         )?;
-        units.push(Served { unit, core, saved }, GFP_KERNEL)?;
+        units.push(
+            ServedUnit {
+                unit,
+                iommu_device,
+                saved,
+            },
+            GFP_KERNEL,
+        )?;
     }
     Ok(units)
 }
 
 /// Says so if more can be mapped than the DMAR table says that there is.
-fn note_host_width(dmar: &Dmar<'_>) {
+fn report_host_width(dmar: &Dmar<'_>) {
     let (table, processors) = (dmar.host_bits(), memory::physical_bits());
     if processors > table {
         log_info!(

@@ -2,7 +2,7 @@
 
 //! Leaving: on request, when the module goes, and when the machine does.
 
-use crate::device::{DeviceInfo, Use};
+use crate::device::{AttachedTo, DeviceInfo};
 use crate::machine::Vtd;
 use crate::unit::Unit;
 use core::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use kernel::sync::Arc;
 use kernel_ext::pci::RescanLock;
 use kernel_ext::sysfs::Attribute;
 use kernel_ext::{log_err, log_info, syscore};
-use vtd_core::protected_memory::Moment;
+use vtd_core::protected_memory::LifecycleEvent;
 
 /// `/sys/kernel/vtd/detach`.
 pub(super) const DETACH: Attribute<Vtd> = Attribute {
@@ -27,8 +27,8 @@ pub(super) const DETACH: Attribute<Vtd> = Attribute {
 
 impl Vtd {
     /// Whether the units are being given back.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Acquire)
+    pub(super) fn is_unloading(&self) -> bool {
+        self.unloading.load(Ordering::Acquire)
     }
 
     /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
@@ -37,7 +37,7 @@ impl Vtd {
         // A device that is just added or removed would escape the core's walk over the bus.
         let _hot_plug = RescanLock::lock();
         // Whoever binds a driver from here on waits, and then finds no unit.
-        let closed = self.gate.lock();
+        let gate = self.gate.lock();
         if self.loading.load(Ordering::Acquire) {
             log_err!("not detached: vtd is being loaded");
             return Err(EBUSY);
@@ -74,10 +74,10 @@ impl Vtd {
             log_err!("not detached: {users} device(s) are in use. Unbind them first");
             return Err(EBUSY);
         }
-        let all = self.give_back(&closed);
+        let all_returned = self.return_units(&gate);
         drop(locked);
-        drop(closed);
-        if !all {
+        drop(gate);
+        if !all_returned {
             log_err!("not fully detached: try again once these devices have been added or removed");
             return Err(EBUSY);
         }
@@ -86,39 +86,39 @@ impl Vtd {
     }
 
     /// Takes the units from the core, then stops them. Nothing if that has been done.
-    pub(super) fn leave(&self) {
+    pub(super) fn unload(&self) {
         let _hot_plug = RescanLock::lock();
-        let closed = self.gate.lock();
-        self.give_back(&closed);
+        let gate = self.gate.lock();
+        self.return_units(&gate);
     }
 
-    /// As [`Self::leave`], with hot-plug excluded and the gate closed. Whether all devices were
+    /// As [`Self::unload`], with hot-plug excluded and the gate closed. Whether all devices were
     /// given back: a unit that still has one goes on translating, because its driver may have been
     /// given addresses that mean nothing without the unit. Then the log says which.
-    pub(super) fn give_back(&self, _closed: &Guard<'_, (), MutexBackend>) -> bool {
-        self.leaving.store(true, Ordering::Release);
+    pub(super) fn return_units(&self, _gate: &Guard<'_, (), MutexBackend>) -> bool {
+        self.unloading.store(true, Ordering::Release);
         for served in self.units() {
-            served.core.unregister();
+            served.iommu_device.unregister();
         }
-        let mut all = true;
+        let mut all_returned = true;
         for served in self.units() {
             if self.has_devices(&served.unit) {
-                self.explain_left(&served.unit);
-                all = false;
-            } else if !served.unit.stop(Moment::Detached) {
+                self.explain_still_translating(&served.unit);
+                all_returned = false;
+            } else if !served.unit.disable(LifecycleEvent::Unload) {
                 core::mem::forget(served.unit.clone());
             }
         }
-        if all {
-            self.untranslated.adopted.forget_all();
+        if all_returned {
+            self.untranslated.adopted.clear();
             self.untranslated.left_out.clear();
             self.access_control.restore();
         }
-        all
+        all_returned
     }
 
     /// Names the devices that keep `unit` translating although it is not registered any more.
-    fn explain_left(&self, unit: &Arc<Unit>) {
+    fn explain_still_translating(&self, unit: &Arc<Unit>) {
         self.for_each_device(|info| {
             if Arc::ptr_eq(&info.unit, unit) {
                 log_err!(
@@ -134,19 +134,19 @@ impl Vtd {
 /// Whether someone needs the unit's service for a device; the log says who. May sleep.
 fn is_in_use(info: &DeviceInfo) -> bool {
     let device = info.pci.as_device();
-    let is = info.state.lock().is;
+    let attached_to = info.state.lock().attached_to;
     match device.driver() {
-        Some(driver) if driver.manages_dma && info.pci.is_bridge() => false,
+        Some(driver) if driver.driver_managed_dma && info.pci.is_bridge() => false,
         Some(driver) => {
-            log_err!("{info} is in use by driver {} ({is})", driver.name);
+            log_err!("{info} is in use by driver {} ({attached_to})", driver.name);
             true
         }
-        None if is == Use::Unmanaged => {
+        None if attached_to == AttachedTo::Unmanaged => {
             log_err!("{info} is in use by a user's domain");
             true
         }
         // The core must not lose a group that has an owner.
-        None if is == Use::Blocked && info.group_is_owned() => {
+        None if attached_to == AttachedTo::Blocked && info.group_is_owned() => {
             log_err!(
                 "{info} is in use: its group is claimed by a user or a module, and is blocked"
             );
@@ -166,17 +166,17 @@ impl syscore::SyscoreOps for Vtd {
 
     fn suspend(&self) -> Result {
         for served in self.units() {
-            served.save();
+            served.suspend();
         }
         Ok(())
     }
 
     fn resume(&self) {
         for (served, step) in self.bring_up() {
-            served.wake(step);
+            served.resume_step(step);
         }
         for served in self.units() {
-            served.restore();
+            served.resume();
         }
     }
 }

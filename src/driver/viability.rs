@@ -16,20 +16,20 @@ impl Vtd {
     /// May sleep.
     pub(super) fn explain_siblings(&self, claimed: &DeviceInfo) {
         let driver = claimed.pci.as_device().driver();
-        let manages_dma = driver.is_some_and(|driver| driver.manages_dma);
+        let driver_managed_dma = driver.is_some_and(|driver| driver.driver_managed_dma);
         let group = claimed.state.lock().group_id();
-        let Some(group) = group.filter(|_| manages_dma) else {
+        let Some(group) = group.filter(|_| driver_managed_dma) else {
             return;
         };
         self.for_each_device(|info| {
             let sibling = info.pci.as_device();
-            let Some(driver) = sibling.driver().filter(|driver| !driver.manages_dma) else {
+            let Some(driver) = sibling.driver().filter(|driver| !driver.driver_managed_dma) else {
                 return;
             };
             if info.state.lock().group_id() != Some(group) {
                 return;
             }
-            let Some(note) = claimed.log.ask() else {
+            let Some(note) = claimed.log_limit.allow_line() else {
                 return;
             };
             log_warn!(

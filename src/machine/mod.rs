@@ -7,12 +7,12 @@ mod observer;
 mod requesters;
 
 pub(crate) use observer::DeviceObserver;
-pub(crate) use requesters::Users;
+pub(crate) use requesters::RequesterUsers;
 
 use crate::device::ownership::Ownership;
-use crate::device::{AccessControl, Chain, Chipset, DeviceInfo, UntranslatedDevices};
+use crate::device::{AccessControl, Chipset, DeviceInfo, PciPath, UntranslatedDevices};
 use crate::domain::Domains;
-use crate::unit::{Saved, Unit};
+use crate::unit::{SuspendState, Unit};
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
@@ -20,39 +20,39 @@ use kernel_ext::acpi;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::memory;
-use vtd_core::bring_up::Step;
-use vtd_core::dmar::{Checked, Dmar};
+use vtd_core::bring_up::BringUpStep;
+use vtd_core::dmar::{CheckedDmar, Dmar};
 use vtd_core::pgtable::output_bits;
 
 /// A unit, and how the core knows it.
-pub(crate) struct Served {
+pub(crate) struct ServedUnit {
     /// The hardware.
     pub(crate) unit: Arc<Unit>,
     /// Its registration.
-    pub(crate) core: Arc<iommu::Unit<Unit>>,
-    pub(crate) saved: Pin<KBox<IrqSpinLock<Option<Saved>>>>,
+    pub(crate) iommu_device: Arc<iommu::Unit<Unit>>,
+    pub(crate) saved: Pin<KBox<IrqSpinLock<Option<SuspendState>>>>,
 }
 
-impl Served {
+impl ServedUnit {
     /// Before a sleep. One CPU, interrupts off. A unit that does not translate stays as it is.
-    pub(crate) fn save(&self) {
-        if self.core.is_listed() || self.unit.is_translating() {
+    pub(crate) fn suspend(&self) {
+        if self.iommu_device.is_listed() || self.unit.is_translating() {
             let saved = self.unit.suspend();
             self.saved.with(|slot| *slot = Some(saved));
         }
     }
 
     /// After a sleep, a step to bring the unit up again. One CPU, interrupts off.
-    pub(crate) fn wake(&self, step: Step) {
+    pub(crate) fn resume_step(&self, step: BringUpStep) {
         self.saved.with(|saved| {
             if let Some(saved) = saved {
-                self.unit.wake(saved, step);
+                self.unit.resume_step(saved, step);
             }
         })
     }
 
     /// After a sleep, when the steps were taken for all units. One CPU, interrupts off.
-    pub(crate) fn restore(&self) {
+    pub(crate) fn resume(&self) {
         if let Some(saved) = self.saved.with(Option::take) {
             self.unit.resume(&saved);
         }
@@ -67,9 +67,9 @@ impl Served {
 #[pin_data]
 pub(crate) struct Vtd {
     pub(crate) table: acpi::Table,
-    pub(crate) checked: Checked,
+    pub(crate) checked: CheckedDmar,
     pub(crate) chipset: Chipset,
-    pub(crate) units: KVec<Served>,
+    pub(crate) units: KVec<ServedUnit>,
     pub(crate) ownership: Arc<Ownership>,
     /// The devices that no unit translates.
     pub(crate) untranslated: Arc<UntranslatedDevices>,
@@ -78,12 +78,12 @@ pub(crate) struct Vtd {
     /// Whether the user chose deferred flushing for trusted devices.
     pub(crate) lazy: bool,
     pub(crate) loading: AtomicBool,
-    pub(crate) leaving: AtomicBool,
+    pub(crate) unloading: AtomicBool,
     pub(crate) access_control: Arc<AccessControl>,
     /// Taken while drivers must not be bound: at load and when leaving.
     #[pin]
     pub(crate) gate: Mutex<()>,
-    /// By [`DeviceInfo::address`]; behind a volume management device several have the same, and the
+    /// By [`DeviceInfo::location`]; behind a volume management device several have the same, and the
     /// first that was probed comes first.
     #[pin]
     pub(crate) devices: Mutex<KVec<Arc<DeviceInfo>>>,
@@ -110,12 +110,12 @@ impl Vtd {
     }
 
     /// All units.
-    pub(crate) fn units(&self) -> impl Iterator<Item = &Served> + Clone {
+    pub(crate) fn units(&self) -> impl Iterator<Item = &ServedUnit> + Clone {
         self.units.iter()
     }
 
     /// The unit that serves the device at the end of `chain`; [`ENODEV`] if none does.
-    pub(crate) fn unit_of(&self, chain: &Chain) -> Result<&Served> {
+    pub(crate) fn unit_of(&self, chain: &PciPath) -> Result<&ServedUnit> {
         let drhd = self.chipset.unit_for(&self.dmar(), chain).ok_or(ENODEV)?;
         let base = drhd.register_base.raw();
         self.units
@@ -150,7 +150,7 @@ impl Vtd {
     }
 
     /// The lowest group above `group`. May sleep.
-    pub(crate) fn group_above(&self, group: Option<u64>) -> Option<u64> {
+    pub(crate) fn next_group(&self, group: Option<u64>) -> Option<u64> {
         let devices = self.devices.lock();
         let groups = devices
             .iter()
@@ -163,7 +163,7 @@ impl Vtd {
     pub(crate) fn has_identity_sibling(&self, data: &DeviceInfo) -> bool {
         let group = data.state.lock().group_id();
         let devices = self.devices.lock();
-        let mut identity = devices.iter().filter(|info| info.identity.is_some());
+        let mut identity = devices.iter().filter(|info| info.identity_reason.is_some());
         identity.any(|info| info.state.lock().group_id() == group)
     }
 
@@ -186,13 +186,13 @@ impl Vtd {
 
     /// Puts a device among the others. [`ENODEV`] if its unit is not registered any more: with the
     /// list locked, so that whoever has unregistered a unit finds each of its devices there.
-    pub(crate) fn add_device(&self, served: &Served, data: &Arc<DeviceInfo>) -> Result {
+    pub(crate) fn add_device(&self, served: &ServedUnit, data: &Arc<DeviceInfo>) -> Result {
         let mut devices = self.devices.lock();
-        if !served.core.is_listed() {
+        if !served.iommu_device.is_listed() {
             return Err(ENODEV);
         }
         devices.reserve(1, GFP_KERNEL)?;
-        let at = devices.partition_point(|info| info.address() <= data.address());
+        let at = devices.partition_point(|info| info.location() <= data.location());
         devices
             .insert_within_capacity(at, data.clone())
             .map_err(|_| ENOMEM)

@@ -15,21 +15,21 @@ use vtd_core::spec::address::{Segment, SourceId};
 const NAMED: usize = 4;
 
 /// The devices that use a requester ID, as they are at one moment.
-pub(crate) struct Users {
+pub(crate) struct RequesterUsers {
     first: [Option<Arc<DeviceInfo>>; NAMED],
     count: usize,
     /// The bridge that puts the requester ID in place of theirs.
     bridge: Option<PciDevice>,
 }
 
-impl Users {
+impl RequesterUsers {
     /// The first of them.
     pub(crate) fn first(&self) -> Option<&Arc<DeviceInfo>> {
         self.first.iter().flatten().next()
     }
 
     /// Whether there is more than one.
-    pub(crate) fn are_several(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.count > 1
     }
 
@@ -41,7 +41,7 @@ impl Users {
     }
 }
 
-impl fmt::Display for Users {
+impl fmt::Display for RequesterUsers {
     /// `bridge B, shared by N devices: D driver X, E no driver, and M more`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(bridge) = &self.bridge {
@@ -65,16 +65,16 @@ impl fmt::Display for Users {
 
 impl Vtd {
     /// The device at an address, if it is behind a unit; the first where several have the same.
-    fn device_with_address(&self, address: (Segment, SourceId)) -> Option<Arc<DeviceInfo>> {
+    fn device_at(&self, location: (Segment, SourceId)) -> Option<Arc<DeviceInfo>> {
         let devices = self.devices.lock();
-        let at = devices.partition_point(|info| info.address() < address);
-        let own = devices.get(at).filter(|info| info.address() == address);
+        let at = devices.partition_point(|info| info.location() < location);
+        let own = devices.get(at).filter(|info| info.location() == location);
         own.cloned()
     }
 
     /// The devices that use a requester ID. Looks at all devices. May sleep.
-    pub(crate) fn users_of(&self, segment: Segment, source: SourceId) -> Users {
-        let mut users = Users {
+    pub(crate) fn users_of(&self, segment: Segment, source: SourceId) -> RequesterUsers {
+        let mut users = RequesterUsers {
             first: [const { None }; NAMED],
             count: 0,
             bridge: None,
@@ -92,24 +92,24 @@ impl Vtd {
     /// The device that faults of a requester ID are counted for: the one that has it as its own, or
     /// the only one that uses it, or the bridge that puts it in place of others'. Looks at all devices
     /// only for an alias. May sleep.
-    pub(crate) fn accountable(
+    pub(crate) fn fault_device(
         &self,
         segment: Segment,
         source: SourceId,
     ) -> Option<Arc<DeviceInfo>> {
-        if let Some(own) = self.device_with_address((segment, source)) {
+        if let Some(own) = self.device_at((segment, source)) {
             return Some(own);
         }
         let users = self.users_of(segment, source);
-        let bridge = users.bridge.as_ref().filter(|_| users.are_several());
+        let bridge = users.bridge.as_ref().filter(|_| users.is_shared());
         bridge
             .map(|bridge| SourceId::from_raw(bridge.properties().requester))
-            .and_then(|bridge| self.device_with_address((segment, bridge)))
+            .and_then(|bridge| self.device_at((segment, bridge)))
             .or_else(|| users.first().cloned())
     }
 
     /// Which requesters of a bus are used by a device, by device and function. May sleep.
-    pub(crate) fn known_on_bus(&self, segment: Segment, bus: u8) -> [bool; 256] {
+    pub(crate) fn requesters_on_bus(&self, segment: Segment, bus: u8) -> [bool; 256] {
         let mut known = [false; 256];
         for info in self.devices.lock().iter() {
             let of_bus = |source: &&SourceId| info.segment == segment && source.bus() == bus;

@@ -6,6 +6,6 @@ mod debugfs;
 mod log;
 mod sysfs;
 
-pub(crate) use debugfs::{Debugfs, Translations};
-pub(crate) use log::{announce, firmware, summary, Faults};
+pub(crate) use debugfs::{Debugfs, TranslationFiles};
+pub(crate) use log::{log_firmware_notes, log_summary, log_unit, FaultReporter};
 pub(crate) use sysfs::{TEST_PROVOKE, TEST_RESTRICT, UNIT_ATTRIBUTES, USERS};

@@ -9,7 +9,7 @@ use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::sysfs::Attribute;
 
-const fn shown<T>(
+const fn read_only<T>(
     name: &'static CStr,
     show: fn(&T, &mut dyn core::fmt::Write) -> core::fmt::Result,
 ) -> Attribute<T> {
@@ -23,32 +23,32 @@ const fn shown<T>(
 
 /// `/sys/class/iommu/dmarN/intel-iommu/`, in the in-tree driver's words.
 pub(crate) static UNIT_ATTRIBUTES: &[Attribute<Unit>] = &[
-    shown(c"version", |unit, to| {
+    read_only(c"version", |unit, to| {
         let (major, minor) = unit.version();
         writeln!(to, "{major}:{minor}")
     }),
-    shown(c"address", |unit, to| {
+    read_only(c"address", |unit, to| {
         writeln!(to, "{:x}", unit.register_base())
     }),
-    shown(c"cap", |unit, to| writeln!(to, "{:x}", unit.cap().raw())),
-    shown(c"ecap", |unit, to| writeln!(to, "{:x}", unit.ecap().raw())),
-    shown(c"domains_supported", |unit, to| {
+    read_only(c"cap", |unit, to| writeln!(to, "{:x}", unit.cap().raw())),
+    read_only(c"ecap", |unit, to| writeln!(to, "{:x}", unit.ecap().raw())),
+    read_only(c"domains_supported", |unit, to| {
         writeln!(to, "{}", unit.cap().domain_count().unwrap_or(0))
     }),
-    shown(c"domains_used", |unit, to| {
+    read_only(c"domains_used", |unit, to| {
         writeln!(to, "{}", unit.domains_used())
     }),
 ];
 
 /// `/sys/kernel/vtd/users`.
-pub(crate) const USERS: Attribute<Vtd> = shown(c"users", |vtd, to| {
+pub(crate) const USERS: Attribute<Vtd> = read_only(c"users", |vtd, to| {
     let mut result = Ok(());
     vtd.for_each_device(|info| {
         if result.is_ok() {
-            result = users::user(info, to);
+            result = users::write_user(info, to);
         }
     });
-    result.and_then(|()| users::untranslated(vtd, to))
+    result.and_then(|()| users::write_untranslated(vtd, to))
 });
 
 /// `/sys/kernel/vtd/limit_units`.
@@ -75,6 +75,7 @@ pub(crate) const TEST_PROVOKE: Attribute<Vtd> = Attribute {
         if !vtd.test_hooks {
             return Err(EPERM);
         }
-        vtd.units().try_for_each(|served| served.unit.provoke(text))
+        vtd.units()
+            .try_for_each(|served| served.unit.inject_error(text))
     }),
 };

@@ -4,24 +4,24 @@
 //! `enable`.
 
 use super::enable::has_protected_memory;
-use super::fault_injection::Provoked;
+use super::fault_injection::FaultInjection;
 use super::invalidation::{Invalidator, Queue};
 use super::registers::UnitRegisters;
-use super::state::Service;
+use super::state::AtomicUnitState;
 use super::statistics::Statistics;
-use super::translation::{DomainIds, Root, TranslationState};
+use super::translation::{DomainIds, RootTable, TranslationState};
 use super::{Options, Unit};
 use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
-use kernel_ext::acpi::NamedAddress;
+use kernel_ext::acpi::FirmwareAddress;
 use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::{cmdline, kdump, log_err, log_info, log_warn};
-use vtd_core::protected_memory::are_on;
-use vtd_core::quirks::Care;
+use vtd_core::protected_memory::regions_enabled;
+use vtd_core::quirks::Workarounds;
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -37,11 +37,11 @@ impl Unit {
     /// nothing ([`ENODEV`]). Writes no register.
     pub(crate) fn bring_up(
         index: usize,
-        base: NamedAddress,
+        base: FirmwareAddress,
         segment: Segment,
         node: NumaNode,
         options: Options,
-        care: Care,
+        workarounds: Workarounds,
     ) -> Result<Arc<Self>> {
         let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
         let named = base;
@@ -54,9 +54,9 @@ impl Unit {
             ENXIO => log_err!("dmar{index}: no unit answers at {base:#x}: the DMAR table is wrong"),
             _ => log_err!("dmar{index}: the registers at {base:#x} cannot be claimed or mapped"),
         })?;
-        let geometry = UnitGeometry::read(index, &io, care)?;
+        let geometry = UnitGeometry::read(index, &io, workarounds)?;
         let coherent = geometry.ecap.coherent_walk();
-        let root = Root::new(coherent, node)?;
+        let root = RootTable::new(coherent, node)?;
         let tables = TranslationState::new(coherent, node)?;
         let ids = DomainIds::new(geometry.domain_count)?;
         let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
@@ -77,16 +77,16 @@ impl Unit {
                 ecap: geometry.ecap,
                 width: geometry.width,
                 restriction: AtomicU32::new(0),
-                keeps_translation: care.keeps_translation(geometry.cap),
-                was_protected: geometry.protected,
+                keeps_translation: workarounds.keeps_translation(geometry.cap),
+                protected_memory_at_load: geometry.protected,
                 root,
                 tables <- new_mutex!(tables, "vtd unit tables"),
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),
                 invalidator <- invalidator,
                 stats,
-                service: Service::new(),
-                closing <- kernel_ext::new_irq_spinlock!((), c"vtd unit closing"),
-                provoked: Provoked::default(),
+                state: AtomicUnitState::new(),
+                failing <- kernel_ext::new_irq_spinlock!((), c"vtd unit failing"),
+                fault_injection: FaultInjection::default(),
             }),
             GFP_KERNEL,
         )
@@ -97,7 +97,7 @@ impl Unit {
 ///
 /// Nobody drives a queue alone, whose register page was free: firmware left it on, or the kernel before
 /// this one, as the in-tree driver does at kexec. It is turned off with the first step of
-/// [`Unit::take`].
+/// [`Unit::take_step`].
 ///
 /// A crash kernel has no one beside it, but devices that still do DMA. Through the tables of the
 /// kernel that crashed it must go on, so a unit that translates is left as it is. One that does
@@ -106,7 +106,7 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
     if status.in_use().next().is_none() {
         return Ok(());
     }
-    if !status.translates() && !status.remaps_interrupts() {
+    if !status.translation_enabled() && !status.interrupt_remapping_enabled() {
         if kdump::is_kdump_kernel() {
             log_warn!(
                 "dmar{index}: the crashed kernel left the invalidation queue enabled; taking it \
@@ -164,11 +164,14 @@ struct UnitGeometry {
 
 impl UnitGeometry {
     /// Reads and judges; refuses with a sentence in the log.
-    fn read(index: usize, io: &Registers, care: Care) -> Result<Self> {
-        let cap = care.capability(Capability::from_raw(io.read64(regs::CAP.offset())));
+    fn read(index: usize, io: &Registers, workarounds: Workarounds) -> Result<Self> {
+        let cap = workarounds.capability(Capability::from_raw(io.read64(regs::CAP.offset())));
         let ecap = ExtendedCapability::from_raw(io.read64(regs::ECAP.offset()));
         let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
-        if care.keeps_translation(cap) && status.translates() && !kdump::is_kdump_kernel() {
+        if workarounds.keeps_translation(cap)
+            && status.translation_enabled()
+            && !kdump::is_kdump_kernel()
+        {
             log_err!(
                 "dmar{index}: translation was already on and cannot be turned off because of the \
                  devices behind the unit: it was left on for the next kernel (kexec). Reboot, then \
@@ -196,7 +199,7 @@ impl UnitGeometry {
             ecap,
             width,
             domain_count,
-            protected: has_protected_memory(cap) && are_on(io.read32(regs::PMEN.offset())),
+            protected: has_protected_memory(cap) && regions_enabled(io.read32(regs::PMEN.offset())),
         })
     }
 }

@@ -6,9 +6,9 @@
 use super::Unit;
 use kernel::prelude::*;
 use kernel_ext::{log_err, log_info};
-use vtd_core::bring_up::Step;
+use vtd_core::bring_up::BringUpStep;
 use vtd_core::invalidation::Invalidation;
-use vtd_core::protected_memory::{self, Moment};
+use vtd_core::protected_memory::{self, LifecycleEvent};
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::scope::{ContextScope, IotlbScope};
@@ -17,15 +17,15 @@ use vtd_core::spec::status::Gcmd;
 impl Unit {
     /// Takes a step of [`bring_up`](vtd_core::bring_up), after which the unit has its queue and
     /// tables, and nothing is translated yet. [`ETIMEDOUT`], [`EIO`]. Any context.
-    pub(crate) fn take(&self, step: Step) -> Result {
+    pub(crate) fn take_step(&self, step: BringUpStep) -> Result {
         let (what, done) = match step {
-            Step::TurnQueueOn => ("enable its invalidation queue", self.turn_queue_on()),
-            Step::FlushWriteBuffer => {
+            BringUpStep::EnableQueue => ("enable its invalidation queue", self.enable_queue()),
+            BringUpStep::FlushWriteBuffer => {
                 let flushed = self.regs.flush_write_buffer();
                 ("flush its write buffer", flushed)
             }
-            Step::SetRootTable => ("accept the root table", self.set_root_table()),
-            Step::InvalidateAll => {
+            BringUpStep::SetRootTable => ("accept the root table", self.set_root_table()),
+            BringUpStep::InvalidateAll => {
                 let everything = [
                     Invalidation::Context(ContextScope::Global),
                     Invalidation::Iotlb(IotlbScope::Global),
@@ -36,9 +36,9 @@ impl Unit {
         done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
     }
 
-    fn turn_queue_on(&self) -> Result {
-        self.regs.forget_old_faults(self.cap);
-        self.end_old_queue()?;
+    fn enable_queue(&self) -> Result {
+        self.regs.clear_stale_faults(self.cap);
+        self.disable_old_queue()?;
         self.invalidator.enable(&self.regs)
     }
 
@@ -46,13 +46,13 @@ impl Unit {
         let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
         self.regs.write64(regs::RTADDR, root);
         self.regs.command(Gcmd::SET_ROOT_TABLE, true)?;
-        self.service.start();
+        self.state.enable();
         Ok(())
     }
 
     /// Turns off a queue that firmware or the kernel before this one has left on, once it is empty.
-    fn end_old_queue(&self) -> Result {
-        if !self.regs.status().queues() {
+    fn disable_old_queue(&self) -> Result {
+        if !self.regs.status().queue_enabled() {
             return Ok(());
         }
         let empty = || self.regs.read64(regs::IQH) == self.regs.read64(regs::IQT);
@@ -63,26 +63,28 @@ impl Unit {
 
     /// Turns translation on, then the protected memory regions off, which would otherwise go on
     /// to block what the tables now decide (VT-d 10.4.16).
-    pub(crate) fn translate(&self) -> Result {
+    pub(crate) fn enable_translation(&self) -> Result {
         self.regs
             .command(Gcmd::TRANSLATION, true)
             .inspect_err(|_| log_err!("{self}: the unit did not turn translation on in time"))?;
-        self.protect(Moment::Translates);
+        self.set_protected_memory(LifecycleEvent::TranslationEnabled);
         log_info!("{self}: translation is on");
         Ok(())
     }
 
-    /// Turns the protected memory regions on or off, as `moment` demands.
-    fn protect(&self, moment: Moment) {
+    /// Turns the protected memory regions on or off, as `event` demands.
+    fn set_protected_memory(&self, event: LifecycleEvent) {
         if !has_protected_memory(self.cap) {
             return;
         }
         let now = self.regs.read32(regs::PMEN);
-        let Some(value) = protected_memory::to_write(moment, self.was_protected, now) else {
+        let Some(value) =
+            protected_memory::pmen_to_write(event, self.protected_memory_at_load, now)
+        else {
             return;
         };
         self.regs.write32(regs::PMEN, value);
-        let on = protected_memory::are_on(value);
+        let on = protected_memory::regions_enabled(value);
         let obeyed = || (self.regs.read32(regs::PMEN) & regs::PMEN_PRS != 0) == on;
         if self.regs.wait(obeyed).is_err() && !on {
             log_err!(
@@ -95,22 +97,24 @@ impl Unit {
     /// Turns translation and the queue off: devices reach memory directly from here on, but for what
     /// lies in protected memory regions. Whether the unit obeyed: if not, it may still walk its tables
     /// or its queue, which must then never be freed. Any context.
-    pub(crate) fn stop(&self, moment: Moment) -> bool {
-        if self.service.is_stopped() {
+    pub(crate) fn disable(&self, event: LifecycleEvent) -> bool {
+        if self.state.is_disabled() {
             // It may have come no further than its queue.
-            return self.leave_queue();
+            return self.disable_queue();
         }
-        if self.regs.status().translates() && self.regs.command(Gcmd::TRANSLATION, false).is_err() {
+        if self.regs.status().translation_enabled()
+            && self.regs.command(Gcmd::TRANSLATION, false).is_err()
+        {
             log_err!("{self}: translation cannot be turned off; its tables stay allocated");
             return false;
         }
-        self.service.stop();
-        self.protect(moment);
-        self.leave_queue()
+        self.state.disable();
+        self.set_protected_memory(event);
+        self.disable_queue()
     }
 
     /// Turns the queue off, if the driver has turned it on; whether the unit obeyed.
-    fn leave_queue(&self) -> bool {
+    fn disable_queue(&self) -> bool {
         let obeyed = self.invalidator.disable(&self.regs).is_ok();
         if !obeyed {
             log_err!(
@@ -123,7 +127,9 @@ impl Unit {
     /// Whether translation must not be turned off any more: it is on, and the devices behind the unit
     /// would keep it from ever going off.
     pub(crate) fn keeps_translation(&self) -> bool {
-        self.keeps_translation && !self.service.is_stopped() && self.regs.status().translates()
+        self.keeps_translation
+            && !self.state.is_disabled()
+            && self.regs.status().translation_enabled()
     }
 
     /// Whether it will be so once translation was on.
@@ -131,7 +137,7 @@ impl Unit {
         self.keeps_translation
     }
 
-    /// As [`Self::stop`], when the machine goes down; a unit whose translation must stay on is left
+    /// As [`Self::disable`], when the machine goes down; a unit whose translation must stay on is left
     /// as it is. Any context.
     pub(crate) fn shut_down(&self) {
         if self.keeps_translation() {
@@ -140,7 +146,7 @@ impl Unit {
                  kernel (kexec) will find it on"
             );
         } else {
-            self.stop(Moment::NextKernel);
+            self.disable(LifecycleEvent::Shutdown);
         }
     }
 }

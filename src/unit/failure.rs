@@ -3,38 +3,38 @@
 //! Failing: the unit ends with every requester blocked.
 
 use super::fault_injection::{WITHOUT_QUEUE, WITHOUT_REGISTERS, WITHOUT_ROOT_TABLE};
-use super::invalidation::{Dropped, Ways};
-use super::state::State;
+use super::invalidation::{Invalidated, InvalidationPaths};
+use super::state::UnitState;
 use super::Unit;
 use core::fmt;
 use kernel_ext::{log_emerg, log_err};
 
 impl Unit {
     /// Ends the unit's service with every requester blocked.
-    pub(super) fn close(&self, failure: &dyn fmt::Display) {
+    pub(super) fn fail(&self, failure: &dyn fmt::Display) {
         // Interrupts are off: a handler that unmaps on this processor would wait for us for ever.
-        let dropped = self.closing.with(|()| {
-            if !self.service.begin_closing() {
+        let invalidated = self.failing.with(|()| {
+            if !self.state.begin_failing() {
                 return None;
             }
-            let dropped = self.withdraw_everything();
-            self.service.end_closing();
-            Some(dropped)
+            let invalidated = self.block_all();
+            self.state.end_failing();
+            Some(invalidated)
         });
-        let Some(dropped) = dropped else {
+        let Some(invalidated) = invalidated else {
             return;
         };
-        match dropped {
-            Dropped::All => log_err!(
+        match invalidated {
+            Invalidated::All => log_err!(
                 "{self}: {failure}; every device behind it is blocked from now on: reload vtd or \
                  reboot to use them again"
             ),
-            Dropped::Undrained => log_err!(
+            Invalidated::Undrained => log_err!(
                 "{self}: {failure}; every device behind it is blocked from now on, but the unit \
                  did not confirm that writes in flight have drained; they may still reach memory \
                  that was unmapped: reboot"
             ),
-            Dropped::Nothing => log_emerg!(
+            Invalidated::Nothing => log_emerg!(
                 "{self}: {failure}, and it does not respond to register commands either: devices \
                  behind it may still reach memory that was unmapped; power the machine off"
             ),
@@ -42,18 +42,19 @@ impl Unit {
     }
 
     /// Blocks every requester and drops all caches; what of it the unit confirmed.
-    pub(super) fn withdraw_everything(&self) -> Dropped {
-        self.root.withdraw_all();
-        let ways = Ways {
-            root_table: self.cap.root_table_invalidates() && !self.provoked.is(WITHOUT_ROOT_TABLE),
-            queue: !self.provoked.is(WITHOUT_QUEUE),
-            registers: !self.provoked.is(WITHOUT_REGISTERS),
+    pub(super) fn block_all(&self) -> Invalidated {
+        self.root.clear();
+        let paths = InvalidationPaths {
+            root_table: self.cap.root_table_invalidates()
+                && !self.fault_injection.is_set(WITHOUT_ROOT_TABLE),
+            queue: !self.fault_injection.is_set(WITHOUT_QUEUE),
+            registers: !self.fault_injection.is_set(WITHOUT_REGISTERS),
         };
-        self.invalidator.drop_everything(&self.regs, ways)
+        self.invalidator.invalidate_all(&self.regs, paths)
     }
 
     /// Whether the unit was closed after an error.
     pub(crate) fn has_failed(&self) -> bool {
-        matches!(self.service.state(), State::Closed)
+        matches!(self.state.get(), UnitState::Failed)
     }
 }

@@ -26,17 +26,17 @@ const SHORT_MS: u64 = 500;
 
 /// What was asked for.
 #[derive(Default)]
-pub(super) struct Provoked(AtomicU32);
+pub(super) struct FaultInjection(AtomicU32);
 
-impl Provoked {
+impl FaultInjection {
     /// Whether `bit` was.
-    pub(super) fn is(&self, bit: u32) -> bool {
+    pub(super) fn is_set(&self, bit: u32) -> bool {
         self.0.load(Ordering::Relaxed) & bit != 0
     }
 }
 
 impl Unit {
-    /// Provokes what `what` names; [`EINVAL`] if nothing does, [`ENODEV`] if it takes a queue.
+    /// Injects the error that `error` names; [`EINVAL`] if nothing does, [`ENODEV`] if it takes a queue.
     ///
     /// - `invalid-descriptor`: a descriptor that hardware refuses (IQE).
     /// - `hang`: from now on the driver does not see the queue finish anything.
@@ -44,43 +44,45 @@ impl Unit {
     /// - `hold-faults`, `release-faults`: fault records are not read, are read again.
     /// - `fail-without-root-table`, `fail-without-queue`, `fail-without-registers`: ways that
     ///   closing does not take.
-    pub(crate) fn provoke(&self, what: &str) -> Result {
+    pub(crate) fn inject_error(&self, error: &str) -> Result {
         let set = |bit| {
-            self.provoked.0.fetch_or(bit, Ordering::Relaxed);
+            self.fault_injection.0.fetch_or(bit, Ordering::Relaxed);
             Ok(())
         };
-        match what {
+        match error {
             "hold-faults" => set(HOLD_FAULTS),
             "release-faults" => {
-                self.provoked.0.fetch_and(!HOLD_FAULTS, Ordering::Relaxed);
+                self.fault_injection
+                    .0
+                    .fetch_and(!HOLD_FAULTS, Ordering::Relaxed);
                 Ok(())
             }
             "fail-without-root-table" => set(WITHOUT_ROOT_TABLE),
             "fail-without-queue" => set(WITHOUT_QUEUE),
             "fail-without-registers" => set(WITHOUT_REGISTERS),
-            _ => self.provoke_queue(self.invalidator.queue.as_deref().ok_or(ENODEV)?, what),
+            _ => self.inject_queue_error(self.invalidator.queue.as_deref().ok_or(ENODEV)?, error),
         }
     }
 
-    fn provoke_queue(&self, queue: &Queue, what: &str) -> Result {
-        match what {
+    fn inject_queue_error(&self, queue: &Queue, error: &str) -> Result {
+        match error {
             "invalid-descriptor" => {
                 let words = [INVALID].into_iter();
                 if let Err(failure) = queue.submit_words(&self.regs, words, || {}) {
-                    self.close(&failure);
+                    self.fail(&failure);
                 }
             }
             "hang" => {
                 self.regs.set_time_out_ms(SHORT_MS);
-                queue.lose_waits(true);
+                queue.redirect_wait_writes(true);
             }
             "time-out-error" => {
-                queue.lose_waits(true);
-                queue.pretend(Fsts::TIME_OUT.raw());
+                queue.redirect_wait_writes(true);
+                queue.inject_status(Fsts::TIME_OUT.raw());
             }
             "completion-error" => {
-                queue.lose_waits(true);
-                queue.pretend(Fsts::COMPLETION_ERROR.raw());
+                queue.redirect_wait_writes(true);
+                queue.inject_status(Fsts::COMPLETION_ERROR.raw());
             }
             _ => return Err(EINVAL),
         }

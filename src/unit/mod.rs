@@ -5,8 +5,8 @@
 //! # Life
 //!
 //! [`Unit::bring_up`] claims the registers and checks that nobody uses the unit; it changes no
-//! register. [`Unit::take`], step by step and all units' queues first, gives hardware the queue and
-//! the (empty) tables. [`Unit::translate`] turns translation on, [`Unit::stop`] everything off again.
+//! register. [`Unit::take_step`], step by step and all units' queues first, gives hardware the queue and
+//! the (empty) tables. [`Unit::enable_translation`] turns translation on, [`Unit::disable`] everything off again.
 //!
 //! # Invariants
 //!
@@ -19,7 +19,7 @@
 //! 1. `tables` (mutex): context tables and claims; held over the invalidation after a change, so
 //!    that changes of one unit are ordered.
 //! 2. `ids` (mutex): domain-ids. Nothing is taken after it.
-//! 3. `closing` (spin lock, interrupts off), after which only
+//! 3. `failing` (spin lock, interrupts off), after which only
 //! 4. the spin locks of the queue and of the registers are taken, innermost.
 
 mod bring_up;
@@ -36,24 +36,24 @@ mod suspend;
 mod translation;
 
 pub(crate) use event::{FaultEvent, FaultSink};
-pub(crate) use snapshot::{BusLook, EntriesLook, QueueLook};
-pub(crate) use statistics::{Counter, Mapped, Statistics, WAIT_KINDS};
-pub(crate) use suspend::Saved;
-pub(crate) use translation::{Asker, Claimed, TakenId, Translation};
+pub(crate) use snapshot::{BusSnapshot, QueueSnapshot, RequesterEntries};
+pub(crate) use statistics::{Counter, MapCounts, Statistics, WAIT_KINDS};
+pub(crate) use suspend::SuspendState;
+pub(crate) use translation::{AllocatedDomainId, DomainIdOwner, Translation, WasInstalled};
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
-use fault_injection::Provoked;
+use fault_injection::FaultInjection;
 use invalidation::Invalidator;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
 use registers::UnitRegisters;
-use state::{Service, State};
-use translation::{DomainIds, Root, TranslationState};
-use vtd_core::compatibility::{Restriction, Walker};
-use vtd_core::invalidation::{Invalidation, Step};
+use state::{AtomicUnitState, UnitState};
+use translation::{DomainIds, RootTable, TranslationState};
+use vtd_core::compatibility::{Restriction, WalkCapabilities};
+use vtd_core::invalidation::{Invalidation, InvalidationStep};
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
@@ -83,8 +83,8 @@ pub(crate) struct Unit {
     /// Whether translation must not be turned off once it was on.
     keeps_translation: bool,
     /// Whether the protected memory regions were on when the driver was loaded.
-    was_protected: bool,
-    root: Root,
+    protected_memory_at_load: bool,
+    root: RootTable,
     #[pin]
     tables: Mutex<TranslationState>,
     #[pin]
@@ -92,12 +92,12 @@ pub(crate) struct Unit {
     #[pin]
     invalidator: Invalidator,
     stats: Statistics,
-    service: Service,
+    state: AtomicUnitState,
     /// Held by the one who closes the unit; others who meet an error wait here until it is done.
     #[pin]
-    closing: IrqSpinLock<()>,
+    failing: IrqSpinLock<()>,
     /// What tests asked for.
-    provoked: Provoked,
+    fault_injection: FaultInjection,
 }
 
 impl Unit {
@@ -106,16 +106,19 @@ impl Unit {
     /// On [`EIO`] the unit has been closed: every requester behind it is blocked, so a caller who
     /// unmaps may go on to reuse the memory.
     pub(crate) fn invalidate(&self, requests: &[Invalidation]) -> Result {
-        match self.service.state() {
-            State::Serving => {}
-            State::Closed => return Err(EIO),
+        match self.state.get() {
+            UnitState::Enabled => {}
+            UnitState::Failed => return Err(EIO),
             // Untranslated: there is nothing that could be stale.
-            State::Stopped => return Ok(()),
+            UnitState::Disabled => return Ok(()),
         }
-        match self.invalidator.run(&self.regs, requests, &self.stats) {
+        match self
+            .invalidator
+            .submit_sync(&self.regs, requests, &self.stats)
+        {
             Ok(()) => Ok(()),
             Err(failure) => {
-                self.close(&failure);
+                self.fail(&failure);
                 Err(EIO)
             }
         }
@@ -123,16 +126,16 @@ impl Unit {
 
     /// Takes the steps that a change of tables demands, in their order; one wait for all
     /// invalidations among them. Errors as [`Self::invalidate`].
-    pub(crate) fn perform(&self, steps: impl Iterator<Item = Step>) -> Result {
+    pub(crate) fn perform(&self, steps: impl Iterator<Item = InvalidationStep>) -> Result {
         let mut batch = [Invalidation::Context(ContextScope::Global); 3];
         let mut len = 0;
         for step in steps {
             let invalidation = match step {
-                Step::FlushWriteBuffer => {
+                InvalidationStep::FlushWriteBuffer => {
                     self.flush_write_buffer()?;
                     continue;
                 }
-                Step::Invalidate(invalidation) => invalidation,
+                InvalidationStep::Invalidate(invalidation) => invalidation,
             };
             if let Some(slot) = batch.get_mut(len) {
                 *slot = invalidation;
@@ -145,7 +148,7 @@ impl Unit {
     /// Makes a unit that needs it see what was written.
     fn flush_write_buffer(&self) -> Result {
         self.regs.flush_write_buffer().map_err(|_| {
-            self.close(&"its write buffer was not flushed in time");
+            self.fail(&"its write buffer was not flushed in time");
             EIO
         })
     }
@@ -176,9 +179,9 @@ impl Unit {
     }
 
     /// What tables it can walk, as far as it is not [restricted](Self::restrict).
-    pub(crate) fn walker(&self) -> Walker {
+    pub(crate) fn walk_capabilities(&self) -> WalkCapabilities {
         let bits = self.restriction.load(Ordering::Relaxed);
-        Walker {
+        WalkCapabilities {
             cap: self.cap,
             ecap: self.ecap,
             restriction: Restriction {

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel_ext::acpi::NamedAddress;
+use kernel_ext::acpi::FirmwareAddress;
 use kernel_ext::clock::Deadline;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::mmio;
@@ -39,8 +39,8 @@ impl UnitRegisters {
     /// Claims and maps the registers at `base`.
     ///
     /// The claim covers what CAP and ECAP say the set needs. [`ENXIO`] if nothing answers there.
-    pub(crate) fn claim(base: NamedAddress, name: &'static CStr) -> Result<mmio::Registers> {
-        let first = mmio::Registers::claim(base, FIRST_BYTES, name)?;
+    pub(crate) fn claim(base: FirmwareAddress, name: &'static CStr) -> Result<mmio::Registers> {
+        let first = mmio::Registers::request(base, FIRST_BYTES, name)?;
         let (cap, ecap) = (
             first.read64(registers::CAP.offset()),
             first.read64(registers::ECAP.offset()),
@@ -57,7 +57,7 @@ impl UnitRegisters {
             return Ok(first);
         }
         drop(first);
-        mmio::Registers::claim(base, bytes, name)
+        mmio::Registers::request(base, bytes, name)
     }
 
     /// Takes over what [`Self::claim`] has claimed.
@@ -118,25 +118,25 @@ impl UnitRegisters {
     /// [`ETIMEDOUT`] if it never does. Any context.
     pub(crate) fn command(&self, bit: Gcmd, on: bool) -> Result {
         self.command.with(|()| {
-            let now = Gcmd::keeping(self.status());
+            let now = Gcmd::from_status(self.status());
             let new = if on { now.with(bit) } else { now.without(bit) };
             self.write32(registers::GCMD, new.raw());
-            self.wait(|| self.status().shows(bit) == on)
+            self.wait(|| self.status().has_taken_effect(bit) == on)
         })
     }
 
     /// Flushes the write buffer of a unit that needs it (`CAP.RWBF`). Any context.
     pub(crate) fn flush_write_buffer(&self) -> Result {
         self.command.with(|()| {
-            let new = Gcmd::keeping(self.status()).with(Gcmd::FLUSH_WRITE_BUFFER);
+            let new = Gcmd::from_status(self.status()).with(Gcmd::FLUSH_WRITE_BUFFER);
             self.write32(registers::GCMD, new.raw());
-            self.wait(|| !self.status().flushes_write_buffer())
+            self.wait(|| !self.status().write_buffer_flush_pending())
         })
     }
 
     /// Clears what was recorded before the driver came: an old error would stop the new queue, an old
     /// record keep new faults from being announced (VT-d 7.3). Any context.
-    pub(crate) fn forget_old_faults(&self, cap: Capability) {
+    pub(crate) fn clear_stale_faults(&self, cap: Capability) {
         for index in 0..cap.fault_record_count() {
             if let Some(at) = registers::fault_record(cap, index) {
                 self.write64(at.high, FRCD_F);

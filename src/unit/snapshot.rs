@@ -16,7 +16,7 @@ use vtd_core::spec::registers as regs;
 use vtd_core::spec::root::RootEntry;
 
 /// The invalidation queue at one moment.
-pub(crate) struct QueueLook {
+pub(crate) struct QueueSnapshot {
     /// Where its slots lie.
     pub(crate) base: u64,
     /// The slot that hardware fetches next.
@@ -28,12 +28,12 @@ pub(crate) struct QueueLook {
     /// Those of them that hardware has confirmed.
     pub(crate) finished: u32,
     /// Whether it takes no more.
-    pub(crate) given_up: bool,
+    pub(crate) aborted: bool,
     /// All slots.
     pub(crate) slots: KVec<[u64; 2]>,
 }
 
-impl QueueLook {
+impl QueueSnapshot {
     /// The numbers of the last `most` descriptors, oldest first.
     pub(crate) fn last(&self, most: u32) -> impl Iterator<Item = u32> {
         let many = most.min(SLOTS).min(self.submitted);
@@ -57,7 +57,7 @@ impl QueueLook {
 
 impl Queue {
     /// How it is; [`ENOMEM`]. May sleep.
-    fn look(&self, regs: &UnitRegisters) -> Result<QueueLook> {
+    fn snapshot(&self, regs: &UnitRegisters) -> Result<QueueSnapshot> {
         let mut slots = KVec::with_capacity(SLOTS as usize, GFP_KERNEL)?;
         // A submitter may wait for us here: nothing but copying.
         Ok(self.state.with(|state| {
@@ -65,13 +65,13 @@ impl Queue {
                 let words = [self.ring.read(slot * 2), self.ring.read(slot * 2 + 1)];
                 let _ = slots.push_within_capacity(words);
             }
-            QueueLook {
+            QueueSnapshot {
                 base: self.ring.phys(),
                 head: regs::queue_head(regs.read64(regs::IQH)),
                 tail: regs::queue_head(regs.read64(regs::IQT)),
                 submitted: state.submitted,
                 finished: self.finished(),
-                given_up: state.limit == 0,
+                aborted: state.limit == 0,
                 slots,
             }
         }))
@@ -79,7 +79,7 @@ impl Queue {
 }
 
 /// What a unit's tables have for one bus.
-pub(crate) struct BusLook {
+pub(crate) struct BusSnapshot {
     /// The bus.
     pub(crate) bus: u8,
     /// Its root entry.
@@ -89,7 +89,7 @@ pub(crate) struct BusLook {
 }
 
 /// What a unit's tables have for one requester.
-pub(crate) struct EntriesLook {
+pub(crate) struct RequesterEntries {
     /// Its bus's root entry.
     pub(crate) root: RootEntry,
     /// Where that lies.
@@ -98,7 +98,7 @@ pub(crate) struct EntriesLook {
     pub(crate) context: ContextEntry,
 }
 
-impl EntriesLook {
+impl RequesterEntries {
     /// Where the context entry of `source` lies, if its bus has a table.
     pub(crate) fn context_at(&self, source: SourceId) -> Option<u64> {
         let table = self.root.context_table()?;
@@ -108,9 +108,9 @@ impl EntriesLook {
 
 impl Unit {
     /// The entries for `source`. May sleep.
-    pub(crate) fn entries(&self, source: SourceId) -> EntriesLook {
+    pub(crate) fn entries(&self, source: SourceId) -> RequesterEntries {
         let state = self.tables.lock();
-        EntriesLook {
+        RequesterEntries {
             root: self.root.get(source.bus()),
             root_at: self.root_table() + u64::from(source.bus()) * 16,
             context: state.tables.get(source),
@@ -128,14 +128,14 @@ impl Unit {
     /// Whether requests are translated; a unit that does not answer translates nothing.
     pub(crate) fn is_translating(&self) -> bool {
         let status = self.regs.status();
-        status.raw() != u32::MAX && status.translates()
+        status.raw() != u32::MAX && status.translation_enabled()
     }
 
     /// What the unit does, in a word or two.
-    pub(crate) fn condition(&self) -> &'static str {
-        if self.service.is_stopped() {
+    pub(crate) fn state_name(&self) -> &'static str {
+        if self.state.is_disabled() {
             "stopped"
-        } else if self.service.is_serving() {
+        } else if self.state.is_enabled() {
             "serving"
         } else {
             "failed, all requesters blocked"
@@ -143,9 +143,9 @@ impl Unit {
     }
 
     /// The invalidation queue; [`None`] for a unit that is used without. [`ENOMEM`]. May sleep.
-    pub(crate) fn queue(&self) -> Result<Option<QueueLook>> {
+    pub(crate) fn queue_snapshot(&self) -> Result<Option<QueueSnapshot>> {
         let queue = self.invalidator.queue.as_deref();
-        queue.map(|queue| queue.look(&self.regs)).transpose()
+        queue.map(|queue| queue.snapshot(&self.regs)).transpose()
     }
 
     /// Where the root table lies.
@@ -154,7 +154,7 @@ impl Unit {
     }
 
     /// The first bus from `from` on that has a context table. [`ENOMEM`]. May sleep.
-    pub(crate) fn bus_from(&self, from: u8) -> Result<Option<BusLook>> {
+    pub(crate) fn next_bus_snapshot(&self, from: u8) -> Result<Option<BusSnapshot>> {
         let mut entries = KVec::with_capacity(CONTEXT_ENTRIES, GFP_KERNEL)?;
         let state = self.tables.lock();
         let Some(bus) = state.tables.next_bus(from) else {
@@ -167,7 +167,7 @@ impl Unit {
                 let _ = entries.push_within_capacity((source, entry, state.claims.get(source)));
             }
         }
-        Ok(Some(BusLook {
+        Ok(Some(BusSnapshot {
             bus,
             root: self.root.get(bus),
             entries,

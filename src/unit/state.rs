@@ -8,81 +8,81 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 use kernel_ext::clock::Deadline;
 
-const STOPPED: u8 = 0;
-const SERVING: u8 = 1;
-const CLOSING: u8 = 2;
-const CLOSED: u8 = 3;
+const DISABLED: u8 = 0;
+const ENABLED: u8 = 1;
+const FAILING: u8 = 2;
+const FAILED: u8 = 3;
 
 /// Longer than all the register commands of closing can take together.
-const CLOSING_MS: u64 = 7 * super::registers::TIME_OUT_MS;
+const FAILING_MS: u64 = 7 * super::registers::TIME_OUT_MS;
 
 /// The state of one unit.
-pub(super) struct Service(AtomicU8);
+pub(super) struct AtomicUnitState(AtomicU8);
 
 /// What a caller can rely on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum UnitState {
     /// Nothing is translated.
-    Stopped,
+    Disabled,
     /// Invalidations are confirmed by hardware.
-    Serving,
+    Enabled,
     /// Hardware failed, and all requesters are blocked by now.
-    Closed,
+    Failed,
 }
 
-impl Service {
+impl AtomicUnitState {
     /// Stopped.
     pub(super) fn new() -> Self {
-        Service(AtomicU8::new(STOPPED))
+        AtomicUnitState(AtomicU8::new(DISABLED))
     }
 
     /// The state. Whoever comes while the unit is being closed waits until it is: an error that
     /// says "blocked" must be true. Any context.
-    pub(super) fn state(&self) -> State {
-        if self.0.load(Ordering::Acquire) == CLOSING {
-            Deadline::after_ms(CLOSING_MS).wait_until(|| self.0.load(Ordering::Acquire) != CLOSING);
+    pub(super) fn get(&self) -> UnitState {
+        if self.0.load(Ordering::Acquire) == FAILING {
+            Deadline::after_ms(FAILING_MS).wait_until(|| self.0.load(Ordering::Acquire) != FAILING);
         }
         match self.0.load(Ordering::Acquire) {
-            STOPPED => State::Stopped,
-            SERVING => State::Serving,
-            _ => State::Closed,
+            DISABLED => UnitState::Disabled,
+            ENABLED => UnitState::Enabled,
+            _ => UnitState::Failed,
         }
     }
 
     /// Whether invalidations can be relied on; the quick question.
     #[inline]
-    pub(super) fn is_serving(&self) -> bool {
-        self.0.load(Ordering::Acquire) == SERVING
+    pub(super) fn is_enabled(&self) -> bool {
+        self.0.load(Ordering::Acquire) == ENABLED
     }
 
     /// Whether nothing is translated.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Acquire) == STOPPED
+    pub(super) fn is_disabled(&self) -> bool {
+        self.0.load(Ordering::Acquire) == DISABLED
     }
 
     /// From stopped to serving; a closed unit stays closed.
-    pub(super) fn start(&self) {
-        self.change(STOPPED, SERVING);
+    pub(super) fn enable(&self) {
+        self.change(DISABLED, ENABLED);
     }
 
     /// From serving to stopped; a closed unit stays closed.
-    pub(super) fn stop(&self) {
-        self.change(SERVING, STOPPED);
+    pub(super) fn disable(&self) {
+        self.change(ENABLED, DISABLED);
     }
 
     /// Whether the caller is the one who closes the unit.
-    pub(super) fn begin_closing(&self) -> bool {
-        self.change(SERVING, CLOSING)
+    pub(super) fn begin_failing(&self) -> bool {
+        self.change(ENABLED, FAILING)
     }
 
     /// Closes a unit that is not serving, such as one that did not come back from a sleep.
-    pub(super) fn close_stopped(&self) {
-        self.0.store(CLOSED, Ordering::Release);
+    pub(super) fn fail_disabled(&self) {
+        self.0.store(FAILED, Ordering::Release);
     }
 
     /// All requesters are blocked.
-    pub(super) fn end_closing(&self) {
-        self.change(CLOSING, CLOSED);
+    pub(super) fn end_failing(&self) {
+        self.change(FAILING, FAILED);
     }
 
     fn change(&self, from: u8, to: u8) -> bool {

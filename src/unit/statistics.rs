@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::pages::Charge;
-use kernel_ext::percpu::Counts;
+use kernel_ext::percpu::PerCpuCounters;
 use vtd_core::invalidation::Invalidation;
 use vtd_core::spec::scope::IotlbScope;
 
@@ -23,7 +23,7 @@ impl Counter {
 
     /// Adds `n`; only for callers who keep each other out.
     #[inline(always)]
-    pub(super) fn add_alone(&self, n: u64) {
+    pub(super) fn add_unsync(&self, n: u64) {
         let count = self.0.load(Ordering::Relaxed).wrapping_add(n);
         self.0.store(count, Ordering::Relaxed);
     }
@@ -36,7 +36,7 @@ impl Counter {
 
 /// What was mapped and unmapped.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Mapped {
+pub(crate) struct MapCounts {
     /// Mappings made.
     pub(crate) maps: u64,
     /// Mappings undone.
@@ -47,9 +47,9 @@ pub(crate) struct Mapped {
     pub(crate) unmapped_bytes: u64,
 }
 
-impl Mapped {
+impl MapCounts {
     /// Adds what `other` has.
-    pub(crate) fn add(&mut self, other: Mapped) {
+    pub(crate) fn add(&mut self, other: MapCounts) {
         self.maps = self.maps.wrapping_add(other.maps);
         self.unmaps = self.unmaps.wrapping_add(other.unmaps);
         self.mapped_bytes = self.mapped_bytes.wrapping_add(other.mapped_bytes);
@@ -64,24 +64,24 @@ pub(crate) const WAIT_KINDS: usize = 7;
 /// number of wait descriptors.
 ///
 /// A wait that is over at the first look has no time: a look at the clock would cost more than it.
-pub(crate) struct Waits(Counts<WAIT_KINDS>);
+pub(crate) struct Waits(PerCpuCounters<WAIT_KINDS>);
 
 impl Waits {
     /// Counts a wait that was over at the first look. Any context.
     #[inline(always)]
-    pub(super) fn count_at_once(&self) {
-        self.0.one::<0>()
+    pub(super) fn count_immediate(&self) {
+        self.0.inc::<0>()
     }
 
     /// Counts a wait that began at `start`, by [`clock::now_ns`], and is over. Any context.
     pub(super) fn count_since(&self, start: u64) {
         match clock::now_ns().saturating_sub(start) {
-            0..1_000 => self.0.one::<1>(),
-            1_000..10_000 => self.0.one::<2>(),
-            10_000..100_000 => self.0.one::<3>(),
-            100_000..1_000_000 => self.0.one::<4>(),
-            1_000_000..10_000_000 => self.0.one::<5>(),
-            _ => self.0.one::<6>(),
+            0..1_000 => self.0.inc::<1>(),
+            1_000..10_000 => self.0.inc::<2>(),
+            10_000..100_000 => self.0.inc::<3>(),
+            100_000..1_000_000 => self.0.inc::<4>(),
+            1_000_000..10_000_000 => self.0.inc::<5>(),
+            _ => self.0.inc::<6>(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Statistics {
     /// Nothing yet. [`ENOMEM`].
     pub(crate) fn new() -> Result<Self> {
         Ok(Statistics {
-            waits: Waits(Counts::new(Charge::Nobody)?),
+            waits: Waits(PerCpuCounters::new(Charge::Unaccounted)?),
             flush_context: Counter::default(),
             flush_page: Counter::default(),
             flush_domain: Counter::default(),
@@ -142,7 +142,7 @@ impl Statistics {
     pub(super) fn count_requests(&self, requests: &[Invalidation]) {
         for request in requests {
             match request {
-                Invalidation::Context(_) => self.flush_context.add_alone(1),
+                Invalidation::Context(_) => self.flush_context.add_unsync(1),
                 Invalidation::Iotlb(scope) => self.count_iotlb(*scope),
             }
         }
@@ -150,25 +150,25 @@ impl Statistics {
 
     /// Counts what is about to be done through registers, which the caller holds.
     pub(super) fn count_by_register(&self, request: Invalidation) {
-        self.by_register.add_alone(1);
+        self.by_register.add_unsync(1);
         self.count_requests(&[request]);
     }
 
     fn count_iotlb(&self, scope: IotlbScope) {
         match scope {
-            IotlbScope::Pages { .. } => self.flush_page.add_alone(1),
-            IotlbScope::Domain(_) => self.flush_domain.add_alone(1),
-            IotlbScope::Global => self.flush_global.add_alone(1),
+            IotlbScope::Pages { .. } => self.flush_page.add_unsync(1),
+            IotlbScope::Domain(_) => self.flush_domain.add_unsync(1),
+            IotlbScope::Global => self.flush_global.add_unsync(1),
         }
     }
 
     /// As [`Self::count_requests`], for one invalidation of pages or of a domain.
     #[inline(always)]
-    pub(super) fn count_forgetting(&self, pages: bool) {
+    pub(super) fn count_range_invalidation(&self, pages: bool) {
         if pages {
-            self.flush_page.add_alone(1)
+            self.flush_page.add_unsync(1)
         } else {
-            self.flush_domain.add_alone(1)
+            self.flush_domain.add_unsync(1)
         }
     }
 }

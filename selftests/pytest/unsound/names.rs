@@ -2,7 +2,7 @@
 
 //! Numbers, passed off as checked.
 
-use kernel_ext::acpi::NamedAddress;
+use kernel_ext::acpi::FirmwareAddress;
 use kernel_ext::pages::NumaNode;
 
 /// A node that is not there.
@@ -11,6 +11,6 @@ pub fn node() -> NumaNode {
 }
 
 /// An address that no table names.
-pub fn address() -> NamedAddress {
-    NamedAddress(0xfee0_0000) //~ E0423
+pub fn address() -> FirmwareAddress {
+    FirmwareAddress(0xfee0_0000) //~ E0423
 }

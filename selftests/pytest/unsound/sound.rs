@@ -12,7 +12,7 @@ use kernel_ext::pages::{Gfp, NumaNode, Pages};
 use vtd_tables::Tables;
 
 /// Allocates, and reads an address.
-pub fn tables(tables: &table_pages::Tables) -> Result<u64> {
+pub fn tables(tables: &table_pages::TablePages) -> Result<u64> {
     Ok(tables.phys(tables.alloc(Gfp::KERNEL)?))
 }
 
@@ -48,5 +48,5 @@ pub fn pages() -> Result<Pages> {
 
 /// Claims what firmware names.
 pub fn claims(table: &acpi::Table, address: u64) -> Result<Registers> {
-    Registers::claim(table.named(address).ok_or(EINVAL)?, 4096, c"unsound")
+    Registers::request(table.find_address(address).ok_or(EINVAL)?, 4096, c"unsound")
 }

@@ -36,5 +36,5 @@ pub fn takes_any_node() -> Result<Pages> {
 
 /// Registers anywhere.
 pub fn claims_anything() -> Result<Registers> {
-    Registers::claim(0xfee0_0000, 4096, c"unsound") //~ E0308
+    Registers::request(0xfee0_0000, 4096, c"unsound") //~ E0308
 }

@@ -9,28 +9,32 @@ use kernel_ext::iommu::{Gather, Held, Paging};
 use vtd_tables::Tables;
 
 /// Any physical page, written to.
-pub fn follows_anything(tables: &table_pages::Tables) -> table_pages::Table {
+pub fn follows_anything(tables: &table_pages::TablePages) -> table_pages::TablePage {
     tables.follow(0x1000) //~ E0133
 }
 
 /// A table that may be gone.
-pub fn reads_what_may_be_free(table: table_pages::Table) -> usize {
+pub fn reads_what_may_be_free(table: table_pages::TablePage) -> usize {
     table.entries().len() //~ E0133
 }
 
 /// The same table twice.
-pub fn frees_twice(tables: &table_pages::Tables, table: table_pages::Table) {
+pub fn frees_twice(tables: &table_pages::TablePages, table: table_pages::TablePage) {
     tables.free(table); //~ E0133
     tables.free(table); //~ E0133
 }
 
 /// A table that others may be in.
-pub fn retires(tables: &table_pages::Tables, table: table_pages::Table, gather: Pin<&mut Gather>) {
+pub fn retires(
+    tables: &table_pages::TablePages,
+    table: table_pages::TablePage,
+    gather: Pin<&mut Gather>,
+) {
     tables.retire(table, gather); //~ E0133
 }
 
 /// A table that may be gone.
-pub fn writes_back(table: table_pages::Table) {
+pub fn writes_back(table: table_pages::TablePage) {
     table_pages::write_back(table, 0, 1); //~ E0133
 }
 

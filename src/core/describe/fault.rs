@@ -2,12 +2,12 @@
 
 //! Faults in words (VT-d 7.1.3 and its table of fault conditions).
 
-use crate::spec::fault::{FaultReason, FaultRecord, Request};
+use crate::spec::fault::{FaultReason, FaultRecord, FaultRequest};
 use core::fmt;
 
-impl Request {
+impl FaultRequest {
     /// The request in one word.
-    pub const fn words(self) -> &'static str {
+    pub const fn description(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Execute => "execute",
@@ -18,9 +18,9 @@ impl Request {
     }
 }
 
-impl fmt::Display for Request {
+impl fmt::Display for FaultRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
+        f.write_str(self.description())
     }
 }
 
@@ -45,8 +45,8 @@ impl fmt::Display for FaultRecord {
 
 impl FaultReason {
     /// The reason in words.
-    pub const fn words(self) -> &'static str {
-        match words(self.code()) {
+    pub const fn description(self) -> &'static str {
+        match description(self.code()) {
             Some(words) => words,
             None => "a reason that this driver does not know",
         }
@@ -55,12 +55,12 @@ impl FaultReason {
 
 impl fmt::Display for FaultReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (reason {:#x})", self.words(), self.code())
+        write!(f, "{} (reason {:#x})", self.description(), self.code())
     }
 }
 
 /// What reason `code` means, or `None` if the code is reserved or unknown.
-const fn words(code: u8) -> Option<&'static str> {
+const fn description(code: u8) -> Option<&'static str> {
     match code {
         0x00..=0x1f => legacy(code),
         0x20..=0x2f => interrupt(code),
@@ -167,7 +167,7 @@ mod tests {
     fn what_is_known_has_words() {
         for code in 0..=u8::MAX {
             assert_eq!(
-                words(code).is_some(),
+                description(code).is_some(),
                 FaultReason::new(code).is_known(),
                 "{code:#x}"
             );

@@ -30,7 +30,7 @@ impl Register {
 
 /// A register that every unit has at the same place, though not every unit has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedRegister {
     /// The specification's abbreviation.
     pub name: &'static str,
     /// Where it is.
@@ -39,12 +39,12 @@ pub struct Named {
 
 macro_rules! named {
     ($($kind:ident $name:ident)*) => {
-        &[$(Named { name: stringify!($name), register: Register::$kind(regs::$name) },)*]
+        &[$(NamedRegister { name: stringify!($name), register: Register::$kind(regs::$name) },)*]
     };
 }
 
 /// All of them, by offset.
-pub const NAMED: &[Named] = named! {
+pub const NAMED_REGISTERS: &[NamedRegister] = named! {
     Narrow VER Wide CAP Wide ECAP Narrow GCMD Narrow GSTS Wide RTADDR Wide CCMD
     Narrow FSTS Narrow FECTL Narrow FEDATA Narrow FEADDR Narrow FEUADDR
     Narrow PMEN Narrow PLMBASE Narrow PLMLIMIT Wide PHMBASE Wide PHMLIMIT
@@ -53,7 +53,7 @@ pub const NAMED: &[Named] = named! {
     Wide PQH Wide PQT Wide PQA Narrow PRS Narrow PECTL Narrow PEDATA Narrow PEADDR Narrow PEUADDR
 };
 
-impl Named {
+impl NamedRegister {
     /// Whether a unit with these capabilities has the register.
     pub fn is_on(&self, cap: Capability, ecap: ExtendedCapability) -> bool {
         match self.register.offset() {
@@ -67,8 +67,8 @@ impl Named {
     }
 
     /// What `value`, read from the register, means.
-    pub fn meaning(&self, value: u64) -> Meaning {
-        Meaning {
+    pub fn describe(&self, value: u64) -> RegisterText {
+        RegisterText {
             register: self.register,
             value,
         }
@@ -76,7 +76,7 @@ impl Named {
 }
 
 /// What a register holds, in words; nothing where the number says it all.
-pub struct Meaning {
+pub struct RegisterText {
     register: Register,
     value: u64,
 }
@@ -103,10 +103,10 @@ fn states(status: Gsts) -> impl Iterator<Item = &'static str> {
         (Gcmd::INTERRUPT_REMAPPING, "interrupt remapping on"),
     ]
     .into_iter()
-    .filter_map(move |(bit, words)| status.shows(bit).then_some(words))
+    .filter_map(move |(bit, words)| status.has_taken_effect(bit).then_some(words))
 }
 
-impl fmt::Display for Meaning {
+impl fmt::Display for RegisterText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (value, low) = (self.value, self.value as u32);
         match self.register {

@@ -9,9 +9,12 @@ impl Gsts {
     /// The states that show that somebody drives the unit, in words.
     pub fn in_use(self) -> impl Iterator<Item = &'static str> {
         [
-            (self.translates(), "DMA translation is on"),
-            (self.queues(), "its invalidation queue is on"),
-            (self.remaps_interrupts(), "interrupt remapping is on"),
+            (self.translation_enabled(), "DMA translation is on"),
+            (self.queue_enabled(), "its invalidation queue is on"),
+            (
+                self.interrupt_remapping_enabled(),
+                "interrupt remapping is on",
+            ),
         ]
         .into_iter()
         .filter_map(|(set, words)| set.then_some(words))
@@ -25,10 +28,10 @@ impl fmt::Display for Gsts {
             f,
             "{:#010x}: translation {}, queue {}, interrupt remapping {}, root table {}",
             self.raw(),
-            switch(self.translates()),
-            switch(self.queues()),
-            switch(self.remaps_interrupts()),
-            if self.has_root_table() {
+            switch(self.translation_enabled()),
+            switch(self.queue_enabled()),
+            switch(self.interrupt_remapping_enabled()),
+            if self.root_table_set() {
                 "set"
             } else {
                 "not set"

@@ -32,7 +32,7 @@ pub use unit::Drhd;
 use crate::spec::address::PhysAddr;
 use bytes::Bytes;
 use error::Problem;
-use raw::{Raw, Walk, DRHD, RMRR};
+use raw::{RawStructure, RawStructures, DRHD, RMRR};
 
 /// Bytes before the first remapping structure: the ACPI header, the host address
 /// width, the flags and ten reserved bytes.
@@ -54,12 +54,12 @@ const REMAP_OPT_OUT: u8 = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Dmar<'a> {
     table: &'a [u8],
-    facts: Facts,
+    info: TableInfo,
 }
 
 /// What [`Dmar::parse`] found out of a table as a whole.
 #[derive(Clone, Copy, Debug)]
-struct Facts {
+struct TableInfo {
     /// Where the last structure ends.
     length: usize,
     /// The length that the header claims; zeroes fill the difference.
@@ -72,16 +72,16 @@ struct Facts {
 
 /// That a table has been checked, so that it need not be checked each time it is looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct Checked(Facts);
+pub struct CheckedDmar(TableInfo);
 
-impl Checked {
+impl CheckedDmar {
     /// The table at the first of `bytes`, which must be those of the table that was checked.
     ///
     /// Of other bytes nothing worse comes than a table that says something else, or less.
     pub fn table<'a>(&self, bytes: &'a [u8]) -> Dmar<'a> {
         Dmar {
             table: bytes.get(..self.0.length).unwrap_or_default(),
-            facts: self.0,
+            info: self.0,
         }
     }
 }
@@ -95,7 +95,7 @@ impl<'a> Dmar<'a> {
     ///
     /// The first problem found, with its place; nothing of the table is usable then.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DmarError> {
-        let table = whole_table(bytes)?;
+        let table = check_header(bytes)?;
         let reader = Bytes::new(table);
         let (Some(width), Some(flags)) = (reader.u8(WIDTH_OFFSET), reader.u8(FLAGS_OFFSET)) else {
             return Err(DmarError::table(
@@ -115,7 +115,7 @@ impl<'a> Dmar<'a> {
         }
         let mut dmar = Self {
             table,
-            facts: Facts {
+            info: TableInfo {
                 length: table.len(),
                 claimed: table.len(),
                 host_bits: bits.min(64),
@@ -123,53 +123,53 @@ impl<'a> Dmar<'a> {
                 repeats: false,
             },
         };
-        dmar.facts.length = dmar.check_structures()?;
+        dmar.info.length = dmar.check_structures()?;
         if dmar.units().next().is_none() {
             return Err(DmarError::table(0, Problem::NoUnit));
         }
-        dmar.table = table.get(..dmar.facts.length).unwrap_or_default();
+        dmar.table = table.get(..dmar.info.length).unwrap_or_default();
         Ok(dmar)
     }
 
     /// Checks what must hold for a table to be used; returns where the last structure ends.
     fn check_structures(&mut self) -> Result<usize, DmarError> {
-        let mut walk = Walk::unchecked(self.table, HEADER_BYTES);
+        let mut walk = RawStructures::unchecked(self.table, HEADER_BYTES);
         for raw in walk.by_ref() {
             let raw = raw?;
             if raw.kind != DRHD {
                 continue;
             }
-            if let Structure::Drhd(unit) = Structure::decode(raw, self.facts.host_bits)? {
-                self.facts.repeats |= self.repeats_another(&unit)?;
+            if let Structure::Drhd(unit) = Structure::decode(raw, self.info.host_bits)? {
+                self.info.repeats |= self.is_repeated(&unit)?;
             }
         }
         Ok(walk.offset())
     }
 
     /// That this table has been checked.
-    pub const fn checked(&self) -> Checked {
-        Checked(self.facts)
+    pub const fn checked(&self) -> CheckedDmar {
+        CheckedDmar(self.info)
     }
 
     /// The bits of host physical address, 12 to 64. A table that claims more is taken for one of 64.
     pub const fn host_bits(&self) -> u32 {
-        self.facts.host_bits
+        self.info.host_bits
     }
 
     /// INTR_REMAP: the platform supports interrupt remapping.
     pub const fn interrupt_remapping(&self) -> bool {
-        self.facts.flags & 1 != 0
+        self.info.flags & 1 != 0
     }
 
     /// X2APIC_OPT_OUT: firmware asks for x2APIC not to be used.
     pub const fn x2apic_opt_out(&self) -> bool {
-        self.facts.flags & 2 != 0
+        self.info.flags & 2 != 0
     }
 
     /// DMA_CTRL_PLATFORM_OPT_IN_FLAG: firmware declares that no DMA happens outside of the
     /// reserved regions until the operating system enables it.
     pub const fn platform_opt_in(&self) -> bool {
-        self.facts.flags & 4 != 0
+        self.info.flags & 4 != 0
     }
 
     /// Every remapping structure, in the table's order.
@@ -204,15 +204,15 @@ impl<'a> Dmar<'a> {
             })
     }
 
-    fn walk(&self) -> impl Iterator<Item = Raw<'a>> + use<'a> {
+    fn walk(&self) -> impl Iterator<Item = RawStructure<'a>> + use<'a> {
         // Cannot fail: `parse` has gone the same way.
-        Walk::checked(self.table, HEADER_BYTES).filter_map(Result::ok)
+        RawStructures::checked(self.table, HEADER_BYTES).filter_map(Result::ok)
     }
 
     /// What `raw` says in this table, or why it is left out.
-    fn structure(&self, raw: Raw<'a>) -> Structure<'a> {
+    fn structure(&self, raw: RawStructure<'a>) -> Structure<'a> {
         let offset = raw.offset;
-        let structure = match Structure::decode(raw, self.facts.host_bits) {
+        let structure = match Structure::decode(raw, self.info.host_bits) {
             Ok(structure) => structure,
             Err(error) => return Structure::Ignored { offset, error },
         };
@@ -220,7 +220,7 @@ impl<'a> Dmar<'a> {
             Structure::Drhd(unit) => self.first_of(&unit).map(|first| Problem::UnitRepeated {
                 first_offset: first.offset,
             }),
-            Structure::Rmrr(region) => self.over_registers(&region),
+            Structure::Rmrr(region) => self.find_register_overlap(&region),
             _ => None,
         };
         problem.map_or(structure, |problem| Structure::Ignored {
@@ -231,7 +231,7 @@ impl<'a> Dmar<'a> {
 
     /// Every unit, as often as it is listed.
     fn listed_units(&self) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
-        let host_bits = self.facts.host_bits;
+        let host_bits = self.info.host_bits;
         self.walk()
             .filter(|raw| raw.kind == DRHD)
             .filter_map(move |raw| match Structure::decode(raw, host_bits) {
@@ -249,7 +249,7 @@ impl<'a> Dmar<'a> {
 
     /// Where `unit` is listed first, if that is somewhere else.
     fn first_of(&self, unit: &Drhd<'a>) -> Option<Drhd<'a>> {
-        if !self.facts.repeats {
+        if !self.info.repeats {
             return None;
         }
         self.units_before(unit).find(|other| other.same(unit))
@@ -257,7 +257,7 @@ impl<'a> Dmar<'a> {
 
     /// Whether `unit` is one of those before it once more. A unit that shares registers with
     /// another one in any other way is an error.
-    fn repeats_another(&self, unit: &Drhd<'a>) -> Result<bool, DmarError> {
+    fn is_repeated(&self, unit: &Drhd<'a>) -> Result<bool, DmarError> {
         let Some(other) = self.units_before(unit).find(|other| other.overlaps(unit)) else {
             return Ok(false);
         };
@@ -273,9 +273,9 @@ impl<'a> Dmar<'a> {
 
     /// What is wrong with a region through which devices would write the registers of a unit: who
     /// writes those, switches it off.
-    fn over_registers(&self, region: &Rmrr<'a>) -> Option<Problem> {
+    fn find_register_overlap(&self, region: &Rmrr<'a>) -> Option<Problem> {
         self.listed_units()
-            .find(|unit| unit.meets(region.base, region.limit))
+            .find(|unit| unit.overlaps_range(region.base, region.limit))
             .map(|unit| Problem::RegionOverRegisters {
                 base: region.base,
                 limit: region.limit,
@@ -285,7 +285,7 @@ impl<'a> Dmar<'a> {
 }
 
 /// The bytes that the ACPI header claims, if it is a DMAR header and they add up.
-fn whole_table(bytes: &[u8]) -> Result<&[u8], DmarError> {
+fn check_header(bytes: &[u8]) -> Result<&[u8], DmarError> {
     let found = bytes.len();
     let Some((signature, _)) = bytes.split_first_chunk::<4>() else {
         return Err(DmarError::table(0, Problem::TooShort { found }));

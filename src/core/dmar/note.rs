@@ -28,14 +28,14 @@ pub enum NoteKind<'a> {
     /// A device scope of a type that this driver does not know was skipped.
     ScopeSkipped(u8),
     /// A structure that names devices names none.
-    NamesNothing(u16),
+    NamesNoDevice(u16),
     /// A unit with INCLUDE_PCI_ALL is not the last of its segment; named devices
     /// still go before it.
     IncludeAllNotLast(Segment),
     /// Reserved bits of a unit's size are set and were ignored.
     SizeReserved(u8),
     /// An affinity is given for a unit that does not exist.
-    AffinityOfNothing(PhysAddr),
+    AffinityOfUnknownUnit(PhysAddr),
     /// A second unit of a segment has INCLUDE_PCI_ALL; the first one has the devices.
     SecondIncludeAll {
         /// The segment.
@@ -66,11 +66,11 @@ impl Note<'_> {
         match self.kind {
             NoteKind::StructureSkipped(_)
             | NoteKind::ScopeSkipped(_)
-            | NoteKind::NamesNothing(_)
+            | NoteKind::NamesNoDevice(_)
             | NoteKind::IncludeAllNotLast(_)
             | NoteKind::NotServed { .. } => false,
             NoteKind::SizeReserved(_)
-            | NoteKind::AffinityOfNothing(_)
+            | NoteKind::AffinityOfUnknownUnit(_)
             | NoteKind::SecondIncludeAll { .. }
             | NoteKind::Ignored(_)
             | NoteKind::ScopeWrong(..)
@@ -90,7 +90,7 @@ impl fmt::Display for Note<'_> {
             NoteKind::ScopeSkipped(kind) => {
                 write!(f, "device scope of unknown type {kind} skipped")
             }
-            NoteKind::NamesNothing(kind) => {
+            NoteKind::NamesNoDevice(kind) => {
                 write!(f, "{} structure names no device", structure_name(kind))
             }
             NoteKind::IncludeAllNotLast(segment) => write!(
@@ -101,7 +101,7 @@ impl fmt::Display for Note<'_> {
             NoteKind::SizeReserved(size) => {
                 write!(f, "reserved bits of the register size {size:#x} ignored")
             }
-            NoteKind::AffinityOfNothing(base) => {
+            NoteKind::AffinityOfUnknownUnit(base) => {
                 write!(
                     f,
                     "RHSA structure for {base}, where there is no unit, ignored"
@@ -135,13 +135,13 @@ impl Note<'_> {
             NoteKind::NotServed { name, at: None } => write!(
                 f,
                 "DMA of ACPI device {} stays blocked: only PCI functions are supported",
-                Name(name)
+                PrintableName(name)
             ),
             NoteKind::NotServed { name, at: Some((segment, scope)) } => {
                 write!(
                     f,
                     "DMA of ACPI device {} stays blocked unless it is the PCI function {segment}:{:02x}",
-                    Name(name),
+                    PrintableName(name),
                     scope.start_bus
                 )?;
                 let mut separator = ':';
@@ -156,9 +156,9 @@ impl Note<'_> {
 }
 
 /// A name that should be text, and may be anything.
-struct Name<'a>(&'a [u8]);
+struct PrintableName<'a>(&'a [u8]);
 
-impl fmt::Display for Name<'_> {
+impl fmt::Display for PrintableName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| match byte {
             b'!'..=b'~' => write!(f, "{}", char::from(*byte)),
@@ -168,75 +168,75 @@ impl fmt::Display for Name<'_> {
 }
 
 impl<'a> Dmar<'a> {
-    /// Calls `tell` with everything that is odd about the table, in its order.
-    pub fn notes(&self, mut tell: impl FnMut(Note<'a>)) {
+    /// Calls `report` with everything that is odd about the table, in its order.
+    pub fn notes(&self, mut report: impl FnMut(Note<'a>)) {
         let bits = Bytes::new(self.table).u8(WIDTH_OFFSET).map_or(0, u32::from) + 1;
         if bits > self.host_bits() {
             let kind = NoteKind::HostWidth(bits);
             let offset = WIDTH_OFFSET;
-            tell(Note { offset, kind });
+            report(Note { offset, kind });
         }
         for structure in self.structures() {
-            self.notes_of(structure, &mut tell);
+            self.notes_of(structure, &mut report);
         }
-        let offset = self.facts.length;
-        let padding = self.facts.claimed.saturating_sub(offset);
+        let offset = self.info.length;
+        let padding = self.info.claimed.saturating_sub(offset);
         if padding > 0 {
             let kind = NoteKind::Padding(padding);
-            tell(Note { offset, kind });
+            report(Note { offset, kind });
         }
     }
 
-    fn notes_of(&self, structure: Structure<'a>, tell: &mut impl FnMut(Note<'a>)) {
+    fn notes_of(&self, structure: Structure<'a>, report: &mut impl FnMut(Note<'a>)) {
         match structure {
-            Structure::Drhd(unit) => self.notes_of_unit(&unit, tell),
-            Structure::Rmrr(it) => notes_of_scopes(it.offset, RMRR, it.scopes, false, tell),
-            Structure::Atsr(it) => notes_of_scopes(it.offset, 2, it.scopes, it.all_ports, tell),
+            Structure::Drhd(unit) => self.notes_of_unit(&unit, report),
+            Structure::Rmrr(it) => notes_of_scopes(it.offset, RMRR, it.scopes, false, report),
+            Structure::Atsr(it) => notes_of_scopes(it.offset, 2, it.scopes, it.all_ports, report),
             Structure::Rhsa(it) => {
                 if !self
                     .listed_units()
                     .any(|unit| unit.register_base == it.register_base)
                 {
-                    tell(Note {
+                    report(Note {
                         offset: it.offset,
-                        kind: NoteKind::AffinityOfNothing(it.register_base),
+                        kind: NoteKind::AffinityOfUnknownUnit(it.register_base),
                     });
                 }
             }
-            Structure::Andd(it) => tell(Note {
+            Structure::Andd(it) => report(Note {
                 offset: it.offset,
                 kind: NoteKind::NotServed {
                     name: it.name,
-                    at: self.place_of(&it),
+                    at: self.location_of(&it),
                 },
             }),
-            Structure::Satc(it) => notes_of_scopes(it.offset, 5, it.scopes, false, tell),
-            Structure::Sidp(it) => notes_of_scopes(it.offset, 6, it.scopes, false, tell),
-            Structure::Unknown { offset, kind } => tell(Note {
+            Structure::Satc(it) => notes_of_scopes(it.offset, 5, it.scopes, false, report),
+            Structure::Sidp(it) => notes_of_scopes(it.offset, 6, it.scopes, false, report),
+            Structure::Unknown { offset, kind } => report(Note {
                 offset,
                 kind: NoteKind::StructureSkipped(kind),
             }),
-            Structure::Ignored { error, .. } => tell(Note {
+            Structure::Ignored { error, .. } => report(Note {
                 offset: error.offset,
                 kind: NoteKind::Ignored(error),
             }),
         }
     }
 
-    fn notes_of_unit(&self, unit: &Drhd<'a>, tell: &mut impl FnMut(Note<'a>)) {
+    fn notes_of_unit(&self, unit: &Drhd<'a>, report: &mut impl FnMut(Note<'a>)) {
         let offset = unit.offset;
         if unit.size_field > 0xf {
             let kind = NoteKind::SizeReserved(unit.size_field);
-            tell(Note { offset, kind });
+            report(Note { offset, kind });
         }
         if unit.include_all {
-            self.notes_of_the_rest(unit, tell);
+            self.notes_of_include_all(unit, report);
         }
-        notes_of_scopes(offset, DRHD, unit.scopes, unit.include_all, tell);
+        notes_of_scopes(offset, DRHD, unit.scopes, unit.include_all, report);
     }
 
     /// Of a unit with INCLUDE_PCI_ALL: how it stands to the other units of its segment.
-    fn notes_of_the_rest(&self, unit: &Drhd<'a>, tell: &mut impl FnMut(Note<'a>)) {
+    fn notes_of_include_all(&self, unit: &Drhd<'a>, report: &mut impl FnMut(Note<'a>)) {
         let (offset, segment) = (unit.offset, unit.segment);
         let others = || self.units().filter(|other| other.segment == segment);
         let first = others().find(|other| other.include_all);
@@ -246,16 +246,16 @@ impl<'a> Dmar<'a> {
                 segment,
                 first_offset,
             };
-            tell(Note { offset, kind });
+            report(Note { offset, kind });
         }
         if others().any(|other| other.offset > offset && !other.include_all) {
             let kind = NoteKind::IncludeAllNotLast(segment);
-            tell(Note { offset, kind });
+            report(Note { offset, kind });
         }
     }
 
     /// Where a unit's scopes say that an ACPI device is.
-    fn place_of(&self, device: &Andd<'a>) -> Option<(Segment, DeviceScope<'a>)> {
+    fn location_of(&self, device: &Andd<'a>) -> Option<(Segment, DeviceScope<'a>)> {
         let number = device.device_number;
         self.listed_units().find_map(|unit| {
             unit.scopes
@@ -275,11 +275,11 @@ fn notes_of_scopes<'a>(
     kind: u16,
     scopes: Scopes<'a>,
     may_be_empty: bool,
-    tell: &mut impl FnMut(Note<'a>),
+    report: &mut impl FnMut(Note<'a>),
 ) {
     if scopes.is_empty() && !may_be_empty {
-        let kind = NoteKind::NamesNothing(kind);
-        tell(Note { offset, kind });
+        let kind = NoteKind::NamesNoDevice(kind);
+        report(Note { offset, kind });
     }
     for scope in scopes {
         let kind = match (scope.kind, scope.problem()) {
@@ -287,7 +287,7 @@ fn notes_of_scopes<'a>(
             (kind, Some(problem)) => NoteKind::ScopeWrong(kind, problem),
             _ => continue,
         };
-        tell(Note {
+        report(Note {
             offset: scope.offset,
             kind,
         });

@@ -19,7 +19,7 @@ pub(super) const RMRR: u16 = 1;
 
 /// A structure whose bounds are known to lie in the table, but not what it says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Raw<'a> {
+pub(super) struct RawStructure<'a> {
     /// Where it stands in the table.
     pub(super) offset: usize,
     /// Its type.
@@ -33,13 +33,13 @@ pub(super) struct Raw<'a> {
 /// The structures from an offset up, to the end or the zeroes behind the last; ends after the first
 /// error.
 #[derive(Clone, Debug)]
-pub(super) struct Walk<'a> {
+pub(super) struct RawStructures<'a> {
     table: &'a [u8],
     offset: usize,
     checked: bool,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> RawStructures<'a> {
     /// Over a table of which only the header is known.
     pub(super) const fn unchecked(table: &'a [u8], offset: usize) -> Self {
         Self {
@@ -59,22 +59,22 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Walk<'_> {
+impl RawStructures<'_> {
     /// Where the next structure would stand.
     pub(super) const fn offset(&self) -> usize {
         self.offset
     }
 }
 
-impl<'a> Iterator for Walk<'a> {
-    type Item = Result<Raw<'a>, DmarError>;
+impl<'a> Iterator for RawStructures<'a> {
+    type Item = Result<RawStructure<'a>, DmarError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.table.get(self.offset..)?;
         if is_padding(rest) {
             return None;
         }
-        let raw = Raw::first(rest, self.offset, self.checked);
+        let raw = RawStructure::first(rest, self.offset, self.checked);
         self.offset = match &raw {
             Ok(raw) => self.offset.saturating_add(raw.bytes.len()),
             Err(_) => usize::MAX,
@@ -83,7 +83,7 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawStructure<'a> {
     /// The structure at the start of `rest`, which stands at `offset` in the table.
     fn first(rest: &'a [u8], offset: usize, checked: bool) -> Result<Self, DmarError> {
         let reader = Bytes::new(rest);
@@ -92,7 +92,7 @@ impl<'a> Raw<'a> {
             return Err(DmarError::table(offset, Problem::StructureHeader { left }));
         };
         let claimed = usize::from(claimed);
-        let least = least_length(kind);
+        let least = min_length(kind);
         if claimed < least {
             // Where the next structure stands is not known then.
             let problem = Problem::StructureLength { claimed, least };
@@ -118,10 +118,10 @@ impl<'a> Raw<'a> {
     }
 
     /// `value`, which a structure of at least its least length has.
-    pub(super) fn have<T>(&self, value: Option<T>) -> Result<T, DmarError> {
+    pub(super) fn require<T>(&self, value: Option<T>) -> Result<T, DmarError> {
         value.ok_or(self.error(Problem::StructureLength {
             claimed: self.bytes.len(),
-            least: least_length(self.kind),
+            least: min_length(self.kind),
         }))
     }
 
@@ -130,12 +130,12 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn segment(&self) -> Result<Segment, DmarError> {
-        self.have(self.reader().u16(6)).map(Segment::new)
+        self.require(self.reader().u16(6)).map(Segment::new)
     }
 
     /// The device scopes from `start` to the end of the structure.
     pub(super) fn scopes(&self, start: usize) -> Result<Scopes<'a>, DmarError> {
-        let bytes = self.have(self.bytes.get(start..))?;
+        let bytes = self.require(self.bytes.get(start..))?;
         let offset = self.offset.saturating_add(start);
         if self.checked && self.kind == DRHD {
             return Ok(Scopes::checked(bytes, offset));
@@ -150,7 +150,7 @@ fn is_padding(rest: &[u8]) -> bool {
 }
 
 /// The bytes that a structure of this type has before its variable part.
-const fn least_length(kind: u16) -> usize {
+const fn min_length(kind: u16) -> usize {
     match kind {
         0 => 16,
         1 => 24,

@@ -4,7 +4,7 @@
 //! stay mapped one to one for it (VT-d 8.4).
 
 use super::error::{DmarError, Problem};
-use super::raw::Raw;
+use super::raw::RawStructure;
 use super::scope::Scopes;
 use crate::spec::address::{PhysAddr, Segment, PAGE_SIZE};
 use crate::spec::bits;
@@ -25,12 +25,12 @@ pub struct Rmrr<'a> {
 }
 
 impl<'a> Rmrr<'a> {
-    pub(super) fn decode(raw: Raw<'a>, host_bits: u32) -> Result<Self, DmarError> {
+    pub(super) fn decode(raw: RawStructure<'a>, host_bits: u32) -> Result<Self, DmarError> {
         let region = Self {
             offset: raw.offset,
             segment: raw.segment()?,
-            base: PhysAddr::new(raw.have(raw.reader().u64(8))?),
-            limit: PhysAddr::new(raw.have(raw.reader().u64(16))?),
+            base: PhysAddr::new(raw.require(raw.reader().u64(8))?),
+            limit: PhysAddr::new(raw.require(raw.reader().u64(16))?),
             scopes: raw.scopes(24)?,
         };
         let (base, limit) = (region.base, region.limit);

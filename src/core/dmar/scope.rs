@@ -191,8 +191,8 @@ impl<'a> Scopes<'a> {
     }
 
     /// The scopes, in the table's order.
-    pub fn iter(&self) -> Iter<'a> {
-        Iter { left: *self }
+    pub fn iter(&self) -> ScopeIter<'a> {
+        ScopeIter { left: *self }
     }
 
     /// The scope closest to the last device of `chain` among those that cover it; see
@@ -235,11 +235,11 @@ impl<'a> Scopes<'a> {
 
 /// The device scopes of a structure, one after another.
 #[derive(Clone, Debug)]
-pub struct Iter<'a> {
+pub struct ScopeIter<'a> {
     left: Scopes<'a>,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for ScopeIter<'a> {
     type Item = DeviceScope<'a>;
 
     fn next(&mut self) -> Option<DeviceScope<'a>> {
@@ -250,9 +250,9 @@ impl<'a> Iterator for Iter<'a> {
 
 impl<'a> IntoIterator for Scopes<'a> {
     type Item = DeviceScope<'a>;
-    type IntoIter = Iter<'a>;
+    type IntoIter = ScopeIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> ScopeIter<'a> {
         self.iter()
     }
 }

@@ -3,7 +3,7 @@
 //! The remapping structures and what they say (VT-d 8.2).
 
 use super::error::{DmarError, Problem};
-use super::raw::Raw;
+use super::raw::RawStructure;
 use super::region::Rmrr;
 use super::scope::Scopes;
 use super::unit::Drhd;
@@ -104,7 +104,7 @@ pub struct Sidp<'a> {
 
 impl<'a> Structure<'a> {
     /// What the structure says, checked as far as it can be on its own.
-    pub(super) fn decode(raw: Raw<'a>, host_bits: u32) -> Result<Self, DmarError> {
+    pub(super) fn decode(raw: RawStructure<'a>, host_bits: u32) -> Result<Self, DmarError> {
         match raw.kind {
             0 => Drhd::decode(raw, host_bits).map(Self::Drhd),
             1 => Rmrr::decode(raw, host_bits).map(Self::Rmrr),
@@ -122,10 +122,10 @@ impl<'a> Structure<'a> {
 }
 
 impl<'a> Atsr<'a> {
-    fn decode(raw: Raw<'a>) -> Result<Self, DmarError> {
+    fn decode(raw: RawStructure<'a>) -> Result<Self, DmarError> {
         Ok(Self {
             offset: raw.offset,
-            all_ports: raw.have(raw.reader().u8(4))? & 1 != 0,
+            all_ports: raw.require(raw.reader().u8(4))? & 1 != 0,
             segment: raw.segment()?,
             scopes: raw.scopes(8)?,
         })
@@ -133,18 +133,18 @@ impl<'a> Atsr<'a> {
 }
 
 impl Rhsa {
-    fn decode(raw: Raw<'_>) -> Result<Self, DmarError> {
+    fn decode(raw: RawStructure<'_>) -> Result<Self, DmarError> {
         Ok(Self {
             offset: raw.offset,
-            register_base: PhysAddr::new(raw.have(raw.reader().u64(8))?),
-            proximity_domain: raw.have(raw.reader().u32(16))?,
+            register_base: PhysAddr::new(raw.require(raw.reader().u64(8))?),
+            proximity_domain: raw.require(raw.reader().u32(16))?,
         })
     }
 }
 
 impl<'a> Andd<'a> {
-    fn decode(raw: Raw<'a>) -> Result<Self, DmarError> {
-        let field = raw.have(raw.bytes.get(8..))?;
+    fn decode(raw: RawStructure<'a>) -> Result<Self, DmarError> {
+        let field = raw.require(raw.bytes.get(8..))?;
         let name = field.split(|byte| *byte == 0).next().unwrap_or(&[]);
         if name.is_empty() || name.len() == field.len() {
             let bytes = field.len();
@@ -152,17 +152,17 @@ impl<'a> Andd<'a> {
         }
         Ok(Self {
             offset: raw.offset,
-            device_number: raw.have(raw.reader().u8(7))?,
+            device_number: raw.require(raw.reader().u8(7))?,
             name,
         })
     }
 }
 
 impl<'a> Satc<'a> {
-    fn decode(raw: Raw<'a>) -> Result<Self, DmarError> {
+    fn decode(raw: RawStructure<'a>) -> Result<Self, DmarError> {
         Ok(Self {
             offset: raw.offset,
-            atc_required: raw.have(raw.reader().u8(4))? & 1 != 0,
+            atc_required: raw.require(raw.reader().u8(4))? & 1 != 0,
             segment: raw.segment()?,
             scopes: raw.scopes(8)?,
         })
@@ -170,7 +170,7 @@ impl<'a> Satc<'a> {
 }
 
 impl<'a> Sidp<'a> {
-    fn decode(raw: Raw<'a>) -> Result<Self, DmarError> {
+    fn decode(raw: RawStructure<'a>) -> Result<Self, DmarError> {
         Ok(Self {
             offset: raw.offset,
             segment: raw.segment()?,

@@ -3,7 +3,7 @@
 //! DRHD: a remapping unit (VT-d 8.3).
 
 use super::error::{DmarError, Problem};
-use super::raw::Raw;
+use super::raw::RawStructure;
 use super::scope::Scopes;
 use crate::spec::address::{PhysAddr, Segment, PAGE_SIZE};
 use crate::spec::bits;
@@ -29,13 +29,13 @@ pub struct Drhd<'a> {
 }
 
 impl<'a> Drhd<'a> {
-    pub(super) fn decode(raw: Raw<'a>, host_bits: u32) -> Result<Self, DmarError> {
-        let size_field = raw.have(raw.reader().u8(5))?;
+    pub(super) fn decode(raw: RawStructure<'a>, host_bits: u32) -> Result<Self, DmarError> {
+        let size_field = raw.require(raw.reader().u8(5))?;
         let unit = Self {
             offset: raw.offset,
-            include_all: raw.have(raw.reader().u8(4))? & 1 != 0,
+            include_all: raw.require(raw.reader().u8(4))? & 1 != 0,
             segment: raw.segment()?,
-            register_base: PhysAddr::new(raw.have(raw.reader().u64(8))?),
+            register_base: PhysAddr::new(raw.require(raw.reader().u64(8))?),
             register_bytes: PAGE_SIZE << (size_field & 0xf),
             size_field,
             scopes: raw.scopes(16)?,
@@ -72,11 +72,11 @@ impl<'a> Drhd<'a> {
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         other
             .last()
-            .is_none_or(|last| self.meets(other.register_base, PhysAddr::new(last)))
+            .is_none_or(|last| self.overlaps_range(other.register_base, PhysAddr::new(last)))
     }
 
     /// Whether a register lies within `first..=last`.
-    pub(super) fn meets(&self, first: PhysAddr, last: PhysAddr) -> bool {
+    pub(super) fn overlaps_range(&self, first: PhysAddr, last: PhysAddr) -> bool {
         self.last()
             .is_none_or(|end| self.register_base <= last && first.raw() <= end)
     }

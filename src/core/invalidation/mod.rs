@@ -11,8 +11,10 @@
 mod range;
 mod sequence;
 
-pub use range::{forget_range, forget_range_at_once, Forgetting, IotlbScopes, Range};
+pub use range::{
+    cover_range, cover_range_with_one, InvalidationRange, IotlbScopes, RangeInvalidator,
+};
 pub use sequence::{
-    after_absent_recording_changes, after_context_change, after_map, after_recording_change,
-    Invalidation, Step, Steps,
+    after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, Invalidation,
+    InvalidationStep, InvalidationSteps,
 };

@@ -4,19 +4,19 @@
 
 use crate::spec::address::{DomainId, Iova, PAGE_SHIFT};
 use crate::spec::capability::Capability;
-use crate::spec::descriptor::IotlbWords;
+use crate::spec::descriptor::IotlbEncoder;
 use crate::spec::scope::{Drain, IotlbScope, PageBlock};
 
 /// A range of addresses whose table entries were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Range {
+pub struct InvalidationRange {
     first: Iova,
     last: Iova,
     /// Whether table pages were detached, so that cached non-leaf entries must go, too.
     tables_freed: bool,
 }
 
-impl Range {
+impl InvalidationRange {
     /// The range `first..=last`, or `None` if `last` is below `first`.
     ///
     /// `tables_freed` if a table page within it was detached or replaced.
@@ -46,11 +46,11 @@ impl Range {
 pub struct IotlbScopes {
     domain: DomainId,
     leaves_only: bool,
-    left: Left,
+    remaining: RemainingBlocks,
 }
 
 #[derive(Clone, Debug)]
-enum Left {
+enum RemainingBlocks {
     /// Everything of the domain.
     Domain,
     /// One block.
@@ -69,17 +69,26 @@ enum Left {
 /// The range is met exactly if that takes at most `budget` invalidations; else one block
 /// that covers it, if the unit can drop one that large; else the whole domain. A budget of
 /// 1 costs least where an invalidation costs more than what it drops in excess.
-pub fn forget_range(cap: Capability, domain: DomainId, range: Range, budget: u32) -> IotlbScopes {
+pub fn cover_range(
+    cap: Capability,
+    domain: DomainId,
+    range: InvalidationRange,
+    budget: u32,
+) -> IotlbScopes {
     IotlbScopes {
         domain,
         leaves_only: !range.tables_freed,
-        left: cover(cap, range, budget),
+        remaining: plan_cover(cap, range, budget),
     }
 }
 
-/// What [`forget_range`] says for a budget of 1, computed at once.
+/// What [`cover_range`] says for a budget of 1, computed at once.
 #[inline]
-pub fn forget_range_at_once(cap: Capability, domain: DomainId, range: Range) -> IotlbScope {
+pub fn cover_range_with_one(
+    cap: Capability,
+    domain: DomainId,
+    range: InvalidationRange,
+) -> IotlbScope {
     match PageBlock::covering(range.first, range.last) {
         Some(block) if cap.page_selective() && block.address_mask() <= cap.max_address_mask() => {
             IotlbScope::Pages {
@@ -94,17 +103,17 @@ pub fn forget_range_at_once(cap: Capability, domain: DomainId, range: Range) -> 
 
 /// How one unit is made to forget ranges, with what its capabilities decide worked out once.
 #[derive(Clone, Copy, Debug)]
-pub struct Forgetting {
-    words: IotlbWords,
+pub struct RangeInvalidator {
+    words: IotlbEncoder,
     /// One more than the largest address mask; 0 if the unit cannot drop single pages.
     masks: u8,
 }
 
-impl Forgetting {
+impl RangeInvalidator {
     /// For a unit with capabilities `cap`, draining all that it can.
     pub fn new(cap: Capability) -> Self {
         Self {
-            words: IotlbWords::new(Drain::of(cap)),
+            words: IotlbEncoder::new(Drain::of(cap)),
             masks: if cap.page_selective() {
                 cap.max_address_mask().saturating_add(1)
             } else {
@@ -113,9 +122,9 @@ impl Forgetting {
         }
     }
 
-    /// The descriptor of what [`forget_range_at_once`] says, and whether that is of pages only.
+    /// The descriptor of what [`cover_range_with_one`] says, and whether that is of pages only.
     #[inline(always)]
-    pub fn words(&self, domain: DomainId, range: Range) -> ([u64; 2], bool) {
+    pub fn encode(&self, domain: DomainId, range: InvalidationRange) -> ([u64; 2], bool) {
         match PageBlock::covering(range.first, range.last) {
             Some(block) if block.address_mask() < self.masks => {
                 (self.words.pages(domain, block, !range.tables_freed), true)
@@ -125,12 +134,12 @@ impl Forgetting {
     }
 }
 
-fn cover(cap: Capability, range: Range, budget: u32) -> Left {
+fn plan_cover(cap: Capability, range: InvalidationRange, budget: u32) -> RemainingBlocks {
     if !cap.page_selective() {
-        return Left::Domain;
+        return RemainingBlocks::Domain;
     }
     let max_mask = cap.max_address_mask();
-    let exact = Left::Exact {
+    let exact = RemainingBlocks::Exact {
         next: range.first.page(),
         last: range.last,
         max_mask,
@@ -139,21 +148,21 @@ fn cover(cap: Capability, range: Range, budget: u32) -> Left {
         return exact;
     }
     match PageBlock::covering(range.first, range.last) {
-        Some(block) if block.address_mask() <= max_mask => Left::Block(block),
-        _ => Left::Domain,
+        Some(block) if block.address_mask() <= max_mask => RemainingBlocks::Block(block),
+        _ => RemainingBlocks::Domain,
     }
 }
 
-fn takes_at_most(mut left: Left, budget: u32) -> bool {
+fn takes_at_most(mut remaining: RemainingBlocks, budget: u32) -> bool {
     for _ in 0..budget {
-        if left.take_block().is_none() {
+        if remaining.take_block().is_none() {
             return true;
         }
     }
-    left.take_block().is_none()
+    remaining.take_block().is_none()
 }
 
-impl Left {
+impl RemainingBlocks {
     fn take_block(&mut self) -> Option<PageBlock> {
         match *self {
             Self::Domain | Self::Nothing => None,
@@ -198,11 +207,11 @@ impl Iterator for IotlbScopes {
     type Item = IotlbScope;
 
     fn next(&mut self) -> Option<IotlbScope> {
-        if let Left::Domain = self.left {
-            self.left = Left::Nothing;
+        if let RemainingBlocks::Domain = self.remaining {
+            self.remaining = RemainingBlocks::Nothing;
             return Some(IotlbScope::Domain(self.domain));
         }
-        let block = self.left.take_block()?;
+        let block = self.remaining.take_block()?;
         Some(IotlbScope::Pages {
             domain: self.domain,
             block,

@@ -2,7 +2,7 @@
 
 //! What to do after tables have changed, and in which order.
 
-use super::range::{forget_range, Range};
+use super::range::{cover_range, InvalidationRange};
 use crate::spec::address::{DomainId, SourceId};
 use crate::spec::capability::Capability;
 use crate::spec::scope::{ContextScope, FunctionMask, IotlbScope};
@@ -21,14 +21,14 @@ pub enum Invalidation {
 
 /// Something to be done after tables have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum InvalidationStep {
     /// Flush the unit's write buffer (`GCMD.WBF`), so that it sees what was written.
     FlushWriteBuffer,
     /// Invalidate.
     Invalidate(Invalidation),
 }
 
-impl Step {
+impl InvalidationStep {
     const fn context(scope: ContextScope) -> Self {
         Self::Invalidate(Invalidation::Context(scope))
     }
@@ -40,11 +40,11 @@ impl Step {
 
 /// Up to three steps, to be done one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steps([Option<Step>; 3]);
+pub struct InvalidationSteps([Option<InvalidationStep>; 3]);
 
-impl Steps {
+impl InvalidationSteps {
     /// The steps in their order.
-    pub fn iter(&self) -> impl Iterator<Item = Step> {
+    pub fn iter(&self) -> impl Iterator<Item = InvalidationStep> {
         self.0.into_iter().flatten()
     }
 
@@ -54,9 +54,9 @@ impl Steps {
     }
 }
 
-fn flush_if_required(cap: Capability) -> Option<Step> {
+fn flush_if_required(cap: Capability) -> Option<InvalidationStep> {
     cap.needs_write_buffer_flush()
-        .then_some(Step::FlushWriteBuffer)
+        .then_some(InvalidationStep::FlushWriteBuffer)
 }
 
 /// What to do after the context entry of `source` was changed in memory.
@@ -70,23 +70,23 @@ pub fn after_context_change(
     source: SourceId,
     old: Option<DomainId>,
     new: Option<DomainId>,
-) -> Steps {
+) -> InvalidationSteps {
     let (context, translations) = match (old, new) {
         (Some(old), _) => (Some(old), Some(old)),
         // Absent entries are cached in caching mode only, and then as domain 0's.
         (None, Some(new)) if cap.caching_mode() => (Some(ABSENT_DOMAIN), Some(new)),
         (None, _) => (None, None),
     };
-    Steps([
+    InvalidationSteps([
         flush_if_required(cap),
         context.map(|domain| {
-            Step::context(ContextScope::Device {
+            InvalidationStep::context(ContextScope::Device {
                 domain,
                 source,
                 functions: FunctionMask::EXACT,
             })
         }),
-        translations.map(|domain| Step::iotlb(IotlbScope::Domain(domain))),
+        translations.map(|domain| InvalidationStep::iotlb(IotlbScope::Domain(domain))),
     ])
 }
 
@@ -94,40 +94,48 @@ pub fn after_context_change(
 /// `source`, whose domain-id is `id`, `None` where the entry is not present.
 ///
 /// Translations do not depend on it, so they stay.
-pub fn after_recording_change(cap: Capability, source: SourceId, id: Option<DomainId>) -> Steps {
+pub fn after_fpd_change(
+    cap: Capability,
+    source: SourceId,
+    id: Option<DomainId>,
+) -> InvalidationSteps {
     let domain = match id {
         // Absent entries are cached in caching mode only.
         None if !cap.caching_mode() => None,
         id => Some(id.unwrap_or(ABSENT_DOMAIN)),
     };
     let context = domain.map(|domain| {
-        Step::context(ContextScope::Device {
+        InvalidationStep::context(ContextScope::Device {
             domain,
             source,
             functions: FunctionMask::EXACT,
         })
     });
-    Steps([flush_if_required(cap), context, None])
+    InvalidationSteps([flush_if_required(cap), context, None])
 }
 
 /// What to do after only the recording of faults was changed in context entries of one bus that
 /// are not present.
-pub fn after_absent_recording_changes(cap: Capability) -> Steps {
+pub fn after_absent_fpd_changes(cap: Capability) -> InvalidationSteps {
     // Absent entries are cached in caching mode only.
     let context = cap
         .caching_mode()
-        .then_some(Step::context(ContextScope::Global));
-    Steps([flush_if_required(cap), context, None])
+        .then_some(InvalidationStep::context(ContextScope::Global));
+    InvalidationSteps([flush_if_required(cap), context, None])
 }
 
 /// What to do after entries that were absent were filled.
 ///
 /// Nothing on most hardware: what is absent is not cached. Where it is, a directory entry may have
 /// been cached as absent to which a table is linked now: non-leaf entries go, too.
-pub fn after_map(cap: Capability, domain: DomainId, range: Range) -> Steps {
-    let forget = cap
+pub fn after_map(cap: Capability, domain: DomainId, range: InvalidationRange) -> InvalidationSteps {
+    let invalidation = cap
         .caching_mode()
-        .then(|| forget_range(cap, domain, range.with_tables_freed(), 1).next())
+        .then(|| cover_range(cap, domain, range.with_tables_freed(), 1).next())
         .flatten();
-    Steps([flush_if_required(cap), forget.map(Step::iotlb), None])
+    InvalidationSteps([
+        flush_if_required(cap),
+        invalidation.map(InvalidationStep::iotlb),
+        None,
+    ])
 }

@@ -48,13 +48,13 @@ pub(super) fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: 
 
 /// Whether one entry of level `L` serves both addresses.
 #[inline(always)]
-pub(super) fn is_same<L: TableLevel>(one: u64, other: u64) -> bool {
+pub(super) fn is_same_entry<L: TableLevel>(one: u64, other: u64) -> bool {
     (one ^ other) >> L::SHIFT == 0
 }
 
 /// How many entries of a table of level `L` are left from that of `iova` on.
 #[inline(always)]
-pub(super) fn room<L: TableLevel>(iova: u64) -> usize {
+pub(super) fn entries_left<L: TableLevel>(iova: u64) -> usize {
     TABLE_ENTRIES.wrapping_sub(L::index(iova))
 }
 
@@ -80,20 +80,20 @@ mod tests {
 
     #[test]
     fn an_entry_serves_its_span() {
-        assert!(is_same::<L2>(0x20_0000, 0x3f_ffff));
-        assert!(!is_same::<L2>(0x3f_ffff, 0x40_0000));
+        assert!(is_same_entry::<L2>(0x20_0000, 0x3f_ffff));
+        assert!(!is_same_entry::<L2>(0x3f_ffff, 0x40_0000));
     }
 
     #[test]
-    fn what_is_short_covers_no_entry_of_level_4() {
+    fn a_short_range_covers_no_entry_of_level_4() {
         assert!(is_short(L4::SPAN - 0x1000));
         assert!(!is_short(L4::SPAN));
     }
 
     #[test]
-    fn room_ends_at_the_end_of_the_table() {
-        assert_eq!(room::<L1>(0), 512);
-        assert_eq!(room::<L1>(0x1f_f000), 1);
-        assert_eq!(room::<L2>(0x7fff_ffff), 1);
+    fn entries_left_end_with_the_table() {
+        assert_eq!(entries_left::<L1>(0), 512);
+        assert_eq!(entries_left::<L1>(0x1f_f000), 1);
+        assert_eq!(entries_left::<L2>(0x7fff_ffff), 1);
     }
 }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_table_or_processors_have_can_be_mapped() {
+    fn output_bits_are_the_larger_of_dmar_and_processors() {
         assert_eq!(output_bits(39, 46), 46);
         assert_eq!(output_bits(48, 40), 48);
         assert_eq!(output_bits(39, 39), 39);

@@ -2,10 +2,10 @@
 
 //! Mapping a range: one descent, the largest pages first.
 
-use super::descend::{fits, room};
+use super::descend::{entries_left, fits};
 use super::error::{MapError, MapFailed};
 use super::level::{TableLevel, L1, L2, L3};
-use super::map_level::{Job, MapLevel};
+use super::map_level::{MapCursor, MapLevel};
 use super::memory::TableMemory;
 use super::{at, at_top, is_page_aligned, SecondStage};
 use crate::spec::address::{Iova, PhysAddr};
@@ -61,9 +61,9 @@ impl<M: TableMemory> SecondStage<M> {
         prot: Prot,
         retire: &mut R,
     ) -> Result<(), MapFailed> {
-        match self.begin(mem, iova, paddr, len, prot) {
+        match self.map_fast(mem, iova, paddr, len, prot) {
             Ok(()) => Ok(()),
-            Err(rest) => self.finish(mem, rest, retire),
+            Err(rest) => self.map_slow(mem, rest, retire),
         }
     }
 
@@ -74,16 +74,16 @@ impl<M: TableMemory> SecondStage<M> {
     ///
     /// What is left, whatever the reason.
     #[inline(always)]
-    pub fn begin(
+    pub fn map_fast(
         &self,
         mem: &M,
         iova: Iova,
         paddr: PhysAddr,
         len: u64,
         prot: Prot,
-    ) -> Result<(), MapRest> {
+    ) -> Result<(), PendingMap> {
         let (from, to) = (iova.raw(), paddr.raw());
-        let done = if self.allows(from, to, len, prot) {
+        let done = if self.can_map(from, to, len, prot) {
             self.fill_next(mem, from, to | prot.entry_bits(), len)
         } else {
             0
@@ -92,7 +92,7 @@ impl<M: TableMemory> SecondStage<M> {
         if done == len && done != 0 {
             return Ok(());
         }
-        Err(MapRest {
+        Err(PendingMap {
             iova,
             paddr,
             len,
@@ -107,7 +107,7 @@ impl<M: TableMemory> SecondStage<M> {
     /// # Errors
     ///
     /// What is left, whatever the reason.
-    pub fn proceed(&self, mem: &M, mut rest: MapRest) -> Result<(), MapRest> {
+    pub fn map_existing(&self, mem: &M, mut rest: PendingMap) -> Result<(), PendingMap> {
         let entry = rest.paddr.raw() | rest.prot.entry_bits();
         let mut bytes = rest.done;
         while bytes != 0 {
@@ -127,32 +127,32 @@ impl<M: TableMemory> SecondStage<M> {
     /// # Errors
     ///
     /// As [`map`](Self::map), of the whole request.
-    pub fn finish<R: FnMut(M::Page)>(
+    pub fn map_slow<R: FnMut(M::Page)>(
         &self,
         mem: &M,
-        rest: MapRest,
+        rest: PendingMap,
         retire: &mut R,
     ) -> Result<(), MapFailed> {
-        let MapRest {
+        let PendingMap {
             iova,
             paddr,
             len,
             prot,
             done,
         } = rest;
-        if !self.allows(iova.raw(), paddr.raw(), len, prot) {
+        if !self.can_map(iova.raw(), paddr.raw(), len, prot) {
             return Err(MapFailed::untouched(self.refusal(iova, paddr, len)));
         }
         let entry = paddr.raw() | prot.entry_bits();
-        self.map_rest(mem, iova.raw(), entry, len, done, retire)
+        self.map_remaining(mem, iova.raw(), entry, len, done, retire)
     }
 
     /// Whether the request can be served, if nothing is in the way.
     #[inline(always)]
-    fn allows(&self, from: u64, to: u64, len: u64, prot: Prot) -> bool {
+    fn can_map(&self, from: u64, to: u64, len: u64, prot: Prot) -> bool {
         is_page_aligned(from | to | len)
-            && self.holds(from, len)
-            && self.reaches(to, len)
+            && self.is_in_aperture(from, len)
+            && self.is_in_memory(to, len)
             && (!prot.snoop || self.geometry.snoop_control)
     }
 
@@ -197,7 +197,7 @@ impl<M: TableMemory> SecondStage<M> {
 
     /// The general case: any number of tables, any mixture of page sizes. `done` bytes from the
     /// start are mapped already.
-    fn map_rest<R: FnMut(M::Page)>(
+    fn map_remaining<R: FnMut(M::Page)>(
         &self,
         mem: &M,
         from: u64,
@@ -206,7 +206,7 @@ impl<M: TableMemory> SecondStage<M> {
         done: u64,
         retire: &mut R,
     ) -> Result<(), MapFailed> {
-        let mut job = Job {
+        let mut cursor = MapCursor {
             mem,
             iova: from.wrapping_add(done),
             entry: entry.wrapping_add(done),
@@ -214,11 +214,11 @@ impl<M: TableMemory> SecondStage<M> {
             page_sizes: self.page_sizes,
             retire: &mut *retire,
         };
-        let result = at_top!(self, L, top => L::map(top, &mut job));
+        let result = at_top!(self, L, top => L::map(top, &mut cursor));
         match result {
             Ok(()) => Ok(()),
             Err(error) => {
-                let done = job.iova.wrapping_sub(from);
+                let done = cursor.iova.wrapping_sub(from);
                 Err(self.undo(mem, from, done, error, retire))
             }
         }
@@ -253,11 +253,11 @@ impl<M: TableMemory> SecondStage<M> {
         if !is_page_aligned(iova.raw() | paddr.raw() | len) {
             return MapError::Unaligned { iova, paddr, len };
         }
-        if !self.holds(iova.raw(), len) {
+        if !self.is_in_aperture(iova.raw(), len) {
             let last = self.geometry.last_iova();
             return MapError::OutsideAperture { iova, len, last };
         }
-        if !self.reaches(paddr.raw(), len) {
+        if !self.is_in_memory(paddr.raw(), len) {
             let last = self.geometry.last_phys();
             return MapError::OutsideMemory { paddr, len, last };
         }
@@ -267,7 +267,7 @@ impl<M: TableMemory> SecondStage<M> {
 
 /// A request of which [`SecondStage::begin`] has done a part.
 #[derive(Clone, Copy, Debug)]
-pub struct MapRest {
+pub struct PendingMap {
     iova: Iova,
     paddr: PhysAddr,
     len: u64,
@@ -276,7 +276,7 @@ pub struct MapRest {
     done: u64,
 }
 
-impl MapRest {
+impl PendingMap {
     /// The range that is being mapped: its start, and how many bytes.
     #[inline(always)]
     pub fn range(&self) -> (Iova, u64) {
@@ -303,7 +303,7 @@ fn fill<L: TableLevel, M: TableMemory>(
         return L::SPAN;
     }
     let wanted = (left >> L::SHIFT) as usize;
-    let done = mem.fill(table, index, room::<L>(iova).min(wanted), entry);
+    let done = mem.fill(table, index, entries_left::<L>(iova).min(wanted), entry);
     if done != 0 {
         mem.flush(table, index, done);
     }

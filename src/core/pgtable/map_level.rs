@@ -6,13 +6,13 @@ use super::at;
 use super::descend::fits;
 use super::error::MapError;
 use super::level::{Directory, TableLevel, L1};
-use super::memory::{Occupied, TableMemory};
+use super::memory::{PresentEntry, TableMemory};
 use super::release::ReleaseLevel;
 use crate::spec::address::Iova;
 use crate::spec::level::TABLE_ENTRIES;
 
 /// A map on its way: what is still to be mapped.
-pub(super) struct Job<'a, M: TableMemory, R: FnMut(M::Page)> {
+pub(super) struct MapCursor<'a, M: TableMemory, R: FnMut(M::Page)> {
     pub(super) mem: &'a M,
     /// Where the rest starts.
     pub(super) iova: u64,
@@ -26,7 +26,7 @@ pub(super) struct Job<'a, M: TableMemory, R: FnMut(M::Page)> {
     pub(super) retire: &'a mut R,
 }
 
-impl<M: TableMemory, R: FnMut(M::Page)> Job<'_, M, R> {
+impl<M: TableMemory, R: FnMut(M::Page)> MapCursor<'_, M, R> {
     /// Whether the rest can start with a leaf of level `L`.
     #[inline(always)]
     fn fits<L: TableLevel>(&self) -> bool {
@@ -61,10 +61,10 @@ impl<M: TableMemory, R: FnMut(M::Page)> Job<'_, M, R> {
 pub(super) trait MapLevel: TableLevel {
     /// Maps the rest from where it stands to its end or to the end of `table`.
     ///
-    /// On an error `job` tells how far it came.
+    /// On an error `cursor` tells how far it came.
     fn map<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
+        cursor: &mut MapCursor<'_, M, R>,
     ) -> Result<(), MapError>;
 }
 
@@ -72,11 +72,11 @@ impl MapLevel for L1 {
     #[inline]
     fn map<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
+        cursor: &mut MapCursor<'_, M, R>,
     ) -> Result<(), MapError> {
-        let (done, wanted) = job.fill(table, Self::index(job.iova));
+        let (done, wanted) = cursor.fill(table, Self::index(cursor.iova));
         if done < wanted {
-            return Err(job.in_use());
+            return Err(cursor.in_use());
         }
         Ok(())
     }
@@ -89,19 +89,19 @@ where
     #[inline]
     fn map<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
+        cursor: &mut MapCursor<'_, M, R>,
     ) -> Result<(), MapError> {
-        let mut index = Self::index(job.iova);
-        while index < TABLE_ENTRIES && job.left != 0 {
-            if job.fits::<Self>() {
-                let (done, wanted) = job.fill(table, index);
+        let mut index = Self::index(cursor.iova);
+        while index < TABLE_ENTRIES && cursor.left != 0 {
+            if cursor.fits::<Self>() {
+                let (done, wanted) = cursor.fill(table, index);
                 index = index.wrapping_add(done);
                 if done < wanted {
-                    make_room::<Self, M, R>(table, index, job)?;
+                    remove_empty_table::<Self, M, R>(table, index, cursor)?;
                 }
             } else {
-                let child = child_of::<Self, M, R>(table, index, job)?;
-                L::Child::map(child, job)?;
+                let child = child_or_install::<Self, M, R>(table, index, cursor)?;
+                L::Child::map(child, cursor)?;
                 index = index.wrapping_add(1);
             }
         }
@@ -111,15 +111,15 @@ where
 
 /// The table that entry `index` points to; installs one where there is nothing.
 #[inline(always)]
-fn child_of<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
+fn child_or_install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     table: M::Table<L>,
     index: usize,
-    job: &Job<'_, M, R>,
+    cursor: &MapCursor<'_, M, R>,
 ) -> Result<M::Table<L::Child>, MapError> {
-    match job.mem.slot(table, index) {
-        Some(Occupied::Table(child)) => Ok(child),
-        Some(Occupied::Leaf(_)) => Err(job.in_use()),
-        None => install::<L, M, R>(table, index, job),
+    match cursor.mem.load_entry(table, index) {
+        Some(PresentEntry::Table(child)) => Ok(child),
+        Some(PresentEntry::Leaf(_)) => Err(cursor.in_use()),
+        None => install::<L, M, R>(table, index, cursor),
     }
 }
 
@@ -127,18 +127,18 @@ fn child_of<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
 fn install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     table: M::Table<L>,
     index: usize,
-    job: &Job<'_, M, R>,
+    cursor: &MapCursor<'_, M, R>,
 ) -> Result<M::Table<L::Child>, MapError> {
-    let Ok(child) = job.mem.alloc::<L::Child>() else {
+    let Ok(child) = cursor.mem.alloc::<L::Child>() else {
         return Err(MapError::OutOfMemory);
     };
-    match job.mem.link(table, index, child) {
+    match cursor.mem.link(table, index, child) {
         Ok(()) => Ok(child),
         Err(there) => {
-            job.mem.discard(child);
+            cursor.mem.discard(child);
             match there {
-                Occupied::Table(other) => Ok(other),
-                Occupied::Leaf(_) => Err(job.in_use()),
+                PresentEntry::Table(other) => Ok(other),
+                PresentEntry::Leaf(_) => Err(cursor.in_use()),
             }
         }
     }
@@ -149,23 +149,23 @@ fn install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
 /// The page covers all of the entry and the caller holds its range, so that no other thread
 /// can be in the table. Hardware may: that is why the table is retired, not freed.
 #[cold]
-fn make_room<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
+fn remove_empty_table<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     table: M::Table<L>,
     index: usize,
-    job: &mut Job<'_, M, R>,
+    cursor: &mut MapCursor<'_, M, R>,
 ) -> Result<(), MapError>
 where
     L::Child: ReleaseLevel,
 {
-    let Some(Occupied::Table(child)) = job.mem.slot(table, index) else {
-        return Err(job.in_use());
+    let Some(PresentEntry::Table(child)) = cursor.mem.load_entry(table, index) else {
+        return Err(cursor.in_use());
     };
-    if let Some(offset) = L::Child::first_leaf(child, job.mem) {
-        let iova = at(job.iova, offset);
+    if let Some(offset) = L::Child::first_leaf(child, cursor.mem) {
+        let iova = at(cursor.iova, offset);
         return Err(MapError::AddressInUse { iova });
     }
-    job.mem.unlink(table, index);
-    job.mem.flush(table, index, 1);
-    L::Child::release(child, job.mem, job.retire);
+    cursor.mem.unlink(table, index);
+    cursor.mem.flush(table, index, 1);
+    L::Child::release(child, cursor.mem, cursor.retire);
     Ok(())
 }

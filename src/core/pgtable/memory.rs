@@ -10,7 +10,7 @@ pub struct OutOfMemory;
 
 /// An entry of a directory that is not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occupied<T> {
+pub enum PresentEntry<T> {
     /// A large page; the 64 bits as hardware reads them.
     Leaf(u64),
     /// A table of the level below.
@@ -67,22 +67,22 @@ pub trait TableMemory {
     /// A link returned is known to hardware before any entry written afterwards: if another
     /// thread has installed it and not yet written it back, this call does so. (An ignored bit
     /// of the entry, set after the write-back, tells.)
-    fn slot<L: Directory>(
+    fn load_entry<L: Directory>(
         &self,
         table: Self::Table<L>,
         index: usize,
-    ) -> Option<Occupied<Self::Table<L::Child>>>;
+    ) -> Option<PresentEntry<Self::Table<L::Child>>>;
 
     /// The table that entry `index` links to, or `None` if it is no link: what
-    /// [`slot`](Self::slot) gives, on the way of small requests.
+    /// [`slot`](Self::load_entry) gives, on the way of small requests.
     #[inline]
     fn child<L: Directory>(
         &self,
         table: Self::Table<L>,
         index: usize,
     ) -> Option<Self::Table<L::Child>> {
-        match self.slot(table, index) {
-            Some(Occupied::Table(child)) => Some(child),
+        match self.load_entry(table, index) {
+            Some(PresentEntry::Table(child)) => Some(child),
             _ => None,
         }
     }
@@ -115,13 +115,13 @@ pub trait TableMemory {
     ///
     /// # Errors
     ///
-    /// What is there already, as [`slot`](Self::slot) gives it; `child` stays the caller's.
+    /// What is there already, as [`slot`](Self::load_entry) gives it; `child` stays the caller's.
     fn link<L: Directory>(
         &self,
         table: Self::Table<L>,
         index: usize,
         child: Self::Table<L::Child>,
-    ) -> Result<(), Occupied<Self::Table<L::Child>>>;
+    ) -> Result<(), PresentEntry<Self::Table<L::Child>>>;
 
     /// Sets a link to 0. The caller holds the range of the whole entry, [flushes](Self::flush)
     /// it, and retires the table.

@@ -32,7 +32,6 @@
 //! emptied piece by piece stays, to be used again, until a large page takes its place, a
 //! later unmap covers it, or the tree is released.
 
-mod census;
 mod descend;
 mod error;
 mod geometry;
@@ -43,20 +42,21 @@ mod memory;
 mod query;
 mod release;
 pub mod run;
+mod table_counts;
 mod trace;
 mod unmap;
 mod visit;
 
-pub use census::{Census, CensusRest};
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
 pub use geometry::{output_bits, Geometry};
 pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};
-pub use map::{MapRest, Prot};
-pub use memory::{Occupied, OutOfMemory, TableMemory};
-pub use query::Translation;
-pub use trace::{Fate, Step, Way};
-pub use unmap::UnmapRest;
-pub use visit::{Visit, VisitEnd};
+pub use map::{PendingMap, Prot};
+pub use memory::{OutOfMemory, PresentEntry, TableMemory};
+pub use query::MappedPage;
+pub use table_counts::{CountCursor, TableCounts};
+pub use trace::{TraceStep, WalkOutcome, WalkTrace};
+pub use unmap::PendingUnmap;
+pub use visit::{VisitEnd, VisitedLeaf};
 
 use crate::spec::address::{Iova, PAGE_SIZE};
 use crate::spec::level::AddressWidth;
@@ -152,13 +152,13 @@ impl<M: TableMemory> SecondStage<M> {
 
     /// Whether `len` bytes from `iova` are a range of the aperture, and not an empty one.
     #[inline(always)]
-    fn holds(&self, iova: u64, len: u64) -> bool {
+    fn is_in_aperture(&self, iova: u64, len: u64) -> bool {
         is_within(iova, len, self.last_iova)
     }
 
     /// Whether `len` bytes from `paddr` are memory that entries can hold.
     #[inline(always)]
-    fn reaches(&self, paddr: u64, len: u64) -> bool {
+    fn is_in_memory(&self, paddr: u64, len: u64) -> bool {
         is_within(paddr, len, self.last_phys)
     }
 }

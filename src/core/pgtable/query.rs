@@ -4,15 +4,15 @@
 
 use super::level::{Directory, TableLevel, L1};
 use super::map::Prot;
-use super::memory::{Occupied, TableMemory};
+use super::memory::{PresentEntry, TableMemory};
 use super::{at_top, SecondStage};
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::level::PageSize;
-use crate::spec::pte::{Entry, Meaning};
+use crate::spec::pte::{DecodedEntry, Entry};
 
 /// Where an address leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Translation {
+pub struct MappedPage {
     /// The physical address, offset within the page included.
     pub paddr: PhysAddr,
     /// The page that holds it.
@@ -26,7 +26,7 @@ impl<M: TableMemory> SecondStage<M> {
     ///
     /// Context: the caller holds the range, or knows otherwise that tables in it are not freed.
     #[inline]
-    pub fn query(&self, mem: &M, iova: Iova) -> Option<Translation> {
+    pub fn query(&self, mem: &M, iova: Iova) -> Option<MappedPage> {
         if iova.raw() > self.last_iova {
             return None;
         }
@@ -36,13 +36,13 @@ impl<M: TableMemory> SecondStage<M> {
 
 /// A level at which a query can be.
 trait QueryLevel: TableLevel {
-    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<Translation>;
+    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<MappedPage>;
 }
 
 impl QueryLevel for L1 {
     #[inline(always)]
-    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<Translation> {
-        translation::<Self>(mem.leaf(table, Self::index(iova))?, iova)
+    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<MappedPage> {
+        decode_leaf::<Self>(mem.leaf(table, Self::index(iova))?, iova)
     }
 }
 
@@ -51,28 +51,28 @@ where
     L::Child: QueryLevel,
 {
     #[inline(always)]
-    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<Translation> {
-        match mem.slot(table, Self::index(iova))? {
-            Occupied::Table(child) => L::Child::query(child, mem, iova),
-            Occupied::Leaf(entry) => translation::<Self>(entry, iova),
+    fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<MappedPage> {
+        match mem.load_entry(table, Self::index(iova))? {
+            PresentEntry::Table(child) => L::Child::query(child, mem, iova),
+            PresentEntry::Leaf(entry) => decode_leaf::<Self>(entry, iova),
         }
     }
 }
 
 /// What the leaf `entry` of level `L` makes of `iova`.
 #[inline(always)]
-fn translation<L: TableLevel>(entry: u64, iova: u64) -> Option<Translation> {
-    match Entry::from_raw(entry).meaning(L::LEVEL) {
-        Meaning::Leaf {
+fn decode_leaf<L: TableLevel>(entry: u64, iova: u64) -> Option<MappedPage> {
+    match Entry::from_raw(entry).decode(L::LEVEL) {
+        DecodedEntry::Leaf {
             address,
             size,
             access,
             snoop,
-        } => Some(Translation {
+        } => Some(MappedPage {
             paddr: PhysAddr::new(address.raw() | L::offset(iova)),
             size,
             prot: Prot { access, snoop },
         }),
-        Meaning::Absent | Meaning::Table { .. } => None,
+        DecodedEntry::Absent | DecodedEntry::Table { .. } => None,
     }
 }

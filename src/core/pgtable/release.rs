@@ -3,7 +3,7 @@
 //! Giving back a tree of tables.
 
 use super::level::{Directory, TableLevel, L1};
-use super::memory::{Occupied, TableMemory};
+use super::memory::{PresentEntry, TableMemory};
 use super::{at_top, SecondStage};
 use crate::spec::level::TABLE_ENTRIES;
 
@@ -46,7 +46,7 @@ where
 {
     fn release<M: TableMemory, R: FnMut(M::Page)>(table: M::Table<Self>, mem: &M, retire: &mut R) {
         for index in 0..TABLE_ENTRIES {
-            if let Some(Occupied::Table(child)) = mem.slot(table, index) {
+            if let Some(PresentEntry::Table(child)) = mem.load_entry(table, index) {
                 L::Child::release(child, mem, retire);
             }
         }
@@ -55,9 +55,9 @@ where
 
     fn first_leaf<M: TableMemory>(table: M::Table<Self>, mem: &M) -> Option<u64> {
         (0..TABLE_ENTRIES).find_map(|index| {
-            let below = match mem.slot(table, index)? {
-                Occupied::Leaf(_) => 0,
-                Occupied::Table(child) => L::Child::first_leaf(child, mem)?,
+            let below = match mem.load_entry(table, index)? {
+                PresentEntry::Leaf(_) => 0,
+                PresentEntry::Table(child) => L::Child::first_leaf(child, mem)?,
             };
             Some(((index as u64) << Self::SHIFT) | below)
         })

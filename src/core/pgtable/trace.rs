@@ -4,17 +4,17 @@
 //! read and of a write, and at which entry that is decided.
 
 use super::level::{Directory, TableLevel, L1};
-use super::memory::{Occupied, TableMemory};
+use super::memory::{PresentEntry, TableMemory};
 use super::{at_top, Geometry, SecondStage};
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::fault::FaultReason;
 use crate::spec::level::Level;
-use crate::spec::pte::{Entry, Meaning};
+use crate::spec::pte::{DecodedEntry, Entry};
 use core::ops::ControlFlow;
 
 /// An entry on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step<P> {
+pub struct TraceStep<P> {
     /// The level of the table in which it stands.
     pub level: Level,
     /// That table.
@@ -27,11 +27,11 @@ pub struct Step<P> {
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum WalkOutcome {
     /// It reaches this byte of memory.
-    Reaches(PhysAddr),
+    Translated(PhysAddr),
     /// It is refused, as a fault record says it.
-    Refused {
+    Faulted {
         /// Why.
         reason: FaultReason,
         /// The level of the entry that refuses it; none where no table is asked.
@@ -41,23 +41,23 @@ pub enum Fate {
 
 /// What becomes of the two kinds of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct WalkTrace {
     /// Of a read.
-    pub read: Fate,
+    pub read: WalkOutcome,
     /// Of a write.
-    pub write: Fate,
+    pub write: WalkOutcome,
 }
 
-impl Way {
+impl WalkTrace {
     /// Both are refused for the same reason, before any table is asked.
-    pub const fn closed(reason: FaultReason) -> Self {
-        let refused = Fate::Refused {
+    pub const fn faulted(reason: FaultReason) -> Self {
+        let faulted = WalkOutcome::Faulted {
             reason,
             level: None,
         };
         Self {
-            read: refused,
-            write: refused,
+            read: faulted,
+            write: faulted,
         }
     }
 }
@@ -72,11 +72,16 @@ impl<M: TableMemory> SecondStage<M> {
     /// reads and writes are decided.
     ///
     /// Context: no table may be freed meanwhile. What changes meanwhile is seen as it was or is.
-    pub fn way<F: FnMut(Step<M::Page>)>(&self, mem: &M, iova: Iova, see: &mut F) -> Way {
+    pub fn trace_walk<F: FnMut(TraceStep<M::Page>)>(
+        &self,
+        mem: &M,
+        iova: Iova,
+        see: &mut F,
+    ) -> WalkTrace {
         if iova.raw() > self.last_iova {
-            return Way::closed(BEYOND_WIDTH);
+            return WalkTrace::faulted(BEYOND_WIDTH);
         }
-        let mut walk = Walk {
+        let mut walk = TraceWalk {
             mem,
             iova: iova.raw(),
             geometry: &self.geometry,
@@ -84,13 +89,13 @@ impl<M: TableMemory> SecondStage<M> {
             write: None,
             see,
         };
-        let _ = at_top!(self, L, top => L::go(top, &mut walk));
+        let _ = at_top!(self, L, top => L::trace(top, &mut walk));
         // A way ends at level 1 at the latest, whose entries decide both.
-        let undecided = Fate::Refused {
+        let undecided = WalkOutcome::Faulted {
             reason: RESERVED_BITS,
             level: None,
         };
-        Way {
+        WalkTrace {
             read: walk.read.unwrap_or(undecided),
             write: walk.write.unwrap_or(undecided),
         }
@@ -98,45 +103,45 @@ impl<M: TableMemory> SecondStage<M> {
 }
 
 /// A way being gone.
-struct Walk<'a, M: TableMemory, F> {
+struct TraceWalk<'a, M: TableMemory, F> {
     mem: &'a M,
     iova: u64,
     geometry: &'a Geometry,
     /// What becomes of a read, once decided.
-    read: Option<Fate>,
+    read: Option<WalkOutcome>,
     /// What becomes of a write, once decided.
-    write: Option<Fate>,
+    write: Option<WalkOutcome>,
     see: &'a mut F,
 }
 
-impl<M: TableMemory, F: FnMut(Step<M::Page>)> Walk<'_, M, F> {
+impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> TraceWalk<'_, M, F> {
     /// Judges an entry as a unit does: what it permits, then its reserved bits, then its meaning.
-    fn pass<L: TableLevel>(&mut self, table: M::Table<L>, entry: Entry) -> ControlFlow<()> {
-        (self.see)(Step {
+    fn check_entry<L: TableLevel>(&mut self, table: M::Table<L>, entry: Entry) -> ControlFlow<()> {
+        (self.see)(TraceStep {
             level: L::LEVEL,
             table: self.mem.page::<L>(table),
             index: L::index(self.iova),
             entry,
         });
-        let refused = |reason| Fate::Refused {
+        let faulted = |reason| WalkOutcome::Faulted {
             reason,
             level: Some(L::LEVEL),
         };
         let access = entry.access();
         if !access.is_some_and(|access| access.reads()) {
-            self.read.get_or_insert(refused(NOT_FOR_READING));
+            self.read.get_or_insert(faulted(NOT_FOR_READING));
         }
         if !access.is_some_and(|access| access.writes()) {
-            self.write.get_or_insert(refused(NOT_FOR_WRITING));
+            self.write.get_or_insert(faulted(NOT_FOR_WRITING));
         }
         let end = if self.has_reserved::<L>(entry) {
-            Some(refused(RESERVED_BITS))
+            Some(faulted(RESERVED_BITS))
         } else {
-            match entry.meaning(L::LEVEL) {
-                Meaning::Leaf { address, .. } => Some(Fate::Reaches(PhysAddr::new(
+            match entry.decode(L::LEVEL) {
+                DecodedEntry::Leaf { address, .. } => Some(WalkOutcome::Translated(PhysAddr::new(
                     address.raw() | L::offset(self.iova),
                 ))),
-                Meaning::Absent | Meaning::Table { .. } => None,
+                DecodedEntry::Absent | DecodedEntry::Table { .. } => None,
             }
         };
         if let Some(end) = end {
@@ -154,50 +159,52 @@ impl<M: TableMemory, F: FnMut(Step<M::Page>)> Walk<'_, M, F> {
     /// of: pages of a size that it does not have are such, too.
     fn has_reserved<L: TableLevel>(&self, entry: Entry) -> bool {
         let geometry = self.geometry;
-        let strange_page = match entry.meaning(L::LEVEL) {
-            Meaning::Leaf { size, .. } => geometry.page_sizes() & size.bytes() == 0,
-            Meaning::Absent | Meaning::Table { .. } => false,
+        let unsupported_page = match entry.decode(L::LEVEL) {
+            DecodedEntry::Leaf { size, .. } => geometry.page_sizes() & size.bytes() == 0,
+            DecodedEntry::Absent | DecodedEntry::Table { .. } => false,
         };
-        strange_page
+        unsupported_page
             || entry.reserved_bits(L::LEVEL, geometry.output_bits, geometry.snoop_control) != 0
     }
 }
 
 /// A level through which a way leads.
-trait WayLevel: TableLevel {
-    fn go<M: TableMemory, F: FnMut(Step<M::Page>)>(
+trait TraceLevel: TableLevel {
+    fn trace<M: TableMemory, F: FnMut(TraceStep<M::Page>)>(
         table: M::Table<Self>,
-        walk: &mut Walk<'_, M, F>,
+        walk: &mut TraceWalk<'_, M, F>,
     ) -> ControlFlow<()>;
 }
 
-impl WayLevel for L1 {
-    fn go<M: TableMemory, F: FnMut(Step<M::Page>)>(
+impl TraceLevel for L1 {
+    fn trace<M: TableMemory, F: FnMut(TraceStep<M::Page>)>(
         table: M::Table<Self>,
-        walk: &mut Walk<'_, M, F>,
+        walk: &mut TraceWalk<'_, M, F>,
     ) -> ControlFlow<()> {
         let entry = walk.mem.raw(table, Self::index(walk.iova));
-        walk.pass::<Self>(table, Entry::from_raw(entry))
+        walk.check_entry::<Self>(table, Entry::from_raw(entry))
     }
 }
 
-impl<L: Directory> WayLevel for L
+impl<L: Directory> TraceLevel for L
 where
-    L::Child: WayLevel,
+    L::Child: TraceLevel,
 {
-    fn go<M: TableMemory, F: FnMut(Step<M::Page>)>(
+    fn trace<M: TableMemory, F: FnMut(TraceStep<M::Page>)>(
         table: M::Table<Self>,
-        walk: &mut Walk<'_, M, F>,
+        walk: &mut TraceWalk<'_, M, F>,
     ) -> ControlFlow<()> {
         let index = Self::index(walk.iova);
-        match walk.mem.slot(table, index) {
-            None => walk.pass::<Self>(table, Entry::ABSENT),
-            Some(Occupied::Leaf(entry)) => walk.pass::<Self>(table, Entry::from_raw(entry)),
-            Some(Occupied::Table(child)) => {
+        match walk.mem.load_entry(table, index) {
+            None => walk.check_entry::<Self>(table, Entry::ABSENT),
+            Some(PresentEntry::Leaf(entry)) => {
+                walk.check_entry::<Self>(table, Entry::from_raw(entry))
+            }
+            Some(PresentEntry::Table(child)) => {
                 // Read anew: it may be gone meanwhile, which then is what is told.
                 let entry = walk.mem.raw(table, index);
-                walk.pass::<Self>(table, Entry::from_raw(entry))?;
-                L::Child::go(child, walk)
+                walk.check_entry::<Self>(table, Entry::from_raw(entry))?;
+                L::Child::trace(child, walk)
             }
         }
     }

@@ -11,10 +11,10 @@
 //! contain every large page whole, and continues where the result says; iommufd
 //! unmaps exactly what it mapped.
 
-use super::descend::{covers, is_same, is_short, room};
+use super::descend::{covers, entries_left, is_same_entry, is_short};
 use super::error::{UnmapStop, Unmapped};
 use super::level::{Directory, TableLevel, L1, L2, L3, L4};
-use super::memory::{Occupied, TableMemory};
+use super::memory::{PresentEntry, TableMemory};
 use super::{at_top, is_page_aligned, SecondStage};
 use crate::spec::address::{Iova, PAGE_SIZE};
 use crate::spec::level::TABLE_ENTRIES;
@@ -38,9 +38,9 @@ impl<M: TableMemory> SecondStage<M> {
         len: u64,
         retire: &mut R,
     ) -> Unmapped {
-        match self.begin_unmap(mem, iova, len) {
+        match self.unmap_fast(mem, iova, len) {
             Ok(bytes) => Unmapped { bytes, stop: None },
-            Err(rest) => self.finish_unmap(mem, rest, retire),
+            Err(rest) => self.unmap_slow(mem, rest, retire),
         }
     }
 
@@ -54,16 +54,16 @@ impl<M: TableMemory> SecondStage<M> {
     ///
     /// What is left, whatever the reason.
     #[inline(always)]
-    pub fn begin_unmap(&self, mem: &M, iova: Iova, len: u64) -> Result<u64, UnmapRest> {
+    pub fn unmap_fast(&self, mem: &M, iova: Iova, len: u64) -> Result<u64, PendingUnmap> {
         let from = iova.raw();
         let mut done = 0;
-        if is_page_aligned(from | len) && self.holds(from, len) && is_short(len) {
+        if is_page_aligned(from | len) && self.is_in_aperture(from, len) && is_short(len) {
             done = self.clear_next(mem, from, len);
             if done >= len {
                 return Ok(done);
             }
         }
-        Err(UnmapRest { from, len, done })
+        Err(PendingUnmap { from, len, done })
     }
 
     /// The second part of [`unmap`](Self::unmap), which may be left out: if the first has done
@@ -71,9 +71,9 @@ impl<M: TableMemory> SecondStage<M> {
     ///
     /// # Errors
     ///
-    /// As [`begin_unmap`](Self::begin_unmap).
-    pub fn proceed_unmap(&self, mem: &M, rest: UnmapRest) -> Result<u64, UnmapRest> {
-        let UnmapRest { from, len, done } = rest;
+    /// As [`unmap_fast`](Self::unmap_fast).
+    pub fn unmap_existing(&self, mem: &M, rest: PendingUnmap) -> Result<u64, PendingUnmap> {
+        let PendingUnmap { from, len, done } = rest;
         let (mut iova, mut left) = (from.wrapping_add(done), len.wrapping_sub(done));
         let mut bytes = done;
         while bytes != 0 {
@@ -85,32 +85,32 @@ impl<M: TableMemory> SecondStage<M> {
             left = left.wrapping_sub(bytes);
         }
         let done = iova.wrapping_sub(from);
-        Err(UnmapRest { from, len, done })
+        Err(PendingUnmap { from, len, done })
     }
 
     /// The last part of [`unmap`](Self::unmap): what the others have left.
-    pub fn finish_unmap<R: FnMut(M::Page)>(
+    pub fn unmap_slow<R: FnMut(M::Page)>(
         &self,
         mem: &M,
-        rest: UnmapRest,
+        rest: PendingUnmap,
         retire: &mut R,
     ) -> Unmapped {
-        let UnmapRest { from, len, done } = rest;
+        let PendingUnmap { from, len, done } = rest;
         if !is_page_aligned(from | len) {
             return refused(UnmapStop::Unaligned);
         }
-        if !self.holds(from, len) {
+        if !self.is_in_aperture(from, len) {
             return refused(UnmapStop::OutsideAperture);
         }
-        let mut job = Job {
+        let mut cursor = UnmapCursor {
             mem,
             iova: from.wrapping_add(done),
             left: len.wrapping_sub(done),
             retire,
         };
-        let result = at_top!(self, L, top => L::unmap(top, &mut job, false));
+        let result = at_top!(self, L, top => L::unmap(top, &mut cursor, false));
         Unmapped {
-            bytes: job.iova.wrapping_sub(from),
+            bytes: cursor.iova.wrapping_sub(from),
             stop: result.err(),
         }
     }
@@ -145,12 +145,12 @@ impl<M: TableMemory> SecondStage<M> {
         let mut done = clear::<L1, M>(lower, mem, iova, left);
         // Pages up to the start of large pages, and those up to the start of larger ones.
         let next = iova.wrapping_add(done);
-        if done < left && is_same::<L3>(iova, next) {
+        if done < left && is_same_entry::<L3>(iova, next) {
             let more = clear::<L2, M>(middle, mem, next, left.wrapping_sub(done));
             done = done.wrapping_add(more);
         }
         let next = iova.wrapping_add(done);
-        if done < left && is_same::<L4>(iova, next) {
+        if done < left && is_same_entry::<L4>(iova, next) {
             let more = clear::<L3, M>(upper, mem, next, left.wrapping_sub(done));
             done = done.wrapping_add(more);
         }
@@ -158,9 +158,9 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A request of which [`SecondStage::begin_unmap`] has done a part.
+/// A request of which [`SecondStage::unmap_fast`] has done a part.
 #[derive(Clone, Copy, Debug)]
-pub struct UnmapRest {
+pub struct PendingUnmap {
     /// Where the request starts.
     from: u64,
     /// The length of the request in bytes.
@@ -186,7 +186,7 @@ fn clear<L: TableLevel, M: TableMemory>(table: M::Table<L>, mem: &M, iova: u64, 
     }
     // A leaf in which the range ends is removed whole.
     let wanted = left.wrapping_add(L::SPAN - 1) >> L::SHIFT;
-    let done = mem.clear(table, index, room::<L>(iova).min(wanted as usize));
+    let done = mem.clear(table, index, entries_left::<L>(iova).min(wanted as usize));
     if done != 0 {
         mem.flush(table, index, done);
     }
@@ -201,7 +201,7 @@ fn refused(stop: UnmapStop) -> Unmapped {
 }
 
 /// An unmap on its way: what is still to be unmapped.
-pub(super) struct Job<'a, M: TableMemory, R: FnMut(M::Page)> {
+pub(super) struct UnmapCursor<'a, M: TableMemory, R: FnMut(M::Page)> {
     mem: &'a M,
     /// Where the rest starts.
     iova: u64,
@@ -210,7 +210,7 @@ pub(super) struct Job<'a, M: TableMemory, R: FnMut(M::Page)> {
     retire: &'a mut R,
 }
 
-impl<M: TableMemory, R: FnMut(M::Page)> Job<'_, M, R> {
+impl<M: TableMemory, R: FnMut(M::Page)> UnmapCursor<'_, M, R> {
     /// Clears leaves of level `L` from `index` on, to the end of the rest or of the table.
     /// Returns how many were cleared.
     #[inline(always)]
@@ -234,7 +234,7 @@ pub(super) trait UnmapLevel: TableLevel {
     /// not see what is cleared in it. On success such a table is empty.
     fn unmap<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
+        cursor: &mut UnmapCursor<'_, M, R>,
         covered: bool,
     ) -> Result<(), UnmapStop>;
 }
@@ -243,14 +243,14 @@ impl UnmapLevel for L1 {
     #[inline]
     fn unmap<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
+        cursor: &mut UnmapCursor<'_, M, R>,
         covered: bool,
     ) -> Result<(), UnmapStop> {
-        let index = Self::index(job.iova);
-        let done = job.clear(table, index);
-        let stopped = job.left != 0 && index.wrapping_add(done) < TABLE_ENTRIES;
+        let index = Self::index(cursor.iova);
+        let done = cursor.clear(table, index);
+        let stopped = cursor.left != 0 && index.wrapping_add(done) < TABLE_ENTRIES;
         if done != 0 && (stopped || !covered) {
-            job.mem.flush(table, index, done);
+            cursor.mem.flush(table, index, done);
         }
         if stopped {
             return Err(UnmapStop::Hole);
@@ -266,21 +266,21 @@ where
     #[inline]
     fn unmap<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
-        job: &mut Job<'_, M, R>,
+        cursor: &mut UnmapCursor<'_, M, R>,
         covered: bool,
     ) -> Result<(), UnmapStop> {
-        let mut index = Self::index(job.iova);
+        let mut index = Self::index(cursor.iova);
         // The first entry that was cleared: from there on is flushed in one run.
         let mut cleared = None;
         let mut result = Ok(());
-        while index < TABLE_ENTRIES && job.left != 0 {
-            match step::<Self, M, R>(table, index, job) {
-                Step::Kept => index = index.wrapping_add(1),
-                Step::Cleared(count) => {
+        while index < TABLE_ENTRIES && cursor.left != 0 {
+            match unmap_entry::<Self, M, R>(table, index, cursor) {
+                EntryOutcome::Kept => index = index.wrapping_add(1),
+                EntryOutcome::Cleared(count) => {
                     cleared = cleared.or(Some(index));
                     index = index.wrapping_add(count);
                 }
-                Step::Stopped(stop) => {
+                EntryOutcome::Stopped(stop) => {
                     result = Err(stop);
                     break;
                 }
@@ -288,7 +288,7 @@ where
         }
         if let Some(first) = cleared {
             if !covered || result.is_err() {
-                job.mem.flush(table, first, index.wrapping_sub(first));
+                cursor.mem.flush(table, first, index.wrapping_sub(first));
             }
         }
         result
@@ -296,7 +296,7 @@ where
 }
 
 /// What became of the entry at which an unmap stood.
-enum Step {
+enum EntryOutcome {
     /// A link that stays: the range covers only a part of the table below.
     Kept,
     /// This many entries were cleared; at least one.
@@ -306,37 +306,37 @@ enum Step {
 }
 
 #[inline(always)]
-fn step<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
+fn unmap_entry<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     table: M::Table<L>,
     index: usize,
-    job: &mut Job<'_, M, R>,
-) -> Step
+    cursor: &mut UnmapCursor<'_, M, R>,
+) -> EntryOutcome
 where
     L::Child: UnmapLevel,
 {
-    match job.mem.slot(table, index) {
-        None => Step::Stopped(UnmapStop::Hole),
-        Some(Occupied::Leaf(_)) => {
-            if L::offset(job.iova) != 0 {
-                return Step::Stopped(UnmapStop::InsideLeaf);
+    match cursor.mem.load_entry(table, index) {
+        None => EntryOutcome::Stopped(UnmapStop::Hole),
+        Some(PresentEntry::Leaf(_)) => {
+            if L::offset(cursor.iova) != 0 {
+                return EntryOutcome::Stopped(UnmapStop::InsideLeaf);
             }
-            match job.clear(table, index) {
+            match cursor.clear(table, index) {
                 // Only if someone else, against the rules, has just cleared it.
-                0 => Step::Stopped(UnmapStop::Hole),
-                done => Step::Cleared(done),
+                0 => EntryOutcome::Stopped(UnmapStop::Hole),
+                done => EntryOutcome::Cleared(done),
             }
         }
-        Some(Occupied::Table(child)) => {
-            let covered = covers::<L>(job.iova, job.left);
-            if let Err(stop) = L::Child::unmap(child, job, covered) {
-                return Step::Stopped(stop);
+        Some(PresentEntry::Table(child)) => {
+            let covered = covers::<L>(cursor.iova, cursor.left);
+            if let Err(stop) = L::Child::unmap(child, cursor, covered) {
+                return EntryOutcome::Stopped(stop);
             }
             if !covered {
-                return Step::Kept;
+                return EntryOutcome::Kept;
             }
-            job.mem.unlink(table, index);
-            (job.retire)(job.mem.page(child));
-            Step::Cleared(1)
+            cursor.mem.unlink(table, index);
+            (cursor.retire)(cursor.mem.page(child));
+            EntryOutcome::Cleared(1)
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Showing a table: every leaf with the entries that lead to it, at once or in parts.
 
 use super::level::{Directory, TableLevel, L1};
-use super::memory::{Occupied, TableMemory};
+use super::memory::{PresentEntry, TableMemory};
 use super::{at_top, SecondStage};
 use crate::spec::address::Iova;
 use crate::spec::level::{Level, TABLE_ENTRIES};
@@ -11,7 +11,7 @@ use core::ops::ControlFlow;
 
 /// A leaf, as a visitor sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Visit {
+pub struct VisitedLeaf {
     /// The first address that the leaf maps.
     pub iova: Iova,
     /// The level of the table in which it stands.
@@ -44,7 +44,7 @@ impl<M: TableMemory> SecondStage<M> {
     /// `Break` if `see` broke off.
     pub fn visit<F>(&self, mem: &M, from: Iova, see: &mut F) -> ControlFlow<()>
     where
-        F: FnMut(&Visit) -> ControlFlow<()>,
+        F: FnMut(&VisitedLeaf) -> ControlFlow<()>,
     {
         match self.visit_part(mem, from, u32::MAX, see) {
             VisitEnd::Broken => ControlFlow::Break(()),
@@ -56,42 +56,42 @@ impl<M: TableMemory> SecondStage<M> {
     /// that it takes a bounded time whatever is mapped. At least 4 are needed to get to a leaf.
     pub fn visit_part<F>(&self, mem: &M, from: Iova, tables: u32, see: &mut F) -> VisitEnd
     where
-        F: FnMut(&Visit) -> ControlFlow<()>,
+        F: FnMut(&VisitedLeaf) -> ControlFlow<()>,
     {
         if from.raw() > self.last_iova {
             return VisitEnd::Done;
         }
-        let mut walk = Walk {
+        let mut walk = VisitWalk {
             mem,
             from: from.raw(),
             path: [0; 5],
             tables,
-            left_off: None,
+            resume_at: None,
             see,
         };
         match at_top!(self, L, top => L::visit(top, 0, &mut walk)) {
             ControlFlow::Continue(()) => VisitEnd::Done,
             ControlFlow::Break(()) => walk
-                .left_off
+                .resume_at
                 .map_or(VisitEnd::Broken, |at| VisitEnd::At(Iova::new(at))),
         }
     }
 }
 
 /// A visit on its way.
-struct Walk<'a, M: TableMemory, F> {
+struct VisitWalk<'a, M: TableMemory, F> {
     mem: &'a M,
     from: u64,
     path: [u64; 5],
     /// How many tables may still be entered.
     tables: u32,
     /// The first address of the table that could not be entered any more.
-    left_off: Option<u64>,
+    resume_at: Option<u64>,
     see: &'a mut F,
 }
 
-impl<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>> Walk<'_, M, F> {
-    fn note<L: TableLevel>(&mut self, entry: u64) {
+impl<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>> VisitWalk<'_, M, F> {
+    fn set_path<L: TableLevel>(&mut self, entry: u64) {
         let above = usize::from(L::LEVEL.number()).wrapping_sub(1);
         if let Some(place) = self.path.get_mut(above) {
             *place = entry;
@@ -99,13 +99,13 @@ impl<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>> Walk<'_, M, F> {
     }
 
     fn leaf<L: TableLevel>(&mut self, iova: u64, entry: u64) -> ControlFlow<()> {
-        self.note::<L>(entry);
-        let flow = (self.see)(&Visit {
+        self.set_path::<L>(entry);
+        let flow = (self.see)(&VisitedLeaf {
             iova: Iova::new(iova),
             level: L::LEVEL,
             path: self.path,
         });
-        self.note::<L>(0);
+        self.set_path::<L>(0);
         flow
     }
 
@@ -117,7 +117,7 @@ impl<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>> Walk<'_, M, F> {
                 ControlFlow::Continue(())
             }
             None => {
-                self.left_off = Some(base.max(self.from));
+                self.resume_at = Some(base.max(self.from));
                 ControlFlow::Break(())
             }
         }
@@ -136,18 +136,18 @@ impl<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>> Walk<'_, M, F> {
 /// A level at which a visit can be.
 trait VisitLevel: TableLevel {
     /// `base`: the first address that `table` serves.
-    fn visit<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>>(
+    fn visit<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>>(
         table: M::Table<Self>,
         base: u64,
-        walk: &mut Walk<'_, M, F>,
+        walk: &mut VisitWalk<'_, M, F>,
     ) -> ControlFlow<()>;
 }
 
 impl VisitLevel for L1 {
-    fn visit<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>>(
+    fn visit<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>>(
         table: M::Table<Self>,
         base: u64,
-        walk: &mut Walk<'_, M, F>,
+        walk: &mut VisitWalk<'_, M, F>,
     ) -> ControlFlow<()> {
         for index in walk.first_index::<Self>(base)..TABLE_ENTRIES {
             if let Some(entry) = walk.mem.leaf(table, index) {
@@ -162,21 +162,21 @@ impl<L: Directory> VisitLevel for L
 where
     L::Child: VisitLevel,
 {
-    fn visit<M: TableMemory, F: FnMut(&Visit) -> ControlFlow<()>>(
+    fn visit<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>>(
         table: M::Table<Self>,
         base: u64,
-        walk: &mut Walk<'_, M, F>,
+        walk: &mut VisitWalk<'_, M, F>,
     ) -> ControlFlow<()> {
         for index in walk.first_index::<Self>(base)..TABLE_ENTRIES {
             let iova = base | ((index as u64) << Self::SHIFT);
-            match walk.mem.slot(table, index) {
+            match walk.mem.load_entry(table, index) {
                 None => {}
-                Some(Occupied::Leaf(entry)) => walk.leaf::<Self>(iova, entry)?,
-                Some(Occupied::Table(child)) => {
+                Some(PresentEntry::Leaf(entry)) => walk.leaf::<Self>(iova, entry)?,
+                Some(PresentEntry::Table(child)) => {
                     walk.enter(iova)?;
-                    walk.note::<Self>(walk.mem.raw(table, index));
+                    walk.set_path::<Self>(walk.mem.raw(table, index));
                     L::Child::visit(child, iova, walk)?;
-                    walk.note::<Self>(0);
+                    walk.set_path::<Self>(0);
                 }
             }
         }

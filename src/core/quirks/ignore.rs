@@ -8,20 +8,20 @@ use core::fmt;
 
 /// The user's words: addresses of register pages (`0xfed90000`) and `graphics`, with commas between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ignore<'a> {
+pub struct IgnoreList<'a> {
     text: &'a str,
 }
 
 /// A word that means nothing on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaningless<'a> {
+pub enum IgnoreError<'a> {
     /// Neither an address nor `graphics`.
     Word(&'a str),
     /// Firmware lists no unit there.
     NoUnit(PhysAddr),
 }
 
-impl fmt::Display for Meaningless<'_> {
+impl fmt::Display for IgnoreError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Word(word) => write!(
@@ -47,7 +47,7 @@ fn address(word: &str) -> Option<PhysAddr> {
     all_digits.then_some(PhysAddr::new(value))
 }
 
-impl<'a> Ignore<'a> {
+impl<'a> IgnoreList<'a> {
     /// Nothing.
     pub const NOTHING: Self = Self { text: "" };
 
@@ -56,15 +56,15 @@ impl<'a> Ignore<'a> {
     /// # Errors
     ///
     /// The first word that means nothing.
-    pub fn parse(text: &'a str, dmar: &Dmar<'_>) -> Result<Self, Meaningless<'a>> {
+    pub fn parse(text: &'a str, dmar: &Dmar<'_>) -> Result<Self, IgnoreError<'a>> {
         let ignore = Self { text: text.trim() };
         for word in ignore.words() {
             if word == GRAPHICS {
                 continue;
             }
-            let base = address(word).ok_or(Meaningless::Word(word))?;
+            let base = address(word).ok_or(IgnoreError::Word(word))?;
             if !dmar.units().any(|unit| unit.register_base == base) {
-                return Err(Meaningless::NoUnit(base));
+                return Err(IgnoreError::NoUnit(base));
             }
         }
         Ok(ignore)
@@ -81,7 +81,7 @@ impl<'a> Ignore<'a> {
     }
 
     /// Whether the unit whose registers are at `base` is to be left out.
-    pub fn names(&self, base: PhysAddr) -> bool {
+    pub fn contains(&self, base: PhysAddr) -> bool {
         self.words().any(|word| address(word) == Some(base))
     }
 }

@@ -10,7 +10,7 @@
 pub mod ignore;
 pub mod table;
 
-pub use ignore::Ignore;
+pub use ignore::IgnoreList;
 
 use crate::dmar::{DeviceScope, Drhd, ScopeKind};
 use crate::spec::address::{PhysAddr, Segment, SourceId};
@@ -20,7 +20,7 @@ use table::{Effect, Quirk, INTEL, QUIRKS};
 
 /// What quirks depend on of one PCI function of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Function {
+pub struct PciFunction {
     /// Its segment.
     pub segment: Segment,
     /// Its own requester ID.
@@ -42,7 +42,7 @@ pub struct Function {
     pub register: Option<u32>,
 }
 
-impl Function {
+impl PciFunction {
     /// Whether it is a display device.
     pub const fn is_display(&self) -> bool {
         self.class >> 16 == 0x03
@@ -70,28 +70,28 @@ impl Function {
 
 /// What a function must be treated with that has an identity domain by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum IdentityReason {
     /// Integrated graphics, as the kernel was configured; the user may choose otherwise.
-    ByConfiguration,
+    KernelConfig,
     /// The device does not work behind any other one.
-    ByNeed,
+    Required,
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for IdentityReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ByConfiguration => {
+            Self::KernelConfig => {
                 "integrated graphics, as this kernel is configured \
                  (CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF)"
             }
-            Self::ByNeed => "the isochronous unit has no IOTLB entries for it",
+            Self::Required => "the isochronous unit has no IOTLB entries for it",
         })
     }
 }
 
 /// A quirk that the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct QuirkMatch {
     /// Which.
     pub quirk: &'static Quirk,
     /// The segment of the function that has it.
@@ -100,7 +100,7 @@ pub struct Found {
     pub source: SourceId,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for QuirkMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.segment, self.source, self.quirk.why)
     }
@@ -108,14 +108,14 @@ impl fmt::Display for Found {
 
 /// More care than usual that a unit needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Care {
+pub struct Workarounds {
     /// Its write buffer has to be flushed although its capabilities do not say so.
     pub flush_write_buffer: bool,
     /// Why its translation may never go off once it was on, if that is so.
-    pub keep_translation: Option<Found>,
+    pub keep_translation: Option<QuirkMatch>,
 }
 
-impl Care {
+impl Workarounds {
     /// What the unit can do, given what its register says.
     pub const fn capability(&self, said: Capability) -> Capability {
         if self.flush_write_buffer {
@@ -134,18 +134,18 @@ impl Care {
 
 /// Why a unit is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum LeaveOutReason {
     /// The user named its registers.
     Named,
     /// The user wants graphics to be left out, and it serves nothing else.
     Graphics,
     /// Graphics do not work behind it, and it serves nothing else.
-    Quirk(Found),
+    Quirk(QuirkMatch),
     /// Nothing is there that it could serve.
     NoDevice,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for LeaveOutReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named => f.write_str("ignore= names it"),
@@ -160,31 +160,31 @@ impl fmt::Display for Reason {
 
 /// What becomes of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum UnitVerdict {
     /// It is served.
-    Serve(Care),
+    Serve(Workarounds),
     /// It is not touched: its devices are behind no unit.
-    LeaveOut(Reason),
+    LeaveOut(LeaveOutReason),
 }
 
 /// The quirks of one machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
-    leave_graphics_out: Option<Found>,
-    flush_write_buffer: Option<Found>,
-    strict: Option<Found>,
-    keep_translation: Option<Found>,
-    identity_for_sound: Option<Found>,
+    leave_graphics_out: Option<QuirkMatch>,
+    flush_write_buffer: Option<QuirkMatch>,
+    strict: Option<QuirkMatch>,
+    keep_translation: Option<QuirkMatch>,
+    identity_for_sound: Option<QuirkMatch>,
 }
 
 impl Quirks {
     /// Those of a machine with these functions.
-    pub fn of(functions: &[Function]) -> Self {
+    pub fn of(functions: &[PciFunction]) -> Self {
         let find = |effect| {
             functions.iter().find_map(|function| {
                 let mut quirks = QUIRKS.iter().filter(|quirk| quirk.effect == effect);
                 let quirk = quirks.find(|quirk| quirk.is_of(function))?;
-                Some(Found {
+                Some(QuirkMatch {
                     quirk,
                     segment: function.segment,
                     source: function.source,
@@ -197,47 +197,52 @@ impl Quirks {
             strict: find(Effect::Strict),
             keep_translation: find(Effect::KeepTranslation),
             identity_for_sound: find(Effect::IdentityForSound)
-                .filter(|_| functions.iter().any(Function::is_azalia)),
+                .filter(|_| functions.iter().any(PciFunction::is_azalia)),
         }
     }
 
     /// Those that change something whatever units there are.
-    pub fn of_all_units(&self) -> impl Iterator<Item = Found> {
+    pub fn of_all_units(&self) -> impl Iterator<Item = QuirkMatch> {
         let quirks = [self.flush_write_buffer, self.identity_for_sound];
         quirks.into_iter().flatten()
     }
 
     /// What keeps flushes from being deferred; nothing does where graphics are left out.
-    pub fn strict(&self, ignore: &Ignore<'_>) -> Option<Found> {
+    pub fn strict(&self, ignore: &IgnoreList<'_>) -> Option<QuirkMatch> {
         let left_out = self.leave_graphics_out.is_some() || ignore.graphics();
         self.strict.filter(|_| !left_out)
     }
 
     /// Whether `function` gets an identity domain by default, on a kernel that was configured so for
     /// integrated graphics or not.
-    pub fn identity(&self, function: &Function, graphics: bool) -> Option<Identity> {
+    pub fn identity(&self, function: &PciFunction, graphics: bool) -> Option<IdentityReason> {
         if self.identity_for_sound.is_some() && function.is_azalia() {
-            return Some(Identity::ByNeed);
+            return Some(IdentityReason::Required);
         }
-        (graphics && function.is_integrated_graphics()).then_some(Identity::ByConfiguration)
+        (graphics && function.is_integrated_graphics()).then_some(IdentityReason::KernelConfig)
     }
 
     /// What becomes of `unit`.
-    pub fn verdict(&self, unit: &Drhd<'_>, functions: &[Function], ignore: &Ignore<'_>) -> Verdict {
+    pub fn verdict(
+        &self,
+        unit: &Drhd<'_>,
+        functions: &[PciFunction],
+        ignore: &IgnoreList<'_>,
+    ) -> UnitVerdict {
         let graphics = || serves_graphics_alone(unit, functions);
-        if ignore.names(unit.register_base) {
-            return Verdict::LeaveOut(Reason::Named);
+        if ignore.contains(unit.register_base) {
+            return UnitVerdict::LeaveOut(LeaveOutReason::Named);
         }
         if serves_nothing(unit, functions) {
-            return Verdict::LeaveOut(Reason::NoDevice);
+            return UnitVerdict::LeaveOut(LeaveOutReason::NoDevice);
         }
         if ignore.graphics() && graphics() {
-            return Verdict::LeaveOut(Reason::Graphics);
+            return UnitVerdict::LeaveOut(LeaveOutReason::Graphics);
         }
         if let Some(found) = self.leave_graphics_out.filter(|_| graphics()) {
-            return Verdict::LeaveOut(Reason::Quirk(found));
+            return UnitVerdict::LeaveOut(LeaveOutReason::Quirk(found));
         }
-        Verdict::Serve(Care {
+        UnitVerdict::Serve(Workarounds {
             flush_write_buffer: self.flush_write_buffer.is_some(),
             keep_translation: self.keep_translation.filter(|_| graphics()),
         })
@@ -245,27 +250,31 @@ impl Quirks {
 }
 
 /// What a scope names on this machine.
-enum Named<'m> {
+enum ScopeTarget<'m> {
     /// This function.
-    Function(&'m Function),
+    Function(&'m PciFunction),
     /// Nothing that is there, or could come.
     Nothing,
     /// What is not known, or could come.
     Unknown,
 }
 
-fn at(functions: &[Function], segment: Segment, source: SourceId) -> Option<&Function> {
+fn at(functions: &[PciFunction], segment: Segment, source: SourceId) -> Option<&PciFunction> {
     functions
         .iter()
         .find(|function| function.segment == segment && function.source == source)
 }
 
-fn named<'m>(scope: &DeviceScope<'_>, segment: Segment, functions: &'m [Function]) -> Named<'m> {
+fn named<'m>(
+    scope: &DeviceScope<'_>,
+    segment: Segment,
+    functions: &'m [PciFunction],
+) -> ScopeTarget<'m> {
     match scope.kind {
         ScopeKind::Endpoint | ScopeKind::Bridge => {}
         // They send interrupts only.
-        ScopeKind::IoApic | ScopeKind::Hpet => return Named::Nothing,
-        ScopeKind::Namespace | ScopeKind::Unknown(_) => return Named::Unknown,
+        ScopeKind::IoApic | ScopeKind::Hpet => return ScopeTarget::Nothing,
+        ScopeKind::Namespace | ScopeKind::Unknown(_) => return ScopeTarget::Unknown,
     }
     let secondary = |segment, bridge| {
         at(functions, segment, bridge)?
@@ -276,7 +285,7 @@ fn named<'m>(scope: &DeviceScope<'_>, segment: Segment, functions: &'m [Function
         .resolve(segment, secondary)
         .and_then(|source| at(functions, segment, source));
     if let Some(function) = there {
-        return Named::Function(function);
+        return ScopeTarget::Function(function);
     }
     // Nothing is plugged into a root bus, but where a bridge is, something may come.
     let starts_below_bridge = functions.iter().any(|function| {
@@ -291,28 +300,28 @@ fn named<'m>(scope: &DeviceScope<'_>, segment: Segment, functions: &'m [Function
         .and_then(|(device, number)| SourceId::new(scope.start_bus, device, number))
         .and_then(|source| at(functions, segment, source));
     if starts_below_bridge || first.is_some() {
-        Named::Unknown
+        ScopeTarget::Unknown
     } else {
-        Named::Nothing
+        ScopeTarget::Nothing
     }
 }
 
 /// Whether nothing is there, or could come, that `unit` serves.
-fn serves_nothing(unit: &Drhd<'_>, functions: &[Function]) -> bool {
-    let nothing = |scope| matches!(named(&scope, unit.segment, functions), Named::Nothing);
+fn serves_nothing(unit: &Drhd<'_>, functions: &[PciFunction]) -> bool {
+    let nothing = |scope| matches!(named(&scope, unit.segment, functions), ScopeTarget::Nothing);
     !unit.include_all && unit.scopes.iter().all(nothing)
 }
 
 /// Whether display devices that can be trusted are all that `unit` serves.
-fn serves_graphics_alone(unit: &Drhd<'_>, functions: &[Function]) -> bool {
+fn serves_graphics_alone(unit: &Drhd<'_>, functions: &[PciFunction]) -> bool {
     let mut found = false;
     for scope in unit.scopes {
         match named(&scope, unit.segment, functions) {
-            Named::Function(function) if function.is_display() && !function.untrusted => {
+            ScopeTarget::Function(function) if function.is_display() && !function.untrusted => {
                 found = true
             }
-            Named::Nothing => {}
-            Named::Function(_) | Named::Unknown => return false,
+            ScopeTarget::Nothing => {}
+            ScopeTarget::Function(_) | ScopeTarget::Unknown => return false,
         }
     }
     found && !unit.include_all

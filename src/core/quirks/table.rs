@@ -6,14 +6,14 @@
 //! quirk counts only for a function of a chipset: Intel's, on a root bus, and not one that is
 //! untrusted, which could give itself any identifier.
 
-use super::Function;
+use super::PciFunction;
 
 /// Intel's vendor identifier.
 pub const INTEL: u16 = 0x8086;
 
 /// The functions that a quirk is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ids {
+pub enum DeviceIds {
     /// Those with one of these device identifiers.
     Exact(&'static [u16]),
     /// Display devices whose device identifier has one of these upper halves.
@@ -22,7 +22,7 @@ pub enum Ids {
 
 /// What a register of the function must say for the quirk to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum Condition {
     /// Nothing.
     Always,
     /// All of these bits are clear; not if the register cannot be read.
@@ -50,9 +50,9 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quirk {
     /// The functions.
-    pub ids: Ids,
+    pub ids: DeviceIds,
     /// What must be true of them.
-    pub when: When,
+    pub condition: Condition,
     /// What is done.
     pub effect: Effect,
     /// Why, as the log says it: "FUNCTION: ...".
@@ -96,59 +96,59 @@ pub(super) const VTBAR_ADDRESS: u32 = 0xffff_0000;
 /// All quirks of which a chip's presence decides.
 pub const QUIRKS: &[Quirk] = &[
     Quirk {
-        ids: Ids::Exact(&[0x29b2]),
-        when: When::Always,
+        ids: DeviceIds::Exact(&[0x29b2]),
+        condition: Condition::Always,
         effect: Effect::LeaveGraphicsOut,
         why: "graphics of the Q35 malfunction behind a remapping unit",
     },
     Quirk {
-        ids: Ids::Exact(SERIES_4),
-        when: When::Always,
+        ids: DeviceIds::Exact(SERIES_4),
+        condition: Condition::Always,
         effect: Effect::LeaveGraphicsOut,
         why: "graphics of the 4 series chipsets malfunction behind a remapping unit",
     },
     Quirk {
-        ids: Ids::Exact(&[0x0044]),
-        when: When::Always,
+        ids: DeviceIds::Exact(&[0x0044]),
+        condition: Condition::Always,
         effect: Effect::LeaveGraphicsOut,
         why: "graphics of the QM57 and QS57 malfunction behind a remapping unit",
     },
     Quirk {
-        ids: Ids::Exact(BROADWELL),
-        when: When::Always,
+        ids: DeviceIds::Exact(BROADWELL),
+        condition: Condition::Always,
         effect: Effect::LeaveGraphicsOut,
         why: "graphics of Broadwell malfunction behind a remapping unit",
     },
     Quirk {
-        ids: Ids::Exact(CALPELLA),
-        when: When::Clear(SHADOW_TABLE),
+        ids: DeviceIds::Exact(CALPELLA),
+        condition: Condition::Clear(SHADOW_TABLE),
         effect: Effect::LeaveGraphicsOut,
         why: "firmware has reserved no memory for a shadow table, without which graphics \
               malfunction behind a remapping unit",
     },
     Quirk {
-        ids: Ids::Exact(CALPELLA),
-        when: When::Set(SHADOW_TABLE),
+        ids: DeviceIds::Exact(CALPELLA),
+        condition: Condition::Set(SHADOW_TABLE),
         effect: Effect::Strict,
         why: "graphics of Ironlake must be idle during a flush: flushes are not deferred",
     },
     Quirk {
-        ids: Ids::Exact(SERIES_4),
-        when: When::Always,
+        ids: DeviceIds::Exact(SERIES_4),
+        condition: Condition::Always,
         effect: Effect::FlushWriteBuffer,
         why: "the write buffers of this chipset's units are flushed, although CAP.RWBF does not \
               require it",
     },
     Quirk {
-        ids: Ids::Display(&[0x45, 0x46, 0x4c, 0x4e, 0x7d, 0x8a, 0x98, 0x9a, 0xa7]),
-        when: When::Always,
+        ids: DeviceIds::Display(&[0x45, 0x46, 0x4c, 0x4e, 0x7d, 0x8a, 0x98, 0x9a, 0xa7]),
+        condition: Condition::Always,
         effect: Effect::KeepTranslation,
         why: "a unit that serves only graphics of this kind may never finish turning translation \
               off: translation is left on",
     },
     Quirk {
-        ids: Ids::Exact(&[TYLERSBURG]),
-        when: When::Clear(NOT_ISOCHRONOUS_OR_ENTRIES),
+        ids: DeviceIds::Exact(&[TYLERSBURG]),
+        condition: Condition::Clear(NOT_ISOCHRONOUS_OR_ENTRIES),
         effect: Effect::IdentityForSound,
         why: "firmware gave the isochronous unit no IOTLB entries, so that translated DMA of the \
               sound device behind it would never complete",
@@ -157,7 +157,7 @@ pub const QUIRKS: &[Quirk] = &[
 
 /// A register in configuration space on which a quirk depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Register {
+pub struct ConfigRegister {
     /// Whether it is not the function's own, but that of the first function on its bus.
     pub of_first_on_bus: bool,
     /// Where it is, in bytes.
@@ -167,7 +167,7 @@ pub struct Register {
 }
 
 /// The register that [`Function::register`] must hold for a function with these identifiers.
-pub fn register_of(vendor: u16, device: u16) -> Option<Register> {
+pub fn register_of(vendor: u16, device: u16) -> Option<ConfigRegister> {
     let (of_first_on_bus, offset, bytes) = match device {
         _ if vendor != INTEL => return None,
         // GGC
@@ -178,7 +178,7 @@ pub fn register_of(vendor: u16, device: u16) -> Option<Register> {
         IOAT => (true, 0xb0, 4),
         _ => return None,
     };
-    Some(Register {
+    Some(ConfigRegister {
         of_first_on_bus,
         offset,
         bytes,
@@ -187,25 +187,25 @@ pub fn register_of(vendor: u16, device: u16) -> Option<Register> {
 
 impl Quirk {
     /// Whether `function` has it.
-    pub fn is_of(&self, function: &Function) -> bool {
+    pub fn is_of(&self, function: &PciFunction) -> bool {
         let named = match self.ids {
-            Ids::Exact(ids) => ids.contains(&function.device),
-            Ids::Display(halves) => {
+            DeviceIds::Exact(ids) => ids.contains(&function.device),
+            DeviceIds::Display(halves) => {
                 let [half, _] = function.device.to_be_bytes();
                 function.is_display() && halves.contains(&half)
             }
         };
-        let holds = match (self.when, function.register) {
-            (When::Always, _) => true,
-            (When::Clear(bits), Some(value)) => value & bits == 0,
-            (When::Set(bits), Some(value)) => value & bits != 0,
+        let holds = match (self.condition, function.register) {
+            (Condition::Always, _) => true,
+            (Condition::Clear(bits), Some(value)) => value & bits == 0,
+            (Condition::Set(bits), Some(value)) => value & bits != 0,
             (_, None) => false,
         };
         function.is_of_chipset() && named && holds
     }
 }
 
-impl Function {
+impl PciFunction {
     /// Whether it is the sound device that a unit without IOTLB entries would stop.
     pub(super) fn is_azalia(&self) -> bool {
         self.is_of_chipset() && self.device == AZALIA

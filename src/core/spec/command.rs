@@ -44,7 +44,7 @@ impl ContextCommand {
 
     /// CAIG: what hardware did, from a `CCMD` that is no longer busy; `None` if it
     /// refused the command.
-    pub const fn performed(ccmd: u64) -> Option<Granularity> {
+    pub const fn actual_granularity(ccmd: u64) -> Option<Granularity> {
         Granularity::from_code(field(ccmd, 60, 59))
     }
 }
@@ -98,7 +98,7 @@ impl IotlbCommand {
 
     /// IAIG: what hardware did, from an `IOTLB` that is no longer busy; `None` if it
     /// refused the command.
-    pub const fn performed(iotlb: u64) -> Option<Granularity> {
+    pub const fn actual_granularity(iotlb: u64) -> Option<Granularity> {
         Granularity::from_code(field(iotlb, 58, 57))
     }
 }

@@ -96,7 +96,7 @@ impl ContextEntry {
     }
 
     /// This entry with FPD set: faults are not recorded.
-    pub const fn without_fault_records(self) -> Self {
+    pub const fn with_fault_processing_disabled(self) -> Self {
         Self {
             low: self.low | bits::one(1),
             high: self.high,
@@ -130,7 +130,7 @@ impl ContextEntry {
     }
 
     /// FPD: whether faults go unrecorded. Hardware honours it in absent entries, too.
-    pub const fn faults_unrecorded(self) -> bool {
+    pub const fn fault_processing_disabled(self) -> bool {
         bits::bit(self.low, 1)
     }
 

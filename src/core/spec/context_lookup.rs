@@ -10,11 +10,11 @@ use super::root::RootEntry;
 
 /// Where the requests of a requester go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passage {
+pub enum ContextLookup {
     /// Nowhere: refused, as a fault record says it.
-    Refused(FaultReason),
+    Faulted(FaultReason),
     /// To memory, untranslated.
-    Untranslated,
+    PassThrough,
     /// Through these tables.
     Tables {
         /// The top one.
@@ -24,25 +24,25 @@ pub enum Passage {
     },
 }
 
-impl Passage {
+impl ContextLookup {
     /// The passage by these entries of a unit with `host_bits` of physical address.
     pub fn of(root: RootEntry, context: ContextEntry, host_bits: u32) -> Self {
-        let refused = |code| Self::Refused(FaultReason::new(code));
+        let faulted = |code| Self::Faulted(FaultReason::new(code));
         if !root.is_present() {
-            return refused(0x1);
+            return faulted(0x1);
         }
         if root.reserved_bits(host_bits) != [0, 0] {
-            return refused(0xa);
+            return faulted(0xa);
         }
         if !context.is_present() {
-            return refused(0x2);
+            return faulted(0x2);
         }
         if context.reserved_bits(host_bits) != [0, 0] {
-            return refused(0xb);
+            return faulted(0xb);
         }
         match (context.translation_type(), context.width()) {
-            (TranslationType::Reserved, _) | (_, None) => refused(0x3),
-            (TranslationType::PassThrough, Some(_)) => Self::Untranslated,
+            (TranslationType::Reserved, _) | (_, None) => faulted(0x3),
+            (TranslationType::PassThrough, Some(_)) => Self::PassThrough,
             (TranslationType::Translate | TranslationType::TranslateWithDeviceTlb, Some(width)) => {
                 Self::Tables {
                     top: context.table(),

@@ -243,12 +243,12 @@ const fn pages_operand(block: PageBlock, leaves_only: bool) -> u64 {
 
 /// The IOTLB invalidations of one unit, with what they have in common put together once.
 #[derive(Clone, Copy, Debug)]
-pub struct IotlbWords {
+pub struct IotlbEncoder {
     pages: u64,
     domain: u64,
 }
 
-impl IotlbWords {
+impl IotlbEncoder {
     /// Of a unit for which `drain` is to be asked.
     pub const fn new(drain: Drain) -> Self {
         let drain = flag(drain.writes, 6) | flag(drain.reads, 7);

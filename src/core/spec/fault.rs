@@ -10,7 +10,7 @@ pub const FRCD_F: u64 = 1 << 63;
 
 /// What the device tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Request {
+pub enum FaultRequest {
     /// A memory read.
     Read,
     /// A memory read of instructions to execute.
@@ -29,7 +29,7 @@ pub struct FaultRecord {
     /// SID: who asked.
     pub source: SourceId,
     /// T1 and T2: what for.
-    pub request: Request,
+    pub request: FaultRequest,
     /// FR: why it was refused.
     pub reason: FaultReason,
     /// PV, if PP: the process address space that the request named.
@@ -67,12 +67,12 @@ impl FaultRecord {
             return None;
         }
         let request = match (bit(high, 62), bit(high, 28)) {
-            (false, false) => Request::Write,
-            (false, true) => Request::PageRequest,
+            (false, false) => FaultRequest::Write,
+            (false, true) => FaultRequest::PageRequest,
             // EXE counts only for requests with PASID.
-            (true, false) if bit(high, 30) && bit(high, 31) => Request::Execute,
-            (true, false) => Request::Read,
-            (true, true) => Request::Atomic,
+            (true, false) if bit(high, 30) && bit(high, 31) => FaultRequest::Execute,
+            (true, false) => FaultRequest::Read,
+            (true, true) => FaultRequest::Atomic,
         };
         Some(Self {
             source: SourceId::from_raw(field(high, 15, 0) as u16),
@@ -94,16 +94,16 @@ impl FaultRecord {
 
     /// The index into the interrupt remapping table, for a fault of an interrupt request.
     pub const fn interrupt_index(self) -> Option<u16> {
-        match self.reason.subject() {
-            Subject::Interrupt => Some(field(self.info, 63, 48) as u16),
-            Subject::Dma | Subject::ScalableDma | Subject::Unknown => None,
+        match self.reason.class() {
+            FaultClass::Interrupt => Some(field(self.info, 63, 48) as u16),
+            FaultClass::Dma | FaultClass::ScalableDma | FaultClass::Unknown => None,
         }
     }
 }
 
 /// What kind of request a fault reason belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Subject {
+pub enum FaultClass {
     /// DMA through a unit in legacy mode.
     Dma,
     /// An interrupt request.
@@ -131,14 +131,14 @@ impl FaultReason {
     }
 
     /// What the code belongs to.
-    pub const fn subject(self) -> Subject {
+    pub const fn class(self) -> FaultClass {
         if !self.is_known() {
-            return Subject::Unknown;
+            return FaultClass::Unknown;
         }
         match self.0 {
-            0x00..=0x1f => Subject::Dma,
-            0x20..=0x2f => Subject::Interrupt,
-            _ => Subject::ScalableDma,
+            0x00..=0x1f => FaultClass::Dma,
+            0x20..=0x2f => FaultClass::Interrupt,
+            _ => FaultClass::ScalableDma,
         }
     }
 
@@ -169,7 +169,7 @@ impl FaultReason {
 
     /// Whether the fault says that the tables are wrong, rather than that the device asked
     /// for what it was not given: such a fault is a bug of this driver or of the unit.
-    pub const fn blames_tables(self) -> bool {
+    pub const fn is_caused_by_tables(self) -> bool {
         matches!(
             self.0,
             0x3 | 0x7

@@ -71,7 +71,7 @@ impl Access {
 
 /// What an entry means at the level where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum DecodedEntry {
     /// Neither readable nor writable: requests fault.
     Absent,
     /// A page.
@@ -191,13 +191,13 @@ impl Entry {
     }
 
     /// The entry's meaning at `level`.
-    pub const fn meaning(self, level: Level) -> Meaning {
+    pub const fn decode(self, level: Level) -> DecodedEntry {
         let Some(access) = self.access() else {
-            return Meaning::Absent;
+            return DecodedEntry::Absent;
         };
         if self.is_leaf(level) {
             if let Some(size) = level.page_size() {
-                return Meaning::Leaf {
+                return DecodedEntry::Leaf {
                     address: PhysAddr::new(self.0 & ADDRESS & !bits::low_mask(size.shift())),
                     size,
                     access,
@@ -205,7 +205,7 @@ impl Entry {
                 };
             }
         }
-        Meaning::Table {
+        DecodedEntry::Table {
             address: self.address(),
             access,
         }

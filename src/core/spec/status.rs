@@ -9,7 +9,7 @@ const ONE_SHOT: u32 = 0x6900_0000;
 /// A value for `GCMD`.
 ///
 /// Hardware takes one command per write, and a state bit left out is a state
-/// turned off: build every value from [`Gcmd::keeping`].
+/// turned off: build every value from [`Gcmd::from_status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Gcmd(u32);
@@ -27,7 +27,7 @@ impl Gcmd {
     pub const INTERRUPT_REMAPPING: Self = Self(1 << 25);
 
     /// The value that changes nothing of what `status` shows.
-    pub const fn keeping(status: Gsts) -> Self {
+    pub const fn from_status(status: Gsts) -> Self {
         Self(status.0 & !ONE_SHOT)
     }
 
@@ -67,33 +67,33 @@ impl Gsts {
     ///
     /// For TE, SRTP, QIE and IRE, that is when the command has been carried out; for
     /// WBF, the flush is done when its bit is clear again.
-    pub const fn shows(self, command: Gcmd) -> bool {
+    pub const fn has_taken_effect(self, command: Gcmd) -> bool {
         self.0 & command.0 == command.0
     }
 
     /// TES: DMA is translated.
-    pub const fn translates(self) -> bool {
-        self.shows(Gcmd::TRANSLATION)
+    pub const fn translation_enabled(self) -> bool {
+        self.has_taken_effect(Gcmd::TRANSLATION)
     }
 
     /// RTPS: a root table has been set.
-    pub const fn has_root_table(self) -> bool {
-        self.shows(Gcmd::SET_ROOT_TABLE)
+    pub const fn root_table_set(self) -> bool {
+        self.has_taken_effect(Gcmd::SET_ROOT_TABLE)
     }
 
     /// WBFS: a write buffer flush is in progress.
-    pub const fn flushes_write_buffer(self) -> bool {
-        self.shows(Gcmd::FLUSH_WRITE_BUFFER)
+    pub const fn write_buffer_flush_pending(self) -> bool {
+        self.has_taken_effect(Gcmd::FLUSH_WRITE_BUFFER)
     }
 
     /// QIES: the invalidation queue is on.
-    pub const fn queues(self) -> bool {
-        self.shows(Gcmd::QUEUE)
+    pub const fn queue_enabled(self) -> bool {
+        self.has_taken_effect(Gcmd::QUEUE)
     }
 
     /// IRES: interrupts are remapped.
-    pub const fn remaps_interrupts(self) -> bool {
-        self.shows(Gcmd::INTERRUPT_REMAPPING)
+    pub const fn interrupt_remapping_enabled(self) -> bool {
+        self.has_taken_effect(Gcmd::INTERRUPT_REMAPPING)
     }
 }
 

@@ -7,6 +7,6 @@ mod caches_domain;
 mod caches_driver;
 mod caches_hardware;
 mod caches_memory;
-mod caches_story;
+mod caches_scenario;
 #[allow(dead_code)]
 mod pgtable_arena;

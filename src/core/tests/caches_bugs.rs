@@ -3,7 +3,7 @@
 //! Mistakes that a driver could make, one at a time. Each must be noticed, and for its own reason:
 //! a model that takes a broken driver for a good one proves nothing.
 
-use crate::caches_story::{story, tell};
+use crate::caches_scenario::{run, scenario};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -29,35 +29,35 @@ pub(crate) enum Bug {
     RewrittenBeforeInvalidated,
     AbsenceNotFlushed,
     AbsenceTaggedWithNewId,
-    RecordingNotFlushed,
-    MapNotTold,
-    MapToldLeavesOnly,
+    FpdChangeNotFlushed,
+    MapNotInvalidated,
+    MapInvalidatedLeavesOnly,
     WriteBufferNotFlushed,
-    OtherUnitForgotten,
-    LeftBeforeBlocked,
+    OtherUnitNotFlushed,
+    DetachedBeforeBlocked,
     FailedMapNotFlushed,
-    RoomNotFlushed,
+    RemovedTableNotFlushed,
     LazyTablesFreedEarly,
     WholeDomainEachTime,
     EverythingTwice,
 }
 
 /// How many random stories a mistake may survive. Each is found within a tenth of this.
-const STORIES: u32 = 1500;
+const SCENARIOS: u32 = 1500;
 
 /// Tells stories to a driver that makes `bug` until it is found out; what was said then.
-fn found_out(bug: Bug) -> String {
+fn find_problem(bug: Bug) -> String {
     let mut runner = TestRunner::deterministic();
     let mut made = 0;
-    for _ in 0..STORIES {
-        let plot = story().new_tree(&mut runner).expect("a story").current();
-        let told = tell(&plot, bug);
-        made += u32::from(told.bug_was_made);
-        if let Err(problem) = told.end {
+    for _ in 0..SCENARIOS {
+        let scenario = scenario().new_tree(&mut runner).expect("a story").current();
+        let outcome = run(&scenario, bug);
+        made += u32::from(outcome.bug_was_made);
+        if let Err(problem) = outcome.end {
             return problem;
         }
     }
-    panic!("{bug:?} was made in {made} of {STORIES} stories and never noticed");
+    panic!("{bug:?} was made in {made} of {SCENARIOS} stories and never noticed");
 }
 
 macro_rules! noticed {
@@ -65,7 +65,7 @@ macro_rules! noticed {
         $(#[$doc])*
         #[test]
         fn $name() {
-            let problem = found_out(Bug::$bug);
+            let problem = find_problem(Bug::$bug);
             assert!($why.split('|').any(|why| problem.contains(why)), "for another reason: {problem}");
         }
     )+};
@@ -93,14 +93,14 @@ noticed! {
     entry_rewritten_before_it_is_invalidated_is_noticed: RewrittenBeforeInvalidated, "context entry|reserved";
     missing_flush_of_absence_is_noticed: AbsenceNotFlushed, "context entry";
     absence_under_another_tag_is_noticed: AbsenceTaggedWithNewId, "context entry";
-    missing_flush_of_recording_is_noticed: RecordingNotFlushed, "context entry";
-    caching_mode_map_not_told_is_noticed: MapNotTold, "absent";
-    caching_mode_map_told_for_leaves_only_is_noticed: MapToldLeavesOnly, "absent";
+    missing_flush_after_fpd_change_is_noticed: FpdChangeNotFlushed, "context entry";
+    missing_map_invalidation_is_noticed: MapNotInvalidated, "absent";
+    map_invalidation_of_leaves_only_is_noticed: MapInvalidatedLeavesOnly, "absent";
     missing_write_buffer_flush_is_noticed: WriteBufferNotFlushed, "write buffer";
-    other_unit_forgotten_is_noticed: OtherUnitForgotten, "still holds|as it is freed";
-    id_freed_before_blocked_is_noticed: LeftBeforeBlocked, "as its id is freed";
+    other_unit_not_flushed_is_noticed: OtherUnitNotFlushed, "still holds|as it is freed";
+    id_freed_before_blocked_is_noticed: DetachedBeforeBlocked, "as its id is freed";
     failed_map_not_flushed_is_noticed: FailedMapNotFlushed, "still holds";
-    room_for_large_page_not_flushed_is_noticed: RoomNotFlushed, "as it is freed";
+    removed_table_not_flushed_is_noticed: RemovedTableNotFlushed, "as it is freed";
     lazy_tables_freed_early_are_noticed: LazyTablesFreedEarly, "as it is freed";
     whole_domain_each_time_is_noticed: WholeDomainEachTime, "outside|dropped for nothing";
     everything_twice_is_noticed: EverythingTwice, "in vain";

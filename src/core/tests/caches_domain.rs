@@ -6,7 +6,9 @@ use crate::caches_bugs::Bug;
 use crate::caches_driver::Driver;
 use crate::caches_hardware::Hardware;
 use crate::pgtable_arena::PageId;
-use vtd_core::invalidation::{after_map, forget_range_at_once, Invalidation, Range, Step};
+use vtd_core::invalidation::{
+    after_map, cover_range_with_one, Invalidation, InvalidationRange, InvalidationStep,
+};
 use vtd_core::pgtable::{Prot, SecondStage};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -32,7 +34,7 @@ pub(crate) struct Domain {
     pub(crate) stage: SecondStage<Hardware>,
     /// Unit, domain-id there, devices.
     pub(crate) attachments: Vec<(usize, u16, u32)>,
-    pub(crate) wants_news: bool,
+    pub(crate) needs_map_invalidation: bool,
     /// What is mapped.
     pub(crate) truth: Vec<Extent>,
     /// What was unmapped lazily and may still be reached.
@@ -41,7 +43,7 @@ pub(crate) struct Domain {
 }
 
 impl Driver {
-    /// `Attachments::join`, with `DomainIds::allocate`.
+    /// `Attachments::attach_unit`, with `DomainIds::allocate`.
     pub(crate) fn join(&mut self, domain: usize, unit: usize) -> u16 {
         let it = &mut self.domains[domain];
         if let Some((_, id, devices)) = it.attachments.iter_mut().find(|one| one.0 == unit) {
@@ -52,12 +54,12 @@ impl Driver {
         let id = (2..).find(|id| !used.contains(id)).expect("an id");
         used.insert(id);
         let cap = self.hw.cap(unit);
-        it.wants_news |= cap.caching_mode() || cap.needs_write_buffer_flush();
+        it.needs_map_invalidation |= cap.caching_mode() || cap.needs_write_buffer_flush();
         it.attachments.push((unit, id, 1));
         id
     }
 
-    /// `Attachments::leave`.
+    /// `Attachments::detach_unit`.
     pub(crate) fn leave(&mut self, domain: usize, unit: usize) {
         let list = &mut self.domains[domain].attachments;
         let at = list.iter().position(|one| one.0 == unit).expect("joined");
@@ -70,26 +72,26 @@ impl Driver {
                 || cached.links.iter().any(|link| link.0 == id)
                 || cached.contexts.iter().any(|context| context.2 == id);
             if holds {
-                self.hw.complain(format!(
+                self.hw.report_problem(format!(
                     "unit {unit} holds things of {id} as its id is freed"
                 ));
             }
         }
     }
 
-    /// `Attachments::forget`, with `Unit::forget`.
-    fn forget(&self, domain: usize, range: Range) {
+    /// `Attachments::invalidate_range`, with `Unit::invalidate_range`.
+    fn invalidate_range(&self, domain: usize, range: InvalidationRange) {
         for &(unit, id, _) in &self.domains[domain].attachments {
-            if unit != 0 && self.hw.has(Bug::OtherUnitForgotten) {
+            if unit != 0 && self.hw.has(Bug::OtherUnitNotFlushed) {
                 continue;
             }
-            let scope = forget_range_at_once(self.hw.cap(unit), DomainId::new(id), range);
+            let scope = cover_range_with_one(self.hw.cap(unit), DomainId::new(id), range);
             self.hw
-                .submit(unit, &[self.hw.iotlb(unit, self.mistaken(scope))]);
+                .submit(unit, &[self.hw.iotlb(unit, self.with_bug(scope))]);
         }
     }
 
-    fn mistaken(&self, scope: IotlbScope) -> IotlbScope {
+    fn with_bug(&self, scope: IotlbScope) -> IotlbScope {
         let IotlbScope::Pages {
             mut domain,
             mut block,
@@ -125,25 +127,33 @@ impl Driver {
         }
     }
 
-    /// `Attachments::publish`.
-    fn publish(&self, domain: usize, range: Range) {
-        if !self.domains[domain].wants_news {
+    /// `Attachments::sync_map`.
+    fn sync_map(&self, domain: usize, range: InvalidationRange) {
+        if !self.domains[domain].needs_map_invalidation {
             return;
         }
         for &(unit, id, _) in &self.domains[domain].attachments {
             let cap = self.hw.cap(unit);
             let steps = after_map(cap, DomainId::new(id), range);
             let steps = steps.iter().filter_map(|step| match step {
-                Step::Invalidate(Invalidation::Iotlb(_)) if self.hw.has(Bug::MapNotTold) => None,
-                Step::Invalidate(Invalidation::Iotlb(IotlbScope::Pages {
-                    domain, block, ..
-                })) if self.hw.has(Bug::MapToldLeavesOnly) => {
+                InvalidationStep::Invalidate(Invalidation::Iotlb(_))
+                    if self.hw.has(Bug::MapNotInvalidated) =>
+                {
+                    None
+                }
+                InvalidationStep::Invalidate(Invalidation::Iotlb(IotlbScope::Pages {
+                    domain,
+                    block,
+                    ..
+                })) if self.hw.has(Bug::MapInvalidatedLeavesOnly) => {
                     let leaves_only = IotlbScope::Pages {
                         domain,
                         block,
                         leaves_only: true,
                     };
-                    Some(Step::Invalidate(Invalidation::Iotlb(leaves_only)))
+                    Some(InvalidationStep::Invalidate(Invalidation::Iotlb(
+                        leaves_only,
+                    )))
                 }
                 step => Some(step),
             });
@@ -165,9 +175,9 @@ impl Driver {
         let stage = &self.domains[domain].stage;
         let (iova, phys) = (Iova::new(what.iova), PhysAddr::new(what.phys));
         let done = stage
-            .begin(&self.hw, iova, phys, what.len, prot)
-            .or_else(|rest| stage.proceed(&self.hw, rest))
-            .or_else(|rest| stage.finish(&self.hw, rest, &mut |page| retired.push(page)));
+            .map_fast(&self.hw, iova, phys, what.len, prot)
+            .or_else(|rest| stage.map_existing(&self.hw, rest))
+            .or_else(|rest| stage.map_slow(&self.hw, rest, &mut |page| retired.push(page)));
         self.hw.arena.limit(i64::MAX);
         let changed = match &done {
             Ok(()) if !retired.is_empty() => what.len,
@@ -177,8 +187,8 @@ impl Driver {
             Err(failed) => failed.undone,
         };
         if let Some(range) = range(what.iova, changed, !retired.is_empty()) {
-            if !self.hw.has(Bug::RoomNotFlushed) {
-                self.forget(domain, range);
+            if !self.hw.has(Bug::RemovedTableNotFlushed) {
+                self.invalidate_range(domain, range);
             }
         }
         for page in retired {
@@ -189,7 +199,7 @@ impl Driver {
         }
         self.domains[domain].truth.push(what);
         if let Some(range) = range(what.iova, what.len, false) {
-            self.publish(domain, range);
+            self.sync_map(domain, range);
         }
         changed != 0
     }
@@ -200,11 +210,11 @@ impl Driver {
         let it = &mut self.domains[domain];
         let stage = &it.stage;
         let bytes = stage
-            .begin_unmap(&self.hw, Iova::new(iova), len)
-            .or_else(|rest| stage.proceed_unmap(&self.hw, rest))
+            .unmap_fast(&self.hw, Iova::new(iova), len)
+            .or_else(|rest| stage.unmap_existing(&self.hw, rest))
             .unwrap_or_else(|rest| {
                 let retire = &mut |page| tables.push(page);
-                stage.finish_unmap(&self.hw, rest, retire).bytes
+                stage.unmap_slow(&self.hw, rest, retire).bytes
             });
         if bytes != 0 {
             let last = iova + bytes - 1;
@@ -225,7 +235,7 @@ impl Driver {
         if late {
             for &(iova, len) in ranges {
                 let range = range(iova, len, true).expect("not empty");
-                self.forget(domain, range);
+                self.invalidate_range(domain, range);
             }
         }
         let earlier = core::mem::take(&mut self.domains[domain].pending);
@@ -244,8 +254,9 @@ impl Driver {
             } else {
                 last
             };
-            let range = Range::new(Iova::new(first), Iova::new(last), freed).expect("in order");
-            self.forget(domain, range);
+            let range =
+                InvalidationRange::new(Iova::new(first), Iova::new(last), freed).expect("in order");
+            self.invalidate_range(domain, range);
         }
         for page in tables {
             self.hw.free(page);
@@ -273,7 +284,7 @@ impl Driver {
     /// `flush_iotlb_all`, then what the flush queue held is reused.
     pub(crate) fn flush_all(&mut self, domain: usize) {
         for &(unit, id, _) in &self.domains[domain].attachments {
-            let scope = self.mistaken(IotlbScope::Domain(DomainId::new(id)));
+            let scope = self.with_bug(IotlbScope::Domain(DomainId::new(id)));
             self.hw.submit(unit, &[self.hw.iotlb(unit, scope)]);
         }
         let queue = core::mem::take(&mut self.domains[domain].queue);
@@ -306,7 +317,7 @@ impl Domain {
 }
 
 /// `range` of src/domain/paging.rs.
-fn range(iova: u64, len: u64, tables_freed: bool) -> Option<Range> {
+fn range(iova: u64, len: u64, tables_freed: bool) -> Option<InvalidationRange> {
     let last = iova.checked_add(len.checked_sub(1)?)?;
-    Range::new(Iova::new(iova), Iova::new(last), tables_freed)
+    InvalidationRange::new(Iova::new(iova), Iova::new(last), tables_freed)
 }

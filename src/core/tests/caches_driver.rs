@@ -4,18 +4,18 @@
 //!
 //! The decisions are vtd_core's: tables, entries, steps, scopes, descriptors, and how an entry is
 //! replaced. What stands here is the order in which the driver carries out the rest, and follows
-//! these functions line by line: `install_in` of src/unit/translation/install.rs, `silence` of
+//! these functions line by line: `install_in` of src/unit/translation/install.rs, `disable_fault_processing` of
 //! src/unit/translation/fault_recording.rs (`set` as `write_entry` of
-//! src/unit/translation/legacy.rs), `attach` of src/device/attach.rs, `join`, `leave`, `forget`,
-//! `forget_all` and `tell` of src/domain/attachments.rs, `map`, `finish_map`, `unmap` and `sync` of
+//! src/unit/translation/legacy.rs), `attach` of src/device/attach.rs, `attach_unit`, `detach_unit`, `forget`,
+//! `forget_all` and `sync_map_slow` of src/domain/attachments.rs, `map`, `map_slow`, `unmap` and `sync` of
 //! src/domain/paging.rs.
 
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};
 use crate::caches_hardware::Hardware;
 use std::collections::BTreeSet;
-use vtd_core::install::{replace, ContextSlot};
-use vtd_core::invalidation::{after_context_change, after_recording_change, Steps};
+use vtd_core::install::{replace_context_entry, ContextSlot};
+use vtd_core::invalidation::{after_context_change, after_fpd_change, InvalidationSteps};
 use vtd_core::pgtable::{Geometry, SecondStage};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
@@ -61,7 +61,7 @@ impl ContextSlot for Slot<'_> {
         self.driver.set(self.unit, self.source, entry);
     }
 
-    fn perform(&mut self, steps: Steps) -> Result<(), Self::Error> {
+    fn perform(&mut self, steps: InvalidationSteps) -> Result<(), Self::Error> {
         self.driver.hw.perform(self.unit, steps.iter());
         self.driver.must_be_written(self.unit);
         Ok(())
@@ -90,7 +90,7 @@ impl Driver {
         let domain = |_| Domain {
             stage: SecondStage::new(&hw, GEOMETRY).expect("a first page"),
             attachments: Vec::new(),
-            wants_news: false,
+            needs_map_invalidation: false,
             truth: Vec::new(),
             pending: Vec::new(),
             queue: Gather::default(),
@@ -108,7 +108,7 @@ impl Driver {
             devices: SOURCES.iter().enumerate().map(device).collect(),
             ids: vec![BTreeSet::new(); 2],
         };
-        driver.hw.look();
+        driver.hw.fill_caches();
         driver
     }
 
@@ -117,7 +117,7 @@ impl Driver {
         ContextEntry::from_words(low, high)
     }
 
-    /// `Tables::set`.
+    /// `ContextTables::set`.
     fn set(&self, unit: usize, source: u16, entry: ContextEntry) {
         let [low, high] = entry.words();
         let low_first = !entry.is_present() || self.hw.has(Bug::PresentBitFirst);
@@ -137,7 +137,7 @@ impl Driver {
         }
     }
 
-    /// `vtd_core::install::replace` itself, or one that makes a mistake.
+    /// `vtd_core::install::replace_context_entry` itself, or one that makes a mistake.
     fn replace(&self, unit: usize, source: u16, old: ContextEntry, new: ContextEntry) {
         let cap = self.hw.cap(unit);
         let id = |entry: ContextEntry| entry.is_present().then(|| entry.domain());
@@ -152,7 +152,9 @@ impl Driver {
             () if old.is_present() && self.hw.has(Bug::ErasedBeforeInvalidated) => {
                 slot.write(ContextEntry::ABSENT);
                 slot.perform(after_context_change(cap, name, id(old), None))
-                    .and_then(|()| replace(&mut slot, cap, name, ContextEntry::ABSENT, new))
+                    .and_then(|()| {
+                        replace_context_entry(&mut slot, cap, name, ContextEntry::ABSENT, new)
+                    })
             }
             // With caching mode it would be noticed for the absence that is cached.
             () if both && !cap.caching_mode() && self.hw.has(Bug::RewrittenBeforeInvalidated) => {
@@ -178,10 +180,10 @@ impl Driver {
                 slot.write(new);
                 slot.perform(after_context_change(cap, name, id(new), None))
             }
-            () if old.faults_unrecorded() && self.hw.has(Bug::RecordingNotFlushed) => {
-                replace(&mut slot, cap, name, ContextEntry::ABSENT, new)
+            () if old.fault_processing_disabled() && self.hw.has(Bug::FpdChangeNotFlushed) => {
+                replace_context_entry(&mut slot, cap, name, ContextEntry::ABSENT, new)
             }
-            () => replace(&mut slot, cap, name, old, new),
+            () => replace_context_entry(&mut slot, cap, name, old, new),
         };
         replaced.expect("a unit of the model never fails");
     }
@@ -190,21 +192,20 @@ impl Driver {
     pub(crate) fn must_be_written(&self, unit: usize) {
         if self.hw.units[unit].borrow().buffered {
             self.hw
-                .complain(format!("unit {unit} has stores in its write buffer"));
+                .report_problem(format!("unit {unit} has stores in its write buffer"));
         }
     }
 
-    /// `Unit::silence`.
-    pub(crate) fn silence(&mut self, device: usize) {
+    /// `Unit::disable_fault_processing`.
+    pub(crate) fn disable_fault_processing(&mut self, device: usize) {
         let Device { unit, sources, .. } = self.devices[device];
         for &source in sources {
             let entry = self.entry(unit, source);
-            if !entry.faults_unrecorded() {
-                self.set(unit, source, entry.without_fault_records());
+            if !entry.fault_processing_disabled() {
+                self.set(unit, source, entry.with_fault_processing_disabled());
                 let id = entry.is_present().then(|| entry.domain());
-                let steps =
-                    after_recording_change(self.hw.cap(unit), SourceId::from_raw(source), id);
-                if !self.hw.has(Bug::RecordingNotFlushed) {
+                let steps = after_fpd_change(self.hw.cap(unit), SourceId::from_raw(source), id);
+                if !self.hw.has(Bug::FpdChangeNotFlushed) {
                     self.hw.perform(unit, steps.iter());
                 }
             }
@@ -229,7 +230,7 @@ impl Driver {
                     .expect("an aligned table")
             }
         };
-        let early = self.hw.has(Bug::LeftBeforeBlocked);
+        let early = self.hw.has(Bug::DetachedBeforeBlocked);
         let left = self.devices[device].domain.take();
         if let (true, Some(left)) = (early, left) {
             self.leave(left, unit);

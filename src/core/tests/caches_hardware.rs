@@ -15,7 +15,7 @@ use crate::caches_bugs::Bug;
 use crate::pgtable_arena::{Arena, PageId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use vtd_core::invalidation::{Invalidation, Step};
+use vtd_core::invalidation::{Invalidation, InvalidationStep};
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::context::{ContextEntry, TranslationType};
@@ -61,7 +61,7 @@ pub(crate) struct Unit {
     queue: VecDeque<[u64; 2]>,
     /// Stores that may still be in the write buffer of a unit that wants it flushed (`CAP.RWBF`).
     pub(crate) buffered: bool,
-    pub(crate) tally: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// All units, and the memory that they read.
@@ -92,7 +92,7 @@ impl Hardware {
                 absences: BTreeSet::new(),
                 queue: VecDeque::new(),
                 buffered: false,
-                tally: Counts::default(),
+                counts: Counts::default(),
             })
         };
         Self {
@@ -119,7 +119,7 @@ impl Hardware {
         self.units[unit].borrow().cap
     }
 
-    pub(crate) fn complain(&self, problem: String) {
+    pub(crate) fn report_problem(&self, problem: String) {
         self.problem.borrow_mut().get_or_insert(problem);
     }
 
@@ -133,17 +133,17 @@ impl Hardware {
         it.memory.get_mut(&source).expect("a source of the test")[word] = value;
         it.buffered |= it.cap.needs_write_buffer_flush();
         drop(it);
-        self.look();
+        self.fill_caches();
     }
 
     /// Lets every unit read all that it can reach.
-    pub(crate) fn look(&self) {
+    pub(crate) fn fill_caches(&self) {
         for unit in 0..self.units.len() {
-            self.look_of(unit);
+            self.fill_caches_of(unit);
         }
     }
 
-    fn look_of(&self, unit: usize) {
+    fn fill_caches_of(&self, unit: usize) {
         let unit = &mut *self.units[unit].borrow_mut();
         let caching_mode = unit.cap.caching_mode();
         for (&source, &[low, high]) in &unit.memory {
@@ -165,7 +165,8 @@ impl Hardware {
             let entry = ContextEntry::from_words(low, high);
             if entry.is_present() && entry.translation_type() == TranslationType::Translate {
                 let Some(width) = entry.width() else {
-                    return self.complain(format!("context entry {low:#x} {high:#x} is reserved"));
+                    return self
+                        .report_problem(format!("context entry {low:#x} {high:#x} is reserved"));
                 };
                 todo.push((id, u32::from(width.top().number()), 0, entry.table().raw()));
             }
@@ -183,7 +184,7 @@ impl Hardware {
         let span = 1u64 << (12 + 9 * (level - 1));
         for index in 0..512 {
             let Some(entry) = self.arena.hardware_read(table + index * 8) else {
-                return self.complain(format!("a unit reads the freed table {table:#x}"));
+                return self.report_problem(format!("a unit reads the freed table {table:#x}"));
             };
             let first = base + index * span;
             if entry & 3 == 0 {
@@ -209,16 +210,18 @@ impl Hardware {
     }
 
     /// What `Unit::perform` does: flushes and invalidations in their order, one wait at the end.
-    pub(crate) fn perform(&self, unit: usize, steps: impl Iterator<Item = Step>) {
+    pub(crate) fn perform(&self, unit: usize, steps: impl Iterator<Item = InvalidationStep>) {
         let mut batch = Vec::new();
         for step in steps {
             let invalidation = match step {
-                Step::FlushWriteBuffer if self.has(Bug::WriteBufferNotFlushed) => continue,
-                Step::FlushWriteBuffer => {
+                InvalidationStep::FlushWriteBuffer if self.has(Bug::WriteBufferNotFlushed) => {
+                    continue
+                }
+                InvalidationStep::FlushWriteBuffer => {
                     self.units[unit].borrow_mut().buffered = false;
                     continue;
                 }
-                Step::Invalidate(invalidation) => invalidation,
+                InvalidationStep::Invalidate(invalidation) => invalidation,
             };
             match invalidation {
                 Invalidation::Context(_) if self.has(Bug::ContextNotFlushed) => {}
@@ -259,26 +262,26 @@ impl Hardware {
             let next = self.units[unit].borrow_mut().queue.pop_front();
             let Some(words) = next else { break };
             self.execute(unit, words);
-            self.look_of(unit);
+            self.fill_caches_of(unit);
         }
     }
 
     fn execute(&self, unit: usize, words: [u64; 2]) {
         let unit = &mut *self.units[unit].borrow_mut();
         match Descriptor::decode(words) {
-            Ok(Descriptor::ContextCache(scope)) => unit.forget_contexts(scope),
+            Ok(Descriptor::ContextCache(scope)) => unit.invalidate_contexts(scope),
             Ok(Descriptor::Iotlb { scope, .. }) => {
                 if let IotlbScope::Pages { block, .. } = scope {
                     if !unit.cap.page_selective()
                         || block.address_mask() > unit.cap.max_address_mask()
                     {
-                        self.complain(format!("the unit cannot do {scope:?}"));
+                        self.report_problem(format!("the unit cannot do {scope:?}"));
                     }
                 }
-                unit.forget_translations(scope);
+                unit.invalidate_iotlb(scope);
             }
             Ok(Descriptor::Wait { .. }) => {}
-            other => self.complain(format!("the unit is given {other:?}")),
+            other => self.report_problem(format!("the unit is given {other:?}")),
         }
     }
 
@@ -293,7 +296,7 @@ impl Hardware {
                 entry.is_present() && entry.table().raw() == at
             });
             if by_link || by_context {
-                self.complain(format!(
+                self.report_problem(format!(
                     "unit {number} can reach table {at:#x} as it is freed"
                 ));
             }
@@ -303,7 +306,7 @@ impl Hardware {
 }
 
 impl Unit {
-    fn forget_contexts(&mut self, scope: ContextScope) {
+    fn invalidate_contexts(&mut self, scope: ContextScope) {
         let before = self.contexts.len();
         let names = |cached: u16| match scope {
             ContextScope::Global | ContextScope::Domain(_) => true,
@@ -328,7 +331,7 @@ impl Unit {
         self.count(before != self.contexts.len());
     }
 
-    fn forget_translations(&mut self, scope: IotlbScope) {
+    fn invalidate_iotlb(&mut self, scope: IotlbScope) {
         let hits = |id: u16, first: u64, bytes: u64, is_leaf: bool| match scope {
             IotlbScope::Global => true,
             IotlbScope::Domain(domain) => id == domain.raw(),
@@ -341,18 +344,18 @@ impl Unit {
                 id == domain.raw() && meets && (is_leaf || !leaves_only)
             }
         };
-        let tally = &mut self.tally;
-        let (leaves, links) = (tally.leaves.len(), tally.links);
+        let counts = &mut self.counts;
+        let (leaves, links) = (counts.leaves.len(), counts.links);
         self.leaves.retain(|leaf| {
             let hit = hits(leaf.0, leaf.1, leaf.2, true);
             if hit {
-                tally.leaves.push(*leaf);
+                counts.leaves.push(*leaf);
             }
             !hit
         });
         self.links.retain(|&(id, level, first, _)| {
             let hit = hits(id, first, 1 << (12 + 9 * level), false);
-            tally.links += u32::from(hit);
+            counts.links += u32::from(hit);
             !hit
         });
         let before = self.absences.len();
@@ -360,13 +363,13 @@ impl Unit {
         self.absences.retain(|&(id, level, first)| {
             !hits(id, first, 1 << (12 + 9 * (level - 1)), level == 1)
         });
-        let did = tally.leaves.len() != leaves || tally.links != links;
+        let did = counts.leaves.len() != leaves || counts.links != links;
         let absent = before != self.absences.len();
         self.count(did || absent);
     }
 
     fn count(&mut self, did_something: bool) {
-        self.tally.descriptors += 1;
-        self.tally.vain += u32::from(!did_something);
+        self.counts.descriptors += 1;
+        self.counts.vain += u32::from(!did_something);
     }
 }

@@ -5,7 +5,7 @@
 use crate::caches_bugs::Bug;
 use crate::caches_hardware::Hardware;
 use crate::pgtable_arena::{Arena, PageId};
-use vtd_core::pgtable::{Directory, Occupied, OutOfMemory, TableLevel, TableMemory};
+use vtd_core::pgtable::{Directory, OutOfMemory, PresentEntry, TableLevel, TableMemory};
 
 impl TableMemory for Hardware {
     type Table<L: TableLevel> = <Arena as TableMemory>::Table<L>;
@@ -23,12 +23,12 @@ impl TableMemory for Hardware {
         self.arena.discard(table)
     }
 
-    fn slot<L: Directory>(
+    fn load_entry<L: Directory>(
         &self,
         table: Self::Table<L>,
         index: usize,
-    ) -> Option<Occupied<Self::Table<L::Child>>> {
-        self.arena.slot(table, index)
+    ) -> Option<PresentEntry<Self::Table<L::Child>>> {
+        self.arena.load_entry(table, index)
     }
 
     fn raw<L: TableLevel>(&self, table: Self::Table<L>, index: usize) -> u64 {
@@ -51,10 +51,10 @@ impl TableMemory for Hardware {
         table: Self::Table<L>,
         index: usize,
         child: Self::Table<L::Child>,
-    ) -> Result<(), Occupied<Self::Table<L::Child>>> {
+    ) -> Result<(), PresentEntry<Self::Table<L::Child>>> {
         let linked = self.arena.link(table, index, child);
         self.stored();
-        self.look();
+        self.fill_caches();
         linked
     }
 
@@ -69,9 +69,9 @@ impl TableMemory for Hardware {
             return;
         }
         self.arena.flush(table, first, count / 2);
-        self.look();
+        self.fill_caches();
         self.arena.flush(table, first, count);
-        self.look();
+        self.fill_caches();
     }
 }
 

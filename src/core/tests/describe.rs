@@ -3,7 +3,7 @@
 //! Describes DMAR tables and capability registers in short lines, for comparison with another
 //! program's reading of them: `describe table FILE...`, `describe caps CAP:ECAP...` (hexadecimal).
 
-use vtd_core::compatibility::{Restriction, Walker};
+use vtd_core::compatibility::{Restriction, WalkCapabilities};
 use vtd_core::dmar::{Dmar, ScopeKind, Scopes, Structure};
 use vtd_core::pgtable::Geometry;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
@@ -188,7 +188,7 @@ fn caps(pair: &str) {
         ecap_flags(ecap)
     );
     let restriction = Restriction::default();
-    let unit = Walker {
+    let unit = WalkCapabilities {
         cap,
         ecap,
         restriction,

@@ -73,7 +73,7 @@ fn the_files_of_the_corpus_are_the_tables() {
 
 /// A refusal says where, what, and what to do.
 #[test]
-fn every_refusal_of_the_corpus_is_a_sentence_with_a_way_out() {
+fn every_refusal_of_the_corpus_says_what_to_do() {
     let mut refused = 0;
     for (name, bytes) in tables() {
         if let Err(error) = Dmar::parse(&bytes) {

@@ -140,7 +140,7 @@ fn the_other_structures_are_read() {
 }
 
 #[test]
-fn what_follows_the_table_is_not_read() {
+fn bytes_after_the_table_are_not_read() {
     let (bytes, _) = everything();
     let longer = [&bytes[..], &[0xff; 64]].concat();
     let short = format!("{:?}", Dmar::parse(&bytes).unwrap());
@@ -164,7 +164,7 @@ fn an_ordinary_table_needs_no_note() {
 }
 
 #[test]
-fn odd_things_are_noted_and_do_no_harm() {
+fn unusual_contents_are_noted_and_accepted() {
     let table = Table::new(46, 0)
         .with(&sized_drhd(true, 0x12, 0, 0x10_0000, &[]))
         .with(&drhd(false, 0, 0x20_0000, &[scope(9, 0, 0, &[(1, 0)])]))

@@ -149,7 +149,7 @@ fn a_region_of_impossible_devices_is_left_out() {
 }
 
 #[test]
-fn a_unit_that_is_listed_twice_is_there_once() {
+fn a_unit_listed_twice_counts_once() {
     let first = drhd(false, 0, 0x9000, &[nic()]);
     let all = drhd(true, 0, 0x1000, &[]);
     let bytes = Table::new(39, 0)
@@ -175,7 +175,7 @@ fn a_unit_that_is_listed_twice_is_there_once() {
 }
 
 #[test]
-fn of_two_units_for_the_rest_the_first_has_it() {
+fn the_first_include_all_unit_of_a_segment_wins() {
     let bytes = Table::new(39, 0)
         .with(&drhd(true, 7, 0x1000, &[nic()]))
         .with(&drhd(true, 7, 0x2000, &[]))
@@ -196,7 +196,7 @@ fn of_two_units_for_the_rest_the_first_has_it() {
 
 /// Which of them firmware means, it does not say.
 #[test]
-fn of_two_units_that_name_a_device_the_last_has_it() {
+fn the_last_unit_that_names_a_device_wins() {
     let bytes = Table::new(39, 0)
         .with(&drhd(false, 0, 0x1000, &[nic()]))
         .with(&drhd(false, 0, 0x2000, &[nic()]))
@@ -304,7 +304,7 @@ fn a_host_width_above_64_bits_is_taken_as_64() {
 
 /// What is merely unusual is no fault of firmware's.
 #[test]
-fn what_is_unusual_is_not_called_wrong() {
+fn unusual_is_not_reported_as_wrong() {
     let bytes = Table::new(39, 0)
         .with(&drhd(true, 0, 0x1000, &[scope(9, 0, 0, &[(1, 0)])]))
         .with(&drhd(false, 0, 0x2000, &[]))

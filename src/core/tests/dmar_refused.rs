@@ -65,7 +65,7 @@ fn the_header_must_be_right() {
 
 /// DMAR_REMAP_OPT_OUT: firmware's word is final, whatever else it says.
 #[test]
-fn what_firmware_forces_off_stays_off() {
+fn remapping_opt_out_is_honoured() {
     for flags in 0..=u8::MAX {
         let table = Table::new(39, flags).with(&drhd(true, 0, 0x1000, &[]));
         let result = Dmar::parse(&table.seal()).map(|_| ());

@@ -41,7 +41,7 @@ fn one_unit(structures: &[Vec<u8>]) -> Vec<u8> {
 /// A server's table has a region 0..=0 for some devices. After a kexec the in-tree driver refused
 /// the whole table for it, and the disks had no remapping.
 #[test]
-fn a_region_of_nothing_costs_only_itself() {
+fn an_empty_region_costs_only_itself() {
     let bytes = one_unit(&[rmrr(0, 0, 0, &[endpoint(2, 0)])]);
     assert_eq!(notes(&bytes).len(), 1);
     assert_eq!(regions(&bytes, &[(0, 2, 0)]), []);
@@ -81,7 +81,7 @@ fn a_region_of_page_0_costs_only_itself() {
 
 /// An older one names all functions of both controllers, for 0..=0.
 #[test]
-fn a_region_of_nothing_for_many_functions_costs_only_itself() {
+fn an_empty_region_for_many_functions_costs_only_itself() {
     let usb: Vec<_> = [(0x1d, 0), (0x1d, 1), (0x1d, 2), (0x1d, 7)]
         .into_iter()
         .chain([(0x1a, 0), (0x1a, 1), (0x1a, 2), (0x1a, 7)])
@@ -278,7 +278,7 @@ fn an_acpi_device_is_served_as_the_pci_function_that_it_may_be() {
 
 /// Units that name nothing, of a server with two sockets, serve nobody; that harms nobody.
 #[test]
-fn units_that_name_nothing_serve_nobody() {
+fn units_without_scopes_serve_no_device() {
     let mut table = Table::new(46, 1);
     for n in 0..9 {
         table = table.with(&drhd(false, 0, 0x1000 * (n + 1), &[]));

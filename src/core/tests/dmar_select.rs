@@ -74,7 +74,7 @@ fn paths_are_followed_whatever_number_the_bus_has() {
 }
 
 #[test]
-fn the_rest_goes_to_include_all_of_its_segment_only() {
+fn unnamed_devices_belong_to_include_all_of_their_segment() {
     assert_eq!(unit(&laptop(), 0, &[(0, 9, 0)]), Some(0x3000));
     assert_eq!(unit(&laptop(), 1, &[(0, 2, 0)]), None);
     let two = Table::new(39, 0)

@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vtd_core::fault_limit::{
-    Limit, UnknownLimits, UnknownVerdict, Verdict, BURST, STORM, UNKNOWN, UNKNOWN_BURST,
-    UNKNOWN_SILENCED, UNKNOWN_STORM, WINDOW_NS,
+    FaultLimit, FaultVerdict, UnknownLimits, UnknownVerdict, BURST, MAX_UNKNOWN_REQUESTERS, STORM,
+    UNKNOWN_BURST, UNKNOWN_SILENCED, UNKNOWN_STORM, WINDOW_NS,
 };
 use vtd_core::spec::address::SourceId;
 
@@ -20,20 +20,22 @@ const LINES: u64 = BURST + 4;
 /// how many were not, storms, and a sweep.
 const UNKNOWN_LINES: u64 = UNKNOWN_BURST + 2 + UNKNOWN_SILENCED + 1;
 
-fn lines_of(verdict: Verdict) -> u64 {
+fn lines_of(verdict: FaultVerdict) -> u64 {
     match verdict {
-        Verdict::Report { held_back, last } => 1 + u64::from(held_back > 0) + u64::from(last),
-        Verdict::HoldBack => 0,
-        Verdict::Silence { report, .. } => u64::from(report),
+        FaultVerdict::Report { suppressed, last } => {
+            1 + u64::from(suppressed > 0) + u64::from(last)
+        }
+        FaultVerdict::Suppress => 0,
+        FaultVerdict::Silence { report, .. } => u64::from(report),
     }
 }
 
 fn unknown_lines_of(verdict: UnknownVerdict) -> u64 {
     match verdict {
-        UnknownVerdict::Report { held_back, last } => {
-            1 + u64::from(held_back > 0) + u64::from(last)
+        UnknownVerdict::Report { suppressed, last } => {
+            1 + u64::from(suppressed > 0) + u64::from(last)
         }
-        UnknownVerdict::HoldBack => 0,
+        UnknownVerdict::Suppress => 0,
         UnknownVerdict::Silence { report, .. } | UnknownVerdict::SilenceBus { report } => {
             u64::from(report)
         }
@@ -42,34 +44,34 @@ fn unknown_lines_of(verdict: UnknownVerdict) -> u64 {
 
 #[test]
 fn ten_faults_in_a_window_are_reported_and_the_rest_is_counted() {
-    let mut limit = Limit::new();
+    let mut limit = FaultLimit::new();
     for nth in 1..=BURST {
         let verdict = limit.count(nth * MS);
-        let wanted = Verdict::Report {
-            held_back: 0,
+        let wanted = FaultVerdict::Report {
+            suppressed: 0,
             last: nth == BURST,
         };
         assert_eq!(verdict, wanted);
     }
     for _ in 0..5 {
-        assert_eq!(limit.count(50 * MS), Verdict::HoldBack);
+        assert_eq!(limit.count(50 * MS), FaultVerdict::Suppress);
     }
-    assert_eq!((limit.total(), limit.held_back()), (BURST + 5, 5));
-    let wanted = Verdict::Report {
-        held_back: 5,
+    assert_eq!((limit.total(), limit.suppressed()), (BURST + 5, 5));
+    let wanted = FaultVerdict::Report {
+        suppressed: 5,
         last: false,
     };
     assert_eq!(limit.count(MS + WINDOW_NS + 1), wanted);
-    assert_eq!(limit.held_back(), 0);
+    assert_eq!(limit.suppressed(), 0);
 }
 
 #[test]
-fn a_storm_is_silenced_said_once_and_silenced_again_at_once() {
-    let mut limit = Limit::new();
+fn a_storm_is_silenced_reported_once_and_silenced_again_immediately() {
+    let mut limit = FaultLimit::new();
     for _ in 1..STORM {
-        assert!(!matches!(limit.count(0), Verdict::Silence { .. }));
+        assert!(!matches!(limit.count(0), FaultVerdict::Silence { .. }));
     }
-    let storm = |faults, report| Verdict::Silence {
+    let storm = |faults, report| FaultVerdict::Silence {
         faults,
         ms: 7,
         report,
@@ -80,18 +82,21 @@ fn a_storm_is_silenced_said_once_and_silenced_again_at_once() {
         assert_eq!(limit.count(7 * MS), storm(STORM + again, false));
     }
     let later = limit.count(WINDOW_NS + 8 * MS);
-    assert!(matches!(later, Verdict::Report { held_back, .. } if held_back > STORM));
+    assert!(matches!(later, FaultVerdict::Report { suppressed, .. } if suppressed > STORM));
 }
 
 #[test]
 fn a_first_fault_right_after_boot_is_reported() {
-    assert!(matches!(Limit::new().count(0), Verdict::Report { .. }));
-    assert!(Limit::new().may_announce(0));
+    assert!(matches!(
+        FaultLimit::new().count(0),
+        FaultVerdict::Report { .. }
+    ));
+    assert!(FaultLimit::new().may_announce(0));
 }
 
 #[test]
-fn that_faults_are_recorded_again_is_said_once_in_a_window() {
-    let mut limit = Limit::new();
+fn resumed_recording_is_reported_once_in_a_window() {
+    let mut limit = FaultLimit::new();
     assert!(limit.may_announce(5));
     assert!(!limit.may_announce(6));
     assert!(!limit.may_announce(5 + WINDOW_NS));
@@ -100,13 +105,13 @@ fn that_faults_are_recorded_again_is_said_once_in_a_window() {
 
 #[test]
 fn an_unknown_requester_that_storms_is_silenced_alone() {
-    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
+    let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
     let (noisy, other) = (SourceId::from_raw(0x200), SourceId::from_raw(0x201));
     for _ in 1..STORM {
         let verdict = limits.count(noisy, 0);
         assert!(matches!(
             verdict,
-            UnknownVerdict::Report { .. } | UnknownVerdict::HoldBack
+            UnknownVerdict::Report { .. } | UnknownVerdict::Suppress
         ));
     }
     let storm = UnknownVerdict::Silence {
@@ -124,22 +129,22 @@ fn an_unknown_requester_that_storms_is_silenced_alone() {
 
 #[test]
 fn one_unknown_requester_leaves_lines_for_another() {
-    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
+    let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
     for _ in 0..STORM / 2 {
         limits.count(SourceId::from_raw(1), 0);
     }
     let verdict = limits.count(SourceId::from_raw(2), 0);
-    assert!(matches!(verdict, UnknownVerdict::Report { held_back, .. } if held_back > 0));
+    assert!(matches!(verdict, UnknownVerdict::Report { suppressed, .. } if suppressed > 0));
 }
 
 #[test]
-fn the_one_that_was_quiet_for_longest_makes_room() {
-    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
+fn the_requester_quiet_for_longest_is_replaced() {
+    let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
     let noisy = SourceId::from_raw(0xffff);
     for now in 1..STORM {
         limits.count(noisy, now);
     }
-    for raw in 0..UNKNOWN as u16 {
+    for raw in 0..MAX_UNKNOWN_REQUESTERS as u16 {
         limits.count(SourceId::from_raw(raw), STORM + 2 * u64::from(raw));
         let verdict = limits.count(noisy, STORM + 2 * u64::from(raw) + 1);
         assert!(matches!(
@@ -153,13 +158,13 @@ fn the_one_that_was_quiet_for_longest_makes_room() {
 }
 
 #[test]
-fn who_faulted_in_another_window_makes_room_without_a_sweep() {
-    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
-    for raw in 0..UNKNOWN as u16 {
+fn replacing_an_old_requester_is_no_sweep() {
+    let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
+    for raw in 0..MAX_UNKNOWN_REQUESTERS as u16 {
         limits.count(SourceId::from_raw(raw), 0);
     }
     let swept = |raw| matches!(raw, UnknownVerdict::SilenceBus { .. });
-    let others = 0x1000..0x1000 + 2 * UNKNOWN as u16;
+    let others = 0x1000..0x1000 + 2 * MAX_UNKNOWN_REQUESTERS as u16;
     for raw in others.clone() {
         assert!(!swept(limits.count(SourceId::from_raw(raw), 2 * WINDOW_NS)));
     }
@@ -170,10 +175,10 @@ fn who_faulted_in_another_window_makes_room_without_a_sweep() {
 
 #[test]
 fn requesters_that_storm_together_are_silenced_one_by_one() {
-    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
+    let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
     let (mut silenced, mut records, mut lines) = (BTreeSet::new(), 0, 0);
     for _ in 0..2 * STORM {
-        for raw in 0..UNKNOWN as u16 {
+        for raw in 0..MAX_UNKNOWN_REQUESTERS as u16 {
             if silenced.contains(&raw) {
                 continue;
             }
@@ -189,9 +194,9 @@ fn requesters_that_storm_together_are_silenced_one_by_one() {
             }
         }
     }
-    assert_eq!(silenced.len(), UNKNOWN);
+    assert_eq!(silenced.len(), MAX_UNKNOWN_REQUESTERS);
     assert!(
-        records <= UNKNOWN_STORM + UNKNOWN as u64,
+        records <= UNKNOWN_STORM + MAX_UNKNOWN_REQUESTERS as u64,
         "{records} records"
     );
     assert!(lines <= UNKNOWN_LINES, "{lines} lines");
@@ -199,7 +204,7 @@ fn requesters_that_storm_together_are_silenced_one_by_one() {
 
 #[test]
 fn a_sweep_that_goes_on_is_one_until_it_pauses() {
-    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
+    let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
     for raw in 0..200 {
         limits.count(SourceId::from_raw(raw), 0);
     }
@@ -215,9 +220,9 @@ fn a_sweep_that_goes_on_is_one_until_it_pauses() {
 
 #[test]
 fn many_quiet_requesters_over_a_long_time_are_no_sweep() {
-    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
+    let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
     for raw in 0..=u16::MAX {
-        let now = u64::from(raw) * 2 * WINDOW_NS / UNKNOWN as u64;
+        let now = u64::from(raw) * 2 * WINDOW_NS / MAX_UNKNOWN_REQUESTERS as u64;
         let verdict = limits.count(SourceId::from_raw(raw), now);
         assert!(!matches!(verdict, UnknownVerdict::SilenceBus { .. }));
     }
@@ -226,7 +231,7 @@ fn many_quiet_requesters_over_a_long_time_are_no_sweep() {
 /// What a sweep costs until all of it is silenced, if hardware does what it is told.
 #[test]
 fn a_sweep_over_all_requester_ids_ends_after_a_record_for_each_bus() {
-    let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
+    let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
     let (mut buses, mut records, mut lines) = (BTreeSet::new(), 0, 0);
     for _ in 0..10 {
         for raw in 0..=u16::MAX {
@@ -243,7 +248,10 @@ fn a_sweep_over_all_requester_ids_ends_after_a_record_for_each_bus() {
         }
     }
     assert_eq!(buses.len(), 256);
-    assert!(records <= 256 + 2 * UNKNOWN as u64, "{records} records");
+    assert!(
+        records <= 256 + 2 * MAX_UNKNOWN_REQUESTERS as u64,
+        "{records} records"
+    );
     assert!(lines <= UNKNOWN_LINES, "{lines} lines");
 }
 
@@ -260,14 +268,14 @@ proptest! {
     fn lines_of_one_requester_are_limited(
         gaps in prop::collection::vec(prop_oneof![8 => 0..10 * MS, 1 => Just(WINDOW_NS / 2)], 3000),
     ) {
-        let mut limit = Limit::new();
+        let mut limit = FaultLimit::new();
         let (mut now, mut lines) = (0, 0);
         for gap in gaps {
             now += gap;
             let verdict = limit.count(now);
             lines += lines_of(verdict);
             // A user attaches again whenever it is silenced.
-            if matches!(verdict, Verdict::Silence { .. }) {
+            if matches!(verdict, FaultVerdict::Silence { .. }) {
                 lines += u64::from(limit.may_announce(now));
             }
         }
@@ -278,7 +286,7 @@ proptest! {
     fn lines_of_unknown_requesters_are_limited_together(
         faults in prop::collection::vec(fault(), 3000),
     ) {
-        let mut limits = UnknownLimits::new(Box::new([None; UNKNOWN]));
+        let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
         let (mut now, mut lines) = (0, 0);
         for (gap, raw) in faults {
             now += gap;

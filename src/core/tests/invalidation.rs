@@ -4,10 +4,10 @@
 
 use proptest::prelude::*;
 use vtd_core::invalidation::{
-    after_absent_recording_changes, after_context_change, after_map, after_recording_change,
+    after_absent_fpd_changes, after_context_change, after_fpd_change, after_map,
 };
-use vtd_core::invalidation::{forget_range, forget_range_at_once};
-use vtd_core::invalidation::{Forgetting, Invalidation, Range, Step};
+use vtd_core::invalidation::{cover_range, cover_range_with_one};
+use vtd_core::invalidation::{Invalidation, InvalidationRange, InvalidationStep, RangeInvalidator};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::descriptor::Descriptor;
@@ -26,13 +26,13 @@ fn cap(flags: u64, max_mask: u64) -> Capability {
     Capability::from_raw(flags | (max_mask << 48))
 }
 
-fn range(first: u64, last: u64) -> Range {
-    Range::new(Iova::new(first), Iova::new(last), false).unwrap()
+fn range(first: u64, last: u64) -> InvalidationRange {
+    InvalidationRange::new(Iova::new(first), Iova::new(last), false).unwrap()
 }
 
 /// The scopes as (first, last), or `None` for the whole domain.
-fn blocks(cap: Capability, range: Range, budget: u32) -> Option<Vec<(u64, u64)>> {
-    forget_range(cap, DOMAIN, range, budget)
+fn blocks(cap: Capability, range: InvalidationRange, budget: u32) -> Option<Vec<(u64, u64)>> {
+    cover_range(cap, DOMAIN, range, budget)
         .map(|scope| match scope {
             IotlbScope::Pages { domain, block, .. } => {
                 assert_eq!(domain, DOMAIN);
@@ -107,14 +107,17 @@ fn the_ends_of_the_address_space_are_reached() {
         blocks(cap(PSI, 18), top, 4),
         Some(vec![(u64::MAX - 0xfff, u64::MAX)])
     );
-    assert_eq!(Range::new(Iova::new(1), Iova::new(0), false), None);
+    assert_eq!(
+        InvalidationRange::new(Iova::new(1), Iova::new(0), false),
+        None
+    );
 }
 
 #[test]
 fn freed_tables_take_non_leaf_entries_along() {
     for freed in [false, true] {
-        let range = Range::new(Iova::new(0), Iova::new(0xfff), freed).unwrap();
-        let scope = forget_range(cap(PSI, 0), DOMAIN, range, 1).next().unwrap();
+        let range = InvalidationRange::new(Iova::new(0), Iova::new(0xfff), freed).unwrap();
+        let scope = cover_range(cap(PSI, 0), DOMAIN, range, 1).next().unwrap();
         assert!(matches!(scope, IotlbScope::Pages { leaves_only, .. } if leaves_only != freed));
     }
 }
@@ -134,7 +137,7 @@ proptest! {
         let first = first >> shift;
         let last = first.saturating_add(length >> length_shift);
         let unit = cap(if selective { PSI } else { 0 }, max_mask);
-        let scopes: Vec<_> = forget_range(unit, DOMAIN, range(first, last), budget).collect();
+        let scopes: Vec<_> = cover_range(unit, DOMAIN, range(first, last), budget).collect();
         prop_assert!(!scopes.is_empty());
         prop_assert!(scopes.len() <= budget.max(1) as usize);
         let mut next = first & !0xfff;
@@ -175,22 +178,22 @@ proptest! {
     }
 }
 
-fn steps(flags: u64, old: Option<DomainId>, new: Option<DomainId>) -> Vec<Step> {
+fn steps(flags: u64, old: Option<DomainId>, new: Option<DomainId>) -> Vec<InvalidationStep> {
     after_context_change(cap(flags, 0), SOURCE, old, new)
         .iter()
         .collect()
 }
 
-fn context(domain: DomainId) -> Step {
-    Step::Invalidate(Invalidation::Context(ContextScope::Device {
+fn context(domain: DomainId) -> InvalidationStep {
+    InvalidationStep::Invalidate(Invalidation::Context(ContextScope::Device {
         domain,
         source: SOURCE,
         functions: FunctionMask::EXACT,
     }))
 }
 
-fn iotlb(scope: IotlbScope) -> Step {
-    Step::Invalidate(Invalidation::Iotlb(scope))
+fn iotlb(scope: IotlbScope) -> InvalidationStep {
+    InvalidationStep::Invalidate(Invalidation::Iotlb(scope))
 }
 
 #[test]
@@ -216,18 +219,16 @@ fn an_absent_entry_is_cached_in_caching_mode_only_and_as_domain_0() {
 fn the_write_buffer_goes_first() {
     assert_eq!(
         steps(WRITE_BUFFER, None, Some(DOMAIN)),
-        [Step::FlushWriteBuffer]
+        [InvalidationStep::FlushWriteBuffer]
     );
     let all = steps(WRITE_BUFFER | CACHING, Some(DOMAIN), None);
-    assert_eq!((all.len(), all[0]), (3, Step::FlushWriteBuffer));
+    assert_eq!((all.len(), all[0]), (3, InvalidationStep::FlushWriteBuffer));
 }
 
 #[test]
 fn the_recording_of_faults_concerns_the_context_entry_alone() {
-    let after = |flags, id| -> Vec<Step> {
-        after_recording_change(cap(flags, 0), SOURCE, id)
-            .iter()
-            .collect()
+    let after = |flags, id| -> Vec<InvalidationStep> {
+        after_fpd_change(cap(flags, 0), SOURCE, id).iter().collect()
     };
     assert_eq!(after(0, Some(DOMAIN)), [context(DOMAIN)]);
     assert_eq!(after(CACHING, Some(DOMAIN)), [context(DOMAIN)]);
@@ -235,21 +236,19 @@ fn the_recording_of_faults_concerns_the_context_entry_alone() {
     assert_eq!(after(CACHING, None), [context(DomainId::new(0))]);
     assert_eq!(
         after(WRITE_BUFFER, Some(DOMAIN)),
-        [Step::FlushWriteBuffer, context(DOMAIN)]
+        [InvalidationStep::FlushWriteBuffer, context(DOMAIN)]
     );
 }
 
 #[test]
 fn absent_entries_are_invalidated_where_they_may_be_cached() {
-    let after = |flags| -> Vec<Step> {
-        after_absent_recording_changes(cap(flags, 0))
-            .iter()
-            .collect()
+    let after = |flags| -> Vec<InvalidationStep> {
+        after_absent_fpd_changes(cap(flags, 0)).iter().collect()
     };
-    let global = Step::Invalidate(Invalidation::Context(ContextScope::Global));
+    let global = InvalidationStep::Invalidate(Invalidation::Context(ContextScope::Global));
     assert_eq!(after(0), []);
     assert_eq!(after(CACHING), [global]);
-    assert_eq!(after(WRITE_BUFFER), [Step::FlushWriteBuffer]);
+    assert_eq!(after(WRITE_BUFFER), [InvalidationStep::FlushWriteBuffer]);
 }
 
 #[test]
@@ -258,11 +257,11 @@ fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
     assert!(after(PSI).is_empty());
     assert!(after(PSI | WRITE_BUFFER)
         .iter()
-        .eq([Step::FlushWriteBuffer]));
+        .eq([InvalidationStep::FlushWriteBuffer]));
     let steps: Vec<_> = after(PSI | CACHING).iter().collect();
     assert!(matches!(
         steps[..],
-        [Step::Invalidate(Invalidation::Iotlb(
+        [InvalidationStep::Invalidate(Invalidation::Iotlb(
             IotlbScope::Pages { .. }
         ))]
     ));
@@ -282,11 +281,11 @@ proptest! {
     ) {
         let (cap, id) = (cap(flags, max_mask), DomainId::new(id));
         let last = first.saturating_add((1u64 << bits) - 1);
-        let range = Range::new(Iova::new(first), Iova::new(last), tables_freed).unwrap();
-        let scope = forget_range_at_once(cap, id, range);
+        let range = InvalidationRange::new(Iova::new(first), Iova::new(last), tables_freed).unwrap();
+        let scope = cover_range_with_one(cap, id, range);
         let expected = Descriptor::Iotlb { scope, drain: Drain::of(cap) }.encode();
         let pages = matches!(scope, IotlbScope::Pages { .. });
-        prop_assert_eq!(Forgetting::new(cap).words(id, range), (expected, pages));
+        prop_assert_eq!(RangeInvalidator::new(cap).encode(id, range), (expected, pages));
         prop_assert!(flags & PSI != 0 || !pages);
     }
 }

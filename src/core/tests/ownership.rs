@@ -7,7 +7,10 @@ mod ownership_cases;
 mod ownership_core;
 
 use ownership_cases::*;
-use vtd_core::ownership::{Driver, Group, Owner, Phase, Refusal, Request, State, Via, Wanted};
+use vtd_core::ownership::{
+    AttachPhase, AttachRequest, BoundDriver, DomainInterface, GroupState, Owner, OwnerState,
+    Refusal, RequestedDomain,
+};
 
 #[test]
 fn the_count_follows_every_granted_request() {
@@ -20,27 +23,27 @@ fn the_count_follows_every_granted_request() {
         assert_eq!(group.kernel_members() as usize, kernel);
         assert_eq!(group.user_members() as usize, user);
         if is_consistent(&after) {
-            assert_eq!(group, census(&after));
+            assert_eq!(group, count_members(&after));
         }
     });
 }
 
 #[test]
-fn a_granted_request_leads_where_it_asks() {
+fn a_granted_request_results_in_the_requested_state() {
     every_case(|case| {
         let Ok((_, to)) = case.result else { return };
         match case.request.wanted {
-            Wanted::Blocked => assert_eq!(to, State::Blocked),
-            Wanted::Identity | Wanted::Dma => assert_eq!(to, State::Kernel),
-            Wanted::Unmanaged(owner) => {
-                assert!(to == State::User(owner) || to == State::KernelOwn);
+            RequestedDomain::Blocked => assert_eq!(to, OwnerState::Blocked),
+            RequestedDomain::Identity | RequestedDomain::Dma => assert_eq!(to, OwnerState::Kernel),
+            RequestedDomain::Unmanaged(owner) => {
+                assert!(to == OwnerState::User(owner) || to == OwnerState::KernelOwn);
             }
         }
     });
 }
 
 #[test]
-fn user_never_beside_kernel() {
+fn user_and_kernel_never_share_a_group() {
     every_case(|case| {
         let Ok((_, to)) = case.result else { return };
         if is_user(&to) {
@@ -52,15 +55,18 @@ fn user_never_beside_kernel() {
 #[test]
 fn user_never_over_a_kernel_driver() {
     every_case(|case| {
-        let driven = matches!(case.request.driver, Driver::Counted | Driver::Uncounted);
+        let driven = matches!(
+            case.request.driver,
+            BoundDriver::KnownToCore | BoundDriver::UnknownToCore
+        );
         if let Ok((_, to)) = case.result {
             assert!(!(is_user(&to) && driven));
         }
         if driven
             && matches!(
                 case.request.wanted,
-                Wanted::Unmanaged(Owner {
-                    via: Via::Iommufd,
+                RequestedDomain::Unmanaged(Owner {
+                    interface: DomainInterface::Iommufd,
                     ..
                 })
             )
@@ -74,11 +80,11 @@ fn user_never_over_a_kernel_driver() {
 fn kernel_never_joins_a_user() {
     every_case(|case| {
         let Ok((_, to)) = case.result else { return };
-        let joins = case.from == State::Blocked && case.request.phase != Phase::Release;
+        let joins = case.from == OwnerState::Blocked && case.request.phase != AttachPhase::Release;
         if is_kernel(&to) && joins {
             assert!(!case.others.iter().any(is_user));
         }
-        if to == State::KernelOwn {
+        if to == OwnerState::KernelOwn {
             assert!(!case.others.iter().any(is_user));
         }
     });
@@ -87,28 +93,29 @@ fn kernel_never_joins_a_user() {
 #[test]
 fn second_owner_refused() {
     every_case(|case| {
-        let Wanted::Unmanaged(owner) = case.request.wanted else {
+        let RequestedDomain::Unmanaged(owner) = case.request.wanted else {
             return;
         };
         let another = case
             .others
             .iter()
-            .any(|state| is_user(state) && *state != State::User(owner));
-        let replaces = matches!(case.from, State::User(old) if old.via == owner.via);
+            .any(|state| is_user(state) && *state != OwnerState::User(owner));
+        let replaces =
+            matches!(case.from, OwnerState::User(old) if old.interface == owner.interface);
         if another && !replaces {
             assert!(case.result.is_err());
         }
     });
-    let group = census(&[State::User(A), State::Blocked]);
-    let ask = |wanted| Request {
+    let group = count_members(&[OwnerState::User(A), OwnerState::Blocked]);
+    let ask = |wanted| AttachRequest {
         wanted,
-        driver: Driver::ManagesDma,
-        phase: Phase::Attach,
+        driver: BoundDriver::ManagesDma,
+        phase: AttachPhase::Attach,
     };
-    let refused = group.transition(State::Blocked, &ask(Wanted::Unmanaged(B)));
+    let refused = group.transition(OwnerState::Blocked, &ask(RequestedDomain::Unmanaged(B)));
     assert_eq!(refused, Err(Refusal::SecondOwner(1)));
     assert!(group
-        .transition(State::Blocked, &ask(Wanted::Unmanaged(A)))
+        .transition(OwnerState::Blocked, &ask(RequestedDomain::Unmanaged(A)))
         .is_ok());
 }
 
@@ -116,57 +123,68 @@ fn second_owner_refused() {
 /// one interface, never three and never of both.
 #[test]
 fn a_replacement_passes_through_two_owners() {
-    let ask = |owner| Request {
-        wanted: Wanted::Unmanaged(owner),
-        driver: Driver::ManagesDma,
-        phase: Phase::Attach,
+    let ask = |owner| AttachRequest {
+        wanted: RequestedDomain::Unmanaged(owner),
+        driver: BoundDriver::ManagesDma,
+        phase: AttachPhase::Attach,
     };
-    let start = census(&[State::User(A), State::User(A), State::User(A)]);
-    let (one, _) = start.transition(State::User(A), &ask(B)).unwrap();
+    let start = count_members(&[
+        OwnerState::User(A),
+        OwnerState::User(A),
+        OwnerState::User(A),
+    ]);
+    let (one, _) = start.transition(OwnerState::User(A), &ask(B)).unwrap();
     assert_eq!(one.owners().count(), 2);
     let third = Owner {
-        via: Via::Iommufd,
+        interface: DomainInterface::Iommufd,
         token: 0xe,
     };
     assert_eq!(
-        one.transition(State::User(A), &ask(third)),
+        one.transition(OwnerState::User(A), &ask(third)),
         Err(Refusal::SecondOwner(2))
     );
     assert_eq!(
-        one.transition(State::User(A), &ask(C)),
+        one.transition(OwnerState::User(A), &ask(C)),
         Err(Refusal::SecondOwner(2))
     );
-    let (two, _) = one.transition(State::User(A), &ask(B)).unwrap();
-    let (three, _) = two.transition(State::User(A), &ask(B)).unwrap();
+    let (two, _) = one.transition(OwnerState::User(A), &ask(B)).unwrap();
+    let (three, _) = two.transition(OwnerState::User(A), &ask(B)).unwrap();
     assert_eq!(
         three,
-        census(&[State::User(B), State::User(B), State::User(B)])
+        count_members(&[
+            OwnerState::User(B),
+            OwnerState::User(B),
+            OwnerState::User(B)
+        ])
     );
-    let (back, _) = one.transition(State::User(B), &ask(A)).unwrap();
+    let (back, _) = one.transition(OwnerState::User(B), &ask(A)).unwrap();
     assert_eq!(back, start);
 }
 
 #[test]
-fn only_the_claim_over_an_uncounted_driver_may_not_be_blocked() {
+fn blocking_fails_only_for_a_claim_over_a_driver_unknown_to_the_core() {
     every_case(|case| {
-        if case.request.wanted != Wanted::Blocked {
+        if case.request.wanted != RequestedDomain::Blocked {
             return;
         }
-        let claim = case.from == State::Kernel
-            && case.request.phase == Phase::Attach
-            && case.request.driver == Driver::Uncounted;
+        let claim = case.from == OwnerState::Kernel
+            && case.request.phase == AttachPhase::Attach
+            && case.request.driver == BoundDriver::UnknownToCore;
         match case.result {
             Ok(_) => assert!(!claim),
-            Err(refusal) => assert!(claim && refusal == Refusal::UncountedDriver),
+            Err(refusal) => assert!(claim && refusal == Refusal::DriverUnknownToCore),
         }
     });
 }
 
 #[test]
-fn way_back_never_refused() {
+fn return_to_the_default_domain_is_never_refused() {
     every_case(|case| {
-        let default = matches!(case.request.wanted, Wanted::Identity | Wanted::Dma);
-        let apart = case.from == State::Blocked && case.others.iter().any(is_user);
+        let default = matches!(
+            case.request.wanted,
+            RequestedDomain::Identity | RequestedDomain::Dma
+        );
+        let apart = case.from == OwnerState::Blocked && case.others.iter().any(is_user);
         if default && !apart {
             assert!(case.result.is_ok());
         }
@@ -176,11 +194,15 @@ fn way_back_never_refused() {
 #[test]
 fn resets_and_releases_always_block() {
     every_case(|case| {
-        if case.request.wanted == Wanted::Blocked && case.request.phase != Phase::Attach {
+        if case.request.wanted == RequestedDomain::Blocked
+            && case.request.phase != AttachPhase::Attach
+        {
             assert!(case.result.is_ok());
         }
-        if matches!(case.request.wanted, Wanted::Identity | Wanted::Dma)
-            && case.request.phase == Phase::Release
+        if matches!(
+            case.request.wanted,
+            RequestedDomain::Identity | RequestedDomain::Dma
+        ) && case.request.phase == AttachPhase::Release
         {
             assert!(case.result.is_ok());
         }
@@ -192,11 +214,17 @@ fn a_kernel_driver_may_have_a_domain_of_its_own() {
     every_case(|case| {
         let own = matches!(
             case.request.wanted,
-            Wanted::Unmanaged(Owner { via: Via::Api, .. })
+            RequestedDomain::Unmanaged(Owner {
+                interface: DomainInterface::Api,
+                ..
+            })
         );
-        let driven = matches!(case.request.driver, Driver::Counted | Driver::Uncounted);
+        let driven = matches!(
+            case.request.driver,
+            BoundDriver::KnownToCore | BoundDriver::UnknownToCore
+        );
         if own && driven && !case.others.iter().any(is_user) {
-            assert_eq!(case.result.map(|(_, to)| to), Ok(State::KernelOwn));
+            assert_eq!(case.result.map(|(_, to)| to), Ok(OwnerState::KernelOwn));
         }
     });
 }
@@ -207,55 +235,64 @@ fn a_device_without_driver_follows_its_group() {
     every_case(|case| {
         let api = matches!(
             case.request.wanted,
-            Wanted::Unmanaged(Owner { via: Via::Api, .. })
+            RequestedDomain::Unmanaged(Owner {
+                interface: DomainInterface::Api,
+                ..
+            })
         );
-        if !api || case.request.driver != Driver::None {
+        if !api || case.request.driver != BoundDriver::None {
             return;
         }
         let to = case.result.map(|(_, to)| to);
-        if case.others.contains(&State::KernelOwn) {
-            assert_eq!(to, Ok(State::KernelOwn));
+        if case.others.contains(&OwnerState::KernelOwn) {
+            assert_eq!(to, Ok(OwnerState::KernelOwn));
         } else {
-            assert_ne!(to, Ok(State::KernelOwn));
+            assert_ne!(to, Ok(OwnerState::KernelOwn));
         }
     });
 }
 
 #[test]
-fn a_refusal_counts_who_is_in_the_way() {
+fn a_refusal_counts_the_conflicting_members() {
     every_case(|case| {
         let users = case.others.iter().filter(|state| is_user(state)).count() as u32;
         let kernel = case.others.iter().filter(|state| is_kernel(state)).count() as u32;
         match case.result {
-            Err(Refusal::SecondOwner(count) | Refusal::KernelBesideUser(count)) => {
+            Err(Refusal::SecondOwner(count) | Refusal::KernelWithUser(count)) => {
                 assert!(count == users && count > 0);
             }
-            Err(Refusal::UserBesideKernel(count)) => assert!(count == kernel && count > 0),
+            Err(Refusal::UserWithKernel(count)) => assert!(count == kernel && count > 0),
             _ => {}
         }
     });
 }
 
 #[test]
-fn members_leave_as_they_came() {
+fn removing_a_member_undoes_adding_it() {
     for state in states() {
-        let group = census(&[state, State::Blocked]);
-        assert_eq!(group.without_member(state), census(&[State::Blocked]));
+        let group = count_members(&[state, OwnerState::Blocked]);
         assert_eq!(
-            group.failed_closed(state),
-            census(&[State::Blocked, State::Blocked])
+            group.without_member(state),
+            count_members(&[OwnerState::Blocked])
+        );
+        assert_eq!(
+            group.with_blocked_member(state),
+            count_members(&[OwnerState::Blocked, OwnerState::Blocked])
         );
     }
-    assert_eq!(Group::EMPTY.without_member(State::Kernel), Group::EMPTY);
+    assert_eq!(
+        GroupState::EMPTY.without_member(OwnerState::Kernel),
+        GroupState::EMPTY
+    );
 }
 
 #[test]
 fn refusals_are_sentences_that_say_what_to_do() {
     let refusals = [
-        (Refusal::UncountedDriver, "remove and rescan"),
+        (Refusal::DriverUnknownToCore, "remove and rescan"),
         (Refusal::UserOverDriver, "unbind that driver"),
-        (Refusal::UserBesideKernel(3), "has 3 other device(s)"),
-        (Refusal::KernelBesideUser(2), "has 2 other device(s)"),
+        (Refusal::UserWithKernel(3), "has 3 other device(s)"),
+        (Refusal::KernelWithUser(2), "has 2 other device(s)"),
         (Refusal::SecondOwner(1), "has 1 other device(s)"),
     ];
     for (refusal, part) in refusals {

@@ -2,103 +2,123 @@
 
 //! Every case that can be put to the ownership rules.
 
-use vtd_core::ownership::{Driver, Group, Owner, Phase, Refusal, Request, State, Via, Wanted};
+use vtd_core::ownership::{
+    AttachPhase, AttachRequest, BoundDriver, DomainInterface, GroupState, Owner, OwnerState,
+    Refusal, RequestedDomain,
+};
 
 pub(crate) const A: Owner = Owner {
-    via: Via::Iommufd,
+    interface: DomainInterface::Iommufd,
     token: 0xa,
 };
 pub(crate) const B: Owner = Owner {
-    via: Via::Iommufd,
+    interface: DomainInterface::Iommufd,
     token: 0xb,
 };
 pub(crate) const C: Owner = Owner {
-    via: Via::Api,
+    interface: DomainInterface::Api,
     token: 0xc,
 };
 pub(crate) const D: Owner = Owner {
-    via: Via::Api,
+    interface: DomainInterface::Api,
     token: 0xd,
 };
 pub(crate) const OWNERS: [Owner; 4] = [A, B, C, D];
-pub(crate) const DRIVERS: [Driver; 4] = [
-    Driver::None,
-    Driver::Counted,
-    Driver::Uncounted,
-    Driver::ManagesDma,
+pub(crate) const DRIVERS: [BoundDriver; 4] = [
+    BoundDriver::None,
+    BoundDriver::KnownToCore,
+    BoundDriver::UnknownToCore,
+    BoundDriver::ManagesDma,
 ];
-pub(crate) const PHASES: [Phase; 3] = [Phase::Attach, Phase::Reset, Phase::Release];
+pub(crate) const PHASES: [AttachPhase; 3] = [
+    AttachPhase::Attach,
+    AttachPhase::Reset,
+    AttachPhase::Release,
+];
 
-pub(crate) fn states() -> Vec<State> {
-    let mut states = vec![State::Blocked, State::Kernel, State::KernelOwn];
-    states.extend(OWNERS.map(State::User));
+pub(crate) fn states() -> Vec<OwnerState> {
+    let mut states = vec![
+        OwnerState::Blocked,
+        OwnerState::Kernel,
+        OwnerState::KernelOwn,
+    ];
+    states.extend(OWNERS.map(OwnerState::User));
     states
 }
 
-pub(crate) fn wanted() -> Vec<Wanted> {
-    let mut wanted = vec![Wanted::Blocked, Wanted::Identity, Wanted::Dma];
-    wanted.extend(OWNERS.map(Wanted::Unmanaged));
+pub(crate) fn wanted() -> Vec<RequestedDomain> {
+    let mut wanted = vec![
+        RequestedDomain::Blocked,
+        RequestedDomain::Identity,
+        RequestedDomain::Dma,
+    ];
+    wanted.extend(OWNERS.map(RequestedDomain::Unmanaged));
     wanted
 }
 
-pub(crate) fn is_user(state: &State) -> bool {
-    matches!(state, State::User(_))
+pub(crate) fn is_user(state: &OwnerState) -> bool {
+    matches!(state, OwnerState::User(_))
 }
 
-pub(crate) fn is_kernel(state: &State) -> bool {
-    matches!(state, State::Kernel | State::KernelOwn)
+pub(crate) fn is_kernel(state: &OwnerState) -> bool {
+    matches!(state, OwnerState::Kernel | OwnerState::KernelOwn)
 }
 
 /// A group whose members are in these states, by whatever way they came there.
-pub(crate) fn census(states: &[State]) -> Group {
-    let ungoverned = |group: Group, state: State| match state {
-        State::Blocked => group.with_member(),
-        State::Kernel => take(
+pub(crate) fn count_members(states: &[OwnerState]) -> GroupState {
+    let ungoverned = |group: GroupState, state: OwnerState| match state {
+        OwnerState::Blocked => group.with_member(),
+        OwnerState::Kernel => take(
             group.with_member(),
-            Wanted::Dma,
-            Driver::None,
-            Phase::Release,
+            RequestedDomain::Dma,
+            BoundDriver::None,
+            AttachPhase::Release,
         ),
-        State::KernelOwn => take(
+        OwnerState::KernelOwn => take(
             group.with_member(),
-            Wanted::Unmanaged(C),
-            Driver::Counted,
-            Phase::Attach,
+            RequestedDomain::Unmanaged(C),
+            BoundDriver::KnownToCore,
+            AttachPhase::Attach,
         ),
-        State::User(owner) => take(
+        OwnerState::User(owner) => take(
             group.with_member(),
-            Wanted::Unmanaged(owner),
-            Driver::ManagesDma,
-            Phase::Attach,
+            RequestedDomain::Unmanaged(owner),
+            BoundDriver::ManagesDma,
+            AttachPhase::Attach,
         ),
     };
     states
         .iter()
-        .fold(Group::EMPTY, |group, state| ungoverned(group, *state))
+        .fold(GroupState::EMPTY, |group, state| ungoverned(group, *state))
 }
 
-pub(crate) fn take(group: Group, wanted: Wanted, driver: Driver, phase: Phase) -> Group {
-    let request = Request {
+pub(crate) fn take(
+    group: GroupState,
+    wanted: RequestedDomain,
+    driver: BoundDriver,
+    phase: AttachPhase,
+) -> GroupState {
+    let request = AttachRequest {
         wanted,
         driver,
         phase,
     };
     group
-        .transition(State::Blocked, &request)
+        .transition(OwnerState::Blocked, &request)
         .expect("a consistent group")
         .0
 }
 
 /// One case: the other members, this one's state, and what is asked.
 pub(crate) struct Case {
-    pub(crate) others: Vec<State>,
-    pub(crate) from: State,
-    pub(crate) request: Request,
-    pub(crate) result: Result<(Group, State), Refusal>,
+    pub(crate) others: Vec<OwnerState>,
+    pub(crate) from: OwnerState,
+    pub(crate) request: AttachRequest,
+    pub(crate) result: Result<(GroupState, OwnerState), Refusal>,
 }
 
 /// Whether members can be in these states at the same time.
-pub(crate) fn is_consistent(states: &[State]) -> bool {
+pub(crate) fn is_consistent(states: &[OwnerState]) -> bool {
     let mut users = states.iter().filter(|state| is_user(state));
     let one_user = users
         .next()
@@ -110,7 +130,7 @@ pub(crate) fn is_consistent(states: &[State]) -> bool {
 /// Calls `check` with every case: groups of one to three members, all requests.
 pub(crate) fn every_case(mut check: impl FnMut(&Case)) {
     let mut cases = 0;
-    let mut others: Vec<Vec<State>> = vec![vec![]];
+    let mut others: Vec<Vec<OwnerState>> = vec![vec![]];
     others.extend(states().iter().map(|one| vec![*one]));
     for one in states() {
         others.extend(states().iter().map(|two| vec![one, *two]));
@@ -122,11 +142,11 @@ pub(crate) fn every_case(mut check: impl FnMut(&Case)) {
             if !is_consistent(&all) {
                 continue;
             }
-            let group = census(&all);
+            let group = count_members(&all);
             for wanted in wanted() {
                 for driver in DRIVERS {
                     for phase in PHASES {
-                        let request = Request {
+                        let request = AttachRequest {
                             wanted,
                             driver,
                             phase,

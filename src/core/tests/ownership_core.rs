@@ -5,12 +5,15 @@
 
 use crate::ownership_cases::{is_kernel, is_user, A, B, C};
 use std::collections::HashSet;
-use vtd_core::ownership::{Driver, Group, Owner, Phase, Refusal, Request, State, Via, Wanted};
+use vtd_core::ownership::{
+    AttachPhase, AttachRequest, BoundDriver, DomainInterface, GroupState, Owner, OwnerState,
+    Refusal, RequestedDomain,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Member {
-    state: State,
-    driver: Driver,
+    state: OwnerState,
+    driver: BoundDriver,
     in_reset: bool,
 }
 
@@ -24,16 +27,16 @@ enum Domain {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Model {
-    group: Group,
+    group: GroupState,
     members: Vec<Member>,
     domain: Domain,
     claimed: bool,
 }
 
 impl Model {
-    fn new(drivers: &[Driver]) -> Self {
+    fn new(drivers: &[BoundDriver]) -> Self {
         let mut model = Self {
-            group: Group::EMPTY,
+            group: GroupState::EMPTY,
             members: vec![],
             domain: Domain::Default,
             claimed: false,
@@ -45,13 +48,13 @@ impl Model {
     }
 
     /// `attach_dev` of one member.
-    fn attach(&mut self, index: usize, domain: Domain, phase: Phase) -> Result<(), Refusal> {
+    fn attach(&mut self, index: usize, domain: Domain, phase: AttachPhase) -> Result<(), Refusal> {
         let member = self.members[index];
-        let request = Request {
+        let request = AttachRequest {
             wanted: match domain {
-                Domain::Default => Wanted::Dma,
-                Domain::Blocking => Wanted::Blocked,
-                Domain::Unmanaged(owner) => Wanted::Unmanaged(owner),
+                Domain::Default => RequestedDomain::Dma,
+                Domain::Blocking => RequestedDomain::Blocked,
+                Domain::Unmanaged(owner) => RequestedDomain::Unmanaged(owner),
             },
             driver: member.driver,
             phase,
@@ -71,13 +74,13 @@ impl Model {
             if self.members[index].in_reset {
                 continue;
             }
-            if let Err(refusal) = self.attach(index, new, Phase::Attach) {
+            if let Err(refusal) = self.attach(index, new, AttachPhase::Attach) {
                 assert!(
                     !must_succeed,
                     "refused what must not fail: {refusal} {self:?}"
                 );
                 for before in 0..index {
-                    self.attach(before, self.domain, Phase::Attach)
+                    self.attach(before, self.domain, AttachPhase::Attach)
                         .expect("the way back of a failed attach");
                 }
                 return false;
@@ -87,22 +90,22 @@ impl Model {
         true
     }
 
-    fn add(&mut self, driver: Driver) {
+    fn add(&mut self, driver: BoundDriver) {
         self.group = self.group.with_member();
         self.members.push(Member {
-            state: State::Blocked,
+            state: OwnerState::Blocked,
             driver,
             in_reset: false,
         });
         let last = self.members.len() - 1;
-        self.attach(last, self.domain, Phase::Attach)
+        self.attach(last, self.domain, AttachPhase::Attach)
             .expect("a new device gets the domain of its group");
     }
 
-    fn counted(&self) -> bool {
+    fn has_driver_known_to_core(&self) -> bool {
         self.members
             .iter()
-            .any(|member| member.driver == Driver::Counted)
+            .any(|member| member.driver == BoundDriver::KnownToCore)
     }
 
     /// Every model that one step of the core leads to.
@@ -121,13 +124,13 @@ impl Model {
             change(&mut model);
             next.push(model);
         };
-        if !self.claimed && !self.counted() && self.domain == Domain::Default {
+        if !self.claimed && !self.has_driver_known_to_core() && self.domain == Domain::Default {
             step(&|model| model.claimed = model.set_domain(Domain::Blocking, false));
         }
         if self.claimed {
             for owner in [A, B, C] {
                 let replaces = matches!(self.domain, Domain::Unmanaged(old)
-                    if old != owner && old.via == Via::Iommufd && owner.via == Via::Iommufd);
+                    if old != owner && old.interface == DomainInterface::Iommufd && owner.interface == DomainInterface::Iommufd);
                 if self.domain == Domain::Blocking || replaces {
                     step(&|model| {
                         model.set_domain(Domain::Unmanaged(owner), false);
@@ -142,7 +145,7 @@ impl Model {
                     model.claimed = !model.set_domain(Domain::Default, true);
                 });
             }
-        } else if self.members.len() == 1 && self.counted() {
+        } else if self.members.len() == 1 && self.has_driver_known_to_core() {
             step(&|model| {
                 model.set_domain(Domain::Unmanaged(C), false);
             });
@@ -151,7 +154,7 @@ impl Model {
             });
         }
         if self.members.len() < 3 && (self.claimed || self.domain == Domain::Default) {
-            step(&|model| model.add(Driver::None));
+            step(&|model| model.add(BoundDriver::None));
         }
         next
     }
@@ -164,27 +167,27 @@ impl Model {
             next.push(model);
         };
         let member = self.members[index];
-        if member.driver == Driver::None {
-            step(&|model| model.members[index].driver = Driver::ManagesDma);
+        if member.driver == BoundDriver::None {
+            step(&|model| model.members[index].driver = BoundDriver::ManagesDma);
             if !self.claimed && self.domain == Domain::Default {
-                step(&|model| model.members[index].driver = Driver::Counted);
+                step(&|model| model.members[index].driver = BoundDriver::KnownToCore);
             }
-        } else if self.domain == Domain::Default || member.driver == Driver::ManagesDma {
-            step(&|model| model.members[index].driver = Driver::None);
+        } else if self.domain == Domain::Default || member.driver == BoundDriver::ManagesDma {
+            step(&|model| model.members[index].driver = BoundDriver::None);
         }
         if member.in_reset {
             step(&|model| {
                 model.members[index].in_reset = false;
                 if model.domain != Domain::Blocking {
                     model
-                        .attach(index, model.domain, Phase::Reset)
+                        .attach(index, model.domain, AttachPhase::Reset)
                         .expect("the end of a reset");
                 }
             });
         } else {
             step(&|model| {
                 model
-                    .attach(index, Domain::Blocking, Phase::Reset)
+                    .attach(index, Domain::Blocking, AttachPhase::Reset)
                     .expect("a reset");
                 model.members[index].in_reset = true;
             });
@@ -192,7 +195,7 @@ impl Model {
         if self.members.len() > 1 {
             step(&|model| {
                 model
-                    .attach(index, Domain::Blocking, Phase::Release)
+                    .attach(index, Domain::Blocking, AttachPhase::Release)
                     .expect("a release");
                 let member = model.members.remove(index);
                 model.group = model.group.without_member(member.state);
@@ -205,7 +208,7 @@ impl Model {
         let users = self.members.iter().any(|member| is_user(&member.state));
         let kernel = self.members.iter().any(|member| is_kernel(&member.state));
         assert!(!(users && kernel), "a mixture: {self:?}");
-        let count = |what: fn(&State) -> bool| {
+        let count = |what: fn(&OwnerState) -> bool| {
             self.members
                 .iter()
                 .filter(|member| what(&member.state))
@@ -214,7 +217,10 @@ impl Model {
         assert_eq!(self.group.user_members(), count(is_user));
         assert_eq!(self.group.kernel_members(), count(is_kernel));
         for member in &self.members {
-            let driven = matches!(member.driver, Driver::Counted | Driver::Uncounted);
+            let driven = matches!(
+                member.driver,
+                BoundDriver::KnownToCore | BoundDriver::UnknownToCore
+            );
             assert!(
                 !(driven && is_user(&member.state)),
                 "a user over a driver: {self:?}"
@@ -226,7 +232,11 @@ impl Model {
 /// Whatever the core does: what must not fail does not, and a group is never mixed.
 #[test]
 fn no_sequence_of_the_core_mixes_a_group() {
-    let first = [Driver::None, Driver::Uncounted, Driver::ManagesDma];
+    let first = [
+        BoundDriver::None,
+        BoundDriver::UnknownToCore,
+        BoundDriver::ManagesDma,
+    ];
     let mut open = vec![];
     for one in first {
         open.push(Model::new(&[one]));
@@ -248,19 +258,19 @@ fn no_sequence_of_the_core_mixes_a_group() {
     assert!(shown(&|model| model
         .members
         .iter()
-        .all(|member| member.state == State::User(B))));
+        .all(|member| member.state == OwnerState::User(B))));
     assert!(shown(&|model| model
         .members
         .iter()
-        .any(|member| member.state == State::KernelOwn)));
+        .any(|member| member.state == OwnerState::KernelOwn)));
 }
 
 /// What the core would allow, since it never counted the driver.
 #[test]
-fn a_claim_beside_an_uncounted_driver_is_refused_and_undone() {
+fn a_claim_with_a_driver_unknown_to_the_core_is_refused_and_undone() {
     for drivers in [
-        [Driver::ManagesDma, Driver::Uncounted],
-        [Driver::Uncounted, Driver::ManagesDma],
+        [BoundDriver::ManagesDma, BoundDriver::UnknownToCore],
+        [BoundDriver::UnknownToCore, BoundDriver::ManagesDma],
     ] {
         let mut model = Model::new(&drivers);
         let before = model.clone();

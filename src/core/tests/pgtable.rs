@@ -3,7 +3,7 @@
 //! The laws of second-stage page tables.
 
 mod pgtable_arena;
-mod pgtable_census;
+mod pgtable_counts;
 mod pgtable_edges;
 mod pgtable_memory;
 mod pgtable_model;

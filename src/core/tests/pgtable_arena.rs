@@ -10,13 +10,13 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering::*};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use vtd_core::pgtable::{run, Directory, Occupied, OutOfMemory, TableLevel, TableMemory};
+use vtd_core::pgtable::{run, Directory, OutOfMemory, PresentEntry, TableLevel, TableMemory};
 
 /// Where the arena's pages lie in physical memory; any address that is easy to recognise.
 const BASE: u64 = 0x12_3400_0000;
 /// Address bits of a link.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/// An ignored bit: the link was written back (see `TableMemory::slot`).
+/// An ignored bit: the link was written back (see `TableMemory::load_entry`).
 const WRITTEN_BACK: u64 = 1 << 52;
 
 const LIVE: u8 = 1;
@@ -182,11 +182,11 @@ impl Arena {
         cell.hardware[index].store(cell.processor[index].load(SeqCst), SeqCst);
     }
 
-    fn occupied<L: Directory>(entry: u64) -> Occupied<Table<L::Child>> {
+    fn present_entry<L: Directory>(entry: u64) -> PresentEntry<Table<L::Child>> {
         if run::is_leaf::<L>(entry) {
-            return Occupied::Leaf(entry);
+            return PresentEntry::Leaf(entry);
         }
-        Occupied::Table(Table {
+        PresentEntry::Table(Table {
             page: PageId::at(entry & ADDRESS).expect("a link into the arena"),
             level: PhantomData,
         })
@@ -225,11 +225,11 @@ impl TableMemory for Arena {
         self.end(table.page, DISCARDED);
     }
 
-    fn slot<L: Directory>(
+    fn load_entry<L: Directory>(
         &self,
         table: Table<L>,
         index: usize,
-    ) -> Option<Occupied<Table<L::Child>>> {
+    ) -> Option<PresentEntry<Table<L::Child>>> {
         let cell = self.used(table);
         let entry = cell.processor[index].load(SeqCst);
         if entry == 0 {
@@ -238,7 +238,7 @@ impl TableMemory for Arena {
         if !run::is_leaf::<L>(entry) && entry & WRITTEN_BACK == 0 {
             Self::write_back(cell, index);
         }
-        Some(Self::occupied::<L>(entry))
+        Some(Self::present_entry::<L>(entry))
     }
 
     fn raw<L: TableLevel>(&self, table: Table<L>, index: usize) -> u64 {
@@ -264,13 +264,13 @@ impl TableMemory for Arena {
         table: Table<L>,
         index: usize,
         child: Table<L::Child>,
-    ) -> Result<(), Occupied<Table<L::Child>>> {
+    ) -> Result<(), PresentEntry<Table<L::Child>>> {
         let cell = self.used(table);
         let link = child.page.phys() | 3;
         if let Err(there) = cell.processor[index].compare_exchange(0, link, SeqCst, SeqCst) {
             self.lost_races.fetch_add(1, SeqCst);
             Self::write_back(cell, index);
-            return Err(Self::occupied::<L>(there));
+            return Err(Self::present_entry::<L>(there));
         }
         // Time for another thread to find the link before hardware can.
         std::thread::yield_now();

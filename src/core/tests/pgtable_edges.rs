@@ -266,7 +266,7 @@ fn an_unmap_outside_the_aperture_does_nothing() {
 }
 
 #[test]
-fn a_whole_aperture_can_be_unmapped_at_once() {
+fn the_whole_aperture_can_be_unmapped_in_one_call() {
     let mut bench = Bench::new(FULL);
     bench.map(0, 512 * GIGA, rw(0)).expect("free");
     assert_eq!(bench.unmap(0, 1 << 48), (512 * GIGA, Some(UnmapStop::Hole)));
@@ -275,7 +275,7 @@ fn a_whole_aperture_can_be_unmapped_at_once() {
 }
 
 #[test]
-fn a_visit_shows_the_way_and_goes_on_where_it_broke_off() {
+fn a_visit_shows_the_path_and_resumes_where_it_stopped() {
     let mut bench = Bench::new(FULL);
     for iova in [0, 5 * PAGE, MEGA, 7 * GIGA, 512 * GIGA + 3 * PAGE] {
         let len = if iova == MEGA { MEGA } else { PAGE };
@@ -307,7 +307,7 @@ fn a_visit_shows_the_way_and_goes_on_where_it_broke_off() {
 }
 
 #[test]
-fn a_visit_in_parts_sees_what_a_whole_one_sees_and_enters_no_more_tables_than_allowed() {
+fn a_visit_in_parts_sees_every_leaf_and_is_bounded() {
     let mut bench = Bench::new(FULL);
     for iova in [0, 5 * PAGE, MEGA, 7 * GIGA, 512 * GIGA + 3 * PAGE] {
         let len = if iova == MEGA { MEGA } else { PAGE };

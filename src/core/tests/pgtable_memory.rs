@@ -54,7 +54,7 @@ fn covered_tables_are_retired_and_others_stay() {
 }
 
 #[test]
-fn a_range_unmapped_at_once_leaves_only_the_top() {
+fn unmapping_everything_leaves_only_the_top_table() {
     let mut bench = Bench::new(Geometry {
         width: AddressWidth::Bits39,
         ..FULL
@@ -67,7 +67,7 @@ fn a_range_unmapped_at_once_leaves_only_the_top() {
 }
 
 #[test]
-fn an_emptied_table_makes_room_for_a_large_page() {
+fn an_empty_table_is_replaced_by_a_large_page() {
     for (size, step) in [(MEGA, PAGE), (GIGA, MEGA)] {
         let mut bench = Bench::new(FULL);
         bench.map(0, 2 * size, rw(step)).expect("free");
@@ -86,7 +86,7 @@ fn an_emptied_table_makes_room_for_a_large_page() {
 }
 
 #[test]
-fn an_emptied_tree_makes_room_for_a_page_of_1g() {
+fn an_empty_tree_is_replaced_by_a_page_of_1g() {
     let mut bench = Bench::new(FULL);
     for iova in [0, 3 * MEGA, GIGA - PAGE] {
         bench.map(iova, PAGE, rw(0)).expect("free");
@@ -101,7 +101,7 @@ fn an_emptied_tree_makes_room_for_a_page_of_1g() {
 }
 
 #[test]
-fn a_table_in_use_makes_no_room() {
+fn a_table_in_use_is_not_replaced() {
     for page in [0, 1, 511] {
         let mut bench = Bench::new(FULL);
         bench.map(MEGA + page * PAGE, PAGE, rw(0)).expect("free");
@@ -113,7 +113,7 @@ fn a_table_in_use_makes_no_room() {
 }
 
 #[test]
-fn without_memory_nothing_is_mapped_and_all_can_be_repeated() {
+fn a_map_without_memory_changes_nothing_and_can_be_repeated() {
     for (iova, len, phys) in [
         (0, PAGE, 0),
         (MEGA - PAGE, 2 * PAGE, 0),

@@ -135,9 +135,9 @@ impl Bench {
         let (iova, phys) = (Iova::new(iova), PhysAddr::new(page.phys));
         // In its three parts, as the driver does; other tests have it in one.
         stage
-            .begin(arena, iova, phys, len, prot)
-            .or_else(|rest| stage.proceed(arena, rest))
-            .or_else(|rest| stage.finish(arena, rest, &mut |page| retired.push(page)))
+            .map_fast(arena, iova, phys, len, prot)
+            .or_else(|rest| stage.map_existing(arena, rest))
+            .or_else(|rest| stage.map_slow(arena, rest, &mut |page| retired.push(page)))
     }
 
     /// Maps in table and model, which must agree on the outcome.
@@ -167,10 +167,10 @@ impl Bench {
         let (arena, retired) = (&self.arena, &mut self.retired);
         let stage = &self.stage;
         let got = stage
-            .begin_unmap(arena, Iova::new(iova), len)
-            .or_else(|rest| stage.proceed_unmap(arena, rest))
+            .unmap_fast(arena, Iova::new(iova), len)
+            .or_else(|rest| stage.unmap_existing(arena, rest))
             .map(|bytes| Unmapped { bytes, stop: None })
-            .unwrap_or_else(|rest| stage.finish_unmap(arena, rest, &mut |page| retired.push(page)));
+            .unwrap_or_else(|rest| stage.unmap_slow(arena, rest, &mut |page| retired.push(page)));
         let expected = self.model.unmap(iova, len);
         assert_eq!((got.bytes, got.stop), expected, "unmap {iova:#x}+{len:#x}");
         self.collect();

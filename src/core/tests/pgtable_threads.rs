@@ -99,7 +99,7 @@ fn neighbours_in_one_page_table_do_not_disturb_each_other() {
 }
 
 #[test]
-fn of_all_threads_that_install_a_table_one_wins_and_all_go_on() {
+fn one_thread_installs_a_table_and_all_use_it() {
     // The top table is there; three more are wanted by everyone.
     let lost = run(3, |_, n| (n * PAGE, PAGE));
     assert_eq!(lost as u64, ROUNDS * 3 * (THREADS - 1));

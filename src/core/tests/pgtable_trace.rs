@@ -5,7 +5,7 @@
 use crate::pgtable_model::{Bench, Page, GIGA, MEGA, PAGE};
 use crate::pgtable_walker::Refusal;
 use crate::{rw, FULL};
-use vtd_core::pgtable::{Fate, Geometry, Way};
+use vtd_core::pgtable::{Geometry, WalkOutcome, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::{AddressWidth, Level};
@@ -14,18 +14,20 @@ use vtd_core::spec::level::{AddressWidth, Level};
 const IGNORED: u64 = 1 << 52;
 
 /// The way of `iova`, and the steps as hardware would read them: level, place, what is there.
-fn walked(bench: &Bench, iova: u64) -> (Way, Vec<(Level, u64, u64)>) {
+fn trace_of(bench: &Bench, iova: u64) -> (WalkTrace, Vec<(Level, u64, u64)>) {
     let mut steps = Vec::new();
-    let way = bench.stage.way(&bench.arena, Iova::new(iova), &mut |step| {
-        let place = step.table.phys() + step.index as u64 * 8;
-        steps.push((step.level, place, step.entry.raw()));
-    });
-    (way, steps)
+    let trace = bench
+        .stage
+        .trace_walk(&bench.arena, Iova::new(iova), &mut |step| {
+            let place = step.table.phys() + step.index as u64 * 8;
+            steps.push((step.level, place, step.entry.raw()));
+        });
+    (trace, steps)
 }
 
 /// Holds the way of `iova` to the walk of hardware.
 pub(crate) fn check(bench: &Bench, iova: u64) {
-    let (way, steps) = walked(bench, iova);
+    let (trace, steps) = trace_of(bench, iova);
     let last = bench.stage.geometry().last_iova().raw();
     let mut table = bench.top();
     for (index, &(level, place, entry)) in steps.iter().enumerate() {
@@ -39,7 +41,7 @@ pub(crate) fn check(bench: &Bench, iova: u64) {
     }
     assert_eq!(steps.is_empty(), iova > last, "{iova:#x}");
     let read = |place| bench.arena.hardware_read(place);
-    for (write, fate) in [(false, way.read), (true, way.write)] {
+    for (write, outcome) in [(false, trace.read), (true, trace.write)] {
         let expected = match bench.unit.translate(&read, bench.top(), iova, write) {
             _ if iova > last => Err(4),
             Ok(reached) => Ok(reached.phys),
@@ -48,9 +50,9 @@ pub(crate) fn check(bench: &Bench, iova: u64) {
             Err(Refusal::TableUnreadable(_)) => Err(7),
             Err(Refusal::ReservedBits(_)) => Err(0xc),
         };
-        let found = match fate {
-            Fate::Reaches(phys) => Ok(phys.raw()),
-            Fate::Refused { reason, level } => {
+        let found = match outcome {
+            WalkOutcome::Translated(phys) => Ok(phys.raw()),
+            WalkOutcome::Faulted { reason, level } => {
                 assert_eq!(level.is_none(), iova > last, "{iova:#x}");
                 Err(reason.code())
             }
@@ -59,24 +61,24 @@ pub(crate) fn check(bench: &Bench, iova: u64) {
     }
 }
 
-const fn refused(code: u8, level: Level) -> Fate {
-    Fate::Refused {
+const fn faulted(code: u8, level: Level) -> WalkOutcome {
+    WalkOutcome::Faulted {
         reason: FaultReason::new(code),
         level: Some(level),
     }
 }
 
-fn nothing_at(level: Level) -> Way {
-    Way {
-        read: refused(6, level),
-        write: refused(5, level),
+fn absent_at(level: Level) -> WalkTrace {
+    WalkTrace {
+        read: faulted(6, level),
+        write: faulted(5, level),
     }
 }
 
 #[test]
-fn it_ends_at_the_first_entry_that_is_absent() {
+fn a_walk_ends_at_the_first_absent_entry() {
     let mut bench = Bench::new(FULL);
-    assert_eq!(walked(&bench, 0).0, nothing_at(Level::L4));
+    assert_eq!(trace_of(&bench, 0).0, absent_at(Level::L4));
     bench.map(GIGA, PAGE, rw(0x5000)).expect("free");
     for (iova, level) in [
         (1 << 39, Level::L4),
@@ -84,16 +86,16 @@ fn it_ends_at_the_first_entry_that_is_absent() {
         (GIGA + MEGA, Level::L2),
         (GIGA + PAGE, Level::L1),
     ] {
-        let (way, steps) = walked(&bench, iova);
-        assert_eq!(way, nothing_at(level), "{iova:#x}");
+        let (trace, steps) = trace_of(&bench, iova);
+        assert_eq!(trace, absent_at(level), "{iova:#x}");
         assert_eq!(steps.last().map(|step| (step.0, step.2)), Some((level, 0)));
         check(&bench, iova);
     }
-    let (way, steps) = walked(&bench, GIGA + 0x123);
-    let there = Fate::Reaches(PhysAddr::new(0x5123));
+    let (trace, steps) = trace_of(&bench, GIGA + 0x123);
+    let there = WalkOutcome::Translated(PhysAddr::new(0x5123));
     assert_eq!(
-        way,
-        Way {
+        trace,
+        WalkTrace {
             read: there,
             write: there
         }
@@ -102,7 +104,7 @@ fn it_ends_at_the_first_entry_that_is_absent() {
 }
 
 #[test]
-fn a_page_for_one_kind_refuses_the_other() {
+fn a_read_only_page_refuses_writes_and_the_reverse() {
     let mut bench = Bench::new(FULL);
     for (iova, read, write) in [(0, true, false), (MEGA, false, true)] {
         let page = Page {
@@ -111,61 +113,61 @@ fn a_page_for_one_kind_refuses_the_other() {
             ..rw(2 * MEGA)
         };
         bench.map(iova, MEGA, page).expect("free");
-        let (way, steps) = walked(&bench, iova + 7);
-        let there = Fate::Reaches(PhysAddr::new(2 * MEGA + 7));
+        let (trace, steps) = trace_of(&bench, iova + 7);
+        let there = WalkOutcome::Translated(PhysAddr::new(2 * MEGA + 7));
         let expected = if read {
-            Way {
+            WalkTrace {
                 read: there,
-                write: refused(5, Level::L2),
+                write: faulted(5, Level::L2),
             }
         } else {
-            Way {
-                read: refused(6, Level::L2),
+            WalkTrace {
+                read: faulted(6, Level::L2),
                 write: there,
             }
         };
-        assert_eq!((way, steps.len()), (expected, 3));
+        assert_eq!((trace, steps.len()), (expected, 3));
         check(&bench, iova + 7);
     }
 }
 
 #[test]
-fn beyond_the_aperture_no_table_is_asked() {
+fn beyond_the_aperture_no_table_is_read() {
     let bench = Bench::new(Geometry {
         width: AddressWidth::Bits39,
         ..FULL
     });
     for iova in [1 << 39, u64::MAX] {
-        let (way, steps) = walked(&bench, iova);
-        assert_eq!(way, Way::closed(FaultReason::new(4)));
+        let (trace, steps) = trace_of(&bench, iova);
+        assert_eq!(trace, WalkTrace::faulted(FaultReason::new(4)));
         assert!(steps.is_empty());
     }
 }
 
 /// Spoils the entry of `level` on the way of `iova` by xor, and returns the way of that.
-fn spoiled(bench: &Bench, iova: u64, level: Level, bits: u64) -> Way {
-    let (_, steps) = walked(bench, iova);
+fn trace_spoiled(bench: &Bench, iova: u64, level: Level, bits: u64) -> WalkTrace {
+    let (_, steps) = trace_of(bench, iova);
     let &(_, place, entry) = steps.iter().find(|step| step.0 == level).expect("a step");
     bench.arena.spoil(place, entry ^ bits);
-    let (way, steps) = walked(bench, iova);
+    let (trace, steps) = trace_of(bench, iova);
     assert!(!steps.is_empty());
     check(bench, iova);
     bench.arena.spoil(place, entry);
     check(bench, iova);
-    way
+    trace
 }
 
 #[test]
-fn spoiled_tables_are_judged_as_hardware_judges_them() {
+fn spoiled_tables_fault_as_on_hardware() {
     let mut bench = Bench::new(FULL);
     bench.map(0, PAGE, rw(0x7000)).expect("free");
     bench.map(GIGA, GIGA, rw(GIGA)).expect("free");
-    let there = Fate::Reaches(PhysAddr::new(0x7000));
+    let there = WalkOutcome::Translated(PhysAddr::new(0x7000));
     // A link that does not permit writes: reads go on below it.
-    let way = spoiled(&bench, 0, Level::L3, 2);
-    assert_eq!((way.read, way.write), (there, refused(5, Level::L3)));
-    let way = spoiled(&bench, 0, Level::L2, 1);
-    assert_eq!((way.read, way.write), (refused(6, Level::L2), there));
+    let trace = trace_spoiled(&bench, 0, Level::L3, 2);
+    assert_eq!((trace.read, trace.write), (there, faulted(5, Level::L3)));
+    let trace = trace_spoiled(&bench, 0, Level::L2, 1);
+    assert_eq!((trace.read, trace.write), (faulted(6, Level::L2), there));
     // Bits that are reserved: beyond memory, a page size where there is none, within a large page.
     for (iova, level, bits) in [
         (0, Level::L1, 1 << 50),
@@ -174,30 +176,30 @@ fn spoiled_tables_are_judged_as_hardware_judges_them() {
         (GIGA, Level::L3, 0x1000),
         (0, Level::L1, 1 << 62),
     ] {
-        let way = spoiled(&bench, iova, level, bits);
-        let both = (refused(0xc, level), refused(0xc, level));
-        assert_eq!((way.read, way.write), both, "{level:?} {bits:#x}");
+        let trace = trace_spoiled(&bench, iova, level, bits);
+        let both = (faulted(0xc, level), faulted(0xc, level));
+        assert_eq!((trace.read, trace.write), both, "{level:?} {bits:#x}");
     }
     // What is not permitted is said first.
-    let way = spoiled(&bench, 0, Level::L1, 1 << 50 | 2);
-    let both = (refused(0xc, Level::L1), refused(5, Level::L1));
-    assert_eq!((way.read, way.write), both);
+    let trace = trace_spoiled(&bench, 0, Level::L1, 1 << 50 | 2);
+    let both = (faulted(0xc, Level::L1), faulted(5, Level::L1));
+    assert_eq!((trace.read, trace.write), both);
 }
 
 #[test]
-fn a_page_of_a_size_that_the_unit_lacks_is_reserved() {
+fn an_unsupported_page_size_is_a_reserved_bit() {
     let mut bench = Bench::new(Geometry {
         large_2m: false,
         ..FULL
     });
     bench.map(0, PAGE, rw(0)).expect("free");
-    let (_, steps) = walked(&bench, 0);
+    let (_, steps) = trace_of(&bench, 0);
     bench.arena.spoil(steps[2].1, MEGA | 0x83);
-    let both = refused(0xc, Level::L2);
-    let way = Way {
+    let both = faulted(0xc, Level::L2);
+    let trace = WalkTrace {
         read: both,
         write: both,
     };
-    assert_eq!(walked(&bench, 0).0, way);
+    assert_eq!(trace_of(&bench, 0).0, trace);
     check(&bench, 0);
 }

@@ -3,7 +3,7 @@
 //! Every identifier: which have a quirk, and that nothing has one that could lie.
 
 use vtd_core::quirks::table::{register_of, Effect, INTEL, QUIRKS};
-use vtd_core::quirks::{Function, Identity, Quirks};
+use vtd_core::quirks::{IdentityReason, PciFunction, Quirks};
 use vtd_core::spec::address::{PhysAddr, Segment, SourceId};
 
 pub(crate) const HOST_BRIDGE: u32 = 0x06_00_00;
@@ -11,8 +11,8 @@ pub(crate) const DISPLAY: u32 = 0x03_00_00;
 pub(crate) const NETWORK: u32 = 0x02_00_00;
 
 /// A function of Intel's on the root bus.
-pub(crate) fn function(device: u8, model: u16, class: u32) -> Function {
-    Function {
+pub(crate) fn function(device: u8, model: u16, class: u32) -> PciFunction {
+    PciFunction {
         segment: Segment::new(0),
         source: SourceId::new(0, device, 0).unwrap(),
         vendor: INTEL,
@@ -66,7 +66,7 @@ fn effects(model: u16, class: u32, register: Option<u32>) -> Vec<Effect> {
     effects
 }
 
-fn found(function: &Function) -> Vec<Effect> {
+fn found(function: &PciFunction) -> Vec<Effect> {
     let quirks = QUIRKS.iter().filter(|quirk| quirk.is_of(function));
     quirks.map(|quirk| quirk.effect).collect()
 }
@@ -89,21 +89,21 @@ fn every_identifier_has_the_quirks_it_should() {
 }
 
 #[test]
-fn what_could_lie_has_none() {
+fn untrusted_functions_have_no_quirk() {
     for model in 0..=u16::MAX {
         for class in [HOST_BRIDGE, DISPLAY] {
             for register in REGISTERS {
                 let mut honest = function(2, model, class);
                 honest.register = register;
-                let outside = Function {
+                let outside = PciFunction {
                     untrusted: true,
                     ..honest
                 };
-                let plugged = Function {
+                let plugged = PciFunction {
                     on_root_bus: false,
                     ..honest
                 };
-                let other = Function {
+                let other = PciFunction {
                     vendor: 0x1234,
                     ..honest
                 };
@@ -140,7 +140,7 @@ fn a_register_is_read_where_a_quirk_needs_it() {
     }
 }
 
-fn tylersburg(control: u32) -> Function {
+fn tylersburg(control: u32) -> PciFunction {
     let mut one = function(0x14, 0x342e, 0x08_80_00);
     one.register = Some(control);
     one
@@ -152,7 +152,7 @@ fn sound_gets_identity_only_from_an_isochronous_unit_without_entries() {
     for control in 0..=0xff {
         let quirks = Quirks::of(&[azalia, tylersburg(control)]);
         let needed = control & 1 == 0 && control & 0x1c == 0;
-        let wanted = needed.then_some(Identity::ByNeed);
+        let wanted = needed.then_some(IdentityReason::Required);
         assert_eq!(quirks.identity(&azalia, false), wanted, "{control:#x}");
         assert_eq!(quirks.identity(&azalia, true), wanted, "{control:#x}");
         assert_eq!(quirks.identity(&function(3, 0x10d3, NETWORK), true), None);
@@ -173,7 +173,7 @@ fn integrated_graphics_get_identity_where_the_kernel_is_configured_so() {
     let quirks = Quirks::of(&[graphics]);
     assert_eq!(
         quirks.identity(&graphics, true),
-        Some(Identity::ByConfiguration)
+        Some(IdentityReason::KernelConfig)
     );
     assert_eq!(quirks.identity(&graphics, false), None);
     for class in [0x03_00_00, 0x03_02_00, 0x03_80_00] {

@@ -7,8 +7,8 @@ use crate::quirks_ids::{function, DISPLAY, HOST_BRIDGE};
 use crate::quirks_machines::verdicts;
 use proptest::prelude::*;
 use vtd_core::dmar::Dmar;
-use vtd_core::quirks::ignore::Meaningless;
-use vtd_core::quirks::{Function, Ignore, Reason, Verdict};
+use vtd_core::quirks::ignore::IgnoreError;
+use vtd_core::quirks::{IgnoreList, LeaveOutReason, PciFunction, UnitVerdict};
 use vtd_core::spec::address::PhysAddr;
 
 fn table() -> Vec<u8> {
@@ -23,7 +23,7 @@ fn table() -> Vec<u8> {
         .seal()
 }
 
-fn machine() -> [Function; 2] {
+fn machine() -> [PciFunction; 2] {
     [
         function(0, 0x3ec4, HOST_BRIDGE),
         function(2, 0x3e9b, DISPLAY),
@@ -31,17 +31,17 @@ fn machine() -> [Function; 2] {
 }
 
 /// Which of the two units are left out, and for which reason.
-fn left_out(ignore: &str) -> [Option<Reason>; 2] {
+fn left_out(ignore: &str) -> [Option<LeaveOutReason>; 2] {
     let of = verdicts(&table(), &machine(), ignore);
     [of[0].1, of[1].1].map(|verdict| match verdict {
-        Verdict::Serve(_) => None,
-        Verdict::LeaveOut(reason) => Some(reason),
+        UnitVerdict::Serve(_) => None,
+        UnitVerdict::LeaveOut(reason) => Some(reason),
     })
 }
 
 #[test]
 fn units_are_named_by_their_registers_or_as_graphics() {
-    let (named, graphics) = (Some(Reason::Named), Some(Reason::Graphics));
+    let (named, graphics) = (Some(LeaveOutReason::Named), Some(LeaveOutReason::Graphics));
     assert_eq!(left_out(""), [None, None]);
     assert_eq!(left_out(" \n"), [None, None]);
     assert_eq!(left_out("0xfed90000"), [named, None]);
@@ -52,12 +52,12 @@ fn units_are_named_by_their_registers_or_as_graphics() {
     assert_eq!(left_out("0xfed91000,0xfed90000,0xfed91000"), [named, named]);
 }
 
-fn refused<'a>(ignore: &'a str, table: &[u8]) -> Option<Meaningless<'a>> {
-    Ignore::parse(ignore, &Dmar::parse(table).unwrap()).err()
+fn refused<'a>(ignore: &'a str, table: &[u8]) -> Option<IgnoreError<'a>> {
+    IgnoreList::parse(ignore, &Dmar::parse(table).unwrap()).err()
 }
 
 #[test]
-fn what_means_nothing_is_refused_by_name() {
+fn unknown_words_are_refused_by_name() {
     for text in [
         "1",
         "fed90000",
@@ -75,7 +75,7 @@ fn what_means_nothing_is_refused_by_name() {
     ] {
         assert_eq!(
             refused(text, &table()),
-            Some(Meaningless::Word(text)),
+            Some(IgnoreError::Word(text)),
             "{text}"
         );
     }
@@ -87,17 +87,17 @@ fn what_means_nothing_is_refused_by_name() {
     ] {
         assert_eq!(
             refused(text, &table()),
-            Some(Meaningless::Word(word)),
+            Some(IgnoreError::Word(word)),
             "{text}"
         );
     }
-    let nowhere = Meaningless::NoUnit(PhysAddr::new(0xfed9_2000));
+    let nowhere = IgnoreError::NoUnit(PhysAddr::new(0xfed9_2000));
     assert_eq!(refused("graphics,0xfed92000", &table()), Some(nowhere));
     assert_eq!(
         nowhere.to_string(),
         "ignore=0xfed92000: the DMAR table has no unit with its registers there"
     );
-    assert!(Meaningless::Word("no")
+    assert!(IgnoreError::Word("no")
         .to_string()
         .starts_with("ignore=no is neither"));
 }
@@ -112,13 +112,13 @@ fn graphics_that_no_unit_serves_alone_are_no_error() {
 
 proptest! {
     #[test]
-    fn any_text_is_survived(text in "[ -~]{0,40}|[0-9a-fxgraphics,]{0,40}|\\PC{0,20}") {
+    fn no_text_causes_a_panic(text in "[ -~]{0,40}|[0-9a-fxgraphics,]{0,40}|\\PC{0,20}") {
         let table = table();
         let dmar = Dmar::parse(&table).unwrap();
-        if let Ok(ignore) = Ignore::parse(&text, &dmar) {
+        if let Ok(ignore) = IgnoreList::parse(&text, &dmar) {
             // What was taken names what exists.
             prop_assert!(text.trim().is_empty() || ignore.graphics()
-                || dmar.units().any(|unit| ignore.names(unit.register_base)));
+                || dmar.units().any(|unit| ignore.contains(unit.register_base)));
         }
     }
 }

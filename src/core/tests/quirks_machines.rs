@@ -5,9 +5,9 @@
 use crate::dmar_build::*;
 use crate::quirks_ids::{function, DISPLAY, HOST_BRIDGE, NETWORK};
 use vtd_core::dmar::Dmar;
-use vtd_core::invalidation::{after_context_change, after_map, after_recording_change};
-use vtd_core::invalidation::{Range, Step};
-use vtd_core::quirks::{Care, Function, Ignore, Quirks, Reason, Verdict};
+use vtd_core::invalidation::{after_context_change, after_fpd_change, after_map};
+use vtd_core::invalidation::{InvalidationRange, InvalidationStep};
+use vtd_core::quirks::{IgnoreList, LeaveOutReason, PciFunction, Quirks, UnitVerdict, Workarounds};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
 
@@ -41,7 +41,7 @@ fn table() -> Vec<u8> {
 }
 
 /// What the notebook always has.
-fn notebook(host_bridge: u16, graphics: u16) -> Vec<Function> {
+fn notebook(host_bridge: u16, graphics: u16) -> Vec<PciFunction> {
     vec![
         function(0, host_bridge, HOST_BRIDGE),
         function(2, graphics, DISPLAY),
@@ -50,9 +50,13 @@ fn notebook(host_bridge: u16, graphics: u16) -> Vec<Function> {
     ]
 }
 
-pub(crate) fn verdicts(table: &[u8], functions: &[Function], ignore: &str) -> Vec<(u64, Verdict)> {
+pub(crate) fn verdicts(
+    table: &[u8],
+    functions: &[PciFunction],
+    ignore: &str,
+) -> Vec<(u64, UnitVerdict)> {
     let dmar = Dmar::parse(table).unwrap();
-    let ignore = Ignore::parse(ignore, &dmar).unwrap();
+    let ignore = IgnoreList::parse(ignore, &dmar).unwrap();
     let quirks = Quirks::of(functions);
     dmar.units()
         .map(|unit| {
@@ -64,23 +68,23 @@ pub(crate) fn verdicts(table: &[u8], functions: &[Function], ignore: &str) -> Ve
         .collect()
 }
 
-fn care(functions: &[Function], base: u64) -> Option<Care> {
+fn workarounds_of(functions: &[PciFunction], base: u64) -> Option<Workarounds> {
     let of = verdicts(&table(), functions, "");
     match of.into_iter().find(|(other, _)| *other == base)?.1 {
-        Verdict::Serve(care) => Some(care),
-        Verdict::LeaveOut(_) => None,
+        UnitVerdict::Serve(workarounds) => Some(workarounds),
+        UnitVerdict::LeaveOut(_) => None,
     }
 }
 
-fn strict(functions: &[Function], ignore: &str) -> bool {
+fn strict(functions: &[PciFunction], ignore: &str) -> bool {
     let table = table();
     let dmar = Dmar::parse(&table).unwrap();
-    let ignore = Ignore::parse(ignore, &dmar).unwrap();
+    let ignore = IgnoreList::parse(ignore, &dmar).unwrap();
     Quirks::of(functions).strict(&ignore).is_some()
 }
 
-fn cap(care: Care) -> Capability {
-    care.capability(Capability::from_raw(CAP))
+fn cap(workarounds: Workarounds) -> Capability {
+    workarounds.capability(Capability::from_raw(CAP))
 }
 
 #[test]
@@ -88,7 +92,10 @@ fn an_ordinary_machine_has_no_quirk() {
     let functions = notebook(0x3ec4, 0x3e9b);
     assert_eq!(Quirks::of(&functions), Quirks::default());
     for base in [SOUND, GRAPHICS, REST] {
-        assert_eq!(care(&functions, base), Some(Care::default()));
+        assert_eq!(
+            workarounds_of(&functions, base),
+            Some(Workarounds::default())
+        );
     }
     assert!(!strict(&functions, ""));
 }
@@ -96,15 +103,15 @@ fn an_ordinary_machine_has_no_quirk() {
 #[test]
 fn gm45_leaves_graphics_out_and_flushes_the_write_buffers_of_the_others() {
     let functions = notebook(0x2a40, 0x2a42);
-    assert_eq!(care(&functions, GRAPHICS), None);
+    assert_eq!(workarounds_of(&functions, GRAPHICS), None);
     for base in [SOUND, REST] {
-        let care = care(&functions, base).unwrap();
-        assert!(care.flush_write_buffer);
-        assert!(cap(care).needs_write_buffer_flush());
-        assert!(!care.keeps_translation(cap(care)));
+        let workarounds = workarounds_of(&functions, base).unwrap();
+        assert!(workarounds.flush_write_buffer);
+        assert!(cap(workarounds).needs_write_buffer_flush());
+        assert!(!workarounds.keeps_translation(cap(workarounds)));
     }
     let reason = verdicts(&table(), &functions, "")[1].1;
-    let Verdict::LeaveOut(reason @ Reason::Quirk(_)) = reason else {
+    let UnitVerdict::LeaveOut(reason @ LeaveOutReason::Quirk(_)) = reason else {
         panic!("{reason:?}");
     };
     assert_eq!(
@@ -118,9 +125,15 @@ fn gm45_leaves_graphics_out_and_flushes_the_write_buffers_of_the_others() {
 fn q35_qm57_and_broadwell_leave_graphics_out_alone() {
     for (bridge, graphics) in [(0x29b0, 0x29b2), (0x0044, 0x0046), (0x1604, 0x1616)] {
         let functions = notebook(bridge, graphics);
-        assert_eq!(care(&functions, GRAPHICS), None, "{bridge:#x}");
-        assert_eq!(care(&functions, REST), Some(Care::default()));
-        assert_eq!(care(&functions, SOUND), Some(Care::default()));
+        assert_eq!(workarounds_of(&functions, GRAPHICS), None, "{bridge:#x}");
+        assert_eq!(
+            workarounds_of(&functions, REST),
+            Some(Workarounds::default())
+        );
+        assert_eq!(
+            workarounds_of(&functions, SOUND),
+            Some(Workarounds::default())
+        );
     }
 }
 
@@ -129,23 +142,29 @@ fn calpella_depends_on_its_shadow_table() {
     for bridge in [0x0040, 0x0062, 0x006a] {
         let mut functions = notebook(bridge, 0x0046);
         functions[0].register = Some(0x0ba0);
-        assert_eq!(care(&functions, GRAPHICS), Some(Care::default()));
+        assert_eq!(
+            workarounds_of(&functions, GRAPHICS),
+            Some(Workarounds::default())
+        );
         assert!(strict(&functions, ""));
         // Not for the sake of graphics that are not served.
         assert!(!strict(&functions, "graphics"));
         functions[0].register = Some(0x0330);
-        assert_eq!(care(&functions, GRAPHICS), None);
+        assert_eq!(workarounds_of(&functions, GRAPHICS), None);
         assert!(!strict(&functions, ""));
         // What cannot be read says nothing.
         functions[0].register = None;
-        assert_eq!(care(&functions, GRAPHICS), Some(Care::default()));
+        assert_eq!(
+            workarounds_of(&functions, GRAPHICS),
+            Some(Workarounds::default())
+        );
         assert!(!strict(&functions, ""));
     }
     // Where another quirk leaves graphics out, flushes may be deferred.
     let mut both = notebook(0x0062, 0x0046);
     both[0].register = Some(0x0ba0);
     both.push(function(0x1f, 0x0044, HOST_BRIDGE));
-    assert_eq!(care(&both, GRAPHICS), None);
+    assert_eq!(workarounds_of(&both, GRAPHICS), None);
     assert!(!strict(&both, ""));
 }
 
@@ -155,7 +174,7 @@ fn translation_of_recent_graphics_stays_on() {
         0x8a52, 0x4e61, 0x4571, 0x9a49, 0x4c8a, 0x4680, 0xa7a0, 0x7d55, 0x9840,
     ] {
         let functions = notebook(0x9a14, graphics);
-        let of_graphics = care(&functions, GRAPHICS).unwrap();
+        let of_graphics = workarounds_of(&functions, GRAPHICS).unwrap();
         assert!(
             of_graphics.keeps_translation(Capability::from_raw(CAP)),
             "{graphics:#x}"
@@ -165,7 +184,10 @@ fn translation_of_recent_graphics_stays_on() {
         assert!(!of_graphics.keeps_translation(simple));
         assert!(!of_graphics.flush_write_buffer);
         for base in [SOUND, REST] {
-            assert_eq!(care(&functions, base), Some(Care::default()));
+            assert_eq!(
+                workarounds_of(&functions, base),
+                Some(Workarounds::default())
+            );
         }
     }
 }
@@ -198,10 +220,13 @@ fn a_unit_that_serves_more_than_graphics_is_served_like_any_other() {
             functions.push(port);
             for ignore in ["", "graphics"] {
                 let verdict = verdicts(&table, &functions, ignore)[0].1;
-                let Verdict::Serve(care) = verdict else {
+                let UnitVerdict::Serve(workarounds) = verdict else {
                     panic!("{what}, {ignore}: {verdict:?}");
                 };
-                assert!(!care.keeps_translation(Capability::from_raw(CAP)), "{what}");
+                assert!(
+                    !workarounds.keeps_translation(Capability::from_raw(CAP)),
+                    "{what}"
+                );
             }
         }
     }
@@ -216,12 +241,12 @@ fn a_unit_that_serves_more_than_graphics_is_served_like_any_other() {
         .seal();
     for functions in [notebook(0x2a40, 0x2a42), notebook(0x9a14, 0x9a49)] {
         let verdict = verdicts(&all, &functions, "graphics")[0].1;
-        assert!(matches!(verdict, Verdict::Serve(_)), "{verdict:?}");
+        assert!(matches!(verdict, UnitVerdict::Serve(_)), "{verdict:?}");
     }
 }
 
 #[test]
-fn graphics_from_outside_are_never_left_out() {
+fn external_graphics_are_never_left_out() {
     let table = Table::new(36, 0)
         .with(&drhd(
             false,
@@ -235,21 +260,19 @@ fn graphics_from_outside_are_never_left_out() {
     for ignore in ["", "graphics"] {
         assert!(matches!(
             verdicts(&table, &functions, ignore)[0].1,
-            Verdict::Serve(_)
+            UnitVerdict::Serve(_)
         ));
     }
 }
 
 /// All steps after changes of a unit's tables.
-fn steps(cap: Capability) -> Vec<Vec<Step>> {
+fn steps(cap: Capability) -> Vec<Vec<InvalidationStep>> {
     let (old, new) = (DomainId::new(1), DomainId::new(2));
     let source = SourceId::from_raw(0x10);
-    let range = Range::new(Iova::new(0x1000), Iova::new(0x1fff), false).unwrap();
+    let range = InvalidationRange::new(Iova::new(0x1000), Iova::new(0x1fff), false).unwrap();
     let mut all = vec![
         after_map(cap, new, range).iter().collect(),
-        after_recording_change(cap, source, Some(new))
-            .iter()
-            .collect(),
+        after_fpd_change(cap, source, Some(new)).iter().collect(),
     ];
     for (before, after) in [(None, Some(new)), (Some(old), Some(new)), (Some(old), None)] {
         all.push(
@@ -262,17 +285,17 @@ fn steps(cap: Capability) -> Vec<Vec<Step>> {
 }
 
 #[test]
-fn a_write_buffer_that_nobody_announces_is_flushed_first_after_every_change() {
+fn a_write_buffer_missing_in_cap_is_flushed_first_after_every_change() {
     let silent = Capability::from_raw(CAP);
-    let care = care(&notebook(0x2a40, 0x2a42), REST).unwrap();
+    let workarounds = workarounds_of(&notebook(0x2a40, 0x2a42), REST).unwrap();
     assert!(!silent.needs_write_buffer_flush());
-    for (with, without) in steps(care.capability(silent))
+    for (with, without) in steps(workarounds.capability(silent))
         .into_iter()
         .zip(steps(silent))
     {
-        assert_eq!(with.first(), Some(&Step::FlushWriteBuffer));
+        assert_eq!(with.first(), Some(&InvalidationStep::FlushWriteBuffer));
         assert_eq!(with[1..], without[..]);
     }
     // The register's own word is what others are shown.
-    assert_eq!(care.capability(silent).raw(), CAP);
+    assert_eq!(workarounds.capability(silent).raw(), CAP);
 }

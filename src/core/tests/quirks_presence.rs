@@ -5,10 +5,10 @@
 use crate::dmar_build::*;
 use crate::quirks_ids::{function, DISPLAY, HOST_BRIDGE};
 use crate::quirks_machines::verdicts;
-use vtd_core::quirks::{Function, Reason, Verdict};
+use vtd_core::quirks::{LeaveOutReason, PciFunction, UnitVerdict};
 use vtd_core::spec::address::{Segment, SourceId};
 
-fn machine() -> Vec<Function> {
+fn machine() -> Vec<PciFunction> {
     let mut port = function(0x1c, 0x9d10, 0x06_04_00);
     port.buses_below = Some((1, 3));
     let mut unused = function(0x1d, 0x9d14, 0x06_04_00);
@@ -37,18 +37,18 @@ fn is_served(segment: u16, scopes: &[Vec<u8>]) -> bool {
         .seal();
     let of = verdicts(&table, &machine(), "");
     assert!(
-        matches!(of[1].1, Verdict::Serve(_)),
+        matches!(of[1].1, UnitVerdict::Serve(_)),
         "the unit for everything"
     );
     match of[0].1 {
-        Verdict::Serve(_) => true,
-        Verdict::LeaveOut(Reason::NoDevice) => false,
+        UnitVerdict::Serve(_) => true,
+        UnitVerdict::LeaveOut(LeaveOutReason::NoDevice) => false,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_unit_whose_devices_cannot_come_is_left_out() {
+fn a_unit_without_possible_devices_is_left_out() {
     assert!(!is_served(0, &[]));
     assert!(!is_served(0, &[scope(ENDPOINT, 0, 0, &[(0x1e, 0)])]));
     assert!(
@@ -92,7 +92,7 @@ fn a_unit_with_one_device_is_served() {
 }
 
 #[test]
-fn a_unit_whose_devices_may_come_is_served() {
+fn a_unit_whose_devices_may_be_hot_plugged_is_served() {
     // Below a port that is there, by its path or by the bus that firmware gave.
     assert!(is_served(0, &[scope(ENDPOINT, 0, 0, &[(0x1c, 0), (7, 0)])]));
     assert!(is_served(

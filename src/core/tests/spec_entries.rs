@@ -5,10 +5,10 @@
 use proptest::prelude::*;
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr, Segment, SourceId};
 use vtd_core::spec::context::{ContextEntry, TranslationType};
-use vtd_core::spec::context_lookup::Passage;
+use vtd_core::spec::context_lookup::ContextLookup;
 use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::{AddressWidth, Level, PageSize};
-use vtd_core::spec::pte::{Access, Entry, Meaning};
+use vtd_core::spec::pte::{Access, DecodedEntry, Entry};
 use vtd_core::spec::root::RootEntry;
 
 const LEVELS: [Level; 5] = [Level::L1, Level::L2, Level::L3, Level::L4, Level::L5];
@@ -92,7 +92,10 @@ fn context_entry_encodes_as_computed_by_hand() {
     assert_eq!(entry.words(), [0x1234_5001, 0x502]);
     let ats = ContextEntry::translating(table, width, DomainId::new(5), true).unwrap();
     assert_eq!(ats.words(), [0x1234_5005, 0x502]);
-    assert_eq!(ats.without_fault_records().words(), [0x1234_5007, 0x502]);
+    assert_eq!(
+        ats.with_fault_processing_disabled().words(),
+        [0x1234_5007, 0x502]
+    );
     let wide = AddressWidth::Bits57;
     let pass = ContextEntry::pass_through(wide, DomainId::new(0xffff));
     assert_eq!(pass.words(), [0x9, 0xff_ff03]);
@@ -105,7 +108,7 @@ fn context_entry_encodes_as_computed_by_hand() {
 #[test]
 fn context_entry_decodes_what_it_encodes() {
     let entry = ContextEntry::from_words(0xabc_d009, 0x1_2302);
-    assert!(entry.is_present() && !entry.faults_unrecorded());
+    assert!(entry.is_present() && !entry.fault_processing_disabled());
     assert_eq!(entry.translation_type(), TranslationType::PassThrough);
     assert_eq!(entry.table(), PhysAddr::new(0xabc_d000));
     assert_eq!(entry.width(), Some(AddressWidth::Bits48));
@@ -148,25 +151,19 @@ fn second_stage_entries_encode_as_computed_by_hand() {
 #[test]
 fn an_entry_means_what_its_level_makes_of_it() {
     let raw = Entry::from_raw(0x20_0883);
-    let expected = |size, address| Meaning::Leaf {
+    let expected = |size, address| DecodedEntry::Leaf {
         address: PhysAddr::new(address),
         size,
         access: Access::ReadWrite,
         snoop: true,
     };
+    assert_eq!(raw.decode(Level::L1), expected(PageSize::Size4K, 0x20_0000));
+    assert_eq!(raw.decode(Level::L2), expected(PageSize::Size2M, 0x20_0000));
+    assert_eq!(raw.decode(Level::L3), expected(PageSize::Size1G, 0));
+    assert!(matches!(raw.decode(Level::L4), DecodedEntry::Table { .. }));
     assert_eq!(
-        raw.meaning(Level::L1),
-        expected(PageSize::Size4K, 0x20_0000)
-    );
-    assert_eq!(
-        raw.meaning(Level::L2),
-        expected(PageSize::Size2M, 0x20_0000)
-    );
-    assert_eq!(raw.meaning(Level::L3), expected(PageSize::Size1G, 0));
-    assert!(matches!(raw.meaning(Level::L4), Meaning::Table { .. }));
-    assert_eq!(
-        Entry::from_raw(0xffff_ffff_ffff_fffc).meaning(Level::L1),
-        Meaning::Absent
+        Entry::from_raw(0xffff_ffff_ffff_fffc).decode(Level::L1),
+        DecodedEntry::Absent
     );
     assert!(Entry::from_raw(0x300).is_accessed() && Entry::from_raw(0x300).is_dirty());
 }
@@ -216,8 +213,8 @@ proptest! {
     ) {
         let address = PhysAddr::new(page << size.shift());
         let entry = Entry::leaf(address, size, access, snoop).unwrap();
-        let expected = Meaning::Leaf { address, size, access, snoop };
-        prop_assert_eq!(entry.meaning(size.level()), expected);
+        let expected = DecodedEntry::Leaf { address, size, access, snoop };
+        prop_assert_eq!(entry.decode(size.level()), expected);
         prop_assert_eq!(entry.reserved_bits(size.level(), 52, true), 0);
     }
 }
@@ -230,18 +227,18 @@ fn entries_are_judged_in_the_order_of_the_walk() {
         ContextEntry::translating(PhysAddr::new(0x5000), width, DomainId::new(3), false).unwrap();
     let [low, high] = context.words();
     let changed = |low_bits, high_bits| ContextEntry::from_words(low ^ low_bits, high ^ high_bits);
-    let tables = Passage::Tables {
+    let tables = ContextLookup::Tables {
         top: PhysAddr::new(0x5000),
         width,
     };
     let through = ContextEntry::pass_through(width, DomainId::new(1));
-    let refused = |code| Passage::Refused(FaultReason::new(code));
+    let refused = |code| ContextLookup::Faulted(FaultReason::new(code));
     for (root, context, expected) in [
         (root, context, tables),
         // With a device-TLB, and with faults unrecorded.
         (root, changed(0b100, 0), tables),
-        (root, context.without_fault_records(), tables),
-        (root, through, Passage::Untranslated),
+        (root, context.with_fault_processing_disabled(), tables),
+        (root, through, ContextLookup::PassThrough),
         (RootEntry::ABSENT, context, refused(0x1)),
         (RootEntry::from_words(0x1801, 0), context, refused(0xa)),
         (RootEntry::from_words(0x1001, 1), context, refused(0xa)),
@@ -254,6 +251,10 @@ fn entries_are_judged_in_the_order_of_the_walk() {
         (root, changed(0b1100, 0), refused(0x3)),
         (root, changed(0, 4), refused(0x3)),
     ] {
-        assert_eq!(Passage::of(root, context, 46), expected, "{context:?}");
+        assert_eq!(
+            ContextLookup::of(root, context, 46),
+            expected,
+            "{context:?}"
+        );
     }
 }

@@ -4,13 +4,15 @@
 
 use std::collections::HashSet;
 use vtd_core::spec::address::{Iova, SourceId};
-use vtd_core::spec::fault::{FaultReason, FaultRecord, RecordHalf, Request, Subject, FRCD_F};
+use vtd_core::spec::fault::{
+    FaultClass, FaultReason, FaultRecord, FaultRequest, RecordHalf, FRCD_F,
+};
 
 #[test]
 fn a_record_decodes_as_computed_by_hand() {
     let record = FaultRecord::decode(0xabc_de12, 0xc000_0006_0000_0028).unwrap();
     assert_eq!(record.source, SourceId::new(0, 5, 0).unwrap());
-    assert_eq!(record.request, Request::Read);
+    assert_eq!(record.request, FaultRequest::Read);
     assert_eq!(record.reason.code(), 6);
     assert_eq!(record.pasid, None);
     assert_eq!(record.address(), Iova::new(0xabc_d000));
@@ -24,19 +26,19 @@ fn a_record_decodes_as_computed_by_hand() {
 #[test]
 fn the_request_is_told_by_both_type_bits() {
     let request = |bits| FaultRecord::decode(0, FRCD_F | bits).unwrap().request;
-    assert_eq!(request(0), Request::Write);
-    assert_eq!(request(1 << 62), Request::Read);
-    assert_eq!(request(1 << 28), Request::PageRequest);
-    assert_eq!(request((1 << 62) | (1 << 28)), Request::Atomic);
+    assert_eq!(request(0), FaultRequest::Write);
+    assert_eq!(request(1 << 62), FaultRequest::Read);
+    assert_eq!(request(1 << 28), FaultRequest::PageRequest);
+    assert_eq!(request((1 << 62) | (1 << 28)), FaultRequest::Atomic);
 }
 
 #[test]
 fn execution_is_told_only_where_a_pasid_is() {
     let request = |bits| FaultRecord::decode(0, FRCD_F | bits).unwrap().request;
     let (read, execute, pasid) = (1 << 62, 1 << 30, 1 << 31);
-    assert_eq!(request(read | execute | pasid), Request::Execute);
-    assert_eq!(request(read | execute), Request::Read);
-    assert_eq!(request(execute | pasid), Request::Write);
+    assert_eq!(request(read | execute | pasid), FaultRequest::Execute);
+    assert_eq!(request(read | execute), FaultRequest::Read);
+    assert_eq!(request(execute | pasid), FaultRequest::Write);
 }
 
 #[test]
@@ -116,15 +118,18 @@ fn every_known_reason_has_words_of_its_own() {
         let reason = FaultReason::new(code);
         assert_eq!(reason.is_known(), known.contains(&code), "{code:#x}");
         if reason.is_known() {
-            assert!(words.insert(reason.words()), "{code:#x} shares its words");
+            assert!(
+                words.insert(reason.description()),
+                "{code:#x} shares its words"
+            );
             let subject = match code {
-                0..=0x1f => Subject::Dma,
-                0x20..=0x2f => Subject::Interrupt,
-                _ => Subject::ScalableDma,
+                0..=0x1f => FaultClass::Dma,
+                0x20..=0x2f => FaultClass::Interrupt,
+                _ => FaultClass::ScalableDma,
             };
-            assert_eq!(reason.subject(), subject);
+            assert_eq!(reason.class(), subject);
         } else {
-            assert_eq!(reason.subject(), Subject::Unknown);
+            assert_eq!(reason.class(), FaultClass::Unknown);
             assert!(reason.to_string().ends_with(&format!("(reason {code:#x})")));
         }
     }
@@ -133,9 +138,9 @@ fn every_known_reason_has_words_of_its_own() {
 #[test]
 fn what_a_device_may_cause_is_not_blamed_on_tables() {
     for code in [1, 2, 4, 5, 6, 0xd, 0x22, 0x25, 0x59, 0x79, 0x85, 0x86] {
-        assert!(!FaultReason::new(code).blames_tables(), "{code:#x}");
+        assert!(!FaultReason::new(code).is_caused_by_tables(), "{code:#x}");
     }
     for code in [3, 7, 8, 9, 0xa, 0xb, 0xc, 0x58, 0x5a, 0x7a] {
-        assert!(FaultReason::new(code).blames_tables(), "{code:#x}");
+        assert!(FaultReason::new(code).is_caused_by_tables(), "{code:#x}");
     }
 }

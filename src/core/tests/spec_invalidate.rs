@@ -150,13 +150,13 @@ fn context_commands_encode_as_computed_by_hand() {
         0xe000_0003_0028_0005
     );
     assert!(ContextCommand::is_busy(1 << 63) && !ContextCommand::is_busy(!(1 << 63)));
-    assert_eq!(ContextCommand::performed(0), None);
+    assert_eq!(ContextCommand::actual_granularity(0), None);
     assert_eq!(
-        ContextCommand::performed(1 << 59),
+        ContextCommand::actual_granularity(1 << 59),
         Some(Granularity::Global)
     );
     assert_eq!(
-        ContextCommand::performed(3 << 59),
+        ContextCommand::actual_granularity(3 << 59),
         Some(Granularity::Selective)
     );
 }
@@ -182,8 +182,11 @@ fn iotlb_commands_encode_as_computed_by_hand() {
         0x9002_0000_0000_0000
     );
     assert!(IotlbCommand::is_busy(1 << 63) && !IotlbCommand::is_busy(!(1 << 63)));
-    assert_eq!(IotlbCommand::performed(0), None);
-    assert_eq!(IotlbCommand::performed(2 << 57), Some(Granularity::Domain));
+    assert_eq!(IotlbCommand::actual_granularity(0), None);
+    assert_eq!(
+        IotlbCommand::actual_granularity(2 << 57),
+        Some(Granularity::Domain)
+    );
 }
 
 #[test]

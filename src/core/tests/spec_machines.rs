@@ -3,8 +3,8 @@
 //! Units of real machines, by the values of their capability registers: each reaches what QEMU's
 //! unit does not. The fields were worked out by hand with the macros of drivers/iommu/intel/iommu.h.
 
-use vtd_core::compatibility::{Format, Incompatible, Restriction, Walker};
-use vtd_core::invalidation::{forget_range_at_once, Range};
+use vtd_core::compatibility::{Incompatible, Restriction, TableFormat, WalkCapabilities};
+use vtd_core::invalidation::{cover_range_with_one, InvalidationRange};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::{AddressWidth, PageSize};
@@ -13,8 +13,8 @@ use vtd_core::spec::scope::IotlbScope;
 
 const CPU_PAGE: u64 = 4096;
 
-fn unit(cap: u64, ecap: u64) -> Walker {
-    Walker {
+fn unit(cap: u64, ecap: u64) -> WalkCapabilities {
+    WalkCapabilities {
         cap: Capability::from_raw(cap),
         ecap: ExtendedCapability::from_raw(ecap),
         restriction: Restriction::default(),
@@ -22,24 +22,24 @@ fn unit(cap: u64, ecap: u64) -> Walker {
 }
 
 /// The tables that are made for `unit`, which can walk them, on a host of `host_bits`.
-fn tables(unit: &Walker, host_bits: u32) -> Format {
+fn tables(unit: &WalkCapabilities, host_bits: u32) -> TableFormat {
     let tables = unit.format(host_bits).expect("it walks tables");
     assert_eq!(unit.check(&tables, CPU_PAGE), Ok(()));
     tables
 }
 
-fn last(tables: &Format) -> u64 {
+fn last(tables: &TableFormat) -> u64 {
     tables.geometry.last_iova().raw()
 }
 
 /// What two pages are invalidated with.
-fn two_pages(unit: &Walker) -> IotlbScope {
-    let range = Range::new(Iova::new(0x1_0000), Iova::new(0x1_1fff), false).unwrap();
-    forget_range_at_once(unit.cap, DomainId::new(5), range)
+fn two_pages(unit: &WalkCapabilities) -> IotlbScope {
+    let range = InvalidationRange::new(Iova::new(0x1_0000), Iova::new(0x1_1fff), false).unwrap();
+    cover_range_with_one(unit.cap, DomainId::new(5), range)
 }
 
 /// Whether pages are invalidated one by one; else only by domain.
-fn by_page(unit: &Walker) -> bool {
+fn by_page(unit: &WalkCapabilities) -> bool {
     match two_pages(unit) {
         IotlbScope::Pages { .. } => true,
         IotlbScope::Domain(domain) => {

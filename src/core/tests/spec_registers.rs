@@ -51,18 +51,18 @@ fn offsets_are_those_of_the_kernel_and_of_qemu() {
 fn a_command_keeps_states_and_repeats_no_command() {
     let everything = Gsts::from_raw(u32::MAX);
     // The mask is the specification's own (11.4.4).
-    assert_eq!(Gcmd::keeping(everything).raw(), 0x96ff_ffff);
+    assert_eq!(Gcmd::from_status(everything).raw(), 0x96ff_ffff);
     let on = Gsts::from_raw((1 << 31) | (1 << 30) | (1 << 26));
     assert_eq!(
-        Gcmd::keeping(on).with(Gcmd::FLUSH_WRITE_BUFFER).raw(),
+        Gcmd::from_status(on).with(Gcmd::FLUSH_WRITE_BUFFER).raw(),
         0x8c00_0000
     );
     assert_eq!(
-        Gcmd::keeping(on).without(Gcmd::TRANSLATION).raw(),
+        Gcmd::from_status(on).without(Gcmd::TRANSLATION).raw(),
         0x0400_0000
     );
     assert_eq!(
-        Gcmd::keeping(Gsts::from_raw(0))
+        Gcmd::from_status(Gsts::from_raw(0))
             .with(Gcmd::SET_ROOT_TABLE)
             .raw(),
         0x4000_0000
@@ -73,11 +73,11 @@ fn a_command_keeps_states_and_repeats_no_command() {
 #[test]
 fn status_tells_who_uses_the_unit() {
     assert_eq!(Gsts::from_raw(0x4800_0000).in_use().count(), 0);
-    assert!(Gsts::from_raw(1 << 31).translates());
-    assert!(Gsts::from_raw(1 << 30).has_root_table());
-    assert!(Gsts::from_raw(1 << 27).flushes_write_buffer());
-    assert!(Gsts::from_raw(1 << 26).queues());
-    assert!(Gsts::from_raw(1 << 25).remaps_interrupts());
+    assert!(Gsts::from_raw(1 << 31).translation_enabled());
+    assert!(Gsts::from_raw(1 << 30).root_table_set());
+    assert!(Gsts::from_raw(1 << 27).write_buffer_flush_pending());
+    assert!(Gsts::from_raw(1 << 26).queue_enabled());
+    assert!(Gsts::from_raw(1 << 25).interrupt_remapping_enabled());
     let all: Vec<_> = Gsts::from_raw(0x8600_0000).in_use().collect();
     assert_eq!(
         all,

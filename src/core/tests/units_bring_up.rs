@@ -2,7 +2,7 @@
 
 //! No unit of a machine hangs, and none serves with what it cached before.
 
-use vtd_core::bring_up::{steps, Step};
+use vtd_core::bring_up::{steps, BringUpStep};
 use vtd_core::spec::capability::Capability;
 
 const RWBF: u64 = 1 << 4;
@@ -37,35 +37,35 @@ impl Machine {
         }
     }
 
-    fn take(&mut self, at: usize, step: Step) -> Result<(), String> {
+    fn take(&mut self, at: usize, step: BringUpStep) -> Result<(), String> {
         let all_on = self.units.iter().all(|unit| unit.queue);
         let unit = &mut self.units[at];
         match step {
-            Step::TurnQueueOn => unit.queue = true,
-            Step::FlushWriteBuffer if self.caps[at].needs_write_buffer_flush() => {
+            BringUpStep::EnableQueue => unit.queue = true,
+            BringUpStep::FlushWriteBuffer if self.caps[at].needs_write_buffer_flush() => {
                 unit.buffered = false
             }
-            Step::FlushWriteBuffer => return Err(format!("unit {at} cannot flush")),
-            Step::SetRootTable if unit.buffered => {
+            BringUpStep::FlushWriteBuffer => return Err(format!("unit {at} cannot flush")),
+            BringUpStep::SetRootTable if unit.buffered => {
                 return Err(format!("unit {at} reads what is not yet written"))
             }
-            Step::SetRootTable => {
+            BringUpStep::SetRootTable => {
                 unit.root_table = true;
                 unit.stale = !self.caps[at].root_table_invalidates();
             }
-            Step::InvalidateAll if !all_on => return Err(format!("unit {at} hangs")),
-            Step::InvalidateAll if !unit.root_table => {
+            BringUpStep::InvalidateAll if !all_on => return Err(format!("unit {at} hangs")),
+            BringUpStep::InvalidateAll if !unit.root_table => {
                 return Err(format!("unit {at} caches the old root table again"))
             }
-            Step::InvalidateAll if !unit.stale => return Err(format!("unit {at}: in vain")),
-            Step::InvalidateAll => unit.stale = false,
+            BringUpStep::InvalidateAll if !unit.stale => return Err(format!("unit {at}: in vain")),
+            BringUpStep::InvalidateAll => unit.stale = false,
         }
         Ok(())
     }
 
     fn bring_up(
         caps: &[u64],
-        order: impl IntoIterator<Item = (usize, Step)>,
+        order: impl IntoIterator<Item = (usize, BringUpStep)>,
     ) -> Result<(), String> {
         let mut machine = Self::new(caps);
         for (at, step) in order {
@@ -94,7 +94,7 @@ fn machines() -> impl Iterator<Item = Vec<u64>> {
     })
 }
 
-fn order(caps: &[u64]) -> Vec<(usize, Step)> {
+fn order(caps: &[u64]) -> Vec<(usize, BringUpStep)> {
     steps(0..caps.len(), |at| Capability::from_raw(caps[at])).collect()
 }
 
@@ -132,7 +132,7 @@ fn a_step_left_out_or_exchanged_with_the_next_is_noticed() {
         for first in 0..right.len() - 1 {
             let (one, other) = (right[first], right[first + 1]);
             // Of different units, only the last queue and the first invalidation depend on each other.
-            if one.0 == other.0 && one.1 != Step::TurnQueueOn {
+            if one.0 == other.0 && one.1 != BringUpStep::EnableQueue {
                 let mut wrong = right.clone();
                 wrong.swap(first, first + 1);
                 assert!(

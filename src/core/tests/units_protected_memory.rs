@@ -3,7 +3,7 @@
 //! The protected memory regions through the life of a driver, on a register that does as hardware:
 //! PRS follows EPM.
 
-use vtd_core::protected_memory::{are_on, to_write, Moment};
+use vtd_core::protected_memory::{pmen_to_write, regions_enabled, LifecycleEvent};
 use vtd_core::spec::registers::{PMEN_EPM, PMEN_PRS};
 
 /// A bit that is somebody else's.
@@ -24,47 +24,54 @@ impl Register {
     }
 
     /// What the driver does at a moment; whether it wrote.
-    fn at(&mut self, moment: Moment, found: bool) -> bool {
-        let value = to_write(moment, found, self.0);
+    fn at(&mut self, event: LifecycleEvent, found: bool) -> bool {
+        let value = pmen_to_write(event, found, self.0);
         value.inspect(|&value| self.write(value)).is_some()
     }
 }
 
 /// What a sleep does to the register.
 #[derive(Clone, Copy, Debug)]
-enum Wakes {
-    AsItSlept,
+enum AfterSuspend {
+    Unchanged,
     Lost,
     SetByFirmware,
 }
 
-const WAKES: [Wakes; 3] = [Wakes::AsItSlept, Wakes::Lost, Wakes::SetByFirmware];
+const AFTER_SUSPEND: [AfterSuspend; 3] = [
+    AfterSuspend::Unchanged,
+    AfterSuspend::Lost,
+    AfterSuspend::SetByFirmware,
+];
 
-fn sleep(register: &mut Register, found: bool, wakes: Wakes) {
+fn suspend(register: &mut Register, found: bool, after: AfterSuspend) {
     assert!(
-        !register.at(Moment::Sleeps, found),
+        !register.at(LifecycleEvent::Suspend, found),
         "written before a sleep"
     );
-    match wakes {
-        Wakes::AsItSlept => {}
-        Wakes::Lost => register.write(RESERVED),
-        Wakes::SetByFirmware => register.write(RESERVED | PMEN_EPM),
+    match after {
+        AfterSuspend::Unchanged => {}
+        AfterSuspend::Lost => register.write(RESERVED),
+        AfterSuspend::SetByFirmware => register.write(RESERVED | PMEN_EPM),
     }
-    register.at(Moment::Translates, found);
+    register.at(LifecycleEvent::TranslationEnabled, found);
     assert!(
-        !are_on(register.0),
-        "on while the unit translates: {wakes:?}"
+        !regions_enabled(register.0),
+        "on while the unit translates: {after:?}"
     );
 }
 
-/// Loaded, asleep as often as is said, and then what `moment` says.
-fn life(found: bool, sleeps: &[Wakes], moment: Moment) -> Register {
+/// Loaded, asleep as often as is said, and then what `event` says.
+fn run_lifecycle(found: bool, suspends: &[AfterSuspend], event: LifecycleEvent) -> Register {
     let mut register = Register::new(found);
-    assert_eq!(register.at(Moment::Translates, found), found);
-    for &wakes in sleeps {
-        sleep(&mut register, found, wakes);
+    assert_eq!(
+        register.at(LifecycleEvent::TranslationEnabled, found),
+        found
+    );
+    for &after in suspends {
+        suspend(&mut register, found, after);
     }
-    register.at(moment, found);
+    register.at(event, found);
     assert_eq!(
         register.0 & RESERVED,
         RESERVED,
@@ -73,12 +80,12 @@ fn life(found: bool, sleeps: &[Wakes], moment: Moment) -> Register {
     register
 }
 
-fn for_each_life(mut check: impl FnMut(bool, &[Wakes])) {
+fn for_each_lifecycle(mut check: impl FnMut(bool, &[AfterSuspend])) {
     for found in [false, true] {
         check(found, &[]);
-        for one in WAKES {
+        for one in AFTER_SUSPEND {
             check(found, &[one]);
-            for other in WAKES {
+            for other in AFTER_SUSPEND {
                 check(found, &[one, other]);
             }
         }
@@ -86,42 +93,48 @@ fn for_each_life(mut check: impl FnMut(bool, &[Wakes])) {
 }
 
 #[test]
-fn a_detach_puts_back_what_was_found_at_load() {
-    for_each_life(|found, sleeps| {
-        let register = life(found, sleeps, Moment::Detached);
-        assert_eq!(are_on(register.0), found, "{sleeps:?}");
+fn unload_restores_the_state_found_at_load() {
+    for_each_lifecycle(|found, suspends| {
+        let register = run_lifecycle(found, suspends, LifecycleEvent::Unload);
+        assert_eq!(regions_enabled(register.0), found, "{suspends:?}");
     });
 }
 
 #[test]
-fn the_next_kernel_finds_them_off() {
-    for_each_life(|found, sleeps| {
-        let register = life(found, sleeps, Moment::NextKernel);
-        assert!(!are_on(register.0), "{found}, {sleeps:?}");
+fn shutdown_disables_the_regions() {
+    for_each_lifecycle(|found, suspends| {
+        let register = run_lifecycle(found, suspends, LifecycleEvent::Shutdown);
+        assert!(!regions_enabled(register.0), "{found}, {suspends:?}");
     });
 }
 
 /// A unit that never came to translate, as its load failed or it did not come back from a sleep.
 #[test]
-fn nothing_is_turned_on_that_was_not_found_on() {
+fn regions_that_were_off_stay_off() {
     for found in [false, true] {
         for now in [false, true] {
             let mut register = Register::new(now);
-            register.at(Moment::Detached, found);
-            assert_eq!(are_on(register.0), found);
-            assert!(!register.at(Moment::Detached, found), "written twice");
+            register.at(LifecycleEvent::Unload, found);
+            assert_eq!(regions_enabled(register.0), found);
+            assert!(!register.at(LifecycleEvent::Unload, found), "written twice");
         }
     }
 }
 
 /// PRS may still be on its way to what EPM says.
 #[test]
-fn they_are_on_until_both_bits_say_off() {
+fn regions_are_on_until_both_bits_are_clear() {
     for pmen in [PMEN_EPM, PMEN_PRS, PMEN_EPM | PMEN_PRS] {
-        assert!(are_on(pmen));
-        assert_eq!(to_write(Moment::Translates, true, pmen), Some(0));
-        assert_eq!(to_write(Moment::Detached, true, pmen), None);
+        assert!(regions_enabled(pmen));
+        assert_eq!(
+            pmen_to_write(LifecycleEvent::TranslationEnabled, true, pmen),
+            Some(0)
+        );
+        assert_eq!(pmen_to_write(LifecycleEvent::Unload, true, pmen), None);
     }
-    assert!(!are_on(0));
-    assert_eq!(to_write(Moment::Translates, true, 0), None);
+    assert!(!regions_enabled(0));
+    assert_eq!(
+        pmen_to_write(LifecycleEvent::TranslationEnabled, true, 0),
+        None
+    );
 }

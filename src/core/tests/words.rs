@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use vtd_core::compatibility::Incompatible;
-use vtd_core::describe::register::NAMED;
+use vtd_core::describe::register::NAMED_REGISTERS;
 use vtd_core::dmar::ScopeKind;
 use vtd_core::pgtable::{MapError, MapFailed, UnmapStop};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr, SourceId};
@@ -205,8 +205,11 @@ fn descriptors_are_told_apart() {
 #[test]
 fn registers_say_what_they_hold() {
     let meaning = |name: &str, value| {
-        let named = NAMED.iter().find(|named| named.name == name).expect(name);
-        named.meaning(value).to_string()
+        let named = NAMED_REGISTERS
+            .iter()
+            .find(|named| named.name == name)
+            .expect(name);
+        named.describe(value).to_string()
     };
     assert_eq!(meaning("VER", 0x10), "version 1.0");
     assert_eq!(
@@ -226,7 +229,7 @@ fn registers_say_what_they_hold() {
 
 #[test]
 fn registers_are_listed_once_and_by_offset() {
-    assert!(NAMED
+    assert!(NAMED_REGISTERS
         .windows(2)
         .all(|two| two[0].register.offset() < two[1].register.offset()));
     // QEMU's unit: no protected memory, no interrupt remapping, no page requests.
@@ -234,7 +237,7 @@ fn registers_are_listed_once_and_by_offset() {
         Capability::from_raw(0x80d2_008c_222f_0606),
         ExtendedCapability::from_raw(0xf0_0f42),
     );
-    let there: Vec<&str> = NAMED
+    let there: Vec<&str> = NAMED_REGISTERS
         .iter()
         .filter(|named| named.is_on(cap, ecap))
         .map(|named| named.name)

@@ -3,9 +3,9 @@
 //! `vtd/dmarN/contexts`, with words, and `iommu/intel/dmar_translation_struct` as the in-tree driver
 //! has it: root entries and context entries. A part is a bus.
 
-use super::view::{ended, OneUnit};
+use super::view::{part_done, UnitView};
 use crate::machine::Vtd;
-use crate::unit::{BusLook, Unit};
+use crate::unit::{BusSnapshot, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
@@ -15,9 +15,9 @@ use vtd_core::spec::context::{ContextEntry, TranslationType};
 const NO_MEMORY: &str = "(not all is shown: no memory)";
 
 /// What an entry lets its requester reach.
-struct Reach(ContextEntry);
+struct ContextEntryText(ContextEntry);
 
-impl fmt::Display for Reach {
+impl fmt::Display for ContextEntryText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entry = self.0;
         if !entry.is_present() {
@@ -37,8 +37,8 @@ impl fmt::Display for Reach {
 }
 
 /// The first bus from `from` on, or [`None`]; a sentence goes to `to` where it cannot be looked at.
-fn bus_from(unit: &Unit, from: u64, to: &mut Text<'_>) -> Option<BusLook> {
-    match unit.bus_from(u8::try_from(from).ok()?) {
+fn next_bus(unit: &Unit, from: u64, to: &mut Text<'_>) -> Option<BusSnapshot> {
+    match unit.next_bus_snapshot(u8::try_from(from).ok()?) {
         Ok(bus) => bus,
         Err(_) => {
             let _ = writeln!(to, "{NO_MEMORY}");
@@ -48,24 +48,27 @@ fn bus_from(unit: &Unit, from: u64, to: &mut Text<'_>) -> Option<BusLook> {
 }
 
 /// The entries of one unit: requester, what it may reach, by how many devices it is claimed.
-pub(super) fn contexts(of: &OneUnit, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let unit = &*of.unit;
     if number == 0 {
-        let (at, is) = (unit.root_table(), unit.condition());
-        return ended(writeln!(to, "{unit}: root table at {at:#x}, {is}"), Some(1));
+        let (at, condition) = (unit.root_table(), unit.state_name());
+        return part_done(
+            writeln!(to, "{unit}: root table at {at:#x}, {condition}"),
+            Some(1),
+        );
     }
-    let look = bus_from(unit, number - 1, to)?;
+    let bus_entries = next_bus(unit, number - 1, to)?;
     let mut write = || {
-        let (bus, segment) = (look.bus, unit.segment());
-        match look.root.context_table() {
+        let (bus, segment) = (bus_entries.bus, unit.segment());
+        match bus_entries.root.context_table() {
             Some(table) => writeln!(to, "bus {segment}:{bus:02x}: context table at {table}")?,
             None => writeln!(
                 to,
                 "bus {segment}:{bus:02x}: root entry cleared, all blocked"
             )?,
         }
-        for (source, entry, claims) in &look.entries {
-            let recorded = if entry.faults_unrecorded() {
+        for (source, entry, claims) in &bus_entries.entries {
+            let recorded = if entry.fault_processing_disabled() {
                 ", faults not recorded"
             } else {
                 ""
@@ -73,21 +76,21 @@ pub(super) fn contexts(of: &OneUnit, number: u64, _: &mut u64, to: &mut Text<'_>
             writeln!(
                 to,
                 "  {source} {}, {claims} device(s){recorded}",
-                Reach(*entry)
+                ContextEntryText(*entry)
             )?;
         }
         Ok(())
     };
-    ended(write(), Some(u64::from(look.bus) + 2))
+    part_done(write(), Some(u64::from(bus_entries.bus) + 2))
 }
 
 /// Parts of a unit: its heading, then its buses, then its end.
-const PARTS: u64 = 512;
-const END: u64 = 257;
+const PARTS_PER_UNIT: u64 = 512;
+const END_PART: u64 = 257;
 
-fn entries(look: &BusLook, to: &mut Text<'_>) -> fmt::Result {
-    let [root_low, root_high] = look.root.words();
-    for (source, entry, _) in look
+fn write_entries(bus_entries: &BusSnapshot, to: &mut Text<'_>) -> fmt::Result {
+    let [root_low, root_high] = bus_entries.root.words();
+    for (source, entry, _) in bus_entries
         .entries
         .iter()
         .filter(|(_, entry, _)| entry.is_present())
@@ -104,12 +107,12 @@ fn entries(look: &BusLook, to: &mut Text<'_>) -> fmt::Result {
 }
 
 /// The present entries of all units.
-pub(super) fn of_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-    let (index, part) = (number / PARTS, number % PARTS);
+pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+    let (index, part) = (number / PARTS_PER_UNIT, number % PARTS_PER_UNIT);
     let unit = &*vtd.units().nth(usize::try_from(index).ok()?)?.unit;
-    let (first, next_unit) = (index * PARTS, (index + 1) * PARTS);
+    let (first, next_unit) = (index * PARTS_PER_UNIT, (index + 1) * PARTS_PER_UNIT);
     if part == 0 && !unit.is_translating() {
-        return ended(
+        return part_done(
             writeln!(to, "DMA Remapping is not enabled on {unit}"),
             Some(next_unit),
         );
@@ -122,10 +125,16 @@ pub(super) fn of_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>
                 "B.D.F\tRoot_entry\t\t\t\tContext_entry\t\t\t\tPASID\tPASID_table_entry"
             )
         });
-        return ended(written, Some(first + 1));
+        return part_done(written, Some(first + 1));
     }
-    match (part < END).then(|| bus_from(unit, part - 1, to)).flatten() {
-        Some(look) => ended(entries(&look, to), Some(first + u64::from(look.bus) + 2)),
-        None => ended(writeln!(to), Some(next_unit)),
+    match (part < END_PART)
+        .then(|| next_bus(unit, part - 1, to))
+        .flatten()
+    {
+        Some(bus_entries) => part_done(
+            write_entries(&bus_entries, to),
+            Some(first + u64::from(bus_entries.bus) + 2),
+        ),
+        None => part_done(writeln!(to), Some(next_unit)),
     }
 }

@@ -14,7 +14,7 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::debugfs::{Dir, File, SeqFile, Text};
-use vtd_core::pgtable::Visit;
+use vtd_core::pgtable::VisitedLeaf;
 use vtd_core::spec::address::{Iova, PAGE_SHIFT};
 
 /// Leaves in one part of a file: their lines fit a page.
@@ -22,26 +22,26 @@ const LEAVES: usize = 32;
 
 /// The files of all devices.
 #[pin_data]
-pub(crate) struct Translations {
+pub(crate) struct TranslationFiles {
     folder: Arc<Dir>,
     #[pin]
-    shown: Mutex<KVec<Shown>>,
+    files: Mutex<KVec<DeviceFile>>,
 }
 
 /// One device's file.
-struct Shown {
+struct DeviceFile {
     info: Arc<DeviceInfo>,
-    _file: File<Tables>,
+    _file: File<TranslationView>,
 }
 
-impl Translations {
+impl TranslationFiles {
     /// No files yet. [`ENOMEM`].
     pub(crate) fn new() -> Result<impl PinInit<Self>> {
         // Both are there if the kernel was built to show in-tree drivers' tables.
         let folder = Dir::new(c"intel", Some(Dir::new(c"iommu", None)?))?;
         Ok(pin_init!(Self {
             folder,
-            shown <- new_mutex!(KVec::new(), "vtd translations"),
+            files <- new_mutex!(KVec::new(), "vtd translations"),
         }))
     }
 
@@ -51,14 +51,14 @@ impl Translations {
     }
 }
 
-impl DeviceObserver for Translations {
+impl DeviceObserver for TranslationFiles {
     fn added(&self, info: &Arc<DeviceInfo>) -> Result {
         let name = CString::try_from_fmt(core::format_args!("{}", **info))?;
         let folder = Dir::new(&name, Some(self.folder.clone()))?;
-        let tables = Arc::new(Tables(info.clone()), GFP_KERNEL)?;
+        let tables = Arc::new(TranslationView(info.clone()), GFP_KERNEL)?;
         let file = File::new(c"domain_translation_struct", folder, tables);
-        self.shown.lock().push(
-            Shown {
+        self.files.lock().push(
+            DeviceFile {
                 info: info.clone(),
                 _file: file,
             },
@@ -68,44 +68,44 @@ impl DeviceObserver for Translations {
     }
 
     fn removed(&self, info: &DeviceInfo) {
-        let mut shown = self.shown.lock();
-        let at = shown
+        let mut files = self.files.lock();
+        let at = files
             .iter()
-            .position(|shown| core::ptr::eq(&*shown.info, info));
-        let gone = at.and_then(|at| shown.remove(at).ok());
-        drop(shown);
-        drop(gone);
+            .position(|file| core::ptr::eq(&*file.info, info));
+        let removed = at.and_then(|at| files.remove(at).ok());
+        drop(files);
+        drop(removed);
     }
 }
 
 /// What a device's file shows.
-struct Tables(Arc<DeviceInfo>);
+struct TranslationView(Arc<DeviceInfo>);
 
-impl SeqFile for Tables {
+impl SeqFile for TranslationView {
     fn show_chunk(&self, number: u64, domain: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-        let attached = self.0.attached()?;
-        let identity = Arc::as_ptr(&attached).cast::<()>() as u64;
+        let attached = self.0.domain()?;
+        let token = Arc::as_ptr(&attached).cast::<()>() as u64;
         // The first part begins at address 0 and has the heading, others begin at a page.
         let from = number.saturating_sub(1) << PAGE_SHIFT;
         let written = if number == 0 {
-            *domain = identity;
-            heading(&self.0, attached.top().raw(), to)
-        } else if *domain != identity {
+            *domain = token;
+            write_heading(&self.0, attached.top_table().raw(), to)
+        } else if *domain != token {
             let _ = writeln!(to, "(the device is attached to another domain now)");
             return None;
         } else {
             Ok(())
         };
         let mut leaves = KVec::with_capacity(LEAVES, GFP_KERNEL).ok()?;
-        let next = attached.leaves(Iova::new(from), &mut leaves);
+        let next = attached.collect_leaves(Iova::new(from), &mut leaves);
         written
-            .and_then(|()| leaves.iter().try_for_each(|leaf| line(leaf, to)))
+            .and_then(|()| leaves.iter().try_for_each(|leaf| write_leaf(leaf, to)))
             .ok()?;
         Some((next?.raw() >> PAGE_SHIFT) + 1)
     }
 }
 
-fn heading(info: &DeviceInfo, top: u64, to: &mut Text<'_>) -> fmt::Result {
+fn write_heading(info: &DeviceInfo, top: u64, to: &mut Text<'_>) -> fmt::Result {
     let source = info.source;
     writeln!(to, "Device {}:{source} @{top:#x}", info.segment)?;
     writeln!(
@@ -116,7 +116,7 @@ fn heading(info: &DeviceInfo, top: u64, to: &mut Text<'_>) -> fmt::Result {
 }
 
 /// A leaf, after the entries that lead to it. Three columns are there however high it stands.
-fn line(leaf: &Visit, to: &mut Text<'_>) -> fmt::Result {
+fn write_leaf(leaf: &VisitedLeaf, to: &mut Text<'_>) -> fmt::Result {
     write!(to, "{:#015x} |", leaf.iova.raw() >> PAGE_SHIFT)?;
     let lowest = usize::from(leaf.level.number()).min(3);
     let entries = leaf

@@ -2,46 +2,46 @@
 
 //! `vtd/domains`: the domains with page tables, in lines like those of `vtd/groups`.
 
-use super::view::ended;
-use crate::domain::{DomainLook, Listed};
+use super::view::part_done;
+use crate::domain::{DomainInner, Listed};
 use crate::machine::Vtd;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
 
-fn yes(is: bool) -> &'static str {
-    if is {
+fn str_yes_no(value: bool) -> &'static str {
+    if value {
         "yes"
     } else {
         "no"
     }
 }
 
-fn domain(domain: &DomainLook, to: &mut Text<'_>) -> fmt::Result {
+fn write_domain(domain: &DomainInner, to: &mut Text<'_>) -> fmt::Result {
     let (width, mapped) = (domain.width(), domain.mapped());
     write!(
         to,
         "domain=#{} allocated-for={} primary={} width={} levels={} coherent={} snoops={} lazy={} \
          units=",
         domain.number(),
-        domain.made_for(),
-        **domain.home(),
+        domain.allocated_for(),
+        **domain.primary_unit(),
         width.bits(),
         width.levels(),
-        yes(domain.is_coherent()),
-        yes(domain.snoops()),
-        yes(domain.is_lazy()),
+        str_yes_no(domain.is_coherent()),
+        str_yes_no(domain.snoops()),
+        str_yes_no(domain.is_lazy()),
     )?;
     let mut none = true;
     let mut written = Ok(());
-    let looked = domain.for_each_unit(|unit, id, devices| {
+    let listed = domain.for_each_unit(|unit, id, devices| {
         let comma = if none { "" } else { "," };
         written = written.and_then(|()| write!(to, "{comma}{unit}:{id}:{devices}"));
         none = false;
     });
     written?;
     if none {
-        to.write_str(if looked.is_ok() { "-" } else { "?" })?;
+        to.write_str(if listed.is_ok() { "-" } else { "?" })?;
     }
     let (flushes, flushes_all) = domain.flushes();
     write!(
@@ -50,7 +50,7 @@ fn domain(domain: &DomainLook, to: &mut Text<'_>) -> fmt::Result {
          flushes-all={flushes_all}",
         mapped.maps, mapped.unmaps, mapped.mapped_bytes, mapped.unmapped_bytes
     )?;
-    match domain.census() {
+    match domain.count_tables() {
         Some(census) => writeln!(
             to,
             " tables={} leaves-2m={} leaves-1g={}",
@@ -61,7 +61,12 @@ fn domain(domain: &DomainLook, to: &mut Text<'_>) -> fmt::Result {
 }
 
 /// A line for each domain with tables, whoever made it; a part is a domain.
-pub(super) fn domains(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-    let look = vtd.domains.from(number)?;
-    ended(domain(&look, to), Some(look.number() + 1))
+pub(super) fn show_domains(
+    vtd: &Arc<Vtd>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
+    let domain = vtd.domains.first_from(number)?;
+    part_done(write_domain(&domain, to), Some(domain.number() + 1))
 }

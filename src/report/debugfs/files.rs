@@ -3,9 +3,9 @@
 //! The files in debugfs: `/sys/kernel/debug/vtd`, and those of the in-tree driver in
 //! `/sys/kernel/debug/iommu/intel`, where its users look for them.
 
-use super::domain_translation::Translations;
-use super::view::{OneUnit, Part, View};
-use super::walk::Walks;
+use super::domain_translation::TranslationFiles;
+use super::view::{ShowPart, UnitView, View};
+use super::walk::WalkFile;
 use super::{context_entries, domains, groups, queue, registers, statistics, users};
 use crate::machine::Vtd;
 use kernel::prelude::*;
@@ -15,31 +15,35 @@ use kernel_ext::log_info;
 
 /// The files, which go when this does.
 pub(crate) struct Debugfs {
-    _of_units: KVec<File<View<OneUnit>>>,
+    _of_units: KVec<File<View<UnitView>>>,
     _of_all: KVec<File<View<Arc<Vtd>>>>,
-    _walk: File<Walks>,
+    _walk: File<WalkFile>,
 }
 
 impl Debugfs {
     /// Makes the files of `vtd` and of all its units; `translations` has those of devices. [`ENOMEM`].
-    pub(crate) fn new(vtd: &Arc<Vtd>, translations: &Translations) -> Result<Self> {
+    pub(crate) fn new(vtd: &Arc<Vtd>, translations: &TranslationFiles) -> Result<Self> {
         let folder = Dir::new(c"vtd", None)?;
         let mut of_units = KVec::new();
         for served in vtd.units() {
             let unit = Dir::new(served.unit.name(), Some(folder.clone()))?;
             let view = |part| {
-                let one = OneUnit {
+                let one = UnitView {
                     vtd: vtd.clone(),
                     unit: served.unit.clone(),
                 };
                 Arc::new(View(one, part), GFP_KERNEL)
             };
             for file in [
-                File::new(c"statistics", unit.clone(), view(statistics::counts)?),
-                File::new(c"waits", unit.clone(), view(statistics::waits)?),
-                File::new(c"registers", unit.clone(), view(registers::of_unit)?),
-                File::new(c"contexts", unit.clone(), view(context_entries::contexts)?),
-                File::new(c"queue", unit.clone(), view(queue::of_unit)?),
+                File::new(
+                    c"statistics",
+                    unit.clone(),
+                    view(statistics::show_statistics)?,
+                ),
+                File::new(c"waits", unit.clone(), view(statistics::show_waits)?),
+                File::new(c"registers", unit.clone(), view(registers::show_unit)?),
+                File::new(c"contexts", unit.clone(), view(context_entries::show_unit)?),
+                File::new(c"queue", unit.clone(), view(queue::show_unit)?),
             ] {
                 of_units.push(file, GFP_KERNEL)?;
             }
@@ -48,19 +52,19 @@ impl Debugfs {
         let view = |part| Arc::new(View(vtd.clone(), part), GFP_KERNEL);
         let in_tree = translations.folder();
         for file in [
-            File::new(c"faults", folder.clone(), view(statistics::faults)?),
-            File::new(c"users", folder.clone(), view(users::users)?),
-            File::new(c"groups", folder.clone(), view(groups::groups)?),
-            File::new(c"domains", folder.clone(), view(domains::domains)?),
+            File::new(c"faults", folder.clone(), view(statistics::show_faults)?),
+            File::new(c"users", folder.clone(), view(users::show_users)?),
+            File::new(c"groups", folder.clone(), view(groups::show_groups)?),
+            File::new(c"domains", folder.clone(), view(domains::show_domains)?),
         ] {
             of_all.push(file, GFP_KERNEL)?;
         }
-        let parts: [(&CStr, Part<Arc<Vtd>>); 3] = [
-            (c"iommu_regset", registers::of_all),
-            (c"dmar_translation_struct", context_entries::of_all),
-            (c"invalidation_queue", queue::of_all),
+        let parts: [(&CStr, ShowPart<Arc<Vtd>>); 3] = [
+            (c"iommu_regset", registers::show_all),
+            (c"dmar_translation_struct", context_entries::show_all),
+            (c"invalidation_queue", queue::show_all),
         ];
-        if in_tree.was_found() {
+        if in_tree.already_existed() {
             log_info!(
                 "the in-tree driver, which is off, has files of its own in debugfs iommu/intel \
                  (CONFIG_INTEL_IOMMU_DEBUGFS), which are empty: read registers, contexts and \
@@ -72,7 +76,7 @@ impl Debugfs {
                 of_all.push(file, GFP_KERNEL)?;
             }
         }
-        let walks = Arc::pin_init(Walks::new(vtd.clone()), GFP_KERNEL)?;
+        let walks = Arc::pin_init(WalkFile::new(vtd.clone()), GFP_KERNEL)?;
         let walk = File::new(c"walk", folder, walks);
         Ok(Debugfs {
             _of_units: of_units,

@@ -14,5 +14,5 @@ pub(super) mod users;
 mod view;
 mod walk;
 
-pub(crate) use domain_translation::Translations;
+pub(crate) use domain_translation::TranslationFiles;
 pub(crate) use files::Debugfs;

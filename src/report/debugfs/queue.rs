@@ -2,19 +2,19 @@
 
 //! `vtd/dmarN/queue`, with words, and `iommu/intel/invalidation_queue` as the in-tree driver has it.
 
-use super::view::{ended, OneUnit};
+use super::view::{part_done, UnitView};
 use crate::machine::Vtd;
-use crate::unit::{QueueLook, Unit};
+use crate::unit::{QueueSnapshot, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
 use vtd_core::spec::descriptor::Descriptor;
 
 /// How many descriptors are told in words.
-const LAST: u32 = 32;
+const SHOWN_DESCRIPTORS: u32 = 32;
 
-fn words(queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
-    let QueueLook {
+fn write_queue(queue: &QueueSnapshot, to: &mut Text<'_>) -> fmt::Result {
+    let QueueSnapshot {
         base,
         head,
         tail,
@@ -27,13 +27,9 @@ fn words(queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
     writeln!(to, "tail: {tail}")?;
     writeln!(to, "submitted: {submitted}")?;
     writeln!(to, "pending: {}", submitted.wrapping_sub(*finished))?;
-    let state = if queue.given_up {
-        "abandoned"
-    } else {
-        "in use"
-    };
+    let state = if queue.aborted { "abandoned" } else { "in use" };
     writeln!(to, "state: {state}")?;
-    for number in queue.last(LAST) {
+    for number in queue.last(SHOWN_DESCRIPTORS) {
         let [low, high] = queue.slot(number);
         let slot = number % 256;
         let state = if queue.is_pending(slot) {
@@ -51,13 +47,13 @@ fn words(queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
 }
 
 /// The queue of one unit: where it is, how far it is, its last descriptors.
-pub(super) fn of_unit(of: &OneUnit, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-    let written = match of.unit.queue() {
-        Ok(Some(queue)) => words(&queue, to),
+pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+    let written = match of.unit.queue_snapshot() {
+        Ok(Some(queue)) => write_queue(&queue, to),
         Ok(None) => writeln!(to, "{} does not use its invalidation queue", *of.unit),
         Err(_) => writeln!(to, "(nothing is shown: no memory)"),
     };
-    ended(written, None)
+    part_done(written, None)
 }
 
 /// What the in-tree driver notes of a slot.
@@ -65,7 +61,7 @@ const FREE: u32 = 0;
 const IN_USE: u32 = 1;
 const DONE: u32 = 2;
 
-fn slots(unit: &Unit, queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
+fn write_slots(unit: &Unit, queue: &QueueSnapshot, to: &mut Text<'_>) -> fmt::Result {
     writeln!(to, "Invalidation queue on IOMMU: {unit}")?;
     writeln!(
         to,
@@ -85,12 +81,12 @@ fn slots(unit: &Unit, queue: &QueueLook, to: &mut Text<'_>) -> fmt::Result {
 }
 
 /// All slots of all queues, a part for each unit.
-pub(super) fn of_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let unit = &*vtd.units().nth(usize::try_from(number).ok()?)?.unit;
-    let written = match unit.queue() {
-        Ok(Some(queue)) => slots(unit, &queue, to),
+    let written = match unit.queue_snapshot() {
+        Ok(Some(queue)) => write_slots(unit, &queue, to),
         Ok(None) => Ok(()),
         Err(_) => writeln!(to, "(the queue of {unit} is not shown: no memory)"),
     };
-    ended(written, Some(number + 1))
+    part_done(written, Some(number + 1))
 }

@@ -4,20 +4,20 @@
 //!
 //! No register of a unit is changed by reading it. One that is absent reads as the unit likes.
 
-use super::view::{ended, OneUnit};
+use super::view::{part_done, UnitView};
 use crate::machine::Vtd;
 use crate::unit::Unit;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
-use vtd_core::describe::register::{Register, NAMED};
+use vtd_core::describe::register::{Register, NAMED_REGISTERS};
 use vtd_core::spec::fault::FaultRecord;
 use vtd_core::spec::registers as regs;
 
 /// So many fault recording registers are shown although they are empty.
-const RECORDS: u32 = 8;
+const MIN_SHOWN_RECORDS: u32 = 8;
 
-fn line(name: &str, register: Register, value: u64, to: &mut Text<'_>) -> fmt::Result {
+fn write_register(name: &str, register: Register, value: u64, to: &mut Text<'_>) -> fmt::Result {
     let offset = register.offset();
     match register {
         Register::Narrow(_) => write!(to, "{name:<9} {offset:#05x} {value:#010x}         "),
@@ -25,7 +25,7 @@ fn line(name: &str, register: Register, value: u64, to: &mut Text<'_>) -> fmt::R
     }
 }
 
-fn fault_records(unit: &Unit, to: &mut Text<'_>) -> fmt::Result {
+fn write_fault_records(unit: &Unit, to: &mut Text<'_>) -> fmt::Result {
     for index in 0..unit.cap().fault_record_count() {
         let Some(at) = regs::fault_record(unit.cap(), index) else {
             break;
@@ -33,12 +33,12 @@ fn fault_records(unit: &Unit, to: &mut Text<'_>) -> fmt::Result {
         let (low, high) = (Register::Wide(at.low), Register::Wide(at.high));
         let (info, rest) = (unit.read(low), unit.read(high));
         let record = FaultRecord::decode(info, rest);
-        if record.is_none() && index >= RECORDS {
+        if record.is_none() && index >= MIN_SHOWN_RECORDS {
             continue;
         }
-        line("FRCD low", low, info, to)?;
+        write_register("FRCD low", low, info, to)?;
         writeln!(to, " record {index}")?;
-        line("FRCD high", high, rest, to)?;
+        write_register("FRCD high", high, rest, to)?;
         match record {
             Some(record) => writeln!(to, " {record}")?,
             None => writeln!(to, " empty")?,
@@ -48,39 +48,39 @@ fn fault_records(unit: &Unit, to: &mut Text<'_>) -> fmt::Result {
 }
 
 /// All registers that the unit has: name, offset, value, meaning.
-pub(super) fn of_unit(of: &OneUnit, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let unit = &*of.unit;
     let mut write = || {
         let base = unit.register_base();
-        writeln!(to, "{unit} at {base:#x}, {}", unit.condition())?;
-        for named in NAMED {
+        writeln!(to, "{unit} at {base:#x}, {}", unit.state_name())?;
+        for named in NAMED_REGISTERS {
             if !named.is_on(unit.cap(), unit.ecap()) {
                 continue;
             }
             let value = unit.read(named.register);
-            line(named.name, named.register, value, to)?;
-            writeln!(to, " {}", named.meaning(value))?;
+            write_register(named.name, named.register, value, to)?;
+            writeln!(to, " {}", named.describe(value))?;
         }
         let iotlb = regs::iotlb(unit.ecap());
         for (name, register) in [("IVA", iotlb.address), ("IOTLB", iotlb.command)] {
             let register = Register::Wide(register);
-            line(name, register, unit.read(register), to)?;
+            write_register(name, register, unit.read(register), to)?;
             writeln!(to)?;
         }
-        fault_records(unit, to)
+        write_fault_records(unit, to)
     };
-    ended(write(), None)
+    part_done(write(), None)
 }
 
 /// All registers of all units, a part for each unit; those of 32 bits first.
-pub(super) fn of_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let unit = &*vtd.units().nth(usize::try_from(number).ok()?)?.unit;
     let mut write = || {
         let base = unit.register_base();
         writeln!(to, "IOMMU: {unit} Register Base Address: {base:x}")?;
         writeln!(to, "Name\t\t\tOffset\t\tContents")?;
         for narrow in [true, false] {
-            let wanted = NAMED
+            let wanted = NAMED_REGISTERS
                 .iter()
                 .filter(|named| matches!(named.register, Register::Narrow(_)) == narrow);
             for named in wanted {
@@ -90,5 +90,5 @@ pub(super) fn of_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>
         }
         writeln!(to)
     };
-    ended(write(), Some(number + 1))
+    part_done(write(), Some(number + 1))
 }

@@ -2,9 +2,9 @@
 
 //! `vtd/dmarN/statistics`, `vtd/dmarN/waits` and `vtd/faults`: what was counted.
 
-use super::view::{ended, OneUnit};
+use super::view::{part_done, UnitView};
 use crate::machine::Vtd;
-use crate::unit::{Counter, Mapped, Statistics, WAIT_KINDS};
+use crate::unit::{Counter, MapCounts, Statistics, WAIT_KINDS};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
@@ -67,7 +67,7 @@ lines! {
 
 impl Sums {
     /// The counts of a unit; `mapped` is what was in the domains made for it.
-    fn of(counts: &Statistics, mapped: Mapped) -> Self {
+    fn of(counts: &Statistics, mapped: MapCounts) -> Self {
         let waits = counts.waits.counts().iter().sum();
         let flushes = [
             &counts.flush_context,
@@ -98,31 +98,41 @@ impl Sums {
 }
 
 /// A line `name: count` for each count of a unit.
-pub(super) fn counts(of: &OneUnit, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_statistics(
+    of: &UnitView,
+    _: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
     let mapped = of.vtd.domains.mapped_for(&of.unit);
-    ended(Sums::of(of.unit.statistics(), mapped).show(to), None)
+    part_done(Sums::of(of.unit.statistics(), mapped).show(to), None)
 }
 
 /// A line `name: count` for each range of times that a wait may take.
-pub(super) fn waits(of: &OneUnit, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_waits(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let counts = of.unit.statistics().waits.counts();
     let mut lines = WAIT_NAMES.iter().zip(counts);
-    ended(
+    part_done(
         lines.try_for_each(|(name, count)| writeln!(to, "{name}: {count}")),
         None,
     )
 }
 
 /// A line for each device that was refused something; a part is a device.
-pub(super) fn faults(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_faults(
+    vtd: &Arc<Vtd>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
     let info = vtd.device_from(number)?;
-    let (total, not_shown) = info.fault_reports.counts();
+    let (total, not_shown) = info.fault_limit.counts();
     let mut written = Ok(());
     if total > 0 {
         // What a bridge puts in place of others' requester IDs is counted as its own.
         let alias = info.pci.alias_for_below().map(SourceId::from_raw);
-        let silenced = info.unit.is_silenced(&info.requesters)
-            || alias.is_some_and(|alias| info.unit.is_silenced(&[alias]));
+        let silenced = info.unit.is_fault_processing_disabled(&info.requesters)
+            || alias.is_some_and(|alias| info.unit.is_fault_processing_disabled(&[alias]));
         let recorded = if silenced { "no" } else { "yes" };
         written = writeln!(
             to,
@@ -130,5 +140,5 @@ pub(super) fn faults(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>
             *info
         );
     }
-    ended(written, Some(info.number + 1))
+    part_done(written, Some(info.number + 1))
 }

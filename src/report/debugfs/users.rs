@@ -2,7 +2,7 @@
 
 //! `vtd/users`, and `/sys/kernel/vtd/users`: what drives each device, and what it is attached to.
 
-use super::view::ended;
+use super::view::part_done;
 use crate::device::DeviceInfo;
 use crate::machine::Vtd;
 use core::fmt::{self, Write};
@@ -11,15 +11,15 @@ use kernel_ext::debugfs::Text;
 use kernel_ext::device::{Device, Name};
 
 /// A driver's name, or `-`.
-pub(super) struct Bound(Option<Name>);
+pub(super) struct DriverName(Option<Name>);
 
-impl Bound {
+impl DriverName {
     pub(super) fn of(device: &Device) -> Self {
-        Bound(device.driver().map(|driver| driver.name))
+        DriverName(device.driver().map(|driver| driver.name))
     }
 }
 
-impl fmt::Display for Bound {
+impl fmt::Display for DriverName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(name) => name.fmt(f),
@@ -29,27 +29,27 @@ impl fmt::Display for Bound {
 }
 
 /// The line for a device.
-pub(in crate::report) fn user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
-    let (is, group) = {
+pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
+    let (attached_to, group) = {
         let state = info.state.lock();
-        (state.is, state.group_id())
+        (state.attached_to, state.group_id())
     };
     let group = group.map_or(-1, i64::from);
-    let driver = Bound::of(info.pci.as_device());
-    writeln!(to, "{info} {group} {driver} {is}")
+    let driver = DriverName::of(info.pci.as_device());
+    writeln!(to, "{info} {group} {driver} {attached_to}")
 }
 
 /// The lines for devices that stay in pass-through, or are behind a unit that is left out.
-pub(in crate::report) fn untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Result {
+pub(in crate::report) fn write_untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Result {
     let mut written = Ok(());
     vtd.untranslated.adopted.for_each(|device| {
         let device = device.as_device();
-        let line = writeln!(to, "{device} -1 {} untranslated", Bound::of(device));
+        let line = writeln!(to, "{device} -1 {} untranslated", DriverName::of(device));
         written = written.and(line);
     });
     vtd.untranslated.left_out.for_each(|device| {
         let device = device.as_device();
-        let line = writeln!(to, "{device} -1 {} no-unit", Bound::of(device));
+        let line = writeln!(to, "{device} -1 {} no-unit", DriverName::of(device));
         written = written.and(line);
     });
     written
@@ -59,12 +59,17 @@ pub(in crate::report) fn untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Res
 const UNTRANSLATED: u64 = 1 << 61;
 
 /// As `/sys/kernel/vtd/users`, but whole however long it is; a part is a device.
-pub(super) fn users(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_users(
+    vtd: &Arc<Vtd>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
     if number > UNTRANSLATED {
         return None;
     }
     match vtd.device_from(number) {
-        Some(info) => ended(user(&info, to), Some(info.number + 1)),
-        None => ended(untranslated(vtd, to), Some(UNTRANSLATED + 1)),
+        Some(info) => part_done(write_user(&info, to), Some(info.number + 1)),
+        None => part_done(write_untranslated(vtd, to), Some(UNTRANSLATED + 1)),
     }
 }

@@ -9,10 +9,10 @@ use kernel::sync::Arc;
 use kernel_ext::debugfs::{SeqFile, Text};
 
 /// Writes one part of a file, see [`SeqFile::show_chunk`].
-pub(super) type Part<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
+pub(super) type ShowPart<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
 
 /// What a file shows: something, by a function.
-pub(super) struct View<T>(pub(super) T, pub(super) Part<T>);
+pub(super) struct View<T>(pub(super) T, pub(super) ShowPart<T>);
 
 impl<T: Send + Sync + 'static> SeqFile for View<T> {
     fn show_chunk(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64> {
@@ -21,13 +21,13 @@ impl<T: Send + Sync + 'static> SeqFile for View<T> {
 }
 
 /// One unit of the driver.
-pub(super) struct OneUnit {
+pub(super) struct UnitView {
     pub(super) vtd: Arc<Vtd>,
     pub(super) unit: Arc<Unit>,
 }
 
 /// Ends a part that was written to its end, or not at all.
-pub(super) fn ended(_written: fmt::Result, next: Option<u64>) -> Option<u64> {
+pub(super) fn part_done(_written: fmt::Result, next: Option<u64>) -> Option<u64> {
     // Writing to a text never fails: what does not fit is asked for again.
     next
 }

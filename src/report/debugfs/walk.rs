@@ -5,54 +5,54 @@
 //!
 //! Told from memory, at one moment: nothing is asked of hardware, which may remember more.
 
-use crate::device::{Attached, DeviceInfo, Steps, MSI_WINDOW};
-use crate::machine::{Users, Vtd};
-use crate::unit::{EntriesLook, Unit};
+use crate::device::{AttachedDomain, DeviceInfo, TraceSteps, MSI_WINDOW};
+use crate::machine::{RequesterUsers, Vtd};
+use crate::unit::{RequesterEntries, Unit};
 use core::fmt::{self, Write};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::debugfs::{SeqFile, Text};
-use vtd_core::pgtable::{Fate, Step, Way};
+use vtd_core::pgtable::{TraceStep, WalkOutcome, WalkTrace};
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::context::ContextEntry;
-use vtd_core::spec::context_lookup::Passage;
+use vtd_core::spec::context_lookup::ContextLookup;
 use vtd_core::spec::fault::FaultReason;
-use vtd_core::spec::pte::{Access, Meaning};
-use vtd_core::walk_request::Question;
+use vtd_core::spec::pte::{Access, DecodedEntry};
+use vtd_core::walk_request::WalkRequest;
 
 /// The file, and what it was asked last.
 #[pin_data]
-pub(super) struct Walks {
+pub(super) struct WalkFile {
     vtd: Arc<Vtd>,
     #[pin]
-    asked: Mutex<Option<Question>>,
+    request: Mutex<Option<WalkRequest>>,
 }
 
-impl Walks {
+impl WalkFile {
     /// Nothing was asked yet.
     pub(super) fn new(vtd: Arc<Vtd>) -> impl PinInit<Self> {
         pin_init!(Self {
             vtd,
-            asked <- new_mutex!(None, "vtd walk question"),
+            request <- new_mutex!(None, "vtd walk question"),
         })
     }
 }
 
-impl SeqFile for Walks {
+impl SeqFile for WalkFile {
     const WRITABLE: bool = true;
 
     fn write(&self, text: &str) -> Result {
-        let question = Question::parse(text).ok_or(EINVAL)?;
-        *self.asked.lock() = Some(question);
+        let request = WalkRequest::parse(text).ok_or(EINVAL)?;
+        *self.request.lock() = Some(request);
         Ok(())
     }
 
     /// The whole answer is one part, so that it is one question's.
     fn show_chunk(&self, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-        let asked = *self.asked.lock();
+        let request = *self.request.lock();
         // Writing to a text never fails: what does not fit is asked for again.
-        let _ = match asked {
-            Some(question) => answer(&self.vtd, question, to),
+        let _ = match request {
+            Some(request) => write_answer(&self.vtd, request, to),
             None => writeln!(
                 to,
                 "no request yet: write a requester and an address to this file, such as \
@@ -63,32 +63,32 @@ impl SeqFile for Walks {
     }
 }
 
-fn answer(vtd: &Vtd, question: Question, to: &mut Text<'_>) -> fmt::Result {
-    writeln!(to, "{question}")?;
-    let (segment, source) = (question.segment, question.source);
+fn write_answer(vtd: &Vtd, request: WalkRequest, to: &mut Text<'_>) -> fmt::Result {
+    writeln!(to, "{request}")?;
+    let (segment, source) = (request.segment, request.source);
     let host_bits = vtd.host_bits();
     let users = vtd.users_of(segment, source);
     if let Some(info) = users.first() {
-        let (look, attached) = info.entries(source);
-        let passed = Passed {
-            question,
+        let (entries, attached) = info.read_entries(source);
+        let target = RequesterAtUnit {
+            request,
             unit: &info.unit,
-            look: &look,
-            passage: Passage::of(look.root, look.context, host_bits),
+            entries: &entries,
+            lookup: ContextLookup::of(entries.root, entries.context, host_bits),
         };
-        return told(&passed, Some((&**info, &users)), attached.as_deref(), to);
+        return write_walk(&target, Some((&**info, &users)), attached.as_deref(), to);
     }
     let mut none = true;
     for served in vtd.units().filter(|one| one.unit.segment() == segment) {
         none = false;
-        let look = served.unit.entries(source);
-        let passed = Passed {
-            question,
+        let entries = served.unit.entries(source);
+        let target = RequesterAtUnit {
+            request,
             unit: &served.unit,
-            look: &look,
-            passage: Passage::of(look.root, look.context, host_bits),
+            entries: &entries,
+            lookup: ContextLookup::of(entries.root, entries.context, host_bits),
         };
-        told(&passed, None, None, to)?;
+        write_walk(&target, None, None, to)?;
     }
     if none {
         writeln!(to, "no unit of this driver serves segment {segment}")?;
@@ -97,87 +97,91 @@ fn answer(vtd: &Vtd, question: Question, to: &mut Text<'_>) -> fmt::Result {
 }
 
 /// A requester at its unit.
-struct Passed<'a> {
-    question: Question,
+struct RequesterAtUnit<'a> {
+    request: WalkRequest,
     unit: &'a Unit,
-    look: &'a EntriesLook,
-    passage: Passage,
+    entries: &'a RequesterEntries,
+    lookup: ContextLookup,
 }
 
 /// What is told of one unit.
-fn told(
-    passed: &Passed<'_>,
-    found: Option<(&DeviceInfo, &Users)>,
-    attached: Option<&dyn Attached>,
+fn write_walk(
+    target: &RequesterAtUnit<'_>,
+    found: Option<(&DeviceInfo, &RequesterUsers)>,
+    attached: Option<&dyn AttachedDomain>,
     to: &mut Text<'_>,
 ) -> fmt::Result {
-    let (unit, iova) = (passed.unit, passed.question.iova);
+    let (unit, iova) = (target.unit, target.request.iova);
     match found {
-        Some((_, users)) if users.are_several() => {
-            write!(to, "{unit}, {}: {users}", unit.condition())?
+        Some((_, users)) if users.is_shared() => {
+            write!(to, "{unit}, {}: {users}", unit.state_name())?
         }
-        Some((info, _)) => write!(to, "{unit}, {}: device {info}", unit.condition())?,
-        None => write!(to, "{unit}, {}: no device of this driver", unit.condition())?,
+        Some((info, _)) => write!(to, "{unit}, {}: device {info}", unit.state_name())?,
+        None => write!(
+            to,
+            "{unit}, {}: no device of this driver",
+            unit.state_name()
+        )?,
     }
     writeln!(to, ", root table {:#x}", unit.root_table())?;
-    entries(passed, to)?;
-    let mut steps: Steps = [None; 5];
+    write_root_and_context(target, to)?;
+    let mut steps: TraceSteps = [None; 5];
     // Tables are followed only where they are those of a domain that is held here.
-    let way = match (passed.passage, attached) {
-        (Passage::Refused(reason), _) => Some(Way::closed(reason)),
-        (Passage::Untranslated, _) => {
-            let there = Fate::Reaches(PhysAddr::new(iova.raw()));
-            Some(Way {
+    let trace = match (target.lookup, attached) {
+        (ContextLookup::Faulted(reason), _) => Some(WalkTrace::faulted(reason)),
+        (ContextLookup::PassThrough, _) => {
+            let there = WalkOutcome::Translated(PhysAddr::new(iova.raw()));
+            Some(WalkTrace {
                 read: there,
                 write: there,
             })
         }
-        (Passage::Tables { top, .. }, Some(domain)) if domain.top() == top => {
-            Some(domain.way(iova, &mut steps))
+        (ContextLookup::Tables { top, .. }, Some(domain)) if domain.top_table() == top => {
+            Some(domain.trace_walk(iova, &mut steps))
         }
-        (Passage::Tables { .. }, _) => None,
+        (ContextLookup::Tables { .. }, _) => None,
     };
     for step in steps.iter().flatten() {
-        entry(step, to)?;
+        write_entry(step, to)?;
     }
-    if let (Some(domain), Passage::Tables { .. }) = (attached, passed.passage) {
+    if let (Some(domain), ContextLookup::Tables { .. }) = (attached, target.lookup) {
         let lazy = if domain.is_lazy() {
             ", lazy (until its next flush the unit may still cache what was unmapped)"
         } else {
             ""
         };
-        let (number, past) = (domain.number(), domain.past(iova.raw()));
-        writeln!(to, "domain #{number} in vtd/domains{lazy}: {past}")?;
+        let (number, history) = (domain.number(), domain.history_of(iova.raw()));
+        writeln!(to, "domain #{number} in vtd/domains{lazy}: {history}")?;
     }
-    end(passed, way, to)
+    write_verdict(target, trace, to)
 }
 
 /// Root and context entry, as far as a unit reads them.
-fn entries(passed: &Passed<'_>, to: &mut Text<'_>) -> fmt::Result {
-    let (look, source) = (passed.look, passed.question.source);
-    let [low, high] = look.root.words();
+fn write_root_and_context(target: &RequesterAtUnit<'_>, to: &mut Text<'_>) -> fmt::Result {
+    let (entries, source) = (target.entries, target.request.source);
+    let [low, high] = entries.root.words();
     write!(
         to,
         "root entry {:#04x} at {:#x}: ",
         source.bus(),
-        look.root_at
+        entries.root_at
     )?;
-    let Some(at) = look.context_at(source) else {
+    let Some(at) = entries.context_at(source) else {
         return writeln!(to, "{high:#018x}:{low:#018x}: not present");
     };
-    let table = look.root.context_table().map_or(0, PhysAddr::raw);
+    let table = entries.root.context_table().map_or(0, PhysAddr::raw);
     writeln!(to, "{high:#018x}:{low:#018x}: context table {table:#x}")?;
-    let [low, high] = look.context.words();
+    let [low, high] = entries.context.words();
     let devfn = source.devfn();
     write!(
         to,
         "context entry {devfn:#04x} at {at:#x}: {high:#018x}:{low:#018x}: "
     )?;
-    context(look.context, passed.passage, to)?;
+    write_context(entries.context, target.lookup, to)?;
     writeln!(
         to,
         "{}",
-        if look.context.faults_unrecorded() {
+        if entries.context.fault_processing_disabled() {
             ", faults not recorded"
         } else {
             ""
@@ -185,19 +189,19 @@ fn entries(passed: &Passed<'_>, to: &mut Text<'_>) -> fmt::Result {
     )
 }
 
-fn context(entry: ContextEntry, passage: Passage, to: &mut Text<'_>) -> fmt::Result {
-    match passage {
+fn write_context(entry: ContextEntry, lookup: ContextLookup, to: &mut Text<'_>) -> fmt::Result {
+    match lookup {
         _ if !entry.is_present() => to.write_str("not present"),
-        Passage::Refused(reason) => to.write_str(reason.words()),
-        Passage::Untranslated => write!(to, "pass-through, domain-id {}", entry.domain()),
-        Passage::Tables { top, width } => {
+        ContextLookup::Faulted(reason) => to.write_str(reason.description()),
+        ContextLookup::PassThrough => write!(to, "pass-through, domain-id {}", entry.domain()),
+        ContextLookup::Tables { top, width } => {
             write!(to, "domain-id {}, table {top}, {width}", entry.domain())
         }
     }
 }
 
 /// What an entry permits.
-fn permitted(access: Access) -> &'static str {
+fn access_words(access: Access) -> &'static str {
     match access {
         Access::Read => "reads",
         Access::Write => "writes",
@@ -206,19 +210,19 @@ fn permitted(access: Access) -> &'static str {
 }
 
 /// One entry of a page table.
-fn entry(step: &Step<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
+fn write_entry(step: &TraceStep<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
     let (level, raw) = (step.level.number(), step.entry.raw());
     let (table, index) = (step.table, step.index);
     write!(
         to,
         "level {level}: table {table}, entry {index}: {raw:#018x}: "
     )?;
-    match step.entry.meaning(step.level) {
-        Meaning::Absent => writeln!(to, "not present"),
-        Meaning::Table { address, access } => {
-            writeln!(to, "table {address}, {}", permitted(access))
+    match step.entry.decode(step.level) {
+        DecodedEntry::Absent => writeln!(to, "not present"),
+        DecodedEntry::Table { address, access } => {
+            writeln!(to, "table {address}, {}", access_words(access))
         }
-        Meaning::Leaf {
+        DecodedEntry::Leaf {
             address,
             size,
             access,
@@ -226,31 +230,31 @@ fn entry(step: &Step<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
         } => writeln!(
             to,
             "page of {size} at {address}, {}, {}",
-            permitted(access),
+            access_words(access),
             if snoop { "snoops" } else { "no snoop bit" }
         ),
     }
 }
 
 /// What becomes of a request, as a clause.
-struct Becomes(Fate);
+struct OutcomeText(WalkOutcome);
 
-impl fmt::Display for Becomes {
+impl fmt::Display for OutcomeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = |f: &mut fmt::Formatter<'_>, reason: FaultReason| {
-            let (words, section, code) = (reason.words(), reason.section(), reason.code());
+            let (words, section, code) = (reason.description(), reason.section(), reason.code());
             write!(f, "{words} (VT-d {section}, reason {code:#04x})")
         };
         match self.0 {
-            Fate::Reaches(there) => write!(f, "reaches memory at {there}"),
-            Fate::Refused {
+            WalkOutcome::Translated(there) => write!(f, "reaches memory at {there}"),
+            WalkOutcome::Faulted {
                 reason,
                 level: None,
             } => {
                 f.write_str("is refused: ")?;
                 why(f, reason)
             }
-            Fate::Refused {
+            WalkOutcome::Faulted {
                 reason,
                 level: Some(level),
             } => {
@@ -262,8 +266,12 @@ impl fmt::Display for Becomes {
 }
 
 /// The last sentence.
-fn end(passed: &Passed<'_>, way: Option<Way>, to: &mut Text<'_>) -> fmt::Result {
-    let (unit, iova) = (passed.unit, passed.question.iova);
+fn write_verdict(
+    target: &RequesterAtUnit<'_>,
+    trace: Option<WalkTrace>,
+    to: &mut Text<'_>,
+) -> fmt::Result {
+    let (unit, iova) = (target.unit, target.request.iova);
     let (window, bytes) = MSI_WINDOW;
     if (window..window + bytes).contains(&iova.raw()) {
         let last = window + bytes - 1;
@@ -280,18 +288,18 @@ fn end(passed: &Passed<'_>, way: Option<Way>, to: &mut Text<'_>) -> fmt::Result 
              memory at {iova}."
         );
     }
-    let Some(way) = way else {
+    let Some(trace) = trace else {
         return writeln!(
             to,
             "The walk stops here: the tables do not belong to a domain of this requester, which \
              may be being attached to another one; try again."
         );
     };
-    let untranslated = if passed.passage == Passage::Untranslated {
+    let untranslated = if target.lookup == ContextLookup::PassThrough {
         ", untranslated"
     } else {
         ""
     };
-    let (read, write) = (Becomes(way.read), Becomes(way.write));
+    let (read, write) = (OutcomeText(trace.read), OutcomeText(trace.write));
     writeln!(to, "A read {read}; a write {write}{untranslated}.")
 }

@@ -8,78 +8,80 @@
 //! the others. A requester ID that several devices share is counted for the bridge that it is of,
 //! and no single device is named as the one that faulted.
 
-use super::fault_words::What;
-use super::unknown_requester::Unknown;
-use crate::device::{DeviceInfo, Past, RateLimit, Use};
-use crate::machine::{Users, Vtd};
+use super::fault_words::RefusalText;
+use super::unknown_requester::UnknownRequesters;
+use crate::device::{AddressHistory, AttachedTo, DeviceInfo, RateLimit};
+use crate::machine::{RequesterUsers, Vtd};
 use crate::unit::{FaultSink, Unit};
 use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Name;
 use kernel_ext::{log_err, log_warn};
-use vtd_core::fault_limit::{Verdict, WINDOW_S};
-use vtd_core::ownership::State as Owned;
+use vtd_core::fault_limit::{FaultVerdict, WINDOW_S};
+use vtd_core::ownership::OwnerState;
 use vtd_core::spec::address::{Segment, SourceId};
-use vtd_core::spec::fault::{FaultRecord, Request};
+use vtd_core::spec::fault::{FaultRecord, FaultRequest};
 use vtd_core::spec::pte::Access;
 
 /// What is to be said of a device, as it was at one moment.
-struct Facts<'a> {
+struct FaultContext<'a> {
     info: &'a DeviceInfo,
     driver: Option<Name>,
     group: Option<u32>,
-    owned: Owned,
-    closed: bool,
-    is: Use,
+    owner_state: OwnerState,
+    unit_failed: bool,
+    attached_to: AttachedTo,
     domain_id: u16,
     lazy: bool,
-    past: Option<Past>,
+    history: Option<AddressHistory>,
     wanted: Access,
     /// The tables are wrong.
-    blamed: bool,
+    is_driver_error: bool,
 }
 
-impl<'a> Facts<'a> {
+impl<'a> FaultContext<'a> {
     /// May sleep.
-    fn gather(info: &'a DeviceInfo, record: &FaultRecord) -> Self {
+    fn read(info: &'a DeviceInfo, record: &FaultRecord) -> Self {
         let state = info.state.lock();
-        let attached = state.attached();
+        let attached = state.domain();
         let is_dma = record.interrupt_index().is_none();
-        Facts {
+        FaultContext {
             info,
             driver: info.pci.as_device().driver().map(|driver| driver.name),
             group: state.group_id(),
-            owned: state.owned,
-            closed: info.unit.has_failed(),
-            is: state.is,
+            owner_state: state.owner_state,
+            unit_failed: info.unit.has_failed(),
+            attached_to: state.attached_to,
             domain_id: state.domain_id,
             lazy: attached.is_some_and(|domain| domain.is_lazy()),
-            past: attached
+            history: attached
                 .filter(|_| is_dma)
-                .map(|domain| domain.past(record.address().raw())),
+                .map(|domain| domain.history_of(record.address().raw())),
             wanted: match record.request {
-                Request::Read | Request::Execute | Request::PageRequest => Access::Read,
-                Request::Write => Access::Write,
-                Request::Atomic => Access::ReadWrite,
+                FaultRequest::Read | FaultRequest::Execute | FaultRequest::PageRequest => {
+                    Access::Read
+                }
+                FaultRequest::Write => Access::Write,
+                FaultRequest::Atomic => Access::ReadWrite,
             },
-            blamed: record.reason.blames_tables(),
+            is_driver_error: record.reason.is_caused_by_tables(),
         }
     }
 }
 
 /// Whose requests carry a requester ID.
-struct Whose<'a> {
+struct FaultSource<'a> {
     /// The device; one of several where they share the requester ID.
     info: &'a DeviceInfo,
-    users: &'a Users,
+    users: &'a RequesterUsers,
     requester: (Segment, SourceId),
 }
 
-impl Whose<'_> {
+impl FaultSource<'_> {
     /// What [`Self::fmt`] names.
     fn noun(&self) -> &'static str {
-        if self.users.are_several() {
+        if self.users.is_shared() {
             "requester"
         } else {
             "device"
@@ -87,10 +89,10 @@ impl Whose<'_> {
     }
 }
 
-impl fmt::Display for Whose<'_> {
+impl fmt::Display for FaultSource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (segment, source) = self.requester;
-        if self.users.are_several() {
+        if self.users.is_shared() {
             write!(f, "{segment}:{source}")
         } else {
             write!(f, "{}", self.info)
@@ -99,61 +101,61 @@ impl fmt::Display for Whose<'_> {
 }
 
 /// The device, or those that share the requester ID, who drives them and whose they are.
-struct Who<'a>(&'a Whose<'a>, &'a Facts<'a>);
+struct DeviceText<'a>(&'a FaultSource<'a>, &'a FaultContext<'a>);
 
-impl fmt::Display for Who<'_> {
+impl fmt::Display for DeviceText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Who(whose, facts) = self;
-        let (segment, source) = whose.requester;
-        write!(f, "{} {whose} (", whose.noun())?;
-        if whose.users.are_several() {
-            write!(f, "{}", whose.users)?;
+        let DeviceText(origin, context) = self;
+        let (segment, source) = origin.requester;
+        write!(f, "{} {origin} (", origin.noun())?;
+        if origin.users.is_shared() {
+            write!(f, "{}", origin.users)?;
         } else {
-            if source != facts.info.source {
+            if source != context.info.source {
                 write!(f, "requester ID {segment}:{source}, ")?;
             }
-            match &facts.driver {
+            match &context.driver {
                 Some(driver) => write!(f, "driver {driver}")?,
                 None => f.write_str("no driver")?,
             }
         }
-        if let Some(group) = facts.group {
+        if let Some(group) = context.group {
             write!(f, ", group {group}")?;
         }
-        f.write_str(match facts.owned {
-            Owned::Kernel | Owned::KernelOwn => ", owner kernel)",
-            Owned::User(_) => ", owner user)",
-            Owned::Blocked => ", owner nobody)",
+        f.write_str(match context.owner_state {
+            OwnerState::Kernel | OwnerState::KernelOwn => ", owner kernel)",
+            OwnerState::User(_) => ", owner user)",
+            OwnerState::Blocked => ", owner nobody)",
         })
     }
 }
 
 /// What the device is attached to, what is known of the address there, and whose error it is where
 /// it is not the device's.
-struct Where<'a>(&'a Facts<'a>);
+struct ContextText<'a>(&'a FaultContext<'a>);
 
-impl fmt::Display for Where<'_> {
+impl fmt::Display for ContextText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (facts, id) = (self.0, self.0.domain_id);
-        if facts.closed {
+        let (context, id) = (self.0, self.0.domain_id);
+        if context.unit_failed {
             return f.write_str("its unit failed earlier");
         }
-        match facts.is {
-            Use::Blocked => f.write_str("the device is blocked"),
-            Use::Identity => f.write_str("identity domain"),
-            Use::Unmanaged => write!(f, "domain-id {id} (unmanaged)"),
-            Use::Dma if facts.lazy => write!(f, "domain-id {id} (DMA, lazy)"),
-            Use::Dma => write!(f, "domain-id {id} (DMA, strict)"),
+        match context.attached_to {
+            AttachedTo::Blocked => f.write_str("the device is blocked"),
+            AttachedTo::Identity => f.write_str("identity domain"),
+            AttachedTo::Unmanaged => write!(f, "domain-id {id} (unmanaged)"),
+            AttachedTo::Dma if context.lazy => write!(f, "domain-id {id} (DMA, lazy)"),
+            AttachedTo::Dma => write!(f, "domain-id {id} (DMA, strict)"),
         }?;
-        if let Some(past) = &facts.past {
-            write!(f, "; {}", past.of_refused(facts.wanted))?;
+        if let Some(history) = &context.history {
+            write!(f, "; {}", history.for_fault(context.wanted))?;
         }
-        if facts.blamed {
+        if context.is_driver_error {
             write!(
                 f,
                 "; this is an error of vtd or of the unit, not of the device: see \
                  /sys/kernel/debug/iommu/intel/{}/domain_translation_struct",
-                facts.info
+                context.info
             )?;
         }
         Ok(())
@@ -162,18 +164,18 @@ impl fmt::Display for Where<'_> {
 
 /// Tells people of the faults of one unit.
 #[pin_data]
-pub(crate) struct Faults {
+pub(crate) struct FaultReporter {
     vtd: Arc<Vtd>,
     #[pin]
     overflows: RateLimit,
     #[pin]
-    unknown: Unknown,
+    unknown: UnknownRequesters,
 }
 
-impl Faults {
+impl FaultReporter {
     /// For a unit of `vtd`.
     pub(crate) fn new(vtd: Arc<Vtd>) -> Result<Arc<Self>> {
-        let unknown = Unknown::new()?;
+        let unknown = UnknownRequesters::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 vtd,
@@ -184,84 +186,93 @@ impl Faults {
         )
     }
 
-    /// Reports a fault that `accountable` is accountable for.
-    fn report(&self, unit: &Unit, accountable: &DeviceInfo, record: &FaultRecord) {
-        let verdict = accountable.fault_reports.count();
-        if verdict == Verdict::HoldBack {
+    /// Reports a fault that `device` is accountable for.
+    fn report(&self, unit: &Unit, device: &DeviceInfo, record: &FaultRecord) {
+        let verdict = device.fault_limit.count();
+        if verdict == FaultVerdict::Suppress {
             return;
         }
         let requester = (unit.segment(), record.source);
         let users = self.vtd.users_of(unit.segment(), record.source);
-        let whose = Whose {
+        let origin = FaultSource {
             // It may just have been removed.
-            info: users.first().map_or(accountable, |info| info),
+            info: users.first().map_or(device, |info| info),
             users: &users,
             requester,
         };
         match verdict {
-            Verdict::HoldBack => {}
-            Verdict::Report { held_back, last } => say(unit, &whose, record, held_back, last),
-            Verdict::Silence { faults, ms, report } => {
+            FaultVerdict::Suppress => {}
+            FaultVerdict::Report { suppressed, last } => {
+                log_fault(unit, &origin, record, suppressed, last)
+            }
+            FaultVerdict::Silence { faults, ms, report } => {
                 // Changes nothing where that has been done: records from before are still read.
-                let done = unit.silence(&[record.source]);
+                let done = unit.disable_fault_processing(&[record.source]);
                 if report {
-                    say_silenced(unit, &whose, (faults, ms), done);
+                    log_silenced(unit, &origin, (faults, ms), done);
                 }
             }
         }
     }
 }
 
-fn say(unit: &Unit, whose: &Whose<'_>, record: &FaultRecord, held_back: u64, last: bool) {
-    if held_back > 0 {
-        log_warn!("{unit}: fault: {held_back} more faults of {whose} were not logged");
+fn log_fault(
+    unit: &Unit,
+    origin: &FaultSource<'_>,
+    record: &FaultRecord,
+    suppressed: u64,
+    last: bool,
+) {
+    if suppressed > 0 {
+        log_warn!("{unit}: fault: {suppressed} more faults of {origin} were not logged");
     }
-    let facts = Facts::gather(whose.info, record);
+    let context = FaultContext::read(origin.info, record);
     log_err!(
         "{unit}: fault: {} {}, {}",
-        Who(whose, &facts),
-        What(record),
-        Where(&facts)
+        DeviceText(origin, &context),
+        RefusalText(record),
+        ContextText(&context)
     );
     if last {
         log_warn!(
-            "{unit}: fault: further faults of {whose} are counted but not logged for up to \
+            "{unit}: fault: further faults of {origin} are counted but not logged for up to \
              {WINDOW_S} s"
         );
     }
 }
 
-fn say_silenced(unit: &Unit, whose: &Whose<'_>, (faults, ms): (u64, u64), done: Result) {
-    let (noun, users) = (whose.noun(), whose.users);
+fn log_silenced(unit: &Unit, origin: &FaultSource<'_>, (faults, ms): (u64, u64), done: Result) {
+    let (noun, users) = (origin.noun(), origin.users);
     match done {
-        Ok(()) if users.are_several() => log_warn!(
-            "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms: further requests \
+        Ok(()) if users.is_shared() => log_warn!(
+            "{unit}: fault: {noun} {origin} raised {faults} faults within {ms} ms: further requests \
              with this requester ID ({users}) are refused as before, but no longer recorded, \
              whichever of these devices sends them, so that other devices' faults are not lost; \
              the next attach of one of them turns recording on again (for example, remove and \
              rescan it)"
         ),
         Ok(()) => log_warn!(
-            "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms: further requests \
+            "{unit}: fault: {noun} {origin} raised {faults} faults within {ms} ms: further requests \
              are refused as before, but no longer recorded, so that other devices' faults are not \
              lost; its next attach turns recording on again (for example, remove and rescan the \
              device)"
         ),
         Err(e) => log_warn!(
-            "{unit}: fault: {noun} {whose} raised {faults} faults within {ms} ms, and the unit \
+            "{unit}: fault: {noun} {origin} raised {faults} faults within {ms} ms, and the unit \
              cannot be made to stop recording them (error {})",
             e.to_errno()
         ),
     }
 }
 
-impl FaultSink for Faults {
-    fn refused(&self, unit: &Unit, record: &FaultRecord) {
-        match self.vtd.accountable(unit.segment(), record.source) {
+impl FaultSink for FaultReporter {
+    fn report_fault(&self, unit: &Unit, record: &FaultRecord) {
+        match self.vtd.fault_device(unit.segment(), record.source) {
             Some(info) => {
                 if record.interrupt_index().is_none() {
                     // All of them: who listens has asked for it, and a storm is silenced.
-                    let write = matches!(record.request, Request::Write | Request::Atomic);
+                    let write =
+                        matches!(record.request, FaultRequest::Write | FaultRequest::Atomic);
                     let device = info.pci.as_device();
                     device.trace_fault(record.address().raw(), write);
                 }
@@ -271,8 +282,8 @@ impl FaultSink for Faults {
         }
     }
 
-    fn lost(&self, unit: &Unit) {
-        let Verdict::Report { held_back, .. } = self.overflows.count() else {
+    fn report_overflow(&self, unit: &Unit) {
+        let FaultVerdict::Report { suppressed, .. } = self.overflows.count() else {
             return;
         };
         let records = unit.cap().fault_record_count();
@@ -280,8 +291,8 @@ impl FaultSink for Faults {
             "{unit}: fault: more requests were refused than the unit can record at a time \
              ({records}): some are lost (FSTS.PFO, VT-d 7.2.1)"
         );
-        if held_back > 0 {
-            log_warn!("{unit}: fault: this happened {held_back} more times before");
+        if suppressed > 0 {
+            log_warn!("{unit}: fault: this happened {suppressed} more times before");
         }
     }
 }

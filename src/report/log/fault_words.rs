@@ -6,9 +6,9 @@ use core::fmt;
 use vtd_core::spec::fault::FaultRecord;
 
 /// What was asked for, and why it was refused.
-pub(super) struct What<'a>(pub(super) &'a FaultRecord);
+pub(super) struct RefusalText<'a>(pub(super) &'a FaultRecord);
 
-impl fmt::Display for What<'_> {
+impl fmt::Display for RefusalText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (record, reason) = (self.0, self.0.reason);
         match record.interrupt_index() {
@@ -21,7 +21,7 @@ impl fmt::Display for What<'_> {
         write!(
             f,
             " refused: {} (VT-d {}, reason {:#04x})",
-            reason.words(),
+            reason.description(),
             reason.section(),
             reason.code()
         )

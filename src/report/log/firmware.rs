@@ -9,16 +9,16 @@ use kernel_ext::{log_info, log_warn, taint};
 use vtd_core::dmar::Dmar;
 
 /// How many lines the table may have at a load. Real ones have had at most some ten.
-const MOST_LINES: usize = 64;
+const MAX_LINES: usize = 64;
 
 /// Reports the regions by which devices reach memory of the kernel, and then everything that is odd
 /// about the table. Taints the kernel, as the in-tree driver does, if anything is wrong and not only
 /// unusual.
-pub(crate) fn firmware(dmar: &Dmar<'_>) {
-    let mut report = Report::default();
+pub(crate) fn log_firmware_notes(dmar: &Dmar<'_>) {
+    let mut report = FirmwareLog::default();
     for region in dmar.reserved_regions() {
         if has_system_ram(region.base.raw(), region.bytes()) {
-            report.line(
+            report.log(
                 true,
                 format_args!(
                     "DMAR table, offset {:#x}: No firmware reserved region can cover this RMRR \
@@ -31,11 +31,11 @@ pub(crate) fn firmware(dmar: &Dmar<'_>) {
             );
         }
     }
-    dmar.notes(|note| report.line(note.is_wrong(), format_args!("{note}")));
-    if report.lines > MOST_LINES {
+    dmar.notes(|note| report.log(note.is_wrong(), format_args!("{note}")));
+    if report.lines > MAX_LINES {
         log_info!(
             "DMAR: {} more lines about the table were suppressed",
-            report.lines - MOST_LINES
+            report.lines - MAX_LINES
         );
     }
     if report.wrong {
@@ -44,17 +44,17 @@ pub(crate) fn firmware(dmar: &Dmar<'_>) {
 }
 
 #[derive(Default)]
-struct Report {
+struct FirmwareLog {
     lines: usize,
     wrong: bool,
 }
 
-impl Report {
-    fn line(&mut self, wrong: bool, text: fmt::Arguments<'_>) {
+impl FirmwareLog {
+    fn log(&mut self, wrong: bool, text: fmt::Arguments<'_>) {
         self.wrong |= wrong;
         self.lines += 1;
         match wrong {
-            _ if self.lines > MOST_LINES => {}
+            _ if self.lines > MAX_LINES => {}
             true => log_warn!("[Firmware Bug]: {text}"),
             false => log_info!("DMAR: {text}"),
         }

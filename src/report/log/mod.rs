@@ -8,6 +8,6 @@ mod firmware;
 mod units;
 mod unknown_requester;
 
-pub(crate) use fault::Faults;
-pub(crate) use firmware::firmware;
-pub(crate) use units::{announce, summary};
+pub(crate) use fault::FaultReporter;
+pub(crate) use firmware::log_firmware_notes;
+pub(crate) use units::{log_summary, log_unit};

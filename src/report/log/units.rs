@@ -2,14 +2,14 @@
 
 //! What was found at load, in words.
 
-use crate::device::Use;
+use crate::device::AttachedTo;
 use crate::machine::Vtd;
 use crate::unit::Unit;
 use kernel_ext::{log_info, log_warn};
 use vtd_core::spec::level::PageSize;
 
 /// Tells what a unit is and what the driver uses of it.
-pub(crate) fn announce(unit: &Unit) {
+pub(crate) fn log_unit(unit: &Unit) {
     let (cap, ecap, width) = (unit.cap(), unit.ecap(), unit.width());
     let (major, minor) = unit.version();
     log_info!(
@@ -54,11 +54,11 @@ pub(crate) fn announce(unit: &Unit) {
 }
 
 /// Tells how many devices are behind the units, and how they flush.
-pub(crate) fn summary(vtd: &Vtd) {
+pub(crate) fn log_summary(vtd: &Vtd) {
     let (mut dma, mut identity, mut others) = (0, 0, 0);
-    vtd.for_each_device(|info| match info.state.lock().is {
-        Use::Dma => dma += 1,
-        Use::Identity => identity += 1,
+    vtd.for_each_device(|info| match info.state.lock().attached_to {
+        AttachedTo::Dma => dma += 1,
+        AttachedTo::Identity => identity += 1,
         _ => others += 1,
     });
     let mut left_out = 0;

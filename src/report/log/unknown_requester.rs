@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Faults of requesters that are no device of this driver: devices that nobody has enumerated,
+//! FaultReporter of requesters that are no device of this driver: devices that nobody has enumerated,
 //! functions that use an ID of their own invention.
 //!
 //! What they may cost is bounded for all of them together, as one device can invent all IDs there
 //! are: lines of the log, the time that records take, one page of tables for each bus
 //! ([`vtd_core::fault_limit::UnknownLimits`]).
 
-use super::fault_words::What;
+use super::fault_words::RefusalText;
 use crate::machine::Vtd;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
 use kernel_ext::{clock, log_err, log_warn};
-use vtd_core::fault_limit::{UnknownLimits, UnknownSlot, UnknownVerdict, UNKNOWN, WINDOW_S};
+use vtd_core::fault_limit::{
+    UnknownLimits, UnknownSlot, UnknownVerdict, MAX_UNKNOWN_REQUESTERS, WINDOW_S,
+};
 use vtd_core::spec::fault::FaultRecord;
 
 /// The unknown requesters of one unit.
 #[pin_data]
-pub(super) struct Unknown {
+pub(super) struct UnknownRequesters {
     #[pin]
-    limits: Mutex<UnknownLimits<KBox<[Option<UnknownSlot>; UNKNOWN]>>>,
+    limits: Mutex<UnknownLimits<KBox<[Option<UnknownSlot>; MAX_UNKNOWN_REQUESTERS]>>>,
 }
 
-impl Unknown {
+impl UnknownRequesters {
     /// None so far. [`ENOMEM`].
     pub(super) fn new() -> Result<impl PinInit<Self>> {
         // In place: the stack has no room for them.
@@ -38,28 +40,30 @@ impl Unknown {
     pub(super) fn report(&self, vtd: &Vtd, unit: &Unit, record: &FaultRecord) {
         let verdict = self.limits.lock().count(record.source, clock::now_ns());
         match verdict {
-            UnknownVerdict::Report { held_back, last } => say(unit, record, held_back, last),
-            UnknownVerdict::HoldBack => {}
+            UnknownVerdict::Report { suppressed, last } => {
+                log_fault(unit, record, suppressed, last)
+            }
+            UnknownVerdict::Suppress => {}
             UnknownVerdict::Silence {
                 faults,
                 ms,
                 together,
                 report,
             } => {
-                let done = unit.silence(&[record.source]);
+                let done = unit.disable_fault_processing(&[record.source]);
                 let (segment, source) = (unit.segment(), record.source);
                 if report && together {
                     log_warn!(
                         "{unit}: fault: unknown requesters raised {faults} faults within {ms} ms; \
                          requests of {segment}:{source}, and of others that continue, are refused \
                          as before{}",
-                        recorded_no_more(&done)
+                        silence_result(&done)
                     );
                 } else if report {
                     log_warn!(
                         "{unit}: fault: requester {segment}:{source} raised {faults} faults within \
                          {ms} ms; its requests are refused as before{}",
-                        recorded_no_more(&done)
+                        silence_result(&done)
                     );
                 }
             }
@@ -68,15 +72,15 @@ impl Unknown {
     }
 }
 
-fn say(unit: &Unit, record: &FaultRecord, held_back: u64, last: bool) {
-    if held_back > 0 {
-        log_warn!("{unit}: fault: {held_back} more faults of unknown requesters were not logged");
+fn log_fault(unit: &Unit, record: &FaultRecord, suppressed: u64, last: bool) {
+    if suppressed > 0 {
+        log_warn!("{unit}: fault: {suppressed} more faults of unknown requesters were not logged");
     }
     log_err!(
         "{unit}: fault: requester {}:{}, which is not a device of this driver, {}",
         unit.segment(),
         record.source,
-        What(record)
+        RefusalText(record)
     );
     if last {
         log_warn!(
@@ -86,7 +90,7 @@ fn say(unit: &Unit, record: &FaultRecord, held_back: u64, last: bool) {
     }
 }
 
-fn recorded_no_more(done: &Result) -> &'static str {
+fn silence_result(done: &Result) -> &'static str {
     match done {
         Ok(()) => ", but no longer recorded",
         Err(_) => ", and the unit cannot be made to stop recording them",
@@ -96,13 +100,13 @@ fn recorded_no_more(done: &Result) -> &'static str {
 /// Stops the recording of faults of all unknown requesters of a bus, as IDs are swept.
 fn silence_bus(vtd: &Vtd, unit: &Unit, record: &FaultRecord, report: bool) {
     let (segment, bus) = (unit.segment(), record.source.bus());
-    let done = unit.silence_unknown(bus, &vtd.known_on_bus(segment, bus));
+    let done = unit.disable_unknown_fault_processing(bus, &vtd.requesters_on_bus(segment, bus));
     if report {
         log_warn!(
-            "{unit}: fault: more than {UNKNOWN} unknown requesters raise faults at the same time, \
+            "{unit}: fault: more than {MAX_UNKNOWN_REQUESTERS} unknown requesters raise faults at the same time, \
              as if a device swept requester IDs: requests of unknown requesters on bus \
              {segment}:{bus:02x}, and on each further bus that continues, are refused as before{}",
-            recorded_no_more(&done)
+            silence_result(&done)
         );
     }
 }

@@ -15,9 +15,9 @@ use vtd_core::spec::status::Fsts;
 /// Who is told of faults.
 pub(crate) trait FaultSink: Send + Sync + 'static {
     /// One request was refused. In the interrupt's thread; may sleep.
-    fn refused(&self, unit: &Unit, record: &FaultRecord);
+    fn report_fault(&self, unit: &Unit, record: &FaultRecord);
     /// Hardware had no room for further records.
-    fn lost(&self, unit: &Unit);
+    fn report_overflow(&self, unit: &Unit);
 }
 
 /// The source of a unit's fault interrupt.
@@ -38,21 +38,21 @@ const PAUSE_MS: i64 = 10;
 /// How often it pauses for an error of the queue: longer than closing a unit takes.
 const PAUSES: u32 = 1000;
 
-impl<S: FaultSink> irq::Source for FaultEvent<S> {
+impl<S: FaultSink> irq::InterruptSource for FaultEvent<S> {
     const NAME: &'static CStr = c"vtd-fault";
 
     fn number(&self) -> u32 {
         self.unit.index as u32
     }
 
-    fn write_message(&self, address: u64, data: u32) {
+    fn write_msi_msg(&self, address: u64, data: u32) {
         let unit = &self.unit.regs;
         unit.write32(regs::FEDATA, data);
         unit.write32(regs::FEADDR, address as u32);
         unit.write32(regs::FEUADDR, (address >> 32) as u32);
     }
 
-    fn mask(&self, masked: bool) {
+    fn set_masked(&self, masked: bool) {
         self.unit
             .regs
             .write32(regs::FECTL, if masked { regs::FECTL_IM } else { 0 });
@@ -69,9 +69,9 @@ impl Unit {
     /// Reads and clears the fault records, oldest first, until none is left: hardware raises its next
     /// event only then (VT-d 7.3). May sleep.
     pub(crate) fn drain_faults(&self, sink: &dyn FaultSink) {
-        let mut patience = PAUSES;
-        while self.provoked.is(HOLD_FAULTS) && patience > 0 {
-            patience -= 1;
+        let mut pauses_left = PAUSES;
+        while self.fault_injection.is_set(HOLD_FAULTS) && pauses_left > 0 {
+            pauses_left -= 1;
             fsleep(Delta::from_millis(PAUSE_MS));
         }
         loop {
@@ -79,16 +79,16 @@ impl Unit {
             if self.fault_status().contains(Fsts::OVERFLOW) {
                 self.regs.write32(regs::FSTS, Fsts::OVERFLOW.raw());
                 self.stats.fault_overflows.add(1);
-                sink.lost(self);
+                sink.report_overflow(self);
             }
             self.invalidator.acknowledge(&self.regs);
             // While an error of the queue stands, hardware announces no fault. Whoever waits for the
             // queue deals with it.
-            let error = self.fault_status().has_queue_fault() && patience > 0;
+            let error = self.fault_status().has_queue_fault() && pauses_left > 0;
             if !more && !error {
                 return;
             }
-            patience -= u32::from(error);
+            pauses_left -= u32::from(error);
             fsleep(Delta::from_millis(PAUSE_MS));
         }
     }
@@ -129,7 +129,7 @@ impl Unit {
         // Writing F back clears the record and lets hardware use it again.
         self.regs.write64(at.high, FRCD_F);
         self.stats.faults.add(1);
-        sink.refused(self, &record);
+        sink.report_fault(self, &record);
         true
     }
 }

@@ -8,7 +8,7 @@
 use super::queue::Queue;
 use crate::unit::Unit;
 use kernel_ext::clock;
-use vtd_core::invalidation::{forget_range_at_once, Invalidation, Range};
+use vtd_core::invalidation::{cover_range_with_one, Invalidation, InvalidationRange};
 use vtd_core::spec::address::DomainId;
 
 impl Unit {
@@ -16,27 +16,27 @@ impl Unit {
     /// unmap. A unit that fails has been closed when this returns, see [`Self::invalidate`]. Any
     /// context.
     #[inline]
-    pub(crate) fn forget(&self, id: DomainId, range: Range) {
-        let (words, pages) = self.invalidator.forgetting.words(id, range);
-        if !self.forget_at_once(words, pages) {
-            self.forget_in_turn(id, range);
+    pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
+        let (words, pages) = self.invalidator.range_invalidator.encode(id, range);
+        if !self.invalidate_range_fast(words, pages) {
+            self.invalidate_range_slow(id, range);
         }
     }
 
     /// Has one invalidation done if nothing stands in the way; whether it was.
-    fn forget_at_once(&self, words: [u64; 2], pages: bool) -> bool {
+    fn invalidate_range_fast(&self, words: [u64; 2], pages: bool) -> bool {
         let Some(queue) = self.invalidator.queue.as_deref() else {
             return false;
         };
-        if !self.service.is_serving() {
+        if !self.state.is_enabled() {
             return false;
         }
-        let count = || self.stats.count_forgetting(pages);
+        let count = || self.stats.count_range_invalidation(pages);
         let Some(end) = queue.try_submit(&self.regs, &words, count) else {
             return false;
         };
         if queue.has_finished(end) {
-            self.stats.waits.count_at_once();
+            self.stats.waits.count_immediate();
         } else {
             self.wait_for(queue, end);
         }
@@ -50,15 +50,15 @@ impl Unit {
         let done = queue.wait_for(&self.regs, end);
         self.stats.waits.count_since(start);
         if let Err(failure) = done {
-            self.close(&failure);
+            self.fail(&failure);
         }
     }
 
-    /// What [`Self::forget_at_once`] does not do.
+    /// What [`Self::invalidate_range_fast`] does not do.
     #[cold]
     #[inline(never)]
-    fn forget_in_turn(&self, id: DomainId, range: Range) {
-        let scope = forget_range_at_once(self.cap, id, range);
+    fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {
+        let scope = cover_range_with_one(self.cap, id, range);
         // On an error every requester is blocked.
         let _ = self.invalidate(&[Invalidation::Iotlb(scope)]);
     }

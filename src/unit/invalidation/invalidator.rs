@@ -3,7 +3,7 @@
 //! Making a unit forget: through its queue, or through registers where it has none.
 //!
 //! Failing is not an option for a caller that unmaps: memory is about to be reused. So a unit that
-//! does not confirm an invalidation is [closed](Invalidator::run): it ends with every requester
+//! does not confirm an invalidation is [closed](Invalidator::submit_sync): it ends with every requester
 //! blocked and all caches dropped, or, if it obeys nothing any more, with a message that says so.
 
 use super::queue::Queue;
@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
-use vtd_core::invalidation::{Forgetting, Invalidation};
+use vtd_core::invalidation::{Invalidation, RangeInvalidator};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::command::{ContextCommand, IotlbCommand};
 use vtd_core::spec::descriptor::Descriptor;
@@ -32,7 +32,7 @@ pub(crate) struct Invalidator {
     is_on: AtomicBool,
     iotlb: IotlbRegisters,
     drain: Drain,
-    pub(super) forgetting: Forgetting,
+    pub(super) range_invalidator: RangeInvalidator,
     /// Register-based invalidation is one at a time.
     #[pin]
     registers: IrqSpinLock<OneAtATime>,
@@ -42,7 +42,7 @@ pub(crate) struct Invalidator {
 struct OneAtATime;
 
 /// Hardware did not confirm an invalidation.
-pub(crate) enum Failure {
+pub(crate) enum InvalidationFailure {
     /// The queue.
     Queue(QueueFailure),
     /// A register command.
@@ -51,12 +51,14 @@ pub(crate) enum Failure {
     Refused(&'static str),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for InvalidationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Queue(failure) => fmt::Display::fmt(failure, f),
-            Failure::Register(name) => write!(f, "its {name} register stays busy"),
-            Failure::Refused(name) => write!(f, "its {name} register refused an invalidation"),
+            InvalidationFailure::Queue(failure) => fmt::Display::fmt(failure, f),
+            InvalidationFailure::Register(name) => write!(f, "its {name} register stays busy"),
+            InvalidationFailure::Refused(name) => {
+                write!(f, "its {name} register refused an invalidation")
+            }
         }
     }
 }
@@ -73,7 +75,7 @@ impl Invalidator {
             is_on: AtomicBool::new(false),
             iotlb: registers::iotlb(ecap),
             drain: Drain::of(cap),
-            forgetting: Forgetting::new(cap),
+            range_invalidator: RangeInvalidator::new(cap),
             registers <- kernel_ext::new_irq_spinlock!(OneAtATime, c"vtd register invalidation"),
         })
     }
@@ -97,7 +99,7 @@ impl Invalidator {
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
         match &self.queue {
             Some(queue) if self.is_on.load(Ordering::Relaxed) => {
-                if regs.status().queues() {
+                if regs.status().queue_enabled() {
                     // A queue that does not finish even this is turned off as it is.
                     let _ = queue.submit(regs, core::iter::empty(), || {});
                 }
@@ -110,12 +112,12 @@ impl Invalidator {
     }
 
     /// Submits `requests` and returns when hardware has confirmed them all. Any context.
-    pub(crate) fn run(
+    pub(crate) fn submit_sync(
         &self,
         regs: &UnitRegisters,
         requests: &[Invalidation],
         stats: &Statistics,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), InvalidationFailure> {
         if requests.is_empty() {
             return Ok(());
         }
@@ -136,32 +138,32 @@ impl Invalidator {
                 if submitted.get() {
                     stats.waits.count_since(start);
                 }
-                done.map_err(Failure::Queue)
+                done.map_err(InvalidationFailure::Queue)
             }
             None => requests.iter().try_for_each(|request| {
                 self.registers.with(|one_at_a_time| {
                     stats.count_by_register(*request);
-                    self.by_register(one_at_a_time, regs, *request)
+                    self.invalidate_by_register(one_at_a_time, regs, *request)
                 })
             }),
         }
     }
 
     /// One invalidation through registers (VT-d 6.5.1), with `registers` locked.
-    fn by_register(
+    fn invalidate_by_register(
         &self,
         _one_at_a_time: &mut OneAtATime,
         regs: &UnitRegisters,
         request: Invalidation,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), InvalidationFailure> {
         match request {
             Invalidation::Context(scope) => {
                 regs.write64(registers::CCMD, ContextCommand::new(scope).raw());
                 regs.wait(|| !ContextCommand::is_busy(regs.read64(registers::CCMD)))
-                    .map_err(|_| Failure::Register("context command"))?;
-                ContextCommand::performed(regs.read64(registers::CCMD))
+                    .map_err(|_| InvalidationFailure::Register("context command"))?;
+                ContextCommand::actual_granularity(regs.read64(registers::CCMD))
                     .map(|_| ())
-                    .ok_or(Failure::Refused("context command"))
+                    .ok_or(InvalidationFailure::Refused("context command"))
             }
             Invalidation::Iotlb(scope) => {
                 let command = IotlbCommand::new(scope, self.drain);
@@ -170,10 +172,10 @@ impl Invalidator {
                 }
                 regs.write64(self.iotlb.command, command.command());
                 regs.wait(|| !IotlbCommand::is_busy(regs.read64(self.iotlb.command)))
-                    .map_err(|_| Failure::Register("IOTLB invalidate"))?;
-                IotlbCommand::performed(regs.read64(self.iotlb.command))
+                    .map_err(|_| InvalidationFailure::Register("IOTLB invalidate"))?;
+                IotlbCommand::actual_granularity(regs.read64(self.iotlb.command))
                     .map(|_| ())
-                    .ok_or(Failure::Refused("IOTLB invalidate"))
+                    .ok_or(InvalidationFailure::Refused("IOTLB invalidate"))
             }
         }
     }
@@ -187,46 +189,53 @@ impl Invalidator {
 
     /// After a failure and after the root table was emptied: drops all caches and waits for the
     /// requests under way, by every way there is, and leaves the queue. Any context.
-    pub(crate) fn drop_everything(&self, regs: &UnitRegisters, ways: Ways) -> Dropped {
+    pub(crate) fn invalidate_all(
+        &self,
+        regs: &UnitRegisters,
+        paths: InvalidationPaths,
+    ) -> Invalidated {
         // Setting the root table drops everything that came from the old one, whatever the queue does,
         // but does not wait for writes that were translated before: only an invalidation drains.
-        let by_root_table = ways.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
+        let by_root_table = paths.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
         let mut all = by_root_table && self.drain == Drain::NONE;
         if let Some(queue) = &self.queue {
-            queue.give_up();
-            if regs.status().queues() {
-                let revived = queue.revive(regs, self.drain);
-                all = all || (revived && ways.queue && queue.drop_all(regs, self.drain));
+            queue.abort();
+            if regs.status().queue_enabled() {
+                let drained = queue.drain_after_error(regs, self.drain);
+                all = all || (drained && paths.queue && queue.invalidate_all(regs, self.drain));
                 // Needed empty, and the last thing in it a wait, which every submission ends with.
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
-        if all || (ways.registers && self.drop_by_registers(regs)) {
-            Dropped::All
+        if all || (paths.registers && self.invalidate_all_by_registers(regs)) {
+            Invalidated::All
         } else if by_root_table {
-            Dropped::Undrained
+            Invalidated::Undrained
         } else {
-            Dropped::Nothing
+            Invalidated::Nothing
         }
     }
 
     /// Drops all caches through registers, which work only while the queue is off. Whether the unit
     /// confirmed it.
-    fn drop_by_registers(&self, regs: &UnitRegisters) -> bool {
+    fn invalidate_all_by_registers(&self, regs: &UnitRegisters) -> bool {
         let everything = [
             Invalidation::Context(ContextScope::Global),
             Invalidation::Iotlb(IotlbScope::Global),
         ];
         self.registers.with(|one_at_a_time| {
-            let mut by_register = |request| self.by_register(one_at_a_time, regs, request).is_ok();
-            !regs.status().queues() && everything.into_iter().all(&mut by_register)
+            let mut by_register = |request| {
+                self.invalidate_by_register(one_at_a_time, regs, request)
+                    .is_ok()
+            };
+            !regs.status().queue_enabled() && everything.into_iter().all(&mut by_register)
         })
     }
 }
 
 /// By which ways the caches of a unit that failed can be dropped.
 #[derive(Clone, Copy)]
-pub(crate) struct Ways {
+pub(crate) struct InvalidationPaths {
     /// Setting the root table drops them (`CAP.ESRTPS`).
     pub(crate) root_table: bool,
     /// The queue, once it works again.
@@ -237,7 +246,7 @@ pub(crate) struct Ways {
 
 /// What a unit that failed has confirmed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dropped {
+pub(crate) enum Invalidated {
     /// Its caches are empty, and requests that it translated before have ended.
     All,
     /// Its caches are empty.

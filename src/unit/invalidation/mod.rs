@@ -8,5 +8,5 @@ mod queue;
 mod queue_error;
 mod queue_recovery;
 
-pub(super) use invalidator::{Dropped, Invalidator, Ways};
+pub(super) use invalidator::{Invalidated, InvalidationPaths, Invalidator};
 pub(super) use queue::{Queue, SLOTS};

@@ -18,14 +18,14 @@
 //!
 //! `state` is held while slots are filled and the tail is moved, and never while waiting.
 
-use super::queue_error::{Errors, QueueFailure};
+use super::queue_error::{QueueErrors, QueueFailure};
 use crate::unit::registers::UnitRegisters;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
-use vtd_core::patience::Patience;
+use vtd_core::progress_timeout::ProgressTimeout;
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers;
@@ -44,7 +44,7 @@ pub(super) const MAX_BATCH: usize = 64;
 /// is submitted after an error.
 const LIMIT: u32 = SLOTS - 2;
 
-pub(in crate::unit) struct State {
+pub(in crate::unit) struct QueueState {
     /// Descriptors submitted so far, waits included; wraps.
     pub(in crate::unit) submitted: u32,
     /// [`LIMIT`]; 0 once the queue was given up.
@@ -53,7 +53,7 @@ pub(in crate::unit) struct State {
 
 /// A submitter that waits for room.
 struct WaitForRoom {
-    patience: Option<Patience>,
+    timeout: Option<ProgressTimeout>,
     failure: Option<QueueFailure>,
 }
 
@@ -66,10 +66,10 @@ pub(crate) struct Queue {
     /// Hardware writes the count of finished descriptors here.
     finished: Pages,
     /// Where it is told to write; elsewhere only in tests.
-    finished_at: AtomicU64,
+    status_address: AtomicU64,
     #[pin]
-    pub(in crate::unit) state: IrqSpinLock<State>,
-    pub(super) errors: Errors,
+    pub(in crate::unit) state: IrqSpinLock<QueueState>,
+    pub(super) errors: QueueErrors,
 }
 
 impl Queue {
@@ -77,8 +77,8 @@ impl Queue {
     pub(crate) fn new(index: usize, node: NumaNode) -> Result<impl PinInit<Self>> {
         let ring = Pages::new(node, 0, Gfp::KERNEL)?;
         let finished = Pages::new(node, 0, Gfp::KERNEL)?;
-        let finished_at = AtomicU64::new(finished.phys());
-        let state = State {
+        let status_address = AtomicU64::new(finished.phys());
+        let state = QueueState {
             submitted: 0,
             limit: LIMIT,
         };
@@ -86,9 +86,9 @@ impl Queue {
             index,
             ring,
             finished,
-            finished_at,
+            status_address,
             state <- kernel_ext::new_irq_spinlock!(state, c"vtd queue"),
-            errors: Errors::default(),
+            errors: QueueErrors::default(),
         }))
     }
 
@@ -112,18 +112,18 @@ impl Queue {
     }
 
     /// Where a wait may write without saying anything to anybody.
-    pub(super) fn nowhere(&self) -> PhysAddr {
+    pub(super) fn scratch_address(&self) -> PhysAddr {
         PhysAddr::new(self.finished.phys() + 64)
     }
 
     /// From now on waits write to where nobody looks (`lost`), or where they should. For tests.
-    pub(in crate::unit) fn lose_waits(&self, lost: bool) {
+    pub(in crate::unit) fn redirect_wait_writes(&self, lost: bool) {
         let at = if lost {
-            self.nowhere().raw()
+            self.scratch_address().raw()
         } else {
             self.finished.phys()
         };
-        self.finished_at.store(at, Ordering::Relaxed);
+        self.status_address.store(at, Ordering::Relaxed);
     }
 
     /// Submits `descriptors` with one wait and returns when hardware has finished them. `count` is
@@ -174,14 +174,14 @@ impl Queue {
         waiting: &mut Option<WaitForRoom>,
     ) -> Result<(), QueueFailure> {
         let waiting = waiting.get_or_insert(WaitForRoom {
-            patience: None,
+            timeout: None,
             failure: None,
         });
         if let Some(failure) = waiting.failure.take() {
             return Err(failure);
         }
-        waiting.failure = self.check(regs, &mut waiting.patience).err();
-        clock::relax();
+        waiting.failure = self.check(regs, &mut waiting.timeout).err();
+        clock::cpu_relax();
         Ok(())
     }
 
@@ -210,25 +210,25 @@ impl Queue {
     }
 
     #[inline(always)]
-    fn has_room(&self, state: &State, wanted: u32) -> bool {
+    fn has_room(&self, state: &QueueState, wanted: u32) -> bool {
         state.submitted.wrapping_sub(self.finished()) + wanted <= state.limit
     }
 
     /// Returns when hardware has finished everything up to the count `end`. Any context.
     pub(super) fn wait_for(&self, regs: &UnitRegisters, end: u32) -> Result<(), QueueFailure> {
         // Reading a clock costs more than most waits take: it starts at the first slow one.
-        let mut patience = None;
+        let mut timeout = None;
         let mut polls = 0u32;
         while !self.has_finished(end) {
             polls += 1;
             if polls % POLLS_PER_CHECK == 0 {
-                let checked = self.check(regs, &mut patience);
+                let checked = self.check(regs, &mut timeout);
                 // A virtual machine may have stood still past the deadline: look once more.
                 if checked.is_err() && !self.has_finished(end) {
                     return checked;
                 }
             }
-            clock::relax();
+            clock::cpu_relax();
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ impl Queue {
     pub(super) fn fill(
         &self,
         regs: &UnitRegisters,
-        state: &mut State,
+        state: &mut QueueState,
         descriptors: impl Iterator<Item = [u64; 2]>,
         wanted: u32,
     ) -> u32 {
@@ -261,7 +261,7 @@ impl Queue {
     /// The wait that ends a batch.
     #[inline(always)]
     fn wait_words(&self, end: u32) -> [u64; 2] {
-        let at = self.finished_at.load(Ordering::Relaxed);
+        let at = self.status_address.load(Ordering::Relaxed);
         Descriptor::wait_words(PhysAddr::new(at), end)
     }
 

@@ -19,13 +19,13 @@ pub(crate) enum QueueFailure {
         descriptor: u64,
     },
     /// Nothing was finished for as long as [`UnitRegisters::time_out_ms`](crate::unit::registers::UnitRegisters::time_out_ms) says, or not enough for
-    /// [`ROUNDS`](vtd_core::patience::ROUNDS) times as long.
+    /// [`ROUNDS`](vtd_core::progress_timeout::ROUNDS) times as long.
     TimeOut {
         /// Index of the descriptor that hardware would fetch next.
         head: u32,
     },
     /// Someone else has met one of these.
-    GivenUp,
+    Aborted,
 }
 
 impl fmt::Display for QueueFailure {
@@ -45,17 +45,17 @@ impl fmt::Display for QueueFailure {
                 )?;
                 status.errors().try_for_each(|word| write!(f, " {word}"))
             }
-            Self::GivenUp => f.write_str("its invalidation queue was abandoned"),
+            Self::Aborted => f.write_str("its invalidation queue was abandoned"),
         }
     }
 }
 
 /// The errors of one queue.
 #[derive(Default)]
-pub(super) struct Errors {
-    pub(super) given_up: AtomicBool,
+pub(super) struct QueueErrors {
+    pub(super) aborted: AtomicBool,
     /// How often hardware reported ITE or ICE.
     pub(super) completions: AtomicU32,
     /// Bits of FSTS that are to be seen although hardware does not set them; for tests.
-    pub(super) pretended: AtomicU32,
+    pub(super) injected_status: AtomicU32,
 }

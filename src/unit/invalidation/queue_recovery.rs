@@ -20,33 +20,35 @@ use crate::unit::registers::UnitRegisters;
 use core::sync::atomic::Ordering;
 use kernel_ext::clock::{self, Deadline};
 use kernel_ext::log_warn;
-use vtd_core::patience::Patience;
+use vtd_core::progress_timeout::ProgressTimeout;
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers;
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
 use vtd_core::spec::status::Fsts;
 
 /// What is not the end of the queue.
-const COMPLETION: u32 = Fsts::COMPLETION_ERROR.raw() | Fsts::TIME_OUT.raw();
+const COMPLETION_ERRORS: u32 = Fsts::COMPLETION_ERROR.raw() | Fsts::TIME_OUT.raw();
 
 impl Queue {
     fn fault_status(&self, regs: &UnitRegisters) -> Fsts {
-        let pretended = self.errors.pretended.load(Ordering::Relaxed);
+        let injected_status = self.errors.injected_status.load(Ordering::Relaxed);
         match regs.read32(registers::FSTS) {
             // The unit is gone; whoever waits is told so by the time-out.
             u32::MAX => Fsts::from_raw(0),
-            raw => Fsts::from_raw(raw | pretended),
+            raw => Fsts::from_raw(raw | injected_status),
         }
     }
 
     fn clear(&self, regs: &UnitRegisters, bits: u32) {
-        self.errors.pretended.fetch_and(!bits, Ordering::Relaxed);
+        self.errors
+            .injected_status
+            .fetch_and(!bits, Ordering::Relaxed);
         regs.write32(registers::FSTS, bits);
     }
 
     /// Lets the next look at FSTS see `bits`. For tests.
-    pub(in crate::unit) fn pretend(&self, bits: u32) {
-        self.errors.pretended.store(bits, Ordering::Relaxed)
+    pub(in crate::unit) fn inject_status(&self, bits: u32) {
+        self.errors.injected_status.store(bits, Ordering::Relaxed)
     }
 
     /// Looks for errors while waiting. After a time-out the caller has to look once more whether it
@@ -55,10 +57,10 @@ impl Queue {
     pub(super) fn check(
         &self,
         regs: &UnitRegisters,
-        patience: &mut Option<Patience>,
+        timeout: &mut Option<ProgressTimeout>,
     ) -> Result<(), QueueFailure> {
-        if self.errors.given_up.load(Ordering::Acquire) {
-            return Err(QueueFailure::GivenUp);
+        if self.errors.aborted.load(Ordering::Acquire) {
+            return Err(QueueFailure::Aborted);
         }
         let status = self.fault_status(regs);
         let head = registers::queue_head(regs.read64(registers::IQH));
@@ -71,8 +73,8 @@ impl Queue {
         }
         self.acknowledge(regs);
         let (now, finished) = (clock::now_ns(), self.finished());
-        let patience = patience.get_or_insert(Patience::begin(now, finished));
-        if patience.is_over(now, finished, regs.time_out_ms().saturating_mul(1_000_000)) {
+        let timeout = timeout.get_or_insert(ProgressTimeout::start(now, finished));
+        if timeout.has_expired(now, finished, regs.time_out_ms().saturating_mul(1_000_000)) {
             return Err(QueueFailure::TimeOut { head });
         }
         Ok(())
@@ -81,18 +83,18 @@ impl Queue {
     /// Deals with ITE and ICE, if hardware reports one: it goes on to fetch, and whoever waits is
     /// told by a new wait behind those that were aborted. Any context.
     pub(super) fn acknowledge(&self, regs: &UnitRegisters) {
-        if self.fault_status(regs).raw() & COMPLETION == 0 {
+        if self.fault_status(regs).raw() & COMPLETION_ERRORS == 0 {
             return;
         }
         let acknowledged = self.state.with(|state| {
             // Someone else may have been here meanwhile.
             let status = self.fault_status(regs);
-            if status.raw() & COMPLETION == 0 {
+            if status.raw() & COMPLETION_ERRORS == 0 {
                 return None;
             }
             let sources = regs.read64(registers::IQERCD);
-            self.clear(regs, COMPLETION);
-            self.lose_waits(false);
+            self.clear(regs, COMPLETION_ERRORS);
+            self.redirect_wait_writes(false);
             let busy = state.submitted.wrapping_sub(self.finished());
             // There is a slot for it; one that hardware does not free for a second error in a row
             // ends in a time-out.
@@ -102,12 +104,12 @@ impl Queue {
             Some((status, sources))
         });
         if let Some((status, sources)) = acknowledged {
-            self.tell(status, sources);
+            self.log_completion_errors(status, sources);
         }
     }
 
     /// A device may cause these at will: told at 1, 2, 4, 8... of them.
-    fn tell(&self, status: Fsts, sources: u64) {
+    fn log_completion_errors(&self, status: Fsts, sources: u64) {
         let count = self.errors.completions.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             for error in status.errors().filter(|_| status.has_queue_fault()) {
@@ -121,15 +123,15 @@ impl Queue {
     }
 
     /// From now on nobody submits, and whoever waits is sent away. Any context.
-    pub(super) fn give_up(&self) {
-        self.errors.given_up.store(true, Ordering::Release);
+    pub(super) fn abort(&self) {
+        self.errors.aborted.store(true, Ordering::Release);
         self.state.with(|state| state.limit = 0);
     }
 
-    /// After [`Self::give_up`]: makes hardware finish what is in the queue, with every invalid
+    /// After [`Self::abort`]: makes hardware finish what is in the queue, with every invalid
     /// descriptor replaced by one that drops all translations, draining as `drain` says: who submitted
     /// it waits for no less. Whether the queue is empty then. Any context.
-    pub(super) fn revive(&self, regs: &UnitRegisters, drain: Drain) -> bool {
+    pub(super) fn drain_after_error(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let submitted = self.state.with(|state| state.submitted);
         let deadline = Deadline::after_ms(regs.time_out_ms());
         let everything = Descriptor::Iotlb {
@@ -141,13 +143,14 @@ impl Queue {
                 let head = registers::queue_head(regs.read64(registers::IQH));
                 self.write(head, everything.encode());
             }
-            self.clear(regs, COMPLETION | Fsts::QUEUE_ERROR.raw());
+            self.clear(regs, COMPLETION_ERRORS | Fsts::QUEUE_ERROR.raw());
             // The same tail again: QEMU looks at the queue at this only.
             self.move_tail(regs, submitted);
             let head = || registers::queue_head(regs.read64(registers::IQH));
             let stopped = || self.fault_status(regs).contains(Fsts::QUEUE_ERROR);
-            let settled = deadline.wait_until(|| head() == submitted % SLOTS || stopped());
-            if !settled {
+            let drained_or_stopped =
+                deadline.wait_until(|| head() == submitted % SLOTS || stopped());
+            if !drained_or_stopped {
                 return false;
             }
             if !stopped() {
@@ -157,9 +160,9 @@ impl Queue {
         false
     }
 
-    /// After [`Self::revive`]: drops everything that is cached, draining as `drain` says. Whether
+    /// After [`Self::drain_after_error`]: drops everything that is cached, draining as `drain` says. Whether
     /// hardware has confirmed it. Any context.
-    pub(super) fn drop_all(&self, regs: &UnitRegisters, drain: Drain) -> bool {
+    pub(super) fn invalidate_all(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let all = [
             Descriptor::ContextCache(ContextScope::Global),
             Descriptor::Iotlb {

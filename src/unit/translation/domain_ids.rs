@@ -22,7 +22,7 @@ const RESERVE: usize = 8;
 
 /// Who needs a domain-id.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asker {
+pub(crate) enum DomainIdOwner {
     /// The kernel, for a domain of the DMA API.
     Kernel,
     /// A user, or a driver with a domain of its own.
@@ -57,12 +57,12 @@ impl DomainIds {
         self.count = count as usize;
     }
 
-    /// An id that no domain of the unit has; [`ENOSPC`] if there is none left for `asker`,
+    /// An id that no domain of the unit has; [`ENOSPC`] if there is none left for `id_owner`,
     /// [`ENOMEM`]. May sleep.
-    pub(crate) fn allocate(&mut self, asker: Asker) -> Result<DomainId> {
-        let kept = match asker {
-            Asker::Kernel => 0,
-            Asker::User => self.count / RESERVE,
+    pub(crate) fn allocate(&mut self, id_owner: DomainIdOwner) -> Result<DomainId> {
+        let kept = match id_owner {
+            DomainIdOwner::Kernel => 0,
+            DomainIdOwner::User => self.count / RESERVE,
         };
         if self.taken + kept >= self.count {
             return Err(ENOSPC);

@@ -7,12 +7,12 @@
 
 use super::claims::Claims;
 use super::domain_ids::PASS_THROUGH;
-use super::legacy::{Root, Tables};
+use super::legacy::{ContextTables, RootTable};
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
-use vtd_core::install::{replace, ContextSlot};
-use vtd_core::invalidation::Steps;
+use vtd_core::install::{replace_context_entry, ContextSlot};
+use vtd_core::invalidation::InvalidationSteps;
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
@@ -50,7 +50,7 @@ impl Translation {
 
 /// Whether a device holds a claim on its requesters.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Claimed {
+pub(crate) enum WasInstalled {
     /// It was blocked before.
     No,
     /// It was attached to something before.
@@ -60,7 +60,7 @@ pub(crate) enum Claimed {
 /// The tables of a unit, and the claims on their entries: what its lock `tables` guards.
 pub(crate) struct TranslationState {
     /// The context tables.
-    pub(crate) tables: Tables,
+    pub(crate) tables: ContextTables,
     /// The claims.
     pub(crate) claims: Claims,
 }
@@ -69,13 +69,13 @@ impl TranslationState {
     /// No tables yet: every requester is blocked. `coherent`: hardware snoops when it walks.
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         Ok(TranslationState {
-            tables: Tables::new(coherent, node)?,
+            tables: ContextTables::new(coherent, node)?,
             claims: Claims::new()?,
         })
     }
 
     /// Makes what an entry for `source` needs, if it is not there. [`ENOMEM`].
-    pub(super) fn prepare(&mut self, root: &Root, source: SourceId) -> Result {
+    pub(super) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
         self.claims.prepare(source)?;
         self.tables.prepare(root, source)
     }
@@ -105,7 +105,7 @@ impl Unit {
         }
         let changed = change(&mut state);
         if self.has_failed() {
-            self.withdraw_everything();
+            self.block_all();
             return Err(EIO);
         }
         changed
@@ -119,7 +119,7 @@ impl Unit {
     pub(crate) fn install(
         &self,
         sources: &[SourceId],
-        before: Claimed,
+        before: WasInstalled,
         new: Translation,
     ) -> Result {
         if new == Translation::Blocked && self.has_failed() {
@@ -127,7 +127,7 @@ impl Unit {
             return Ok(());
         }
         let entry = new.entry(self)?;
-        if before == Claimed::No && !entry.is_present() {
+        if before == WasInstalled::No && !entry.is_present() {
             // Blocked already, with or without tables; what blocks must not need memory.
             return Ok(());
         }
@@ -138,7 +138,7 @@ impl Unit {
         &self,
         state: &mut TranslationState,
         sources: &[SourceId],
-        before: Claimed,
+        before: WasInstalled,
         entry: ContextEntry,
     ) -> Result {
         for &source in sources {
@@ -146,14 +146,14 @@ impl Unit {
         }
         for &source in sources {
             let wanted = match (before, entry.is_present()) {
-                (Claimed::No, true) => {
+                (WasInstalled::No, true) => {
                     state.claims.claim(source, true);
                     entry
                 }
                 // Nothing was its own; an alias may be a sibling's.
-                (Claimed::No, false) => continue,
+                (WasInstalled::No, false) => continue,
                 // Another device may still speak with this requester ID.
-                (Claimed::Yes, false) if state.claims.claim(source, false) > 0 => continue,
+                (WasInstalled::Yes, false) if state.claims.claim(source, false) > 0 => continue,
                 _ => entry,
             };
             let old = state.tables.get(source);
@@ -167,7 +167,7 @@ impl Unit {
                 tables: &mut state.tables,
                 source,
             };
-            replace(&mut slot, cap, source, old, wanted)?;
+            replace_context_entry(&mut slot, cap, source, old, wanted)?;
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Unit {
 /// A context entry of a unit whose tables are locked.
 struct Slot<'a> {
     unit: &'a Unit,
-    tables: &'a mut Tables,
+    tables: &'a mut ContextTables,
     source: SourceId,
 }
 
@@ -187,7 +187,7 @@ impl ContextSlot for Slot<'_> {
         self.tables.set(self.source, entry)
     }
 
-    fn perform(&mut self, steps: Steps) -> Result {
+    fn perform(&mut self, steps: InvalidationSteps) -> Result {
         self.unit.perform(steps.iter())
     }
 }

@@ -32,19 +32,19 @@ fn write_entry(pages: &Pages, index: usize, [low, high]: [u64; 2], coherent: boo
 }
 
 /// The root table. Apart from the others, so that it can be withdrawn in any context.
-pub(crate) struct Root {
+pub(crate) struct RootTable {
     pages: Pages,
     coherent: bool,
 }
 
-impl Root {
+impl RootTable {
     /// An empty root table near `node`. `coherent`: hardware snoops when it walks.
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         let pages = Pages::new(node, 0, Gfp::KERNEL)?;
         if !coherent {
             pages.flush(0, pages.len());
         }
-        Ok(Root { pages, coherent })
+        Ok(RootTable { pages, coherent })
     }
 
     /// Where it lies.
@@ -64,7 +64,7 @@ impl Root {
 
     /// Withdraws every entry, so that all requesters are blocked once the caches are dropped. The
     /// tables themselves stay allocated. Any context.
-    pub(crate) fn withdraw_all(&self) {
+    pub(crate) fn clear(&self) {
         for bus in 0..ROOT_ENTRIES {
             self.set(bus, RootEntry::ABSENT);
         }
@@ -72,17 +72,17 @@ impl Root {
 }
 
 /// The context tables of one unit.
-pub(crate) struct Tables {
+pub(crate) struct ContextTables {
     buses: KBox<[Option<Pages>; ROOT_ENTRIES]>,
     coherent: bool,
     node: NumaNode,
 }
 
-impl Tables {
+impl ContextTables {
     /// No tables yet: every requester is blocked. `coherent`: hardware snoops when it walks.
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
-        Ok(Tables {
+        Ok(ContextTables {
             buses: KBox::init(none, GFP_KERNEL)?,
             coherent,
             node,
@@ -94,7 +94,7 @@ impl Tables {
     }
 
     /// Makes the context table of `source`'s bus if it has none.
-    pub(crate) fn prepare(&mut self, root: &Root, source: SourceId) -> Result {
+    pub(crate) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
         let bus = usize::from(source.bus());
         let slot = self.buses.get_mut(bus).ok_or(EINVAL)?;
         if slot.is_none() {

@@ -9,7 +9,7 @@ mod install;
 mod legacy;
 mod taken_id;
 
-pub(crate) use domain_ids::{Asker, DomainIds};
-pub(crate) use install::{Claimed, Translation, TranslationState};
-pub(crate) use legacy::Root;
-pub(crate) use taken_id::TakenId;
+pub(crate) use domain_ids::{DomainIdOwner, DomainIds};
+pub(crate) use install::{Translation, TranslationState, WasInstalled};
+pub(crate) use legacy::RootTable;
+pub(crate) use taken_id::AllocatedDomainId;

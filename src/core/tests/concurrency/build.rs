@@ -46,7 +46,8 @@ const SUBJECTS: &[Subject] = &[
             ("SLOTS: u32 = 256", "SLOTS: u32 = 4"),
             ("POLLS_PER_CHECK: u32 = 1024", "POLLS_PER_CHECK: u32 = 1"),
         ],
-        appended: "impl Queue { fn check(&self, _: &UnitRegisters, _: &mut Option<Patience>) \
+        appended:
+            "impl Queue { fn check(&self, _: &UnitRegisters, _: &mut Option<ProgressTimeout>) \
                    -> Result<(), QueueFailure> { \
                    if crate::shim::clock::is_too_late() { Err(QueueFailure) } else { Ok(()) } } }",
         mistakes: &[
@@ -66,7 +67,7 @@ const SUBJECTS: &[Subject] = &[
                 "let mut at = state.submitted; self.move_tail(regs, end);",
             ),
             (
-                "tail_before_slots_at_once",
+                "tail_before_slots_fast",
                 "let end = at.wrapping_add(2);",
                 "let end = at.wrapping_add(2); self.move_tail(regs, end);",
             ),
@@ -81,12 +82,12 @@ const SUBJECTS: &[Subject] = &[
                 "self.finished() != 0 || end == 0",
             ),
             (
-                "no_second_look_for_room",
-                "waiting.failure = self.check(regs, &mut waiting.patience).err();",
-                "self.check(regs, &mut waiting.patience)?;",
+                "no_second_check_for_room",
+                "waiting.failure = self.check(regs, &mut waiting.timeout).err();",
+                "self.check(regs, &mut waiting.timeout)?;",
             ),
             (
-                "no_second_look_at_the_end",
+                "no_second_check_of_the_end",
                 "checked.is_err() && !self.has_finished(end)",
                 "checked.is_err()",
             ),
@@ -102,7 +103,7 @@ const SUBJECTS: &[Subject] = &[
                 "Ordering::AcqRel, Ordering::Acquire",
                 "Ordering::Relaxed, Ordering::Relaxed",
             ),
-            ("impatient", "== CLOSING {", "== 99 {"),
+            ("no_wait", "== FAILING {", "== 99 {"),
         ],
     },
     Subject {
@@ -117,8 +118,8 @@ const SUBJECTS: &[Subject] = &[
             ),
             (
                 "for_all",
-                "Asker::User => self.count / RESERVE,",
-                "Asker::User => 0,",
+                "DomainIdOwner::User => self.count / RESERVE,",
+                "DomainIdOwner::User => 0,",
             ),
             (
                 "not_counted_back",
@@ -141,31 +142,31 @@ const SUBJECTS: &[Subject] = &[
         ],
         adapted: &[
             ("crate::unit::", "crate::shim::group_unit::"),
-            ("super::access_control::", "crate::shim::beside::"),
-            ("super::address_history::", "crate::shim::beside::"),
-            ("super::neighbours::", "crate::shim::beside::"),
-            ("super::rate_limit::", "crate::shim::beside::"),
-            ("super::regions::", "crate::shim::beside::"),
-            ("super::untranslated::", "crate::shim::beside::"),
+            ("super::access_control::", "crate::shim::attach_checks::"),
+            ("super::address_history::", "crate::shim::attach_checks::"),
+            ("super::neighbours::", "crate::shim::attach_checks::"),
+            ("super::rate_limit::", "crate::shim::attach_checks::"),
+            ("super::regions::", "crate::shim::attach_checks::"),
+            ("super::untranslated::", "crate::shim::attach_checks::"),
             ("kernel::sync::", "crate::shim::sync::"),
             ("Arc::pin_init(", "crate::shim::sync::pin_init("),
             // What the tests compare with what is installed.
-            ("struct Account {", "pub(crate) struct Account {"),
+            ("struct GroupRecord {", "pub(crate) struct GroupRecord {"),
             (
-                "    group: Group,\n}\n\n/// One",
-                "    pub(crate) group: Group,\n}\n\n/// One",
+                "    group: GroupState,\n}\n\n/// One",
+                "    pub(crate) group: GroupState,\n}\n\n/// One",
             ),
-            ("fn known(", "pub(crate) fn known("),
+            ("fn find(", "pub(crate) fn find("),
         ],
         // For the mistakes that lock the accounts again, or not.
         appended: "impl ownership::Ownership {
-                fn settle(&self, device: &crate::shim::pci::PciDevice, granted: ownership::Granted)
-                    -> vtd_core::ownership::State { self.lock().settle(device, granted) }
+                fn commit(&self, device: &crate::shim::pci::PciDevice, grant: ownership::Grant)
+                    -> vtd_core::ownership::OwnerState { self.lock().commit(device, grant) }
             }
-            struct Booked(vtd_core::ownership::State);
-            impl Booked {
-                fn settle(&self, _: &crate::shim::pci::PciDevice, _: ())
-                    -> vtd_core::ownership::State { self.0 }
+            struct Committed(vtd_core::ownership::OwnerState);
+            impl Committed {
+                fn commit(&self, _: &crate::shim::pci::PciDevice, _: ())
+                    -> vtd_core::ownership::OwnerState { self.0 }
             }",
         mistakes: &[
             (
@@ -176,64 +177,64 @@ const SUBJECTS: &[Subject] = &[
             (
                 "installed_after_unlock",
                 "            EBUSY\n        })?;\n",
-                "EBUSY })?; let groups = { let booked = groups.settle(&info.pci, granted); \
-                 drop(groups); super::Booked(booked) }; let granted = ();\n",
+                "EBUSY })?; let groups = { let committed = groups.commit(&info.pci, grant); \
+                 drop(groups); super::Committed(committed) }; let grant = ();\n",
             ),
             (
-                "never_asked",
+                "never_checked",
                 "Err(refusal) => Err(Refused {",
-                "Err(_) if true => Ok(Granted { id, group, state: state.owned }), \
+                "Err(_) if true => Ok(Grant { id, group, state: state.owner_state }), \
                  Err(refusal) => Err(Refused {",
             ),
             (
-                "not_settled",
-                "state.owned = groups.settle(&info.pci, granted);",
-                "drop(granted);",
+                "not_committed",
+                "state.owner_state = groups.commit(&info.pci, grant);",
+                "drop(grant);",
             ),
             (
-                "not_booked",
-                "account.group = granted.group;",
-                "let _ = granted.group;",
+                "not_recorded",
+                "record.group = grant.group;",
+                "let _ = grant.group;",
             ),
             (
-                "not_noted",
-                "state.owned = groups.settle(",
-                "let _ = groups.settle(",
+                "not_stored",
+                "state.owner_state = groups.commit(",
+                "let _ = groups.commit(",
             ),
             (
-                "asked_of_another",
-                "self.known(id).ok_or(ENODEV)?",
-                "self.account(id + 1)?",
+                "checked_another",
+                "self.find(id).ok_or(ENODEV)?",
+                "self.find_or_add(id + 1)?",
             ),
             (
-                "struck_off_first",
-                "    if !keeps {\n        block(info);\n    }\n    info.close_account();\n",
-                "    let _ = keeps; info.close_account();\n    block(info);\n",
+                "removed_first",
+                "    if !stays_attached {\n        block(info);\n    }\n    info.leave_group();\n",
+                "    let _ = stays_attached; info.leave_group();\n    block(info);\n",
             ),
             (
-                "never_struck_off",
-                "block(info);\n    }\n    info.close_account();",
+                "never_removed",
+                "block(info);\n    }\n    info.leave_group();",
                 "block(info);\n    }",
             ),
             (
-                "all_struck_off",
-                "if account.members.is_empty() && account.coming == 0 {",
+                "all_removed",
+                "if record.members.is_empty() && record.reserved == 0 {",
                 "if true {",
             ),
             (
-                "coming_forgotten",
-                "account.members.is_empty() && account.coming == 0",
-                "account.members.is_empty()",
+                "reserved_ignored",
+                "record.members.is_empty() && record.reserved == 0",
+                "record.members.is_empty()",
             ),
             (
                 "first_refused",
-                "let Some(old) = change.old else {\n        return true;",
-                "let Some(old) = change.old else {\n        return false;",
+                "let Some(old) = args.old else {\n        return true;",
+                "let Some(old) = args.old else {\n        return false;",
             ),
             (
-                "granted_unbooked",
-                "if !goes_on_blocked(info, &state, change) {",
-                "if goes_on_blocked(info, &state, change) { return Ok(()); } else {",
+                "granted_unrecorded",
+                "if !accept_while_failed(info, &state, args) {",
+                "if accept_while_failed(info, &state, args) { return Ok(()); } else {",
             ),
         ],
     },
@@ -250,22 +251,22 @@ const SUBJECTS: &[Subject] = &[
             ),
             (
                 "one_by_one",
-                "if let Some(id) = self.count_one_more(unit) {",
+                "if let Some(id) = self.get(unit) {",
                 "if let Some(id) = None {",
             ),
             (
                 "never_listed",
-                "self.others.fetch_add(1, Ordering::SeqCst);",
+                "self.other_units.fetch_add(1, Ordering::SeqCst);",
                 "",
             ),
             (
-                "brings_nothing",
+                "not_retained",
                 "Some(taken) => taken,",
-                "Some(_) => TakenId::take(unit, asker)?,",
+                "Some(_) => AllocatedDomainId::allocate(unit, id_owner)?,",
             ),
             (
-                "not_kept",
-                "if !self.kept.load(Ordering::Relaxed) {",
+                "unit_not_retained",
+                "if !self.units_retained.load(Ordering::Relaxed) {",
                 "if true {",
             ),
         ],
@@ -282,11 +283,11 @@ const SUBJECTS: &[Subject] = &[
                 "let result",
             ),
             (
-                "no_fence_before_look",
+                "no_fence_before_check",
                 "fence(Ordering::SeqCst);\n        if self",
                 "if self",
             ),
-            ("no_wait", "self.part.with(|()| ());", ""),
+            ("no_wait", "self.lock.with(|()| ());", ""),
         ],
     },
     Subject {
@@ -301,7 +302,7 @@ const SUBJECTS: &[Subject] = &[
                 "linked.is_ok()",
             ),
             (
-                "noted_before_written_back",
+                "marked_before_written_back",
                 "unsafe { table_pages::write_back(table.0, index, 1) };\n        \
                  let slot = table.entry(index);",
                 "let slot = table.entry(index);\n        \

@@ -3,41 +3,43 @@
 //! A unit joins a domain while a page is unmapped in it: either the flush meets the unit, or the
 //! unit finds the page unmapped.
 
-use crate::shim::unit::{Asker, Unit};
+use crate::shim::unit::{DomainIdOwner, Unit};
 use loom::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 subjects! {
     attachments attachments_no_fence attachments_weak_store attachments_never_listed
-    attachments_brings_nothing attachments_not_kept
+    attachments_not_retained attachments_unit_not_retained
 }
 
-/// `home`: whether the unit that joins is the one for which the domain was made.
+/// `primary_unit`: whether the unit that joins is the one for which the domain was made.
 macro_rules! no_stale_page {
     ($module:ident) => {
         no_stale_page!($module, true);
         no_stale_page!($module, false);
     };
-    ($module:ident, $home:literal) => {
+    ($module:ident, $primary:literal) => {
         crate::check(|| {
             let table = Arc::new(AtomicU64::new(0x1003));
-            let home = Arc::new(Unit::new(2, table.clone()));
-            let unit = if $home {
-                home.clone()
+            let primary_unit = Arc::new(Unit::new(2, table.clone()));
+            let unit = if $primary {
+                primary_unit.clone()
             } else {
                 Arc::new(Unit::new(5, table.clone()))
             };
-            let domain = Arc::new($module::Attachments::new(home));
+            let domain = Arc::new($module::Attachments::new(primary_unit));
             let joining = {
                 let (domain, unit) = (domain.clone(), unit.clone());
                 loom::thread::spawn(move || {
-                    domain.join(&unit, Asker::User, None).unwrap();
+                    domain
+                        .attach_unit(&unit, DomainIdOwner::User, None)
+                        .unwrap();
                     // The context entry is written, and a device asks.
                     unit.walk();
                 })
             };
             table.store(0, Ordering::Relaxed);
-            domain.forget($module::range(0, 0x1000, false).unwrap());
+            domain.invalidate_range($module::range_of(0, 0x1000, false).unwrap());
             joining.join().unwrap();
             assert_eq!(unit.cached(), 0, "the page is reachable after the flush");
         })
@@ -45,29 +47,33 @@ macro_rules! no_stale_page {
 }
 
 /// A device leaves and comes again, while all domain-ids have been given out.
-macro_rules! comes_again {
+macro_rules! returns_after_detach {
     ($module:ident) => {
         crate::check(|| {
             let table = Arc::new(AtomicU64::new(0));
             let unit = |id| Arc::new(Unit::new(id, table.clone()));
-            let (home, other) = (unit(2), unit(5));
+            let (primary_unit, other) = (unit(2), unit(5));
             for (unit, kernels) in [
-                (&home, true),
-                (&home, false),
+                (&primary_unit, true),
+                (&primary_unit, false),
                 (&other, true),
                 (&other, false),
             ] {
-                let domain = $module::Attachments::new(home.clone());
-                let asker = if kernels { Asker::Kernel } else { Asker::User };
+                let domain = $module::Attachments::new(primary_unit.clone());
+                let id_owner = if kernels {
+                    DomainIdOwner::Kernel
+                } else {
+                    DomainIdOwner::User
+                };
                 if kernels {
-                    domain.keep();
+                    domain.retain_units();
                 }
-                let id = domain.join(unit, asker, None).unwrap();
-                let share = domain.leave(unit);
+                let id = domain.attach_unit(unit, id_owner, None).unwrap();
+                let share = domain.detach_unit(unit);
                 unit.fill();
                 // Only from a user's domain something must be brought.
-                let brought = share.filter(|_| !kernels);
-                let again = domain.join(unit, asker, brought);
+                let retained_id = share.filter(|_| !kernels);
+                let again = domain.attach_unit(unit, id_owner, retained_id);
                 assert_eq!(again.ok(), Some(id), "it does not come in again");
                 unit.empty();
             }
@@ -76,9 +82,9 @@ macro_rules! comes_again {
 }
 
 laws! {
-    who_was_there_can_come_again: attachments, comes_again;
-    an_id_that_is_not_brought_is_noticed: attachments_brings_nothing, "does not come in again";
-    an_id_that_is_not_kept_is_noticed: attachments_not_kept, "does not come in again";
+    a_detached_device_can_return: attachments, returns_after_detach;
+    an_id_that_is_not_retained_is_noticed: attachments_not_retained, "does not come in again";
+    a_unit_that_is_not_retained_is_noticed: attachments_unit_not_retained, "does not come in again";
 }
 
 laws! {

@@ -5,7 +5,7 @@
 //! the same time here; steps are counted, see `steps`.
 
 use crate::shim::steps;
-use crate::shim::unit::{Asker, Unit};
+use crate::shim::unit::{DomainIdOwner, Unit};
 use loom::sync::atomic::AtomicU64;
 use std::sync::Arc;
 
@@ -33,16 +33,18 @@ macro_rules! many_devices {
             for devices in (0..=DEVICES.ilog2()).map(|power| 1 << power) {
                 while joined < devices {
                     for unit in &all {
-                        domain.join(unit, Asker::User, None).unwrap();
+                        domain.attach_unit(unit, DomainIdOwner::User, None).unwrap();
                     }
                     joined += 1;
                 }
-                let range = $module::range(0, 0x1000, false).unwrap();
+                let range = $module::range_of(0, 0x1000, false).unwrap();
                 let last = all.last().unwrap();
                 let took = (
-                    steps::of(|| domain.forget(range)),
-                    steps::of(|| assert!(domain.join(last, Asker::User, None).is_ok())),
-                    steps::of(|| drop(domain.leave(last))),
+                    steps::of(|| domain.invalidate_range(range)),
+                    steps::of(|| {
+                        assert!(domain.attach_unit(last, DomainIdOwner::User, None).is_ok())
+                    }),
+                    steps::of(|| drop(domain.detach_unit(last))),
                 );
                 let first = *first.get_or_insert(took);
                 assert_eq!(took, first, "more steps with {devices} devices");
@@ -59,11 +61,11 @@ macro_rules! many_domains {
         // Not where a word begins, which takes a few steps once in 64.
         for domains in (0..=DOMAINS.ilog2()).map(|power| (1 << power) + 5) {
             while used < domains {
-                given.allocate($module::Asker::Kernel).unwrap();
+                given.allocate($module::DomainIdOwner::Kernel).unwrap();
                 used += 1;
             }
             let took = steps::of(|| {
-                let id = given.allocate($module::Asker::Kernel).unwrap();
+                let id = given.allocate($module::DomainIdOwner::Kernel).unwrap();
                 given.free(id);
             });
             let first = *first.get_or_insert(took);

@@ -9,7 +9,7 @@ subjects! { domain_ids domain_ids_not_marked domain_ids_for_all domain_ids_not_c
 
 macro_rules! unique {
     ($module:ident) => {
-        use $module::Asker::User;
+        use $module::DomainIdOwner::User;
         crate::check(|| {
             // Two to give out, and those that are never given out.
             let ids = $module::DomainIds::new(4).unwrap();
@@ -40,7 +40,7 @@ macro_rules! unique {
 macro_rules! reserved {
     ($module:ident) => {
         crate::check(|| {
-            use $module::Asker::{Kernel, User};
+            use $module::DomainIdOwner::{Kernel, User};
             let mut ids = $module::DomainIds::new(16).unwrap();
             for _ in 0..2 {
                 let mut users = Vec::new();

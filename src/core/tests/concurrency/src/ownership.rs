@@ -5,7 +5,7 @@
 //! kernel's or a second user's. The unit of the model asserts it at each entry, and the accounts
 //! say in the end what is installed.
 
-use crate::shim::beside::{AccessControl, RateLimit, UntranslatedDevices};
+use crate::shim::attach_checks::{AccessControl, RateLimit, UntranslatedDevices};
 use crate::shim::device::{Device, Driver};
 use crate::shim::group_unit::{Translation, Unit, Whose, FIRST_USER};
 use crate::shim::iommu::{self, AttachArgs, DomainInfo, DomainKind};
@@ -14,15 +14,15 @@ use crate::shim::prelude::{KVec, Result, EBUSY, EIO};
 use crate::shim::sync::Mutex;
 use loom::thread::spawn;
 use std::sync::Arc;
-use vtd_core::ownership::State as Owned;
+use vtd_core::ownership::OwnerState;
 use vtd_core::spec::address::{DomainId, PhysAddr, Segment, SourceId};
 use vtd_core::spec::level::AddressWidth;
 
 subjects! {
-    device device_unlocked_before_install device_installed_after_unlock device_never_asked
-    device_not_settled device_not_booked device_not_noted device_asked_of_another
-    device_struck_off_first device_never_struck_off device_all_struck_off device_granted_unbooked
-    device_coming_forgotten device_first_refused
+    device device_unlocked_before_install device_installed_after_unlock device_never_checked
+    device_not_committed device_not_recorded device_not_stored device_checked_another
+    device_removed_first device_never_removed device_all_removed device_granted_unrecorded
+    device_reserved_ignored device_first_refused
 }
 
 /// Domains, by what a unit calls them.
@@ -39,8 +39,8 @@ fn view(domain: u16) -> DomainInfo {
         DMA => DomainKind::DmaApi,
         _ => DomainKind::Iommufd,
     };
-    let identity = usize::from(domain);
-    DomainInfo { kind, identity }
+    let token = usize::from(domain);
+    DomainInfo { kind, token }
 }
 
 fn translation(domain: u16) -> Translation {
@@ -58,13 +58,13 @@ fn translation(domain: u16) -> Translation {
 /// A group whose devices a story attaches, from one thread or from several.
 macro_rules! group {
     ($module:ident) => {
-        use $module::attachment::{State, Use};
+        use $module::attachment::{AttachedTo, DeviceState};
         use $module::info::DeviceInfo;
 
         #[derive(Clone)]
         struct Group {
             unit: Arc<Unit>,
-            accounts: Arc<$module::ownership::Ownership>,
+            records: Arc<$module::ownership::Ownership>,
         }
 
         #[derive(Clone)]
@@ -74,7 +74,7 @@ macro_rules! group {
             fn new() -> Self {
                 Self {
                     unit: Arc::new(Unit::new()),
-                    accounts: $module::ownership::Ownership::new().unwrap(),
+                    records: $module::ownership::Ownership::new().unwrap(),
                 }
             }
 
@@ -88,7 +88,7 @@ macro_rules! group {
                 }
                 let driver = Some(Driver {
                     name: "vfio-pci",
-                    manages_dma: true,
+                    driver_managed_dma: true,
                 });
                 let name = "0000:00:01.0";
                 let member = Member(Arc::new(DeviceInfo {
@@ -98,43 +98,43 @@ macro_rules! group {
                     segment: Segment::new(0),
                     source,
                     untrusted: false,
-                    identity: None,
+                    identity_reason: None,
                     requesters,
                     regions: KVec::new(),
                     bound_before: loom::sync::atomic::AtomicBool::new(false),
-                    ownership: self.accounts.clone(),
+                    ownership: self.records.clone(),
                     untranslated: Arc::new(UntranslatedDevices),
                     access_control: Arc::new(AccessControl),
-                    state: Mutex::new(State {
-                        is: Use::Blocked,
+                    state: Mutex::new(DeviceState {
+                        attached_to: AttachedTo::Blocked,
                         domain_id: 0,
-                        owned: Owned::Blocked,
-                        attached: None,
-                        came_from: None,
-                        took_along: None,
+                        owner_state: OwnerState::Blocked,
+                        domain: None,
+                        previous_domain: None,
+                        retained_id: None,
                         group: None,
-                        counted: false,
+                        in_group_record: false,
                     }),
-                    log: RateLimit,
-                    fault_reports: RateLimit,
+                    log_limit: RateLimit,
+                    fault_limit: RateLimit,
                 }));
-                member.0.open_account(iommu::Group(0)).unwrap();
+                member.0.join_group(iommu::Group(0)).unwrap();
                 member.goes(BLOCKED, since).unwrap();
                 member
             }
 
             /// The accounts say what is installed.
             fn agrees(&self, members: &[&Member]) {
-                let mut groups = self.accounts.lock();
-                let account = groups.known(0).map(|account| account.group);
-                let counted = account.unwrap_or_default();
+                let mut groups = self.records.lock();
+                let record = groups.find(0).map(|record| record.group);
+                let counted = record.unwrap_or_default();
                 let (mut kernel, mut users) = (0, 0);
                 for Member(info) in members {
                     let reaches = self.unit.entries(info.source);
-                    let is = match info.state.lock().owned {
-                        Owned::Blocked => None,
-                        Owned::Kernel | Owned::KernelOwn => Some(Whose::Kernel),
-                        Owned::User(owner) => Some(Whose::User(owner.token as u16)),
+                    let is = match info.state.lock().owner_state {
+                        OwnerState::Blocked => None,
+                        OwnerState::Kernel | OwnerState::KernelOwn => Some(Whose::Kernel),
+                        OwnerState::User(owner) => Some(Whose::User(owner.token as u16)),
                     };
                     assert!(
                         reaches == is || self.unit.has_failed(),
@@ -154,12 +154,12 @@ macro_rules! group {
             fn goes(&self, from: u16, to: &[u16]) -> Result {
                 let mut old = from;
                 for &new in to {
-                    let change = AttachArgs {
+                    let args = AttachArgs {
                         old: Some(view(old)),
                         new: view(new),
                     };
                     let device = self.0.pci.as_device();
-                    $module::attach::attach(device, &self.0, &change, &translation(new))?;
+                    $module::attach::attach(device, &self.0, &args, &translation(new))?;
                     old = new;
                 }
                 Ok(())
@@ -167,16 +167,16 @@ macro_rules! group {
 
             /// The first attach of all.
             fn begins(&self, new: u16) -> Result {
-                let change = AttachArgs {
+                let args = AttachArgs {
                     old: None,
                     new: view(new),
                 };
                 let device = self.0.pci.as_device();
-                $module::attach::attach(device, &self.0, &change, &translation(new))
+                $module::attach::attach(device, &self.0, &args, &translation(new))
             }
 
             fn leaves(&self) {
-                $module::attach::leave(&self.0, false);
+                $module::attach::release(&self.0, false);
             }
         }
     };
@@ -189,12 +189,12 @@ macro_rules! rivals {
             group!($module);
             let group = Group::new();
             let (a, b) = (group.member(8, &[]), group.member(9, &[]));
-            let beside = {
+            let other = {
                 let b = b.clone();
                 spawn(move || b.goes(BLOCKED, &[$other]))
             };
             let mine = a.goes(BLOCKED, &[$one]);
-            let theirs = beside.join().unwrap();
+            let theirs = other.join().unwrap();
             match (mine, theirs) {
                 (Ok(()), Err(refusal)) | (Err(refusal), Ok(())) => assert_eq!(refusal, EBUSY),
                 both => panic!("not one of them: {both:?}"),
@@ -218,7 +218,7 @@ macro_rules! two_users {
 
 /// A user gives a member back, to be blocked and to go to the kernel, while the other is claimed
 /// and attached to the same user's domain.
-macro_rules! claim_and_way_back {
+macro_rules! claim_and_return {
     ($module:ident) => {
         crate::check(|| {
             group!($module);
@@ -265,7 +265,7 @@ macro_rules! handed_over {
 }
 
 /// One that a user has leaves, while another that stays is attached for the kernel.
-macro_rules! one_leaves {
+macro_rules! one_removed {
     ($module:ident) => {
         crate::check(|| {
             group!($module);
@@ -286,7 +286,7 @@ macro_rules! one_leaves {
 }
 
 /// One of two that a user has leaves, while a device is found and attached for the kernel.
-macro_rules! one_leaves_one_comes {
+macro_rules! one_removed_one_added {
     ($module:ident) => {
         crate::check(|| {
             group!($module);
@@ -304,7 +304,7 @@ macro_rules! one_leaves_one_comes {
 
 /// The unit is closed while a member goes back to the kernel and another to a user: granted or
 /// not, nothing is reached, and no account mixes.
-macro_rules! closed_meanwhile {
+macro_rules! unit_fails_concurrently {
     ($module:ident) => {
         crate::check(|| {
             group!($module);
@@ -313,9 +313,9 @@ macro_rules! closed_meanwhile {
                 group.member(8, &[DMA, BLOCKED]),
                 group.member(9, &[BLOCKED]),
             );
-            let closing = {
+            let failing = {
                 let unit = group.unit.clone();
-                spawn(move || unit.close())
+                spawn(move || unit.fail())
             };
             let back = {
                 let a = a.clone();
@@ -323,10 +323,10 @@ macro_rules! closed_meanwhile {
             };
             let claimed = b.goes(BLOCKED, &[ONE]);
             let back = back.join().unwrap();
-            closing.join().unwrap();
+            failing.join().unwrap();
             assert!(back.is_err() || claimed.is_err(), "both");
-            let is_kernels = a.0.state.lock().owned == Owned::Kernel;
-            assert_eq!(back.is_ok(), is_kernels, "granted and not booked");
+            let is_kernels = a.0.state.lock().owner_state == OwnerState::Kernel;
+            assert_eq!(back.is_ok(), is_kernels, "granted and not committed");
             group.agrees(&[&a, &b]);
         })
     };
@@ -334,22 +334,22 @@ macro_rules! closed_meanwhile {
 
 /// The unit is closed while a device is found behind it: its first attach is granted, and so is
 /// what the core must be able to do with it later; a user is not given it.
-macro_rules! found_behind_closed {
+macro_rules! found_behind_failed {
     ($module:ident) => {
-        found_behind_closed!($module, DMA);
-        found_behind_closed!($module, IDENTITY);
+        found_behind_failed!($module, DMA);
+        found_behind_failed!($module, IDENTITY);
     };
     ($module:ident, $default:expr) => {
         crate::check(|| {
             group!($module);
             let group = Group::new();
             let a = group.member(8, &[]);
-            let closing = {
+            let failing = {
                 let unit = group.unit.clone();
-                spawn(move || unit.close())
+                spawn(move || unit.fail())
             };
             a.begins($default).expect("a first attach is refused");
-            closing.join().unwrap();
+            failing.join().unwrap();
             group.agrees(&[&a]);
             a.goes($default, &[BLOCKED])
                 .expect("to be blocked is never refused");
@@ -363,45 +363,45 @@ macro_rules! found_behind_closed {
 
 laws! {
     a_user_and_the_kernel_are_never_in_one_group: device, kernel_and_user;
-    accounts_unlocked_before_the_install_are_noticed: device_unlocked_before_install, "a mixture";
-    a_refusal_that_is_ignored_is_noticed: device_never_asked, "a mixture";
-    a_grant_that_is_not_settled_is_noticed: device_not_settled, "a mixture";
-    a_question_to_another_account_is_noticed: device_asked_of_another, "a mixture";
+    records_unlocked_before_the_install_are_noticed: device_unlocked_before_install, "a mixture";
+    a_refusal_that_is_ignored_is_noticed: device_never_checked, "a mixture";
+    a_grant_that_is_not_committed_is_noticed: device_not_committed, "a mixture";
+    checking_another_group_is_noticed: device_checked_another, "a mixture";
 }
 
 laws! {
     two_users_are_never_in_one_group: device, two_users;
-    a_grant_that_is_not_booked_is_noticed: device_not_booked, "a mixture";
+    a_grant_that_is_not_recorded_is_noticed: device_not_recorded, "a mixture";
 }
 
 laws! {
-    a_claim_and_a_way_back_never_mix_a_group: device, claim_and_way_back;
-    a_state_that_is_not_noted_is_noticed: device_not_noted, "not what is installed";
+    a_claim_and_a_return_never_mix_a_group: device, claim_and_return;
+    a_state_that_is_not_stored_is_noticed: device_not_stored, "not what is installed";
 }
 
 laws! {
-    what_a_user_gives_back_is_out_of_reach_before_another_comes: device, handed_over;
+    a_returned_device_is_blocked_before_another_owner_attaches: device, handed_over;
     an_install_after_unlocking_is_noticed: device_installed_after_unlock, "a mixture";
 }
 
 laws! {
-    who_comes_while_one_leaves_finds_it_blocked: device, one_leaves;
-    a_device_struck_off_before_it_is_blocked_is_noticed: device_struck_off_first, "a mixture";
-    a_device_that_is_never_struck_off_is_noticed: device_never_struck_off, "who left is in the way";
-    an_account_that_forgets_who_is_coming_is_noticed: device_coming_forgotten, "who left is in the way";
+    a_removed_device_is_blocked_before_others_attach: device, one_removed;
+    a_device_removed_before_it_is_blocked_is_noticed: device_removed_first, "a mixture";
+    a_device_that_is_never_removed_is_noticed: device_never_removed, "who left is in the way";
+    a_record_without_reserved_members_is_noticed: device_reserved_ignored, "who left is in the way";
 }
 
 laws! {
-    who_leaves_takes_no_others_with_it: device, one_leaves_one_comes;
-    an_account_that_goes_with_one_member_is_noticed: device_all_struck_off, "beside a user";
+    removing_a_device_keeps_the_others_recorded: device, one_removed_one_added;
+    a_record_removed_with_one_member_is_noticed: device_all_removed, "beside a user";
 }
 
 laws! {
-    a_unit_closed_meanwhile_mixes_no_account: device, closed_meanwhile;
-    a_way_back_that_is_not_booked_is_noticed: device_granted_unbooked, "granted and not booked";
+    a_concurrent_unit_failure_mixes_no_group: device, unit_fails_concurrently;
+    a_return_that_is_not_recorded_is_noticed: device_granted_unrecorded, "granted and not committed";
 }
 
 laws! {
-    a_device_found_behind_a_closed_unit_is_attached: device, found_behind_closed;
+    a_first_attach_behind_a_failed_unit_succeeds: device, found_behind_failed;
     a_first_attach_that_is_refused_is_noticed: device_first_refused, "a first attach is refused";
 }

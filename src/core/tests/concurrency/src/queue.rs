@@ -12,13 +12,13 @@ use vtd_core::spec::registers::queue_tail;
 use vtd_core::spec::scope::{Drain, IotlbScope};
 
 subjects! { queue queue_no_wait queue_no_free_slot queue_tail_before_slots
-queue_tail_before_slots_at_once queue_unordered queue_any_wait_will_do
-queue_no_second_look_for_room queue_no_second_look_at_the_end }
+queue_tail_before_slots_fast queue_unordered queue_any_wait_will_do
+queue_no_second_check_for_room queue_no_second_check_of_the_end }
 
 /// Slots of the ring, as `build.rs` has made it.
 const SLOTS: u64 = 4;
 
-fn forget(id: u16) -> Descriptor {
+fn invalidate_domain(id: u16) -> Descriptor {
     Descriptor::Iotlb {
         scope: IotlbScope::Domain(DomainId::new(id)),
         drain: Drain::NONE,
@@ -67,23 +67,26 @@ macro_rules! confirmed {
     };
     ($module:ident, $on_tail:expr, $on_wait:ident) => {
         crate::check(|| {
-            pages::forget_all();
+            pages::clear_all();
             let regs = Arc::new(UnitRegisters::new($on_tail));
             let queue = Arc::new($module::Queue::new(0, pages::NumaNode).unwrap());
             // Not yet: the tail is written before the address.
             queue.enable(&regs).unwrap();
-            let beside = regs.clone();
-            clock::meanwhile(Some(Rc::new(move || {
-                let _ = $on_wait(&beside);
+            let other = regs.clone();
+            clock::while_waiting(Some(Rc::new(move || {
+                let _ = $on_wait(&other);
             })));
             let submit = |id: u16| {
                 let (regs, queue) = (regs.clone(), queue.clone());
                 move || {
                     // As `Invalidator` does: the quick way if there is room.
-                    let waited = match queue.try_submit(&regs, &forget(id).encode(), || ()) {
-                        Some(end) => queue.wait_for(&regs, end),
-                        None => queue.submit(&regs, core::iter::once(forget(id)), || ()),
-                    };
+                    let waited =
+                        match queue.try_submit(&regs, &invalidate_domain(id).encode(), || ()) {
+                            Some(end) => queue.wait_for(&regs, end),
+                            None => {
+                                queue.submit(&regs, core::iter::once(invalidate_domain(id)), || ())
+                            }
+                        };
                     assert!(waited.is_ok());
                     let done = regs.done.load(Ordering::Relaxed);
                     assert_ne!(done & 1 << id, 0, "not yet done");
@@ -92,32 +95,34 @@ macro_rules! confirmed {
             let other = loom::thread::spawn(submit(3));
             submit(2)();
             other.join().unwrap();
-            clock::meanwhile(None);
+            clock::while_waiting(None);
         })
     };
 }
 
 /// The machine stands still until every deadline has passed and hardware has done all there was to do.
-macro_rules! stood_still {
+macro_rules! stalled_machine {
     ($module:ident) => {
         crate::check(|| {
-            pages::forget_all();
+            pages::clear_all();
             let regs = Arc::new(UnitRegisters::new(|_: &UnitRegisters| ()));
             let queue = $module::Queue::new(0, crate::shim::pages::NumaNode).unwrap();
             queue.enable(&regs).unwrap();
             let works = || {
-                let beside = regs.clone();
-                Rc::new(move || while step(&beside) {})
+                let other = regs.clone();
+                Rc::new(move || while step(&other) {})
             };
-            let full = queue.try_submit(&regs, &forget(2).encode(), || ());
+            let full = queue.try_submit(&regs, &invalidate_domain(2).encode(), || ());
             assert!(full.is_some());
-            clock::stand_still(works());
-            clock::meanwhile(Some(works()));
-            let submitted = queue.submit(&regs, core::iter::once(forget(3)), || ());
+            clock::stall(works());
+            clock::while_waiting(Some(works()));
+            let submitted = queue.submit(&regs, core::iter::once(invalidate_domain(3)), || ());
             assert!(submitted.is_ok(), "no room, it is said");
-            clock::meanwhile(None);
-            let end = queue.try_submit(&regs, &forget(4).encode(), || ()).unwrap();
-            clock::stand_still(works());
+            clock::while_waiting(None);
+            let end = queue
+                .try_submit(&regs, &invalidate_domain(4).encode(), || ())
+                .unwrap();
+            clock::stall(works());
             assert!(
                 queue.wait_for(&regs, end).is_ok(),
                 "not finished, it is said"
@@ -127,17 +132,17 @@ macro_rules! stood_still {
 }
 
 laws! {
-    who_returns_from_the_queue_was_served: queue, confirmed;
+    a_submission_returns_after_its_invalidation: queue, confirmed;
     a_submitter_that_does_not_wait_is_noticed: queue_no_wait, "not yet done";
     a_full_ring_is_noticed: queue_no_free_slot, "maximum number of branches";
     a_tail_before_its_slots_is_noticed: queue_tail_before_slots, "a filled slot";
-    a_tail_before_its_slots_at_once_is_noticed: queue_tail_before_slots_at_once, "a filled slot";
-    a_look_at_the_count_without_order_is_noticed: queue_unordered, "not yet done";
-    a_wait_for_someone_else_is_noticed: queue_any_wait_will_do, "not yet done";
+    a_fast_path_tail_before_its_slots_is_noticed: queue_tail_before_slots_fast, "a filled slot";
+    an_unordered_read_of_the_count_is_noticed: queue_unordered, "not yet done";
+    a_wait_for_another_submission_is_noticed: queue_any_wait_will_do, "not yet done";
 }
 
 laws! {
-    a_machine_that_stood_still_makes_no_unit_fail: queue, stood_still;
-    no_second_look_for_room_is_noticed: queue_no_second_look_for_room, "no room, it is said";
-    no_second_look_at_the_end_is_noticed: queue_no_second_look_at_the_end, "not finished, it is said";
+    a_stalled_machine_fails_no_unit: queue, stalled_machine;
+    no_second_check_for_room_is_noticed: queue_no_second_check_for_room, "no room, it is said";
+    no_second_check_of_the_end_is_noticed: queue_no_second_check_of_the_end, "not finished, it is said";
 }

@@ -6,7 +6,7 @@ use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 subjects! {
-    readers readers_silent readers_no_fence_before_walk readers_no_fence_before_look readers_no_wait
+    readers readers_silent readers_no_fence_before_walk readers_no_fence_before_check readers_no_wait
 }
 
 macro_rules! alive {
@@ -40,6 +40,6 @@ laws! {
     no_report_reads_a_table_that_is_free: readers, alive;
     a_walk_that_is_not_announced_is_noticed: readers_silent, "a free table is read";
     a_walk_without_fence_is_noticed: readers_no_fence_before_walk, "a free table is read";
-    a_look_for_walks_without_fence_is_noticed: readers_no_fence_before_look, "a free table is read";
-    who_does_not_wait_is_noticed: readers_no_wait, "a free table is read";
+    a_check_for_walks_without_fence_is_noticed: readers_no_fence_before_check, "a free table is read";
+    a_missing_wait_is_noticed: readers_no_wait, "a free table is read";
 }

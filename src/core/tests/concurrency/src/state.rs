@@ -5,36 +5,36 @@
 use loom::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-subjects! { state state_unordered state_impatient }
+subjects! { state state_unordered state_no_wait }
 
-macro_rules! closed_once {
+macro_rules! fails_once {
     ($module:ident) => {
         crate::check(|| {
-            let service = Arc::new($module::Service::new());
-            service.start();
+            let state = Arc::new($module::AtomicUnitState::new());
+            state.enable();
             let blocked = Arc::new(AtomicBool::new(false));
             let fail = || {
-                let (service, blocked) = (service.clone(), blocked.clone());
+                let (state, blocked) = (state.clone(), blocked.clone());
                 move || {
-                    let mine = service.begin_closing();
+                    let mine = state.begin_failing();
                     if mine {
                         blocked.store(true, Ordering::Relaxed);
-                        service.end_closing();
+                        state.end_failing();
                     }
-                    assert!(service.state() == $module::State::Closed);
-                    assert!(blocked.load(Ordering::Relaxed), "told too early");
+                    assert!(state.get() == $module::UnitState::Failed);
+                    assert!(blocked.load(Ordering::Relaxed), "reported too early");
                     mine
                 }
             };
             let other = loom::thread::spawn(fail());
             let mine = fail()();
-            assert!(mine != other.join().unwrap(), "closed once");
+            assert!(mine != other.join().unwrap(), "failed once");
         })
     };
 }
 
 laws! {
-    who_is_told_that_a_unit_is_closed_finds_it_blocked: state, closed_once;
-    a_state_without_order_is_noticed: state_unordered, "told too early";
-    not_to_wait_for_the_end_is_noticed: state_impatient, "told too early";
+    once_a_unit_is_reported_failed_it_is_blocked: state, fails_once;
+    an_unordered_state_is_noticed: state_unordered, "reported too early";
+    a_missing_wait_for_the_end_is_noticed: state_no_wait, "reported too early";
 }

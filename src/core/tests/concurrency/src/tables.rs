@@ -4,7 +4,7 @@
 //! mapping is made, hardware finds it, whoever has linked the tables.
 
 use crate::shim::pages::Gfp;
-use crate::shim::table_pages::Tables;
+use crate::shim::table_pages::TablePages;
 use std::sync::Arc;
 use vtd_core::pgtable::{Geometry, Prot, SecondStage};
 use vtd_core::spec::address::{Iova, PhysAddr};
@@ -12,7 +12,7 @@ use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::pte::Access;
 
 subjects! {
-    memory memory_reader_trusts_writer memory_loser_trusts_winner memory_noted_before_written_back memory_overwritten
+    memory memory_reader_trusts_writer memory_loser_trusts_winner memory_marked_before_written_back memory_overwritten
     memory_relaxed_link
 }
 
@@ -29,7 +29,7 @@ macro_rules! found {
     ($module:ident) => {
         crate::check(|| {
             let mem = || $module::Memory::<false> {
-                tables: Tables,
+                tables: TablePages,
                 gfp: Gfp::KERNEL,
             };
             let stage = Arc::new(SecondStage::new(&mem(), GEOMETRY).unwrap());
@@ -48,7 +48,7 @@ macro_rules! found {
                     for index in [0, 0] {
                         let link = table.hardware(index);
                         assert_ne!(link, 0, "hardware finds no table");
-                        table = Tables.follow(link);
+                        table = TablePages.follow(link);
                     }
                     assert_eq!(table.hardware(page as usize), phys.raw() | 3);
                 }
@@ -65,10 +65,10 @@ macro_rules! found {
 }
 
 laws! {
-    hardware_finds_what_two_threads_map_at_once: memory, found;
+    hardware_finds_what_two_threads_map_concurrently: memory, found;
     a_reader_that_trusts_the_writer_is_noticed: memory_reader_trusts_writer, "hardware finds no table";
     a_loser_that_trusts_the_winner_is_noticed: memory_loser_trusts_winner, "hardware finds no table";
-    a_link_noted_before_it_is_written_back_is_noticed: memory_noted_before_written_back, "hardware finds no table";
+    a_link_marked_before_it_is_written_back_is_noticed: memory_marked_before_written_back, "hardware finds no table";
     a_link_written_over_another_is_noticed: memory_overwritten, "is_some()";
     a_link_without_order_is_noticed: memory_relaxed_link, "Causality violation";
 }

@@ -7,7 +7,7 @@ use core::fmt;
 #[derive(Clone, Copy)]
 pub(crate) struct Driver {
     pub(crate) name: &'static str,
-    pub(crate) manages_dma: bool,
+    pub(crate) driver_managed_dma: bool,
 }
 
 pub(crate) struct Device {

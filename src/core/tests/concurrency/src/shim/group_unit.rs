@@ -21,13 +21,13 @@ pub(crate) enum Translation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Claimed {
+pub(crate) enum WasInstalled {
     No,
     Yes,
 }
 
 /// What a unit calls a domain; here nobody takes any.
-pub(crate) struct TakenId;
+pub(crate) struct AllocatedDomainId;
 
 /// Whose memory a requester reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) enum Whose {
 }
 
 /// What a requester reaches.
-pub(crate) type EntriesLook = Option<Whose>;
+pub(crate) type RequesterEntries = Option<Whose>;
 
 /// A model numbers the domains of users from here.
 pub(crate) const FIRST_USER: u16 = 16;
@@ -55,7 +55,7 @@ fn whose(to: Translation) -> Option<Whose> {
 #[derive(Default)]
 struct Entries {
     present: BTreeMap<u16, Whose>,
-    closed: bool,
+    failed: bool,
 }
 
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl Unit {
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.0.lock().unwrap().closed
+        self.0.lock().unwrap().failed
     }
 
     pub(crate) fn domains_used(&self) -> u32 {
@@ -75,18 +75,18 @@ impl Unit {
     }
 
     /// Hardware fails: everything is blocked, for good.
-    pub(crate) fn close(&self) {
+    pub(crate) fn fail(&self) {
         let mut entries = self.0.lock().unwrap();
-        entries.closed = true;
+        entries.failed = true;
         entries.present.clear();
     }
 
-    pub(crate) fn entries(&self, source: SourceId) -> EntriesLook {
+    pub(crate) fn entries(&self, source: SourceId) -> RequesterEntries {
         self.0.lock().unwrap().present.get(&source.raw()).copied()
     }
 
     /// No requester is silenced here.
-    pub(crate) fn is_silenced(&self, _: &[SourceId]) -> bool {
+    pub(crate) fn is_fault_processing_disabled(&self, _: &[SourceId]) -> bool {
         false
     }
 
@@ -94,12 +94,12 @@ impl Unit {
     pub(crate) fn install(
         &self,
         sources: &[SourceId],
-        before: Claimed,
+        before: WasInstalled,
         new: Translation,
     ) -> Result {
         for source in sources {
             let mut entries = self.0.lock().unwrap();
-            if entries.closed {
+            if entries.failed {
                 return whose(new).map_or(Ok(()), |_| Err(EIO));
             }
             let had = match whose(new) {
@@ -107,7 +107,7 @@ impl Unit {
                 None => entries.present.remove(&source.raw()),
             };
             assert_eq!(
-                before == Claimed::Yes,
+                before == WasInstalled::Yes,
                 had.is_some(),
                 "a claim that is not there"
             );

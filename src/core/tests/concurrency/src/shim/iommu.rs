@@ -29,7 +29,7 @@ pub(crate) enum DomainKind {
 #[derive(Clone, Copy)]
 pub(crate) struct DomainInfo {
     pub(crate) kind: DomainKind,
-    pub(crate) identity: usize,
+    pub(crate) token: usize,
 }
 
 pub(crate) struct AttachArgs {

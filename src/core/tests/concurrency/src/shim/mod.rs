@@ -3,7 +3,7 @@
 //! What the driver's files want of the kernel, made of loom's parts.
 
 pub(crate) mod atomic;
-pub(crate) mod beside;
+pub(crate) mod attach_checks;
 pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod group_unit;

@@ -31,7 +31,7 @@ thread_local! {
 }
 
 /// Forgets all pages: a run of the model is over.
-pub(crate) fn forget_all() {
+pub(crate) fn clear_all() {
     ALL.with_borrow_mut(HashMap::clear);
 }
 

@@ -6,4 +6,4 @@
 pub(crate) struct QueueFailure;
 
 #[derive(Default)]
-pub(crate) struct Errors;
+pub(crate) struct QueueErrors;

@@ -26,9 +26,9 @@ pub(crate) struct Cells {
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Table(&'static Cells);
+pub(crate) struct TablePage(&'static Cells);
 
-impl Table {
+impl TablePage {
     pub(crate) fn entries(&self) -> &'static [AtomicU64; ENTRIES] {
         &self.0.entries
     }
@@ -40,31 +40,31 @@ impl Table {
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Tables;
+pub(crate) struct TablePages;
 
-impl Tables {
-    pub(crate) fn alloc(&self, _: Gfp) -> Result<Table, OutOfMemory> {
+impl TablePages {
+    pub(crate) fn alloc(&self, _: Gfp) -> Result<TablePage, OutOfMemory> {
         let page = Page(Cells {
             entries: core::array::from_fn(|_| AtomicU64::new(0)),
             hardware: Mutex::new([0; ENTRIES]),
         });
-        let table = Table(&Box::leak(Box::new(page)).0);
+        let table = TablePage(&Box::leak(Box::new(page)).0);
         ALL.with_borrow_mut(|all| all.insert(self.phys(table), table.0));
         Ok(table)
     }
 
-    pub(crate) fn free(&self, _: Table) {}
+    pub(crate) fn free(&self, _: TablePage) {}
 
-    pub(crate) fn phys(&self, table: Table) -> u64 {
+    pub(crate) fn phys(&self, table: TablePage) -> u64 {
         core::ptr::from_ref(table.0) as u64
     }
 
-    pub(crate) fn follow(&self, link: u64) -> Table {
-        Table(ALL.with_borrow(|all| all[&(link & 0x000f_ffff_ffff_f000)]))
+    pub(crate) fn follow(&self, link: u64) -> TablePage {
+        TablePage(ALL.with_borrow(|all| all[&(link & 0x000f_ffff_ffff_f000)]))
     }
 }
 
-pub(crate) fn write_back(table: Table, first: usize, count: usize) {
+pub(crate) fn write_back(table: TablePage, first: usize, count: usize) {
     let mut hardware = table.0.hardware.lock().unwrap();
     for index in first..(first + count).min(ENTRIES) {
         hardware[index] = table.0.entries[index].load(Ordering::Relaxed);

@@ -6,7 +6,7 @@ use super::prelude::{Result, ENOSPC};
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::sync::Mutex;
 use std::sync::Arc;
-use vtd_core::invalidation::{Invalidation, Range, Step};
+use vtd_core::invalidation::{Invalidation, InvalidationRange, InvalidationStep};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::scope::IotlbScope;
@@ -20,14 +20,14 @@ pub(crate) struct Unit {
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum Asker {
+pub(crate) enum DomainIdOwner {
     Kernel,
     User,
 }
 
 pub(crate) struct Charge;
 
-impl Asker {
+impl DomainIdOwner {
     pub(crate) fn charge(self) -> Charge {
         Charge
     }
@@ -38,10 +38,10 @@ impl Charge {
 }
 
 /// What the unit calls every domain.
-pub(crate) struct TakenId(Arc<Unit>);
+pub(crate) struct AllocatedDomainId(Arc<Unit>);
 
-impl TakenId {
-    pub(crate) fn take(unit: &Arc<Unit>, _: Asker) -> Result<Arc<Self>> {
+impl AllocatedDomainId {
+    pub(crate) fn allocate(unit: &Arc<Unit>, _: DomainIdOwner) -> Result<Arc<Self>> {
         if unit.full.load(Ordering::Relaxed) {
             return Err(ENOSPC);
         }
@@ -91,7 +91,7 @@ impl Unit {
         *self.cached.lock().unwrap()
     }
 
-    pub(crate) fn forget(&self, id: DomainId, _: Range) {
+    pub(crate) fn invalidate_range(&self, id: DomainId, _: InvalidationRange) {
         super::steps::step();
         if id.raw() == self.id {
             *self.cached.lock().unwrap() = 0;
@@ -107,7 +107,7 @@ impl Unit {
         Ok(())
     }
 
-    pub(crate) fn perform(&self, _: impl Iterator<Item = Step>) -> Result {
+    pub(crate) fn perform(&self, _: impl Iterator<Item = InvalidationStep>) -> Result {
         Ok(())
     }
 }

@@ -3,14 +3,14 @@
 //! Counting tables and large pages, without a look at the smallest leaves.
 
 use super::level::{Directory, TableLevel, L1};
-use super::memory::{Occupied, TableMemory};
+use super::memory::{PresentEntry, TableMemory};
 use super::{at_top, SecondStage};
 use crate::spec::level::{Level, TABLE_ENTRIES};
 use core::ops::ControlFlow;
 
 /// What was counted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct TableCounts {
     /// Tables, the top one included.
     pub tables: u64,
     /// Leaves of 2 MiB.
@@ -21,17 +21,17 @@ pub struct Census {
 
 /// Where a part of a census left off: before the table of this level that serves this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CensusRest {
+pub struct CountCursor {
     base: u64,
     level: u8,
 }
 
-impl CensusRest {
+impl CountCursor {
     /// All is to be counted.
     pub const ALL: Self = Self { base: 0, level: 6 };
 
     /// Whether the table of `level` that serves `base` and above was not counted before.
-    fn has(&self, base: u64, level: Level) -> bool {
+    fn is_left(&self, base: u64, level: Level) -> bool {
         base > self.base || (base == self.base && level.number() <= self.level)
     }
 }
@@ -41,67 +41,67 @@ impl<M: TableMemory> SecondStage<M> {
     /// 4 are needed to get on). Returns what is left, unless nothing is.
     ///
     /// Context: no table may be freed meanwhile. What comes or goes meanwhile is counted or not.
-    pub fn census(
+    pub fn count_tables(
         &self,
         mem: &M,
-        rest: CensusRest,
+        rest: CountCursor,
         tables: u32,
-        census: &mut Census,
-    ) -> Option<CensusRest> {
-        let mut walk = Walk {
+        counts: &mut TableCounts,
+    ) -> Option<CountCursor> {
+        let mut walk = CountWalk {
             mem,
             from: rest,
             tables,
-            census,
+            counts,
         };
         at_top!(self, L, top => {
-            if walk.from.has(0, L::LEVEL) {
-                walk.census.tables += 1;
+            if walk.from.is_left(0, L::LEVEL) {
+                walk.counts.tables += 1;
             }
-            L::census(top, 0, &mut walk)
+            L::count_tables(top, 0, &mut walk)
         })
         .break_value()
     }
 }
 
 /// A census on its way.
-struct Walk<'a, M: TableMemory> {
+struct CountWalk<'a, M: TableMemory> {
     mem: &'a M,
-    from: CensusRest,
+    from: CountCursor,
     /// How many directories may still be entered.
     tables: u32,
-    census: &'a mut Census,
+    counts: &'a mut TableCounts,
 }
 
 /// A level that a census can be at.
-trait CensusLevel: TableLevel {
+trait CountLevel: TableLevel {
     /// `base`: the first address that `table` serves.
-    fn census<M: TableMemory>(
+    fn count_tables<M: TableMemory>(
         table: M::Table<Self>,
         base: u64,
-        walk: &mut Walk<'_, M>,
-    ) -> ControlFlow<CensusRest>;
+        walk: &mut CountWalk<'_, M>,
+    ) -> ControlFlow<CountCursor>;
 }
 
-impl CensusLevel for L1 {
-    fn census<M: TableMemory>(
+impl CountLevel for L1 {
+    fn count_tables<M: TableMemory>(
         _: M::Table<Self>,
         _: u64,
-        _: &mut Walk<'_, M>,
-    ) -> ControlFlow<CensusRest> {
+        _: &mut CountWalk<'_, M>,
+    ) -> ControlFlow<CountCursor> {
         ControlFlow::Continue(())
     }
 }
 
-impl<L: Directory> CensusLevel for L
+impl<L: Directory> CountLevel for L
 where
-    L::Child: CensusLevel,
+    L::Child: CountLevel,
 {
-    fn census<M: TableMemory>(
+    fn count_tables<M: TableMemory>(
         table: M::Table<Self>,
         base: u64,
-        walk: &mut Walk<'_, M>,
-    ) -> ControlFlow<CensusRest> {
+        walk: &mut CountWalk<'_, M>,
+    ) -> ControlFlow<CountCursor> {
         let first = if walk.from.base > base {
             L::index(walk.from.base)
         } else {
@@ -110,24 +110,24 @@ where
         let child_level = L::Child::LEVEL;
         for index in first..TABLE_ENTRIES {
             let at = base | ((index as u64) << Self::SHIFT);
-            match walk.mem.slot(table, index) {
+            match walk.mem.load_entry(table, index) {
                 None => {}
-                Some(Occupied::Leaf(_)) if L::LEVEL == Level::L2 => walk.census.leaves_2m += 1,
-                Some(Occupied::Leaf(_)) => walk.census.leaves_1g += 1,
-                Some(Occupied::Table(child)) => {
+                Some(PresentEntry::Leaf(_)) if L::LEVEL == Level::L2 => walk.counts.leaves_2m += 1,
+                Some(PresentEntry::Leaf(_)) => walk.counts.leaves_1g += 1,
+                Some(PresentEntry::Table(child)) => {
                     if child_level != Level::L1 {
                         let Some(left) = walk.tables.checked_sub(1) else {
-                            return ControlFlow::Break(CensusRest {
+                            return ControlFlow::Break(CountCursor {
                                 base: at,
                                 level: child_level.number(),
                             });
                         };
                         walk.tables = left;
                     }
-                    if walk.from.has(at, child_level) {
-                        walk.census.tables += 1;
+                    if walk.from.is_left(at, child_level) {
+                        walk.counts.tables += 1;
                     }
-                    L::Child::census(child, at, walk)?;
+                    L::Child::count_tables(child, at, walk)?;
                 }
             }
         }

@@ -4,16 +4,19 @@
 
 use crate::pgtable_model::{Bench, GIGA, MEGA, PAGE};
 use crate::{rw, FULL};
-use vtd_core::pgtable::{Census, CensusRest, Geometry};
+use vtd_core::pgtable::{CountCursor, Geometry, TableCounts};
 use vtd_core::spec::level::AddressWidth;
 
 /// The census in parts of `tables` directories, and how many parts it took.
-fn count(bench: &Bench, tables: u32) -> (Census, u32) {
-    let (mut census, mut rest, mut parts) = (Census::default(), CensusRest::ALL, 0);
+fn count(bench: &Bench, tables: u32) -> (TableCounts, u32) {
+    let (mut counts, mut rest, mut parts) = (TableCounts::default(), CountCursor::ALL, 0);
     loop {
         parts += 1;
-        match bench.stage.census(&bench.arena, rest, tables, &mut census) {
-            None => return (census, parts),
+        match bench
+            .stage
+            .count_tables(&bench.arena, rest, tables, &mut counts)
+        {
+            None => return (counts, parts),
             Some(next) => {
                 assert_ne!(next, rest, "no way made with {tables} tables");
                 rest = next;
@@ -45,9 +48,9 @@ fn every_table_and_large_page_is_counted_once() {
         let bench = filled(width);
         let live = bench.arena.live().len() as u64;
         for tables in [4, 5, 6, 7, 100] {
-            let (census, parts) = count(&bench, tables);
-            assert_eq!(census.tables, live, "with {tables} tables");
-            assert_eq!((census.leaves_2m, census.leaves_1g), (10, 3));
+            let (counts, parts) = count(&bench, tables);
+            assert_eq!(counts.tables, live, "with {tables} tables");
+            assert_eq!((counts.leaves_2m, counts.leaves_1g), (10, 3));
             // There are five directories of level 2 at least.
             match tables {
                 4 => assert!(parts > 1),
@@ -62,7 +65,7 @@ fn every_table_and_large_page_is_counted_once() {
 #[test]
 fn an_empty_domain_has_one_table() {
     let bench = Bench::new(FULL);
-    let (census, _) = count(&bench, 4);
-    assert_eq!((census.tables, census.leaves_2m), (1, 0));
+    let (counts, _) = count(&bench, 4);
+    assert_eq!((counts.tables, counts.leaves_2m), (1, 0));
     bench.release();
 }

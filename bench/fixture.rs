@@ -4,7 +4,7 @@
 //! to (QEMU's edu), driven by nobody.
 
 use kernel::prelude::*;
-use kernel_ext::bench::{Claim, Domain};
+use kernel_ext::bench::{Claim, ConsumerDomain};
 use kernel_ext::pci::PciDevice;
 
 const EDU_VENDOR: u32 = 0x1234;
@@ -18,9 +18,9 @@ pub(crate) fn device() -> Result<PciDevice> {
 }
 
 /// A domain for it, with it inside if `attached`.
-pub(crate) fn domain(attached: bool) -> Result<Domain> {
+pub(crate) fn domain(attached: bool) -> Result<ConsumerDomain> {
     let device = device()?;
-    let mut domain = Domain::new(&device, 1)?;
+    let mut domain = ConsumerDomain::new(&device, 1)?;
     if attached {
         domain.attach(Claim::new(&device)?)?;
     }

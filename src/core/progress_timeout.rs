@@ -12,19 +12,19 @@ pub const ROUNDS: u64 = 4;
 
 /// The wait of one waiter, from its first look at the clock on.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    begun: u64,
+pub struct ProgressTimeout {
+    started: u64,
     /// When the queue was last seen to have finished something.
-    since: u64,
+    last_progress: u64,
     finished: u32,
 }
 
-impl Patience {
+impl ProgressTimeout {
     /// Begins to wait at the time `now`, in nanoseconds, for a queue that has `finished` so much.
-    pub const fn begin(now: u64, finished: u32) -> Self {
+    pub const fn start(now: u64, finished: u32) -> Self {
         Self {
-            begun: now,
-            since: now,
+            started: now,
+            last_progress: now,
             finished,
         }
     }
@@ -32,13 +32,13 @@ impl Patience {
     /// Whether the wait is over at the time `now`: nothing was finished for `limit` nanoseconds, or
     /// [`ROUNDS`] limits have passed in all. The caller then checks once more what it waits for, as
     /// the machine may have stood still since it last did.
-    pub fn is_over(&mut self, now: u64, finished: u32, limit: u64) -> bool {
+    pub fn has_expired(&mut self, now: u64, finished: u32, limit: u64) -> bool {
         if finished != self.finished {
             self.finished = finished;
-            self.since = now;
+            self.last_progress = now;
         }
-        let passed = |since: u64| now.saturating_sub(since);
-        passed(self.since) >= limit || passed(self.begun) >= limit.saturating_mul(ROUNDS)
+        let passed = |last_progress: u64| now.saturating_sub(last_progress);
+        passed(self.last_progress) >= limit || passed(self.started) >= limit.saturating_mul(ROUNDS)
     }
 }
 
@@ -51,36 +51,36 @@ mod tests {
     /// When a wait ends that is checked every `pace`, while the queue finishes something every `work`.
     fn ends_at(pace: u64, work: u64) -> u64 {
         let start = 7;
-        let mut patience = Patience::begin(start, u32::MAX);
+        let mut timeout = ProgressTimeout::start(start, u32::MAX);
         let mut now = start;
         loop {
             now += pace;
             let finished = u32::MAX.wrapping_add(((now - start) / work) as u32);
-            if patience.is_over(now, finished, LIMIT) {
+            if timeout.has_expired(now, finished, LIMIT) {
                 return now - start;
             }
         }
     }
 
     #[test]
-    fn a_queue_that_stands_still_is_waited_for_as_long_as_the_limit() {
+    fn without_progress_the_wait_ends_at_the_limit() {
         assert_eq!(ends_at(1, u64::MAX), LIMIT);
         assert_eq!(ends_at(300, u64::MAX), 1_200);
     }
 
     #[test]
-    fn a_queue_that_works_is_waited_for_longer() {
+    fn progress_extends_the_wait() {
         for work in [1, 10, LIMIT - 1] {
             assert_eq!(ends_at(1, work), ROUNDS * LIMIT, "work {work}");
         }
     }
 
     #[test]
-    fn a_queue_that_stops_is_given_the_limit_from_then_on() {
-        let mut patience = Patience::begin(0, 0);
-        assert!(!patience.is_over(900, 1, LIMIT));
-        assert!(!patience.is_over(1_899, 1, LIMIT));
-        assert!(patience.is_over(1_900, 1, LIMIT));
+    fn the_limit_starts_again_at_the_last_progress() {
+        let mut timeout = ProgressTimeout::start(0, 0);
+        assert!(!timeout.has_expired(900, 1, LIMIT));
+        assert!(!timeout.has_expired(1_899, 1, LIMIT));
+        assert!(timeout.has_expired(1_900, 1, LIMIT));
     }
 
     #[test]
@@ -94,9 +94,9 @@ mod tests {
             }
         }
         // Time that runs backwards, or to its end, is no reason to panic.
-        let mut patience = Patience::begin(u64::MAX, 0);
-        assert!(!patience.is_over(0, 0, LIMIT));
-        assert!(!patience.is_over(u64::MAX, 0, u64::MAX));
-        assert!(patience.is_over(u64::MAX, 1, 0));
+        let mut timeout = ProgressTimeout::start(u64::MAX, 0);
+        assert!(!timeout.has_expired(0, 0, LIMIT));
+        assert!(!timeout.has_expired(u64::MAX, 0, u64::MAX));
+        assert!(timeout.has_expired(u64::MAX, 1, 0));
     }
 }

@@ -38,7 +38,7 @@ pub(crate) enum Operation {
         device: usize,
         target: Target,
     },
-    Silence {
+    DisableFaultProcessing {
         device: usize,
     },
 }
@@ -46,11 +46,11 @@ pub(crate) enum Operation {
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     caps: [Capability; 2],
-    acts: Vec<Operation>,
+    operations: Vec<Operation>,
 }
 
 /// What came of a story.
-pub(crate) struct Told {
+pub(crate) struct Outcome {
     pub(crate) end: Result<(), String>,
     pub(crate) bug_was_made: bool,
 }
@@ -69,7 +69,7 @@ fn capability() -> impl Strategy<Value = Capability> {
 }
 
 /// Few places, so that mappings meet; pages of all sizes; ranges that fill a table.
-fn stretch() -> impl Strategy<Value = Extent> {
+fn extent() -> impl Strategy<Value = Extent> {
     let place = prop::sample::select(vec![0, MEGA, GIGA - MEGA, GIGA, GIGA + MEGA, 2 * GIGA]);
     let part = prop_oneof![
         4 => (0u64..4, 1u64..9).prop_map(|(at, pages)| (at * PAGE, pages * PAGE, PAGE)),
@@ -95,7 +95,7 @@ fn stretch() -> impl Strategy<Value = Extent> {
     })
 }
 
-fn act() -> impl Strategy<Value = Operation> {
+fn operation() -> impl Strategy<Value = Operation> {
     let domain = 0usize..2;
     let target = prop_oneof![
         2 => Just(Target::Blocked),
@@ -104,38 +104,39 @@ fn act() -> impl Strategy<Value = Operation> {
     ];
     let tables = prop_oneof![5 => Just(i64::MAX), 1 => 0i64..3];
     prop_oneof![
-        6 => (domain.clone(), stretch(), tables)
+        6 => (domain.clone(), extent(), tables)
             .prop_map(|(domain, what, tables)| Operation::Map { domain, what, tables }),
         5 => (domain.clone(), 0usize..64, 0u8..4, prop::bool::weighted(0.2))
             .prop_map(|(domain, nth, how, lazily)| Operation::Unmap { domain, nth, how, lazily }),
         1 => domain.prop_map(|domain| Operation::FlushAll { domain }),
         4 => (0usize..4, target).prop_map(|(device, target)| Operation::Attach { device, target }),
-        1 => (0usize..4).prop_map(|device| Operation::Silence { device }),
+        1 => (0usize..4).prop_map(|device| Operation::DisableFaultProcessing { device }),
     ]
 }
 
-pub(crate) fn story() -> impl Strategy<Value = Scenario> {
-    let acts = prop::collection::vec(act(), 4..28);
-    ([capability(), capability()], acts).prop_map(|(caps, acts)| Scenario { caps, acts })
+pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
+    let operations = prop::collection::vec(operation(), 4..28);
+    ([capability(), capability()], operations)
+        .prop_map(|(caps, operations)| Scenario { caps, operations })
 }
 
 /// Tells a story to a driver with a bug, up to the first problem.
-pub(crate) fn tell(plot: &Scenario, bug: Bug) -> Told {
-    let mut driver = Driver::new(plot.caps, bug);
-    let end = play(&mut driver, &plot.acts);
+pub(crate) fn run(scenario: &Scenario, bug: Bug) -> Outcome {
+    let mut driver = Driver::new(scenario.caps, bug);
+    let end = run_operations(&mut driver, &scenario.operations);
     let bug_was_made = driver.hw.bug_was_made.get();
-    Told { end, bug_was_made }
+    Outcome { end, bug_was_made }
 }
 
-fn play(driver: &mut Driver, acts: &[Operation]) -> Result<(), String> {
-    for (number, &act) in acts.iter().enumerate() {
-        let place = |problem: String| format!("{problem} (act {number}: {act:?})");
+fn run_operations(driver: &mut Driver, operations: &[Operation]) -> Result<(), String> {
+    for (number, &operation) in operations.iter().enumerate() {
+        let place = |problem: String| format!("{problem} (operation {number}: {operation:?})");
         for unit in &driver.hw.units {
-            unit.borrow_mut().tally = Counts::default();
+            unit.borrow_mut().counts = Counts::default();
         }
-        let vain = perform(driver, act).map_err(place)?;
-        settled(driver).map_err(place)?;
-        let did: u32 = tallies(driver, |tally| tally.vain);
+        let vain = perform(driver, operation).map_err(place)?;
+        check_invariants(driver).map_err(place)?;
+        let did: u32 = sum_counts(driver, |counts| counts.vain);
         if did > vain {
             return Err(place(format!(
                 "{did} invalidations in vain, more than {vain}"
@@ -146,14 +147,14 @@ fn play(driver: &mut Driver, acts: &[Operation]) -> Result<(), String> {
     driver.hw.problem().map_or(Ok(()), Err)
 }
 
-fn tallies(driver: &Driver, what: impl Fn(&Counts) -> u32) -> u32 {
+fn sum_counts(driver: &Driver, what: impl Fn(&Counts) -> u32) -> u32 {
     let units = driver.hw.units.iter();
-    units.map(|unit| what(&unit.borrow().tally)).sum()
+    units.map(|unit| what(&unit.borrow().counts)).sum()
 }
 
 /// Does it. How many invalidations may drop nothing: what is flushed because it might be cached.
-fn perform(driver: &mut Driver, act: Operation) -> Result<u32, String> {
-    match act {
+fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
+    match operation {
         Operation::Map {
             domain,
             what,
@@ -173,7 +174,7 @@ fn perform(driver: &mut Driver, act: Operation) -> Result<u32, String> {
                 .probes
                 .borrow_mut()
                 .extend([what.iova, end - PAGE]);
-            driver.hw.look();
+            driver.hw.fill_caches();
             let flushed = driver.map(domain, what, tables);
             Ok(u32::from(flushed) * driver.domains[domain].attachments.len() as u32)
         }
@@ -192,8 +193,8 @@ fn perform(driver: &mut Driver, act: Operation) -> Result<u32, String> {
             // Of translations, of the old and of the new domain: it may have had none.
             Ok(2 * driver.devices[device].sources.len() as u32)
         }
-        Operation::Silence { device } => {
-            driver.silence(device);
+        Operation::DisableFaultProcessing { device } => {
+            driver.disable_fault_processing(device);
             Ok(0)
         }
     }
@@ -239,18 +240,18 @@ fn unmap(
             let far = leaf.1 > block.last().raw() || leaf.1 + leaf.2 <= block.address().raw();
             leaf.0 != id || (exact && far)
         };
-        if let Some(leaf) = unit.tally.leaves.iter().find(outside) {
+        if let Some(leaf) = unit.counts.leaves.iter().find(outside) {
             return Err(format!("dropped {leaf:x?}, outside of {block}"));
         }
-        if exact && !freed && unit.tally.links > 0 {
-            return Err(format!("{} links dropped for nothing", unit.tally.links));
+        if exact && !freed && unit.counts.links > 0 {
+            return Err(format!("{} links dropped for nothing", unit.counts.links));
         }
     }
     Ok(0)
 }
 
-/// What must hold between two acts.
-fn settled(driver: &Driver) -> Result<(), String> {
+/// What must hold between two operations.
+fn check_invariants(driver: &Driver) -> Result<(), String> {
     if let Some(problem) = driver.hw.problem() {
         return Err(problem);
     }
@@ -283,7 +284,7 @@ fn settled(driver: &Driver) -> Result<(), String> {
         }
         for domain in &driver.domains {
             if let Some(&(_, id, _)) = domain.attachments.iter().find(|one| one.0 == number) {
-                agrees(driver, number, id, domain)?;
+                check_domain(driver, number, id, domain)?;
             }
         }
     }
@@ -291,7 +292,7 @@ fn settled(driver: &Driver) -> Result<(), String> {
 }
 
 /// Whether a unit holds of a domain what is mapped, all of it, and nothing else.
-fn agrees(driver: &Driver, number: usize, id: u16, domain: &Domain) -> Result<(), String> {
+fn check_domain(driver: &Driver, number: usize, id: u16, domain: &Domain) -> Result<(), String> {
     let unit = driver.hw.units[number].borrow();
     let of_domain = || unit.leaves.range((id, 0, 0, 0, 0)..(id + 1, 0, 0, 0, 0));
     for &(_, first, bytes, phys, rights) in of_domain() {
@@ -356,8 +357,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_stale_nothing_freed_nothing_in_vain(plot in story()) {
-        let told = tell(&plot, Bug::None);
-        prop_assert_eq!(told.end, Ok(()));
+    fn nothing_stale_nothing_freed_nothing_in_vain(scenario in scenario()) {
+        let outcome = run(&scenario, Bug::None);
+        prop_assert_eq!(outcome.end, Ok(()));
     }
 }

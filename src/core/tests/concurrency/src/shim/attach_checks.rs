@@ -13,16 +13,16 @@ impl AccessControl {
 
 pub(crate) struct UntranslatedDevices;
 
-pub(crate) fn refuse_beside_untranslated<D, C>(_: &D, _: &C) -> Result {
+pub(crate) fn refuse_neighbour_of_untranslated<D, C>(_: &D, _: &C) -> Result {
     Ok(())
 }
 
-pub(crate) struct Past;
+pub(crate) struct AddressHistory;
 
 pub(crate) struct RateLimit;
 
 impl RateLimit {
-    pub(crate) fn ask(&self) -> Option<&'static str> {
+    pub(crate) fn allow_line(&self) -> Option<&'static str> {
         Some("")
     }
 
@@ -31,7 +31,7 @@ impl RateLimit {
     }
 }
 
-pub(crate) struct Region {
+pub(crate) struct ReservedRegion {
     pub(crate) start: u64,
     pub(crate) bytes: u64,
     pub(crate) kind: RegionKind,

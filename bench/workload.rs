@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Works: what is mapped and unmapped again. At other offsets in the table than the memory's, but
+//! for what larger pages need.
+
+use kernel::prelude::*;
+use kernel_ext::bench::{ConsumerDomain, MapStatus};
+use kernel_ext::pages::Gfp;
+
+pub(crate) const SZ_4K: u64 = 1 << 12;
+pub(crate) const SZ_1M: u64 = 1 << 20;
+pub(crate) const SZ_2M: u64 = 2 * SZ_1M;
+pub(crate) const SZ_1G: u64 = 1 << 30;
+
+/// The IOVA that all works begin from.
+pub(crate) const IOVA_BASE: u64 = 16 * SZ_1G;
+/// The same of the memory; nothing does DMA, so it need not exist.
+pub(crate) const PHYS_BASE: u64 = 2 * SZ_1G;
+
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    /// Of the IOVA from [`IOVA_BASE`].
+    offset: u64,
+    /// Of the memory from [`PHYS_BASE`].
+    phys: u64,
+    size: u64,
+    /// From one repetition to the next.
+    stride: u64,
+    /// Every other entry of the leaf table is in use.
+    crowded: bool,
+}
+
+const fn workload(name: &'static str, offset: u64, phys: u64, size: u64) -> Workload {
+    Workload {
+        name,
+        offset,
+        phys,
+        size,
+        stride: 0,
+        crowded: false,
+    }
+}
+
+const PHYS_4K: u64 = 77 * SZ_4K;
+const PHYS_2M: u64 = 77 * SZ_2M;
+const MIXED: u64 = SZ_1G - SZ_2M - SZ_4K;
+
+pub(crate) static WORKLOADS: [Workload; 9] = [
+    workload("4K", 3 * SZ_4K, PHYS_4K, SZ_4K),
+    workload("16x4K", 3 * SZ_4K, PHYS_4K, 16 * SZ_4K),
+    workload("256x4K", 131 * SZ_4K, PHYS_4K, 256 * SZ_4K),
+    workload("2M", 3 * SZ_2M, PHYS_2M, SZ_2M),
+    workload("256x2M", 131 * SZ_2M, PHYS_2M, 256 * SZ_2M),
+    workload("1G", SZ_1G, 3 * SZ_1G, SZ_1G),
+    Workload {
+        crowded: true,
+        ..workload("4K-hole", 259 * SZ_4K, PHYS_4K, SZ_4K)
+    },
+    Workload {
+        stride: SZ_2M,
+        ..workload("4K-sparse", 3 * SZ_4K, PHYS_4K, SZ_4K)
+    },
+    workload("mixed", MIXED, MIXED, SZ_4K + SZ_2M + SZ_1G),
+];
+
+/// One repetition of a work: what the calls are given.
+#[derive(Clone, Copy)]
+pub(crate) struct Round {
+    iova: u64,
+    phys: u64,
+    size: u64,
+}
+
+impl Workload {
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
+        WORKLOADS.iter().find(|work| work.name == name)
+    }
+
+    pub(crate) fn round(&self, number: u32) -> Round {
+        Round {
+            iova: IOVA_BASE + self.offset + u64::from(number) * self.stride,
+            phys: PHYS_BASE + self.phys,
+            size: self.size,
+        }
+    }
+
+    /// What is in the leaf table around it: offset and size from the base.
+    fn neighbours(&self) -> [(u64, u64); 2] {
+        let after = self.offset + self.size;
+        [(0, self.offset), (after, SZ_2M - after)]
+    }
+
+    /// Maps what is around it, so that its table is what it asks for.
+    pub(crate) fn map_neighbours(&self, domain: &mut ConsumerDomain) -> Result {
+        if self.crowded {
+            for (at, size) in self.neighbours() {
+                domain
+                    .map(IOVA_BASE + at, PHYS_BASE + at, size, Gfp::KERNEL)
+                    .ok()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Unmaps that again.
+    pub(crate) fn unmap_neighbours(&self, domain: &mut ConsumerDomain) {
+        if self.crowded {
+            for (at, size) in self.neighbours() {
+                domain.unmap(IOVA_BASE + at, size);
+            }
+        }
+    }
+}
+
+impl Round {
+    /// Interrupts may be off.
+    #[inline(always)]
+    pub(crate) fn map(self, domain: &mut ConsumerDomain) -> MapStatus {
+        domain.map(self.iova, self.phys, self.size, Gfp::ATOMIC)
+    }
+
+    /// Interrupts may be off. How many bytes were unmapped: see [`Self::check_size`].
+    #[inline(always)]
+    pub(crate) fn unmap(self, domain: &mut ConsumerDomain) -> u64 {
+        domain.unmap(self.iova, self.size)
+    }
+
+    /// Whether so many bytes are all of it; [`EIO`] if not.
+    pub(crate) fn check_size(self, bytes: u64) -> Result {
+        if bytes == self.size {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+
+    pub(crate) fn is_mapped(self, domain: &ConsumerDomain) -> bool {
+        let last = self.size - 1;
+        domain.translate(self.iova) == Some(self.phys)
+            && domain.translate(self.iova + last) == Some(self.phys + last)
+    }
+
+    pub(crate) fn is_unmapped(self, domain: &ConsumerDomain) -> bool {
+        let last = self.size - 1;
+        domain.translate(self.iova).is_none() && domain.translate(self.iova + last).is_none()
+    }
+}
