@@ -216,6 +216,20 @@ def test_every_guest_test_is_described():
     assert boots and sorted(rows("testing.rst", "Boots")) == sorted(boots)
 
 
+def test_mistakes_are_counted():
+    """As many as the models make: in the caches, and for each law of the concurrency."""
+    tests, page = TOP / "src/core/tests", text(DOCS / "proofs.rst")
+    caches = text(tests / "caches_bugs.rs").count("_noticed: ")
+    assert f"makes {caches} mistakes" in page
+    made = {}
+    for path in sorted((tests / "concurrency/src").glob("*.rs")):
+        for block in re.findall(r"^laws! \{\n(.*?)^\}", text(path), re.M | re.S):
+            law = re.search(r"^    (\w+): ", block, re.M)
+            made[f"{path.relative_to(TOP)}::{law[1]}"] = block.count("_noticed: ")
+    listed = re.findall(r"^``(\S+concurrency/src/\S+)``  +(\d+): ", page, re.M)
+    assert made and {law: int(count) for law, count in listed} == made
+
+
 def test_tables_of_the_corpus_are_counted():
     """All of them, and those that the kernel itself does not survive."""
     lost = re.search(r"KERNEL_LOST = \{(.*?)\}", text(TOP / "selftests/pytest/guest_firmware.py"),
