@@ -186,7 +186,7 @@ def test_reason_codes():
 
 
 def test_locks():
-    """Each lock that the code makes is in the lock order, and no other one is."""
+    """Each lock that is made is in the lock order, and no other is."""
     made = set()
     for path in sources("src", "rust"):
         made |= set(re.findall(r'new_\w*(?:mutex|spinlock)!\([^;]*?, c?"([^"]+)"\)', text(path)))
