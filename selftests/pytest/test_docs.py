@@ -88,8 +88,9 @@ def test_form(page):
     long = [line for line in lines if not re.match(r"0x[0-9a-f]{2}  ", line)]
     assert len(long) <= LONGEST, f"{len(long)} lines, reason codes left out"
     assert lines[2] == lines[4] and set(lines[2]) == {"="}, "no title below the licence"
+    assert text(page).endswith("\n"), "the end is cut off"
     for number, line in enumerate(lines[3:], 4):
-        if re.fullmatch(r"([=\-~])\1{2,}", line):
+        if re.fullmatch(r"([=\-~])\1+", line):
             assert len(line) == len(lines[number - 2]), f"line {number}: {lines[number - 2]!r}"
 
 
