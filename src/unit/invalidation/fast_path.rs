@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Forgetting a range: the way of every unmap.
+//! What happens on unmap: range invalidation, and its fast path.
 //!
-//! Nearly always the unit serves, there is room in its queue and one descriptor does: that takes no
-//! more than to write it and a wait, and a look. Everything else goes the way of all invalidations.
+//! [`Unit::invalidate_range`] makes the unit drop its cached translations of an unmapped range and
+//! waits until it has. One IOTLB invalidation covers the range: page-selective if the unit supports
+//! an aligned block that is large enough, else domain-selective. It also drops cached
+//! paging-structure entries if table pages were freed.
+//!
+//! The fast path serves nearly every unmap. The unit is enabled, its queue has room and one
+//! descriptor suffices, so it takes only a store of that descriptor and of a wait descriptor, and
+//! one check whether the wait is over. Everything else takes the slow path through
+//! [`Unit::invalidate`].
 
 use super::queue::Queue;
 use crate::unit::Unit;
@@ -12,8 +19,9 @@ use vtd_core::invalidation::{cover_range_with_one, Invalidation, InvalidationRan
 use vtd_core::spec::address::DomainId;
 
 impl Unit {
-    /// Makes hardware forget a range of the domain `id`, and waits until it has; the way of every
-    /// unmap. A unit that fails has been closed when this returns, see [`Self::invalidate`]. Any
+    /// Invalidates the cached translations of `range` in the domain `id`, and waits until hardware
+    /// has confirmed it. Every unmap calls this. If the unit does not confirm it, it has failed
+    /// when this returns, and every requester behind it is blocked; see [`Self::invalidate`]. Any
     /// context.
     #[inline]
     pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
@@ -23,7 +31,8 @@ impl Unit {
         }
     }
 
-    /// Has one invalidation done if nothing stands in the way; whether it was.
+    /// Submits one descriptor and waits for it. Returns false, without having submitted anything,
+    /// if the unit has no queue, is not enabled, or has no room in its queue.
     fn invalidate_range_fast(&self, words: [u64; 2], pages: bool) -> bool {
         let Some(queue) = self.invalidator.queue.as_deref() else {
             return false;
@@ -43,7 +52,7 @@ impl Unit {
         true
     }
 
-    /// Waits for what takes a while.
+    /// Waits for an invalidation that was not complete at the first check.
     #[inline(never)]
     fn wait_for(&self, queue: &Queue, end: u32) {
         let start = clock::now_ns();
@@ -54,12 +63,12 @@ impl Unit {
         }
     }
 
-    /// What [`Self::invalidate_range_fast`] does not do.
+    /// Invalidates the range where [`Self::invalidate_range_fast`] cannot.
     #[cold]
     #[inline(never)]
     fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {
         let scope = cover_range_with_one(self.cap, id, range);
-        // On an error every requester is blocked.
+        // After an error every requester is blocked, so the caller can go on.
         let _ = self.invalidate(&[Invalidation::Iotlb(scope)]);
     }
 }
