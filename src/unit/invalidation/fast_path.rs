@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happens on unmap: range invalidation, and its fast path.
+//! What happens on unmap: the unit's IOTLB is invalidated for the range, by a fast path.
 //!
-//! [`Unit::invalidate_range`] makes the unit drop its cached translations of an unmapped range and
-//! waits until it has. One IOTLB invalidation covers the range: page-selective if the unit supports
-//! an aligned block that is large enough, else domain-selective. It also drops cached
-//! paging-structure entries if table pages were freed.
+//! The unmap clears the page-table entries. In strict mode `iotlb_sync` then calls
+//! [`Unit::invalidate_range`] for every unit with devices in the domain. It returns when the unit
+//! has dropped what it cached of the range, so that the memory can be reused. In lazy mode
+//! `flush_iotlb_all` invalidates the whole domain later, through [`Unit::invalidate`].
 //!
-//! The fast path serves nearly every unmap. The unit is enabled, its queue has room and one
-//! descriptor suffices, so it takes only a store of that descriptor and of a wait descriptor, and
-//! one check whether the wait is over. Everything else takes the slow path through
+//! One IOTLB invalidation covers the range: a page-selective one if the unit supports an aligned
+//! block that is large enough, else a domain-selective one. If table pages were freed, it drops
+//! cached paging-structure entries as well.
+//!
+//! The fast path serves nearly every unmap: the unit is enabled, and its queue has room. It stores
+//! the descriptor and a wait descriptor, moves the tail, and checks once whether hardware has
+//! completed them before it starts to poll. Every other case takes the slow path through
 //! [`Unit::invalidate`].
 
 use super::queue::Queue;
@@ -19,10 +23,10 @@ use vtd_core::invalidation::{cover_range_with_one, Invalidation, InvalidationRan
 use vtd_core::spec::address::DomainId;
 
 impl Unit {
-    /// Invalidates the cached translations of `range` in the domain `id`, and waits until hardware
-    /// has confirmed it. Every unmap calls this. If the unit does not confirm it, it has failed
-    /// when this returns, and every requester behind it is blocked; see [`Self::invalidate`]. Any
-    /// context.
+    /// Invalidates what the unit has cached of `range` in the domain `id`, and waits until hardware
+    /// has confirmed it. Every unmap in strict mode calls this. If hardware does not confirm it,
+    /// the unit has failed when this returns, and every requester behind it is blocked; see
+    /// [`Self::invalidate`]. Any context.
     #[inline]
     pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
         let (words, pages) = self.invalidator.range_invalidator.encode(id, range);
