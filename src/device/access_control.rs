@@ -131,7 +131,7 @@ impl AccessControl {
         }
     }
 
-    /// Restores the settings from before the driver was loaded. May sleep.
+    /// Restores the settings from before [`Self::enable`]. May sleep.
     pub(crate) fn restore(&self) {
         for entry in core::mem::take(&mut *self.list.lock()) {
             if let Some(before) = entry.before {

@@ -3,11 +3,10 @@
 //! Attach: checks ownership, then compatibility, then writes the context entries. An attach that is
 //! refused has changed nothing.
 //!
-//! Two attaches must not fail, because the core cannot handle that: a device's first one, and the
-//! one that returns it to its previous domain. So they need no memory. The context tables are
-//! allocated when the device is probed. Its entry in the group record is reserved when it joins its
-//! group. The domain-id of a default domain, and its place in the domain's list of units, are
-//! allocated with the domain.
+//! A device's first attach, and one that returns it to its previous domain, need no memory, because
+//! the core cannot handle their failure. The context tables are allocated when the device is
+//! probed. Its entry in the group record is reserved when it joins its group. The domain-id of a
+//! default domain, and its place in the domain's list of units, are allocated with the domain.
 //!
 //! A device may be blocked only for the duration of a reset. The core then returns it to its
 //! previous domain, and warns (WARN) about a driver that refuses. So a blocked device retains a

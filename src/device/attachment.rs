@@ -106,7 +106,7 @@ pub(crate) struct DeviceState {
     pub(crate) attached_to: AttachedTo,
     /// Its domain-id there; 0 where there is none.
     pub(crate) domain_id: u16,
-    /// Its owner, as the record of its group has it.
+    /// Its ownership state, as the record of its group has it.
     pub(crate) owner_state: OwnerState,
     /// The domain that it is attached to. It is notified when the device is detached.
     pub(super) domain: Option<Arc<dyn AttachedDomain>>,

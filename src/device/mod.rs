@@ -5,7 +5,8 @@
 //! # Invariants
 //!
 //! - What [`DeviceInfo`] says that a device is attached to is what the context entries of all its
-//!   requester IDs say.
+//!   requester IDs say. A unit that has failed is the exception: its devices are blocked, whatever
+//!   is recorded.
 //! - Nothing is installed that [`ownership`] has not granted.
 //!
 //! # Locks

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preflight: finds the devices that already have drivers, and what to do with them, before
+//! Preflight: finds the devices that already have drivers and decides what to do with them, before
 //! anything is changed.
 
 use super::chipset::Chipset;

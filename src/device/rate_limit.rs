@@ -36,7 +36,7 @@ impl RateLimit {
         AllowedLine::from_verdict(self.count())
     }
 
-    /// Returns whether a line may be written that faults are recorded again. May sleep.
+    /// Returns whether the log may say that faults are recorded again. May sleep.
     pub(crate) fn may_announce(&self) -> bool {
         self.limit.lock().may_announce(clock::now_ns())
     }

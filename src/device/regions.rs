@@ -16,14 +16,14 @@ use vtd_core::dmar::Dmar;
 /// Writes to this window are interrupt requests (VT-d 3.14) and are never translated.
 pub(crate) const MSI_WINDOW: (u64, u64) = (0xfee0_0000, 0x10_0000);
 
-/// What devices behind an ISA bridge can address by themselves: 24 address lines. The first page is
-/// excluded: the kernel never allocates it, and its own check of mappings takes address 0 for an
-/// error.
+/// The range that devices behind an ISA bridge can address by themselves: 24 address lines. The
+/// first page is excluded: the kernel never allocates it, and its own check of mappings takes
+/// address 0 for an error.
 const ISA_WINDOW: (u64, u64) = (0x1000, (1 << 24) - 0x1000);
 
-/// Whether they do so: the kernel's floppy driver bypasses the DMA API and gives them physical
-/// addresses. Where that driver is not built, the window would only open the kernel's lowest memory
-/// to a bridge.
+/// Whether devices use [`ISA_WINDOW`]: the kernel's floppy driver bypasses the DMA API and gives
+/// them physical addresses. Where that driver is not built, the window would only open the kernel's
+/// lowest memory to a bridge.
 const ISA_WINDOW_IS_USED: bool = cfg!(CONFIG_BLK_DEV_FD);
 
 const CLASS_ISA_BRIDGE: u32 = 0x0601;

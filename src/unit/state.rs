@@ -2,9 +2,9 @@
 
 //! The state of a unit.
 //!
-//! A unit is enabled from the disabled state, and disabled from the enabled state. When hardware
-//! fails, an enabled unit becomes failed, which is final. A unit that cannot be re-enabled after a
-//! suspend changes from disabled to failed.
+//! A unit changes from disabled to enabled and back. When hardware fails, an enabled unit changes
+//! to failed, and stays failed. A unit that cannot be re-enabled after a suspend changes from
+//! disabled to failed.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 use kernel_ext::clock::Deadline;

@@ -3,18 +3,18 @@
 //! What happens on unmap: the unit's IOTLB is invalidated for the range, by a fast path.
 //!
 //! The unmap clears the page-table entries. In strict mode `iotlb_sync` then calls
-//! [`Unit::invalidate_range`] for every unit with devices in the domain. It returns when the unit
-//! has dropped what it cached of the range, so that the memory can be reused. In lazy mode
+//! [`Unit::invalidate_range`] for every unit with devices in the domain. That call returns when the
+//! unit has dropped what it cached of the range, so that the memory can be reused. In lazy mode
 //! `flush_iotlb_all` invalidates the whole domain later, through [`Unit::invalidate`].
 //!
 //! One IOTLB invalidation covers the range: a page-selective one if the unit supports an aligned
 //! block that is large enough, else a domain-selective one. If table pages were freed, it drops
 //! cached paging-structure entries as well.
 //!
-//! The fast path serves nearly every unmap: the unit is enabled, and its queue has room. It stores
-//! the descriptor and a wait descriptor, moves the tail, and checks once whether hardware has
-//! completed them before it starts to poll. Every other case takes the slow path through
-//! [`Unit::invalidate`].
+//! The fast path serves nearly every unmap: the unit is enabled, and its queue has room. The fast
+//! path stores the descriptor and a wait descriptor, moves the tail, and checks once whether
+//! hardware has completed both before it starts to poll. Every other case takes the slow path
+//! through [`Unit::invalidate`].
 
 use super::queue::Queue;
 use crate::unit::Unit;

@@ -101,7 +101,7 @@ impl Invalidator {
         match &self.queue {
             Some(queue) if self.is_on.load(Ordering::Relaxed) => {
                 if regs.status().queue_enabled() {
-                    // A queue that does not complete even this is turned off as it is.
+                    // A queue that does not complete even this wait is turned off as it is.
                     let _ = queue.submit(regs, core::iter::empty(), || {});
                 }
                 regs.command(Gcmd::QUEUE, false)?;

@@ -3,8 +3,8 @@
 //! The domain-ids of one unit, which tag its cached translations.
 //!
 //! A unit has few of them, only 16 or 256 if it is small, and a user that owns a device can make it
-//! need one. One [`RESERVE`]th is reserved for the kernel's own domains, so that a device that is
-//! added later gets a default domain, however many devices users own.
+//! need one. One id in [`RESERVE`] is reserved for the kernel's own domains, so that a device that
+//! is added later gets a default domain, however many devices users own.
 
 use kernel::prelude::*;
 use vtd_core::spec::address::DomainId;

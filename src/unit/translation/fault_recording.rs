@@ -43,9 +43,9 @@ impl Unit {
         })
     }
 
-    /// Disables fault recording for the blocked requesters of `bus`, except those that `known` has
-    /// by device and function number, until the next [`Unit::install`] for each. Allocates one page
-    /// of tables at most. May sleep.
+    /// Disables fault recording for the blocked requesters of `bus`, except those that are marked
+    /// in `known`, by device and function number, until the next [`Unit::install`] for each.
+    /// Allocates one page of tables at most. May sleep.
     ///
     /// # Errors
     ///

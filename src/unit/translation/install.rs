@@ -70,7 +70,7 @@ impl Translation {
     }
 }
 
-/// Whether a device already had a translation installed, and with it a claim on each of its
+/// Whether a device had a translation installed before, and with it a claim on each of its
 /// requester IDs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WasInstalled {
@@ -115,7 +115,7 @@ impl Unit {
             let mut sources = sources.iter();
             sources.try_for_each(|&source| state.prepare(&self.root, source))
         });
-        // The entries of a unit that has failed are never written again.
+        // The entries of a failed unit are never written again, so it needs no tables.
         prepared.or_else(|e| if self.has_failed() { Ok(()) } else { Err(e) })
     }
 

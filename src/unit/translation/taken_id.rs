@@ -10,7 +10,7 @@ use kernel_ext::pages::Charge;
 use vtd_core::spec::address::DomainId;
 
 impl DomainIdOwner {
-    /// Returns to whom memory that is allocated for this owner is charged.
+    /// Returns how memory that is allocated for this owner is charged.
     pub(crate) fn charge(self) -> Charge {
         match self {
             DomainIdOwner::Kernel => Charge::Unaccounted,
