@@ -4,12 +4,12 @@
 //! and when it is gone.
 
 use crate::device::PciPath;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_warn, notifier};
 
-impl notifier::BusNotifier for Vtd {
+impl notifier::BusNotifier for Machine {
     fn device_added(&self, device: &PciDevice) {
         if !self.is_unloading() && self.enable_access_control(device).is_err() {
             log_warn!(
@@ -36,7 +36,7 @@ impl notifier::BusNotifier for Vtd {
     }
 }
 
-impl Vtd {
+impl Machine {
     /// Turns access control on if `device` is behind a unit, before its group is formed.
     pub(super) fn enable_access_control(&self, device: &PciDevice) -> Result {
         if device.acs_control().is_none() {

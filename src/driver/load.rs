@@ -10,7 +10,7 @@ use crate::device::ownership::Ownership;
 use crate::device::preflight::BoundDevices;
 use crate::device::{AccessControl, PciPath, UntranslatedDevices};
 use crate::domain::{Domains, LAZY_COST};
-use crate::machine::{DeviceObserver, ServedUnit, Vtd};
+use crate::machine::{DeviceObserver, Machine, ServedUnit};
 use crate::report;
 use crate::unit::FaultEvent;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -26,35 +26,35 @@ use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint};
 use vtd_core::bring_up::{self, BringUpStep};
 
 /// `/sys/kernel/vtd/`.
-static ATTRIBUTES: &[Attribute<Vtd>] = &[
+static ATTRIBUTES: &[Attribute<Machine>] = &[
     report::USERS,
     DETACH,
-    report::TEST_RESTRICT,
-    report::TEST_PROVOKE,
+    report::LIMIT_UNITS,
+    report::INJECT_ERROR,
 ];
 
 /// A loaded driver; unloads when dropped.
 ///
 /// The order of the fields is the order in which they go.
 pub(crate) struct Loaded {
-    _kobject: KernelDir<Vtd>,
+    _kobject: KernelDir<Machine>,
     _debugfs: report::Debugfs,
-    _shutdown: Pin<KBox<syscore::Registration<Vtd>>>,
+    _shutdown: Pin<KBox<syscore::Registration<Machine>>>,
     _running: Running,
 }
 
 /// Units that are registered and translate; dropped, they are what they were before.
 struct Running {
     _access_control_work: Pin<KBox<Periodic<AccessControl>>>,
-    _gate: Pin<KBox<notifier::Registration<Vtd>>>,
-    vtd: Arc<Vtd>,
+    _gate: Pin<KBox<notifier::Registration<Machine>>>,
+    machine: Arc<Machine>,
     _interrupts: KVec<Interrupt<FaultEvent<report::FaultReporter>>>,
-    _operations: Arc<iommu::Operations<Vtd>>,
+    _operations: Arc<iommu::Operations<Machine>>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.vtd.unload();
+        self.machine.unload();
     }
 }
 
@@ -86,8 +86,8 @@ impl Loaded {
         let domains = Domains::new()?;
         let translations = Arc::pin_init(report::TranslationFiles::new()?, GFP_KERNEL)?;
         let observer: Arc<dyn DeviceObserver> = translations.clone();
-        let vtd = Arc::pin_init(
-            pin_init!(Vtd {
+        let machine = Arc::pin_init(
+            pin_init!(Machine {
                 table,
                 checked,
                 chipset,
@@ -107,12 +107,12 @@ impl Loaded {
             GFP_KERNEL,
         )?;
         // All that can fail comes first: once devices are served, their drivers may be bound.
-        let debugfs = report::Debugfs::new(&vtd, &translations)?;
-        let shutdown = KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?;
-        let attributes = AttributeGroup::new(None, ATTRIBUTES, vtd.clone())?;
+        let debugfs = report::Debugfs::new(&machine, &translations)?;
+        let shutdown = KBox::pin_init(syscore::Registration::new(machine.clone()), GFP_KERNEL)?;
+        let attributes = AttributeGroup::new(None, ATTRIBUTES, machine.clone())?;
         let kobject = KernelDir::new(c"vtd", attributes)
             .inspect_err(|e| report_sysfs_error("/sys/kernel/vtd", *e))?;
-        let running = Running::start(vtd, module, bound)?;
+        let running = Running::start(machine, module, bound)?;
         if lazy {
             log_warn!("flushes are deferred for all trusted devices, as chosen: {LAZY_COST}");
             taint::add_taint_user();
@@ -128,28 +128,32 @@ impl Loaded {
 
 impl Running {
     /// Starts the units, registers them, and only then lets them translate.
-    fn start(vtd: Arc<Vtd>, module: &'static ThisModule, mut bound: BoundDevices) -> Result<Self> {
-        let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)
+    fn start(
+        machine: Arc<Machine>,
+        module: &'static ThisModule,
+        mut bound: BoundDevices,
+    ) -> Result<Self> {
+        let gate = KBox::pin_init(notifier::Registration::new(machine.clone()), GFP_KERNEL)
             .inspect_err(|e| {
                 log_err!(
                     "not loaded: cannot register a PCI bus notifier ({})",
                     e.to_errno()
                 )
             })?;
-        let work = Periodic::start(vtd.access_control.clone());
-        let operations = iommu::Operations::new(vtd.clone(), module)?;
+        let work = Periodic::start(machine.access_control.clone());
+        let operations = iommu::Operations::new(machine.clone(), module)?;
         let mut running = Running {
             _access_control_work: KBox::pin_init(work, GFP_KERNEL)?,
             _gate: gate,
-            vtd: vtd.clone(),
+            machine: machine.clone(),
             _interrupts: KVec::new(),
             _operations: operations.clone(),
         };
-        for (served, step) in vtd.bring_up() {
+        for (served, step) in machine.bring_up() {
             served.unit.take_step(step)?;
         }
-        for served in vtd.units() {
-            let faults = report::FaultReporter::new(vtd.clone())?;
+        for served in machine.units() {
+            let faults = report::FaultReporter::new(machine.clone())?;
             let event = FaultEvent {
                 unit: served.unit.clone(),
                 sink: faults.clone(),
@@ -169,42 +173,42 @@ impl Running {
         let served = running.take_over(&operations, module);
         drop(released);
         served?;
-        report::log_summary(&vtd);
+        report::log_summary(&machine);
         Ok(running)
     }
 
     /// Lets the devices that are to run on do so, and turns access control on.
     fn prepare_devices(&self, bound: &mut BoundDevices) -> Result {
-        let vtd = &self.vtd;
+        let machine = &self.machine;
         let _hot_plug = RescanLock::lock();
         for device in core::mem::take(&mut bound.to_adopt) {
             // One whose driver has gone since does not run any more, and is served like others.
             if device.as_device().driver().is_some() {
-                let unit = vtd.unit_of(&PciPath::of(&device)?)?.unit.clone();
-                vtd.untranslated.adopted.adopt(device, &unit)?;
+                let unit = machine.unit_of(&PciPath::of(&device)?)?.unit.clone();
+                machine.untranslated.adopted.adopt(device, &unit)?;
             }
         }
         PciDevice::all().try_for_each(|device| {
-            vtd.enable_access_control(&device)?;
-            vtd.list_if_left_out(&device)
+            machine.enable_access_control(&device)?;
+            machine.list_if_left_out(&device)
         })
     }
 
     /// Gives the units to the core, with hot-plug excluded and the gate closed.
     fn take_over(
         &self,
-        operations: &Arc<iommu::Operations<Vtd>>,
+        operations: &Arc<iommu::Operations<Machine>>,
         module: &'static ThisModule,
     ) -> Result {
-        let vtd = &self.vtd;
+        let machine = &self.machine;
         // No device comes or goes, so that a load that fails gives back each of them: the kernel
         // frees a module that did not load, whoever holds it.
         let _hot_plug = RescanLock::lock();
         // Whoever binds a driver now waits until translation is on: before, the addresses that
         // it would be given mean nothing.
-        let gate = vtd.gate.lock();
-        if let Err(e) = vtd.register_and_translate(operations) {
-            if vtd.return_units(&gate) {
+        let gate = machine.gate.lock();
+        if let Err(e) = machine.register_and_translate(operations) {
+            if machine.return_units(&gate) {
                 return Err(e);
             }
             log_err!(
@@ -214,22 +218,25 @@ impl Running {
                 e.to_errno()
             );
         }
-        if vtd.units().any(|served| served.unit.keeps_translation()) {
+        if machine
+            .units()
+            .any(|served| served.unit.keeps_translation())
+        {
             keep_loaded(module);
         }
-        vtd.loading.store(false, Ordering::Release);
+        machine.loading.store(false, Ordering::Release);
         Ok(())
     }
 }
 
-impl Vtd {
+impl Machine {
     /// What to do, step by step, so that all units have their queues and tables.
     pub(super) fn bring_up(&self) -> impl Iterator<Item = (&ServedUnit, BringUpStep)> {
         bring_up::steps(self.units(), |served| served.unit.cap())
     }
 
     /// Gives the units to the core, and then lets them translate.
-    fn register_and_translate(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
+    fn register_and_translate(&self, operations: &Arc<iommu::Operations<Machine>>) -> Result {
         for served in self.units() {
             served
                 .iommu_device

@@ -4,7 +4,7 @@
 
 use crate::device::{self, DeviceInfo, PciPath, SharedRecords};
 use crate::domain::{Domain, DomainPurpose};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ use vtd_core::quirks::IdentityReason;
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
 const HW_INFO_INTEL_VTD: u32 = 1;
 
-impl Vtd {
+impl Machine {
     /// While the driver loads, [`EBUSY`] for a device whose driver was bound after the preflight
     /// looked: undoing the load is what keeps its DMA alive.
     fn refuse_bound(&self, device: &PciDevice) -> Result {
@@ -39,9 +39,9 @@ impl Vtd {
     }
 }
 
-static SLOT: DriverSlot<Vtd> = DriverSlot::new();
+static SLOT: DriverSlot<Machine> = DriverSlot::new();
 
-impl Driver for Vtd {
+impl Driver for Machine {
     type Device = DeviceInfo;
     type UnitData = Unit;
     type Paging = Domain;

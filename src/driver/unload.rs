@@ -3,7 +3,7 @@
 //! Leaving: on request, when the module goes, and when the machine does.
 
 use crate::device::{AttachedTo, DeviceInfo};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -15,17 +15,17 @@ use kernel_ext::{log_err, log_info, syscore};
 use vtd_core::protected_memory::LifecycleEvent;
 
 /// `/sys/kernel/vtd/detach`.
-pub(super) const DETACH: Attribute<Vtd> = Attribute {
+pub(super) const DETACH: Attribute<Machine> = Attribute {
     name: c"detach",
     mode: 0o200,
     show: |_, _| Ok(()),
-    store: Some(|vtd, text| match text {
-        "1" => vtd.detach(),
+    store: Some(|machine, text| match text {
+        "1" => machine.detach(),
         _ => Err(EINVAL),
     }),
 };
 
-impl Vtd {
+impl Machine {
     /// Whether the units are being given back.
     pub(super) fn is_unloading(&self) -> bool {
         self.unloading.load(Ordering::Acquire)
@@ -156,7 +156,7 @@ fn is_in_use(info: &DeviceInfo) -> bool {
     }
 }
 
-impl syscore::SyscoreOps for Vtd {
+impl syscore::SyscoreOps for Machine {
     /// All devices are shut down. The next kernel must find all of its memory within reach.
     fn shutdown(&self) {
         for served in self.units() {

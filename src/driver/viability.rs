@@ -8,10 +8,10 @@
 //! asks about a device whose driver manages DMA by itself, so that question is the moment to tell.
 
 use crate::device::DeviceInfo;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use kernel_ext::log_warn;
 
-impl Vtd {
+impl Machine {
     /// Names the devices that keep `claimed`, which a user is about to claim, from being claimed.
     /// May sleep.
     pub(super) fn explain_siblings(&self, claimed: &DeviceInfo) {

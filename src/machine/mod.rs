@@ -65,7 +65,7 @@ impl ServedUnit {
 ///
 /// `table` was parsed without an error when the driver was loaded; `checked` came of it.
 #[pin_data]
-pub(crate) struct Vtd {
+pub(crate) struct Machine {
     pub(crate) table: acpi::Table,
     pub(crate) checked: CheckedDmar,
     pub(crate) chipset: Chipset,
@@ -93,7 +93,7 @@ pub(crate) struct Vtd {
     pub(crate) test_hooks: bool,
 }
 
-impl Vtd {
+impl Machine {
     /// The DMAR table.
     pub(crate) fn dmar(&self) -> Dmar<'_> {
         self.checked.table(self.table.bytes())

@@ -3,7 +3,7 @@
 //! Whose a requester ID is. Mostly one device's; behind a conventional bridge, and behind a volume
 //! management device, several devices share one, and nothing tells which of them a request is from.
 
-use super::Vtd;
+use super::Machine;
 use crate::device::DeviceInfo;
 use core::fmt;
 use kernel::sync::Arc;
@@ -63,7 +63,7 @@ impl fmt::Display for RequesterUsers {
     }
 }
 
-impl Vtd {
+impl Machine {
     /// The device at an address, if it is behind a unit; the first where several have the same.
     fn device_at(&self, location: (Segment, SourceId)) -> Option<Arc<DeviceInfo>> {
         let devices = self.devices.lock();

@@ -4,7 +4,7 @@
 //! has it: root entries and context entries. A part is a bus.
 
 use super::view::{part_done, UnitView};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::{BusSnapshot, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
@@ -107,9 +107,14 @@ fn write_entries(bus_entries: &BusSnapshot, to: &mut Text<'_>) -> fmt::Result {
 }
 
 /// The present entries of all units.
-pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+pub(super) fn show_all(
+    machine: &Arc<Machine>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
     let (index, part) = (number / PARTS_PER_UNIT, number % PARTS_PER_UNIT);
-    let unit = &*vtd.units().nth(usize::try_from(index).ok()?)?.unit;
+    let unit = &*machine.units().nth(usize::try_from(index).ok()?)?.unit;
     let (first, next_unit) = (index * PARTS_PER_UNIT, (index + 1) * PARTS_PER_UNIT);
     if part == 0 && !unit.is_translating() {
         return part_done(

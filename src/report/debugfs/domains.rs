@@ -4,7 +4,7 @@
 
 use super::view::part_done;
 use crate::domain::{DomainInner, Listed};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
@@ -62,11 +62,11 @@ fn write_domain(domain: &DomainInner, to: &mut Text<'_>) -> fmt::Result {
 
 /// A line for each domain with tables, whoever made it; a part is a domain.
 pub(super) fn show_domains(
-    vtd: &Arc<Vtd>,
+    machine: &Arc<Machine>,
     number: u64,
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
-    let domain = vtd.domains.first_from(number)?;
+    let domain = machine.domains.first_from(number)?;
     part_done(write_domain(&domain, to), Some(domain.number() + 1))
 }

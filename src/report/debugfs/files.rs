@@ -7,7 +7,7 @@ use super::domain_translation::TranslationFiles;
 use super::view::{ShowPart, UnitView, View};
 use super::walk::WalkFile;
 use super::{context_entries, domains, groups, queue, registers, statistics, users};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::debugfs::{Dir, File};
@@ -16,20 +16,20 @@ use kernel_ext::log_info;
 /// The files, which go when this does.
 pub(crate) struct Debugfs {
     _of_units: KVec<File<View<UnitView>>>,
-    _of_all: KVec<File<View<Arc<Vtd>>>>,
+    _of_all: KVec<File<View<Arc<Machine>>>>,
     _walk: File<WalkFile>,
 }
 
 impl Debugfs {
     /// Makes the files of `vtd` and of all its units; `translations` has those of devices. [`ENOMEM`].
-    pub(crate) fn new(vtd: &Arc<Vtd>, translations: &TranslationFiles) -> Result<Self> {
+    pub(crate) fn new(machine: &Arc<Machine>, translations: &TranslationFiles) -> Result<Self> {
         let folder = Dir::new(c"vtd", None)?;
         let mut of_units = KVec::new();
-        for served in vtd.units() {
+        for served in machine.units() {
             let unit = Dir::new(served.unit.name(), Some(folder.clone()))?;
             let view = |part| {
                 let one = UnitView {
-                    vtd: vtd.clone(),
+                    machine: machine.clone(),
                     unit: served.unit.clone(),
                 };
                 Arc::new(View(one, part), GFP_KERNEL)
@@ -49,7 +49,7 @@ impl Debugfs {
             }
         }
         let mut of_all = KVec::new();
-        let view = |part| Arc::new(View(vtd.clone(), part), GFP_KERNEL);
+        let view = |part| Arc::new(View(machine.clone(), part), GFP_KERNEL);
         let in_tree = translations.folder();
         for file in [
             File::new(c"faults", folder.clone(), view(statistics::show_faults)?),
@@ -59,7 +59,7 @@ impl Debugfs {
         ] {
             of_all.push(file, GFP_KERNEL)?;
         }
-        let parts: [(&CStr, ShowPart<Arc<Vtd>>); 3] = [
+        let parts: [(&CStr, ShowPart<Arc<Machine>>); 3] = [
             (c"iommu_regset", registers::show_all),
             (c"dmar_translation_struct", context_entries::show_all),
             (c"invalidation_queue", queue::show_all),
@@ -76,7 +76,7 @@ impl Debugfs {
                 of_all.push(file, GFP_KERNEL)?;
             }
         }
-        let walks = Arc::pin_init(WalkFile::new(vtd.clone()), GFP_KERNEL)?;
+        let walks = Arc::pin_init(WalkFile::new(machine.clone()), GFP_KERNEL)?;
         let walk = File::new(c"walk", folder, walks);
         Ok(Debugfs {
             _of_units: of_units,

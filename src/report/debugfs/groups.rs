@@ -11,7 +11,7 @@
 use super::users::DriverName;
 use super::view::part_done;
 use crate::device::DeviceInfo;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use core::fmt::{self, Write};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -65,13 +65,13 @@ fn write_member(info: &DeviceInfo, owner: &str, to: &mut Text<'_>) -> fmt::Resul
 
 /// A line for each member of each group; a part is a group, 0 the devices that are in none.
 pub(super) fn show_groups(
-    vtd: &Arc<Vtd>,
+    machine: &Arc<Machine>,
     number: u64,
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
     let group = number.checked_sub(1);
-    let Ok(members) = vtd.members_of(group) else {
+    let Ok(members) = machine.members_of(group) else {
         return part_done(writeln!(to, "(not all is shown: no memory)"), None);
     };
     let mut states = KVec::new();
@@ -85,7 +85,7 @@ pub(super) fn show_groups(
         .iter()
         .try_for_each(|info| write_member(info, owner, to));
     if number == 0 {
-        vtd.untranslated.adopted.for_each(|device| {
+        machine.untranslated.adopted.for_each(|device| {
             let device = device.as_device();
             let line = writeln!(
                 to,
@@ -96,5 +96,5 @@ pub(super) fn show_groups(
             written = written.and(line);
         });
     }
-    part_done(written, vtd.next_group(group).map(|group| group + 1))
+    part_done(written, machine.next_group(group).map(|group| group + 1))
 }

@@ -3,7 +3,7 @@
 //! `vtd/dmarN/queue`, with words, and `iommu/intel/invalidation_queue` as the in-tree driver has it.
 
 use super::view::{part_done, UnitView};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::{QueueSnapshot, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
@@ -81,8 +81,13 @@ fn write_slots(unit: &Unit, queue: &QueueSnapshot, to: &mut Text<'_>) -> fmt::Re
 }
 
 /// All slots of all queues, a part for each unit.
-pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-    let unit = &*vtd.units().nth(usize::try_from(number).ok()?)?.unit;
+pub(super) fn show_all(
+    machine: &Arc<Machine>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
+    let unit = &*machine.units().nth(usize::try_from(number).ok()?)?.unit;
     let written = match unit.queue_snapshot() {
         Ok(Some(queue)) => write_slots(unit, &queue, to),
         Ok(None) => Ok(()),

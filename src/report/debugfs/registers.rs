@@ -5,7 +5,7 @@
 //! No register of a unit is changed by reading it. One that is absent reads as the unit likes.
 
 use super::view::{part_done, UnitView};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
@@ -73,8 +73,13 @@ pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -
 }
 
 /// All registers of all units, a part for each unit; those of 32 bits first.
-pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-    let unit = &*vtd.units().nth(usize::try_from(number).ok()?)?.unit;
+pub(super) fn show_all(
+    machine: &Arc<Machine>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
+    let unit = &*machine.units().nth(usize::try_from(number).ok()?)?.unit;
     let mut write = || {
         let base = unit.register_base();
         writeln!(to, "IOMMU: {unit} Register Base Address: {base:x}")?;

@@ -3,7 +3,7 @@
 //! `vtd/dmarN/statistics`, `vtd/dmarN/waits` and `vtd/faults`: what was counted.
 
 use super::view::{part_done, UnitView};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::{Counter, MapCounts, Statistics, WAIT_KINDS};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
@@ -104,7 +104,7 @@ pub(super) fn show_statistics(
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
-    let mapped = of.vtd.domains.mapped_for(&of.unit);
+    let mapped = of.machine.domains.mapped_for(&of.unit);
     part_done(Sums::of(of.unit.statistics(), mapped).show(to), None)
 }
 
@@ -120,12 +120,12 @@ pub(super) fn show_waits(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) 
 
 /// A line for each device that was refused something; a part is a device.
 pub(super) fn show_faults(
-    vtd: &Arc<Vtd>,
+    machine: &Arc<Machine>,
     number: u64,
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
-    let info = vtd.device_from(number)?;
+    let info = machine.device_from(number)?;
     let (total, not_shown) = info.fault_limit.counts();
     let mut written = Ok(());
     if total > 0 {

@@ -4,7 +4,7 @@
 
 use super::view::part_done;
 use crate::device::DeviceInfo;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
@@ -40,14 +40,14 @@ pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fm
 }
 
 /// The lines for devices that stay in pass-through, or are behind a unit that is left out.
-pub(in crate::report) fn write_untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Result {
+pub(in crate::report) fn write_untranslated(machine: &Machine, to: &mut dyn Write) -> fmt::Result {
     let mut written = Ok(());
-    vtd.untranslated.adopted.for_each(|device| {
+    machine.untranslated.adopted.for_each(|device| {
         let device = device.as_device();
         let line = writeln!(to, "{device} -1 {} untranslated", DriverName::of(device));
         written = written.and(line);
     });
-    vtd.untranslated.left_out.for_each(|device| {
+    machine.untranslated.left_out.for_each(|device| {
         let device = device.as_device();
         let line = writeln!(to, "{device} -1 {} no-unit", DriverName::of(device));
         written = written.and(line);
@@ -60,7 +60,7 @@ const UNTRANSLATED: u64 = 1 << 61;
 
 /// As `/sys/kernel/vtd/users`, but whole however long it is; a part is a device.
 pub(super) fn show_users(
-    vtd: &Arc<Vtd>,
+    machine: &Arc<Machine>,
     number: u64,
     _: &mut u64,
     to: &mut Text<'_>,
@@ -68,8 +68,8 @@ pub(super) fn show_users(
     if number > UNTRANSLATED {
         return None;
     }
-    match vtd.device_from(number) {
+    match machine.device_from(number) {
         Some(info) => part_done(write_user(&info, to), Some(info.number + 1)),
-        None => part_done(write_untranslated(vtd, to), Some(UNTRANSLATED + 1)),
+        None => part_done(write_untranslated(machine, to), Some(UNTRANSLATED + 1)),
     }
 }

@@ -2,7 +2,7 @@
 
 //! What a file in debugfs shows, part by part.
 
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use core::fmt;
 use kernel::sync::Arc;
@@ -22,7 +22,7 @@ impl<T: Send + Sync + 'static> SeqFile for View<T> {
 
 /// One unit of the driver.
 pub(super) struct UnitView {
-    pub(super) vtd: Arc<Vtd>,
+    pub(super) machine: Arc<Machine>,
     pub(super) unit: Arc<Unit>,
 }
 

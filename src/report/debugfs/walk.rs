@@ -6,7 +6,7 @@
 //! Told from memory, at one moment: nothing is asked of hardware, which may remember more.
 
 use crate::device::{AttachedDomain, DeviceInfo, TraceSteps, MSI_WINDOW};
-use crate::machine::{RequesterUsers, Vtd};
+use crate::machine::{Machine, RequesterUsers};
 use crate::unit::{RequesterEntries, Unit};
 use core::fmt::{self, Write};
 use kernel::prelude::*;
@@ -23,16 +23,16 @@ use vtd_core::walk_request::WalkRequest;
 /// The file, and what it was asked last.
 #[pin_data]
 pub(super) struct WalkFile {
-    vtd: Arc<Vtd>,
+    machine: Arc<Machine>,
     #[pin]
     request: Mutex<Option<WalkRequest>>,
 }
 
 impl WalkFile {
     /// Nothing was asked yet.
-    pub(super) fn new(vtd: Arc<Vtd>) -> impl PinInit<Self> {
+    pub(super) fn new(machine: Arc<Machine>) -> impl PinInit<Self> {
         pin_init!(Self {
-            vtd,
+            machine,
             request <- new_mutex!(None, "vtd walk question"),
         })
     }
@@ -52,7 +52,7 @@ impl SeqFile for WalkFile {
         let request = *self.request.lock();
         // Writing to a text never fails: what does not fit is asked for again.
         let _ = match request {
-            Some(request) => write_answer(&self.vtd, request, to),
+            Some(request) => write_answer(&self.machine, request, to),
             None => writeln!(
                 to,
                 "no request yet: write a requester and an address to this file, such as \
@@ -63,11 +63,11 @@ impl SeqFile for WalkFile {
     }
 }
 
-fn write_answer(vtd: &Vtd, request: WalkRequest, to: &mut Text<'_>) -> fmt::Result {
+fn write_answer(machine: &Machine, request: WalkRequest, to: &mut Text<'_>) -> fmt::Result {
     writeln!(to, "{request}")?;
     let (segment, source) = (request.segment, request.source);
-    let host_bits = vtd.host_bits();
-    let users = vtd.users_of(segment, source);
+    let host_bits = machine.host_bits();
+    let users = machine.users_of(segment, source);
     if let Some(info) = users.first() {
         let (entries, attached) = info.read_entries(source);
         let target = RequesterAtUnit {
@@ -79,7 +79,7 @@ fn write_answer(vtd: &Vtd, request: WalkRequest, to: &mut Text<'_>) -> fmt::Resu
         return write_walk(&target, Some((&**info, &users)), attached.as_deref(), to);
     }
     let mut none = true;
-    for served in vtd.units().filter(|one| one.unit.segment() == segment) {
+    for served in machine.units().filter(|one| one.unit.segment() == segment) {
         none = false;
         let entries = served.unit.entries(source);
         let target = RequesterAtUnit {

@@ -11,7 +11,7 @@
 use super::fault_words::RefusalText;
 use super::unknown_requester::UnknownRequesters;
 use crate::device::{AddressHistory, AttachedTo, DeviceInfo, RateLimit};
-use crate::machine::{RequesterUsers, Vtd};
+use crate::machine::{Machine, RequesterUsers};
 use crate::unit::{FaultSink, Unit};
 use core::fmt;
 use kernel::prelude::*;
@@ -165,7 +165,7 @@ impl fmt::Display for ContextText<'_> {
 /// Tells people of the faults of one unit.
 #[pin_data]
 pub(crate) struct FaultReporter {
-    vtd: Arc<Vtd>,
+    machine: Arc<Machine>,
     #[pin]
     overflows: RateLimit,
     #[pin]
@@ -174,11 +174,11 @@ pub(crate) struct FaultReporter {
 
 impl FaultReporter {
     /// For a unit of `vtd`.
-    pub(crate) fn new(vtd: Arc<Vtd>) -> Result<Arc<Self>> {
+    pub(crate) fn new(machine: Arc<Machine>) -> Result<Arc<Self>> {
         let unknown = UnknownRequesters::new()?;
         Arc::pin_init(
             pin_init!(Self {
-                vtd,
+                machine,
                 overflows <- RateLimit::new(),
                 unknown <- unknown,
             }),
@@ -193,7 +193,7 @@ impl FaultReporter {
             return;
         }
         let requester = (unit.segment(), record.source);
-        let users = self.vtd.users_of(unit.segment(), record.source);
+        let users = self.machine.users_of(unit.segment(), record.source);
         let origin = FaultSource {
             // It may just have been removed.
             info: users.first().map_or(device, |info| info),
@@ -267,7 +267,7 @@ fn log_silenced(unit: &Unit, origin: &FaultSource<'_>, (faults, ms): (u64, u64),
 
 impl FaultSink for FaultReporter {
     fn report_fault(&self, unit: &Unit, record: &FaultRecord) {
-        match self.vtd.fault_device(unit.segment(), record.source) {
+        match self.machine.fault_device(unit.segment(), record.source) {
             Some(info) => {
                 if record.interrupt_index().is_none() {
                     // All of them: who listens has asked for it, and a storm is silenced.
@@ -278,7 +278,7 @@ impl FaultSink for FaultReporter {
                 }
                 self.report(unit, &info, record)
             }
-            None => self.unknown.report(&self.vtd, unit, record),
+            None => self.unknown.report(&self.machine, unit, record),
         }
     }
 

@@ -3,7 +3,7 @@
 //! What was found at load, in words.
 
 use crate::device::AttachedTo;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use kernel_ext::{log_info, log_warn};
 use vtd_core::spec::level::PageSize;
@@ -54,15 +54,15 @@ pub(crate) fn log_unit(unit: &Unit) {
 }
 
 /// Tells how many devices are behind the units, and how they flush.
-pub(crate) fn log_summary(vtd: &Vtd) {
+pub(crate) fn log_summary(machine: &Machine) {
     let (mut dma, mut identity, mut others) = (0, 0, 0);
-    vtd.for_each_device(|info| match info.state.lock().attached_to {
+    machine.for_each_device(|info| match info.state.lock().attached_to {
         AttachedTo::Dma => dma += 1,
         AttachedTo::Identity => identity += 1,
         _ => others += 1,
     });
     let mut left_out = 0;
-    vtd.untranslated.left_out.for_each(|_| left_out += 1);
+    machine.untranslated.left_out.for_each(|_| left_out += 1);
     if left_out > 0 {
         log_warn!(
             "{left_out} device(s) are behind no unit, because their unit is left out: they can \
@@ -72,9 +72,9 @@ pub(crate) fn log_summary(vtd: &Vtd) {
     log_info!(
         "{} unit(s) serve {} device(s): {dma} with DMA domains ({}), {identity} with identity, \
          {others} blocked; unknown requesters stay blocked",
-        vtd.units().count(),
+        machine.units().count(),
         dma + identity + others,
-        if vtd.is_lazy() {
+        if machine.is_lazy() {
             "lazy, as chosen"
         } else {
             "strict"

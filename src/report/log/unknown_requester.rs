@@ -8,7 +8,7 @@
 //! ([`vtd_core::fault_limit::UnknownLimits`]).
 
 use super::fault_words::RefusalText;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
@@ -37,7 +37,7 @@ impl UnknownRequesters {
     }
 
     /// Reports one fault. In the interrupt's thread.
-    pub(super) fn report(&self, vtd: &Vtd, unit: &Unit, record: &FaultRecord) {
+    pub(super) fn report(&self, machine: &Machine, unit: &Unit, record: &FaultRecord) {
         let verdict = self.limits.lock().count(record.source, clock::now_ns());
         match verdict {
             UnknownVerdict::Report { suppressed, last } => {
@@ -67,7 +67,7 @@ impl UnknownRequesters {
                     );
                 }
             }
-            UnknownVerdict::SilenceBus { report } => silence_bus(vtd, unit, record, report),
+            UnknownVerdict::SilenceBus { report } => silence_bus(machine, unit, record, report),
         }
     }
 }
@@ -98,9 +98,9 @@ fn silence_result(done: &Result) -> &'static str {
 }
 
 /// Stops the recording of faults of all unknown requesters of a bus, as IDs are swept.
-fn silence_bus(vtd: &Vtd, unit: &Unit, record: &FaultRecord, report: bool) {
+fn silence_bus(machine: &Machine, unit: &Unit, record: &FaultRecord, report: bool) {
     let (segment, bus) = (unit.segment(), record.source.bus());
-    let done = unit.disable_unknown_fault_processing(bus, &vtd.requesters_on_bus(segment, bus));
+    let done = unit.disable_unknown_fault_processing(bus, &machine.requesters_on_bus(segment, bus));
     if report {
         log_warn!(
             "{unit}: fault: more than {MAX_UNKNOWN_REQUESTERS} unknown requesters raise faults at the same time, \
