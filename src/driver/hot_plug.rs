@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hot-plug: what is done about a device before its group is formed, before a driver is bound to it,
-//! and when it is gone.
+//! Hot-plug: prepares a device before its group is formed and before a driver is bound to it, and
+//! removes it from the driver's lists after it was removed.
 
 use crate::device::PciPath;
 use crate::machine::Machine;
@@ -37,7 +37,12 @@ impl notifier::BusNotifier for Machine {
 }
 
 impl Machine {
-    /// Turns access control on if `device` is behind a unit, before its group is formed.
+    /// Turns on access control services (ACS) of `device` if it is behind a unit. Called before its
+    /// group is formed. Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn enable_access_control(&self, device: &PciDevice) -> Result {
         if device.acs_control().is_none() {
             return Ok(());
@@ -49,7 +54,11 @@ impl Machine {
         }
     }
 
-    /// Lists `device` if it is behind no unit because that is left out.
+    /// Lists `device` if its unit is left out, so that no unit translates its DMA. Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn list_if_left_out(&self, device: &PciDevice) -> Result {
         if !self.chipset.leaves_something_out() {
             return Ok(());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Load: nothing is touched before everything was looked at, and a failure leaves the machine as
-//! it was found.
+//! Load. Everything is checked before anything is changed, and a failure leaves the machine as it
+//! was found.
 
 use super::options::LoadOptions;
 use super::survey::{report_sysfs_error, Survey};
@@ -25,7 +25,7 @@ use kernel_ext::sysfs::{Attribute, AttributeGroup, KernelDir};
 use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint};
 use vtd_core::bring_up::{self, BringUpStep};
 
-/// `/sys/kernel/vtd/`.
+/// The files in `/sys/kernel/vtd/`.
 static ATTRIBUTES: &[Attribute<Machine>] = &[
     report::USERS,
     DETACH,
@@ -35,7 +35,7 @@ static ATTRIBUTES: &[Attribute<Machine>] = &[
 
 /// A loaded driver; unloads when dropped.
 ///
-/// The order of the fields is the order in which they go.
+/// The fields are dropped in their order.
 pub(crate) struct Loaded {
     _kobject: KernelDir<Machine>,
     _debugfs: report::Debugfs,
@@ -43,7 +43,8 @@ pub(crate) struct Loaded {
     _running: Running,
 }
 
-/// Units that are registered and translate; dropped, they are what they were before.
+/// Units that are registered and translate. When this is dropped, they are returned to their
+/// earlier state.
 struct Running {
     _access_control_work: Pin<KBox<Periodic<AccessControl>>>,
     _gate: Pin<KBox<notifier::Registration<Machine>>>,
@@ -59,7 +60,11 @@ impl Drop for Running {
 }
 
 impl Loaded {
-    /// Loads the driver. Every error has been explained in the log.
+    /// Loads the driver. Process context.
+    ///
+    /// # Errors
+    ///
+    /// Any; the log has explained it.
     pub(crate) fn load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
         Self::try_load(module, options).inspect_err(|e| {
             if *e == ENOMEM {
@@ -68,7 +73,7 @@ impl Loaded {
         })
     }
 
-    /// As [`Self::load`], but a lack of memory has not been explained.
+    /// Loads as [`Self::load`], but does not explain [`ENOMEM`] in the log.
     fn try_load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
         let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
@@ -106,7 +111,8 @@ impl Loaded {
             }),
             GFP_KERNEL,
         )?;
-        // All that can fail comes first: once devices are served, their drivers may be bound.
+        // Everything that can fail is done first: once devices are probed, drivers may be bound to
+        // them.
         let debugfs = report::Debugfs::new(&machine, &translations)?;
         let shutdown = KBox::pin_init(syscore::Registration::new(machine.clone()), GFP_KERNEL)?;
         let attributes = AttributeGroup::new(None, ATTRIBUTES, machine.clone())?;
@@ -127,7 +133,7 @@ impl Loaded {
 }
 
 impl Running {
-    /// Starts the units, registers them, and only then lets them translate.
+    /// Brings the units up, registers them, and only then enables translation.
     fn start(
         machine: Arc<Machine>,
         module: &'static ThisModule,
@@ -168,7 +174,8 @@ impl Running {
             served.unit.drain_faults(&*faults);
         }
         running.prepare_devices(&mut bound)?;
-        // Not with hot-plug excluded: a port's driver waits for hot-plug that is under way.
+        // Without the rescan lock: when a port driver is released, it waits for hot-plug in
+        // progress.
         let released = bound.release()?;
         let served = running.take_over(&operations, module);
         drop(released);
@@ -177,12 +184,13 @@ impl Running {
         Ok(running)
     }
 
-    /// Lets the devices that are to run on do so, and turns access control on.
+    /// Adopts the devices that stay in pass-through, and turns on access control.
     fn prepare_devices(&self, bound: &mut BoundDevices) -> Result {
         let machine = &self.machine;
         let _hot_plug = RescanLock::lock();
         for device in core::mem::take(&mut bound.to_adopt) {
-            // One whose driver has gone since does not run any more, and is served like others.
+            // A device whose driver was unbound since is not in use any more; it is translated like
+            // all others.
             if device.as_device().driver().is_some() {
                 let unit = machine.unit_of(&PciPath::of(&device)?)?.unit.clone();
                 machine.untranslated.adopted.adopt(device, &unit)?;
@@ -194,18 +202,19 @@ impl Running {
         })
     }
 
-    /// Gives the units to the core, with hot-plug excluded and the gate closed.
+    /// Registers the units with the core and enables translation, with the rescan lock and the gate
+    /// held.
     fn take_over(
         &self,
         operations: &Arc<iommu::Operations<Machine>>,
         module: &'static ThisModule,
     ) -> Result {
         let machine = &self.machine;
-        // No device comes or goes, so that a load that fails gives back each of them: the kernel
-        // frees a module that did not load, whoever holds it.
+        // No device is added or removed, so that a load that fails releases all of them: the kernel
+        // frees a module whose load failed, even if something still holds it.
         let _hot_plug = RescanLock::lock();
-        // Whoever binds a driver now waits until translation is on: before, the addresses that
-        // it would be given mean nothing.
+        // A driver that is being bound now waits until translation is on: before that, the DMA
+        // addresses that it would get are not valid.
         let gate = machine.gate.lock();
         if let Err(e) = machine.register_and_translate(operations) {
             if machine.return_units(&gate) {
@@ -230,12 +239,12 @@ impl Running {
 }
 
 impl Machine {
-    /// What to do, step by step, so that all units have their queues and tables.
+    /// Returns the steps that bring all units up, in order (see [`bring_up::steps`]).
     pub(super) fn bring_up(&self) -> impl Iterator<Item = (&ServedUnit, BringUpStep)> {
         bring_up::steps(self.units(), |served| served.unit.cap())
     }
 
-    /// Gives the units to the core, and then lets them translate.
+    /// Registers all units with the core, which probes their devices, and then enables translation.
     fn register_and_translate(&self, operations: &Arc<iommu::Operations<Machine>>) -> Result {
         for served in self.units() {
             served
@@ -249,7 +258,8 @@ impl Machine {
                     )
                 })?;
         }
-        // A first attach behind a unit that fails is granted, and the core knows nothing of it.
+        // A first attach must not fail, so it succeeds even behind a unit that has failed, and the
+        // core does not see the failure.
         if let Some(served) = self.units().find(|served| served.unit.has_failed()) {
             log_err!(
                 "not loaded: {} failed while devices were attached",
@@ -257,7 +267,7 @@ impl Machine {
             );
             return Err(EIO);
         }
-        // Last those that cannot be stopped any more, should another one fail.
+        // Units that cannot be disabled again are enabled last, after no other unit can fail.
         for keeps in [false, true] {
             for served in self.units() {
                 if served.unit.will_keep_translation() == keeps {
