@@ -36,8 +36,8 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if a device is in use, with the list in the log, or if a unit must keep
-    /// translating.
+    /// [`EBUSY`] if a device is in use, if a unit must keep translating, or while the driver is
+    /// being loaded. The log has the details.
     fn detach(&self) -> Result {
         // The core's walk over the bus would miss a device that is being added or removed.
         let _hot_plug = RescanLock::lock();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the person at the console sees: the log, sysfs and debugfs.
+//! Reports to the user: the log, sysfs and debugfs.
 
 mod debugfs;
 mod log;

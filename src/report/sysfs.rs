@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes: those of the in-tree driver for each unit, and of `/sys/kernel/vtd` all but `detach`,
-//! which is the driver's.
+//! Attributes in sysfs: those of each unit, as the in-tree driver has them, and the files of
+//! `/sys/kernel/vtd` except `detach`, which is in `src/driver/unload.rs`.
 
 use super::debugfs::users;
 use crate::machine::Machine;
@@ -21,7 +21,7 @@ const fn read_only<T>(
     }
 }
 
-/// `/sys/class/iommu/dmarN/intel-iommu/`, in the in-tree driver's words.
+/// The files in `/sys/class/iommu/dmarN/intel-iommu/`, in the format of the in-tree driver.
 pub(crate) static UNIT_ATTRIBUTES: &[Attribute<Unit>] = &[
     read_only(c"version", |unit, to| {
         let (major, minor) = unit.version();
@@ -40,7 +40,7 @@ pub(crate) static UNIT_ATTRIBUTES: &[Attribute<Unit>] = &[
     }),
 ];
 
-/// `/sys/kernel/vtd/users`.
+/// The file `/sys/kernel/vtd/users`.
 pub(crate) const USERS: Attribute<Machine> = read_only(c"users", |machine, to| {
     let mut result = Ok(());
     machine.for_each_device(|info| {
@@ -51,7 +51,7 @@ pub(crate) const USERS: Attribute<Machine> = read_only(c"users", |machine, to| {
     result.and_then(|()| users::write_untranslated(machine, to))
 });
 
-/// `/sys/kernel/vtd/limit_units`.
+/// The file `/sys/kernel/vtd/limit_units`, for tests.
 pub(crate) const LIMIT_UNITS: Attribute<Machine> = Attribute {
     name: c"limit_units",
     mode: 0o200,
@@ -68,7 +68,7 @@ pub(crate) const LIMIT_UNITS: Attribute<Machine> = Attribute {
     }),
 };
 
-/// `/sys/kernel/vtd/inject_error`.
+/// The file `/sys/kernel/vtd/inject_error`, for tests.
 pub(crate) const INJECT_ERROR: Attribute<Machine> = Attribute {
     name: c"inject_error",
     mode: 0o200,

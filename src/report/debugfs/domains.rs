@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/domains`: the domains with page tables, in lines like those of `vtd/groups`.
+//! `vtd/domains`: the paging domains, in lines like those of `vtd/groups`.
 
 use super::view::part_done;
 use crate::domain::{DomainInner, Listed};
@@ -60,7 +60,7 @@ fn write_domain(domain: &DomainInner, to: &mut Text<'_>) -> fmt::Result {
     }
 }
 
-/// A line for each domain with tables, whoever made it; a part is a domain.
+/// Writes a line for each paging domain of the kernel and of users; a chunk is a domain.
 pub(super) fn show_domains(
     machine: &Arc<Machine>,
     number: u64,

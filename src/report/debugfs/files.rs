@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files in debugfs: `/sys/kernel/debug/vtd`, and those of the in-tree driver in
-//! `/sys/kernel/debug/iommu/intel`, where its users look for them.
+//! The files in debugfs: those in `/sys/kernel/debug/vtd`, and those of the in-tree driver in
+//! `/sys/kernel/debug/iommu/intel`, where its users expect them.
 
 use super::domain_translation::TranslationFiles;
 use super::view::{ShowPart, UnitView, View};
@@ -13,7 +13,7 @@ use kernel::sync::Arc;
 use kernel_ext::debugfs::{Dir, File};
 use kernel_ext::log_info;
 
-/// The files, which go when this does.
+/// The files; they are removed when this is dropped.
 pub(crate) struct Debugfs {
     _of_units: KVec<File<View<UnitView>>>,
     _of_all: KVec<File<View<Arc<Machine>>>>,
@@ -21,7 +21,11 @@ pub(crate) struct Debugfs {
 }
 
 impl Debugfs {
-    /// Makes the files of `vtd` and of all its units; `translations` has those of devices. [`ENOMEM`].
+    /// Creates the files of the driver and of all units; `translations` has those of devices.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn new(machine: &Arc<Machine>, translations: &TranslationFiles) -> Result<Self> {
         let folder = Dir::new(c"vtd", None)?;
         let mut of_units = KVec::new();

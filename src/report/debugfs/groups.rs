@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/groups`: whose the devices are.
+//! `vtd/groups`: the members and the owner of each group.
 //!
-//! Lines of `name=value` words. A domain's number is written `#4`, here and in every text, so that it
-//! is not taken for a domain-id: that belongs to a unit, and may be the number of another domain.
-//! Parts have the number of a group, as those of other files have that of a device or of a domain. No
-//! such number is used twice: whatever comes or goes during a reading, no other line is left out or
-//! repeated.
+//! Each line has `name=value` words. A domain's number is written `#4`, here and in every text, to
+//! distinguish it from a domain-id: a domain-id belongs to a unit, and may be equal to another
+//! domain's number.
+//!
+//! A chunk has the number of a group; in other files it has that of a device or of a domain. Such
+//! numbers are never reused. So if something is added or removed while a file is read, no other
+//! line is omitted or repeated.
 
 use super::users::DriverName;
 use super::view::part_done;
@@ -63,7 +65,8 @@ fn write_member(info: &DeviceInfo, owner: &str, to: &mut Text<'_>) -> fmt::Resul
     writeln!(to)
 }
 
-/// A line for each member of each group; a part is a group, 0 the devices that are in none.
+/// Writes a line for each member of each group. A chunk is a group; chunk 0 has the devices that
+/// are in no group.
 pub(super) fn show_groups(
     machine: &Arc<Machine>,
     number: u64,
@@ -77,7 +80,7 @@ pub(super) fn show_groups(
     let mut states = KVec::new();
     for info in &members {
         let owner_state = info.state.lock().owner_state;
-        // One less is judged where there is no memory.
+        // Without memory, the owner is derived from the other members.
         let _ = states.push(owner_state, GFP_KERNEL);
     }
     let owner = owner_name(&states);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/users`, and `/sys/kernel/vtd/users`: what drives each device, and what it is attached to.
+//! `vtd/users` and `/sys/kernel/vtd/users`: each device's driver, and what it is attached to.
 
 use super::view::part_done;
 use crate::device::DeviceInfo;
@@ -10,7 +10,7 @@ use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
 use kernel_ext::device::{Device, Name};
 
-/// A driver's name, or `-`.
+/// The name of a driver, or `-`.
 pub(super) struct DriverName(Option<Name>);
 
 impl DriverName {
@@ -28,7 +28,7 @@ impl fmt::Display for DriverName {
     }
 }
 
-/// The line for a device.
+/// Writes the line for a device.
 pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
     let (attached_to, group) = {
         let state = info.state.lock();
@@ -39,7 +39,7 @@ pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fm
     writeln!(to, "{info} {group} {driver} {attached_to}")
 }
 
-/// The lines for devices that stay in pass-through, or are behind a unit that is left out.
+/// Writes the lines for devices that stay in pass-through, or are behind a unit that is left out.
 pub(in crate::report) fn write_untranslated(machine: &Machine, to: &mut dyn Write) -> fmt::Result {
     let mut written = Ok(());
     machine.untranslated.adopted.for_each(|device| {
@@ -55,10 +55,11 @@ pub(in crate::report) fn write_untranslated(machine: &Machine, to: &mut dyn Writ
     written
 }
 
-/// The untranslated devices' part of `users`: above the number of any device.
+/// The chunk of `users` with the untranslated devices; greater than the number of any device.
 const UNTRANSLATED: u64 = 1 << 61;
 
-/// As `/sys/kernel/vtd/users`, but whole however long it is; a part is a device.
+/// Writes the lines of `/sys/kernel/vtd/users`, but without the limit of one page; a chunk is a
+/// device.
 pub(super) fn show_users(
     machine: &Arc<Machine>,
     number: u64,

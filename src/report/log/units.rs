@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What was found at load, in words.
+//! Log messages at load: the units and a summary of the devices.
 
 use crate::device::AttachedTo;
 use crate::machine::Machine;
@@ -8,7 +8,7 @@ use crate::unit::Unit;
 use kernel_ext::{log_info, log_warn};
 use vtd_core::spec::level::PageSize;
 
-/// Tells what a unit is and what the driver uses of it.
+/// Logs what a unit is, and which of its features the driver uses.
 pub(crate) fn log_unit(unit: &Unit) {
     let (cap, ecap, width) = (unit.cap(), unit.ecap(), unit.width());
     let (major, minor) = unit.version();
@@ -53,7 +53,7 @@ pub(crate) fn log_unit(unit: &Unit) {
     log_info!("{unit}: ECAP: {ecap}");
 }
 
-/// Tells how many devices are behind the units, and how they flush.
+/// Logs how many devices are behind the units, and whether flushing is strict or lazy. May sleep.
 pub(crate) fn log_summary(machine: &Machine) {
     let (mut dma, mut identity, mut others) = (0, 0, 0);
     machine.for_each_device(|info| match info.state.lock().attached_to {
