@@ -41,9 +41,10 @@ impl Claim {
         let owner = KBox::new(0, GFP_KERNEL)?;
         let group = {
             let _stays = RescanLock::lock();
-            // SAFETY: A live device. A member of a group leaves it when it is removed, for which the
-            // PCI core wants the lock held, or when its unit is unregistered, which no driver does
-            // without it while devices are there; so the group stays until there is a reference.
+            // SAFETY: A live device. A member of a group leaves it when it is removed, for which
+            // the PCI core wants the lock held, or when its unit is unregistered, which no driver
+            // does without it while devices are there; so the group stays until there is a
+            // reference.
             unsafe { Group::adopt(bindings::iommu_group_get(device.as_device().as_raw())) }
         };
         let group = group.ok_or(ENODEV)?;

@@ -3,8 +3,8 @@
 //! The DMA API's streaming mappings of memory of our own, for a device that no driver has.
 //!
 //! The memory is never read or written here, and freed only when it is unmapped: a device that did
-//! DMA to it would harm nobody. What is leaked instead of dropped stays mapped and is never used for
-//! anything else.
+//! DMA to it would harm nobody. What is leaked instead of dropped stays mapped and is never used
+//! for anything else.
 
 use crate::bindings;
 use crate::pages::PAGE_SIZE;

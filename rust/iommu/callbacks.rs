@@ -39,9 +39,9 @@ impl<D: Driver> DeviceData<D> {
     ///
     /// `dev` must be a live device that the core just releases, or whose probe it undoes.
     pub(super) unsafe fn take_from(dev: *mut bindings::device) -> Option<KBox<Self>> {
-        // SAFETY: By this function's contract. Data that is not null was set by `attach_to`, and the
-        // core releases once what was probed once. The pointer stays: only a probe may set it, and
-        // the core frees where it is next.
+        // SAFETY: By this function's contract. Data that is not null was set by `attach_to`, and
+        // the core releases once what was probed once. The pointer stays: only a probe may set it,
+        // and the core frees where it is next.
         unsafe {
             let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
             (!raw.is_null()).then(|| <KBox<Self> as ForeignOwnable>::from_foreign(raw.cast()))

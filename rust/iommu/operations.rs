@@ -64,8 +64,8 @@ impl<D: Driver> Operations<D> {
             def_domain_type: Some(Self::def_domain_type),
             default_domain_ops: &Tables::<D::Paging, D>::DOMAIN,
             owner: module.as_ptr(),
-            // No `release_domain`: for a device with direct mappings the core would take identity in
-            // its place. What a device reaches when it is released is the driver's to decide.
+            // No `release_domain`: for a device with direct mappings the core would take identity
+            // in its place. What a device reaches when it is released is the driver's to decide.
             ..Default::default()
         };
         let slot = D::slot();

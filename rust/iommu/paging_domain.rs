@@ -378,8 +378,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         let domain = unsafe { KBox::from_raw(domain.cast::<Self>()) };
         let module = domain.module;
         drop(domain);
-        // SAFETY: Taken in `create`. Nothing of this module may be needed after it: this is the last
-        // call, made by a jump, so that the kernel's function returns to the core (`make
+        // SAFETY: Taken in `create`. Nothing of this module may be needed after it: this is the
+        // last call, made by a jump, so that the kernel's function returns to the core (`make
         // host-check` checks). Between the end of its work and its own return is only code of the
         // kernel. See Documentation/architecture.rst, "Lifetimes".
         unsafe { bindings::module_put(module) };

@@ -140,8 +140,8 @@ impl<T: Send + Sync + 'static> Unit<T> {
 
     /// Returns whether devices may be probed for it by the driver whose operations `table` are.
     pub(super) fn is_listed_with(&self, table: &bindings::iommu_ops) -> bool {
-        // SAFETY: A unit that is listed was registered, and the field does not change any more by the
-        // type's invariants.
+        // SAFETY: A unit that is listed was registered, and the field does not change any more by
+        // the type's invariants.
         self.is_listed() && ptr::eq(unsafe { (*self.device.get()).ops }, table)
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Access control of ports and functions (ACS, PCI Express 6.12): what keeps peers from reaching each
-//! other without passing a unit.
+//! Access control of ports and functions (ACS, PCI Express 6.12): what keeps peers from reaching
+//! each other without passing a unit.
 
 use super::PciDevice;
 use crate::bindings;

@@ -13,8 +13,8 @@
 //!
 //! Not kept are the bus below a bridge (`subordinate`), the bus that a bus of virtual functions was
 //! made next to (`parent`), a physical function (`physfn`, until its function is removed), and the
-//! data of a root bus that a volume management device made (`sysdata`, until its driver goes). Such a
-//! pointer is compared with those of devices that are there, and never followed.
+//! data of a root bus that a volume management device made (`sysdata`, until its driver goes). Such
+//! a pointer is compared with those of devices that are there, and never followed.
 //!
 //! C header: `include/linux/pci.h`.
 
@@ -125,7 +125,8 @@ impl PciDevice {
     /// sizes, or if the device does not answer. Process context.
     pub fn read_config(&self, offset: u16, bytes: u8) -> Option<u32> {
         let (mut word, mut double) = (0u16, 0u32);
-        // SAFETY: Valid device, room for the answers; configuration space may be read at any offset.
+        // SAFETY: Valid device, room for the answers; configuration space may be read at any
+        // offset.
         let (failed, value) = unsafe {
             let (device, at) = (self.ptr.as_ptr(), i32::from(offset));
             match bytes {

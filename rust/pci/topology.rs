@@ -19,7 +19,8 @@ impl PciDevice {
         while let Some(above) = top.upstream() {
             top = above;
         }
-        // SAFETY: Valid device on a root bus; its host bridge's parent is compared and not followed.
+        // SAFETY: Valid device on a root bus; its host bridge's parent is compared and not
+        // followed.
         let parent = unsafe { bindings::vtd_helper_pci_host_parent(top.ptr.as_ptr()) };
         let made_by = Self::all().find(|device| ptr::eq(device.as_device().as_raw(), parent));
         Some(made_by.unwrap_or_else(|| self.clone()))
