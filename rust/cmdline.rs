@@ -4,8 +4,8 @@
 //!
 //! The kernel exports neither its command line nor the effect of `iommu.strict` to modules, so
 //! `/proc/cmdline` is read as a program would read it, in the mount namespace of the program that
-//! loads the module. This is no security problem: whoever can replace that file for the program can
-//! also pass the module parameter that overrides it.
+//! loads the module. This is no security problem: a user who can replace that file for the program
+//! can also pass the module parameter that overrides it.
 
 use crate::bindings;
 use kernel::prelude::*;

@@ -93,6 +93,6 @@ macro_rules! log_notice { ($($arg:tt)*) => { ::kernel::pr_notice!("{}\n", $crate
 #[macro_export]
 macro_rules! log_info { ($($arg:tt)*) => { ::kernel::pr_info!("{}\n", $crate::log_line!($($arg)*)) } }
 
-/// Logs at level debug, with a line end; does nothing unless the kernel was built with `DEBUG`.
+/// Logs at level debug, with a line end; compiled in only with `CONFIG_RUST_DEBUG_ASSERTIONS`.
 #[macro_export]
 macro_rules! log_debug { ($($arg:tt)*) => { ::kernel::pr_debug!("{}\n", ::core::format_args!($($arg)*)) } }

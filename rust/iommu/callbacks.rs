@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From a callback of the core to the driver and to what it keeps of a device.
+//! Finds the driver, and the driver's data of a device, in a callback of the core.
 //!
-//! A probed device holds its driver and its unit ([`DeviceData`]), so a callback for a device needs
-//! nothing else, whether or not units are still registered.
+//! A probed device holds its driver and its unit ([`DeviceData`]), so a callback for a device finds
+//! both, whether or not units are still registered.
 
 use super::attach_args::AttachArgs;
 use super::traits::Driver;
@@ -49,7 +49,7 @@ impl<D: Driver> DeviceData<D> {
     }
 }
 
-/// Calls `f` for a probed device; [`None`] for one that is not.
+/// Calls `f` for a probed device; returns [`None`] if the device is not probed.
 ///
 /// # Safety
 ///
@@ -70,7 +70,7 @@ pub(super) unsafe fn with_device<D: Driver, R>(
     }
 }
 
-/// Calls `f` for an attach, and returns what `iommu_domain_ops::attach_dev` has to.
+/// Calls `f` for an attach, and returns the return value of `iommu_domain_ops::attach_dev`.
 ///
 /// # Safety
 ///
@@ -82,9 +82,9 @@ pub(super) unsafe fn attach<D: Driver>(
     new: *mut bindings::iommu_domain,
     f: impl FnOnce(&D, &Device, &D::Device, &AttachArgs) -> Result,
 ) -> i32 {
-    // What the driver decides here by what it knows of the group must not change concurrently.
+    // The driver decides by the state of the group, which must not change concurrently.
     if cfg!(CONFIG_LOCKDEP) {
-        // SAFETY: `dev` is live and in a group, or its attach would not be asked for.
+        // SAFETY: `dev` is live and in a group, because it is being attached.
         unsafe { bindings::vtd_helper_group_mutex_assert(dev) }
     }
     // SAFETY: By this function's contract.

@@ -163,8 +163,8 @@ impl Tables {
     }
 
     /// Unmaps a range up to the first hole, and returns the number of bytes. Puts tables that
-    /// became empty on `gather`, together with their range; if there are none, the caller adds the
-    /// range. Any context.
+    /// became empty on `gather`, together with their range; the caller adds the range of the other
+    /// entries. Any context.
     #[inline(always)]
     pub fn unmap(range: Held<'_, Self>, gather: Pin<&mut Gather>) -> u64 {
         let (iova, len) = (range.iova(), range.len());
