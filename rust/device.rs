@@ -104,7 +104,8 @@ impl Device {
     }
 }
 
-/// A device whose driver stays what it is until this is dropped, by the thread that locked it.
+/// A device that is locked until this is dropped, by the thread that locked it: no driver is bound
+/// or unbound.
 ///
 /// # Invariants
 ///

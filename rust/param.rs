@@ -17,7 +17,7 @@ pub fn value<T: Copy>(accessed: impl Borrow<T>) -> T {
 /// # Errors
 ///
 /// [`EINVAL`] if it is not UTF-8.
-// Inline, so that nothing of it is in a module without that parameter.
+// Inline, so that a module without that parameter contains no code of it.
 #[inline]
 pub fn ignore() -> Result<&'static str> {
     // SAFETY: A terminated string in the module, which is not written once the module's code runs:

@@ -68,8 +68,8 @@ impl<const N: usize> PerCpuCounters<N> {
         }
     }
 
-    /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; a reader in between may see
-    /// the one without the other.
+    /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; a concurrent reader may see
+    /// only one of both changes.
     #[inline(always)]
     pub fn inc_and_add<const INDEX: usize, const SUM: usize>(&self, n: u64) {
         const { assert!(INDEX < N && SUM < N) };

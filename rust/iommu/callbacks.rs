@@ -37,7 +37,7 @@ impl<D: Driver> DeviceData<D> {
     ///
     /// # Safety
     ///
-    /// `dev` must be a live device that the core just releases, or whose probe it undoes.
+    /// `dev` must be a live device that the core is releasing, or whose probe it undoes.
     pub(super) unsafe fn take_from(dev: *mut bindings::device) -> Option<KBox<Self>> {
         // SAFETY: By this function's contract. Data that is not null was set by `attach_to`, and
         // the core releases once what was probed once. The pointer stays: only a probe may set it,

@@ -179,7 +179,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     /// # Safety
     ///
     /// Called by the IOMMU core with the table of a live domain of [`Self::create`], a range that
-    /// its caller holds for changing, see [`Held`], and room for the count.
+    /// its caller holds for changes, see [`Held`], and room for the count.
     unsafe extern "C" fn map_range(
         table: *mut bindings::pt_iommu,
         iova: u64,

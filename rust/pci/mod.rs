@@ -164,7 +164,7 @@ impl PciDevice {
 
     /// Returns whether the device has been removed from its bus. Any context.
     pub fn is_removed(&self) -> bool {
-        // SAFETY: Valid device, of whose flags one is read that is set once.
+        // SAFETY: Valid device; reads a flag that is set once.
         unsafe { bindings::vtd_helper_pci_is_removed(self.ptr.as_ptr()) }
     }
 
