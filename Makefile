@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The user's door. Kbuild compiles the module by the file Kbuild beside this
-# one; see 'make help'.
+# The commands for users and developers; see 'make help'. The kernel's build system
+# compiles the module by the file Kbuild, next to this one.
 #
 # With KDIR, on the command line or in the environment, the module is built
-# here against that kernel. Without it, everything happens in the build root
-# against the test kernel, and the checkout stays as it is.
+# here against that kernel. Without it, everything is built in the build root
+# against the test kernel, and the checkout is not changed.
 
 MAKEFLAGS += --no-print-directory
-# A variable of a script that is not set comes here as an empty one, and its default
-# may be hours of other work.
+# A script may pass a variable that it has not set as an empty one. Refuse that: the
+# default may be hours of other work.
 EMPTY := $(strip $(foreach name,KDIR KERNEL SERIES T SECTION ROUNDS ROW DRIVER FUZZ_SECONDS FUZZ_SEED,\
 	$(if $(findstring command line,$(origin $(name))),$(if $(strip $($(name))),,$(name)))))
 ifneq ($(EMPTY),)
@@ -32,8 +32,8 @@ else
 module: ; @$(LAB) module
 endif
 
-# $(call kbuild,KDIR,TARGETS): look first, so that the kernel's own make never
-# fails for a reason that a sentence can name. Not by abspath, which splits at spaces.
+# $(call kbuild,KDIR,TARGETS): checks KDIR first, so that a wrong one is explained in a
+# sentence, before the kernel's make fails. Not with abspath, which splits at spaces.
 define kbuild
 kdir=$$(realpath -ms -- '$(subst ','\'',$(1))') && flags=$$(scripts/kdir "$$kdir") && \
 	$(MAKE) -C "$$kdir" M='$(CURDIR)' $$flags $(2)
@@ -126,7 +126,7 @@ install:
 uninstall:
 	@scripts/install uninstall
 
-# By name and only where sources lie, so that it needs no kernel.
+# Removes files by name, only in directories with sources, so that it needs no kernel.
 clean:
 	@find Kbuild rust src bench selftests/modules -depth \( -name '*.o' -o -name '*.ko' \
 		-o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '.*.d' \
@@ -138,7 +138,7 @@ clean:
 		.modules.order.* .tmp_versions target
 	@find scripts selftests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# It cleans by itself, once it is known that nothing is in the way.
+# The script runs 'make clean' after it has checked that it may remove everything.
 distclean:
 	@scripts/distclean
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The same works for QEMU's trace of the unit to count: between two marks there are the round
-//! trips of one work and no attach.
+//! The same workloads, for a count of the descriptors in QEMU's trace of the unit. Between two
+//! marks are the maps and unmaps of one workload, and no attach.
 
 use crate::fixture;
 use crate::report::Report;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What attaching a device takes, and what a 4K map and unmap take, as devices are added to one
-//! domain: every iommu-testdev of the machine, in bus order. Functions that cannot be isolated
-//! from each other come as one group.
+//! The cost of an attach, and of a 4K map and unmap, as devices are added to one domain: every
+//! iommu-testdev of the machine, in bus order. Functions that cannot be isolated from each other
+//! are attached as one group.
 
 use crate::report::Report;
 use crate::ticks::{TickStats, REPETITIONS, WARM_UP};
@@ -63,7 +63,7 @@ pub(crate) fn measure(report: &mut Report) -> Result {
         let (ticks, done) = measure::ticks_with_irqs_on(|| domain.attach(claim));
         done?;
         functions += joined;
-        // At the first, at each doubling of the devices, and with many.
+        // Report at the first device, at each doubling, and at `MANY`.
         if functions >= 2 * last_reported || (last_reported < MANY && functions >= MANY) {
             last_reported = functions;
             report.write_line(format_args!(

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instructions of the DMA API's maps and unmaps on one processor; strict or lazy as the guest was
-//! booted. Interrupts are off for one call at a time, so a lazy flush by timer falls between calls;
-//! one that a full queue forces falls into a call, and the mean has it.
+//! Instructions of maps and unmaps of the DMA API on one CPU, strict or lazy as the guest was
+//! booted. Interrupts are off during each call. So a lazy flush by timer happens between calls and
+//! is not counted; a flush because of a full queue happens during a call, and is part of the mean.
 
 use crate::fixture;
 use crate::report::Report;
@@ -17,7 +17,7 @@ const SCATTERED: u32 = 64;
 const WARM_UP: u32 = 1024;
 const ROUNDS: u32 = 1024;
 
-/// Times round trips of what is said to be `pages` pages.
+/// Measures maps and unmaps of `mapping`, which has `pages` pages.
 fn measure_rounds(
     report: &mut Report,
     mapping: &mut impl Streaming,
@@ -43,7 +43,7 @@ fn measure_rounds(
 }
 
 pub(crate) fn measure(report: &mut Report) -> Result {
-    // Not attached to anything: the device stays in its default domain.
+    // The device is not attached to another domain: it stays in its default domain.
     let device = fixture::device()?;
     let max_pages = PAGES.into_iter().max().unwrap_or(1);
     let mut buffer = Buffer::new(&device, max_pages * PAGE_SIZE)?;

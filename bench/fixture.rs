@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device and the domain that are measured on. The device is one that does nothing unless told
-//! to (QEMU's edu), driven by nobody.
+//! The device and the domain of the measurements. The device is QEMU's edu, which does no DMA by
+//! itself, and has no driver.
 
 use kernel::prelude::*;
 use kernel_ext::bench::{Claim, ConsumerDomain};
@@ -10,6 +10,10 @@ use kernel_ext::pci::PciDevice;
 const EDU_VENDOR: u32 = 0x1234;
 const EDU_DEVICE: u32 = 0x11e8;
 
+/// Returns the device.
+///
+/// # Errors
+///
 /// [`ENODEV`] if it is missing.
 pub(crate) fn device() -> Result<PciDevice> {
     PciDevice::with_ids(EDU_VENDOR, EDU_DEVICE)
@@ -17,7 +21,7 @@ pub(crate) fn device() -> Result<PciDevice> {
         .ok_or(ENODEV)
 }
 
-/// A domain for it, with it inside if `attached`.
+/// Creates a domain for the device, and attaches the device if `attached`.
 pub(crate) fn domain(attached: bool) -> Result<ConsumerDomain> {
     let device = device()?;
     let mut domain = ConsumerDomain::new(&device, 1)?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a 4K map and unmap take as the domain grows: 1 MiB of IOVA space in use, with 4K pages
-//! throughout, to 64 GiB. The place is a hole in the middle of what is in use, so that its tables
-//! are there from the start.
+//! The cost of a 4K map and unmap as the domain grows from 1 MiB to 64 GiB of mapped IOVA space,
+//! all with 4K pages. The measured page is in the middle of the mapped space, so that its tables
+//! exist from the start.
 
 use crate::fixture;
 use crate::report::Report;
@@ -23,7 +23,7 @@ const SIZES: [u64; 7] = [
     64 * SZ_1G,
 ];
 
-/// Chunk by chunk, so that the memory is never aligned to more than a page.
+/// Maps in chunks, so that the memory is never aligned to more than a page.
 fn grow(domain: &mut ConsumerDomain, from: u64, to: u64) -> Result {
     for at in (from..to).step_by(SZ_1M as usize) {
         domain

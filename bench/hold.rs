@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Make a state and stay in it, so that user space can see how many pages it takes: a domain, an
-//! attached device, a GiB mapped with pages of one size.
+//! Creates a state and keeps it, so that user space can read how many pages it needs: a domain, an
+//! attached device, 1 GiB mapped with pages of one size.
 
 use crate::fixture;
 use crate::report::Report;
@@ -11,7 +11,7 @@ use kernel_ext::bench::measure;
 use kernel_ext::bench::ConsumerDomain;
 use kernel_ext::pages::Gfp;
 
-/// A domain, and the page size of the GiB that is mapped in it, if one is.
+/// A domain, and the page size with which 1 GiB is mapped in it, if it is mapped.
 pub(crate) struct HeldState {
     domain: ConsumerDomain,
     mapped: Option<u64>,
@@ -25,7 +25,7 @@ impl HeldState {
         })
     }
 
-    /// A GiB of pages of this size: the memory is aligned to them and to no more.
+    /// Maps 1 GiB with pages of this size: the memory is aligned to this size and not more.
     fn map(&mut self, size: u64) -> Result {
         let misalignment = if size == SZ_1G { 0 } else { size };
         self.domain
@@ -35,7 +35,7 @@ impl HeldState {
         Ok(())
     }
 
-    /// Each page by itself as a user would who mapped it so, or in one call.
+    /// Unmaps each page separately, as a user that has mapped it so, or all in one call.
     fn unmap(&mut self, by_page: bool) -> Result {
         let Some(page) = self.mapped.take() else {
             return Ok(());
@@ -50,7 +50,7 @@ impl HeldState {
     }
 }
 
-/// Makes `held` what the word says.
+/// Changes `held` to the state that `word` names.
 pub(crate) fn hold(held: &mut Option<HeldState>, word: &str) -> Result {
     match word {
         "domain" | "attached" => {
@@ -76,7 +76,7 @@ fn release(held: &mut Option<HeldState>) -> Result {
     held.take().map_or(Ok(()), |mut held| held.unmap(false))
 }
 
-/// What drivers of IOMMUs hold.
+/// Reports how many pages IOMMU drivers have allocated.
 pub(crate) fn count_pages(report: &mut Report, state: &str) -> Result {
     let count = measure::pages_of_tables();
     report.write_line(format_args!("pages state={state} count={count}"))

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instructions that one `iommu_map()` and one `iommu_unmap()` take.
+//! Instructions of one `iommu_map()` and one `iommu_unmap()`.
 //!
-//! Each work is mapped and unmapped again at the same place, with nothing else in the domain but
-//! what the work asks for. Every mapping is looked up and every unmap checked, outside of the
-//! times: a driver is not fast for doing nothing.
+//! Each workload is mapped and unmapped repeatedly at the same address. The domain has no other
+//! mappings than the workload needs. The result of every map and unmap is checked, outside of the
+//! measured time: a driver must not be fast because it does nothing.
 
 use crate::fixture;
 use crate::report::Report;
@@ -54,7 +54,7 @@ fn measure_work(domain: &mut ConsumerDomain, work: &Workload) -> Result<MapUnmap
 
 fn measure_works(report: &mut Report, attached: bool) -> Result {
     for work in &WORKLOADS {
-        // A domain of its own, so that no work finds another's tables.
+        // A new domain for each workload, so that none finds the tables of another one.
         let stats = measure_work(&mut fixture::domain(attached)?, work)
             .inspect_err(|err| log_err!("{} failed with error {}", work.name, err.to_errno()))?;
         for (op, stats) in [("map", stats.map), ("unmap", stats.unmap)] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The round trips of the instructions in the profiler's windows instead of times.
+//! The maps and unmaps of `instructions`, in windows for the profiler instead of with time stamps.
 
 use crate::fixture;
 use crate::report::Report;
@@ -31,7 +31,7 @@ fn profile(domain: &mut ConsumerDomain, work: &Workload, maps: bool) -> Result {
     Ok(())
 }
 
-/// Attaching may sleep, so interrupts stay on.
+/// Profiles an attach. It may sleep, so interrupts stay on.
 fn profile_attach() -> Result {
     let mut domain = fixture::domain(true)?;
     for _ in 0..REPETITIONS {
@@ -41,8 +41,8 @@ fn profile_attach() -> Result {
     Ok(())
 }
 
-/// `row` is "WORK map" or "WORK unmap", with "attached" behind if wanted, or "attach" for that of
-/// a device.
+/// Profiles `row`, which is "WORKLOAD map" or "WORKLOAD unmap", followed by "attached" if the
+/// device shall be attached, or "attach" for the attach of a device.
 pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
     if row == "attach" {
         profile_attach()?;
@@ -64,7 +64,7 @@ pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
     report.write_line(format_args!("profile windows={REPETITIONS}"))
 }
 
-/// A window that user space opens and closes, around whatever it does.
+/// Opens or closes a window around what user space does.
 pub(crate) fn set_window(word: &str) -> Result {
     match word {
         "open" => measure::mark(Mark::Open),

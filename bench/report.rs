@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a measurement says.
+//! The text of a measurement's result.
 
 use core::fmt::{self, Write};
 use kernel::prelude::*;
@@ -17,13 +17,17 @@ impl Report {
         self.0.clear();
     }
 
-    /// Adds a line. [`ENOMEM`].
+    /// Adds a line.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn write_line(&mut self, line: fmt::Arguments<'_>) -> Result {
         writeln!(self, "{line}").map_err(|fmt::Error| ENOMEM)
     }
 
     pub(crate) fn text(&self) -> &str {
-        // Only a line that memory ran out in can end in the middle of a character.
+        // Only a line that was cut for lack of memory can end in the middle of a character.
         core::str::from_utf8(&self.0).unwrap_or("")
     }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The arithmetic of times.
+//! Statistics of measured times.
 
 use core::fmt;
 use kernel_ext::bench::measure;
 
-/// Rounds before times count, and with them counting.
+/// Rounds that are not counted, before the [`REPETITIONS`] that are.
 pub(crate) const WARM_UP: u32 = 8;
 pub(crate) const REPETITIONS: u32 = 64;
 
-/// Ticks that a number of equal operations took.
+/// The ticks of a number of equal operations.
 #[derive(Default)]
 pub(crate) struct TickStats {
     min: u64,
@@ -28,7 +28,7 @@ impl TickStats {
         self.count += 1;
     }
 
-    /// The same without the cost of timing.
+    /// Returns the statistics without the overhead of the measurement.
     pub(crate) fn without_overhead(&self) -> NetTicks {
         let clock = timing_overhead();
         let tenths = self.sum * 10 / u64::from(self.count.max(1));
@@ -41,7 +41,7 @@ impl TickStats {
     }
 }
 
-/// What an empty statement takes.
+/// Measures the ticks of an empty closure.
 pub(crate) fn timing_overhead() -> u64 {
     let mut stats = TickStats::default();
     for _ in 0..REPETITIONS {
@@ -50,7 +50,7 @@ pub(crate) fn timing_overhead() -> u64 {
     stats.min
 }
 
-/// What operations took by themselves.
+/// The ticks of operations, without the overhead of the measurement.
 pub(crate) struct NetTicks {
     min: u64,
     max: u64,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measures the IOMMU driver of this machine, whichever it is: only the kernel's own interface is
-//! used, so that nothing here can tell.
+//! Measures the IOMMU driver of this machine, whichever it is: only the kernel's interfaces are
+//! used, which are the same for all drivers.
 //!
-//! User space writes the name of a measurement to debugfs `vtd_bench/run`, with a word for it where
-//! it takes one, and reads the same file: lines of `key=value`.
+//! User space writes the name of a measurement to debugfs `vtd_bench/run`, followed by an argument
+//! if it has one, and reads the result from the same file: lines of `key=value` words.
 
 #![deny(unsafe_code)]
 
@@ -29,16 +29,16 @@ use kernel::sync::Mutex;
 use kernel::uaccess::UserSliceReader;
 use report::Report;
 
-/// Bytes of the longest line that is taken.
+/// The maximum length in bytes of a line that is written.
 const MAX_LINE: usize = 64;
 
-/// What the last measurement said, and the state that one has made.
+/// The result of the last measurement, and the state that `hold` keeps.
 struct Bench {
     report: Report,
     held: Option<HeldState>,
 }
 
-/// Does what the line asks for. An error leaves what was said until then.
+/// Runs the measurement that `line` names. After an error, the report has the lines up to it.
 fn run(bench: &Mutex<Bench>, line: &mut UserSliceReader) -> Result {
     let mut text = [0u8; MAX_LINE];
     let text = text.get_mut(..line.len()).ok_or(EINVAL)?;
@@ -68,7 +68,7 @@ fn show(bench: &Mutex<Bench>, to: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 struct BenchModule {
-    // Before the folder that it is in.
+    // Dropped before its directory.
     _run: Pin<KBox<debugfs::File<Mutex<Bench>>>>,
     _folder: debugfs::Dir,
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Works: what is mapped and unmapped again. At other offsets in the table than the memory's, but
-//! for what larger pages need.
+//! Workloads: ranges that are mapped and unmapped repeatedly. IOVA and memory have different
+//! offsets in their tables, except where larger pages need the same alignment.
 
 use kernel::prelude::*;
 use kernel_ext::bench::{ConsumerDomain, MapStatus};
@@ -12,21 +12,21 @@ pub(crate) const SZ_1M: u64 = 1 << 20;
 pub(crate) const SZ_2M: u64 = 2 * SZ_1M;
 pub(crate) const SZ_1G: u64 = 1 << 30;
 
-/// The IOVA that all works begin from.
+/// The IOVA to which the offsets of all workloads are added.
 pub(crate) const IOVA_BASE: u64 = 16 * SZ_1G;
-/// The same of the memory; nothing does DMA, so it need not exist.
+/// The same for the memory. It need not exist, because nothing does DMA.
 pub(crate) const PHYS_BASE: u64 = 2 * SZ_1G;
 
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
-    /// Of the IOVA from [`IOVA_BASE`].
+    /// Offset of the IOVA from [`IOVA_BASE`].
     offset: u64,
-    /// Of the memory from [`PHYS_BASE`].
+    /// Offset of the memory from [`PHYS_BASE`].
     phys: u64,
     size: u64,
-    /// From one repetition to the next.
+    /// How far the IOVA moves from one repetition to the next.
     stride: u64,
-    /// Every other entry of the leaf table is in use.
+    /// Whether all other entries of the leaf table are in use.
     crowded: bool,
 }
 
@@ -63,7 +63,7 @@ pub(crate) static WORKLOADS: [Workload; 9] = [
     workload("mixed", MIXED, MIXED, SZ_4K + SZ_2M + SZ_1G),
 ];
 
-/// One repetition of a work: what the calls are given.
+/// One repetition of a workload: the arguments of its calls.
 #[derive(Clone, Copy)]
 pub(crate) struct Round {
     iova: u64,
@@ -84,13 +84,13 @@ impl Workload {
         }
     }
 
-    /// What is in the leaf table around it: offset and size from the base.
+    /// Returns the ranges in the leaf table around it: offset from the base, and size.
     fn neighbours(&self) -> [(u64, u64); 2] {
         let after = self.offset + self.size;
         [(0, self.offset), (after, SZ_2M - after)]
     }
 
-    /// Maps what is around it, so that its table is what it asks for.
+    /// Maps the ranges around it, if it is `crowded`.
     pub(crate) fn map_neighbours(&self, domain: &mut ConsumerDomain) -> Result {
         if self.crowded {
             for (at, size) in self.neighbours() {
@@ -102,7 +102,7 @@ impl Workload {
         Ok(())
     }
 
-    /// Unmaps that again.
+    /// Unmaps the ranges around it.
     pub(crate) fn unmap_neighbours(&self, domain: &mut ConsumerDomain) {
         if self.crowded {
             for (at, size) in self.neighbours() {
@@ -113,19 +113,24 @@ impl Workload {
 }
 
 impl Round {
-    /// Interrupts may be off.
+    /// Maps it. Interrupts may be off.
     #[inline(always)]
     pub(crate) fn map(self, domain: &mut ConsumerDomain) -> MapStatus {
         domain.map(self.iova, self.phys, self.size, Gfp::ATOMIC)
     }
 
-    /// Interrupts may be off. How many bytes were unmapped: see [`Self::check_size`].
+    /// Unmaps it, and returns how many bytes were unmapped, for [`Self::check_size`]. Interrupts
+    /// may be off.
     #[inline(always)]
     pub(crate) fn unmap(self, domain: &mut ConsumerDomain) -> u64 {
         domain.unmap(self.iova, self.size)
     }
 
-    /// Whether so many bytes are all of it; [`EIO`] if not.
+    /// Checks that all of it was unmapped.
+    ///
+    /// # Errors
+    ///
+    /// [`EIO`] if not.
     pub(crate) fn check_size(self, bytes: u64) -> Result {
         if bytes == self.size {
             Ok(())

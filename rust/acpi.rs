@@ -49,7 +49,7 @@ impl Table {
         unsafe { core::slice::from_raw_parts(self.header.cast(), self.length) }
     }
 
-    /// Returns `address` if the table names it: if its eight bytes are somewhere in it.
+    /// Returns `address` if the table contains it: if its eight bytes are somewhere in the table.
     pub fn find_address(&self, address: u64) -> Option<FirmwareAddress> {
         let named = |bytes: &[u8]| bytes == address.to_le_bytes();
         // INVARIANT: Just found.
@@ -58,7 +58,7 @@ impl Table {
     }
 }
 
-/// A physical address that firmware names in a table.
+/// A physical address that a firmware table contains.
 ///
 /// # Invariants
 ///
@@ -80,8 +80,9 @@ impl Drop for Table {
     }
 }
 
-/// Returns the NUMA node of a proximity domain; none if that has no node that is online.
+/// Returns the NUMA node of a proximity domain, or [`NumaNode::NO_NODE`] if it has none that is
+/// online.
 pub fn node_of_proximity(domain: u32) -> NumaNode {
-    // SAFETY: Any number may be asked for.
+    // SAFETY: Any number is allowed.
     NumaNode::online(unsafe { bindings::vtd_helper_pxm_to_node(domain) })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Time for hardware waits: every wait ends.
+//! Clocks, and deadlines for waits on hardware: every such wait ends.
 
 use crate::bindings;
 use core::fmt;
@@ -12,13 +12,13 @@ pub fn now_ns() -> u64 {
     unsafe { bindings::vtd_helper_ktime_get_ns() }
 }
 
-/// Tells the processor that it spins. Any context.
+/// Hints to the processor that this is a spin loop. Any context.
 #[inline]
 pub fn cpu_relax() {
     kernel::processor::cpu_relax()
 }
 
-/// A wait with an end.
+/// The end of a wait.
 pub struct Deadline(u64);
 
 impl Deadline {
@@ -47,7 +47,7 @@ impl Deadline {
     }
 }
 
-/// A moment in time as the kernel's timer counts it: coarse, a few milliseconds, but a plain load.
+/// A moment in time in `jiffies`: a resolution of a few milliseconds, but a plain load to read.
 ///
 /// The lowest 40 bits of the count: enough for 34 years at the fastest rate.
 #[derive(Clone, Copy)]
@@ -65,7 +65,7 @@ impl Jiffies {
         Jiffies(unsafe { (&raw const bindings::jiffies).read_volatile() } as u64)
     }
 
-    /// Makes the moment with this count; only its lowest 40 bits count.
+    /// Creates the moment with this count; only its lowest 40 bits are used.
     #[inline(always)]
     pub const fn from_raw(raw: u64) -> Self {
         Jiffies(raw & Self::MASK)
@@ -100,7 +100,7 @@ impl Jiffies {
     }
 }
 
-/// How long ago something was, for people.
+/// How long ago something was, to be printed.
 #[derive(Clone, Copy)]
 pub struct Age {
     ms: u64,

@@ -2,20 +2,20 @@
 
 //! The command line that the kernel was booted with.
 //!
-//! The kernel exports neither its command line nor what `iommu.strict` made of it, so that
-//! `/proc/cmdline` is read as a program would. It is that of the mount namespace of the program that
-//! loads the module: whatever shows that program another file could as well give the module the
-//! parameter that decides before it, and no more follows from it.
+//! The kernel exports neither its command line nor the effect of `iommu.strict` to modules, so
+//! `/proc/cmdline` is read as a program would read it, in the mount namespace of the program that
+//! loads the module. This is no security problem: a user who can replace that file for the program
+//! can also pass the module parameter that overrides it.
 
 use crate::bindings;
 use kernel::prelude::*;
 
-/// Bytes of a command line that are read; x86 allows no more.
+/// The maximum length of a command line on x86.
 const LONGEST: usize = 2048;
 
-/// Returns the value of the last `name=value` on the kernel command line, read as the kernel's
-/// `kstrtobool()` reads it. [`None`] if it is not there, or if `/proc` is not mounted, which is the
-/// one place where a module can see the command line. Process context.
+/// Returns the value of the last `name=value` on the kernel command line, parsed as the kernel's
+/// `kstrtobool()` does. [`None`] if it is not there, or if `/proc` is not mounted, which is the
+/// only place where a module can read the command line. Process context.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A `struct device` as the IOMMU core shows it to a driver.
+//! A `struct device`, as the IOMMU core passes it to a driver.
 
 use crate::bindings;
 use crate::pages::NumaNode;
@@ -11,7 +11,7 @@ use kernel::prelude::*;
 use kernel::sync::rcu;
 use kernel::types::{NotThreadSafe, Opaque};
 
-/// A device, borrowed for the time of a callback.
+/// A device, borrowed for the duration of a callback.
 #[repr(transparent)]
 pub struct Device(Opaque<bindings::device>);
 
@@ -20,7 +20,7 @@ pub struct Device(Opaque<bindings::device>);
 unsafe impl Sync for Device {}
 
 impl Device {
-    /// Lends a device of C.
+    /// Borrows a C device.
     ///
     /// # Safety
     ///
@@ -41,8 +41,8 @@ impl Device {
         NumaNode::online(unsafe { bindings::vtd_helper_dev_to_node(self.as_raw()) })
     }
 
-    /// Returns its name, "?" for a device that has none yet or is not on the PCI bus: those of a
-    /// network, for one, may be renamed, which frees the old name.
+    /// Returns its name, or "?" for a device that has none yet or is not on the PCI bus. Devices on
+    /// other buses, such as network devices, may be renamed, which frees the old name.
     pub fn name(&self) -> Name {
         // SAFETY: `self` is a valid device. Nothing renames one on the PCI bus: pci_setup_device()
         // gives the name, before the device is registered, and the last reference frees it.
@@ -69,8 +69,8 @@ impl Device {
         taken.then(|| DeviceGuard(self, NotThreadSafe))
     }
 
-    /// Emits the core's trace event `iommu:io_page_fault`; costs next to nothing while nobody
-    /// traces it. Any context.
+    /// Emits the core's trace event `iommu:io_page_fault`; costs next to nothing while it is not
+    /// enabled. Any context.
     pub fn trace_fault(&self, iova: u64, write: bool) {
         // SAFETY: `self` is a valid device; the event copies what it shows.
         unsafe { bindings::vtd_helper_trace_io_page_fault(self.as_raw(), iova as usize, write) }
@@ -86,10 +86,10 @@ impl Device {
         let _read = rcu::read_lock();
         // SAFETY: `self` is a valid device, and its driver is read once. On the PCI bus that is
         // null or part of a `struct pci_driver`, which is part of vmlinux or of a module, as its
-        // name is. Before a module's memory is freed, its exit function has unregistered the driver,
-        // which released all devices, and free_module() has waited for a grace period; so has the
-        // end of a module whose init function failed. What was bound when it was read is therefore
-        // there until the end of the read-side section.
+        // name is. Before a module's memory is freed, its exit function has unregistered the
+        // driver, which released all devices, and free_module() has waited for a grace period; so
+        // has the end of a module whose init function failed. What was bound when it was read is
+        // therefore there until the end of the read-side section.
         unsafe {
             let driver = (&raw const (*self.as_raw()).driver).read_volatile();
             if driver.is_null() {
@@ -104,7 +104,8 @@ impl Device {
     }
 }
 
-/// A device whose driver stays what it is until this is dropped, by the thread that locked it.
+/// A device that is locked until this is dropped, by the thread that locked it: no driver is bound
+/// or unbound.
 ///
 /// # Invariants
 ///
@@ -160,11 +161,11 @@ impl fmt::Display for Name {
     }
 }
 
-/// What is known of the driver of a device.
+/// The driver that is bound to a device.
 pub struct BoundDriver {
     /// Its name.
     pub name: Name,
-    /// Whether it has `driver_managed_dma`: its DMA is no business of the kernel's DMA API (VFIO,
-    /// port services).
+    /// Whether it has `driver_managed_dma`: it does not use the kernel's DMA API (VFIO, port
+    /// services).
     pub driver_managed_dma: bool,
 }

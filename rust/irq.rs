@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Message-signalled interrupts of devices that have no bus of their own.
+//! Message-signalled interrupts of devices that are not on a bus.
 //!
-//! x86 offers such a device no MSI domain, and the function that the in-tree drivers use is not
-//! exported. What a module can do is what the AMD driver does for its own interrupts: an irq
-//! domain of its own below the vector domain, whose chip writes the message to the device.
+//! x86 has no MSI domain for such a device, and the function that the in-tree driver uses is not
+//! exported to modules. So this module does what the AMD driver does for its own interrupts: it
+//! creates a separate irq domain below the vector domain, whose chip writes the message to the
+//! device.
 //!
-//! Each [`Interrupt`] has its domain; one interrupt per domain keeps the ownership plain.
+//! Each [`Interrupt`] has a separate domain; one interrupt per domain keeps the ownership simple.
 //!
-//! Chip and operations are constants: a reader of `/proc/interrupts` may use a chip that has just
-//! been taken from an interrupt, and a module's memory outlives that.
+//! Chip and operations are constants: a reader of `/proc/interrupts` may use a chip that was just
+//! removed from an interrupt, and a constant in the module outlives that use.
 //!
 //! C headers: `include/linux/irq.h`, `include/linux/irqdomain.h`.
 
@@ -24,17 +25,17 @@ use kernel::sync::Arc;
 
 /// A device that raises one message-signalled interrupt.
 pub trait InterruptSource: Send + Sync + 'static {
-    /// The name of the chip of all such devices in `/proc/interrupts`, with which the names of
-    /// their domains begin.
+    /// The name of the chip in `/proc/interrupts`, and the first part of the names of the domains.
     const NAME: &'static CStr;
 
-    /// Returns what tells it from other such devices; its domain is called `NAME-number`.
+    /// Returns a number that distinguishes it from other such devices; its domain is called
+    /// `NAME-number`.
     fn number(&self) -> u32;
     /// Programs the message into the device. Interrupts off, must not sleep.
     fn write_msi_msg(&self, address: u64, data: u32);
     /// Masks or unmasks at the device. Interrupts off, must not sleep.
     fn set_masked(&self, masked: bool);
-    /// Handles what happened. Runs in the interrupt's thread; may sleep.
+    /// Handles the interrupt. Runs in the interrupt's thread; may sleep.
     fn handle(&self);
 }
 
@@ -55,7 +56,7 @@ unsafe impl<S: InterruptSource> Send for Interrupt<S> {}
 // SAFETY: As above.
 unsafe impl<S: InterruptSource> Sync for Interrupt<S> {}
 
-/// The chip and the domain's operations, which the irq core keeps pointers to.
+/// The chip and the domain's operations. The irq core keeps pointers to both.
 struct ChipOps<S>(PhantomData<S>);
 
 impl<S: InterruptSource> ChipOps<S> {

@@ -2,14 +2,14 @@
 
 //! The kernel layer: what upstream would keep in `rust/kernel` and `rust/helpers`.
 //!
-//! Every call into C and every bindings item of the project live in this crate, behind safe types,
-//! and every unsafe block but those of `vtd_tables`, for which
-//! [`iommu::table_pages`] has unsafe functions. It
-//! knows nothing of VT-d: its [`iommu`] module could serve another IOMMU driver unchanged.
+//! Every call into C and every bindings item of the project is in this crate, behind safe types.
+//! So is every unsafe block except those of `vtd_tables`, for which [`iommu::table_pages`] has
+//! unsafe functions. Nothing here is specific to VT-d: another IOMMU driver could use the [`iommu`]
+//! module unchanged.
 //!
-//! [`bench`] is no part of that: what only the bench module uses, and nothing here refers to.
+//! [`bench`] is separate: only the bench module uses it, and nothing else here refers to it.
 //!
-//! Differences between the supported kernels (7.2 and 7.3) end here.
+//! Differences between the supported kernels (7.2 and 7.3) are hidden by this crate.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 

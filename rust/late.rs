@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A value that is set late, at no cost for its users.
+//! A value that is set later than its owner is created, at no cost for its readers.
 //!
-//! Until it is set, users get a static in its place; so they load one pointer, as for a box, and
-//! compare nothing.
+//! Until it is set, readers get a static in its place. So they load one pointer, as for a box, and
+//! need no comparison.
 
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::prelude::*;
 
-/// A place for a value that can be set once.
+/// A value that can be set once.
 ///
 /// # Invariants
 ///
@@ -20,7 +20,7 @@ pub struct LateInit<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> LateInit<T> {
-    /// Creates one that leads to `before` until a value is set.
+    /// Creates one that returns `before` until a value is set.
     pub const fn new(before: &'static T) -> Self {
         // INVARIANT: It is `before`.
         LateInit {
@@ -29,13 +29,13 @@ impl<T: Send + Sync + 'static> LateInit<T> {
         }
     }
 
-    /// Returns what it leads to. Any context.
+    /// Returns the value, or `before` if none was set. Any context.
     #[inline(always)]
     pub fn get(&self) -> &T {
         // SAFETY: By the type's invariants there is always a `T` that lives as long as `self`. The
-        // pointer is read as C's READ_ONCE() reads it: what depends on it comes after it in the
-        // kernel's memory model. (An atomic load would be an instruction of its own, where this
-        // one becomes the operand of another.)
+        // pointer is read as C's READ_ONCE() reads it: dependent accesses are ordered after it in
+        // the kernel's memory model. (An atomic load would be a separate instruction; this load
+        // becomes the operand of another one.)
         unsafe { &*self.now.as_ptr().read_volatile() }
     }
 
@@ -45,7 +45,7 @@ impl<T: Send + Sync + 'static> LateInit<T> {
         (!ptr::eq(now, self.before)).then_some(now)
     }
 
-    /// Sets the value, unless one was set before: then the new one is dropped.
+    /// Sets the value. If one was set before, the new one is dropped.
     pub fn set(&self, value: KBox<T>) {
         let value = KBox::into_raw(value);
         let before = ptr::from_ref(self.before).cast_mut();
@@ -54,7 +54,7 @@ impl<T: Send + Sync + 'static> LateInit<T> {
             .compare_exchange(before, value, Ordering::AcqRel, Ordering::Relaxed);
         // INVARIANT: What is there now came from `into_raw`, and nothing replaces it.
         if set.is_err() {
-            // SAFETY: Came from `into_raw`, and nobody else has seen it.
+            // SAFETY: Came from `into_raw`, and was never visible to another thread.
             drop(unsafe { KBox::from_raw(value) });
         }
     }
@@ -63,8 +63,8 @@ impl<T: Send + Sync + 'static> LateInit<T> {
 impl<T: Send + Sync + 'static> Drop for LateInit<T> {
     fn drop(&mut self) {
         if self.value().is_some() {
-            // SAFETY: By the type's invariants it came from `into_raw`; `self` is borrowed by
-            // nobody, so neither is the value.
+            // SAFETY: By the type's invariants it came from `into_raw`; `self` is not borrowed, so
+            // neither is the value.
             drop(unsafe { KBox::from_raw(*self.now.get_mut()) });
         }
     }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spin lock that also keeps interrupts out.
+//! A spin lock that disables interrupts.
 //!
-//! The DMA API maps and unmaps in interrupt handlers, so whatever it takes must be taken with
-//! interrupts off everywhere. The kernel crate has no such lock in all supported versions
+//! The DMA API maps and unmaps in interrupt handlers, so a lock in its path must be taken with
+//! interrupts off everywhere. The kernel crate does not have such a lock in all supported versions
 //! (`SpinLockIrq` begins with 7.3); its [`Backend`] trait lets us add one.
 //!
-//! There is no guard: two guards that are dropped in the order in which they were made would turn
-//! interrupts on with the second lock held, and leave them off for good. A function that runs with
-//! the lock held ends before the one around it.
+//! There is no guard. If two guards were dropped in the order in which they were created,
+//! interrupts would be enabled with the second lock held, and then stay off for good. With
+//! closures, the inner section always ends before the outer one.
 //!
-//! It is a raw spin lock, because the last steps of a suspend and the first ones of a resume take
-//! it with interrupts off on every kernel, and PREEMPT_RT lets an ordinary spin lock sleep. So
-//! nothing in such a section may take one: no memory is allocated or freed there.
+//! It is a raw spin lock, because the last steps of a suspend and the first steps of a resume take
+//! it with interrupts off on every kernel, and on PREEMPT_RT an ordinary spin lock may sleep. So no
+//! such section may take an ordinary spin lock, and thus not allocate or free memory.
 //!
 //! C header: `include/linux/spinlock.h`.
 
@@ -95,7 +95,7 @@ unsafe impl Backend for IrqSave {
     }
 }
 
-/// Makes an initialiser of an [`IrqSpinLock`] with a lock class of its own.
+/// Makes an initialiser of an [`IrqSpinLock`] with a separate lock class.
 #[macro_export]
 macro_rules! new_irq_spinlock {
     ($inner:expr, $name:literal) => {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The register page of a device that no bus driver owns.
+//! The registers of a device that is not on a bus.
 
 use crate::acpi::FirmwareAddress;
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// Bytes that every set of registers has; an offset below needs no further check.
+/// The minimum size of a register range in bytes; a lower offset needs no further check.
 const LEAST: usize = 4096;
 
 /// Claimed and mapped registers.
@@ -27,9 +27,9 @@ unsafe impl Send for Registers {}
 // SAFETY: As above.
 unsafe impl Sync for Registers {}
 
-/// Returns whether a part of the range is claimed: a claim that fails does not say why.
+/// Returns whether a part of the range is claimed, because a failed claim does not report why.
 fn is_requested(start: u64, len: usize) -> bool {
-    // SAFETY: The resource tree may be asked for any range; the call locks it.
+    // SAFETY: Any range is allowed; the call locks the resource tree.
     let found = unsafe {
         bindings::region_intersects(
             start,
@@ -44,9 +44,9 @@ fn is_requested(start: u64, len: usize) -> bool {
 impl Registers {
     /// Claims `len` bytes of registers from `start` on for `name`, then maps them.
     ///
-    /// Firmware says where they are, and the resource tree that nothing else uses them: memory, and
-    /// the registers of a device that has a driver, are claimed there. No code can check that
-    /// firmware names a register page, and not something else that is not claimed.
+    /// Firmware reports the address, and the resource tree shows that nothing else uses the range:
+    /// memory, and the registers of devices with drivers, are claimed there. No code can check that
+    /// the address really is that of registers, and not of something else that is not claimed.
     ///
     /// Process context.
     ///
@@ -59,7 +59,7 @@ impl Registers {
         if len < LEAST {
             return Err(EINVAL);
         }
-        // SAFETY: `name` is static; the resource tree may be asked for any range.
+        // SAFETY: `name` is static; any range is allowed.
         let region = unsafe {
             bindings::__request_region(
                 &raw mut bindings::iomem_resource,
@@ -107,7 +107,7 @@ impl Registers {
         Some(unsafe { self.base.as_ptr().add(offset) }.cast())
     }
 
-    /// Reads 32 bits. Past the end or unaligned it reads ones, as absent hardware does.
+    /// Reads 32 bits. Beyond the end or unaligned it returns all ones, as absent hardware does.
     #[inline]
     pub fn read32(&self, offset: usize) -> u32 {
         match self.at::<u32>(offset) {
@@ -117,7 +117,7 @@ impl Registers {
         }
     }
 
-    /// Reads 64 bits. Past the end or unaligned it reads ones, as absent hardware does.
+    /// Reads 64 bits. Beyond the end or unaligned it returns all ones, as absent hardware does.
     #[inline]
     pub fn read64(&self, offset: usize) -> u64 {
         match self.at::<u64>(offset) {
@@ -127,7 +127,7 @@ impl Registers {
         }
     }
 
-    /// Writes 32 bits; past the end or unaligned nothing is written.
+    /// Writes 32 bits; beyond the end or unaligned nothing is written.
     #[inline]
     pub fn write32(&self, offset: usize, value: u32) {
         if let Some(p) = self.at::<u32>(offset) {
@@ -136,7 +136,7 @@ impl Registers {
         }
     }
 
-    /// Writes 64 bits; past the end or unaligned nothing is written.
+    /// Writes 64 bits; beyond the end or unaligned nothing is written.
     #[inline]
     pub fn write64(&self, offset: usize, value: u64) {
         if let Some(p) = self.at::<u64>(offset) {

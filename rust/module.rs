@@ -11,7 +11,7 @@ use kernel::prelude::*;
 ///
 /// While the module is initialised, or while something else holds it.
 pub fn keep_loaded(module: &'static ThisModule) {
-    // SAFETY: The module that runs this code is there, and is not being removed: its own
-    // initialisation, or what holds it, calls.
+    // SAFETY: The module that runs this code is loaded and is not being removed: by this function's
+    // contract it is being initialised, or is held.
     unsafe { bindings::__module_get(module.as_ptr()) }
 }

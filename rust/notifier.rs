@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Notifications of the PCI bus: a device was added, is about to get a driver, was removed.
+//! Notifications of the PCI bus: a device was added, a driver is about to be bound to it, or it was
+//! removed.
 
 use crate::bindings;
 use crate::device::Device;
@@ -11,7 +12,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// What runs before others deal with a PCI device. Process context.
+/// Callbacks that run before the other notifiers of the PCI bus. Process context.
 pub trait BusNotifier: Send + Sync + 'static {
     /// Handles a device that has just been added; the IOMMU core has not seen it yet.
     fn device_added(&self, device: &PciDevice);

@@ -9,31 +9,30 @@ use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::alloc::Flags;
 use kernel::prelude::*;
 
-/// How an allocation may behave; the kernel's `gfp_t` as a callback passed it.
+/// Allocation flags: the kernel's `gfp_t`.
 #[derive(Clone, Copy)]
 pub struct Gfp(pub(crate) bindings::gfp_t);
 
 impl Gfp {
     /// May sleep.
     pub const KERNEL: Gfp = Gfp(bindings::GFP_KERNEL);
-    /// For any context: never sleeps, and fails the sooner for it.
+    /// For any context: never sleeps, so it is more likely to fail.
     pub const ATOMIC: Gfp = Gfp(bindings::GFP_ATOMIC);
     /// May sleep, and is charged to the caller's memory cgroup.
     pub const KERNEL_ACCOUNT: Gfp = Gfp(bindings::GFP_KERNEL_ACCOUNT);
 }
 
-/// Whom memory is charged to.
+/// The memory cgroup that memory is charged to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Charge {
-    /// Nobody: what the kernel needs for itself.
+    /// None: memory that the kernel needs for itself.
     Unaccounted,
-    /// The memory cgroup of the caller: what it makes the kernel allocate.
+    /// That of the caller: memory that the kernel allocates on the caller's request.
     Caller,
 }
 
 impl Charge {
-    /// Returns the flags for pages that hardware reads, and for counts of each processor. May
-    /// sleep.
+    /// Returns the flags for pages that hardware reads, and for per-CPU counters. May sleep.
     pub const fn gfp(self) -> Gfp {
         match self {
             Charge::Unaccounted => Gfp::KERNEL,
@@ -52,8 +51,8 @@ impl Charge {
 
 pub use kernel::page::PAGE_SIZE;
 
-/// A NUMA node to allocate from. (`kernel::alloc::NumaNode` shows its number to the kernel crate
-/// only, so that no other can pass it to C.)
+/// A NUMA node to allocate from. (Only the kernel crate can read the number of a
+/// `kernel::alloc::NumaNode`, so no other crate can pass one to C.)
 ///
 /// # Invariants
 ///
@@ -62,14 +61,14 @@ pub use kernel::page::PAGE_SIZE;
 pub struct NumaNode(i32);
 
 impl NumaNode {
-    /// Anywhere.
-    // INVARIANT: None.
+    /// No particular node.
+    // INVARIANT: `NUMA_NO_NODE`.
     pub const NO_NODE: NumaNode = NumaNode(bindings::NUMA_NO_NODE);
 
-    /// Returns the node numbered `nid`; none if no such node is online, as after a wrong number in
-    /// a firmware table.
+    /// Returns the node numbered `nid`, or [`Self::NO_NODE`] if it is not online, for example
+    /// because a firmware table has a wrong number.
     pub(crate) fn online(nid: i32) -> Self {
-        // SAFETY: Any number may be asked for.
+        // SAFETY: Any number is allowed.
         if unsafe { bindings::vtd_helper_node_online(nid) } {
             // INVARIANT: It is online.
             NumaNode(nid)
@@ -87,7 +86,7 @@ impl NumaNode {
 
 const CACHE_LINE: usize = 64;
 
-/// 64-bit words that every block has; an index below needs no further check.
+/// The minimum number of 64-bit words of a block; a lower index needs no further check.
 const LEAST: usize = PAGE_SIZE / 8;
 
 /// An owned block of 2^order pages seen as 64-bit words.
@@ -112,7 +111,7 @@ impl Pages {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if so many bytes cannot be counted, [`ENOMEM`] if there are no such pages.
+    /// [`EINVAL`] if the number of bytes overflows; [`ENOMEM`].
     pub fn new(node: NumaNode, order: u32, gfp: Gfp) -> Result<Self> {
         let bytes = 1usize
             .checked_shl(order)
@@ -149,8 +148,8 @@ impl Pages {
         unsafe { self.virt.as_ptr().add(i).read_volatile() }
     }
 
-    /// Reads word `i` as [`Self::read`]; what follows is done after it, as after
-    /// `smp_load_acquire()`. For a word by which hardware says that it is done with memory.
+    /// Reads word `i` as [`Self::read`], ordered before all later accesses, as by
+    /// `smp_load_acquire()`. For a word by which hardware signals that it no longer uses memory.
     #[inline(always)]
     pub fn read_acquire(&self, i: usize) -> u64 {
         let value = self.read(i);
@@ -189,16 +188,17 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         // SAFETY: Allocated by iommu_alloc_pages_node_sz(), not freed before, and no reference is
-        // left. That hardware does not use it any more is the owner's to see to, as is every
-        // address that hardware is given: no type sees where it reads.
+        // left. The owner ensures that hardware does not use it any more, as it is responsible for
+        // every address that it gives to hardware: no type can check where hardware reads.
         unsafe { bindings::iommu_free_pages(self.virt.as_ptr().cast()) }
     }
 }
 
-/// Writes the cache line of `virt` back.
+/// Writes the cache line of `virt` back to memory.
 ///
-/// Needs no fence: the processor orders a line's write-back after the stores to it, and hardware or
-/// a processor learns of them by a register access or an atomic, which comes after both.
+/// No fence is needed. The processor orders a line's write-back after the stores to that line, and
+/// hardware or another processor is notified of them by a register access or an atomic, which is
+/// ordered after both.
 ///
 /// # Safety
 ///
@@ -211,7 +211,7 @@ pub(crate) unsafe fn flush_line(virt: *mut u8) {
     }
 }
 
-/// Writes the cache lines of `bytes` bytes at `virt` back.
+/// Writes the cache lines of `bytes` bytes at `virt` back to memory.
 ///
 /// # Safety
 ///

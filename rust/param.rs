@@ -6,8 +6,8 @@ use crate::bindings;
 use core::borrow::Borrow;
 use kernel::prelude::*;
 
-/// Returns the value of a module parameter, whichever way the kernel's accessor hands it out: by
-/// reference up to 7.2, by copy from 7.3 on.
+/// Returns the value of a module parameter. The kernel's accessor returns it by reference up to
+/// 7.2, and by copy from 7.3 on.
 pub fn value<T: Copy>(accessed: impl Borrow<T>) -> T {
     *accessed.borrow()
 }
@@ -17,11 +17,11 @@ pub fn value<T: Copy>(accessed: impl Borrow<T>) -> T {
 /// # Errors
 ///
 /// [`EINVAL`] if it is not UTF-8.
-// Inline, so that nothing of it is in a module without that parameter.
+// Inline, so that a module without that parameter contains no code of it.
 #[inline]
 pub fn ignore() -> Result<&'static str> {
-    // SAFETY: A terminated string in the module, which nobody writes once the module's code runs:
-    // sysfs does not show it.
+    // SAFETY: A terminated string in the module, which is not written once the module's code runs:
+    // the parameter is not in sysfs.
     let text = unsafe { CStr::from_char_ptr(bindings::vtd_helper_ignore_parameter()) };
     text.to_str().map_err(|_| EINVAL)
 }

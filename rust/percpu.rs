@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts that every processor keeps for itself.
+//! Per-CPU counters.
 //!
-//! A count that all processors share costs each of them a trip of its cache line, which is more
-//! than what is counted here. Counts of its own cost a processor one instruction.
+//! A shared counter costs a transfer of its cache line for each increment, which is more than the
+//! operations cost that are counted here. A per-CPU counter costs one instruction.
 
 use crate::bindings;
 use crate::pages::Charge;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// The operand that is this processor's count, `$index` bytes behind the first.
+/// The assembly operand of this processor's counter, `$index` bytes after the first.
 #[cfg(CONFIG_SMP)]
 macro_rules! own {
     ($index:literal) => {
@@ -24,7 +24,7 @@ macro_rules! own {
     };
 }
 
-/// `N` counts that only grow.
+/// `N` per-CPU counters that only grow.
 ///
 /// # Invariants
 ///
@@ -68,12 +68,13 @@ impl<const N: usize> PerCpuCounters<N> {
         }
     }
 
-    /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; a reader in between may see
-    /// the one without the other.
+    /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; a concurrent reader may see
+    /// only one of both changes.
     #[inline(always)]
     pub fn inc_and_add<const INDEX: usize, const SUM: usize>(&self, n: u64) {
         const { assert!(INDEX < N && SUM < N) };
-        // SAFETY: As for `one`, each instruction for itself: in between the processor may change.
+        // SAFETY: As for `inc`, for each instruction separately: the processor may change in
+        // between.
         unsafe {
             core::arch::asm!(
                 concat!("inc ", own!("index")),

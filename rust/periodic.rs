@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work that is repeated after a period, in process context.
+//! Work that is repeated periodically, in process context.
 
 use crate::bindings;
 use core::mem::offset_of;
@@ -8,12 +8,12 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// What is done each time. May sleep.
+/// Work that is done each time. May sleep.
 pub trait PeriodicWork: Send + Sync + 'static {
-    /// How long to wait in between, in milliseconds.
+    /// The time between the end of one run and the next, in milliseconds.
     const PERIOD_MS: u32;
 
-    /// Does the work. Not called while the system sleeps.
+    /// Does the work. Not called while the system is suspended.
     fn run(&self);
 }
 

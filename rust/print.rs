@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Messages to the kernel log made of types that only know [`core::fmt`].
+//! Messages to the kernel log, formatted with [`core::fmt`].
 //!
-//! A message is formatted here, once, and handed over as a string. The kernel formats what it is
-//! given twice, for its length and for its text, and with interrupts off: a text that changes in
-//! between (how long ago something was) would lose its end and its line end, without which readers
-//! of the log wait for the next message; and a mutex must not be taken there at all.
+//! A message is formatted here, once, and passed to the kernel as a string. The kernel would format
+//! it twice, for its length and for its text, with interrupts off. A text that changes in between
+//! (how long ago something was) would lose its end and its line end, without which readers of the
+//! log wait for the next message. And a mutex must not be taken there at all.
 
 use core::fmt;
 use core::mem::MaybeUninit;
 
-/// Bytes of a message that are kept; no sentence of ours is that long.
+/// The maximum length of a message in bytes; every message of the driver is shorter.
 const LINE: usize = 768;
 
-/// Room for a message, to be formatted in.
+/// A buffer in which a message is formatted.
 ///
 /// # Invariants
 ///
@@ -26,7 +26,7 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// Creates an empty one.
+    /// Creates an empty buffer.
     #[allow(clippy::new_without_default)]
     #[inline(always)]
     pub const fn new() -> Self {
@@ -38,7 +38,8 @@ impl LogLine {
         }
     }
 
-    /// Formats a message, in the caller's context, and returns it. What does not fit is left out.
+    /// Formats a message, in the caller's context, and returns it. A string that does not fit is
+    /// omitted, and so is the rest of the message.
     pub fn format(&mut self, message: fmt::Arguments<'_>) -> &str {
         // Cannot fail: `write_str` never does.
         let _ = fmt::write(self, message);
@@ -92,6 +93,6 @@ macro_rules! log_notice { ($($arg:tt)*) => { ::kernel::pr_notice!("{}\n", $crate
 #[macro_export]
 macro_rules! log_info { ($($arg:tt)*) => { ::kernel::pr_info!("{}\n", $crate::log_line!($($arg)*)) } }
 
-/// Logs at level debug, with a line end; nothing unless the kernel was built for it.
+/// Logs at level debug, with a line end; compiled in only with `CONFIG_RUST_DEBUG_ASSERTIONS`.
 #[macro_export]
 macro_rules! log_debug { ($($arg:tt)*) => { ::kernel::pr_debug!("{}\n", ::core::format_args!($($arg)*)) } }

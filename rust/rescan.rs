@@ -7,16 +7,16 @@
 use crate::bindings;
 use kernel::types::NotThreadSafe;
 
-/// `pci_rescan_remove_lock`, held by whatever adds or removes PCI devices. That is the PCI core's
-/// rule, which `pci_stop_and_remove_bus_device()` asserts; hot-plug, `remove` and `rescan` in
-/// sysfs, and `sriov_numvfs` follow it.
+/// `pci_rescan_remove_lock`, which code that adds or removes PCI devices holds. This is the PCI
+/// core's rule, which `pci_stop_and_remove_bus_device()` asserts; hot-plug, `remove` and `rescan`
+/// in sysfs, and `sriov_numvfs` follow it.
 ///
-/// A driver that makes or removes devices in its own probe or remove function does not: virtual
-/// functions when the driver of their physical function is unbound, and what is behind a volume
-/// management device. Nothing here relies on it for the life of an object.
+/// A driver that adds or removes devices in its own probe or remove function does not follow it:
+/// virtual functions, when the driver of their physical function is unbound, and the devices behind
+/// a volume management device. Nothing here relies on the lock for the lifetime of an object.
 ///
-/// A device's lock is taken after this one by `remove`, and before it by `sriov_numvfs`: with it
-/// held, only try to take a device's lock.
+/// `remove` takes a device's lock after this one, and `sriov_numvfs` takes it before. So a holder
+/// of this lock must only try to take a device's lock.
 pub struct RescanLock;
 
 impl RescanLock {
@@ -24,9 +24,9 @@ impl RescanLock {
     ///
     /// # Context
     ///
-    /// Process context; sleeps. A driver that is bound under the lock waits in
-    /// [`before_bind`](crate::notifier::BusNotifier::before_bind) for what that waits for, so take
-    /// this lock before any other.
+    /// Process context; sleeps. A thread that binds a driver with this lock held may wait in
+    /// [`before_bind`](crate::notifier::BusNotifier::before_bind) for other locks, so take this
+    /// lock before any other.
     pub fn lock() -> RescanGuard {
         // SAFETY: Has no preconditions; a thread that holds the lock already waits for ever, as
         // with any mutex.

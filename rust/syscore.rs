@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The last callbacks before the machine sleeps, stops or starts another kernel, and the first ones
-//! after a sleep.
+//! The last callbacks before a suspend, a shutdown or a kexec, and the first ones at a resume.
 
 use crate::bindings;
 use core::ffi::c_void;
@@ -9,17 +8,17 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// What runs when all devices are out of the way.
+/// Callbacks that run while all devices are suspended or shut down.
 pub trait SyscoreOps: Send + Sync + 'static {
     /// Called at the end of a shutdown, reboot or kexec, after all devices were shut down.
     fn shutdown(&self);
-    /// Called at the end of a suspend. One CPU, interrupts off: must not sleep itself.
+    /// Called at the end of a suspend. One CPU, interrupts off: must not sleep.
     ///
     /// # Errors
     ///
-    /// Any; it ends the suspend.
+    /// Any; it aborts the suspend.
     fn suspend(&self) -> Result;
-    /// Called at the begin of a resume. One CPU, interrupts off: must not sleep itself.
+    /// Called at the beginning of a resume. One CPU, interrupts off: must not sleep.
     fn resume(&self);
 }
 

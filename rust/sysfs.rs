@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes in sysfs: of an IOMMU device, and of a directory of our own below `/sys/kernel`.
+//! Attributes in sysfs: of an IOMMU device, and of a directory in `/sys/kernel`.
 //!
 //! C headers: `include/linux/device.h`, `include/linux/kobject.h`, `include/linux/sysfs.h`.
 
@@ -14,7 +14,7 @@ use kernel::sync::Arc;
 
 const PAGE: usize = crate::pages::PAGE_SIZE;
 
-/// What an attribute shows, and what it does with what is written to it.
+/// The description of an attribute: its file, and the functions that read and write it.
 pub struct Attribute<T> {
     /// File name.
     pub name: &'static CStr,
@@ -22,18 +22,18 @@ pub struct Attribute<T> {
     pub mode: u16,
     /// Writes the text; process context.
     pub show: fn(&T, &mut dyn Write) -> fmt::Result,
-    /// Takes the text that was written, without its line end; process context.
+    /// Handles the text that was written, without its line end; process context.
     pub store: Option<fn(&T, &str) -> Result>,
 }
 
-/// What the kernel makes of a file: its own structure, and how it calls the functions in it. With
-/// control flow integrity both have to be exactly what C has.
+/// The C structure of an attribute, and the signatures of its functions. With control flow
+/// integrity, both must be exactly those of C.
 pub trait AttributeKind: Sealed + Sized + 'static {
     /// The C structure of an attribute, which begins with a `struct attribute`.
     #[doc(hidden)]
     type Raw;
 
-    /// Fills in `raw` for `of`, lock debugging's key included.
+    /// Fills in `raw` for `of`, with a lockdep key.
     ///
     /// # Safety
     ///
@@ -45,17 +45,18 @@ pub trait AttributeKind: Sealed + Sized + 'static {
 
 use sealed::Sealed;
 mod sealed {
-    /// Of [`AttributeKind`](super::AttributeKind): there is one for each structure of the kernel's.
+    /// Seals [`AttributeKind`](super::AttributeKind): each C structure has exactly one.
     pub trait Sealed {}
 }
 
-/// Attributes of a device: `struct device_attribute`.
+/// The kind of attributes of a device: `struct device_attribute`.
 pub struct DeviceAttribute;
 
-/// Attributes of a directory: `struct kobj_attribute`.
+/// The kind of attributes of a directory: `struct kobj_attribute`.
 pub struct OfKobject;
 
-/// Implements [`AttributeKind`] for the structure `$raw`, whose functions are called with a `$owner`.
+/// Implements [`AttributeKind`] for the structure `$raw`, whose functions are called with a
+/// `$owner`.
 macro_rules! kind {
     ($kind:ident, $owner:ident, $raw:ident, $init:ident) => {
         impl Sealed for $kind {}
@@ -134,7 +135,7 @@ kind!(
     vtd_helper_kobj_attr_init
 );
 
-/// One attribute as the kernel knows it, with what it is of.
+/// One attribute: the C structure, its description and its object.
 #[repr(C)]
 struct Entry<T: 'static, K: AttributeKind> {
     raw: K::Raw,
@@ -142,7 +143,8 @@ struct Entry<T: 'static, K: AttributeKind> {
     target: *const T,
 }
 
-// The kernel hands out the address of each `raw` again, and finds it by that of its first field.
+// The kernel passes the address of each `raw` back, which it finds by the address of its first
+// field.
 const _: () = assert!(
     offset_of!(Entry<(), DeviceAttribute>, raw) == 0
         && offset_of!(Entry<(), OfKobject>, raw) == 0
@@ -151,7 +153,7 @@ const _: () = assert!(
 );
 
 impl<T: Send + Sync + 'static, K: AttributeKind> Entry<T, K> {
-    /// Writes the text of an attribute, as its `show` of C has to.
+    /// Writes the text of an attribute, as the contract of the C `show` demands.
     ///
     /// # Safety
     ///
@@ -173,7 +175,7 @@ impl<T: Send + Sync + 'static, K: AttributeKind> Entry<T, K> {
         }
     }
 
-    /// Passes on what was written to an attribute, as its `store` of C has to.
+    /// Passes on what was written to an attribute, as the contract of the C `store` demands.
     ///
     /// # Safety
     ///

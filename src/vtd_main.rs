@@ -2,17 +2,17 @@
 
 //! Intel VT-d (DMA remapping) driver.
 //!
-//! The rooms of the house, each using only those below it:
+//! Its parts, from the ground up; each uses only those above it in this list:
 //!
-//! - [`driver`]: the whole; load, leave, what the IOMMU core is answered
-//! - [`report`]: faults, sysfs, debugfs
-//! - [`machine`]: all units, devices and domains, and look-ups among them
-//! - [`domain`]: paging domains
-//! - [`device`]: probe, attach, ownership
-//! - [`unit`]: one remapping unit
-//! - `vtd_core`: what needs no kernel
+//! - `kernel_ext`: safe interfaces to the kernel
+//! - `vtd_core`: code that needs no kernel: DMAR parsing, page tables, entry formats, ownership
 //! - `vtd_tables`: page tables in the kernel's memory
-//! - `kernel_ext`: the kernel, made safe
+//! - [`unit`]: one remapping unit: registers, context entries, invalidation, faults
+//! - [`device`]: one device: probe, attach, ownership of its group
+//! - [`domain`]: paging domains: map, unmap, and the invalidation that follows
+//! - [`machine`]: all units, devices and domains, and look-ups among them
+//! - [`report`]: the log, sysfs, debugfs
+//! - [`driver`]: load, unload, hot-plug, and the operations that the IOMMU core calls
 
 #![deny(unsafe_code)]
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What window.c uses of QEMU's interface for plugins, version 7 (QEMU 11.1):
- * Debian's QEMU loads plugins but comes without their header.
+ * The part of QEMU's plugin interface, version 7 (QEMU 11.1), that window.c uses:
+ * Debian's QEMU loads plugins but is packaged without the header.
  */
 #ifndef VTD_PLUGIN_H
 #define VTD_PLUGIN_H
@@ -13,7 +13,7 @@ struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 struct qemu_plugin_scoreboard;
 
-/* A number for each processor, kept in a scoreboard. */
+/* A number for each virtual CPU, in a scoreboard. */
 struct plugin_u64 {
 	struct qemu_plugin_scoreboard *score;
 	size_t offset;

@@ -3,14 +3,14 @@
  * window - a QEMU TCG plugin that counts how often each instruction of the
  * guest's kernel is executed between two marks, and nothing else.
  *
- * The marks are no-ops with a number of their own in the displacement (see
- * rust/bench/measure.rs), so that the guest needs no device to set them. At the end the sum of
- * each window, and then every address with its count in all of them, go to the
- * file named by the argument out=.
+ * The marks are no-ops with a number in the displacement (see
+ * rust/bench/measure.rs), so that the guest needs no device to set them. At the end
+ * the sum of each window, and then every address with its count in all windows, are
+ * written to the file that the argument out= names.
  *
- * With from= and until=, addresses of the kernel, the window opens when the one
- * is next executed after the mark, or after the start if there is boot=on, and
- * closes at the other.
+ * from= and until= are addresses of the kernel. With them, the window opens when
+ * from is executed for the first time after the mark, or after the start with
+ * boot=on, and closes when until is executed.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +31,7 @@ EXPORT int qemu_plugin_version = 7;	/* QEMU 11.1 */
 #define SLOTS		(1u << 22)
 #define WINDOWS		1024
 
-/* One address; slots are never given back, for translated code points at them. */
+/* One address. Slots are never freed, because translated code points at them. */
 struct counter {
 	uint64_t address;
 	uint64_t count;
@@ -41,7 +41,7 @@ static struct counter *counters;
 static struct plugin_u64 open_now;
 static uint64_t windows, sums[WINDOWS];
 static uint64_t from, until;	/* 0: the marks themselves are the window */
-static bool armed;		/* the window opens at from */
+static bool armed;		/* the window opens when from is executed */
 static char path[4096];
 
 static struct counter *counter_of(uint64_t address)
@@ -99,7 +99,7 @@ static void on_instruction(unsigned int vcpu, void *data)
 	sums[windows - 1]++;
 }
 
-/* The number of a mark, or 0. */
+/* Returns the number of a mark, or 0 for other instructions. */
 static uint32_t mark_of(const struct qemu_plugin_insn *insn)
 {
 	static const uint8_t nop[] = { 0x0f, 0x1f, 0x84, 0x00 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A group that no driver uses and that does no DMA.
+//! A claimed group, which no driver uses and which does no DMA.
 
 use crate::bindings;
 use crate::errno::eopnotsupp;
@@ -11,27 +11,27 @@ use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
-/// The group of a device, which is no driver's and does no DMA while this lives.
+/// The claimed group of a device. While this lives, no driver uses the group and it does no DMA.
 ///
 /// # Invariants
 ///
 /// `group` was claimed for `_owner`, whose address no other claim has. No endpoint in it is a bus
-/// master; who joins it later starts as none, and the core lets no driver that would change this be
-/// bound. It is the group that is claimed, not a device: nobody keeps one from being removed.
+/// master. A device that is added later is not one either, and the core does not bind a driver that
+/// would change this. The group is claimed, not its devices: they can still be removed.
 pub struct Claim {
     group: Group,
     _owner: KBox<u64>,
 }
 
 impl Claim {
-    /// Claims the group of `device` and turns bus mastering off in it, where it stays off: a driver
-    /// turns it on for itself.
+    /// Claims the group of `device` and turns bus mastering off in it. Bus mastering stays off
+    /// afterwards: a driver turns it on when it needs it.
     ///
     /// # Errors
     ///
-    /// [`EPERM`] while a driver or another claim has the group, [`EBUSY`] while it is attached to
-    /// another domain than its default one, [`ENODEV`] without a group, `EOPNOTSUPP` for a member
-    /// that is no PCI device and so cannot be silenced.
+    /// [`EPERM`] if a driver or another claim has the group; [`EBUSY`] if it is attached to a
+    /// domain other than its default one; [`ENODEV`] without a group; `EOPNOTSUPP` if a member is
+    /// not a PCI device, so that its bus mastering cannot be turned off.
     ///
     /// # Context
     ///
@@ -41,9 +41,10 @@ impl Claim {
         let owner = KBox::new(0, GFP_KERNEL)?;
         let group = {
             let _stays = RescanLock::lock();
-            // SAFETY: A live device. A member of a group leaves it when it is removed, for which the
-            // PCI core wants the lock held, or when its unit is unregistered, which no driver does
-            // without it while devices are there; so the group stays until there is a reference.
+            // SAFETY: A live device. A member leaves its group when it is removed, for which the
+            // PCI core requires this lock, or when its unit is unregistered, which no driver does
+            // without this lock while there are devices. So the group exists until a reference is
+            // taken.
             unsafe { Group::adopt(bindings::iommu_group_get(device.as_device().as_raw())) }
         };
         let group = group.ok_or(ENODEV)?;
@@ -51,8 +52,8 @@ impl Claim {
         to_result(unsafe {
             bindings::iommu_group_claim_dma_owner(group.as_raw(), Self::token(&owner))
         })?;
-        // INVARIANT: Claimed just now for an address of its own; its members are silenced before
-        // anybody sees this.
+        // INVARIANT: Claimed just now for a unique address. Bus mastering of its members is turned
+        // off before this is returned.
         let claim = Claim {
             group,
             _owner: owner,
@@ -91,7 +92,7 @@ impl Claim {
         visit: unsafe extern "C" fn(*mut bindings::device, *mut c_void) -> i32,
         data: *mut c_void,
     ) -> Result {
-        // SAFETY: A live group by the type's invariants; both visitors take what they are given.
+        // SAFETY: A live group by the type's invariants; `data` is what the visitor expects.
         to_result(unsafe {
             bindings::iommu_group_for_each_dev(self.group.as_raw(), data, Some(visit))
         })
@@ -111,7 +112,7 @@ impl Claim {
                 return eopnotsupp().to_errno();
             }
             let raw = bindings::vtd_helper_to_pci_dev(dev);
-            // A bridge only forwards, and others may be behind it.
+            // A bridge only forwards requests, and devices of other groups may be behind it.
             if PciDevice::get(raw).is_some_and(|device| !device.is_bridge()) {
                 bindings::pci_clear_master(raw);
             }

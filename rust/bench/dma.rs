@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The DMA API's streaming mappings of memory of our own, for a device that no driver has.
+//! Streaming mappings of the DMA API, for a device without a driver.
 //!
-//! The memory is never read or written here, and freed only when it is unmapped: a device that did
-//! DMA to it would harm nobody. What is leaked instead of dropped stays mapped and is never used for
-//! anything else.
+//! The memory is allocated here. It is never read or written, and it is freed only after it was
+//! unmapped, so DMA of the device to it does no harm. If a value is leaked instead of dropped, its
+//! memory stays mapped and is never used for anything else.
 
 use crate::bindings;
 use crate::pages::PAGE_SIZE;
@@ -18,7 +18,7 @@ use kernel::prelude::*;
 /// `DMA_MAPPING_ERROR`.
 const DMA_MAPPING_ERROR: bindings::dma_addr_t = bindings::dma_addr_t::MAX;
 
-/// Memory that can be mapped for its device, once at a time.
+/// Memory that can be mapped for its device, but not twice at the same time.
 pub trait Streaming {
     /// Maps it. Any context.
     ///
@@ -31,7 +31,7 @@ pub trait Streaming {
     fn unmap(&mut self);
 }
 
-/// A device that no driver has, at hand for calls whose time counts.
+/// A device without a driver, with its pointer at hand for calls that are measured.
 ///
 /// # Invariants
 ///
@@ -42,7 +42,7 @@ struct UnusedDevice {
 }
 
 impl UnusedDevice {
-    /// Lets `device` reach everything.
+    /// Sets the DMA masks of `device` to 64 bits.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl UnusedDevice {
         if dev.driver().is_some() {
             return Err(EBUSY);
         }
-        // SAFETY: A live device, whose mask is no driver's.
+        // SAFETY: A live device; no driver uses its masks.
         unsafe {
             to_result(bindings::dma_set_mask(dev.as_raw(), u64::MAX))?;
             to_result(bindings::dma_set_coherent_mask(dev.as_raw(), u64::MAX))?;
@@ -66,7 +66,7 @@ impl UnusedDevice {
     }
 }
 
-/// Pages one after another.
+/// A block of contiguous pages.
 ///
 /// # Invariants
 ///
@@ -77,10 +77,10 @@ struct PageBlock {
 }
 
 impl PageBlock {
-    /// Allocates so many bytes.
+    /// Allocates a block of `bytes` bytes.
     #[inline]
     fn new(bytes: usize) -> Result<Self> {
-        // SAFETY: Any size may be asked for.
+        // SAFETY: Any size is allowed.
         let virt = unsafe { bindings::alloc_pages_exact_noprof(bytes, bindings::GFP_KERNEL) };
         // INVARIANT: Freshly allocated with this size.
         Ok(PageBlock {
@@ -109,8 +109,8 @@ impl Drop for PageBlock {
 ///
 /// # Invariants
 ///
-/// `page` is the first of `block`, which has at least `length` bytes. `mapped` is where these are
-/// mapped for `device`.
+/// `page` is the first page of `block`, which has at least `length` bytes. `mapped` is the DMA
+/// address at which these are mapped for `device`.
 pub struct Buffer {
     device: UnusedDevice,
     block: PageBlock,
@@ -124,12 +124,12 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if that has a driver, [`ENOMEM`].
+    /// [`EBUSY`] if the device has a driver; [`ENOMEM`].
     #[inline]
     pub fn new(device: &PciDevice, bytes: usize) -> Result<Self> {
         let device = UnusedDevice::new(device)?;
         let block = PageBlock::new(bytes)?;
-        // INVARIANT: Of this block, and mapped nowhere.
+        // INVARIANT: The first page of this block, which is not mapped.
         Ok(Buffer {
             device,
             page: block.page(),
@@ -143,7 +143,7 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] for none and for more than there are, [`EBUSY`] while it is mapped.
+    /// [`EINVAL`] for 0 and for more than the size of the buffer; [`EBUSY`] while it is mapped.
     #[inline]
     pub fn set_length(&mut self, length: usize) -> Result {
         if self.mapped.is_some() {
@@ -152,7 +152,7 @@ impl Buffer {
         if length == 0 || length > self.block.bytes {
             return Err(EINVAL);
         }
-        // INVARIANT: As just looked up.
+        // INVARIANT: Compared just now.
         self.length = length;
         Ok(())
     }
@@ -207,11 +207,12 @@ impl Drop for Buffer {
     }
 }
 
-/// Pages no two of which are next to each other, as a scatter list.
+/// A scatter list of pages of which no two are adjacent.
 ///
 /// # Invariants
 ///
-/// `table` is initialised and names pages of `_block`. They are mapped for `device` if `mapped`.
+/// `table` is initialised and refers to pages of `_block`. They are mapped for `device` if
+/// `mapped`.
 pub struct ScatterList {
     device: UnusedDevice,
     _block: PageBlock,
@@ -220,22 +221,23 @@ pub struct ScatterList {
 }
 
 impl ScatterList {
-    /// Allocates so many pages for `device`. May sleep.
+    /// Allocates a list of `pages` pages for `device`. May sleep.
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if that has a driver, [`ENOMEM`].
+    /// [`EBUSY`] if the device has a driver; [`ENOMEM`].
     #[inline]
     pub fn new(device: &PciDevice, pages: u32) -> Result<Self> {
         let device = UnusedDevice::new(device)?;
         let block = PageBlock::new(2 * pages as usize * PAGE_SIZE)?;
         let mut every_other = KVec::with_capacity(pages as usize, GFP_KERNEL)?;
         for i in 0..pages as usize {
-            // SAFETY: The descriptors of pages of one block stand in a row.
+            // SAFETY: The descriptors of the pages of one block are contiguous.
             every_other.push(unsafe { block.page().add(2 * i) }, GFP_KERNEL)?;
         }
         let mut table = bindings::sg_table::default();
-        // SAFETY: As many pages as is said, copied into the table, which a failure leaves free.
+        // SAFETY: `every_other` has `pages` entries, which are copied; a failure leaves nothing
+        // allocated.
         to_result(unsafe {
             bindings::sg_alloc_table_from_pages_segment(
                 &mut table,
@@ -247,7 +249,7 @@ impl ScatterList {
                 bindings::GFP_KERNEL,
             )
         })?;
-        // INVARIANT: Initialised just now, and mapped nowhere.
+        // INVARIANT: Initialised just now, and not mapped.
         Ok(ScatterList {
             device,
             _block: block,
@@ -256,7 +258,7 @@ impl ScatterList {
         })
     }
 
-    /// Returns how many pieces it is in.
+    /// Returns the number of its segments.
     #[inline]
     pub fn orig_nents(&self) -> u32 {
         self.table.orig_nents

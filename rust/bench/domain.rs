@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An unmanaged paging domain.
+//! An unmanaged paging domain, for the user of the core's interface.
 
 use super::claim::Claim;
 use crate::bindings;
@@ -12,13 +12,13 @@ use kernel::prelude::*;
 
 /// An unmanaged paging domain, which is freed with this.
 ///
-/// A caller that maps, unmaps or reads it borrows it alone: the core leaves it to its users to keep
-/// maps and unmaps of one range apart.
+/// Map and unmap borrow it exclusively: the core requires its users to serialise maps and unmaps of
+/// one range.
 ///
 /// # Invariants
 ///
-/// `ptr` was allocated for this and not freed. The groups of `claims`, and no others, are
-/// attached, but for the last while it is being attached.
+/// `ptr` was allocated for this and not freed. Exactly the groups of `claims` are attached, except
+/// for the last one while it is being attached.
 pub struct ConsumerDomain {
     ptr: NonNull<bindings::iommu_domain>,
     claims: KVec<Claim>,
@@ -27,13 +27,17 @@ pub struct ConsumerDomain {
 // SAFETY: A domain belongs to no thread.
 unsafe impl Send for ConsumerDomain {}
 
-/// The result of a map, as the core returned it: a caller that times the map need not time the
+/// The result of a map, as the core returned it, so that a caller can measure the map without the
 /// check.
 #[must_use = "the map may have failed"]
 pub struct MapStatus(i32);
 
 impl MapStatus {
-    /// Returns the error, if it is one.
+    /// Checks the result.
+    ///
+    /// # Errors
+    ///
+    /// That of the map.
     #[inline]
     pub fn ok(self) -> Result {
         to_result(self.0)
@@ -41,8 +45,8 @@ impl MapStatus {
 }
 
 impl ConsumerDomain {
-    /// Allocates a domain for `device` and others behind the same driver, in which nothing is
-    /// mapped, with `room` for so many groups before an attach has to allocate. May sleep.
+    /// Allocates an empty domain for `device` and other devices of the same IOMMU driver. Up to
+    /// `room` groups can be attached without an allocation. May sleep.
     ///
     /// # Errors
     ///
@@ -53,20 +57,20 @@ impl ConsumerDomain {
         let dev = device.as_device().as_raw();
         // SAFETY: A live device.
         let ptr = from_err_ptr(unsafe { bindings::iommu_paging_domain_alloc_flags(dev, 0) })?;
-        // INVARIANT: Fresh, with nothing attached.
+        // INVARIANT: Allocated just now, with nothing attached.
         Ok(ConsumerDomain {
             ptr: NonNull::new(ptr).ok_or(ENOMEM)?,
             claims,
         })
     }
 
-    /// Maps `len` bytes from `iova` on to `phys`, for reading and writing; all of them, or an error
-    /// and none. Sleeps only if `gfp` lets it.
+    /// Maps `len` bytes from `iova` on to `phys`, for reading and writing; all of them, or none if
+    /// it fails. Sleeps only if `gfp` allows it.
     #[inline(always)]
     pub fn map(&mut self, iova: u64, phys: u64, len: u64, gfp: Gfp) -> MapStatus {
         let prot = bindings::IOMMU_READ | bindings::IOMMU_WRITE;
-        // SAFETY: A live domain, which nobody else uses concurrently. Its devices are silent by the
-        // invariants of their claims, so any memory may be named.
+        // SAFETY: A live domain, which is borrowed exclusively. Its devices do no DMA by the
+        // invariants of their claims, so any memory may be mapped.
         MapStatus(unsafe {
             bindings::iommu_map(
                 self.ptr.as_ptr(),
@@ -79,18 +83,18 @@ impl ConsumerDomain {
         })
     }
 
-    /// Unmaps up to `len` bytes from `iova` on, and returns how many were. Any context.
+    /// Unmaps up to `len` bytes from `iova` on, and returns how many were unmapped. Any context.
     #[inline(always)]
     pub fn unmap(&mut self, iova: u64, len: u64) -> u64 {
-        // SAFETY: A live domain, which nobody else uses concurrently.
+        // SAFETY: A live domain, which is borrowed exclusively.
         unsafe { bindings::iommu_unmap(self.ptr.as_ptr(), iova as usize, len as usize) as u64 }
     }
 
-    /// Returns the physical address that `iova` is mapped to; the core cannot tell address 0 from
-    /// none.
+    /// Returns the physical address that `iova` is mapped to. The core returns 0 for an unmapped
+    /// address, so a mapping to address 0 is not recognised.
     #[inline]
     pub fn translate(&self, iova: u64) -> Option<u64> {
-        // SAFETY: A live domain, which nobody changes concurrently.
+        // SAFETY: A live domain, which is borrowed, so it is not changed concurrently.
         match unsafe { bindings::iommu_iova_to_phys(self.ptr.as_ptr(), iova) } {
             0 => None,
             phys => Some(phys),
@@ -106,7 +110,7 @@ impl ConsumerDomain {
     pub fn attach(&mut self, claim: Claim) -> Result {
         let group = claim.group();
         self.claims.push(claim, GFP_KERNEL)?;
-        // SAFETY: A live domain, and a group that is ours by its claim.
+        // SAFETY: A live domain, and a group that is claimed by this module.
         let done = to_result(unsafe { bindings::iommu_attach_group(self.ptr.as_ptr(), group) });
         if done.is_err() {
             self.claims.pop();
@@ -114,7 +118,7 @@ impl ConsumerDomain {
         done
     }
 
-    /// Detaches the group that was attached last, and returns its claim; it reaches no memory then.
+    /// Detaches the group that was attached last, and returns its claim. The group is then blocked.
     /// May sleep.
     #[inline]
     pub fn detach(&mut self) -> Option<Claim> {

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measures what a piece of code takes: by time stamps, and by marks for a watcher outside.
+//! Measures the cost of a piece of code: by time stamps, and by marks for a profiler outside of the
+//! guest.
 //!
-//! Under QEMU's `-icount shift=0` a tick of the time stamp counter is one instruction, so all of
-//! this is inline and adds the same few to whatever it is put around.
+//! Under QEMU's `-icount shift=0`, a tick of the time stamp counter is one instruction. So all of
+//! this is inline, and adds the same few instructions to each measurement.
 
 use crate::bindings;
 use crate::pci::PciDevice;
 use core::arch::asm;
 
-/// Reads the time stamp counter. No access to memory is moved across it.
+/// Reads the time stamp counter. The compiler moves no memory access across it.
 #[inline(always)]
 fn now() -> u64 {
     let ticks;
-    // SAFETY: Only reads the counter. Without `nomem` it is a barrier to the compiler. Its halves
-    // are put together here, where that costs the same at each place.
+    // SAFETY: Only reads the counter. Without `nomem` it is a compiler barrier. The halves are
+    // combined in the assembly, so that this costs the same everywhere.
     unsafe {
         asm!("rdtsc", "shl rdx, 32", "or rax, rdx", out("rax") ticks, out("rdx") _,
             options(nostack))
@@ -25,15 +26,16 @@ fn now() -> u64 {
 /// Calls `f` while this processor takes no interrupts. `f` must not sleep.
 #[inline(always)]
 fn with_irqs_off<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: Has no preconditions; put back below.
+    // SAFETY: Has no preconditions; restored below.
     let flags = unsafe { bindings::vtd_helper_local_irq_save() };
     let result = f();
-    // SAFETY: The flags of the call above, on the same processor, which nothing could leave.
+    // SAFETY: The flags of the call above, on the same processor, because interrupts are off.
     unsafe { bindings::vtd_helper_local_irq_restore(flags) };
     result
 }
 
-/// Returns the ticks that `f` takes, and what it returns. Others may run in between.
+/// Returns the ticks that `f` takes, and its result. Interrupts and other threads may run in
+/// between.
 #[inline(always)]
 pub fn ticks_with_irqs_on<R>(f: impl FnOnce() -> R) -> (u64, R) {
     let start = now();
@@ -42,16 +44,16 @@ pub fn ticks_with_irqs_on<R>(f: impl FnOnce() -> R) -> (u64, R) {
     (end.wrapping_sub(start), result)
 }
 
-/// Returns the ticks that `f` takes with interrupts off, and what it returns. `f` must not sleep.
+/// Returns the ticks that `f` takes with interrupts off, and its result. `f` must not sleep.
 #[inline(always)]
 pub fn ticks<R>(f: impl FnOnce() -> R) -> (u64, R) {
     with_irqs_off(|| ticks_with_irqs_on(f))
 }
 
-/// How many instructions [`known`] executes.
+/// The number of instructions that [`calibrate`] executes.
 pub const CALIBRATION_TICKS: u64 = 2001;
 
-/// Runs a loop whose instructions can be counted by eye: 2 a round, 1 before.
+/// Runs a loop with a known number of instructions: 1 before the loop, 2 in each of 1000 rounds.
 #[inline(always)]
 pub fn calibrate() {
     // SAFETY: Touches one register and the flags.
@@ -60,12 +62,12 @@ pub fn calibrate() {
     };
 }
 
-/// Ends of a window for a profiler that reads the instruction stream.
+/// The marks of a window, for a profiler that reads the instruction stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// It opens.
+    /// The window begins.
     Open = 0x56544401,
-    /// It closes.
+    /// The window ends.
     Close = 0x56544402,
 }
 
@@ -74,7 +76,7 @@ pub enum Mark {
 pub fn mark(mark: Mark) {
     macro_rules! no_op {
         ($mark:expr) => {
-            // SAFETY: Changes nothing. Without `nomem` it is a barrier to the compiler.
+            // SAFETY: Changes nothing. Without `nomem` it is a compiler barrier.
             unsafe {
                 asm!(".byte 0x0f, 0x1f, 0x84, 0x00", ".long {}", const $mark as u32,
                     options(nostack, preserves_flags))
@@ -87,7 +89,7 @@ pub fn mark(mark: Mark) {
     }
 }
 
-/// Calls `f` in a window; others may run in between.
+/// Calls `f` in a window; interrupts and other threads may run in between.
 #[inline(always)]
 pub fn window_with_irqs_on<R>(f: impl FnOnce() -> R) -> R {
     mark(Mark::Open);
@@ -102,14 +104,14 @@ pub fn window<R>(f: impl FnOnce() -> R) -> R {
     with_irqs_off(|| window_with_irqs_on(f))
 }
 
-/// Counts the pages that the drivers of this machine's units hold for their tables.
+/// Returns the number of pages that IOMMU drivers have allocated for their tables.
 #[inline]
 pub fn pages_of_tables() -> i64 {
     // SAFETY: Has no preconditions.
     unsafe { bindings::vtd_helper_iommu_pages() as i64 }
 }
 
-/// A device whose accesses QEMU's trace shows, to write numbers into the trace.
+/// A device whose accesses are in QEMU's trace; used to write numbers into the trace.
 ///
 /// # Invariants
 ///
@@ -119,7 +121,7 @@ pub struct TraceMarker(PciDevice);
 impl TraceMarker {
     const VENDOR: u32 = 0x1b36;
     const DEVICE: u32 = 0x0005;
-    /// A word of the configuration space that nothing implements.
+    /// A word of the configuration space that is not implemented.
     const WORD: i32 = 0xf0;
 
     /// Finds the first iommu-testdev. Process context.
@@ -131,7 +133,7 @@ impl TraceMarker {
             .map(TraceMarker)
     }
 
-    /// Writes `number` where the trace shows it.
+    /// Writes `number` into the trace.
     #[inline]
     pub fn set(&self, number: u32) {
         // SAFETY: Valid device; by the type's invariants the word is not implemented, so that the

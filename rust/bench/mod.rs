@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What only the bench module uses: the kernel's IOMMU core and DMA API from the side of their
-//! users, whichever driver serves them, and the means to measure them.
+//! Interfaces that only the bench module uses: the IOMMU core and the DMA API for their users, with
+//! any IOMMU driver, and functions to measure them.
 //!
-//! A [`Domain`] is mapped and unmapped by its owner alone; a [`Claim`] takes a device's group away
-//! from the kernel's drivers, and a domain keeps the claims that are attached to it.
+//! Only its owner maps and unmaps a [`ConsumerDomain`]. A [`Claim`] takes a device's group from the
+//! kernel's drivers, and a domain keeps the claims of the groups that are attached to it.
 //!
 //! # Why any address may be mapped
 //!
-//! A mapping lets the devices of a domain reach the memory that it names, whatever it is used for.
-//! No type could tell what may be named; so a domain here has only devices that do no DMA at all:
-//! claimed, so that no driver tells them to, and with bus mastering off.
+//! A mapping lets the devices of a domain reach the mapped memory, whatever that is used for. No
+//! type can check which memory may be mapped. So a domain here has only devices that do no DMA at
+//! all: they are claimed, so that no driver starts DMA, and their bus mastering is off.
 //!
-//! Everything is inline, so that a module has of this only what it uses.
+//! Everything is inline, so that a module contains only the code that it uses.
 
 mod claim;
 pub mod dma;

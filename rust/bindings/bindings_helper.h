@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The kernel headers that kernel::bindings does not cover, for a bindgen run of
- * our own. Which of their items are taken is listed in ../bindgen_parameters:
- * an item that kernel::bindings already has must never be taken twice.
+ * The kernel headers that kernel::bindings does not cover, for a separate bindgen
+ * run. ../bindgen_parameters lists the items that are generated from them. An item
+ * that kernel::bindings already has must not be generated again.
  */
 #include <linux/iommu.h>
 #include <linux/generic_pt/iommu.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bindings: those of the kernel crate, and in addition what it lacks.
+//! Bindings: those of the kernel crate, and those that it lacks.
 //!
-//! The generated part is made with `--no-recursive-allowlist`, so that a type which both would
-//! have is always the kernel crate's own.
+//! The latter are generated with `--no-recursive-allowlist`, so that a type that both could have is
+//! always that of the kernel crate.
 
 #![allow(
     clippy::all,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories in debugfs, and the dentries of what is in them.
+//! Directories in debugfs, and references to dentries.
 
 use super::ffi::{debugfs_create_dir, debugfs_lookup, debugfs_remove};
 use crate::bindings;
@@ -8,8 +8,8 @@ use core::ptr;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// A directory. One that was made is removed with all that is in it when this is dropped; one that
-/// was found stays.
+/// A directory. When this is dropped, a directory that was created is removed with its content, and
+/// one that was found stays.
 ///
 /// # Invariants
 ///
@@ -26,8 +26,8 @@ unsafe impl Send for Dir {}
 // SAFETY: As above.
 unsafe impl Sync for Dir {}
 
-/// Looks for `name` in `dir`, at the root of debugfs if that is null. Returns it with a reference,
-/// or null.
+/// Looks up `name` in `dir`, or in the root of debugfs if `dir` is null. Returns it with a
+/// reference, or null.
 ///
 /// # Safety
 ///
@@ -37,8 +37,8 @@ pub(super) unsafe fn find(name: &CStr, dir: *mut bindings::dentry) -> *mut bindi
     unsafe { debugfs_lookup(name.as_char_ptr(), dir) }
 }
 
-/// Takes a reference to what debugfs has just made as `name` in `dir`; null if it made nothing, or
-/// that has been removed since.
+/// Takes a reference to the entry that debugfs just created as `name` in `dir`. Returns null if the
+/// creation failed, or if the entry was removed since.
 ///
 /// # Safety
 ///
@@ -59,7 +59,7 @@ pub(super) unsafe fn hold(
 }
 
 impl Dir {
-    /// Finds or makes the directory `name` in `parent`, else at the root of debugfs. Process
+    /// Finds or creates the directory `name` in `parent`, or in the root of debugfs. Process
     /// context.
     ///
     /// # Errors
@@ -76,8 +76,8 @@ impl Dir {
             _parent: parent,
         };
         if dir._parent.is_none() || !within.is_null() {
-            // SAFETY: `within` is a directory by the type's invariants, or null, which stands for the
-            // root; the name is copied.
+            // SAFETY: `within` is a directory by the type's invariants, or null for the root; the
+            // name is copied.
             unsafe {
                 dir.dentry = find(name, within);
                 if dir.dentry.is_null() {
@@ -90,7 +90,7 @@ impl Dir {
         Ok(Arc::new(dir, GFP_KERNEL)?)
     }
 
-    /// Returns whether it was there before.
+    /// Returns whether the directory existed before.
     pub fn already_existed(&self) -> bool {
         !self.dentry.is_null() && !self.made
     }

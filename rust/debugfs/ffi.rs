@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of debugfs; in a kernel without it, functions that find and make nothing.
+//! The functions of debugfs; in a kernel without debugfs, functions that do nothing.
 
 #[cfg(CONFIG_DEBUG_FS)]
 pub(super) use crate::bindings::{

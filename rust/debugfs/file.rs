@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files in debugfs, whose text is shown chunk by chunk.
+//! Files in debugfs, whose text is written chunk by chunk.
 
 use super::dir::{hold, Dir};
 use super::ffi::{debugfs_create_file_full, debugfs_remove};
@@ -32,14 +32,14 @@ pub struct File<T: SeqFile> {
 }
 
 impl<T: SeqFile> File<T> {
-    /// Makes the file `name` in `dir`, for root to read, and to write to if it is
+    /// Creates the file `name` in `dir`. Root can read it, and write to it if it is
     /// [writable](SeqFile::WRITABLE). Process context.
     pub fn new(name: &CStr, dir: Arc<Dir>, source: Arc<T>) -> Self {
         let dentry = if dir.dentry.is_null() {
             ptr::null_mut()
         } else {
-            // SAFETY: A directory by the type's invariants; the operations suit the data, which lives
-            // as long as the file.
+            // SAFETY: A directory by the type's invariants; the operations suit the data, which
+            // lives as long as the file.
             unsafe {
                 let made = debugfs_create_file_full(
                     name.as_char_ptr(),
@@ -68,8 +68,8 @@ unsafe impl<T: SeqFile> Sync for File<T> {}
 
 impl<T: SeqFile> Drop for File<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type's invariants, and null is allowed. Waits for readers, who find the
-        // file gone afterwards, before the source goes.
+        // SAFETY: By the type's invariants, and null is allowed. The removal waits for readers, and
+        // later opens fail, before the source is dropped.
         unsafe {
             debugfs_remove(self.dentry);
             bindings::dput(self.dentry);
@@ -77,32 +77,32 @@ impl<T: SeqFile> Drop for File<T> {
     }
 }
 
-/// A file whose text is made in chunks.
+/// A file whose text is written in chunks.
 ///
-/// A chunk has a number, which says where it begins: the first one is 0, each further one greater
-/// than the one before, below 2^62. Chunks of up to 4 KiB are cheapest.
+/// A chunk has a number, which is the file position of its beginning: the first one is 0, and each
+/// further one is greater than the one before and below 2^62. Chunks of up to 4 KiB are cheapest.
 pub trait SeqFile: Send + Sync + 'static {
-    /// Whether something can be written to the file.
+    /// Whether the file can be written to.
     const WRITABLE: bool = false;
 
     /// Handles what is written to the file in one call, of up to [`MAX_WRITE`] bytes. May sleep.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] for what it cannot make sense of; nothing has changed then.
+    /// [`EINVAL`] if the text is not valid; nothing has changed then.
     fn write(&self, _text: &str) -> Result {
         Err(EINVAL)
     }
 
     /// Writes the chunk `number` to `to` and returns the number of the next one, if there is one.
-    /// May sleep. The same chunk may be asked for again.
+    /// May sleep. May be called again for the same chunk.
     ///
-    /// `state` is kept between the chunks of one reading; 0 for the first chunk, and for that again
-    /// where a reader goes back.
+    /// `state` is kept between the chunks of one open file. It is 0 at the first chunk, also after
+    /// the reader has seeked back to it.
     fn show_chunk(&self, number: u64, state: &mut u64, to: &mut Text<'_>) -> Option<u64>;
 }
 
-/// Takes the text of a chunk.
+/// The writer for the text of a chunk.
 pub struct Text<'a> {
     seq: *mut bindings::seq_file,
     _reading: PhantomData<&'a mut ()>,
@@ -110,20 +110,20 @@ pub struct Text<'a> {
 
 impl Write for Text<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        // SAFETY: The file is being shown while this exists. What does not fit is noted by the
-        // file, which then asks for the chunk again with more room.
+        // SAFETY: The file is being shown while this exists. If the text does not fit, the seq_file
+        // records that, and calls again for the chunk with a larger buffer.
         unsafe { bindings::seq_write(self.seq, s.as_ptr().cast(), s.len()) };
         Ok(())
     }
 }
 
-/// How many bytes can be written to a file in one call; for more, that fails with [`EINVAL`].
+/// The maximum number of bytes of one write to a file; a longer one fails with [`EINVAL`].
 pub const MAX_WRITE: usize = 64;
 
 /// Greater than the number of any chunk.
 const END: u64 = 1 << 62;
 
-/// One reading of a file.
+/// The private data of one open file.
 ///
 /// # Invariants
 ///
@@ -196,8 +196,8 @@ impl<T: SeqFile> Operations<T> {
         let Some(room) = bytes.get_mut(..count) else {
             return EINVAL.to_errno() as isize;
         };
-        // SAFETY: Room for `count` bytes; the call checks the user's address, and copies all of
-        // them or fails, or tells that there were fewer.
+        // SAFETY: Room for `count` bytes; the call checks the user's address, and returns how many
+        // bytes it copied, or an error.
         let copied = unsafe {
             bindings::simple_write_to_buffer(
                 room.as_mut_ptr().cast(),
@@ -274,9 +274,9 @@ impl<T: SeqFile> Operations<T> {
             seq,
             _reading: PhantomData,
         };
-        // SAFETY: The kernel passes the file that `open` opened, with its lock held, and what `start`
-        // or `next` has returned. The source is alive by the type's invariants, and so are the
-        // fields ours; the one that a write reads is not borrowed mutably.
+        // SAFETY: The kernel passes the file that `open` opened, with its lock held, and what
+        // `start` or `next` has returned. The source is alive by the type's invariants, and so are
+        // the fields ours; the one that a write reads is not borrowed mutably.
         let (number, source, state) = unsafe {
             (
                 (*seq).index as u64,

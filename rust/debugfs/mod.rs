@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! debugfs: directories that someone else may have made, and files of any length.
+//! debugfs: directories that another module may have created, and files of any length.
 //!
-//! The kernel crate's debugfs makes directories of its own at the root only, and prints a file's text
-//! in one go, again and again until a buffer is large enough. Here a directory may be found or made
-//! anywhere, and a file is a [`SeqFile`], asked for one chunk of its text at a time.
+//! The kernel crate's debugfs creates new directories in the root only, and formats a file's text
+//! in one call, again and again until its buffer is large enough. Here a directory may be found or
+//! created anywhere, and a file is a [`SeqFile`], which writes one chunk of its text at a time.
 //!
-//! As usual for debugfs, creation failures are ignored: what cannot be made is not there.
+//! As usual for debugfs, creation failures are ignored: the file or directory is then missing.
 //!
-//! # What a dentry is
+//! # Lifetime of a dentry
 //!
-//! What debugfs returns of a directory or file that it made is no reference: it lives until the
-//! directory that it is in is removed, and a directory that was found belongs to another module. So
-//! each is looked up right after it was made, which gives a reference. Removing what another module
-//! has removed already does nothing, and waits for that removal to end: both take the lock of the
-//! directory around it.
+//! The dentry that debugfs returns when it creates a directory or file is not a reference: it is
+//! valid until the directory that contains it is removed, and a directory that was found belongs to
+//! another module. So each entry is looked up right after its creation, which gives a reference.
+//! Removing an entry that another module has already removed does nothing, and waits for the end of
+//! that removal: both take the lock of the directory that contains it.
 //!
 //! C headers: `include/linux/debugfs.h`, `include/linux/seq_file.h`.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* See helpers.h: what only the bench module needs. */
+/* See helpers.h: functions that only the bench module needs. */
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/vmstat.h>
@@ -23,7 +23,7 @@ struct page *vtd_helper_virt_to_page(void *virt)
 	return virt_to_page(virt);
 }
 
-/* With what processors have not handed in yet. */
+/* Includes the per-CPU differences that are not in the global counter yet. */
 long vtd_helper_iommu_pages(void)
 {
 	long pages = atomic_long_read(&vm_node_stat[NR_IOMMU_PAGES]);

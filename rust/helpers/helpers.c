@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * See helpers.h. No logic beyond one call stands here, so that everything worth
- * reviewing is in Rust.
+ * See helpers.h. There is no logic here beyond one call, so that all logic to be
+ * reviewed is in Rust.
  */
 #include <linux/acpi.h>
 #include <linux/cacheflush.h>
@@ -23,7 +23,7 @@
 #include <asm/processor.h>
 #include <trace/events/iommu.h>
 #include "helpers.h"
-/* Not in a package of headers. A prototype that differs from ours does not compile. */
+/* Not part of the header packages. If a prototype differs from ours, this does not compile. */
 #if __has_include("iommu-pages.h")
 #include "iommu-pages.h"
 static_assert(offsetof(struct ioptdesc, iopt_freelist_elm) == offsetof(struct page, lru));
@@ -32,7 +32,7 @@ static_assert(sizeof(((struct ioptdesc *)0)->iopt_freelist_elm) == sizeof(struct
 
 void vtd_helper_pages_list_add(struct iommu_pages_list *list, void *virt)
 {
-	/* struct ioptdesc overlays struct page with its list where lru is; see above. */
+	/* struct ioptdesc overlays struct page; its list is at lru, see above. */
 	list_add_tail(&virt_to_head_page(virt)->lru, &list->pages);
 }
 
@@ -199,8 +199,8 @@ int vtd_helper_dev_to_node(struct device *dev)
 }
 
 /*
- * Lockdep does not validate device locks, but notes those that a task holds, and gives
- * up at 48 (MAX_LOCK_DEPTH). A detach holds those of all devices.
+ * Lockdep does not validate device locks, but records those that a task holds, and turns
+ * itself off at 48 (MAX_LOCK_DEPTH). A detach holds the locks of all devices.
  */
 bool vtd_helper_device_trylock(struct device *dev)
 {
@@ -239,7 +239,7 @@ void vtd_helper_pci_properties(struct pci_dev *pdev,
 	};
 }
 
-/* A root bus has no bridge, nor has one that was made for virtual functions. */
+/* Returns NULL for a root bus, and for a bus that was created for virtual functions. */
 struct pci_dev *vtd_helper_pci_bridge_above(struct pci_dev *pdev, u8 *bus)
 {
 	*bus = pdev->bus->number;
@@ -266,7 +266,7 @@ u16 vtd_helper_pci_acs_cap(struct pci_dev *pdev)
 	return pdev->acs_cap;
 }
 
-/* 1: it stays awake, 0: it sleeps, negative: it does not sleep by itself. */
+/* 1: kept active; 0: suspended; negative: runtime power management is disabled. */
 int vtd_helper_pci_pm_get_if_active(struct pci_dev *pdev)
 {
 	return pm_runtime_get_if_active(&pdev->dev);
@@ -309,8 +309,8 @@ void vtd_helper_vector_message(struct irq_data *data, u32 *address_lo,
 	struct irq_cfg *cfg = irqd_cfg(data);
 
 	/*
-	 * The form of __irq_msi_compose_msg() for a unit, which may use the
-	 * upper address half for APIC ids above 255.
+	 * As __irq_msi_compose_msg() does for a remapping unit, which may use the
+	 * upper half of the address for APIC IDs above 255.
 	 */
 	*address_lo = 0xfee00000 | ((cfg->dest_apicid & 0xff) << 12) |
 		      (apic->dest_mode_logical ? BIT(2) : 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What Rust cannot call by itself: inline functions and macros of the kernel,
- * and functions whose prototypes stand in headers private to their subsystem.
- * Our prefix differs from rust_helper_, which vmlinux exports.
+ * Functions that Rust cannot call directly: inline functions and macros of the
+ * kernel, and functions whose prototypes are in private headers of a subsystem.
+ * The prefix differs from rust_helper_, which vmlinux exports.
  */
 #ifndef _VTD_HELPERS_H
 #define _VTD_HELPERS_H
@@ -16,8 +16,8 @@
 #include <linux/spinlock.h>
 
 /*
- * drivers/iommu/iommu-pages.h: exported, but declared there only. helpers.c includes that header
- * where the kernel's sources are at hand, so that the compiler compares the two.
+ * drivers/iommu/iommu-pages.h: exported, but declared only there. helpers.c includes that header
+ * if the kernel's sources are available, so that the compiler compares the prototypes.
  */
 void *iommu_alloc_pages_node_sz(int nid, gfp_t gfp, size_t size);
 void iommu_free_pages(void *virt);
@@ -62,7 +62,7 @@ int vtd_helper_dev_to_node(struct device *dev);
 bool vtd_helper_device_trylock(struct device *dev);
 void vtd_helper_device_unlock(struct device *dev);
 
-/* What a walk over requester-ID aliases or up the hierarchy needs of one device. */
+/* The properties of one device that a walk over requester-ID aliases or up the hierarchy needs. */
 struct vtd_pci_properties {
 	u16 requester;		/* bus << 8 | devfn */
 	u16 vendor;
@@ -102,7 +102,7 @@ int vtd_helper_set_parent_affinity(struct irq_data *data,
 struct fwnode_handle *vtd_helper_alloc_named_id_fwnode(const char *name, int id);
 irqreturn_t vtd_helper_irq_handled(void);
 
-/* Where the two functions stand in these differs between configurations and versions. */
+/* The layout of these structures differs between configurations and versions. */
 typedef ssize_t (*vtd_device_attr_show)(struct device *dev, struct device_attribute *attr,
 					char *buf);
 typedef ssize_t (*vtd_device_attr_store)(struct device *dev, struct device_attribute *attr,
@@ -121,10 +121,10 @@ int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name);
 
-/* ignore.c: a parameter of the module. */
+/* ignore.c: the module parameter ignore=. */
 const char *vtd_helper_ignore_parameter(void);
 
-/* bench.c: for the bench module only. */
+/* bench.c: only for the bench module. */
 unsigned long vtd_helper_local_irq_save(void);
 void vtd_helper_local_irq_restore(unsigned long flags);
 struct page *vtd_helper_virt_to_page(void *virt);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module parameter ignore=. The module! macro of 7.2 and 7.3 has no strings,
- * so this one is C's; vtd.ko alone is linked with it.
+ * The module parameter ignore=. The module! macro of 7.2 and 7.3 has no string
+ * parameters, so this one is defined in C. Only vtd.ko is linked with it.
  */
 #include <linux/module.h>
 #include "helpers.h"

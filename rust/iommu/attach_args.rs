@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an attach replaces by what.
+//! The old and the new domain of an attach.
 
 use crate::bindings;
 
-/// What a domain is, as far as it shows.
+/// The kind of a domain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum DomainKind {
     /// No DMA at all.
@@ -15,24 +15,24 @@ pub enum DomainKind {
     DmaApi,
     /// Paging, on behalf of iommufd.
     Iommufd,
-    /// Paging, on behalf of anyone else: VFIO, or a driver of its own domain.
+    /// Paging, on behalf of other users: VFIO, or a driver that allocates a separate domain.
     Unmanaged,
 }
 
-/// One domain, seen from an attach.
+/// One of the domains of an attach.
 #[derive(Clone, Copy)]
 pub struct DomainInfo {
-    /// What it is.
+    /// Its kind.
     pub kind: DomainKind,
-    /// Tells domains apart while they live; never dereferenced.
+    /// Distinguishes live domains; never dereferenced.
     pub token: usize,
 }
 
 /// The domains of an attach.
 pub struct AttachArgs {
-    /// What the device uses now; [`None`] the first time.
+    /// The domain that the device uses now; [`None`] at its first attach.
     pub old: Option<DomainInfo>,
-    /// What it shall use.
+    /// The domain that it shall use.
     pub new: DomainInfo,
 }
 

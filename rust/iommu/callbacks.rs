@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From a callback of the core to the driver and to what it keeps of a device.
+//! Finds the driver, and the driver's data of a device, in a callback of the core.
 //!
-//! A probed device holds its driver and its unit ([`DeviceData`]), so a callback for a device needs
-//! nothing else, whether or not units are still registered.
+//! A probed device holds its driver and its unit ([`DeviceData`]), so a callback for a device finds
+//! both, whether or not units are still registered.
 
 use super::attach_args::AttachArgs;
 use super::traits::Driver;
@@ -37,11 +37,11 @@ impl<D: Driver> DeviceData<D> {
     ///
     /// # Safety
     ///
-    /// `dev` must be a live device that the core just releases, or whose probe it undoes.
+    /// `dev` must be a live device that the core is releasing, or whose probe it undoes.
     pub(super) unsafe fn take_from(dev: *mut bindings::device) -> Option<KBox<Self>> {
-        // SAFETY: By this function's contract. Data that is not null was set by `attach_to`, and the
-        // core releases once what was probed once. The pointer stays: only a probe may set it, and
-        // the core frees where it is next.
+        // SAFETY: By this function's contract. Data that is not null was set by `attach_to`, and
+        // the core releases once what was probed once. The pointer stays: only a probe may set it,
+        // and the core frees where it is next.
         unsafe {
             let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
             (!raw.is_null()).then(|| <KBox<Self> as ForeignOwnable>::from_foreign(raw.cast()))
@@ -49,7 +49,7 @@ impl<D: Driver> DeviceData<D> {
     }
 }
 
-/// Calls `f` for a probed device; [`None`] for one that is not.
+/// Calls `f` for a probed device; returns [`None`] if the device is not probed.
 ///
 /// # Safety
 ///
@@ -70,7 +70,7 @@ pub(super) unsafe fn with_device<D: Driver, R>(
     }
 }
 
-/// Calls `f` for an attach, and returns what `iommu_domain_ops::attach_dev` has to.
+/// Calls `f` for an attach, and returns the return value of `iommu_domain_ops::attach_dev`.
 ///
 /// # Safety
 ///
@@ -82,9 +82,9 @@ pub(super) unsafe fn attach<D: Driver>(
     new: *mut bindings::iommu_domain,
     f: impl FnOnce(&D, &Device, &D::Device, &AttachArgs) -> Result,
 ) -> i32 {
-    // What the driver decides here by what it knows of the group must not change concurrently.
+    // The driver decides by the state of the group, which must not change concurrently.
     if cfg!(CONFIG_LOCKDEP) {
-        // SAFETY: `dev` is live and in a group, or its attach would not be asked for.
+        // SAFETY: `dev` is live and in a group, because it is being attached.
         unsafe { bindings::vtd_helper_group_mutex_assert(dev) }
     }
     // SAFETY: By this function's contract.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an unmap has gathered for the invalidation that follows it.
+//! The range and the tables that unmaps gather for the invalidation that follows.
 
 use crate::bindings;
 use core::pin::Pin;
@@ -8,13 +8,13 @@ use kernel::types::Opaque;
 
 /// A range of IOVA to be invalidated, and the tables to be freed afterwards.
 ///
-/// It holds the head of a list, so it is lent pinned: safe code can move or swap references to it,
-/// never the thing itself.
+/// It contains the head of a list, so it is borrowed pinned: safe code can move or swap references
+/// to it, but not the structure itself.
 #[repr(transparent)]
 pub struct Gather(Opaque<bindings::iommu_iotlb_gather>);
 
 impl Gather {
-    /// Lends the core's gather.
+    /// Borrows the core's gather.
     ///
     /// # Safety
     ///
@@ -25,7 +25,7 @@ impl Gather {
         unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
     }
 
-    /// Widens the range to hold `iova..iova + len`; an empty range changes nothing.
+    /// Extends the range to contain `iova..iova + len`; an empty range changes nothing.
     #[inline]
     pub fn add(self: Pin<&mut Self>, iova: u64, len: u64) {
         let Some(last) = len.checked_sub(1).and_then(|n| iova.checked_add(n)) else {
@@ -47,7 +47,7 @@ impl Gather {
         unsafe { ((*fields).start as u64, (*fields).end as u64) }
     }
 
-    /// Returns whether it holds no range.
+    /// Returns whether its range is empty.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         let (first, last) = self.range();
@@ -77,7 +77,7 @@ impl Gather {
         unsafe { &raw mut (*self.0.get()).freelist }
     }
 
-    /// Frees the tables. Only for the layer itself, after the driver's
+    /// Frees the tables. Only this crate calls it, after the driver's
     /// [`iotlb_sync`](super::traits::Paging::iotlb_sync) has returned.
     #[inline]
     pub(crate) fn free_tables(self: Pin<&mut Self>) {
@@ -85,7 +85,7 @@ impl Gather {
             return;
         }
         // SAFETY: The list holds what `table_pages::Tables::retire` put there: live pages of
-        // iommu_alloc_pages_node_sz(), which nobody uses after the invalidation, by its contract.
+        // iommu_alloc_pages_node_sz(), which are not used after the invalidation, by its contract.
         unsafe { bindings::iommu_put_pages_list(self.freelist()) }
     }
 }

@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 /// A counted reference to an IOMMU group.
 ///
 /// A device may leave its group at any time: when it is removed, or when its unit is unregistered.
-/// This keeps the group, whichever devices are in it.
+/// The reference keeps the group alive, whichever devices are in it.
 ///
 /// # Invariants
 ///
@@ -34,7 +34,7 @@ impl Group {
         Some(Group(group))
     }
 
-    /// Takes a reference over.
+    /// Takes over a reference.
     ///
     /// # Safety
     ///
@@ -51,18 +51,18 @@ impl Group {
         self.0.as_ptr()
     }
 
-    /// Returns its number, which the core gives out again once nobody has the group. Any context.
+    /// Returns its number, which the core reuses after the group is freed. Any context.
     pub fn id(&self) -> u32 {
         // SAFETY: Live by the type's invariants.
         (unsafe { bindings::iommu_group_id(self.as_raw()) }) as u32
     }
 
-    /// Returns whether it has an owner: drivers that the core counted, a user, or a module that
+    /// Returns whether it has an owner: drivers that the core has counted, a user, or a module that
     /// claimed it.
     ///
     /// # Context
     ///
-    /// Takes the group's mutex; sleeps. A callback of the core that holds it must not ask.
+    /// Takes the group's mutex; sleeps. Must not be called in a callback of the core that holds it.
     pub fn is_owned(&self) -> bool {
         // SAFETY: Live by the type's invariants.
         unsafe { bindings::iommu_group_dma_owner_claimed(self.as_raw()) }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the core promises of an address range when it calls a domain.
+//! The core's guarantee about an address range when it calls a domain.
 
-/// A range of a domain's addresses, held for one call of the core: as `pt_iommu_ops` demands of its
-/// callers (`linux/generic_pt/iommu.h`), no other call maps or unmaps a part of it, nor of a
-/// mapping that reaches into it.
+/// A range of a domain's addresses, held for one call of the core. As `pt_iommu_ops` demands of its
+/// callers (`linux/generic_pt/iommu.h`), no other call concurrently maps or unmaps a part of it, or
+/// a mapping that overlaps it.
 ///
-/// Only this crate makes one, for the tables of the domain that the core has called. So a function
-/// that takes one by value is the only one that changes what is mapped there, and for a function
-/// that borrows one nothing there changes. A type that frees tables with the range that they serve
-/// needs no unsafe function for that.
+/// Only this crate creates one, for the tables of the domain that the core has called. So a
+/// function that takes one by value is the only one that changes the mappings of the range, and
+/// while a function borrows one, nothing there changes. Thus a type can free the tables of a held
+/// range without an unsafe function.
 ///
 /// # Invariants
 ///
-/// `iova..iova + len` of `tables` is held for `'a`, as above. It may reach beyond all addresses.
+/// `iova..iova + len` of `tables` is held for `'a`, as above. It may extend beyond the largest
+/// address.
 pub struct Held<'a, T> {
     tables: &'a T,
     iova: u64,
@@ -25,8 +26,8 @@ impl<'a, T> Held<'a, T> {
     ///
     /// # Safety
     ///
-    /// For `'a`, the range must be held as the type says: for changing if the result is given away,
-    /// for reading if it is lent.
+    /// For `'a`, the range must be held as the type describes: for changes if the result is passed
+    /// by value, for reads if it is borrowed.
     #[inline(always)]
     pub(crate) unsafe fn new(tables: &'a T, iova: u64, len: u64) -> Self {
         // INVARIANT: By this function's contract.
@@ -45,7 +46,7 @@ impl<'a, T> Held<'a, T> {
         self.iova
     }
 
-    /// Returns how many bytes it has.
+    /// Returns its length in bytes.
     #[inline(always)]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u64 {

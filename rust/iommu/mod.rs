@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's IOMMU core, from a driver's side.
+//! The kernel's IOMMU core, for IOMMU drivers.
 //!
-//! A driver implements [`Driver`] (what a device behind a unit means) and [`Paging`] (a domain with
-//! page tables); this module makes the C operation tables, keeps reference counts and lifetimes
-//! right, and frees page-table pages only after [`Paging::iotlb_sync`] has returned.
+//! A driver implements [`Driver`] (its operations on devices) and [`Paging`] (a domain with page
+//! tables). This module creates the C operation tables, manages reference counts and lifetimes, and
+//! frees page-table pages only after [`Paging::iotlb_sync`] has returned.
 //!
 //! # Life of a driver
 //!
@@ -13,8 +13,8 @@
 //!
 //! # Context of the callbacks
 //!
-//! The core holds the group's mutex in attach, so an attach may sleep but must not ask the core
-//! for the group. Map, unmap and sync come from any context.
+//! The core holds the group's mutex in attach, so an attach may sleep but must not call functions
+//! of the core that take this mutex. Map, unmap and sync are called in any context.
 
 mod attach_args;
 mod callbacks;

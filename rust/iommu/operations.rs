@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations of a driver: its devices, and the domains that need no page tables.
+//! The C operations of a driver: for devices, and for the domains without page tables.
 
 use super::attach_args::AttachArgs;
 use super::callbacks::{attach, with_device, DeviceData};
@@ -17,7 +17,7 @@ use core::ffi::c_void;
 use kernel::prelude::*;
 use kernel::sync::{Arc, UniqueArc};
 
-/// A driver whose units can be registered; new devices are offered to it while this lives.
+/// A driver whose units can be registered. While this lives, the driver probes new devices.
 ///
 /// # Invariants
 ///
@@ -37,7 +37,7 @@ impl<D: Driver> Operations<D> {
         ..NO_DOMAIN_OPS
     };
 
-    /// Offers new devices to `driver`; a device that it probes holds `module`.
+    /// Makes `driver` probe new devices; a device that it probes holds `module`.
     ///
     /// # Errors
     ///
@@ -64,8 +64,8 @@ impl<D: Driver> Operations<D> {
             def_domain_type: Some(Self::def_domain_type),
             default_domain_ops: &Tables::<D::Paging, D>::DOMAIN,
             owner: module.as_ptr(),
-            // No `release_domain`: for a device with direct mappings the core would take identity in
-            // its place. What a device reaches when it is released is the driver's to decide.
+            // No `release_domain`: for a device with direct mappings the core would use identity
+            // instead. The driver decides what a device can reach when it is released.
             ..Default::default()
         };
         let slot = D::slot();
@@ -81,7 +81,7 @@ impl<D: Driver> Operations<D> {
             .into())
     }
 
-    /// Returns what a unit is registered with.
+    /// Returns a handle to the operations, with which a unit is registered.
     pub fn handle(self: &Arc<Self>) -> OperationsHandle {
         OperationsHandle(self.clone())
     }
@@ -100,7 +100,7 @@ impl<D: Driver> Operations<D> {
         }
     }
 
-    /// Offers `dev` to the driver, and returns the unit that it answers with.
+    /// Lets the driver probe `dev`, and returns the unit that it is behind.
     ///
     /// # Safety
     ///
@@ -114,7 +114,8 @@ impl<D: Driver> Operations<D> {
         let device = unsafe { Device::from_raw(dev) };
         let Probed { unit, data } = driver.probe_device(device)?;
         if !unit.is_listed_with(table) {
-            // The core would follow its operations, which are none, or take the data for theirs.
+            // The core would use the operations of that unit: it has none, or they are another
+            // driver's, which would misinterpret the data.
             driver.release_device(device, &data);
             return Err(ENODEV);
         }
@@ -133,8 +134,8 @@ impl<D: Driver> Operations<D> {
     ///
     /// # Safety
     ///
-    /// Called by the IOMMU core with a live device whose probe it ends or undoes, at most once
-    /// after each probe that succeeded, and with no callback for it running or to come.
+    /// Called by the IOMMU core with a live device that it releases, or whose probe it undoes, at
+    /// most once after each successful probe. No callback for the device is running or follows.
     unsafe extern "C" fn release_device(dev: *mut bindings::device) {
         // SAFETY: The core releases a live device.
         unsafe {
@@ -153,8 +154,8 @@ impl<D: Driver> Operations<D> {
     /// Called by the IOMMU core with a live device that was just probed, with
     /// `iommu_probe_device_lock` held. The core takes over the reference that it is given.
     unsafe extern "C" fn device_group(dev: *mut bindings::device) -> *mut bindings::iommu_group {
-        // SAFETY: Only PCI devices are probed (see `vtd_helper_dev_is_pci`); others get a group of
-        // their own. The core asks after the probe; a group that it is not given is put.
+        // SAFETY: A live device that was probed; one that is not on the PCI bus gets a separate
+        // group. A group that is not returned to the core is put.
         unsafe {
             let group = if bindings::vtd_helper_dev_is_pci(dev) {
                 bindings::pci_device_group(dev)
@@ -192,7 +193,7 @@ impl<D: Driver> Operations<D> {
             bindings::iommu_cap_IOMMU_CAP_DEFERRED_FLUSH => Capability::DeferredFlush,
             _ => return false,
         };
-        // SAFETY: The core asks about devices that this driver probed.
+        // SAFETY: The core passes a device that this driver probed.
         unsafe { with_device::<D, _>(dev, |d, _, data| d.capable(data, what)) }.unwrap_or(false)
     }
 
@@ -201,19 +202,18 @@ impl<D: Driver> Operations<D> {
     /// # Safety
     ///
     /// Called by iommufd with a live, probed device, with room for the length, and with a valid
-    /// `kind`, 0 for whatever there is. The caller frees what it is given with kfree().
+    /// `kind`, which is 0 for any kind. The caller frees the result with kfree().
     unsafe extern "C" fn hw_info(
         dev: *mut bindings::device,
         length: *mut u32,
         kind: *mut bindings::iommu_hw_info_type,
     ) -> *mut c_void {
-        // SAFETY: The core asks about devices that this driver probed.
+        // SAFETY: The core passes a device that this driver probed.
         let info = unsafe { with_device::<D, _>(dev, |d, _, data| d.hw_info(data)) };
         let Some(info) = info else {
             return ENODEV.to_ptr();
         };
-        // SAFETY: The core passes places for the answer; `kind` holds what is asked for, 0 for
-        // whatever there is.
+        // SAFETY: The core passes room for the result; `kind` is the requested kind, 0 for any.
         unsafe {
             if *kind != 0 && *kind != info.kind {
                 return eopnotsupp().to_ptr();
@@ -236,7 +236,7 @@ impl<D: Driver> Operations<D> {
     ///
     /// Called by the IOMMU core with a live, probed device, with the mutex of its group held.
     unsafe extern "C" fn def_domain_type(dev: *mut bindings::device) -> i32 {
-        // SAFETY: The core asks about devices that this driver probed.
+        // SAFETY: The core passes a device that this driver probed.
         let wanted =
             unsafe { with_device::<D, _>(dev, |d, dev, data| d.def_domain_type(dev, data)) };
         match wanted {
@@ -330,7 +330,7 @@ impl<D: Driver> Operations<D> {
         unsafe { Self::attach_without_tables(dev, old, domain, D::attach_blocked) }
     }
 
-    /// Attaches to a domain that needs no tables.
+    /// Attaches a device to a domain without page tables.
     ///
     /// # Safety
     ///
@@ -358,7 +358,7 @@ impl<D: Driver> Drop for Operations<D> {
     }
 }
 
-/// Returns whether the user asked for pass-through by default (`iommu.passthrough=1`, `iommu=pt`).
+/// Returns whether the user chose pass-through by default (`iommu.passthrough=1`, `iommu=pt`).
 pub fn default_passthrough() -> bool {
     // SAFETY: Has no preconditions.
     unsafe { bindings::iommu_default_passthrough() }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Changes that the core does not follow up with an invalidation.
+//! Invalidation after a change that the core does not follow with one.
 
 use super::gather::Gather;
 use super::traits::Paging;
@@ -8,8 +8,8 @@ use crate::bindings;
 use core::pin::Pin;
 
 impl Gather {
-    /// Lends `f` a gather of its own, then has `paging` invalidate what it holds, then frees its
-    /// tables: in the core's order, for changes that the core does not follow up.
+    /// Calls `f` with a new gather, then invalidates its range with `paging`, then frees its
+    /// tables. This is the core's order, for changes after which the core does not invalidate.
     #[inline]
     pub fn with_own<P: Paging, R>(paging: &P, f: impl FnOnce(Pin<&mut Gather>) -> R) -> R {
         let mut own = bindings::iommu_iotlb_gather {
@@ -19,10 +19,10 @@ impl Gather {
         let list = &raw mut own.freelist.pages;
         own.freelist.pages.next = list;
         own.freelist.pages.prev = list;
-        // SAFETY: Initialised above, and not moved or used by another name before the end.
+        // SAFETY: Initialised above, and not moved or accessed directly before the end.
         let mut gather = unsafe { Self::from_raw(&raw mut own) };
         let result = f(gather.as_mut());
-        // Tables have a range, see `table_pages::Tables::retire`.
+        // Retired tables come with a range, see `table_pages::TablePages::retire`.
         if !gather.is_empty() {
             paging.iotlb_sync(gather.as_mut());
             gather.free_tables();

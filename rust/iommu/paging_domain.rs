@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Domains with page tables, as the core holds and calls them.
+//! Domains with page tables: the C structure and the C operations.
 
 use super::callbacks::attach;
 use super::gather::Gather;
@@ -13,11 +13,11 @@ use core::marker::PhantomData;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
-/// The C structure with the driver's part behind it.
+/// The C structure of a domain, followed by the driver's part.
 ///
-/// The core calls domains that are marked as `iommupt` by range through `struct pt_iommu`; on
-/// kernels without them it goes page size by page size through the ordinary operations. Both end
-/// in the same methods of [`Paging`].
+/// For domains that are marked as `iommupt`, the core maps and unmaps whole ranges with the
+/// operations of `struct pt_iommu`. A kernel without them calls the ordinary operations for each
+/// page size. Both call the same methods of [`Paging`].
 ///
 /// # Invariants
 ///
@@ -33,7 +33,7 @@ pub(super) struct PagingDomain<P: Paging, D> {
     _driver: PhantomData<fn() -> D>,
 }
 
-/// The operations of a domain that has none.
+/// A table without operations.
 pub(super) const NO_DOMAIN_OPS: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
     attach_dev: None,
     set_dev_pasid: None,
@@ -68,8 +68,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> Tables<P, D> {
         set_pgtable_quirks: None,
     };
 
-    /// For the core this is a table of generic_pt, and its operations are never NULL there; so a
-    /// kernel with one more does not compile here.
+    /// The core expects a table of generic_pt, in which no operation is NULL. All fields are
+    /// listed, so that the driver does not compile for a kernel with one more operation.
     const RANGED: bindings::pt_iommu_ops = bindings::pt_iommu_ops {
         map_range: Some(PagingDomain::<P, D>::map_range),
         unmap_range: Some(PagingDomain::<P, D>::unmap_range),
@@ -98,8 +98,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
             nid: new.node.raw(),
             ..Default::default()
         };
-        // The core sets the type of domains that it asks for; iommufd, which calls
-        // domain_alloc_paging_flags itself, leaves it to the driver.
+        // The core sets the type of domains that it allocates; iommufd calls
+        // domain_alloc_paging_flags directly, and the driver must set the type.
         pt.domain.type_ = bindings::__IOMMU_DOMAIN_PAGING;
         pt.domain.ops = &Tables::<P, D>::DOMAIN;
         pt.domain.is_iommupt = cfg!(CONFIG_IOMMU_PT);
@@ -124,7 +124,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         Ok(KBox::into_raw(domain).cast())
     }
 
-    /// Returns its driver's part.
+    /// Returns the driver's part of a domain.
     ///
     /// # Safety
     ///
@@ -135,7 +135,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         unsafe { &(*domain.cast::<Self>()).paging }
     }
 
-    /// Returns its driver's part, and `iova..iova + len` of its tables.
+    /// Returns the driver's part of a domain, and `iova..iova + len` of its tables.
     ///
     /// # Safety
     ///
@@ -179,7 +179,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     /// # Safety
     ///
     /// Called by the IOMMU core with the table of a live domain of [`Self::create`], a range that
-    /// its caller holds for changing, see [`Held`], and room for the count.
+    /// its caller holds for changes, see [`Held`], and room for the count.
     unsafe extern "C" fn map_range(
         table: *mut bindings::pt_iommu,
         iova: u64,
@@ -223,7 +223,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         }
     }
 
-    /// Implements `pt_iommu_ops::set_dirty`: these tables have no dirty bits that anyone reads.
+    /// Implements `pt_iommu_ops::set_dirty`, which is not supported: the driver has no dirty
+    /// tracking.
     ///
     /// # Safety
     ///
@@ -232,8 +233,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         eopnotsupp().to_errno()
     }
 
-    /// Implements `pt_iommu_ops::deinit`, by nothing: the tables go with the domain, in
-    /// [`Self::free`].
+    /// Implements `pt_iommu_ops::deinit`. Does nothing: [`Self::free`] frees the tables with the
+    /// domain.
     ///
     /// # Safety
     ///
@@ -258,8 +259,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] where the core does
-    /// not know of ranges.
+    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] by a core without
+    /// ranges.
     unsafe extern "C" fn map_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -282,8 +283,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] where the core
-    /// does not know of ranges.
+    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] by a core without
+    /// ranges.
     unsafe extern "C" fn unmap_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -372,16 +373,16 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     /// # Safety
     ///
     /// Called by the IOMMU core, once, with a live domain of [`Self::create`] that no device is
-    /// attached to and nobody uses any more.
+    /// attached to and that is not used any more.
     unsafe extern "C" fn free(domain: *mut bindings::iommu_domain) {
         // SAFETY: Made by `create`; the core frees it once, when no device uses it.
         let domain = unsafe { KBox::from_raw(domain.cast::<Self>()) };
         let module = domain.module;
         drop(domain);
-        // SAFETY: Taken in `create`. Nothing of this module may be needed after it: this is the last
-        // call, made by a jump, so that the kernel's function returns to the core (`make
-        // host-check` checks). Between the end of its work and its own return is only code of the
-        // kernel. See Documentation/architecture.rst, "Lifetimes".
+        // SAFETY: Taken in `create`. The module may be freed after this, so no code of it may run
+        // afterwards: this call is a tail call, compiled to a jump, so that the kernel's function
+        // returns to the core directly (`make host-check` checks it). See
+        // Documentation/architecture.rst, "Lifetimes".
         unsafe { bindings::module_put(module) };
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the core's callbacks find the driver, and what of it outlives the driver itself.
+//! The static of a module in which the core's callbacks find the driver.
 //!
 //! # Lifetimes
 //!
-//! The core reads `struct iommu_ops` and the static domains of a driver until it gives up its
+//! The core reads `struct iommu_ops` and the static domains of a driver until it drops its
 //! reference to the module, which is after the last callback for a device. So they are in a static
 //! of the module, and not in memory that the driver could free earlier.
 
@@ -15,15 +15,15 @@ use kernel::prelude::*;
 use kernel::sync::{rcu, Arc, ArcBorrow};
 use kernel::types::Opaque;
 
-/// What of a driver lives as long as its module: the C operations, the identity and the blocked
-/// domain, and which driver new devices are offered to.
+/// The parts of a driver that live as long as its module: the C operations, the identity and the
+/// blocked domain, and a pointer to the driver that probes new devices.
 ///
 /// # Invariants
 ///
-/// - `driver` is null, or the content of an `Arc` whose owner waits for an RCU grace period between
-///   setting null and giving that `Arc` up.
+/// - `driver` is null, or the content of an `Arc` whose owner waits for an RCU grace period after
+///   it has set `driver` to null and before it drops that `Arc`.
 /// - Once `filled` is set, `table` points at the two domains, which point at their operations, and
-///   nothing of the three is written by this crate any more.
+///   this crate does not write to the three any more.
 pub struct DriverSlot<D: Send + Sync + 'static> {
     driver: AtomicPtr<D>,
     filled: AtomicBool,
@@ -49,11 +49,11 @@ impl<D: Send + Sync + 'static> DriverSlot<D> {
         }
     }
 
-    /// Offers new devices to `driver` from now on.
+    /// Makes `driver` probe new devices from now on.
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] while they are offered to another one.
+    /// [`EBUSY`] while another driver probes them.
     ///
     /// # Safety
     ///
@@ -87,15 +87,15 @@ impl<D: Send + Sync + 'static> DriverSlot<D> {
         Ok(())
     }
 
-    /// Offers no more devices. When this returns, no probe uses the driver without a reference of
-    /// its own. May sleep.
+    /// Makes the driver probe no new devices any more. When this returns, every probe that still
+    /// uses the driver has a reference to it. May sleep.
     pub(super) fn withdraw(&self) {
         self.driver.store(ptr::null_mut(), Ordering::Release);
         // SAFETY: May be called from any context that can sleep.
         unsafe { bindings::synchronize_rcu() };
     }
 
-    /// Returns the driver that new devices are offered to. Any context.
+    /// Returns the driver that probes new devices. Any context.
     pub(super) fn driver(&self) -> Option<Arc<D>> {
         let _grace = rcu::read_lock();
         let driver = self.driver.load(Ordering::Acquire);

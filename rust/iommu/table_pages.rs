@@ -3,10 +3,10 @@
 //! Table pages that hardware walks: allocation, links between them, and freeing.
 //!
 //! A table is a page of 512 entries of 64 bits. Handles are plain addresses in the direct map, and
-//! a link is followed by arithmetic, without a look-up: this is the hot path of every mapping.
+//! a link is followed by arithmetic, without a look-up: this is the hot path of every map.
 //!
-//! Nothing here can check that a table is live or an entry a link: all that depends on it is
-//! unsafe, and its one user is the crate `vtd_tables`.
+//! Nothing here can check that a table is live, or that an entry is a link. So every function that
+//! depends on it is unsafe, and only the crate `vtd_tables` uses them.
 
 use super::gather::Gather;
 use crate::bindings;
@@ -52,18 +52,18 @@ impl TablePage {
     }
 }
 
-/// Where tables come from, for one set of linked tables.
+/// The allocator of the tables of one domain.
 #[derive(Clone, Copy)]
 pub struct TablePages {
     direct_map: usize,
     node: NumaNode,
 }
 
-/// Bits of a link that are its address.
+/// The address bits of a link.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 impl TablePages {
-    /// Makes tables come from near `node`.
+    /// Creates an allocator of tables near `node`.
     pub fn new(node: NumaNode) -> Self {
         TablePages {
             // SAFETY: Has no preconditions.
@@ -76,7 +76,7 @@ impl TablePages {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] if no page can be had.
+    /// [`ENOMEM`] if no page can be allocated.
     #[inline]
     pub fn alloc(&self, gfp: Gfp) -> Result<TablePage> {
         // SAFETY: The node is online or none; any flags are allowed.
@@ -90,19 +90,19 @@ impl TablePages {
     ///
     /// # Safety
     ///
-    /// The table must be live. Nobody, hardware included, may use it from now on.
+    /// The table must be live. No thread and no hardware may use it from now on.
     pub unsafe fn free(&self, table: TablePage) {
         // SAFETY: From iommu_alloc_pages_node_sz() by the type's invariants, and ours to free by
         // this function's contract.
         unsafe { bindings::iommu_free_pages(table.virt().cast()) }
     }
 
-    /// Puts an unlinked table on the list of what is freed after the next invalidation.
+    /// Puts an unlinked table on the list of tables that are freed after the next invalidation.
     ///
     /// # Safety
     ///
-    /// The table must be live and retired once. No processor may use it any more when the
-    /// invalidation that `gather` is for is done; what it served is added to the range of that.
+    /// The table must be live and retired once. No processor may use it any more after the
+    /// invalidation that `gather` is for. The caller must add the range of the table to `gather`.
     pub unsafe fn retire(&self, table: TablePage, gather: Pin<&mut Gather>) {
         // SAFETY: From iommu_alloc_pages_node_sz() by the type's invariants; by this function's
         // contract it is live and on no other list.
@@ -130,7 +130,7 @@ impl TablePages {
 }
 
 /// Writes `count` entries of `table` from `first` on back to memory, for hardware that does not
-/// snoop.
+/// snoop processor caches.
 ///
 /// # Safety
 ///

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a driver implements: [`Driver`] for its devices, [`Paging`] for domains with page tables,
-//! and what these take and return.
+//! The traits that a driver implements: [`Driver`] for its devices, [`Paging`] for domains with
+//! page tables; and the types of their arguments and results.
 //!
-//! Methods have the names of the C operations that they stand for (`include/linux/iommu.h`).
+//! Methods have the names of the C operations that they implement (`include/linux/iommu.h`).
 
 use super::attach_args::AttachArgs;
 use super::gather::Gather;
@@ -19,33 +19,33 @@ use core::pin::Pin;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// What the core may ask about a device (`enum iommu_cap`).
+/// A capability of a device that the core may query (`enum iommu_cap`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Capability {
     /// DMA is coherent with processor caches.
     CacheCoherency,
-    /// Firmware used the unit before the system started, and asks for the same.
+    /// Firmware used the unit for DMA protection before boot, and requests that the kernel do so.
     PreBootProtection,
     /// A domain can force the device's accesses to snoop.
     EnforceCacheCoherency,
-    /// Unmapping does not flush by itself.
+    /// An unmap does not flush, so the core may defer the flush.
     DeferredFlush,
 }
 
-/// The default domain that a driver asks for.
+/// The type of default domain that a driver requires for a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum DefaultDomain {
-    /// Any: the user's choice holds.
+    /// Any type; the user's choice decides.
     Any,
-    /// The DMA API with strict flushing, and nothing else.
+    /// The DMA API with strict flushing.
     StrictDma,
     /// The DMA API with deferred flushing.
     LazyDma,
-    /// One to one.
+    /// Identity: pass-through.
     Identity,
 }
 
-/// What iommufd reports to a user of the hardware behind a device.
+/// The hardware information that iommufd reports to the user of a device.
 pub struct HardwareInfo {
     /// `enum iommu_hw_info_type` of the user-space interface.
     pub kind: u32,
@@ -53,7 +53,7 @@ pub struct HardwareInfo {
     pub words: [u64; 3],
 }
 
-/// What a mapping permits: the core's bits.
+/// The permissions of a mapping, as the core's bits (`IOMMU_READ`, `IOMMU_WRITE`).
 #[derive(Clone, Copy)]
 pub struct Protection(pub(super) u32);
 
@@ -81,29 +81,32 @@ pub struct Aperture {
 
 /// A domain with page tables.
 ///
-/// Map, unmap, flush and sync are called in any context and by several threads concurrently; that
-/// ranges of concurrent maps and unmaps do not overlap is what [`Held`] stands for.
+/// Map, unmap, flush and sync are called in any context and by several threads concurrently.
+/// [`Held`] is the proof that the ranges of concurrent maps and unmaps do not overlap.
 pub trait Paging: Send + Sync + Sized + 'static {
-    /// What the driver keeps for each device, see [`Driver::Device`].
+    /// The driver's data of each device, see [`Driver::Device`].
     type Device: Send + Sync + 'static;
 
-    /// Its tables. They lie in the core's domain, so that a [`Held`] range is one of these and of
-    /// no other domain's.
+    /// Its tables. They are part of the core's domain, so that a [`Held`] range belongs to the
+    /// tables of exactly this domain.
     type Tables: Send + Sync + 'static;
 
-    /// Lets `dev` use this domain instead of the one it uses now.
+    /// Attaches `dev` to this domain, instead of the one that it uses now.
     ///
     /// # Errors
     ///
-    /// Any; it has changed nothing then.
+    /// Any; nothing has changed then.
     ///
     /// # Context
     ///
     /// The core holds the mutex of the device's group; may sleep.
     fn attach_dev(&self, dev: &Device, data: &Self::Device, args: &AttachArgs) -> Result;
 
-    /// Maps the range to `phys`; all of it, or an error and nothing. Any context; sleeps only if
-    /// `gfp` lets it.
+    /// Maps the whole range to `phys`. Any context; sleeps only if `gfp` allows it.
+    ///
+    /// # Errors
+    ///
+    /// Any; nothing is mapped then.
     fn map_range(
         &self,
         range: Held<'_, Self::Tables>,
@@ -112,59 +115,59 @@ pub trait Paging: Send + Sync + Sized + 'static {
         gfp: Gfp,
     ) -> Result;
 
-    /// Unmaps up to the whole range from its start on, and adds to `gather` what to invalidate.
-    /// Returns how many bytes were unmapped; the first hole ends it. Any context.
+    /// Unmaps the range from its start up to the first hole, and adds what must be invalidated to
+    /// `gather`. Returns how many bytes were unmapped. Any context.
     fn unmap_range(&self, range: Held<'_, Self::Tables>, gather: Pin<&mut Gather>) -> u64;
 
     /// Invalidates every translation of the domain. Any context.
     fn flush_iotlb_all(&self);
 
-    /// Invalidates what `gather` holds. When it returns, memory and tables are reused. Any context.
+    /// Invalidates the range of `gather`. After it has returned, the memory and the tables are
+    /// reused. Any context.
     fn iotlb_sync(&self, gather: Pin<&mut Gather>);
 
-    /// Makes hardware see new mappings, where it does not by itself. Any context.
+    /// Makes a new mapping visible to hardware that may have cached its absence. Any context.
     ///
     /// # Errors
     ///
     /// Any; the core then unmaps the range.
     fn iotlb_sync_map(&self, iova: u64, len: u64) -> Result;
 
-    /// Returns the physical address that the start of the range, one byte, is mapped to. Any
-    /// context.
+    /// Returns the physical address that `byte`, a range of one byte, is mapped to. Any context.
     fn iova_to_phys(&self, byte: &Held<'_, Self::Tables>) -> Option<u64>;
 
-    /// Makes every access snoop, from now on and whatever the device asks. Returns whether it could
-    /// be done.
+    /// Forces every access of the devices to snoop from now on, whatever the device requests.
+    /// Returns whether that was possible.
     fn enforce_cache_coherency(&self, tables: &Self::Tables) -> bool;
 }
 
-/// A paging domain about to be handed to the core.
+/// A new paging domain, before it is passed to the core.
 pub struct NewPaging<P: Paging> {
     /// The driver's part.
     pub paging: P,
     /// Its tables.
     pub tables: P::Tables,
-    /// What it can translate.
+    /// The addresses that it can translate.
     pub aperture: Aperture,
     /// NUMA node of its tables.
     pub node: NumaNode,
-    /// Whom what is left to allocate is charged to.
+    /// What the memory of the core's structure is charged to.
     pub charge: Charge,
 }
 
-/// The answer to a probe.
+/// The result of a probe.
 pub struct Probed<D: Driver> {
     /// The unit that serves the device; it must be [listed](Unit::is_listed).
     pub unit: Arc<Unit<D::UnitData>>,
-    /// What the driver keeps for the device.
+    /// The driver's data of the device.
     pub data: Arc<D::Device>,
 }
 
 /// An IOMMU driver.
 pub trait Driver: Send + Sync + Sized + 'static {
-    /// What it keeps for each device behind a unit.
+    /// Its data of each device behind a unit.
     type Device: Send + Sync + 'static;
-    /// What the sysfs attributes of a unit show.
+    /// The object that the sysfs attributes of a unit show.
     type UnitData: Send + Sync + 'static;
     /// Its paging domains.
     type Paging: Paging<Device = Self::Device>;
@@ -172,55 +175,59 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Returns a static of the module, always the same one.
     fn slot() -> &'static DriverSlot<Self>;
 
-    /// Returns the unit that serves `dev`, and what the driver keeps for it.
+    /// Returns the unit that `dev` is behind, and the driver's data of it.
     ///
     /// # Errors
     ///
-    /// [`ENODEV`] if no unit serves it; any other error undoes a registration.
+    /// [`ENODEV`] if it is behind no unit. Any other error makes the core undo the registration of
+    /// a unit, if one is in progress.
     ///
     /// # Context
     ///
     /// The core holds the lock of its probes; may sleep.
     fn probe_device(&self, dev: &Device) -> Result<Probed<Self>>;
 
-    /// Accepts a probed device as a member of `group`. The last chance for it to need memory: the
-    /// core cannot cope with a first attach that fails.
+    /// Accepts a probed device as a member of `group`. Everything that the first attach needs must
+    /// be allocated here at the latest: the core does not handle a first attach that fails.
     ///
     /// # Errors
     ///
-    /// Any; it undoes the probe.
+    /// Any; the core then undoes the probe.
     fn device_group(&self, data: &Self::Device, group: Group) -> Result;
 
-    /// Releases the device for good.
+    /// Releases the device; no callback for it follows.
     fn release_device(&self, dev: &Device, data: &Self::Device);
 
     /// Returns whether `capability` holds for the device.
     fn capable(&self, data: &Self::Device, capability: Capability) -> bool;
 
-    /// Returns what a user may know of the hardware.
+    /// Returns the hardware information for a user of the device.
     fn hw_info(&self, data: &Self::Device) -> HardwareInfo;
 
-    /// Returns which default domain the device needs. The core holds the mutex of its group.
+    /// Returns the type of default domain that the device requires. The core holds the mutex of its
+    /// group.
     fn def_domain_type(&self, dev: &Device, data: &Self::Device) -> DefaultDomain;
 
-    /// Adds the device's reserved regions to `regions`. Cannot fail: what the core does not know of
-    /// is free.
+    /// Adds the device's reserved regions to `regions`. Cannot fail: the core uses every address
+    /// that is not reported here.
     fn get_resv_regions(&self, dev: &Device, data: &Self::Device, regions: Pin<&mut Regions>);
 
-    /// Makes a paging domain that suits the device.
+    /// Creates a paging domain that is compatible with the device. May sleep.
     ///
     /// # Errors
     ///
-    /// Any; the caller of the core gets it.
+    /// Any; the core returns it to its caller.
     fn domain_alloc_paging(
         &self,
         dev: &Device,
         data: &Self::Device,
     ) -> Result<NewPaging<Self::Paging>>;
 
-    /// Lets the device reach all of memory. As [`Paging::attach_dev`].
+    /// Attaches the device to the identity domain, in which it can reach all of memory. As
+    /// [`Paging::attach_dev`].
     fn attach_identity(&self, dev: &Device, data: &Self::Device, args: &AttachArgs) -> Result;
 
-    /// Blocks the device. As [`Paging::attach_dev`], but must not fail unless the hardware does.
+    /// Attaches the device to the blocked domain. As [`Paging::attach_dev`], but must not fail
+    /// unless the hardware fails.
     fn attach_blocked(&self, dev: &Device, data: &Self::Device, args: &AttachArgs) -> Result;
 }

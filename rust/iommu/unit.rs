@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One IOMMU as the core and sysfs know it.
+//! One IOMMU: its registration with the core and its entry in sysfs.
 
 use crate::bindings;
 use crate::sysfs::AttributeGroup;
@@ -10,13 +10,13 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::types::Opaque;
 
-/// The C operations of a driver, whichever: what a unit is registered with.
+/// The C operations with which a unit is registered, of any driver.
 pub(super) trait OperationTable: Send + Sync {
-    /// Returns the table, once it is filled in; it lies in the driver's module.
+    /// Returns the table, once it is filled in; it is in a static of the driver's module.
     fn table(&self) -> Option<&'static bindings::iommu_ops>;
 }
 
-/// Keeps new devices offered to a driver, see [`Operations::handle`](super::Operations::handle).
+/// Keeps a driver probing new devices, see [`Operations::handle`](super::Operations::handle).
 pub struct OperationsHandle(pub(super) Arc<dyn OperationTable>);
 
 /// A unit in `/sys/class/iommu`, which can be registered with the core.
@@ -44,7 +44,7 @@ unsafe impl<T: Send + Sync> Send for Unit<T> {}
 unsafe impl<T: Send + Sync> Sync for Unit<T> {}
 
 impl<T: Send + Sync + 'static> Unit<T> {
-    /// Puts a unit called `name` into sysfs, with `attributes`. Process context.
+    /// Adds a unit called `name` to sysfs, with `attributes`. Process context.
     ///
     /// # Errors
     ///
@@ -91,9 +91,9 @@ impl<T: Send + Sync + 'static> Unit<T> {
             return Err(EEXIST);
         }
         let table = operations.0.table().ok_or(EINVAL)?;
-        // A probe that another unit's registration started may answer with this one from now on.
+        // A probe that another unit's registration started may return this unit from now on.
         // SAFETY: The field is only written here, with the mutex held, and by the core with what it
-        // has; nobody reads that of a unit that was never listed.
+        // has; that of a unit that was never listed is not read.
         unsafe {
             let ops = &raw mut (*self.device.get()).ops;
             if (*ops).is_null() {
@@ -118,11 +118,11 @@ impl<T: Send + Sync + 'static> Unit<T> {
         Ok(())
     }
 
-    /// Takes the unit from the core, which releases the devices that are on their bus at this
+    /// Unregisters the unit from the core, which releases the devices that are on their bus at this
     /// moment. Does nothing if it is not registered. Process context.
     ///
-    /// A device that is just being added or removed is not released: the core walks the bus once.
-    /// Callers that need all of them gone hold [`RescanLock`](crate::pci::RescanLock).
+    /// A device that is being added or removed is not released, because the core walks the bus
+    /// once. Callers that need all devices released hold [`RescanLock`](crate::pci::RescanLock).
     pub fn unregister(&self) {
         if let Some(operations) = self.operations.lock().take() {
             self.listed.store(false, Ordering::Release);
@@ -132,20 +132,20 @@ impl<T: Send + Sync + 'static> Unit<T> {
         }
     }
 
-    /// Returns whether devices may be probed for it: the core probes all devices whenever it is
-    /// given one unit, and would not release those of another unit that it has not, or no longer.
+    /// Returns whether devices may be probed for it. The core probes all devices whenever one unit
+    /// is registered, and would never release a device of another unit that is not registered.
     pub fn is_listed(&self) -> bool {
         self.listed.load(Ordering::Acquire)
     }
 
-    /// Returns whether devices may be probed for it by the driver whose operations `table` are.
+    /// Returns whether devices may be probed for it by the driver with the operations `table`.
     pub(super) fn is_listed_with(&self, table: &bindings::iommu_ops) -> bool {
-        // SAFETY: A unit that is listed was registered, and the field does not change any more by the
-        // type's invariants.
+        // SAFETY: A unit that is listed was registered, and the field does not change any more by
+        // the type's invariants.
         self.is_listed() && ptr::eq(unsafe { (*self.device.get()).ops }, table)
     }
 
-    /// Returns the core's structure, to answer a probe with.
+    /// Returns the core's structure, for the result of a probe.
     pub(crate) fn as_raw(&self) -> *mut bindings::iommu_device {
         self.device.get()
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Access control of ports and functions (ACS, PCI Express 6.12): what keeps peers from reaching each
-//! other without passing a unit.
+//! Access control of ports and functions (ACS, PCI Express 6.12): what keeps peers from reaching
+//! each other without passing a unit.
 
 use super::PciDevice;
 use crate::bindings;
@@ -11,11 +11,10 @@ use crate::bindings;
 pub struct AcsControl(u16);
 
 impl PciDevice {
-    /// Turns on what the device offers of access control (source validation, request and completion
-    /// redirect, upstream forwarding; translation blocking where devices can be plugged in from
-    /// outside and where ATS is switched off), so that peers cannot reach each other bypassing the
-    /// unit. Returns what it was before, if it was changed; a device without the capability is left
-    /// alone.
+    /// Turns on the kinds of access control that the device supports: source validation, request
+    /// and completion redirect, upstream forwarding, and translation blocking for external-facing
+    /// ports or if ATS is disabled. So peers cannot reach each other bypassing the unit. Returns
+    /// the previous setting if it was changed; a device without the capability is not changed.
     pub fn enable_acs(&self) -> Option<AcsControl> {
         let mut wanted = bindings::PCI_ACS_SV
             | bindings::PCI_ACS_RR
@@ -37,14 +36,15 @@ impl PciDevice {
             .map(AcsControl)
     }
 
-    /// Returns what is on of access control; [`None`] for a device without the capability.
+    /// Returns which kinds of access control are on; [`None`] for a device without the capability.
     pub fn acs_control(&self) -> Option<AcsControl> {
         self.acs().map(|(control, _)| AcsControl(control))
     }
 
-    /// Turns on again what was on in `wanted`; returns whether any of it was off. A device that
-    /// does not answer is left alone, and so is one that runtime power management has put to sleep,
-    /// which an access would disturb: nothing behind it is awake either. May sleep.
+    /// Turns on again the kinds that are on in `wanted`, and returns whether any of them was off. A
+    /// device that does not respond is not changed. Neither is one that runtime power management
+    /// has suspended: an access would disturb it, and nothing behind it is active either. May
+    /// sleep.
     pub fn require_acs(&self, wanted: AcsControl) -> bool {
         // SAFETY: Valid device; where it is kept awake, it is released below.
         let awake = unsafe { bindings::vtd_helper_pci_pm_get_if_active(self.as_raw()) };
@@ -60,18 +60,18 @@ impl PciDevice {
         was_off
     }
 
-    /// Sets access control to what [`Self::enable_acs`] found. May sleep.
+    /// Sets access control to the setting that [`Self::enable_acs`] returned. May sleep.
     pub fn restore_acs(&self, before: AcsControl) {
         self.change_acs(|_| before.0);
     }
 
-    /// Sets the control register to what `new` makes of it; returns what it was, if it was
-    /// something else.
+    /// Sets the control register to the result of `new` for its current value; returns the previous
+    /// value if that was different.
     ///
     /// A reset of the function holds the lock of its configuration space from before its state is
-    /// saved until after it was restored, so that either this or the reset comes first; user space
-    /// waits for it. It is only tried, because the caller may be the one that resets: the core
-    /// attaches a device again before it gives that lock back.
+    /// saved until after it was restored, so this change happens either before or after the reset.
+    /// User space waits for the lock. The lock is only tried, because the caller may be the thread
+    /// that resets: the core attaches a device again before it releases that lock.
     fn change_acs(&self, new: impl FnOnce(u16) -> u16) -> Option<u16> {
         // SAFETY: Valid device.
         let locked = unsafe { bindings::pci_cfg_access_trylock(self.as_raw()) };
@@ -89,7 +89,7 @@ impl PciDevice {
         changed
     }
 
-    /// Reads what is on, and returns it with the offset of the control register.
+    /// Reads the control register, and returns its value and its offset.
     fn acs(&self) -> Option<(u16, u16)> {
         // SAFETY: Valid device.
         let cap = unsafe { bindings::vtd_helper_pci_acs_cap(self.ptr.as_ptr()) };

@@ -12,14 +12,14 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// One of the device's counts of being enabled (`enable_cnt`) is this one's.
+/// This value owns one count of the device's `enable_cnt`.
 pub struct KeptEnabled(PciDevice);
 
 impl KeptEnabled {
     /// Leaves the device enabled for good.
     pub fn leave_enabled(self) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: Read once, of a value that is not dropped.
+        // SAFETY: Read once, from a value that is not dropped.
         drop(unsafe { ptr::read(&this.0) });
     }
 }
@@ -33,11 +33,11 @@ impl Drop for KeptEnabled {
 
 impl PciDevice {
     /// Keeps the device enabled, and a bus master if it is one, whatever its driver does when it is
-    /// released. Process context.
+    /// unbound. Process context.
     ///
     /// # Errors
     ///
-    /// Those of `pci_enable_device()`, which does nothing to a device that is enabled already.
+    /// Those of `pci_enable_device()`, which does not change a device that is already enabled.
     pub fn keep_enabled(&self) -> Result<KeptEnabled> {
         // SAFETY: Valid device.
         kernel::error::to_result(unsafe { bindings::pci_enable_device(self.ptr.as_ptr()) })?;

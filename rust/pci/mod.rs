@@ -2,19 +2,20 @@
 
 //! PCI devices as a remapping unit sees them: requester IDs, bridges, aliases, isolation.
 //!
-//! # What a reference keeps
+//! # What a reference keeps valid
 //!
-//! A [`PciDevice`] may be asked at any time, also while the device is being removed or after. So
-//! only what the last reference frees is followed:
+//! A [`PciDevice`] may be used at any time, also while the device is being removed or afterwards.
+//! So only pointers are followed that stay valid until the last reference is dropped:
 //!
 //! - the device's own fields that enumeration sets: header type, capabilities, flags, class;
 //! - its bus (`pci_alloc_dev()` takes a reference), that one's number, and the bridge above
 //!   (`bus->self`, which `bus->bridge` counts), and so on up to the root bus and its host bridge.
 //!
-//! Not kept are the bus below a bridge (`subordinate`), the bus that a bus of virtual functions was
-//! made next to (`parent`), a physical function (`physfn`, until its function is removed), and the
-//! data of a root bus that a volume management device made (`sysdata`, until its driver goes). Such a
-//! pointer is compared with those of devices that are there, and never followed.
+//! A reference does not keep valid: the bus below a bridge (`subordinate`), the parent of a bus of
+//! virtual functions (`parent`), a physical function (`physfn`, valid until its function is
+//! removed), and the data of a root bus of a volume management device (`sysdata`, valid until its
+//! driver is unbound). Such a pointer is compared with the pointers of existing devices, and never
+//! followed.
 //!
 //! C header: `include/linux/pci.h`.
 
@@ -50,7 +51,7 @@ unsafe impl Send for PciDevice {}
 unsafe impl Sync for PciDevice {}
 
 impl PciDevice {
-    /// Takes a further reference.
+    /// Takes another reference.
     ///
     /// # Safety
     ///
@@ -63,7 +64,7 @@ impl PciDevice {
         Some(PciDevice { ptr })
     }
 
-    /// Takes a reference over.
+    /// Takes over a reference.
     ///
     /// # Safety
     ///
@@ -75,7 +76,7 @@ impl PciDevice {
 
     /// Returns the device at an address. Process context.
     pub fn find(segment: u16, requester: u16) -> Option<Self> {
-        // SAFETY: Any address may be asked for; the answer carries a reference.
+        // SAFETY: Any address is allowed; the result carries a reference.
         unsafe {
             Self::from_owned(bindings::pci_get_domain_bus_and_slot(
                 i32::from(segment),
@@ -85,14 +86,14 @@ impl PciDevice {
         }
     }
 
-    /// Returns all PCI devices, in the order of the bus list. One that is removed while it is the
-    /// last that was handed out makes the list begin again; hold the [`RescanLock`] where that
-    /// matters. Process context.
+    /// Returns all PCI devices, in the order of the bus list. If the device that was returned last
+    /// is removed, the iteration begins again; hold the [`RescanLock`] where that matters. Process
+    /// context.
     pub fn all() -> impl Iterator<Item = PciDevice> {
         Self::with_ids(bindings::PCI_ANY_ID as u32, bindings::PCI_ANY_ID as u32)
     }
 
-    /// Returns those of a vendor's model, in the order of the bus list. Process context.
+    /// Returns all devices with these IDs, in the order of the bus list. Process context.
     pub fn with_ids(vendor: u32, model: u32) -> impl Iterator<Item = PciDevice> {
         let mut last: Option<PciDevice> = None;
         core::iter::from_fn(move || {
@@ -105,7 +106,7 @@ impl PciDevice {
         })
     }
 
-    /// Returns the pointer, with the reference that this held.
+    /// Returns the pointer, with the reference of `self`.
     fn into_raw(self) -> *mut bindings::pci_dev {
         core::mem::ManuallyDrop::new(self).ptr.as_ptr()
     }
@@ -115,17 +116,18 @@ impl PciDevice {
         self.ptr.as_ptr()
     }
 
-    /// Returns the device as the device core knows it.
+    /// Returns its `struct device`.
     pub fn as_device(&self) -> &Device {
         // SAFETY: The reference of `self` keeps it alive.
         unsafe { Device::from_raw(bindings::vtd_helper_pci_to_dev(self.ptr.as_ptr())) }
     }
 
     /// Reads a word (2 bytes) or a double word (4) of configuration space. [`None`] for other
-    /// sizes, or if the device does not answer. Process context.
+    /// sizes, or if the device does not respond. Process context.
     pub fn read_config(&self, offset: u16, bytes: u8) -> Option<u32> {
         let (mut word, mut double) = (0u16, 0u32);
-        // SAFETY: Valid device, room for the answers; configuration space may be read at any offset.
+        // SAFETY: Valid device, room for the answers; configuration space may be read at any
+        // offset.
         let (failed, value) = unsafe {
             let (device, at) = (self.ptr.as_ptr(), i32::from(offset));
             match bytes {
@@ -148,7 +150,7 @@ impl PciDevice {
         self.ptr == other.ptr
     }
 
-    /// Releases the driver. Process context; the device lock must not be held.
+    /// Unbinds the driver. Process context; the device lock must not be held.
     pub fn release_driver(&self) {
         // SAFETY: Valid device.
         unsafe { bindings::device_release_driver(self.as_device().as_raw()) }
@@ -162,12 +164,12 @@ impl PciDevice {
 
     /// Returns whether the device has been removed from its bus. Any context.
     pub fn is_removed(&self) -> bool {
-        // SAFETY: Valid device, of whose flags one is read that is set once.
+        // SAFETY: Valid device; reads a flag that is set once.
         unsafe { bindings::vtd_helper_pci_is_removed(self.ptr.as_ptr()) }
     }
 
-    /// Looks for a driver and binds it; returns whether one was bound. Process context; the device
-    /// lock must not be held.
+    /// Binds a matching driver, if there is one; returns whether one was bound. Process context;
+    /// the device lock must not be held.
     pub fn attach_driver(&self) -> bool {
         // SAFETY: Valid device.
         unsafe { bindings::device_attach(self.as_device().as_raw()) == 1 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is known of a device once it is enumerated.
+//! The properties of a device that enumeration sets.
 
 use super::PciDevice;
 use crate::bindings;
 
-/// What kind of PCI Express function a device is; `Conventional` where it is none.
+/// The kind of a PCI Express function; `Conventional` for other devices.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PortType {
     /// Conventional PCI or PCI-X.
@@ -26,13 +26,13 @@ pub struct PciProperties {
     pub segment: u32,
     /// Requester ID: bus, device, function.
     pub requester: u16,
-    /// Vendor.
+    /// Vendor ID.
     pub vendor: u16,
-    /// Model.
+    /// Device ID.
     pub device: u16,
-    /// Its place in PCI Express.
+    /// Its kind of PCI Express function.
     pub port: PortType,
-    /// A virtual function.
+    /// Whether it is a virtual function.
     pub is_virtual_function: bool,
     /// Set by firmware or the PCI core on external-facing ports and below them.
     pub untrusted: bool,
@@ -46,8 +46,8 @@ pub struct PciProperties {
 }
 
 impl PciProperties {
-    /// Returns the requester ID that a bridge may put in place of those of devices below it, on the
-    /// bus of this number.
+    /// Returns the requester ID with which a bridge may replace those of devices on bus `bus` below
+    /// it.
     pub(super) fn alias_for(&self, bus: u8) -> Option<u16> {
         let secondary = u16::from(bus) << 8;
         match self.port {
@@ -95,7 +95,7 @@ impl PciDevice {
         }
     }
 
-    /// Returns its segment, which its name begins with: `pci_domain_nr()` follows `sysdata`.
+    /// Returns its segment, parsed from its name: `pci_domain_nr()` would follow `sysdata`.
     pub(super) fn segment(&self) -> u32 {
         let name = self.as_device().name();
         let segment = name.as_str().split(':').next().unwrap_or_default();

@@ -7,12 +7,12 @@ use crate::bindings;
 use kernel::prelude::*;
 
 impl PciDevice {
-    /// Visits every requester ID under which the transactions of this device may arrive at a unit:
-    /// its own, its quirky ones, and those which bridges above put in its place.
+    /// Visits every requester ID with which the transactions of this device may arrive at a unit:
+    /// its own, those of its DMA alias quirks, and those with which bridges above replace it.
     ///
     /// The rules are those of the PCI Express to PCI/PCI-X Bridge Specification 2.3: such a bridge
-    /// forwards with its secondary bus number and function 0, a conventional bridge may take over
-    /// what comes from below.
+    /// forwards with its secondary bus number and function 0, and a conventional bridge may forward
+    /// with its own requester ID.
     ///
     /// Process context.
     ///
@@ -44,8 +44,8 @@ impl PciDevice {
         Ok(())
     }
 
-    /// Returns the closest bridge above that may put `requester` in place of this device's
-    /// requester ID, by the rules of [`Self::for_each_requester`].
+    /// Returns the closest bridge above that may replace this device's requester ID by `requester`,
+    /// by the rules of [`Self::for_each_requester`].
     pub fn bridge_with_alias(&self, requester: u16) -> Option<PciDevice> {
         let mut next = self.physical_function()?.above();
         while let Some((bridge, bus)) = next {
@@ -61,7 +61,7 @@ impl PciDevice {
         None
     }
 
-    /// Returns the requester ID that this bridge may put in place of those of devices below it.
+    /// Returns the requester ID with which this bridge may replace those of devices below it.
     /// Process context.
     pub fn alias_for_below(&self) -> Option<u16> {
         let (secondary, _) = self.buses_below()?;
@@ -69,7 +69,7 @@ impl PciDevice {
     }
 
     /// Returns the secondary and the subordinate bus number in a bridge's configuration space;
-    /// [`None`] for other devices, or if it does not answer. Process context.
+    /// [`None`] for other devices, or if it does not respond. Process context.
     pub fn buses_below(&self) -> Option<(u8, u8)> {
         if !self.is_bridge() {
             return None;

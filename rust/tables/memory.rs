@@ -5,12 +5,12 @@
 //! # Invariants
 //!
 //! Only `vtd_core::pgtable` uses [`Memory`], through the functions of this crate, whose
-//! documentation says why it may:
+//! documentation argues why that is sound:
 //!
-//! - a link is written by [`TableMemory::link`] alone, with the address of a live table, and
-//!   followed by [`TableMemory::load_entry`] and [`TableMemory::child`] alone, whose level tells it from a
-//!   leaf, in a live table;
-//! - a handle is used only while its table is live.
+//! - Only [`TableMemory::link`] writes a link, with the address of a live table. Only
+//!   [`TableMemory::load_entry`] and [`TableMemory::child`] follow a link, in a live table; their
+//!   level distinguishes a link from a leaf.
+//! - A handle is used only while its table is live.
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -21,15 +21,15 @@ use vtd_core::pgtable::{Directory, OutOfMemory, PresentEntry, TableLevel, TableM
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::pte::Entry;
 
-/// Set in a link, which hardware ignores there (VT-d 9.8), once the link has been written back to
-/// where a unit that does not snoop sees it.
+/// A bit of a link that hardware ignores (VT-d 9.8). It is set after the link has been written back
+/// to memory, where a unit that does not snoop sees it.
 const WRITTEN_BACK: u64 = 1 << 52;
 
 /// Memory for the tables of one domain, during one call. `COHERENT`: the units that walk them
 /// snoop processor caches.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory<const COHERENT: bool> {
-    /// Where pages come from.
+    /// The allocator of the pages.
     pub(crate) tables: table_pages::TablePages,
     /// How the call may allocate.
     pub(crate) gfp: Gfp,
@@ -72,7 +72,7 @@ impl<L> Table<L> {
 }
 
 impl<const COHERENT: bool> Memory<COHERENT> {
-    /// The table that a link found in a table of level `L` leads to.
+    /// Returns the table that a link in a table of level `L` points to.
     ///
     /// # Safety
     ///
@@ -80,11 +80,13 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     /// the caller's walk began.
     #[inline(always)]
     unsafe fn follow<L: Directory>(&self, link: u64) -> Table<L::Child> {
-        // INVARIANT: Live: who unlinks a table does not free it under a walk.
+        // INVARIANT: Live: a table that is unlinked is not freed during a walk.
         // SAFETY: The address of a table that was live when it was linked, and is by the above.
         Table(unsafe { self.tables.follow(link) }, PhantomData)
     }
 
+    /// Returns the leaf, or the table that the link points to.
+    ///
     /// # Safety
     ///
     /// As for [`Self::follow`], if `entry` is a link; it must not be 0.
@@ -97,9 +99,10 @@ impl<const COHERENT: bool> Memory<COHERENT> {
         }
     }
 
-    /// Makes hardware see the link in entry `index`, then notes that it does; not in another
-    /// entry that has come in its place, as it may under a reader, who holds no range.
-    // Without `self`, which the quick ways would have to put into memory for it.
+    /// Writes the link in entry `index` back to memory, then sets [`WRITTEN_BACK`] in it. The bit
+    /// is not set if the entry has changed since: this can happen if the caller is a reader, which
+    /// holds no range.
+    // Without `self`: the fast paths would have to store it in memory for the call.
     #[cold]
     #[inline(never)]
     fn write_link_back<L>(table: Table<L>, index: usize, link: u64) {
@@ -197,7 +200,8 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         let link = link.map_or(0, Entry::raw);
         let slot = table.entry(index);
         let linked = slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire);
-        // Whoever links second goes on below the first one's link, which may not be written back.
+        // The thread that loses the race continues below the winner's link, which may not have been
+        // written back yet.
         let there = linked.err().unwrap_or(link);
         if !COHERENT && is_link::<L>(there) && there & WRITTEN_BACK == 0 {
             Self::write_link_back(table, index, there);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reports that walk a domain's tables while others map and unmap.
+//! Readers: reports that walk a domain's tables concurrently with maps and unmaps.
 //!
-//! Whoever maps or unmaps holds its range, and nobody frees a table of a range that another one
-//! holds. A report holds no range, and a table that it is in may be unlinked and freed. So a
-//! report walks in short parts and begins each at the top; and who has unlinked a table lets the
-//! part that is being walked end before the table can be freed. A part that begins later does not
-//! find the table any more. Who frees no table pays nothing, who does a fence and a load.
+//! A map or unmap holds its range, and a table is freed only by a thread that holds the whole range
+//! of the table. A report holds no range, so a table that it walks may be unlinked and freed
+//! concurrently. Therefore a report walks in short parts and begins each part at the top table, and
+//! a thread that has unlinked a table waits for the end of the current part before the table can be
+//! freed. A part that begins later does not find the table any more. Unmaps that free no table pay
+//! nothing; those that do pay one fence and one load.
 //!
 //! # Locks
 //!
@@ -16,7 +17,7 @@ use core::sync::atomic::{fence, AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel_ext::lock::IrqSpinLock;
 
-/// Who reads the tables of one domain.
+/// The readers of the tables of one domain.
 #[pin_data]
 pub(crate) struct Readers {
     walking: AtomicBool,
@@ -25,7 +26,7 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Creates one without a walk.
+    /// Creates the state, without a reader.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             walking: AtomicBool::new(false),
@@ -33,8 +34,8 @@ impl Readers {
         })
     }
 
-    /// Calls `part`, which walks tables from the top on, a bounded number of them. No table that it
-    /// may find is freed meanwhile. Any context; `part` runs with interrupts off.
+    /// Calls `part`, which walks a bounded number of tables from the top on. No table that it can
+    /// find is freed before it returns. Any context; `part` runs with interrupts off.
     pub(crate) fn walk<R>(&self, part: impl FnOnce() -> R) -> R {
         self.lock.with(|()| {
             self.walking.store(true, Ordering::Relaxed);
@@ -46,8 +47,8 @@ impl Readers {
         })
     }
 
-    /// To be called after tables were unlinked, before they can be freed: returns when no walk can
-    /// be in them. Any context.
+    /// Waits until no reader can be in a table that the caller has unlinked. Called before such a
+    /// table can be freed. Any context.
     pub(crate) fn wait(&self) {
         fence(Ordering::SeqCst);
         if self.walking.load(Ordering::Acquire) {

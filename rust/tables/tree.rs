@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tables of one domain: who owns them, and what may be read of them at any time.
+//! The tables of one domain: their ownership, and the reads that are possible at any time.
 
 use crate::memory::Memory;
 use crate::readers::Readers;
@@ -13,7 +13,7 @@ use vtd_core::pgtable::{
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 
-/// The tables, for units that snoop when they walk and for such that do not.
+/// The tables, for units that snoop when they walk or for units that do not.
 pub(crate) enum Stage {
     Coherent(SecondStage<Memory<true>>),
     NonCoherent(SecondStage<Memory<false>>),
@@ -42,7 +42,7 @@ macro_rules! with_stage {
 }
 pub(crate) use with_stage;
 
-/// The tables, and where their pages come from.
+/// The tables, and the allocator of their pages.
 pub(crate) struct Owned {
     pub(crate) stage: Stage,
     pub(crate) pages: table_pages::TablePages,
@@ -53,20 +53,20 @@ impl Drop for Owned {
         with_stage!(self, Gfp::KERNEL, |stage, mem| stage.release(
             &mem,
             &mut |table| {
-                // SAFETY: `release` hands each live table over once, and is done with it then.
-                // Nobody else is in them: who walks them borrows what holds the `Tree`, and
-                // who has given them to hardware holds it until no unit is attached.
+                // SAFETY: `release` passes each live table once and does not use it afterwards.
+                // Nothing else uses the tables: a walk borrows an owner of the `Tree`, and a domain
+                // that has given them to hardware holds it until no unit is attached.
                 unsafe { self.pages.free(table) }
             }
         ))
     }
 }
 
-/// The tables, shared by reports and by what gives them to hardware. They are freed with the last
-/// reference.
+/// The tables, shared by reports and by the domain that gives them to hardware. They are freed with
+/// the last reference.
 ///
-/// A walk here holds no range. A table that it is in may be unlinked concurrently, and is then freed
-/// after the walk has ended (`readers.rs`).
+/// A walk here holds no range. A table that it is in may be unlinked concurrently, and is then
+/// freed after the walk has ended (`readers.rs`).
 #[pin_data]
 pub struct Tree {
     owned: Owned,
@@ -82,7 +82,7 @@ impl Tree {
         })
     }
 
-    /// Where the top table lies, which is never freed before the others. Any context.
+    /// Returns the address of the top table, which is freed last. Any context.
     pub fn top_table(&self) -> PhysAddr {
         let owned = &self.owned;
         with_stage!(owned, Gfp::KERNEL, |stage, mem| PhysAddr::new(
@@ -90,7 +90,8 @@ impl Tree {
         ))
     }
 
-    /// As [`SecondStage::visit_part`]. Any context; `see` runs with interrupts off.
+    /// Visits leaves, as [`SecondStage::visit_part`]. Any context; `visit` runs with interrupts
+    /// off.
     pub fn visit_part(
         &self,
         from: Iova,
@@ -103,7 +104,8 @@ impl Tree {
         })
     }
 
-    /// As [`SecondStage::trace_walk`]. Any context; `see` runs with interrupts off.
+    /// Traces a walk, as [`SecondStage::trace_walk`]. Any context; `visit` runs with interrupts
+    /// off.
     pub fn trace_walk(
         &self,
         address: Iova,

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Second-stage page tables in the kernel's memory, without an obligation for who uses them.
+//! Second-stage page tables in the kernel's memory, with a safe interface.
 //!
-//! `vtd_core::pgtable` is the algorithm: safe code, over whatever memory it is given.
-//! [`kernel_ext::iommu::table_pages`] is the memory: pages and addresses, whose functions are unsafe, because
-//! nothing in them can check that a table is live or an entry a link. This crate puts the one into
-//! the other, and argues why that is sound:
+//! `vtd_core::pgtable` is the algorithm: safe code that is generic over the memory of the tables.
+//! [`kernel_ext::iommu::table_pages`] is this memory: pages and addresses. Its functions are
+//! unsafe, because they cannot check that a table is live or that an entry is a link. This crate
+//! combines both, and argues why that is sound:
 //!
-//! - Handles of tables exist inside [`SecondStage`] only; neither it nor its memory leaves here.
-//!   There levels are types, so that a leaf is never taken for a link; a link is written once its
-//!   table is complete, and a table retired once, after its link is gone. These laws are what the
-//!   host tests of `vtd_core::pgtable` check; code that forbids `unsafe` is trusted for them.
-//! - Who maps or unmaps has a [`Held`] range of these very tables. Tables are retired only if they
-//!   lie wholly within such a range, so that nobody who has another is in them.
-//! - Who only looks has no range, and walks as a reader, for whose end a retired table waits.
-//! - A retired table goes on a [`Gather`] together with its range, and its page is freed when the
+//! - Handles of tables exist only inside [`SecondStage`]; neither it nor its memory leaves this
+//!   crate. Levels are types there, so a leaf is never taken for a link. A link is written when its
+//!   table is complete, and a table is retired once, after its link was cleared. The host tests of
+//!   `vtd_core::pgtable` check these rules; its code forbids `unsafe`, and is trusted to keep them.
+//! - A map or unmap has a [`Held`] range of these tables. A table is retired only if its whole
+//!   range is held, so no thread with another range uses it.
+//! - A thread that only reads has no range. It walks as a reader, and a retired table is not freed
+//!   before the reader ends.
+//! - A retired table is put on a [`Gather`] together with its range. Its page is freed after the
 //!   driver's invalidation of that gather has returned.
-//! - The rest is freed with the last [`Tree`].
+//! - All other tables are freed with the last reference to [`Tree`].
 //!
-//! What hardware does with tables that are freed too early is not in this argument, see
+//! What hardware does with tables that are freed too early is not part of this argument, see
 //! `Documentation/invariants.rst`.
 
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -45,12 +46,12 @@ use vtd_core::spec::pte::Access;
 
 pub use tree::Tree;
 
-/// The tables of a domain, for the core's domain to own: [`Held`] ranges are of these.
+/// The tables of a domain, owned by the core's domain. A [`Held`] range is a range of these.
 ///
 /// # Invariants
 ///
-/// `stage` and `pages` are those of `tree`, once more, so that the way of a mapping needs no load
-/// to find them. There is one for a `tree`.
+/// `stage` and `pages` are copies of those of `tree`, so that a map needs no load to find them.
+/// There is one for each `tree`.
 pub struct Tables {
     stage: Stage,
     pages: table_pages::TablePages,
@@ -60,8 +61,8 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Empty tables near `node`, for units that snoop when they walk (`coherent`) or for such that
-    /// do not; what is allocated here is charged as `charge` says. Process context.
+    /// Creates empty tables near `node`, for units that snoop when they walk (`coherent`) or for
+    /// units that do not. The memory is charged as `charge` says. Process context.
     ///
     /// # Errors
     ///
@@ -88,27 +89,28 @@ impl Tables {
         })
     }
 
-    /// The same tables, to be looked at and given to hardware.
+    /// Returns the same tables, for reports and to be given to hardware.
     pub fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
 
-    /// Has leaves that are written from now on make the device's accesses snoop. Any context.
+    /// Sets the snoop bit in all leaves that are written from now on. Any context.
     pub fn snoop(&self) {
         self.snoop.store(true, Ordering::Release)
     }
 
-    /// Maps a range to memory from `to` on; makes tables where there are none. Any context that
-    /// `gfp` allows.
+    /// Maps a range to memory from `to` on, and allocates missing tables. Any context that `gfp`
+    /// allows.
     ///
-    /// An empty table may make room for a large page: it is freed when `paging`, whose tables these
-    /// are, has invalidated it. What a failed map wrote and took back was visible for a moment, and
-    /// is invalidated as well.
+    /// A large page may replace an empty table. That table is freed after `paging`, whose tables
+    /// these are, has invalidated its range. Entries that a failed map wrote and cleared again were
+    /// visible for a moment, so their range is invalidated as well.
     ///
     /// # Errors
     ///
-    /// `ERANGE` outside the aperture or the memory that entries can hold, `EADDRINUSE`, [`ENOMEM`],
-    /// [`EINVAL`] for what is empty or no whole pages. No mapping has changed.
+    /// `ERANGE` if the range is outside the aperture, or the memory outside what entries can hold;
+    /// `EADDRINUSE` if a part is mapped; [`ENOMEM`]; [`EINVAL`] if the range is empty or not whole
+    /// pages. No mapping has changed then.
     #[inline(always)]
     pub fn map(
         range: Held<'_, Self>,
@@ -129,7 +131,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Maps what the quick way has left, in a range that the caller of [`Self::map`] holds.
+    /// Maps what the fast path has left, in a range that the caller of [`Self::map`] holds.
     #[cold]
     #[inline(never)]
     fn map_slow<P: Paging>(&self, rest: PendingMap, gfp: Gfp, paging: &P) -> Result {
@@ -144,8 +146,8 @@ impl Tables {
                 rest,
                 &mut |table| {
                     // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use
-                    // afterwards. It lay within the held range, so that only readers can be in it,
-                    // whose end is waited for below.
+                    // afterwards. Its range is held, so only readers can be in it; their end is
+                    // waited for below.
                     unsafe { self.pages.retire(table, gather.as_mut()) }
                 }
             ));
@@ -160,9 +162,9 @@ impl Tables {
         })
     }
 
-    /// Unmaps a range up to the first hole. Puts tables that went with it on `gather`, and the range
-    /// from which they went; what else was unmapped is for the caller to add. Returns how many
-    /// bytes. Any context.
+    /// Unmaps a range up to the first hole, and returns the number of bytes. Puts tables that
+    /// became empty on `gather`, together with their range; the caller adds the range of the other
+    /// entries. Any context.
     #[inline(always)]
     pub fn unmap(range: Held<'_, Self>, gather: Pin<&mut Gather>) -> u64 {
         let (iova, len) = (range.iova(), range.len());
@@ -178,7 +180,7 @@ impl Tables {
         }
     }
 
-    /// Unmaps what the quick way has left: what takes tables away, and what is not mapped.
+    /// Unmaps what the fast path has left: ranges whose tables become empty, and unmapped ranges.
     #[cold]
     #[inline(never)]
     fn unmap_slow(&self, rest: PendingUnmap, iova: u64, mut gather: Pin<&mut Gather>) -> u64 {
@@ -204,7 +206,7 @@ impl Tables {
         unmapped.bytes
     }
 
-    /// Where the first byte of a range leads, if it is mapped. Any context.
+    /// Returns the physical address that the first byte of a range is mapped to. Any context.
     pub fn translate(range: &Held<'_, Self>) -> Option<PhysAddr> {
         with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage
             .query(&mem, Iova::new(range.iova())))
@@ -212,7 +214,7 @@ impl Tables {
     }
 }
 
-/// `-errno` of a failed map.
+/// Returns the errno of a failed map.
 fn errno(error: MapError) -> Error {
     match error {
         MapError::OutsideAperture { .. } | MapError::OutsideMemory { .. } => ERANGE,

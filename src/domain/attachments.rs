@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The units that walk the tables of one domain.
+//! The list of units that walk the tables of one domain.
 //!
 //! # Invariants
 //!
 //! - A unit is in the list, with a domain-id of its own numbering, from before the first of its
-//!   context entries names the tables until after the last one is gone from its caches.
-//! - Whoever changes the tables flushes every unit in the list that has devices here; a unit that
-//!   joins later has cached nothing of what was there before.
-//! - `primary_id` is the home unit's domain-id plus one from before its first context entry to after its
-//!   last one, else 0; `other_units` counts the other units with devices here.
-//! - In a domain that is [prepared](Attachments::reserve_primary), a group's first, the home unit is in the
-//!   list from the beginning: a first attach must not fail. In others a unit is there from its first
-//!   device on, so that a domain which no device is attached to costs nobody a domain-id.
-//! - What was [kept](Attachments::retain_units) stays in the list, with its domain-id, when its last device
-//!   has left: the return to the kernel's domain needs neither memory nor a free id. From any other
-//!   domain a device that is blocked, maybe only for a while, takes a share in the id along and
-//!   brings it back (see [`crate::device::attach`]). What the list needs is charged to nobody, so
-//!   that no limit of a user's stands in the way.
+//!   context entries points to the tables until after the last one is gone from its caches.
+//! - A change of the tables is followed by an invalidation on every unit in the list that has
+//!   devices here. A unit that is added later has cached nothing from before.
+//! - `primary_id` is the primary unit's domain-id plus one from before its first context entry
+//!   until after its last one, else 0. `other_units` counts the other units with devices here.
+//! - In a group's first default domain, the primary unit is in the list from the beginning
+//!   ([`Attachments::reserve_primary`]): a first attach must not fail. In other domains a unit is
+//!   added with its first device, so a domain without devices uses no domain-id.
+//! - After [`Attachments::retain_units`], a unit stays in the list with its domain-id when its last
+//!   device is detached: the return to the kernel's domain then needs neither memory nor a free id.
+//!   In any other domain, a device that is blocked, maybe only for a while, keeps a reference to
+//!   the domain-id and uses it when it is attached again (see [`crate::device::attach`]). The
+//!   memory of the list is not charged to a user, so a user's limit cannot make an attach fail.
 //!
-//! So a device has a share in one domain-id at most beside that of its group's default domain: users
+//! So a device holds at most one domain-id in addition to that of its group's default domain: users
 //! hold no more ids than they have devices.
 //!
 //! # Locks
 //!
-//! None on the way of an unmap in a domain that one unit walks, which is almost all of them: the
-//! tables are written, then `primary_id` is read, with a full barrier between; a unit that joins sets
-//! it before its context entry. So either the flush sees the unit, or the unit sees what was written.
-//! A flush that meets a unit which has just left drops too much, of nobody or of the next owner of
-//! the domain-id, and that is all.
+//! An unmap in a domain that one unit walks takes no lock, and almost all domains are of this kind.
+//! The unmap writes the tables, then reads `primary_id`, with a full barrier between. An attach
+//! sets `primary_id` before the context entry. So either the flush sees the unit, or the unit sees
+//! what was written. A flush may race with a detach and use a domain-id that was just freed. It
+//! then over-invalidates the id's next user, which only costs IOTLB misses.
 //!
-//! `list` orders joining and leaving, and is held while other units are flushed.
+//! `list` orders attaches and detaches, and is held while other units are flushed.
 
 use crate::unit::{AllocatedDomainId, DomainIdOwner, Unit};
 use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};
@@ -41,33 +41,34 @@ use vtd_core::invalidation::{after_map, Invalidation, InvalidationRange};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::scope::IotlbScope;
 
+/// A unit that walks the tables.
 struct Attachment {
-    /// The unit, and what it calls the domain.
+    /// The unit, and the domain's id there.
     id: Arc<AllocatedDomainId>,
     devices: u32,
 }
 
 impl Attachment {
-    /// Whether devices walk the tables there.
+    /// Returns whether the unit has devices in the domain.
     fn in_use(entry: &&Self) -> bool {
         entry.devices > 0
     }
 }
 
-/// The range of `len` bytes from `iova` on; [`None`] for an empty one.
+/// Returns the range of `len` bytes from `iova` on; [`None`] if it is empty.
 pub(super) fn range_of(iova: u64, len: u64, tables_freed: bool) -> Option<InvalidationRange> {
     let last = iova.checked_add(len.checked_sub(1)?)?;
     InvalidationRange::new(Iova::new(iova), Iova::new(last), tables_freed)
 }
 
-/// The list.
+/// The units that walk the tables of one domain.
 #[pin_data]
 pub(super) struct Attachments {
-    /// The unit for which the domain was made.
+    /// The unit of the device for which the domain was allocated.
     primary_unit: Arc<Unit>,
     primary_id: AtomicU32,
     other_units: AtomicU32,
-    /// Whether a unit of the list must be told of new mappings; stays set once it was.
+    /// Whether a unit in the list needs an invalidation after a map. Never cleared.
     needs_map_invalidation: AtomicBool,
     /// Whether units stay in the list without devices.
     units_retained: AtomicBool,
@@ -76,7 +77,7 @@ pub(super) struct Attachments {
 }
 
 impl Attachments {
-    /// No units.
+    /// Creates an empty list.
     pub(super) fn new(primary_unit: Arc<Unit>) -> impl PinInit<Self> {
         pin_init!(Self {
             primary_unit,
@@ -88,21 +89,29 @@ impl Attachments {
         })
     }
 
-    /// Units stay in the list from now on, so that a device that was here can always come back.
+    /// Makes units stay in the list from now on, so that a device that was attached can always be
+    /// attached again.
     pub(super) fn retain_units(&self) {
         self.units_retained.store(true, Ordering::Relaxed)
     }
 
-    /// Puts the home unit into the list, with a domain-id and no device, so that the first one that
-    /// joins it needs neither memory nor a free id. [`ENOMEM`], [`ENOSPC`]. May sleep.
+    /// Adds the primary unit to the list, with a domain-id and no device, so that the first attach
+    /// needs neither memory nor a free id. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]; [`ENOSPC`] if the unit has no free domain-id.
     pub(super) fn reserve_primary(&self) -> Result {
         let id = AllocatedDomainId::allocate(&self.primary_unit, DomainIdOwner::Kernel)?;
         self.insert(id, 0)
     }
 
-    /// Adds a device behind `unit`; returns the domain-id to use. `retained_id`: the one that it had
-    /// here before, if it took it along. [`ENOMEM`], [`ENOSPC`] if there is no id for `id_owner`. May
-    /// sleep.
+    /// Counts one more device behind `unit`, and returns the domain-id to use. `retained_id` is the
+    /// domain-id that the device kept from an earlier attachment to this domain, if any. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]; [`ENOSPC`] if there is no domain-id for `id_owner`.
     pub(super) fn attach_unit(
         &self,
         unit: &Arc<Unit>,
@@ -121,7 +130,7 @@ impl Attachments {
         Ok(id)
     }
 
-    /// Puts a unit into the list that is not in it.
+    /// Adds a unit that is not in the list.
     fn insert(&self, id: Arc<AllocatedDomainId>, devices: u32) -> Result {
         let cap = id.unit().cap();
         if cap.caching_mode() || cap.needs_write_buffer_flush() {
@@ -130,6 +139,7 @@ impl Attachments {
         self.push(Attachment { id, devices })
     }
 
+    /// Counts one more device behind a unit that is in the list, and returns the domain-id.
     fn get(&self, unit: &Arc<Unit>) -> Option<DomainId> {
         self.list.with(|list| {
             let entry = list
@@ -143,7 +153,7 @@ impl Attachments {
         })
     }
 
-    /// `unit` is about to walk the tables; with the list locked.
+    /// Makes flushes reach `unit`, which is about to walk the tables. The list is locked.
     fn mark_in_use(&self, unit: &Arc<Unit>, id: DomainId) {
         if Arc::ptr_eq(unit, &self.primary_unit) {
             self.primary_id
@@ -153,7 +163,7 @@ impl Attachments {
         }
     }
 
-    /// Adds an entry; memory for it is found, and that of before given back, without the lock.
+    /// Adds an entry. Memory is allocated and freed without the lock.
     fn push(&self, entry: Attachment) -> Result {
         let (unit, id, devices) = (entry.id.unit().clone(), entry.id.id(), entry.devices);
         let mut entry = Some(entry);
@@ -184,8 +194,8 @@ impl Attachments {
         }
     }
 
-    /// Takes a device behind `unit` away; nothing of it is cached any more. Returns its share in the
-    /// domain-id, for the caller to drop or to bring back. Any context.
+    /// Counts one device less behind `unit`, after its translations were invalidated. Returns a
+    /// reference to the domain-id, which the caller drops or keeps for a later attach. Any context.
     pub(super) fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>> {
         self.list.with(|list| {
             let is_of = |entry: &Attachment| Arc::ptr_eq(entry.id.unit(), unit);
@@ -202,14 +212,14 @@ impl Attachments {
                 self.other_units.fetch_sub(1, Ordering::SeqCst);
             }
             if !self.units_retained.load(Ordering::Relaxed) {
-                // Not the last share: giving the id back may sleep.
+                // Not the last reference: freeing the domain-id may sleep.
                 let _ = list.remove(at);
             }
             share
         })
     }
 
-    /// Whether `condition` holds for every unit.
+    /// Returns whether `condition` holds for every unit with devices in the domain.
     pub(super) fn all_units(&self, condition: impl Fn(&Unit) -> bool) -> bool {
         self.list.with(|list| {
             let mut in_use = list.iter().filter(Attachment::in_use);
@@ -217,7 +227,11 @@ impl Attachments {
         })
     }
 
-    /// The units with their domain-ids and how many devices, as they are now. [`ENOMEM`]. May sleep.
+    /// Returns the units with their domain-ids and numbers of devices. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn snapshot(&self) -> Result<KVec<(Arc<Unit>, DomainId, u32)>> {
         loop {
             let len = self.list.with(|list| list.len());
@@ -238,8 +252,9 @@ impl Attachments {
         }
     }
 
-    /// Makes all units forget a range. A unit that fails has blocked its devices, so there is no
-    /// error to return. Any context.
+    /// Invalidates a range in the IOTLB of every unit that walks the tables, and returns when they
+    /// have confirmed it. A unit that fails has blocked its devices, so there is no error to
+    /// return. Any context.
     #[inline]
     pub(super) fn invalidate_range(&self, range: InvalidationRange) {
         fence(Ordering::SeqCst);
@@ -263,7 +278,7 @@ impl Attachments {
         })
     }
 
-    /// Makes all units forget the domain. As [`Self::invalidate_range`].
+    /// Invalidates all translations of the domain on every unit, as [`Self::invalidate_range`].
     pub(super) fn invalidate_all(&self) {
         self.list.with(|list| {
             for entry in list.iter().filter(Attachment::in_use) {
@@ -273,8 +288,12 @@ impl Attachments {
         })
     }
 
-    /// Does what the units need to see new mappings in `range`. [`EIO`] if one has failed. Any
-    /// context.
+    /// Does what the units need to see a new mapping: nothing on most of them, an invalidation in
+    /// caching mode (VT-d 6.1), a write-buffer flush where CAP.RWBF demands it. Any context.
+    ///
+    /// # Errors
+    ///
+    /// [`EIO`] if a unit has failed.
     #[inline]
     pub(super) fn sync_map(&self, iova: u64, len: u64) -> Result {
         if self.needs_map_invalidation.load(Ordering::Acquire) {

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happened in a domain, in numbers.
+//! Counters of one domain: maps, unmaps, bytes, flushes.
 
 use crate::unit::MapCounts;
 use kernel::prelude::*;
 use kernel_ext::pages::Charge;
 use kernel_ext::percpu::PerCpuCounters;
 
-/// What happened in one domain: counted on the way of every mapping, so by each processor.
+/// Counters of one domain. They are per CPU, because every map and unmap increments them.
 pub(super) struct DomainCounters(PerCpuCounters<6>);
 
 impl DomainCounters {
-    /// Nothing yet. [`ENOMEM`].
+    /// Allocates the counters, all 0. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn new(charge: Charge) -> Result<Self> {
         Ok(DomainCounters(PerCpuCounters::new(charge)?))
     }
@@ -28,29 +32,29 @@ impl DomainCounters {
         self.0.inc_and_add::<2, 3>(bytes);
     }
 
-    /// Counts that the units forget what was unmapped. Any context.
+    /// Counts an invalidation of a range. Any context.
     #[inline(always)]
     pub(super) fn count_flush(&self) {
         self.0.inc::<4>();
     }
 
-    /// Counts that the units forget everything. Any context.
+    /// Counts an invalidation of the whole domain. Any context.
     pub(super) fn count_flush_all(&self) {
         self.0.inc::<5>();
     }
 
-    /// What was mapped and unmapped.
+    /// Returns how much was mapped and unmapped.
     pub(super) fn mapped(&self) -> MapCounts {
         MapCounts {
             maps: self.0.sum::<0>(),
             unmaps: self.0.sum::<2>(),
-            // Unmapped first: no byte that is counted there is missing here.
+            // Read before `mapped_bytes`, so that never more is unmapped than mapped.
             unmapped_bytes: self.0.sum::<3>(),
             mapped_bytes: self.0.sum::<1>(),
         }
     }
 
-    /// How often units were made to forget what was unmapped, and how often everything.
+    /// Returns the numbers of range invalidations and of invalidations of the whole domain.
     pub(super) fn flushes(&self) -> (u64, u64) {
         (self.0.sum::<4>(), self.0.sum::<5>())
     }

@@ -1,31 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Strict or lazy: whether what was unmapped is flushed before its memory is reused.
+//! Strict or lazy flushing: whether an unmapped range is invalidated before its memory is reused.
 //!
-//! The core decides when it flushes, and marks an unmap that it will not flush at once as queued.
-//! That mark is the one place where every way to lazy flushing shows, so it is here that lazy
-//! flushing is announced, and refused to devices that are not trusted.
+//! The IOMMU core decides when it flushes, and sets `gather.queued` in an unmap whose flush it
+//! defers. This mark is the only place where the driver can see that the core defers a flush,
+//! however that was enabled. So lazy flushing is announced here, and overridden here for untrusted
+//! devices.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel_ext::device::Name;
 use kernel_ext::{log_warn, taint};
 
-/// What the log says of lazy flushing.
+/// The text with which the log explains lazy flushing.
 pub(crate) const LAZY_COST: &str =
     "a device can still reach a page until the next flush (by a timer of 10 ms, later on a busy \
      machine, or 255 unmaps by one CPU) after the page was unmapped and reused: faster for \
      scatter-gather, not full isolation";
 
-/// How one domain flushes.
+/// The flush policy of one domain.
 pub(super) struct FlushPolicy {
     strict_only: AtomicBool,
     announced: AtomicBool,
-    /// Whether the log said for all devices at load what lazy flushing costs.
+    /// Whether the log explained lazy flushing at load, for all devices.
     announced_at_load: bool,
 }
 
 impl FlushPolicy {
-    /// As the core says. `announced_at_load`: the log has said for all devices what lazy flushing costs.
+    /// Creates a policy that follows the core. `announced_at_load`: the log explained lazy flushing
+    /// at load, for all devices.
     pub(super) fn new(announced_at_load: bool) -> Self {
         FlushPolicy {
             strict_only: AtomicBool::new(false),
@@ -34,18 +36,19 @@ impl FlushPolicy {
         }
     }
 
-    /// From now on strict, whatever the core says: an untrusted device has joined.
+    /// Makes the domain strict from now on, whatever the core chooses: an untrusted device is being
+    /// attached.
     pub(super) fn stay_strict(&self) {
         self.strict_only.store(true, Ordering::Relaxed)
     }
 
-    /// Whether flushes have been deferred.
+    /// Returns whether flushes are deferred: the core has done so, and no device is untrusted.
     pub(super) fn is_lazy(&self) -> bool {
         self.announced.load(Ordering::Relaxed) && !self.strict_only.load(Ordering::Relaxed)
     }
 
-    /// Asked for each unmap that the core queues: whether it must be flushed at once all the
-    /// same. The first one is announced. Any context.
+    /// Returns whether an unmap whose flush the core defers must be flushed immediately instead.
+    /// Called for each such unmap; the first one is announced in the log. Any context.
     #[inline]
     pub(super) fn must_be_strict(&self, device: &Name) -> bool {
         if !self.announced.load(Ordering::Relaxed) {

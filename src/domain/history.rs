@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What last happened to the addresses of one domain, for the reports of faults.
+//! The last map and unmap of the addresses of one domain, for fault reports.
 //!
-//! Written on every map and unmap, so it must cost next to nothing there: three stores into a table
-//! of fixed size, without a lock, a shared index or an allocation. Where an event is stored follows
-//! from the first page of its range, so the same address always finds itself again however much
-//! happens elsewhere, and processors that work on different addresses touch different cache
-//! lines. Where two addresses share a place, the later one has it.
+//! Every map and unmap writes to this table, so it must cost next to nothing: three stores into a
+//! table of fixed size, without a lock, a shared index or an allocation. The first page of a range
+//! determines its bucket. So an address is found again however much happens at other addresses, and
+//! CPUs that work on different addresses write to different cache lines. If two addresses share a
+//! bucket, the later event overwrites the earlier one.
 //!
-//! Read only when a fault is reported, without a lock: the reader looks twice, some time apart, and
-//! passes over what changed in between. What remains possible is that two processors met at one
-//! place within nanoseconds, and the length of one stands beside the address of the other.
+//! The table is read only when a fault is reported, without a lock. The reader reads each event
+//! twice, some time apart, and skips it if it changed in between. One error remains possible: two
+//! CPUs write to one bucket within nanoseconds, and the event has the length of one range with the
+//! address of the other.
 //!
 //! # Invariants
 //!
-//! - An unmapping stands beside a mapping of the same range only if it came after it: recording
-//!   a mapping clears the place beside it.
-//! - `displaced` is set from before the first mapping is overwritten by one of another address, and
-//!   once something was mapped that is not in the table.
+//! - A bucket holds an unmap together with a map of the same range only if the unmap was later:
+//!   recording a map clears the unmap of its bucket.
+//! - `displaced` is set before the first map is overwritten by one of another address. It is also
+//!   set if something was mapped before the table was allocated.
 //!
-//! A domain that no device was ever attached to has no table: nobody asks for the history of what no
-//! device could reach. Until there is one, what is recorded goes to a place that all such domains
-//! share and that nobody reads.
+//! A domain that no device was ever attached to has no table: no device could reach its addresses,
+//! so no fault report needs their history. Until a table is allocated, events are written to a
+//! scratch table, which all such domains share and which is never read.
 
 use crate::device::{AddressHistory, MappingEvent};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -32,23 +33,23 @@ use kernel_ext::late::LateInit;
 use kernel_ext::pages::Charge;
 use vtd_core::spec::pte::Access;
 
-/// Time between the two looks at an event.
+/// Time between the two reads of an event.
 const REREAD_DELAY_US: i64 = 50;
 
-/// 16 KiB for a domain.
+/// Buckets of a table: 16 KiB for a domain.
 const BUCKETS: usize = 512;
 
 const PAGE_SHIFT: u32 = 12;
 const PAGE_OFFSET: u64 = (1 << PAGE_SHIFT) - 1;
 
-/// In `length_and_time`, the time stands below the length in pages.
+/// Shift of the length, in pages, in `length_and_time`; the time is in the bits below.
 const LENGTH_SHIFT: u32 = Jiffies::BITS;
 
-/// One event in two words.
+/// One event, packed into two words.
 struct StoredEvent {
-    /// The page, and below it what was permitted, as [`Access`]; 0: no event.
+    /// The address of the page, and in its low bits the permitted [`Access`]; 0: no event.
     page_and_access: AtomicU64,
-    /// Time and length.
+    /// Length in pages, and in the low bits the time.
     length_and_time: AtomicU64,
 }
 
@@ -76,7 +77,7 @@ impl StoredEvent {
     }
 }
 
-/// The event in two words, if there is one.
+/// Decodes an event; [`None`] if there is none.
 fn decode_event((page_and_access, length_and_time): (u64, u64)) -> Option<MappingEvent> {
     let access = match page_and_access & PAGE_OFFSET {
         0 => return None,
@@ -94,7 +95,7 @@ fn decode_event((page_and_access, length_and_time): (u64, u64)) -> Option<Mappin
     })
 }
 
-/// The last mapping and the last unmapping that started at one of the pages which share the place.
+/// The last map and the last unmap that began at one of the pages that share this bucket.
 struct Bucket {
     mapped: StoredEvent,
     unmapped: StoredEvent,
@@ -111,17 +112,17 @@ impl Bucket {
 
 type EventTable = [Bucket; BUCKETS];
 
-/// Where the events of domains go that have no table; not read.
+/// Receives the events of domains that have no table; never read.
 static SCRATCH_TABLE: EventTable = [const { Bucket::new() }; BUCKETS];
 
-/// The table, once there is one.
+/// The history of one domain.
 pub(super) struct MappingHistory {
     buckets: LateInit<EventTable>,
     displaced: AtomicBool,
 }
 
 impl MappingHistory {
-    /// Nothing has happened yet.
+    /// Creates an empty history without a table.
     pub(super) fn new() -> Self {
         MappingHistory {
             buckets: LateInit::new(&SCRATCH_TABLE),
@@ -129,8 +130,12 @@ impl MappingHistory {
         }
     }
 
-    /// Makes the table, if there is none: a device is about to be attached. `mapped`: whether
-    /// something was mapped before. [`ENOMEM`]. May sleep.
+    /// Allocates the table if there is none, because a device is about to be attached. `mapped`
+    /// returns whether something was mapped before. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn allocate(&self, charge: Charge, mapped: impl FnOnce() -> bool) -> Result {
         if self.buckets.value().is_some() {
             return Ok(());
@@ -146,13 +151,13 @@ impl MappingHistory {
 
     #[inline(always)]
     fn bucket_of(&self, iova: u64) -> &Bucket {
-        // Ranges are aligned to their size, so low bits alone would crowd; a product's middle bits
-        // depend on all bits below. (The factor fits the instruction.)
+        // Ranges are aligned to their size, so the low bits alone would collide. The middle bits of
+        // a product depend on all bits below. (The factor fits an immediate operand.)
         let product = iova.wrapping_mul(0x61c8_864f);
         &self.buckets.get()[(product >> 32) as usize % BUCKETS]
     }
 
-    /// A range was mapped; its ends are page aligned. Any context.
+    /// Records that a page-aligned range was mapped. Any context.
     #[inline(always)]
     pub(super) fn record_map(&self, iova: u64, len: u64, access: Access) {
         let page_and_access = iova | access as u64;
@@ -167,7 +172,7 @@ impl MappingHistory {
         bucket.unmapped.page_and_access.store(0, Relaxed);
     }
 
-    /// A range was unmapped; its ends are page aligned. Any context.
+    /// Records that a page-aligned range was unmapped. Any context.
     #[inline(always)]
     pub(super) fn record_unmap(&self, iova: u64, len: u64) {
         self.bucket_of(iova)
@@ -175,7 +180,7 @@ impl MappingHistory {
             .set(iova | Access::Read as u64, len);
     }
 
-    /// What last happened at `address`. Looks at every place: for reports only. May sleep.
+    /// Returns what last happened at `address`. Searches every bucket: for reports only. May sleep.
     pub(super) fn look_up(&self, address: u64) -> AddressHistory {
         let (mut mapped, mut unmapped) = (None, None);
         for bucket in self.buckets.value().into_iter().flatten() {
@@ -192,13 +197,13 @@ impl MappingHistory {
     }
 }
 
-/// Keeps of two events the one that holds `address` and is later.
+/// Replaces `kept` by the stored event if that contains `address` and is later.
 fn keep_later(kept: &mut Option<MappingEvent>, stored: &StoredEvent, address: u64) {
     let words = stored.words();
     let Some(new) = decode_event(words).filter(|event| event.contains(address)) else {
         return;
     };
-    // Longer than a writer that was interrupted between its stores takes, as a rule.
+    // Normally longer than an interrupt between a writer's two stores takes.
     fsleep(Delta::from_micros(REREAD_DELAY_US));
     if stored.words() == words && kept.is_none_or(|kept| new.is_after(&kept)) {
         *kept = Some(new);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Paging domains: second-stage tables, and the units that walk them.
+//! Paging domains: second-stage page tables, and the units that walk them.
 
 mod attachments;
 mod counters;

@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A paging domain.
+//! A paging domain: map, unmap, and the invalidation of what was unmapped.
+//!
+//! What happens on unmap: `unmap_range` clears the leaf entries, unlinks the page tables that
+//! became empty, and adds the range and these tables to the core's `iommu_iotlb_gather`. The core
+//! then calls `iotlb_sync`, which invalidates the range in the IOTLB and the paging-structure
+//! caches of every unit that walks the tables (VT-d 6.5). Only after that does the core reuse the
+//! memory and the IOVA, and `kernel_ext` free the page tables. With lazy flushing, the core calls
+//! `flush_iotlb_all` later instead, and frees the IOVA and the page tables after that; the memory
+//! may be reused before.
 //!
 //! # Invariants
 //!
 //! - Every unit in `attachments` can walk the tables: width, page sizes, coherency, snoop.
-//! - A mapping is in the tables from `map` to `unmap` and nowhere else; what hardware has cached of
-//!   it is gone when `sync` returns, and only then are its memory and its tables reused.
-//! - A device that is attached holds [`DomainInner`], and so the tables, until no unit walks them for it.
+//! - A mapping is in the tables from `map_range` until `unmap_range`. Units may have it cached
+//!   until `iotlb_sync` returns, and only then are its memory and its page tables reused.
+//! - An attached device holds [`DomainInner`], and so the tables, until no unit walks them for it.
 
 use super::attachments::{self, Attachments};
 use super::counters::DomainCounters;
@@ -35,10 +43,10 @@ use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 use vtd_tables::{Tables, Tree};
 
-/// How many tables are walked at once, with interrupts off, to look for leaves.
+/// How many page tables are searched for leaves in one step, with interrupts off.
 pub(super) const TABLES_PER_VISIT: u32 = 16;
 
-/// A domain, as the core holds it.
+/// A paging domain, owned by the IOMMU core.
 pub(crate) struct Domain(Arc<DomainInner>);
 
 impl Drop for Domain {
@@ -47,32 +55,36 @@ impl Drop for Domain {
     }
 }
 
-/// A domain, as the devices in it and those who look at it hold it.
+/// The part of a domain that attached devices and reports share.
 #[pin_data]
 pub(crate) struct DomainInner {
-    /// What tells it from other domains, also from those that are gone.
+    /// The number of the domain, which no other domain has or had.
     number: u64,
     pub(super) tree: Arc<Tree>,
     pub(super) format: TableFormat,
-    /// The unit for which the domain was made.
+    /// The unit of the device for which the domain was allocated.
     primary_unit: Arc<Unit>,
-    /// The device for which the domain was made.
+    /// The device for which the domain was allocated.
     pub(super) allocated_for: Name,
     pub(super) flushing: FlushPolicy,
     history: MappingHistory,
     pub(super) counters: DomainCounters,
-    /// Whether leaves force the device's accesses to snoop; set before the first mapping only.
+    /// Whether leaves force the device's accesses to snoop. Set only while nothing is mapped.
     pub(super) snoop: AtomicBool,
-    /// Where it is listed.
+    /// The list that the domain is in.
     domains: Arc<Domains<DomainInner>>,
     #[pin]
     pub(super) attachments: Attachments,
 }
 
 impl Domain {
-    /// An empty domain made for `device`, which the unit `primary_unit` serves. `announced_at_load`: the log has
-    /// said for all devices what lazy flushing costs. [`EINVAL`] if the unit cannot walk any tables,
-    /// [`ENOMEM`], [`ENOSPC`] if a first default domain finds no domain-id. May sleep.
+    /// Creates an empty domain for `device`, which is behind `primary_unit`, and lists it.
+    /// `announced_at_load`: the log explained lazy flushing at load, for all devices. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if the unit cannot walk any page tables; [`ENOMEM`]; [`ENOSPC`] if there is no
+    /// domain-id for a group's first default domain.
     pub(crate) fn new(
         primary_unit: Arc<Unit>,
         host_bits: u32,
@@ -128,14 +140,22 @@ impl Domain {
 }
 
 impl DomainInner {
-    /// What happens is remembered from now on. [`ENOMEM`]. May sleep.
+    /// Allocates the history, so that maps and unmaps are recorded from now on. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     fn allocate_history(&self, charge: Charge) -> Result {
         let mapped = || self.counters.mapped().maps > 0;
         self.history.allocate(charge, mapped)
     }
 
-    /// Whether `unit` can walk the tables as they are. [`EINVAL`] if not: the caller may try
-    /// another domain, so the reason is logged for debugging only.
+    /// Checks that `unit` can walk the tables as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if it cannot. The caller may try another domain, so the reason is logged at debug
+    /// level only.
     fn check_unit(&self, unit: &Unit) -> Result {
         let tables = TableFormat {
             snoops: self.snoop.load(Ordering::Acquire),
@@ -152,7 +172,7 @@ impl DomainInner {
             })
     }
 
-    /// Walks [`TABLES_PER_VISIT`] tables for leaves from `from` on.
+    /// Visits leaves from `from` on, in up to [`TABLES_PER_VISIT`] page tables.
     fn visit_leaves(
         &self,
         from: Iova,
@@ -161,6 +181,7 @@ impl DomainInner {
         self.tree.visit_part(from, TABLES_PER_VISIT, visit)
     }
 
+    /// Returns whether nothing is mapped. May sleep between the steps of the search.
     fn is_empty(&self) -> bool {
         let mut from = Iova::new(0);
         loop {
@@ -229,10 +250,10 @@ impl AttachedDomain for DomainInner {
     }
 }
 
-/// The domain, for a device that is attached to it.
+/// The target of one attach: this domain, for one device.
 struct PagingTarget<'a> {
     domain: &'a Arc<DomainInner>,
-    /// Who wants the device there.
+    /// The account that a new domain-id counts against.
     id_owner: DomainIdOwner,
     /// Whether the device is [untrusted](DeviceInfo::untrusted).
     untrusted: bool,
@@ -279,7 +300,8 @@ impl Paging for Domain {
             DomainKind::DmaApi => DomainIdOwner::Kernel,
             _ => DomainIdOwner::User,
         };
-        // Before any lock: whoever pays may have to wait until memory of his is free.
+        // Before any lock: an allocation that is charged to a user may wait for the user's memory
+        // to be reclaimed.
         inner.allocate_history(id_owner.charge())?;
         let target = PagingTarget {
             domain: inner,
@@ -306,8 +328,9 @@ impl Paging for Domain {
         let bytes = Tables::unmap(range, gather.as_mut());
         let inner = &*self.0;
         if gather.is_queued() && inner.flushing.must_be_strict(&inner.allocated_for) {
-            // The flush queue was forced upon a device that stays strict: flush before the caller
-            // reuses the memory; the queue then only delays the reuse of the address.
+            // The core defers the flush, but a device in this domain must stay strict. Invalidate
+            // now, before the caller reuses the memory; the queue then only delays the reuse of the
+            // IOVA.
             if let Some(range) = attachments::range_of(iova, bytes, gather.has_tables()) {
                 inner.attachments.invalidate_range(range);
             }

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All paging domains, for those who want to look at them.
+//! The list of all paging domains, for reports.
 //!
-//! A domain is in the list from when it is made until the core frees it. It counts what is mapped
-//! in it by itself; what a domain that is gone has counted is kept for the unit it was made for.
+//! A domain is in the list from its creation until the core frees it. Each domain has its own
+//! counters. When a domain is freed, its counts are added to the sums of its primary unit.
 
 use crate::unit::{MapCounts, Unit};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 
-/// A domain, as the list knows it.
+/// An entry of the list: what the list needs of a domain.
 pub(crate) trait Listed {
-    /// Its number, which no other domain has or had.
+    /// Returns its number, which no other domain has or had.
     fn number(&self) -> u64;
 
-    /// The unit for which it was made.
+    /// Returns the unit of the device for which it was allocated.
     fn primary_unit(&self) -> &Arc<Unit>;
 
-    /// What was mapped and unmapped in it.
+    /// Returns how much was mapped and unmapped in it.
     fn mapped(&self) -> MapCounts;
 }
 
-/// The list.
+/// The list of all paging domains.
 #[pin_data]
 pub(crate) struct Domains<D> {
     #[pin]
@@ -29,24 +29,28 @@ pub(crate) struct Domains<D> {
 }
 
 struct DomainLists<D> {
-    /// By number, ascending.
-    /// A user can make many, so that no contiguous memory is asked for.
+    /// The domains, sorted by number. A user can create many, so the list must not need physically
+    /// contiguous memory.
     live: KVVec<Arc<D>>,
-    /// What the domains that are gone had counted, for each unit that has had one.
+    /// The sums of the counts of freed domains, for each primary unit.
     freed: KVec<(Arc<Unit>, MapCounts)>,
     /// The number of the latest domain.
     last: u64,
 }
 
 impl<D: Listed> DomainLists<D> {
-    /// Where the first domain is whose number is `number` or above.
+    /// Returns the index of the first domain whose number is at least `number`.
     fn index_of(&self, number: u64) -> usize {
         self.live.partition_point(|one| one.number() < number)
     }
 }
 
 impl<D: Listed> Domains<D> {
-    /// None yet. [`ENOMEM`].
+    /// Creates an empty list.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
         let lists = DomainLists {
             live: KVVec::new(),
@@ -61,18 +65,22 @@ impl<D: Listed> Domains<D> {
         )
     }
 
-    /// A number for a new domain, that none has had before. May sleep.
+    /// Returns an unused number for a new domain. Numbers are never reused. May sleep.
     pub(super) fn alloc_number(&self) -> u64 {
         let mut lists = self.lists.lock();
         lists.last += 1;
         lists.last
     }
 
-    /// Takes a domain in. [`ENOMEM`]. May sleep.
+    /// Adds a domain. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn add(&self, domain: &Arc<D>) -> Result {
         let mut lists = self.lists.lock();
         let primary_unit = domain.primary_unit();
-        // Room first, so that leaving cannot fail.
+        // Reserve the place for its counts now, so that `remove` cannot fail.
         if !lists
             .freed
             .iter()
@@ -88,7 +96,7 @@ impl<D: Listed> Domains<D> {
         Ok(())
     }
 
-    /// Takes a domain out that the core frees. May sleep.
+    /// Removes a domain that the core frees. May sleep.
     pub(super) fn remove(&self, domain: &Arc<D>) {
         let mut lists = self.lists.lock();
         let at = lists.index_of(domain.number());
@@ -111,14 +119,14 @@ impl<D: Listed> Domains<D> {
         drop(lists);
     }
 
-    /// The first domain whose number is `number` or above. May sleep.
+    /// Returns the first domain whose number is at least `number`. May sleep.
     pub(crate) fn first_from(&self, number: u64) -> Option<Arc<D>> {
         let lists = self.lists.lock();
         lists.live.get(lists.index_of(number)).cloned()
     }
 
-    /// What was mapped and unmapped in all domains made for `unit`, those that are gone included.
-    /// May sleep.
+    /// Returns how much was mapped and unmapped in all domains with the primary unit `unit`, freed
+    /// ones included. May sleep.
     pub(crate) fn mapped_for(&self, unit: &Unit) -> MapCounts {
         let lists = self.lists.lock();
         let mut sum = MapCounts::default();

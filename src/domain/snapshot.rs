@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A domain as it is at one moment, for reports.
+//! The state of a domain at one moment, for reports.
 
 use super::paging::{DomainInner, TABLES_PER_VISIT};
 use crate::device::TraceSteps;
@@ -12,43 +12,47 @@ use vtd_core::pgtable::{CountCursor, TableCounts, WalkTrace};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::level::AddressWidth;
 
-/// How many parts of [`TABLES_PER_VISIT`] directories a census takes at most: enough for 16 TiB of small
-/// pages.
+/// The maximum number of steps, of [`TABLES_PER_VISIT`] page tables each, in one count of tables:
+/// enough for 16 TiB of 4 KiB pages.
 const MAX_VISITS: u32 = 2048;
 
 impl DomainInner {
-    /// The device for which it was made.
+    /// Returns the device for which it was allocated.
     pub(crate) fn allocated_for(&self) -> Name {
         self.allocated_for
     }
 
-    /// The width of its tables.
+    /// Returns the address width of its page tables.
     pub(crate) fn width(&self) -> AddressWidth {
         self.format.geometry.width
     }
 
-    /// Whether its tables are for units that snoop caches when they walk.
+    /// Returns whether the units that walk its page tables snoop the processor caches.
     pub(crate) fn is_coherent(&self) -> bool {
         self.format.coherent
     }
 
-    /// Whether flushes are deferred in it.
+    /// Returns whether flushes are deferred in it.
     pub(crate) fn is_lazy(&self) -> bool {
         self.flushing.is_lazy()
     }
 
-    /// Whether the devices in it are made to snoop caches.
+    /// Returns whether its leaves force the devices' accesses to snoop the processor caches.
     pub(crate) fn snoops(&self) -> bool {
         self.snoop.load(Ordering::Relaxed)
     }
 
-    /// How often units were made to forget what was unmapped, and how often everything.
+    /// Returns the numbers of range invalidations and of invalidations of the whole domain.
     pub(crate) fn flushes(&self) -> (u64, u64) {
         self.counters.flushes()
     }
 
-    /// Calls `f` with each unit that walks it: the unit, the domain-id there, how many devices.
-    /// [`ENOMEM`]. May sleep.
+    /// Calls `f` with each unit in its list, the domain-id there, and the number of devices. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn for_each_unit(&self, mut f: impl FnMut(&Unit, DomainId, u32)) -> Result {
         for (unit, id, devices) in &self.attachments.snapshot()? {
             f(unit, *id, *devices);
@@ -56,7 +60,8 @@ impl DomainInner {
         Ok(())
     }
 
-    /// The way of `address`, see [`AttachedDomain::trace_walk`](crate::device::AttachedDomain::trace_walk).
+    /// Traces the walk of `address`, see
+    /// [`AttachedDomain::trace_walk`](crate::device::AttachedDomain::trace_walk).
     pub(super) fn trace_into(&self, address: Iova, steps: &mut TraceSteps) -> WalkTrace {
         let mut free = steps.iter_mut();
         self.tree.trace_walk(address, &mut |step| {
@@ -66,8 +71,8 @@ impl DomainInner {
         })
     }
 
-    /// Its tables and large pages as they stand; what changes meanwhile is counted or not. [`None`]
-    /// if there are more than a look may take time for. May sleep.
+    /// Counts its page tables and large pages. Concurrent changes may or may not be counted.
+    /// [`None`] if there are too many to count in reasonable time. May sleep.
     pub(crate) fn count_tables(&self) -> Option<TableCounts> {
         let mut census = TableCounts::default();
         let mut rest = CountCursor::ALL;

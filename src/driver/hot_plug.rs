@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hot-plug: what is done about a device before its group is formed, before a driver is bound to it,
-//! and when it is gone.
+//! Hot-plug: prepares a device before its group is formed and before a driver is bound to it, and
+//! removes it from the driver's lists after it was removed.
 
 use crate::device::PciPath;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_warn, notifier};
 
-impl notifier::BusNotifier for Vtd {
+impl notifier::BusNotifier for Machine {
     fn device_added(&self, device: &PciDevice) {
         if !self.is_unloading() && self.enable_access_control(device).is_err() {
             log_warn!(
@@ -36,8 +36,13 @@ impl notifier::BusNotifier for Vtd {
     }
 }
 
-impl Vtd {
-    /// Turns access control on if `device` is behind a unit, before its group is formed.
+impl Machine {
+    /// Turns on access control services (ACS) of `device` if it is behind a unit. Called before its
+    /// group is formed. Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn enable_access_control(&self, device: &PciDevice) -> Result {
         if device.acs_control().is_none() {
             return Ok(());
@@ -49,7 +54,11 @@ impl Vtd {
         }
     }
 
-    /// Lists `device` if it is behind no unit because that is left out.
+    /// Lists `device` if its unit is left out, so that no unit translates its DMA. Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn list_if_left_out(&self, device: &PciDevice) -> Result {
         if !self.chipset.leaves_something_out() {
             return Ok(());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Load: nothing is touched before everything was looked at, and a failure leaves the machine as
-//! it was found.
+//! Load. Everything is checked before anything is changed, and a failure leaves the machine as it
+//! was found.
 
 use super::options::LoadOptions;
 use super::survey::{report_sysfs_error, Survey};
@@ -10,7 +10,7 @@ use crate::device::ownership::Ownership;
 use crate::device::preflight::BoundDevices;
 use crate::device::{AccessControl, PciPath, UntranslatedDevices};
 use crate::domain::{Domains, LAZY_COST};
-use crate::machine::{DeviceObserver, ServedUnit, Vtd};
+use crate::machine::{DeviceObserver, Machine, ServedUnit};
 use crate::report;
 use crate::unit::FaultEvent;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -25,41 +25,46 @@ use kernel_ext::sysfs::{Attribute, AttributeGroup, KernelDir};
 use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint};
 use vtd_core::bring_up::{self, BringUpStep};
 
-/// `/sys/kernel/vtd/`.
-static ATTRIBUTES: &[Attribute<Vtd>] = &[
+/// The files in `/sys/kernel/vtd/`.
+static ATTRIBUTES: &[Attribute<Machine>] = &[
     report::USERS,
     DETACH,
-    report::TEST_RESTRICT,
-    report::TEST_PROVOKE,
+    report::LIMIT_UNITS,
+    report::INJECT_ERROR,
 ];
 
 /// A loaded driver; unloads when dropped.
 ///
-/// The order of the fields is the order in which they go.
+/// The fields are dropped in their order.
 pub(crate) struct Loaded {
-    _kobject: KernelDir<Vtd>,
+    _kobject: KernelDir<Machine>,
     _debugfs: report::Debugfs,
-    _shutdown: Pin<KBox<syscore::Registration<Vtd>>>,
+    _shutdown: Pin<KBox<syscore::Registration<Machine>>>,
     _running: Running,
 }
 
-/// Units that are registered and translate; dropped, they are what they were before.
+/// Units that are registered and translate. When this is dropped, they are returned to their
+/// earlier state.
 struct Running {
     _access_control_work: Pin<KBox<Periodic<AccessControl>>>,
-    _gate: Pin<KBox<notifier::Registration<Vtd>>>,
-    vtd: Arc<Vtd>,
+    _gate: Pin<KBox<notifier::Registration<Machine>>>,
+    machine: Arc<Machine>,
     _interrupts: KVec<Interrupt<FaultEvent<report::FaultReporter>>>,
-    _operations: Arc<iommu::Operations<Vtd>>,
+    _operations: Arc<iommu::Operations<Machine>>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.vtd.unload();
+        self.machine.unload();
     }
 }
 
 impl Loaded {
-    /// Loads the driver. Every error has been explained in the log.
+    /// Loads the driver. Process context.
+    ///
+    /// # Errors
+    ///
+    /// Any; the log has explained it.
     pub(crate) fn load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
         Self::try_load(module, options).inspect_err(|e| {
             if *e == ENOMEM {
@@ -68,7 +73,7 @@ impl Loaded {
         })
     }
 
-    /// As [`Self::load`], but a lack of memory has not been explained.
+    /// Loads as [`Self::load`], but does not explain [`ENOMEM`] in the log.
     fn try_load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
         let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
@@ -86,8 +91,8 @@ impl Loaded {
         let domains = Domains::new()?;
         let translations = Arc::pin_init(report::TranslationFiles::new()?, GFP_KERNEL)?;
         let observer: Arc<dyn DeviceObserver> = translations.clone();
-        let vtd = Arc::pin_init(
-            pin_init!(Vtd {
+        let machine = Arc::pin_init(
+            pin_init!(Machine {
                 table,
                 checked,
                 chipset,
@@ -106,13 +111,14 @@ impl Loaded {
             }),
             GFP_KERNEL,
         )?;
-        // All that can fail comes first: once devices are served, their drivers may be bound.
-        let debugfs = report::Debugfs::new(&vtd, &translations)?;
-        let shutdown = KBox::pin_init(syscore::Registration::new(vtd.clone()), GFP_KERNEL)?;
-        let attributes = AttributeGroup::new(None, ATTRIBUTES, vtd.clone())?;
+        // Everything that can fail is done first: once devices are probed, drivers may be bound to
+        // them.
+        let debugfs = report::Debugfs::new(&machine, &translations)?;
+        let shutdown = KBox::pin_init(syscore::Registration::new(machine.clone()), GFP_KERNEL)?;
+        let attributes = AttributeGroup::new(None, ATTRIBUTES, machine.clone())?;
         let kobject = KernelDir::new(c"vtd", attributes)
             .inspect_err(|e| report_sysfs_error("/sys/kernel/vtd", *e))?;
-        let running = Running::start(vtd, module, bound)?;
+        let running = Running::start(machine, module, bound)?;
         if lazy {
             log_warn!("flushes are deferred for all trusted devices, as chosen: {LAZY_COST}");
             taint::add_taint_user();
@@ -127,29 +133,33 @@ impl Loaded {
 }
 
 impl Running {
-    /// Starts the units, registers them, and only then lets them translate.
-    fn start(vtd: Arc<Vtd>, module: &'static ThisModule, mut bound: BoundDevices) -> Result<Self> {
-        let gate = KBox::pin_init(notifier::Registration::new(vtd.clone()), GFP_KERNEL)
+    /// Brings the units up, registers them, and only then enables translation.
+    fn start(
+        machine: Arc<Machine>,
+        module: &'static ThisModule,
+        mut bound: BoundDevices,
+    ) -> Result<Self> {
+        let gate = KBox::pin_init(notifier::Registration::new(machine.clone()), GFP_KERNEL)
             .inspect_err(|e| {
                 log_err!(
                     "not loaded: cannot register a PCI bus notifier ({})",
                     e.to_errno()
                 )
             })?;
-        let work = Periodic::start(vtd.access_control.clone());
-        let operations = iommu::Operations::new(vtd.clone(), module)?;
+        let work = Periodic::start(machine.access_control.clone());
+        let operations = iommu::Operations::new(machine.clone(), module)?;
         let mut running = Running {
             _access_control_work: KBox::pin_init(work, GFP_KERNEL)?,
             _gate: gate,
-            vtd: vtd.clone(),
+            machine: machine.clone(),
             _interrupts: KVec::new(),
             _operations: operations.clone(),
         };
-        for (served, step) in vtd.bring_up() {
+        for (served, step) in machine.bring_up() {
             served.unit.take_step(step)?;
         }
-        for served in vtd.units() {
-            let faults = report::FaultReporter::new(vtd.clone())?;
+        for served in machine.units() {
+            let faults = report::FaultReporter::new(machine.clone())?;
             let event = FaultEvent {
                 unit: served.unit.clone(),
                 sink: faults.clone(),
@@ -164,47 +174,50 @@ impl Running {
             served.unit.drain_faults(&*faults);
         }
         running.prepare_devices(&mut bound)?;
-        // Not with hot-plug excluded: a port's driver waits for hot-plug that is under way.
+        // Without the rescan lock: when a port driver is released, it waits for hot-plug in
+        // progress.
         let released = bound.release()?;
         let served = running.take_over(&operations, module);
         drop(released);
         served?;
-        report::log_summary(&vtd);
+        report::log_summary(&machine);
         Ok(running)
     }
 
-    /// Lets the devices that are to run on do so, and turns access control on.
+    /// Adopts the devices that stay in pass-through, and turns on access control.
     fn prepare_devices(&self, bound: &mut BoundDevices) -> Result {
-        let vtd = &self.vtd;
+        let machine = &self.machine;
         let _hot_plug = RescanLock::lock();
         for device in core::mem::take(&mut bound.to_adopt) {
-            // One whose driver has gone since does not run any more, and is served like others.
+            // A device whose driver was unbound since is not in use any more; it is translated like
+            // all others.
             if device.as_device().driver().is_some() {
-                let unit = vtd.unit_of(&PciPath::of(&device)?)?.unit.clone();
-                vtd.untranslated.adopted.adopt(device, &unit)?;
+                let unit = machine.unit_of(&PciPath::of(&device)?)?.unit.clone();
+                machine.untranslated.adopted.adopt(device, &unit)?;
             }
         }
         PciDevice::all().try_for_each(|device| {
-            vtd.enable_access_control(&device)?;
-            vtd.list_if_left_out(&device)
+            machine.enable_access_control(&device)?;
+            machine.list_if_left_out(&device)
         })
     }
 
-    /// Gives the units to the core, with hot-plug excluded and the gate closed.
+    /// Registers the units with the core and enables translation, with the rescan lock and the gate
+    /// held.
     fn take_over(
         &self,
-        operations: &Arc<iommu::Operations<Vtd>>,
+        operations: &Arc<iommu::Operations<Machine>>,
         module: &'static ThisModule,
     ) -> Result {
-        let vtd = &self.vtd;
-        // No device comes or goes, so that a load that fails gives back each of them: the kernel
-        // frees a module that did not load, whoever holds it.
+        let machine = &self.machine;
+        // No device is added or removed, so that a load that fails releases all of them: the kernel
+        // frees a module whose load failed, even if something still holds it.
         let _hot_plug = RescanLock::lock();
-        // Whoever binds a driver now waits until translation is on: before, the addresses that
-        // it would be given mean nothing.
-        let gate = vtd.gate.lock();
-        if let Err(e) = vtd.register_and_translate(operations) {
-            if vtd.return_units(&gate) {
+        // A driver that is being bound now waits until translation is on: before that, the DMA
+        // addresses that it would get are not valid.
+        let gate = machine.gate.lock();
+        if let Err(e) = machine.register_and_translate(operations) {
+            if machine.return_units(&gate) {
                 return Err(e);
             }
             log_err!(
@@ -214,22 +227,25 @@ impl Running {
                 e.to_errno()
             );
         }
-        if vtd.units().any(|served| served.unit.keeps_translation()) {
+        if machine
+            .units()
+            .any(|served| served.unit.keeps_translation())
+        {
             keep_loaded(module);
         }
-        vtd.loading.store(false, Ordering::Release);
+        machine.loading.store(false, Ordering::Release);
         Ok(())
     }
 }
 
-impl Vtd {
-    /// What to do, step by step, so that all units have their queues and tables.
+impl Machine {
+    /// Returns the steps that bring all units up, in order (see [`bring_up::steps`]).
     pub(super) fn bring_up(&self) -> impl Iterator<Item = (&ServedUnit, BringUpStep)> {
         bring_up::steps(self.units(), |served| served.unit.cap())
     }
 
-    /// Gives the units to the core, and then lets them translate.
-    fn register_and_translate(&self, operations: &Arc<iommu::Operations<Vtd>>) -> Result {
+    /// Registers all units with the core, which probes their devices, and then enables translation.
+    fn register_and_translate(&self, operations: &Arc<iommu::Operations<Machine>>) -> Result {
         for served in self.units() {
             served
                 .iommu_device
@@ -242,7 +258,8 @@ impl Vtd {
                     )
                 })?;
         }
-        // A first attach behind a unit that fails is granted, and the core knows nothing of it.
+        // A first attach must not fail, so it succeeds even behind a unit that has failed, and the
+        // core does not see the failure.
         if let Some(served) = self.units().find(|served| served.unit.has_failed()) {
             log_err!(
                 "not loaded: {} failed while devices were attached",
@@ -250,7 +267,7 @@ impl Vtd {
             );
             return Err(EIO);
         }
-        // Last those that cannot be stopped any more, should another one fail.
+        // Units that cannot be disabled again are enabled last, after no other unit can fail.
         for keeps in [false, true] {
             for served in self.units() {
                 if served.unit.will_keep_translation() == keeps {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver as a whole: what it answers the core, how it comes and goes.
+//! The driver as a whole: load, unload, hot-plug, and the operations that the IOMMU core calls.
 
 mod hot_plug;
 mod load;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver answers the IOMMU core.
+//! The operations of the driver that the IOMMU core calls.
 
 use crate::device::{self, DeviceInfo, PciPath, SharedRecords};
 use crate::domain::{Domain, DomainPurpose};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
@@ -21,9 +21,12 @@ use vtd_core::quirks::IdentityReason;
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
 const HW_INFO_INTEL_VTD: u32 = 1;
 
-impl Vtd {
-    /// While the driver loads, [`EBUSY`] for a device whose driver was bound after the preflight
-    /// looked: undoing the load is what keeps its DMA alive.
+impl Machine {
+    /// Checks, during load, that no driver was bound to `device` after the preflight.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if one was. The load is then undone, so that the device's DMA continues to work.
     fn refuse_bound(&self, device: &PciDevice) -> Result {
         match device.as_device().driver() {
             Some(driver) if self.loading.load(Ordering::Acquire) && !driver.driver_managed_dma => {
@@ -39,9 +42,9 @@ impl Vtd {
     }
 }
 
-static SLOT: DriverSlot<Vtd> = DriverSlot::new();
+static SLOT: DriverSlot<Machine> = DriverSlot::new();
 
-impl Driver for Vtd {
+impl Driver for Machine {
     type Device = DeviceInfo;
     type UnitData = Unit;
     type Paging = Domain;
@@ -83,7 +86,7 @@ impl Driver for Vtd {
                 &*data
             );
         }
-        // One report less is no reason to refuse the device.
+        // If its debugfs file cannot be created, the device works without it.
         let _ = self.observer.added(&data);
         Ok(Probed {
             unit: served.iommu_device.clone(),
@@ -96,8 +99,9 @@ impl Driver for Vtd {
     }
 
     fn release_device(&self, _dev: &Device, data: &DeviceInfo) {
-        // The device is still attached to the group's domain, which the core frees next. Pass-through
-        // is given only when the driver leaves as a whole: translation goes off right after.
+        // The device is still attached to the group's domain, which the core frees next. It is put
+        // into pass-through only when the whole driver is unloaded: translation is disabled right
+        // after.
         let passes_through = self.is_unloading() && device::pass_through_if_reserved(data);
         device::release(data, passes_through);
         self.observer.removed(data);
@@ -112,9 +116,9 @@ impl Driver for Vtd {
             self.explain_siblings(data);
         }
         match capability {
-            // x86 DMA snoops processor caches whatever the unit does.
+            // On x86, DMA snoops processor caches whatever the unit does.
             Capability::CacheCoherency | Capability::DeferredFlush => true,
-            // Whatever firmware did: between the boot and the load nothing kept devices from memory.
+            // Whatever firmware did: from boot until load, devices could reach all of memory.
             Capability::PreBootProtection => false,
             Capability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
         }
@@ -135,7 +139,7 @@ impl Driver for Vtd {
         } else if data.identity_reason == Some(IdentityReason::Required) && trusted() {
             DefaultDomain::Identity
         } else if data.state.lock().in_group_record {
-            // Not the first time: the user asks for another type through sysfs.
+            // Not the first call: the user requests another type through sysfs.
             DefaultDomain::Any
         } else if data.identity_reason.is_some() && trusted() {
             DefaultDomain::Identity
@@ -160,8 +164,8 @@ impl Driver for Vtd {
 
     fn domain_alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
         let (unit, host_bits) = (data.unit.clone(), self.host_bits());
-        // Only the core asks for a device that was never attached, when it makes its group's
-        // default domain; a user's device has been the kernel's before.
+        // A device that was never attached means that the core allocates the first default domain
+        // of its group. A device that a user has was attached to the kernel's domain before.
         let purpose = if data.state.lock().in_group_record {
             DomainPurpose::Other
         } else {

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the user may ask at load.
+//! The options of a load, from the module parameters.
 
 use crate::unit::Options as UnitOptions;
 
-/// What the user may ask at load.
+/// The options of a load, from the module parameters.
 pub(crate) struct LoadOptions {
-    /// Of all units.
+    /// Options for all units.
     pub(crate) unit: UnitOptions,
-    /// 0: strict; 1: lazy for trusted devices; otherwise: what the kernel's command line says.
+    /// 0: strict; 1: lazy for trusted devices; other values: as the kernel's command line says.
     pub(crate) lazy: i32,
-    /// What becomes of devices with drivers: a number of
+    /// How devices with drivers are treated: the number of a
     /// [`BoundPolicy`](crate::device::preflight::BoundPolicy).
     pub(crate) bound: i32,
-    /// Which units are left out.
+    /// The units that are left out, as text.
     pub(crate) ignore: &'static str,
-    /// Whether the files for tests work.
+    /// Whether the sysfs files for tests accept writes.
     pub(crate) test_hooks: bool,
 }

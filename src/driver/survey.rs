@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a load finds before it changes anything: which units are served, and with which workarounds, and
-//! which devices have drivers already.
+//! The survey of the machine before a load changes anything: which units are used, with which
+//! workarounds, and which devices already have drivers.
 
 use super::options::LoadOptions;
 use crate::device::preflight::{BoundDevices, BoundPolicy};
@@ -18,10 +18,10 @@ use vtd_core::dmar::error::Problem;
 use vtd_core::dmar::{CheckedDmar, Dmar};
 use vtd_core::pgtable::output_bits;
 
-/// The machine, as far as a load has to know it.
+/// The result of the survey.
 pub(super) struct Survey {
     pub(super) chipset: Chipset,
-    /// Claimed, and in sysfs; no register of them has been written.
+    /// The units, with their register ranges claimed, and in sysfs. No register has been written.
     pub(super) units: KVec<ServedUnit>,
     pub(super) bound: BoundDevices,
     /// Whether flushes are deferred for trusted devices.
@@ -29,13 +29,17 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Finds it. Every error but [`ENOMEM`] has been explained in the log. Process context.
+    /// Surveys the machine. Process context.
+    ///
+    /// # Errors
+    ///
+    /// Any; the log has explained all but [`ENOMEM`].
     pub(super) fn find(table: &acpi::Table, options: &LoadOptions) -> Result<(CheckedDmar, Self)> {
         let dmar = parse(table)?;
         report::log_firmware_notes(&dmar);
         report_host_width(&dmar);
         let policy = BoundPolicy::from_parameter(options.bound)?;
-        // Devices, and bridges on the way to them, stay while they are looked at.
+        // No device, and no bridge above one, is removed while it is examined.
         let hot_plug = RescanLock::lock();
         let mut chipset = Chipset::find(&dmar, options.ignore)?;
         drop(hot_plug);
@@ -58,7 +62,7 @@ impl Survey {
     }
 }
 
-/// Says that a name in sysfs is taken.
+/// Logs that a name in sysfs could not be created.
 pub(super) fn report_sysfs_error(at: &str, error: Error) {
     log_err!(
         "not loaded: {at} cannot be created ({}). Another driver may have one of that name",
@@ -76,8 +80,8 @@ fn parse(table: &acpi::Table) -> Result<Dmar<'_>> {
     })
 }
 
-/// Claims each unit that is not left out, and enters it into sysfs.
-// Apart, so that its frame is gone when devices are probed.
+/// Claims each unit that is not left out, and adds it to sysfs.
+// Not inlined, so that its stack frame is freed before devices are probed.
 #[inline(never)]
 fn create_units(
     table: &acpi::Table,
@@ -123,7 +127,7 @@ fn create_units(
     Ok(units)
 }
 
-/// Says so if more can be mapped than the DMAR table says that there is.
+/// Logs it if the processors have more physical address bits than the DMAR table reports.
 fn report_host_width(dmar: &Dmar<'_>) {
     let (table, processors) = (dmar.host_bits(), memory::physical_bits());
     if processors > table {
@@ -135,9 +139,9 @@ fn report_host_width(dmar: &Dmar<'_>) {
     }
 }
 
-/// Whether the user chose lazy flushing: by the module parameter, or by `iommu.strict=0` on the
-/// kernel's command line. A default compiled into the kernel is nobody's choice, as long as nobody
-/// writes `auto` to a group's type, which asks for it.
+/// Returns whether the user chose lazy flushing: by the module parameter, or by `iommu.strict=0` on
+/// the kernel's command line. A default that is compiled into the kernel is not a choice of the
+/// user; it takes effect only if the user writes `auto` to a group's type.
 fn chose_lazy(parameter: i32) -> Result<bool> {
     Ok(match parameter {
         0 => false,

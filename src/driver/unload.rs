@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Leaving: on request, when the module goes, and when the machine does.
+//! Unload: on request (`detach`), at module removal, and at shutdown; also suspend and resume.
 
 use crate::device::{AttachedTo, DeviceInfo};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -14,29 +14,34 @@ use kernel_ext::sysfs::Attribute;
 use kernel_ext::{log_err, log_info, syscore};
 use vtd_core::protected_memory::LifecycleEvent;
 
-/// `/sys/kernel/vtd/detach`.
-pub(super) const DETACH: Attribute<Vtd> = Attribute {
+/// The file `/sys/kernel/vtd/detach`.
+pub(super) const DETACH: Attribute<Machine> = Attribute {
     name: c"detach",
     mode: 0o200,
     show: |_, _| Ok(()),
-    store: Some(|vtd, text| match text {
-        "1" => vtd.detach(),
+    store: Some(|machine, text| match text {
+        "1" => machine.detach(),
         _ => Err(EINVAL),
     }),
 };
 
-impl Vtd {
-    /// Whether the units are being given back.
+impl Machine {
+    /// Returns whether the units are being returned, or have been.
     pub(super) fn is_unloading(&self) -> bool {
         self.unloading.load(Ordering::Acquire)
     }
 
-    /// Gives all devices back, on the user's request. [`EBUSY`] while one is in use, with the list
-    /// in the log. Afterwards the module can be removed.
+    /// Releases all devices and stops the units, on the user's request. Afterwards the module can
+    /// be removed.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`] if a device is in use, if a unit must keep translating, or while the driver is
+    /// being loaded. The log has the details.
     fn detach(&self) -> Result {
-        // A device that is just added or removed would escape the core's walk over the bus.
+        // The core's walk over the bus would miss a device that is being added or removed.
         let _hot_plug = RescanLock::lock();
-        // Whoever binds a driver from here on waits, and then finds no unit.
+        // From here on, a thread that binds a driver waits, and then finds no unit.
         let gate = self.gate.lock();
         if self.loading.load(Ordering::Acquire) {
             log_err!("not detached: vtd is being loaded");
@@ -51,12 +56,14 @@ impl Vtd {
             return Err(EBUSY);
         }
         let mut devices = KVec::new();
-        // A copy: the core takes the list's lock with a group's mutex held, which is asked for below.
+        // A copy of the list: callbacks of the core take its lock with a group's mutex held, and
+        // the checks below take that mutex.
         for info in self.devices.lock().iter() {
             devices.push(info.clone(), GFP_KERNEL)?;
         }
-        // The core counts a driver among a group's owners before it tells the gate, and must not
-        // lose a group that has one: who is just being bound is asked by the device's own lock.
+        // When a driver is bound, the core counts it as an owner of the group before the notifier
+        // waits at the gate, and a group with an owner must not be released. So take the lock of
+        // each device: if this fails, a driver is just being bound or unbound.
         let mut locked = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
         for info in devices.iter() {
             let lock = info.pci.as_device().try_lock().ok_or_else(|| {
@@ -85,16 +92,17 @@ impl Vtd {
         Ok(())
     }
 
-    /// Takes the units from the core, then stops them. Nothing if that has been done.
+    /// Unregisters the units from the core, then stops them. Does nothing if this has been done.
     pub(super) fn unload(&self) {
         let _hot_plug = RescanLock::lock();
         let gate = self.gate.lock();
         self.return_units(&gate);
     }
 
-    /// As [`Self::unload`], with hot-plug excluded and the gate closed. Whether all devices were
-    /// given back: a unit that still has one goes on translating, because its driver may have been
-    /// given addresses that mean nothing without the unit. Then the log says which.
+    /// Does what [`Self::unload`] does, with the rescan lock and the gate held. Returns whether all
+    /// devices were released. A unit that still has a device continues to translate, because the
+    /// device's driver may hold DMA addresses that are valid only with the unit; the log names the
+    /// device.
     pub(super) fn return_units(&self, _gate: &Guard<'_, (), MutexBackend>) -> bool {
         self.unloading.store(true, Ordering::Release);
         for served in self.units() {
@@ -117,7 +125,7 @@ impl Vtd {
         all_returned
     }
 
-    /// Names the devices that keep `unit` translating although it is not registered any more.
+    /// Logs the devices that keep `unit` translating although it is not registered any more.
     fn explain_still_translating(&self, unit: &Arc<Unit>) {
         self.for_each_device(|info| {
             if Arc::ptr_eq(&info.unit, unit) {
@@ -131,7 +139,7 @@ impl Vtd {
     }
 }
 
-/// Whether someone needs the unit's service for a device; the log says who. May sleep.
+/// Returns whether a driver, a user or a module uses a device; the log says which. May sleep.
 fn is_in_use(info: &DeviceInfo) -> bool {
     let device = info.pci.as_device();
     let attached_to = info.state.lock().attached_to;
@@ -145,7 +153,7 @@ fn is_in_use(info: &DeviceInfo) -> bool {
             log_err!("{info} is in use by a user's domain");
             true
         }
-        // The core must not lose a group that has an owner.
+        // A group that has an owner must not be released.
         None if attached_to == AttachedTo::Blocked && info.group_is_owned() => {
             log_err!(
                 "{info} is in use: its group is claimed by a user or a module, and is blocked"
@@ -156,8 +164,9 @@ fn is_in_use(info: &DeviceInfo) -> bool {
     }
 }
 
-impl syscore::SyscoreOps for Vtd {
-    /// All devices are shut down. The next kernel must find all of its memory within reach.
+impl syscore::SyscoreOps for Machine {
+    /// Stops the units after all devices were shut down. The next kernel's devices must be able to
+    /// reach all of its memory.
     fn shutdown(&self) {
         for served in self.units() {
             served.unit.shut_down();

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why a group cannot be given to a user, said by name.
+//! Explains in the log why a group cannot be claimed for a user, and names the devices that prevent
+//! it.
 //!
-//! The core counts the kernel drivers of a group and refuses a claim without a word to the log, and
-//! without asking the remapping driver. But whoever claims a device for a user asks first whether
-//! its DMA is coherent: VFIO when its driver binds, iommufd right before each claim. Nobody else
-//! asks about a device whose driver manages DMA by itself, so that question is the moment to tell.
+//! The core counts the kernel drivers of a group. It refuses a claim without a line in the log, and
+//! without a call to the IOMMU driver. But before a device is claimed for a user, its
+//! `IOMMU_CAP_CACHE_COHERENCY` is queried: by VFIO when its driver is bound, by iommufd right
+//! before each claim. For a device with a `driver_managed_dma` driver, this query has no other
+//! caller. So the query is the moment to explain.
 
 use crate::device::DeviceInfo;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use kernel_ext::log_warn;
 
-impl Vtd {
-    /// Names the devices that keep `claimed`, which a user is about to claim, from being claimed.
-    /// May sleep.
+impl Machine {
+    /// Logs the devices that prevent a user from claiming `claimed`. May sleep.
     pub(super) fn explain_siblings(&self, claimed: &DeviceInfo) {
         let driver = claimed.pci.as_device().driver();
         let driver_managed_dma = driver.is_some_and(|driver| driver.driver_managed_dma);

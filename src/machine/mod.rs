@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The machine: its units, the devices behind them, its domains, and look-ups among these. A load
-//! fills it; reports and the driver read it.
+//! The machine: its units, the devices behind them, its domains, and look-ups among these. Load
+//! fills it; the reports and the driver read it.
 
 mod observer;
 mod requesters;
@@ -24,17 +24,23 @@ use vtd_core::bring_up::BringUpStep;
 use vtd_core::dmar::{CheckedDmar, Dmar};
 use vtd_core::pgtable::output_bits;
 
-/// A unit, and how the core knows it.
+/// A unit that the driver uses, with its registration.
 pub(crate) struct ServedUnit {
     /// The hardware.
     pub(crate) unit: Arc<Unit>,
-    /// Its registration.
+    /// Its registration with the IOMMU core.
     pub(crate) iommu_device: Arc<iommu::Unit<Unit>>,
+    /// Its state during a system suspend.
     pub(crate) saved: Pin<KBox<IrqSpinLock<Option<SuspendState>>>>,
 }
 
 impl ServedUnit {
-    /// Before a sleep. One CPU, interrupts off. A unit that does not translate stays as it is.
+    /// Saves the unit's state before a system suspend. A unit that is neither registered nor
+    /// translating stays as it is.
+    ///
+    /// # Context
+    ///
+    /// One CPU, interrupts off.
     pub(crate) fn suspend(&self) {
         if self.iommu_device.is_listed() || self.unit.is_translating() {
             let saved = self.unit.suspend();
@@ -42,7 +48,8 @@ impl ServedUnit {
         }
     }
 
-    /// After a sleep, a step to bring the unit up again. One CPU, interrupts off.
+    /// Takes one step to bring the unit up again after a system suspend. Context as
+    /// [`Self::suspend`].
     pub(crate) fn resume_step(&self, step: BringUpStep) {
         self.saved.with(|saved| {
             if let Some(saved) = saved {
@@ -51,7 +58,8 @@ impl ServedUnit {
         })
     }
 
-    /// After a sleep, when the steps were taken for all units. One CPU, interrupts off.
+    /// Restores the unit's state after a system suspend, once the steps were taken for all units.
+    /// Context as [`Self::suspend`].
     pub(crate) fn resume(&self) {
         if let Some(saved) = self.saved.with(Option::take) {
             self.unit.resume(&saved);
@@ -59,19 +67,19 @@ impl ServedUnit {
     }
 }
 
-/// The driver.
+/// All units, devices and domains of this machine.
 ///
 /// # Invariants
 ///
-/// `table` was parsed without an error when the driver was loaded; `checked` came of it.
+/// `table` was parsed without an error when the driver was loaded; `checked` is the proof of it.
 #[pin_data]
-pub(crate) struct Vtd {
+pub(crate) struct Machine {
     pub(crate) table: acpi::Table,
     pub(crate) checked: CheckedDmar,
     pub(crate) chipset: Chipset,
     pub(crate) units: KVec<ServedUnit>,
     pub(crate) ownership: Arc<Ownership>,
-    /// The devices that no unit translates.
+    /// The devices whose DMA no unit translates.
     pub(crate) untranslated: Arc<UntranslatedDevices>,
     /// All paging domains.
     pub(crate) domains: Arc<Domains>,
@@ -80,41 +88,45 @@ pub(crate) struct Vtd {
     pub(crate) loading: AtomicBool,
     pub(crate) unloading: AtomicBool,
     pub(crate) access_control: Arc<AccessControl>,
-    /// Taken while drivers must not be bound: at load and when leaving.
+    /// Held while no driver may be bound: at load and at unload.
     #[pin]
     pub(crate) gate: Mutex<()>,
-    /// By [`DeviceInfo::location`]; behind a volume management device several have the same, and the
-    /// first that was probed comes first.
+    /// The probed devices, sorted by [`DeviceInfo::location`]. Behind a volume management device
+    /// several devices have the same location; these are in the order of their probes.
     #[pin]
     pub(crate) devices: Mutex<KVec<Arc<DeviceInfo>>>,
-    /// Is notified of devices that appear and are removed.
+    /// Is notified of each device that is probed or released.
     pub(crate) observer: Arc<dyn DeviceObserver>,
-    /// Whether the files for tests work.
+    /// Whether the sysfs files for tests accept writes.
     pub(crate) test_hooks: bool,
 }
 
-impl Vtd {
-    /// The DMAR table.
+impl Machine {
+    /// Returns the DMAR table.
     pub(crate) fn dmar(&self) -> Dmar<'_> {
         self.checked.table(self.table.bytes())
     }
 
-    /// Bits of physical address that tables may hold.
+    /// Returns how many bits of physical address page tables may hold.
     pub(crate) fn host_bits(&self) -> u32 {
         output_bits(self.dmar().host_bits(), memory::physical_bits())
     }
 
-    /// Whether the user chose deferred flushing when the driver was loaded.
+    /// Returns whether the user chose deferred flushing when the driver was loaded.
     pub(crate) fn is_lazy(&self) -> bool {
         self.lazy
     }
 
-    /// All units.
+    /// Returns all units that the driver uses.
     pub(crate) fn units(&self) -> impl Iterator<Item = &ServedUnit> + Clone {
         self.units.iter()
     }
 
-    /// The unit that serves the device at the end of `chain`; [`ENODEV`] if none does.
+    /// Returns the unit that the device at the end of `chain` is behind.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] if it is behind none, or behind one that is left out.
     pub(crate) fn unit_of(&self, chain: &PciPath) -> Result<&ServedUnit> {
         let drhd = self.chipset.unit_for(&self.dmar(), chain).ok_or(ENODEV)?;
         let base = drhd.register_base.raw();
@@ -131,14 +143,19 @@ impl Vtd {
         }
     }
 
-    /// The first device whose number is `number` or above. May sleep.
+    /// Returns the first device whose number is at least `number`. May sleep.
     pub(crate) fn device_from(&self, number: u64) -> Option<Arc<DeviceInfo>> {
         let devices = self.devices.lock();
         let found = devices.iter().filter(|info| info.number >= number);
         found.min_by_key(|info| info.number).cloned()
     }
 
-    /// The members of a group, or the devices that are in none yet. [`ENOMEM`]. May sleep.
+    /// Returns the members of a group, or with [`None`] the devices that are not in a group yet.
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn members_of(&self, group: Option<u64>) -> Result<KVec<Arc<DeviceInfo>>> {
         let mut members = KVec::new();
         for info in self.devices.lock().iter() {
@@ -149,7 +166,7 @@ impl Vtd {
         Ok(members)
     }
 
-    /// The lowest group above `group`. May sleep.
+    /// Returns the lowest group number above `group`. May sleep.
     pub(crate) fn next_group(&self, group: Option<u64>) -> Option<u64> {
         let devices = self.devices.lock();
         let groups = devices
@@ -158,8 +175,9 @@ impl Vtd {
         groups.filter(|other| Some(*other) > group).min()
     }
 
-    /// Whether the group of a device has a member whose default domain is identity whatever was
-    /// chosen: so it is for all of them. Context as below.
+    /// Returns whether the group of a device has a member that gets an identity domain by default,
+    /// whatever the user chose. Then all members get one. Context as for
+    /// [`Self::has_untrusted_sibling`].
     pub(crate) fn has_identity_sibling(&self, data: &DeviceInfo) -> bool {
         let group = data.state.lock().group_id();
         let devices = self.devices.lock();
@@ -167,9 +185,13 @@ impl Vtd {
         identity.any(|info| info.state.lock().group_id() == group)
     }
 
-    /// Whether the group of a device has a member that is not trusted: all of it has one domain,
-    /// and the core refuses a whole unit if the answers for a group differ. May sleep; the core
-    /// holds the group's mutex.
+    /// Returns whether the group of a device has an untrusted member. All members share one default
+    /// domain, and the core refuses the whole unit if the driver asks for different types within a
+    /// group.
+    ///
+    /// # Context
+    ///
+    /// The core holds the group's mutex; may sleep.
     pub(crate) fn has_untrusted_sibling(&self, data: &DeviceInfo) -> bool {
         let group = data.state.lock().group_id();
         self.devices
@@ -178,14 +200,18 @@ impl Vtd {
             .any(|info| info.untrusted && info.state.lock().group_id() == group)
     }
 
-    /// Whether a device is still behind `unit`. May sleep.
+    /// Returns whether a probed device is still behind `unit`. May sleep.
     pub(crate) fn has_devices(&self, unit: &Arc<Unit>) -> bool {
         let devices = self.devices.lock();
         devices.iter().any(|info| Arc::ptr_eq(&info.unit, unit))
     }
 
-    /// Puts a device among the others. [`ENODEV`] if its unit is not registered any more: with the
-    /// list locked, so that whoever has unregistered a unit finds each of its devices there.
+    /// Adds a device to the list. Its unit's registration is checked with the list locked, so that
+    /// after a unit was unregistered, the list has each of its devices. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] if its unit is not registered any more; [`ENOMEM`].
     pub(crate) fn add_device(&self, served: &ServedUnit, data: &Arc<DeviceInfo>) -> Result {
         let mut devices = self.devices.lock();
         if !served.iommu_device.is_listed() {

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What shows devices, above the machine, is notified of them by a trait.
+//! The trait by which reports, which are above the machine, are notified of devices.
 
 use crate::device::DeviceInfo;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// Is notified of the devices behind units.
+/// An object that is notified of the devices behind units.
 pub(crate) trait DeviceObserver: Send + Sync {
-    /// Shows a device. [`ENOMEM`]. May sleep.
+    /// Handles a device that was probed. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     fn added(&self, info: &Arc<DeviceInfo>) -> Result;
 
-    /// Shows a device no more; waits for whoever is just reading. May sleep.
+    /// Handles a device that was released; waits for concurrent readers of its files. May sleep.
     fn removed(&self, info: &DeviceInfo);
 }

@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whose a requester ID is. Mostly one device's; behind a conventional bridge, and behind a volume
-//! management device, several devices share one, and nothing tells which of them a request is from.
+//! The devices that use a requester ID. Normally there is one. Behind a conventional bridge, or
+//! behind a volume management device, several devices share an ID, and a request does not show
+//! which of them sent it.
 
-use super::Vtd;
+use super::Machine;
 use crate::device::DeviceInfo;
 use core::fmt;
 use kernel::sync::Arc;
 use kernel_ext::pci::PciDevice;
 use vtd_core::spec::address::{Segment, SourceId};
 
-/// Devices of one requester ID that a report names: with their drivers they fit into a line of the
-/// log beside all the rest.
+/// How many of the devices that share a requester ID a report names. With the names of their
+/// drivers, so many fit into one line of the log.
 const NAMED: usize = 4;
 
-/// The devices that use a requester ID, as they are at one moment.
+/// The devices that use a requester ID, at one moment.
 pub(crate) struct RequesterUsers {
     first: [Option<Arc<DeviceInfo>>; NAMED],
     count: usize,
-    /// The bridge that puts the requester ID in place of theirs.
+    /// The bridge that replaces their requester IDs by this one.
     bridge: Option<PciDevice>,
 }
 
 impl RequesterUsers {
-    /// The first of them.
+    /// Returns the first of them.
     pub(crate) fn first(&self) -> Option<&Arc<DeviceInfo>> {
         self.first.iter().flatten().next()
     }
 
-    /// Whether there is more than one.
+    /// Returns whether there is more than one.
     pub(crate) fn is_shared(&self) -> bool {
         self.count > 1
     }
@@ -42,7 +43,7 @@ impl RequesterUsers {
 }
 
 impl fmt::Display for RequesterUsers {
-    /// `bridge B, shared by N devices: D driver X, E no driver, and M more`.
+    /// Writes `bridge B, shared by N devices: D driver X, E no driver, and M more`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(bridge) = &self.bridge {
             write!(f, "bridge {}, ", bridge.as_device())?;
@@ -63,8 +64,9 @@ impl fmt::Display for RequesterUsers {
     }
 }
 
-impl Vtd {
-    /// The device at an address, if it is behind a unit; the first where several have the same.
+impl Machine {
+    /// Returns the device at an address, if it is behind a unit; the first one if several devices
+    /// have this address.
     fn device_at(&self, location: (Segment, SourceId)) -> Option<Arc<DeviceInfo>> {
         let devices = self.devices.lock();
         let at = devices.partition_point(|info| info.location() < location);
@@ -72,7 +74,7 @@ impl Vtd {
         own.cloned()
     }
 
-    /// The devices that use a requester ID. Looks at all devices. May sleep.
+    /// Returns the devices that use a requester ID. Searches all devices. May sleep.
     pub(crate) fn users_of(&self, segment: Segment, source: SourceId) -> RequesterUsers {
         let mut users = RequesterUsers {
             first: [const { None }; NAMED],
@@ -89,9 +91,9 @@ impl Vtd {
         users
     }
 
-    /// The device that faults of a requester ID are counted for: the one that has it as its own, or
-    /// the only one that uses it, or the bridge that puts it in place of others'. Looks at all devices
-    /// only for an alias. May sleep.
+    /// Returns the device that the faults of a requester ID are counted for: the device that has
+    /// this ID itself, or the only one that uses it, or the bridge that replaces the IDs of other
+    /// devices by it. Searches all devices only for an alias. May sleep.
     pub(crate) fn fault_device(
         &self,
         segment: Segment,
@@ -108,7 +110,8 @@ impl Vtd {
             .or_else(|| users.first().cloned())
     }
 
-    /// Which requesters of a bus are used by a device, by device and function. May sleep.
+    /// Returns, for each device and function number of a bus, whether a device uses this requester
+    /// ID. May sleep.
     pub(crate) fn requesters_on_bus(&self, segment: Segment, bus: u8) -> [bool; 256] {
         let mut known = [false; 256];
         for info in self.devices.lock().iter() {

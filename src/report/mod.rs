@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the person at the console sees: the log, sysfs and debugfs.
+//! Reports to the user: the log, sysfs and debugfs.
 
 mod debugfs;
 mod log;
@@ -8,4 +8,4 @@ mod sysfs;
 
 pub(crate) use debugfs::{Debugfs, TranslationFiles};
 pub(crate) use log::{log_firmware_notes, log_summary, log_unit, FaultReporter};
-pub(crate) use sysfs::{TEST_PROVOKE, TEST_RESTRICT, UNIT_ATTRIBUTES, USERS};
+pub(crate) use sysfs::{INJECT_ERROR, LIMIT_UNITS, UNIT_ATTRIBUTES, USERS};

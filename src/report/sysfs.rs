@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes: those of the in-tree driver for each unit, and of `/sys/kernel/vtd` all but `detach`,
-//! which is the driver's.
+//! Attributes in sysfs: those of each unit, as the in-tree driver has them, and the files of
+//! `/sys/kernel/vtd` except `detach`, which is in `src/driver/unload.rs`.
 
 use super::debugfs::users;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::sysfs::Attribute;
@@ -21,7 +21,7 @@ const fn read_only<T>(
     }
 }
 
-/// `/sys/class/iommu/dmarN/intel-iommu/`, in the in-tree driver's words.
+/// The files in `/sys/class/iommu/dmarN/intel-iommu/`, in the format of the in-tree driver.
 pub(crate) static UNIT_ATTRIBUTES: &[Attribute<Unit>] = &[
     read_only(c"version", |unit, to| {
         let (major, minor) = unit.version();
@@ -40,42 +40,45 @@ pub(crate) static UNIT_ATTRIBUTES: &[Attribute<Unit>] = &[
     }),
 ];
 
-/// `/sys/kernel/vtd/users`.
-pub(crate) const USERS: Attribute<Vtd> = read_only(c"users", |vtd, to| {
+/// The file `/sys/kernel/vtd/users`.
+pub(crate) const USERS: Attribute<Machine> = read_only(c"users", |machine, to| {
     let mut result = Ok(());
-    vtd.for_each_device(|info| {
+    machine.for_each_device(|info| {
         if result.is_ok() {
             result = users::write_user(info, to);
         }
     });
-    result.and_then(|()| users::write_untranslated(vtd, to))
+    result.and_then(|()| users::write_untranslated(machine, to))
 });
 
-/// `/sys/kernel/vtd/limit_units`.
-pub(crate) const TEST_RESTRICT: Attribute<Vtd> = Attribute {
+/// The file `/sys/kernel/vtd/limit_units`, for tests.
+pub(crate) const LIMIT_UNITS: Attribute<Machine> = Attribute {
     name: c"limit_units",
     mode: 0o200,
     show: |_, _| Ok(()),
-    store: Some(|vtd, text| {
-        if !vtd.test_hooks {
+    store: Some(|machine, text| {
+        if !machine.test_hooks {
             return Err(EPERM);
         }
         let bits = text.parse().map_err(|_| EINVAL)?;
-        vtd.units().for_each(|served| served.unit.restrict(bits));
+        machine
+            .units()
+            .for_each(|served| served.unit.restrict(bits));
         Ok(())
     }),
 };
 
-/// `/sys/kernel/vtd/inject_error`.
-pub(crate) const TEST_PROVOKE: Attribute<Vtd> = Attribute {
+/// The file `/sys/kernel/vtd/inject_error`, for tests.
+pub(crate) const INJECT_ERROR: Attribute<Machine> = Attribute {
     name: c"inject_error",
     mode: 0o200,
     show: |_, _| Ok(()),
-    store: Some(|vtd, text| {
-        if !vtd.test_hooks {
+    store: Some(|machine, text| {
+        if !machine.test_hooks {
             return Err(EPERM);
         }
-        vtd.units()
+        machine
+            .units()
             .try_for_each(|served| served.unit.inject_error(text))
     }),
 };

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/dmarN/contexts`, with words, and `iommu/intel/dmar_translation_struct` as the in-tree driver
-//! has it: root entries and context entries. A part is a bus.
+//! Root entries and context entries: `vtd/dmarN/contexts`, decoded, and
+//! `iommu/intel/dmar_translation_struct`, in the format of the in-tree driver. A chunk is a bus.
 
 use super::view::{part_done, UnitView};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::{BusSnapshot, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
 use vtd_core::spec::context::{ContextEntry, TranslationType};
 
-/// Said in place of a bus that there was no memory to look at.
+/// Written in place of a bus that could not be read for lack of memory.
 const NO_MEMORY: &str = "(not all is shown: no memory)";
 
-/// What an entry lets its requester reach.
+/// Formats what an entry permits its requester.
 struct ContextEntryText(ContextEntry);
 
 impl fmt::Display for ContextEntryText {
@@ -36,7 +36,8 @@ impl fmt::Display for ContextEntryText {
     }
 }
 
-/// The first bus from `from` on, or [`None`]; a sentence goes to `to` where it cannot be looked at.
+/// Returns the first bus at or above `from` that has entries. If it cannot be read, writes
+/// [`NO_MEMORY`] and returns [`None`].
 fn next_bus(unit: &Unit, from: u64, to: &mut Text<'_>) -> Option<BusSnapshot> {
     match unit.next_bus_snapshot(u8::try_from(from).ok()?) {
         Ok(bus) => bus,
@@ -47,7 +48,8 @@ fn next_bus(unit: &Unit, from: u64, to: &mut Text<'_>) -> Option<BusSnapshot> {
     }
 }
 
-/// The entries of one unit: requester, what it may reach, by how many devices it is claimed.
+/// Writes the entries of one unit: the requester, what the entry permits, and how many devices
+/// share it.
 pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let unit = &*of.unit;
     if number == 0 {
@@ -84,7 +86,7 @@ pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'
     part_done(write(), Some(u64::from(bus_entries.bus) + 2))
 }
 
-/// Parts of a unit: its heading, then its buses, then its end.
+/// Chunks of a unit: the heading, then the buses, then the end.
 const PARTS_PER_UNIT: u64 = 512;
 const END_PART: u64 = 257;
 
@@ -106,10 +108,15 @@ fn write_entries(bus_entries: &BusSnapshot, to: &mut Text<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// The present entries of all units.
-pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
+/// Writes the present entries of all units, in the format of the in-tree driver.
+pub(super) fn show_all(
+    machine: &Arc<Machine>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
     let (index, part) = (number / PARTS_PER_UNIT, number % PARTS_PER_UNIT);
-    let unit = &*vtd.units().nth(usize::try_from(index).ok()?)?.unit;
+    let unit = &*machine.units().nth(usize::try_from(index).ok()?)?.unit;
     let (first, next_unit) = (index * PARTS_PER_UNIT, (index + 1) * PARTS_PER_UNIT);
     if part == 0 && !unit.is_translating() {
         return part_done(

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `iommu/intel/<device>/domain_translation_struct` in debugfs: what a device can reach, entry by
-//! entry, where and as the in-tree driver shows it. The kernel's own VFIO tests read page sizes
-//! from it.
+//! `iommu/intel/<device>/domain_translation_struct` in debugfs: the page-table entries of a
+//! device's domain, in the place and format of the in-tree driver. The kernel's own VFIO tests read
+//! page sizes from it.
 //!
-//! Nothing is shown of a device without page tables (blocked, identity). A reading of a domain
-//! that changes meanwhile shows each leaf as it is when the reading comes by.
+//! The file of a device without page tables (blocked, identity) is empty. If a domain changes while
+//! the file is read, each leaf is shown as it is when the reader reaches it.
 
 use crate::device::DeviceInfo;
 use crate::machine::DeviceObserver;
@@ -17,10 +17,10 @@ use kernel_ext::debugfs::{Dir, File, SeqFile, Text};
 use vtd_core::pgtable::VisitedLeaf;
 use vtd_core::spec::address::{Iova, PAGE_SHIFT};
 
-/// Leaves in one part of a file: their lines fit a page.
+/// Leaves in one chunk of a file; their lines fit into a page.
 const LEAVES: usize = 32;
 
-/// The files of all devices.
+/// The `domain_translation_struct` files of all devices.
 #[pin_data]
 pub(crate) struct TranslationFiles {
     folder: Arc<Dir>,
@@ -35,9 +35,14 @@ struct DeviceFile {
 }
 
 impl TranslationFiles {
-    /// No files yet. [`ENOMEM`].
+    /// Finds or creates the directory of the in-tree driver, without files.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(crate) fn new() -> Result<impl PinInit<Self>> {
-        // Both are there if the kernel was built to show in-tree drivers' tables.
+        // Both directories exist already if the kernel was built with the in-tree driver's debugfs
+        // files.
         let folder = Dir::new(c"intel", Some(Dir::new(c"iommu", None)?))?;
         Ok(pin_init!(Self {
             folder,
@@ -45,7 +50,7 @@ impl TranslationFiles {
         }))
     }
 
-    /// Where the in-tree driver has its files.
+    /// Returns the directory in which the in-tree driver has its files.
     pub(super) fn folder(&self) -> &Arc<Dir> {
         &self.folder
     }
@@ -78,14 +83,14 @@ impl DeviceObserver for TranslationFiles {
     }
 }
 
-/// What a device's file shows.
+/// The content of one device's file.
 struct TranslationView(Arc<DeviceInfo>);
 
 impl SeqFile for TranslationView {
     fn show_chunk(&self, number: u64, domain: &mut u64, to: &mut Text<'_>) -> Option<u64> {
         let attached = self.0.domain()?;
         let token = Arc::as_ptr(&attached).cast::<()>() as u64;
-        // The first part begins at address 0 and has the heading, others begin at a page.
+        // Chunk 0 begins at address 0 and has the heading; chunk n begins at page n - 1.
         let from = number.saturating_sub(1) << PAGE_SHIFT;
         let written = if number == 0 {
             *domain = token;
@@ -115,7 +120,8 @@ fn write_heading(info: &DeviceInfo, top: u64, to: &mut Text<'_>) -> fmt::Result 
     )
 }
 
-/// A leaf, after the entries that lead to it. Three columns are there however high it stands.
+/// Writes a leaf after the entries above it. There are at least three columns, whatever the leaf's
+/// level.
 fn write_leaf(leaf: &VisitedLeaf, to: &mut Text<'_>) -> fmt::Result {
     write!(to, "{:#015x} |", leaf.iova.raw() >> PAGE_SHIFT)?;
     let lowest = usize::from(leaf.level.number()).min(3);

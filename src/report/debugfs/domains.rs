@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/domains`: the domains with page tables, in lines like those of `vtd/groups`.
+//! `vtd/domains`: the paging domains, in lines like those of `vtd/groups`.
 
 use super::view::part_done;
 use crate::domain::{DomainInner, Listed};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
@@ -60,13 +60,13 @@ fn write_domain(domain: &DomainInner, to: &mut Text<'_>) -> fmt::Result {
     }
 }
 
-/// A line for each domain with tables, whoever made it; a part is a domain.
+/// Writes a line for each paging domain of the kernel and of users; a chunk is a domain.
 pub(super) fn show_domains(
-    vtd: &Arc<Vtd>,
+    machine: &Arc<Machine>,
     number: u64,
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
-    let domain = vtd.domains.first_from(number)?;
+    let domain = machine.domains.first_from(number)?;
     part_done(write_domain(&domain, to), Some(domain.number() + 1))
 }

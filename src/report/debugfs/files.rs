@@ -1,35 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files in debugfs: `/sys/kernel/debug/vtd`, and those of the in-tree driver in
-//! `/sys/kernel/debug/iommu/intel`, where its users look for them.
+//! The files in debugfs: those in `/sys/kernel/debug/vtd`, and those of the in-tree driver in
+//! `/sys/kernel/debug/iommu/intel`, where its users expect them.
 
 use super::domain_translation::TranslationFiles;
 use super::view::{ShowPart, UnitView, View};
 use super::walk::WalkFile;
 use super::{context_entries, domains, groups, queue, registers, statistics, users};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::debugfs::{Dir, File};
 use kernel_ext::log_info;
 
-/// The files, which go when this does.
+/// The files; they are removed when this is dropped.
 pub(crate) struct Debugfs {
     _of_units: KVec<File<View<UnitView>>>,
-    _of_all: KVec<File<View<Arc<Vtd>>>>,
+    _of_all: KVec<File<View<Arc<Machine>>>>,
     _walk: File<WalkFile>,
 }
 
 impl Debugfs {
-    /// Makes the files of `vtd` and of all its units; `translations` has those of devices. [`ENOMEM`].
-    pub(crate) fn new(vtd: &Arc<Vtd>, translations: &TranslationFiles) -> Result<Self> {
+    /// Creates the files of the driver and of all units; `translations` has those of devices.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(machine: &Arc<Machine>, translations: &TranslationFiles) -> Result<Self> {
         let folder = Dir::new(c"vtd", None)?;
         let mut of_units = KVec::new();
-        for served in vtd.units() {
+        for served in machine.units() {
             let unit = Dir::new(served.unit.name(), Some(folder.clone()))?;
             let view = |part| {
                 let one = UnitView {
-                    vtd: vtd.clone(),
+                    machine: machine.clone(),
                     unit: served.unit.clone(),
                 };
                 Arc::new(View(one, part), GFP_KERNEL)
@@ -49,7 +53,7 @@ impl Debugfs {
             }
         }
         let mut of_all = KVec::new();
-        let view = |part| Arc::new(View(vtd.clone(), part), GFP_KERNEL);
+        let view = |part| Arc::new(View(machine.clone(), part), GFP_KERNEL);
         let in_tree = translations.folder();
         for file in [
             File::new(c"faults", folder.clone(), view(statistics::show_faults)?),
@@ -59,7 +63,7 @@ impl Debugfs {
         ] {
             of_all.push(file, GFP_KERNEL)?;
         }
-        let parts: [(&CStr, ShowPart<Arc<Vtd>>); 3] = [
+        let parts: [(&CStr, ShowPart<Arc<Machine>>); 3] = [
             (c"iommu_regset", registers::show_all),
             (c"dmar_translation_struct", context_entries::show_all),
             (c"invalidation_queue", queue::show_all),
@@ -76,7 +80,7 @@ impl Debugfs {
                 of_all.push(file, GFP_KERNEL)?;
             }
         }
-        let walks = Arc::pin_init(WalkFile::new(vtd.clone()), GFP_KERNEL)?;
+        let walks = Arc::pin_init(WalkFile::new(machine.clone()), GFP_KERNEL)?;
         let walk = File::new(c"walk", folder, walks);
         Ok(Debugfs {
             _of_units: of_units,

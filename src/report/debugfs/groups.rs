@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/groups`: whose the devices are.
+//! `vtd/groups`: the members and the owner of each group.
 //!
-//! Lines of `name=value` words. A domain's number is written `#4`, here and in every text, so that it
-//! is not taken for a domain-id: that belongs to a unit, and may be the number of another domain.
-//! Parts have the number of a group, as those of other files have that of a device or of a domain. No
-//! such number is used twice: whatever comes or goes during a reading, no other line is left out or
-//! repeated.
+//! Each line has `name=value` words. A domain's number is written `#4`, here and in every text, to
+//! distinguish it from a domain-id: a domain-id belongs to a unit, and may be equal to another
+//! domain's number.
+//!
+//! A chunk has the number of a group; in other files it has that of a device or of a domain. Such
+//! numbers are never reused. So if something is added or removed while a file is read, no other
+//! line is omitted or repeated.
 
 use super::users::DriverName;
 use super::view::part_done;
 use crate::device::DeviceInfo;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use core::fmt::{self, Write};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -63,21 +65,22 @@ fn write_member(info: &DeviceInfo, owner: &str, to: &mut Text<'_>) -> fmt::Resul
     writeln!(to)
 }
 
-/// A line for each member of each group; a part is a group, 0 the devices that are in none.
+/// Writes a line for each member of each group. A chunk is a group; chunk 0 has the devices that
+/// are in no group.
 pub(super) fn show_groups(
-    vtd: &Arc<Vtd>,
+    machine: &Arc<Machine>,
     number: u64,
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
     let group = number.checked_sub(1);
-    let Ok(members) = vtd.members_of(group) else {
+    let Ok(members) = machine.members_of(group) else {
         return part_done(writeln!(to, "(not all is shown: no memory)"), None);
     };
     let mut states = KVec::new();
     for info in &members {
         let owner_state = info.state.lock().owner_state;
-        // One less is judged where there is no memory.
+        // Without memory, the owner is derived from the other members.
         let _ = states.push(owner_state, GFP_KERNEL);
     }
     let owner = owner_name(&states);
@@ -85,7 +88,7 @@ pub(super) fn show_groups(
         .iter()
         .try_for_each(|info| write_member(info, owner, to));
     if number == 0 {
-        vtd.untranslated.adopted.for_each(|device| {
+        machine.untranslated.adopted.for_each(|device| {
             let device = device.as_device();
             let line = writeln!(
                 to,
@@ -96,5 +99,5 @@ pub(super) fn show_groups(
             written = written.and(line);
         });
     }
-    part_done(written, vtd.next_group(group).map(|group| group + 1))
+    part_done(written, machine.next_group(group).map(|group| group + 1))
 }

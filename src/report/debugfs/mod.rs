@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files in debugfs, and what each of them shows.
+//! The files in debugfs and their contents.
 
 mod context_entries;
 mod domain_translation;

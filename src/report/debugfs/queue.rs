@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/dmarN/queue`, with words, and `iommu/intel/invalidation_queue` as the in-tree driver has it.
+//! The invalidation queue: `vtd/dmarN/queue`, decoded, and `iommu/intel/invalidation_queue`, in the
+//! format of the in-tree driver.
 
 use super::view::{part_done, UnitView};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::{QueueSnapshot, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
 use vtd_core::spec::descriptor::Descriptor;
 
-/// How many descriptors are told in words.
+/// How many of the latest descriptors are decoded.
 const SHOWN_DESCRIPTORS: u32 = 32;
 
 fn write_queue(queue: &QueueSnapshot, to: &mut Text<'_>) -> fmt::Result {
@@ -46,7 +47,7 @@ fn write_queue(queue: &QueueSnapshot, to: &mut Text<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// The queue of one unit: where it is, how far it is, its last descriptors.
+/// Writes the queue of one unit: its address, head and tail, and its latest descriptors.
 pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let written = match of.unit.queue_snapshot() {
         Ok(Some(queue)) => write_queue(&queue, to),
@@ -56,7 +57,7 @@ pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -
     part_done(written, None)
 }
 
-/// What the in-tree driver notes of a slot.
+/// The states of a slot in the in-tree driver (`QI_FREE`, `QI_IN_USE`, `QI_DONE`).
 const FREE: u32 = 0;
 const IN_USE: u32 = 1;
 const DONE: u32 = 2;
@@ -80,9 +81,14 @@ fn write_slots(unit: &Unit, queue: &QueueSnapshot, to: &mut Text<'_>) -> fmt::Re
     writeln!(to)
 }
 
-/// All slots of all queues, a part for each unit.
-pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-    let unit = &*vtd.units().nth(usize::try_from(number).ok()?)?.unit;
+/// Writes all slots of all queues; a chunk is a unit.
+pub(super) fn show_all(
+    machine: &Arc<Machine>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
+    let unit = &*machine.units().nth(usize::try_from(number).ok()?)?.unit;
     let written = match unit.queue_snapshot() {
         Ok(Some(queue)) => write_slots(unit, &queue, to),
         Ok(None) => Ok(()),

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/dmarN/registers`, with words, and `iommu/intel/iommu_regset` as the in-tree driver has it.
+//! The registers: `vtd/dmarN/registers`, decoded, and `iommu/intel/iommu_regset`, in the format of
+//! the in-tree driver.
 //!
-//! No register of a unit is changed by reading it. One that is absent reads as the unit likes.
+//! A read changes no register of a unit. The value of a register that a unit does not have is
+//! undefined.
 
 use super::view::{part_done, UnitView};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
@@ -14,7 +16,7 @@ use vtd_core::describe::register::{Register, NAMED_REGISTERS};
 use vtd_core::spec::fault::FaultRecord;
 use vtd_core::spec::registers as regs;
 
-/// So many fault recording registers are shown although they are empty.
+/// How many fault recording registers are shown even if they are empty.
 const MIN_SHOWN_RECORDS: u32 = 8;
 
 fn write_register(name: &str, register: Register, value: u64, to: &mut Text<'_>) -> fmt::Result {
@@ -47,7 +49,7 @@ fn write_fault_records(unit: &Unit, to: &mut Text<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// All registers that the unit has: name, offset, value, meaning.
+/// Writes all registers that the unit has: name, offset, value, meaning.
 pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let unit = &*of.unit;
     let mut write = || {
@@ -72,9 +74,14 @@ pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -
     part_done(write(), None)
 }
 
-/// All registers of all units, a part for each unit; those of 32 bits first.
-pub(super) fn show_all(vtd: &Arc<Vtd>, number: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
-    let unit = &*vtd.units().nth(usize::try_from(number).ok()?)?.unit;
+/// Writes all registers of all units, those of 32 bits first; a chunk is a unit.
+pub(super) fn show_all(
+    machine: &Arc<Machine>,
+    number: u64,
+    _: &mut u64,
+    to: &mut Text<'_>,
+) -> Option<u64> {
+    let unit = &*machine.units().nth(usize::try_from(number).ok()?)?.unit;
     let mut write = || {
         let base = unit.register_base();
         writeln!(to, "IOMMU: {unit} Register Base Address: {base:x}")?;

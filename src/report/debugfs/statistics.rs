@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/dmarN/statistics`, `vtd/dmarN/waits` and `vtd/faults`: what was counted.
+//! Counters: `vtd/dmarN/statistics`, `vtd/dmarN/waits` and `vtd/faults`.
 
 use super::view::{part_done, UnitView};
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::{Counter, MapCounts, Statistics, WAIT_KINDS};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
 use vtd_core::spec::address::SourceId;
 
-/// The kinds of waits, as files name them.
+/// The names of the ranges of wait times in files.
 const WAIT_NAMES: [&str; WAIT_KINDS] = [
     "immediate",
     "below-1us",
@@ -21,7 +21,7 @@ const WAIT_NAMES: [&str; WAIT_KINDS] = [
     "longer",
 ];
 
-/// The counts as they were at one moment.
+/// The counts of one unit at one moment.
 struct Sums {
     maps: u64,
     unmaps: u64,
@@ -66,7 +66,7 @@ lines! {
 }
 
 impl Sums {
-    /// The counts of a unit; `mapped` is what was in the domains made for it.
+    /// Returns the counts of a unit; `mapped` are those of the domains with this primary unit.
     fn of(counts: &Statistics, mapped: MapCounts) -> Self {
         let waits = counts.waits.counts().iter().sum();
         let flushes = [
@@ -97,18 +97,18 @@ impl Sums {
     }
 }
 
-/// A line `name: count` for each count of a unit.
+/// Writes a line `name: count` for each count of a unit.
 pub(super) fn show_statistics(
     of: &UnitView,
     _: u64,
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
-    let mapped = of.vtd.domains.mapped_for(&of.unit);
+    let mapped = of.machine.domains.mapped_for(&of.unit);
     part_done(Sums::of(of.unit.statistics(), mapped).show(to), None)
 }
 
-/// A line `name: count` for each range of times that a wait may take.
+/// Writes a line `name: count` for each range of wait times.
 pub(super) fn show_waits(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let counts = of.unit.statistics().waits.counts();
     let mut lines = WAIT_NAMES.iter().zip(counts);
@@ -118,18 +118,19 @@ pub(super) fn show_waits(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) 
     )
 }
 
-/// A line for each device that was refused something; a part is a device.
+/// Writes a line for each device that had a request refused; a chunk is a device.
 pub(super) fn show_faults(
-    vtd: &Arc<Vtd>,
+    machine: &Arc<Machine>,
     number: u64,
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
-    let info = vtd.device_from(number)?;
+    let info = machine.device_from(number)?;
     let (total, not_shown) = info.fault_limit.counts();
     let mut written = Ok(());
     if total > 0 {
-        // What a bridge puts in place of others' requester IDs is counted as its own.
+        // Faults with a bridge's alias, which replaces the IDs of other devices, are counted for
+        // the bridge.
         let alias = info.pci.alias_for_below().map(SourceId::from_raw);
         let silenced = info.unit.is_fault_processing_disabled(&info.requesters)
             || alias.is_some_and(|alias| info.unit.is_fault_processing_disabled(&[alias]));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/users`, and `/sys/kernel/vtd/users`: what drives each device, and what it is attached to.
+//! `vtd/users` and `/sys/kernel/vtd/users`: each device's driver, and what it is attached to.
 
 use super::view::part_done;
 use crate::device::DeviceInfo;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
 use kernel_ext::device::{Device, Name};
 
-/// A driver's name, or `-`.
+/// The name of a driver, or `-`.
 pub(super) struct DriverName(Option<Name>);
 
 impl DriverName {
@@ -28,7 +28,7 @@ impl fmt::Display for DriverName {
     }
 }
 
-/// The line for a device.
+/// Writes the line for a device.
 pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
     let (attached_to, group) = {
         let state = info.state.lock();
@@ -39,15 +39,15 @@ pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fm
     writeln!(to, "{info} {group} {driver} {attached_to}")
 }
 
-/// The lines for devices that stay in pass-through, or are behind a unit that is left out.
-pub(in crate::report) fn write_untranslated(vtd: &Vtd, to: &mut dyn Write) -> fmt::Result {
+/// Writes the lines for devices that stay in pass-through, or are behind a unit that is left out.
+pub(in crate::report) fn write_untranslated(machine: &Machine, to: &mut dyn Write) -> fmt::Result {
     let mut written = Ok(());
-    vtd.untranslated.adopted.for_each(|device| {
+    machine.untranslated.adopted.for_each(|device| {
         let device = device.as_device();
         let line = writeln!(to, "{device} -1 {} untranslated", DriverName::of(device));
         written = written.and(line);
     });
-    vtd.untranslated.left_out.for_each(|device| {
+    machine.untranslated.left_out.for_each(|device| {
         let device = device.as_device();
         let line = writeln!(to, "{device} -1 {} no-unit", DriverName::of(device));
         written = written.and(line);
@@ -55,12 +55,13 @@ pub(in crate::report) fn write_untranslated(vtd: &Vtd, to: &mut dyn Write) -> fm
     written
 }
 
-/// The untranslated devices' part of `users`: above the number of any device.
+/// The chunk of `users` with the untranslated devices; greater than the number of any device.
 const UNTRANSLATED: u64 = 1 << 61;
 
-/// As `/sys/kernel/vtd/users`, but whole however long it is; a part is a device.
+/// Writes the lines of `/sys/kernel/vtd/users`, but without the limit of one page; a chunk is a
+/// device.
 pub(super) fn show_users(
-    vtd: &Arc<Vtd>,
+    machine: &Arc<Machine>,
     number: u64,
     _: &mut u64,
     to: &mut Text<'_>,
@@ -68,8 +69,8 @@ pub(super) fn show_users(
     if number > UNTRANSLATED {
         return None;
     }
-    match vtd.device_from(number) {
+    match machine.device_from(number) {
         Some(info) => part_done(write_user(&info, to), Some(info.number + 1)),
-        None => part_done(write_untranslated(vtd, to), Some(UNTRANSLATED + 1)),
+        None => part_done(write_untranslated(machine, to), Some(UNTRANSLATED + 1)),
     }
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a file in debugfs shows, part by part.
+//! The content of a file in debugfs, written chunk by chunk.
 
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use core::fmt;
 use kernel::sync::Arc;
 use kernel_ext::debugfs::{SeqFile, Text};
 
-/// Writes one part of a file, see [`SeqFile::show_chunk`].
+/// A function that writes one chunk of a file, see [`SeqFile::show_chunk`].
 pub(super) type ShowPart<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
 
-/// What a file shows: something, by a function.
+/// A file's content: an object, and the function that writes it.
 pub(super) struct View<T>(pub(super) T, pub(super) ShowPart<T>);
 
 impl<T: Send + Sync + 'static> SeqFile for View<T> {
@@ -20,14 +20,14 @@ impl<T: Send + Sync + 'static> SeqFile for View<T> {
     }
 }
 
-/// One unit of the driver.
+/// One unit, with the machine that it is in.
 pub(super) struct UnitView {
-    pub(super) vtd: Arc<Vtd>,
+    pub(super) machine: Arc<Machine>,
     pub(super) unit: Arc<Unit>,
 }
 
-/// Ends a part that was written to its end, or not at all.
+/// Returns `next`, the number of the next chunk, after a chunk was written.
 pub(super) fn part_done(_written: fmt::Result, next: Option<u64>) -> Option<u64> {
-    // Writing to a text never fails: what does not fit is asked for again.
+    // A write to `Text` never fails: if the chunk does not fit, seq_file calls again for it.
     next
 }

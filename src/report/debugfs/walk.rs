@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd/walk`: asked of a requester and an address, it tells each entry that a unit reads on the
-//! way, from the root entry on, and what becomes of a read and of a write there.
+//! `vtd/walk`: for a requester and an address, shows each entry that a unit reads in its walk, from
+//! the root entry on, and the result of a read and of a write.
 //!
-//! Told from memory, at one moment: nothing is asked of hardware, which may remember more.
+//! The entries are read from memory at one moment. The hardware's caches, which may hold older
+//! entries, are not read.
 
 use crate::device::{AttachedDomain, DeviceInfo, TraceSteps, MSI_WINDOW};
-use crate::machine::{RequesterUsers, Vtd};
+use crate::machine::{Machine, RequesterUsers};
 use crate::unit::{RequesterEntries, Unit};
 use core::fmt::{self, Write};
 use kernel::prelude::*;
@@ -20,19 +21,19 @@ use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::pte::{Access, DecodedEntry};
 use vtd_core::walk_request::WalkRequest;
 
-/// The file, and what it was asked last.
+/// The file, with the latest request that was written to it.
 #[pin_data]
 pub(super) struct WalkFile {
-    vtd: Arc<Vtd>,
+    machine: Arc<Machine>,
     #[pin]
     request: Mutex<Option<WalkRequest>>,
 }
 
 impl WalkFile {
-    /// Nothing was asked yet.
-    pub(super) fn new(vtd: Arc<Vtd>) -> impl PinInit<Self> {
+    /// Creates the file's state, without a request.
+    pub(super) fn new(machine: Arc<Machine>) -> impl PinInit<Self> {
         pin_init!(Self {
-            vtd,
+            machine,
             request <- new_mutex!(None, "vtd walk question"),
         })
     }
@@ -47,12 +48,12 @@ impl SeqFile for WalkFile {
         Ok(())
     }
 
-    /// The whole answer is one part, so that it is one question's.
+    /// Writes the whole answer as one chunk, so that all of it answers the same request.
     fn show_chunk(&self, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
         let request = *self.request.lock();
-        // Writing to a text never fails: what does not fit is asked for again.
+        // A write to `Text` never fails: if the chunk does not fit, seq_file calls again for it.
         let _ = match request {
-            Some(request) => write_answer(&self.vtd, request, to),
+            Some(request) => write_answer(&self.machine, request, to),
             None => writeln!(
                 to,
                 "no request yet: write a requester and an address to this file, such as \
@@ -63,11 +64,11 @@ impl SeqFile for WalkFile {
     }
 }
 
-fn write_answer(vtd: &Vtd, request: WalkRequest, to: &mut Text<'_>) -> fmt::Result {
+fn write_answer(machine: &Machine, request: WalkRequest, to: &mut Text<'_>) -> fmt::Result {
     writeln!(to, "{request}")?;
     let (segment, source) = (request.segment, request.source);
-    let host_bits = vtd.host_bits();
-    let users = vtd.users_of(segment, source);
+    let host_bits = machine.host_bits();
+    let users = machine.users_of(segment, source);
     if let Some(info) = users.first() {
         let (entries, attached) = info.read_entries(source);
         let target = RequesterAtUnit {
@@ -79,7 +80,7 @@ fn write_answer(vtd: &Vtd, request: WalkRequest, to: &mut Text<'_>) -> fmt::Resu
         return write_walk(&target, Some((&**info, &users)), attached.as_deref(), to);
     }
     let mut none = true;
-    for served in vtd.units().filter(|one| one.unit.segment() == segment) {
+    for served in machine.units().filter(|one| one.unit.segment() == segment) {
         none = false;
         let entries = served.unit.entries(source);
         let target = RequesterAtUnit {
@@ -96,7 +97,7 @@ fn write_answer(vtd: &Vtd, request: WalkRequest, to: &mut Text<'_>) -> fmt::Resu
     Ok(())
 }
 
-/// A requester at its unit.
+/// A requester at its unit, with its root and context entry.
 struct RequesterAtUnit<'a> {
     request: WalkRequest,
     unit: &'a Unit,
@@ -104,7 +105,7 @@ struct RequesterAtUnit<'a> {
     lookup: ContextLookup,
 }
 
-/// What is told of one unit.
+/// Writes the walk of one unit.
 fn write_walk(
     target: &RequesterAtUnit<'_>,
     found: Option<(&DeviceInfo, &RequesterUsers)>,
@@ -126,7 +127,7 @@ fn write_walk(
     writeln!(to, ", root table {:#x}", unit.root_table())?;
     write_root_and_context(target, to)?;
     let mut steps: TraceSteps = [None; 5];
-    // Tables are followed only where they are those of a domain that is held here.
+    // Page tables are walked only if they belong to the domain that is held here.
     let trace = match (target.lookup, attached) {
         (ContextLookup::Faulted(reason), _) => Some(WalkTrace::faulted(reason)),
         (ContextLookup::PassThrough, _) => {
@@ -156,7 +157,7 @@ fn write_walk(
     write_verdict(target, trace, to)
 }
 
-/// Root and context entry, as far as a unit reads them.
+/// Writes the root entry, and the context entry if the root entry is present.
 fn write_root_and_context(target: &RequesterAtUnit<'_>, to: &mut Text<'_>) -> fmt::Result {
     let (entries, source) = (target.entries, target.request.source);
     let [low, high] = entries.root.words();
@@ -200,7 +201,7 @@ fn write_context(entry: ContextEntry, lookup: ContextLookup, to: &mut Text<'_>) 
     }
 }
 
-/// What an entry permits.
+/// Returns words for what an entry permits.
 fn access_words(access: Access) -> &'static str {
     match access {
         Access::Read => "reads",
@@ -209,7 +210,7 @@ fn access_words(access: Access) -> &'static str {
     }
 }
 
-/// One entry of a page table.
+/// Writes one entry of a page table.
 fn write_entry(step: &TraceStep<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
     let (level, raw) = (step.level.number(), step.entry.raw());
     let (table, index) = (step.table, step.index);
@@ -236,7 +237,7 @@ fn write_entry(step: &TraceStep<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
     }
 }
 
-/// What becomes of a request, as a clause.
+/// Formats the result of a request as a clause.
 struct OutcomeText(WalkOutcome);
 
 impl fmt::Display for OutcomeText {
@@ -265,7 +266,7 @@ impl fmt::Display for OutcomeText {
     }
 }
 
-/// The last sentence.
+/// Writes the last sentence, with the result of a read and of a write.
 fn write_verdict(
     target: &RequesterAtUnit<'_>,
     trace: Option<WalkTrace>,

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Refused requests, in words.
+//! Log messages about refused requests of known devices.
 //!
-//! Limited for each device by itself: one that floods the log must not hide the others. The
-//! requester ID of one that goes on (see [`vtd_core::fault_limit`]) is no longer recorded by
-//! hardware, until it is attached again: a unit has few records, and each that it fills is lost to
-//! the others. A requester ID that several devices share is counted for the bridge that it is of,
-//! and no single device is named as the one that faulted.
+//! Messages are limited for each device separately: a device that floods the log must not hide
+//! faults of other devices. If a device continues to fault (see [`vtd_core::fault_limit`]), the
+//! hardware no longer records faults of its requester ID until its next attach: a unit has few
+//! fault recording registers, and each one that the device fills is not available for the others.
+//! Faults of a requester ID that several devices share are counted for the bridge that has it, and
+//! the message names no single device as the source.
 
 use super::fault_words::RefusalText;
 use super::unknown_requester::UnknownRequesters;
 use crate::device::{AddressHistory, AttachedTo, DeviceInfo, RateLimit};
-use crate::machine::{RequesterUsers, Vtd};
+use crate::machine::{Machine, RequesterUsers};
 use crate::unit::{FaultSink, Unit};
 use core::fmt;
 use kernel::prelude::*;
@@ -24,7 +25,7 @@ use vtd_core::spec::address::{Segment, SourceId};
 use vtd_core::spec::fault::{FaultRecord, FaultRequest};
 use vtd_core::spec::pte::Access;
 
-/// What is to be said of a device, as it was at one moment.
+/// The facts about a device at one moment that a message contains.
 struct FaultContext<'a> {
     info: &'a DeviceInfo,
     driver: Option<Name>,
@@ -36,12 +37,12 @@ struct FaultContext<'a> {
     lazy: bool,
     history: Option<AddressHistory>,
     wanted: Access,
-    /// The tables are wrong.
+    /// Whether the fault shows an error in the tables, which the driver wrote.
     is_driver_error: bool,
 }
 
 impl<'a> FaultContext<'a> {
-    /// May sleep.
+    /// Reads the facts. May sleep.
     fn read(info: &'a DeviceInfo, record: &FaultRecord) -> Self {
         let state = info.state.lock();
         let attached = state.domain();
@@ -70,16 +71,16 @@ impl<'a> FaultContext<'a> {
     }
 }
 
-/// Whose requests carry a requester ID.
+/// The source of a fault: a requester ID and the devices that use it.
 struct FaultSource<'a> {
-    /// The device; one of several where they share the requester ID.
+    /// The device, or one of several that share the requester ID.
     info: &'a DeviceInfo,
     users: &'a RequesterUsers,
     requester: (Segment, SourceId),
 }
 
 impl FaultSource<'_> {
-    /// What [`Self::fmt`] names.
+    /// Returns the noun for what [`Self::fmt`] writes.
     fn noun(&self) -> &'static str {
         if self.users.is_shared() {
             "requester"
@@ -100,7 +101,7 @@ impl fmt::Display for FaultSource<'_> {
     }
 }
 
-/// The device, or those that share the requester ID, who drives them and whose they are.
+/// Formats the device, or those that share the requester ID, with their drivers, group and owner.
 struct DeviceText<'a>(&'a FaultSource<'a>, &'a FaultContext<'a>);
 
 impl fmt::Display for DeviceText<'_> {
@@ -130,8 +131,8 @@ impl fmt::Display for DeviceText<'_> {
     }
 }
 
-/// What the device is attached to, what is known of the address there, and whose error it is where
-/// it is not the device's.
+/// Formats what the device is attached to, the history of the address there, and that the driver or
+/// the unit caused the fault, if the device did not.
 struct ContextText<'a>(&'a FaultContext<'a>);
 
 impl fmt::Display for ContextText<'_> {
@@ -162,10 +163,10 @@ impl fmt::Display for ContextText<'_> {
     }
 }
 
-/// Tells people of the faults of one unit.
+/// Reports the faults of one unit to the log and to the core's trace event.
 #[pin_data]
 pub(crate) struct FaultReporter {
-    vtd: Arc<Vtd>,
+    machine: Arc<Machine>,
     #[pin]
     overflows: RateLimit,
     #[pin]
@@ -173,12 +174,16 @@ pub(crate) struct FaultReporter {
 }
 
 impl FaultReporter {
-    /// For a unit of `vtd`.
-    pub(crate) fn new(vtd: Arc<Vtd>) -> Result<Arc<Self>> {
+    /// Creates the reporter for one unit of `machine`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(machine: Arc<Machine>) -> Result<Arc<Self>> {
         let unknown = UnknownRequesters::new()?;
         Arc::pin_init(
             pin_init!(Self {
-                vtd,
+                machine,
                 overflows <- RateLimit::new(),
                 unknown <- unknown,
             }),
@@ -186,16 +191,16 @@ impl FaultReporter {
         )
     }
 
-    /// Reports a fault that `device` is accountable for.
+    /// Reports a fault that is counted for `device`. May sleep.
     fn report(&self, unit: &Unit, device: &DeviceInfo, record: &FaultRecord) {
         let verdict = device.fault_limit.count();
         if verdict == FaultVerdict::Suppress {
             return;
         }
         let requester = (unit.segment(), record.source);
-        let users = self.vtd.users_of(unit.segment(), record.source);
+        let users = self.machine.users_of(unit.segment(), record.source);
         let origin = FaultSource {
-            // It may just have been removed.
+            // The list may be empty: the device may just have been removed.
             info: users.first().map_or(device, |info| info),
             users: &users,
             requester,
@@ -206,7 +211,8 @@ impl FaultReporter {
                 log_fault(unit, &origin, record, suppressed, last)
             }
             FaultVerdict::Silence { faults, ms, report } => {
-                // Changes nothing where that has been done: records from before are still read.
+                // Records from before are still being read, so this may be done already; then it
+                // changes nothing.
                 let done = unit.disable_fault_processing(&[record.source]);
                 if report {
                     log_silenced(unit, &origin, (faults, ms), done);
@@ -267,10 +273,10 @@ fn log_silenced(unit: &Unit, origin: &FaultSource<'_>, (faults, ms): (u64, u64),
 
 impl FaultSink for FaultReporter {
     fn report_fault(&self, unit: &Unit, record: &FaultRecord) {
-        match self.vtd.fault_device(unit.segment(), record.source) {
+        match self.machine.fault_device(unit.segment(), record.source) {
             Some(info) => {
                 if record.interrupt_index().is_none() {
-                    // All of them: who listens has asked for it, and a storm is silenced.
+                    // Traced without a limit: tracing is opt-in, and a fault storm is silenced.
                     let write =
                         matches!(record.request, FaultRequest::Write | FaultRequest::Atomic);
                     let device = info.pci.as_device();
@@ -278,7 +284,7 @@ impl FaultSink for FaultReporter {
                 }
                 self.report(unit, &info, record)
             }
-            None => self.unknown.report(&self.vtd, unit, record),
+            None => self.unknown.report(&self.machine, unit, record),
         }
     }
 

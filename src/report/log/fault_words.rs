@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A refused request, in words.
+//! The text of a refused request.
 
 use core::fmt;
 use vtd_core::spec::fault::FaultRecord;
 
-/// What was asked for, and why it was refused.
+/// Formats a request, and why it was refused.
 pub(super) struct RefusalText<'a>(pub(super) &'a FaultRecord);
 
 impl fmt::Display for RefusalText<'_> {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is odd about the DMAR table, in words. Firmware decides how long the table is, but not how
-//! long the log becomes.
+//! Log messages about oddities of the DMAR table. Firmware determines the length of the table, but
+//! the number of messages is limited.
 
 use core::fmt;
 use kernel_ext::memory::has_system_ram;
 use kernel_ext::{log_info, log_warn, taint};
 use vtd_core::dmar::Dmar;
 
-/// How many lines the table may have at a load. Real ones have had at most some ten.
+/// The maximum number of lines in the log for one table. Real tables have had about ten at most.
 const MAX_LINES: usize = 64;
 
-/// Reports the regions by which devices reach memory of the kernel, and then everything that is odd
-/// about the table. Taints the kernel, as the in-tree driver does, if anything is wrong and not only
-/// unusual.
+/// Logs the reserved regions that contain memory of the kernel, and then everything that is odd
+/// about the table. Taints the kernel, as the in-tree driver does, if anything is wrong and not
+/// merely unusual. Process context.
 pub(crate) fn log_firmware_notes(dmar: &Dmar<'_>) {
     let mut report = FirmwareLog::default();
     for region in dmar.reserved_regions() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the log says of the machine and of refused requests.
+//! Log messages about the machine and about refused requests.
 
 mod fault;
 mod fault_words;

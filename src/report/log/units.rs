@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What was found at load, in words.
+//! Log messages at load: the units and a summary of the devices.
 
 use crate::device::AttachedTo;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use kernel_ext::{log_info, log_warn};
 use vtd_core::spec::level::PageSize;
 
-/// Tells what a unit is and what the driver uses of it.
+/// Logs what a unit is, and which of its features the driver uses.
 pub(crate) fn log_unit(unit: &Unit) {
     let (cap, ecap, width) = (unit.cap(), unit.ecap(), unit.width());
     let (major, minor) = unit.version();
@@ -53,16 +53,16 @@ pub(crate) fn log_unit(unit: &Unit) {
     log_info!("{unit}: ECAP: {ecap}");
 }
 
-/// Tells how many devices are behind the units, and how they flush.
-pub(crate) fn log_summary(vtd: &Vtd) {
+/// Logs how many devices are behind the units, and whether flushing is strict or lazy. May sleep.
+pub(crate) fn log_summary(machine: &Machine) {
     let (mut dma, mut identity, mut others) = (0, 0, 0);
-    vtd.for_each_device(|info| match info.state.lock().attached_to {
+    machine.for_each_device(|info| match info.state.lock().attached_to {
         AttachedTo::Dma => dma += 1,
         AttachedTo::Identity => identity += 1,
         _ => others += 1,
     });
     let mut left_out = 0;
-    vtd.untranslated.left_out.for_each(|_| left_out += 1);
+    machine.untranslated.left_out.for_each(|_| left_out += 1);
     if left_out > 0 {
         log_warn!(
             "{left_out} device(s) are behind no unit, because their unit is left out: they can \
@@ -72,9 +72,9 @@ pub(crate) fn log_summary(vtd: &Vtd) {
     log_info!(
         "{} unit(s) serve {} device(s): {dma} with DMA domains ({}), {identity} with identity, \
          {others} blocked; unknown requesters stay blocked",
-        vtd.units().count(),
+        machine.units().count(),
         dma + identity + others,
-        if vtd.is_lazy() {
+        if machine.is_lazy() {
             "lazy, as chosen"
         } else {
             "strict"

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FaultReporter of requesters that are no device of this driver: devices that nobody has enumerated,
-//! functions that use an ID of their own invention.
+//! Log messages about faults of unknown requesters, which are no device of this driver: devices
+//! that were not enumerated, and functions that use a requester ID other than their own.
 //!
-//! What they may cost is bounded for all of them together, as one device can invent all IDs there
-//! are: lines of the log, the time that records take, one page of tables for each bus
+//! Their cost is bounded for all of them together, because one device can use every possible ID:
+//! lines of the log, the time to read fault records, and one page for a context table per bus
 //! ([`vtd_core::fault_limit::UnknownLimits`]).
 
 use super::fault_words::RefusalText;
-use crate::machine::Vtd;
+use crate::machine::Machine;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
@@ -26,7 +26,11 @@ pub(super) struct UnknownRequesters {
 }
 
 impl UnknownRequesters {
-    /// None so far. [`ENOMEM`].
+    /// Creates an empty record of unknown requesters.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
     pub(super) fn new() -> Result<impl PinInit<Self>> {
         // In place: the stack has no room for them.
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
@@ -36,8 +40,8 @@ impl UnknownRequesters {
         }))
     }
 
-    /// Reports one fault. In the interrupt's thread.
-    pub(super) fn report(&self, vtd: &Vtd, unit: &Unit, record: &FaultRecord) {
+    /// Reports one fault. Called in the interrupt's thread.
+    pub(super) fn report(&self, machine: &Machine, unit: &Unit, record: &FaultRecord) {
         let verdict = self.limits.lock().count(record.source, clock::now_ns());
         match verdict {
             UnknownVerdict::Report { suppressed, last } => {
@@ -67,7 +71,7 @@ impl UnknownRequesters {
                     );
                 }
             }
-            UnknownVerdict::SilenceBus { report } => silence_bus(vtd, unit, record, report),
+            UnknownVerdict::SilenceBus { report } => silence_bus(machine, unit, record, report),
         }
     }
 }
@@ -97,10 +101,11 @@ fn silence_result(done: &Result) -> &'static str {
     }
 }
 
-/// Stops the recording of faults of all unknown requesters of a bus, as IDs are swept.
-fn silence_bus(vtd: &Vtd, unit: &Unit, record: &FaultRecord, report: bool) {
+/// Stops the recording of faults of all unknown requesters of a bus, because a device seems to
+/// sweep requester IDs.
+fn silence_bus(machine: &Machine, unit: &Unit, record: &FaultRecord, report: bool) {
     let (segment, bus) = (unit.segment(), record.source.bus());
-    let done = unit.disable_unknown_fault_processing(bus, &vtd.requesters_on_bus(segment, bus));
+    let done = unit.disable_unknown_fault_processing(bus, &machine.requesters_on_bus(segment, bus));
     if report {
         log_warn!(
             "{unit}: fault: more than {MAX_UNKNOWN_REQUESTERS} unknown requesters raise faults at the same time, \
