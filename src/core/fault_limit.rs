@@ -5,9 +5,9 @@
 //!
 //! A unit has few fault records, and a record that one requester fills is not available to others.
 //! So a requester that continues to fault is silenced: FPD is set in its context entry (VT-d 9.3).
-//! An attach does not reset the windows, because a user may attach as often as it likes: a requester
-//! that was silenced, attached again and faults within the same window is silenced again at its
-//! first fault.
+//! An attach does not reset the windows, because a user may attach as often as it likes: a
+//! requester that was silenced, attached again and faults within the same window is silenced again
+//! at its first fault.
 
 use crate::spec::address::SourceId;
 use core::ops::DerefMut;
@@ -16,7 +16,8 @@ use core::ops::DerefMut;
 pub const BURST: u64 = 10;
 
 /// The number of faults of one requester within one window that are a storm: far above what a
-/// faulty driver usually causes, and far below what would take the fault records from other devices.
+/// faulty driver usually causes, and far below what would take the fault records from other
+/// devices.
 pub const STORM: u64 = 1000;
 
 /// The length of a window in nanoseconds.

@@ -6,9 +6,9 @@
 //! A *group* is a set of devices that cannot be isolated from each other. The kernel's IOMMU core
 //! records the owner of a group, but it does not check the owner when a domain is attached, and it
 //! does not count drivers that were bound before the remapping driver registered. Therefore the
-//! driver also checks every attach against the rules in this module, with what `attach_dev` can see.
-//! The core attaches the members of a group one after another. If one is refused, it attaches the
-//! old domain to all of them again. So a refusal for one device is a refusal for its group, and
+//! driver also checks every attach against the rules in this module, with what `attach_dev` can
+//! see. The core attaches the members of a group one after another. If one is refused, it attaches
+//! the old domain to all of them again. So a refusal for one device is a refusal for its group, and
 //! members have different states while the core works.
 //!
 //! Each member has an [`OwnerState`], and a [`GroupState`] counts the members in each state.
@@ -17,9 +17,9 @@
 //! mutex during `attach_dev`).
 //!
 //! Two requests are never refused:
-//! - the blocked state, with one exception: a claim of the group while this device has a driver that
-//!   the core did not count ([`Refusal::DriverUnknownToCore`]). A reset and a release make the same
-//!   request; the caller distinguishes them by [`AttachPhase`].
+//! - the blocked state, with one exception: a claim of the group while this device has a driver
+//!   that the core did not count ([`Refusal::DriverUnknownToCore`]). A reset and a release make the
+//!   same request; the caller distinguishes them by [`AttachPhase`].
 //! - the return to the default domain, from any state of the device, with one exception: the device
 //!   is blocked and a user still has another device of the group. No caller needs that transition,
 //!   and it would mix the owners.
@@ -92,7 +92,7 @@ pub enum BoundDriver {
 }
 
 impl BoundDriver {
-    /// Whether the device's DMA belongs to the kernel while this driver is bound.
+    /// Returns whether the device's DMA belongs to the kernel while this driver is bound.
     const fn is_kernel(self) -> bool {
         matches!(self, Self::KnownToCore | Self::UnknownToCore)
     }
@@ -108,8 +108,8 @@ pub enum AttachPhase {
     /// (`pci_dev::block_cfg_access`) on a device that has ATS; the core does this for no other
     /// device.
     Reset,
-    /// The device is removed from the group: the request is for the driver's `release_domain`, if it
-    /// has one.
+    /// The device is removed from the group: the request is for the driver's `release_domain`, if
+    /// it has one.
     Release,
 }
 
@@ -177,8 +177,8 @@ impl fmt::Display for Refusal {
 /// - No member is owned by a user while another one is owned by the kernel. The only exception is
 ///   the time while the core returns a whole group from a user to its default domain, device by
 ///   device. (It blocks a user's group first, so this is not known to happen.)
-/// - There are two owners only while the core replaces the domain of one by the domain of the other,
-///   both by the same interface.
+/// - There are two owners only while the core replaces the domain of one by the domain of the
+///   other, both by the same interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GroupState {
     blocked: u32,

@@ -51,7 +51,8 @@ mod tests {
 
     const LIMIT: u64 = 1_000;
 
-    /// When a wait ends that is checked every `pace`, while the queue finishes something every `work`.
+    /// When a wait ends that is checked every `pace`, while the queue finishes something every
+    /// `work`.
     fn ends_at(pace: u64, work: u64) -> u64 {
         let start = 7;
         let mut timeout = ProgressTimeout::start(start, u32::MAX);

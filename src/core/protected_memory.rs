@@ -8,8 +8,8 @@ use crate::spec::registers::{PMEN_EPM, PMEN_PRS};
 /// An event in the lifecycle of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LifecycleEvent {
-    /// The unit starts to translate, at load or after a suspend. From then on the page tables decide,
-    /// so the regions are disabled even if firmware's resume path has enabled them.
+    /// The unit starts to translate, at load or after a suspend. From then on the page tables
+    /// decide, so the regions are disabled even if firmware's resume path has enabled them.
     TranslationEnabled,
     /// The machine is suspended: translation is off until it resumes.
     Suspend,

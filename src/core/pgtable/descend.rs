@@ -46,7 +46,7 @@ pub(super) fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: 
     L::HAS_LEAVES && covers::<L>(iova | (entry & ADDRESS), left) && page_sizes & L::SPAN != 0
 }
 
-/// Whether one entry of level `L` serves both addresses.
+/// Returns whether one entry of level `L` serves both addresses.
 #[inline(always)]
 pub(super) fn is_same_entry<L: TableLevel>(one: u64, other: u64) -> bool {
     (one ^ other) >> L::SHIFT == 0

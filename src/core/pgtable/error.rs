@@ -87,8 +87,8 @@ pub struct MapFailed {
     pub error: MapError,
 
     /// The number of bytes from the start of the range that were mapped for a moment and are
-    /// cleared again. If it is not 0, hardware may have cached them: invalidate the range before the
-    /// memory is used for anything else and before retired tables are freed.
+    /// cleared again. If it is not 0, hardware may have cached them: invalidate the range before
+    /// the memory is used for anything else and before retired tables are freed.
     pub undone: u64,
 }
 

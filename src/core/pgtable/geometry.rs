@@ -41,7 +41,7 @@ impl Geometry {
         Iova::new(if own < unit { own } else { unit })
     }
 
-    /// The highest physical address that can be mapped.
+    /// Returns the highest physical address that can be mapped.
     #[must_use]
     pub const fn last_phys(&self) -> PhysAddr {
         PhysAddr::new(last_of(min(self.output_bits, MOST_OUTPUT_BITS)))
@@ -88,7 +88,7 @@ const fn min(one: u32, other: u32) -> u32 {
     }
 }
 
-/// The highest address of `bits` bits.
+/// Returns the highest address of `bits` bits.
 const fn last_of(bits: u32) -> u64 {
     match 1u64.checked_shl(bits) {
         Some(end) => end.wrapping_sub(1),

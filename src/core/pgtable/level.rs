@@ -36,13 +36,13 @@ pub trait TableLevel: sealed::Sealed + Copy + 'static {
         Level::L2 | Level::L3 | Level::L4 | Level::L5 => LARGE,
     };
 
-    /// The index of the entry that serves `iova`; always below [`TABLE_ENTRIES`].
+    /// Returns the index of the entry that serves `iova`; always below [`TABLE_ENTRIES`].
     #[inline(always)]
     fn index(iova: u64) -> usize {
         (iova >> Self::SHIFT) as usize & (TABLE_ENTRIES - 1)
     }
 
-    /// The position of `iova` within the span of its entry, in bytes.
+    /// Returns the position of `iova` within the span of its entry, in bytes.
     #[inline(always)]
     fn offset(iova: u64) -> u64 {
         iova & (Self::SPAN - 1)

@@ -38,8 +38,8 @@ impl<M: TableMemory> SecondStage<M> {
     ///
     /// Uses the largest pages that the alignment of both addresses allows. On return, all entries
     /// are written and flushed. The caller issues a barrier. It also invalidates the IOTLB if the
-    /// unit caches entries that are not present (`CAP.CM`), and flushes the write buffer if the unit
-    /// requires it (`CAP.RWBF`).
+    /// unit caches entries that are not present (`CAP.CM`), and flushes the write buffer if the
+    /// unit requires it (`CAP.RWBF`).
     ///
     /// `retire` receives empty tables that a large page has replaced, also if the map fails later.
     /// If it was called, the caller invalidates the range, including non-leaf entries, before it
@@ -48,8 +48,8 @@ impl<M: TableMemory> SecondStage<M> {
     /// # Errors
     ///
     /// See [`MapError`]. No mapping has changed. [`MapFailed::undone`] is the length that may have
-    /// to be invalidated. Installed tables that extend beyond the undone range stay, because another
-    /// thread may be using them.
+    /// to be invalidated. Installed tables that extend beyond the undone range stay, because
+    /// another thread may be using them.
     ///
     /// # Context
     ///
@@ -70,7 +70,8 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// Does the first part of [`map`](Self::map): writes one run of leaves into a table that exists.
+    /// Does the first part of [`map`](Self::map): writes one run of leaves into a table that
+    /// exists.
     ///
     /// It retires no tables, so a caller need not prepare for that.
     ///

@@ -36,8 +36,9 @@ pub enum PresentEntry<T> {
 ///   returns. The caller issues the barriers that the unit or the processor needs (a write-buffer
 ///   flush, `RWBF`), once per [`map`](super::SecondStage::map), before the range is used.
 /// - On units whose page walks do not snoop (`ECAP.C` = 0), hardware sees links and leaves only
-///   after their cache lines are written back. [`flush`](Self::flush) does so for leaves and cleared
-///   entries. `alloc`, `link` and `load_entry` do so for links themselves, as described there.
+///   after their cache lines are written back. [`flush`](Self::flush) does so for leaves and
+///   cleared entries. `alloc`, `link` and `load_entry` do so for links themselves, as described
+///   there.
 pub trait TableMemory {
     /// A table of level `L` that is linked, or about to be.
     ///
@@ -61,11 +62,12 @@ pub trait TableMemory {
     /// Frees a table that was never linked, so that hardware cannot have cached it.
     fn discard<L: TableLevel>(&self, table: Self::Table<L>);
 
-    /// Returns the entry `index`, or `None` if it is 0. Does one load, with acquire order for links.
+    /// Returns the entry `index`, or `None` if it is 0. Does one load, with acquire order for
+    /// links.
     ///
     /// Hardware sees a returned link before any entry that is written afterwards: if another thread
-    /// has installed the link and not yet written it back, this call does so. (An ignored bit of the
-    /// entry is set after the write-back.)
+    /// has installed the link and not yet written it back, this call does so. (An ignored bit of
+    /// the entry is set after the write-back.)
     fn load_entry<L: Directory>(
         &self,
         table: Self::Table<L>,
@@ -103,14 +105,14 @@ pub trait TableMemory {
         entry: u64,
     ) -> usize;
 
-    /// Sets at most `count` leaves to 0 from entry `first` on, and stops before the first entry that
-    /// is not a leaf. Returns how many it cleared.
+    /// Sets at most `count` leaves to 0 from entry `first` on, and stops before the first entry
+    /// that is not a leaf. Returns how many it cleared.
     ///
     /// It uses plain stores. [`clear_run`](super::run::clear_run) is the loop.
     fn clear<L: TableLevel>(&self, table: Self::Table<L>, first: usize, count: usize) -> usize;
 
-    /// Links `child` from entry `index` if the entry is 0, by an atomic exchange with release order.
-    /// On return, hardware sees the link.
+    /// Links `child` from entry `index` if the entry is 0, by an atomic exchange with release
+    /// order. On return, hardware sees the link.
     ///
     /// # Errors
     ///
@@ -127,8 +129,8 @@ pub trait TableMemory {
     /// entry, and retires the table.
     fn unlink<L: Directory>(&self, table: Self::Table<L>, index: usize);
 
-    /// Writes `count` entries from `first` on back from CPU caches, so that hardware sees them. Does
-    /// nothing on units with coherent page walks.
+    /// Writes `count` entries from `first` on back from CPU caches, so that hardware sees them.
+    /// Does nothing on units with coherent page walks.
     fn flush<L: TableLevel>(&self, table: Self::Table<L>, first: usize, count: usize);
 
     /// Returns the leaf `index` of a page table, or `None` if it is 0.

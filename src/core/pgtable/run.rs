@@ -127,7 +127,8 @@ fn clear_singly<L: TableLevel>(entries: &[AtomicU64]) -> usize {
     done
 }
 
-/// Whether an entry of a table of level `L` is a leaf, given that it is 0, a leaf or a link.
+/// Returns whether an entry of a table of level `L` is a leaf, given that it is 0, a leaf or a
+/// link.
 #[inline(always)]
 pub fn is_leaf<L: TableLevel>(entry: u64) -> bool {
     match L::LEAF_MARK {
@@ -136,7 +137,8 @@ pub fn is_leaf<L: TableLevel>(entry: u64) -> bool {
     }
 }
 
-/// Whether an entry of a table of level `L` is a link, given that it is 0, a leaf or a link.
+/// Returns whether an entry of a table of level `L` is a link, given that it is 0, a leaf or a
+/// link.
 #[inline(always)]
 pub fn is_link<L: Directory>(entry: u64) -> bool {
     if L::HAS_LEAVES {

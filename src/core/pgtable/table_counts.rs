@@ -38,8 +38,8 @@ impl CountCursor {
 }
 
 impl<M: TableMemory> SecondStage<M> {
-    /// Continues a count at `rest` and enters at most `tables` directories; fewer than 4 may make no
-    /// progress. Returns the position at which to continue, or `None` if the count is complete.
+    /// Continues a count at `rest` and enters at most `tables` directories; fewer than 4 may make
+    /// no progress. Returns the position at which to continue, or `None` if the count is complete.
     ///
     /// # Context
     ///

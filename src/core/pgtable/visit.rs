@@ -44,7 +44,8 @@ impl<M: TableMemory> SecondStage<M> {
     ///
     /// # Context
     ///
-    /// No table may be freed during the call. Leaves that change concurrently may be visited or not.
+    /// No table may be freed during the call. Leaves that change concurrently may be visited or
+    /// not.
     pub fn visit<F>(&self, mem: &M, from: Iova, see: &mut F) -> ControlFlow<()>
     where
         F: FnMut(&VisitedLeaf) -> ControlFlow<()>,

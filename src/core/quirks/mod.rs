@@ -4,8 +4,8 @@
 //! registers of the units do not report.
 //!
 //! The result depends only on the machine's PCI functions, the DMAR table, the kernel configuration
-//! and the `ignore=` parameter. A function that is untrusted, or that is not on a root bus, does not
-//! activate a quirk. A unit is left out because it serves no device only if none of the devices
+//! and the `ignore=` parameter. A function that is untrusted, or that is not on a root bus, does
+//! not activate a quirk. A unit is left out because it serves no device only if none of the devices
 //! that firmware names can appear later either.
 
 pub mod ignore;
@@ -60,8 +60,9 @@ impl PciFunction {
         self.is_of_chipset() && self.is_display()
     }
 
-    /// Returns whether the function is a DMA engine with a dedicated unit, and firmware has assigned
-    /// it to another unit, whose registers are at `base`. Its requests do not pass that unit.
+    /// Returns whether the function is a DMA engine with a dedicated unit, and firmware has
+    /// assigned it to another unit, whose registers are at `base`. Its requests do not pass that
+    /// unit.
     pub fn is_behind_wrong_unit(&self, base: PhysAddr) -> bool {
         let right = self
             .register

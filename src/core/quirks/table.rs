@@ -75,8 +75,8 @@ const CALPELLA: &[u16] = &[0x0040, 0x0062, 0x006a];
 /// graphics table.
 const SHADOW_TABLE: u32 = 0x800;
 
-/// The fields of VTISOCHCTRL of Tylersburg: whether sound uses the non-isochronous unit (bit 0), and
-/// how many IOTLB entries the isochronous unit has (bits 4:2).
+/// The fields of VTISOCHCTRL of Tylersburg: whether sound uses the non-isochronous unit (bit 0),
+/// and how many IOTLB entries the isochronous unit has (bits 4:2).
 const NOT_ISOCHRONOUS_OR_ENTRIES: u32 = 0x1d;
 
 /// The system management registers of Tylersburg (5500, 5520, X58).
@@ -209,8 +209,8 @@ impl Quirk {
 }
 
 impl PciFunction {
-    /// Returns whether the function is the sound device whose DMA a unit without IOTLB entries would
-    /// stop.
+    /// Returns whether the function is the sound device whose DMA a unit without IOTLB entries
+    /// would stop.
     pub(super) fn is_azalia(&self) -> bool {
         self.is_of_chipset() && self.device == AZALIA
     }
