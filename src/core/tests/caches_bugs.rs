@@ -51,7 +51,10 @@ fn find_problem(bug: Bug) -> String {
     let mut runner = TestRunner::deterministic();
     let mut made = 0;
     for _ in 0..SCENARIOS {
-        let scenario = scenario().new_tree(&mut runner).expect("a scenario").current();
+        let scenario = scenario()
+            .new_tree(&mut runner)
+            .expect("a scenario")
+            .current();
         let outcome = run(&scenario, bug);
         made += u32::from(outcome.bug_was_made);
         if let Err(problem) = outcome.end {

@@ -57,7 +57,9 @@ impl Machine {
             BringUpStep::InvalidateAll if !unit.root_table => {
                 return Err(format!("unit {at} caches the old root table again"))
             }
-            BringUpStep::InvalidateAll if !unit.stale => return Err(format!("unit {at} invalidates without need")),
+            BringUpStep::InvalidateAll if !unit.stale => {
+                return Err(format!("unit {at} invalidates without need"))
+            }
             BringUpStep::InvalidateAll => unit.stale = false,
         }
         Ok(())

@@ -279,7 +279,8 @@ macro_rules! one_removed {
             let early = b.goes(BLOCKED, &[DMA]);
             leaving.join().unwrap();
             if early.is_err() {
-                b.goes(BLOCKED, &[DMA]).expect("the removed member still conflicts");
+                b.goes(BLOCKED, &[DMA])
+                    .expect("the removed member still conflicts");
             }
             group.agrees(&[&b]);
         })
@@ -295,9 +296,17 @@ macro_rules! one_removed_one_added {
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[ONE]));
             let leaving = spawn(move || a.leaves());
             let c = group.member(10, &[]);
-            assert_eq!(c.goes(BLOCKED, &[DMA]), Err(EBUSY), "while a user has another member");
+            assert_eq!(
+                c.goes(BLOCKED, &[DMA]),
+                Err(EBUSY),
+                "while a user has another member"
+            );
             leaving.join().unwrap();
-            assert_eq!(c.goes(BLOCKED, &[DMA]), Err(EBUSY), "while a user has another member");
+            assert_eq!(
+                c.goes(BLOCKED, &[DMA]),
+                Err(EBUSY),
+                "while a user has another member"
+            );
             group.agrees(&[&b, &c]);
         })
     };

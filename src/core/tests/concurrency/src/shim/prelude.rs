@@ -22,7 +22,7 @@ impl From<core::num::TryFromIntError> for Error {
     }
 }
 
-/// A vector with visible growth.
+/// A vector like the kernel's `KVec`, where growth is explicit.
 pub(crate) struct KVec<T>(Vec<T>);
 
 impl<T> KVec<T> {
