@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn a_domain_without_pages_as_small_as_the_cpus_is_refused() {
-        // No second-stage format lacks 4 KiB pages, but CPU pages may be smaller in theory: then no
-        // domain page could represent one.
+        // Every second-stage format has 4 KiB pages, but CPU pages may be smaller in theory. Then
+        // no domain page could represent one.
         let unit = unit(QEMU_CAP, QEMU_ECAP);
         assert_eq!(unit.check(&best(&unit), 2048), Err(Incompatible::CpuPage));
         assert_eq!(unit.check(&best(&unit), 65536), Ok(()));

@@ -51,8 +51,8 @@ mod tests {
 
     const LIMIT: u64 = 1_000;
 
-    /// When a wait ends that is checked every `pace`, while the queue finishes something every
-    /// `work`.
+    /// Returns when a wait ends that is checked every `pace`, while the queue completes something
+    /// every `work`.
     fn ends_at(pace: u64, work: u64) -> u64 {
         let start = 7;
         let mut timeout = ProgressTimeout::start(start, u32::MAX);
@@ -97,7 +97,7 @@ mod tests {
                 );
             }
         }
-        // Time that runs backwards, or to its end, is no reason to panic.
+        // A clock that runs backwards or overflows causes no panic.
         let mut timeout = ProgressTimeout::start(u64::MAX, 0);
         assert!(!timeout.has_expired(0, 0, LIMIT));
         assert!(!timeout.has_expired(u64::MAX, 0, u64::MAX));

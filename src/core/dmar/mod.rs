@@ -77,7 +77,7 @@ pub struct CheckedDmar(TableInfo);
 impl CheckedDmar {
     /// Returns the table at the start of `bytes`, which must be the bytes that were checked.
     ///
-    /// Other bytes are memory-safe, but give a table with other or fewer structures.
+    /// Other bytes are safe to pass, but the table then has other or fewer structures.
     pub fn table<'a>(&self, bytes: &'a [u8]) -> Dmar<'a> {
         Dmar {
             table: bytes.get(..self.0.length).unwrap_or_default(),
@@ -131,7 +131,8 @@ impl<'a> Dmar<'a> {
         Ok(dmar)
     }
 
-    /// Checks all structures and units. Returns the end of the last structure.
+    /// Checks the bounds of all structures and the content of the units. Returns the end of the
+    /// last structure.
     fn check_structures(&mut self) -> Result<usize, DmarError> {
         let mut walk = RawStructures::unchecked(self.table, HEADER_BYTES);
         for raw in walk.by_ref() {

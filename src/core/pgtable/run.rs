@@ -160,7 +160,7 @@ mod tests {
     use super::super::level::{L1, L2, L4};
     use super::*;
 
-    /// Entries that are all `value`, but for one at `place`.
+    /// Returns entries that are all `value`, except one at `place`.
     fn entries(count: usize, value: u64, place: usize, there: u64) -> [AtomicU64; 20] {
         core::array::from_fn(|index| {
             AtomicU64::new(match index {
@@ -227,7 +227,7 @@ mod tests {
         ] {
             assert_eq!((is_leaf::<L2>(entry), is_link::<L2>(entry)), (leaf, link));
         }
-        // A page that may only be written is no link.
+        // A write-only page is not a link.
         assert_eq!((is_leaf::<L2>(0x82), is_link::<L2>(0x82)), (true, false));
         assert_eq!(
             (is_leaf::<L4>(0x3003), is_link::<L4>(0x3003)),

@@ -130,7 +130,7 @@ fn geometry() -> impl Strategy<Value = Geometry> {
 }
 
 /// The shape of a table and the requests.
-fn story() -> impl Strategy<Value = (Geometry, Vec<Request>)> {
+fn sequence() -> impl Strategy<Value = (Geometry, Vec<Request>)> {
     geometry().prop_flat_map(|geometry| {
         let requests = prop::collection::vec(request(geometry.last_iova().raw()), 1..40);
         (Just(geometry), requests)
@@ -214,7 +214,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn table_model_and_hardware_agree_after_every_request((geometry, requests) in story()) {
+    fn table_model_and_hardware_agree_after_every_request((geometry, requests) in sequence()) {
         let mut bench = Bench::new(geometry);
         let mut starved = None;
         for request in requests {
