@@ -56,8 +56,7 @@ module! {
     params: {
         bound: i32 {
             default: 0,
-            description: "devices that have drivers at load: 0 refuse to load (default), 1 leave \
-                          in pass-through, 2 unbind and bind again",
+            description: "devices that have drivers at load: 0 refuse to load (default), 1 leave in pass-through, 2 unbind and bind again",
         },
         lazy: i32 {
             default: -1,

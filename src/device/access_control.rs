@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Access control (ACS): what keeps the devices of one group from reaching those of another past
-//! the unit.
+//! Access control (ACS): keeps the devices of one group from reaching those of another directly,
+//! bypassing the unit.
 //!
-//! It is turned on for a device before the core has seen it; then the core applies what the
-//! administrator wrote on the command line (`pci=disable_acs_redir=`, `config_acs=`), and forms the
-//! group from what is on. That is what the group relies on from then on. A reset or a loss of power
-//! turns it off, and the kernel, whose own remapping is off, does not turn it on again and tells
-//! nobody. So it is looked at again whenever it is about to matter, before a driver is bound and
-//! before a domain is attached, and every second besides.
+//! It is turned on for a device before the core probes it. The core then applies the
+//! administrator's settings from the command line (`pci=disable_acs_redir=`, `config_acs=`), and
+//! forms the group from what is on. From then on the group relies on that. A reset or a loss of
+//! power turns it off. The kernel, whose own remapping is off, does not turn it on again, and does
+//! not notify the driver. So the driver checks it again whenever it is about to matter: before a
+//! driver is bound and before a domain is attached. It also checks every second.
 
 use super::rate_limit::AllowedLine;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -20,18 +20,18 @@ use kernel_ext::pci::{AcsControl, PciDevice};
 use kernel_ext::periodic::PeriodicWork;
 use vtd_core::fault_limit::FaultLimit;
 
-/// For so long a look is good enough for an attach. It is less than any reset takes (2 ms for a bus
-/// below a bridge, 10 ms out of D3, 100 ms for a function), and in that time no request passes the
-/// port; so what a reset turns off is on again before it could matter.
+/// For this long one check is good enough for an attach. It is less than any reset takes (2 ms for
+/// a bus below a bridge, 10 ms out of D3, 100 ms for a function), and during a reset no request
+/// passes the port. So what a reset turns off is on again before it could matter.
 const RECHECK_AFTER_NS: u64 = 1_000_000;
 
 struct Entry {
     device: PciDevice,
-    /// What it was, if it was changed.
+    /// The setting before it was changed, if it was.
     before: Option<AcsControl>,
-    /// What groups rely on, once they do.
+    /// The setting that groups rely on, once they do.
     required: Option<AcsControl>,
-    /// A user may reset it again and again.
+    /// Limits the log lines: a user can reset the device repeatedly.
     log_limit: FaultLimit,
 }
 
@@ -40,12 +40,12 @@ struct Entry {
 pub(crate) struct AccessControl {
     #[pin]
     list: Mutex<KVec<Entry>>,
-    /// When the last look began that has ended.
+    /// When the last completed check began.
     held_at: AtomicU64,
 }
 
 impl AccessControl {
-    /// Nothing is known yet.
+    /// Creates an empty list. [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -56,7 +56,7 @@ impl AccessControl {
         )
     }
 
-    /// Turns it on, before the group of `device` is formed. May sleep.
+    /// Turns access control on, before the group of `device` is formed. [`ENOMEM`]. May sleep.
     pub(crate) fn enable(&self, device: &PciDevice) -> Result {
         if device.acs_control().is_none() {
             return Ok(());
@@ -81,7 +81,7 @@ impl AccessControl {
         Ok(())
     }
 
-    /// Notes what is on, from which the group of `device` is formed next. May sleep.
+    /// Records what is on. The group of `device` is formed from this next. May sleep.
     pub(super) fn record_required(&self, device: &PciDevice) {
         for entry in self.list.lock().iter_mut() {
             if entry.device.is_same_as(device) {
@@ -90,8 +90,8 @@ impl AccessControl {
         }
     }
 
-    /// Turns on again what groups rely on, everywhere: what is off in one port of a switch lets
-    /// the devices behind it reach those behind others. May sleep.
+    /// Turns on again what groups rely on, for all devices: if it is off in one port of a switch,
+    /// the devices behind that port can reach those behind others. May sleep.
     pub(crate) fn hold(&self) {
         let began = clock::now_ns();
         for entry in self.list.lock().iter_mut() {
@@ -111,8 +111,8 @@ impl AccessControl {
         self.held_at.store(began, Relaxed);
     }
 
-    /// As [`Self::hold`], unless that was done within [`RECHECK_AFTER_NS`]: the members of a group, and
-    /// whatever else is attached in one go, do with one look. May sleep.
+    /// Does what [`Self::hold`] does, unless that was done within [`RECHECK_AFTER_NS`]. The members
+    /// of a group, and whatever else is attached in one go, share one check. May sleep.
     pub(super) fn hold_for_attach(&self) {
         let since = clock::now_ns().saturating_sub(self.held_at.load(Relaxed));
         if since > RECHECK_AFTER_NS {
@@ -120,7 +120,7 @@ impl AccessControl {
         }
     }
 
-    /// Drops a device that leaves for good. May sleep.
+    /// Removes a device from the list when it is released. May sleep.
     pub(crate) fn remove(&self, device: &PciDevice) {
         let mut list = self.list.lock();
         if let Some(at) = list
@@ -131,7 +131,7 @@ impl AccessControl {
         }
     }
 
-    /// Sets everything to what it was before. May sleep.
+    /// Restores the settings from before [`Self::enable`]. May sleep.
     pub(crate) fn restore(&self) {
         for entry in core::mem::take(&mut *self.list.lock()) {
             if let Some(before) = entry.before {

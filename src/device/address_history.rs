@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is remembered of an address that a device was refused.
+//! The recorded history of an address to which a device's request was refused.
 
 use core::fmt;
 use kernel_ext::clock::{Age, Jiffies};
 use vtd_core::spec::pte::Access;
 
-/// An event in the life of a range of addresses.
+/// A map or unmap of a range of addresses.
 #[derive(Clone, Copy)]
 pub(crate) struct MappingEvent {
-    /// First byte of the range.
+    /// The first byte of the range.
     pub(crate) first: u64,
-    /// Its length in pages of 4 KiB, modulo 2^24 (64 GiB): nobody maps as much at once.
+    /// Its length in pages of 4 KiB, modulo 2^24 (64 GiB): no single call maps that much.
     pub(crate) pages: u64,
-    /// When it was.
+    /// When it happened.
     pub(crate) at: Jiffies,
-    /// How long ago, when it was looked up.
+    /// How long ago that was when it was looked up.
     pub(crate) age: Age,
-    /// What a mapping permitted.
+    /// What the mapping permitted.
     pub(crate) access: Access,
 }
 
 impl MappingEvent {
-    /// Whether it was later than `other`.
+    /// Returns whether it is later than `other`.
     pub(crate) fn is_after(&self, other: &MappingEvent) -> bool {
         self.at.is_after(other.at)
     }
 
-    /// Whether `address` lies in the range.
+    /// Returns whether `address` is in the range.
     pub(crate) fn contains(&self, address: u64) -> bool {
         address.wrapping_sub(self.first) >> 12 < self.pages
     }
 }
 
-/// The last known events at one address.
+/// The last recorded events at one address.
 pub(crate) enum AddressHistory {
     /// It was never mapped.
     NeverMapped,
-    /// Nothing is remembered, which may be because it is long ago.
+    /// Nothing is recorded, perhaps because it is too long ago.
     Displaced,
-    /// It was mapped, and is not known to have been unmapped.
+    /// It was mapped, and no later unmap is recorded.
     Mapped(MappingEvent),
-    /// It was unmapped; how it had been mapped, where that is remembered.
+    /// It was unmapped.
     Unmapped {
-        /// The unmapping.
+        /// The unmap.
         last: MappingEvent,
-        /// The mapping before.
+        /// The map before it, if that is recorded.
         before: Option<MappingEvent>,
     },
 }
 
-/// What was permitted, in words.
+/// Formats what a mapping permitted.
 struct PermissionText(MappingEvent);
 
 impl fmt::Display for PermissionText {
@@ -63,7 +63,7 @@ impl fmt::Display for PermissionText {
     }
 }
 
-/// The range, where it is more than the one page that was asked for.
+/// Formats the range of an event, if it is more than the one page in question.
 struct RangeText(MappingEvent);
 
 impl fmt::Display for RangeText {
@@ -76,7 +76,7 @@ impl fmt::Display for RangeText {
 }
 
 impl AddressHistory {
-    /// As a clause about a request for `wanted` that was refused.
+    /// Returns the history as a clause about a request for `wanted` that was refused.
     pub(crate) fn for_fault(&self, wanted: Access) -> FaultHistory<'_> {
         FaultHistory {
             history: self,
@@ -85,14 +85,14 @@ impl AddressHistory {
     }
 }
 
-/// The past of an address, for the report of a request that was refused there.
+/// The history of an address, for the report of a request that was refused there.
 pub(crate) struct FaultHistory<'a> {
     history: &'a AddressHistory,
     wanted: Access,
 }
 
 impl fmt::Display for FaultHistory<'_> {
-    /// What a mapping did not permit comes first: that it was unmapped later is not why.
+    /// Formats first what a mapping did not permit: that it was unmapped later is not the cause.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self.history {
             AddressHistory::Unmapped {
@@ -112,7 +112,7 @@ impl fmt::Display for FaultHistory<'_> {
 }
 
 impl fmt::Display for AddressHistory {
-    /// A clause whose subject is the address.
+    /// Formats a clause whose subject is the address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             AddressHistory::NeverMapped => f.write_str("it was never mapped in this domain"),

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that were running when the driver was loaded, and stay in pass-through.
+//! Adopted devices: those that were in use when the driver was loaded, and stay in pass-through.
 //!
-//! The core would warn of a device that it meets bound, and would give it a domain whose addresses
-//! its driver does not know. So it is not told of an adopted device: there is no group, and the
-//! driver's own entry lets all of its requests pass. Removing the device ends that; found again, it
-//! is a device like others. What speaks with a requester ID of an adopted device cannot be told from
-//! it by the unit, so that it is adopted, too, whether it has a driver or not.
+//! The core would warn about a device that is already bound, and would give it a domain whose
+//! addresses its driver does not know. So an adopted device is not registered with the core. It has
+//! no group, and a context entry that the driver installs lets all of its requests pass. Removing
+//! the device ends that. When it is found again, it is handled like any other device.
+//!
+//! The unit cannot tell apart devices that share a requester ID. So a device that shares one with
+//! an adopted device is adopted as well, whether it has a driver or not.
 //!
 //! # Invariants
 //!
-//! While a device is in the list, the context entries of its requester IDs pass everything; before
-//! it is taken out, they block.
+//! While a device is in the list, the context entries of its requester IDs are pass-through. Before
+//! it is removed from the list, they block.
 
 use super::topology::{is_neighbour, requesters_of};
 use crate::unit::{Translation, Unit, WasInstalled};
@@ -28,13 +30,13 @@ struct Adopted {
 }
 
 impl Adopted {
-    /// Whether `unit` may take it for one that speaks with `requesters`.
+    /// Returns whether it has a requester ID in common with `requesters` behind `unit`.
     fn shares_requester_id(&self, unit: &Arc<Unit>, requesters: &[SourceId]) -> bool {
         Arc::ptr_eq(&self.unit, unit) && self.requesters.iter().any(|id| requesters.contains(id))
     }
 }
 
-/// The list.
+/// The list of adopted devices.
 #[pin_data]
 pub(crate) struct AdoptedDevices {
     #[pin]
@@ -42,14 +44,18 @@ pub(crate) struct AdoptedDevices {
 }
 
 impl AdoptedDevices {
-    /// None.
+    /// Creates an empty list.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             list <- new_mutex!(KVec::new(), "vtd adopted devices"),
         })
     }
 
-    /// Lets `device` pass untranslated. [`EINVAL`] if `unit` cannot do that. Process context.
+    /// Puts `device` in pass-through and adds it to the list. Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: `unit` does not support pass-through. [`ENOMEM`]. [`EIO`]: the unit has failed.
     pub(crate) fn adopt(&self, device: PciDevice, unit: &Arc<Unit>) -> Result {
         let requesters = requesters_of(&device)?;
         let mut list = self.list.lock();
@@ -81,8 +87,8 @@ impl AdoptedDevices {
         Ok(())
     }
 
-    /// Adopts `device`, too, if it speaks with a requester ID of a device behind `unit` that was.
-    /// Whether it did. Errors as [`Self::adopt`]. Process context.
+    /// Adopts `device` if it shares a requester ID with an adopted device behind `unit`. Returns
+    /// whether it did. Errors as [`Self::adopt`]. Process context.
     pub(crate) fn adopt_alias(&self, device: &PciDevice, unit: &Arc<Unit>) -> Result<bool> {
         if self.list.lock().is_empty() {
             return Ok(false);
@@ -107,7 +113,7 @@ impl AdoptedDevices {
         Ok(true)
     }
 
-    /// Whether `device` was adopted.
+    /// Returns whether `device` was adopted.
     pub(crate) fn contains(&self, device: &PciDevice) -> bool {
         self.list
             .lock()
@@ -115,8 +121,8 @@ impl AdoptedDevices {
             .any(|one| one.device.is_same_as(device))
     }
 
-    /// An adopted device that cannot be isolated from `device`: [near](is_neighbour) it, or with a
-    /// requester ID in common.
+    /// Returns an adopted device from which `device` cannot be isolated: it is [near](is_neighbour)
+    /// it, or they share a requester ID.
     pub(crate) fn find_neighbour(
         &self,
         device: &PciDevice,
@@ -135,14 +141,15 @@ impl AdoptedDevices {
         found.map(|one| one.device.clone())
     }
 
-    /// Takes a device out that was removed; it is blocked from here on.
+    /// Removes a device from the list that was removed from the machine, and blocks its requester
+    /// IDs.
     pub(crate) fn remove(&self, device: &PciDevice) {
         let mut list = self.list.lock();
         let Some(at) = list.iter().position(|one| one.device.is_same_as(device)) else {
             return;
         };
         if let Ok(removed) = list.remove(at) {
-            // A unit that fails has blocked the device as well.
+            // A unit that has failed blocks the device as well.
             let _ =
                 removed
                     .unit
@@ -150,12 +157,13 @@ impl AdoptedDevices {
         }
     }
 
-    /// Takes all devices out: translation is off, and they run on as before.
+    /// Removes all devices from the list. Translation is off by then, and they keep running as
+    /// before.
     pub(crate) fn clear(&self) {
         drop(core::mem::take(&mut *self.list.lock()));
     }
 
-    /// Calls `f` with every device.
+    /// Calls `f` with every adopted device.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&PciDevice)) {
         for one in self.list.lock().iter() {
             f(&one.device);

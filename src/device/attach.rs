@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attach: ownership, then compatibility, then the context entries. A refusal has changed nothing.
+//! Attach: checks ownership, then compatibility, then writes the context entries. An attach that is
+//! refused has changed nothing.
 //!
-//! A device's first attach, and the way back to a domain of before, need no memory: the core cannot
-//! cope with their refusal. The context tables are made when the device is probed, its account when
-//! it joins its group, a default domain's id and its place among its units when it is made.
+//! A device's first attach, and one that returns it to its previous domain, need no memory, because
+//! the core cannot handle their failure. The context tables are allocated when the device is
+//! probed. Its entry in the group record is reserved when it joins its group. The domain-id of a
+//! default domain, and its place in the domain's list of units, are allocated with the domain.
 //!
-//! A device that is blocked may only be so for the time of a reset, after which the core gives it
-//! back the domain of before and warns of a driver that refuses. So it takes a share in the
-//! domain-id along that it had there, and brings it back.
+//! A device may be blocked only for the duration of a reset. The core then returns it to its
+//! previous domain, and warns (WARN) about a driver that refuses. So a blocked device retains a
+//! reference to the domain-id that it had there, and uses it again.
 
 use super::attachment::{AttachTarget, AttachedTo, DeviceState};
 use super::info::DeviceInfo;
@@ -24,10 +26,14 @@ use vtd_core::ownership::{
     AttachPhase, AttachRequest, BoundDriver, DomainInterface, Owner, RequestedDomain,
 };
 
-/// Attaches a device, for all of its requester IDs.
+/// Attaches a device to `target`, for all of its requester IDs. The target is checked and the
+/// device is added to it once ownership is granted. May sleep. The core holds the group's mutex.
 ///
-/// `target` is checked and joined once ownership is granted. [`EBUSY`] if the device is someone
-/// else's; the errors of [`AttachTarget`]. The log has the reason.
+/// # Errors
+///
+/// [`EBUSY`]: the device has another owner, or cannot be isolated from an untranslated device.
+/// [`EPERM`]: firmware reserved memory for it, and `target` is not a domain of the kernel. The
+/// errors of [`AttachTarget`] and of `Unit::install`. The log has the reason.
 pub(crate) fn attach(
     dev: &Device,
     info: &DeviceInfo,
@@ -99,7 +105,7 @@ pub(crate) fn attach(
     state.retained_id = share.filter(|_| args.new.kind == DomainKind::Blocked);
     drop(state);
     drop(groups);
-    // Without the locks: it may be the last that there is of the domain.
+    // Dropped without the locks: it may be the last reference to the domain.
     drop(old);
     Ok(())
 }
@@ -130,10 +136,10 @@ fn driver_of(dev: &Device, info: &DeviceInfo) -> BoundDriver {
     }
 }
 
-/// After an error of `install`: whether the attach is done all the same, because the unit was closed
-/// and the core cannot cope with a refusal. Nothing behind a closed unit reaches memory, whatever the
-/// device is said to be attached to, so no more is granted than was asked for. What the log says is
-/// not for the granted attach alone.
+/// Returns whether the attach succeeds in spite of an error of `install`, because the unit has
+/// failed and the core cannot handle a refusal. Nothing behind a failed unit reaches memory,
+/// whatever the device is attached to, so this grants no more than was requested. The log line is
+/// written for refused attaches as well.
 fn accept_while_failed(info: &DeviceInfo, state: &DeviceState, args: &AttachArgs) -> bool {
     if !info.unit.has_failed() {
         return false;
@@ -157,9 +163,10 @@ fn accept_while_failed(info: &DeviceInfo, state: &DeviceState, args: &AttachArgs
     accepted
 }
 
-/// Whether the core relies on this attach: it warns of a driver that refuses it. That is the first
-/// one of a device, to be blocked, to get back the domain of before (a reset is over; a sibling was
-/// refused), and to get back to the kernel from a user or from being claimed.
+/// Returns whether the core relies on this attach, and warns about a driver that refuses it. These
+/// are the first attach of a device, an attach that blocks it, one that returns it to its previous
+/// domain (after a reset, or because a sibling was refused), and one that returns it to the kernel
+/// from a user or from a claim.
 fn must_not_fail(state: &DeviceState, args: &AttachArgs) -> bool {
     let is_kernel_domain = |kind| matches!(kind, DomainKind::DmaApi | DomainKind::Identity);
     let Some(old) = args.old else {
@@ -170,9 +177,13 @@ fn must_not_fail(state: &DeviceState, args: &AttachArgs) -> bool {
         || (is_kernel_domain(args.new.kind) && !is_kernel_domain(old.kind))
 }
 
-/// [`EPERM`], with the reason in the log, if the domain is someone else's and firmware goes on
-/// using the device: nothing would map what firmware reserved for it. The core refuses a claim for
-/// that, but not a driver's own domain.
+/// Checks that a device for which firmware reserved memory (RMRR) is not given to a user: nothing
+/// would map that memory. The core refuses a claim in this case, but not a domain that a driver
+/// allocated.
+///
+/// # Errors
+///
+/// [`EPERM`]: it would be. The log has the reason.
 fn refuse_reserved(info: &DeviceInfo, args: &AttachArgs) -> Result {
     let is_unmanaged = matches!(args.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
     let reserved = info
@@ -194,8 +205,8 @@ fn refuse_reserved(info: &DeviceInfo, args: &AttachArgs) -> Result {
     Err(EPERM)
 }
 
-/// A device leaves for good: it is blocked, unless `stays_attached`, and only then
-/// struck off its group's account, which lets others in.
+/// Releases a device: blocks it, unless `stays_attached`. Only then is it removed from the record
+/// of its group, which allows other owners. May sleep.
 pub(crate) fn release(info: &DeviceInfo, stays_attached: bool) {
     if !stays_attached {
         block(info);
@@ -203,8 +214,8 @@ pub(crate) fn release(info: &DeviceInfo, stays_attached: bool) {
     info.leave_group();
 }
 
-/// Lets a device that leaves pass untranslated if firmware reserved memory for it (RMRR), with which
-/// it goes on working. Whether it does. May sleep.
+/// Puts a device that is being released in pass-through if firmware reserved memory for it (RMRR)
+/// and continues to use it. Returns whether it is in pass-through. May sleep.
 pub(crate) fn pass_through_if_reserved(info: &DeviceInfo) -> bool {
     let reserved = |region: &ReservedRegion| region.kind == RegionKind::Direct;
     if !info.regions.iter().any(reserved) {
@@ -229,14 +240,14 @@ pub(crate) fn pass_through_if_reserved(info: &DeviceInfo) -> bool {
     true
 }
 
-/// Blocks a device that leaves, whatever it was attached to.
+/// Blocks a device that is being released, whatever it is attached to.
 fn block(info: &DeviceInfo) {
     let mut state = info.state.lock();
     state.retained_id = None;
     if state.attached_to == AttachedTo::Blocked {
         return;
     }
-    // A unit that fails has blocked the device as well.
+    // A unit that has failed blocks the device as well.
     let _ = info
         .unit
         .install(&info.requesters, WasInstalled::Yes, Translation::Blocked);

@@ -12,59 +12,64 @@ use vtd_core::ownership::OwnerState;
 use vtd_core::pgtable::{TraceStep, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
 
-/// What a device can be attached to, seen from the device.
+/// A domain with page tables, as a device that is attached to it uses it.
 pub(crate) trait AttachedDomain: Send + Sync {
-    /// A device behind `unit` has left; nothing of it is cached any more. Returns its share in
-    /// the domain-id that it had. Any context.
+    /// Removes a device behind `unit`, of which no cache holds anything any more. Returns its
+    /// reference to the domain-id that it had. Any context.
     fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>>;
 
-    /// Where its top table lies.
+    /// Returns the address of its top-level table.
     fn top_table(&self) -> PhysAddr;
 
-    /// Fills the capacity of `found` with leaves that map `from` or what lies above, in order, or
-    /// less if there are few in many tables. Returns where to go on, unless nothing is left. Any
-    /// context.
+    /// Fills the capacity of `found` with leaf entries that map `from` or higher addresses, in
+    /// order. It may find fewer if there are few in many tables. Returns the address to continue
+    /// at, or [`None`] if nothing is left. Any context.
     fn collect_leaves(&self, from: Iova, found: &mut KVec<VisitedLeaf>) -> Option<Iova>;
 
-    /// The way of `address` through the tables: each entry that a unit reads, from the top on, and
-    /// what becomes of a request. Any context.
+    /// Traces the page-table walk of `address`: each entry that a unit reads, from the top-level
+    /// table down, and the result of a request. Any context.
     fn trace_walk(&self, address: Iova, steps: &mut TraceSteps) -> WalkTrace;
 
-    /// What last happened at `address`. May take its time.
+    /// Returns what last happened at `address`. May take long.
     fn history_of(&self, address: u64) -> AddressHistory;
 
-    /// Whether flushes are deferred in it.
+    /// Returns whether its IOTLB flushes are deferred.
     fn is_lazy(&self) -> bool;
 
-    /// What tells it from all other domains.
+    /// Returns a number that no other domain has or had.
     fn number(&self) -> u64;
 }
 
-/// The entries on the way of an address, one for each level at most.
+/// The entries of one page-table walk, at most one for each level.
 pub(crate) type TraceSteps = [Option<TraceStep<PhysAddr>>; 5];
 
-/// Where a device is to be attached. Its methods are called in this order, each once.
+/// The target of an attach. Its methods are called in this order, each once.
 pub(crate) trait AttachTarget {
-    /// Checks whether `unit` suits. [`EINVAL`] if not.
+    /// Checks whether `unit` can use the target. [`EINVAL`] if not.
     fn check(&self, _unit: &Unit) -> Result {
         Ok(())
     }
 
-    /// Adds a device behind `unit`; returns what to install. `retained_id`: the domain-id that the
-    /// device had here before, if it took it along. [`ENOSPC`] if there is none.
+    /// Adds a device behind `unit` and returns what to install. `retained_id`: the domain-id that
+    /// the device had here before, if it retained it.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOSPC`]: the unit has no domain-id left.
     fn attach_unit(
         &self,
         unit: &Arc<Unit>,
         retained_id: Option<Arc<AllocatedDomainId>>,
     ) -> Result<Translation>;
 
-    /// The domain that was joined, for the device to leave again.
+    /// Returns the domain that the device was added to, if any. It is used to remove the device
+    /// again.
     fn domain(&self) -> Option<Arc<dyn AttachedDomain>> {
         None
     }
 }
 
-/// Without a domain: there is nothing to join.
+/// Without a domain there is nothing to add the device to.
 impl AttachTarget for Translation {
     fn attach_unit(&self, _: &Arc<Unit>, _: Option<Arc<AllocatedDomainId>>) -> Result<Translation> {
         Ok(*self)
@@ -74,13 +79,13 @@ impl AttachTarget for Translation {
 /// What a device is attached to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AttachedTo {
-    /// Nothing.
+    /// Nothing: its requests are blocked.
     Blocked,
     /// All of memory.
     Identity,
     /// A domain of the DMA API.
     Dma,
-    /// A domain of someone else.
+    /// A domain that a user or another driver allocated.
     Unmanaged,
 }
 
@@ -95,34 +100,35 @@ impl fmt::Display for AttachedTo {
     }
 }
 
-/// What changes at an attach.
+/// The state of a device that an attach changes.
 pub(crate) struct DeviceState {
     /// What it is attached to.
     pub(crate) attached_to: AttachedTo,
     /// Its domain-id there; 0 where there is none.
     pub(crate) domain_id: u16,
-    /// Its part in who owns the group.
+    /// Its ownership state, as the record of its group has it.
     pub(crate) owner_state: OwnerState,
-    /// Whom to tell when it leaves.
+    /// The domain that it is attached to. It is notified when the device is detached.
     pub(super) domain: Option<Arc<dyn AttachedDomain>>,
-    /// The domain that it had before, which the core may have to give it back; only compared.
+    /// The domain before this one, to which the core may have to return the device. It is only
+    /// compared.
     pub(super) previous_domain: Option<usize>,
-    /// Its share in the domain-id that it had there, while it is blocked. The core does so for a
-    /// reset, and then relies on the attach: it must not find all ids taken.
+    /// Its reference to the domain-id that it had before, while it is blocked. The core blocks a
+    /// device for a reset, and the attach afterwards must not fail because all ids are taken.
     pub(super) retained_id: Option<Arc<AllocatedDomainId>>,
-    /// The group, once known.
+    /// Its group, once known.
     pub(crate) group: Option<Group>,
-    /// Whether the group's account has the device.
+    /// Whether the record of its group lists the device.
     pub(crate) in_group_record: bool,
 }
 
 impl DeviceState {
-    /// The group's number, once known.
+    /// Returns the ID of its group, once known.
     pub(crate) fn group_id(&self) -> Option<u32> {
         self.group.as_ref().map(Group::id)
     }
 
-    /// The domain with tables that it is attached to, if it is one.
+    /// Returns the domain with page tables that it is attached to, if there is one.
     pub(crate) fn domain(&self) -> Option<&dyn AttachedDomain> {
         self.domain.as_deref()
     }

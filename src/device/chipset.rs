@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What this machine's chipset and firmware ask for, and which units are left out.
+//! The workarounds that this machine's chipset and firmware need, and the units that are left out.
 //!
 //! The devices of a unit that is left out are behind no unit, whatever the DMAR table says.
 
@@ -17,20 +17,23 @@ use vtd_core::spec::address::{PhysAddr, Segment, SourceId};
 /// Whether the in-tree driver of this kernel would give integrated graphics an identity domain.
 const GRAPHICS_IDENTITY: bool = cfg!(CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF);
 
-/// What was found at load.
+/// The quirks of the machine, as found at load.
 pub(crate) struct Chipset {
     quirks: Quirks,
     strict: bool,
-    /// Where the registers of each unit are, and which care it needs if it is served.
+    /// The register base of each unit, and its workarounds if the unit is used.
     units: KVec<(PhysAddr, Option<Workarounds>)>,
-    /// Functions that firmware put behind a unit which their requests do not pass.
+    /// Functions that firmware lists behind a unit that their requests do not pass.
     misplaced: KVec<(Segment, SourceId)>,
 }
 
 impl Chipset {
-    /// Looks at every PCI function and decides about every unit, with a line in the log for each
-    /// that is left out. [`EINVAL`], with a sentence, if `ignore` means nothing; [`ENOMEM`]. No
-    /// register of a unit is read. Process context.
+    /// Inspects every PCI function and decides for every unit whether it is used. Logs each unit
+    /// that is left out. Reads no register of a unit. Process context.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: `ignore` cannot be parsed, and the log says why. [`ENOMEM`].
     pub(crate) fn find(dmar: &Dmar<'_>, ignore: &str) -> Result<Self> {
         let ignore = IgnoreList::parse(ignore, dmar).map_err(|why| {
             log_err!("not loaded: {why}");
@@ -74,7 +77,7 @@ impl Chipset {
             .iter()
             .filter(|function| function.register.is_some())
         {
-            // Quirks are about functions on root buses only.
+            // Quirks apply to functions on root buses only.
             let unit = dmar.unit_for(function.segment, &[function.source]);
             if unit.is_some_and(|unit| function.is_behind_wrong_unit(unit.register_base)) {
                 log_warn!(
@@ -90,31 +93,33 @@ impl Chipset {
         Ok(())
     }
 
-    /// The care that the unit needs whose registers are at `base`; [`None`] if it is left out.
+    /// Returns the workarounds of the unit whose registers are at `base`, or [`None`] if it is left
+    /// out.
     pub(crate) fn workarounds_of(&self, base: PhysAddr) -> Option<Workarounds> {
         let unit = self.units.iter().find(|(other, _)| *other == base);
         unit.and_then(|(_, workarounds)| *workarounds)
     }
 
-    /// Leaves a unit out that turned out to translate nothing.
+    /// Leaves out a unit that turned out to translate nothing.
     pub(crate) fn leave_out(&mut self, base: PhysAddr) {
         if let Some((_, workarounds)) = self.units.iter_mut().find(|(other, _)| *other == base) {
             *workarounds = None;
         }
     }
 
-    /// Whether flushes must not be deferred.
+    /// Returns whether flushes must not be deferred.
     pub(crate) fn is_strict(&self) -> bool {
         self.strict
     }
 
-    /// The unit that serves the device at the end of `path`.
+    /// Returns the unit that serves the device at the end of `path`.
     pub(crate) fn unit_for<'a>(&self, dmar: &Dmar<'a>, path: &PciPath) -> Option<Drhd<'a>> {
         let unit = dmar.unit_for(path.segment, &path.functions)?;
         self.serves(unit.register_base, path).then_some(unit)
     }
 
-    /// Whether there is a device that the DMAR table puts behind a unit and that may be behind none.
+    /// Returns whether there may be a device that the DMAR table puts behind a unit and that is
+    /// behind none.
     pub(crate) fn leaves_something_out(&self) -> bool {
         !self.misplaced.is_empty()
             || self
@@ -123,8 +128,8 @@ impl Chipset {
                 .any(|(_, workarounds)| workarounds.is_none())
     }
 
-    /// Whether the device at the end of `path` is behind no unit although the DMAR table gives it
-    /// one.
+    /// Returns whether the device at the end of `path` is behind no unit although the DMAR table
+    /// gives it one.
     pub(crate) fn leaves_out(&self, dmar: &Dmar<'_>, path: &PciPath) -> bool {
         let unit = dmar.unit_for(path.segment, &path.functions);
         unit.is_some_and(|unit| !self.serves(unit.register_base, path))
@@ -135,13 +140,13 @@ impl Chipset {
         self.workarounds_of(base).is_some() && !self.misplaced.contains(&place)
     }
 
-    /// Whether the device at the end of `path` has an identity domain by default.
+    /// Returns why the device at the end of `path` has an identity domain by default, if it has.
     pub(crate) fn identity_reason(&self, path: &PciPath) -> Option<IdentityReason> {
         self.quirks.identity(&path.last, GRAPHICS_IDENTITY)
     }
 }
 
-/// All PCI functions, with the registers on which quirks depend.
+/// Returns all PCI functions, with the registers on which quirks depend.
 fn list_functions() -> Result<KVec<PciFunction>> {
     let mut functions = KVec::new();
     for device in PciDevice::all() {

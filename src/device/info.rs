@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver knows of one device.
+//! What the driver keeps for one device.
 
 use super::access_control::AccessControl;
 use super::attachment::{AttachedDomain, DeviceState};
@@ -22,7 +22,7 @@ use vtd_core::spec::address::{Segment, SourceId};
 /// One device behind a unit.
 #[pin_data]
 pub(crate) struct DeviceInfo {
-    /// What tells it from all other devices that came or went.
+    /// A number that no other device has or had.
     pub(crate) number: u64,
     /// The unit that serves it.
     pub(crate) unit: Arc<Unit>,
@@ -32,45 +32,45 @@ pub(crate) struct DeviceInfo {
     pub(crate) segment: Segment,
     /// Its own requester ID.
     pub(crate) source: SourceId,
-    /// Whether it may be a stranger's, as firmware or the PCI core marked it when it was found.
+    /// Whether it is untrusted, as firmware or the PCI core marked it when it was found.
     pub(crate) untrusted: bool,
-    /// Why its default domain is identity whatever was chosen for all devices, if it is.
+    /// Why its default domain is identity regardless of the default for all devices, if it is.
     pub(crate) identity_reason: Option<IdentityReason>,
     /// All requester IDs under which its requests may arrive, its own first.
     pub(crate) requesters: KVec<SourceId>,
-    /// What of its addresses is spoken for.
+    /// Its reserved IOVA regions.
     pub(crate) regions: KVec<ReservedRegion>,
-    /// Whether the driver that is bound was so before this driver took over.
+    /// Whether the bound driver was bound before vtd was loaded.
     pub(super) bound_before: AtomicBool,
-    /// The accounts of all groups.
+    /// The records of all groups.
     pub(crate) ownership: Arc<Ownership>,
     /// The devices that no unit translates.
     pub(super) untranslated: Arc<UntranslatedDevices>,
     /// The access control of all devices.
     pub(super) access_control: Arc<AccessControl>,
-    /// What changes.
+    /// The state that attach changes.
     #[pin]
     pub(crate) state: Mutex<DeviceState>,
-    /// What else the log says of it when a user asks for something.
+    /// Limits the log lines about requests of users for this device.
     #[pin]
     pub(crate) log_limit: RateLimit,
-    /// Reports of faults, limited for each device by itself.
+    /// Limits the reports of its faults.
     #[pin]
     pub(crate) fault_limit: RateLimit,
 }
 
 impl DeviceInfo {
-    /// Where it is; its place among others.
+    /// Returns where it is, which is also its sort key.
     pub(crate) fn location(&self) -> (Segment, SourceId) {
         (self.segment, self.source)
     }
 
-    /// The domain with page tables that it is attached to, if it is to one. May sleep.
+    /// Returns the domain with page tables that it is attached to, if there is one. May sleep.
     pub(crate) fn domain(&self) -> Option<Arc<dyn AttachedDomain>> {
         self.state.lock().domain.clone()
     }
 
-    /// Makes room for the device in the account of its group, so that no attach needs memory.
+    /// Reserves capacity for the device in the record of its group, so that no attach needs memory.
     /// [`ENOMEM`]. May sleep.
     pub(crate) fn join_group(&self, group: Group) -> Result {
         let mut groups = self.ownership.lock();
@@ -79,15 +79,15 @@ impl DeviceInfo {
         Ok(())
     }
 
-    /// Whether its group has an owner, see [`Group::is_owned`]. May sleep; not with the group's
-    /// mutex held, nor with a lock that is taken under it.
+    /// Returns whether its group has an owner, see [`Group::is_owned`]. May sleep. Must not be
+    /// called with the group's mutex held, nor with a lock that is taken under it.
     pub(crate) fn group_is_owned(&self) -> bool {
         let group = self.state.lock().group.clone();
         group.is_some_and(|group| group.is_owned())
     }
 
-    /// What the unit's tables have for `source`, one of its requester IDs, and the domain whose
-    /// tables these should lead to, both at the same moment. May sleep.
+    /// Reads the unit's entries for `source`, one of the device's requester IDs, and the domain
+    /// whose tables these should point to. Both are from the same moment. May sleep.
     pub(crate) fn read_entries(
         &self,
         source: SourceId,
@@ -96,7 +96,7 @@ impl DeviceInfo {
         (self.unit.entries(source), state.domain.clone())
     }
 
-    /// Strikes the device off its group's account, when it leaves for good.
+    /// Removes the device from the record of its group when it is released. May sleep.
     pub(super) fn leave_group(&self) {
         self.ownership
             .lock()
@@ -105,7 +105,7 @@ impl DeviceInfo {
 }
 
 impl DeviceInfo {
-    /// The log says why, if `error` is [`ENOSPC`]: the unit had no domain-id left.
+    /// Logs that the unit had no domain-id left, if `error` is [`ENOSPC`].
     pub(crate) fn explain_no_domain_id(&self, error: Error) {
         if error != ENOSPC {
             return;

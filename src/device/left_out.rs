@@ -2,9 +2,10 @@
 
 //! Devices behind units that are left out.
 //!
-//! No unit sees their requests: they reach all of memory, as without an IOMMU. The core is not told
-//! of them, so that they are in no group, and no user can claim one. Nor can one have a device that
-//! cannot be isolated from them: what is his could make such a neighbour reach anything.
+//! No unit sees their requests, so they reach all of memory, as without an IOMMU. They are not
+//! registered with the core, so they are in no group, and no user can claim one. A user cannot have
+//! a device either that cannot be isolated from them: the user's device could make such a neighbour
+//! access any memory.
 
 use super::topology::{is_neighbour, requesters_of};
 use kernel::prelude::*;
@@ -22,11 +23,11 @@ struct LeftOut {
 
 struct List {
     devices: KVec<LeftOut>,
-    /// Whether there was no memory for one.
+    /// Whether there was not enough memory to list a device.
     incomplete: bool,
 }
 
-/// The list.
+/// The list of devices behind units that are left out.
 #[pin_data]
 pub(crate) struct LeftOutDevices {
     #[pin]
@@ -34,7 +35,7 @@ pub(crate) struct LeftOutDevices {
 }
 
 impl LeftOutDevices {
-    /// None.
+    /// Creates an empty list.
     pub(crate) fn new() -> impl PinInit<Self> {
         let list = List {
             devices: KVec::new(),
@@ -45,7 +46,7 @@ impl LeftOutDevices {
         })
     }
 
-    /// Lists `device`, unless it is listed, and says so in the log. Process context.
+    /// Adds `device` to the list, unless it is listed already, and logs that. Process context.
     pub(crate) fn add(&self, device: PciDevice) {
         let mut list = self.list.lock();
         if list
@@ -68,16 +69,16 @@ impl LeftOutDevices {
             };
             Ok(list.devices.push(left_out, GFP_KERNEL)?)
         });
-        // One that is being removed meanwhile is nobody's neighbour.
+        // A device that is being removed concurrently (ENODEV) is no neighbour of any other.
         list.incomplete |= listed.is_err_and(|e| e != ENODEV);
     }
 
-    /// There was no memory to find out whether a device belongs here.
+    /// Records that there was not enough memory to find out whether a device belongs in the list.
     pub(crate) fn set_incomplete(&self) {
         self.list.lock().incomplete = true;
     }
 
-    /// Takes a device out that was removed.
+    /// Removes a device from the list that was removed from the machine.
     pub(crate) fn remove(&self, device: &PciDevice) {
         self.list
             .lock()
@@ -85,20 +86,24 @@ impl LeftOutDevices {
             .retain(|other| !other.device.is_same_as(device));
     }
 
-    /// Takes all devices out.
+    /// Removes all devices from the list.
     pub(crate) fn clear(&self) {
         drop(core::mem::take(&mut self.list.lock().devices));
     }
 
-    /// Calls `f` with every device.
+    /// Calls `f` with every device in the list.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&PciDevice)) {
         for left_out in self.list.lock().devices.iter() {
             f(&left_out.device);
         }
     }
 
-    /// A device of the list that cannot be isolated from `device`: [near](is_neighbour) it, or with a
-    /// requester ID in common. [`ENOMEM`] if the list is not complete.
+    /// Returns a device in the list from which `device` cannot be isolated: it is
+    /// [near](is_neighbour) it, or they share a requester ID.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]: the list is incomplete.
     pub(super) fn find_neighbour(
         &self,
         device: &PciDevice,

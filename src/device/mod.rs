@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices behind units: which unit serves them, what they are attached to, who may own them.
+//! Devices behind units: which unit serves them, what they are attached to, and who may own them.
 //!
 //! # Invariants
 //!
-//! - What [`DeviceInfo`] says a device is attached to is what the context entries of all its
-//!   requester IDs say.
+//! - What [`DeviceInfo`] says that a device is attached to is what the context entries of all its
+//!   requester IDs say. A unit that has failed is the exception: its devices are blocked, whatever
+//!   is recorded.
 //! - Nothing is installed that [`ownership`] has not granted.
 //!
 //! # Locks
 //!
-//! 1. the core's group mutex, held by the core around attach;
+//! 1. the core's group mutex, which the core holds around attach;
 //! 2. `Ownership` (mutex), 3. `DeviceInfo::state` (mutex), then those of the unit.
 
 mod access_control;

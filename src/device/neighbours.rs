@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A user gets no device that cannot be isolated from one that no unit translates.
+//! Refuses to give a user a device that cannot be isolated from an untranslated one.
 
 use super::info::DeviceInfo;
 use core::fmt;
@@ -9,18 +9,18 @@ use kernel_ext::iommu::{AttachArgs, DomainKind};
 use kernel_ext::log_warn;
 use kernel_ext::pci::PciDevice;
 
-/// A device that no unit translates and that another one cannot be isolated from.
+/// A device that no unit translates, and from which another device cannot be isolated.
 enum Neighbour {
     /// Its unit is left out.
     LeftOut(PciDevice),
-    /// It runs on as it was when the driver was loaded.
+    /// It was left in pass-through when the driver was loaded.
     Adopted(PciDevice),
-    /// There was no memory to list those that are left out.
+    /// There was not enough memory to list the devices that are left out.
     Unknown,
 }
 
 impl fmt::Display for Neighbour {
-    /// Why the other one cannot be given to a user.
+    /// Formats why the other device cannot be given to a user, as the end of a sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LeftOut(device) => write!(
@@ -42,7 +42,7 @@ impl fmt::Display for Neighbour {
     }
 }
 
-/// May sleep.
+/// Returns an untranslated device from which `info` cannot be isolated, if there is one. May sleep.
 fn neighbour_of(info: &DeviceInfo) -> Option<Neighbour> {
     let group = info.state.lock().group_id();
     let groups = info.ownership.lock();
@@ -62,8 +62,12 @@ fn neighbour_of(info: &DeviceInfo) -> Option<Neighbour> {
         .map(Neighbour::Adopted)
 }
 
-/// [`EBUSY`], with the reason in the log, if a user shall have a device beside one that runs
-/// untranslated and cannot be isolated from it.
+/// Checks that a device that is to be given to a user can be isolated from all untranslated
+/// devices. May sleep.
+///
+/// # Errors
+///
+/// [`EBUSY`]: it cannot. The log has the reason.
 pub(super) fn refuse_neighbour_of_untranslated(info: &DeviceInfo, args: &AttachArgs) -> Result {
     let to_user = matches!(args.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
     let Some(neighbour) = to_user.then(|| neighbour_of(info)).flatten() else {

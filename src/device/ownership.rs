@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who may own a device: the rules of [`vtd_core::ownership`], fed with what attach can see.
+//! Who may own a device: applies the rules of [`vtd_core::ownership`] to what attach can observe.
 //!
 //! # Invariants
 //!
-//! A group's account has each member that was ever attached, once, in the state that its
-//! [`DeviceInfo`] holds; it counts the same states. It has room for the members that are coming,
-//! those that were never attached.
+//! Each group record lists every member that has ever been attached, once, with the state that its
+//! [`DeviceInfo`] holds. Its counters match these states. Capacity for members that have not been
+//! attached yet is reserved.
 
 use super::attachment::DeviceState;
 use core::fmt;
@@ -18,12 +18,12 @@ use vtd_core::ownership::{AttachRequest, DomainInterface, GroupState, OwnerState
 
 struct GroupRecord {
     members: KVec<Member>,
-    /// How many were never attached.
+    /// The number of members that have never been attached.
     reserved: usize,
     group: GroupState,
 }
 
-/// One device of a group, as refusals name it.
+/// One device of a group, as it is named when a request is refused.
 struct Member {
     device: PciDevice,
     state: OwnerState,
@@ -48,7 +48,7 @@ impl fmt::Display for Member {
     }
 }
 
-/// The members of a group but one.
+/// The members of a group except one.
 struct Siblings<'a>(&'a GroupRecord, &'a PciDevice);
 
 impl fmt::Display for Siblings<'_> {
@@ -66,21 +66,21 @@ impl fmt::Display for Siblings<'_> {
     }
 }
 
-/// The accounts of all groups.
+/// The records of all groups.
 pub(crate) struct GroupRecords {
-    /// By the groups' numbers, which the core gives out anew when a group goes: an attach finds
-    /// its account at once, however many there are.
+    /// Indexed by group ID, which the core reuses when a group is removed. An attach finds the
+    /// record in constant time, however many groups there are.
     records: KVec<Option<KBox<GroupRecord>>>,
 }
 
-/// A granted request, to be [settled](GroupRecords::commit) once the hardware has followed.
+/// A granted request, to be [committed](GroupRecords::commit) once the context entries are written.
 pub(crate) struct Grant {
     id: u32,
     group: GroupState,
     state: OwnerState,
 }
 
-/// A refused request, in words.
+/// A refused request, with what its message needs.
 pub(super) struct Refused<'a> {
     id: u32,
     record: &'a GroupRecord,
@@ -104,7 +104,7 @@ impl fmt::Display for Refused<'_> {
     }
 }
 
-/// The accounts of all groups of the machine.
+/// The records of all groups of the machine, and the lock that protects them.
 #[pin_data]
 pub(crate) struct Ownership {
     #[pin]
@@ -112,7 +112,7 @@ pub(crate) struct Ownership {
 }
 
 impl Ownership {
-    /// No groups yet.
+    /// Creates the records, with no groups. [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -122,14 +122,14 @@ impl Ownership {
         )
     }
 
-    /// Locks the accounts. May sleep.
+    /// Locks the records. May sleep.
     pub(crate) fn lock(&self) -> kernel::sync::lock::Guard<'_, GroupRecords, MutexBackend> {
         self.groups.lock()
     }
 }
 
 impl GroupRecords {
-    /// Makes room for a device that is to be a member of group `id`. [`ENOMEM`].
+    /// Reserves capacity for a device that is to be a member of group `id`. [`ENOMEM`].
     pub(super) fn reserve_member(&mut self, id: u32) -> Result {
         let record = self.find_or_add(id)?;
         record.members.reserve(record.reserved + 1, GFP_KERNEL)?;
@@ -137,8 +137,11 @@ impl GroupRecords {
         Ok(())
     }
 
-    /// Asks whether `device`, which is in `state`, may have what it requests. [`ENODEV`] if its group
-    /// has no account.
+    /// Checks whether `device`, which is in `state`, may have what it requests.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`]: its group has no record.
     pub(super) fn check<'a>(
         &'a mut self,
         id: u32,
@@ -163,7 +166,7 @@ impl GroupRecords {
         })
     }
 
-    /// Whether `device` is a member of group `id` that was attached.
+    /// Returns whether `device` is a member of group `id` that was attached.
     pub(super) fn has_member(&self, id: u32, device: &PciDevice) -> bool {
         let record = self.records.get(id as usize).and_then(Option::as_ref);
         record.is_some_and(|record| {
@@ -172,7 +175,7 @@ impl GroupRecords {
         })
     }
 
-    /// The account of a group, a new one if there is none.
+    /// Returns the record of a group, and adds one if there is none. [`ENOMEM`].
     fn find_or_add(&mut self, id: u32) -> Result<&mut GroupRecord> {
         let at = id as usize;
         while self.records.len() <= at {
@@ -192,12 +195,12 @@ impl GroupRecords {
         }
     }
 
-    /// The account of a group that has one.
+    /// Returns the record of a group, if there is one.
     fn find(&mut self, id: u32) -> Option<&mut GroupRecord> {
         self.records.get_mut(id as usize)?.as_deref_mut()
     }
 
-    /// Books what was granted to a device; returns its new state.
+    /// Records what was granted to a device. Returns its new state.
     pub(super) fn commit(&mut self, device: &PciDevice, grant: Grant) -> OwnerState {
         if let Some(record) = self.find(grant.id) {
             record.group = grant.group;
@@ -220,7 +223,7 @@ impl GroupRecords {
         grant.state
     }
 
-    /// Strikes a device off that leaves for good.
+    /// Removes a device that is being released from the record of its group.
     pub(crate) fn remove_member(&mut self, device: &PciDevice, state: &DeviceState) {
         let Some(id) = state.group_id() else {
             return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Before anything is touched: which devices already have drivers, and what becomes of them.
+//! Preflight: finds the devices that already have drivers and decides what to do with them, before
+//! anything is changed.
 
 use super::chipset::Chipset;
 use super::topology::PciPath;
@@ -9,20 +10,24 @@ use kernel_ext::pci::{KeptEnabled, PciDevice};
 use kernel_ext::{log_err, log_info, log_warn};
 use vtd_core::dmar::Dmar;
 
-/// What the user chose for devices whose drivers are bound when the driver is loaded. Ports are
-/// not meant: their drivers are always bound, and are always released and attached again.
+/// What the user chose for devices whose drivers are bound when vtd is loaded. Ports are excepted:
+/// their drivers are always bound, and are always released and attached again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BoundPolicy {
     /// Do not load.
     Refuse,
-    /// Let them stay in pass-through, until they are removed and found anew.
+    /// Leave them in pass-through until they are removed and found again.
     Adopt,
     /// Release their drivers, and attach them again behind the unit.
     Rebind,
 }
 
 impl BoundPolicy {
-    /// The policy that a module parameter names; [`EINVAL`], with a sentence, if it names none.
+    /// Returns the policy that the module parameter `bound` names.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: it names none. The log says so.
     pub(crate) fn from_parameter(value: i32) -> Result<Self> {
         match value {
             0 => Ok(BoundPolicy::Refuse),
@@ -43,14 +48,17 @@ impl BoundPolicy {
 pub(crate) struct BoundDevices {
     /// Those whose drivers are to be released.
     to_release: KVec<PciDevice>,
-    /// Those which are to run on.
+    /// Those that are to be left in pass-through.
     pub(crate) to_adopt: KVec<PciDevice>,
 }
 
 impl BoundDevices {
-    /// Looks at every device behind a unit. With [`BoundPolicy::Refuse`] [`EBUSY`] if one other than a
-    /// port has a driver: its DMA would go on with addresses that mean nothing any more. Changes
-    /// nothing.
+    /// Finds every device behind a unit that has a driver. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`]: with [`BoundPolicy::Refuse`], a device other than a port has a driver. Its DMA
+    /// would continue with addresses that mean nothing any more. [`ENOMEM`].
     pub(crate) fn find(dmar: &Dmar<'_>, chipset: &Chipset, policy: BoundPolicy) -> Result<Self> {
         let mut found = BoundDevices {
             to_release: KVec::new(),
@@ -102,13 +110,16 @@ impl BoundDevices {
         Ok(found)
     }
 
-    /// Releases drivers, so that the core meets no bound device when it probes. They come back
-    /// when the result is dropped.
+    /// Releases the drivers, so that the core finds no bound device when it probes. Dropping the
+    /// result attaches them again.
     ///
-    /// A port's driver disables the port when it goes, which would keep the devices below it, those
-    /// that run on among them, from memory and from raising interrupts; a switch's upstream port
-    /// would stay so. A count of our own prevents that. [`ENOMEM`], or the PCI core's error for a
-    /// port that cannot be enabled.
+    /// When a port's driver is released, it disables the port. The devices below it, including
+    /// those left in pass-through, could then no longer reach memory or raise interrupts, and the
+    /// upstream port of a switch would stay disabled. An enable count of our own prevents that.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or the PCI core's error if a port cannot be enabled.
     pub(crate) fn release(self) -> Result<ReleasedDevices> {
         let mut released = ReleasedDevices {
             devices: KVec::with_capacity(self.to_release.len(), GFP_KERNEL)?,
@@ -130,7 +141,7 @@ impl BoundDevices {
                     .push((device.clone(), functions), GFP_KERNEL)?;
             }
             device.release_driver();
-            // There is room: all were counted.
+            // There is room: capacity for all was allocated.
             let _ = released.devices.push_within_capacity((device, enabled));
         }
         Ok(released)
@@ -145,18 +156,20 @@ fn explain_not_kept_enabled(port: &PciDevice, error: Error) {
     )
 }
 
-/// Devices without their drivers, for the time of a registration.
+/// Devices whose drivers are released while the units are registered.
 pub(crate) struct ReleasedDevices {
-    /// Ports with what keeps them enabled.
+    /// The devices, and for each port what keeps it enabled.
     devices: KVec<(PciDevice, Option<KeptEnabled>)>,
-    /// Physical functions, and how many virtual ones each had: its driver takes them with it.
+    /// Physical functions, and how many virtual functions each had: releasing its driver removes
+    /// them.
     functions: KVec<(PciDevice, u32)>,
 }
 
 impl Drop for ReleasedDevices {
     fn drop(&mut self) {
         for (device, enabled) in core::mem::take(&mut self.devices) {
-            // What is behind a volume management device was found again under its driver.
+            // The devices behind a volume management device (VMD) are removed with its driver, and
+            // found again when that driver is re-attached.
             if device.is_removed() || device.attach_driver() {
                 continue;
             }
@@ -169,7 +182,7 @@ impl Drop for ReleasedDevices {
                 "{}: could not re-attach its driver: {lost}",
                 device.as_device()
             );
-            // Without a driver nobody else counts for what is below.
+            // Without a driver no other enable count keeps the port on for the devices below it.
             if let Some(enabled) = enabled {
                 enabled.leave_enabled();
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device appears: which unit serves it, and under which requester IDs.
+//! Probing a device: its requester IDs and reserved regions are determined, and its tables are
+//! allocated.
 
 use super::access_control::AccessControl;
 use super::attachment::{AttachedTo, DeviceState};
@@ -23,9 +24,9 @@ use vtd_core::spec::address::{Segment, SourceId};
 /// The number of the next device.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// What is kept once for all devices.
+/// Records that all devices share.
 pub(crate) struct SharedRecords {
-    /// The accounts of all groups.
+    /// The records of all groups.
     pub(crate) ownership: Arc<Ownership>,
     /// The devices that no unit translates.
     pub(crate) untranslated: Arc<UntranslatedDevices>,
@@ -33,7 +34,12 @@ pub(crate) struct SharedRecords {
     pub(crate) access_control: Arc<AccessControl>,
 }
 
-/// Makes what the driver keeps of `pci`, which `unit` serves and `path` leads to. Its group is formed right after.
+/// Creates the [`DeviceInfo`] of `pci`, which `unit` serves and `path` leads to. The device is
+/// blocked. The core forms its group immediately afterwards. May sleep.
+///
+/// # Errors
+///
+/// [`ENOMEM`]. [`ENODEV`]: the device is being removed, or firmware cannot name its segment.
 pub(crate) fn probe(
     dmar: &Dmar<'_>,
     pci: PciDevice,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many lines of the log one device may cost: the limit of [`vtd_core::fault_limit`], for its
-//! faults, and for what a user asks of it again and again. Whatever becomes of the device, the
-//! window goes on; only when the device goes for good does its limit go.
+//! How many log lines one device may cause: the limit of [`vtd_core::fault_limit`], for its faults
+//! and for repeated requests of a user. A window continues whatever happens to the device. The
+//! limit is removed only with the device.
 
 use core::fmt;
 use kernel::prelude::*;
@@ -18,43 +18,44 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// Nothing so far.
+    /// Creates a limit with nothing counted.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             limit <- new_mutex!(FaultLimit::new(), "vtd rate limit"),
         })
     }
 
-    /// Counts a fault. May sleep.
+    /// Counts a fault and returns what to do about it. May sleep.
     pub(crate) fn count(&self) -> FaultVerdict {
         self.limit.lock().count(clock::now_ns())
     }
 
-    /// Asks for one line about something else than a fault. May sleep.
+    /// Counts one line about something other than a fault. Returns it if it may be written. May
+    /// sleep.
     pub(crate) fn allow_line(&self) -> Option<AllowedLine> {
         AllowedLine::from_verdict(self.count())
     }
 
-    /// Whether a line may say that faults are recorded again. May sleep.
+    /// Returns whether the log may say that faults are recorded again. May sleep.
     pub(crate) fn may_announce(&self) -> bool {
         self.limit.lock().may_announce(clock::now_ns())
     }
 
-    /// Faults in all, and those not shown. May sleep.
+    /// Returns the number of faults, and how many of them were not logged. May sleep.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let limit = self.limit.lock();
         (limit.total(), limit.suppressed())
     }
 }
 
-/// A line that may be written; what is to be at its end.
+/// A log line that may be written. It formats what is to be at its end.
 pub(crate) struct AllowedLine {
     suppressed: u64,
     last: bool,
 }
 
 impl AllowedLine {
-    /// Whether a line may be written, by the verdict of its limit.
+    /// Converts the verdict of a limit: [`None`] if no line may be written.
     pub(super) fn from_verdict(verdict: FaultVerdict) -> Option<Self> {
         match verdict {
             FaultVerdict::Report { suppressed, last } => Some(AllowedLine { suppressed, last }),

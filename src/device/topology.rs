@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device's place below its root bus, as device scopes describe it (VT-d 8.3.1), the requester IDs
-//! under which its requests arrive, and its neighbours.
+//! A device's place below its root bus, as device scopes describe it (VT-d 8.3.1), the requester
+//! IDs under which its requests arrive, and its neighbours.
 
 use core::iter::successors;
 use kernel::prelude::*;
@@ -11,17 +11,17 @@ use vtd_core::spec::address::{Segment, SourceId};
 
 /// The functions from the root bus down to a device.
 pub(crate) struct PciPath {
-    /// The segment they are in.
+    /// Their segment.
     pub(crate) segment: Segment,
-    /// Bridges first, the device last; a virtual function is represented by its physical one,
-    /// which is where firmware knows it.
+    /// Bridges first, the device last. A virtual function is represented by its physical function,
+    /// which is the one that firmware lists.
     pub(crate) functions: KVec<SourceId>,
-    /// What quirks depend on of the last of them, but no register of it.
+    /// The properties of the last function on which quirks depend, without a register.
     pub(crate) last: PciFunction,
 }
 
-/// What quirks depend on of a function, but for a register. [`None`] in a segment that firmware
-/// could not name.
+/// Returns the properties of a function on which quirks depend, without a register. [`None`] in a
+/// segment that firmware cannot name.
 pub(super) fn function_of(device: &PciDevice) -> Option<PciFunction> {
     let properties = device.properties();
     Some(PciFunction {
@@ -39,13 +39,16 @@ pub(super) fn function_of(device: &PciDevice) -> Option<PciFunction> {
 }
 
 impl PciPath {
-    /// The path of `device`. [`ENOMEM`], or [`ENODEV`] if the device is just going away or has no
-    /// segment that firmware could name.
+    /// Returns the path of `device`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`]. [`ENODEV`]: the device is being removed, or firmware cannot name its segment.
     pub(crate) fn of(device: &PciDevice) -> Result<PciPath> {
         let dma_device = device.dma_device().ok_or(ENODEV)?;
         let function = dma_device.physical_function().ok_or(ENODEV)?;
         let last = function_of(&function).ok_or(ENODEV)?;
-        // Room for what there is below most root ports.
+        // Enough for devices below most root ports.
         let mut functions = KVec::with_capacity(4, GFP_KERNEL)?;
         functions.push(last.source, GFP_KERNEL)?;
         let mut next = function.upstream();
@@ -65,7 +68,11 @@ impl PciPath {
     }
 }
 
-/// Every requester ID that `pci` may speak with, its own first.
+/// Returns every requester ID that `pci` may use, its own first.
+///
+/// # Errors
+///
+/// [`ENOMEM`]. [`ENODEV`]: the device is being removed.
 pub(super) fn requesters_of(pci: &PciDevice) -> Result<KVec<SourceId>> {
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
     let mut requesters = KVec::new();
@@ -79,8 +86,9 @@ pub(super) fn requesters_of(pci: &PciDevice) -> Result<KVec<SourceId>> {
     Ok(requesters)
 }
 
-/// Whether `other`, which is in no group, is in the slot of `device`, a bridge above it, or below a
-/// bridge that is `in_group` with it, to which the core would have added it.
+/// Returns whether `other`, which is in no group, is a neighbour of `device`: in the same slot, a
+/// bridge above it, or below a bridge that is `in_group` with it. The core would have added such a
+/// device to the group.
 pub(super) fn is_neighbour(
     other: &PciDevice,
     device: &PciDevice,

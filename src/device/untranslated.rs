@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The devices that no unit translates, and of whose groups the core knows nothing.
+//! The devices that no unit translates. They are in no group.
 
 use super::adopted::AdoptedDevices;
 use super::left_out::LeftOutDevices;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// The lists of the machine.
+/// The lists of all such devices.
 #[pin_data]
 pub(crate) struct UntranslatedDevices {
     /// Devices that stay in pass-through.
@@ -19,7 +19,7 @@ pub(crate) struct UntranslatedDevices {
 }
 
 impl UntranslatedDevices {
-    /// None yet. [`ENOMEM`].
+    /// Creates the lists, empty. [`ENOMEM`].
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {

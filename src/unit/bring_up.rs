@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bringing a unit up: everything is checked before anything is written. What is written then is in
+//! Bringing a unit up: everything is checked before any register is written. The writes are in
 //! `enable`.
 
 use super::enable::has_protected_memory;
@@ -29,12 +29,14 @@ use vtd_core::spec::registers as regs;
 use vtd_core::spec::status::Gsts;
 
 impl Unit {
-    /// Claims unit number `index`, whose registers are at `base`, and prepares its tables near the
-    /// NUMA node `node`.
+    /// Claims unit number `index`, whose registers are at `base`, and allocates its tables near the
+    /// NUMA node `node`. Writes no register.
     ///
-    /// Refuses with a sentence in the log: a unit that is in use ([`EBUSY`]), one that does not
-    /// answer ([`ENXIO`]), one that this driver cannot serve (EOPNOTSUPP), one that translates
-    /// nothing ([`ENODEV`]). Writes no register.
+    /// # Errors
+    ///
+    /// [`EBUSY`]: the unit is in use. [`ENXIO`]: it does not respond. EOPNOTSUPP: this driver
+    /// cannot use it. [`ENODEV`]: it walks no second-stage tables. Each of these is logged with its
+    /// reason. [`ENOMEM`].
     pub(crate) fn bring_up(
         index: usize,
         base: FirmwareAddress,
@@ -93,15 +95,16 @@ impl Unit {
     }
 }
 
-/// [`EBUSY`], with a sentence in the log for each thing that someone does with the unit.
+/// Returns [`EBUSY`] if the unit is in use, and logs each use.
 ///
-/// Nobody drives a queue alone, whose register page was free: firmware left it on, or the kernel before
-/// this one, as the in-tree driver does at kexec. It is turned off with the first step of
-/// [`Unit::take_step`].
+/// An enabled queue alone does not count: the register page was free, so no driver has the unit.
+/// Firmware left the queue enabled, or the previous kernel did, as the in-tree driver does at
+/// kexec. The first [`Unit::take_step`] turns it off.
 ///
-/// A crash kernel has no one beside it, but devices that still do DMA. Through the tables of the
-/// kernel that crashed it must go on, so a unit that translates is left as it is. One that does
-/// not lets all of it pass already; the old queue in it is turned off as well.
+/// In a crash kernel no other driver has the unit, but devices may still do DMA. If the unit
+/// translates, their DMA must continue through the tables of the crashed kernel, so the unit is
+/// left alone. If it does not translate, all DMA already passes, and an old queue is turned off as
+/// well.
 fn refuse_in_use(index: usize, status: Gsts) -> Result {
     if status.in_use().next().is_none() {
         return Ok(());
@@ -140,7 +143,7 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
     Err(EBUSY)
 }
 
-/// What to do about a unit that somebody uses. [`ENOMEM`].
+/// Returns what the user can do about a unit that is in use. [`ENOMEM`].
 fn advice() -> Result<&'static str> {
     let is_off = |word| Ok::<bool, Error>(cmdline::get_bool(word)? == Some(false));
     Ok(if is_off("intel_iommu")? && is_off("intremap")? {
@@ -153,7 +156,7 @@ fn advice() -> Result<&'static str> {
     })
 }
 
-/// What the registers say of a unit before anything is done to it.
+/// What the registers of a unit say before any of them is written.
 struct UnitGeometry {
     cap: Capability,
     ecap: ExtendedCapability,
@@ -163,7 +166,8 @@ struct UnitGeometry {
 }
 
 impl UnitGeometry {
-    /// Reads and judges; refuses with a sentence in the log.
+    /// Reads the registers and checks whether the driver can use the unit. Logs the reason if it
+    /// cannot.
     fn read(index: usize, io: &Registers, workarounds: Workarounds) -> Result<Self> {
         let cap = workarounds.capability(Capability::from_raw(io.read64(regs::CAP.offset())));
         let ecap = ExtendedCapability::from_raw(io.read64(regs::ECAP.offset()));

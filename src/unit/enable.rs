@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Turning a unit on and off: all units take the steps of [`vtd_core::bring_up`], then translation is
-//! turned on.
+//! Enabling and disabling a unit. All units take the steps of [`vtd_core::bring_up`]; then
+//! translation is turned on.
 
 use super::Unit;
 use kernel::prelude::*;
@@ -15,8 +15,12 @@ use vtd_core::spec::scope::{ContextScope, IotlbScope};
 use vtd_core::spec::status::Gcmd;
 
 impl Unit {
-    /// Takes a step of [`bring_up`](vtd_core::bring_up), after which the unit has its queue and
-    /// tables, and nothing is translated yet. [`ETIMEDOUT`], [`EIO`]. Any context.
+    /// Takes one step of [`bring_up`](vtd_core::bring_up). After the last one the unit has its
+    /// queue and its tables, and nothing is translated yet. Any context.
+    ///
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`], [`EIO`]: the unit did not complete the step.
     pub(crate) fn take_step(&self, step: BringUpStep) -> Result {
         let (what, done) = match step {
             BringUpStep::EnableQueue => ("enable its invalidation queue", self.enable_queue()),
@@ -50,19 +54,23 @@ impl Unit {
         Ok(())
     }
 
-    /// Turns off a queue that firmware or the kernel before this one has left on, once it is empty.
+    /// Turns off a queue that firmware or the previous kernel left enabled, once it is empty.
     fn disable_old_queue(&self) -> Result {
         if !self.regs.status().queue_enabled() {
             return Ok(());
         }
         let empty = || self.regs.read64(regs::IQH) == self.regs.read64(regs::IQT);
-        // One that stands still is turned off as it is; the command tells whether that worked.
+        // A queue that is stuck is turned off as it is; the command reports whether that worked.
         let _ = self.regs.wait(empty);
         self.regs.command(Gcmd::QUEUE, false)
     }
 
-    /// Turns translation on, then the protected memory regions off, which would otherwise go on
-    /// to block what the tables now decide (VT-d 10.4.16).
+    /// Turns translation on, then the protected memory regions off: they would otherwise keep
+    /// blocking what the tables permit (VT-d 10.4.16).
+    ///
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`]: the unit did not turn translation on.
     pub(crate) fn enable_translation(&self) -> Result {
         self.regs
             .command(Gcmd::TRANSLATION, true)
@@ -72,7 +80,7 @@ impl Unit {
         Ok(())
     }
 
-    /// Turns the protected memory regions on or off, as `event` demands.
+    /// Turns the protected memory regions on or off, as `event` requires.
     fn set_protected_memory(&self, event: LifecycleEvent) {
         if !has_protected_memory(self.cap) {
             return;
@@ -94,12 +102,12 @@ impl Unit {
         }
     }
 
-    /// Turns translation and the queue off: devices reach memory directly from here on, but for what
-    /// lies in protected memory regions. Whether the unit obeyed: if not, it may still walk its tables
-    /// or its queue, which must then never be freed. Any context.
+    /// Turns translation and the queue off. From then on devices reach memory directly, except for
+    /// protected memory regions. Returns whether the unit obeyed. If not, it may still walk its
+    /// tables or fetch from its queue, and neither may ever be freed. Any context.
     pub(crate) fn disable(&self, event: LifecycleEvent) -> bool {
         if self.state.is_disabled() {
-            // It may have come no further than its queue.
+            // Perhaps only its queue was turned on.
             return self.disable_queue();
         }
         if self.regs.status().translation_enabled()
@@ -113,7 +121,7 @@ impl Unit {
         self.disable_queue()
     }
 
-    /// Turns the queue off, if the driver has turned it on; whether the unit obeyed.
+    /// Turns the queue off if the driver has turned it on. Returns whether the unit obeyed.
     fn disable_queue(&self) -> bool {
         let obeyed = self.invalidator.disable(&self.regs).is_ok();
         if !obeyed {
@@ -124,21 +132,21 @@ impl Unit {
         obeyed
     }
 
-    /// Whether translation must not be turned off any more: it is on, and the devices behind the unit
-    /// would keep it from ever going off.
+    /// Returns whether translation is on and must not be turned off: with the devices behind the
+    /// unit, the command to turn it off would never complete.
     pub(crate) fn keeps_translation(&self) -> bool {
         self.keeps_translation
             && !self.state.is_disabled()
             && self.regs.status().translation_enabled()
     }
 
-    /// Whether it will be so once translation was on.
+    /// Returns whether translation must stay on once it was turned on.
     pub(crate) fn will_keep_translation(&self) -> bool {
         self.keeps_translation
     }
 
-    /// As [`Self::disable`], when the machine goes down; a unit whose translation must stay on is left
-    /// as it is. Any context.
+    /// Disables the unit as [`Self::disable`] does, at shutdown. A unit whose translation must stay
+    /// on is left as it is. Any context.
     pub(crate) fn shut_down(&self) {
         if self.keeps_translation() {
             log_info!(
@@ -151,7 +159,7 @@ impl Unit {
     }
 }
 
-/// Whether a unit has regions that it can keep devices out of.
+/// Returns whether a unit has protected memory regions.
 pub(super) fn has_protected_memory(cap: Capability) -> bool {
     cap.protected_low_memory() || cap.protected_high_memory()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Failing: the unit ends with every requester blocked.
+//! Failing a unit: every requester behind it is blocked, for good.
 
 use super::fault_injection::{WITHOUT_QUEUE, WITHOUT_REGISTERS, WITHOUT_ROOT_TABLE};
 use super::invalidation::{Invalidated, InvalidationPaths};
@@ -10,9 +10,11 @@ use core::fmt;
 use kernel_ext::{log_emerg, log_err};
 
 impl Unit {
-    /// Ends the unit's service with every requester blocked.
+    /// Fails the unit: blocks every requester, invalidates all caches and logs `failure`. A caller
+    /// that comes second returns when all requesters are blocked. Any context.
     pub(super) fn fail(&self, failure: &dyn fmt::Display) {
-        // Interrupts are off: a handler that unmaps on this processor would wait for us for ever.
+        // Interrupts are off: a handler that unmaps on this CPU would wait for this function for
+        // ever.
         let invalidated = self.failing.with(|()| {
             if !self.state.begin_failing() {
                 return None;
@@ -41,7 +43,8 @@ impl Unit {
         }
     }
 
-    /// Blocks every requester and drops all caches; what of it the unit confirmed.
+    /// Clears the root table and invalidates all caches. Returns what the unit confirmed. Any
+    /// context.
     pub(super) fn block_all(&self) -> Invalidated {
         self.root.clear();
         let paths = InvalidationPaths {
@@ -53,7 +56,7 @@ impl Unit {
         self.invalidator.invalidate_all(&self.regs, paths)
     }
 
-    /// Whether the unit was closed after an error.
+    /// Returns whether the unit has failed. Any context.
     pub(crate) fn has_failed(&self) -> bool {
         matches!(self.state.get(), UnitState::Failed)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors on demand, for tests (`test_hooks=1`): what hardware does that fails, or what the driver
-//! would see if it did.
+//! Fault injection for tests (`test_hooks=1`): makes hardware fail, or makes the driver see what it
+//! would see if hardware failed.
 
 use super::invalidation::Queue;
 use super::Unit;
@@ -9,41 +9,47 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
 use vtd_core::spec::status::Fsts;
 
-/// Closing does not use that setting the root table drops all caches.
+/// Failing the unit does not rely on the root table command to invalidate all caches.
 pub(super) const WITHOUT_ROOT_TABLE: u32 = 1 << 0;
-/// Closing does not use the queue.
+/// Failing the unit does not use the queue.
 pub(super) const WITHOUT_QUEUE: u32 = 1 << 1;
-/// Closing does not use registers.
+/// Failing the unit does not use the registers.
 pub(super) const WITHOUT_REGISTERS: u32 = 1 << 3;
-/// Fault records are left where they are.
+/// Fault records are not read.
 pub(super) const HOLD_FAULTS: u32 = 1 << 2;
 
-/// No descriptor has this type.
+/// An invalid descriptor: no descriptor has this type.
 const INVALID: [u64; 2] = [0xf, 0];
 
-/// A time-out that a test can wait for.
+/// A time-out that is short enough for a test to wait for.
 const SHORT_MS: u64 = 500;
 
-/// What was asked for.
+/// The faults that are injected.
 #[derive(Default)]
 pub(super) struct FaultInjection(AtomicU32);
 
 impl FaultInjection {
-    /// Whether `bit` was.
+    /// Returns whether fault `bit` is injected.
     pub(super) fn is_set(&self, bit: u32) -> bool {
         self.0.load(Ordering::Relaxed) & bit != 0
     }
 }
 
 impl Unit {
-    /// Injects the error that `error` names; [`EINVAL`] if nothing does, [`ENODEV`] if it takes a queue.
+    /// Injects the error that `error` names.
     ///
     /// - `invalid-descriptor`: a descriptor that hardware refuses (IQE).
-    /// - `hang`: from now on the driver does not see the queue finish anything.
-    /// - `time-out-error`, `completion-error`: the next wait is lost, and ITE or ICE is seen.
-    /// - `hold-faults`, `release-faults`: fault records are not read, are read again.
-    /// - `fail-without-root-table`, `fail-without-queue`, `fail-without-registers`: ways that
-    ///   closing does not take.
+    /// - `hang`: from now on the driver does not see the queue complete anything.
+    /// - `time-out-error`, `completion-error`: the next wait is lost, and the driver sees ITE or
+    ///   ICE.
+    /// - `hold-faults`, `release-faults`: fault records are no longer read, or are read again.
+    /// - `fail-without-root-table`, `fail-without-queue`, `fail-without-registers`: failing the
+    ///   unit does not use this path.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: no error has this name. [`ENODEV`]: the error needs a queue, and the unit has
+    /// none.
     pub(crate) fn inject_error(&self, error: &str) -> Result {
         let set = |bit| {
             self.fault_injection.0.fetch_or(bit, Ordering::Relaxed);

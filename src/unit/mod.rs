@@ -4,23 +4,24 @@
 //!
 //! # Life
 //!
-//! [`Unit::bring_up`] claims the registers and checks that nobody uses the unit; it changes no
-//! register. [`Unit::take_step`], step by step and all units' queues first, gives hardware the queue and
-//! the (empty) tables. [`Unit::enable_translation`] turns translation on, [`Unit::disable`] everything off again.
+//! [`Unit::bring_up`] claims the registers and checks that the unit is not in use. It writes no
+//! register. [`Unit::take_step`] then takes the steps of [`vtd_core::bring_up`], the queues of all
+//! units first. After them hardware has its invalidation queue and an empty root table.
+//! [`Unit::enable_translation`] turns translation on. [`Unit::disable`] turns everything off again.
 //!
 //! # Invariants
 //!
-//! - While a unit translates, a requester reaches memory only through a context entry which
+//! - While a unit translates, a requester reaches memory only through a context entry that
 //!   [`Unit::install`] wrote.
-//! - A unit that has failed stays closed: its root table is empty and stays so.
+//! - A unit that has failed stays failed: its root table is empty and stays empty.
 //!
 //! # Locks
 //!
-//! 1. `tables` (mutex): context tables and claims; held over the invalidation after a change, so
-//!    that changes of one unit are ordered.
-//! 2. `ids` (mutex): domain-ids. Nothing is taken after it.
-//! 3. `failing` (spin lock, interrupts off), after which only
-//! 4. the spin locks of the queue and of the registers are taken, innermost.
+//! 1. `tables` (mutex): context tables and claims. It is held until the invalidation after a change
+//!    is complete, so that changes of one unit are ordered.
+//! 2. `ids` (mutex): domain-ids. No lock is taken under it.
+//! 3. `failing` (spin lock, interrupts off). Only the following locks are taken under it:
+//! 4. the spin locks of the queue and of the registers. They are the innermost locks.
 
 mod bring_up;
 mod enable;
@@ -60,10 +61,10 @@ use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::scope::ContextScope;
 
-/// What the user may ask of all units.
+/// Options that the user sets for all units.
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
-    /// Use register-based invalidation although there is a queue.
+    /// Whether register-based invalidation is used even if the unit has a queue.
     pub(crate) without_queue: bool,
 }
 
@@ -78,9 +79,9 @@ pub(crate) struct Unit {
     cap: Capability,
     ecap: ExtendedCapability,
     width: AddressWidth,
-    /// [`Restriction`] as bits; for tests.
+    /// The [`Restriction`] that a test has set, as bits.
     restriction: AtomicU32,
-    /// Whether translation must not be turned off once it was on.
+    /// Whether translation must stay on once it was turned on.
     keeps_translation: bool,
     /// Whether the protected memory regions were on when the driver was loaded.
     protected_memory_at_load: bool,
@@ -93,23 +94,26 @@ pub(crate) struct Unit {
     invalidator: Invalidator,
     stats: Statistics,
     state: AtomicUnitState,
-    /// Held by the one who closes the unit; others who meet an error wait here until it is done.
+    /// Held while the unit is being failed. Other CPUs that hit an error wait here until every
+    /// requester is blocked.
     #[pin]
     failing: IrqSpinLock<()>,
-    /// What tests asked for.
+    /// The errors that a test has injected.
     fault_injection: FaultInjection,
 }
 
 impl Unit {
-    /// Makes hardware forget, and waits until it has. Any context.
+    /// Invalidates caches of the unit and waits until hardware has confirmed it. Any context.
     ///
-    /// On [`EIO`] the unit has been closed: every requester behind it is blocked, so a caller who
-    /// unmaps may go on to reuse the memory.
+    /// # Errors
+    ///
+    /// [`EIO`]: the unit has failed, and every requester behind it is blocked. A caller that unmaps
+    /// may therefore go on to reuse the memory.
     pub(crate) fn invalidate(&self, requests: &[Invalidation]) -> Result {
         match self.state.get() {
             UnitState::Enabled => {}
             UnitState::Failed => return Err(EIO),
-            // Untranslated: there is nothing that could be stale.
+            // Nothing is translated, so no cache can be stale.
             UnitState::Disabled => return Ok(()),
         }
         match self
@@ -124,8 +128,8 @@ impl Unit {
         }
     }
 
-    /// Takes the steps that a change of tables demands, in their order; one wait for all
-    /// invalidations among them. Errors as [`Self::invalidate`].
+    /// Takes the `steps` that a change of tables requires, in their order. All invalidations among
+    /// them share one wait. Errors as [`Self::invalidate`].
     pub(crate) fn perform(&self, steps: impl Iterator<Item = InvalidationStep>) -> Result {
         let mut batch = [Invalidation::Context(ContextScope::Global); 3];
         let mut len = 0;
@@ -145,7 +149,8 @@ impl Unit {
         self.invalidate(batch.get(..len).unwrap_or_default())
     }
 
-    /// Makes a unit that needs it see what was written.
+    /// Flushes the unit's write buffer. A unit with `CAP.RWBF` needs this before it sees what was
+    /// written to the tables.
     fn flush_write_buffer(&self) -> Result {
         self.regs.flush_write_buffer().map_err(|_| {
             self.fail(&"its write buffer was not flushed in time");
@@ -153,32 +158,32 @@ impl Unit {
         })
     }
 
-    /// Its name: `dmar0` and so on.
+    /// Returns the unit's name: `dmar0` and so on.
     pub(crate) fn name(&self) -> &CStr {
         &self.name
     }
 
-    /// The segment whose requesters it sees.
+    /// Returns the segment whose requesters the unit serves.
     pub(crate) fn segment(&self) -> Segment {
         self.segment
     }
 
-    /// What it can do.
+    /// Returns the capability register (CAP).
     pub(crate) fn cap(&self) -> Capability {
         self.cap
     }
 
-    /// What it can do besides.
+    /// Returns the extended capability register (ECAP).
     pub(crate) fn ecap(&self) -> ExtendedCapability {
         self.ecap
     }
 
-    /// The widest tables that it walks.
+    /// Returns the width of the widest second-stage tables that the unit walks.
     pub(crate) fn width(&self) -> AddressWidth {
         self.width
     }
 
-    /// What tables it can walk, as far as it is not [restricted](Self::restrict).
+    /// Returns which tables the unit can walk, less what [`Self::restrict`] has taken away.
     pub(crate) fn walk_capabilities(&self) -> WalkCapabilities {
         let bits = self.restriction.load(Ordering::Relaxed);
         WalkCapabilities {
@@ -191,9 +196,9 @@ impl Unit {
         }
     }
 
-    /// Makes the unit less capable than it is, for domains made or attached from now on. Bit 0: no
-    /// tables above 39 bits, bit 1: no large pages; from bit 16 on how many domain-ids, 0: all. For
-    /// tests. May sleep.
+    /// Makes the unit less capable than it is, for domains that are created or attached from now
+    /// on. Bit 0: no tables above 39 bits. Bit 1: no large pages. Bits 16 and up: the number of
+    /// domain-ids; 0 for all. For tests. May sleep.
     pub(crate) fn restrict(&self, bits: u32) {
         self.restriction.store(bits, Ordering::Relaxed);
         let all = self.cap.domain_count().unwrap_or_default();
@@ -204,27 +209,27 @@ impl Unit {
         self.ids.lock().limit(count)
     }
 
-    /// What it has done.
+    /// Returns the unit's counters.
     pub(crate) fn statistics(&self) -> &Statistics {
         &self.stats
     }
 
-    /// Domain-ids given out.
+    /// Returns the number of domain-ids in use. May sleep.
     pub(crate) fn domains_used(&self) -> u32 {
         self.ids.lock().used()
     }
 
-    /// Where its registers are.
+    /// Returns the physical address of the registers.
     pub(crate) fn register_base(&self) -> u64 {
         self.regs.start()
     }
 
-    /// Its version register: major and minor.
+    /// Reads the version register: major and minor.
     pub(crate) fn version(&self) -> (u8, u8) {
         regs::version(self.regs.read32(regs::VER))
     }
 
-    /// Whether invalidations go through the queue.
+    /// Returns whether invalidations go through the queue.
     pub(crate) fn is_queued(&self) -> bool {
         self.invalidator.is_queued()
     }

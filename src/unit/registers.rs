@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A unit's registers: typed access, and commands that are waited for.
+//! The registers of a unit: typed access, and commands with their completion.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
@@ -13,20 +13,20 @@ use vtd_core::spec::fault::FRCD_F;
 use vtd_core::spec::registers::{self, Reg32, Reg64};
 use vtd_core::spec::status::{Gcmd, Gsts};
 
-/// How long hardware may take for anything. The specification names no limit; what takes longer
-/// than this is broken. Waits are made with interrupts off: several of them in a row must stay below
-/// what the kernel's watchdogs allow.
+/// How long hardware may take to complete anything. The specification names no limit; hardware that
+/// takes longer is broken. Waits are made with interrupts off, so several of them in a row must
+/// stay below the kernel's watchdog limits.
 pub(crate) const TIME_OUT_MS: u64 = 1_000;
 
-/// The smallest register page, enough to read how long the whole set is.
+/// The smallest register page. It suffices to read how long the whole register set is.
 const FIRST_BYTES: usize = 4096;
 
-/// Mapped registers of one unit.
+/// The mapped registers of one unit.
 ///
 /// # Locks
 ///
-/// `command` orders writes of GCMD: each is computed from GSTS and takes effect before the next.
-/// It is taken with nothing else after it.
+/// `command` serializes writes of GCMD: each is computed from GSTS and takes effect before the
+/// next. No lock is taken under it.
 #[pin_data]
 pub(crate) struct UnitRegisters {
     io: mmio::Registers,
@@ -36,9 +36,12 @@ pub(crate) struct UnitRegisters {
 }
 
 impl UnitRegisters {
-    /// Claims and maps the registers at `base`.
+    /// Claims and maps the registers at `base`. The claim covers what CAP and ECAP say that the set
+    /// needs.
     ///
-    /// The claim covers what CAP and ECAP say the set needs. [`ENXIO`] if nothing answers there.
+    /// # Errors
+    ///
+    /// [`ENXIO`]: no unit responds there. Otherwise the error of claiming or mapping the registers.
     pub(crate) fn claim(base: FirmwareAddress, name: &'static CStr) -> Result<mmio::Registers> {
         let first = mmio::Registers::request(base, FIRST_BYTES, name)?;
         let (cap, ecap) = (
@@ -60,7 +63,7 @@ impl UnitRegisters {
         mmio::Registers::request(base, bytes, name)
     }
 
-    /// Takes over what [`Self::claim`] has claimed.
+    /// Creates the accessor of registers that [`Self::claim`] has claimed.
     pub(crate) fn new(io: mmio::Registers) -> impl PinInit<Self> {
         pin_init!(Self {
             io,
@@ -69,7 +72,7 @@ impl UnitRegisters {
         })
     }
 
-    /// Physical address of the register page.
+    /// Returns the physical address of the registers.
     pub(crate) fn start(&self) -> u64 {
         self.io.start()
     }
@@ -98,24 +101,27 @@ impl UnitRegisters {
         self.io.write64(register.offset(), value)
     }
 
-    /// How long hardware may take for anything.
+    /// Returns how long hardware may take to complete anything.
     pub(crate) fn time_out_ms(&self) -> u64 {
         self.time_out_ms.load(Ordering::Relaxed)
     }
 
-    /// Changes that; for tests.
+    /// Sets how long hardware may take. For tests.
     pub(super) fn set_time_out_ms(&self, ms: u64) {
         self.time_out_ms.store(ms, Ordering::Relaxed)
     }
 
-    /// The global status.
+    /// Reads the global status register (GSTS).
     pub(crate) fn status(&self) -> Gsts {
         Gsts::from_raw(self.read32(registers::GSTS))
     }
 
-    /// Sets (`on`) or clears one command bit and waits until GSTS shows it (VT-d 11.4.4).
+    /// Sets (`on`) or clears one command bit and waits until GSTS shows it (VT-d 11.4.4). Any
+    /// context.
     ///
-    /// [`ETIMEDOUT`] if it never does. Any context.
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`]: GSTS never shows it.
     pub(crate) fn command(&self, bit: Gcmd, on: bool) -> Result {
         self.command.with(|()| {
             let now = Gcmd::from_status(self.status());
@@ -125,7 +131,8 @@ impl UnitRegisters {
         })
     }
 
-    /// Flushes the write buffer of a unit that needs it (`CAP.RWBF`). Any context.
+    /// Flushes the write buffer of a unit that needs it (`CAP.RWBF`). [`ETIMEDOUT`] if that takes
+    /// too long. Any context.
     pub(crate) fn flush_write_buffer(&self) -> Result {
         self.command.with(|()| {
             let new = Gcmd::from_status(self.status()).with(Gcmd::FLUSH_WRITE_BUFFER);
@@ -134,8 +141,9 @@ impl UnitRegisters {
         })
     }
 
-    /// Clears what was recorded before the driver came: an old error would stop the new queue, an old
-    /// record keep new faults from being announced (VT-d 7.3). Any context.
+    /// Clears errors and faults recorded before the driver was loaded. An old error would stop the
+    /// new queue, and an old fault record would keep new faults from being reported (VT-d 7.3). Any
+    /// context.
     pub(crate) fn clear_stale_faults(&self, cap: Capability) {
         for index in 0..cap.fault_record_count() {
             if let Some(at) = registers::fault_record(cap, index) {
@@ -145,7 +153,7 @@ impl UnitRegisters {
         self.write32(registers::FSTS, self.read32(registers::FSTS));
     }
 
-    /// Spins until `done`, [`ETIMEDOUT`] when hardware takes too long.
+    /// Polls `done` until it returns true. [`ETIMEDOUT`] if hardware takes too long. Any context.
     pub(crate) fn wait(&self, done: impl FnMut() -> bool) -> Result {
         if Deadline::after_ms(self.time_out_ms()).wait_until(done) {
             Ok(())

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A unit as it is at one moment, for reports. Nothing here changes anything.
+//! The state of a unit at one moment, for reports. Nothing here changes anything.
 //!
-//! A unit that is stopped or closed is looked at like any other: its registers stay mapped as long
-//! as it is known. While the machine sleeps nobody is there to look.
+//! A unit that is disabled or has failed is read like any other: its registers stay mapped as long
+//! as the driver has the unit. While the machine is suspended no report is running.
 
 use super::invalidation::{Queue, SLOTS};
 use super::registers::UnitRegisters;
@@ -17,37 +17,37 @@ use vtd_core::spec::root::RootEntry;
 
 /// The invalidation queue at one moment.
 pub(crate) struct QueueSnapshot {
-    /// Where its slots lie.
+    /// The physical address of its slots.
     pub(crate) base: u64,
     /// The slot that hardware fetches next.
     pub(crate) head: u32,
-    /// The first slot that is not to be fetched.
+    /// The first slot that hardware does not fetch.
     pub(crate) tail: u32,
     /// Descriptors submitted since the queue was turned on, modulo 2^32.
     pub(crate) submitted: u32,
-    /// Those of them that hardware has confirmed.
+    /// Those of them that hardware has completed.
     pub(crate) finished: u32,
-    /// Whether it takes no more.
+    /// Whether the queue was aborted.
     pub(crate) aborted: bool,
-    /// All slots.
+    /// The contents of all slots.
     pub(crate) slots: KVec<[u64; 2]>,
 }
 
 impl QueueSnapshot {
-    /// The numbers of the last `most` descriptors, oldest first.
+    /// Returns the numbers of the last `most` descriptors, oldest first.
     pub(crate) fn last(&self, most: u32) -> impl Iterator<Item = u32> {
         let many = most.min(SLOTS).min(self.submitted);
         let end = self.submitted;
         (1..=many).rev().map(move |back| end.wrapping_sub(back))
     }
 
-    /// The slot of a descriptor by its number.
+    /// Returns the contents of the slot of a descriptor, by its number.
     pub(crate) fn slot(&self, number: u32) -> [u64; 2] {
         let slot = self.slots.get((number % SLOTS) as usize);
         slot.copied().unwrap_or_default()
     }
 
-    /// Whether hardware has not yet confirmed the descriptor in a slot.
+    /// Returns whether hardware has not yet completed the descriptor in a slot.
     pub(crate) fn is_pending(&self, slot: u32) -> bool {
         let pending = self.submitted.wrapping_sub(self.finished);
         let from_finished = slot.wrapping_sub(self.finished) % SLOTS;
@@ -56,10 +56,10 @@ impl QueueSnapshot {
 }
 
 impl Queue {
-    /// How it is; [`ENOMEM`]. May sleep.
+    /// Copies the state of the queue. [`ENOMEM`]. May sleep.
     fn snapshot(&self, regs: &UnitRegisters) -> Result<QueueSnapshot> {
         let mut slots = KVec::with_capacity(SLOTS as usize, GFP_KERNEL)?;
-        // A submitter may wait for us here: nothing but copying.
+        // Submitters may be waiting for the lock: only copy.
         Ok(self.state.with(|state| {
             for slot in 0..SLOTS as usize {
                 let words = [self.ring.read(slot * 2), self.ring.read(slot * 2 + 1)];
@@ -78,28 +78,29 @@ impl Queue {
     }
 }
 
-/// What a unit's tables have for one bus.
+/// The root and context entries of one bus.
 pub(crate) struct BusSnapshot {
     /// The bus.
     pub(crate) bus: u8,
     /// Its root entry.
     pub(crate) root: RootEntry,
-    /// Its context entries that are not zero, each with how many devices claim it.
+    /// Its context entries that are not zero, each with the number of devices that claim it.
     pub(crate) entries: KVec<(SourceId, ContextEntry, u16)>,
 }
 
-/// What a unit's tables have for one requester.
+/// The root and context entry of one requester.
 pub(crate) struct RequesterEntries {
-    /// Its bus's root entry.
+    /// The root entry of its bus.
     pub(crate) root: RootEntry,
-    /// Where that lies.
+    /// The physical address of that root entry.
     pub(crate) root_at: u64,
     /// Its context entry.
     pub(crate) context: ContextEntry,
 }
 
 impl RequesterEntries {
-    /// Where the context entry of `source` lies, if its bus has a table.
+    /// Returns the physical address of the context entry of `source`, if its bus has a context
+    /// table.
     pub(crate) fn context_at(&self, source: SourceId) -> Option<u64> {
         let table = self.root.context_table()?;
         Some(table.raw() + u64::from(source.devfn()) * 16)
@@ -107,7 +108,7 @@ impl RequesterEntries {
 }
 
 impl Unit {
-    /// The entries for `source`. May sleep.
+    /// Reads the entries of `source`. May sleep.
     pub(crate) fn entries(&self, source: SourceId) -> RequesterEntries {
         let state = self.tables.lock();
         RequesterEntries {
@@ -117,7 +118,8 @@ impl Unit {
         }
     }
 
-    /// What a register holds now; ones past the end, as absent hardware reads.
+    /// Reads a register. Past the end of the mapped set it returns all ones, as absent hardware
+    /// does.
     pub(crate) fn read(&self, register: Register) -> u64 {
         match register {
             Register::Narrow(register) => u64::from(self.regs.read32(register)),
@@ -125,13 +127,13 @@ impl Unit {
         }
     }
 
-    /// Whether requests are translated; a unit that does not answer translates nothing.
+    /// Returns whether translation is on. A unit that does not respond translates nothing.
     pub(crate) fn is_translating(&self) -> bool {
         let status = self.regs.status();
         status.raw() != u32::MAX && status.translation_enabled()
     }
 
-    /// What the unit does, in a word or two.
+    /// Returns the unit's state in a word or two.
     pub(crate) fn state_name(&self) -> &'static str {
         if self.state.is_disabled() {
             "stopped"
@@ -142,18 +144,20 @@ impl Unit {
         }
     }
 
-    /// The invalidation queue; [`None`] for a unit that is used without. [`ENOMEM`]. May sleep.
+    /// Copies the state of the invalidation queue; [`None`] for a unit that does not use one.
+    /// [`ENOMEM`]. May sleep.
     pub(crate) fn queue_snapshot(&self) -> Result<Option<QueueSnapshot>> {
         let queue = self.invalidator.queue.as_deref();
         queue.map(|queue| queue.snapshot(&self.regs)).transpose()
     }
 
-    /// Where the root table lies.
+    /// Returns the physical address of the root table.
     pub(crate) fn root_table(&self) -> u64 {
         self.root.address().raw()
     }
 
-    /// The first bus from `from` on that has a context table. [`ENOMEM`]. May sleep.
+    /// Copies the entries of the first bus from `from` on that has a context table. [`ENOMEM`]. May
+    /// sleep.
     pub(crate) fn next_bus_snapshot(&self, from: u8) -> Result<Option<BusSnapshot>> {
         let mut entries = KVec::with_capacity(CONTEXT_ENTRIES, GFP_KERNEL)?;
         let state = self.tables.lock();

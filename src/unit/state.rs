@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a unit serves.
+//! The state of a unit.
 //!
-//! Stopped → serving → stopped, and from serving to closed when hardware fails, which is for good. A
-//! unit that does not come back from a sleep goes from stopped to closed.
+//! A unit changes from disabled to enabled and back. When hardware fails, an enabled unit changes
+//! to failed, and stays failed. A unit that cannot be re-enabled after a suspend changes from
+//! disabled to failed.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 use kernel_ext::clock::Deadline;
@@ -13,31 +14,31 @@ const ENABLED: u8 = 1;
 const FAILING: u8 = 2;
 const FAILED: u8 = 3;
 
-/// Longer than all the register commands of closing can take together.
+/// Longer than all register commands that failing a unit issues can take together.
 const FAILING_MS: u64 = 7 * super::registers::TIME_OUT_MS;
 
 /// The state of one unit.
 pub(super) struct AtomicUnitState(AtomicU8);
 
-/// What a caller can rely on.
+/// The state of a unit, as callers see it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum UnitState {
     /// Nothing is translated.
     Disabled,
-    /// Invalidations are confirmed by hardware.
+    /// Requests are translated, and hardware confirms invalidations.
     Enabled,
     /// Hardware failed, and all requesters are blocked by now.
     Failed,
 }
 
 impl AtomicUnitState {
-    /// Stopped.
+    /// Creates the state of a unit that is disabled.
     pub(super) fn new() -> Self {
         AtomicUnitState(AtomicU8::new(DISABLED))
     }
 
-    /// The state. Whoever comes while the unit is being closed waits until it is: an error that
-    /// says "blocked" must be true. Any context.
+    /// Returns the state. While the unit is being failed, waits until all requesters are blocked:
+    /// an error that says "blocked" must be true. Any context.
     pub(super) fn get(&self) -> UnitState {
         if self.0.load(Ordering::Acquire) == FAILING {
             Deadline::after_ms(FAILING_MS).wait_until(|| self.0.load(Ordering::Acquire) != FAILING);
@@ -49,38 +50,40 @@ impl AtomicUnitState {
         }
     }
 
-    /// Whether invalidations can be relied on; the quick question.
+    /// Returns whether the unit is enabled, without waiting for a unit that is being failed.
     #[inline]
     pub(super) fn is_enabled(&self) -> bool {
         self.0.load(Ordering::Acquire) == ENABLED
     }
 
-    /// Whether nothing is translated.
+    /// Returns whether the unit is disabled.
     pub(super) fn is_disabled(&self) -> bool {
         self.0.load(Ordering::Acquire) == DISABLED
     }
 
-    /// From stopped to serving; a closed unit stays closed.
+    /// Enables a disabled unit. A failed unit stays failed.
     pub(super) fn enable(&self) {
         self.change(DISABLED, ENABLED);
     }
 
-    /// From serving to stopped; a closed unit stays closed.
+    /// Disables an enabled unit. A failed unit stays failed.
     pub(super) fn disable(&self) {
         self.change(ENABLED, DISABLED);
     }
 
-    /// Whether the caller is the one who closes the unit.
+    /// Begins to fail an enabled unit. Returns whether the caller is the one that has to block its
+    /// requesters.
     pub(super) fn begin_failing(&self) -> bool {
         self.change(ENABLED, FAILING)
     }
 
-    /// Closes a unit that is not serving, such as one that did not come back from a sleep.
+    /// Marks a unit as failed that is not enabled, such as one that could not be re-enabled after a
+    /// suspend.
     pub(super) fn fail_disabled(&self) {
         self.0.store(FAILED, Ordering::Release);
     }
 
-    /// All requesters are blocked.
+    /// Completes what [`Self::begin_failing`] began, once all requesters are blocked.
     pub(super) fn end_failing(&self) {
         self.change(FAILING, FAILED);
     }

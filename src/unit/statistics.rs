@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a unit has done, counted.
+//! Counters of one unit.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
@@ -10,7 +10,7 @@ use kernel_ext::percpu::PerCpuCounters;
 use vtd_core::invalidation::Invalidation;
 use vtd_core::spec::scope::IotlbScope;
 
-/// A count that only grows. Any context.
+/// A counter that only grows. Any context.
 #[derive(Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -21,25 +21,25 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Adds `n`; only for callers who keep each other out.
+    /// Adds `n`. Only for callers that exclude each other.
     #[inline(always)]
     pub(super) fn add_unsync(&self, n: u64) {
         let count = self.0.load(Ordering::Relaxed).wrapping_add(n);
         self.0.store(count, Ordering::Relaxed);
     }
 
-    /// The count.
+    /// Returns the count.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What was mapped and unmapped.
+/// Counts of what was mapped and unmapped.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct MapCounts {
-    /// Mappings made.
+    /// Map operations.
     pub(crate) maps: u64,
-    /// Mappings undone.
+    /// Unmap operations.
     pub(crate) unmaps: u64,
     /// Bytes mapped.
     pub(crate) mapped_bytes: u64,
@@ -48,7 +48,7 @@ pub(crate) struct MapCounts {
 }
 
 impl MapCounts {
-    /// Adds what `other` has.
+    /// Adds the counts of `other`.
     pub(crate) fn add(&mut self, other: MapCounts) {
         self.maps = self.maps.wrapping_add(other.maps);
         self.unmaps = self.unmaps.wrapping_add(other.unmaps);
@@ -57,23 +57,25 @@ impl MapCounts {
     }
 }
 
-/// How many kinds of waits are told apart: done at the first look, and by time.
+/// The number of kinds of waits: those that were complete at the first check, and the others by
+/// duration.
 pub(crate) const WAIT_KINDS: usize = 7;
 
-/// Waits for the queue, by how long they took. Each submission has one, so their sum is the
-/// number of wait descriptors.
+/// Waits for the queue, by duration. Each submission has one, so their sum is the number of wait
+/// descriptors.
 ///
-/// A wait that is over at the first look has no time: a look at the clock would cost more than it.
+/// The duration of a wait that is complete at the first check is not measured, because reading the
+/// clock would cost more than the wait.
 pub(crate) struct Waits(PerCpuCounters<WAIT_KINDS>);
 
 impl Waits {
-    /// Counts a wait that was over at the first look. Any context.
+    /// Counts a wait that was complete at the first check. Any context.
     #[inline(always)]
     pub(super) fn count_immediate(&self) {
         self.0.inc::<0>()
     }
 
-    /// Counts a wait that began at `start`, by [`clock::now_ns`], and is over. Any context.
+    /// Counts a wait that is complete now and began at `start`, by [`clock::now_ns`]. Any context.
     pub(super) fn count_since(&self, start: u64) {
         match clock::now_ns().saturating_sub(start) {
             0..1_000 => self.0.inc::<1>(),
@@ -85,7 +87,7 @@ impl Waits {
         }
     }
 
-    /// How many there were of each kind, the shortest first.
+    /// Returns the number of waits of each kind, the shortest first.
     pub(crate) fn counts(&self) -> [u64; WAIT_KINDS] {
         let of = &self.0;
         [
@@ -100,7 +102,7 @@ impl Waits {
     }
 }
 
-/// The counts of one unit. What is mapped is counted by its domain.
+/// The counters of one unit. What is mapped is counted by its domain.
 pub(crate) struct Statistics {
     /// Waits for the queue.
     pub(crate) waits: Waits,
@@ -112,18 +114,18 @@ pub(crate) struct Statistics {
     pub(crate) flush_domain: Counter,
     /// IOTLB invalidations of everything.
     pub(crate) flush_global: Counter,
-    /// Those of all these that went through registers.
+    /// Those of the above that went through registers.
     pub(crate) by_register: Counter,
     /// Fault records read.
     pub(crate) faults: Counter,
-    /// Times that hardware lost records.
+    /// How often hardware lost fault records.
     pub(crate) fault_overflows: Counter,
     /// Context entries written.
     pub(crate) attaches: Counter,
 }
 
 impl Statistics {
-    /// Nothing yet. [`ENOMEM`].
+    /// Creates the counters, all 0. [`ENOMEM`].
     pub(crate) fn new() -> Result<Self> {
         Ok(Statistics {
             waits: Waits(PerCpuCounters::new(Charge::Unaccounted)?),
@@ -138,7 +140,8 @@ impl Statistics {
         })
     }
 
-    /// Counts what is about to be submitted. The caller holds the lock of what it is submitted to.
+    /// Counts `requests`, which are about to be submitted. The caller holds the lock of the queue
+    /// or of the registers.
     pub(super) fn count_requests(&self, requests: &[Invalidation]) {
         for request in requests {
             match request {
@@ -148,7 +151,8 @@ impl Statistics {
         }
     }
 
-    /// Counts what is about to be done through registers, which the caller holds.
+    /// Counts an invalidation that is about to be done through registers. The caller holds their
+    /// lock.
     pub(super) fn count_by_register(&self, request: Invalidation) {
         self.by_register.add_unsync(1);
         self.count_requests(&[request]);
@@ -162,7 +166,7 @@ impl Statistics {
         }
     }
 
-    /// As [`Self::count_requests`], for one invalidation of pages or of a domain.
+    /// Counts one IOTLB invalidation, of pages or of a domain, as [`Self::count_requests`] does.
     #[inline(always)]
     pub(super) fn count_range_invalidation(&self, pages: bool) {
         if pages {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A unit before and after the machine sleeps.
+//! Suspend and resume of a unit.
 
 use super::invalidation::Invalidated;
 use super::Unit;
@@ -11,16 +11,16 @@ use vtd_core::protected_memory::LifecycleEvent;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::status::Gcmd;
 
-/// What of a unit's registers a sleep loses and no other step restores.
+/// The registers of a unit that a suspend loses and that no bring-up step restores.
 pub(crate) struct SuspendState {
     fault_event: [u32; 4],
-    /// Whether a step to bring the unit up again failed.
+    /// Whether a bring-up step failed during resume.
     resume_failed: bool,
 }
 
 impl Unit {
-    /// Before a sleep: remembers the fault event and stops, but for a unit whose translation must
-    /// stay on. One CPU, interrupts off.
+    /// Saves the fault event registers and disables the unit, unless its translation must stay on.
+    /// One CPU, interrupts off.
     pub(crate) fn suspend(&self) -> SuspendState {
         let fault_event = FAULT_EVENT.map(|register| self.regs.read32(register));
         if !self.keeps_translation() {
@@ -32,16 +32,16 @@ impl Unit {
         }
     }
 
-    /// After a sleep: takes a step to bring the unit up again, unless one before it failed or the unit
-    /// was closed. One CPU, interrupts off.
+    /// Takes one bring-up step during resume, unless an earlier one failed or the unit has failed.
+    /// One CPU, interrupts off.
     pub(crate) fn resume_step(&self, saved: &mut SuspendState, step: BringUpStep) {
         if !saved.resume_failed && !self.has_failed() {
             saved.resume_failed = self.take_step(step).is_err();
         }
     }
 
-    /// After a sleep, when all steps were taken for all units: as it was before. A unit that was
-    /// closed, or does not come back, translates with an empty root table: what is behind it is
+    /// Resumes the unit, once all steps were taken for all units. A unit that had failed, or that
+    /// cannot be re-enabled, translates with an empty root table: the devices behind it are
     /// blocked, and the log says so. One CPU, interrupts off.
     pub(crate) fn resume(&self, saved: &SuspendState) {
         if self.has_failed() && !saved.resume_failed {
@@ -51,13 +51,13 @@ impl Unit {
         }
     }
 
-    /// Serves as before. The first error, which has been logged.
+    /// Restores the fault event and turns translation on. The error has been logged.
     fn resume_translation(&self, saved: &SuspendState) -> Result {
         self.restore_fault_event(saved);
         self.enable_translation()
     }
 
-    /// Blocks every requester, by a translation that leads nowhere.
+    /// Blocks every requester: turns translation on with an empty root table.
     fn resume_blocked(&self, saved: &SuspendState, why: &str) {
         self.state.fail_disabled();
         let blocked = self.enable_with_empty_root_table();
@@ -75,7 +75,7 @@ impl Unit {
         }
     }
 
-    /// Whether the unit confirmed that it translates, with an empty root table.
+    /// Turns translation on with an empty root table. Returns whether the unit confirmed it.
     fn enable_with_empty_root_table(&self) -> bool {
         self.root.clear();
         let Some(root) = regs::root_table_address(self.root.address()) else {
@@ -83,7 +83,8 @@ impl Unit {
         };
         self.regs.write64(regs::RTADDR, root);
         let set = self.regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
-        // What a sleep leaves in the caches is nothing; a unit that was not off may have kept some.
+        // A suspend leaves nothing in the caches, but a unit that was not powered off may have kept
+        // some.
         set && self.block_all() != Invalidated::Nothing && self.enable_translation().is_ok()
     }
 
@@ -94,5 +95,5 @@ impl Unit {
     }
 }
 
-/// The registers of the fault event, the one that unmasks it last.
+/// The registers of the fault event. The last one unmasks it.
 const FAULT_EVENT: [regs::Reg32; 4] = [regs::FEDATA, regs::FEADDR, regs::FEUADDR, regs::FECTL];

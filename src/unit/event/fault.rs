@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The fault event: hardware recorded that it refused a request (VT-d 7.3).
+//! The fault event: hardware has recorded that it refused a request (VT-d 7.3).
 
 use crate::unit::fault_injection::HOLD_FAULTS;
 use crate::unit::Unit;
@@ -12,11 +12,12 @@ use vtd_core::spec::fault::{FaultRecord, RecordHalf, FRCD_F};
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::status::Fsts;
 
-/// Who is told of faults.
+/// Where faults are reported.
 pub(crate) trait FaultSink: Send + Sync + 'static {
-    /// One request was refused. In the interrupt's thread; may sleep.
+    /// Reports that one request was refused. Runs in the interrupt's thread; may sleep.
     fn report_fault(&self, unit: &Unit, record: &FaultRecord);
-    /// Hardware had no room for further records.
+    /// Reports that hardware had no room for further records. Runs in the interrupt's thread; may
+    /// sleep.
     fn report_overflow(&self, unit: &Unit);
 }
 
@@ -24,18 +25,19 @@ pub(crate) trait FaultSink: Send + Sync + 'static {
 pub(crate) struct FaultEvent<S: FaultSink> {
     /// The unit.
     pub(crate) unit: Arc<Unit>,
-    /// Who is told.
+    /// Where its faults are reported.
     pub(crate) sink: Arc<S>,
 }
 
-/// Rounds over all records before the thread pauses. It is a thread of real-time priority: a device
-/// that never stops faulting must not keep a processor for ever.
+/// The number of rounds over all records before the thread pauses. The thread has real-time
+/// priority, and a device that never stops faulting must not occupy a CPU for ever.
 const ROUNDS: u32 = 64;
 
 /// How long it pauses.
 const PAUSE_MS: i64 = 10;
 
-/// How often it pauses for an error of the queue: longer than closing a unit takes.
+/// The number of pauses for an error of the queue. In total they are longer than failing a unit
+/// takes.
 const PAUSES: u32 = 1000;
 
 impl<S: FaultSink> irq::InterruptSource for FaultEvent<S> {
@@ -56,7 +58,7 @@ impl<S: FaultSink> irq::InterruptSource for FaultEvent<S> {
         self.unit
             .regs
             .write32(regs::FECTL, if masked { regs::FECTL_IM } else { 0 });
-        // A posted write must not let an event slip through.
+        // Flushes the posted write, so that no event slips through.
         self.unit.regs.read32(regs::FECTL);
     }
 
@@ -66,8 +68,8 @@ impl<S: FaultSink> irq::InterruptSource for FaultEvent<S> {
 }
 
 impl Unit {
-    /// Reads and clears the fault records, oldest first, until none is left: hardware raises its next
-    /// event only then (VT-d 7.3). May sleep.
+    /// Reads, reports and clears the fault records, oldest first, until none is left. Only then
+    /// does hardware raise its next event (VT-d 7.3). May sleep.
     pub(crate) fn drain_faults(&self, sink: &dyn FaultSink) {
         let mut pauses_left = PAUSES;
         while self.fault_injection.is_set(HOLD_FAULTS) && pauses_left > 0 {
@@ -82,8 +84,8 @@ impl Unit {
                 sink.report_overflow(self);
             }
             self.invalidator.acknowledge(&self.regs);
-            // While an error of the queue stands, hardware announces no fault. Whoever waits for the
-            // queue deals with it.
+            // While an error of the queue is pending, hardware raises no fault event. The
+            // submitters that wait for the queue handle the error.
             let error = self.fault_status().has_queue_fault() && pauses_left > 0;
             if !more && !error {
                 return;
@@ -93,7 +95,7 @@ impl Unit {
         }
     }
 
-    /// The fault status; nothing set for a unit that does not answer any more.
+    /// Reads the fault status. No bit is set for a unit that no longer responds.
     fn fault_status(&self) -> Fsts {
         match self.regs.read32(regs::FSTS) {
             u32::MAX => Fsts::from_raw(0),
@@ -101,7 +103,7 @@ impl Unit {
         }
     }
 
-    /// One round over all records. Whether there may be more.
+    /// Makes one round over all records. Returns whether there may be more.
     fn drain_once(&self, sink: &dyn FaultSink) -> bool {
         let status = self.fault_status();
         if !status.has_fault_record() {
@@ -126,7 +128,7 @@ impl Unit {
         let Some(record) = record else {
             return false;
         };
-        // Writing F back clears the record and lets hardware use it again.
+        // Writing F back clears the record, so that hardware can use it again.
         self.regs.write64(at.high, FRCD_F);
         self.stats.faults.add(1);
         sink.report_fault(self, &record);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a unit reports by itself.
+//! Events that a unit raises.
 
 mod fault;
 

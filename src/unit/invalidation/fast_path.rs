@@ -1,9 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Forgetting a range: the way of every unmap.
+//! What happens on unmap: the unit's IOTLB is invalidated for the range, by a fast path.
 //!
-//! Nearly always the unit serves, there is room in its queue and one descriptor does: that takes no
-//! more than to write it and a wait, and a look. Everything else goes the way of all invalidations.
+//! The unmap clears the page-table entries. In strict mode `iotlb_sync` then calls
+//! [`Unit::invalidate_range`] for every unit with devices in the domain. That call returns when the
+//! unit has dropped what it cached of the range, so that the memory can be reused. In lazy mode
+//! `flush_iotlb_all` invalidates the whole domain later, through [`Unit::invalidate`].
+//!
+//! One IOTLB invalidation covers the range: a page-selective one if the unit supports an aligned
+//! block that is large enough, else a domain-selective one. If table pages were freed, it drops
+//! cached paging-structure entries as well.
+//!
+//! The fast path serves nearly every unmap: the unit is enabled, and its queue has room. The fast
+//! path stores the descriptor and a wait descriptor, moves the tail, and checks once whether
+//! hardware has completed both before it starts to poll. Every other case takes the slow path
+//! through [`Unit::invalidate`].
 
 use super::queue::Queue;
 use crate::unit::Unit;
@@ -12,9 +23,10 @@ use vtd_core::invalidation::{cover_range_with_one, Invalidation, InvalidationRan
 use vtd_core::spec::address::DomainId;
 
 impl Unit {
-    /// Makes hardware forget a range of the domain `id`, and waits until it has; the way of every
-    /// unmap. A unit that fails has been closed when this returns, see [`Self::invalidate`]. Any
-    /// context.
+    /// Invalidates what the unit has cached of `range` in the domain `id`, and waits until hardware
+    /// has confirmed it. Every unmap in strict mode calls this. If hardware does not confirm it,
+    /// the unit has failed when this returns, and every requester behind it is blocked; see
+    /// [`Self::invalidate`]. Any context.
     #[inline]
     pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
         let (words, pages) = self.invalidator.range_invalidator.encode(id, range);
@@ -23,7 +35,8 @@ impl Unit {
         }
     }
 
-    /// Has one invalidation done if nothing stands in the way; whether it was.
+    /// Submits one descriptor and waits for it. Returns false, without having submitted anything,
+    /// if the unit has no queue, is not enabled, or has no room in its queue.
     fn invalidate_range_fast(&self, words: [u64; 2], pages: bool) -> bool {
         let Some(queue) = self.invalidator.queue.as_deref() else {
             return false;
@@ -43,7 +56,7 @@ impl Unit {
         true
     }
 
-    /// Waits for what takes a while.
+    /// Waits for an invalidation that was not complete at the first check.
     #[inline(never)]
     fn wait_for(&self, queue: &Queue, end: u32) {
         let start = clock::now_ns();
@@ -54,12 +67,12 @@ impl Unit {
         }
     }
 
-    /// What [`Self::invalidate_range_fast`] does not do.
+    /// Invalidates the range where [`Self::invalidate_range_fast`] cannot.
     #[cold]
     #[inline(never)]
     fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {
         let scope = cover_range_with_one(self.cap, id, range);
-        // On an error every requester is blocked.
+        // After an error every requester is blocked, so the caller can go on.
         let _ = self.invalidate(&[Invalidation::Iotlb(scope)]);
     }
 }

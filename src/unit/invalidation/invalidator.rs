@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Making a unit forget: through its queue, or through registers where it has none.
+//! Invalidates a unit's caches, through its queue or, if it has none, through registers.
 //!
-//! Failing is not an option for a caller that unmaps: memory is about to be reused. So a unit that
-//! does not confirm an invalidation is [closed](Invalidator::submit_sync): it ends with every requester
-//! blocked and all caches dropped, or, if it obeys nothing any more, with a message that says so.
+//! For a caller that unmaps, failure is not an option, because the memory is about to be reused. So
+//! a unit that does not confirm an [invalidation](Invalidator::submit_sync) is failed: every
+//! requester is blocked and all caches are invalidated. If the unit responds to nothing any more, a
+//! message in the log says so.
 
 use super::queue::Queue;
 use super::queue_error::QueueFailure;
@@ -24,7 +25,7 @@ use vtd_core::spec::registers::{self, IotlbRegisters};
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
 use vtd_core::spec::status::Gcmd;
 
-/// How the unit takes invalidations.
+/// The means to invalidate one unit's caches.
 #[pin_data]
 pub(crate) struct Invalidator {
     pub(in crate::unit) queue: Option<Pin<KBox<Queue>>>,
@@ -33,21 +34,21 @@ pub(crate) struct Invalidator {
     iotlb: IotlbRegisters,
     drain: Drain,
     pub(super) range_invalidator: RangeInvalidator,
-    /// Register-based invalidation is one at a time.
+    /// Register-based invalidations are done one at a time.
     #[pin]
     registers: IrqSpinLock<OneAtATime>,
 }
 
-/// What [`Invalidator::registers`] guards: the registers, which have room for one command.
+/// What the lock [`Invalidator::registers`] protects: the registers, which hold only one command.
 struct OneAtATime;
 
-/// Hardware did not confirm an invalidation.
+/// Why hardware did not confirm an invalidation.
 pub(crate) enum InvalidationFailure {
     /// The queue.
     Queue(QueueFailure),
-    /// A register command.
+    /// A register command that did not complete.
     Register(&'static str),
-    /// A register command that ended without having done anything.
+    /// A register command that completed without invalidating anything.
     Refused(&'static str),
 }
 
@@ -64,7 +65,7 @@ impl fmt::Display for InvalidationFailure {
 }
 
 impl Invalidator {
-    /// The invalidator of a unit, with a queue if that is to be used.
+    /// Creates the invalidator of a unit, with a queue if one is to be used. The queue is off.
     pub(crate) fn new(
         cap: Capability,
         ecap: ExtendedCapability,
@@ -80,27 +81,27 @@ impl Invalidator {
         })
     }
 
-    /// Whether invalidations go through the queue.
+    /// Returns whether invalidations go through the queue.
     pub(crate) fn is_queued(&self) -> bool {
         self.queue.is_some()
     }
 
-    /// Turns the queue on, if there is one.
+    /// Turns the queue on, if there is one. [`ETIMEDOUT`] if the unit does not obey. Any context.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         self.queue.as_ref().map_or(Ok(()), |queue| {
-            // Before the command: one that times out may be obeyed later.
+            // Set before the command: a command that times out may still be obeyed later.
             self.is_on.store(true, Ordering::Relaxed);
             queue.enable(regs)
         })
     }
 
-    /// Turns the queue off, if [`Self::enable`] turned it on. It has to be empty, and the last thing
-    /// in it a wait.
+    /// Turns the queue off, if [`Self::enable`] turned it on. The queue has to be empty then, with
+    /// a wait as its last descriptor. [`ETIMEDOUT`] if the unit does not obey. Any context.
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
         match &self.queue {
             Some(queue) if self.is_on.load(Ordering::Relaxed) => {
                 if regs.status().queue_enabled() {
-                    // A queue that does not finish even this is turned off as it is.
+                    // A queue that does not complete even this wait is turned off as it is.
                     let _ = queue.submit(regs, core::iter::empty(), || {});
                 }
                 regs.command(Gcmd::QUEUE, false)?;
@@ -111,7 +112,7 @@ impl Invalidator {
         }
     }
 
-    /// Submits `requests` and returns when hardware has confirmed them all. Any context.
+    /// Submits `requests` and returns when hardware has confirmed all of them. Any context.
     pub(crate) fn submit_sync(
         &self,
         regs: &UnitRegisters,
@@ -149,7 +150,7 @@ impl Invalidator {
         }
     }
 
-    /// One invalidation through registers (VT-d 6.5.1), with `registers` locked.
+    /// Does one invalidation through registers (VT-d 6.5.1). `registers` is locked.
     fn invalidate_by_register(
         &self,
         _one_at_a_time: &mut OneAtATime,
@@ -180,22 +181,23 @@ impl Invalidator {
         }
     }
 
-    /// Deals with errors that hardware reported without anyone waiting. Any context.
+    /// Handles queue errors that hardware reported while no submitter was waiting. Any context.
     pub(crate) fn acknowledge(&self, regs: &UnitRegisters) {
         if let Some(queue) = &self.queue {
             queue.acknowledge(regs)
         }
     }
 
-    /// After a failure and after the root table was emptied: drops all caches and waits for the
-    /// requests under way, by every way there is, and leaves the queue. Any context.
+    /// Invalidates all caches by every available path, waits for requests in flight, and turns the
+    /// queue off. For a unit that has failed, after its root table was cleared. Any context.
     pub(crate) fn invalidate_all(
         &self,
         regs: &UnitRegisters,
         paths: InvalidationPaths,
     ) -> Invalidated {
-        // Setting the root table drops everything that came from the old one, whatever the queue does,
-        // but does not wait for writes that were translated before: only an invalidation drains.
+        // Setting the root table invalidates everything that came from the old one, whatever state
+        // the queue is in. It does not wait for writes that were translated before: only an
+        // invalidation drains those.
         let by_root_table = paths.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
         let mut all = by_root_table && self.drain == Drain::NONE;
         if let Some(queue) = &self.queue {
@@ -203,7 +205,8 @@ impl Invalidator {
             if regs.status().queue_enabled() {
                 let drained = queue.drain_after_error(regs, self.drain);
                 all = all || (drained && paths.queue && queue.invalidate_all(regs, self.drain));
-                // Needed empty, and the last thing in it a wait, which every submission ends with.
+                // The queue must be empty, with a wait as its last descriptor. Every submission
+                // ends with one.
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
@@ -216,8 +219,8 @@ impl Invalidator {
         }
     }
 
-    /// Drops all caches through registers, which work only while the queue is off. Whether the unit
-    /// confirmed it.
+    /// Invalidates all caches through registers, which works only while the queue is off. Returns
+    /// whether the unit confirmed it.
     fn invalidate_all_by_registers(&self, regs: &UnitRegisters) -> bool {
         let everything = [
             Invalidation::Context(ContextScope::Global),
@@ -233,23 +236,23 @@ impl Invalidator {
     }
 }
 
-/// By which ways the caches of a unit that failed can be dropped.
+/// By which paths the caches of a failed unit can be invalidated.
 #[derive(Clone, Copy)]
 pub(crate) struct InvalidationPaths {
-    /// Setting the root table drops them (`CAP.ESRTPS`).
+    /// Setting the root table invalidates them (`CAP.ESRTPS`).
     pub(crate) root_table: bool,
     /// The queue, once it works again.
     pub(crate) queue: bool,
-    /// Registers.
+    /// The registers.
     pub(crate) registers: bool,
 }
 
-/// What a unit that failed has confirmed.
+/// What a failed unit has confirmed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invalidated {
-    /// Its caches are empty, and requests that it translated before have ended.
+    /// Its caches are empty, and requests that it translated before have completed.
     All,
-    /// Its caches are empty.
+    /// Its caches are empty, but writes in flight may not have drained.
     Undrained,
     /// Nothing.
     Nothing,

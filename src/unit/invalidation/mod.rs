@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Making a unit forget what it has cached.
+//! Invalidating what a unit has cached.
 
 mod fast_path;
 mod invalidator;

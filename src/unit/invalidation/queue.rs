@@ -2,17 +2,17 @@
 
 //! The invalidation queue (VT-d 6.5.2).
 //!
-//! A ring of [`SLOTS`] descriptors which software fills behind the tail and hardware empties from
-//! the head. Every submission ends with a wait descriptor that makes hardware write how many
-//! descriptors it has finished in all: one number that only grows, so any number of submitters can
-//! wait for it at once and no bookkeeping of slots is needed.
+//! A ring of [`SLOTS`] descriptors. Software adds descriptors at the tail, and hardware fetches
+//! them from the head. Every submission ends with a wait descriptor that makes hardware write how
+//! many descriptors it has completed in total. This is one number that only grows, so any number of
+//! submitters can wait for it concurrently, and no bookkeeping of slots is needed.
 //!
 //! # Invariants
 //!
-//! - `submitted - finished` slots belong to hardware and are not written; the others are free.
-//! - At least one slot is always free: a full ring would look empty.
-//! - A queue that was given up takes no more submissions.
-//! - `submitted` is what the last wait descriptor in the ring will make hardware write.
+//! - `submitted - finished` slots belong to hardware and are not written. The others are free.
+//! - At least one slot is always free, because a full ring would look empty.
+//! - A queue that was aborted accepts no more submissions.
+//! - `submitted` is the number that the last wait descriptor in the ring makes hardware write.
 //!
 //! # Locks
 //!
@@ -31,27 +31,27 @@ use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::registers;
 use vtd_core::spec::status::Gcmd;
 
-/// Descriptors in one page.
+/// The number of descriptors in one page.
 pub(in crate::unit) const SLOTS: u32 = 256;
 
-/// How many polls of the status word pass between two looks at the fault status register.
+/// The number of polls of the status word between two checks of the fault status register.
 const POLLS_PER_CHECK: u32 = 1024;
 
-/// The most descriptors one submission may hold beside its wait descriptor.
+/// The maximum number of descriptors in one submission, without its wait descriptor.
 pub(super) const MAX_BATCH: usize = 64;
 
-/// The most descriptors that may be outstanding. One slot stays free, one more for the wait that
-/// is submitted after an error.
+/// The maximum number of descriptors outstanding. One slot stays free, and one more is for the wait
+/// that is submitted after an error.
 const LIMIT: u32 = SLOTS - 2;
 
 pub(in crate::unit) struct QueueState {
-    /// Descriptors submitted so far, waits included; wraps.
+    /// The number of descriptors submitted so far, waits included; wraps.
     pub(in crate::unit) submitted: u32,
-    /// [`LIMIT`]; 0 once the queue was given up.
+    /// [`LIMIT`], or 0 once the queue was aborted.
     pub(in crate::unit) limit: u32,
 }
 
-/// A submitter that waits for room.
+/// The state of a submitter that waits for room.
 struct WaitForRoom {
     timeout: Option<ProgressTimeout>,
     failure: Option<QueueFailure>,
@@ -60,12 +60,12 @@ struct WaitForRoom {
 /// The queue of one unit.
 #[pin_data]
 pub(crate) struct Queue {
-    /// Of the unit, for messages.
+    /// The index of the unit, for messages.
     pub(super) index: usize,
     pub(in crate::unit) ring: Pages,
-    /// Hardware writes the count of finished descriptors here.
+    /// The page where hardware writes how many descriptors it has completed.
     finished: Pages,
-    /// Where it is told to write; elsewhere only in tests.
+    /// The address in wait descriptors. Only tests set it to anything but `finished`.
     status_address: AtomicU64,
     #[pin]
     pub(in crate::unit) state: IrqSpinLock<QueueState>,
@@ -73,7 +73,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Allocates the queue of unit number `index`, near `node`.
+    /// Allocates the queue of unit number `index`, near `node`. It is off. [`ENOMEM`].
     pub(crate) fn new(index: usize, node: NumaNode) -> Result<impl PinInit<Self>> {
         let ring = Pages::new(node, 0, Gfp::KERNEL)?;
         let finished = Pages::new(node, 0, Gfp::KERNEL)?;
@@ -92,7 +92,8 @@ impl Queue {
         }))
     }
 
-    /// Tells hardware where the queue is and turns it on; both begin at the first slot.
+    /// Writes the address of the queue to hardware and turns it on. Head and tail start at the
+    /// first slot. [`ETIMEDOUT`] if the unit does not obey. Any context.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         let address = registers::queue_address(PhysAddr::new(self.ring.phys()), 0).ok_or(EINVAL)?;
         self.state.with(|state| {
@@ -104,19 +105,20 @@ impl Queue {
         regs.command(Gcmd::QUEUE, true)
     }
 
-    /// How far hardware has come. What the caller does afterwards, with slots or with memory that
-    /// was unmapped, is done after hardware was done with it.
+    /// Returns how many descriptors hardware has completed. What the caller does afterwards, with
+    /// slots or with unmapped memory, is ordered after hardware's last access to them.
     #[inline(always)]
     pub(in crate::unit) fn finished(&self) -> u32 {
         self.finished.read_acquire(0) as u32
     }
 
-    /// Where a wait may write without saying anything to anybody.
+    /// Returns an address that a wait may write to without any effect.
     pub(super) fn scratch_address(&self) -> PhysAddr {
         PhysAddr::new(self.finished.phys() + 64)
     }
 
-    /// From now on waits write to where nobody looks (`lost`), or where they should. For tests.
+    /// Makes the waits that are submitted from now on write to the scratch address (`lost`) or to
+    /// where they should. For tests.
     pub(in crate::unit) fn redirect_wait_writes(&self, lost: bool) {
         let at = if lost {
             self.scratch_address().raw()
@@ -126,10 +128,9 @@ impl Queue {
         self.status_address.store(at, Ordering::Relaxed);
     }
 
-    /// Submits `descriptors` with one wait and returns when hardware has finished them. `count` is
-    /// called with the queue held, once they are sure to be submitted.
-    ///
-    /// Any context. At most [`MAX_BATCH`] descriptors.
+    /// Submits `descriptors`, [`MAX_BATCH`] at most, with one wait, and returns when hardware has
+    /// completed them. `count` is called with the queue locked, once it is certain that they are
+    /// submitted. Any context.
     pub(crate) fn submit(
         &self,
         regs: &UnitRegisters,
@@ -139,7 +140,7 @@ impl Queue {
         self.submit_words(regs, descriptors.map(Descriptor::encode), count)
     }
 
-    /// As [`Self::submit`], of what memory is to hold.
+    /// Submits descriptors as [`Self::submit`] does, given in their encoding.
     pub(in crate::unit) fn submit_words(
         &self,
         regs: &UnitRegisters,
@@ -164,9 +165,9 @@ impl Queue {
         self.wait_for(regs, mine)
     }
 
-    /// Looks for errors for a submitter that found no room, which then looks for room once more, after
-    /// an error too: the machine may have stood still past the deadline. The error is returned when
-    /// there was no room that time.
+    /// Checks for errors while a submitter waits for room. After an error the submitter tries once
+    /// more, because a virtual machine may have been stopped past the deadline. If there is still
+    /// no room, the next call returns the error.
     #[cold]
     fn wait_for_room(
         &self,
@@ -185,8 +186,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Submits one descriptor with a wait, if there is room; returns the count that tells their end.
-    /// `count` as for [`Self::submit`]. Any context.
+    /// Submits one descriptor with a wait, if there is room. Returns the count that hardware writes
+    /// when both are complete. `count` as for [`Self::submit`]. Any context.
     #[inline(always)]
     pub(super) fn try_submit(
         &self,
@@ -214,16 +215,17 @@ impl Queue {
         state.submitted.wrapping_sub(self.finished()) + wanted <= state.limit
     }
 
-    /// Returns when hardware has finished everything up to the count `end`. Any context.
+    /// Waits until hardware has completed every descriptor up to the count `end`. Any context.
     pub(super) fn wait_for(&self, regs: &UnitRegisters, end: u32) -> Result<(), QueueFailure> {
-        // Reading a clock costs more than most waits take: it starts at the first slow one.
+        // Reading the clock costs more than most waits take, so it is first read at the first
+        // check.
         let mut timeout = None;
         let mut polls = 0u32;
         while !self.has_finished(end) {
             polls += 1;
             if polls % POLLS_PER_CHECK == 0 {
                 let checked = self.check(regs, &mut timeout);
-                // A virtual machine may have stood still past the deadline: look once more.
+                // A virtual machine may have been stopped past the deadline: check once more.
                 if checked.is_err() && !self.has_finished(end) {
                     return checked;
                 }
@@ -233,13 +235,15 @@ impl Queue {
         Ok(())
     }
 
-    /// Whether hardware has finished everything up to the count `end`.
+    /// Returns whether hardware has completed every descriptor up to the count `end`.
     #[inline(always)]
     pub(super) fn has_finished(&self, end: u32) -> bool {
         self.finished().wrapping_sub(end) as i32 >= 0
     }
 
-    /// Fills free slots and moves the tail. Returns the count that tells the end of the batch.
+    /// Fills free slots, ends the batch with a wait and moves the tail. Returns the count that
+    /// hardware writes when the batch is complete. The caller holds the lock and has checked that
+    /// there is room.
     pub(super) fn fill(
         &self,
         regs: &UnitRegisters,
@@ -258,14 +262,14 @@ impl Queue {
         end
     }
 
-    /// The wait that ends a batch.
+    /// Encodes the wait descriptor that ends a batch.
     #[inline(always)]
     fn wait_words(&self, end: u32) -> [u64; 2] {
         let at = self.status_address.load(Ordering::Relaxed);
         Descriptor::wait_words(PhysAddr::new(at), end)
     }
 
-    /// Writes a slot that is the caller's.
+    /// Writes a slot that belongs to the caller.
     #[inline(always)]
     pub(super) fn write(&self, at: u32, [low, high]: [u64; 2]) {
         let slot = (at % SLOTS) as usize * 2;
@@ -273,7 +277,7 @@ impl Queue {
         self.ring.write(slot, low);
     }
 
-    /// Gives hardware everything before slot `at`.
+    /// Moves the tail: gives hardware every descriptor before slot `at`.
     #[inline(always)]
     pub(super) fn move_tail(&self, regs: &UnitRegisters, at: u32) {
         // A register write is ordered after the stores to the slots.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why the invalidation queue failed, and the errors that it has met.
+//! Why the invalidation queue failed, and the errors that it has reported.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32};
@@ -15,16 +15,17 @@ pub(crate) enum QueueFailure {
         status: Fsts,
         /// Index of the descriptor that hardware would fetch next.
         head: u32,
-        /// Its first word.
+        /// The first word of that descriptor.
         descriptor: u64,
     },
-    /// Nothing was finished for as long as [`UnitRegisters::time_out_ms`](crate::unit::registers::UnitRegisters::time_out_ms) says, or not enough for
-    /// [`ROUNDS`](vtd_core::progress_timeout::ROUNDS) times as long.
+    /// Nothing was completed for as long as
+    /// [`UnitRegisters::time_out_ms`](crate::unit::registers::UnitRegisters::time_out_ms) returns,
+    /// or not enough for [`ROUNDS`](vtd_core::progress_timeout::ROUNDS) times as long.
     TimeOut {
         /// Index of the descriptor that hardware would fetch next.
         head: u32,
     },
-    /// Someone else has met one of these.
+    /// The queue was aborted because of an error that another submitter has hit.
     Aborted,
 }
 
@@ -56,6 +57,6 @@ pub(super) struct QueueErrors {
     pub(super) aborted: AtomicBool,
     /// How often hardware reported ITE or ICE.
     pub(super) completions: AtomicU32,
-    /// Bits of FSTS that are to be seen although hardware does not set them; for tests.
+    /// Bits of FSTS that the driver sees although hardware does not set them. For tests.
     pub(super) injected_status: AtomicU32,
 }

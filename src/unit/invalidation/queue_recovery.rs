@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What goes wrong with the invalidation queue, and what is done about it (VT-d 6.5.2, 11.4.9).
+//! Errors of the invalidation queue and how they are handled (VT-d 6.5.2, 11.4.9).
 //!
-//! - IQE, an invalid descriptor: hardware fetches nothing more. Whoever submitted it believes that
-//!   something was forgotten which was not, so the queue is given up and the unit closed.
-//! - ITE, a device did not answer a device-TLB invalidation in time: all waits in the queue were
-//!   aborted. A wait is submitted anew; as it stands behind all of them, it tells for all.
-//! - ICE, a completion that nobody asked for: the same, as it costs nothing. No device gets a
-//!   device-TLB from this driver, so neither says anything about memory; and a device must not be able
-//!   to end the unit's service for the others by sending nonsense.
-//! - Nothing at all for longer than hardware may take: the queue is given up and the unit closed. As
-//!   long as it finishes something for others it is given more time.
+//! - IQE, an invalid descriptor: hardware fetches no more descriptors. The submitter would
+//!   otherwise assume that the invalidation had completed, so the queue is aborted and the unit is
+//!   failed.
+//! - ITE, a device did not respond to a device-TLB invalidation in time: all waits in the queue
+//!   were aborted. A new wait is submitted. It is behind all of them, so its completion covers them
+//!   all.
+//! - ICE, a completion that was not requested: handled like ITE, because that costs nothing. The
+//!   driver enables no device-TLB, so neither error says anything about memory. And a device must
+//!   not be able to fail the unit for all others by sending nonsense.
+//! - No progress for longer than hardware may take: the queue is aborted and the unit is failed. As
+//!   long as the queue completes something for others, the waiter allows it more time.
 //!
-//! Waiters meet an error by themselves; whoever is first deals with it.
+//! Each waiter checks for errors itself. The first one that finds an error handles it.
 
 use super::queue::{Queue, SLOTS};
 use super::queue_error::QueueFailure;
@@ -26,14 +28,14 @@ use vtd_core::spec::registers;
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
 use vtd_core::spec::status::Fsts;
 
-/// What is not the end of the queue.
+/// The errors after which the queue continues.
 const COMPLETION_ERRORS: u32 = Fsts::COMPLETION_ERROR.raw() | Fsts::TIME_OUT.raw();
 
 impl Queue {
     fn fault_status(&self, regs: &UnitRegisters) -> Fsts {
         let injected_status = self.errors.injected_status.load(Ordering::Relaxed);
         match regs.read32(registers::FSTS) {
-            // The unit is gone; whoever waits is told so by the time-out.
+            // The unit is gone. Waiters get a time-out.
             u32::MAX => Fsts::from_raw(0),
             raw => Fsts::from_raw(raw | injected_status),
         }
@@ -46,13 +48,13 @@ impl Queue {
         regs.write32(registers::FSTS, bits);
     }
 
-    /// Lets the next look at FSTS see `bits`. For tests.
+    /// Makes the next check of FSTS see `bits`. For tests.
     pub(in crate::unit) fn inject_status(&self, bits: u32) {
         self.errors.injected_status.store(bits, Ordering::Relaxed)
     }
 
-    /// Looks for errors while waiting. After a time-out the caller has to look once more whether it
-    /// still waits: the machine may have stood still.
+    /// Checks for errors while waiting. After a time-out the caller has to check once more whether
+    /// it still waits, because a virtual machine may have been stopped past the deadline.
     #[cold]
     pub(super) fn check(
         &self,
@@ -80,14 +82,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Deals with ITE and ICE, if hardware reports one: it goes on to fetch, and whoever waits is
-    /// told by a new wait behind those that were aborted. Any context.
+    /// Handles ITE and ICE, if hardware reports one: clears the error, after which hardware
+    /// continues to fetch, and submits a new wait behind those that were aborted. Any context.
     pub(super) fn acknowledge(&self, regs: &UnitRegisters) {
         if self.fault_status(regs).raw() & COMPLETION_ERRORS == 0 {
             return;
         }
         let acknowledged = self.state.with(|state| {
-            // Someone else may have been here meanwhile.
+            // Another waiter may have handled it since.
             let status = self.fault_status(regs);
             if status.raw() & COMPLETION_ERRORS == 0 {
                 return None;
@@ -96,8 +98,8 @@ impl Queue {
             self.clear(regs, COMPLETION_ERRORS);
             self.redirect_wait_writes(false);
             let busy = state.submitted.wrapping_sub(self.finished());
-            // There is a slot for it; one that hardware does not free for a second error in a row
-            // ends in a time-out.
+            // A slot is reserved for this wait. If hardware does not free it before a second error,
+            // the waiters get a time-out.
             if busy < SLOTS - 1 && state.limit > 0 {
                 self.fill(regs, state, core::iter::empty(), 1);
             }
@@ -108,7 +110,7 @@ impl Queue {
         }
     }
 
-    /// A device may cause these at will: told at 1, 2, 4, 8... of them.
+    /// A device can cause these at will, so they are logged at counts 1, 2, 4, 8 and so on.
     fn log_completion_errors(&self, status: Fsts, sources: u64) {
         let count = self.errors.completions.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
@@ -122,15 +124,16 @@ impl Queue {
         }
     }
 
-    /// From now on nobody submits, and whoever waits is sent away. Any context.
+    /// Aborts the queue: it accepts no more submissions, and waiters return with an error. Any
+    /// context.
     pub(super) fn abort(&self) {
         self.errors.aborted.store(true, Ordering::Release);
         self.state.with(|state| state.limit = 0);
     }
 
-    /// After [`Self::abort`]: makes hardware finish what is in the queue, with every invalid
-    /// descriptor replaced by one that drops all translations, draining as `drain` says: who submitted
-    /// it waits for no less. Whether the queue is empty then. Any context.
+    /// Makes hardware complete what is in the queue, after [`Self::abort`]. Each invalid descriptor
+    /// is replaced by one that invalidates all translations and drains as `drain` says, so its
+    /// submitter gets no less than it waits for. Returns whether the queue is empty. Any context.
     pub(super) fn drain_after_error(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let submitted = self.state.with(|state| state.submitted);
         let deadline = Deadline::after_ms(regs.time_out_ms());
@@ -144,7 +147,7 @@ impl Queue {
                 self.write(head, everything.encode());
             }
             self.clear(regs, COMPLETION_ERRORS | Fsts::QUEUE_ERROR.raw());
-            // The same tail again: QEMU looks at the queue at this only.
+            // The same tail again: QEMU processes the queue only when the tail is written.
             self.move_tail(regs, submitted);
             let head = || registers::queue_head(regs.read64(registers::IQH));
             let stopped = || self.fault_status(regs).contains(Fsts::QUEUE_ERROR);
@@ -160,8 +163,8 @@ impl Queue {
         false
     }
 
-    /// After [`Self::drain_after_error`]: drops everything that is cached, draining as `drain` says. Whether
-    /// hardware has confirmed it. Any context.
+    /// Invalidates everything that is cached, draining as `drain` says, after
+    /// [`Self::drain_after_error`]. Returns whether hardware has confirmed it. Any context.
     pub(super) fn invalidate_all(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let all = [
             Descriptor::ContextCache(ContextScope::Global),

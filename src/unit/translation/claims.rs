@@ -4,25 +4,25 @@
 //!
 //! # Invariants
 //!
-//! - Several devices may share a requester ID (behind a PCI bridge). The claims on it count those
-//!   that are attached; its entry goes when the last one leaves.
+//! - Several devices may share a requester ID (behind a PCI bridge). Its claim count is the number
+//!   of those that are attached. Its context entry is cleared when the last one is detached.
 
 use kernel::prelude::*;
 use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::CONTEXT_ENTRIES;
 use vtd_core::spec::root::ROOT_ENTRIES;
 
-/// The claims on the requesters of a unit, by bus.
+/// The claim counts of all requester IDs of a unit, by bus.
 pub(crate) struct Claims(KBox<[Option<KBox<[u16; CONTEXT_ENTRIES]>>; ROOT_ENTRIES]>);
 
 impl Claims {
-    /// None yet. [`ENOMEM`].
+    /// Creates the counts with no claims. [`ENOMEM`].
     pub(crate) fn new() -> Result<Self> {
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
         Ok(Claims(KBox::init(none, GFP_KERNEL)?))
     }
 
-    /// Makes room for the claims on the requesters of `source`'s bus. [`ENOMEM`].
+    /// Allocates the counts of all requester IDs on `source`'s bus, unless they exist. [`ENOMEM`].
     pub(crate) fn prepare(&mut self, source: SourceId) -> Result {
         let bus = self.0.get_mut(usize::from(source.bus())).ok_or(EINVAL)?;
         if bus.is_none() {
@@ -31,7 +31,7 @@ impl Claims {
         Ok(())
     }
 
-    /// How many devices under `source` are attached.
+    /// Returns how many devices are attached under `source`.
     pub(crate) fn get(&self, source: SourceId) -> u16 {
         let bus = self.0.get(usize::from(source.bus()));
         let claims = bus.and_then(|bus| bus.as_deref());
@@ -40,7 +40,7 @@ impl Claims {
     }
 
     /// Counts one more (`more`) or one fewer device under `source`, whose bus was
-    /// [prepared](Self::prepare); returns how many there are.
+    /// [prepared](Self::prepare). Returns the new count.
     pub(crate) fn claim(&mut self, source: SourceId, more: bool) -> u16 {
         let bus = self.0.get_mut(usize::from(source.bus()));
         let claims = bus.and_then(|bus| bus.as_deref_mut());

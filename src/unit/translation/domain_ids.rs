@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Domain-ids of one unit: tags of its caches.
+//! The domain-ids of one unit, which tag its cached translations.
 //!
-//! A unit has few of them, 16 or 256 where it is small, and whoever owns a device can make it need
-//! one. The last [`RESERVE`]th is for the kernel's own domains, so that a device that comes later
-//! has a default domain, however many devices users own.
+//! A unit has few of them, only 16 or 256 if it is small, and a user that owns a device can make it
+//! need one. One id in [`RESERVE`] is reserved for the kernel's own domains, so that a device that
+//! is added later gets a default domain, however many devices users own.
 
 use kernel::prelude::*;
 use vtd_core::spec::address::DomainId;
 
-/// Tag of all pass-through entries. Identity domains of a unit share it: what they cache is the
-/// same.
+/// The domain-id of all pass-through entries. All identity domains of a unit share it, because they
+/// cache the same translations.
 pub(crate) const PASS_THROUGH: DomainId = DomainId::new(1);
 
-/// Ids below this are never given out: 0 is what a unit with caching mode tags absent entries
-/// with (VT-d 6.1), 1 is [`PASS_THROUGH`].
+/// Ids below this are never allocated. A unit in caching mode tags absent entries with 0 (VT-d
+/// 6.1), and 1 is [`PASS_THROUGH`].
 const FIRST: usize = 2;
 
-/// One in so many ids is not for users.
+/// One in this many ids is not available to users.
 const RESERVE: usize = 8;
 
-/// Who needs a domain-id.
+/// For whom a domain-id is allocated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DomainIdOwner {
-    /// The kernel, for a domain of the DMA API.
+    /// The kernel: a domain of the DMA API.
     Kernel,
-    /// A user, or a driver with a domain of its own.
+    /// A user, or a driver with a domain that it allocated itself.
     User,
 }
 
 /// The free and the used ids.
 pub(crate) struct DomainIds {
-    /// As far as ids were ever given out; what comes behind is free.
+    /// One bit for each id, up to the highest that was ever allocated. All ids above are free.
     used: KVec<u64>,
     /// All words before this one are full.
     lowest: usize,
     count: usize,
-    /// How many are in use, those that are never given out included.
+    /// The number of ids in use, including those that are never allocated.
     taken: usize,
 }
 
 impl DomainIds {
-    /// All ids below `count` (`CAP.ND`), the reserved ones taken.
+    /// Creates the ids below `count` (`CAP.ND`), with only the reserved ones in use. [`ENOMEM`].
     pub(crate) fn new(count: u32) -> Result<Self> {
         let used = KVec::from_elem((1u64 << FIRST) - 1, 1, GFP_KERNEL)?;
         Ok(DomainIds {
@@ -52,13 +52,16 @@ impl DomainIds {
         })
     }
 
-    /// Gives out no id from `count` on any more. For tests.
+    /// Stops allocating ids from `count` on. For tests.
     pub(crate) fn limit(&mut self, count: u32) {
         self.count = count as usize;
     }
 
-    /// An id that no domain of the unit has; [`ENOSPC`] if there is none left for `id_owner`,
-    /// [`ENOMEM`]. May sleep.
+    /// Allocates an id that no domain of the unit has. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOSPC`]: none is left for `id_owner`. [`ENOMEM`].
     pub(crate) fn allocate(&mut self, id_owner: DomainIdOwner) -> Result<DomainId> {
         let kept = match id_owner {
             DomainIdOwner::Kernel => 0,
@@ -86,7 +89,7 @@ impl DomainIds {
         Ok(given)
     }
 
-    /// Gives `id` back: nothing may be cached under it any more.
+    /// Frees `id`. No translation may be cached under it any more.
     pub(crate) fn free(&mut self, id: DomainId) {
         let id = usize::from(id.raw());
         if let Some(word) = self.used.get_mut(id / 64) {
@@ -96,7 +99,7 @@ impl DomainIds {
         }
     }
 
-    /// How many are given out.
+    /// Returns how many ids are allocated.
     pub(crate) fn used(&self) -> u32 {
         self.taken.saturating_sub(FIRST) as u32
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether faults of a requester are recorded (FPD, VT-d 9.3): reading that, and turning it off.
-//! [`Unit::install`] turns it on again.
+//! Disables the recording of faults of a requester (FPD, VT-d 9.3). [`Unit::install`] enables it
+//! again.
 
 use crate::unit::Unit;
 use kernel::prelude::*;
@@ -10,7 +10,7 @@ use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::ContextEntry;
 
 impl Unit {
-    /// Whether hardware was made to record no faults of one of `sources`. May sleep.
+    /// Returns whether fault recording is disabled for one of `sources`. May sleep.
     pub(crate) fn is_fault_processing_disabled(&self, sources: &[SourceId]) -> bool {
         let state = self.tables.lock();
         sources
@@ -18,17 +18,20 @@ impl Unit {
             .any(|&source| state.tables.get(source).fault_processing_disabled())
     }
 
-    /// Makes hardware record no more faults of `sources`, whose requests are refused as before
-    /// (FPD, VT-d 9.3), until the next [`Self::install`].
+    /// Disables fault recording for `sources` until the next [`Self::install`] (FPD, VT-d 9.3).
+    /// Their requests are refused as before. May sleep.
     ///
-    /// [`ENOMEM`], [`EIO`] if the unit has failed. May sleep.
+    /// # Errors
+    ///
+    /// [`ENOMEM`]. [`EIO`]: the unit has failed.
     pub(crate) fn disable_fault_processing(&self, sources: &[SourceId]) -> Result {
         self.change_tables(|state| {
             for &source in sources {
                 state.prepare(&self.root, source)?;
                 let entry = state.tables.get(source);
                 if !entry.fault_processing_disabled() {
-                    // One bit of the word with the present bit: never a half-written entry.
+                    // One bit in the word with the present bit: hardware never sees a half-written
+                    // entry.
                     state
                         .tables
                         .set(source, entry.with_fault_processing_disabled());
@@ -40,11 +43,13 @@ impl Unit {
         })
     }
 
-    /// Makes hardware record no more faults of the requesters of `bus` that are blocked, except of
-    /// those that `known` has by device and function, until the next [`Unit::install`] for one. Takes
-    /// one page of tables at most.
+    /// Disables fault recording for the blocked requesters of `bus`, except those that are marked
+    /// in `known`, by device and function number, until the next [`Unit::install`] for each.
+    /// Allocates one page of tables at most. May sleep.
     ///
-    /// [`ENOMEM`], [`EIO`] if the unit has failed. May sleep.
+    /// # Errors
+    ///
+    /// [`ENOMEM`]. [`EIO`]: the unit has failed.
     pub(crate) fn disable_unknown_fault_processing(&self, bus: u8, known: &[bool; 256]) -> Result {
         self.change_tables(|state| {
             state.prepare(&self.root, SourceId::from_bus_devfn(bus, 0))?;

@@ -1,9 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a translation is installed: context entries, in legacy mode.
+//! Installs translations: writes the context entries of requesters (legacy mode, VT-d 9.3).
 //!
-//! The one place that changes what a requester may reach. Scalable mode would put another
-//! [`Unit::install`] here, which writes PASID entries.
+//! This is the only place that changes what a requester can reach. Scalable mode would add another
+//! [`Unit::install`] here, one that writes PASID entries.
+//!
+//! # What is invalidated after a context entry has changed
+//!
+//! [`replace_context_entry`] stores the entry and requests the invalidations.
+//! [`after_context_change`](vtd_core::invalidation::after_context_change) and
+//! [`after_fpd_change`](vtd_core::invalidation::after_fpd_change) decide which ones. Each wait ends
+//! when the unit has confirmed the invalidations before it.
+//!
+//! 1. If the old entry was present, its present bit is cleared. Then come a context-cache
+//!    invalidation of this source-id under the old domain-id, a domain-selective IOTLB invalidation
+//!    of the old domain-id, and a wait. The order is that of VT-d 6.5.3.3.
+//! 2. If the old entry was absent but had FPD set, it is cleared. With caching mode (`CAP.CM`), a
+//!    context-cache invalidation of this source-id under domain-id 0 and a wait follow.
+//! 3. The new entry is stored. If it is present and the unit has caching mode, a context-cache
+//!    invalidation of this source-id under domain-id 0, a domain-selective IOTLB invalidation of
+//!    the new domain-id, and a wait follow. Without caching mode no invalidation is needed, because
+//!    absent entries are not cached.
+//!
+//! A unit with `CAP.RWBF` also has its write buffer flushed after each of these stores, except
+//! where step 3 stores an absent entry. The driver enables no device-TLBs, so there are none to
+//! invalidate. `src/core/tests/caches.rs` runs this sequence against a unit that caches everything
+//! it may. What is invalidated when only FPD changes is in `fault_recording`.
 
 use super::claims::Claims;
 use super::domain_ids::PASS_THROUGH;
@@ -17,20 +39,20 @@ use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
 
-/// What a requester may reach.
+/// What a requester can reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Translation {
-    /// Nothing.
+    /// Nothing. The context entry is not present.
     Blocked,
     /// All of memory, untranslated.
     PassThrough,
     /// What a second-stage table maps.
     SecondStage {
-        /// Its top table.
+        /// The address of its top-level table.
         table: PhysAddr,
-        /// Its width.
+        /// The width of its addresses.
         width: AddressWidth,
-        /// Its tag in this unit's caches.
+        /// Its domain-id in this unit.
         id: DomainId,
     },
 }
@@ -48,16 +70,18 @@ impl Translation {
     }
 }
 
-/// Whether a device holds a claim on its requesters.
+/// Whether a device had a translation installed before, and with it a claim on each of its
+/// requester IDs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WasInstalled {
-    /// It was blocked before.
+    /// The device was blocked.
     No,
-    /// It was attached to something before.
+    /// The device was attached to something.
     Yes,
 }
 
-/// The tables of a unit, and the claims on their entries: what its lock `tables` guards.
+/// The context tables of a unit and the claims on their entries. The lock `tables` of [`Unit`]
+/// protects them.
 pub(crate) struct TranslationState {
     /// The context tables.
     pub(crate) tables: ContextTables,
@@ -66,7 +90,8 @@ pub(crate) struct TranslationState {
 }
 
 impl TranslationState {
-    /// No tables yet: every requester is blocked. `coherent`: hardware snoops when it walks.
+    /// Creates the state without tables: every requester is blocked. `coherent`: the unit snoops
+    /// the CPU caches when it walks. [`ENOMEM`].
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         Ok(TranslationState {
             tables: ContextTables::new(coherent, node)?,
@@ -74,7 +99,8 @@ impl TranslationState {
         })
     }
 
-    /// Makes what an entry for `source` needs, if it is not there. [`ENOMEM`].
+    /// Allocates the context table and the claim counters for `source`, unless they exist.
+    /// [`ENOMEM`].
     pub(super) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
         self.claims.prepare(source)?;
         self.tables.prepare(root, source)
@@ -82,19 +108,24 @@ impl TranslationState {
 }
 
 impl Unit {
-    /// Makes what [`Self::install`] for `sources` needs, so that it asks for no memory. They stay
-    /// blocked. [`ENOMEM`]. May sleep.
+    /// Allocates the tables that [`Self::install`] needs for `sources`, so that it needs no memory.
+    /// The requesters stay blocked. [`ENOMEM`]. May sleep.
     pub(crate) fn prepare(&self, sources: &[SourceId]) -> Result {
         let prepared = self.change_tables(|state| {
             let mut sources = sources.iter();
             sources.try_for_each(|&source| state.prepare(&self.root, source))
         });
-        // In a unit that has failed no entry will be written again.
+        // The entries of a failed unit are never written again, so it needs no tables.
         prepared.or_else(|e| if self.has_failed() { Ok(()) } else { Err(e) })
     }
 
-    /// Calls `change` with the tables. [`EIO`] if the unit has failed, or fails meanwhile: then all is
-    /// withdrawn once more, as no entry may come after the withdrawal of all. May sleep.
+    /// Calls `change` with the tables locked. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// The error of `change`. [`EIO`]: the unit has failed, before or while `change` ran. In the
+    /// second case the root table is cleared once more: no entry may be added after all were
+    /// cleared.
     pub(super) fn change_tables(
         &self,
         change: impl FnOnce(&mut TranslationState) -> Result,
@@ -111,11 +142,14 @@ impl Unit {
         changed
     }
 
-    /// Installs `new` for every requester in `sources`, which one device speaks with.
+    /// Installs `new` for every requester ID in `sources`, all of which one device uses. `before`:
+    /// whether something was installed for this device. When this returns, no cache of the unit
+    /// holds what the requesters could reach before. May sleep.
     ///
-    /// The first error, before anything has changed: [`EINVAL`] if the unit cannot do that,
-    /// [`ENOMEM`], [`EIO`] if the unit has failed. When it returns, no cache of the unit holds
-    /// what the requesters reached before. May sleep.
+    /// # Errors
+    ///
+    /// [`EINVAL`]: the unit does not support `new`. [`ENOMEM`]. In both cases nothing has changed.
+    /// [`EIO`]: the unit has failed.
     pub(crate) fn install(
         &self,
         sources: &[SourceId],
@@ -123,12 +157,12 @@ impl Unit {
         new: Translation,
     ) -> Result {
         if new == Translation::Blocked && self.has_failed() {
-            // So it is, and for good.
+            // Every requester of a failed unit is blocked for good.
             return Ok(());
         }
         let entry = new.entry(self)?;
         if before == WasInstalled::No && !entry.is_present() {
-            // Blocked already, with or without tables; what blocks must not need memory.
+            // The device is blocked already, with or without tables. Blocking must not need memory.
             return Ok(());
         }
         self.change_tables(|state| self.install_in(state, sources, before, entry))
@@ -150,9 +184,10 @@ impl Unit {
                     state.claims.claim(source, true);
                     entry
                 }
-                // Nothing was its own; an alias may be a sibling's.
+                // The device had nothing installed. A requester ID that it shares may be in use by
+                // a sibling.
                 (WasInstalled::No, false) => continue,
-                // Another device may still speak with this requester ID.
+                // Another device may still use this requester ID.
                 (WasInstalled::Yes, false) if state.claims.claim(source, false) > 0 => continue,
                 _ => entry,
             };
@@ -173,7 +208,7 @@ impl Unit {
     }
 }
 
-/// A context entry of a unit whose tables are locked.
+/// One context entry, in a unit whose tables are locked.
 struct Slot<'a> {
     unit: &'a Unit,
     tables: &'a mut ContextTables,

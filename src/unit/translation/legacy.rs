@@ -4,11 +4,12 @@
 //!
 //! # Invariants
 //!
-//! - A root entry is absent or points at the context table in `buses` at its index. It is published
-//!   once and its upper word is always 0, so that no unit can read halves of two entries. The
-//!   table it points at is freed with the unit only. Context entries differ in both words, and
-//!   change as [`vtd_core::install`] says.
-//! - A context entry is present only while someone claims its requester: all others are blocked.
+//! - A root entry is absent or points to the context table in `buses` at its index. It is set
+//!   present once, and its upper word is always 0, so no unit can read halves of two entries. The
+//!   table that it points to is freed with the unit only. Context entries differ in both words, and
+//!   are changed as [`vtd_core::install`] describes.
+//! - A context entry is present only while a device has a claim on its requester ID. All other
+//!   requesters are blocked.
 
 use kernel::prelude::*;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
@@ -16,8 +17,8 @@ use vtd_core::spec::address::{PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::root::{RootEntry, ROOT_ENTRIES};
 
-/// Writes a 128-bit entry such that hardware never sees a half of it as present: the word with
-/// the present bit last when it is published, first when it is withdrawn.
+/// Writes a 128-bit entry so that hardware never sees half of it as present. The word with the
+/// present bit is written last when the entry is set present, and first when it is cleared.
 fn write_entry(pages: &Pages, index: usize, [low, high]: [u64; 2], coherent: bool) {
     if low & 1 == 0 {
         pages.write(index * 2, low);
@@ -31,14 +32,16 @@ fn write_entry(pages: &Pages, index: usize, [low, high]: [u64; 2], coherent: boo
     }
 }
 
-/// The root table. Apart from the others, so that it can be withdrawn in any context.
+/// The root table. It is separate from the context tables, so that it can be cleared in any
+/// context.
 pub(crate) struct RootTable {
     pages: Pages,
     coherent: bool,
 }
 
 impl RootTable {
-    /// An empty root table near `node`. `coherent`: hardware snoops when it walks.
+    /// Allocates an empty root table near `node`. `coherent`: the unit snoops the CPU caches when
+    /// it walks. [`ENOMEM`].
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         let pages = Pages::new(node, 0, Gfp::KERNEL)?;
         if !coherent {
@@ -47,12 +50,12 @@ impl RootTable {
         Ok(RootTable { pages, coherent })
     }
 
-    /// Where it lies.
+    /// Returns its physical address.
     pub(crate) fn address(&self) -> PhysAddr {
         PhysAddr::new(self.pages.phys())
     }
 
-    /// The entry of a bus.
+    /// Returns the root entry of a bus.
     pub(crate) fn get(&self, bus: u8) -> RootEntry {
         let at = usize::from(bus) * 2;
         RootEntry::from_words(self.pages.read(at), self.pages.read(at + 1))
@@ -62,8 +65,8 @@ impl RootTable {
         write_entry(&self.pages, bus, entry.words(), self.coherent);
     }
 
-    /// Withdraws every entry, so that all requesters are blocked once the caches are dropped. The
-    /// tables themselves stay allocated. Any context.
+    /// Clears every root entry, so that all requesters are blocked once the caches are invalidated.
+    /// The context tables stay allocated. Any context.
     pub(crate) fn clear(&self) {
         for bus in 0..ROOT_ENTRIES {
             self.set(bus, RootEntry::ABSENT);
@@ -79,7 +82,8 @@ pub(crate) struct ContextTables {
 }
 
 impl ContextTables {
-    /// No tables yet: every requester is blocked. `coherent`: hardware snoops when it walks.
+    /// Creates the set without tables: every requester is blocked. `coherent`: the unit snoops the
+    /// CPU caches when it walks. [`ENOMEM`].
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
         Ok(ContextTables {
@@ -93,7 +97,8 @@ impl ContextTables {
         self.buses.get(usize::from(source.bus()))?.as_ref()
     }
 
-    /// Makes the context table of `source`'s bus if it has none.
+    /// Allocates the context table of `source`'s bus, unless it exists, and links it in `root`.
+    /// [`ENOMEM`].
     pub(crate) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
         let bus = usize::from(source.bus());
         let slot = self.buses.get_mut(bus).ok_or(EINVAL)?;
@@ -109,7 +114,7 @@ impl ContextTables {
         Ok(())
     }
 
-    /// The entry of `source`.
+    /// Returns the context entry of `source`.
     pub(crate) fn get(&self, source: SourceId) -> ContextEntry {
         let at = usize::from(source.devfn()) * 2;
         self.bus(source).map_or(ContextEntry::ABSENT, |entries| {
@@ -117,7 +122,7 @@ impl ContextTables {
         })
     }
 
-    /// Writes the entry of `source`, whose bus was [prepared](Self::prepare).
+    /// Writes the context entry of `source`, whose bus was [prepared](Self::prepare).
     pub(crate) fn set(&mut self, source: SourceId, entry: ContextEntry) {
         if let Some(entries) = self.bus(source) {
             let at = usize::from(source.devfn());
@@ -125,7 +130,7 @@ impl ContextTables {
         }
     }
 
-    /// The first bus from `from` on that has a context table.
+    /// Returns the first bus from `from` on that has a context table.
     pub(crate) fn next_bus(&self, from: u8) -> Option<u8> {
         (from..=u8::MAX).find(|bus| matches!(self.buses.get(usize::from(*bus)), Some(Some(_))))
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a requester may reach: context entries, in legacy mode, and the domain-ids in them.
+//! What a requester can reach: context entries (legacy mode), and the domain-ids in them.
 
 mod claims;
 mod domain_ids;

@@ -10,7 +10,7 @@ use kernel_ext::pages::Charge;
 use vtd_core::spec::address::DomainId;
 
 impl DomainIdOwner {
-    /// Whom the memory that it needs is charged to.
+    /// Returns how memory that is allocated for this owner is charged.
     pub(crate) fn charge(self) -> Charge {
         match self {
             DomainIdOwner::Kernel => Charge::Unaccounted,
@@ -19,30 +19,35 @@ impl DomainIdOwner {
     }
 }
 
-/// A domain-id of one unit; given back when the last share in it is dropped, which may sleep. Nothing
-/// may be cached under it then.
+/// A domain-id of one unit. It is freed when the last reference is dropped, which may sleep. No
+/// translation may be cached under it then.
 pub(crate) struct AllocatedDomainId {
     unit: Arc<Unit>,
     id: DomainId,
 }
 
 impl AllocatedDomainId {
-    /// Takes one. [`ENOSPC`] if there is none left for `id_owner`, [`ENOMEM`]. May sleep.
+    /// Allocates a domain-id of `unit`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOSPC`]: none is left for `id_owner`. [`ENOMEM`].
     pub(crate) fn allocate(unit: &Arc<Unit>, id_owner: DomainIdOwner) -> Result<Arc<Self>> {
         let taken = AllocatedDomainId {
             id: unit.ids.lock().allocate(id_owner)?,
             unit: unit.clone(),
         };
-        // With locks held that others wait for; nobody has more of them than devices.
+        // Not charged to the caller, because locks are held that others wait for. There are no more
+        // of these than devices.
         Ok(Arc::new(taken, GFP_KERNEL)?)
     }
 
-    /// The unit that knows it.
+    /// Returns the unit whose domain-id this is.
     pub(crate) fn unit(&self) -> &Arc<Unit> {
         &self.unit
     }
 
-    /// Itself.
+    /// Returns the domain-id.
     pub(crate) fn id(&self) -> DomainId {
         self.id
     }
