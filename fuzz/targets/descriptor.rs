@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Any 128 bits as a descriptor, a context entry and a fault record: what is decoded says the same
-//! when it is encoded and decoded again.
+//! Decodes any 128 bits as a descriptor, a context entry and a fault record. A descriptor that was
+//! decoded must be the same after it is encoded and decoded again.
 
 #![no_main]
 

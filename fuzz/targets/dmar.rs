@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Any bytes as a DMAR table: as they are, and with length and checksum put right, because a
+//! Parses any bytes as a DMAR table: unchanged, and with length and checksum corrected, because a
 //! fuzzer does not find those by itself.
 
 #![no_main]

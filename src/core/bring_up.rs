@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! In which order units are brought up, at load and after a sleep.
+//! The order in which units are brought up, at load and after a suspend.
 //!
-//! All queues are on before the first unit is given its tables and invalidates: on some chipsets
-//! (X58) an invalidation does not end while another unit's queue is off. A unit that buffers
-//! writes has them flushed before it takes the root table, and drops what it cached of an old one
-//! afterwards, unless it does so by itself (`CAP.ESRTPS`, VT-d 6.6).
+//! All invalidation queues are enabled before the first unit gets its root table and invalidates
+//! its caches: on some chipsets (X58) an invalidation does not complete while the queue of another
+//! unit is disabled. A unit with a write buffer flushes it before it takes the root table.
+//! Afterwards it invalidates what it cached from an older root table, unless setting the root table
+//! does so (`CAP.ESRTPS`, VT-d 6.6).
 
 use crate::spec::capability::Capability;
 
 /// One step for one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BringUpStep {
-    /// Turn its invalidation queue on, if it is to use one.
+    /// Enable its invalidation queue, if it uses one.
     EnableQueue,
     /// Flush its write buffer (`GCMD.WBF`).
     FlushWriteBuffer,
-    /// Give it the root table (`GCMD.SRTP`).
+    /// Set its root table (`GCMD.SRTP`).
     SetRootTable,
     /// Invalidate all context entries, then all translations.
     InvalidateAll,
 }
 
-/// The steps for all `units`, of which `cap` tells the capabilities, in their order.
+/// Returns the steps for all `units` in their order; `cap` returns the capabilities of a unit.
 pub fn steps<T: Copy>(
     units: impl Iterator<Item = T> + Clone,
     cap: impl Fn(T) -> Capability,
@@ -33,7 +34,7 @@ pub fn steps<T: Copy>(
     queues.chain(tables)
 }
 
-/// The steps for one unit that come after all queues are on.
+/// Returns the steps for one unit after all queues are enabled.
 fn steps_after_queues(cap: Capability) -> impl Iterator<Item = BringUpStep> {
     [
         cap.needs_write_buffer_flush()

@@ -1,44 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which tables a unit can walk.
+//! The check whether a remapping unit can walk the page tables of a domain.
 //!
-//! Asked at every attach, before anything changes: a domain whose tables this unit cannot walk is
-//! refused, so that the caller makes another one for it. What a domain offers comes from the unit
-//! it was made for, never from a minimum over all units of the machine.
+//! Every attach makes this check before it changes anything. It refuses a domain whose tables the
+//! unit cannot walk, so that the caller allocates another domain for that unit. The format of a
+//! domain is that of the unit for which it was allocated, never a minimum over all units of the
+//! machine.
 
 use crate::pgtable::Geometry;
 use crate::spec::capability::{Capability, ExtendedCapability};
 use crate::spec::level::{AddressWidth, PageSize};
 use core::fmt;
 
-/// The tables that a unit can walk.
+/// The capabilities of a unit that decide which tables it can walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalkCapabilities {
-    /// `CAP`, of which widths and page sizes are taken.
+    /// `CAP`: the source of widths and page sizes.
     pub cap: Capability,
-    /// `ECAP`, of which coherency and snoop control are taken.
+    /// `ECAP`: the source of coherency and snoop control.
     pub ecap: ExtendedCapability,
-    /// What it is not to use although it could.
+    /// The capabilities that the driver does not use although the unit has them.
     pub restriction: Restriction,
 }
 
-/// A unit made less capable than it is, for tests.
+/// A limit that makes a unit appear less capable than it is, for tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restriction {
-    /// No tables wider than 39 bits.
+    /// Use no tables wider than 39 bits.
     pub narrow: bool,
-    /// No pages above 4 KiB.
+    /// Use no pages larger than 4 KiB.
     pub small_pages: bool,
 }
 
-/// The tables of a domain.
+/// The format of a domain's page tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableFormat {
-    /// Width, page sizes and reach.
+    /// The width, the page sizes and the address ranges.
     pub geometry: Geometry,
-    /// They are not written back: only units that snoop on their walks can read them.
+    /// The tables are not written back from CPU caches: only units whose page walks snoop can read
+    /// them.
     pub coherent: bool,
-    /// Leaves may have the snoop bit.
+    /// Leaves may have the snoop bit set.
     pub snoops: bool,
 }
 
@@ -51,11 +53,11 @@ pub enum Incompatible {
     Reach,
     /// The domain may hold pages of this size, which the unit cannot read.
     PageSize(PageSize),
-    /// No page of the domain is as small as a CPU page, which is what memory is given out by.
+    /// The domain has no pages as small as a CPU page, the unit in which the kernel maps memory.
     CpuPage,
     /// The unit reads tables from memory only; those of the domain may still be in CPU caches.
     Coherency,
-    /// The unit has no snoop control; the bit would be reserved.
+    /// The unit has no snoop control, so the bit would be reserved.
     Snoop,
 }
 
@@ -73,9 +75,10 @@ impl fmt::Display for Incompatible {
 }
 
 impl WalkCapabilities {
-    /// The tables that a domain gets: the narrowest of all addresses that the unit translates
-    /// (`CAP.MGAW`), as each level more costs a read at each walk, or the widest if none is wide
-    /// enough. `None` if the unit walks none.
+    /// Returns the table width for a new domain: the narrowest that holds all addresses that the
+    /// unit translates (`CAP.MGAW`), because each additional level costs one read per walk.
+    ///
+    /// If no width holds them all, returns the widest. Returns `None` if the unit walks no tables.
     pub fn width(&self) -> Option<AddressWidth> {
         let walked = || {
             let widths = AddressWidth::WIDEST_FIRST.into_iter();
@@ -92,13 +95,13 @@ impl WalkCapabilities {
         self.cap.supports(width) && (width == AddressWidth::Bits39 || !self.restriction.narrow)
     }
 
-    /// Whether leaves of `size` can be read.
+    /// Returns whether the unit can read leaves of `size`.
     pub fn has_page_size(&self, size: PageSize) -> bool {
         self.cap.has_page_size(size) && (size == PageSize::Size4K || !self.restriction.small_pages)
     }
 
-    /// The best that this unit can do, on a platform of `host_bits` physical address bits. `None` if
-    /// it walks no tables.
+    /// Returns the best format that this unit supports, on a platform with `host_bits` physical
+    /// address bits, or `None` if it walks no tables.
     pub fn format(&self, host_bits: u32) -> Option<TableFormat> {
         Some(TableFormat {
             geometry: Geometry {
@@ -114,11 +117,12 @@ impl WalkCapabilities {
         })
     }
 
-    /// Whether the unit can walk the tables of a domain, whose CPU pages are `cpu_page` bytes.
+    /// Checks that the unit can walk the tables of a domain on a machine whose CPU pages have
+    /// `cpu_page` bytes.
     ///
     /// # Errors
     ///
-    /// The first reason why not; `-EINVAL` for the caller.
+    /// The first reason why it cannot; the caller returns `-EINVAL`.
     pub fn check(&self, tables: &TableFormat, cpu_page: u64) -> Result<(), Incompatible> {
         let own = &tables.geometry;
         if own.page_sizes() & (cpu_page | (cpu_page - 1)) == 0 {
@@ -274,8 +278,8 @@ mod tests {
 
     #[test]
     fn a_domain_without_pages_as_small_as_the_cpus_is_refused() {
-        // No second-stage format lacks 4 KiB pages, but CPU pages may be smaller in theory: then no
-        // domain page could represent one.
+        // Every second-stage format has 4 KiB pages, but CPU pages may be smaller in theory. Then
+        // no domain page could represent one.
         let unit = unit(QEMU_CAP, QEMU_ECAP);
         assert_eq!(unit.check(&best(&unit), 2048), Err(Incompatible::CpuPage));
         assert_eq!(unit.check(&best(&unit), 65536), Ok(()));

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which faults are reported in the log, which are only counted, and when hardware is to stop
-//! recording them.
+//! Rate limits for faults: which faults are logged, which are only counted, and when hardware must
+//! stop recording them.
 //!
-//! A unit has few fault records, and each that one requester fills is lost to the others, so one
-//! that goes on faulting is silenced: its context entry gets FPD (VT-d 9.3). Windows are not
-//! reset by an attach, which a user may repeat as often as he likes: a requester that was silenced,
-//! attached again and faults within the same window is silenced again at its first fault.
+//! A unit has few fault records, and a record that one requester fills is not available to others.
+//! So a requester that continues to fault is silenced: FPD is set in its context entry (VT-d 9.3).
+//! An attach does not reset the windows, because a user may attach as often as it likes: a
+//! requester that was silenced, attached again and faults within the same window is silenced again
+//! at its first fault.
 
 use crate::spec::address::SourceId;
 use core::ops::DerefMut;
 
-/// Reports of one requester within one window.
+/// The maximum number of reports for one requester within one window.
 pub const BURST: u64 = 10;
 
-/// Faults of one requester within one window that make a storm: far above what a driver that is
-/// merely wrong causes, far below what costs other devices their records.
+/// The number of faults of one requester within one window that are a storm: far above what a
+/// faulty driver usually causes, and far below what would take the fault records from other
+/// devices.
 pub const STORM: u64 = 1000;
 
-/// Length of a window.
+/// The length of a window in nanoseconds.
 pub const WINDOW_NS: u64 = 5_000_000_000;
 
-/// The same in seconds, for messages.
+/// The length of a window in seconds, for messages.
 pub const WINDOW_S: u64 = WINDOW_NS / 1_000_000_000;
 
-/// A window of time: it begins with the first event after the one before has ended.
+/// A window of time. It begins with the first event after the previous window has ended.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
     started: Option<u64>,
@@ -36,7 +38,7 @@ impl Window {
             .is_some_and(|started| now.saturating_sub(started) <= WINDOW_NS)
     }
 
-    /// Whether a new window begins `now`.
+    /// Starts a new window at `now` if none is open, and returns whether it did.
     fn advance(&mut self, now: u64) -> bool {
         let new = !self.is_open(now);
         if new {
@@ -50,30 +52,30 @@ impl Window {
     }
 }
 
-/// What to do about a fault of a known requester.
+/// The action for a fault of a known requester.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultVerdict {
-    /// Write a line.
+    /// Log the fault.
     Report {
-        /// So many were held back before.
+        /// The number of faults that were not logged since the last report.
         suppressed: u64,
-        /// It is the last one of this window.
+        /// Whether this is the last report of the window.
         last: bool,
     },
-    /// Count it only.
+    /// Only count the fault.
     Suppress,
-    /// Have hardware record no more of the requester.
+    /// Make hardware stop recording faults of the requester.
     Silence {
-        /// Faults in this window.
+        /// The number of faults in this window.
         faults: u64,
-        /// Milliseconds since it started.
+        /// Milliseconds since the window started.
         ms: u64,
-        /// Whether to write a line: once in a window.
+        /// Whether to log this: once per window.
         report: bool,
     },
 }
 
-/// The limit of one requester. All times are nanoseconds of one clock.
+/// The rate limit of one requester. All times are nanoseconds of the same clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FaultLimit {
     window: Window,
@@ -85,7 +87,7 @@ pub struct FaultLimit {
 }
 
 impl FaultLimit {
-    /// No fault so far.
+    /// Creates the limit of a requester without any fault so far.
     pub const fn new() -> Self {
         const UNSTARTED: Window = Window { started: None };
         Self {
@@ -98,7 +100,7 @@ impl FaultLimit {
         }
     }
 
-    /// Counts a fault that hardware recorded.
+    /// Counts a fault that hardware recorded, and returns the action for it.
     pub fn count(&mut self, now: u64) -> FaultVerdict {
         if self.window.advance(now) {
             self.in_window = 0;
@@ -123,66 +125,68 @@ impl FaultLimit {
         }
     }
 
-    /// Whether a line may say that faults are recorded again: once in a window, as a user can
+    /// Returns whether to log that faults are recorded again: once per window, because a user can
     /// cause it.
     pub fn may_announce(&mut self, now: u64) -> bool {
         self.announced.advance(now)
     }
 
-    /// Faults in all.
+    /// Returns the total number of faults.
     pub const fn total(&self) -> u64 {
         self.total
     }
 
-    /// Faults that were not reported since the last one that was.
+    /// Returns the number of faults that were not reported since the last report.
     pub const fn suppressed(&self) -> u64 {
         self.suppressed
     }
 }
 
-/// How many unknown requesters have a limit each.
+/// The number of unknown requesters that have a separate limit.
 pub const MAX_UNKNOWN_REQUESTERS: usize = 64;
 
-/// Reports of all unknown requesters of a unit together, within one window.
+/// The maximum number of reports for all unknown requesters of a unit together, within one window.
 pub const UNKNOWN_BURST: u64 = 20;
 
-/// Faults of all unknown requesters of a unit within one window that make a storm.
+/// The number of faults of all unknown requesters of a unit within one window that are a storm.
 pub const UNKNOWN_STORM: u64 = 2 * STORM;
 
-/// Lines within one window that say that an unknown requester was silenced.
+/// The maximum number of log lines within one window about silenced unknown requesters.
 pub const UNKNOWN_SILENCED: u64 = 4;
 
-/// What to do about a fault of an unknown requester.
+/// The action for a fault of an unknown requester.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownVerdict {
-    /// Write a line.
+    /// Log the fault.
     Report {
-        /// So many of all unknown requesters were held back before.
+        /// The number of faults of all unknown requesters that were not logged since the last
+        /// report.
         suppressed: u64,
-        /// It is the last one of all unknown requesters in this window.
+        /// Whether this is the last report for unknown requesters in this window.
         last: bool,
     },
-    /// Count it only.
+    /// Only count the fault.
     Suppress,
-    /// Have hardware record no more of the requester.
+    /// Make hardware stop recording faults of the requester.
     Silence {
-        /// Its faults in its window, or those of all unknown requesters.
+        /// The number of faults in its window, or of all unknown requesters in their window.
         faults: u64,
         /// Milliseconds since that window started.
         ms: u64,
-        /// Whether they are of all unknown requesters.
+        /// Whether `faults` counts all unknown requesters.
         together: bool,
-        /// Whether to write a line.
+        /// Whether to log this.
         report: bool,
     },
-    /// Requester IDs are swept: have hardware record no more of any unknown requester of its bus.
+    /// A device sweeps through requester IDs: make hardware stop recording faults of all unknown
+    /// requesters on that bus.
     SilenceBus {
-        /// Whether to write a line: once in a window.
+        /// Whether to log this: once per window.
         report: bool,
     },
 }
 
-/// An unknown requester that faulted lately.
+/// An unknown requester that faulted recently.
 #[derive(Clone, Copy, Debug)]
 pub struct UnknownSlot {
     source: SourceId,
@@ -194,12 +198,13 @@ pub struct UnknownSlot {
 
 /// The limits of all unknown requesters of one unit.
 ///
-/// Each of the [`MAX_UNKNOWN_REQUESTERS`] requesters that faulted last has a limit of its own; one more takes the
-/// place of the one that has been quiet for longest. If that had faulted within its window, it
-/// was displaced. More than [`MAX_UNKNOWN_REQUESTERS`] of them within a window are a sweep, which goes on until no
-/// unknown requester has faulted for the length of a window.
+/// Each of the [`MAX_UNKNOWN_REQUESTERS`] requesters that faulted last has a separate limit. A
+/// further requester replaces the one that has not faulted for the longest time. If the window of
+/// the replaced one is still open, it counts as displaced. More than [`MAX_UNKNOWN_REQUESTERS`]
+/// displaced requesters within a window are a sweep. A sweep lasts until no unknown requester has
+/// faulted for the length of a window.
 ///
-/// `S` is where they are kept: too much for the stack of a kernel's thread.
+/// `S` is the storage of the slots, which are too large for the stack of a kernel thread.
 #[derive(Debug)]
 pub struct UnknownLimits<S> {
     slots: S,
@@ -214,7 +219,7 @@ pub struct UnknownLimits<S> {
 }
 
 impl<S: DerefMut<Target = [Option<UnknownSlot>; MAX_UNKNOWN_REQUESTERS]>> UnknownLimits<S> {
-    /// No fault so far; `slots` are [`None`].
+    /// Creates the limits of a unit without any fault so far; all of `slots` must be [`None`].
     pub const fn new(slots: S) -> Self {
         Self {
             slots,
@@ -229,7 +234,7 @@ impl<S: DerefMut<Target = [Option<UnknownSlot>; MAX_UNKNOWN_REQUESTERS]>> Unknow
         }
     }
 
-    /// Counts a fault of `source` that hardware recorded.
+    /// Counts a fault of `source` that hardware recorded, and returns the action for it.
     pub fn count(&mut self, source: SourceId, now: u64) -> UnknownVerdict {
         if self.window.advance(now) {
             (self.in_window, self.reports, self.silenced) = (0, 0, 0);
@@ -276,8 +281,8 @@ impl<S: DerefMut<Target = [Option<UnknownSlot>; MAX_UNKNOWN_REQUESTERS]>> Unknow
         self.displaced > MAX_UNKNOWN_REQUESTERS
     }
 
-    /// Whether a line is due that a requester was silenced: once in its window, as some records of it
-    /// may still be read, and not for too many of them.
+    /// Returns whether to log that a requester was silenced: once in its window, because records of
+    /// it may still be read afterwards, and for at most [`UNKNOWN_SILENCED`] requesters per window.
     fn reports_silence(&mut self, source: SourceId) -> bool {
         let most = self.silenced >= UNKNOWN_SILENCED;
         let slot = self.slot_for(source).and_then(Option::as_mut);
@@ -290,8 +295,8 @@ impl<S: DerefMut<Target = [Option<UnknownSlot>; MAX_UNKNOWN_REQUESTERS]>> Unknow
         self.suppressed = self.suppressed.saturating_add(1);
     }
 
-    /// Counts a fault for its requester: how many in its window, and for how many milliseconds
-    /// that has been open.
+    /// Counts a fault for its requester. Returns the number of faults in its window, and for how
+    /// many milliseconds that window has been open.
     fn count_requester(&mut self, source: SourceId, now: u64) -> (u64, u64) {
         let new = UnknownSlot {
             source,
@@ -317,8 +322,8 @@ impl<S: DerefMut<Target = [Option<UnknownSlot>; MAX_UNKNOWN_REQUESTERS]>> Unknow
         counted
     }
 
-    /// The place of a requester: its own, else an empty one, else that of the one which has been
-    /// quiet for longest.
+    /// Returns the slot for a requester: the one it has, else an empty one, else the slot of the
+    /// requester that has not faulted for the longest time.
     fn slot_for(&mut self, source: SourceId) -> Option<&mut Option<UnknownSlot>> {
         self.slots.iter_mut().min_by_key(|slot| match slot {
             Some(slot) if slot.source == source => (0, 0),

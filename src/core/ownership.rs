@@ -1,65 +1,69 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who may do DMA: the devices of a group are under the kernel or under one user,
-//! never both.
+//! The rules of DMA ownership: the devices of a group are owned by the kernel or by one user, never
+//! by both.
 //!
-//! A *group* is the devices that cannot be isolated from each other. The kernel's IOMMU
-//! core keeps account of a group's owner, but does not look at it when a domain is
-//! attached, and does not count drivers that were bound before the remapping driver
-//! registered. So every attach is also put to the rules in here, by what `attach_dev`
-//! can see. The core attaches a group's members one after another and attaches the old
-//! domain again to all of them when one is refused; so refusing for one's own device
-//! refuses for the group, and states that differ between members occur while it works.
+//! A *group* is a set of devices that cannot be isolated from each other. The kernel's IOMMU core
+//! records the owner of a group, but it does not check the owner when a domain is attached, and it
+//! does not count drivers that were bound before the remapping driver registered. Therefore the
+//! driver also checks every attach against the rules in this module, with what `attach_dev` can
+//! see. The core attaches the members of a group one after another. If one is refused, it attaches
+//! the old domain to all of them again. So a refusal for one device is a refusal for its group, and
+//! members have different states while the core works.
 //!
-//! Each member has a [`OwnerState`]; a [`GroupState`] counts them. [`GroupState::transition`] is a pure
-//! function: the caller stores the result only when the hardware has followed, and
-//! serialises the calls for a group (the core's group mutex is held in `attach_dev`).
+//! Each member has an [`OwnerState`], and a [`GroupState`] counts the members in each state.
+//! [`GroupState::transition`] is a pure function. The caller stores the result only after the
+//! hardware has been changed, and it serialises the calls for a group (the core holds its group
+//! mutex during `attach_dev`).
 //!
-//! Never refused:
-//! - the blocked state, but for one case: the claim of a group while a driver that
-//!   the core did not count drives this very device ([`Refusal::DriverUnknownToCore`]). A reset
-//!   and a release make the same request; the caller tells them apart by [`AttachPhase`].
-//! - the way back to the default domain, from wherever the device itself is, unless a
-//!   user still has another device of the group and this one is blocked: nobody needs
-//!   that way, and going it would make the mixture.
+//! Two requests are never refused:
+//! - the blocked state, with one exception: a claim of the group while this device has a driver
+//!   that the core did not count ([`Refusal::DriverUnknownToCore`]). A reset and a release make the
+//!   same request; the caller distinguishes them by [`AttachPhase`].
+//! - the return to the default domain, from any state of the device, with one exception: the device
+//!   is blocked and a user still has another device of the group. No caller needs that transition,
+//!   and it would mix the owners.
 //!
-//! What the rules trust: the core lets only the holder of a group replace its domain by
-//! another one. A replacement within iommufd is therefore taken for the same owner's.
+//! The rules rely on the core: it lets only the owner of a group replace its domain by another one.
+//! They therefore attribute a replacement within iommufd to the same owner.
 
 use core::fmt;
 
-/// A user who has devices: VFIO's container or iommufd's context, as far as it can be seen.
+/// A user that owns devices: a VFIO container or an iommufd context, as far as the driver can
+/// identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
-    /// By which interface.
+    /// The interface that the user has opened.
     pub interface: DomainInterface,
-    /// What tells the owner from others of that interface: the address of the domain.
+    /// The value that distinguishes the owner from others of that interface: the address of the
+    /// domain.
     pub token: usize,
 }
 
-/// The interface through which a domain is filled.
+/// The interface that maps memory in a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DomainInterface {
-    /// iommufd (`IOMMU_COOKIE_IOMMUFD`): always a user.
+    /// iommufd (`IOMMU_COOKIE_IOMMUFD`): always for a user.
     Iommufd,
-    /// The IOMMU API itself: VFIO's type 1 for a user, or a driver for its own device.
+    /// The IOMMU API: VFIO type 1 for a user, or a driver for its own device.
     Api,
 }
 
-/// What a member of a group is attached to.
+/// The ownership state of a group's member: the kind of domain to which it is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OwnerState {
-    /// Nothing: the device cannot do DMA. The state before the first attach, too.
+    /// Attached to no domain: the device cannot do DMA. This is also the state before the first
+    /// attach.
     Blocked,
-    /// The group's default domain, by which the DMA API works: translated or identity.
+    /// Attached to the group's default domain, which the DMA API uses: translated or identity.
     Kernel,
-    /// An unmanaged domain that the device's own kernel driver fills.
+    /// Attached to an unmanaged domain in which the device's own kernel driver maps memory.
     KernelOwn,
-    /// A user's domain.
+    /// Attached to a user's domain.
     User(Owner),
 }
 
-/// The domain that is to be attached.
+/// The domain that an attach requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RequestedDomain {
     /// `IOMMU_DOMAIN_BLOCKED`.
@@ -75,66 +79,68 @@ pub enum RequestedDomain {
 /// The driver bound to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BoundDriver {
-    /// None.
+    /// No driver is bound.
     None,
-    /// A kernel driver that was bound when the core could count it: the core refuses a
-    /// claim of the group itself.
+    /// A kernel driver that was bound when the core could count it. The core itself refuses a claim
+    /// of the group.
     KnownToCore,
-    /// A kernel driver that was bound before the remapping driver registered: the core
-    /// knows nothing of it.
+    /// A kernel driver that was bound before the remapping driver registered, so that the core has
+    /// not counted it.
     UnknownToCore,
     /// A driver with `driver_managed_dma`: vfio-pci, a port driver.
     ManagesDma,
 }
 
 impl BoundDriver {
-    /// Whether the device's DMA belongs to the kernel while this driver is bound.
+    /// Returns whether the device's DMA belongs to the kernel while this driver is bound.
     const fn is_kernel(self) -> bool {
         matches!(self, Self::KnownToCore | Self::UnknownToCore)
     }
 }
 
-/// In what the request is made.
+/// The operation of which an attach is a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttachPhase {
-    /// Anything else: a claim, a user's attach or detach, a new default domain.
+    /// Any other operation: a claim, a user's attach or detach, a new default domain.
     Attach,
-    /// A reset of the device: the core blocks it and attaches the group's domain again
-    /// afterwards. Seen by config accesses being blocked (`pci_dev::block_cfg_access`) on
-    /// a device that has ATS; the core does this for no other.
+    /// A reset of the device: the core blocks the device, and attaches the group's domain again
+    /// afterwards. The driver recognises it by blocked config accesses
+    /// (`pci_dev::block_cfg_access`) on a device that has ATS; the core does this for no other
+    /// device.
     Reset,
-    /// The device leaves the group: the request names the driver's `release_domain`, if it has one.
+    /// The device is removed from the group: the request is for the driver's `release_domain`, if
+    /// it has one.
     Release,
 }
 
-/// What `attach_dev` is asked, and by whom.
+/// The request of an `attach_dev` call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttachRequest {
-    /// The domain.
+    /// The requested domain.
     pub wanted: RequestedDomain,
-    /// The driver bound to the device now.
+    /// The driver that is bound to the device now.
     pub driver: BoundDriver,
-    /// What it is part of.
+    /// The operation of which the request is a part.
     pub phase: AttachPhase,
 }
 
-/// Why a request is refused; `-EBUSY`, each of them.
+/// The reason why a request is refused; each one is `-EBUSY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The group is claimed while this device has a kernel driver that the core did not count.
     DriverUnknownToCore,
-    /// A user's domain for a device that a kernel driver drives.
+    /// A user's domain is requested for a device that has a kernel driver.
     UserOverDriver,
-    /// A user's domain in a group of which the kernel has this many other devices.
+    /// A user's domain is requested in a group in which the kernel owns this many other devices.
     UserWithKernel(u32),
-    /// A domain of the kernel's in a group of which a user has this many other devices.
+    /// A domain of the kernel is requested in a group in which a user owns this many other devices.
     KernelWithUser(u32),
-    /// A second user's domain in a group of which a user has this many other devices.
+    /// A second user's domain is requested in a group in which a user owns this many other devices.
     SecondOwner(u32),
 }
 
 impl fmt::Display for Refusal {
-    /// A sentence that follows the device's name: what, why, and what to do.
+    /// Writes a sentence that follows the device's name: what is refused, why, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DriverUnknownToCore => f.write_str(
@@ -164,15 +170,15 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// How many members of a group are in which state.
+/// The number of members of a group in each state.
 ///
 /// # Invariants
 ///
-/// - No member is under a user while another one is under the kernel, but while the core
-///   takes a whole group back from a user to its default domain in one go, device by
+/// - No member is owned by a user while another one is owned by the kernel. The only exception is
+///   the time while the core returns a whole group from a user to its default domain, device by
 ///   device. (It blocks a user's group first, so this is not known to happen.)
-/// - There are two owners only while the core replaces the domain of one by the other's,
-///   both by the same interface.
+/// - There are two owners only while the core replaces the domain of one by the domain of the
+///   other, both by the same interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GroupState {
     blocked: u32,
@@ -190,7 +196,7 @@ impl GroupState {
         users: [None; 2],
     };
 
-    /// The group with one more member, which is [`OwnerState::Blocked`].
+    /// Returns the group with one more member, which is [`OwnerState::Blocked`].
     pub const fn with_member(self) -> Self {
         Self {
             blocked: self.blocked.saturating_add(1),
@@ -198,7 +204,7 @@ impl GroupState {
         }
     }
 
-    /// The group without a member that was in `state`.
+    /// Returns the group without one member that was in `state`.
     pub fn without_member(self, state: OwnerState) -> Self {
         let mut rest = self;
         match state {
@@ -210,34 +216,34 @@ impl GroupState {
         rest
     }
 
-    /// The group after a member that was in `from` was blocked by a failure, rather than
-    /// by a request.
+    /// Returns the group after a failure, rather than a request, has blocked a member that was in
+    /// `from`.
     pub fn with_blocked_member(self, from: OwnerState) -> Self {
         self.without_member(from).with_member()
     }
 
-    /// How many members the kernel has.
+    /// Returns how many members the kernel owns.
     pub const fn kernel_members(&self) -> u32 {
         self.kernel.saturating_add(self.kernel_own)
     }
 
-    /// How many members users have.
+    /// Returns how many members users own.
     pub fn user_members(&self) -> u32 {
         self.owners()
             .fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 
-    /// The users who have members, and how many; two only during a replacement.
+    /// Returns the users that own members, with their number; two only during a replacement.
     pub fn owners(&self) -> impl Iterator<Item = (Owner, u32)> {
         self.users.into_iter().flatten()
     }
 
-    /// The group, and the member's state, after `request` was granted to a member that is in
-    /// `from`.
+    /// Returns the group and the state of a member that is in `from`, after `request` is granted to
+    /// it.
     ///
     /// # Errors
     ///
-    /// Why it is refused; nothing has changed then.
+    /// The reason why the request is refused (`-EBUSY`).
     pub fn transition(
         self,
         from: OwnerState,
@@ -254,7 +260,8 @@ impl GroupState {
         Ok((others.with_state(to)?, to))
     }
 
-    /// Of the other members: may this one go to the default domain?
+    /// Checks whether a member may be attached to the default domain; `self` counts the other
+    /// members.
     fn allow_kernel(
         &self,
         from: OwnerState,
@@ -268,7 +275,8 @@ impl GroupState {
         Ok(OwnerState::Kernel)
     }
 
-    /// Of the other members: may this one go to an unmanaged domain, and whose is it?
+    /// Checks whether a member may be attached to an unmanaged domain, and returns the state that
+    /// names its owner; `self` counts the other members.
     fn allow_unmanaged(
         &self,
         from: OwnerState,
@@ -276,8 +284,8 @@ impl GroupState {
         owner: Owner,
     ) -> Result<OwnerState, Refusal> {
         let users = self.user_members();
-        // A domain made by the IOMMU API is the bound driver's own; a device without
-        // a driver follows the rest of its group.
+        // A domain of the IOMMU API belongs to the bound driver. A device without a driver is
+        // treated like the rest of its group.
         let follows = request.driver == BoundDriver::None && self.kernel_own > 0;
         if owner.interface == DomainInterface::Api && (request.driver.is_kernel() || follows) {
             return match users {
@@ -304,7 +312,7 @@ impl GroupState {
         Ok(OwnerState::User(owner))
     }
 
-    /// The group with one more member, which is in `state`.
+    /// Returns the group with one more member, which is in `state`.
     fn with_state(self, state: OwnerState) -> Result<Self, Refusal> {
         let mut group = self;
         match state {
@@ -324,7 +332,7 @@ impl GroupState {
             },
             _ => user,
         });
-        // An owner who is alone stands first.
+        // A single owner is in the first slot.
         self.users = match one {
             None => [other, None],
             Some(_) => [one, other],
@@ -348,7 +356,7 @@ impl GroupState {
     }
 }
 
-/// May a device that is in `from` be blocked?
+/// Checks whether a device that is in `from` may be blocked.
 fn block(from: OwnerState, request: &AttachRequest) -> Result<OwnerState, Refusal> {
     let claim = from == OwnerState::Kernel && request.phase == AttachPhase::Attach;
     if claim && request.driver == BoundDriver::UnknownToCore {

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long a waiter waits for a queue that others use, too.
+//! The timeout of a wait for a queue that several threads use.
 //!
-//! A queue that finishes something works, however long it takes to come to one's own part; one
-//! that finishes nothing for as long as the limit is broken. Progress extends the wait [`ROUNDS`]
-//! times at most, so that every wait ends: some wait with interrupts off, and one that wants room
-//! could see others take it for ever.
+//! A queue that completes descriptors works, even if it takes long to reach those of one waiter. A
+//! queue that completes nothing for the time limit is broken. Progress extends a wait to at most
+//! [`ROUNDS`] times the limit, so that every wait ends: some callers wait with interrupts off, and
+//! other threads could take the free space again and again from a caller that waits for space.
 
-/// How many times the limit a wait may take in all.
+/// The maximum length of a wait, as a multiple of the limit.
 pub const ROUNDS: u64 = 4;
 
-/// The wait of one waiter, from its first look at the clock on.
+/// The timeout of one wait, from its first reading of the clock on.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgressTimeout {
     started: u64,
-    /// When the queue was last seen to have finished something.
+    /// The time at which the queue was last seen to have completed something.
     last_progress: u64,
     finished: u32,
 }
 
 impl ProgressTimeout {
-    /// Begins to wait at the time `now`, in nanoseconds, for a queue that has `finished` so much.
+    /// Starts a wait at the time `now`, in nanoseconds, for a queue that has completed `finished`
+    /// descriptors.
     pub const fn start(now: u64, finished: u32) -> Self {
         Self {
             started: now,
@@ -29,9 +30,11 @@ impl ProgressTimeout {
         }
     }
 
-    /// Whether the wait is over at the time `now`: nothing was finished for `limit` nanoseconds, or
-    /// [`ROUNDS`] limits have passed in all. The caller then checks once more what it waits for, as
-    /// the machine may have stood still since it last did.
+    /// Returns whether the wait has expired at the time `now`: the queue completed nothing for
+    /// `limit` nanoseconds, or [`ROUNDS`] times the limit has passed in total.
+    ///
+    /// The caller then checks its condition once more, because the whole machine may have been
+    /// stopped since the last check.
     pub fn has_expired(&mut self, now: u64, finished: u32, limit: u64) -> bool {
         if finished != self.finished {
             self.finished = finished;
@@ -48,7 +51,8 @@ mod tests {
 
     const LIMIT: u64 = 1_000;
 
-    /// When a wait ends that is checked every `pace`, while the queue finishes something every `work`.
+    /// Returns when a wait ends that is checked every `pace`, while the queue completes something
+    /// every `work`.
     fn ends_at(pace: u64, work: u64) -> u64 {
         let start = 7;
         let mut timeout = ProgressTimeout::start(start, u32::MAX);
@@ -93,7 +97,7 @@ mod tests {
                 );
             }
         }
-        // Time that runs backwards, or to its end, is no reason to panic.
+        // A clock that runs backwards or overflows causes no panic.
         let mut timeout = ProgressTimeout::start(u64::MAX, 0);
         assert!(!timeout.has_expired(0, 0, LIMIT));
         assert!(!timeout.has_expired(u64::MAX, 0, u64::MAX));

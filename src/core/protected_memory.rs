@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What becomes of the protected memory regions (PMEN, VT-d 10.4.16), which keep devices out of
-//! memory that firmware chose, whatever the tables say.
+//! When the driver disables and enables the protected memory regions (PMEN, VT-d 10.4.16), in which
+//! firmware forbids DMA regardless of the page tables.
 
 use crate::spec::registers::{PMEN_EPM, PMEN_PRS};
 
-/// What happens to a unit.
+/// An event in the lifecycle of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LifecycleEvent {
-    /// It begins to translate, at load or after a sleep: the tables decide from here on, whatever
-    /// firmware's resume path has set.
+    /// The unit starts to translate, at load or after a suspend. From then on the page tables
+    /// decide, so the regions are disabled even if firmware's resume path has enabled them.
     TranslationEnabled,
-    /// The machine goes to sleep: translation is off until it wakes.
+    /// The machine is suspended: translation is off until it resumes.
     Suspend,
-    /// The driver leaves, and puts back what it found.
+    /// The driver is unloaded, and restores what it found at load.
     Unload,
-    /// The machine is reset, or another kernel follows (kexec), which could not reach what lies in
-    /// the regions, and may know nothing of them.
+    /// The machine is reset, or another kernel starts (kexec). Devices under that kernel could not
+    /// access memory in the regions, and that kernel may not support them.
     Shutdown,
 }
 
-/// Whether the regions are on, by what PMEN holds.
+/// Returns whether the value of PMEN shows the regions enabled.
 pub const fn regions_enabled(pmen: u32) -> bool {
     pmen & (PMEN_EPM | PMEN_PRS) != 0
 }
 
-/// What to write to PMEN, which holds `now`, at a moment; `None` if it can stay as it is.
+/// Returns the value to write to PMEN, which holds `now`, at an event, or `None` if no write is
+/// needed.
 ///
-/// `found`: whether the regions were on when the driver was loaded, before any other event.
+/// `found` is whether the regions were enabled when the driver was loaded, before any other event.
 pub const fn pmen_to_write(event: LifecycleEvent, found: bool, now: u32) -> Option<u32> {
     let on = match event {
         LifecycleEvent::Suspend => return None,

@@ -2,19 +2,20 @@
 
 //! The part of the vtd driver that needs no kernel.
 //!
-//! What stands here is computed from its arguments alone: the types of the
-//! VT-d specification, the parser of the ACPI DMAR table, the second-stage page
-//! table, the rules of DMA ownership and the choice of invalidations. It never
-//! allocates, never panics and contains no unsafe code. The same files are
-//! compiled into `vtd.ko` by Kbuild and into a host library by cargo, so that
-//! everything in here is tested without a machine that has a remapping unit.
+//! Each result depends only on the arguments. The crate holds the types of the VT-d
+//! specification, the parser of the ACPI DMAR table, the second-stage page table, the rules of
+//! DMA ownership and the choice of invalidations. It never allocates, never panics and contains
+//! no unsafe code. Kbuild compiles these files into `vtd.ko`, and cargo compiles the same files
+//! into a host library, so all of it is tested without a machine that has a remapping unit.
 //!
-//! Layers, each using only what stands before it: [`spec`], then `describe`, `dmar`, `pgtable`,
-//! `ownership`, `invalidation`, `bring_up`, `protected_memory`, `patience`, `fault_limit` and
-//! `walk_request`, which do not use each other, then `install`, and `quirks`, which uses `dmar`.
+//! The modules form layers, and each layer uses only those before it: first [`spec`]; then
+//! `describe`, `dmar`, `pgtable`, `ownership`, `invalidation`, `bring_up`, `protected_memory`,
+//! `progress_timeout`, `fault_limit` and `walk_request`, which do not use each other; then
+//! `install`, which uses `invalidation`, `compatibility`, which uses `pgtable`, and `quirks`,
+//! which uses `dmar`.
 
-// Kbuild already says `no_std` for every module (`-Zcrate-attr`), and rustc
-// warns when it is said twice.
+// Kbuild already sets `no_std` for every module (`-Zcrate-attr`), and rustc warns about a
+// second one.
 #![cfg_attr(not(MODULE), no_std)]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

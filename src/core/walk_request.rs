@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a person asks of a requester and an address, in two words: `0000:00:05.0 0xffffe000`.
+//! The request that a user writes to debugfs to trace an address of a requester:
+//! `0000:00:05.0 0xffffe000`.
 
 use crate::spec::address::{Iova, Segment, SourceId};
 use core::fmt;
 
-/// A requester and an address that it may use.
+/// A requester and an address whose translation is to be traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalkRequest {
     /// The requester's segment.
@@ -16,10 +17,10 @@ pub struct WalkRequest {
     pub iova: Iova,
 }
 
-/// A number of `digits` hexadecimal digits at most, and one at least.
+/// Parses a number of 1 to `digits` hexadecimal digits.
 fn parse_hex(text: &str, digits: usize) -> Option<u64> {
     let fits = (1..=digits).contains(&text.len());
-    // `from_str_radix` would take a sign as well.
+    // `from_str_radix` would also accept a sign.
     if fits && text.bytes().all(|sign| sign.is_ascii_hexdigit()) {
         u64::from_str_radix(text, 16).ok()
     } else {
@@ -28,8 +29,9 @@ fn parse_hex(text: &str, digits: usize) -> Option<u64> {
 }
 
 impl WalkRequest {
-    /// The question in `text`, or `None` if that is anything else than a requester, with its
-    /// segment or without, and an address that begins with `0x`.
+    /// Parses a requester, with or without its segment, and an address that begins with `0x`.
+    ///
+    /// Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let (requester, address) = (words.next()?, words.next()?);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Capabilities in words.
+//! Describes capabilities in words.
 
 use crate::spec::capability::{Capability, ExtendedCapability};
 use crate::spec::level::{AddressWidth, PageSize};
 use core::fmt;
 
 impl Capability {
-    /// The names of the optional features that are present, in the register's order.
+    /// Returns the names of the optional features that are present, in the order of the register's
+    /// bits.
     pub fn features(self) -> impl Iterator<Item = &'static str> {
         [
             (self.advanced_fault_logging(), "advanced fault logging"),
@@ -37,13 +38,13 @@ impl Capability {
     }
 }
 
-/// Writes `items` with commas between them.
+/// Writes a comma before each of `items`.
 fn list(f: &mut fmt::Formatter<'_>, mut items: impl Iterator<Item = &'static str>) -> fmt::Result {
     items.try_for_each(|item| write!(f, ", {item}"))
 }
 
 impl fmt::Display for Capability {
-    /// One line: input width, tables, pages, domains, records, then the features.
+    /// Writes one line: input width, tables, pages, domains, fault records, then the features.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-bit input, tables of", self.input_bits())?;
         let mut tables = 0;
@@ -71,7 +72,8 @@ impl fmt::Display for Capability {
 }
 
 impl ExtendedCapability {
-    /// The names of the optional features that are present, in the register's order.
+    /// Returns the names of the optional features that are present, in the order of the register's
+    /// bits.
     pub fn features(self) -> impl Iterator<Item = &'static str> {
         [
             (self.queued_invalidation(), "queued invalidation"),
@@ -106,7 +108,7 @@ impl ExtendedCapability {
 }
 
 impl fmt::Display for ExtendedCapability {
-    /// One line: coherency, then the features.
+    /// Writes one line: coherency, then the features.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.coherent_walk() {
             "coherent page walks"

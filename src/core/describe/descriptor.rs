@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Descriptors in words.
+//! Describes invalidation descriptors in words.
 
 use crate::spec::descriptor::{Descriptor, InterruptScope};
 use crate::spec::scope::{ContextScope, IotlbScope, PageBlock, MAX_ADDRESS_MASK};

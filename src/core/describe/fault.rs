@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Faults in words (VT-d 7.1.3 and its table of fault conditions).
+//! Describes faults in words (VT-d 7.1.3 and its table of fault conditions).
 
 use crate::spec::fault::{FaultReason, FaultRecord, FaultRequest};
 use core::fmt;
 
 impl FaultRequest {
-    /// The request in one word.
+    /// Returns the request in one word.
     pub const fn description(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -44,7 +44,7 @@ impl fmt::Display for FaultRecord {
 }
 
 impl FaultReason {
-    /// The reason in words.
+    /// Returns the reason in words.
     pub const fn description(self) -> &'static str {
         match description(self.code()) {
             Some(words) => words,
@@ -59,7 +59,7 @@ impl fmt::Display for FaultReason {
     }
 }
 
-/// What reason `code` means, or `None` if the code is reserved or unknown.
+/// Returns the meaning of reason `code`, or `None` if the code is reserved or unknown.
 const fn description(code: u8) -> Option<&'static str> {
     match code {
         0x00..=0x1f => legacy(code),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The specification's types in words: what registers, faults and descriptors hold, for logs and
-//! reports.
+//! Describes the specification's types in words, for logs and reports: registers, faults and
+//! descriptors.
 
 pub mod register;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The registers by their names, and what they hold in words (VT-d 11.4).
+//! Names the registers and describes their values in words (VT-d 11.4).
 
 use crate::spec::address::PhysAddr;
 use crate::spec::bits;
@@ -12,14 +12,14 @@ use core::fmt;
 /// A register, with its width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Register {
-    /// Of 32 bits.
+    /// A register of 32 bits.
     Narrow(Reg32),
-    /// Of 64 bits.
+    /// A register of 64 bits.
     Wide(Reg64),
 }
 
 impl Register {
-    /// Bytes from the register base.
+    /// Returns the offset from the register base in bytes.
     pub const fn offset(self) -> usize {
         match self {
             Self::Narrow(register) => register.offset(),
@@ -28,12 +28,12 @@ impl Register {
     }
 }
 
-/// A register that every unit has at the same place, though not every unit has it.
+/// A register that has the same offset on every unit that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamedRegister {
     /// The specification's abbreviation.
     pub name: &'static str,
-    /// Where it is.
+    /// The register.
     pub register: Register,
 }
 
@@ -43,7 +43,7 @@ macro_rules! named {
     };
 }
 
-/// All of them, by offset.
+/// All named registers, by offset.
 pub const NAMED_REGISTERS: &[NamedRegister] = named! {
     Narrow VER Wide CAP Wide ECAP Narrow GCMD Narrow GSTS Wide RTADDR Wide CCMD
     Narrow FSTS Narrow FECTL Narrow FEDATA Narrow FEADDR Narrow FEUADDR
@@ -54,7 +54,7 @@ pub const NAMED_REGISTERS: &[NamedRegister] = named! {
 };
 
 impl NamedRegister {
-    /// Whether a unit with these capabilities has the register.
+    /// Returns whether a unit with these capabilities has the register.
     pub fn is_on(&self, cap: Capability, ecap: ExtendedCapability) -> bool {
         match self.register.offset() {
             0x64..=0x6f => cap.protected_low_memory() || cap.protected_high_memory(),
@@ -66,7 +66,7 @@ impl NamedRegister {
         }
     }
 
-    /// What `value`, read from the register, means.
+    /// Returns a description of `value`, which was read from the register.
     pub fn describe(&self, value: u64) -> RegisterText {
         RegisterText {
             register: self.register,
@@ -75,7 +75,7 @@ impl NamedRegister {
     }
 }
 
-/// What a register holds, in words; nothing where the number says it all.
+/// The value of a register in words; empty where the number is sufficient.
 pub struct RegisterText {
     register: Register,
     value: u64,

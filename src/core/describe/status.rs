@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the status registers say, in words.
+//! Describes the status registers in words.
 
 use crate::spec::status::{Fsts, Gsts};
 use core::fmt;
 
 impl Gsts {
-    /// The states that show that somebody drives the unit, in words.
+    /// Returns the states that show that other software uses the unit, in words.
     pub fn in_use(self) -> impl Iterator<Item = &'static str> {
         [
             (self.translation_enabled(), "DMA translation is on"),
@@ -41,7 +41,7 @@ impl fmt::Display for Gsts {
 }
 
 impl Fsts {
-    /// The errors that are set, in words.
+    /// Returns the errors that are set, in words.
     pub fn errors(self) -> impl Iterator<Item = &'static str> {
         [
             (Self::OVERFLOW, "fault records were lost (PFO)"),

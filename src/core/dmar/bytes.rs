@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Little-endian numbers at an offset, or `None` past the end.
+//! Reads little-endian numbers at an offset; `None` beyond the end.
 
-/// Bytes that are read by offset.
+/// A reader of bytes by offset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes<'a>(&'a [u8]);
 

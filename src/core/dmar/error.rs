@@ -1,44 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why a DMAR table cannot be used.
+//! The reasons why a DMAR table or a structure cannot be used.
 
 use crate::spec::address::PhysAddr;
 use core::fmt;
 
-/// What is wrong with a table, and where.
+/// A problem of a table and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DmarError {
-    /// The byte of the table where the wrong thing starts.
+    /// The offset in the table at which the problem starts.
     pub offset: usize,
-    /// The remapping structure that it belongs to, or `None` for the table's header.
+    /// The type of the remapping structure with the problem, or `None` for the table's header.
     pub structure: Option<u16>,
-    /// What is wrong.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What is wrong with a table.
+/// A problem of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// The table is shorter than its header.
     TooShort {
-        /// Its length in bytes.
+        /// The length in bytes.
         found: usize,
     },
     /// The table does not start with "DMAR".
     Signature {
-        /// What it starts with.
+        /// The bytes at its start.
         found: [u8; 4],
     },
     /// The table claims more bytes than there are.
     Truncated {
-        /// The length it claims.
+        /// The length in the header.
         claimed: usize,
-        /// The length there is.
+        /// The number of bytes that exist.
         found: usize,
     },
     /// The bytes of the table do not add up to 0.
     Checksum {
-        /// What they add up to.
+        /// Their sum.
         sum: u8,
     },
     /// Firmware forces DMA remapping off (DMAR_REMAP_OPT_OUT).
@@ -46,7 +46,7 @@ pub enum Problem {
         /// The table's flags.
         flags: u8,
     },
-    /// The host address width is less than a page's.
+    /// The host address width is less than that of a page.
     HostWidth {
         /// The width in bits.
         bits: u32,
@@ -58,16 +58,16 @@ pub enum Problem {
         /// The bytes left.
         left: usize,
     },
-    /// A structure is shorter than its type demands; 0 would never end.
+    /// A structure is shorter than its type requires. With a length of 0, a walk would never end.
     StructureLength {
-        /// The length it claims.
+        /// The length in the structure.
         claimed: usize,
-        /// The least length of its type.
+        /// The minimum length of its type.
         least: usize,
     },
     /// A structure ends beyond the table.
     StructureEnd {
-        /// The length it claims.
+        /// The length in the structure.
         claimed: usize,
         /// The bytes left in the table.
         left: usize,
@@ -90,12 +90,12 @@ pub enum Problem {
         base: PhysAddr,
         /// The base of the other one.
         other: PhysAddr,
-        /// Where the other one stands.
+        /// The offset of the other unit.
         other_offset: usize,
     },
     /// A unit is listed twice, with the same segment, registers, flags and devices.
     UnitRepeated {
-        /// Where it stands first.
+        /// The offset of the first copy.
         first_offset: usize,
     },
     /// A region starts at 0, is not a whole number of pages, or ends before it starts.
@@ -118,17 +118,17 @@ pub enum Problem {
         base: PhysAddr,
         /// Its last byte.
         limit: PhysAddr,
-        /// Where the unit stands.
+        /// The offset of the unit.
         unit_offset: usize,
     },
     /// The name of a namespace device has no end or is empty.
     NameUnterminated {
-        /// The bytes that there are for it.
+        /// The number of bytes that it may have.
         bytes: usize,
     },
     /// A device scope has an impossible length.
     ScopeLength {
-        /// The length it claims.
+        /// The length in the structure.
         claimed: usize,
         /// The bytes left in the structure.
         left: usize,
@@ -160,7 +160,7 @@ impl DmarError {
     }
 }
 
-/// The short name of a structure type.
+/// Returns the short name of a structure type.
 pub(super) const fn structure_name(kind: u16) -> &'static str {
     match kind {
         0 => "DRHD",
@@ -175,7 +175,7 @@ pub(super) const fn structure_name(kind: u16) -> &'static str {
 }
 
 impl fmt::Display for DmarError {
-    /// A sentence: where, what, and what to do.
+    /// Writes a sentence: the place, the problem, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DMAR table, offset {:#x}", self.offset)?;
         if let Some(kind) = self.structure {
@@ -240,7 +240,7 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
-    /// The problems of what a structure says, rather than of its shape.
+    /// Writes the problems of a structure's content, rather than of its size.
     fn fmt_content(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RegisterBase { base } => {

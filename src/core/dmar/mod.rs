@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ACPI DMAR table: what firmware says of the remapping units (VT-d chapter 8).
+//! The parser of the ACPI DMAR table, in which firmware describes the remapping units (VT-d
+//! chapter 8).
 //!
-//! Firmware bytes are only an allegation. [`Dmar::parse`] checks the whole table
-//! once; what it hands out afterwards is within bounds and consistent in itself,
-//! and iterating over it cannot fail. That the units and devices exist is still to
-//! be shown by looking at the hardware.
+//! Firmware bytes are not trusted. [`Dmar::parse`] checks the whole table once. The structures that
+//! it returns afterwards are within bounds and consistent with each other, and iterating over them
+//! cannot fail. Only the hardware can show that the units and devices exist.
 //!
-//! What makes it impossible to say which unit translates which device, or where its
-//! registers are, is an error, and nothing of such a table is used. What is merely
-//! odd is a [`Note`]; a structure that is wrong and not needed for that is left out.
+//! A problem is an error if it leaves open which unit translates which device, or where its
+//! registers are. Nothing of such a table is used. A structure that is wrong but not needed for
+//! this is left out. Anything else that is unusual is a [`Note`].
 
 mod bytes;
 mod raw;
@@ -34,20 +34,20 @@ use bytes::Bytes;
 use error::Problem;
 use raw::{RawStructure, RawStructures, DRHD, RMRR};
 
-/// Bytes before the first remapping structure: the ACPI header, the host address
-/// width, the flags and ten reserved bytes.
+/// The bytes before the first remapping structure: the ACPI header, the host address width, the
+/// flags and ten reserved bytes.
 const HEADER_BYTES: usize = 48;
 
-/// Where the ACPI header says how long the table is.
+/// The offset of the table's length in the ACPI header.
 const LENGTH_OFFSET: usize = 4;
 
-/// Where the host address width, less one, stands.
+/// The offset of the host address width minus 1.
 const WIDTH_OFFSET: usize = 36;
 
-/// Where the flags stand.
+/// The offset of the flags.
 const FLAGS_OFFSET: usize = 37;
 
-/// DMAR_REMAP_OPT_OUT: the flag by which firmware forces DMA remapping off.
+/// DMAR_REMAP_OPT_OUT: the flag with which firmware forces DMA remapping off.
 const REMAP_OPT_OUT: u8 = 8;
 
 /// A DMAR table that has been checked as a whole.
@@ -57,12 +57,12 @@ pub struct Dmar<'a> {
     info: TableInfo,
 }
 
-/// What [`Dmar::parse`] found out of a table as a whole.
+/// The properties of a whole table that [`Dmar::parse`] has found.
 #[derive(Clone, Copy, Debug)]
 struct TableInfo {
-    /// Where the last structure ends.
+    /// The end of the last structure.
     length: usize,
-    /// The length that the header claims; zeroes fill the difference.
+    /// The length in the header; the bytes between `length` and this one are 0.
     claimed: usize,
     host_bits: u32,
     flags: u8,
@@ -70,14 +70,14 @@ struct TableInfo {
     repeats: bool,
 }
 
-/// That a table has been checked, so that it need not be checked each time it is looked at.
+/// Proof that a table was checked; it lets [`table`](Self::table) skip the check.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckedDmar(TableInfo);
 
 impl CheckedDmar {
-    /// The table at the first of `bytes`, which must be those of the table that was checked.
+    /// Returns the table at the start of `bytes`, which must be the bytes that were checked.
     ///
-    /// Of other bytes nothing worse comes than a table that says something else, or less.
+    /// Other bytes are safe to pass, but the table then has other or fewer structures.
     pub fn table<'a>(&self, bytes: &'a [u8]) -> Dmar<'a> {
         Dmar {
             table: bytes.get(..self.0.length).unwrap_or_default(),
@@ -89,11 +89,11 @@ impl CheckedDmar {
 impl<'a> Dmar<'a> {
     /// Checks the table that starts at the first of `bytes`.
     ///
-    /// `bytes` may be longer than the table; what follows it is not looked at.
+    /// `bytes` may be longer than the table; bytes after its end are not read.
     ///
     /// # Errors
     ///
-    /// The first problem found, with its place; nothing of the table is usable then.
+    /// The first problem found, with its offset. Nothing of such a table is usable.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DmarError> {
         let table = check_header(bytes)?;
         let reader = Bytes::new(table);
@@ -131,7 +131,8 @@ impl<'a> Dmar<'a> {
         Ok(dmar)
     }
 
-    /// Checks what must hold for a table to be used; returns where the last structure ends.
+    /// Checks the bounds of all structures and the content of the units. Returns the end of the
+    /// last structure.
     fn check_structures(&mut self) -> Result<usize, DmarError> {
         let mut walk = RawStructures::unchecked(self.table, HEADER_BYTES);
         for raw in walk.by_ref() {
@@ -146,12 +147,13 @@ impl<'a> Dmar<'a> {
         Ok(walk.offset())
     }
 
-    /// That this table has been checked.
+    /// Returns the proof that this table has been checked.
     pub const fn checked(&self) -> CheckedDmar {
         CheckedDmar(self.info)
     }
 
-    /// The bits of host physical address, 12 to 64. A table that claims more is taken for one of 64.
+    /// Returns the number of host physical address bits, 12 to 64. A larger value in the table
+    /// counts as 64.
     pub const fn host_bits(&self) -> u32 {
         self.info.host_bits
     }
@@ -161,7 +163,7 @@ impl<'a> Dmar<'a> {
         self.info.flags & 1 != 0
     }
 
-    /// X2APIC_OPT_OUT: firmware asks for x2APIC not to be used.
+    /// X2APIC_OPT_OUT: firmware requests that x2APIC is not used.
     pub const fn x2apic_opt_out(&self) -> bool {
         self.info.flags & 2 != 0
     }
@@ -172,20 +174,21 @@ impl<'a> Dmar<'a> {
         self.info.flags & 4 != 0
     }
 
-    /// Every remapping structure, in the table's order.
+    /// Returns every remapping structure, in the table's order.
     pub fn structures(&self) -> impl Iterator<Item = Structure<'a>> + use<'a> {
         let dmar = *self;
         self.walk().map(move |raw| dmar.structure(raw))
     }
 
-    /// Every remapping unit, in the table's order, each once.
+    /// Returns every remapping unit once, in the table's order.
     pub fn units(&self) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
         let dmar = *self;
         self.listed_units()
             .filter(move |unit| dmar.first_of(unit).is_none())
     }
 
-    /// The proximity domain of the unit whose registers are at `base`, if firmware tells it.
+    /// Returns the proximity domain of the unit whose registers are at `base`, if firmware reports
+    /// one.
     pub fn proximity_of(&self, base: PhysAddr) -> Option<u32> {
         self.structures().find_map(|structure| match structure {
             Structure::Rhsa(near) if near.register_base == base => Some(near.proximity_domain),
@@ -193,7 +196,7 @@ impl<'a> Dmar<'a> {
         })
     }
 
-    /// Every reserved region that can be mapped, in the table's order.
+    /// Returns every reserved region that can be mapped, in the table's order.
     pub fn reserved_regions(&self) -> impl Iterator<Item = Rmrr<'a>> + use<'a> {
         let dmar = *self;
         self.walk()
@@ -205,11 +208,11 @@ impl<'a> Dmar<'a> {
     }
 
     fn walk(&self) -> impl Iterator<Item = RawStructure<'a>> + use<'a> {
-        // Cannot fail: `parse` has gone the same way.
+        // Cannot fail: `parse` has done the same walk.
         RawStructures::checked(self.table, HEADER_BYTES).filter_map(Result::ok)
     }
 
-    /// What `raw` says in this table, or why it is left out.
+    /// Decodes `raw` in this table, or returns the reason why it is left out.
     fn structure(&self, raw: RawStructure<'a>) -> Structure<'a> {
         let offset = raw.offset;
         let structure = match Structure::decode(raw, self.info.host_bits) {
@@ -229,7 +232,7 @@ impl<'a> Dmar<'a> {
         })
     }
 
-    /// Every unit, as often as it is listed.
+    /// Returns every unit, as often as it is listed.
     fn listed_units(&self) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
         let host_bits = self.info.host_bits;
         self.walk()
@@ -240,14 +243,14 @@ impl<'a> Dmar<'a> {
             })
     }
 
-    /// The units that stand before `unit`; for use while the rest is not yet checked.
+    /// Returns the units that are listed before `unit`; for use while the rest is not yet checked.
     fn units_before(&self, unit: &Drhd<'a>) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
         let offset = unit.offset;
         self.listed_units()
             .take_while(move |other| other.offset < offset)
     }
 
-    /// Where `unit` is listed first, if that is somewhere else.
+    /// Returns the first copy of `unit` in the table, if that is a different structure.
     fn first_of(&self, unit: &Drhd<'a>) -> Option<Drhd<'a>> {
         if !self.info.repeats {
             return None;
@@ -255,8 +258,11 @@ impl<'a> Dmar<'a> {
         self.units_before(unit).find(|other| other.same(unit))
     }
 
-    /// Whether `unit` is one of those before it once more. A unit that shares registers with
-    /// another one in any other way is an error.
+    /// Returns whether `unit` repeats a unit before it.
+    ///
+    /// # Errors
+    ///
+    /// The unit shares registers with another unit without being equal to it.
     fn is_repeated(&self, unit: &Drhd<'a>) -> Result<bool, DmarError> {
         let Some(other) = self.units_before(unit).find(|other| other.overlaps(unit)) else {
             return Ok(false);
@@ -271,8 +277,8 @@ impl<'a> Dmar<'a> {
         }))
     }
 
-    /// What is wrong with a region through which devices would write the registers of a unit: who
-    /// writes those, switches it off.
+    /// Returns the problem of a region that covers registers of a unit: a device that can write
+    /// them can disable the unit.
     fn find_register_overlap(&self, region: &Rmrr<'a>) -> Option<Problem> {
         self.listed_units()
             .find(|unit| unit.overlaps_range(region.base, region.limit))
@@ -284,7 +290,7 @@ impl<'a> Dmar<'a> {
     }
 }
 
-/// The bytes that the ACPI header claims, if it is a DMAR header and they add up.
+/// Checks signature, length and checksum, and returns the bytes of the table.
 fn check_header(bytes: &[u8]) -> Result<&[u8], DmarError> {
     let found = bytes.len();
     let Some((signature, _)) = bytes.split_first_chunk::<4>() else {

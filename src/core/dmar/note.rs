@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is odd about a table without making it unusable.
+//! Notes: what is unusual in a table but does not make it unusable.
 
 use super::bytes::Bytes;
 use super::error::{structure_name, Problem};
@@ -11,16 +11,16 @@ use super::{Dmar, DmarError, Drhd, Structure, WIDTH_OFFSET};
 use crate::spec::address::{PhysAddr, Segment};
 use core::fmt;
 
-/// Something odd, and where.
+/// An unusual or wrong part of a usable table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note<'a> {
-    /// The byte of the table where it starts.
+    /// The offset in the table at which it starts.
     pub offset: usize,
-    /// What it is.
+    /// The kind.
     pub kind: NoteKind<'a>,
 }
 
-/// Something odd.
+/// The kind of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoteKind<'a> {
     /// A structure of a type that this driver does not know was skipped.
@@ -29,39 +29,39 @@ pub enum NoteKind<'a> {
     ScopeSkipped(u8),
     /// A structure that names devices names none.
     NamesNoDevice(u16),
-    /// A unit with INCLUDE_PCI_ALL is not the last of its segment; named devices
-    /// still go before it.
+    /// A unit with INCLUDE_PCI_ALL is not the last of its segment. Units that name a device still
+    /// take precedence.
     IncludeAllNotLast(Segment),
     /// Reserved bits of a unit's size are set and were ignored.
     SizeReserved(u8),
-    /// An affinity is given for a unit that does not exist.
+    /// An RHSA structure names a unit that does not exist.
     AffinityOfUnknownUnit(PhysAddr),
-    /// A second unit of a segment has INCLUDE_PCI_ALL; the first one has the devices.
+    /// A second unit of a segment has INCLUDE_PCI_ALL; the first one serves the devices.
     SecondIncludeAll {
         /// The segment.
         segment: Segment,
-        /// Where the first one stands.
+        /// The offset of the first one.
         first_offset: usize,
     },
     /// A structure is wrong, and the table is used without it.
     Ignored(DmarError),
-    /// A scope that names no PCI function is wrong. It is not used anyhow.
+    /// A scope that names no PCI function is wrong. The driver does not use such scopes.
     ScopeWrong(ScopeKind, Problem),
     /// The last bytes of the table are zeroes.
     Padding(usize),
-    /// The host address width in bits is more than an address has.
+    /// The host address width is this many bits, more than an address has.
     HostWidth(u32),
     /// An ACPI device is behind a unit; only PCI functions are served.
     NotServed {
-        /// Its name.
+        /// The name of the device.
         name: &'a [u8],
-        /// The segment and the scope that say where it is.
+        /// The segment and the scope that locate it, if a unit names it.
         at: Option<(Segment, DeviceScope<'a>)>,
     },
 }
 
 impl Note<'_> {
-    /// Whether the table is wrong there, and not only unusual.
+    /// Returns whether the table is wrong there, and not only unusual.
     pub const fn is_wrong(&self) -> bool {
         match self.kind {
             NoteKind::StructureSkipped(_)
@@ -155,7 +155,7 @@ impl Note<'_> {
     }
 }
 
-/// A name that should be text, and may be anything.
+/// A name that should be text but may hold any bytes.
 struct PrintableName<'a>(&'a [u8]);
 
 impl fmt::Display for PrintableName<'_> {
@@ -168,7 +168,7 @@ impl fmt::Display for PrintableName<'_> {
 }
 
 impl<'a> Dmar<'a> {
-    /// Calls `report` with everything that is odd about the table, in its order.
+    /// Calls `report` with every note about the table, in the table's order.
     pub fn notes(&self, mut report: impl FnMut(Note<'a>)) {
         let bits = Bytes::new(self.table).u8(WIDTH_OFFSET).map_or(0, u32::from) + 1;
         if bits > self.host_bits() {
@@ -235,7 +235,7 @@ impl<'a> Dmar<'a> {
         notes_of_scopes(offset, DRHD, unit.scopes, unit.include_all, report);
     }
 
-    /// Of a unit with INCLUDE_PCI_ALL: how it stands to the other units of its segment.
+    /// Reports how a unit with INCLUDE_PCI_ALL conflicts with other units of its segment.
     fn notes_of_include_all(&self, unit: &Drhd<'a>, report: &mut impl FnMut(Note<'a>)) {
         let (offset, segment) = (unit.offset, unit.segment);
         let others = || self.units().filter(|other| other.segment == segment);
@@ -254,7 +254,7 @@ impl<'a> Dmar<'a> {
         }
     }
 
-    /// Where a unit's scopes say that an ACPI device is.
+    /// Returns the location of an ACPI device according to the scopes of the units.
     fn location_of(&self, device: &Andd<'a>) -> Option<(Segment, DeviceScope<'a>)> {
         let number = device.device_number;
         self.listed_units().find_map(|unit| {

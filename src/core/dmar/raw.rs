@@ -1,37 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The remapping structures of the table, one after another, before what they say is read
-//! (VT-d 8.2).
+//! Iterates over the remapping structures of the table before their content is decoded (VT-d 8.2).
 
 use super::bytes::Bytes;
 use super::error::{DmarError, Problem};
 use super::scope::Scopes;
 use crate::spec::address::Segment;
 
-/// Bytes of type and length.
+/// The bytes of type and length.
 const STRUCTURE_HEADER: usize = 4;
 
-/// The type of a unit.
+/// The structure type of a unit.
 pub(super) const DRHD: u16 = 0;
 
-/// The type of a reserved region.
+/// The structure type of a reserved region.
 pub(super) const RMRR: u16 = 1;
 
-/// A structure whose bounds are known to lie in the table, but not what it says.
+/// A structure whose bounds are known to lie in the table, but whose content is not decoded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawStructure<'a> {
-    /// Where it stands in the table.
+    /// The offset in the table.
     pub(super) offset: usize,
-    /// Its type.
+    /// The type.
     pub(super) kind: u16,
-    /// All of it, type and length included.
+    /// All bytes, including type and length.
     pub(super) bytes: &'a [u8],
     /// Whether [decoding](super::Structure::decode) has succeeded before, if it is a unit.
     checked: bool,
 }
 
-/// The structures from an offset up, to the end or the zeroes behind the last; ends after the first
-/// error.
+/// An iterator over the structures from an offset to the end of the table, or to the zeroes after
+/// the last structure. It ends after the first error.
 #[derive(Clone, Debug)]
 pub(super) struct RawStructures<'a> {
     table: &'a [u8],
@@ -40,7 +39,7 @@ pub(super) struct RawStructures<'a> {
 }
 
 impl<'a> RawStructures<'a> {
-    /// Over a table of which only the header is known.
+    /// Creates an iterator over a table of which only the header is checked.
     pub(super) const fn unchecked(table: &'a [u8], offset: usize) -> Self {
         Self {
             table,
@@ -49,7 +48,7 @@ impl<'a> RawStructures<'a> {
         }
     }
 
-    /// Over a table each unit of which was decoded before, without an error.
+    /// Creates an iterator over a table whose units were all decoded before without an error.
     pub(super) const fn checked(table: &'a [u8], offset: usize) -> Self {
         Self {
             table,
@@ -60,7 +59,7 @@ impl<'a> RawStructures<'a> {
 }
 
 impl RawStructures<'_> {
-    /// Where the next structure would stand.
+    /// Returns the offset of the next structure.
     pub(super) const fn offset(&self) -> usize {
         self.offset
     }
@@ -84,7 +83,7 @@ impl<'a> Iterator for RawStructures<'a> {
 }
 
 impl<'a> RawStructure<'a> {
-    /// The structure at the start of `rest`, which stands at `offset` in the table.
+    /// Returns the structure at the start of `rest`, which is at `offset` in the table.
     fn first(rest: &'a [u8], offset: usize, checked: bool) -> Result<Self, DmarError> {
         let reader = Bytes::new(rest);
         let left = rest.len();
@@ -94,7 +93,7 @@ impl<'a> RawStructure<'a> {
         let claimed = usize::from(claimed);
         let least = min_length(kind);
         if claimed < least {
-            // Where the next structure stands is not known then.
+            // The offset of the next structure is then unknown.
             let problem = Problem::StructureLength { claimed, least };
             return Err(DmarError::structure(offset, kind, problem));
         }
@@ -112,12 +111,12 @@ impl<'a> RawStructure<'a> {
         }
     }
 
-    /// An error of this structure as a whole.
+    /// Returns an error for this structure as a whole.
     pub(super) const fn error(&self, problem: Problem) -> DmarError {
         DmarError::structure(self.offset, self.kind, problem)
     }
 
-    /// `value`, which a structure of at least its least length has.
+    /// Returns `value`, which every structure of at least the minimum length has.
     pub(super) fn require<T>(&self, value: Option<T>) -> Result<T, DmarError> {
         value.ok_or(self.error(Problem::StructureLength {
             claimed: self.bytes.len(),
@@ -133,7 +132,7 @@ impl<'a> RawStructure<'a> {
         self.require(self.reader().u16(6)).map(Segment::new)
     }
 
-    /// The device scopes from `start` to the end of the structure.
+    /// Returns the device scopes from `start` to the end of the structure.
     pub(super) fn scopes(&self, start: usize) -> Result<Scopes<'a>, DmarError> {
         let bytes = self.require(self.bytes.get(start..))?;
         let offset = self.offset.saturating_add(start);
@@ -144,12 +143,12 @@ impl<'a> RawStructure<'a> {
     }
 }
 
-/// Whether no structure is left, but at most zeroes: a type and a length of 0 are none.
+/// Returns whether only zeroes are left: a type and a length of 0 are not a structure.
 fn is_padding(rest: &[u8]) -> bool {
     rest.iter().all(|byte| *byte == 0)
 }
 
-/// The bytes that a structure of this type has before its variable part.
+/// Returns the number of bytes that a structure of this type has before its variable part.
 const fn min_length(kind: u16) -> usize {
     match kind {
         0 => 16,

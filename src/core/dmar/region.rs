@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! RMRR: memory that a device reaches before an operating system runs, and that must
-//! stay mapped one to one for it (VT-d 8.4).
+//! RMRR: memory that a device accesses before an operating system runs, and that must stay
+//! identity-mapped for it (VT-d 8.4).
 
 use super::error::{DmarError, Problem};
 use super::raw::RawStructure;
@@ -12,7 +12,7 @@ use crate::spec::bits;
 /// A reserved memory region that can be mapped.
 #[derive(Clone, Copy, Debug)]
 pub struct Rmrr<'a> {
-    /// Where the structure stands in the table.
+    /// The offset of the structure in the table.
     pub offset: usize,
     /// The segment of the devices.
     pub segment: Segment,
@@ -44,7 +44,7 @@ impl<'a> Rmrr<'a> {
         Ok(region)
     }
 
-    /// The length in bytes; a multiple of 4 KiB.
+    /// Returns the length in bytes, a multiple of 4 KiB.
     pub fn bytes(&self) -> u64 {
         // Not the whole 64-bit space, since the base is not 0.
         self.limit

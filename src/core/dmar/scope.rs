@@ -2,19 +2,19 @@
 
 //! Device scopes: how a structure names devices (VT-d 8.3.1).
 //!
-//! A scope names a device by the bus where its path starts and the device and
-//! function of every bridge on the way, because the buses behind bridges are
-//! numbered by the operating system.
+//! A scope names a device by the bus where its path starts and by the device and function of every
+//! bridge on the path, because the operating system assigns the numbers of the buses behind
+//! bridges.
 
 use super::bytes::Bytes;
 use super::error::{DmarError, Problem};
 use crate::spec::address::{Segment, SourceId};
 use core::fmt;
 
-/// Bytes of a scope before its path.
+/// The bytes of a scope before its path.
 const SCOPE_HEADER: usize = 6;
 
-/// What a device scope names.
+/// The kind of device that a scope names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScopeKind {
     /// Type 1: one PCI function.
@@ -43,7 +43,7 @@ impl ScopeKind {
         }
     }
 
-    /// Whether it names PCI functions; other scopes are not used.
+    /// Returns whether the scope names PCI functions; the driver uses no other scopes.
     pub const fn is_pci(self) -> bool {
         matches!(self, Self::Endpoint | Self::Bridge)
     }
@@ -65,24 +65,26 @@ impl fmt::Display for ScopeKind {
 /// One device scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceScope<'a> {
-    /// Where it stands in the table.
+    /// The offset of the scope in the table.
     pub offset: usize,
-    /// What it names.
+    /// The kind of device.
     pub kind: ScopeKind,
-    /// Flags; only SIDP structures use them.
+    /// The flags; only SIDP structures use them.
     pub flags: u8,
     /// The number of an IOAPIC, HPET or ACPI device.
     pub enumeration_id: u8,
     /// The bus where the path starts.
     pub start_bus: u8,
     path: &'a [u8],
-    /// The bytes of the structure from here on.
+    /// The number of bytes in the structure from this scope on.
     left: usize,
 }
 
 impl<'a> DeviceScope<'a> {
-    /// The path, as (device, function) from the start bus to the device named; at least one, and
-    /// none above 31 and 7, if the scope [names PCI functions](ScopeKind::is_pci).
+    /// Returns the path, as (device, function) from the start bus to the named device.
+    ///
+    /// If the scope [names PCI functions](ScopeKind::is_pci), the path has at least one hop, no
+    /// device above 31 and no function above 7.
     pub fn path(&self) -> impl Iterator<Item = (u8, u8)> + use<'a> {
         self.path.chunks_exact(2).filter_map(|hop| match hop {
             [device, function] => Some((*device, *function)),
@@ -90,12 +92,12 @@ impl<'a> DeviceScope<'a> {
         })
     }
 
-    /// The number of hops in the path.
+    /// Returns the number of hops in the path.
     pub const fn hops(&self) -> usize {
         self.path.len() / 2
     }
 
-    /// What is wrong with the path, if anything is.
+    /// Returns the problem of the path, if there is one.
     pub(super) fn problem(&self) -> Option<Problem> {
         if self.path.is_empty() || self.path.len() % 2 != 0 {
             return Some(Problem::ScopeLength {
@@ -108,10 +110,10 @@ impl<'a> DeviceScope<'a> {
             .map(|(device, function)| Problem::ScopePath { device, function })
     }
 
-    /// The source-id of the device named, on this machine.
+    /// Returns the source-id of the named device on this machine.
     ///
-    /// `secondary_bus` is asked for the bus behind each bridge on the way. `None` if it
-    /// knows one of them not.
+    /// `secondary_bus` returns the bus behind a bridge. The result is `None` if it returns `None`
+    /// for a bridge on the path.
     pub fn resolve(
         &self,
         segment: Segment,
@@ -128,12 +130,11 @@ impl<'a> DeviceScope<'a> {
         here
     }
 
-    /// Whether the scope names the last device of `chain`, or a bridge above it.
+    /// Returns whether the scope names the last device of `chain`, or a bridge above it.
     ///
-    /// `chain` is the way to a device in its segment: the functions from the root bus
-    /// down, bridges first, the device itself last. The answer is how many functions of
-    /// the chain the scope names from its top: the more, the closer the scope is to the
-    /// device.
+    /// `chain` is the path to a device in its segment: the functions from the root bus down,
+    /// bridges first, the device itself last. The value is the number of functions from the top of
+    /// the chain to the named one: the larger, the closer the scope is to the device.
     pub fn covers(&self, chain: &[SourceId]) -> Option<usize> {
         if !self.kind.is_pci() {
             return None;
@@ -152,7 +153,7 @@ impl<'a> DeviceScope<'a> {
     }
 }
 
-/// The device scopes of a structure, all of those checked that name PCI functions.
+/// The device scopes of a structure; all scopes that name PCI functions have been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Scopes<'a> {
     bytes: &'a [u8],
@@ -160,7 +161,7 @@ pub struct Scopes<'a> {
 }
 
 impl<'a> Scopes<'a> {
-    /// Checks the scopes that fill `bytes`, which stand at `offset` in the table.
+    /// Checks the scopes in `bytes`, which are at `offset` in the table.
     pub(super) fn check(bytes: &'a [u8], offset: usize, kind: u16) -> Result<Self, DmarError> {
         let mut left = Self { bytes, offset };
         while !left.bytes.is_empty() {
@@ -175,28 +176,28 @@ impl<'a> Scopes<'a> {
         Ok(Self::checked(bytes, offset))
     }
 
-    /// As [`Self::check`], of scopes that it was content with before.
+    /// Creates the scopes that [`Self::check`] has accepted before.
     pub(super) const fn checked(bytes: &'a [u8], offset: usize) -> Self {
         Self { bytes, offset }
     }
 
-    /// Whether these and `other` are the same scopes, in the same order.
+    /// Returns whether these and `other` are the same scopes in the same order.
     pub(super) fn same(self, other: Self) -> bool {
         self.bytes == other.bytes
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no scopes.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The scopes, in the table's order.
+    /// Returns the scopes in the table's order.
     pub fn iter(&self) -> ScopeIter<'a> {
         ScopeIter { left: *self }
     }
 
-    /// The scope closest to the last device of `chain` among those that cover it; see
-    /// [`DeviceScope::covers`].
+    /// Returns the value of [`DeviceScope::covers`] for the scope that is closest to the last
+    /// device of `chain`, if any scope covers it.
     pub fn covers(&self, chain: &[SourceId]) -> Option<usize> {
         self.iter().filter_map(|scope| scope.covers(chain)).max()
     }
@@ -243,7 +244,7 @@ impl<'a> Iterator for ScopeIter<'a> {
     type Item = DeviceScope<'a>;
 
     fn next(&mut self) -> Option<DeviceScope<'a>> {
-        // Cannot fail before the end: `Scopes::check` has gone the same way.
+        // Cannot fail before the end: `Scopes::check` has done the same walk.
         self.left.take_first().ok()
     }
 }

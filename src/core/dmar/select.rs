@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which unit, and which reserved regions, belong to a device.
+//! Selects the unit and the reserved regions of a device.
 
 use super::region::Rmrr;
 use super::unit::Drhd;
@@ -8,13 +8,14 @@ use super::{Dmar, Structure};
 use crate::spec::address::{Segment, SourceId};
 
 impl<'a> Dmar<'a> {
-    /// The unit that translates a device, or `None` if none does.
+    /// Returns the unit that translates a device, or `None` if no unit does.
     ///
-    /// `chain` is the way to the device: the functions from the root bus down, bridges
-    /// first, the device itself last. A unit that names the device, or a bridge above
-    /// it, comes before one with INCLUDE_PCI_ALL (VT-d 8.3); of several, the one that
-    /// names the closest; of equals, the one that is listed last, as the in-tree driver takes
-    /// it. Of several with INCLUDE_PCI_ALL, the one that is listed first, as there.
+    /// `chain` is the path to the device: the functions from the root bus down, bridges first, the
+    /// device itself last. A unit that names the device, or a bridge above it, takes precedence
+    /// over one with INCLUDE_PCI_ALL (VT-d 8.3). Among several such units, the one that names the
+    /// function closest to the device is returned; among equals, the last one in the table. Among
+    /// several units with INCLUDE_PCI_ALL, the first one in the table is returned. Both are the
+    /// choices of the in-tree driver.
     pub fn unit_for(&self, segment: Segment, chain: &[SourceId]) -> Option<Drhd<'a>> {
         let mut named: Option<(usize, Drhd<'a>)> = None;
         let mut rest = None;
@@ -31,7 +32,7 @@ impl<'a> Dmar<'a> {
         named.map(|(_, unit)| unit).or(rest)
     }
 
-    /// The regions that must stay mapped one to one for a device; `chain` as in
+    /// Returns the regions that must stay identity-mapped for a device; `chain` is as in
     /// [`unit_for`](Self::unit_for).
     pub fn regions_for<'c>(
         &self,
@@ -43,8 +44,8 @@ impl<'a> Dmar<'a> {
         })
     }
 
-    /// Whether translation requests of a device below the root port that leads `chain`
-    /// are taken: an ATSR structure covers it, or claims all ports of the segment.
+    /// Returns whether the root port at the start of `chain` takes translation requests of devices
+    /// below it: an ATSR structure names it, or claims all ports of the segment.
     pub fn takes_translation_requests(&self, segment: Segment, chain: &[SourceId]) -> bool {
         self.structures().any(|structure| match structure {
             Structure::Atsr(ports) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The remapping structures and what they say (VT-d 8.2).
+//! The remapping structures and their content (VT-d 8.2).
 
 use super::error::{DmarError, Problem};
 use super::raw::RawStructure;
@@ -14,13 +14,13 @@ use crate::spec::address::{PhysAddr, Segment};
 pub enum Structure<'a> {
     /// Type 0: a remapping unit.
     Drhd(Drhd<'a>),
-    /// Type 1: memory that devices reach before an operating system runs.
+    /// Type 1: memory that devices access before an operating system runs.
     Rmrr(Rmrr<'a>),
     /// Type 2: root ports that take translation requests.
     Atsr(Atsr<'a>),
     /// Type 3: the proximity domain of a unit.
     Rhsa(Rhsa),
-    /// Type 4: a device that is known by its ACPI name.
+    /// Type 4: a device that has only an ACPI name.
     Andd(Andd<'a>),
     /// Type 5: integrated devices with a device-TLB.
     Satc(Satc<'a>),
@@ -28,16 +28,16 @@ pub enum Structure<'a> {
     Sidp(Sidp<'a>),
     /// A type that this driver does not know.
     Unknown {
-        /// Where it stands in the table.
+        /// The offset of the structure in the table.
         offset: usize,
         /// The type.
         kind: u16,
     },
-    /// A structure of a known type that says nothing which can be used; it is left out.
+    /// A structure of a known type that is wrong and therefore left out.
     Ignored {
-        /// Where it stands in the table.
+        /// The offset of the structure in the table.
         offset: usize,
-        /// Why.
+        /// The reason.
         error: DmarError,
     },
 }
@@ -45,9 +45,9 @@ pub enum Structure<'a> {
 /// Root ports that take translation requests (VT-d 8.5).
 #[derive(Clone, Copy, Debug)]
 pub struct Atsr<'a> {
-    /// Where it stands in the table.
+    /// The offset of the structure in the table.
     pub offset: usize,
-    /// ALL_PORTS: every root port of the segment does.
+    /// ALL_PORTS: every root port of the segment takes translation requests.
     pub all_ports: bool,
     /// The segment.
     pub segment: Segment,
@@ -58,7 +58,7 @@ pub struct Atsr<'a> {
 /// The proximity domain of a unit (VT-d 8.6).
 #[derive(Clone, Copy, Debug)]
 pub struct Rhsa {
-    /// Where it stands in the table.
+    /// The offset of the structure in the table.
     pub offset: usize,
     /// The unit's register base.
     pub register_base: PhysAddr,
@@ -66,10 +66,10 @@ pub struct Rhsa {
     pub proximity_domain: u32,
 }
 
-/// A device that is known by its ACPI name (VT-d 8.7).
+/// A device that has only an ACPI name (VT-d 8.7).
 #[derive(Clone, Copy, Debug)]
 pub struct Andd<'a> {
-    /// Where it stands in the table.
+    /// The offset of the structure in the table.
     pub offset: usize,
     /// The number by which device scopes of type 5 refer to it.
     pub device_number: u8,
@@ -80,10 +80,10 @@ pub struct Andd<'a> {
 /// Integrated devices with a device-TLB (VT-d 8.8).
 #[derive(Clone, Copy, Debug)]
 pub struct Satc<'a> {
-    /// Where it stands in the table.
+    /// The offset of the structure in the table.
     pub offset: usize,
-    /// ATC_REQUIRED: the devices need their device-TLB. In legacy mode hardware turns it on by
-    /// itself, so that they work without anything being done for them.
+    /// ATC_REQUIRED: the devices need their device-TLB. In legacy mode, hardware enables it by
+    /// itself, so that software need not do anything.
     pub atc_required: bool,
     /// The segment.
     pub segment: Segment,
@@ -94,7 +94,7 @@ pub struct Satc<'a> {
 /// Properties of integrated devices (VT-d 8.9).
 #[derive(Clone, Copy, Debug)]
 pub struct Sidp<'a> {
-    /// Where it stands in the table.
+    /// The offset of the structure in the table.
     pub offset: usize,
     /// The segment.
     pub segment: Segment,
@@ -103,7 +103,7 @@ pub struct Sidp<'a> {
 }
 
 impl<'a> Structure<'a> {
-    /// What the structure says, checked as far as it can be on its own.
+    /// Decodes the structure and checks what can be checked without the rest of the table.
     pub(super) fn decode(raw: RawStructure<'a>, host_bits: u32) -> Result<Self, DmarError> {
         match raw.kind {
             0 => Drhd::decode(raw, host_bits).map(Self::Drhd),

@@ -11,7 +11,7 @@ use crate::spec::bits;
 /// A remapping unit, as firmware describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Drhd<'a> {
-    /// Where the structure stands in the table.
+    /// The offset of the structure in the table.
     pub offset: usize,
     /// INCLUDE_PCI_ALL: the unit serves every PCI device of the segment that no other
     /// unit's scopes cover.
@@ -24,7 +24,7 @@ pub struct Drhd<'a> {
     pub register_bytes: u64,
     /// The byte that holds the size; its bits 7:4 are reserved.
     pub(super) size_field: u8,
-    /// The devices that are named.
+    /// The devices that the structure names.
     pub scopes: Scopes<'a>,
 }
 
@@ -53,14 +53,14 @@ impl<'a> Drhd<'a> {
         Ok(unit)
     }
 
-    /// The last byte of the registers, or `None` if there is none within 64 bits.
+    /// Returns the last byte of the registers, or `None` if it is beyond 64 bits.
     fn last(&self) -> Option<u64> {
         self.register_base
             .raw()
             .checked_add(self.register_bytes - 1)
     }
 
-    /// Whether `other` is this unit once more: nothing that either says differs.
+    /// Returns whether `other` describes the same unit in the same way.
     pub(super) fn same(&self, other: &Self) -> bool {
         self.segment == other.segment
             && self.register_base == other.register_base
@@ -75,7 +75,7 @@ impl<'a> Drhd<'a> {
             .is_none_or(|last| self.overlaps_range(other.register_base, PhysAddr::new(last)))
     }
 
-    /// Whether a register lies within `first..=last`.
+    /// Returns whether a register lies within `first..=last`.
     pub(super) fn overlaps_range(&self, first: PhysAddr, last: PhysAddr) -> bool {
         self.last()
             .is_none_or(|end| self.register_base <= last && first.raw() <= end)

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The invalidations that drop a range of addresses.
+//! The IOTLB invalidations for a range of addresses.
 
 use crate::spec::address::{DomainId, Iova, PAGE_SHIFT};
 use crate::spec::capability::Capability;
 use crate::spec::descriptor::IotlbEncoder;
 use crate::spec::scope::{Drain, IotlbScope, PageBlock};
 
-/// A range of addresses whose table entries were changed.
+/// A range of addresses whose page-table entries were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InvalidationRange {
     first: Iova,
     last: Iova,
-    /// Whether table pages were detached, so that cached non-leaf entries must go, too.
+    /// Whether table pages were detached, so that cached non-leaf entries must be invalidated too.
     tables_freed: bool,
 }
 
 impl InvalidationRange {
-    /// The range `first..=last`, or `None` if `last` is below `first`.
+    /// Creates the range `first..=last`, or returns `None` if `last` is below `first`.
     ///
-    /// `tables_freed` if a table page within it was detached or replaced.
+    /// `tables_freed` is true if a table page within the range was detached or replaced.
     #[inline]
     pub const fn new(first: Iova, last: Iova, tables_freed: bool) -> Option<Self> {
         if last.raw() < first.raw() {
@@ -32,7 +32,7 @@ impl InvalidationRange {
         })
     }
 
-    /// The same range, cached non-leaf entries included.
+    /// Returns the same range with cached non-leaf entries included.
     pub(super) const fn with_tables_freed(self) -> Self {
         Self {
             tables_freed: true,
@@ -41,7 +41,7 @@ impl InvalidationRange {
     }
 }
 
-/// The invalidations that drop a range of a domain; at least one.
+/// The IOTLB invalidations for a range of a domain; at least one.
 #[derive(Clone, Debug)]
 pub struct IotlbScopes {
     domain: DomainId,
@@ -64,11 +64,12 @@ enum RemainingBlocks {
     Nothing,
 }
 
-/// The invalidations that make a unit forget `range` of `domain`.
+/// Returns the IOTLB invalidations that cover `range` of `domain`.
 ///
-/// The range is met exactly if that takes at most `budget` invalidations; else one block
-/// that covers it, if the unit can drop one that large; else the whole domain. A budget of
-/// 1 costs least where an invalidation costs more than what it drops in excess.
+/// Covers exactly the range if that takes at most `budget` invalidations. Otherwise returns one
+/// block that contains the range, if the unit can invalidate a block that large, or else the whole
+/// domain. A budget of 1 costs least where an invalidation is more expensive than the additional
+/// IOTLB misses after a larger one.
 pub fn cover_range(
     cap: Capability,
     domain: DomainId,
@@ -82,7 +83,7 @@ pub fn cover_range(
     }
 }
 
-/// What [`cover_range`] says for a budget of 1, computed at once.
+/// Returns what [`cover_range`] returns for a budget of 1, computed in one step.
 #[inline]
 pub fn cover_range_with_one(
     cap: Capability,
@@ -101,7 +102,8 @@ pub fn cover_range_with_one(
     }
 }
 
-/// How one unit is made to forget ranges, with what its capabilities decide worked out once.
+/// The range invalidation of one unit: everything that depends only on its capabilities is computed
+/// once.
 #[derive(Clone, Copy, Debug)]
 pub struct RangeInvalidator {
     words: IotlbEncoder,
@@ -110,7 +112,8 @@ pub struct RangeInvalidator {
 }
 
 impl RangeInvalidator {
-    /// For a unit with capabilities `cap`, draining all that it can.
+    /// Creates the invalidator of a unit with capabilities `cap`; it drains all requests that the
+    /// unit can drain.
     pub fn new(cap: Capability) -> Self {
         Self {
             words: IotlbEncoder::new(Drain::of(cap)),
@@ -122,7 +125,8 @@ impl RangeInvalidator {
         }
     }
 
-    /// The descriptor of what [`cover_range_with_one`] says, and whether that is of pages only.
+    /// Returns the descriptor of the scope that [`cover_range_with_one`] returns, and whether it is
+    /// page-selective.
     #[inline(always)]
     pub fn encode(&self, domain: DomainId, range: InvalidationRange) -> ([u64; 2], bool) {
         match PageBlock::covering(range.first, range.last) {
@@ -190,7 +194,8 @@ impl RemainingBlocks {
     }
 }
 
-/// The largest block that starts at the page `next` and does not reach beyond the page of `last`.
+/// Returns the largest block that starts at the page `next` and does not extend beyond the page of
+/// `last`.
 fn first_block(next: Iova, last: Iova, max_mask: u8) -> Option<PageBlock> {
     let more = last.page().checked_offset_from(next)?;
     // Not 0, unless the range is all of the 64-bit space, which no table spans.

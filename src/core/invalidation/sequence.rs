@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What to do after tables have changed, and in which order.
+//! The steps that must follow a change of a context entry or of a page table, in their order.
 
 use super::range::{cover_range, InvalidationRange};
 use crate::spec::address::{DomainId, SourceId};
 use crate::spec::capability::Capability;
 use crate::spec::scope::{ContextScope, FunctionMask, IotlbScope};
 
-/// Where caching mode tags what is not present (VT-d 6.1).
+/// The domain-id with which caching mode tags entries that are not present (VT-d 6.1).
 const ABSENT_DOMAIN: DomainId = DomainId::new(0);
 
 /// An invalidation of a unit's caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Invalidation {
-    /// Drop context entries.
+    /// Invalidates cached context entries.
     Context(ContextScope),
-    /// Drop translations.
+    /// Invalidates cached translations.
     Iotlb(IotlbScope),
 }
 
-/// Something to be done after tables have changed.
+/// One step that must follow a change of a table in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InvalidationStep {
     /// Flush the unit's write buffer (`GCMD.WBF`), so that it sees what was written.
@@ -38,17 +38,17 @@ impl InvalidationStep {
     }
 }
 
-/// Up to three steps, to be done one after the other.
+/// Up to three steps; the caller performs one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidationSteps([Option<InvalidationStep>; 3]);
 
 impl InvalidationSteps {
-    /// The steps in their order.
+    /// Returns the steps in their order.
     pub fn iter(&self) -> impl Iterator<Item = InvalidationStep> {
         self.0.into_iter().flatten()
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
@@ -59,12 +59,13 @@ fn flush_if_required(cap: Capability) -> Option<InvalidationStep> {
         .then_some(InvalidationStep::FlushWriteBuffer)
 }
 
-/// What to do after the context entry of `source` was changed in memory.
+/// Returns the steps that invalidate the caches after the context entry of `source` changed in
+/// memory.
 ///
-/// `old` and `new` are the domain-ids of the entry before and after, `None` where it was,
-/// or is, not present. The order is the specification's: context entries before
-/// translations (VT-d 6.5.3.3), because a walk that starts from a stale context entry
-/// would bring stale translations back; a device's own TLB, last, is the caller's.
+/// `old` and `new` are the domain-ids of the entry before and after the change, `None` where the
+/// entry is not present. The specification demands this order: the context cache before the IOTLB
+/// (VT-d 6.5.3.3), because a walk that starts from a stale context entry would cache stale
+/// translations again. The caller invalidates a device-TLB last.
 pub fn after_context_change(
     cap: Capability,
     source: SourceId,
@@ -90,10 +91,11 @@ pub fn after_context_change(
     ])
 }
 
-/// What to do after only the recording of faults (FPD) was changed in the context entry of
-/// `source`, whose domain-id is `id`, `None` where the entry is not present.
+/// Returns the steps that invalidate the caches after only FPD (fault processing disable) changed
+/// in the context entry of `source`.
 ///
-/// Translations do not depend on it, so they stay.
+/// `id` is the domain-id of the entry, or `None` where the entry is not present. Translations do
+/// not depend on FPD, so they stay cached.
 pub fn after_fpd_change(
     cap: Capability,
     source: SourceId,
@@ -114,8 +116,8 @@ pub fn after_fpd_change(
     InvalidationSteps([flush_if_required(cap), context, None])
 }
 
-/// What to do after only the recording of faults was changed in context entries of one bus that
-/// are not present.
+/// Returns the steps that invalidate the caches after only FPD changed in context entries of one
+/// bus that are not present.
 pub fn after_absent_fpd_changes(cap: Capability) -> InvalidationSteps {
     // Absent entries are cached in caching mode only.
     let context = cap
@@ -124,10 +126,11 @@ pub fn after_absent_fpd_changes(cap: Capability) -> InvalidationSteps {
     InvalidationSteps([flush_if_required(cap), context, None])
 }
 
-/// What to do after entries that were absent were filled.
+/// Returns the steps that must follow a map, which filled page-table entries that were not present.
 ///
-/// Nothing on most hardware: what is absent is not cached. Where it is, a directory entry may have
-/// been cached as absent to which a table is linked now: non-leaf entries go, too.
+/// Most hardware does not cache entries that are not present, so there is nothing to invalidate.
+/// Hardware in caching mode does: it may have cached a directory entry as not present to which a
+/// table is linked now, so non-leaf entries are invalidated too.
 pub fn after_map(cap: Capability, domain: DomainId, range: InvalidationRange) -> InvalidationSteps {
     let invalidation = cap
         .caching_mode()

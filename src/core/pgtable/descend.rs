@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The quick way: requests that are served by a few runs of entries in tables that stay.
+//! The fast path: requests that need a few runs of entries in tables that exist and stay.
 //!
-//! Nearly all requests are such: a page, a buffer, a large page. They need no more than to go
-//! down to a table and to write a run, then to go down to the next.
+//! Nearly all requests are of this kind: a page, a buffer, a large page. The fast path descends to
+//! a table, writes a run of entries, and descends to the next table.
 
 use super::level::{TableLevel, L1, L2, L3, L4, L5};
 use super::memory::TableMemory;
@@ -11,12 +11,12 @@ use super::{SecondStage, Top};
 use crate::spec::level::TABLE_ENTRIES;
 use crate::spec::pte::Entry;
 
-/// The bits of an entry that are its address.
+/// The address bits of an entry.
 const ADDRESS: u64 = Entry::from_raw(u64::MAX).address().raw();
 
 impl<M: TableMemory> SecondStage<M> {
-    /// The table of level 3 that serves `iova`, if there is one. All tables have this level, and
-    /// none above it holds leaves.
+    /// Returns the level-3 table that serves `iova`, if there is one. Every tree has this level,
+    /// and no table above it holds leaves.
     #[inline(always)]
     pub(super) fn level3(&self, mem: &M, iova: u64) -> Option<M::Table<L3>> {
         match self.top {
@@ -26,7 +26,7 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// The table of level 1 below `upper` that serves `iova`, if there is one.
+    /// Returns the level-1 table below `upper` that serves `iova`, if there is one.
     #[inline(always)]
     pub(super) fn level1(&self, mem: &M, upper: M::Table<L3>, iova: u64) -> Option<M::Table<L1>> {
         let middle = mem.child(upper, L3::index(iova))?;
@@ -34,33 +34,34 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// Whether `len` bytes from `iova` on hold all that one entry of level `L` spans, from its start.
+/// Returns whether `iova` is the start of an entry of level `L` and `len` covers its whole span.
 #[inline(always)]
 pub(super) fn covers<L: TableLevel>(iova: u64, len: u64) -> bool {
     len >= L::SPAN && L::offset(iova) == 0
 }
 
-/// Whether `left` bytes at `iova` can start with a leaf of level `L`.
+/// Returns whether a mapping of `left` bytes at `iova` can start with a leaf of level `L`.
 #[inline(always)]
 pub(super) fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: u64) -> bool {
     L::HAS_LEAVES && covers::<L>(iova | (entry & ADDRESS), left) && page_sizes & L::SPAN != 0
 }
 
-/// Whether one entry of level `L` serves both addresses.
+/// Returns whether one entry of level `L` serves both addresses.
 #[inline(always)]
 pub(super) fn is_same_entry<L: TableLevel>(one: u64, other: u64) -> bool {
     (one ^ other) >> L::SHIFT == 0
 }
 
-/// How many entries of a table of level `L` are left from that of `iova` on.
+/// Returns the number of entries in a level-`L` table from the one that serves `iova` to the end.
 #[inline(always)]
 pub(super) fn entries_left<L: TableLevel>(iova: u64) -> usize {
     TABLE_ENTRIES.wrapping_sub(L::index(iova))
 }
 
-/// Whether a request of `len` bytes is so short that it covers no table of level 3.
+/// Returns whether a request of `len` bytes is too short to cover a level-3 table.
 ///
-/// Longer ones are rare, and not worth a look at each link.
+/// Longer requests are rare. They take the slow path, so that the fast one need not check each
+/// link.
 #[inline(always)]
 pub(super) fn is_short(len: u64) -> bool {
     len < L4::SPAN

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why a range could not be mapped, and where an unmap ended.
+//! The errors of a map, and the result of an unmap.
 
 use crate::spec::address::{Iova, PhysAddr};
 use core::fmt;
 
-/// Why a range was not mapped.
+/// The reason why a range was not mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError {
-    /// Address or length is no multiple of 4 KiB (-EINVAL).
+    /// An address or the length is not a multiple of 4 KiB (-EINVAL).
     Unaligned {
-        /// The start that was asked for.
+        /// The requested start.
         iova: Iova,
-        /// The memory that was to be mapped.
+        /// The start of the memory.
         paddr: PhysAddr,
         /// The length in bytes.
         len: u64,
@@ -21,7 +21,7 @@ pub enum MapError {
     Empty,
     /// The range does not end within the aperture (-ERANGE).
     OutsideAperture {
-        /// The start that was asked for.
+        /// The requested start.
         iova: Iova,
         /// The length in bytes.
         len: u64,
@@ -37,14 +37,14 @@ pub enum MapError {
         /// The highest physical address that an entry may hold.
         last: PhysAddr,
     },
-    /// Snooping was demanded of a unit that cannot promise it (-EINVAL).
+    /// The request demands snooping, and the unit has no snoop control (-EINVAL).
     NoSnoopControl,
-    /// Something is mapped in the range already (-EADDRINUSE).
+    /// A part of the range is mapped already (-EADDRINUSE).
     AddressInUse {
         /// The first address in the range that is mapped.
         iova: Iova,
     },
-    /// No page for a table could be had (-ENOMEM).
+    /// No page was available for a table (-ENOMEM).
     OutOfMemory,
 }
 
@@ -80,20 +80,20 @@ impl fmt::Display for MapError {
     }
 }
 
-/// A map that did not happen. The table maps exactly what it mapped before.
+/// A failed map. The table maps exactly what it mapped before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapFailed {
-    /// Why.
+    /// The reason.
     pub error: MapError,
 
-    /// How many bytes from the start of the range were mapped for a moment and are cleared
-    /// again. If not 0, a device may have cached them: invalidate the range before the memory
-    /// is used otherwise and before retired tables are freed.
+    /// The number of bytes from the start of the range that were mapped for a moment and are
+    /// cleared again. If it is not 0, hardware may have cached them: invalidate the range before
+    /// the memory is used for anything else and before retired tables are freed.
     pub undone: u64,
 }
 
 impl MapFailed {
-    /// A refusal before anything was written.
+    /// Creates the error of a request that was refused before anything was written.
     pub(super) const fn untouched(error: MapError) -> Self {
         Self { error, undone: 0 }
     }
@@ -105,26 +105,26 @@ impl fmt::Display for MapFailed {
     }
 }
 
-/// What an unmap did. The range from its start to `bytes` further is not mapped any more.
+/// The result of an unmap: the first `bytes` bytes of the range are no longer mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "what was unmapped must be invalidated"]
 pub struct Unmapped {
-    /// How far the unmap came, in bytes. More than was asked for if the range ended inside
-    /// a large page: that was removed as a whole.
+    /// The number of bytes that were unmapped. It is more than requested if the range ended inside
+    /// a large page, which is removed as a whole.
     pub bytes: u64,
 
-    /// What stopped it before the end of the range, if anything did.
+    /// The reason why the unmap stopped before the end of the range, if it did.
     pub stop: Option<UnmapStop>,
 }
 
-/// Why an unmap ended before the end of its range.
+/// The reason why an unmap stopped before the end of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnmapStop {
     /// The next address is not mapped.
     Hole,
     /// The range starts within a large page, not at its start. Nothing was unmapped.
     InsideLeaf,
-    /// Start or length is no multiple of 4 KiB. Nothing was unmapped.
+    /// The start or the length is not a multiple of 4 KiB. Nothing was unmapped.
     Unaligned,
     /// The range is empty or does not end within the aperture. Nothing was unmapped.
     OutsideAperture,

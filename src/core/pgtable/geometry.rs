@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What shape a table has, chosen once for the unit that is to walk it.
+//! The shape of a page table, chosen once for the unit that will walk it.
 
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::level::{AddressWidth, PageSize};
 
-/// The shape of a second-stage table and what its leaves may hold.
+/// The shape of a second-stage table and the limits of its leaves.
 ///
-/// Comes from the capabilities of the unit that serves the device; another unit can use the
-/// table only if it [can walk](super::SecondStage::geometry) all of this.
+/// It is derived from the capabilities of the unit that serves the device. Another unit can use the
+/// table only if it can walk a table of this [geometry](super::SecondStage::geometry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// The depth of the table: 3, 4 or 5 levels.
     pub width: AddressWidth,
 
-    /// Bits of address that a device may use: `CAP.MGAW`. What the table is too narrow for
-    /// stays out of reach.
+    /// The address bits that a device may use: `CAP.MGAW`. Addresses above the width of the table
+    /// cannot be mapped.
     pub input_bits: u32,
 
-    /// Bits of physical address that leaves may hold, see [`output_bits`]; what lies above is
+    /// The physical address bits that leaves may hold, see [`output_bits`]. Higher bits are
     /// reserved in entries.
     pub output_bits: u32,
 
@@ -28,12 +28,12 @@ pub struct Geometry {
     /// Whether leaves of 1 GiB are allowed: `CAP.SSLPS` bit 1.
     pub large_1g: bool,
 
-    /// Whether leaves may demand snooping: `ECAP.SC`. The bit is reserved elsewhere.
+    /// Whether leaves may demand snooping: `ECAP.SC`. The bit is reserved on units without it.
     pub snoop_control: bool,
 }
 
 impl Geometry {
-    /// The highest IOVA that can be mapped: the domain's aperture ends here.
+    /// Returns the highest IOVA that can be mapped: the end of the domain's aperture.
     #[must_use]
     pub const fn last_iova(&self) -> Iova {
         let own = self.width.last().raw();
@@ -41,13 +41,14 @@ impl Geometry {
         Iova::new(if own < unit { own } else { unit })
     }
 
-    /// The highest physical address that can be mapped.
+    /// Returns the highest physical address that can be mapped.
     #[must_use]
     pub const fn last_phys(&self) -> PhysAddr {
         PhysAddr::new(last_of(min(self.output_bits, MOST_OUTPUT_BITS)))
     }
 
-    /// The page sizes as the kernel's bitmap: bit n for pages of 2^n bytes.
+    /// Returns the page sizes in the form of the kernel's `pgsize_bitmap`: bit n for pages of 2^n
+    /// bytes.
     #[must_use]
     pub const fn page_sizes(&self) -> u64 {
         let mut sizes = PageSize::Size4K.bytes();
@@ -61,14 +62,14 @@ impl Geometry {
     }
 }
 
-/// Entries have room for 52 bits (VT-d 9.8).
+/// The physical address bits that an entry has room for (VT-d 9.8).
 const MOST_OUTPUT_BITS: u32 = 52;
 
-/// The bits of physical address that leaves may hold, on a machine whose DMAR table says
-/// `host_bits` (its host address width) and whose processors have `processor_bits`.
+/// Returns the physical address bits that leaves may hold, on a machine whose DMAR table reports
+/// `host_bits` (the host address width) and whose processors have `processor_bits`.
 ///
-/// Firmware reports less than the processors have where it knows of no memory above; but devices'
-/// own memory may lie there, and a peer's access to it is mapped like any other.
+/// Firmware reports fewer bits than the processors have if it places no memory above. But MMIO of
+/// devices may lie there, and peer-to-peer access to it is mapped like any other memory.
 #[must_use]
 pub const fn output_bits(host_bits: u32, processor_bits: u32) -> u32 {
     let larger = if host_bits > processor_bits {
@@ -87,7 +88,7 @@ const fn min(one: u32, other: u32) -> u32 {
     }
 }
 
-/// The highest address of `bits` bits.
+/// Returns the highest address of `bits` bits.
 const fn last_of(bits: u32) -> u64 {
     match 1u64.checked_shl(bits) {
         Some(end) => end.wrapping_sub(1),

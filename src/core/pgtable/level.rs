@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Table levels as types, so that every walk is compiled for the level it is at.
+//! Table levels as types, so that every step of a walk is compiled for its level.
 //!
-//! [`spec::level::Level`](Level) is the same thing as a value. Here a table of level 2
-//! is another type than one of level 1: a link to a table of the wrong level cannot
-//! be written, and shifts and masks are constants.
+//! [`spec::level::Level`](Level) is the same as a value. Here tables of level 2 and of level 1 have
+//! different types: code cannot write a link to a table of the wrong level, and shifts and masks
+//! are constants.
 
 use crate::spec::address::PhysAddr;
 use crate::spec::level::{Level, PageSize, TABLE_ENTRIES};
@@ -28,21 +28,21 @@ pub trait TableLevel: sealed::Sealed + Copy + 'static {
     /// Whether units exist whose tables of this level hold leaves.
     const HAS_LEAVES: bool = Self::LEVEL.page_size().is_some();
 
-    /// The bits that tell a leaf of this level from a link: page size above level 1.
+    /// The bits that distinguish a leaf of this level from a link: page size above level 1.
     ///
-    /// Set at levels 4 and 5 too, where no leaf is ever written.
+    /// The constant is the same at levels 4 and 5, where no leaf is ever written.
     const LEAF_MARK: u64 = match Self::LEVEL {
         Level::L1 => 0,
         Level::L2 | Level::L3 | Level::L4 | Level::L5 => LARGE,
     };
 
-    /// The index of the entry that serves `iova`; always below [`TABLE_ENTRIES`].
+    /// Returns the index of the entry that serves `iova`; always below [`TABLE_ENTRIES`].
     #[inline(always)]
     fn index(iova: u64) -> usize {
         (iova >> Self::SHIFT) as usize & (TABLE_ENTRIES - 1)
     }
 
-    /// The position of `iova` within the span of its entry, in bytes.
+    /// Returns the position of `iova` within the span of its entry, in bytes.
     #[inline(always)]
     fn offset(iova: u64) -> u64 {
         iova & (Self::SPAN - 1)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping a range: one descent, the largest pages first.
+//! Maps a range with one descent, the largest pages first.
 
 use super::descend::{entries_left, fits};
 use super::error::{MapError, MapFailed};
@@ -12,22 +12,22 @@ use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::level::PageSize;
 use crate::spec::pte::{Access, Entry};
 
-/// What a device may do with mapped memory, and how.
+/// The protection of mapped memory: the accesses that a device may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prot {
     /// Reads, writes or both.
     pub access: Access,
-    /// Whether the device's accesses snoop processor caches even if it asks not to.
+    /// Whether accesses snoop processor caches even if the device requests no snooping.
     pub snoop: bool,
 }
 
 impl Prot {
-    /// The entry's bits beside the address.
+    /// Returns the bits of a leaf other than the address.
     #[inline(always)]
     fn entry_bits(self) -> u64 {
         match Entry::leaf(PhysAddr::new(0), PageSize::Size4K, self.access, self.snoop) {
             Some(entry) => entry.raw(),
-            // Address 0 is aligned; and an entry of 0 would only block.
+            // Not reached: address 0 is aligned. An entry of 0 would only block.
             None => 0,
         }
     }
@@ -36,21 +36,24 @@ impl Prot {
 impl<M: TableMemory> SecondStage<M> {
     /// Maps `len` bytes from `iova` to memory from `paddr`.
     ///
-    /// Uses the largest pages that the alignment of both addresses allows. On return all
-    /// entries are written and flushed; a barrier and, where the unit caches absent entries
-    /// (`CAP.CM`) or needs it (`CAP.RWBF`), an invalidation or buffer flush are the caller's.
+    /// Uses the largest pages that the alignment of both addresses allows. On return, all entries
+    /// are written and flushed. The caller issues a barrier. It also invalidates the IOTLB if the
+    /// unit caches entries that are not present (`CAP.CM`), and flushes the write buffer if the
+    /// unit requires it (`CAP.RWBF`).
     ///
-    /// `retire` is given tables that held nothing and made room for a large page. It may be
-    /// called also if the map fails. If it was called, the caller invalidates the range,
-    /// non-leaf entries included, before it frees them and before it reports success.
-    ///
-    /// Context: the caller holds the range. Sleeps only if the memory does.
+    /// `retire` receives empty tables that a large page has replaced, also if the map fails later.
+    /// If it was called, the caller invalidates the range, including non-leaf entries, before it
+    /// frees the tables and before it reports success.
     ///
     /// # Errors
     ///
-    /// See [`MapError`]. No mapping has changed; [`MapFailed::undone`] says what may have to be
-    /// invalidated. Tables that were installed stay if they reach beyond the undone range:
-    /// a neighbour may be using them.
+    /// See [`MapError`]. No mapping has changed. [`MapFailed::undone`] is the length that may have
+    /// to be invalidated. Installed tables that extend beyond the undone range stay, because
+    /// another thread may be using them.
+    ///
+    /// # Context
+    ///
+    /// The caller holds the range. Sleeps only if the allocation of a table does.
     #[inline]
     pub fn map<R: FnMut(M::Page)>(
         &self,
@@ -67,12 +70,14 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// The first part of [`map`](Self::map), for callers to whom preparing for tables to be retired
-    /// is a cost: writes one run of leaves into a table that exists.
+    /// Does the first part of [`map`](Self::map): writes one run of leaves into a table that
+    /// exists.
+    ///
+    /// It retires no tables, so a caller need not prepare for that.
     ///
     /// # Errors
     ///
-    /// What is left, whatever the reason.
+    /// The rest of the request, for whatever reason it is not mapped.
     #[inline(always)]
     pub fn map_fast(
         &self,
@@ -88,7 +93,7 @@ impl<M: TableMemory> SecondStage<M> {
         } else {
             0
         };
-        // Nothing is allowed that is empty.
+        // An empty request is an error.
         if done == len && done != 0 {
             return Ok(());
         }
@@ -101,12 +106,12 @@ impl<M: TableMemory> SecondStage<M> {
         })
     }
 
-    /// The second part of [`map`](Self::map), which may be left out: if the first has done
-    /// something, goes on as long as tables exist.
+    /// Does the second part of [`map`](Self::map), which is optional: if the first part has mapped
+    /// something, continues as long as tables exist.
     ///
     /// # Errors
     ///
-    /// What is left, whatever the reason.
+    /// The rest of the request, for whatever reason it is not mapped.
     pub fn map_existing(&self, mem: &M, mut rest: PendingMap) -> Result<(), PendingMap> {
         let entry = rest.paddr.raw() | rest.prot.entry_bits();
         let mut bytes = rest.done;
@@ -122,11 +127,11 @@ impl<M: TableMemory> SecondStage<M> {
         Err(rest)
     }
 
-    /// The last part of [`map`](Self::map): what the others have left.
+    /// Does the last part of [`map`](Self::map): maps the rest that the fast parts returned.
     ///
     /// # Errors
     ///
-    /// As [`map`](Self::map), of the whole request.
+    /// The same as [`map`](Self::map), for the whole request.
     pub fn map_slow<R: FnMut(M::Page)>(
         &self,
         mem: &M,
@@ -147,7 +152,7 @@ impl<M: TableMemory> SecondStage<M> {
         self.map_remaining(mem, iova.raw(), entry, len, done, retire)
     }
 
-    /// Whether the request can be served, if nothing is in the way.
+    /// Returns whether the request is valid; its range may still be in use.
     #[inline(always)]
     fn can_map(&self, from: u64, to: u64, len: u64, prot: Prot) -> bool {
         is_page_aligned(from | to | len)
@@ -156,21 +161,22 @@ impl<M: TableMemory> SecondStage<M> {
             && (!prot.snoop || self.geometry.snoop_control)
     }
 
-    /// Writes the run of leaves that starts at `iova`, the largest that fit there, within one table
-    /// that exists. Returns how many bytes: 0 if a table is missing or something is in the way.
+    /// Writes a run of the largest leaves that fit at `iova`, within one table that exists. Returns
+    /// how many bytes it mapped: 0 if a table is missing or the entry is in use.
     #[inline(always)]
     fn fill_next(&self, mem: &M, iova: u64, entry: u64, left: u64) -> u64 {
         let Some(upper) = self.level3(mem, iova) else {
             return 0;
         };
         if left < L2::SPAN {
-            // No large page fits, whatever the addresses.
+            // Too short for a large page at any address.
             return match self.level1(mem, upper, iova) {
                 Some(lower) => fill::<L1, M>(lower, mem, iova, entry, left),
                 None => 0,
             };
         }
-        // Twice, so that what is shorter is compared once: nearly all requests are.
+        // `fits` would compare the length too. This check spares shorter requests, which are nearly
+        // all, the rest of it.
         if left < L3::SPAN {
             return self.fill_below(mem, upper, iova, entry, left);
         }
@@ -180,7 +186,7 @@ impl<M: TableMemory> SecondStage<M> {
         self.fill_below(mem, upper, iova, entry, left)
     }
 
-    /// As [`fill_next`](Self::fill_next), below the table `upper` that serves `iova`.
+    /// Does the same as [`fill_next`](Self::fill_next) below the table `upper` that serves `iova`.
     #[inline(always)]
     fn fill_below(&self, mem: &M, upper: M::Table<L3>, iova: u64, entry: u64, left: u64) -> u64 {
         let Some(middle) = mem.child(upper, L3::index(iova)) else {
@@ -195,8 +201,8 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// The general case: any number of tables, any mixture of page sizes. `done` bytes from the
-    /// start are mapped already.
+    /// Maps the general case: any number of tables, any mixture of page sizes. The first `done`
+    /// bytes are mapped already.
     fn map_remaining<R: FnMut(M::Page)>(
         &self,
         mem: &M,
@@ -224,7 +230,7 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// Clears what a failing map has written.
+    /// Clears the leaves that a failed map has written.
     #[cold]
     #[inline(never)]
     fn undo<R: FnMut(M::Page)>(
@@ -238,12 +244,12 @@ impl<M: TableMemory> SecondStage<M> {
         if done == 0 {
             return MapFailed::untouched(error);
         }
-        // Ends at a leaf's end, and nobody else touches the range: nothing can stop it.
+        // The range ends at the end of a leaf and the caller holds it, so the unmap cannot stop.
         let undone = self.unmap(mem, Iova::new(from), done, retire).bytes;
         MapFailed { error, undone }
     }
 
-    /// Which of the conditions of `map` does not hold.
+    /// Returns the condition of `map` that the request violates.
     #[cold]
     #[inline(never)]
     fn refusal(&self, iova: Iova, paddr: PhysAddr, len: u64) -> MapError {
@@ -265,27 +271,27 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A request of which [`SecondStage::begin`] has done a part.
+/// A request of which [`SecondStage::map_fast`] has mapped a part.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingMap {
     iova: Iova,
     paddr: PhysAddr,
     len: u64,
     prot: Prot,
-    /// Bytes from the start that are mapped.
+    /// The number of bytes from the start that are mapped.
     done: u64,
 }
 
 impl PendingMap {
-    /// The range that is being mapped: its start, and how many bytes.
+    /// Returns the range of the whole request: its start and its length in bytes.
     #[inline(always)]
     pub fn range(&self) -> (Iova, u64) {
         (self.iova, self.len)
     }
 }
 
-/// Writes leaves of level `L` for `left` bytes at most into `table`, from the entry of `iova` on
-/// up to the first that is not empty. Returns how many bytes.
+/// Writes leaves of level `L` into `table` for at most `left` bytes, from the entry that serves
+/// `iova` up to the first entry that is not 0. Returns how many bytes it mapped.
 #[inline(always)]
 fn fill<L: TableLevel, M: TableMemory>(
     table: M::Table<L>,

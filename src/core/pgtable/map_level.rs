@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The general case of a map, level by level: tables are made, and empty ones give way.
+//! The slow path of a map, level by level: allocates missing tables, and removes empty tables where
+//! a large page fits.
 
 use super::at;
 use super::descend::fits;
@@ -11,13 +12,13 @@ use super::release::ReleaseLevel;
 use crate::spec::address::Iova;
 use crate::spec::level::TABLE_ENTRIES;
 
-/// A map on its way: what is still to be mapped.
+/// The state of a map in progress: what is still to be mapped.
 pub(super) struct MapCursor<'a, M: TableMemory, R: FnMut(M::Page)> {
     pub(super) mem: &'a M,
-    /// Where the rest starts.
+    /// The start of the rest.
     pub(super) iova: u64,
-    /// The next leaf of level 1: address and permissions. Advances with `iova`; stays
-    /// within 52 bits of address, because the whole range was checked to.
+    /// The next leaf of level 1: address and permissions. It advances with `iova`. The address
+    /// stays within 52 bits, because the whole range was checked before.
     pub(super) entry: u64,
     /// The length of the rest in bytes.
     pub(super) left: u64,
@@ -27,14 +28,14 @@ pub(super) struct MapCursor<'a, M: TableMemory, R: FnMut(M::Page)> {
 }
 
 impl<M: TableMemory, R: FnMut(M::Page)> MapCursor<'_, M, R> {
-    /// Whether the rest can start with a leaf of level `L`.
+    /// Returns whether the rest can start with a leaf of level `L`.
     #[inline(always)]
     fn fits<L: TableLevel>(&self) -> bool {
         fits::<L>(self.iova, self.entry, self.left, self.page_sizes)
     }
 
-    /// Writes as many leaves of level `L` from `index` on as the rest, the table and what is
-    /// there allow. Returns how many, and how many it wanted.
+    /// Writes leaves of level `L` from `index` on, until the end of the rest, the end of the table
+    /// or the first entry that is not 0. Returns how many it wrote, and how many fitted.
     #[inline(always)]
     fn fill<L: TableLevel>(&mut self, table: M::Table<L>, index: usize) -> (usize, usize) {
         let room = TABLE_ENTRIES.wrapping_sub(index);
@@ -57,11 +58,11 @@ impl<M: TableMemory, R: FnMut(M::Page)> MapCursor<'_, M, R> {
     }
 }
 
-/// A level at which a map can be.
+/// A level at which a map can write entries.
 pub(super) trait MapLevel: TableLevel {
-    /// Maps the rest from where it stands to its end or to the end of `table`.
+    /// Maps the rest, up to its end or to the end of `table`.
     ///
-    /// On an error `cursor` tells how far it came.
+    /// On an error, `cursor` holds the address at which the map failed.
     fn map<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
         cursor: &mut MapCursor<'_, M, R>,
@@ -109,7 +110,7 @@ where
     }
 }
 
-/// The table that entry `index` points to; installs one where there is nothing.
+/// Returns the table to which entry `index` points, or installs one if the entry is 0.
 #[inline(always)]
 fn child_or_install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     table: M::Table<L>,
@@ -123,7 +124,7 @@ fn child_or_install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     }
 }
 
-/// Links a new table, or takes the one that another thread linked meanwhile.
+/// Links a new table, or returns the one that another thread has linked concurrently.
 fn install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     table: M::Table<L>,
     index: usize,
@@ -144,10 +145,10 @@ fn install<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     }
 }
 
-/// Removes the empty table that stands where a large page is to go.
+/// Removes the empty table from the entry where a large page is to be written.
 ///
-/// The page covers all of the entry and the caller holds its range, so that no other thread
-/// can be in the table. Hardware may: that is why the table is retired, not freed.
+/// The page covers the whole entry and the caller holds its range, so no other thread can be in the
+/// table. Hardware may still walk it, so the table is retired, not freed.
 #[cold]
 fn remove_empty_table<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     table: M::Table<L>,

@@ -2,35 +2,49 @@
 
 //! Second-stage page tables in legacy mode (VT-d 3.7, 9.8): map, unmap, query.
 //!
-//! A [`SecondStage`] is a tree of tables of 512 entries, 3 to 5 levels deep, in memory that the
-//! user provides ([`TableMemory`]). One descent serves a whole range; levels are types, so that
-//! every step is compiled for its level; recursion is as deep as the tree and no deeper.
+//! A [`SecondStage`] is a tree of tables with 512 entries each, 3 to 5 levels deep, in memory that
+//! the caller provides ([`TableMemory`]). One descent serves a whole range. Levels are types, so
+//! that every step is compiled for its level. The recursion is at most as deep as the tree.
+//!
+//! # On map
+//!
+//! [`map`](SecondStage::map) writes the leaves, allocates and links the tables that are missing,
+//! and uses the largest pages that the alignment allows. The caller then invalidates the IOTLB or
+//! flushes the write buffer where the unit requires it.
+//!
+//! # On unmap
+//!
+//! [`unmap`](SecondStage::unmap) clears the leaves of the range in order, up to the first address
+//! that is not mapped. It unlinks the tables that lie wholly within the range and hands them to
+//! `retire`. It invalidates nothing: hardware may still use what it has cached. The caller
+//! invalidates the IOTLB for the unmapped range, and only then frees the retired tables and the
+//! memory that was mapped.
 //!
 //! # Invariants
 //!
-//! - A link is written once, when its table is complete, and cleared once, when the range of
-//!   the whole entry is unmapped (or mapped by one large page). Links allow everything; leaves decide.
+//! - A link is written once, when its table is complete, and cleared once, when the range of the
+//!   whole entry is unmapped (or mapped by one large page). Links permit reads and writes; only
+//!   leaves restrict access.
 //! - A table is retired exactly once, after its link is cleared; the top table only by
 //!   [`release`](SecondStage::release).
-//! - Memory is handed out by a leaf only between the `map` that wrote it and the `unmap`
-//!   that cleared it: a failed `map` changes no mapping.
+//! - A leaf gives access to memory only between the `map` that wrote it and the `unmap` that
+//!   cleared it. A failed `map` changes no mapping.
 //!
 //! # Locks
 //!
-//! None here. The user holds a range lock per IOVA: calls that run at once have disjoint
-//! ranges (as the kernel's `struct pt_iommu_ops` demands of its users as well). Calls on
-//! disjoint ranges share directories: tables are installed by an atomic exchange, and only
-//! tables that lie wholly within the caller's range are ever removed, so that no other
-//! thread can be in one.
+//! This module takes no lock. The caller holds a range lock per IOVA: calls that run concurrently
+//! have disjoint ranges (the kernel's `struct pt_iommu_ops` demands the same of its users). Calls
+//! on disjoint ranges share directories. Tables are installed by an atomic exchange, and a call
+//! removes only tables that lie wholly within its own range, so that no other thread can be in one.
 //!
-//! What was retired may still be in the paging-structure caches of hardware: it must not
-//! be freed or reused before an invalidation that covers non-leaf entries (IH = 0) is complete.
+//! The paging-structure caches of hardware may still hold a retired table. It must not be freed or
+//! reused before an invalidation that covers non-leaf entries (IH = 0) is complete.
 //!
-//! # What stays
+//! # Tables that stay
 //!
-//! `unmap` frees a table only if one call covers it whole and finds it full. A table that was
-//! emptied piece by piece stays, to be used again, until a large page takes its place, a
-//! later unmap covers it, or the tree is released.
+//! `unmap` retires a table only if one call covers it whole and finds it full. A table that was
+//! emptied piece by piece stays for later use, until a large page replaces it, a later unmap covers
+//! it, or the tree is released.
 
 mod descend;
 mod error;
@@ -68,7 +82,7 @@ use crate::spec::level::AddressWidth;
 pub struct SecondStage<M: TableMemory> {
     top: Top<M>,
     geometry: Geometry,
-    /// `geometry.last_iova()`, at hand for every request.
+    /// `geometry.last_iova()`, computed once because every request needs it.
     last_iova: u64,
     /// `geometry.last_phys()`.
     last_phys: u64,
@@ -76,7 +90,7 @@ pub struct SecondStage<M: TableMemory> {
     page_sizes: u64,
 }
 
-/// The table that the context entry points to.
+/// The top table, to which the context entry points.
 enum Top<M: TableMemory> {
     L3(M::Table<L3>),
     L4(M::Table<L4>),
@@ -91,7 +105,7 @@ impl<M: TableMemory> Clone for Top<M> {
 
 impl<M: TableMemory> Copy for Top<M> {}
 
-/// Runs `$body` with `$level` and `$table` for the level that the top table has.
+/// Evaluates `$body` with `$level` and `$table` for the level of the top table.
 macro_rules! at_top {
     ($stage:expr, $level:ident, $table:ident => $body:expr) => {
         match $stage.top {
@@ -113,11 +127,11 @@ macro_rules! at_top {
 use at_top;
 
 impl<M: TableMemory> SecondStage<M> {
-    /// An empty table of the given shape: every request is blocked.
+    /// Creates an empty table of the given shape, which blocks every request.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`] if there is no page for the top table.
+    /// [`OutOfMemory`] if no page is available for the top table.
     pub fn new(mem: &M, geometry: Geometry) -> Result<Self, OutOfMemory> {
         let top = match geometry.width {
             AddressWidth::Bits39 => Top::L3(mem.alloc()?),
@@ -133,54 +147,55 @@ impl<M: TableMemory> SecondStage<M> {
         })
     }
 
-    /// The same tables once more, for a place where they are found sooner. One of the two
-    /// [releases](Self::release) them.
+    /// Returns a second handle to the same tables, for a place where the hot path reaches it
+    /// sooner. Only one of the two handles [releases](Self::release) the tables.
     pub fn alias(&self) -> Self {
         Self { ..*self }
     }
 
-    /// The shape that the table was made with.
+    /// Returns the shape with which the table was created.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }
 
-    /// The table that a context entry is to point to. Never retired before
+    /// Returns the table to which a context entry points. It is not retired before
     /// [`release`](Self::release).
     pub fn top(&self, mem: &M) -> M::Page {
         at_top!(self, L, table => mem.page::<L>(table))
     }
 
-    /// Whether `len` bytes from `iova` are a range of the aperture, and not an empty one.
+    /// Returns whether `len` bytes from `iova` are a range within the aperture that is not empty.
     #[inline(always)]
     fn is_in_aperture(&self, iova: u64, len: u64) -> bool {
         is_within(iova, len, self.last_iova)
     }
 
-    /// Whether `len` bytes from `paddr` are memory that entries can hold.
+    /// Returns whether entries can hold the physical addresses of `len` bytes from `paddr`.
     #[inline(always)]
     fn is_in_memory(&self, paddr: u64, len: u64) -> bool {
         is_within(paddr, len, self.last_phys)
     }
 }
 
-/// Whether `len` bytes from `start` end at `last` or before; false if there are none.
+/// Returns whether `len` bytes from `start` end at or before `last`; false if `len` is 0.
 ///
-/// `last` is one less than a power of two, so that several numbers can be held against it at
-/// once; and less than half of all numbers, so that two of them add up without wrapping.
+/// `last` is 2^n - 1, so OR-ed values can be compared with it in one step, and below 2^63, so the
+/// sum of two values in range cannot wrap.
 #[inline(always)]
 fn is_within(start: u64, len: u64, last: u64) -> bool {
-    // A length of 0 becomes the highest number, which is above any `last`.
+    // A length of 0 wraps to the highest number, which is above any `last`.
     let rest = len.wrapping_sub(1);
     start | rest | start.wrapping_add(rest) <= last
 }
 
-/// Whether all of `values`, or-ed together, are multiples of a page.
+/// Returns whether all of the values that were OR-ed into `values` are multiples of a page.
 #[inline(always)]
 fn is_page_aligned(values: u64) -> bool {
     values & (PAGE_SIZE - 1) == 0
 }
 
-/// The address `bytes` past the start of a request; within the aperture, so below 2^57.
+/// Returns the address `bytes` after the start of a request, which is within the aperture and thus
+/// below 2^57.
 #[inline(always)]
 fn at(iova: u64, bytes: u64) -> Iova {
     Iova::new(iova.wrapping_add(bytes))

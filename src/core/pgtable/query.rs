@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an address translates to.
+//! Query: the translation of one address.
 
 use super::level::{Directory, TableLevel, L1};
 use super::map::Prot;
@@ -10,21 +10,23 @@ use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::level::PageSize;
 use crate::spec::pte::{DecodedEntry, Entry};
 
-/// Where an address leads.
+/// The translation of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MappedPage {
     /// The physical address, offset within the page included.
     pub paddr: PhysAddr,
     /// The page that holds it.
     pub size: PageSize,
-    /// What a device may do there.
+    /// The accesses that a device may make.
     pub prot: Prot,
 }
 
 impl<M: TableMemory> SecondStage<M> {
-    /// What `iova` translates to, or `None` if it is not mapped.
+    /// Returns the translation of `iova`, or `None` if it is not mapped.
     ///
-    /// Context: the caller holds the range, or knows otherwise that tables in it are not freed.
+    /// # Context
+    ///
+    /// The caller holds the range, or guarantees otherwise that tables in it are not freed.
     #[inline]
     pub fn query(&self, mem: &M, iova: Iova) -> Option<MappedPage> {
         if iova.raw() > self.last_iova {
@@ -34,7 +36,7 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A level at which a query can be.
+/// A level through which a query descends.
 trait QueryLevel: TableLevel {
     fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<MappedPage>;
 }
@@ -59,7 +61,7 @@ where
     }
 }
 
-/// What the leaf `entry` of level `L` makes of `iova`.
+/// Returns the translation of `iova` by the leaf `entry` of level `L`.
 #[inline(always)]
 fn decode_leaf<L: TableLevel>(entry: u64, iova: u64) -> Option<MappedPage> {
     match Entry::from_raw(entry).decode(L::LEVEL) {

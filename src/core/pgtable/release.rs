@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving back a tree of tables.
+//! Releases all tables of a page table.
 
 use super::level::{Directory, TableLevel, L1};
 use super::memory::{PresentEntry, TableMemory};
@@ -8,23 +8,24 @@ use super::{at_top, SecondStage};
 use crate::spec::level::TABLE_ENTRIES;
 
 impl<M: TableMemory> SecondStage<M> {
-    /// Hands every table to `retire`, once, those below before those above, the top last.
+    /// Hands every table to `retire` once, lower tables before those that link to them, the top
+    /// table last.
     ///
-    /// What is still mapped is forgotten. The caller has taken the table away from hardware:
-    /// no context entry points to it, and the caches are invalidated. It is of no use
-    /// afterwards; taken by reference, because a drop handler has no more than that.
+    /// Remaining mappings are discarded. Before the call, the caller has made sure that no context
+    /// entry points to the table and that the caches are invalidated. The table must not be used
+    /// afterwards. It is taken by reference because a drop handler has no more than that.
     pub fn release<R: FnMut(M::Page)>(&self, mem: &M, retire: &mut R) {
         at_top!(self, L, top => L::release(top, mem, retire));
     }
 }
 
-/// A level whose tables can be given back.
+/// A level whose tables can be released.
 pub(super) trait ReleaseLevel: TableLevel {
-    /// Hands `table` and all tables below to `retire`; entries stay as they are.
+    /// Hands `table` and all tables below it to `retire`; entries stay as they are.
     fn release<M: TableMemory, R: FnMut(M::Page)>(table: M::Table<Self>, mem: &M, retire: &mut R);
 
-    /// The first leaf in or below `table`: its distance from the table's first address in
-    /// bytes. `None` if nothing is mapped there.
+    /// Returns the offset of the first leaf in or below `table` from the table's first address, in
+    /// bytes, or `None` if nothing is mapped there.
     fn first_leaf<M: TableMemory>(table: M::Table<Self>, mem: &M) -> Option<u64>;
 }
 

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs of leaves: the loops where large requests spend their time.
+//! Runs of leaves: the loops in which large requests spend their time.
 //!
-//! For implementations of [`TableMemory`](super::TableMemory), which know where a table's
-//! entries are. Relaxed atomics: hardware reads the entries meanwhile, and each must be seen
-//! whole; on x86 they are plain moves.
+//! Implementations of [`TableMemory`](super::TableMemory) call these functions with the entries of
+//! a table. The accesses are relaxed atomics, because hardware reads the entries concurrently and
+//! must see each one whole. On x86 they are plain moves.
 
 use super::level::{Directory, TableLevel};
 use crate::spec::address::PhysAddr;
 use crate::spec::pte::Entry;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Entries that are looked at, then written, at a time: a cache line of them.
+/// The number of entries that are first checked, then written together: one cache line.
 const LINE: usize = 8;
 
 /// Writes leaves of level `L` into `entries` until one is not 0. Returns how many were written.
 ///
-/// The first is `entry` with [`TableLevel::LEAF_MARK`], each further one [`TableLevel::SPAN`] more.
+/// The first leaf is `entry` with [`TableLevel::LEAF_MARK`], and each further one is
+/// [`TableLevel::SPAN`] more.
 #[inline(always)]
 pub fn fill_run<L: TableLevel>(entries: &[AtomicU64], entry: u64) -> usize {
     let value = entry | L::LEAF_MARK;
-    // One page: the most frequent request of all.
+    // One page is the most frequent request.
     if let [slot] = entries {
         return fill_one(slot, value);
     }
@@ -36,7 +37,7 @@ fn fill_one(slot: &AtomicU64, value: u64) -> usize {
     1
 }
 
-/// A line at a time as long as lines are empty, then entry by entry.
+/// Fills one line at a time while lines are empty, then entry by entry.
 #[inline]
 fn fill_many<L: TableLevel>(entries: &[AtomicU64], mut value: u64) -> usize {
     let mut done = 0usize;
@@ -73,7 +74,8 @@ fn fill_singly<L: TableLevel>(entries: &[AtomicU64], mut value: u64) -> usize {
     done
 }
 
-/// Sets `entries` of a table of level `L` to 0 until one is no leaf. Returns how many were cleared.
+/// Sets `entries` of a table of level `L` to 0 until one is not a leaf. Returns how many were
+/// cleared.
 #[inline(always)]
 pub fn clear_run<L: TableLevel>(entries: &[AtomicU64]) -> usize {
     if let [slot] = entries {
@@ -91,7 +93,7 @@ fn clear_one<L: TableLevel>(slot: &AtomicU64) -> usize {
     1
 }
 
-/// A line at a time as long as lines are full, then entry by entry.
+/// Clears one line at a time while lines are full, then entry by entry.
 #[inline]
 fn clear_many<L: TableLevel>(entries: &[AtomicU64]) -> usize {
     let mut done = 0usize;
@@ -125,7 +127,8 @@ fn clear_singly<L: TableLevel>(entries: &[AtomicU64]) -> usize {
     done
 }
 
-/// Whether an entry of a table of level `L` is a leaf, given that it is 0, a leaf or a link.
+/// Returns whether an entry of a table of level `L` is a leaf, given that it is 0, a leaf or a
+/// link.
 #[inline(always)]
 pub fn is_leaf<L: TableLevel>(entry: u64) -> bool {
     match L::LEAF_MARK {
@@ -134,18 +137,19 @@ pub fn is_leaf<L: TableLevel>(entry: u64) -> bool {
     }
 }
 
-/// Whether an entry of a table of level `L` is a link, given that it is 0, a leaf or a link.
+/// Returns whether an entry of a table of level `L` is a link, given that it is 0, a leaf or a
+/// link.
 #[inline(always)]
 pub fn is_link<L: Directory>(entry: u64) -> bool {
     if L::HAS_LEAVES {
-        // Links are readable, so that one comparison rules out both others.
+        // Links are readable, so one comparison excludes 0 and leaves.
         entry & (L::LEAF_MARK | READABLE) == READABLE
     } else {
         entry != 0
     }
 }
 
-/// What every link allows.
+/// The read permission, which every link has.
 const READABLE: u64 = match Entry::table(PhysAddr::new(0)) {
     Some(link) => link.raw() & 1,
     None => 0,
@@ -156,7 +160,7 @@ mod tests {
     use super::super::level::{L1, L2, L4};
     use super::*;
 
-    /// Entries that are all `value`, but for one at `place`.
+    /// Returns entries that are all `value`, except one at `place`.
     fn entries(count: usize, value: u64, place: usize, there: u64) -> [AtomicU64; 20] {
         core::array::from_fn(|index| {
             AtomicU64::new(match index {
@@ -223,7 +227,7 @@ mod tests {
         ] {
             assert_eq!((is_leaf::<L2>(entry), is_link::<L2>(entry)), (leaf, link));
         }
-        // A page that may only be written is no link.
+        // A write-only page is not a link.
         assert_eq!((is_leaf::<L2>(0x82), is_link::<L2>(0x82)), (true, false));
         assert_eq!(
             (is_leaf::<L4>(0x3003), is_link::<L4>(0x3003)),

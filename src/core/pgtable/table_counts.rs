@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counting tables and large pages, without a look at the smallest leaves.
+//! Counts tables and large pages without reading level-1 tables.
 
 use super::level::{Directory, TableLevel, L1};
 use super::memory::{PresentEntry, TableMemory};
@@ -8,18 +8,19 @@ use super::{at_top, SecondStage};
 use crate::spec::level::{Level, TABLE_ENTRIES};
 use core::ops::ControlFlow;
 
-/// What was counted so far.
+/// The counts of tables and large pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableCounts {
-    /// Tables, the top one included.
+    /// The number of tables, including the top one.
     pub tables: u64,
-    /// Leaves of 2 MiB.
+    /// The number of leaves of 2 MiB.
     pub leaves_2m: u64,
-    /// Leaves of 1 GiB.
+    /// The number of leaves of 1 GiB.
     pub leaves_1g: u64,
 }
 
-/// Where a part of a census left off: before the table of this level that serves this address.
+/// The position where a partial count stopped: before the table of this level that serves this
+/// address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountCursor {
     base: u64,
@@ -27,20 +28,23 @@ pub struct CountCursor {
 }
 
 impl CountCursor {
-    /// All is to be counted.
+    /// The start: nothing is counted yet.
     pub const ALL: Self = Self { base: 0, level: 6 };
 
-    /// Whether the table of `level` that serves `base` and above was not counted before.
+    /// Returns whether the table of `level` that starts at `base` is still to be counted.
     fn is_left(&self, base: u64, level: Level) -> bool {
         base > self.base || (base == self.base && level.number() <= self.level)
     }
 }
 
 impl<M: TableMemory> SecondStage<M> {
-    /// Counts on where a census left off, and enters no more than `tables` directories (at least
-    /// 4 are needed to get on). Returns what is left, unless nothing is.
+    /// Continues a count at `rest` and enters at most `tables` directories; fewer than 4 may make
+    /// no progress. Returns the position at which to continue, or `None` if the count is complete.
     ///
-    /// Context: no table may be freed meanwhile. What comes or goes meanwhile is counted or not.
+    /// # Context
+    ///
+    /// No table may be freed during the call. Entries that change concurrently may be counted or
+    /// not.
     pub fn count_tables(
         &self,
         mem: &M,
@@ -64,18 +68,18 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A census on its way.
+/// The state of a count in progress.
 struct CountWalk<'a, M: TableMemory> {
     mem: &'a M,
     from: CountCursor,
-    /// How many directories may still be entered.
+    /// The number of directories that may still be entered.
     tables: u32,
     counts: &'a mut TableCounts,
 }
 
-/// A level that a census can be at.
+/// A level at which a count can be.
 trait CountLevel: TableLevel {
-    /// `base`: the first address that `table` serves.
+    /// Counts the tables below `table`, whose first address is `base`.
     fn count_tables<M: TableMemory>(
         table: M::Table<Self>,
         base: u64,

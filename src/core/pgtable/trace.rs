@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way of one address through the tables, entry by entry, as a unit goes it: what becomes of a
-//! read and of a write, and at which entry that is decided.
+//! Traces one IOVA through the page table as hardware would walk it, and reports which entry ends
+//! the walk for a read and for a write.
 
 use super::level::{Directory, TableLevel, L1};
 use super::memory::{PresentEntry, TableMemory};
@@ -12,44 +12,44 @@ use crate::spec::level::Level;
 use crate::spec::pte::{DecodedEntry, Entry};
 use core::ops::ControlFlow;
 
-/// An entry on the way.
+/// One entry that the walk reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceStep<P> {
-    /// The level of the table in which it stands.
+    /// The level of the table that holds the entry.
     pub level: Level,
-    /// That table.
+    /// The table.
     pub table: P,
-    /// Its place there.
+    /// The index of the entry in the table.
     pub index: usize,
-    /// What it holds.
+    /// The entry.
     pub entry: Entry,
 }
 
-/// What becomes of a request.
+/// The outcome of a walk for one kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkOutcome {
-    /// It reaches this byte of memory.
+    /// The request is translated to this address.
     Translated(PhysAddr),
-    /// It is refused, as a fault record says it.
+    /// The request faults, with the reason that a fault record would hold.
     Faulted {
-        /// Why.
+        /// The fault reason.
         reason: FaultReason,
-        /// The level of the entry that refuses it; none where no table is asked.
+        /// The level of the entry that faults, or `None` if no table was read.
         level: Option<Level>,
     },
 }
 
-/// What becomes of the two kinds of request.
+/// The outcome of a walk for a read and for a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalkTrace {
-    /// Of a read.
+    /// The outcome for a read.
     pub read: WalkOutcome,
-    /// Of a write.
+    /// The outcome for a write.
     pub write: WalkOutcome,
 }
 
 impl WalkTrace {
-    /// Both are refused for the same reason, before any table is asked.
+    /// Creates the trace of a request that faults before any table is read, for reads and writes.
     pub const fn faulted(reason: FaultReason) -> Self {
         let faulted = WalkOutcome::Faulted {
             reason,
@@ -68,10 +68,13 @@ const NOT_FOR_READING: FaultReason = FaultReason::new(0x6);
 const RESERVED_BITS: FaultReason = FaultReason::new(0xc);
 
 impl<M: TableMemory> SecondStage<M> {
-    /// Goes the way of `iova`: calls `see` with each entry that a unit reads, from the top on, until
-    /// reads and writes are decided.
+    /// Traces `iova`: calls `see` with each entry that a unit reads, from the top table down, until
+    /// the outcomes of reads and writes are known.
     ///
-    /// Context: no table may be freed meanwhile. What changes meanwhile is seen as it was or is.
+    /// # Context
+    ///
+    /// No table may be freed during the call. An entry that changes concurrently is seen either as
+    /// it was or as it is.
     pub fn trace_walk<F: FnMut(TraceStep<M::Page>)>(
         &self,
         mem: &M,
@@ -90,7 +93,7 @@ impl<M: TableMemory> SecondStage<M> {
             see,
         };
         let _ = at_top!(self, L, top => L::trace(top, &mut walk));
-        // A way ends at level 1 at the latest, whose entries decide both.
+        // A walk ends at level 1 at the latest, whose entries decide both outcomes.
         let undecided = WalkOutcome::Faulted {
             reason: RESERVED_BITS,
             level: None,
@@ -102,20 +105,20 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A way being gone.
+/// The state of a trace in progress.
 struct TraceWalk<'a, M: TableMemory, F> {
     mem: &'a M,
     iova: u64,
     geometry: &'a Geometry,
-    /// What becomes of a read, once decided.
+    /// The outcome for a read, once known.
     read: Option<WalkOutcome>,
-    /// What becomes of a write, once decided.
+    /// The outcome for a write, once known.
     write: Option<WalkOutcome>,
     see: &'a mut F,
 }
 
 impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> TraceWalk<'_, M, F> {
-    /// Judges an entry as a unit does: what it permits, then its reserved bits, then its meaning.
+    /// Checks an entry as a unit does: its permissions, then its reserved bits, then its meaning.
     fn check_entry<L: TableLevel>(&mut self, table: M::Table<L>, entry: Entry) -> ControlFlow<()> {
         (self.see)(TraceStep {
             level: L::LEVEL,
@@ -155,8 +158,8 @@ impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> TraceWalk<'_, M, F> {
         }
     }
 
-    /// Whether a unit that has what the tables were made for finds bits set that it knows nothing
-    /// of: pages of a size that it does not have are such, too.
+    /// Returns whether a unit with this geometry would find a reserved bit set. An unsupported page
+    /// size counts as one.
     fn has_reserved<L: TableLevel>(&self, entry: Entry) -> bool {
         let geometry = self.geometry;
         let unsupported_page = match entry.decode(L::LEVEL) {
@@ -168,7 +171,7 @@ impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> TraceWalk<'_, M, F> {
     }
 }
 
-/// A level through which a way leads.
+/// A level through which a walk descends.
 trait TraceLevel: TableLevel {
     fn trace<M: TableMemory, F: FnMut(TraceStep<M::Page>)>(
         table: M::Table<Self>,
@@ -201,7 +204,8 @@ where
                 walk.check_entry::<Self>(table, Entry::from_raw(entry))
             }
             Some(PresentEntry::Table(child)) => {
-                // Read anew: it may be gone meanwhile, which then is what is told.
+                // Read again: the entry may have been cleared since, and the trace reports what is
+                // there now.
                 let entry = walk.mem.raw(table, index);
                 walk.check_entry::<Self>(table, Entry::from_raw(entry))?;
                 L::Child::trace(child, walk)

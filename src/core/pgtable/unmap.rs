@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Unmapping a range.
+//! Unmaps a range.
 //!
-//! Leaves are cleared in order, up to the first address that is not mapped. A page is never
-//! split: a range that starts inside a large page unmaps nothing, one that ends inside a
-//! large page takes the whole of it and says so by a larger result. That is what the
-//! kernel's `iommu_unmap` promises its users (it may not allocate, so it cannot split), what
-//! generic_pt does, and the safe side: a device never keeps access to what was to be unmapped.
-//! VFIO relies on no more than this: it asks for physically contiguous stretches, which
-//! contain every large page whole, and continues where the result says; iommufd
-//! unmaps exactly what it mapped.
+//! Unmap clears leaves in order, up to the first address that is not mapped. It never splits a
+//! page. A range that starts inside a large page unmaps nothing. A range that ends inside a large
+//! page unmaps the whole page, and the result is larger than the request. The kernel's
+//! `iommu_unmap` promises its users the same (it may not allocate, so it cannot split), and
+//! generic_pt does the same. It is also the safe choice: a device never keeps access to memory that
+//! was to be unmapped. VFIO relies on no more than this: it unmaps physically contiguous ranges,
+//! which contain every large page whole, and continues after the returned length. iommufd unmaps
+//! exactly what it mapped.
 
 use super::descend::{covers, entries_left, is_same_entry, is_short};
 use super::error::{UnmapStop, Unmapped};
@@ -22,14 +22,17 @@ use crate::spec::level::TABLE_ENTRIES;
 impl<M: TableMemory> SecondStage<M> {
     /// Unmaps `len` bytes from `iova`, up to the first address that is not mapped.
     ///
-    /// On return the entries are cleared and flushed; hardware may still use what it has
-    /// cached. The caller invalidates `iova` to `iova + bytes`, and only then gives back the
-    /// memory and frees the tables that `retire` was given. If there were any, the invalidation
-    /// covers non-leaf entries too (IH = 0).
+    /// On return, the entries are cleared and flushed, but hardware may still use what it has
+    /// cached. The caller invalidates the IOTLB from `iova` to `iova + bytes`, and only then
+    /// releases the memory and frees the tables that `retire` received. If there were any, the
+    /// invalidation covers non-leaf entries too (IH = 0).
     ///
-    /// Retired are tables that lie wholly within the range and were full. Needs no memory.
+    /// `retire` receives the tables that lie wholly within the range and were full. Unmap allocates
+    /// no memory.
     ///
-    /// Context: the caller holds the range; any context.
+    /// # Context
+    ///
+    /// Any context. The caller holds the range.
     #[inline]
     pub fn unmap<R: FnMut(M::Page)>(
         &self,
@@ -44,15 +47,15 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// The first part of [`unmap`](Self::unmap), for callers to whom preparing for tables to be
-    /// retired is a cost: clears one run of leaves, and takes no table away.
+    /// Does the first part of [`unmap`](Self::unmap): clears one run of leaves.
     ///
-    /// Returns how many bytes were unmapped if that is all; [`Unmapped::bytes`] says when it is
-    /// more than was asked for.
+    /// It retires no tables, so a caller need not prepare for that. Returns how many bytes were
+    /// unmapped if the request is complete; see [`Unmapped::bytes`] for when it is more than
+    /// requested.
     ///
     /// # Errors
     ///
-    /// What is left, whatever the reason.
+    /// The rest of the request, for whatever reason it is not unmapped.
     #[inline(always)]
     pub fn unmap_fast(&self, mem: &M, iova: Iova, len: u64) -> Result<u64, PendingUnmap> {
         let from = iova.raw();
@@ -66,12 +69,12 @@ impl<M: TableMemory> SecondStage<M> {
         Err(PendingUnmap { from, len, done })
     }
 
-    /// The second part of [`unmap`](Self::unmap), which may be left out: if the first has done
-    /// something, goes on as long as no table is to be taken away.
+    /// Does the second part of [`unmap`](Self::unmap), which is optional: if the first part has
+    /// unmapped something, continues as long as no table is to be unlinked.
     ///
     /// # Errors
     ///
-    /// As [`unmap_fast`](Self::unmap_fast).
+    /// The same as [`unmap_fast`](Self::unmap_fast).
     pub fn unmap_existing(&self, mem: &M, rest: PendingUnmap) -> Result<u64, PendingUnmap> {
         let PendingUnmap { from, len, done } = rest;
         let (mut iova, mut left) = (from.wrapping_add(done), len.wrapping_sub(done));
@@ -88,7 +91,7 @@ impl<M: TableMemory> SecondStage<M> {
         Err(PendingUnmap { from, len, done })
     }
 
-    /// The last part of [`unmap`](Self::unmap): what the others have left.
+    /// Does the last part of [`unmap`](Self::unmap): unmaps the rest that the fast parts returned.
     pub fn unmap_slow<R: FnMut(M::Page)>(
         &self,
         mem: &M,
@@ -115,16 +118,17 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// Clears the run of leaves that starts at `iova`, and after pages also those that follow in the
-    /// tables above, for `left` bytes at most. Returns how many bytes: 0 if there is no leaf, or
-    /// if the range covers a table.
+    /// Clears the run of leaves that starts at `iova`, for at most `left` bytes. After small pages
+    /// it also clears the large pages that follow in the tables above. Returns how many bytes it
+    /// unmapped: 0 if there is no leaf, or if the range covers a table.
     #[inline(always)]
     fn clear_next(&self, mem: &M, iova: u64, left: u64) -> u64 {
         let Some(upper) = self.level3(mem, iova) else {
             return 0;
         };
         if left < L2::SPAN {
-            // Covers no table. What ends inside a large page is rare, and left out.
+            // Covers no table. A range that ends inside a large page is rare and takes the slow
+            // path.
             return match self.level1(mem, upper, iova) {
                 Some(lower) => clear::<L1, M>(lower, mem, iova, left),
                 None => 0,
@@ -143,7 +147,7 @@ impl<M: TableMemory> SecondStage<M> {
             return 0;
         }
         let mut done = clear::<L1, M>(lower, mem, iova, left);
-        // Pages up to the start of large pages, and those up to the start of larger ones.
+        // Small pages may end where 2 MiB pages start, and those where 1 GiB pages start.
         let next = iova.wrapping_add(done);
         if done < left && is_same_entry::<L3>(iova, next) {
             let more = clear::<L2, M>(middle, mem, next, left.wrapping_sub(done));
@@ -158,19 +162,19 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A request of which [`SecondStage::unmap_fast`] has done a part.
+/// A request of which [`SecondStage::unmap_fast`] has unmapped a part.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingUnmap {
-    /// Where the request starts.
+    /// The start of the request.
     from: u64,
     /// The length of the request in bytes.
     len: u64,
-    /// Bytes from the start that are unmapped.
+    /// The number of bytes from the start that are unmapped.
     done: u64,
 }
 
-/// Clears leaves of level `L` in `table` from that at `iova` on, for `left` bytes at most. Returns
-/// how many bytes: 0 also if `iova` lies inside a leaf.
+/// Clears leaves of level `L` in `table` from `iova` on, for at most `left` bytes. Returns how many
+/// bytes it unmapped: 0 also if `iova` lies inside a leaf.
 #[inline(always)]
 fn clear<L: TableLevel, M: TableMemory>(table: M::Table<L>, mem: &M, iova: u64, left: u64) -> u64 {
     if L::SPAN != PAGE_SIZE && L::offset(iova) != 0 {
@@ -184,7 +188,7 @@ fn clear<L: TableLevel, M: TableMemory>(table: M::Table<L>, mem: &M, iova: u64, 
         mem.flush(table, index, 1);
         return L::SPAN;
     }
-    // A leaf in which the range ends is removed whole.
+    // A leaf inside which the range ends is removed whole.
     let wanted = left.wrapping_add(L::SPAN - 1) >> L::SHIFT;
     let done = mem.clear(table, index, entries_left::<L>(iova).min(wanted as usize));
     if done != 0 {
@@ -200,10 +204,10 @@ fn refused(stop: UnmapStop) -> Unmapped {
     }
 }
 
-/// An unmap on its way: what is still to be unmapped.
+/// The state of an unmap in progress: what is still to be unmapped.
 pub(super) struct UnmapCursor<'a, M: TableMemory, R: FnMut(M::Page)> {
     mem: &'a M,
-    /// Where the rest starts.
+    /// The start of the rest.
     iova: u64,
     /// The length of the rest in bytes.
     left: u64,
@@ -211,12 +215,12 @@ pub(super) struct UnmapCursor<'a, M: TableMemory, R: FnMut(M::Page)> {
 }
 
 impl<M: TableMemory, R: FnMut(M::Page)> UnmapCursor<'_, M, R> {
-    /// Clears leaves of level `L` from `index` on, to the end of the rest or of the table.
-    /// Returns how many were cleared.
+    /// Clears leaves of level `L` from `index` to the end of the rest or of the table. Returns how
+    /// many it cleared.
     #[inline(always)]
     fn clear<L: TableLevel>(&mut self, table: M::Table<L>, index: usize) -> usize {
         let room = TABLE_ENTRIES.wrapping_sub(index);
-        // A leaf in which the range ends is removed whole.
+        // A leaf inside which the range ends is removed whole.
         let wanted = room.min(self.left.div_ceil(L::SPAN) as usize);
         let done = self.mem.clear(table, index, wanted);
         let bytes = (done as u64) << L::SHIFT;
@@ -226,12 +230,12 @@ impl<M: TableMemory, R: FnMut(M::Page)> UnmapCursor<'_, M, R> {
     }
 }
 
-/// A level at which an unmap can be.
+/// A level at which an unmap can clear entries.
 pub(super) trait UnmapLevel: TableLevel {
-    /// Unmaps the rest from where it stands to its end or to the end of `table`.
+    /// Unmaps the rest, up to its end or to the end of `table`.
     ///
-    /// `covered`: the table is unlinked by the caller if this succeeds, so that hardware need
-    /// not see what is cleared in it. On success such a table is empty.
+    /// `covered` is true if the caller unlinks the table when this succeeds, so that hardware need
+    /// not see its cleared entries. On success, such a table is empty.
     fn unmap<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
         cursor: &mut UnmapCursor<'_, M, R>,
@@ -270,7 +274,7 @@ where
         covered: bool,
     ) -> Result<(), UnmapStop> {
         let mut index = Self::index(cursor.iova);
-        // The first entry that was cleared: from there on is flushed in one run.
+        // The first entry that was cleared: all from there on are flushed in one run.
         let mut cleared = None;
         let mut result = Ok(());
         while index < TABLE_ENTRIES && cursor.left != 0 {
@@ -295,13 +299,13 @@ where
     }
 }
 
-/// What became of the entry at which an unmap stood.
+/// The result for one directory entry.
 enum EntryOutcome {
-    /// A link that stays: the range covers only a part of the table below.
+    /// The link stays: the range covers only a part of the table below.
     Kept,
     /// This many entries were cleared; at least one.
     Cleared(usize),
-    /// The unmap ends here.
+    /// The unmap stops here.
     Stopped(UnmapStop),
 }
 
@@ -321,7 +325,7 @@ where
                 return EntryOutcome::Stopped(UnmapStop::InsideLeaf);
             }
             match cursor.clear(table, index) {
-                // Only if someone else, against the rules, has just cleared it.
+                // Only if another thread violates the range lock and has just cleared it.
                 0 => EntryOutcome::Stopped(UnmapStop::Hole),
                 done => EntryOutcome::Cleared(done),
             }

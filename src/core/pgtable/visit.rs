@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Showing a table: every leaf with the entries that lead to it, at once or in parts.
+//! Visits every leaf of a table with the entries that lead to it, in one call or in parts.
 
 use super::level::{Directory, TableLevel, L1};
 use super::memory::{PresentEntry, TableMemory};
@@ -9,39 +9,43 @@ use crate::spec::address::Iova;
 use crate::spec::level::{Level, TABLE_ENTRIES};
 use core::ops::ControlFlow;
 
-/// A leaf, as a visitor sees it.
+/// A leaf and the entries that lead to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VisitedLeaf {
     /// The first address that the leaf maps.
     pub iova: Iova,
-    /// The level of the table in which it stands.
+    /// The level of the table that holds the leaf.
     pub level: Level,
-    /// The raw entries on the way: `path[n]` is that of level n + 1, 0 where the walk does not
-    /// pass. The leaf is `path[level - 1]`.
+    /// The raw entries of the walk: `path[n]` is the one of level n + 1, or 0 at levels that the
+    /// walk does not read. The leaf is `path[level - 1]`.
     pub path: [u64; 5],
 }
 
-/// Where [`SecondStage::visit_part`] left off.
+/// How [`SecondStage::visit_part`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VisitEnd {
-    /// Every leaf was seen.
+    /// Every leaf was visited.
     Done,
-    /// The visitor broke off.
+    /// The visitor returned `Break`.
     Broken,
-    /// Enough tables were entered: no leaf below this address is left.
+    /// The limit of tables was reached. Every leaf below this address was visited.
     At(Iova),
 }
 
 impl<M: TableMemory> SecondStage<M> {
-    /// Calls `see` with every leaf that maps `from` or an address above, in order, until it breaks.
+    /// Calls `see` with every leaf that maps `from` or an address above, in order, until it returns
+    /// `Break`.
     ///
-    /// To go on later, start at the address after the last leaf seen.
-    ///
-    /// Context: no table may be freed meanwhile. Leaves that come or go meanwhile are seen or not.
+    /// To continue later, start at the address after the last leaf visited.
     ///
     /// # Errors
     ///
-    /// `Break` if `see` broke off.
+    /// `Break` if `see` returned `Break`.
+    ///
+    /// # Context
+    ///
+    /// No table may be freed during the call. Leaves that change concurrently may be visited or
+    /// not.
     pub fn visit<F>(&self, mem: &M, from: Iova, see: &mut F) -> ControlFlow<()>
     where
         F: FnMut(&VisitedLeaf) -> ControlFlow<()>,
@@ -52,8 +56,8 @@ impl<M: TableMemory> SecondStage<M> {
         }
     }
 
-    /// Like [`visit`](Self::visit), but enters no more than `tables` tables below the top one, so
-    /// that it takes a bounded time whatever is mapped. At least 4 are needed to get to a leaf.
+    /// Visits leaves like [`visit`](Self::visit), but enters at most `tables` tables below the top
+    /// one, so that the call takes a bounded time. At least 4 are needed to reach a leaf.
     pub fn visit_part<F>(&self, mem: &M, from: Iova, tables: u32, see: &mut F) -> VisitEnd
     where
         F: FnMut(&VisitedLeaf) -> ControlFlow<()>,
@@ -78,14 +82,14 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A visit on its way.
+/// The state of a visit in progress.
 struct VisitWalk<'a, M: TableMemory, F> {
     mem: &'a M,
     from: u64,
     path: [u64; 5],
-    /// How many tables may still be entered.
+    /// The number of tables that may still be entered.
     tables: u32,
-    /// The first address of the table that could not be entered any more.
+    /// The first address of the table at which the limit was reached.
     resume_at: Option<u64>,
     see: &'a mut F,
 }
@@ -109,7 +113,7 @@ impl<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>> VisitWalk<'_, M,
         flow
     }
 
-    /// Asks to enter the table that serves `base` and what follows.
+    /// Counts the table that starts at `base` as entered, or breaks at the limit.
     fn enter(&mut self, base: u64) -> ControlFlow<()> {
         match self.tables.checked_sub(1) {
             Some(left) => {
@@ -123,7 +127,7 @@ impl<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>> VisitWalk<'_, M,
         }
     }
 
-    /// The first entry to look at in a table of level `L` that starts at `base`.
+    /// Returns the first index to read in a table of level `L` that starts at `base`.
     fn first_index<L: TableLevel>(&self, base: u64) -> usize {
         if self.from > base {
             L::index(self.from)
@@ -135,7 +139,7 @@ impl<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>> VisitWalk<'_, M,
 
 /// A level at which a visit can be.
 trait VisitLevel: TableLevel {
-    /// `base`: the first address that `table` serves.
+    /// Visits the leaves in and below `table`, whose first address is `base`.
     fn visit<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>>(
         table: M::Table<Self>,
         base: u64,

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which units the user wants to be left out: `ignore=` of the module.
+//! The module parameter `ignore=`: the units that the user wants to be left out.
 
 use crate::dmar::Dmar;
 use crate::spec::address::PhysAddr;
 use core::fmt;
 
-/// The user's words: addresses of register pages (`0xfed90000`) and `graphics`, with commas between.
+/// The value of `ignore=`: addresses of register pages (`0xfed90000`) and `graphics`, separated by
+/// commas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IgnoreList<'a> {
     text: &'a str,
 }
 
-/// A word that means nothing on this machine.
+/// A word of `ignore=` that is not valid on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IgnoreError<'a> {
-    /// Neither an address nor `graphics`.
+    /// The word is neither an address nor `graphics`.
     Word(&'a str),
-    /// Firmware lists no unit there.
+    /// Firmware lists no unit at this address.
     NoUnit(PhysAddr),
 }
 
@@ -41,21 +42,21 @@ const GRAPHICS: &str = "graphics";
 
 fn address(word: &str) -> Option<PhysAddr> {
     let digits = word.strip_prefix("0x").or(word.strip_prefix("0X"))?;
-    // from_str_radix() takes a sign.
+    // from_str_radix() accepts a sign.
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let value = u64::from_str_radix(digits, 16).ok()?;
     all_digits.then_some(PhysAddr::new(value))
 }
 
 impl<'a> IgnoreList<'a> {
-    /// Nothing.
+    /// The empty list.
     pub const NOTHING: Self = Self { text: "" };
 
-    /// What `text` says, of the units of `dmar`.
+    /// Parses `text` and checks its addresses against the units of `dmar`.
     ///
     /// # Errors
     ///
-    /// The first word that means nothing.
+    /// The first word that is not valid.
     pub fn parse(text: &'a str, dmar: &Dmar<'_>) -> Result<Self, IgnoreError<'a>> {
         let ignore = Self { text: text.trim() };
         for word in ignore.words() {
@@ -75,12 +76,12 @@ impl<'a> IgnoreList<'a> {
         text.into_iter().flat_map(|text| text.split(','))
     }
 
-    /// Whether units that serve graphics alone are to be left out.
+    /// Returns whether units that serve only graphics are to be left out.
     pub fn graphics(&self) -> bool {
         self.words().any(|word| word == GRAPHICS)
     }
 
-    /// Whether the unit whose registers are at `base` is to be left out.
+    /// Returns whether the list names the unit whose registers are at `base`.
     pub fn contains(&self, base: PhysAddr) -> bool {
         self.words().any(|word| address(word) == Some(base))
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the units' own registers do not say: which of them are better left alone, and which need
-//! more care than others. A pure function of the machine's PCI functions, of the DMAR table, of how
-//! the kernel was configured and of what the user wants.
+//! Quirks: the units that the driver leaves out, and the workarounds that others need, which the
+//! registers of the units do not report.
 //!
-//! What is untrusted, or is not on a root bus, changes nothing. A unit is left out for lack of
-//! devices only if none of those that firmware names can come later, either.
+//! The result depends only on the machine's PCI functions, the DMAR table, the kernel configuration
+//! and the `ignore=` parameter. A function that is untrusted, or that is not on a root bus, does
+//! not activate a quirk. A unit is left out because it serves no device only if none of the devices
+//! that firmware names can appear later either.
 
 pub mod ignore;
 pub mod table;
@@ -18,48 +19,50 @@ use crate::spec::capability::Capability;
 use core::fmt;
 use table::{Effect, Quirk, INTEL, QUIRKS};
 
-/// What quirks depend on of one PCI function of the machine.
+/// The properties of a PCI function on which quirks depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PciFunction {
-    /// Its segment.
+    /// The segment.
     pub segment: Segment,
-    /// Its own requester ID.
+    /// The function's own requester ID.
     pub source: SourceId,
-    /// Its vendor.
+    /// The vendor identifier.
     pub vendor: u16,
-    /// Its model.
+    /// The device identifier.
     pub device: u16,
-    /// Its class code, 24 bits.
+    /// The class code, 24 bits.
     pub class: u32,
-    /// Whether the kernel does not trust it: it is behind a port that faces outwards.
+    /// Whether the kernel does not trust the function: it is behind an external-facing port.
     pub untrusted: bool,
-    /// Whether there is no bridge above it.
+    /// Whether there is no bridge above the function.
     pub on_root_bus: bool,
-    /// The secondary and the subordinate bus, of a bridge.
+    /// The secondary and the subordinate bus of a bridge.
     pub buses_below: Option<(u8, u8)>,
-    /// What the register holds that [`table::register_of`] names; `None` if it names none, or if
-    /// it cannot be read.
+    /// The value of the register that [`table::register_of`] names, or `None` if it names none or
+    /// the register cannot be read.
     pub register: Option<u32>,
 }
 
 impl PciFunction {
-    /// Whether it is a display device.
+    /// Returns whether the function is a display device.
     pub const fn is_display(&self) -> bool {
         self.class >> 16 == 0x03
     }
 
-    /// Whether its identifiers can be relied on to be those of a chipset.
+    /// Returns whether the function can be trusted to be part of the chipset that its identifiers
+    /// name.
     const fn is_of_chipset(&self) -> bool {
         self.vendor == INTEL && self.on_root_bus && !self.untrusted
     }
 
-    /// Whether it is graphics of the chipset or of the processor.
+    /// Returns whether the function is the graphics device of the chipset or of the processor.
     pub const fn is_integrated_graphics(&self) -> bool {
         self.is_of_chipset() && self.is_display()
     }
 
-    /// Whether it is a DMA engine with a unit of its own and firmware gave it another one, with its
-    /// registers at `base`. Its requests do not pass that unit.
+    /// Returns whether the function is a DMA engine with a dedicated unit, and firmware has
+    /// assigned it to another unit, whose registers are at `base`. Its requests do not pass that
+    /// unit.
     pub fn is_behind_wrong_unit(&self, base: PhysAddr) -> bool {
         let right = self
             .register
@@ -68,12 +71,13 @@ impl PciFunction {
     }
 }
 
-/// What a function must be treated with that has an identity domain by default.
+/// The reason why a function has an identity domain by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityReason {
-    /// Integrated graphics, as the kernel was configured; the user may choose otherwise.
+    /// The kernel configuration demands it for integrated graphics; the user may choose another
+    /// domain.
     KernelConfig,
-    /// The device does not work behind any other one.
+    /// The device does not work with any other domain.
     Required,
 }
 
@@ -92,11 +96,11 @@ impl fmt::Display for IdentityReason {
 /// A quirk that the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuirkMatch {
-    /// Which.
+    /// The quirk.
     pub quirk: &'static Quirk,
     /// The segment of the function that has it.
     pub segment: Segment,
-    /// That function.
+    /// The requester ID of that function.
     pub source: SourceId,
 }
 
@@ -106,17 +110,17 @@ impl fmt::Display for QuirkMatch {
     }
 }
 
-/// More care than usual that a unit needs.
+/// The workarounds that a unit needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workarounds {
-    /// Its write buffer has to be flushed although its capabilities do not say so.
+    /// Whether its write buffer must be flushed although its capabilities do not report that.
     pub flush_write_buffer: bool,
-    /// Why its translation may never go off once it was on, if that is so.
+    /// The quirk that forbids turning its translation off, if there is one.
     pub keep_translation: Option<QuirkMatch>,
 }
 
 impl Workarounds {
-    /// What the unit can do, given what its register says.
+    /// Returns the capabilities of the unit, given the value `said` of its register.
     pub const fn capability(&self, said: Capability) -> Capability {
         if self.flush_write_buffer {
             said.with_write_buffer_flush()
@@ -125,23 +129,23 @@ impl Workarounds {
         }
     }
 
-    /// Whether translation must not be turned off. Only units that drain have the fault: they wait
-    /// for requests that never end.
+    /// Returns whether translation must stay on. Only units that drain requests have this bug: they
+    /// wait for requests that never complete.
     pub const fn keeps_translation(&self, cap: Capability) -> bool {
         self.keep_translation.is_some() && (cap.drains_reads() || cap.drains_writes())
     }
 }
 
-/// Why a unit is left out.
+/// The reason why a unit is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaveOutReason {
-    /// The user named its registers.
+    /// The user named the address of its registers.
     Named,
-    /// The user wants graphics to be left out, and it serves nothing else.
+    /// The user wants graphics to be left out, and the unit serves nothing else.
     Graphics,
-    /// Graphics do not work behind it, and it serves nothing else.
+    /// Graphics do not work behind the unit, and it serves nothing else.
     Quirk(QuirkMatch),
-    /// Nothing is there that it could serve.
+    /// The machine has no device that the unit could serve.
     NoDevice,
 }
 
@@ -158,12 +162,12 @@ impl fmt::Display for LeaveOutReason {
     }
 }
 
-/// What becomes of a unit.
+/// The decision for a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnitVerdict {
-    /// It is served.
+    /// The driver uses the unit, with these workarounds.
     Serve(Workarounds),
-    /// It is not touched: its devices are behind no unit.
+    /// The driver does not touch the unit, and treats its devices as behind no unit.
     LeaveOut(LeaveOutReason),
 }
 
@@ -178,7 +182,7 @@ pub struct Quirks {
 }
 
 impl Quirks {
-    /// Those of a machine with these functions.
+    /// Returns the quirks of a machine with these functions.
     pub fn of(functions: &[PciFunction]) -> Self {
         let find = |effect| {
             functions.iter().find_map(|function| {
@@ -201,20 +205,20 @@ impl Quirks {
         }
     }
 
-    /// Those that change something whatever units there are.
+    /// Returns the quirks that apply to any unit.
     pub fn of_all_units(&self) -> impl Iterator<Item = QuirkMatch> {
         let quirks = [self.flush_write_buffer, self.identity_for_sound];
         quirks.into_iter().flatten()
     }
 
-    /// What keeps flushes from being deferred; nothing does where graphics are left out.
+    /// Returns the quirk that forbids deferred flushes, or `None` where graphics are left out.
     pub fn strict(&self, ignore: &IgnoreList<'_>) -> Option<QuirkMatch> {
         let left_out = self.leave_graphics_out.is_some() || ignore.graphics();
         self.strict.filter(|_| !left_out)
     }
 
-    /// Whether `function` gets an identity domain by default, on a kernel that was configured so for
-    /// integrated graphics or not.
+    /// Returns the reason why `function` gets an identity domain by default, if it does; `graphics`
+    /// is whether the kernel is configured to do so for integrated graphics.
     pub fn identity(&self, function: &PciFunction, graphics: bool) -> Option<IdentityReason> {
         if self.identity_for_sound.is_some() && function.is_azalia() {
             return Some(IdentityReason::Required);
@@ -222,7 +226,7 @@ impl Quirks {
         (graphics && function.is_integrated_graphics()).then_some(IdentityReason::KernelConfig)
     }
 
-    /// What becomes of `unit`.
+    /// Decides whether the driver uses `unit`.
     pub fn verdict(
         &self,
         unit: &Drhd<'_>,
@@ -249,13 +253,13 @@ impl Quirks {
     }
 }
 
-/// What a scope names on this machine.
+/// The device that a scope names on this machine.
 enum ScopeTarget<'m> {
-    /// This function.
+    /// The scope names this function.
     Function(&'m PciFunction),
-    /// Nothing that is there, or could come.
+    /// The scope names no device that exists or could appear later.
     Nothing,
-    /// What is not known, or could come.
+    /// The scope names a device that could appear later, or its kind is unknown.
     Unknown,
 }
 
@@ -272,7 +276,7 @@ fn named<'m>(
 ) -> ScopeTarget<'m> {
     match scope.kind {
         ScopeKind::Endpoint | ScopeKind::Bridge => {}
-        // They send interrupts only.
+        // These devices send interrupts only.
         ScopeKind::IoApic | ScopeKind::Hpet => return ScopeTarget::Nothing,
         ScopeKind::Namespace | ScopeKind::Unknown(_) => return ScopeTarget::Unknown,
     }
@@ -287,9 +291,9 @@ fn named<'m>(
     if let Some(function) = there {
         return ScopeTarget::Function(function);
     }
-    // Nothing is plugged into a root bus, but where a bridge is, something may come.
+    // No device is plugged into a root bus, but a device may appear behind a bridge.
     let starts_below_bridge = functions.iter().any(|function| {
-        // 0 is that of a bridge without a bus.
+        // A bridge without a bus has 0 here.
         let below =
             |(first, last): (u8, u8)| first > 0 && (first..=last).contains(&scope.start_bus);
         function.segment == segment && function.buses_below.is_some_and(below)
@@ -306,13 +310,13 @@ fn named<'m>(
     }
 }
 
-/// Whether nothing is there, or could come, that `unit` serves.
+/// Returns whether `unit` serves no device that exists or could appear later.
 fn serves_nothing(unit: &Drhd<'_>, functions: &[PciFunction]) -> bool {
     let nothing = |scope| matches!(named(&scope, unit.segment, functions), ScopeTarget::Nothing);
     !unit.include_all && unit.scopes.iter().all(nothing)
 }
 
-/// Whether display devices that can be trusted are all that `unit` serves.
+/// Returns whether `unit` serves only trusted display devices, at least one.
 fn serves_graphics_alone(unit: &Drhd<'_>, functions: &[PciFunction]) -> bool {
     let mut found = false;
     for scope in unit.scopes {

@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which chips need what, and the sentence that says so.
+//! The table of quirks: the chips, the effect, and the text for the log.
 //!
-//! The identifiers are facts that chipsets have shown and that the in-tree driver knows, too. A
-//! quirk counts only for a function of a chipset: Intel's, on a root bus, and not one that is
-//! untrusted, which could give itself any identifier.
+//! The identifiers are known from chipsets, and the in-tree driver lists them too. A quirk applies
+//! only to a function of a chipset: made by Intel, on a root bus, and trusted. An untrusted device
+//! could present any identifier.
 
 use super::PciFunction;
 
 /// Intel's vendor identifier.
 pub const INTEL: u16 = 0x8086;
 
-/// The functions that a quirk is about.
+/// The functions to which a quirk applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceIds {
-    /// Those with one of these device identifiers.
+    /// Functions with one of these device identifiers.
     Exact(&'static [u16]),
     /// Display devices whose device identifier has one of these upper halves.
     Display(&'static [u8]),
 }
 
-/// What a register of the function must say for the quirk to apply.
+/// The condition on a register of the function for the quirk to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// The quirk always applies.
     Always,
-    /// All of these bits are clear; not if the register cannot be read.
+    /// All of these bits are clear; false if the register cannot be read.
     Clear(u32),
-    /// One of these bits is set; not if the register cannot be read.
+    /// At least one of these bits is set; false if the register cannot be read.
     Set(u32),
 }
 
-/// What is done.
+/// The effect of a quirk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Units that serve graphics alone are left out.
+    /// Units that serve only graphics are left out.
     LeaveGraphicsOut,
-    /// The write buffer of all units is flushed, whatever their capabilities say.
+    /// The write buffer of all units is flushed, even if their capabilities do not require it.
     FlushWriteBuffer,
     /// Flushes are not deferred.
     Strict,
-    /// Translation of units that serve graphics alone is never turned off.
+    /// Translation of units that serve only graphics is never turned off.
     KeepTranslation,
     /// The sound device gets an identity domain.
     IdentityForSound,
@@ -49,33 +49,34 @@ pub enum Effect {
 /// One quirk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quirk {
-    /// The functions.
+    /// The functions to which it applies.
     pub ids: DeviceIds,
-    /// What must be true of them.
+    /// The condition under which it applies.
     pub condition: Condition,
-    /// What is done.
+    /// Its effect.
     pub effect: Effect,
-    /// Why, as the log says it: "FUNCTION: ...".
+    /// The reason, as text for the log: "FUNCTION: ...".
     pub why: &'static str,
 }
 
-/// Host bridges of the 4 series (GM45, G41 to G45, Q43, Q45, B43).
+/// The host bridges of the 4 series (GM45, G41 to G45, Q43, Q45, B43).
 const SERIES_4: &[u16] = &[0x2a40, 0x2e00, 0x2e10, 0x2e20, 0x2e30, 0x2e40, 0x2e90];
 
-/// Graphics of Broadwell.
+/// The graphics devices of Broadwell.
 const BROADWELL: &[u16] = &[
     0x1602, 0x1606, 0x160a, 0x160b, 0x160d, 0x160e, 0x1612, 0x1616, 0x161a, 0x161b, 0x161d, 0x161e,
     0x1622, 0x1626, 0x162a, 0x162b, 0x162d, 0x162e, 0x1632, 0x1636, 0x163a, 0x163b, 0x163d, 0x163e,
 ];
 
-/// Host bridges of Calpella (Ironlake graphics).
+/// The host bridges of Calpella (Ironlake graphics).
 const CALPELLA: &[u16] = &[0x0040, 0x0062, 0x006a];
 
-/// In GGC of Calpella: firmware has set memory aside for the shadow of the graphics table.
+/// The bit in GGC of Calpella that is set if firmware has reserved memory for the shadow of the
+/// graphics table.
 const SHADOW_TABLE: u32 = 0x800;
 
-/// In VTISOCHCTRL of Tylersburg: sound goes through the unit for everything (bit 0); how many IOTLB
-/// entries the isochronous unit has (bits 4:2).
+/// The fields of VTISOCHCTRL of Tylersburg: whether sound uses the non-isochronous unit (bit 0),
+/// and how many IOTLB entries the isochronous unit has (bits 4:2).
 const NOT_ISOCHRONOUS_OR_ENTRIES: u32 = 0x1d;
 
 /// The system management registers of Tylersburg (5500, 5520, X58).
@@ -87,13 +88,13 @@ const AZALIA: u16 = 0x3a3e;
 /// The I/OAT DMA engine of Sandy Bridge EP.
 const IOAT: u16 = 0x402f;
 
-/// Where the unit of that engine is, from what VTBAR holds.
+/// The offset of the registers of that engine's unit from the address in VTBAR.
 pub(super) const IOAT_UNIT: u64 = 0xa000;
 
-/// The part of VTBAR that is an address.
+/// The address bits of VTBAR.
 pub(super) const VTBAR_ADDRESS: u32 = 0xffff_0000;
 
-/// All quirks of which a chip's presence decides.
+/// All quirks that the presence of a chip activates.
 pub const QUIRKS: &[Quirk] = &[
     Quirk {
         ids: DeviceIds::Exact(&[0x29b2]),
@@ -158,15 +159,17 @@ pub const QUIRKS: &[Quirk] = &[
 /// A register in configuration space on which a quirk depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigRegister {
-    /// Whether it is not the function's own, but that of the first function on its bus.
+    /// Whether the register belongs to the first function on the same bus, not to the function
+    /// itself.
     pub of_first_on_bus: bool,
-    /// Where it is, in bytes.
+    /// The offset in bytes.
     pub offset: u16,
-    /// Its bytes: 2 or 4.
+    /// The size in bytes: 2 or 4.
     pub bytes: u8,
 }
 
-/// The register that [`Function::register`] must hold for a function with these identifiers.
+/// Returns the register whose value [`PciFunction::register`] must hold for a function with these
+/// identifiers, if there is one.
 pub fn register_of(vendor: u16, device: u16) -> Option<ConfigRegister> {
     let (of_first_on_bus, offset, bytes) = match device {
         _ if vendor != INTEL => return None,
@@ -186,7 +189,7 @@ pub fn register_of(vendor: u16, device: u16) -> Option<ConfigRegister> {
 }
 
 impl Quirk {
-    /// Whether `function` has it.
+    /// Returns whether the quirk applies to `function`.
     pub fn is_of(&self, function: &PciFunction) -> bool {
         let named = match self.ids {
             DeviceIds::Exact(ids) => ids.contains(&function.device),
@@ -206,12 +209,13 @@ impl Quirk {
 }
 
 impl PciFunction {
-    /// Whether it is the sound device that a unit without IOTLB entries would stop.
+    /// Returns whether the function is the sound device whose DMA a unit without IOTLB entries
+    /// would stop.
     pub(super) fn is_azalia(&self) -> bool {
         self.is_of_chipset() && self.device == AZALIA
     }
 
-    /// Whether it is a DMA engine that has a unit of its own.
+    /// Returns whether the function is a DMA engine that has a dedicated unit.
     pub(super) fn is_ioat(&self) -> bool {
         self.is_of_chipset() && self.device == IOAT
     }

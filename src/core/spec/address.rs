@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Addresses and identifiers, each a type of its own, so that none is taken for
-//! another.
+//! Addresses and identifiers. Each has a separate type, so that code cannot confuse them.
 
 use core::fmt;
 
-/// log2 of the unit in which all VT-d tables and invalidations are measured.
+/// log2 of the page size in which all VT-d tables and invalidations are measured.
 ///
 /// VT-d pages are 4 KiB whatever the page size of the host is.
 pub const PAGE_SHIFT: u32 = 12;
@@ -13,7 +12,7 @@ pub const PAGE_SHIFT: u32 = 12;
 /// The size of the smallest page and of every table, in bytes.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 
-/// Bits that an address inside a page occupies.
+/// The bits of an offset within a page.
 const PAGE_OFFSET: u64 = PAGE_SIZE - 1;
 
 macro_rules! address {
@@ -24,32 +23,32 @@ macro_rules! address {
         pub struct $name(u64);
 
         impl $name {
-            /// Takes `raw` as it is; every value is allowed.
+            /// Creates the address `raw`; every value is allowed.
             pub const fn new(raw: u64) -> Self {
                 Self(raw)
             }
 
-            /// The address as a number.
+            /// Returns the address as a number.
             pub const fn raw(self) -> u64 {
                 self.0
             }
 
-            /// Whether the address is the first byte of a 4 KiB page.
+            /// Returns whether the address is the first byte of a 4 KiB page.
             pub const fn is_page_aligned(self) -> bool {
                 self.0 & PAGE_OFFSET == 0
             }
 
-            /// Whether the address is a multiple of `2^shift` bytes.
+            /// Returns whether the address is a multiple of `2^shift` bytes.
             pub const fn is_aligned(self, shift: u32) -> bool {
                 self.0 & super::bits::low_mask(shift) == 0
             }
 
-            /// The first byte of the 4 KiB page that holds the address.
+            /// Returns the first byte of the 4 KiB page that holds the address.
             pub const fn page(self) -> Self {
                 Self(self.0 & !PAGE_OFFSET)
             }
 
-            /// The address `bytes` further up, or `None` past the last one.
+            /// Returns the address `bytes` higher, or `None` beyond the last one.
             pub const fn checked_add(self, bytes: u64) -> Option<Self> {
                 match self.0.checked_add(bytes) {
                     Some(raw) => Some(Self(raw)),
@@ -57,7 +56,7 @@ macro_rules! address {
                 }
             }
 
-            /// The distance from `lower` in bytes, or `None` if `lower` is above.
+            /// Returns the distance from `lower` in bytes, or `None` if `lower` is above.
             pub const fn checked_offset_from(self, lower: Self) -> Option<u64> {
                 self.0.checked_sub(lower.0)
             }
@@ -78,35 +77,35 @@ macro_rules! address {
 }
 
 address! {
-    /// An I/O virtual address: what a device puts on the bus, before translation.
+    /// An I/O virtual address: the address that a device uses, before translation.
     Iova
 }
 
 address! {
-    /// A host physical address: what tables and the translation's result hold.
+    /// A host physical address: the result of a translation, and what table entries hold.
     PhysAddr
 }
 
 /// The requester of a transaction: bus, device and function (VT-d 3.4.1).
 ///
-/// A device may issue requests under another source-id than its own (behind a
-/// bridge to conventional PCI, for example); this type says nothing of that.
+/// A device may issue requests with a source-id other than its own (behind a bridge to conventional
+/// PCI, for example).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct SourceId(u16);
 
 impl SourceId {
-    /// The source-id whose 16 bits are `raw`: bus 15:8, device 7:3, function 2:0.
+    /// Returns the source-id whose 16 bits are `raw`: bus 15:8, device 7:3, function 2:0.
     pub const fn from_raw(raw: u16) -> Self {
         Self(raw)
     }
 
-    /// The source-id of `bus` and the kernel's combined `devfn`.
+    /// Returns the source-id of `bus` and the kernel's combined `devfn`.
     pub const fn from_bus_devfn(bus: u8, devfn: u8) -> Self {
         Self(u16::from_be_bytes([bus, devfn]))
     }
 
-    /// The source-id of a device, or `None` if `device` is above 31 or `function` above 7.
+    /// Returns the source-id of a device, or `None` if `device` is above 31 or `function` above 7.
     pub const fn new(bus: u8, device: u8, function: u8) -> Option<Self> {
         if device > 31 || function > 7 {
             return None;
@@ -114,36 +113,36 @@ impl SourceId {
         Some(Self::from_bus_devfn(bus, (device << 3) | function))
     }
 
-    /// All 16 bits.
+    /// Returns all 16 bits.
     pub const fn raw(self) -> u16 {
         self.0
     }
 
-    /// The bus: the index into the root table.
+    /// Returns the bus: the index into the root table.
     pub const fn bus(self) -> u8 {
         let [bus, _] = self.0.to_be_bytes();
         bus
     }
 
-    /// Device and function together: the index into a context table.
+    /// Returns device and function in one byte: the index into a context table.
     pub const fn devfn(self) -> u8 {
         let [_, devfn] = self.0.to_be_bytes();
         devfn
     }
 
-    /// The device, 0 to 31.
+    /// Returns the device, 0 to 31.
     pub const fn device(self) -> u8 {
         self.devfn() >> 3
     }
 
-    /// The function, 0 to 7.
+    /// Returns the function, 0 to 7.
     pub const fn function(self) -> u8 {
         self.devfn() & 7
     }
 }
 
 impl fmt::Display for SourceId {
-    /// As the kernel writes it, without the segment: `00:05.0`.
+    /// Writes it as the kernel does, without the segment: `00:05.0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -163,12 +162,12 @@ macro_rules! identifier {
         pub struct $name($raw);
 
         impl $name {
-            /// Takes `raw` as it is.
+            /// Creates the identifier `raw`.
             pub const fn new(raw: $raw) -> Self {
                 Self(raw)
             }
 
-            /// The identifier as a number.
+            /// Returns the identifier as a number.
             pub const fn raw(self) -> $raw {
                 self.0
             }
@@ -190,7 +189,7 @@ identifier! {
 identifier! {
     /// The tag of a domain's cached translations within one remapping unit (VT-d 6.2.1).
     ///
-    /// Belongs to one unit; how many of them a unit has is said by
-    /// [`Capability::domain_count`](super::capability::Capability::domain_count).
+    /// [`Capability::domain_count`](super::capability::Capability::domain_count) is the number of
+    /// domain-ids of a unit.
     DomainId(u16), "{}"
 }

@@ -2,7 +2,7 @@
 
 //! Reading and building bit fields without a shift that can overflow.
 
-/// A mask of the lowest `count` bits; all ones from 64 up.
+/// Returns a mask of the lowest `count` bits; all ones from 64 up.
 pub(crate) const fn low_mask(count: u32) -> u64 {
     match 1u64.checked_shl(count) {
         Some(one) => one.wrapping_sub(1),
@@ -10,7 +10,7 @@ pub(crate) const fn low_mask(count: u32) -> u64 {
     }
 }
 
-/// The bits `high..=low` of `value`, moved down to bit 0.
+/// Returns the bits `high..=low` of `value`, moved down to bit 0.
 pub(crate) const fn field(value: u64, high: u32, low: u32) -> u64 {
     match value.checked_shr(low) {
         Some(moved) => moved & low_mask(high.saturating_sub(low).saturating_add(1)),
@@ -18,12 +18,12 @@ pub(crate) const fn field(value: u64, high: u32, low: u32) -> u64 {
     }
 }
 
-/// Whether bit `number` of `value` is set.
+/// Returns whether bit `number` of `value` is set.
 pub(crate) const fn bit(value: u64, number: u32) -> bool {
     field(value, number, number) != 0
 }
 
-/// `1 << number`, or 0 for a bit that a `u64` does not have.
+/// Returns `1 << number`, or 0 for a bit that a `u64` does not have.
 pub(crate) const fn one(number: u32) -> u64 {
     match 1u64.checked_shl(number) {
         Some(value) => value,
@@ -31,7 +31,7 @@ pub(crate) const fn one(number: u32) -> u64 {
     }
 }
 
-/// `value` with its bit 0 moved up to bit `low`.
+/// Returns `value` with its bit 0 moved up to bit `low`.
 pub(crate) const fn at(value: u64, low: u32) -> u64 {
     match value.checked_shl(low) {
         Some(moved) => moved,
@@ -39,7 +39,7 @@ pub(crate) const fn at(value: u64, low: u32) -> u64 {
     }
 }
 
-/// `bit(number)` if `condition`, else 0.
+/// Returns `1 << number` if `condition`, else 0.
 pub(crate) const fn flag(condition: bool, number: u32) -> u64 {
     if condition {
         one(number)

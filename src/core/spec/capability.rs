@@ -6,7 +6,7 @@ use super::address::Iova;
 use super::bits::{bit, field, low_mask};
 use super::level::{AddressWidth, PageSize};
 
-/// What `CAP` said, and whether RWBF is to be taken for set although it did not say so.
+/// The value of `CAP`, and whether RWBF counts as set although the register does not have it set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capability(u64, bool);
 
@@ -23,30 +23,30 @@ macro_rules! flags {
 }
 
 impl Capability {
-    /// Takes what was read from the register.
+    /// Creates it from the value read from the register.
     pub const fn from_raw(raw: u64) -> Self {
         Self(raw, false)
     }
 
-    /// The same unit, but one whose write buffer must be flushed, whatever the register said.
+    /// Returns the same capabilities with RWBF set, whatever the register holds.
     pub const fn with_write_buffer_flush(self) -> Self {
         Self(self.0, true)
     }
 
-    /// What was read from the register.
+    /// Returns the value read from the register.
     pub const fn raw(self) -> u64 {
         self.0
     }
 
-    /// RWBF: the write buffer must be flushed after changes to tables in memory. Some chipsets
-    /// need that and do not say so.
+    /// RWBF: the write buffer must be flushed after changes to tables in memory. Some chipsets need
+    /// that but do not report it.
     pub const fn needs_write_buffer_flush(self) -> bool {
         bit(self.0, 4) || self.1
     }
 
     /// ND: how many domain-ids the unit has, or `None` for the reserved code 7.
     ///
-    /// Identifiers are 0 to this number less one; 0 is reserved where
+    /// Identifiers are 0 to this number minus 1. 0 is reserved where
     /// [`caching_mode`](Self::caching_mode) is set.
     pub const fn domain_count(self) -> Option<u32> {
         match field(self.0, 2, 0) {
@@ -55,12 +55,12 @@ impl Capability {
         }
     }
 
-    /// Whether SAGAW has the table of this width.
+    /// Returns whether SAGAW has tables of this width.
     pub const fn supports(self, width: AddressWidth) -> bool {
         field(self.0, 12, 8) & (1 << width.code()) != 0
     }
 
-    /// The widest table that the unit walks, or `None` if SAGAW has none (DMA translation
+    /// Returns the widest table that the unit walks, or `None` if SAGAW has none (DMA translation
     /// is absent, as with QEMU's `dma-translation=off`).
     pub fn widest(self) -> Option<AddressWidth> {
         AddressWidth::WIDEST_FIRST
@@ -73,8 +73,8 @@ impl Capability {
         field(self.0, 21, 16) as u32 + 1
     }
 
-    /// The highest address that a table of `width` serves on this unit: a request above
-    /// MGAW is blocked although the table could hold it.
+    /// Returns the highest address that a table of `width` translates on this unit: hardware blocks
+    /// a request above MGAW even if the table could hold it.
     pub const fn last_input(self, width: AddressWidth) -> Iova {
         let input = low_mask(self.input_bits());
         let table = width.last().raw();
@@ -90,7 +90,7 @@ impl Capability {
         }
     }
 
-    /// The sizes of all pages that the unit can map, each as a bit: the form of the
+    /// Returns the sizes of all pages that the unit can map, each as a bit: the form of the
     /// kernel's `pgsize_bitmap`.
     pub fn page_sizes(self) -> u64 {
         [PageSize::Size4K, PageSize::Size2M, PageSize::Size1G]
@@ -123,7 +123,8 @@ impl Capability {
         protected_low_memory: 5;
         /// PHMR: protected high memory region.
         protected_high_memory: 6;
-        /// CM: also absent entries may be cached; a virtual unit that shadows tables.
+        /// CM: caching mode. Hardware may also cache entries that are not present; a virtual unit
+        /// that shadows tables does.
         caching_mode: 7;
         /// ZLR: zero-length reads to write-only pages are allowed.
         zero_length_read: 22;
@@ -148,18 +149,18 @@ impl Capability {
     }
 }
 
-/// What `ECAP` said.
+/// The value of `ECAP`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct ExtendedCapability(u64);
 
 impl ExtendedCapability {
-    /// Takes what was read from the register.
+    /// Creates it from the value read from the register.
     pub const fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
 
-    /// What was read from the register.
+    /// Returns the value read from the register.
     pub const fn raw(self) -> u64 {
         self.0
     }

@@ -3,13 +3,13 @@
 //! Register-based invalidation: the values of `CCMD`, `IVA` and `IOTLB` (VT-d
 //! 6.5.1, 11.4.5, 11.4.8).
 //!
-//! For units without a queue. One command at a time: software writes it with the
-//! busy bit set, and hardware clears the bit when the caches are clean.
+//! Units without a queue use these commands, one at a time: software writes a command with the busy
+//! bit set, and hardware clears the bit when the invalidation is complete.
 
 use super::bits::{at, bit, field, flag, one};
 use super::scope::{ContextScope, Drain, Granularity, IotlbScope};
 
-/// ICC and IVT: the command is to be carried out, and is not yet.
+/// ICC and IVT: the command is in progress.
 const BUSY: u32 = 63;
 
 /// A context-cache invalidation as a value of `CCMD`.
@@ -18,7 +18,7 @@ const BUSY: u32 = 63;
 pub struct ContextCommand(u64);
 
 impl ContextCommand {
-    /// The command that drops `scope`.
+    /// Creates the command that invalidates `scope`.
     pub const fn new(scope: ContextScope) -> Self {
         let operands = match scope {
             ContextScope::Global => 0,
@@ -32,18 +32,18 @@ impl ContextCommand {
         Self(one(BUSY) | at(scope.granularity().code(), 61) | operands)
     }
 
-    /// What to write to the register.
+    /// Returns the value to write to the register.
     pub const fn raw(self) -> u64 {
         self.0
     }
 
-    /// Whether the `CCMD` just read says that a command is in progress.
+    /// Returns whether a value read from `CCMD` shows a command in progress.
     pub const fn is_busy(ccmd: u64) -> bool {
         bit(ccmd, BUSY)
     }
 
-    /// CAIG: what hardware did, from a `CCMD` that is no longer busy; `None` if it
-    /// refused the command.
+    /// Returns CAIG, the granularity that hardware performed, from a `CCMD` that is no longer busy,
+    /// or `None` if hardware refused the command.
     pub const fn actual_granularity(ccmd: u64) -> Option<Granularity> {
         Granularity::from_code(field(ccmd, 60, 59))
     }
@@ -57,7 +57,7 @@ pub struct IotlbCommand {
 }
 
 impl IotlbCommand {
-    /// The command that drops `scope`.
+    /// Creates the command that invalidates `scope`.
     pub const fn new(scope: IotlbScope, drain: Drain) -> Self {
         let (domain, address) = match scope {
             IotlbScope::Global => (0, None),
@@ -81,23 +81,23 @@ impl IotlbCommand {
         }
     }
 
-    /// What to write to `IVA` first, if anything.
+    /// Returns the value to write to `IVA` first, if any.
     pub const fn address(self) -> Option<u64> {
         self.address
     }
 
-    /// What to write to `IOTLB` then.
+    /// Returns the value to write to `IOTLB` afterwards.
     pub const fn command(self) -> u64 {
         self.command
     }
 
-    /// Whether the `IOTLB` just read says that a command is in progress.
+    /// Returns whether a value read from `IOTLB` shows a command in progress.
     pub const fn is_busy(iotlb: u64) -> bool {
         bit(iotlb, BUSY)
     }
 
-    /// IAIG: what hardware did, from an `IOTLB` that is no longer busy; `None` if it
-    /// refused the command.
+    /// Returns IAIG, the granularity that hardware performed, from an `IOTLB` that is no longer
+    /// busy, or `None` if hardware refused the command.
     pub const fn actual_granularity(iotlb: u64) -> Option<Granularity> {
         Granularity::from_code(field(iotlb, 58, 57))
     }

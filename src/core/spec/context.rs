@@ -55,9 +55,9 @@ impl ContextEntry {
     /// An entry that blocks its device (fault reason 2).
     pub const ABSENT: Self = Self { low: 0, high: 0 };
 
-    /// An entry that translates through the second-stage table at `table`.
+    /// Creates an entry that translates through the second-stage table at `table`.
     ///
-    /// `width` must be one that `CAP.SAGAW` has. `None` if `table` is not page aligned.
+    /// `CAP.SAGAW` must have `width`. Returns `None` if `table` is not page aligned.
     pub const fn translating(
         table: PhysAddr,
         width: AddressWidth,
@@ -75,10 +75,11 @@ impl ContextEntry {
         Some(Self::build(table.raw(), kind, width, domain))
     }
 
-    /// An entry that lets requests pass unchanged; only if the unit has `ECAP.PT`.
+    /// Creates an entry that lets requests pass with their address unchanged; the unit must have
+    /// `ECAP.PT`.
     ///
-    /// `widest` must be the widest table that the unit supports: hardware demands it
-    /// although it walks none.
+    /// `widest` must be the widest table that the unit supports: hardware demands it although it
+    /// walks no table.
     pub const fn pass_through(widest: AddressWidth, domain: DomainId) -> Self {
         Self::build(0, TranslationType::PassThrough, widest, domain)
     }
@@ -95,7 +96,7 @@ impl ContextEntry {
         }
     }
 
-    /// This entry with FPD set: faults are not recorded.
+    /// Returns this entry with FPD set: faults are not recorded.
     pub const fn with_fault_processing_disabled(self) -> Self {
         Self {
             low: self.low | bits::one(1),
@@ -103,8 +104,10 @@ impl ContextEntry {
         }
     }
 
-    /// This entry, no longer present and with FPD clear; a store of the low word alone makes it so,
-    /// and hardware that has read that word before finds the rest of the entry unchanged.
+    /// Returns this entry with P and FPD clear.
+    ///
+    /// A store of the low word is enough to change the entry in memory to this one, and hardware
+    /// that has read that word before finds the other word unchanged.
     pub const fn withdrawn(self) -> Self {
         Self {
             low: self.low & !0b11,
@@ -112,14 +115,15 @@ impl ContextEntry {
         }
     }
 
-    /// Takes what memory holds: bits 63:0, then 127:64.
+    /// Creates the entry from its words in memory: bits 63:0, then 127:64.
     pub const fn from_words(low: u64, high: u64) -> Self {
         Self { low, high }
     }
 
-    /// What memory holds: bits 63:0, then 127:64. Hardware looks at the high word only if
-    /// bit 0 of the low one is set, so an entry is published high word first and
-    /// withdrawn low word first.
+    /// Returns the words for memory: bits 63:0, then 127:64.
+    ///
+    /// Hardware reads the high word only if bit 0 of the low word is set. So software writes the
+    /// high word first to make an entry present, and the low word first to make it not present.
     pub const fn words(self) -> [u64; 2] {
         [self.low, self.high]
     }
@@ -129,7 +133,8 @@ impl ContextEntry {
         bits::bit(self.low, 0)
     }
 
-    /// FPD: whether faults go unrecorded. Hardware honours it in absent entries, too.
+    /// FPD: whether faults are not recorded. Hardware obeys it also in an entry that is not
+    /// present.
     pub const fn fault_processing_disabled(self) -> bool {
         bits::bit(self.low, 1)
     }
@@ -149,13 +154,13 @@ impl ContextEntry {
         AddressWidth::from_code(bits::field(self.high, 2, 0) as u8)
     }
 
-    /// DID: the tag of what hardware caches for the device.
+    /// DID: the domain-id with which hardware tags what it caches for the device.
     pub const fn domain(self) -> DomainId {
         DomainId::new(bits::field(self.high, 23, 8) as u16)
     }
 
-    /// The reserved bits that are set, low and high word, for a unit with `host_bits` of
-    /// physical address; a unit faults on any in a present entry (reason 0xb).
+    /// Returns the set reserved bits of the low and the high word, for a unit with `host_bits`
+    /// physical address bits. Hardware faults on any of them in a present entry (reason 0xb).
     pub const fn reserved_bits(self, host_bits: u32) -> [u64; 2] {
         [
             self.low & (0xff0 | !bits::low_mask(host_bits)),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What root and context entry let a requester do, as a unit judges them (VT-d 3.4.2, 7.1.3).
+//! The outcome of the root- and context-entry lookup for a requester (VT-d 3.4.2, 7.1.3).
 
 use super::address::PhysAddr;
 use super::context::{ContextEntry, TranslationType};
@@ -8,24 +8,24 @@ use super::fault::FaultReason;
 use super::level::AddressWidth;
 use super::root::RootEntry;
 
-/// Where the requests of a requester go.
+/// The outcome of the lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContextLookup {
-    /// Nowhere: refused, as a fault record says it.
+    /// Requests fault, with the reason that a fault record would hold.
     Faulted(FaultReason),
-    /// To memory, untranslated.
+    /// Requests pass untranslated.
     PassThrough,
-    /// Through these tables.
+    /// Requests are translated by these page tables.
     Tables {
-        /// The top one.
+        /// The top table.
         top: PhysAddr,
-        /// Their width.
+        /// The width of the tables.
         width: AddressWidth,
     },
 }
 
 impl ContextLookup {
-    /// The passage by these entries of a unit with `host_bits` of physical address.
+    /// Looks up these entries as a unit with `host_bits` physical address bits does.
     pub fn of(root: RootEntry, context: ContextEntry, host_bits: u32) -> Self {
         let faulted = |code| Self::Faulted(FaultReason::new(code));
         if !root.is_present() {

@@ -2,8 +2,8 @@
 
 //! Queued invalidation descriptors, 128 bits each (VT-d 6.5.2).
 //!
-//! This is the one place where descriptors are put together. Decoding serves
-//! error reports (which descriptor did hardware refuse?) and tests.
+//! All descriptors are encoded here. Decoding serves error reports (which descriptor did hardware
+//! refuse?) and tests.
 
 use super::address::{DomainId, Iova, PhysAddr, SourceId};
 use super::bits::{at, bit, field, flag, low_mask, one};
@@ -18,7 +18,7 @@ const DEVICE_TLB: u64 = 3;
 const INTERRUPT_ENTRY_CACHE: u64 = 4;
 const WAIT: u64 = 5;
 
-/// What an interrupt entry cache invalidation drops (VT-d 6.5.2.7).
+/// The scope of an interrupt entry cache invalidation (VT-d 6.5.2.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InterruptScope {
     /// Everything.
@@ -35,40 +35,40 @@ pub enum InterruptScope {
 /// One descriptor of the invalidation queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Descriptor {
-    /// Drop cached context entries (6.5.2.1).
+    /// Invalidate cached context entries (6.5.2.1).
     ContextCache(ContextScope),
-    /// Drop cached translations (6.5.2.3).
+    /// Invalidate cached translations (6.5.2.3).
     Iotlb {
-        /// Which ones.
+        /// The translations.
         scope: IotlbScope,
-        /// What to wait for.
+        /// The requests to drain.
         drain: Drain,
     },
-    /// Have a device drop what its own TLB holds (6.5.2.5).
+    /// Invalidate the TLB of a device (6.5.2.5).
     DeviceTlb {
         /// The device.
         source: SourceId,
         /// The physical function if `source` is a virtual function; else `source` itself.
         physical_function: SourceId,
-        /// MIP: how many invalidations the device takes at a time, less one; at most 31.
+        /// MIP: the number of invalidations that the device takes at a time, minus 1; at most 31.
         queue_depth: u8,
-        /// The pages; a mask of [`MAX_ADDRESS_MASK`] means all.
+        /// The pages; a mask of [`MAX_ADDRESS_MASK`] means all pages.
         block: PageBlock,
     },
-    /// Drop cached interrupt remapping entries (6.5.2.7). The driver never submits one.
+    /// Invalidate cached interrupt remapping entries (6.5.2.7). The driver never submits one.
     InterruptEntryCache(InterruptScope),
-    /// Tell software that all descriptors before this one are done (6.5.2.8).
+    /// Report that all descriptors before this one are complete (6.5.2.8).
     Wait {
-        /// SW: write this value to this address (a multiple of 4) when done.
+        /// SW: write this value to this address (a multiple of 4) on completion.
         status: Option<(PhysAddr, u32)>,
-        /// IF: raise the completion event when done.
+        /// IF: raise the completion event on completion.
         interrupt: bool,
-        /// FN: let no later descriptor start before this one is done.
+        /// FN: start no later descriptor before this one is complete.
         fence: bool,
     },
 }
 
-/// Why 128 bits are no descriptor.
+/// The reason why 128 bits are not a valid descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadDescriptor {
     /// No legacy-mode descriptor has this type.
@@ -78,7 +78,8 @@ pub enum BadDescriptor {
 }
 
 impl Descriptor {
-    /// A wait that writes `value` to `address`, or `None` if that is not a multiple of 4.
+    /// Creates a wait that writes `value` to `address`, or returns `None` if that is not a multiple
+    /// of 4.
     #[inline]
     pub const fn wait(address: PhysAddr, value: u32) -> Option<Self> {
         if !address.is_aligned(2) {
@@ -91,7 +92,7 @@ impl Descriptor {
         })
     }
 
-    /// What memory is to hold: bits 63:0, then 127:64.
+    /// Returns the words for memory: bits 63:0, then 127:64.
     #[inline]
     pub const fn encode(self) -> [u64; 2] {
         match self {
@@ -126,18 +127,18 @@ impl Descriptor {
         }
     }
 
-    /// What memory is to hold for a wait that writes `value` to `address`, of which the lowest
-    /// two bits count as 0: [`encode`](Self::encode) of [`wait`](Self::wait).
+    /// Returns the words of a wait that writes `value` to `address`, whose lowest two bits count as
+    /// 0: [`encode`](Self::encode) of [`wait`](Self::wait).
     #[inline(always)]
     pub const fn wait_words(address: PhysAddr, value: u32) -> [u64; 2] {
         with_status(WAIT, (address, value))
     }
 
-    /// What the 128 bits ask for.
+    /// Decodes 128 bits.
     ///
     /// # Errors
     ///
-    /// An unknown type, or a granularity, mask or address that hardware would refuse.
+    /// The type is unknown, or hardware would refuse a granularity, mask or address.
     pub const fn decode([low, high]: [u64; 2]) -> Result<Self, BadDescriptor> {
         let kind = field(low, 3, 0);
         let decoded = match kind {
@@ -241,7 +242,7 @@ const fn pages_operand(block: PageBlock, leaves_only: bool) -> u64 {
     block.address().raw() | ((leaves_only as u64) << 6) | block.address_mask() as u64
 }
 
-/// The IOTLB invalidations of one unit, with what they have in common put together once.
+/// An encoder of IOTLB invalidations for one unit; it computes their common bits once.
 #[derive(Clone, Copy, Debug)]
 pub struct IotlbEncoder {
     pages: u64,
@@ -249,7 +250,7 @@ pub struct IotlbEncoder {
 }
 
 impl IotlbEncoder {
-    /// Of a unit for which `drain` is to be asked.
+    /// Creates the encoder of a unit that uses `drain`.
     pub const fn new(drain: Drain) -> Self {
         let drain = flag(drain.writes, 6) | flag(drain.reads, 7);
         Self {
@@ -258,7 +259,7 @@ impl IotlbEncoder {
         }
     }
 
-    /// [`Descriptor::encode`] for [`IotlbScope::Pages`].
+    /// Returns [`Descriptor::encode`] for [`IotlbScope::Pages`].
     #[inline(always)]
     pub const fn pages(&self, domain: DomainId, block: PageBlock, leaves_only: bool) -> [u64; 2] {
         [
@@ -267,7 +268,7 @@ impl IotlbEncoder {
         ]
     }
 
-    /// [`Descriptor::encode`] for [`IotlbScope::Domain`].
+    /// Returns [`Descriptor::encode`] for [`IotlbScope::Domain`].
     #[inline(always)]
     pub const fn domain(&self, domain: DomainId) -> [u64; 2] {
         [self.domain | ((domain.raw() as u64) << 16), 0]
@@ -303,8 +304,10 @@ const fn decode_iotlb(low: u64, high: u64) -> Option<Descriptor> {
     })
 }
 
-/// The size of a device-TLB invalidation stands in its address (PCIe ATS): S says that
-/// more than one page is meant, and the number of ones from bit 12 up says how many.
+/// Encodes a device-TLB invalidation.
+///
+/// The address contains the size (PCIe ATS): S is set for more than one page, and the number of
+/// ones from bit 12 up gives the number of pages.
 const fn encode_device_tlb(
     source: SourceId,
     physical_function: SourceId,
@@ -322,8 +325,8 @@ const fn encode_device_tlb(
     if mask == 0 {
         return [low, address];
     }
-    // Ones below the block's own highest bit, without the page offset; the
-    // whole space is all ones but the topmost.
+    // Ones below the highest bit of the block, without the page offset. For the whole space, all
+    // bits but the topmost are ones.
     let ones = low_mask(12 + mask as u32 - 1) & !0xfff;
     [low, address | ones | 1]
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fault records and what they say (VT-d 7.1.3, 11.4.14).
+//! Fault records and fault reasons (VT-d 7.1.3, 11.4.14).
 
 use super::address::{Iova, SourceId};
 use super::bits::{bit, field};
 
-/// `FRCD` bit 127 within the high word: writing it clears the record.
+/// F, bit 127 of `FRCD`, within the high word; writing it clears the record.
 pub const FRCD_F: u64 = 1 << 63;
 
-/// What the device tried.
+/// The type of a faulted request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultRequest {
     /// A memory read.
@@ -26,19 +26,19 @@ pub enum FaultRequest {
 /// One fault, as hardware recorded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultRecord {
-    /// SID: who asked.
+    /// SID: the requester.
     pub source: SourceId,
-    /// T1 and T2: what for.
+    /// T1 and T2: the type of the request.
     pub request: FaultRequest,
-    /// FR: why it was refused.
+    /// FR: the reason.
     pub reason: FaultReason,
-    /// PV, if PP: the process address space that the request named.
+    /// PV, if PP is set: the PASID of the request.
     pub pasid: Option<u32>,
-    /// FI, without its lowest 12 bits.
+    /// FI: the fault information.
     info: u64,
 }
 
-/// A half of a fault record, which software reads as two registers of 64 bits.
+/// A half of a fault record; software reads a record as two registers of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordHalf {
     /// Bits 63:0: FI.
@@ -48,10 +48,10 @@ pub enum RecordHalf {
 }
 
 impl FaultRecord {
-    /// Reads a record by `word`, or `None` if it is empty.
+    /// Reads a record with `word`, or returns `None` if it is empty.
     ///
-    /// The half with F comes first: hardware may fill an empty record at any moment, and what was
-    /// read of it before F was seen is of an older fault.
+    /// It reads the half with F first. Hardware may fill an empty record at any moment, so a half
+    /// that was read before F was seen set may belong to an older fault.
     pub fn read(mut word: impl FnMut(RecordHalf) -> u64) -> Option<Self> {
         let high = word(RecordHalf::High);
         if high & FRCD_F == 0 {
@@ -60,8 +60,8 @@ impl FaultRecord {
         Self::decode(word(RecordHalf::Low), high)
     }
 
-    /// The fault in the record whose bits 63:0 are `low` and 127:64 `high`, or `None` if
-    /// the record is empty (F clear).
+    /// Decodes the record whose bits 63:0 are `low` and 127:64 are `high`, or returns `None` if the
+    /// record is empty (F clear).
     pub const fn decode(low: u64, high: u64) -> Option<Self> {
         if high & FRCD_F == 0 {
             return None;
@@ -69,7 +69,7 @@ impl FaultRecord {
         let request = match (bit(high, 62), bit(high, 28)) {
             (false, false) => FaultRequest::Write,
             (false, true) => FaultRequest::PageRequest,
-            // EXE counts only for requests with PASID.
+            // EXE is valid only for requests with PASID.
             (true, false) if bit(high, 30) && bit(high, 31) => FaultRequest::Execute,
             (true, false) => FaultRequest::Read,
             (true, true) => FaultRequest::Atomic,
@@ -87,12 +87,12 @@ impl FaultRecord {
         })
     }
 
-    /// The first byte of the page that was asked for; meaningless for interrupt faults.
+    /// Returns the first byte of the requested page; meaningless for interrupt faults.
     pub const fn address(self) -> Iova {
         Iova::new(self.info).page()
     }
 
-    /// The index into the interrupt remapping table, for a fault of an interrupt request.
+    /// Returns the index into the interrupt remapping table, for a fault of an interrupt request.
     pub const fn interrupt_index(self) -> Option<u16> {
         match self.reason.class() {
             FaultClass::Interrupt => Some(field(self.info, 63, 48) as u16),
@@ -101,7 +101,7 @@ impl FaultRecord {
     }
 }
 
-/// What kind of request a fault reason belongs to.
+/// The class of requests to which a fault reason belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultClass {
     /// DMA through a unit in legacy mode.
@@ -110,27 +110,27 @@ pub enum FaultClass {
     Interrupt,
     /// DMA through a unit in scalable mode.
     ScalableDma,
-    /// A reason that this table does not know.
+    /// A reason that is not in the table.
     Unknown,
 }
 
-/// FR: why a request was refused.
+/// FR: the reason of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct FaultReason(u8);
 
 impl FaultReason {
-    /// The reason with this code; every code is allowed.
+    /// Returns the reason with this code; every code is allowed.
     pub const fn new(code: u8) -> Self {
         Self(code)
     }
 
-    /// The code, as the specification's table numbers it.
+    /// Returns the code, as the specification's table numbers it.
     pub const fn code(self) -> u8 {
         self.0
     }
 
-    /// What the code belongs to.
+    /// Returns the class of requests to which the code belongs.
     pub const fn class(self) -> FaultClass {
         if !self.is_known() {
             return FaultClass::Unknown;
@@ -142,7 +142,7 @@ impl FaultReason {
         }
     }
 
-    /// Whether the specification's table has the code.
+    /// Returns whether the specification's table has the code.
     pub const fn is_known(self) -> bool {
         matches!(
             self.0,
@@ -159,7 +159,7 @@ impl FaultReason {
         )
     }
 
-    /// The section of the VT-d specification whose table of fault conditions has the code.
+    /// Returns the section of the VT-d specification whose table of fault conditions has the code.
     pub const fn section(self) -> &'static str {
         match self.0 {
             0x20..=0x2f => "5.1.4.1",
@@ -167,8 +167,9 @@ impl FaultReason {
         }
     }
 
-    /// Whether the fault says that the tables are wrong, rather than that the device asked
-    /// for what it was not given: such a fault is a bug of this driver or of the unit.
+    /// Returns whether the fault shows that the tables are wrong, rather than that the device
+    /// requested an access that was not granted. Such a fault is a bug of this driver or of the
+    /// unit.
     pub const fn is_caused_by_tables(self) -> bool {
         matches!(
             self.0,

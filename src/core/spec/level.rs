@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Levels of a second-stage table, the pages they can hold, and the widths of
-//! address they span (VT-d 3.7).
+//! The levels of a second-stage table, the page sizes and the address widths (VT-d 3.7).
 
 use super::address::{Iova, PAGE_SHIFT};
 use super::bits;
@@ -30,7 +29,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The level `number`, or `None` outside 1 to 5.
+    /// Returns the level `number`, or `None` outside 1 to 5.
     pub const fn new(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::L1),
@@ -42,7 +41,7 @@ impl Level {
         }
     }
 
-    /// 1 to 5.
+    /// Returns the number of the level, 1 to 5.
     pub const fn number(self) -> u8 {
         match self {
             Self::L1 => 1,
@@ -53,7 +52,7 @@ impl Level {
         }
     }
 
-    /// log2 of the bytes that one entry of this level spans: 12, 21, 30, 39, 48.
+    /// Returns log2 of the bytes that one entry of this level spans: 12, 21, 30, 39, 48.
     pub const fn page_shift(self) -> u32 {
         match self {
             Self::L1 => 12,
@@ -64,17 +63,17 @@ impl Level {
         }
     }
 
-    /// The bytes that one entry of this level spans.
+    /// Returns the bytes that one entry of this level spans.
     pub const fn entry_span(self) -> u64 {
         bits::one(self.page_shift())
     }
 
-    /// The bytes that a whole table of this level spans.
+    /// Returns the bytes that a whole table of this level spans.
     pub const fn table_span(self) -> u64 {
         bits::one(self.page_shift() + TABLE_BITS)
     }
 
-    /// The level below, or `None` at level 1.
+    /// Returns the level below, or `None` at level 1.
     pub const fn below(self) -> Option<Self> {
         match self {
             Self::L1 => None,
@@ -85,7 +84,7 @@ impl Level {
         }
     }
 
-    /// The level above, or `None` at level 5.
+    /// Returns the level above, or `None` at level 5.
     pub const fn above(self) -> Option<Self> {
         match self {
             Self::L1 => Some(Self::L2),
@@ -96,13 +95,14 @@ impl Level {
         }
     }
 
-    /// The entry of a table of this level that serves `iova`; below [`TABLE_ENTRIES`].
+    /// Returns the entry of a table of this level that serves `iova`; below [`TABLE_ENTRIES`].
     pub const fn index(self, iova: Iova) -> usize {
         let low = self.page_shift();
         bits::field(iova.raw(), low + TABLE_BITS - 1, low) as usize
     }
 
-    /// The page that a leaf at this level maps, or `None` where no unit has leaves.
+    /// Returns the size of the page that a leaf at this level maps, or `None` where no unit has
+    /// leaves.
     pub const fn page_size(self) -> Option<PageSize> {
         match self {
             Self::L1 => Some(PageSize::Size4K),
@@ -113,10 +113,10 @@ impl Level {
     }
 }
 
-/// A page that a second-stage table can map.
+/// The size of a page that a second-stage table can map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PageSize {
-    /// 4 KiB; every unit has it.
+    /// 4 KiB; every unit supports it.
     Size4K,
     /// 2 MiB; `CAP.SSLPS` bit 0.
     Size2M,
@@ -125,7 +125,7 @@ pub enum PageSize {
 }
 
 impl PageSize {
-    /// The level whose entries map pages of this size.
+    /// Returns the level whose entries map pages of this size.
     pub const fn level(self) -> Level {
         match self {
             Self::Size4K => Level::L1,
@@ -134,12 +134,12 @@ impl PageSize {
         }
     }
 
-    /// log2 of the size in bytes.
+    /// Returns log2 of the size in bytes.
     pub const fn shift(self) -> u32 {
         self.level().page_shift()
     }
 
-    /// The size in bytes; as a bit it is what the kernel's page-size bitmap holds.
+    /// Returns the size in bytes, which is also its bit in the kernel's `pgsize_bitmap`.
     pub const fn bytes(self) -> u64 {
         self.level().entry_span()
     }
@@ -155,10 +155,10 @@ impl fmt::Display for PageSize {
     }
 }
 
-/// A width of second-stage input address: the depth of the table that walks it.
+/// The width of a second-stage input address, which is also the depth of the table.
 ///
-/// The specification's adjusted guest address width (VT-d 3.7, `CAP.SAGAW`). The
-/// 30-bit and 64-bit widths that old revisions reserve are not among them.
+/// The specification calls it adjusted guest address width (VT-d 3.7, `CAP.SAGAW`). The 30-bit and
+/// 64-bit widths that old revisions reserve are not included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressWidth {
     /// 39 bits, 3 levels.
@@ -170,20 +170,20 @@ pub enum AddressWidth {
 }
 
 impl AddressWidth {
-    /// Every width, the widest first.
+    /// All widths, the widest first.
     pub const WIDEST_FIRST: [Self; 3] = [Self::Bits57, Self::Bits48, Self::Bits39];
 
-    /// The width in bits.
+    /// Returns the width in bits.
     pub const fn bits(self) -> u32 {
         PAGE_SHIFT + TABLE_BITS * self.top().number() as u32
     }
 
-    /// The number of levels that a walk passes.
+    /// Returns the number of levels that a walk reads.
     pub const fn levels(self) -> u8 {
         self.top().number()
     }
 
-    /// The level of the table that the context entry points to.
+    /// Returns the level of the table that the context entry points to.
     pub const fn top(self) -> Level {
         match self {
             Self::Bits39 => Level::L3,
@@ -192,7 +192,8 @@ impl AddressWidth {
         }
     }
 
-    /// The width's code: the bit in `CAP.SAGAW`, the value of a context entry's AW field.
+    /// Returns the width's code: its bit in `CAP.SAGAW`, and the value of a context entry's AW
+    /// field.
     pub const fn code(self) -> u8 {
         match self {
             Self::Bits39 => 1,
@@ -201,7 +202,7 @@ impl AddressWidth {
         }
     }
 
-    /// The width whose code is `code`, or `None` for a reserved one.
+    /// Returns the width whose code is `code`, or `None` for a reserved one.
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Bits39),
@@ -211,7 +212,7 @@ impl AddressWidth {
         }
     }
 
-    /// The highest address of this width.
+    /// Returns the highest address of this width.
     pub const fn last(self) -> Iova {
         Iova::new(bits::low_mask(self.bits()))
     }

@@ -3,12 +3,10 @@
 //! Types of the VT-d specification: registers, table entries, descriptors and
 //! fault records.
 //!
-//! Nothing in here touches hardware. A value that software writes is built by
-//! an encoder that refuses what the field cannot hold; a value that hardware
-//! wrote is decoded without trusting it. Section numbers are those of the
-//! specification's revision 4.x (older revisions number the register chapter 10
-//! instead of 11), whose names are used throughout: "second-stage" is what older text
-//! calls "second-level".
+//! This module does not access hardware. An encoder builds each value that software writes, and
+//! refuses what the field cannot hold. A decoder does not trust a value that hardware wrote.
+//! Section numbers and names are those of the specification's revision 4.x. Older revisions number
+//! the register chapter 10 instead of 11, and call "second-stage" "second-level".
 
 pub(crate) mod bits;
 

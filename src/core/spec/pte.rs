@@ -23,7 +23,8 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// Bits 63 and 61:52, which hardware ignores (VT-d 9.8), without bit 62 (TM).
 const IGNORED_HIGH: u64 = 0xbff0_0000_0000_0000;
 
-/// What a device may do with a page; never nothing. As a number, the entry's bits for it.
+/// The accesses that a device may make to a page; at least one. The numbers are the bits of the
+/// entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Access {
@@ -36,10 +37,10 @@ pub enum Access {
 }
 
 impl Access {
-    /// The access for the two permissions, or `None` if neither is given.
+    /// Returns the access for the two permissions, or `None` if neither is given.
     #[inline(always)]
     pub const fn new(read: bool, write: bool) -> Option<Self> {
-        // By their bits in the entry, so that nothing is left to do where they come as bits.
+        // Uses the bits of the entry, so that the compiler removes this where the input is bits.
         match read as u64 * READ | write as u64 * WRITE {
             READ => Some(Self::Read),
             WRITE => Some(Self::Write),
@@ -48,17 +49,17 @@ impl Access {
         }
     }
 
-    /// Whether all of `wanted` is allowed.
+    /// Returns whether all of `wanted` is allowed.
     pub const fn permits(self, wanted: Self) -> bool {
         self as u8 & wanted as u8 == wanted as u8
     }
 
-    /// Whether reads are allowed.
+    /// Returns whether reads are allowed.
     pub const fn reads(self) -> bool {
         matches!(self, Self::Read | Self::ReadWrite)
     }
 
-    /// Whether writes are allowed.
+    /// Returns whether writes are allowed.
     pub const fn writes(self) -> bool {
         matches!(self, Self::Write | Self::ReadWrite)
     }
@@ -69,10 +70,10 @@ impl Access {
     }
 }
 
-/// What an entry means at the level where it stands.
+/// The meaning of an entry at its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodedEntry {
-    /// Neither readable nor writable: requests fault.
+    /// Not present: neither readable nor writable, so requests fault.
     Absent,
     /// A page.
     Leaf {
@@ -80,7 +81,7 @@ pub enum DecodedEntry {
         address: PhysAddr,
         /// Its size.
         size: PageSize,
-        /// What the device may do with it.
+        /// The accesses that the device may make.
         access: Access,
         /// Whether accesses snoop processor caches.
         snoop: bool,
@@ -89,7 +90,7 @@ pub enum DecodedEntry {
     Table {
         /// The table.
         address: PhysAddr,
-        /// An upper bound of what entries below can allow.
+        /// The upper bound of the accesses that entries below can allow.
         access: Access,
     },
 }
@@ -100,24 +101,23 @@ pub enum DecodedEntry {
 pub struct Entry(u64);
 
 impl Entry {
-    /// An entry that blocks.
+    /// An entry that blocks requests.
     pub const ABSENT: Self = Self(0);
 
-    /// Takes what memory holds.
+    /// Creates the entry from its 64 bits in memory.
     pub const fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
 
-    /// What memory holds.
+    /// Returns the 64 bits for memory.
     pub const fn raw(self) -> u64 {
         self.0
     }
 
-    /// A leaf mapping the page of `size` at `address`.
+    /// Creates a leaf that maps the page of `size` at `address`.
     ///
-    /// `snoop` may be set only if the unit has snoop control (`ECAP.SC`): the
-    /// bit is reserved elsewhere. `None` if `address` is not a multiple of the
-    /// size or above bit 51.
+    /// `snoop` may be true only if the unit has snoop control (`ECAP.SC`); the bit is reserved on
+    /// other units. Returns `None` if `address` is not a multiple of the size or has bits above 51.
     pub const fn leaf(
         address: PhysAddr,
         size: PageSize,
@@ -137,10 +137,10 @@ impl Entry {
         ))
     }
 
-    /// A pointer to the table of the level below at `address`.
+    /// Creates a link to the table of the level below at `address`.
     ///
-    /// Permits everything: leaves decide. `None` if `address` is not page
-    /// aligned or above bit 51.
+    /// It permits reads and writes; only leaves restrict access. Returns `None` if `address` is not
+    /// page aligned or has bits above 51.
     pub const fn table(address: PhysAddr) -> Option<Self> {
         let raw = address.raw();
         if raw & !ADDRESS != 0 {
@@ -149,12 +149,12 @@ impl Entry {
         Some(Self(raw | READ | WRITE))
     }
 
-    /// Whether the entry allows anything at all (VT-d 3.7: R and W both clear is not present).
+    /// Returns whether the entry is present (VT-d 3.7: an entry with R and W clear is not present).
     pub const fn is_present(self) -> bool {
         self.0 & (READ | WRITE) != 0
     }
 
-    /// Whether a present entry at `level` maps a page rather than pointing to a table.
+    /// Returns whether a present entry at `level` maps a page rather than linking to a table.
     pub const fn is_leaf(self, level: Level) -> bool {
         match level {
             Level::L1 => true,
@@ -163,34 +163,34 @@ impl Entry {
         }
     }
 
-    /// The address field, whatever the entry is.
+    /// Returns the address field of any entry.
     ///
-    /// For a large leaf without reserved bits set this is the page's first byte.
+    /// For a large leaf without reserved bits set, this is the page's first byte.
     pub const fn address(self) -> PhysAddr {
         PhysAddr::new(self.0 & ADDRESS)
     }
 
-    /// The permissions, or `None` if the entry is absent.
+    /// Returns the permissions, or `None` if the entry is absent.
     pub const fn access(self) -> Option<Access> {
         Access::new(self.0 & READ != 0, self.0 & WRITE != 0)
     }
 
-    /// Whether a leaf's accesses snoop processor caches.
+    /// Returns whether a leaf's accesses snoop processor caches.
     pub const fn snoops(self) -> bool {
         self.0 & SNOOP != 0
     }
 
-    /// Whether hardware noted an access (only where accessed/dirty flags are enabled).
+    /// Returns whether hardware has set the accessed flag (only where these flags are enabled).
     pub const fn is_accessed(self) -> bool {
         self.0 & ACCESSED != 0
     }
 
-    /// Whether hardware noted a write (only where accessed/dirty flags are enabled).
+    /// Returns whether hardware has set the dirty flag (only where these flags are enabled).
     pub const fn is_dirty(self) -> bool {
         self.0 & DIRTY != 0
     }
 
-    /// The entry's meaning at `level`.
+    /// Returns the entry's meaning at `level`.
     pub const fn decode(self, level: Level) -> DecodedEntry {
         let Some(access) = self.access() else {
             return DecodedEntry::Absent;
@@ -211,11 +211,11 @@ impl Entry {
         }
     }
 
-    /// The bits set that a unit with `host_bits` of physical address and, if
-    /// `snoop_control`, with `ECAP.SC` would fault on (reason 0xc); 0 if none.
+    /// Returns the set bits on which a unit would fault (reason 0xc), or 0 if there are none.
     ///
-    /// An absent entry has no reserved bits. Transient mapping (bit 62) counts
-    /// as reserved, because nothing here sets it.
+    /// The unit has `host_bits` physical address bits, and `ECAP.SC` if `snoop_control` is true. An
+    /// entry that is not present has no reserved bits. Transient mapping (bit 62) counts as
+    /// reserved, because this driver never sets it.
     pub const fn reserved_bits(self, level: Level, host_bits: u32, snoop_control: bool) -> u64 {
         if !self.is_present() {
             return 0;

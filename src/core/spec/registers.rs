@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the registers of a remapping unit are (VT-d 11.4).
+//! The offsets of a remapping unit's registers (VT-d 11.4).
 //!
-//! An offset knows the width of its register, so that the kernel layer offers
-//! one accessor per width and a wrong access does not compile.
+//! The type of an offset contains the width of its register. The kernel layer has one accessor per
+//! width, so an access of the wrong width does not compile.
 
 use super::address::{PhysAddr, PAGE_SIZE};
 use super::bits;
@@ -18,14 +18,14 @@ pub struct Reg32(u16);
 pub struct Reg64(u16);
 
 impl Reg32 {
-    /// Bytes from the register base; a multiple of 4.
+    /// Returns the offset from the register base in bytes, a multiple of 4.
     pub const fn offset(self) -> usize {
         self.0 as usize
     }
 }
 
 impl Reg64 {
-    /// Bytes from the register base; a multiple of 8.
+    /// Returns the offset from the register base in bytes, a multiple of 8.
     pub const fn offset(self) -> usize {
         self.0 as usize
     }
@@ -85,7 +85,7 @@ pub const IEUADDR: Reg32 = Reg32(0xac);
 pub const IQERCD: Reg64 = Reg64(0xb0);
 /// Interrupt remapping table address; present if `ECAP.IR`.
 pub const IRTA: Reg64 = Reg64(0xb8);
-/// Page request queue head; this and what follows are present if `ECAP.PRS`.
+/// Page request queue head; this and the following registers are present if `ECAP.PRS`.
 pub const PQH: Reg64 = Reg64(0xc0);
 /// Page request queue tail.
 pub const PQT: Reg64 = Reg64(0xc8);
@@ -113,13 +113,13 @@ pub const FECTL_IP: u32 = 1 << 30;
 /// `ICS.IWC`: an invalidation wait with its interrupt flag has completed.
 pub const ICS_IWC: u32 = 1 << 0;
 
-/// `VER` as `(major, minor)`.
+/// Returns `VER` as `(major, minor)`.
 pub const fn version(ver: u32) -> (u8, u8) {
     let ver = ver as u8;
     (ver >> 4, ver & 0xf)
 }
 
-/// The value of `RTADDR` for a legacy-mode root table, or `None` if it is not page aligned.
+/// Returns the value of `RTADDR` for a legacy-mode root table, or `None` if it is not page aligned.
 ///
 /// Bits 11:10 (translation table mode) are 0: legacy.
 pub const fn root_table_address(table: PhysAddr) -> Option<u64> {
@@ -132,7 +132,7 @@ pub const fn root_table_address(table: PhysAddr) -> Option<u64> {
 /// Bytes of an invalidation queue descriptor in legacy mode (`IQA.DW` = 0).
 pub const DESCRIPTOR_BYTES: u64 = 16;
 
-/// The value of `IQA` for a queue of `2^order` pages of 128-bit descriptors.
+/// Returns the value of `IQA` for a queue of `2^order` pages of 128-bit descriptors.
 ///
 /// The queue holds `256 << order` descriptors. `None` if `queue` is not page
 /// aligned or `order` is above 7.
@@ -143,8 +143,8 @@ pub const fn queue_address(queue: PhysAddr, order: u32) -> Option<u64> {
     Some(queue.raw() | order as u64)
 }
 
-/// The value of `IQT` that makes descriptor `index` the first one not to be
-/// fetched, or `None` if no queue is that long (32768 descriptors).
+/// Returns the value of `IQT` that makes descriptor `index` the first one that hardware does not
+/// fetch, or `None` if no queue is that long (32768 descriptors).
 pub const fn queue_tail(index: u32) -> Option<u64> {
     if index > 0x7fff {
         return None;
@@ -152,7 +152,7 @@ pub const fn queue_tail(index: u32) -> Option<u64> {
     Some((index as u64) << 4)
 }
 
-/// The index of the descriptor that hardware fetches next, from `IQH`.
+/// Returns the index of the descriptor that hardware fetches next, from `IQH`.
 pub const fn queue_head(iqh: u64) -> u32 {
     bits::field(iqh, 18, 4) as u32
 }
@@ -166,7 +166,7 @@ pub struct FaultRecordRegisters {
     pub high: Reg64,
 }
 
-/// The fault recording register `index`, or `None` if the unit has no such one.
+/// Returns the fault recording register `index`, or `None` if the unit does not have it.
 pub const fn fault_record(cap: Capability, index: u32) -> Option<FaultRecordRegisters> {
     if index >= cap.fault_record_count() {
         return None;
@@ -179,16 +179,16 @@ pub const fn fault_record(cap: Capability, index: u32) -> Option<FaultRecordRegi
     })
 }
 
-/// The two IOTLB registers, wherever this unit has them (11.4.8).
+/// The two IOTLB registers; their offset depends on the unit (11.4.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IotlbRegisters {
-    /// `IVA`: invalidate address, to be written before `IOTLB`.
+    /// `IVA`: invalidate address, which software writes before `IOTLB`.
     pub address: Reg64,
     /// `IOTLB`: invalidate command.
     pub command: Reg64,
 }
 
-/// The unit's IOTLB registers.
+/// Returns the unit's IOTLB registers.
 pub const fn iotlb(ecap: ExtendedCapability) -> IotlbRegisters {
     // At most 1023 * 16 + 8.
     let address = ecap.iotlb_offset() as u16;
@@ -198,11 +198,11 @@ pub const fn iotlb(ecap: ExtendedCapability) -> IotlbRegisters {
     }
 }
 
-/// The bytes of register space that this driver reaches on the unit, in whole
-/// 4 KiB pages; at least one page, at most 24 KiB.
+/// Returns the bytes of register space that this driver accesses on the unit, in whole 4 KiB pages:
+/// at least one page, at most 24 KiB.
 ///
-/// `CAP` and `ECAP` say where the fault recording and IOTLB registers are, so
-/// the first page has to be mapped to learn how much else there is.
+/// `CAP` and `ECAP` hold the offsets of the fault recording and IOTLB registers, so the driver maps
+/// the first page to find the size of the rest.
 pub const fn register_bytes(cap: Capability, ecap: ExtendedCapability) -> u64 {
     let faults = cap.fault_record_offset() + cap.fault_record_count() * 16;
     let iotlb = ecap.iotlb_offset() + 16;

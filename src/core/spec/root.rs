@@ -20,7 +20,8 @@ impl RootEntry {
     /// An entry that blocks every device of its bus (fault reason 1).
     pub const ABSENT: Self = Self { low: 0, high: 0 };
 
-    /// An entry whose context table is at `table`, or `None` if that is not page aligned.
+    /// Creates an entry whose context table is at `table`, or returns `None` if that is not page
+    /// aligned.
     pub const fn new(table: PhysAddr) -> Option<Self> {
         if !table.is_page_aligned() {
             return None;
@@ -31,12 +32,12 @@ impl RootEntry {
         })
     }
 
-    /// Takes what memory holds: bits 63:0, then 127:64.
+    /// Creates the entry from its words in memory: bits 63:0, then 127:64.
     pub const fn from_words(low: u64, high: u64) -> Self {
         Self { low, high }
     }
 
-    /// What memory holds: bits 63:0, then 127:64.
+    /// Returns the words for memory: bits 63:0, then 127:64.
     pub const fn words(self) -> [u64; 2] {
         [self.low, self.high]
     }
@@ -54,8 +55,8 @@ impl RootEntry {
         Some(PhysAddr::new(self.low).page())
     }
 
-    /// The reserved bits that are set, low and high word, for a unit with `host_bits` of
-    /// physical address; a unit faults on any (reason 0xa).
+    /// Returns the set reserved bits of the low and the high word, for a unit with `host_bits`
+    /// physical address bits. Hardware faults on any of them (reason 0xa).
     pub const fn reserved_bits(self, host_bits: u32) -> [u64; 2] {
         [self.low & (0xffe | !bits::low_mask(host_bits)), self.high]
     }

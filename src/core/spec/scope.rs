@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much an invalidation drops: the granularities of VT-d 6.5, common to the
-//! queue and to the register-based interface.
+//! The scope of an invalidation: the granularities of VT-d 6.5, which the queue and the
+//! register-based interface share.
 
 use super::address::{DomainId, Iova, SourceId, PAGE_SHIFT, PAGE_SIZE};
 use super::bits;
@@ -20,10 +20,10 @@ pub struct PageBlock {
 }
 
 impl PageBlock {
-    /// The block of `2^mask` pages at `address`.
+    /// Creates the block of `2^mask` pages at `address`.
     ///
-    /// `None` if `address` is not a multiple of the block's size (hardware would
-    /// invalidate another range) or `mask` is above [`MAX_ADDRESS_MASK`].
+    /// Returns `None` if `address` is not a multiple of the block's size (hardware would invalidate
+    /// another range) or `mask` is above [`MAX_ADDRESS_MASK`].
     pub const fn new(address: Iova, mask: u8) -> Option<Self> {
         if mask > MAX_ADDRESS_MASK || !address.is_aligned(PAGE_SHIFT + mask as u32) {
             return None;
@@ -31,13 +31,13 @@ impl PageBlock {
         Some(Self { address, mask })
     }
 
-    /// The smallest block that covers `first..=last`, or `None` if `last` is below `first`.
+    /// Returns the smallest block that covers `first..=last`, or `None` if `last` is below `first`.
     #[inline]
     pub const fn covering(first: Iova, last: Iova) -> Option<Self> {
         if last.raw() < first.raw() {
             return None;
         }
-        // What differs lies in the page offset at least.
+        // The bits of the page offset count as different.
         let same = ((first.raw() ^ last.raw()) | (PAGE_SIZE - 1)).leading_zeros();
         // At most 64 - 12 = 52 for both, so that neither can be out of range.
         let mask = u64::BITS - PAGE_SHIFT - same;
@@ -48,7 +48,7 @@ impl PageBlock {
         })
     }
 
-    /// The first byte.
+    /// Returns the first byte.
     #[inline]
     pub const fn address(self) -> Iova {
         self.address
@@ -60,7 +60,7 @@ impl PageBlock {
         self.mask
     }
 
-    /// The last byte.
+    /// Returns the last byte.
     pub const fn last(self) -> Iova {
         Iova::new(self.address.raw() | bits::low_mask(PAGE_SHIFT + self.mask as u32))
     }
@@ -79,12 +79,12 @@ impl fmt::Display for PageBlock {
 pub struct FunctionMask(u8);
 
 impl FunctionMask {
-    /// The source-id as it is.
+    /// The exact source-id.
     pub const EXACT: Self = Self(0);
     /// Every function of the source-id's device.
     pub const ALL_FUNCTIONS: Self = Self(3);
 
-    /// `bits` ignored bits, or `None` above 3.
+    /// Creates a mask that ignores `bits` bits, or returns `None` above 3.
     pub const fn new(bits: u8) -> Option<Self> {
         if bits > 3 {
             return None;
@@ -92,13 +92,13 @@ impl FunctionMask {
         Some(Self(bits))
     }
 
-    /// The number of ignored bits.
+    /// Returns the number of ignored bits.
     pub const fn raw(self) -> u8 {
         self.0
     }
 }
 
-/// What a context-cache invalidation drops (VT-d 6.5.1.1, 6.5.2.1).
+/// The scope of a context-cache invalidation (VT-d 6.5.1.1, 6.5.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ContextScope {
     /// Everything.
@@ -116,7 +116,7 @@ pub enum ContextScope {
     },
 }
 
-/// What an IOTLB invalidation drops (VT-d 6.5.1.2, 6.5.2.3).
+/// The scope of an IOTLB invalidation (VT-d 6.5.1.2, 6.5.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IotlbScope {
     /// Everything.
@@ -135,7 +135,7 @@ pub enum IotlbScope {
     },
 }
 
-/// What an invalidation can be granted as: hardware may drop more than it was asked to.
+/// The granularity that hardware performed: it may invalidate more than requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Granularity {
     /// Everything.
@@ -147,7 +147,7 @@ pub enum Granularity {
 }
 
 impl Granularity {
-    /// The two-bit code that all forms of both invalidations share.
+    /// Returns the two-bit code, which all forms of both invalidations share.
     pub const fn code(self) -> u64 {
         match self {
             Self::Global => 1,
@@ -156,7 +156,7 @@ impl Granularity {
         }
     }
 
-    /// The granularity with this code, or `None` for 0: not performed.
+    /// Returns the granularity with this code, or `None` for 0: not performed.
     pub const fn from_code(code: u64) -> Option<Self> {
         match code {
             1 => Some(Self::Global),
@@ -168,7 +168,7 @@ impl Granularity {
 }
 
 impl ContextScope {
-    /// The scope's granularity.
+    /// Returns the scope's granularity.
     pub const fn granularity(self) -> Granularity {
         match self {
             Self::Global => Granularity::Global,
@@ -179,7 +179,7 @@ impl ContextScope {
 }
 
 impl IotlbScope {
-    /// The scope's granularity.
+    /// Returns the scope's granularity.
     pub const fn granularity(self) -> Granularity {
         match self {
             Self::Global => Granularity::Global,
@@ -199,13 +199,13 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Neither.
+    /// Waits for no requests.
     pub const NONE: Self = Self {
         reads: false,
         writes: false,
     };
 
-    /// All that the unit can drain; what strict invalidation must ask for.
+    /// Returns all that the unit can drain, which strict invalidation must request.
     pub const fn of(cap: Capability) -> Self {
         Self {
             reads: cap.drains_reads(),

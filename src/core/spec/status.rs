@@ -8,8 +8,8 @@ const ONE_SHOT: u32 = 0x6900_0000;
 
 /// A value for `GCMD`.
 ///
-/// Hardware takes one command per write, and a state bit left out is a state
-/// turned off: build every value from [`Gcmd::from_status`].
+/// Hardware takes one command per write, and a write with a state bit clear turns that state off.
+/// So build every value from [`Gcmd::from_status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Gcmd(u32);
@@ -26,47 +26,48 @@ impl Gcmd {
     /// IRE: interrupt remapping enable (a state).
     pub const INTERRUPT_REMAPPING: Self = Self(1 << 25);
 
-    /// The value that changes nothing of what `status` shows.
+    /// Returns the value that keeps all states that `status` shows.
     pub const fn from_status(status: Gsts) -> Self {
         Self(status.0 & !ONE_SHOT)
     }
 
-    /// This value with the command `one`'s bit set.
+    /// Returns this value with the command `one`'s bit set.
     pub const fn with(self, one: Self) -> Self {
         Self(self.0 | one.0)
     }
 
-    /// This value with the command `one`'s bit clear.
+    /// Returns this value with the command `one`'s bit clear.
     pub const fn without(self, one: Self) -> Self {
         Self(self.0 & !one.0)
     }
 
-    /// What to write to the register.
+    /// Returns the value to write to the register.
     pub const fn raw(self) -> u32 {
         self.0
     }
 }
 
-/// What `GSTS` said.
+/// The value of `GSTS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Gsts(u32);
 
 impl Gsts {
-    /// Takes what was read from the register.
+    /// Creates it from the value read from the register.
     pub const fn from_raw(raw: u32) -> Self {
         Self(raw)
     }
 
-    /// What was read from the register.
+    /// Returns the value read from the register.
     pub const fn raw(self) -> u32 {
         self.0
     }
 
-    /// Whether every bit of `command` shows in the status (each is the same bit in both).
+    /// Returns whether every bit of `command` is set in the status (the bits have the same
+    /// positions in both registers).
     ///
-    /// For TE, SRTP, QIE and IRE, that is when the command has been carried out; for
-    /// WBF, the flush is done when its bit is clear again.
+    /// For TE, SRTP, QIE and IRE, hardware has then carried out the command. For WBF, the flush is
+    /// complete when its bit is clear again.
     pub const fn has_taken_effect(self, command: Gcmd) -> bool {
         self.0 & command.0 == command.0
     }
@@ -97,7 +98,7 @@ impl Gsts {
     }
 }
 
-/// What `FSTS` said. Its error bits are cleared by writing 1 to them.
+/// The value of `FSTS`. Writing 1 to an error bit clears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Fsts(u32);
@@ -107,27 +108,27 @@ impl Fsts {
     pub const OVERFLOW: Self = Self(1 << 0);
     /// IQE: the queue holds a descriptor that hardware refuses; fetching has stopped.
     pub const QUEUE_ERROR: Self = Self(1 << 4);
-    /// ICE: a device answered an invalidation wrongly.
+    /// ICE: a device sent an invalid completion for an invalidation.
     pub const COMPLETION_ERROR: Self = Self(1 << 5);
     /// ITE: a device did not answer a device-TLB invalidation in time.
     pub const TIME_OUT: Self = Self(1 << 6);
 
-    /// Takes what was read from the register.
+    /// Creates it from the value read from the register.
     pub const fn from_raw(raw: u32) -> Self {
         Self(raw)
     }
 
-    /// What was read; of a constant, what to write to clear it.
+    /// Returns the value read; for a constant, the value to write to clear it.
     pub const fn raw(self) -> u32 {
         self.0
     }
 
-    /// Whether all of `other`'s bits are set.
+    /// Returns whether all of `other`'s bits are set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether one of the three invalidation queue errors is set.
+    /// Returns whether one of the three invalidation queue errors is set.
     pub const fn has_queue_fault(self) -> bool {
         self.0 & (Self::QUEUE_ERROR.0 | Self::COMPLETION_ERROR.0 | Self::TIME_OUT.0) != 0
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Nothing stale is reachable, nothing freed is reachable, and nothing is dropped in vain.
+//! After random operations of the driver, no cache of a unit holds a stale translation or leads to
+//! freed memory, and no invalidation is useless.
 
 mod caches_bugs;
 mod caches_domain;

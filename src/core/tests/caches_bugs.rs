@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mistakes that a driver could make, one at a time. Each must be noticed, and for its own reason:
-//! a model that takes a broken driver for a good one proves nothing.
+//! Bugs that a driver could have, one at a time. The model must find each one, with the right
+//! message: a model that accepts a broken driver proves nothing.
 
 use crate::caches_scenario::{run, scenario};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-/// A mistake of the driver.
+/// A bug of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bug {
     None,
@@ -42,22 +42,26 @@ pub(crate) enum Bug {
     EverythingTwice,
 }
 
-/// How many random stories a mistake may survive. Each is found within a tenth of this.
+/// The number of random scenarios in which a bug may stay unnoticed. Each bug is found within a
+/// tenth of this.
 const SCENARIOS: u32 = 1500;
 
-/// Tells stories to a driver that makes `bug` until it is found out; what was said then.
+/// Runs scenarios on a driver with `bug` until the model finds it, and returns the message.
 fn find_problem(bug: Bug) -> String {
     let mut runner = TestRunner::deterministic();
     let mut made = 0;
     for _ in 0..SCENARIOS {
-        let scenario = scenario().new_tree(&mut runner).expect("a story").current();
+        let scenario = scenario()
+            .new_tree(&mut runner)
+            .expect("a scenario")
+            .current();
         let outcome = run(&scenario, bug);
         made += u32::from(outcome.bug_was_made);
         if let Err(problem) = outcome.end {
             return problem;
         }
     }
-    panic!("{bug:?} was made in {made} of {SCENARIOS} stories and never noticed");
+    panic!("{bug:?} was made in {made} of {SCENARIOS} scenarios and never noticed");
 }
 
 macro_rules! noticed {
@@ -72,7 +76,7 @@ macro_rules! noticed {
 }
 
 noticed! {
-    /// IH = 1 although tables were freed.
+    /// Sets IH = 1 although tables were freed.
     hint_set_wrongly_is_noticed: HintAlwaysSet, "as it is freed";
     hint_never_set_is_noticed: HintNeverSet, "links dropped";
     wait_left_out_is_noticed: WaitLeftOut, "still holds|as it is freed|context entry";
@@ -87,9 +91,9 @@ noticed! {
     swapped_flushes_are_noticed: IotlbBeforeContext, "as its id is freed";
     entry_overwritten_in_place_is_noticed: EntryNotWithdrawn, "context entry|as its id is freed";
     present_bit_first_is_noticed: PresentBitFirst, "context entry|reserved|freed table";
-    /// Both words set to 0 before the invalidation.
+    /// Sets both words to 0 before the invalidation.
     entry_erased_before_it_is_invalidated_is_noticed: ErasedBeforeInvalidated, "context entry|reserved";
-    /// The new entry written before the invalidation of the old one.
+    /// Writes the new entry before the invalidation of the old one.
     entry_rewritten_before_it_is_invalidated_is_noticed: RewrittenBeforeInvalidated, "context entry|reserved";
     missing_flush_of_absence_is_noticed: AbsenceNotFlushed, "context entry";
     absence_under_another_tag_is_noticed: AbsenceTaggedWithNewId, "context entry";
@@ -103,5 +107,5 @@ noticed! {
     removed_table_not_flushed_is_noticed: RemovedTableNotFlushed, "as it is freed";
     lazy_tables_freed_early_are_noticed: LazyTablesFreedEarly, "as it is freed";
     whole_domain_each_time_is_noticed: WholeDomainEachTime, "outside|dropped for nothing";
-    everything_twice_is_noticed: EverythingTwice, "in vain";
+    everything_twice_is_noticed: EverythingTwice, "useless invalidations";
 }

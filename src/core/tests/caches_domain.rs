@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver's other half: domains. See `caches_driver` for what it follows.
+//! The domains of the modelled driver. `caches_driver` lists the driver's functions that it
+//! follows.
 
 use crate::caches_bugs::Bug;
 use crate::caches_driver::Driver;
@@ -14,7 +15,7 @@ use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 use vtd_core::spec::scope::{IotlbScope, PageBlock};
 
-/// Bytes that are, or were, mapped: the request's first byte, bytes, memory, rights.
+/// A range that is, or was, mapped: the first byte of the request, length, memory, permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) iova: u64,
@@ -23,7 +24,7 @@ pub(crate) struct Extent {
     pub(crate) rights: u64,
 }
 
-/// What was unmapped and not yet flushed: `struct iommu_iotlb_gather`, or the flush queue.
+/// Unmapped ranges that are not yet flushed: `struct iommu_iotlb_gather`, or the flush queue.
 #[derive(Default)]
 pub(crate) struct Gather {
     range: Option<(u64, u64)>,
@@ -32,12 +33,12 @@ pub(crate) struct Gather {
 
 pub(crate) struct Domain {
     pub(crate) stage: SecondStage<Hardware>,
-    /// Unit, domain-id there, devices.
+    /// The unit, the domain-id on it, the devices.
     pub(crate) attachments: Vec<(usize, u16, u32)>,
     pub(crate) needs_map_invalidation: bool,
-    /// What is mapped.
+    /// The mapped ranges.
     pub(crate) truth: Vec<Extent>,
-    /// What was unmapped lazily and may still be reached.
+    /// The ranges that were unmapped with a deferred flush and may still be reached.
     pub(crate) pending: Vec<Extent>,
     pub(crate) queue: Gather,
 }
@@ -162,8 +163,8 @@ impl Driver {
         }
     }
 
-    /// `iommu_map`: `Paging::map_range`, then `iotlb_sync_map`, while so many `tables` can be had. Whether
-    /// something had to be flushed before the end.
+    /// `iommu_map`: `Paging::map_range`, then `iotlb_sync_map`, with memory for `tables` tables.
+    /// Returns whether something had to be flushed before the end.
     pub(crate) fn map(&mut self, domain: usize, what: Extent, tables: i64) -> bool {
         let access = Access::new(what.rights & 1 != 0, what.rights & 2 != 0).expect("a right");
         let prot = Prot {
@@ -204,7 +205,8 @@ impl Driver {
         changed != 0
     }
 
-    /// `Paging::unmap_range` of some ranges into one gather: what was unmapped is the gather's then.
+    /// `Paging::unmap_range` of several ranges into one gather, which holds the unmapped ranges
+    /// afterwards.
     fn unmap(&mut self, domain: usize, iova: u64, len: u64, gather: &mut Gather) {
         let tables = &mut gather.tables;
         let it = &mut self.domains[domain];
@@ -224,7 +226,7 @@ impl Driver {
         }
     }
 
-    /// `iommu_unmap` of one range after another, then one `iommu_iotlb_sync`. What was gathered.
+    /// `iommu_unmap` of one range after another, then one `iommu_iotlb_sync`. Returns the gather.
     pub(crate) fn unmap_strictly(
         &mut self,
         domain: usize,
@@ -265,8 +267,8 @@ impl Driver {
             let pending = &mut self.domains[domain].pending;
             pending.retain(|old| old.iova < first || last < old.iova + old.len - 1);
         }
-        // Of what was unmapped lazily before, links may be cached still, and retired tables be read
-        // through them, until its own flush.
+        // Hardware may still cache links of ranges that were unmapped with a deferred flush, and
+        // read retired tables through them, until the flush of those ranges.
         self.domains[domain].pending.extend(earlier);
         (gather.range, freed)
     }
@@ -281,7 +283,7 @@ impl Driver {
         self.domains[domain].queue = gather;
     }
 
-    /// `flush_iotlb_all`, then what the flush queue held is reused.
+    /// `flush_iotlb_all`, then the ranges of the flush queue are reused.
     pub(crate) fn flush_all(&mut self, domain: usize) {
         for &(unit, id, _) in &self.domains[domain].attachments {
             let scope = self.with_bug(IotlbScope::Domain(DomainId::new(id)));
@@ -296,7 +298,7 @@ impl Driver {
 }
 
 impl Domain {
-    /// Moves what is mapped between two addresses to what is pending.
+    /// Moves the mapped ranges between two addresses to the pending ones.
     fn cut(&mut self, first: u64, end: u64) {
         let part = |old: &Extent, from: u64, to: u64| {
             (from < to).then(|| Extent {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver does, step by step and in its order, on the units of `caches_hardware`.
+//! The steps of the driver in their order, on the units of `caches_hardware`.
 //!
-//! The decisions are vtd_core's: tables, entries, steps, scopes, descriptors, and how an entry is
-//! replaced. What stands here is the order in which the driver carries out the rest, and follows
-//! these functions line by line: `install_in` of src/unit/translation/install.rs, `disable_fault_processing` of
+//! vtd_core makes the decisions: tables, entries, steps, scopes, descriptors, and how an entry is
+//! replaced. This file has the order in which the driver does the rest. It follows these functions
+//! line by line: `install_in` of src/unit/translation/install.rs, `disable_fault_processing` of
 //! src/unit/translation/fault_recording.rs (`set` as `write_entry` of
-//! src/unit/translation/legacy.rs), `attach` of src/device/attach.rs, `attach_unit`, `detach_unit`, `forget`,
-//! `forget_all` and `sync_map_slow` of src/domain/attachments.rs, `map`, `map_slow`, `unmap` and `sync` of
-//! src/domain/paging.rs.
+//! src/unit/translation/legacy.rs), `attach` of src/device/attach.rs, `attach_unit`,
+//! `detach_unit`, `invalidate_range`, `invalidate_all` and `sync_map_slow` of
+//! src/domain/attachments.rs, and `map`,
+//! `map_slow`, `unmap` and `sync` of src/domain/paging.rs.
 
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};
@@ -25,13 +26,13 @@ use vtd_core::spec::level::AddressWidth;
 pub(crate) struct Device {
     pub(crate) unit: usize,
     pub(crate) sources: &'static [u16],
-    /// The domain it is in.
+    /// The domain to which it is attached.
     pub(crate) domain: Option<usize>,
-    /// Whether it holds context entries: in a domain, or passing through.
+    /// Whether it has context entries: attached to a domain, or passing through.
     attached: bool,
 }
 
-/// What a device is attached to.
+/// The target of an attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Blocked,
@@ -43,11 +44,11 @@ pub(crate) struct Driver {
     pub(crate) hw: Hardware,
     pub(crate) domains: Vec<Domain>,
     pub(crate) devices: Vec<Device>,
-    /// Ids given out, per unit.
+    /// The allocated domain-ids of each unit.
     pub(crate) ids: Vec<BTreeSet<u16>>,
 }
 
-/// As `Slot` of src/unit/translation/install.rs.
+/// The same as `Slot` of src/unit/translation/install.rs.
 struct Slot<'a> {
     driver: &'a Driver,
     unit: usize,
@@ -77,14 +78,15 @@ const GEOMETRY: Geometry = Geometry {
     snoop_control: false,
 };
 
-/// As `PASS_THROUGH` of src/unit/translation/domain_ids.rs.
+/// The same as `PASS_THROUGH` of src/unit/translation/domain_ids.rs.
 const PASS_THROUGH: u16 = 1;
 
-/// The requester IDs of the devices; the second device speaks with two.
+/// The requester IDs of the devices; the second device uses two.
 const SOURCES: [&[u16]; 4] = [&[0x10], &[0x18, 0x19], &[0x20], &[0x28]];
 
 impl Driver {
-    /// Three devices behind unit 0, for which the domains are made, and one behind unit 1.
+    /// Creates three devices behind unit 0, for which the domains are allocated, and one behind
+    /// unit 1.
     pub(crate) fn new(caps: [vtd_core::spec::capability::Capability; 2], bug: Bug) -> Self {
         let hw = Hardware::new(&caps, &SOURCES.concat(), bug);
         let domain = |_| Domain {
@@ -137,7 +139,7 @@ impl Driver {
         }
     }
 
-    /// `vtd_core::install::replace_context_entry` itself, or one that makes a mistake.
+    /// `vtd_core::install::replace_context_entry` itself, or a version with a bug.
     fn replace(&self, unit: usize, source: u16, old: ContextEntry, new: ContextEntry) {
         let cap = self.hw.cap(unit);
         let id = |entry: ContextEntry| entry.is_present().then(|| entry.domain());
@@ -156,7 +158,7 @@ impl Driver {
                         replace_context_entry(&mut slot, cap, name, ContextEntry::ABSENT, new)
                     })
             }
-            // With caching mode it would be noticed for the absence that is cached.
+            // With caching mode, the model would find the cached entry that is not present instead.
             () if both && !cap.caching_mode() && self.hw.has(Bug::RewrittenBeforeInvalidated) => {
                 slot.write(ContextEntry::ABSENT);
                 slot.write(new);
@@ -172,7 +174,7 @@ impl Driver {
                 slot.write(new);
                 done
             }
-            // Hardware tags what is absent with 0, whatever comes next.
+            // Hardware tags an entry that is not present with 0, whatever follows.
             () if id(old).is_none()
                 && cap.caching_mode()
                 && self.hw.has(Bug::AbsenceTaggedWithNewId) =>
@@ -188,7 +190,7 @@ impl Driver {
         replaced.expect("a unit of the model never fails");
     }
 
-    /// After the steps that follow a store: nothing of it is in the write buffer.
+    /// Checks, after the steps that follow a store, that the write buffer holds nothing of it.
     pub(crate) fn must_be_written(&self, unit: usize) {
         if self.hw.units[unit].borrow().buffered {
             self.hw

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Units that cache whatever they may, as early as they may, for as long as they may.
+//! Units that cache everything that the specification allows, as early and as long as it allows.
 //!
-//! A real unit caches some of what it could cache. This one keeps all of it at once: after every
-//! single store and every single descriptor it reads everything that it can reach, from context
-//! entries in memory, from those that it has cached and from links that it has cached (VT-d 6.2),
-//! and adds what it finds. It reads the two words of a context entry at different moments, the one
-//! with the present bit first, and may take until an invalidation of that entry to read the other.
-//! Nothing is evicted. So whatever *some* unit could still use is in the
-//! sets here, and a descriptor that is missing, late, too narrow or in the wrong order leaves
-//! something in them.
+//! A real unit caches a part of what it could cache. This model caches all of it: after every store
+//! and every descriptor, it reads everything that it can reach, from context entries in memory,
+//! from cached context entries and from cached links (VT-d 6.2), and adds what it finds. It reads
+//! the two words of a context entry at different times: the word with the present bit first, the
+//! other word at any time before an invalidation of that entry. Nothing is evicted. So the sets of
+//! this model hold everything that *some* unit could still use. A descriptor that is missing, late,
+//! too narrow or in the wrong order leaves something in them.
 
 use crate::caches_bugs::Bug;
 use crate::pgtable_arena::{Arena, PageId};
@@ -22,28 +21,29 @@ use vtd_core::spec::context::{ContextEntry, TranslationType};
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope};
 
-/// Address bits of an entry.
+/// The address bits of an entry.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/// The page size bit of a directory's entry.
+/// The page-size bit of a directory entry.
 const LARGE: u64 = 0x80;
 
-/// A cached translation: domain-id, first byte, bytes, memory, what it allows.
+/// A cached translation: domain-id, first byte, length, memory, permissions.
 pub(crate) type Leaf = (u16, u64, u64, u64, u64);
-/// A cached link, or the table of a context entry: domain-id, level and first byte of the table
-/// that it leads to, where that lies.
+/// A cached link, or the table of a context entry: domain-id, level, first address and physical
+/// address of the table to which it leads.
 pub(crate) type Link = (u16, u32, u64, u64);
-/// A cached absence (caching mode only): domain-id, level of the entry, its first byte.
+/// A cached entry that is not present (caching mode only): domain-id, level of the entry, its first
+/// address.
 pub(crate) type Absence = (u16, u32, u64);
-/// A cached context entry: source-id, what was read, the tag.
+/// A cached context entry: source-id, the entry, the tag.
 pub(crate) type Context = (u16, [u64; 2], u16);
 
-/// What the descriptors of one request have done.
+/// The effects of the descriptors of one request.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) descriptors: u32,
-    /// How many dropped nothing at all.
+    /// The number of invalidations that removed nothing.
     pub(crate) vain: u32,
-    /// Translations and links that invalidations of translations dropped.
+    /// The number of translations and links that IOTLB invalidations removed.
     pub(crate) leaves: Vec<Leaf>,
     pub(crate) links: u32,
 }
@@ -53,29 +53,29 @@ pub(crate) struct Unit {
     pub(crate) cap: Capability,
     pub(crate) memory: BTreeMap<u16, [u64; 2]>,
     pub(crate) contexts: BTreeSet<Context>,
-    /// Source-id and first word of entries of which it may be about to read the second.
+    /// The source-id and first word of entries whose second word the unit may still read.
     fetching: BTreeSet<(u16, u64)>,
     pub(crate) leaves: BTreeSet<Leaf>,
     pub(crate) links: BTreeSet<Link>,
     pub(crate) absences: BTreeSet<Absence>,
     queue: VecDeque<[u64; 2]>,
-    /// Stores that may still be in the write buffer of a unit that wants it flushed (`CAP.RWBF`).
+    /// The stores that may still be in the write buffer of a unit with `CAP.RWBF`.
     pub(crate) buffered: bool,
     pub(crate) counts: Counts,
 }
 
-/// All units, and the memory that they read.
+/// All units and the memory that they read.
 pub(crate) struct Hardware {
     pub(crate) arena: Arena,
     pub(crate) units: Vec<RefCell<Unit>>,
-    /// Addresses for which absence is looked at in caching mode: those that requests name.
+    /// The addresses at which caching mode caches entries that are not present: those of requests.
     pub(crate) probes: RefCell<BTreeSet<u64>>,
-    /// The first thing that went wrong.
+    /// The first problem.
     problem: RefCell<Option<String>>,
-    /// The mistake that the driver makes.
+    /// The bug of the driver.
     pub(crate) bug: Bug,
     pub(crate) bug_was_made: Cell<bool>,
-    /// The next write-back is one of entries that were set to 0.
+    /// Whether the next write-back is of entries that were set to 0.
     pub(crate) cleared: Cell<bool>,
 }
 
@@ -106,7 +106,7 @@ impl Hardware {
         }
     }
 
-    /// Whether the driver makes this mistake, here and now.
+    /// Returns whether the driver has this bug and shows it now.
     pub(crate) fn has(&self, bug: Bug) -> bool {
         let made = self.bug == bug;
         if made {
@@ -151,7 +151,7 @@ impl Hardware {
             if entry.is_present() {
                 unit.fetching.insert((source, low));
             } else if caching_mode {
-                // Of an absent entry only FPD means anything.
+                // Only FPD has a meaning in an entry that is not present.
                 unit.contexts.insert((source, [low & 2, 0], 0));
             }
         }
@@ -209,7 +209,8 @@ impl Hardware {
         }
     }
 
-    /// What `Unit::perform` does: flushes and invalidations in their order, one wait at the end.
+    /// Does the same as `Unit::perform`: flushes and invalidations in their order, one wait at the
+    /// end.
     pub(crate) fn perform(&self, unit: usize, steps: impl Iterator<Item = InvalidationStep>) {
         let mut batch = Vec::new();
         for step in steps {
@@ -243,7 +244,7 @@ impl Hardware {
         }
     }
 
-    /// What `Queue::submit` does. Hardware takes its time: it begins when someone waits for it.
+    /// Does the same as `Queue::submit`. Hardware is slow: it begins when the driver waits.
     pub(crate) fn submit(&self, unit: usize, batch: &[Descriptor]) {
         if batch.is_empty() {
             return;
@@ -285,7 +286,7 @@ impl Hardware {
         }
     }
 
-    /// What is done with a table that hardware should no longer know.
+    /// Frees a table that no cache of hardware should still hold.
     pub(crate) fn free(&self, page: PageId) {
         let at = page.phys();
         for (number, unit) in self.units.iter().enumerate() {
@@ -326,7 +327,7 @@ impl Unit {
             ContextScope::Domain(id) => tag != id.raw(),
             ContextScope::Device { domain, .. } => tag != domain.raw() || !names(cached),
         });
-        // What it has begun to read it has read to the end by now, and cached before.
+        // Hardware has by now completed and cached every entry that it had begun to read.
         self.fetching.retain(|&(source, _)| !names(source));
         self.count(before != self.contexts.len());
     }
@@ -359,7 +360,7 @@ impl Unit {
             !hit
         });
         let before = self.absences.len();
-        // An absent entry of a directory may have been cached as the link that it is not.
+        // A directory entry may have been cached as not present before a table was linked.
         self.absences.retain(|&(id, level, first)| {
             !hits(id, first, 1 << (12 + 9 * (level - 1)), level == 1)
         });

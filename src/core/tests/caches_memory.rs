@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Table memory under the units' eyes: they look after every store.
+//! Table memory that lets the units read everything again after every store.
 
 use crate::caches_bugs::Bug;
 use crate::caches_hardware::Hardware;
@@ -64,7 +64,7 @@ impl TableMemory for Hardware {
     }
 
     fn flush<L: TableLevel>(&self, table: Self::Table<L>, first: usize, count: usize) {
-        // Part of it may have been written back before, by chance; then all of it.
+        // A part may have been written back earlier, by chance. Then all of it is written back.
         if self.cleared.take() && self.has(Bug::WriteBackLeftOut) {
             return;
         }

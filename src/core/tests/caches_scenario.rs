@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random stories of two domains, four devices and two units, and what must hold after each step.
+//! Random scenarios with two domains, four devices and two units, and the checks after each step.
 
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Extent};
@@ -49,7 +49,7 @@ pub(crate) struct Scenario {
     operations: Vec<Operation>,
 }
 
-/// What came of a story.
+/// The result of a scenario.
 pub(crate) struct Outcome {
     pub(crate) end: Result<(), String>,
     pub(crate) bug_was_made: bool,
@@ -68,7 +68,7 @@ fn capability() -> impl Strategy<Value = Capability> {
     })
 }
 
-/// Few places, so that mappings meet; pages of all sizes; ranges that fill a table.
+/// Few addresses, so that mappings overlap; pages of all sizes; ranges that fill a table.
 fn extent() -> impl Strategy<Value = Extent> {
     let place = prop::sample::select(vec![0, MEGA, GIGA - MEGA, GIGA, GIGA + MEGA, 2 * GIGA]);
     let part = prop_oneof![
@@ -79,7 +79,7 @@ fn extent() -> impl Strategy<Value = Extent> {
         1 => Just((0, GIGA, 0)),
     ];
     (place, part, 1u64..4, 0u64..4).prop_map(|(place, (at, len, shift), rights, region)| {
-        // A GiB only where it is one entry.
+        // 1 GiB only where it is one entry.
         let iova = if len == GIGA {
             place & !(GIGA - 1)
         } else {
@@ -120,7 +120,7 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         .prop_map(|(caps, operations)| Scenario { caps, operations })
 }
 
-/// Tells a story to a driver with a bug, up to the first problem.
+/// Runs a scenario on a driver with a bug, up to the first problem.
 pub(crate) fn run(scenario: &Scenario, bug: Bug) -> Outcome {
     let mut driver = Driver::new(scenario.caps, bug);
     let end = run_operations(&mut driver, &scenario.operations);
@@ -139,7 +139,7 @@ fn run_operations(driver: &mut Driver, operations: &[Operation]) -> Result<(), S
         let did: u32 = sum_counts(driver, |counts| counts.vain);
         if did > vain {
             return Err(place(format!(
-                "{did} invalidations in vain, more than {vain}"
+                "{did} useless invalidations, more than {vain}"
             )));
         }
     }
@@ -152,7 +152,8 @@ fn sum_counts(driver: &Driver, what: impl Fn(&Counts) -> u32) -> u32 {
     units.map(|unit| what(&unit.borrow().counts)).sum()
 }
 
-/// Does it. How many invalidations may drop nothing: what is flushed because it might be cached.
+/// Performs the operation. Returns how many invalidations may remove nothing, because they are for
+/// entries that hardware may or may not have cached.
 fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
     match operation {
         Operation::Map {
@@ -160,7 +161,7 @@ fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
             what,
             tables,
         } => {
-            // An address whose flush is deferred is not given out again before it.
+            // An address whose flush is deferred is not used again before that flush.
             let end = what.iova + what.len;
             let pending = &driver.domains[domain].pending;
             if pending
@@ -190,7 +191,7 @@ fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
         }
         Operation::Attach { device, target } => {
             driver.attach(device, target);
-            // Of translations, of the old and of the new domain: it may have had none.
+            // IOTLB invalidations for the old and the new domain: the device may have had none.
             Ok(2 * driver.devices[device].sources.len() as u32)
         }
         Operation::DisableFaultProcessing { device } => {
@@ -250,7 +251,7 @@ fn unmap(
     Ok(0)
 }
 
-/// What must hold between two operations.
+/// Checks what must hold between two operations.
 fn check_invariants(driver: &Driver) -> Result<(), String> {
     if let Some(problem) = driver.hw.problem() {
         return Err(problem);
@@ -278,7 +279,7 @@ fn check_invariants(driver: &Driver) -> Result<(), String> {
         for id in ids {
             if !driver.ids[number].contains(&id) {
                 return Err(format!(
-                    "unit {number} holds things of {id}, which nobody has"
+                    "unit {number} caches entries of {id}, which is not allocated"
                 ));
             }
         }
@@ -291,7 +292,7 @@ fn check_invariants(driver: &Driver) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a unit holds of a domain what is mapped, all of it, and nothing else.
+/// Checks that the translations that a unit holds for a domain are exactly the mapped ranges.
 fn check_domain(driver: &Driver, number: usize, id: u16, domain: &Domain) -> Result<(), String> {
     let unit = driver.hw.units[number].borrow();
     let of_domain = || unit.leaves.range((id, 0, 0, 0, 0)..(id + 1, 0, 0, 0, 0));
@@ -334,7 +335,8 @@ fn check_domain(driver: &Driver, number: usize, id: u16, domain: &Domain) -> Res
     Ok(())
 }
 
-/// Every link of a domain's tables: level and first byte of the table that it leads to, and where.
+/// Returns every link of a domain's tables: level, first address and physical address of the table
+/// to which it leads.
 fn links_in_memory(driver: &Driver, domain: &Domain) -> BTreeSet<(u32, u64, u64)> {
     let arena = &driver.hw.arena;
     let mut links = BTreeSet::new();
@@ -357,7 +359,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_stale_nothing_freed_nothing_in_vain(scenario in scenario()) {
+    fn nothing_stale_nothing_freed_nothing_useless(scenario in scenario()) {
         let outcome = run(&scenario, Bug::None);
         prop_assert_eq!(outcome.end, Ok(()));
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Describes DMAR tables and capability registers in short lines, for comparison with another
-//! program's reading of them: `describe table FILE...`, `describe caps CAP:ECAP...` (hexadecimal).
+//! program that decodes them: `describe table FILE...`, `describe caps CAP:ECAP...` (hexadecimal).
 
 use vtd_core::compatibility::{Restriction, WalkCapabilities};
 use vtd_core::dmar::{Dmar, ScopeKind, Scopes, Structure};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The DMAR parser: every structure, everything that can be wrong, and arbitrary bytes.
+//! Tests of the DMAR parser: every structure, every possible problem, and arbitrary bytes.
 
 mod dmar_build;
 mod dmar_corpus;

@@ -2,13 +2,13 @@
 
 //! Builds DMAR tables byte by byte, without the parser's help.
 
-/// A table in the making.
+/// A table under construction.
 pub(crate) struct Table {
     bytes: Vec<u8>,
 }
 
 impl Table {
-    /// A header with a host address width of `bits` and `flags`.
+    /// Creates a table with a host address width of `bits` and with `flags`.
     pub(crate) fn new(bits: u8, flags: u8) -> Self {
         let mut bytes = b"DMAR\0\0\0\0\x01\0VTDTESTVTDTEST1".to_vec();
         bytes.resize(36, 0);
@@ -23,13 +23,13 @@ impl Table {
         self
     }
 
-    /// The bytes, with length and checksum set.
+    /// Returns the bytes with length and checksum set.
     pub(crate) fn seal(self) -> Vec<u8> {
         seal(self.bytes)
     }
 }
 
-/// Sets length and checksum of what may be a table.
+/// Sets the length and the checksum of bytes that may be a table.
 pub(crate) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     let length = bytes.len() as u32;
     if let Some(field) = bytes.get_mut(4..8) {
@@ -42,7 +42,7 @@ pub(crate) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// A structure of `kind` with `body` after type and length.
+/// Returns a structure of `kind` with `body` after type and length.
 pub(crate) fn structure(kind: u16, body: &[&[u8]]) -> Vec<u8> {
     let body = body.concat();
     let length = body.len() as u16 + 4;
@@ -84,7 +84,7 @@ pub(crate) fn rmrr(segment: u16, base: u64, limit: u64, scopes: &[Vec<u8>]) -> V
     )
 }
 
-/// An ATSR (2) or SATC (5): a flag, the segment, scopes.
+/// Returns an ATSR (2) or SATC (5): a flag, the segment, scopes.
 pub(crate) fn flagged(kind: u16, flag: bool, segment: u16, scopes: &[Vec<u8>]) -> Vec<u8> {
     structure(
         kind,
@@ -116,7 +116,7 @@ pub(crate) fn scope(kind: u8, id: u8, bus: u8, path: &[(u8, u8)]) -> Vec<u8> {
     bytes
 }
 
-/// One table with every structure and every kind of scope, and where each structure ends.
+/// Returns one table with every structure and every kind of scope, and the end of each structure.
 pub(crate) fn everything() -> (Vec<u8>, Vec<usize>) {
     let structures = [
         sized_drhd(

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The corpus of tables in `dmar_corpus/`: what is said of each, word by word.
+//! The corpus of tables in `dmar_corpus/`, and the exact text of the outcome for each.
 //!
-//! The tables are made here and kept as files, so that guests can be booted with them and a fuzzer
-//! can start from them; `dmar_corpus/OUTCOMES` says what becomes of each. A test that fails after
-//! a wanted change: run it with `VTD_WRITE_CORPUS=1`, then read the difference.
+//! This file builds the tables. They are kept as files too, so that guests can boot with them and a
+//! fuzzer can start from them. `dmar_corpus/OUTCOMES` has the outcome of each. If a test fails
+//! after an intended change, run it with `VTD_WRITE_CORPUS=1`, then read the difference.
 
 use crate::dmar_corpus_tables::tables;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use vtd_core::dmar::Dmar;
 
 const HEAD: &str = "# SPDX-License-Identifier: GPL-2.0
 #
-# What becomes of each table: its name, whether it is taken, and below that the
+# The outcome for each table: its name, whether it is taken, and below that the
 # sentence of the refusal or the notes.
 ";
 
@@ -71,7 +71,7 @@ fn the_files_of_the_corpus_are_the_tables() {
     }
 }
 
-/// A refusal says where, what, and what to do.
+/// A refusal names the place and the problem, and says what to do.
 #[test]
 fn every_refusal_of_the_corpus_says_what_to_do() {
     let mut refused = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tables of the corpus that are about what structures say: scopes, regions, the rest.
+//! The tables of the corpus with unusual contents: scopes, regions, other structures.
 
 use crate::dmar_build::*;
 use crate::dmar_corpus_tables::{
@@ -110,11 +110,11 @@ pub(crate) fn regions() -> Vec<Named> {
         ("region-base-0", region(0, 0xfff)),
         ("region-0-to-0", region(0, 0)),
         (
-            "region-base-0-beside-good",
+            "region-base-0-with-good",
             with([rmrr(0, 0, 0xfff, &[nic()]), moved(0)].concat()),
         ),
         (
-            "region-all-wrong-beside-good",
+            "region-all-wrong-with-good",
             with(
                 [
                     rmrr(0, 0, 0xfff, &[nic()]),

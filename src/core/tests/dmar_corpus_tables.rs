@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tables of the corpus, by name. The first unit's registers are where QEMU has them, so that
-//! what is taken on the host can be booted.
+//! The tables of the corpus, by name. The first unit's registers are at QEMU's address, so that a
+//! guest can boot with each table that the host test accepts.
 
 use crate::dmar_build::*;
 use crate::dmar_corpus_contents::{others, regions, scopes};
@@ -23,30 +23,30 @@ pub(crate) fn nic() -> Vec<u8> {
     scope(ENDPOINT, 0, 0, &[(2, 0)])
 }
 
-/// The usual unit, and behind it one more structure.
+/// Returns a table with the usual unit, followed by one more structure.
 pub(crate) fn with(structure: Vec<u8>) -> Vec<u8> {
     table().with(&unit()).with(&structure).seal()
 }
 
-/// A unit that is nowhere, for 00:02.0.
+/// Returns a unit that does not exist, for 00:02.0.
 fn named_elsewhere() -> Vec<u8> {
     drhd(false, 0, BASE + 0x2000, &[nic()])
 }
 
-/// A structure whose length field says something else.
+/// Returns a structure with a wrong length field.
 pub(crate) fn claiming(mut structure: Vec<u8>, length: u16) -> Vec<u8> {
     structure[2..4].copy_from_slice(&length.to_le_bytes());
     structure
 }
 
-/// A scope whose length field says something else.
+/// Returns a scope with a wrong length field.
 pub(crate) fn scope_claiming(length: u8) -> Vec<u8> {
     let mut bytes = nic();
     bytes[1] = length;
     bytes
 }
 
-/// A good table with one byte of the header changed, the checksum right or not.
+/// Returns a good table with one byte of the header changed, and a right or a wrong checksum.
 fn changed(place: usize, value: u8, right: bool) -> Vec<u8> {
     let mut bytes = table().with(&unit()).seal();
     bytes[place] = value;
@@ -168,7 +168,7 @@ fn units() -> Vec<Named> {
                 .seal(),
         ),
         (
-            "unit-beside-another",
+            "unit-next-to-another",
             table()
                 .with(&named(BASE))
                 .with(&drhd(true, 0, BASE + 0x1000, &[]))

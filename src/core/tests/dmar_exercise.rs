@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What must hold of the parser whatever the bytes are; for random tables, and for the fuzzer.
+//! The checks that must hold for the parser on any bytes, for random tables and for the fuzzer.
 
 use vtd_core::dmar::{Dmar, Structure};
 use vtd_core::spec::address::{Segment, SourceId};
 
-/// Uses everything that a parsed table offers; returns how many structures it has.
+/// Calls every function of a parsed table. Returns how many structures it has.
 pub(crate) fn exercise(bytes: &[u8]) -> Option<usize> {
     let dmar = match Dmar::parse(bytes) {
         Ok(dmar) => dmar,
@@ -47,7 +47,7 @@ pub(crate) fn exercise(bytes: &[u8]) -> Option<usize> {
                 (offset, None)
             }
         };
-        // Structures neither overlap nor leave the table.
+        // Structures do not overlap and do not extend beyond the table.
         assert!(offset >= end && offset < bytes.len());
         end = offset + 4;
         for scope in scopes.into_iter().flatten() {
@@ -80,7 +80,8 @@ pub(crate) fn exercise(bytes: &[u8]) -> Option<usize> {
     let again = dmar.checked().table(bytes);
     assert_eq!(again.structures().count(), count);
     assert_eq!(again.host_bits(), dmar.host_bits());
-    // Not the bytes that were checked: less may come of them, but it ends, and within them.
+    // These are not the bytes that were checked: fewer structures may result, but the walk ends and
+    // stays within the bytes.
     let garbled: Vec<u8> = bytes.iter().map(|byte| byte.rotate_left(1)).collect();
     for other in [&garbled[..], &bytes[..bytes.len() / 2]] {
         let other = dmar.checked().table(other);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables that are right, and what is read from them.
+//! Correct tables, and what the parser reads from them.
 
 use crate::dmar_build::*;
 use vtd_core::dmar::{Dmar, ScopeKind, Structure};
@@ -48,7 +48,7 @@ fn every_structure_is_recognised_in_order() {
 }
 
 #[test]
-fn a_unit_is_near_the_domain_that_names_its_registers_and_near_none_otherwise() {
+fn a_unit_has_the_proximity_domain_of_the_rhsa_that_names_its_registers() {
     let (bytes, _) = everything();
     let dmar = Dmar::parse(&bytes).unwrap();
     assert_eq!(dmar.proximity_of(PhysAddr::new(0xfed9_0000)), Some(3));

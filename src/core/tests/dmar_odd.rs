@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables that are odd: they are used, and what is wrong is left out and noted.
+//! Unusual tables: they are used, and wrong structures are left out and noted.
 
 use crate::dmar_build::*;
 use crate::dmar_select::{chain, unit};
@@ -15,7 +15,8 @@ fn nic() -> Vec<u8> {
     scope(ENDPOINT, 0, 0, &[(2, 0)])
 }
 
-/// A unit for the rest at 0x1000, and behind it, at 64, what is odd.
+/// Returns a table with an INCLUDE_PCI_ALL unit at 0x1000, followed, at 64, by the unusual
+/// structure.
 fn with(structure: &[u8]) -> Vec<u8> {
     Table::new(39, 0)
         .with(&drhd(true, 0, 0x1000, &[]))
@@ -30,7 +31,7 @@ fn notes(bytes: &[u8]) -> Vec<Note<'_>> {
     notes
 }
 
-/// Why the structure at 64 is left out, which is all that there is to say about the table.
+/// Returns the reason why the structure at 64 is left out, which is the only note about the table.
 fn ignored(bytes: &[u8]) -> Problem {
     let notes = notes(bytes);
     let [Note { offset, kind }] = notes[..] else {
@@ -61,8 +62,8 @@ fn regions(bytes: &[u8]) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// `wrong` is left out; the good region of the same device that stands behind it is kept, and the
-/// device is served as without either.
+/// Checks that `wrong` is left out, that the good region of the same device after it is kept, and
+/// that the same unit serves the device as without either.
 fn left_out(wrong: (u64, u64)) -> Problem {
     let both = [
         rmrr(0, wrong.0, wrong.1, &[nic()]),
@@ -109,7 +110,7 @@ fn a_region_beyond_the_host_width_is_left_out() {
 }
 
 #[test]
-fn a_region_over_registers_is_left_out_wherever_their_unit_stands() {
+fn a_region_over_registers_is_left_out_wherever_their_unit_is_listed() {
     for (base, limit) in [(0x1000, 0x1fff), (0x1000, 0xffff)] {
         let (first, last) = (PhysAddr::new(base), PhysAddr::new(limit));
         let problem = Problem::RegionOverRegisters {
@@ -130,7 +131,7 @@ fn a_region_over_registers_is_left_out_wherever_their_unit_stands() {
     );
 }
 
-/// Whose region it is, is not known then.
+/// The devices of the region are then unknown.
 #[test]
 fn a_region_of_impossible_devices_is_left_out() {
     let bad = scope(ENDPOINT, 0, 0, &[(2, 8)]);
@@ -194,7 +195,7 @@ fn the_first_include_all_unit_of_a_segment_wins() {
     assert_eq!(notes(&bytes), expected);
 }
 
-/// Which of them firmware means, it does not say.
+/// Firmware does not report which of them it means.
 #[test]
 fn the_last_unit_that_names_a_device_wins() {
     let bytes = Table::new(39, 0)
@@ -218,7 +219,7 @@ fn zeroes_behind_the_last_structure_are_padding() {
 }
 
 #[test]
-fn structures_that_are_not_used_may_name_what_cannot_be() {
+fn unused_structures_may_name_impossible_devices() {
     for kind in [2, 5, 6] {
         for bad in [
             scope(ENDPOINT, 0, 0, &[(2, 8)]),
@@ -237,7 +238,7 @@ fn structures_that_are_not_used_may_name_what_cannot_be() {
     }
 }
 
-/// Nor are ports that cannot be counted among those which take translation requests.
+/// Impossible ports do not count as ports that take translation requests.
 #[test]
 fn an_atsr_that_is_left_out_covers_nothing() {
     let bad = scope(BRIDGE, 0, 0, &[(32, 0)]);
@@ -247,7 +248,7 @@ fn an_atsr_that_is_left_out_covers_nothing() {
 }
 
 #[test]
-fn names_end_or_are_left_out() {
+fn unterminated_names_are_left_out() {
     for (name, bytes) in [(&b"NOEND"[..], 5), (b"\0\0", 2), (b"\0", 2)] {
         let name = [name, &[0][..bytes - name.len()]].concat();
         assert_eq!(
@@ -302,7 +303,7 @@ fn a_host_width_above_64_bits_is_taken_as_64() {
     }
 }
 
-/// What is merely unusual is no fault of firmware's.
+/// An unusual structure is not a firmware bug.
 #[test]
 fn unusual_is_not_reported_as_wrong() {
     let bytes = Table::new(39, 0)
@@ -316,7 +317,7 @@ fn unusual_is_not_reported_as_wrong() {
     assert!(notes.iter().all(|note| !note.is_wrong()), "{notes:?}");
 }
 
-/// Each note is a sentence: where, what was wrong, with which value, what was done.
+/// Each note is a sentence: the place, the problem, the value, and what the driver did.
 #[test]
 fn notes_are_sentences() {
     let region = |base, limit| with(&rmrr(0, base, limit, &[nic()]));

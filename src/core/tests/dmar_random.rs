@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arbitrary and mutated tables: the parser ends, does not panic, and stays within the bytes.
+//! Arbitrary and mutated tables: the parser terminates, does not panic, and stays within the bytes.
 
 use crate::dmar_build::{everything, seal};
 use crate::dmar_exercise::exercise;
@@ -20,7 +20,7 @@ proptest! {
         exercise(&seal([&good[..48], &body].concat()));
     }
 
-    /// A few bytes of a good table changed, the checksum corrected.
+    /// A few bytes of a good table are changed, and the checksum is corrected.
     #[test]
     fn mutations_cause_no_panic(
         changes in prop::collection::vec((0usize..512, any::<u8>()), 1..6),
@@ -36,7 +36,7 @@ proptest! {
     }
 }
 
-/// Every byte of a good table, set to every value.
+/// Sets every byte of a good table to every value.
 #[test]
 fn no_single_byte_change_causes_a_panic() {
     let (good, _) = everything();
@@ -48,7 +48,7 @@ fn no_single_byte_change_causes_a_panic() {
             taken += usize::from(exercise(&seal(bytes)).is_some());
         }
     }
-    // Most bytes are numbers that may have many values: the loop above saw good
-    // tables, too, and not only refusals.
+    // Most bytes are numbers that may have many values, so the loop above also saw good tables, not
+    // only refusals.
     assert!(taken > good.len() * 64, "{taken}");
 }

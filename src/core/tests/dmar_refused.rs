@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables that are wrong: each is refused, with its place and in a sentence.
+//! Wrong tables: each is refused with a sentence that names the place.
 
 use crate::dmar_build::*;
 use vtd_core::dmar::error::Problem;
@@ -11,7 +11,7 @@ fn refused(bytes: &[u8]) -> DmarError {
     Dmar::parse(bytes).expect_err("a wrong table was taken")
 }
 
-/// The refusal of a table whose second structure, at 64, is `second`.
+/// Returns the refusal of a table whose second structure, at 64, is `second`.
 fn second(structure: &[u8]) -> DmarError {
     let first = drhd(false, 0, 0x1000, &[]);
     refused(&Table::new(39, 0).with(&first).with(structure).seal())
@@ -25,8 +25,8 @@ fn no_prefix_of_a_table_is_a_table() {
     }
 }
 
-/// Length and checksum corrected: only where a structure ends may the table end, and with zeroes
-/// behind it.
+/// With length and checksum corrected, the table may end only where a structure ends, or with
+/// zeroes after it.
 #[test]
 fn a_table_may_end_only_where_a_structure_ends() {
     let (bytes, ends) = everything();
@@ -63,7 +63,7 @@ fn the_header_must_be_right() {
     }
 }
 
-/// DMAR_REMAP_OPT_OUT: firmware's word is final, whatever else it says.
+/// DMAR_REMAP_OPT_OUT takes precedence over everything else in the table.
 #[test]
 fn remapping_opt_out_is_honoured() {
     for flags in 0..=u8::MAX {
@@ -126,7 +126,7 @@ fn a_structure_ends_within_the_table() {
         let error = second(&vec![1; left]);
         assert_eq!(error.problem, Problem::StructureHeader { left });
     }
-    // Zeroes are no structure, but what stands behind them may be one.
+    // Zeroes are not a structure, but a structure may follow them.
     let hidden = [vec![0; 12], drhd(true, 0, 0x9000, &[])].concat();
     let (claimed, least) = (0, 16);
     assert_eq!(
@@ -136,7 +136,7 @@ fn a_structure_ends_within_the_table() {
 }
 
 #[test]
-fn registers_are_where_they_can_be() {
+fn registers_must_be_at_a_valid_address() {
     for base in [0, 0x1800, 0x1001] {
         let error = second(&drhd(false, 0, base, &[]));
         assert_eq!(
@@ -177,7 +177,7 @@ fn no_two_units_share_registers() {
             .seal();
         assert_eq!(Dmar::parse(&table).is_err(), shared, "{base:#x}");
     }
-    // The same registers, but not the same unit (the first one is no INCLUDE_PCI_ALL unit).
+    // The same registers, but not the same unit (the first one does not have INCLUDE_PCI_ALL).
     for other in [
         drhd(true, 0, 0x1000, &[]),
         drhd(false, 1, 0x1000, &[]),
@@ -213,7 +213,7 @@ fn scopes_of_a_unit_have_a_possible_length() {
         let error = second(&with(&[good[..left].to_vec()]));
         assert!(matches!(error.problem, Problem::ScopeLength { left: rest, .. } if rest == left));
     }
-    // Even of scopes that are not used the next one must be found.
+    // The next scope must be found even after a scope that is not used.
     for kind in [3, 4, 5, 99] {
         for claimed in [0, 1, 5, 9, 255] {
             let mut bad = scope(kind, 0, 0, &[(1, 0)]);
@@ -243,7 +243,7 @@ fn paths_of_a_unit_name_possible_devices() {
     }
 }
 
-/// Every refusal is a sentence: where, what with which value, and what to do.
+/// Every refusal is a sentence: the place, the problem with its value, and what to do.
 #[test]
 fn refusals_are_sentences() {
     let (base, limit) = (PhysAddr::new(0x1800), PhysAddr::new(0x17ff));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What was reported of real machines' tables: their shapes, built here, and what must come of them.
+//! Tables of real machines from bug reports: this file builds tables of the same shape and checks
+//! the result.
 
 use crate::dmar_build::*;
 use crate::dmar_select::{chain, unit};
@@ -30,7 +31,7 @@ fn regions(bytes: &[u8], functions: &[Function]) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// A table with one unit for everything and these structures.
+/// Returns a table with one unit for everything and these structures.
 fn one_unit(structures: &[Vec<u8>]) -> Vec<u8> {
     Table::new(36, 1)
         .with(&drhd(true, 0, 0xfed9_0000, &[]))
@@ -38,8 +39,8 @@ fn one_unit(structures: &[Vec<u8>]) -> Vec<u8> {
         .seal()
 }
 
-/// A server's table has a region 0..=0 for some devices. After a kexec the in-tree driver refused
-/// the whole table for it, and the disks had no remapping.
+/// A server's table has a region 0..=0 for some devices. After a kexec, the in-tree driver refused
+/// the whole table because of it, and the disks had no remapping.
 #[test]
 fn an_empty_region_costs_only_itself() {
     let bytes = one_unit(&[rmrr(0, 0, 0, &[endpoint(2, 0)])]);
@@ -48,7 +49,8 @@ fn an_empty_region_costs_only_itself() {
     assert_eq!(unit(&bytes, 0, &[(0, 2, 0)]), Some(0xfed9_0000));
 }
 
-/// Laptops of one maker give page 0 to their USB controllers, and right regions to other devices.
+/// Laptops of one vendor give page 0 to their USB controllers, and correct regions to other
+/// devices.
 #[test]
 fn a_region_of_page_0_costs_only_itself() {
     let usb = [endpoint(0x1d, 0), endpoint(0x1a, 0)];
@@ -79,7 +81,7 @@ fn a_region_of_page_0_costs_only_itself() {
     assert_eq!(unit(&large, 0, &[(0, 0x1d, 0)]), Some(0xfed9_3000));
 }
 
-/// An older one names all functions of both controllers, for 0..=0.
+/// An older laptop names all functions of both controllers for 0..=0.
 #[test]
 fn an_empty_region_for_many_functions_costs_only_itself() {
     let usb: Vec<_> = [(0x1d, 0), (0x1d, 1), (0x1d, 2), (0x1d, 7)]
@@ -101,7 +103,7 @@ fn an_empty_region_for_many_functions_costs_only_itself() {
     assert_eq!(unit(&bytes, 0, &[(0, 0x1d, 7)]), Some(0xfeb0_2000));
 }
 
-/// The second table of a workstation has each of its four units twice.
+/// The second table of a workstation lists each of its four units twice.
 #[test]
 fn a_table_that_lists_every_unit_twice_has_each_once() {
     let root = |bus| scope(BRIDGE, 0, bus, &[(0, 0)]);
@@ -141,10 +143,10 @@ fn a_table_that_lists_every_unit_twice_has_each_once() {
     assert_eq!(unit(&bytes, 0, &[(0, 0x1f, 2)]), Some(0x7fff_c000));
 }
 
-/// A server names a host bridge, which has an endpoint's header, with a bridge's scope. The in-tree
-/// driver gave up at this ("Device scope type does not match").
+/// A server names a host bridge, which has an endpoint header, with a bridge scope. The in-tree
+/// driver refused that ("Device scope type does not match").
 #[test]
-fn a_bridge_scope_goes_by_its_kind_and_not_by_a_header() {
+fn a_bridge_scope_is_used_by_its_kind_and_not_by_a_header() {
     let named = scope(BRIDGE, 0, 0x80, &[(0, 0)]);
     let bytes = Table::new(46, 1)
         .with(&drhd(false, 0, 0x1000, &[named]))
@@ -155,8 +157,8 @@ fn a_bridge_scope_goes_by_its_kind_and_not_by_a_header() {
     assert_eq!(unit(&bytes, 0, &[(0x80, 1, 0)]), Some(0x2000));
 }
 
-/// Mainboards of several makers name a device behind a bridge by the bus number that it had at boot
-/// ("RMRR entry for device 05:00.0 is broken - applying workaround").
+/// Mainboards of several vendors name a device behind a bridge by the bus number that it had at
+/// boot ("RMRR entry for device 05:00.0 is broken - applying workaround").
 #[test]
 fn a_scope_that_starts_behind_a_bridge_names_the_device_on_that_bus() {
     let bytes = one_unit(&[rmrr(0, 0x1000, 0x1fff, &[scope(ENDPOINT, 0, 5, &[(0, 0)])])]);
@@ -185,7 +187,7 @@ fn a_unit_without_registers_costs_the_table() {
     assert_eq!((error.offset, error.structure), (96, Some(0)));
 }
 
-/// A server of 64 sockets: 640 units in 4 segments, more than the in-tree driver had room for.
+/// A server with 64 sockets: 640 units in 4 segments, more than the in-tree driver had room for.
 #[test]
 fn there_is_no_limit_of_units() {
     let place = |n: u64| 0x1000_0000 + n * 0x1000;
@@ -210,8 +212,8 @@ fn there_is_no_limit_of_units() {
     assert_eq!(unit(&bytes, 4, &[(7, 1, 0)]), None);
 }
 
-/// A server whose management processor reads memory through functions behind two bridges ("ineligible
-/// for IOMMU domain attach due to platform RMRR requirement").
+/// A server whose management processor reads memory through functions behind two bridges
+/// ("ineligible for IOMMU domain attach due to platform RMRR requirement").
 #[test]
 fn a_region_of_functions_behind_bridges_belongs_to_just_those() {
     let scopes = [
@@ -230,7 +232,7 @@ fn a_region_of_functions_behind_bridges_belongs_to_just_those() {
     assert!(!has(&[(0, 0x1c, 7)]));
 }
 
-/// One region of USB controllers and of a bridge: whoever is below the bridge has it, too.
+/// One region names USB controllers and a bridge: all devices below the bridge have it too.
 #[test]
 fn a_region_of_a_bridge_belongs_to_all_below_it() {
     let scopes = [
@@ -246,8 +248,8 @@ fn a_region_of_a_bridge_belongs_to_all_below_it() {
     assert!(!has(&[(0, 0x1c, 1), (4, 0, 0)]));
 }
 
-/// An ACPI device whose scope is a PCI function's is served if the machine has that function; on
-/// machines that hide it, its DMA stays blocked.
+/// An ACPI device whose scope names a PCI function is served if the machine has that function. On
+/// machines that hide the function, its DMA stays blocked.
 #[test]
 fn an_acpi_device_is_served_as_the_pci_function_that_it_may_be() {
     let bytes = Table::new(39, 1)
@@ -258,7 +260,7 @@ fn an_acpi_device_is_served_as_the_pci_function_that_it_may_be() {
             0xfed9_1000,
             &[scope(5, 1, 0, &[(0x15, 0)]), scope(5, 2, 0, &[(0x15, 1)])],
         ))
-        // 23 bytes, so that the next structure stands at an odd offset.
+        // 23 bytes, so that the next structure is at an odd offset.
         .with(&andd(1, b"\\_SB.PCI0.I2C0\0"))
         .with(&andd(2, b"\\_SB.PCI0.I2C1\0"))
         .with(&andd(3, b"\\_SB.PCI0.SDHC\0"))
@@ -276,7 +278,7 @@ fn an_acpi_device_is_served_as_the_pci_function_that_it_may_be() {
     }
 }
 
-/// Units that name nothing, of a server with two sockets, serve nobody; that harms nobody.
+/// Units without scopes, on a server with two sockets, serve no device, which does no harm.
 #[test]
 fn units_without_scopes_serve_no_device() {
     let mut table = Table::new(46, 1);
@@ -295,8 +297,8 @@ fn units_without_scopes_serve_no_device() {
         .all(|said| said.ends_with("DRHD structure names no device")));
 }
 
-/// Integrated devices that need their device-TLB (every SATC of newer laptops says so) are served
-/// like others.
+/// Integrated devices that need their device-TLB (every SATC of newer laptops sets the flag) are
+/// served like others.
 #[test]
 fn integrated_devices_with_a_device_tlb_are_behind_their_unit() {
     let bytes = one_unit(&[

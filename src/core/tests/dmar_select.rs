@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which unit serves which device.
+//! The selection of the unit that serves a device.
 
 use crate::dmar_build::*;
 use vtd_core::dmar::Dmar;
@@ -20,7 +20,7 @@ pub(crate) fn unit(bytes: &[u8], segment: u16, functions: &[(u8, u8, u8)]) -> Op
         .map(|unit| unit.register_base.raw())
 }
 
-/// Graphics behind one unit, a bridge behind another, the rest behind a third.
+/// Returns a table with graphics behind one unit, a bridge behind another, the rest behind a third.
 fn laptop() -> Vec<u8> {
     Table::new(39, 0)
         .with(&drhd(false, 0, 0x1000, &[scope(ENDPOINT, 0, 0, &[(2, 0)])]))
@@ -44,7 +44,7 @@ fn a_named_endpoint_belongs_to_the_unit_that_names_it() {
 }
 
 #[test]
-fn a_bridge_brings_everything_below_it() {
+fn a_bridge_scope_covers_everything_below_it() {
     assert_eq!(unit(&laptop(), 0, &[(0, 0x1c, 0)]), Some(0x2000));
     assert_eq!(unit(&laptop(), 0, &[(0, 0x1c, 0), (5, 0, 0)]), Some(0x2000));
     let deep = [(0, 0x1c, 0), (5, 0, 0), (6, 4, 0), (9, 0, 7)];
@@ -53,7 +53,7 @@ fn a_bridge_brings_everything_below_it() {
 }
 
 #[test]
-fn an_endpoint_brings_nothing_below_it() {
+fn an_endpoint_scope_covers_nothing_below_it() {
     assert_eq!(unit(&laptop(), 0, &[(0, 2, 0), (7, 0, 0)]), Some(0x3000));
 }
 
@@ -69,7 +69,7 @@ fn paths_are_followed_whatever_number_the_bus_has() {
             Some(0x3000)
         );
     }
-    // The bridge on the way is not named itself.
+    // The bridge on the path is not named itself.
     assert_eq!(unit(&laptop(), 0, &[(0, 0x1d, 0)]), Some(0x3000));
 }
 
@@ -86,7 +86,7 @@ fn unnamed_devices_belong_to_include_all_of_their_segment() {
 }
 
 #[test]
-fn include_all_comes_last_wherever_it_stands() {
+fn include_all_has_the_lowest_precedence_wherever_it_is_listed() {
     let table = Table::new(39, 0)
         .with(&drhd(true, 0, 0x1000, &[]))
         .with(&drhd(false, 0, 0x2000, &[scope(ENDPOINT, 0, 0, &[(2, 0)])]))
@@ -110,8 +110,8 @@ fn the_closest_name_wins() {
     assert_eq!(unit(&table, 0, &[(0, 1, 0), (4, 1, 0)]), Some(0x1000));
 }
 
-/// QEMU q35: no INCLUDE_PCI_ALL, every function of bus 0 is listed, a pxb-pcie by its
-/// own bus number; what hangs off a pxb with bypass_iommu is behind no unit.
+/// QEMU q35: no INCLUDE_PCI_ALL; every function of bus 0 is listed, and a pxb-pcie by its own bus
+/// number; devices below a pxb with bypass_iommu are behind no unit.
 #[test]
 fn a_table_as_qemu_makes_it_serves_what_it_lists() {
     let scopes = [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many lines and how many records faults may cost, whatever their requesters do.
+//! The maximum number of log lines and fault records that faults may cost, whatever the requesters
+//! do.
 
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -12,12 +13,12 @@ use vtd_core::spec::address::SourceId;
 
 const MS: u64 = 1_000_000;
 
-/// Lines of one known requester within one window: reports, that more are not shown, how many were
-/// not, a storm, and that it is recorded again.
+/// The maximum number of lines for one known requester within one window: reports, the note that
+/// more are suppressed, how many were, a storm, and that recording resumed.
 const LINES: u64 = BURST + 4;
 
-/// Lines of all unknown requesters of a unit within one window: reports, that more are not shown,
-/// how many were not, storms, and a sweep.
+/// The maximum number of lines for all unknown requesters of a unit within one window: reports, the
+/// note that more are suppressed, how many were, storms, and a sweep.
 const UNKNOWN_LINES: u64 = UNKNOWN_BURST + 2 + UNKNOWN_SILENCED + 1;
 
 fn lines_of(verdict: FaultVerdict) -> u64 {
@@ -77,7 +78,7 @@ fn a_storm_is_silenced_reported_once_and_silenced_again_immediately() {
         report,
     };
     assert_eq!(limit.count(7 * MS), storm(STORM, true));
-    // Attached again and again, it is recorded once each time.
+    // After each new attach, one fault is recorded.
     for again in 1..100 {
         assert_eq!(limit.count(7 * MS), storm(STORM + again, false));
     }
@@ -203,7 +204,7 @@ fn requesters_that_storm_together_are_silenced_one_by_one() {
 }
 
 #[test]
-fn a_sweep_that_goes_on_is_one_until_it_pauses() {
+fn a_sweep_that_continues_is_one_until_it_pauses() {
     let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
     for raw in 0..200 {
         limits.count(SourceId::from_raw(raw), 0);
@@ -228,7 +229,7 @@ fn many_quiet_requesters_over_a_long_time_are_no_sweep() {
     }
 }
 
-/// What a sweep costs until all of it is silenced, if hardware does what it is told.
+/// The cost of a sweep until all of it is silenced, if hardware obeys FPD.
 #[test]
 fn a_sweep_over_all_requester_ids_ends_after_a_record_for_each_bus() {
     let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));
@@ -255,7 +256,7 @@ fn a_sweep_over_all_requester_ids_ends_after_a_record_for_each_bus() {
     assert!(lines <= UNKNOWN_LINES, "{lines} lines");
 }
 
-/// One requester's fault: how long after the one before, and its ID.
+/// A fault of one requester: the time since the previous fault, and the requester ID.
 fn fault() -> impl Strategy<Value = (u64, u16)> {
     (
         prop_oneof![0..100u64, Just(WINDOW_NS / 3)],
@@ -274,7 +275,7 @@ proptest! {
             now += gap;
             let verdict = limit.count(now);
             lines += lines_of(verdict);
-            // A user attaches again whenever it is silenced.
+            // A user attaches the device again whenever it is silenced.
             if matches!(verdict, FaultVerdict::Silence { .. }) {
                 lines += u64::from(limit.may_announce(now));
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is invalidated covers what was changed, with no more descriptors than allowed.
+//! The invalidations cover what has changed, with at most the allowed number of descriptors.
 
 use proptest::prelude::*;
 use vtd_core::invalidation::{
@@ -30,7 +30,7 @@ fn range(first: u64, last: u64) -> InvalidationRange {
     InvalidationRange::new(Iova::new(first), Iova::new(last), false).unwrap()
 }
 
-/// The scopes as (first, last), or `None` for the whole domain.
+/// Returns the scopes as (first, last), or `None` for the whole domain.
 fn blocks(cap: Capability, range: InvalidationRange, budget: u32) -> Option<Vec<(u64, u64)>> {
     cover_range(cap, DOMAIN, range, budget)
         .map(|scope| match scope {
@@ -85,7 +85,7 @@ fn one_block_covers_what_is_not_aligned() {
 }
 
 #[test]
-fn what_no_block_can_cover_takes_the_domain() {
+fn a_range_that_no_block_covers_invalidates_the_domain() {
     // 2^18 pages are 1 GiB; a page on either side of 1 TiB needs a block of 2^29.
     let edge = range(0xff_ffff_f000, 0x100_0000_0fff);
     assert_eq!(blocks(cap(PSI, 18), edge, 1), None);
@@ -98,7 +98,7 @@ fn what_no_block_can_cover_takes_the_domain() {
 }
 
 #[test]
-fn the_ends_of_the_address_space_are_reached() {
+fn the_ends_of_the_address_space_are_covered() {
     let all = range(0, u64::MAX);
     assert_eq!(blocks(cap(PSI, 18), all, 4), None);
     assert_eq!(blocks(cap(PSI, 63), all, 1), Some(vec![(0, u64::MAX)]));
@@ -114,7 +114,7 @@ fn the_ends_of_the_address_space_are_reached() {
 }
 
 #[test]
-fn freed_tables_take_non_leaf_entries_along() {
+fn freed_tables_invalidate_non_leaf_entries() {
     for freed in [false, true] {
         let range = InvalidationRange::new(Iova::new(0), Iova::new(0xfff), freed).unwrap();
         let scope = cover_range(cap(PSI, 0), DOMAIN, range, 1).next().unwrap();
@@ -160,15 +160,16 @@ proptest! {
                     }
                     next = block.last().raw().saturating_add(1);
                 }
-                IotlbScope::Global => prop_assert!(false, "nobody asked for that"),
+                IotlbScope::Global => prop_assert!(false, "a global invalidation was not requested"),
             }
         }
         prop_assert!(next > last || next == u64::MAX, "the end is not covered");
     }
 
-    /// A budget of one is what the in-tree driver does: the smallest block, or the domain.
+    /// With a budget of 1, the result is that of the in-tree driver: the smallest block, or the
+    /// domain.
     #[test]
-    fn a_larger_budget_drops_no_more(first in 0u64..1 << 48, pages in 1u64..1 << 20, budget in 2u32..8) {
+    fn a_larger_budget_invalidates_no_more(first in 0u64..1 << 48, pages in 1u64..1 << 20, budget in 2u32..8) {
         let last = first + (pages << 12) - 1;
         let dropped = |budget| {
             blocks(cap(PSI, 18), range(first, last), budget)
@@ -197,7 +198,7 @@ fn iotlb(scope: IotlbScope) -> InvalidationStep {
 }
 
 #[test]
-fn a_present_entry_is_dropped_by_its_own_domain_before_its_translations() {
+fn a_present_entry_is_invalidated_by_its_domain_before_its_translations() {
     let expected = [context(DOMAIN), iotlb(IotlbScope::Domain(DOMAIN))];
     for new in [None, Some(DOMAIN), Some(OTHER)] {
         for flags in [0, CACHING] {
@@ -216,7 +217,7 @@ fn an_absent_entry_is_cached_in_caching_mode_only_and_as_domain_0() {
 }
 
 #[test]
-fn the_write_buffer_goes_first() {
+fn the_write_buffer_is_flushed_first() {
     assert_eq!(
         steps(WRITE_BUFFER, None, Some(DOMAIN)),
         [InvalidationStep::FlushWriteBuffer]
@@ -226,7 +227,7 @@ fn the_write_buffer_goes_first() {
 }
 
 #[test]
-fn the_recording_of_faults_concerns_the_context_entry_alone() {
+fn a_change_of_fpd_invalidates_only_the_context_entry() {
     let after = |flags, id| -> Vec<InvalidationStep> {
         after_fpd_change(cap(flags, 0), SOURCE, id).iter().collect()
     };
@@ -271,7 +272,7 @@ fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
 
 proptest! {
     #[test]
-    fn what_was_worked_out_once_says_the_same(
+    fn the_precomputed_form_returns_the_same(
         flags in prop::sample::select(vec![0, PSI, PSI | READS, PSI | WRITES, PSI | READS | WRITES]),
         max_mask in 0u64..64,
         id in any::<u16>(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ownership rules: every case there is, the laws that hold in all of them, and a model
-//! of the kernel's core that uses them.
+//! Tests of the ownership rules: all cases, the properties that hold in all of them, and a model of
+//! the kernel's IOMMU core that uses them.
 
 mod ownership_cases;
 mod ownership_core;
@@ -119,8 +119,8 @@ fn second_owner_refused() {
         .is_ok());
 }
 
-/// The core replaces the domain of a group member by member: two owners for a moment, of
-/// one interface, never three and never of both.
+/// The core replaces the domain of a group member by member: for a moment there are two owners of
+/// the same interface, never three and never of different interfaces.
 #[test]
 fn a_replacement_passes_through_two_owners() {
     let ask = |owner| AttachRequest {
@@ -210,7 +210,7 @@ fn resets_and_releases_always_block() {
 }
 
 #[test]
-fn a_kernel_driver_may_have_a_domain_of_its_own() {
+fn a_kernel_driver_may_have_its_own_domain() {
     every_case(|case| {
         let own = matches!(
             case.request.wanted,
@@ -229,7 +229,8 @@ fn a_kernel_driver_may_have_a_domain_of_its_own() {
     });
 }
 
-/// A device without a driver is not in the way of its neighbour's driver, and not a user's.
+/// A device without a driver does not prevent its neighbour's driver from using its own domain, and
+/// does not belong to a user.
 #[test]
 fn a_device_without_driver_follows_its_group() {
     every_case(|case| {

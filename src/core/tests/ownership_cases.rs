@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every case that can be put to the ownership rules.
+//! All cases for the ownership rules.
 
 use vtd_core::ownership::{
     AttachPhase, AttachRequest, BoundDriver, DomainInterface, GroupState, Owner, OwnerState,
@@ -64,7 +64,7 @@ pub(crate) fn is_kernel(state: &OwnerState) -> bool {
     matches!(state, OwnerState::Kernel | OwnerState::KernelOwn)
 }
 
-/// A group whose members are in these states, by whatever way they came there.
+/// Returns a group whose members are in these states, in whatever way they reached them.
 pub(crate) fn count_members(states: &[OwnerState]) -> GroupState {
     let ungoverned = |group: GroupState, state: OwnerState| match state {
         OwnerState::Blocked => group.with_member(),
@@ -109,7 +109,7 @@ pub(crate) fn take(
         .0
 }
 
-/// One case: the other members, this one's state, and what is asked.
+/// One case: the states of the other members, the state of this one, and the request.
 pub(crate) struct Case {
     pub(crate) others: Vec<OwnerState>,
     pub(crate) from: OwnerState,
@@ -117,7 +117,7 @@ pub(crate) struct Case {
     pub(crate) result: Result<(GroupState, OwnerState), Refusal>,
 }
 
-/// Whether members can be in these states at the same time.
+/// Returns whether members can be in these states at the same time.
 pub(crate) fn is_consistent(states: &[OwnerState]) -> bool {
     let mut users = states.iter().filter(|state| is_user(state));
     let one_user = users
@@ -127,7 +127,7 @@ pub(crate) fn is_consistent(states: &[OwnerState]) -> bool {
     one_user && !mixed
 }
 
-/// Calls `check` with every case: groups of one to three members, all requests.
+/// Calls `check` with every case: groups of one to three members and all requests.
 pub(crate) fn every_case(mut check: impl FnMut(&Case)) {
     let mut cases = 0;
     let mut others: Vec<Vec<OwnerState>> = vec![vec![]];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A model of what the kernel's IOMMU core does with a group (drivers/iommu/iommu.c), put to
+//! A model of what the kernel's IOMMU core does with a group (drivers/iommu/iommu.c), run against
 //! the rules: every sequence of claims, attaches, resets, removals and driver bindings.
 
 use crate::ownership_cases::{is_kernel, is_user, A, B, C};
@@ -17,7 +17,7 @@ struct Member {
     in_reset: bool,
 }
 
-/// What the core thinks that the group is attached to.
+/// The domain to which the group is attached according to the core.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Domain {
     Default,
@@ -65,7 +65,7 @@ impl Model {
         Ok(())
     }
 
-    /// `__iommu_group_set_domain_internal`; true if it succeeded.
+    /// `__iommu_group_set_domain_internal`; returns true if it succeeded.
     fn set_domain(&mut self, new: Domain, must_succeed: bool) -> bool {
         if !must_succeed && self.members.iter().any(|member| member.in_reset) {
             return false;
@@ -81,7 +81,7 @@ impl Model {
                 );
                 for before in 0..index {
                     self.attach(before, self.domain, AttachPhase::Attach)
-                        .expect("the way back of a failed attach");
+                        .expect("the return after a failed attach");
                 }
                 return false;
             }
@@ -108,7 +108,7 @@ impl Model {
             .any(|member| member.driver == BoundDriver::KnownToCore)
     }
 
-    /// Every model that one step of the core leads to.
+    /// Returns every state of the model after one step of the core.
     fn steps(&self) -> Vec<Self> {
         let mut next = self.group_steps();
         for index in 0..self.members.len() {
@@ -229,7 +229,8 @@ impl Model {
     }
 }
 
-/// Whatever the core does: what must not fail does not, and a group is never mixed.
+/// For every sequence of the core: an attach that must not fail does not fail, and the owners of a
+/// group are never mixed.
 #[test]
 fn no_sequence_of_the_core_mixes_a_group() {
     let first = [
@@ -265,7 +266,7 @@ fn no_sequence_of_the_core_mixes_a_group() {
         .any(|member| member.state == OwnerState::KernelOwn)));
 }
 
-/// What the core would allow, since it never counted the driver.
+/// The core would allow this claim, because it never counted the driver.
 #[test]
 fn a_claim_with_a_driver_unknown_to_the_core_is_refused_and_undone() {
     for drivers in [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The laws of second-stage page tables.
+//! Tests of second-stage page tables.
 
 mod pgtable_arena;
 mod pgtable_counts;
@@ -16,7 +16,7 @@ use pgtable_model::Page;
 use vtd_core::pgtable::Geometry;
 use vtd_core::spec::level::AddressWidth;
 
-/// A unit with everything: the widest of QEMU's, with large pages and snoop control.
+/// A unit with all features: the widest of QEMU's, with large pages and snoop control.
 const FULL: Geometry = Geometry {
     width: AddressWidth::Bits48,
     input_bits: 48,
@@ -26,7 +26,7 @@ const FULL: Geometry = Geometry {
     snoop_control: true,
 };
 
-/// Memory at `phys` for reading and writing; `bytes` is the model's to choose.
+/// Memory at `phys` for reading and writing; the model chooses `bytes`.
 const fn rw(phys: u64) -> Page {
     Page {
         bytes: 0,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Table memory for tests: a non-coherent machine that remembers what was done to it.
+//! Table memory for tests: a non-coherent machine that records its operations.
 //!
-//! Every page has two faces: what the processor wrote, and what hardware sees, which changes
-//! only by a write-back. A page is used between `alloc` and its retirement and never again, so
-//! that every use of a retired page is noticed.
+//! Every page has two copies: what the processor wrote, and what hardware sees. The second one
+//! changes only by a write-back. A page is used between `alloc` and its retirement and never again,
+//! so that every use of a retired page is noticed.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering::*};
@@ -12,9 +12,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use vtd_core::pgtable::{run, Directory, OutOfMemory, PresentEntry, TableLevel, TableMemory};
 
-/// Where the arena's pages lie in physical memory; any address that is easy to recognise.
+/// The physical address of the arena's pages; any address that is easy to recognise.
 const BASE: u64 = 0x12_3400_0000;
-/// Address bits of a link.
+/// The address bits of a link.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// An ignored bit: the link was written back (see `TableMemory::load_entry`).
 const WRITTEN_BACK: u64 = 1 << 52;
@@ -32,7 +32,7 @@ struct Cell {
     state: AtomicU8,
 }
 
-/// A page of the arena by number.
+/// The number of a page in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PageId(pub(crate) u32);
 
@@ -56,11 +56,11 @@ pub(crate) struct Table<L> {
 pub(crate) struct Arena {
     cells: Box<[OnceLock<Box<Cell>>]>,
     used: AtomicUsize,
-    /// Allocations that succeed from here on; below 0 the arena is empty.
+    /// The number of allocations that still succeed.
     budget: AtomicI64,
     flushes: AtomicUsize,
     lost_races: AtomicUsize,
-    /// How many threads meet in `alloc`, and how many are still to come there.
+    /// The number of threads that meet in `alloc`, and how many are still to arrive.
     party: AtomicI64,
     expected: AtomicI64,
 }
@@ -85,7 +85,7 @@ impl Arena {
         self.expected.store((party * times) as i64, SeqCst);
     }
 
-    /// Waits for the other threads of the party, but not for ever.
+    /// Waits for the other threads of the party, with a time limit.
     fn meet(&self) {
         let party = self.party.load(SeqCst);
         let before = self.expected.fetch_sub(1, SeqCst);
@@ -99,29 +99,29 @@ impl Arena {
         }
     }
 
-    /// Lets `count` more allocations succeed.
+    /// Lets only `count` more allocations succeed.
     pub(crate) fn limit(&self, count: i64) {
         self.budget.store(count, SeqCst);
     }
 
-    /// Write-backs of runs asked for so far; links not counted.
+    /// Returns the number of write-backs of runs so far, without those of links.
     pub(crate) fn flushes(&self) -> usize {
         self.flushes.load(SeqCst)
     }
 
-    /// How often another thread's link was there first.
+    /// Returns how often another thread's link was first.
     pub(crate) fn lost_races(&self) -> usize {
         self.lost_races.load(SeqCst)
     }
 
-    /// What hardware reads at a physical address; `None` if that is no table in use.
+    /// Returns what hardware reads at a physical address, or `None` if no table in use is there.
     pub(crate) fn hardware_read(&self, phys: u64) -> Option<u64> {
         let cell = self.cell(PageId::at(phys & !0xfff)?)?;
         (cell.state.load(SeqCst) == LIVE)
             .then(|| cell.hardware[(phys as usize & 0xfff) / 8].load(SeqCst))
     }
 
-    /// Puts `entry` at a physical address, as an error would.
+    /// Writes `entry` at a physical address, as an error would.
     pub(crate) fn spoil(&self, phys: u64, entry: u64) {
         let page = PageId::at(phys & !0xfff).expect("a page of the arena");
         let cell = self.cell(page).expect("a page of the arena");
@@ -130,12 +130,12 @@ impl Arena {
         cell.hardware[index].store(entry, SeqCst);
     }
 
-    /// The level for which a page was allocated.
+    /// Returns the level for which a page was allocated.
     pub(crate) fn level(&self, page: PageId) -> u8 {
         self.cell(page).expect("a page of the arena").level
     }
 
-    /// All pages in use.
+    /// Returns all pages in use.
     pub(crate) fn live(&self) -> Vec<PageId> {
         (0..self.used.load(SeqCst).min(self.cells.len()) as u32)
             .map(PageId)
@@ -146,7 +146,7 @@ impl Arena {
             .collect()
     }
 
-    /// Notes that `page` was retired; a second time is an error.
+    /// Records that `page` was retired; a second time is an error.
     pub(crate) fn retire(&self, page: PageId) {
         self.end(page, RETIRED);
     }
@@ -154,7 +154,7 @@ impl Arena {
     fn end(&self, page: PageId, state: u8) {
         let cell = self.cell(page).expect("a page of the arena");
         let before = cell.state.swap(state, SeqCst);
-        assert_eq!(before, LIVE, "{page:?} given back twice");
+        assert_eq!(before, LIVE, "{page:?} retired twice");
     }
 
     fn cell(&self, page: PageId) -> Option<&Cell> {
@@ -272,7 +272,7 @@ impl TableMemory for Arena {
             Self::write_back(cell, index);
             return Err(Self::present_entry::<L>(there));
         }
-        // Time for another thread to find the link before hardware can.
+        // Gives another thread time to find the link before hardware can.
         std::thread::yield_now();
         Self::write_back(cell, index);
         cell.processor[index].fetch_or(WRITTEN_BACK, SeqCst);
@@ -283,7 +283,7 @@ impl TableMemory for Arena {
         let entry = self.used(table).processor[index].swap(0, SeqCst);
         assert!(
             entry != 0 && !run::is_leaf::<L>(entry),
-            "unlinked what is no link"
+            "unlinked an entry that is not a link"
         );
     }
 

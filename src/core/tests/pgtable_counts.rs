@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A census finds every table and every large page once, however small its parts are.
+//! A count finds every table and every large page once, however small its parts are.
 
 use crate::pgtable_model::{Bench, GIGA, MEGA, PAGE};
 use crate::{rw, FULL};
 use vtd_core::pgtable::{CountCursor, Geometry, TableCounts};
 use vtd_core::spec::level::AddressWidth;
 
-/// The census in parts of `tables` directories, and how many parts it took.
+/// Counts in parts of `tables` directories. Returns the counts and how many parts it took.
 fn count(bench: &Bench, tables: u32) -> (TableCounts, u32) {
     let (mut counts, mut rest, mut parts) = (TableCounts::default(), CountCursor::ALL, 0);
     loop {
@@ -18,7 +18,7 @@ fn count(bench: &Bench, tables: u32) -> (TableCounts, u32) {
         {
             None => return (counts, parts),
             Some(next) => {
-                assert_ne!(next, rest, "no way made with {tables} tables");
+                assert_ne!(next, rest, "no progress with {tables} tables");
                 rest = next;
             }
         }
@@ -27,7 +27,7 @@ fn count(bench: &Bench, tables: u32) -> (TableCounts, u32) {
 
 fn filled(width: AddressWidth) -> Bench {
     let mut bench = Bench::new(Geometry { width, ..FULL });
-    // Directories that begin where those above them begin, and such that do not.
+    // Some directories begin at the first address of the directory above, and some do not.
     for giga in [0, 1, 3, 100, 511] {
         for mega in [0, 7, 511] {
             bench
@@ -51,7 +51,7 @@ fn every_table_and_large_page_is_counted_once() {
             let (counts, parts) = count(&bench, tables);
             assert_eq!(counts.tables, live, "with {tables} tables");
             assert_eq!((counts.leaves_2m, counts.leaves_1g), (10, 3));
-            // There are five directories of level 2 at least.
+            // There are at least five directories of level 2.
             match tables {
                 4 => assert!(parts > 1),
                 100 => assert_eq!(parts, 1),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Single requests: what is refused, which pages are chosen, where an unmap ends.
+//! Single requests: which are refused, which page sizes are chosen, where an unmap ends.
 
 use crate::pgtable_model::{Bench, Page, GIGA, MEGA, PAGE};
 use crate::{rw, FULL};
@@ -82,7 +82,7 @@ fn a_request_ends_within_the_aperture() {
 }
 
 #[test]
-fn memory_ends_where_the_host_ends() {
+fn memory_beyond_the_host_width_is_refused() {
     let end = 1u64 << 46;
     for (phys, len) in [
         (end, PAGE),
@@ -144,7 +144,7 @@ fn the_largest_pages_come_first() {
             .filter(|p| p.bytes == size)
             .count()
     };
-    // 14 pages of 2M up to the first border of 1G, 3 of 1G, 3 of 2M.
+    // 14 pages of 2M up to the first 1G boundary, 3 of 1G, 3 of 2M.
     assert_eq!((count(GIGA), count(MEGA), count(PAGE)), (3, 17, 0));
     bench.check();
 }
@@ -165,7 +165,7 @@ fn a_unit_without_large_pages_gets_none() {
         };
         for len in lengths {
             let mut bench = Bench::new(geometry);
-            // Neighbours, so that the tables for the quick way are there.
+            // Neighbours, so that the tables for the fast path exist.
             bench.map(0, PAGE, rw(0)).expect("free");
             if !large_2m {
                 bench.map(GIGA + 64 * MEGA, PAGE, rw(0)).expect("free");
@@ -313,7 +313,7 @@ fn a_visit_in_parts_sees_every_leaf_and_is_bounded() {
         let len = if iova == MEGA { MEGA } else { PAGE };
         bench.map(iova, len, rw(0)).expect("free");
     }
-    // Tables that were emptied piece by piece stay, and cost a visit without giving it a leaf.
+    // Tables that were emptied piece by piece stay, and a visit enters them without finding a leaf.
     for table in 0..20 {
         bench.map(GIGA + table * MEGA, PAGE, rw(0)).expect("free");
         bench.unmap(GIGA + table * MEGA, PAGE);
@@ -332,12 +332,12 @@ fn a_visit_in_parts_sees_every_leaf_and_is_bounded() {
                 VisitEnd::At(next) => {
                     assert!(
                         next > from,
-                        "no way made from {from:?} with {tables} tables"
+                        "no progress from {from:?} with {tables} tables"
                     );
                     from = next;
                 }
                 VisitEnd::Done => break,
-                VisitEnd::Broken => unreachable!("nobody breaks"),
+                VisitEnd::Broken => unreachable!("the visitor never breaks"),
             }
         }
         let whole: Vec<u64> = bench.model.pages.keys().copied().collect();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables: when they are taken and given back, what happens without memory, what is flushed.
+//! Table pages: when they are allocated and retired, what happens without memory, what is flushed.
 
 use crate::pgtable_model::{Bench, GIGA, MEGA, PAGE};
 use crate::{rw, FULL};
@@ -166,7 +166,7 @@ fn an_unmap_needs_no_memory() {
 }
 
 #[test]
-fn a_failed_map_says_what_hardware_may_have_seen() {
+fn a_failed_map_reports_what_hardware_may_have_cached() {
     let mut bench = Bench::new(FULL);
     bench.map(8 * PAGE, PAGE, rw(0)).expect("free");
     let failed = bench.map(0, 16 * PAGE, rw(0)).expect_err("in use");
@@ -194,8 +194,8 @@ fn a_run_of_entries_is_flushed_once() {
     assert_eq!(count(&mut bench, false, PAGE, 256 * PAGE, 0), 1);
     assert_eq!(count(&mut bench, true, GIGA, 256 * MEGA, 0), 1);
     assert_eq!(count(&mut bench, false, GIGA, 256 * MEGA, 0), 1);
-    // Two page tables, the second to its end; then the directory's links only: pages that
-    // were cleared in tables that are no longer linked need not reach hardware.
+    // Two page tables, the second to its end; then only the links of the directory: hardware need
+    // not see leaves that were cleared in tables that are no longer linked.
     assert_eq!(count(&mut bench, true, 2 * MEGA, 2 * MEGA, PAGE), 2);
     assert_eq!(count(&mut bench, false, 2 * MEGA, 2 * MEGA, PAGE), 1);
     bench.check();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What map and unmap mean: a sorted map of pages, and a bench that holds the table to it.
+//! The model of map and unmap: a sorted map of pages, and a bench that compares the table with it.
 
 use crate::pgtable_arena::{Arena, PageId};
 use crate::pgtable_walker::{Found, Tables, Unit};
@@ -24,20 +24,20 @@ pub(crate) struct Page {
     pub(crate) snoop: bool,
 }
 
-/// Pages by the address at which they start.
+/// The pages by the address at which they start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Model {
     pub(crate) pages: BTreeMap<u64, Page>,
 }
 
 impl Model {
-    /// The page that holds `iova`, and its start.
+    /// Returns the page that holds `iova`, and its start.
     pub(crate) fn page_at(&self, iova: u64) -> Option<(u64, Page)> {
         let (&start, &page) = self.pages.range(..=iova).next_back()?;
         (iova - start < page.bytes).then_some((start, page))
     }
 
-    /// The first address from `iova` on, below `end`, that is mapped.
+    /// Returns the first mapped address from `iova` on, below `end`.
     fn first_mapped(&self, iova: u64, end: u64) -> Option<u64> {
         if self.page_at(iova).is_some() {
             return Some(iova);
@@ -45,8 +45,8 @@ impl Model {
         self.pages.range(iova..end).next().map(|(&start, _)| start)
     }
 
-    /// Maps page by page, the largest first. Gives back what would be in the way, and how
-    /// much stands before it in pages that are not.
+    /// Maps page by page, the largest first. If an address is in use, returns it, and the number of
+    /// bytes before it that a map would have written.
     fn map(&mut self, sizes: u64, iova: u64, len: u64, page: Page) -> Result<(), (u64, u64)> {
         let mut new = Vec::new();
         let mut done = 0;
@@ -94,7 +94,7 @@ impl Model {
     }
 }
 
-/// A table, its memory, the unit that walks it and what it ought to hold.
+/// A table, its memory, the unit that walks it, and the model of its contents.
 pub(crate) struct Bench {
     pub(crate) arena: Arena,
     pub(crate) stage: SecondStage<Arena>,
@@ -123,7 +123,7 @@ impl Bench {
         }
     }
 
-    /// Maps in the table only.
+    /// Maps only in the table.
     pub(crate) fn map_raw(&mut self, iova: u64, len: u64, page: Page) -> Result<(), MapFailed> {
         let access = Access::new(page.read, page.write).expect("some access");
         let prot = Prot {
@@ -133,7 +133,7 @@ impl Bench {
         let (arena, retired) = (&self.arena, &mut self.retired);
         let stage = &self.stage;
         let (iova, phys) = (Iova::new(iova), PhysAddr::new(page.phys));
-        // In its three parts, as the driver does; other tests have it in one.
+        // In its three parts, as the driver does; other tests call the whole `map`.
         stage
             .map_fast(arena, iova, phys, len, prot)
             .or_else(|rest| stage.map_existing(arena, rest))
@@ -177,14 +177,14 @@ impl Bench {
         expected
     }
 
-    /// Gives retired pages back: what the driver does after the invalidation.
+    /// Frees the retired pages, as the driver does after the invalidation.
     pub(crate) fn collect(&mut self) {
         for page in self.retired.drain(..) {
             self.arena.retire(page);
         }
     }
 
-    /// Holds the table to the model in every respect.
+    /// Compares the table with the model in every respect.
     pub(crate) fn check(&self) {
         let (found, tables) = self.read_tree();
         assert_eq!(found, self.expected(), "hardware sees something else");
@@ -215,7 +215,7 @@ impl Bench {
         }
     }
 
-    /// Holds query, way and walk of one address to the model.
+    /// Compares query, trace and hardware walk of one address with the model.
     pub(crate) fn check_address(&self, iova: u64) {
         crate::pgtable_trace::check(self, iova);
         let expected = self
@@ -249,7 +249,7 @@ impl Bench {
         self.stage.top(&self.arena).phys()
     }
 
-    /// The whole tree as hardware sees it.
+    /// Reads the whole tree as hardware sees it.
     pub(crate) fn read_tree(&self) -> (Vec<Found>, Tables) {
         let read = |place| self.arena.hardware_read(place);
         self.unit
@@ -292,7 +292,7 @@ impl Bench {
         seen
     }
 
-    /// Releases the table; every page must come back, once.
+    /// Releases the table; every page must be retired once.
     pub(crate) fn release(mut self) {
         let (arena, retired) = (&self.arena, &mut self.retired);
         let top = self.stage.top(arena);
@@ -301,6 +301,6 @@ impl Bench {
         for page in self.retired.drain(..) {
             self.arena.retire(page);
         }
-        assert_eq!(self.arena.live(), [], "tables that nobody gave back");
+        assert_eq!(self.arena.live(), [], "tables that were not released");
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Any sequence of requests, on tables of every shape, against model and hardware walk.
+//! Random sequences of requests on tables of every shape, compared with the model and the hardware
+//! walk.
 
 use crate::pgtable_model::{Bench, Page, GIGA, MEGA, PAGE};
 use proptest::prelude::*;
@@ -23,7 +24,7 @@ enum Request {
         nth: usize,
         len: u64,
     },
-    /// Maps over or beside the n-th page that is mapped.
+    /// Maps over or next to the n-th page that is mapped.
     MapAt {
         nth: usize,
         pages: i64,
@@ -33,13 +34,13 @@ enum Request {
     Probe {
         iova: u64,
     },
-    /// Lets only so many allocations succeed in the next map.
+    /// Lets only this many allocations succeed in the next map.
     Starve {
         tables: i64,
     },
 }
 
-/// Addresses near the borders of entries of every level, so that requests meet.
+/// Addresses near the boundaries of entries of every level, so that requests overlap.
 fn address(last: u64) -> impl Strategy<Value = u64> {
     let borders = prop::sample::select(vec![
         0,
@@ -94,7 +95,7 @@ fn request(last: u64) -> impl Strategy<Value = Request> {
     prop_oneof![
         6 => (address(last), length(), memory(), any::<bool>()).prop_map(
             |(iova, len, mut page, alike)| {
-                // Addresses that are alike up to 1G are what large pages need.
+                // Large pages need addresses that are equal modulo 1G.
                 if alike {
                     page.phys = (page.phys & !(GIGA - 1)) | (iova & (GIGA - 1));
                 }
@@ -128,16 +129,16 @@ fn geometry() -> impl Strategy<Value = Geometry> {
         })
 }
 
-/// A table's shape and what is asked of it.
-fn story() -> impl Strategy<Value = (Geometry, Vec<Request>)> {
+/// The shape of a table and the requests.
+fn sequence() -> impl Strategy<Value = (Geometry, Vec<Request>)> {
     geometry().prop_flat_map(|geometry| {
         let requests = prop::collection::vec(request(geometry.last_iova().raw()), 1..40);
         (Just(geometry), requests)
     })
 }
 
-/// What a request may ask for without leaving the aperture, or costing the test too much:
-/// a GiB in pages of 4K is mapped elsewhere.
+/// Limits a request so that it stays within the aperture and does not take the test too long:
+/// another test maps a GiB in pages of 4K.
 fn clip(bench: &Bench, iova: u64, len: u64, phys: u64) -> u64 {
     let geometry = bench.stage.geometry();
     let large = geometry.large_2m && (iova ^ phys) % MEGA == 0;
@@ -146,7 +147,7 @@ fn clip(bench: &Bench, iova: u64, len: u64, phys: u64) -> u64 {
     len.min(most).min(room)
 }
 
-/// Maps with `tables` allocations left; without memory nothing must have changed.
+/// Maps with `tables` allocations left; if memory runs out, nothing must have changed.
 fn map(bench: &mut Bench, starved: &mut Option<i64>, iova: u64, len: u64, page: Page) {
     let len = clip(bench, iova, len, page.phys);
     let before = bench.model.clone();
@@ -160,7 +161,7 @@ fn map(bench: &mut Bench, starved: &mut Option<i64>, iova: u64, len: u64, page: 
             bench.check();
             return;
         }
-        // It fitted: take it back, so that the model can do the same.
+        // It fitted: undo it, so that the model can do the same.
         let arena = &bench.arena;
         let retired = &mut bench.retired;
         let iova = vtd_core::spec::address::Iova::new(iova);
@@ -213,7 +214,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn table_model_and_hardware_agree_after_every_request((geometry, requests) in story()) {
+    fn table_model_and_hardware_agree_after_every_request((geometry, requests) in sequence()) {
         let mut bench = Bench::new(geometry);
         let mut starved = None;
         for request in requests {

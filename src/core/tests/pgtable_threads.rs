@@ -27,7 +27,8 @@ const PROT: Prot = Prot {
     snoop: false,
 };
 
-/// One thread's stretch of a round: maps, sees hardware reach it, unmaps, sees it gone.
+/// The part of one thread in a round: maps, checks that hardware translates it, unmaps, checks that
+/// hardware does not.
 fn work(arena: &Arena, stage: &SecondStage<Arena>, iova: u64, len: u64, retired: &mut Vec<PageId>) {
     let read = |place| arena.hardware_read(place);
     let top = stage.top(arena).phys();
@@ -36,7 +37,7 @@ fn work(arena: &Arena, stage: &SecondStage<Arena>, iova: u64, len: u64, retired:
     let paddr = PhysAddr::new(iova & 0xfff_ffff_f000);
     stage
         .map(arena, Iova::new(iova), paddr, len, PROT, &mut retire)
-        .expect("a range of one's own");
+        .expect("a separate range");
     for at in [iova, iova + len / 2, iova + len - 1] {
         let reached = walk(at).expect("mapped, so hardware reaches it");
         assert_eq!(reached.phys, at & 0xfff_ffff_ffff);
@@ -50,8 +51,8 @@ fn work(arena: &Arena, stage: &SecondStage<Arena>, iova: u64, len: u64, retired:
     }
 }
 
-/// Runs rounds in which thread n works on `place(round, n)`, with fresh tables each, of which the
-/// first `races` are wanted by all threads at once. Returns how many of these races were lost.
+/// Runs rounds in which thread n works on `place(round, n)`, each with fresh tables. All threads
+/// allocate the first `races` tables concurrently. Returns how many of these races were lost.
 fn run(races: usize, place: impl Fn(u64, u64) -> (u64, u64) + Sync) -> usize {
     let mut lost = 0;
     for round in 0..ROUNDS {
@@ -77,7 +78,7 @@ fn run(races: usize, place: impl Fn(u64, u64) -> (u64, u64) + Sync) -> usize {
             let done = threads.into_iter().map(|t| t.join().expect("no panic"));
             done.flatten().collect()
         });
-        // Freed only now: until the invalidation, others may still look.
+        // Freed only now: until the invalidation, other threads may still read them.
         retired.into_iter().for_each(|page| arena.retire(page));
         let read = |place| arena.hardware_read(place);
         let top = stage.top(&arena).phys();
@@ -100,14 +101,14 @@ fn neighbours_in_one_page_table_do_not_disturb_each_other() {
 
 #[test]
 fn one_thread_installs_a_table_and_all_use_it() {
-    // The top table is there; three more are wanted by everyone.
+    // The top table exists; all threads need three more.
     let lost = run(3, |_, n| (n * PAGE, PAGE));
     assert_eq!(lost as u64, ROUNDS * 3 * (THREADS - 1));
 }
 
 #[test]
 fn neighbours_across_page_tables_do_not_disturb_each_other() {
-    // Each stretch covers one page table whole and shares one at either end.
+    // Each range covers one page table whole and shares one at either end.
     run(0, |round, n| {
         let base = (round % 3) * 512 * GIGA + GIGA - 2 * MEGA - 7 * PAGE;
         (base + n * (2 * MEGA + PAGE), 2 * MEGA + PAGE)

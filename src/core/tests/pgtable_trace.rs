@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way of an address: every entry that hardware reads, in order, and what hardware makes of it.
+//! Tests of the trace of an address: every entry that hardware reads, in order, and the outcome.
 
 use crate::pgtable_model::{Bench, Page, GIGA, MEGA, PAGE};
 use crate::pgtable_walker::Refusal;
@@ -10,10 +10,10 @@ use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::{AddressWidth, Level};
 
-/// Set by the driver where hardware ignores it: a link was written back.
+/// An ignored bit that the driver sets after a link was written back.
 const IGNORED: u64 = 1 << 52;
 
-/// The way of `iova`, and the steps as hardware would read them: level, place, what is there.
+/// Returns the trace of `iova`, and the steps as hardware would read them: level, address, entry.
 fn trace_of(bench: &Bench, iova: u64) -> (WalkTrace, Vec<(Level, u64, u64)>) {
     let mut steps = Vec::new();
     let trace = bench
@@ -25,7 +25,7 @@ fn trace_of(bench: &Bench, iova: u64) -> (WalkTrace, Vec<(Level, u64, u64)>) {
     (trace, steps)
 }
 
-/// Holds the way of `iova` to the walk of hardware.
+/// Compares the trace of `iova` with the hardware walk.
 pub(crate) fn check(bench: &Bench, iova: u64) {
     let (trace, steps) = trace_of(bench, iova);
     let last = bench.stage.geometry().last_iova().raw();
@@ -144,7 +144,7 @@ fn beyond_the_aperture_no_table_is_read() {
     }
 }
 
-/// Spoils the entry of `level` on the way of `iova` by xor, and returns the way of that.
+/// Corrupts the entry of `level` in the walk of `iova` by xor, and returns the trace.
 fn trace_spoiled(bench: &Bench, iova: u64, level: Level, bits: u64) -> WalkTrace {
     let (_, steps) = trace_of(bench, iova);
     let &(_, place, entry) = steps.iter().find(|step| step.0 == level).expect("a step");
@@ -158,17 +158,18 @@ fn trace_spoiled(bench: &Bench, iova: u64, level: Level, bits: u64) -> WalkTrace
 }
 
 #[test]
-fn spoiled_tables_fault_as_on_hardware() {
+fn corrupted_tables_fault_as_on_hardware() {
     let mut bench = Bench::new(FULL);
     bench.map(0, PAGE, rw(0x7000)).expect("free");
     bench.map(GIGA, GIGA, rw(GIGA)).expect("free");
     let there = WalkOutcome::Translated(PhysAddr::new(0x7000));
-    // A link that does not permit writes: reads go on below it.
+    // A link that does not permit writes: reads continue below it.
     let trace = trace_spoiled(&bench, 0, Level::L3, 2);
     assert_eq!((trace.read, trace.write), (there, faulted(5, Level::L3)));
     let trace = trace_spoiled(&bench, 0, Level::L2, 1);
     assert_eq!((trace.read, trace.write), (faulted(6, Level::L2), there));
-    // Bits that are reserved: beyond memory, a page size where there is none, within a large page.
+    // Reserved bits: an address beyond memory, a page size where none is allowed, within a large
+    // page.
     for (iova, level, bits) in [
         (0, Level::L1, 1 << 50),
         (0, Level::L4, 0x80),
@@ -180,7 +181,7 @@ fn spoiled_tables_fault_as_on_hardware() {
         let both = (faulted(0xc, level), faulted(0xc, level));
         assert_eq!((trace.read, trace.write), both, "{level:?} {bits:#x}");
     }
-    // What is not permitted is said first.
+    // A missing permission takes precedence.
     let trace = trace_spoiled(&bench, 0, Level::L1, 1 << 50 | 2);
     let both = (faulted(0xc, Level::L1), faulted(5, Level::L1));
     assert_eq!((trace.read, trace.write), both);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What hardware does with a second-stage table: reads 64-bit words at physical addresses.
+//! The hardware walk of a second-stage table: reads 64-bit words at physical addresses.
 //!
-//! Written from the description of the walk (VT-d 3.7, 9.8; QEMU's vtd_iova_to_slpte is
-//! another reading) with numbers of its own, so that it shares no mistake with vtd_core.
+//! It is written from the description of the walk (VT-d 3.7, 9.8; QEMU's vtd_iova_to_slpte is
+//! another implementation) with separate constants, so that it shares no mistake with vtd_core.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use std::collections::BTreeSet;
 pub(crate) struct Unit {
     /// The context entry's address width field: 1, 2, 3 for 3, 4, 5 levels.
     pub(crate) aw: u8,
-    /// Physical address bits; higher ones are reserved.
+    /// The physical address bits; higher ones are reserved.
     pub(crate) host_bits: u32,
-    /// Large pages that it knows.
+    /// The large pages that it supports.
     pub(crate) large_2m: bool,
     pub(crate) large_1g: bool,
     /// Whether the snoop bit is defined.
     pub(crate) snoop_control: bool,
 }
 
-/// Why a request is refused; the numbers are those of the specification's fault reasons.
+/// The reason of a fault; the numbers are those of the specification's fault reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// 4: the address is wider than the table.
@@ -34,7 +34,7 @@ pub(crate) enum Refusal {
     ReservedBits(u64),
 }
 
-/// Where a request goes.
+/// The translation of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Reached {
     pub(crate) phys: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Reached {
     pub(crate) snoop: bool,
 }
 
-/// A page as found by reading the whole tree.
+/// A page found by reading the whole tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) iova: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Found {
     pub(crate) snoop: bool,
 }
 
-/// Tables that a walk can reach: address and level.
+/// The tables that a walk can reach: address and level.
 pub(crate) type Tables = BTreeSet<(u64, u32)>;
 
 impl Unit {
@@ -65,7 +65,7 @@ impl Unit {
         12 + 9 * self.levels()
     }
 
-    /// Whether a present entry at `level` is a page; checks its reserved bits.
+    /// Returns whether a present entry at `level` is a page; checks its reserved bits.
     fn is_page(&self, entry: u64, level: u32) -> Result<bool, Refusal> {
         let size_bit = entry & 0x80 != 0;
         let page = match level {
@@ -136,7 +136,7 @@ impl Unit {
     ) -> Result<(Vec<Found>, Tables), Refusal> {
         let mut pages = Vec::new();
         let mut tables = BTreeSet::new();
-        // Tables still to be read, the next one last.
+        // The tables still to be read, the next one last.
         let mut todo = vec![(top, self.levels(), 0u64, 3u64)];
         while let Some((table, level, base, above)) = todo.pop() {
             assert!(tables.insert((table, level)), "two links to {table:#x}");
@@ -213,7 +213,7 @@ fn the_walker_reads_tables_written_by_hand() {
         go(0x8000_0042, true),
         page(0x1_8000_0042, 0x4000_0000, true)
     );
-    // The link at index 3 allows writes only, whatever the leaf says.
+    // The link at index 3 allows writes only, whatever the leaf allows.
     assert_eq!(go(0xc060_0000, false), Err(Refusal::NotAllowed));
     assert_eq!(go(0xc060_0000, true), page(0x4020_0000, 0x20_0000, false));
     assert_eq!(go(0, false), Err(Refusal::NotAllowed));

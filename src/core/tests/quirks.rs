@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Chipsets that need something of their own: every identifier, and machines as a whole.
+//! Tests of quirks: every identifier, and whole machines.
 
 #[allow(dead_code)]
 mod dmar_build;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every identifier: which have a quirk, and that nothing has one that could lie.
+//! All identifiers: which ones have a quirk, and that no untrusted function has one.
 
 use vtd_core::quirks::table::{register_of, Effect, INTEL, QUIRKS};
 use vtd_core::quirks::{IdentityReason, PciFunction, Quirks};
@@ -10,7 +10,7 @@ pub(crate) const HOST_BRIDGE: u32 = 0x06_00_00;
 pub(crate) const DISPLAY: u32 = 0x03_00_00;
 pub(crate) const NETWORK: u32 = 0x02_00_00;
 
-/// A function of Intel's on the root bus.
+/// Returns an Intel function on the root bus.
 pub(crate) fn function(device: u8, model: u16, class: u32) -> PciFunction {
     PciFunction {
         segment: Segment::new(0),
@@ -25,7 +25,7 @@ pub(crate) fn function(device: u8, model: u16, class: u32) -> PciFunction {
     }
 }
 
-/// The registers with which a function is tried: unreadable, and every bit that quirks look at.
+/// The register values for the test: unreadable, and every bit that quirks check.
 const REGISTERS: [Option<u32>; 6] = [
     None,
     Some(0),
@@ -35,7 +35,7 @@ const REGISTERS: [Option<u32>; 6] = [
     Some(0xffff_ffff),
 ];
 
-/// What has a quirk, written down a second time.
+/// A second, independent list of the quirks.
 fn effects(model: u16, class: u32, register: Option<u32>) -> Vec<Effect> {
     let mut effects = Vec::new();
     let high = model >> 8;
@@ -158,12 +158,12 @@ fn sound_gets_identity_only_from_an_isochronous_unit_without_entries() {
         assert_eq!(quirks.identity(&function(3, 0x10d3, NETWORK), true), None);
         assert_eq!(quirks.of_all_units().count(), usize::from(needed));
     }
-    // Hidden registers, or none: nothing is known, so nothing is done.
+    // With hidden registers, or none, nothing is known, so no quirk applies.
     let mut hidden = tylersburg(0);
     hidden.register = None;
     assert_eq!(Quirks::of(&[azalia, hidden]).identity(&azalia, true), None);
     assert_eq!(Quirks::of(&[azalia]).identity(&azalia, true), None);
-    // Without the sound device there is nothing to say, either.
+    // Without the sound device, no quirk applies either.
     assert_eq!(Quirks::of(&[tylersburg(0)]).of_all_units().count(), 0);
 }
 
@@ -195,7 +195,7 @@ fn a_dma_engine_is_behind_its_own_unit_or_none() {
             "{wrong:#x}"
         );
     }
-    // What cannot be read says nothing.
+    // A register that cannot be read activates no quirk.
     ioat.register = None;
     assert!(!ioat.is_behind_wrong_unit(PhysAddr::new(0xfbff_0000)));
     ioat.register = Some(u32::MAX);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the user wants to be left out.
+//! Tests of `ignore=`: the units that the user wants to be left out.
 
 use crate::dmar_build::*;
 use crate::quirks_ids::{function, DISPLAY, HOST_BRIDGE};
@@ -30,7 +30,7 @@ fn machine() -> [PciFunction; 2] {
     ]
 }
 
-/// Which of the two units are left out, and for which reason.
+/// Returns which of the two units are left out, and the reason.
 fn left_out(ignore: &str) -> [Option<LeaveOutReason>; 2] {
     let of = verdicts(&table(), &machine(), ignore);
     [of[0].1, of[1].1].map(|verdict| match verdict {
@@ -116,7 +116,7 @@ proptest! {
         let table = table();
         let dmar = Dmar::parse(&table).unwrap();
         if let Ok(ignore) = IgnoreList::parse(&text, &dmar) {
-            // What was taken names what exists.
+            // Every accepted word names something that exists.
             prop_assert!(text.trim().is_empty() || ignore.graphics()
                 || dmar.units().any(|unit| ignore.contains(unit.register_base)));
         }

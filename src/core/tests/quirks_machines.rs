@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Machines: their functions, their DMAR table, and what becomes of each unit.
+//! Machines: their functions, their DMAR table, and the decision for each unit.
 
 use crate::dmar_build::*;
 use crate::quirks_ids::{function, DISPLAY, HOST_BRIDGE, NETWORK};
@@ -11,14 +11,14 @@ use vtd_core::quirks::{IgnoreList, LeaveOutReason, PciFunction, Quirks, UnitVerd
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
 
-/// With drain of reads and writes, and 4 levels.
+/// Capabilities with drain of reads and writes, and 4 levels.
 const CAP: u64 = 0x00d2_0080_2066_0462;
 const CAP_WITHOUT_DRAIN: u64 = 0x0012_0080_2066_0462;
 const GRAPHICS: u64 = 0xfed9_1000;
 const SOUND: u64 = 0xfed9_0000;
 const REST: u64 = 0xfed9_3000;
 
-/// A notebook: sound, graphics and the rest behind a unit each.
+/// A notebook: sound, graphics and the rest, each behind a separate unit.
 fn table() -> Vec<u8> {
     Table::new(36, 0)
         .with(&drhd(
@@ -40,7 +40,7 @@ fn table() -> Vec<u8> {
         .seal()
 }
 
-/// What the notebook always has.
+/// The functions that the notebook always has.
 fn notebook(host_bridge: u16, graphics: u16) -> Vec<PciFunction> {
     vec![
         function(0, host_bridge, HOST_BRIDGE),
@@ -147,12 +147,12 @@ fn calpella_depends_on_its_shadow_table() {
             Some(Workarounds::default())
         );
         assert!(strict(&functions, ""));
-        // Not for the sake of graphics that are not served.
+        // Not because of graphics that no unit serves.
         assert!(!strict(&functions, "graphics"));
         functions[0].register = Some(0x0330);
         assert_eq!(workarounds_of(&functions, GRAPHICS), None);
         assert!(!strict(&functions, ""));
-        // What cannot be read says nothing.
+        // A register that cannot be read activates no quirk.
         functions[0].register = None;
         assert_eq!(
             workarounds_of(&functions, GRAPHICS),
@@ -160,7 +160,7 @@ fn calpella_depends_on_its_shadow_table() {
         );
         assert!(!strict(&functions, ""));
     }
-    // Where another quirk leaves graphics out, flushes may be deferred.
+    // If another quirk leaves graphics out, flushes may be deferred.
     let mut both = notebook(0x0062, 0x0046);
     both[0].register = Some(0x0ba0);
     both.push(function(0x1f, 0x0044, HOST_BRIDGE));
@@ -179,7 +179,7 @@ fn translation_of_recent_graphics_stays_on() {
             of_graphics.keeps_translation(Capability::from_raw(CAP)),
             "{graphics:#x}"
         );
-        // A unit that does not drain does not wait for what never ends.
+        // A unit that does not drain does not wait for requests that never complete.
         let simple = Capability::from_raw(CAP_WITHOUT_DRAIN);
         assert!(!of_graphics.keeps_translation(simple));
         assert!(!of_graphics.flush_write_buffer);
@@ -197,7 +197,7 @@ fn a_unit_that_serves_more_than_graphics_is_served_like_any_other() {
     for (extra, what) in [
         (scope(ENDPOINT, 0, 0, &[(0x19, 0)]), "a NIC"),
         (scope(5, 1, 0, &[(0x15, 0)]), "an ACPI device"),
-        (scope(9, 0, 0, &[(0x15, 0)]), "nobody knows what"),
+        (scope(9, 0, 0, &[(0x15, 0)]), "an unknown device"),
         (scope(BRIDGE, 0, 0, &[(0x1c, 0)]), "a port"),
         (
             scope(ENDPOINT, 0, 0, &[(0x1c, 0), (0, 0)]),
@@ -230,7 +230,7 @@ fn a_unit_that_serves_more_than_graphics_is_served_like_any_other() {
             }
         }
     }
-    // Nor is one that is for everything.
+    // Nor is a unit for all devices.
     let all = Table::new(36, 0)
         .with(&drhd(
             true,
@@ -265,7 +265,7 @@ fn external_graphics_are_never_left_out() {
     }
 }
 
-/// All steps after changes of a unit's tables.
+/// Returns all steps after changes of a unit's tables.
 fn steps(cap: Capability) -> Vec<Vec<InvalidationStep>> {
     let (old, new) = (DomainId::new(1), DomainId::new(2));
     let source = SourceId::from_raw(0x10);
@@ -296,6 +296,6 @@ fn a_write_buffer_missing_in_cap_is_flushed_first_after_every_change() {
         assert_eq!(with.first(), Some(&InvalidationStep::FlushWriteBuffer));
         assert_eq!(with[1..], without[..]);
     }
-    // The register's own word is what others are shown.
+    // Reports show the unchanged value of the register.
     assert_eq!(workarounds.capability(silent).raw(), CAP);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Units whose devices are not there.
+//! Units whose devices do not exist.
 
 use crate::dmar_build::*;
 use crate::quirks_ids::{function, DISPLAY, HOST_BRIDGE};
@@ -29,7 +29,7 @@ fn machine() -> Vec<PciFunction> {
     ]
 }
 
-/// Whether a unit with these scopes is served.
+/// Returns whether a unit with these scopes is used.
 fn is_served(segment: u16, scopes: &[Vec<u8>]) -> bool {
     let table = Table::new(36, 0)
         .with(&drhd(false, segment, 0xfed9_0000, scopes))
@@ -69,7 +69,7 @@ fn a_unit_without_possible_devices_is_left_out() {
         "there in another segment"
     );
     assert!(!is_served(1, &[scope(ENDPOINT, 0, 0, &[(2, 0)])]));
-    // They send interrupts, and do no DMA.
+    // These devices send interrupts and do no DMA.
     assert!(!is_served(
         0,
         &[scope(3, 8, 0, &[(2, 0)]), scope(4, 0, 0, &[(2, 0)])]
@@ -93,7 +93,7 @@ fn a_unit_with_one_device_is_served() {
 
 #[test]
 fn a_unit_whose_devices_may_be_hot_plugged_is_served() {
-    // Below a port that is there, by its path or by the bus that firmware gave.
+    // Below a port that exists, by its path or by the bus number that firmware assigned.
     assert!(is_served(0, &[scope(ENDPOINT, 0, 0, &[(0x1c, 0), (7, 0)])]));
     assert!(is_served(
         0,
@@ -103,7 +103,7 @@ fn a_unit_whose_devices_may_be_hot_plugged_is_served() {
         assert!(is_served(0, &[scope(ENDPOINT, 0, bus, &[(9, 0)])]));
     }
     assert!(!is_served(0, &[scope(ENDPOINT, 0, 4, &[(9, 0)])]));
-    // What is no PCI device, and what nobody knows: it stays blocked.
+    // A device that is not a PCI device, and an unknown scope: their DMA stays blocked.
     assert!(is_served(0, &[scope(5, 1, 0, &[(0x15, 0)])]));
     assert!(is_served(0, &[scope(0, 0, 0, &[(0x15, 0)])]));
     assert!(is_served(0, &[scope(77, 0, 0, &[(0x15, 0)])]));

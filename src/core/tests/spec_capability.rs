@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Capabilities: QEMU 11.1's default unit and the corners of each field.
+//! Capabilities: QEMU 11.1's default unit and the limits of each field.
 
 use vtd_core::spec::address::Iova;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
@@ -63,7 +63,7 @@ fn capabilities_read_as_sentences() {
     assert!(none.contains("no levels") && none.contains("reserved domain count"));
 }
 
-/// Every flag is the bit that the kernel's header gives it, and only that.
+/// Every flag is exactly the bit that the kernel's header defines.
 #[test]
 fn each_flag_is_one_bit() {
     type Flag = fn(Capability) -> bool;
@@ -125,7 +125,7 @@ fn domain_count_follows_nd() {
 }
 
 #[test]
-fn widest_table_is_the_highest_sagaw_bit_that_we_know() {
+fn widest_table_is_the_highest_known_sagaw_bit() {
     let widest = |sagaw: u64| Capability::from_raw(sagaw << 8).widest();
     assert_eq!(widest(0b00000), None);
     assert_eq!(widest(0b00001), None);

@@ -53,7 +53,7 @@ fn levels_span_what_the_specification_says() {
     assert_eq!(Level::new(6), None);
     let iova = Iova::new(0x0123_4567_89ab_c000);
     let indices: Vec<_> = LEVELS.iter().map(|level| level.index(iova)).collect();
-    // 0x0123456789abc000 >> 12 = 0x123456789abc: in nines, from below.
+    // 0x0123456789abc000 >> 12 = 0x123456789abc: in groups of nine bits, from below.
     assert_eq!(indices, [0xbc, 0x4d, 0x19e, 0x8a, 0x123]);
 }
 
@@ -117,7 +117,7 @@ fn context_entry_decodes_what_it_encodes() {
     assert!(!ContextEntry::ABSENT.is_present());
     let bad = ContextEntry::from_words(0x8000_0000_0000_0011, 0x0100_0080);
     assert_eq!(bad.reserved_bits(46), [0x8000_0000_0000_0010, 0x0100_0080]);
-    // AVAIL (bits 70:67) is software's.
+    // AVAIL (bits 70:67) is available to software.
     assert_eq!(ContextEntry::from_words(1, 0x78).reserved_bits(46), [0, 0]);
     assert_eq!(
         ContextEntry::from_words(0xd, 0).translation_type(),
@@ -149,7 +149,7 @@ fn second_stage_entries_encode_as_computed_by_hand() {
 }
 
 #[test]
-fn an_entry_means_what_its_level_makes_of_it() {
+fn the_level_decides_what_an_entry_means() {
     let raw = Entry::from_raw(0x20_0883);
     let expected = |size, address| DecodedEntry::Leaf {
         address: PhysAddr::new(address),
@@ -205,7 +205,7 @@ fn reserved_bits_are_those_that_qemu_faults_on() {
 
 proptest! {
     #[test]
-    fn a_leaf_decodes_to_what_it_was_made_of(
+    fn a_leaf_decodes_to_what_was_encoded(
         page in 0u64..1 << 22,
         size in prop::sample::select(vec![PageSize::Size4K, PageSize::Size2M, PageSize::Size1G]),
         access in prop::sample::select(vec![Access::Read, Access::Write, Access::ReadWrite]),
@@ -220,7 +220,7 @@ proptest! {
 }
 
 #[test]
-fn entries_are_judged_in_the_order_of_the_walk() {
+fn entries_are_checked_in_the_order_of_the_walk() {
     let root = RootEntry::new(PhysAddr::new(0x1000)).unwrap();
     let width = AddressWidth::Bits48;
     let context =
@@ -235,7 +235,7 @@ fn entries_are_judged_in_the_order_of_the_walk() {
     let refused = |code| ContextLookup::Faulted(FaultReason::new(code));
     for (root, context, expected) in [
         (root, context, tables),
-        // With a device-TLB, and with faults unrecorded.
+        // With a device-TLB, and with faults not recorded.
         (root, changed(0b100, 0), tables),
         (root, context.with_fault_processing_disabled(), tables),
         (root, through, ContextLookup::PassThrough),

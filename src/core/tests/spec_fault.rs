@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fault records and the words for their reasons.
+//! Fault records and the texts of the fault reasons.
 
 use std::collections::HashSet;
 use vtd_core::spec::address::{Iova, SourceId};
@@ -24,7 +24,7 @@ fn a_record_decodes_as_computed_by_hand() {
 }
 
 #[test]
-fn the_request_is_told_by_both_type_bits() {
+fn both_type_bits_distinguish_the_request() {
     let request = |bits| FaultRecord::decode(0, FRCD_F | bits).unwrap().request;
     assert_eq!(request(0), FaultRequest::Write);
     assert_eq!(request(1 << 62), FaultRequest::Read);
@@ -33,7 +33,7 @@ fn the_request_is_told_by_both_type_bits() {
 }
 
 #[test]
-fn execution_is_told_only_where_a_pasid_is() {
+fn an_execute_request_needs_a_pasid() {
     let request = |bits| FaultRecord::decode(0, FRCD_F | bits).unwrap().request;
     let (read, execute, pasid) = (1 << 62, 1 << 30, 1 << 31);
     assert_eq!(request(read | execute | pasid), FaultRequest::Execute);
@@ -42,7 +42,7 @@ fn execution_is_told_only_where_a_pasid_is() {
 }
 
 #[test]
-fn reasons_of_interrupt_requests_stand_in_another_section() {
+fn reasons_of_interrupt_requests_are_in_another_section() {
     assert_eq!(FaultReason::new(0x5).section(), "7.1.3");
     assert_eq!(FaultReason::new(0x22).section(), "5.1.4.1");
     assert_eq!(FaultReason::new(0x5a).section(), "7.1.3");
@@ -53,9 +53,9 @@ fn an_empty_record_is_no_fault() {
     assert_eq!(FaultRecord::decode(u64::MAX, u64::MAX >> 1), None);
 }
 
-/// A slot that held one fault, was cleared, and is filled with another one before the n-th read.
+/// A record that held one fault, was cleared, and is filled with another one before the n-th read.
 #[test]
-fn a_record_that_is_filled_meanwhile_is_read_whole_or_not_at_all() {
+fn a_record_that_is_filled_concurrently_is_read_whole_or_not_at_all() {
     let old = (0x1111_1000, 0x0000_0006_0000_0028);
     let new = (0x2222_2000, FRCD_F | 0x0000_0005_0000_0030);
     for filled_before in 0..3 {
@@ -99,9 +99,9 @@ fn an_interrupt_fault_names_its_index() {
         .starts_with("interrupt 0x42 of 00:05.0 refused: "));
 }
 
-/// The codes that the kernel's three tables have words for.
+/// The codes for which the kernel's three tables have texts.
 #[test]
-fn every_known_reason_has_words_of_its_own() {
+fn every_known_reason_has_a_distinct_text() {
     let known: Vec<u8> = (0x1..=0xd)
         .chain(0x20..=0x26)
         .chain(0x30..=0x32)

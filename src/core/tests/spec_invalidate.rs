@@ -132,7 +132,7 @@ fn what_hardware_refuses_does_not_decode() {
 
 proptest! {
     #[test]
-    fn a_wait_is_the_same_in_words(address in any::<u64>(), value in any::<u32>()) {
+    fn wait_words_are_the_encoded_wait(address in any::<u64>(), value in any::<u32>()) {
         let address = PhysAddr::new(address & !3);
         let wait = Descriptor::wait(address, value).unwrap();
         prop_assert_eq!(Descriptor::wait_words(address, value), wait.encode());

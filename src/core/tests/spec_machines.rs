@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Units of real machines, by the values of their capability registers: each reaches what QEMU's
-//! unit does not. The fields were worked out by hand with the macros of drivers/iommu/intel/iommu.h.
+//! Units of real machines, by the values of their capability registers. Each covers a case that
+//! QEMU's unit does not. The fields were decoded by hand with the macros of
+//! drivers/iommu/intel/iommu.h.
 
 use vtd_core::compatibility::{Incompatible, Restriction, TableFormat, WalkCapabilities};
 use vtd_core::invalidation::{cover_range_with_one, InvalidationRange};
@@ -21,7 +22,7 @@ fn unit(cap: u64, ecap: u64) -> WalkCapabilities {
     }
 }
 
-/// The tables that are made for `unit`, which can walk them, on a host of `host_bits`.
+/// Returns the format of the tables for `unit`, which can walk them, on a host with `host_bits`.
 fn tables(unit: &WalkCapabilities, host_bits: u32) -> TableFormat {
     let tables = unit.format(host_bits).expect("it walks tables");
     assert_eq!(unit.check(&tables, CPU_PAGE), Ok(()));
@@ -32,13 +33,13 @@ fn last(tables: &TableFormat) -> u64 {
     tables.geometry.last_iova().raw()
 }
 
-/// What two pages are invalidated with.
+/// Returns the scope that invalidates two pages.
 fn two_pages(unit: &WalkCapabilities) -> IotlbScope {
     let range = InvalidationRange::new(Iova::new(0x1_0000), Iova::new(0x1_1fff), false).unwrap();
     cover_range_with_one(unit.cap, DomainId::new(5), range)
 }
 
-/// Whether pages are invalidated one by one; else only by domain.
+/// Returns whether the unit invalidates single pages, rather than only whole domains.
 fn by_page(unit: &WalkCapabilities) -> bool {
     match two_pages(unit) {
         IotlbScope::Pages { .. } => true,
@@ -51,7 +52,7 @@ fn by_page(unit: &WalkCapabilities) -> bool {
 }
 
 /// Arrandale and others of 2010: no queue, the write buffer must be flushed, pages of 4 KiB only,
-/// and fewer input bits than its narrowest tables have.
+/// and fewer input bits than the narrowest tables have.
 #[test]
 fn a_unit_of_36_bits_without_a_queue() {
     let unit = unit(0xc9_0080_20e3_0272, 0x1000);
@@ -71,14 +72,14 @@ fn a_unit_of_36_bits_without_a_queue() {
     assert!(by_page(&unit));
 }
 
-/// The unit of its graphics has 16 domain-ids and invalidates whole domains only.
+/// The graphics unit of the same machine has 16 domain-ids and invalidates only whole domains.
 #[test]
 fn a_unit_of_16_domains_without_page_selective_invalidation() {
     let old = unit(0xc0_0000_2023_0270, 0x1000);
     assert_eq!(old.cap.domain_count(), Some(16));
     assert!(!old.cap.page_selective() && old.cap.needs_write_buffer_flush());
     assert!(!by_page(&old));
-    // One of the next generation has a queue, but page-selective invalidation neither.
+    // The unit of the next generation has a queue, but no page-selective invalidation either.
     let next = unit(0xc0_0000_20e6_0262, 0xf0_101a);
     assert!(next.ecap.queued_invalidation() && !next.cap.needs_write_buffer_flush());
     assert_eq!(next.cap.domain_count(), Some(256));
@@ -87,7 +88,8 @@ fn a_unit_of_16_domains_without_page_selective_invalidation() {
     assert_eq!(last(&tables(&next, 36)), (1 << 39) - 1);
 }
 
-/// Graphics since Skylake: 4 levels for 39 bits, whole domains only, no snoop control.
+/// Graphics since Skylake: 4 levels for 39 bits, invalidation of whole domains only, no snoop
+/// control.
 #[test]
 fn a_unit_whose_tables_are_wider_than_its_input() {
     let unit = unit(0x1c0_000c_4066_0462, 0x19e_2ff0_505e);
@@ -102,8 +104,8 @@ fn a_unit_whose_tables_are_wider_than_its_input() {
     assert!(!by_page(&unit));
 }
 
-/// It stands beside one for the rest that has all of what it lacks: what a domain may use is a
-/// matter of the unit, not of the machine.
+/// The same machine has a second unit for all other devices, with all that the graphics unit lacks:
+/// the unit, not the machine, decides what a domain may use.
 #[test]
 fn units_of_one_machine_differ() {
     let graphics = unit(0x1c0_000c_4066_0462, 0x19e_2ff0_505e);
@@ -123,13 +125,13 @@ fn units_of_one_machine_differ() {
         graphics.check(&snooping, CPU_PAGE),
         Err(Incompatible::Snoop)
     );
-    // Both walk what the other has made for plain domains.
+    // Each can walk the tables that are made for the other one's plain domains.
     for (maker, user) in [(&graphics, &rest), (&rest, &graphics)] {
         assert_eq!(user.check(&tables(maker, 39), CPU_PAGE), Ok(()));
     }
 }
 
-/// A server of 2023: 57 bits of input, but tables of 48.
+/// A server of 2023: 57 input bits, but tables of 48 bits.
 #[test]
 fn a_unit_whose_input_is_wider_than_its_tables() {
     let unit = unit(0x8ed_008c_4078_0466, 0x600_00f0_50df);
@@ -141,8 +143,8 @@ fn a_unit_whose_input_is_wider_than_its_tables() {
     assert_eq!(last(&tables), (1 << 48) - 1);
 }
 
-/// Its neighbours, and a server of 2024, have 4 and 5 levels; the host has up to 52 bits, which is
-/// all that an entry has room for.
+/// Other units of that server, and a server of 2024, have 4 and 5 levels. The host has up to 52
+/// physical address bits, the most that an entry has room for.
 #[test]
 fn a_unit_of_five_levels() {
     for (cap, ecap) in [
@@ -155,14 +157,14 @@ fn a_unit_of_five_levels() {
         assert_eq!(last(&tables), (1 << 57) - 1);
         assert_eq!(tables.geometry.last_phys().raw(), (1 << 52) - 1);
         assert!(unit.cap.supports(AddressWidth::Bits48) && tables.coherent);
-        // A neighbour of four levels cannot walk them.
+        // A unit with four levels cannot walk them.
         let four = self::unit(0x8ed_008c_4078_0466, 0x600_00f0_50df);
         let refused = four.check(&tables, CPU_PAGE);
         assert_eq!(refused, Err(Incompatible::Width(AddressWidth::Bits57)));
     }
 }
 
-/// Laptops of 2023: 42 bits of input, 4 levels.
+/// Laptops of 2023: 42 input bits, 4 levels.
 #[test]
 fn a_unit_of_42_bits() {
     let unit = unit(0xc9de_008c_ee69_0462, 0x12_ca9a_00f0_ef5e);
@@ -175,8 +177,8 @@ fn a_unit_of_42_bits() {
     assert!(unit.cap.has_page_size(PageSize::Size1G));
 }
 
-/// What another driver in Rust took for granted: three levels everywhere. The widest that the unit
-/// has is taken, and if that is three, three.
+/// Another driver in Rust assumes three levels everywhere. This one uses the widest table that the
+/// unit supports, which may be three levels.
 #[test]
 fn a_unit_of_three_levels_only() {
     let three = unit(0xc9_0080_2066_0262, 0xf0_105a);
@@ -189,8 +191,8 @@ fn a_unit_of_three_levels_only() {
     assert_eq!(refused, Err(Incompatible::Width(AddressWidth::Bits48)));
 }
 
-/// A unit whose write buffer must be flushed says so; the same unit of a chipset that does not say it
-/// is another matter.
+/// A unit whose write buffer must be flushed reports it. A quirk covers the chipsets that do not
+/// report it.
 #[test]
 fn a_write_buffer_is_flushed_where_the_unit_says_so() {
     assert!(!unit(0xd2_0080_2066_0462, 0xf0_10da)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Offsets, and the values of command and status registers.
+//! The offsets of registers, and the values of command and status registers.
 
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::registers as reg;
@@ -71,7 +71,7 @@ fn a_command_keeps_states_and_repeats_no_command() {
 }
 
 #[test]
-fn status_tells_who_uses_the_unit() {
+fn status_shows_what_uses_the_unit() {
     assert_eq!(Gsts::from_raw(0x4800_0000).in_use().count(), 0);
     assert!(Gsts::from_raw(1 << 31).translation_enabled());
     assert!(Gsts::from_raw(1 << 30).root_table_set());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! No unit of a machine hangs, and none serves with what it cached before.
+//! No unit of a machine hangs at bring-up, and none translates with entries that it cached before.
 
 use vtd_core::bring_up::{steps, BringUpStep};
 use vtd_core::spec::capability::Capability;
@@ -8,18 +8,18 @@ use vtd_core::spec::capability::Capability;
 const RWBF: u64 = 1 << 4;
 const ESRTPS: u64 = 1 << 63;
 
-/// What a unit of the machine has to be given, and was given.
+/// The state of a unit during bring-up.
 #[derive(Clone, Default)]
 struct Unit {
     queue: bool,
-    /// Tables that were written may still be in its write buffer.
+    /// Whether the write buffer may still hold tables that were written.
     buffered: bool,
     root_table: bool,
-    /// It may hold what it cached before the root table was set.
+    /// Whether the unit may hold what it cached before the root table was set.
     stale: bool,
 }
 
-/// A machine whose units wait for each other: an invalidation ends when all queues are on.
+/// A machine whose units wait for each other: an invalidation completes when all queues are on.
 struct Machine {
     caps: Vec<Capability>,
     units: Vec<Unit>,
@@ -57,7 +57,9 @@ impl Machine {
             BringUpStep::InvalidateAll if !unit.root_table => {
                 return Err(format!("unit {at} caches the old root table again"))
             }
-            BringUpStep::InvalidateAll if !unit.stale => return Err(format!("unit {at}: in vain")),
+            BringUpStep::InvalidateAll if !unit.stale => {
+                return Err(format!("unit {at} invalidates without need"))
+            }
             BringUpStep::InvalidateAll => unit.stale = false,
         }
         Ok(())
@@ -79,7 +81,7 @@ impl Machine {
     }
 }
 
-/// Every machine of up to four units.
+/// Returns every machine of up to four units.
 fn machines() -> impl Iterator<Item = Vec<u64>> {
     let kinds = [0, RWBF, ESRTPS, RWBF | ESRTPS];
     (0..=4u32).flat_map(move |count| {
@@ -105,7 +107,7 @@ fn every_machine_is_brought_up_and_no_unit_hangs() {
     }
 }
 
-/// As it was done once: each unit as a whole, one after the other.
+/// The order that the driver used before: each unit completely, one after the other.
 #[test]
 fn unit_by_unit_hangs() {
     let caps = [0, 0];
@@ -131,7 +133,8 @@ fn a_step_left_out_or_exchanged_with_the_next_is_noticed() {
         }
         for first in 0..right.len() - 1 {
             let (one, other) = (right[first], right[first + 1]);
-            // Of different units, only the last queue and the first invalidation depend on each other.
+            // Between different units, only the last queue and the first invalidation depend on
+            // each other.
             if one.0 == other.0 && one.1 != BringUpStep::EnableQueue {
                 let mut wrong = right.clone();
                 wrong.swap(first, first + 1);

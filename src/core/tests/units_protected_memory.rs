@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The protected memory regions through the life of a driver, on a register that does as hardware:
-//! PRS follows EPM.
+//! The protected memory regions through the lifecycle of the driver, on a register that behaves
+//! like hardware: PRS follows EPM.
 
 use vtd_core::protected_memory::{pmen_to_write, regions_enabled, LifecycleEvent};
 use vtd_core::spec::registers::{PMEN_EPM, PMEN_PRS};
 
-/// A bit that is somebody else's.
+/// A bit that the driver must not change.
 const RESERVED: u32 = 1 << 7;
 
 struct Register(u32);
@@ -23,14 +23,14 @@ impl Register {
         self.0 = value | u32::from(value & PMEN_EPM != 0);
     }
 
-    /// What the driver does at a moment; whether it wrote.
+    /// Does what the driver does at an event. Returns whether it wrote the register.
     fn at(&mut self, event: LifecycleEvent, found: bool) -> bool {
         let value = pmen_to_write(event, found, self.0);
         value.inspect(|&value| self.write(value)).is_some()
     }
 }
 
-/// What a sleep does to the register.
+/// The effect of a suspend on the register.
 #[derive(Clone, Copy, Debug)]
 enum AfterSuspend {
     Unchanged,
@@ -61,7 +61,7 @@ fn suspend(register: &mut Register, found: bool, after: AfterSuspend) {
     );
 }
 
-/// Loaded, asleep as often as is said, and then what `event` says.
+/// Loads the driver, suspends it the given number of times, then performs `event`.
 fn run_lifecycle(found: bool, suspends: &[AfterSuspend], event: LifecycleEvent) -> Register {
     let mut register = Register::new(found);
     assert_eq!(
@@ -75,7 +75,7 @@ fn run_lifecycle(found: bool, suspends: &[AfterSuspend], event: LifecycleEvent) 
     assert_eq!(
         register.0 & RESERVED,
         RESERVED,
-        "what is not ours was changed"
+        "a bit of other software was changed"
     );
     register
 }
@@ -108,7 +108,7 @@ fn shutdown_disables_the_regions() {
     });
 }
 
-/// A unit that never came to translate, as its load failed or it did not come back from a sleep.
+/// A unit that never started to translate, because its load failed or it did not resume.
 #[test]
 fn regions_that_were_off_stay_off() {
     for found in [false, true] {
@@ -121,7 +121,7 @@ fn regions_that_were_off_stay_off() {
     }
 }
 
-/// PRS may still be on its way to what EPM says.
+/// PRS may not yet have followed EPM.
 #[test]
 fn regions_are_on_until_both_bits_are_clear() {
     for pmen in [PMEN_EPM, PMEN_PRS, PMEN_EPM | PMEN_PRS] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is said to people: each sentence names what was wrong, with its value, and no two say the
-//! same of different things.
+//! Tests of the texts for users: each sentence names the problem with its value, and different
+//! problems have different texts.
 
 use std::collections::BTreeSet;
 use vtd_core::compatibility::Incompatible;
@@ -60,7 +60,7 @@ fn a_refused_map_names_the_range_and_what_to_do() {
 }
 
 #[test]
-fn an_unmap_that_stops_says_why() {
+fn an_unmap_that_stops_reports_why() {
     all_different(&[
         UnmapStop::Hole.to_string(),
         UnmapStop::InsideLeaf.to_string(),
@@ -70,7 +70,7 @@ fn an_unmap_that_stops_says_why() {
 }
 
 #[test]
-fn a_unit_that_does_not_suit_says_why() {
+fn an_incompatible_unit_is_refused_with_the_reason() {
     let said = [
         Incompatible::Width(AddressWidth::Bits57),
         Incompatible::Reach,
@@ -129,7 +129,7 @@ fn a_wait_names_an_address_that_can_be_written_to() {
 }
 
 #[test]
-fn raw_values_come_back_as_they_were_read() {
+fn raw_values_are_returned_as_read() {
     assert_eq!(Capability::from_raw(0x1234).raw(), 0x1234);
     assert_eq!(ExtendedCapability::from_raw(0x5678).raw(), 0x5678);
     assert_eq!(Gsts::from_raw(0x9abc).raw(), 0x9abc);
@@ -139,7 +139,7 @@ fn raw_values_come_back_as_they_were_read() {
 }
 
 #[test]
-fn a_block_says_where_it_begins_and_ends() {
+fn a_block_shows_its_first_and_last_byte() {
     let block = PageBlock::new(Iova::new(0x4000), 2).unwrap();
     assert_eq!(block.to_string(), "0x4000..=0x7fff");
     assert_eq!(PageBlock::new(Iova::new(0x5000), 2), None);
@@ -157,7 +157,7 @@ fn a_block_says_where_it_begins_and_ends() {
 }
 
 #[test]
-fn descriptors_are_told_apart() {
+fn descriptors_have_different_texts() {
     let (domain, source) = (DomainId::new(3), SourceId::from_bus_devfn(1, 0x28));
     let block = PageBlock::new(Iova::new(0x4000), 2).unwrap();
     let one = PageBlock::new(Iova::new(0x5000), 0).unwrap();
@@ -203,7 +203,7 @@ fn descriptors_are_told_apart() {
 }
 
 #[test]
-fn registers_say_what_they_hold() {
+fn registers_are_described() {
     let meaning = |name: &str, value| {
         let named = NAMED_REGISTERS
             .iter()

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies files of the driver, with the kernel's names and the processor's atomics replaced by those
-//! of `shim`, and once more for each mistake that loom is to find in them.
+//! Copies files of the driver with the kernel's names and the processor's atomics replaced by those
+//! of `shim`, and makes one more copy with each mistake that loom must find in them.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// What is the same in all files.
+/// The replacements in all files.
 const COMMON: &[(&str, &str)] = &[
     ("core::sync::atomic", "crate::shim::atomic"),
     ("use kernel::prelude::*;", "use crate::shim::prelude::*;"),
@@ -28,9 +28,10 @@ const COMMON: &[(&str, &str)] = &[
     ("pub(in crate::unit)", "pub(crate)"),
 ];
 
-/// Files of the driver that make one module (several: one within it for each, named after their
-/// folder), what is smaller or missing here, and the mistakes: a name, what stands there and what
-/// stands there instead.
+/// Files of the driver that form one module: their names, the replacements for the model, the text
+/// appended, and the mistakes (a name, the text in the file, the text that replaces it).
+///
+/// Several files form a module with one submodule for each, which has the name of their folder.
 struct Subject {
     files: &'static [&'static str],
     adapted: &'static [(&'static str, &'static str)],
@@ -150,7 +151,7 @@ const SUBJECTS: &[Subject] = &[
             ("super::untranslated::", "crate::shim::attach_checks::"),
             ("kernel::sync::", "crate::shim::sync::"),
             ("Arc::pin_init(", "crate::shim::sync::pin_init("),
-            // What the tests compare with what is installed.
+            // The records that the tests compare with the installed entries.
             ("struct GroupRecord {", "pub(crate) struct GroupRecord {"),
             (
                 "    group: GroupState,\n}\n\n/// One",
@@ -158,7 +159,7 @@ const SUBJECTS: &[Subject] = &[
             ),
             ("fn find(", "pub(crate) fn find("),
         ],
-        // For the mistakes that lock the accounts again, or not.
+        // For the mistakes that lock the records again, or do not lock them.
         appended: "impl ownership::Ownership {
                 fn commit(&self, device: &crate::shim::pci::PciDevice, grant: ownership::Grant)
                     -> vtd_core::ownership::OwnerState { self.lock().commit(device, grant) }
@@ -323,7 +324,7 @@ const SUBJECTS: &[Subject] = &[
     },
 ];
 
-/// Replaces what must be there.
+/// Replaces `from`, which must be in the text.
 fn replaced(text: &str, files: &[&str], from: &str, to: &str) -> String {
     assert!(
         text.contains(from),
@@ -336,7 +337,7 @@ fn write(out: &Path, name: &str, text: &str) {
     fs::write(out.join(format!("{name}.rs")), text).expect("the build's folder");
 }
 
-/// The files' text, and the name of the module that they make.
+/// Returns the text of the files, and the name of the module that they form.
 fn original(source: &Path, files: &[&str]) -> (String, String) {
     let read = |file: &str| {
         let path = source.join(file);

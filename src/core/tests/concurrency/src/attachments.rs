@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A unit joins a domain while a page is unmapped in it: either the flush meets the unit, or the
-//! unit finds the page unmapped.
+//! A unit is attached to a domain while a page is unmapped: either the flush includes the unit, or
+//! the unit finds the page unmapped.
 
 use crate::shim::unit::{DomainIdOwner, Unit};
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ subjects! {
     attachments_not_retained attachments_unit_not_retained
 }
 
-/// `primary_unit`: whether the unit that joins is the one for which the domain was made.
+/// `$primary` is whether the unit that is attached is the one for which the domain was allocated.
 macro_rules! no_stale_page {
     ($module:ident) => {
         no_stale_page!($module, true);
@@ -34,7 +34,7 @@ macro_rules! no_stale_page {
                     domain
                         .attach_unit(&unit, DomainIdOwner::User, None)
                         .unwrap();
-                    // The context entry is written, and a device asks.
+                    // The context entry is written, and a device makes a request.
                     unit.walk();
                 })
             };
@@ -46,7 +46,7 @@ macro_rules! no_stale_page {
     };
 }
 
-/// A device leaves and comes again, while all domain-ids have been given out.
+/// A device is detached and attached again while all domain-ids are allocated.
 macro_rules! returns_after_detach {
     ($module:ident) => {
         crate::check(|| {
@@ -71,10 +71,10 @@ macro_rules! returns_after_detach {
                 let id = domain.attach_unit(unit, id_owner, None).unwrap();
                 let share = domain.detach_unit(unit);
                 unit.fill();
-                // Only from a user's domain something must be brought.
+                // Only a user's domain needs the retained domain-id.
                 let retained_id = share.filter(|_| !kernels);
                 let again = domain.attach_unit(unit, id_owner, retained_id);
-                assert_eq!(again.ok(), Some(id), "it does not come in again");
+                assert_eq!(again.ok(), Some(id), "it cannot be attached again");
                 unit.empty();
             }
         })
@@ -83,8 +83,8 @@ macro_rules! returns_after_detach {
 
 laws! {
     a_detached_device_can_return: attachments, returns_after_detach;
-    an_id_that_is_not_retained_is_noticed: attachments_not_retained, "does not come in again";
-    a_unit_that_is_not_retained_is_noticed: attachments_unit_not_retained, "does not come in again";
+    an_id_that_is_not_retained_is_noticed: attachments_not_retained, "cannot be attached again";
+    a_unit_that_is_not_retained_is_noticed: attachments_unit_not_retained, "cannot be attached again";
 }
 
 laws! {

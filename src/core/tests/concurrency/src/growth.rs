@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an operation takes as devices and domains grow: a model of eight units with 4096 devices
-//! each, all in one domain, and a unit that serves tens of thousands of domains. Nothing happens at
-//! the same time here; steps are counted, see `steps`.
+//! The cost of operations as the numbers of devices and domains grow: a model of eight units with
+//! 4096 devices each, all in one domain, and a unit with tens of thousands of domains. Nothing runs
+//! concurrently here; `steps` counts the steps.
 
 use crate::shim::steps;
 use crate::shim::unit::{DomainIdOwner, Unit};
@@ -18,8 +18,8 @@ subjects! {
     domain_ids domain_ids_from_the_start
 }
 
-/// The steps of an unmap and of one more device's join and leave, at each doubling of the devices
-/// of each unit.
+/// Compares the steps of an unmap, an attach and a detach at each doubling of the devices of each
+/// unit.
 macro_rules! many_devices {
     ($module:ident) => {
         let mut builder = loom::model::Builder::new();
@@ -53,12 +53,12 @@ macro_rules! many_devices {
     };
 }
 
-/// The steps of giving out an id and taking it back, at each doubling of the domains.
+/// Compares the steps of allocating and freeing a domain-id at each doubling of the domains.
 macro_rules! many_domains {
     ($module:ident) => {
         let mut given = $module::DomainIds::new(1 << 16).unwrap();
         let (mut used, mut first) = (0, None);
-        // Not where a word begins, which takes a few steps once in 64.
+        // Avoids the begin of a bitmap word, which takes a few more steps once in 64.
         for domains in (0..=DOMAINS.ilog2()).map(|power| (1 << power) + 5) {
             while used < domains {
                 given.allocate($module::DomainIdOwner::Kernel).unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Domain-ids, under the unit's lock.
+//! Allocation of domain-ids under the unit's lock.
 
 use crate::shim::lock;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ macro_rules! unique {
     ($module:ident) => {
         use $module::DomainIdOwner::User;
         crate::check(|| {
-            // Two to give out, and those that are never given out.
+            // Two that can be allocated, and the two that are never allocated.
             let ids = $module::DomainIds::new(4).unwrap();
             let ids = Arc::new(lock::new(ids, c"ids"));
             let take = || {
@@ -36,7 +36,8 @@ macro_rules! unique {
     };
 }
 
-/// Of 16 ids two are never given out, and two only to the kernel; whoever comes and goes.
+/// Of 16 ids, two are never allocated and two are allocated only to the kernel, also after all ids
+/// were freed.
 macro_rules! reserved {
     ($module:ident) => {
         crate::check(|| {
@@ -54,7 +55,7 @@ macro_rules! reserved {
                 for id in users.into_iter().chain(kernel) {
                     ids.free(id);
                 }
-                assert_eq!(ids.used(), 0, "not all came back");
+                assert_eq!(ids.used(), 0, "not all were freed");
             }
         })
     };
@@ -63,7 +64,7 @@ macro_rules! reserved {
 laws! {
     the_last_domain_ids_are_not_for_users: domain_ids, reserved;
     an_id_for_all_is_noticed: domain_ids_for_all, "users have another number";
-    an_id_that_does_not_come_back_is_noticed: domain_ids_not_counted_back, "not all came back";
+    an_id_that_does_not_come_back_is_noticed: domain_ids_not_counted_back, "not all were freed";
 }
 
 laws! {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver's own files under loom. `build.rs` says which and what is replaced in them; the tests
-//! say what must hold, in every order, and which mistakes break it.
+//! The driver's own files under loom. `build.rs` lists the files and the replacements in them. The
+//! tests state what must hold in every order, and which mistakes break it.
 
 #![cfg(test)]
 #![allow(dead_code, unused_imports)]
-// What is unsafe in the kernel is safe in `shim`.
+// Functions that are unsafe in the kernel are safe in `shim`.
 #![allow(unused_unsafe)]
-// Mistakes drop what they should have kept.
+// The mistakes drop values that they should have kept.
 #![allow(dropping_references, unused_mut)]
 
 mod shim;
 
-/// The driver's file as it is, and with mistakes; each a module.
+/// Declares a module for the driver's file as it is, and one for each mistake.
 macro_rules! subjects {
     ($($name:ident)+) => {$(
         mod $name {
@@ -21,7 +21,7 @@ macro_rules! subjects {
     )+};
 }
 
-/// One test that the file passes, and one that each mistake fails.
+/// Defines one test that the file passes, and for each mistake one test that it fails.
 macro_rules! laws {
     ($(#[$known:meta])* $law:ident: $right:ident, $model:ident;
      $($noticed:ident: $wrong:ident, $why:literal;)+) => {
@@ -40,7 +40,7 @@ macro_rules! laws {
     };
 }
 
-/// Tries every order with at most three preemptions.
+/// Runs a model in every order with at most three preemptions.
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);

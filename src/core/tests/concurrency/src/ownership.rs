@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Members of one group are attached at once, more freely than the core does, which has a mutex for
-//! each group: whatever the order, no member reaches a user's memory while another reaches the
-//! kernel's or a second user's. The unit of the model asserts it at each entry, and the accounts
-//! say in the end what is installed.
+//! Members of one group are attached concurrently, with fewer restrictions than in the core, which
+//! has a mutex for each group. In every order, no member reaches a user's memory while another one
+//! reaches the kernel's or a second user's. The unit of the model asserts this at each entry. At
+//! the end, the group records must agree with the installed entries.
 
 use crate::shim::attach_checks::{AccessControl, RateLimit, UntranslatedDevices};
 use crate::shim::device::{Device, Driver};
@@ -25,7 +25,7 @@ subjects! {
     device_reserved_ignored device_first_refused
 }
 
-/// Domains, by what a unit calls them.
+/// The domains, by their domain-ids.
 const BLOCKED: u16 = 0;
 const IDENTITY: u16 = 1;
 const DMA: u16 = 2;
@@ -55,7 +55,7 @@ fn translation(domain: u16) -> Translation {
     }
 }
 
-/// A group whose devices a story attaches, from one thread or from several.
+/// Defines a group whose devices a test attaches from one thread or from several.
 macro_rules! group {
     ($module:ident) => {
         use $module::attachment::{AttachedTo, DeviceState};
@@ -78,11 +78,11 @@ macro_rules! group {
                 }
             }
 
-            /// The device is found; it was attached to these domains since.
+            /// Adds a device that was since attached to these domains, one after the other.
             fn member(&self, requester: u16, since: &[u16]) -> Member {
                 let source = SourceId::from_raw(requester);
                 let mut requesters = KVec::new();
-                // It speaks for a device behind it, too.
+                // The requester ID of a device behind it maps to this device too.
                 for source in [source, SourceId::from_raw(requester + 0x100)] {
                     requesters.push(source, ()).unwrap();
                 }
@@ -123,7 +123,7 @@ macro_rules! group {
                 member
             }
 
-            /// The accounts say what is installed.
+            /// Checks that the group records agree with the installed entries.
             fn agrees(&self, members: &[&Member]) {
                 let mut groups = self.records.lock();
                 let record = groups.find(0).map(|record| record.group);
@@ -144,13 +144,13 @@ macro_rules! group {
                     users += u32::from(matches!(is, Some(Whose::User(_))));
                 }
                 let found = (counted.kernel_members(), counted.user_members());
-                assert_eq!(found, (kernel, users), "a wrong account");
-                assert!(kernel == 0 || users == 0, "a mixture in the account");
+                assert_eq!(found, (kernel, users), "a wrong record");
+                assert!(kernel == 0 || users == 0, "a mixture in the record");
             }
         }
 
         impl Member {
-            /// From a domain to others, one after the other, until it is refused.
+            /// Attaches the device to one domain after the other until an attach is refused.
             fn goes(&self, from: u16, to: &[u16]) -> Result {
                 let mut old = from;
                 for &new in to {
@@ -165,7 +165,7 @@ macro_rules! group {
                 Ok(())
             }
 
-            /// The first attach of all.
+            /// Makes the first attach of the device.
             fn begins(&self, new: u16) -> Result {
                 let args = AttachArgs {
                     old: None,
@@ -182,7 +182,8 @@ macro_rules! group {
     };
 }
 
-/// Both at once; neither is there before. One of them is refused, and never both.
+/// Attaches two devices for two owners concurrently, in a group without an owner. Exactly one of
+/// them is refused.
 macro_rules! rivals {
     ($module:ident, $($one:expr, $other:expr;)+) => {$(
         crate::check(|| {
@@ -216,8 +217,8 @@ macro_rules! two_users {
     };
 }
 
-/// A user gives a member back, to be blocked and to go to the kernel, while the other is claimed
-/// and attached to the same user's domain.
+/// A user returns a member, which is blocked and then attached for the kernel, while the other one
+/// is claimed and attached to the same user's domain.
 macro_rules! claim_and_return {
     ($module:ident) => {
         crate::check(|| {
@@ -236,7 +237,7 @@ macro_rules! claim_and_return {
     };
 }
 
-/// A user gives a member back, while the other, which is claimed, is attached to something else.
+/// A user returns a member while the other one, which is claimed, is attached to another domain.
 macro_rules! handed_over {
     ($module:ident) => {
         handed_over!($module, DMA);
@@ -257,14 +258,14 @@ macro_rules! handed_over {
                 .expect("to be blocked is never refused");
             if early.is_err() {
                 b.goes(BLOCKED, &[$to])
-                    .expect("what was given back is in the way");
+                    .expect("the returned member still conflicts");
             }
             group.agrees(&[&a, &b]);
         })
     };
 }
 
-/// One that a user has leaves, while another that stays is attached for the kernel.
+/// A user's member is removed while another one, which stays, is attached for the kernel.
 macro_rules! one_removed {
     ($module:ident) => {
         crate::check(|| {
@@ -278,14 +279,15 @@ macro_rules! one_removed {
             let early = b.goes(BLOCKED, &[DMA]);
             leaving.join().unwrap();
             if early.is_err() {
-                b.goes(BLOCKED, &[DMA]).expect("who left is in the way");
+                b.goes(BLOCKED, &[DMA])
+                    .expect("the removed member still conflicts");
             }
             group.agrees(&[&b]);
         })
     };
 }
 
-/// One of two that a user has leaves, while a device is found and attached for the kernel.
+/// One of two members of a user is removed while a new device is attached for the kernel.
 macro_rules! one_removed_one_added {
     ($module:ident) => {
         crate::check(|| {
@@ -294,16 +296,25 @@ macro_rules! one_removed_one_added {
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[ONE]));
             let leaving = spawn(move || a.leaves());
             let c = group.member(10, &[]);
-            assert_eq!(c.goes(BLOCKED, &[DMA]), Err(EBUSY), "beside a user");
+            assert_eq!(
+                c.goes(BLOCKED, &[DMA]),
+                Err(EBUSY),
+                "while a user has another member"
+            );
             leaving.join().unwrap();
-            assert_eq!(c.goes(BLOCKED, &[DMA]), Err(EBUSY), "beside a user");
+            assert_eq!(
+                c.goes(BLOCKED, &[DMA]),
+                Err(EBUSY),
+                "while a user has another member"
+            );
             group.agrees(&[&b, &c]);
         })
     };
 }
 
-/// The unit is closed while a member goes back to the kernel and another to a user: granted or
-/// not, nothing is reached, and no account mixes.
+/// The unit fails while one member is returned to the kernel and another is attached to a user's
+/// domain: no memory is reached and no record mixes owners, whether the attaches are granted or
+/// not.
 macro_rules! unit_fails_concurrently {
     ($module:ident) => {
         crate::check(|| {
@@ -332,8 +343,8 @@ macro_rules! unit_fails_concurrently {
     };
 }
 
-/// The unit is closed while a device is found behind it: its first attach is granted, and so is
-/// what the core must be able to do with it later; a user is not given it.
+/// The unit fails while a new device behind it is attached for the first time. The first attach is
+/// granted, and so are later attaches that must not fail. An attach to a user's domain is refused.
 macro_rules! found_behind_failed {
     ($module:ident) => {
         found_behind_failed!($module, DMA);
@@ -355,7 +366,7 @@ macro_rules! found_behind_failed {
                 .expect("to be blocked is never refused");
             assert_eq!(a.goes(BLOCKED, &[ONE]), Err(EIO), "given to a user");
             a.goes(BLOCKED, &[$default])
-                .expect("the way back is refused");
+                .expect("the return to the default domain is refused");
             group.agrees(&[&a]);
         })
     };
@@ -387,13 +398,13 @@ laws! {
 laws! {
     a_removed_device_is_blocked_before_others_attach: device, one_removed;
     a_device_removed_before_it_is_blocked_is_noticed: device_removed_first, "a mixture";
-    a_device_that_is_never_removed_is_noticed: device_never_removed, "who left is in the way";
-    a_record_without_reserved_members_is_noticed: device_reserved_ignored, "who left is in the way";
+    a_device_that_is_never_removed_is_noticed: device_never_removed, "the removed member still conflicts";
+    a_record_without_reserved_members_is_noticed: device_reserved_ignored, "the removed member still conflicts";
 }
 
 laws! {
     removing_a_device_keeps_the_others_recorded: device, one_removed_one_added;
-    a_record_removed_with_one_member_is_noticed: device_all_removed, "beside a user";
+    a_record_removed_with_one_member_is_noticed: device_all_removed, "while a user has another member";
 }
 
 laws! {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The invalidation queue: two submitters and hardware.
+//! The invalidation queue with two submitters and hardware.
 
 use crate::shim::{clock, pages, registers::UnitRegisters};
 use loom::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ subjects! { queue queue_no_wait queue_no_free_slot queue_tail_before_slots
 queue_tail_before_slots_fast queue_unordered queue_any_wait_will_do
 queue_no_second_check_for_room queue_no_second_check_of_the_end }
 
-/// Slots of the ring, as `build.rs` has made it.
+/// The number of slots in the ring, as set by `build.rs`.
 const SLOTS: u64 = 4;
 
 fn invalidate_domain(id: u16) -> Descriptor {
@@ -25,7 +25,7 @@ fn invalidate_domain(id: u16) -> Descriptor {
     }
 }
 
-/// Fetches and executes one descriptor, if there is one. Whether there was.
+/// Fetches and executes one descriptor, if there is one. Returns whether there was one.
 fn step(regs: &UnitRegisters) -> bool {
     let mut fetched = regs.fetched.lock().unwrap();
     let head = *fetched % SLOTS;
@@ -57,8 +57,8 @@ fn all_steps(regs: &UnitRegisters) -> bool {
     true
 }
 
-/// Hardware that finishes all before the write of the tail returns, as QEMU does, or that begins
-/// when somebody waits, a descriptor or all at a time.
+/// Hardware either completes all descriptors before the write of the tail returns, as QEMU does, or
+/// begins when a thread waits, with one descriptor or all at a time.
 macro_rules! confirmed {
     ($module:ident) => {
         confirmed!($module, |regs: &UnitRegisters| while step(regs) {}, step);
@@ -70,7 +70,7 @@ macro_rules! confirmed {
             pages::clear_all();
             let regs = Arc::new(UnitRegisters::new($on_tail));
             let queue = Arc::new($module::Queue::new(0, pages::NumaNode).unwrap());
-            // Not yet: the tail is written before the address.
+            // Not yet enabled: the tail is written before the address.
             queue.enable(&regs).unwrap();
             let other = regs.clone();
             clock::while_waiting(Some(Rc::new(move || {
@@ -79,7 +79,7 @@ macro_rules! confirmed {
             let submit = |id: u16| {
                 let (regs, queue) = (regs.clone(), queue.clone());
                 move || {
-                    // As `Invalidator` does: the quick way if there is room.
+                    // The same as in `Invalidator`: the fast path if there is room.
                     let waited =
                         match queue.try_submit(&regs, &invalidate_domain(id).encode(), || ()) {
                             Some(end) => queue.wait_for(&regs, end),
@@ -100,7 +100,7 @@ macro_rules! confirmed {
     };
 }
 
-/// The machine stands still until every deadline has passed and hardware has done all there was to do.
+/// The machine stops until every deadline has passed and hardware has completed everything.
 macro_rules! stalled_machine {
     ($module:ident) => {
         crate::check(|| {
@@ -117,7 +117,7 @@ macro_rules! stalled_machine {
             clock::stall(works());
             clock::while_waiting(Some(works()));
             let submitted = queue.submit(&regs, core::iter::once(invalidate_domain(3)), || ());
-            assert!(submitted.is_ok(), "no room, it is said");
+            assert!(submitted.is_ok(), "reported as full");
             clock::while_waiting(None);
             let end = queue
                 .try_submit(&regs, &invalidate_domain(4).encode(), || ())
@@ -125,7 +125,7 @@ macro_rules! stalled_machine {
             clock::stall(works());
             assert!(
                 queue.wait_for(&regs, end).is_ok(),
-                "not finished, it is said"
+                "reported as not finished"
             );
         })
     };
@@ -143,6 +143,6 @@ laws! {
 
 laws! {
     a_stalled_machine_fails_no_unit: queue, stalled_machine;
-    no_second_check_for_room_is_noticed: queue_no_second_check_for_room, "no room, it is said";
-    no_second_check_of_the_end_is_noticed: queue_no_second_check_of_the_end, "not finished, it is said";
+    no_second_check_for_room_is_noticed: queue_no_second_check_for_room, "reported as full";
+    no_second_check_of_the_end_is_noticed: queue_no_second_check_of_the_end, "reported as not finished";
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A report walks while a table is unlinked and freed: no walk is in a table that is free.
+//! A report walks the tables while a table is unlinked and freed: no walk reads a freed table.
 
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;

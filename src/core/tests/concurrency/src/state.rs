@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A unit that is closed: who is told so finds every requester blocked.
+//! A unit that fails: a thread that sees the state `Failed` finds every requester blocked.
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;

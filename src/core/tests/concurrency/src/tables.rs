@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two mappings install the tables above them at once, on a unit that does not snoop: when a
-//! mapping is made, hardware finds it, whoever has linked the tables.
+//! Two maps install the tables above them concurrently, on a unit that does not snoop: after a map
+//! returns, hardware finds the mapping, whichever thread has linked the tables.
 
 use crate::shim::pages::Gfp;
 use crate::shim::table_pages::TablePages;
@@ -43,7 +43,7 @@ macro_rules! found {
                     let (iova, phys) = (Iova::new(page << 12), PhysAddr::new((page + 7) << 12));
                     let mapped = stage.map(&mem, iova, phys, 4096, prot, &mut |_| ());
                     assert!(mapped.is_ok());
-                    // As hardware walks.
+                    // The hardware walk.
                     let mut table = stage.top(&mem);
                     for index in [0, 0] {
                         let link = table.hardware(index);
@@ -56,7 +56,7 @@ macro_rules! found {
             let other = loom::thread::spawn(map(1));
             map(0)();
             other.join().unwrap();
-            // Neither has taken the other's away.
+            // Neither map has removed the mapping of the other.
             for page in 0..2 {
                 assert!(stage.query(&mem(), Iova::new(page << 12)).is_some());
             }

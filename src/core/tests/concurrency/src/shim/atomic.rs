@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Loom takes a store with SeqCst for a release. On x86 it is an exchange, which is a full
-//! barrier, and so is every read-modify-write: that is what the driver relies on.
+//! Loom treats a store with SeqCst as a release. On x86 it is an exchange, which is a full barrier,
+//! and so is every read-modify-write. The driver relies on that.
 
 use super::steps::step;
 pub(crate) use loom::sync::atomic::{fence, AtomicBool, AtomicU64, AtomicU8, Ordering};

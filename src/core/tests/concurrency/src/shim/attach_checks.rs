@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an attach looks at besides the accounts: nothing is adopted, left out, reserved or lost here.
+//! The checks of an attach other than the group records: in the model, nothing is adopted, left
+//! out, reserved or lost.
 
 use super::iommu::RegionKind;
 use super::prelude::Result;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting, as a step of the model.
+//! Waits as steps of the model.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,17 +11,17 @@ thread_local! {
     static STALL: RefCell<Option<Rc<dyn Fn()>>> = RefCell::default();
 }
 
-/// What happens whenever a thread of the model waits.
+/// Sets what happens whenever a thread of the model waits.
 pub(crate) fn while_waiting(what: Option<Rc<dyn Fn()>>) {
     WHILE_WAITING.with_borrow_mut(|it| *it = what);
 }
 
-/// At its next check of a deadline the machine stands still past it; what happens then.
+/// Makes the machine stop until after the deadline at its next check, and sets what happens then.
 pub(crate) fn stall(what: Rc<dyn Fn()>) {
     STALL.with_borrow_mut(|it| *it = Some(what));
 }
 
-/// Whether a deadline has passed that is checked now.
+/// Returns whether the deadline that is checked now has passed.
 pub(crate) fn is_too_late() -> bool {
     let stalled = STALL.take();
     stalled.map(|what| what()).is_some()
@@ -31,7 +31,7 @@ pub(crate) fn cpu_relax() {
     if let Some(what) = WHILE_WAITING.with_borrow(Clone::clone) {
         what();
     }
-    // Afterwards, so that a thread also finds done what another one's wait has brought about.
+    // Afterwards, so that a thread also sees the effects of another thread's wait.
     loom::thread::yield_now();
 }
 
@@ -42,7 +42,7 @@ impl Deadline {
         Self
     }
 
-    /// Time is patient here: loom ends what goes round for ever.
+    /// Waits without a time limit: loom ends a loop that never terminates.
     pub(crate) fn wait_until(&self, mut condition: impl FnMut() -> bool) -> bool {
         while !condition() {
             cpu_relax();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device and its driver.
+//! A device and its driver in the model.
 
 use core::fmt;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A unit in front of one group. It asserts the law whenever something is installed.
+//! A unit that serves one group. It asserts the rule at each install.
 
 use super::prelude::{Result, EIO};
 use core::fmt;
@@ -26,20 +26,20 @@ pub(crate) enum WasInstalled {
     Yes,
 }
 
-/// What a unit calls a domain; here nobody takes any.
+/// The domain-ids of a unit; the model allocates none.
 pub(crate) struct AllocatedDomainId;
 
-/// Whose memory a requester reaches.
+/// The owner of the memory that a requester reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
     Kernel,
     User(u16),
 }
 
-/// What a requester reaches.
+/// The memory that a requester reaches.
 pub(crate) type RequesterEntries = Option<Whose>;
 
-/// A model numbers the domains of users from here.
+/// The first number of a user's domain in the model.
 pub(crate) const FIRST_USER: u16 = 16;
 
 fn whose(to: Translation) -> Option<Whose> {
@@ -74,7 +74,7 @@ impl Unit {
         0
     }
 
-    /// Hardware fails: everything is blocked, for good.
+    /// Simulates a hardware failure: everything stays blocked.
     pub(crate) fn fail(&self) {
         let mut entries = self.0.lock().unwrap();
         entries.failed = true;
@@ -85,12 +85,12 @@ impl Unit {
         self.0.lock().unwrap().present.get(&source.raw()).copied()
     }
 
-    /// No requester is silenced here.
+    /// Returns false: no requester is silenced in the model.
     pub(crate) fn is_fault_processing_disabled(&self, _: &[SourceId]) -> bool {
         false
     }
 
-    /// One requester after the other, as hardware is told.
+    /// Installs an entry for one requester after the other, as the driver does.
     pub(crate) fn install(
         &self,
         sources: &[SourceId],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the core asks for.
+//! The requests of the IOMMU core.
 
 pub(crate) use super::table_pages;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The spin lock that keeps interrupts out: a model has none.
+//! The spin lock that disables interrupts: a model has no interrupts.
 
 use loom::sync::Mutex;
 

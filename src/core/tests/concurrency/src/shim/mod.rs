@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver's files want of the kernel, made of loom's parts.
+//! The parts of the kernel that the driver's files use, built with loom.
 
 pub(crate) mod atomic;
 pub(crate) mod attach_checks;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages that hardware reads, by their addresses.
+//! The pages that hardware reads, by their addresses.
 
 use super::prelude::Result;
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ impl Gfp {
 #[derive(Clone, Copy)]
 pub(crate) struct NumaNode;
 
-/// The first words of some pages; a processor and a unit see each other's stores in order.
+/// The first words of some pages. A processor and a unit see each other's stores in order.
 #[derive(Clone)]
 pub(crate) struct Pages {
     words: Arc<[AtomicU64; 9]>,
@@ -30,12 +30,12 @@ thread_local! {
     static ALL: RefCell<HashMap<u64, Pages>> = RefCell::default();
 }
 
-/// Forgets all pages: a run of the model is over.
+/// Removes all pages after a run of the model.
 pub(crate) fn clear_all() {
     ALL.with_borrow_mut(HashMap::clear);
 }
 
-/// What lies at an address.
+/// Returns the page at an address.
 pub(crate) fn at(phys: u64) -> Pages {
     ALL.with_borrow(|all| all[&(phys & !0xfff)].clone())
 }

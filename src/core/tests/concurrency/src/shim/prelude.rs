@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Of the kernel's prelude, what the driver's files name.
+//! The part of the kernel's prelude that the driver's files use.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Error(&'static str);
@@ -22,7 +22,7 @@ impl From<core::num::TryFromIntError> for Error {
     }
 }
 
-/// A vector whose growth is visible.
+/// A vector like the kernel's `KVec`, where growth is explicit.
 pub(crate) struct KVec<T>(Vec<T>);
 
 impl<T> KVec<T> {
@@ -100,7 +100,7 @@ impl<T> IntoIterator for KVec<T> {
     }
 }
 
-/// A box that could have failed.
+/// A box whose allocation may fail.
 pub(crate) struct KBox<T>(Box<T>);
 
 impl<T> KBox<T> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's log: sentences are made, and nobody reads them.
+//! The kernel's log: messages are formatted and discarded.
 
 macro_rules! log {
     ($($text:tt)*) => {

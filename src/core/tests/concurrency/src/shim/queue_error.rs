@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A queue of a model reports no errors.
+//! The queue error of the model: a queue reports no details.
 
 #[derive(Debug)]
 pub(crate) struct QueueFailure;

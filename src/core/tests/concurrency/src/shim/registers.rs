@@ -11,10 +11,10 @@ use vtd_core::spec::status::Gcmd;
 pub(crate) struct UnitRegisters {
     pub(crate) tail: AtomicU64,
     pub(crate) address: AtomicU64,
-    /// What hardware does when the tail is moved.
+    /// The action of hardware when the tail moves.
     pub(crate) on_tail: fn(&UnitRegisters),
     pub(crate) fetched: loom::sync::Mutex<u64>,
-    /// A bit for each domain that was dropped.
+    /// A bit for each domain that was invalidated.
     pub(crate) done: AtomicU64,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs of entries, without the kernel's store loops.
+//! Runs of entries without the store loops of vtd_core.
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) use vtd_core::pgtable::run::{is_leaf, is_link};

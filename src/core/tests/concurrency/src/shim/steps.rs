@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver's files do, counted: loads and stores of a word that is shared, locks,
-//! looks into a vector, invalidations.
+//! Counts the steps of the driver's files: loads and stores of a shared word, locks, accesses to a
+//! vector, invalidations.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ pub(crate) fn step() {
     TAKEN.set(TAKEN.get() + 1);
 }
 
-/// How many steps `work` takes.
+/// Returns how many steps `work` takes.
 pub(crate) fn of(work: impl FnOnce()) -> u64 {
     let before = TAKEN.get();
     work();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's locks that sleep.
+//! The sleeping locks of the kernel.
 
 use super::prelude::Result;
 use core::marker::PhantomData;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables of a page each, small enough for a model. None is ever freed and a link is looked up, so
-//! that nothing here is unsafe.
+//! Tables of one page each, small enough for a model. No table is ever freed and links are looked
+//! up, so nothing here is unsafe.
 
 use super::atomic::{AtomicU64, Ordering};
 use super::pages::Gfp;
@@ -15,13 +15,13 @@ thread_local! {
     static ALL: RefCell<HashMap<u64, &'static Cells>> = RefCell::default();
 }
 
-/// Fewer than there are: what the tests map lies in the first.
+/// Fewer entries than in a real table: the tests map only the first ones.
 pub(crate) const ENTRIES: usize = 4;
 
 pub(crate) struct Cells {
     entries: [AtomicU64; ENTRIES],
-    /// What a unit sees that does not snoop. A line is written back by one processor at a
-    /// time, which is the lock.
+    /// The entries as a unit that does not snoop sees them. One processor at a time writes a line
+    /// back, which the lock models.
     hardware: Mutex<[u64; ENTRIES]>,
 }
 
@@ -33,7 +33,7 @@ impl TablePage {
         &self.0.entries
     }
 
-    /// What a unit reads.
+    /// Returns what a unit reads.
     pub(crate) fn hardware(&self, index: usize) -> u64 {
         self.0.hardware.lock().unwrap()[index]
     }
@@ -71,6 +71,6 @@ pub(crate) fn write_back(table: TablePage, first: usize, count: usize) {
     }
 }
 
-/// Aligned, so that its address may be a link's.
+/// Aligned, so that a link can hold its address.
 #[repr(align(4096))]
 struct Page(Cells);

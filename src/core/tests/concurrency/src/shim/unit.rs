@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A unit as a domain's readers and attachments see it.
+//! A unit as the readers and attachments of a domain use it.
 
 use super::prelude::{Result, ENOSPC};
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,7 +37,7 @@ impl Charge {
     pub(crate) fn flags(self) {}
 }
 
-/// What the unit calls every domain.
+/// The domain-id of every domain on the unit.
 pub(crate) struct AllocatedDomainId(Arc<Unit>);
 
 impl AllocatedDomainId {
@@ -71,17 +71,17 @@ impl Unit {
         Capability::from_raw(0)
     }
 
-    /// All domain-ids are given out.
+    /// Allocates all domain-ids.
     pub(crate) fn fill(&self) {
         self.full.store(true, Ordering::Relaxed);
     }
 
-    /// There are some again.
+    /// Frees domain-ids again.
     pub(crate) fn empty(&self) {
         self.full.store(false, Ordering::Relaxed);
     }
 
-    /// A request of an attached device: the entry is read and cached, at once.
+    /// Makes a request of an attached device: reads and caches the entry immediately.
     pub(crate) fn walk(&self) {
         let mut cached = self.cached.lock().unwrap();
         *cached = self.table.load(Ordering::Relaxed);
