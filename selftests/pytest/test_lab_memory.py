@@ -56,19 +56,19 @@ def test_what_is_in_a_domain_is_owned(guest):
     ([1, "?"], 11, False),      # not all can be counted
 ])
 def test_only_what_is_forgotten_counts(guest, domains, count, passes):
-    status, said = guest(f"none_forgotten '{BEFORE}'", domains, [count])
+    status, said = guest(f"none_leaked '{BEFORE}'", domains, [count])
     assert (status == 0) is passes
     assert passes or said.startswith(f"before: {BEFORE}; after: ")
 
 
 def test_what_was_not_known_before_is_no_measure(guest):
     before = guest("unowned", [1, "?"], [11])[1]
-    assert guest(f"none_forgotten '{before}'", [1, "?"], [999])[0] == 1
+    assert guest(f"none_leaked '{before}'", [1, "?"], [999])[0] == 1
 
 
 def test_counts_that_lag_are_waited_for(guest):
     """The sums of /proc/vmstat come late; a domain may change between two readings."""
-    assert guest(f"none_forgotten '{BEFORE}'", [1, 7], [11, 12, 13, 14])[0] == 0
+    assert guest(f"none_leaked '{BEFORE}'", [1, 7], [11, 12, 13, 14])[0] == 0
     assert guest("unowned", [1, 7], [11, 13, 14, 14]) == (0, "6 pages in no domain, 2 domains")
-    assert guest(f"none_forgotten '{BEFORE}'", [1, 9], [14], later=[1, 7])[0] == 0
-    assert guest(f"none_forgotten '{BEFORE}'", [1, 7], [*range(11, 14)])[0] == 1
+    assert guest(f"none_leaked '{BEFORE}'", [1, 9], [14], later=[1, 7])[0] == 0
+    assert guest(f"none_leaked '{BEFORE}'", [1, 7], [*range(11, 14)])[0] == 1
