@@ -18,7 +18,7 @@ OWNERS = {"kernel": ("#e4f0fb", "#0b62a4", ""), "driver": ("#e3f5ee", "#00795a",
           "user": ("#fdebdc", "#c2500a", "7 4"), "nobody": ("#f1f2f4", "#6b7280", "1 4"),
           "unknown": ("#ffffff", "#9aa3af", "1 4")}
 OWNER_TEXT = {"kernel": "the kernel's", "driver": "a driver's own", "user": "a user's",
-              "nobody": "nobody's", "unknown": "unknown"}
+              "nobody": "no owner", "unknown": "unknown"}
 SPECIAL = {"identity": "reaches all of memory", "untranslated": "reaches all of memory",
            "blocked": "reaches nothing"}
 

@@ -136,7 +136,7 @@ def draw(machine):
         yield "behind no unit: " + ", ".join(sorted(device.bdf for device in machine.elsewhere))
     alone = [domain for domain in machine.domains.values() if not domain.groups]
     for domain in alone:
-        yield f"nobody is in {domain.name}: {', '.join(filter(None, (kind(domain), pages(domain))))}"
+        yield f"no device is in {domain.name}: {', '.join(filter(None, (kind(domain), pages(domain))))}"
     if machine.problems:
         yield ""
         yield "What could not be read:"

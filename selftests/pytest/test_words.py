@@ -27,7 +27,9 @@ WORDS = {
     r"way back|ways back": "an attach that must not fail",
     r"strangers?": "unknown requester",
     r"provok\w+": "inject (an error)",
-    r"nobody|somebody|anybody": "no one is a person: name the caller, the device, the user",
+    # "nobody" in quotes is a value: `owner=nobody` in debugfs.
+    r"""(?<!["'`=])(?<!owner.)nobody(?!["'`])|somebody|anybody""":
+        "no one is a person: name the caller, the device, the user",
     r"lets? go|letting go": "release",
     r"(?:is|are|was|were|be) held against": "compare",
     r"closed units?|units? (?:is|was|are|were) closed|closes? (?:the|a) unit": "failed unit, fail",
@@ -43,7 +45,8 @@ NAMES = re.compile(r"(?:^|_)(?:forg[eo]t\w*|told|anew|meanwhile|strangers?|provo
                    r"|whoever|nobody|somebody|untold)(?:_|$)|Forget|Stranger|Provoke")
 # Hits that are right: the path, and a piece of the line.
 RIGHT = {
-    ("selftests/pytest/test_words.py", ""),      # the list itself
+    ("selftests/pytest/test_words.py", ""),     # the list itself
+    ("scripts/build-root", ""),                 # its hash is the build root's key
 }
 
 RUST = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"', re.S)
