@@ -322,7 +322,7 @@ def test_a_walk_is_the_one_that_was_asked_for():
     asked = Asked(other, good.replace("0xffffe000", "0x1000"), "", good)
     assert walk_query.ask("00:05.0", "0xFFFFE000", asked) == good.splitlines()
     assert asked.questions == ["00:05.0 0xFFFFE000"] * 4
-    with pytest.raises(LabError, match="ask again"):
+    with pytest.raises(LabError, match="try again"):
         walk_query.ask("00:05.0", "0xffffe000", Asked(*[other] * 10))
 
 
