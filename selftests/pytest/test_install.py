@@ -197,7 +197,7 @@ def test_a_step_that_fails_takes_back_what_was_begun(system):
     (system / "etc/initramfs-tools").touch()    # in the way of the hook's folder
     before = files(system)
     status, text = run(system)
-    assert status == 1 and "what was begun is taken back" in text
+    assert status == 1 and "the steps done so far are undone" in text
     assert files(system) == before
 
 
