@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What scripts/enter, scripts/build-root and scripts/distclean share. Sourced
-# by bash; vtdlab/cache.py agrees with it about the cache folder.
+# What scripts/enter, scripts/build-root and scripts/distclean share. Sourced by bash;
+# vtdlab/cache.py agrees with it about the cache folder.
 
 checkout=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${VTD_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set; set VTD_CACHE to a folder}/.cache}/vtd}
@@ -16,9 +16,9 @@ die() {
 	exit 1
 }
 
-# arguments USAGE LEAST MOST ARGUMENT...: ends the script where help is asked for, with
-# USAGE and the comment at the script's top; and with status 2 where the arguments are
-# not those of USAGE. To be called before anything is done.
+# arguments USAGE LEAST MOST ARGUMENT...: if help is requested, prints USAGE and the comment at the
+# script's top and exits; exits with status 2 if the arguments do not fit USAGE. To be called before
+# anything is done.
 arguments() {
 	local usage="usage: scripts/$1" least=$2 most=$3
 	shift 3
@@ -43,8 +43,8 @@ say() {
 	printf '  %-9s %s\n' "$1" "$2"
 }
 
-# Create the cache folder with the mark by which distclean knows it for ours.
-# A folder with something else in it is never taken.
+# open_cache: creates the cache folder with the mark by which distclean recognizes it. A folder with
+# other files in it is never used.
 open_cache() {
 	if [ -d "$cache" ] && [ ! -e "$cache/.vtd-cache" ] &&
 		[ -n "$(ls -A "$cache")" ]; then
@@ -66,8 +66,8 @@ elapsed() {
 	fi
 }
 
-# show KIND TEXT TAIL: one line of the terminal, written again each time; where it is too
-# narrow, TEXT is cut, as what moves is in TAIL.
+# show KIND TEXT TAIL: prints one line of the terminal, over the previous one; if the terminal is
+# too narrow, TEXT is cut, because TAIL has what changes.
 show() {
 	local width line
 	width=$(stty size <&1 2>/dev/null | cut -d' ' -f2)
@@ -77,15 +77,15 @@ show() {
 	printf '\r\033[K%s' "${line}$3"
 }
 
-# step KIND TEXT LOG COMMAND...: run a long command, its output in LOG. On a
-# terminal one line counts the seconds; in a log there is a line at the start,
-# every half minute and at the end. Dies with the end of LOG on failure.
+# step KIND TEXT LOG COMMAND...: runs a long command with its output in LOG. On a terminal one line
+# counts the seconds; in a log there is a line at the start, every half minute and at the end. If
+# the command fails, prints the end of LOG and exits.
 step() {
 	local kind=$1 text=$2 log=$3 start=$SECONDS next=30 tty='' code=0 child
 	shift 3
 	[ -t 1 ] && tty=y
 	[ "$tty" ] || say "$kind" "$text ..."
-	set -m # a process group of its own, so that an interruption ends all of it
+	set -m # a separate process group, so that an interruption ends all of it
 	"$@" >"$log" 2>&1 </dev/null &
 	child=$!
 	set +m

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices that stay in pass-through (bound=1), and their neighbours: what speaks
-# with the same requester ID runs on like them, what else cannot be isolated from
-# them is no user's, and what is removed reaches nothing. One of them is behind a
-# PCIe-to-PCI bridge with another device, one behind a switch that isolates nothing.
+# Devices that stay in pass-through (bound=1), and the devices next to them. A device with the
+# same requester ID stays in pass-through with it. A device that cannot be isolated from it is
+# given to no user. A removed device reaches nothing. One of the devices is behind a PCIe-to-PCI
+# bridge together with another device, one behind a switch without isolation.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -16,7 +16,7 @@ ALONE=0000:00:06.0
 FREE=$(memory 0x8000)
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver adopts nothing"
 
-# below BDF: devices of ours, however far below it.
+# below BDF: the test devices below it, at any depth.
 below() {
 	for bdf in $(attackers); do
 		case $(readlink -f "$PCI/$bdf") in
@@ -34,7 +34,7 @@ listed() {
 	grep -q "^$1 -1 $2 untranslated$" /sys/kernel/vtd/users || { cat /sys/kernel/vtd/users; return 1; }
 }
 
-# Only the two that are to run on have a driver.
+# Only the two devices that are to stay in pass-through have a driver.
 two_are_driven() {
 	insmod "$VTD_TEST_MODULES/vtd_devices.ko" && insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
 	for bdf in $(attackers); do
@@ -45,7 +45,7 @@ two_are_driven() {
 	done
 }
 
-# user_has BDF: claimed, and in a domain of the claimer's; the claim is given up again.
+# user_has BDF: claims it, attaches a user's domain to it, and releases the claim.
 user_has() {
 	ask claim "$1" a && ask new a "$1" || return 1
 	ask attach a "$1"
@@ -60,7 +60,7 @@ is_no_users() {
 	grep -q "$EBUSY" /tmp/why || { cat /tmp/why; return 1; }
 }
 
-# The registers outlive what the kernel knows of the device.
+# The registers stay mapped after the kernel has removed the device.
 removed_reaches_nothing() {
 	base=$(cut -d' ' -f1 "$PCI/$FAR/resource" | head -n1)
 	unbind "$FAR"
@@ -82,17 +82,17 @@ ktap_start 15
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 load_owner && two_are_driven || ktap_abort "the devices do not get their drivers"
 log_start
-ktap_check "the driver loads beside two driven devices" insmod "$VTD_KO" bound=1
+ktap_check "the driver loads while two devices have drivers" insmod "$VTD_KO" bound=1
 ktap_check "both are listed" eval 'listed "$HERE" vtd_attack && listed "$FAR" vtd_attack'
 ktap_check "both reach all of memory, as before" eval 'lands "$HERE" "$FREE" && lands "$FAR" "$FREE"'
 ktap_check "a device with the same requester ID is listed, too" listed "$TWIN" -
-ktap_check "which the log says" log_has "vtd: $TWIN: .*requester ID of $HERE"
+ktap_check "the log says so" log_has "vtd: $TWIN: .*requester ID of $HERE"
 ktap_check "and is in no group" test ! -e "$PCI/$TWIN/iommu_group"
-ktap_check "so that no user can have it" refuses "No such device" claim "$TWIN" a
+ktap_check "it cannot be given to a user" refuses "No such device" claim "$TWIN" a
 ktap_check "a device below the same bridges is translated" refused "$NEIGHBOUR" "$FREE"
-ktap_check "but no user can have it" is_no_users "$NEIGHBOUR"
-# The core asks for the bridges first, which are in its group.
-ktap_check "which the log says of its group" \
+ktap_check "but it cannot be given to a user" is_no_users "$NEIGHBOUR"
+# The core claims the bridges first, which are in its group.
+ktap_check "the log says so of its group" \
 	log_has "vtd: .* cannot be given to a user while $FAR,.*is in pass-through"
 ktap_check "a device elsewhere can be given to a user" user_has $ALONE
 ktap_check "removed, a device that was in pass-through reaches nothing" removed_reaches_nothing
@@ -100,5 +100,5 @@ ktap_check "then the other device can be given to a user" user_has "$NEIGHBOUR"
 ktap_check "rescanned, all are translated" found_again
 rmmod vtd_owner
 need_no_vtd > /tmp/need 2>&1
-ktap_check "no kernel warning, and the driver leaves" eval '! vtd_is_loaded && dmesg_is_clean'
+ktap_check "no kernel warning, and the driver unloads" eval '! vtd_is_loaded && dmesg_is_clean'
 ktap_end

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Each allocation fails once, in turn, while the driver loads, while a device is
-# probed, while a domain is made, claimed, attached, mapped: what was asked for is
-# refused and nothing has changed, or it was done without. Ways back need none.
+# Each allocation fails once, in turn, while the driver loads, while a device is probed, and while
+# a domain is allocated, claimed, attached and mapped. The operation then fails and changes
+# nothing, or it succeeds without the allocation. Operations that must not fail allocate nothing.
 #
-# Loads and probes ask for hundreds; with VTD_STRIDE (or guest.stride) above 1
-# only every so many of them are tried. Setting up the DMA API for a group asks for
-# 256 pieces that are alike, for each group of a load: of those every ALIKEth.
+# Loads and probes make hundreds of allocations. With VTD_STRIDE (or guest.stride) above 1 only
+# every so many of them are tried. Setting up the DMA API for a group makes 256 allocations that
+# are alike, for each group of a load: of those every ALIKEth is tried.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/memory.sh"
@@ -27,7 +27,7 @@ STRIDE=${STRIDE:-1}
 victim=$(attackers | head -n1)
 [ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
 
-# Allocations that may sleep fail too, quietly, but only where a task asks.
+# Allocations that may sleep fail too, without a message, but only those of tasks.
 for attr in failslab fail_page_alloc; do
 	echo 0 > /sys/kernel/debug/$attr/verbose
 	echo 0 > /sys/kernel/debug/$attr/probability
@@ -35,9 +35,9 @@ for attr in failslab fail_page_alloc; do
 done
 echo N > /sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
 echo 0 > /sys/kernel/debug/fail_page_alloc/min-order
-# What kmemleak and DEBUG_OBJECTS ask for beside each object is nobody's allocation,
-# and they do without. What tells of interrupts in /proc never fails: the core does not
-# look whether it could be made, and warns when it is not there to be removed.
+# kmemleak and DEBUG_OBJECTS allocate for each object, too, and work without it: those allocations
+# do not fail. Nor do those of the files of interrupts in /proc: the core does not check whether
+# they were created, and warns when they are missing at their removal.
 for cache in /sys/kernel/slab/*; do
 	case ${cache##*/} in
 	kmemleak_* | debug_objects_cache | proc_dir_entry) ;;
@@ -45,17 +45,17 @@ for cache in /sys/kernel/slab/*; do
 	esac
 done
 echo Y > /sys/kernel/debug/failslab/cache-filter
-# Hundreds of loads and removals mostly wait for readers to be gone.
+# Hundreds of loads and removals spend most of their time waiting for RCU grace periods.
 echo 1 > /sys/kernel/rcu_expedited
 
-# addresses_of NAME: the addresses from a function of the kernel to the next one.
+# addresses_of NAME: the start of a kernel function and of the one after it.
 addresses_of() {
 	awk -v name="$1" 'found && $1 != start { print "0x" start, "0x" $1; exit }
 		$3 == name && !found { start = $1; found = 1 }' /proc/kallsyms
 }
 
-# only_within START END [NOT_START NOT_END]: what is allocated elsewhere neither counts
-# nor fails.
+# only_within START END [NOT_START NOT_END]: only allocations with a caller in this range count
+# and fail.
 only_within() {
 	[ $# = 2 ] || [ $# = 4 ] || { echo "the functions are not in /proc/kallsyms: $*"; return 1; }
 	for attr in failslab fail_page_alloc; do
@@ -67,16 +67,16 @@ only_within() {
 	done
 }
 
-# ports unbind|bind: a load binds the ports' drivers anew, which asks ACPI, and that
-# uses what it has freed when an allocation fails.
+# ports unbind|bind: a load binds the ports' drivers again, which calls ACPI, and that uses what
+# it has freed when an allocation fails.
 ports() {
 	for port in $PORTS; do
 		echo "$port" > "/sys/bus/pci/drivers/pcieport/$1" || return 1
 	done
 }
 
-# loads EVERY OUTCOME LEAST RANGE...: one load after the other, each with the next
-# allocation in the range failing; at least so many must be "refused" or have "survived".
+# loads EVERY OUTCOME LEAST RANGE...: loads the driver again and again; each time the next
+# allocation in the range fails. At least LEAST of the loads have OUTCOME: "refused" or "survived".
 loads() {
 	every=$1 outcome=$2 least=$3
 	shift 3
@@ -91,7 +91,7 @@ loads() {
 	[ "$(sed -n "s/.* $outcome=\([0-9]*\).*/\1/p" /tmp/loads)" -ge "$least" ] || { echo "few loads ${outcome}: $(cat /tmp/loads)"; return 1; }
 }
 
-# The module's own, not the loader's, which makes hundreds for its sections.
+# The module's own allocations. The module loader makes hundreds for sections.
 loads_of_driver() {
 	# shellcheck disable=SC2046
 	loads "$STRIDE" refused $((200 / STRIDE)) $(addresses_of do_init_module) $(addresses_of iommu_setup_dma_ops)
@@ -102,7 +102,7 @@ loads_of_groups() {
 	loads $ALIKE survived 5 $(addresses_of iommu_setup_dma_ops)
 }
 
-# lands_on BDF: a write to a page that is mapped for it.
+# lands_on BDF: its write to a page that is mapped for it reaches memory.
 lands_on() {
 	attack "$1" allowed-write && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
 }
@@ -112,7 +112,7 @@ refuses() {
 		{ echo "$attacked"; return 1; }
 }
 
-# probe_with N: the victim is removed and found again, with allocation N failing.
+# probe_with N: removes the victim and rescans, with allocation N failing.
 probe_with() {
 	echo 1 > "$PCI/$victim/remove"
 	echo "$1" > $INJECT/probe
@@ -121,7 +121,7 @@ probe_with() {
 	[ -e "$PCI/$victim" ] || { echo "$victim did not come back"; return 1; }
 	case $(group_type "$victim") in
 	none)
-		# No group, so nobody maps anything for it: it must not reach memory.
+		# Without a group nothing is mapped for it: it must not reach memory.
 		without=$((without + 1))
 		[ "$left" = 0 ] || { echo "no group, though nothing failed"; return 1; } ;;
 	DMA) within=$((within + 1)) ;;
@@ -131,7 +131,7 @@ probe_with() {
 
 probes() {
 	nth=1 without=0 within=0
-	# Found anew, it has a domain in which nothing was ever mapped, as at the end.
+	# After a rescan it has a domain in which nothing was ever mapped, as at the end.
 	echo 1 > "$PCI/$victim/remove"
 	echo 1 > /sys/bus/pci/rescan
 	ids=$(domain_ids) before=$(unowned)
@@ -142,7 +142,7 @@ probes() {
 		[ $nth -lt $MOST ] || { echo "no end after $MOST allocations"; return 1; }
 	done
 	[ "$(domain_ids)" = "$ids" ] || { echo "$ids domain ids in use before, $(domain_ids) after"; return 1; }
-	none_forgotten "$before" || return 1
+	none_leaked "$before" || return 1
 	[ $without -ge $((5 / STRIDE + 1)) ] || { echo "only $without probes failed"; return 1; }
 }
 
@@ -152,20 +152,20 @@ once() {
 	[ "$(cut -d: -f1 $RUN)" = ok ]
 }
 
-# The default domain keeps the tables of what the DMA API has used, which may be at another
-# address each time: where the address itself cannot be had below 4 GiB, it is above.
+# The default domain keeps the tables of what the DMA API has used. The DMA API may choose other
+# addresses each time: if none is free below 4 GiB, one above.
 plays() {
 	before=$(unowned)
 	once "$1" || return 1
 	cat $RUN > /tmp/played
-	none_forgotten "$before"
+	none_leaked "$before"
 }
 
-# Found anew, the victim has a domain in which nothing was ever mapped: its first mappings
-# take tables, of which none counts as forgotten.
+# After a rescan the victim has a domain in which nothing was ever mapped. Its first mappings
+# take tables, and none of these counts as leaked.
 tables_are_owned() {
 	before=$(unowned) all=$(table_pages)
-	load_drivers && lands_on "$victim" && none_forgotten "$before" || return 1
+	load_drivers && lands_on "$victim" && none_leaked "$before" || return 1
 	[ "$(table_pages)" -gt "$all" ] || { echo "$all pages of tables, and no more after a mapping"; return 1; }
 }
 
@@ -175,16 +175,16 @@ ktap_start $(($# + 11))
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 ktap_check "vtd_failure loads" insmod "$VTD_TEST_MODULES/vtd_failure.ko"
-ktap_check "each allocation of a load, but for the DMA API of groups" loads_of_driver
+ktap_check "each allocation of a load, except for the DMA API of groups" loads_of_driver
 ktap_note < /tmp/loads
-ktap_check "and those, of which many are alike" loads_of_groups
+ktap_check "each ALIKEth allocation for the DMA API of groups" loads_of_groups
 ktap_note < /tmp/loads
 ktap_check "afterwards the driver loads" need_vtd
-ktap_check "and a device reaches what it is given" lands_on "$victim"
+ktap_check "and a device reaches what is mapped for it" lands_on "$victim"
 rmmod vtd_attack
 ktap_check "each allocation of a probe" probes
 echo "$((nth - STRIDE)) allocations of a probe, every ${STRIDE}th failed: $without times without a group, $within with one" | ktap_note
-ktap_check "afterwards the device reaches what it is given, in tables that are its domain's" tables_are_owned
+ktap_check "afterwards the device reaches what is mapped for it, through its domain's tables" tables_are_owned
 ktap_check "and nothing else" refuses never-mapped
 rmmod vtd_attack
 ktap_check "vtd_domain loads" insmod "$VTD_TEST_MODULES/vtd_domain.ko"

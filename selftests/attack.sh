@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# A device reaches the pages it was given and no others; what it may not do is
-# refused and reported with device, access, address and reason.
+# A device reaches the pages that are mapped for it and no others. Any other access is refused
+# and reported with device, access, address and reason.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -14,8 +14,7 @@ page_of() {
 	printf '%x' $(($1 >> 12))
 }
 
-# outcome BDF SCENARIO: make the attempt and hold the result against what it
-# must be.
+# outcome BDF SCENARIO: makes the attempt and compares the result with the expected one.
 outcome() {
 	attack "$1" "$2" || return 1
 	echo "$attacked"
@@ -31,7 +30,7 @@ outcome() {
 	esac
 }
 
-# reported BDF SCENARIO: the driver's sentence about it.
+# reported BDF SCENARIO: the driver's log line about it.
 reported() {
 	access=$(attack_word access)
 	code=5

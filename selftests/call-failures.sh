@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Each step that can fail does, once, in turn: each call that the driver makes of the
-# kernel and that the kernel may refuse, allocations among them, during a load, a
-# probe, a user's claim, mapping and attach, on the ways back, and in a detach. What
-# was asked for is refused and nothing is left of it, or it was done without; the way
-# back is never refused. The module is vtd.ko, linked to vtd_inject_calls in the kernel's
-# place; alloc-failures.sh has the kernel's own allocations fail, on the debug kernel.
+# Each step that can fail does so once, in turn. A step is a call to the kernel that may fail,
+# allocations included, during a load, a probe, a user's claim, mapping and attach, during the
+# detach and release that must not fail, and during a detach of the driver. The operation then
+# fails and leaves nothing behind, or it succeeds without the step. Operations that must not fail
+# succeed. The module is vtd.ko, linked to vtd_inject_calls instead of to the kernel's functions;
+# alloc-failures.sh injects failures into the kernel's own allocations, on the debug kernel.
 #
-# With VTD_STRIDE (or guest.stride) above 1 only every so many of a load's are tried.
+# With VTD_STRIDE (or guest.stride) above 1 only every so many steps of a load are tried.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -27,14 +27,14 @@ need_memory
 victim=$(attackers | head -n1)
 [ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
 
-# failed_one: ends the failing; which function it was, if the step was reached.
+# failed_one: ends the injection; prints which function failed, if the step was reached.
 failed_one() {
 	read -r left function < $FAIL
 	[ "$left" = 0 ]
 }
 
-# each_call WHAT: WHAT with step 1, 2, 3... failing until none of its steps does. WHAT
-# prints what did not hold, and says in $refused whether it was refused.
+# each_call WHAT: runs WHAT with step 1, 2, 3... failing until none of its steps fails. WHAT
+# prints what was wrong, and sets $refused to whether it was refused.
 each_call() {
 	nth=0 times_refused=0 survived=""
 	ids=$(domain_ids) before=$(unowned)
@@ -47,7 +47,7 @@ each_call() {
 		[ $nth -lt $MOST ] || { echo "no end after $MOST steps"; return 1; }
 	done
 	[ "$(domain_ids)" = "$ids" ] || { echo "$ids domain ids in use before, $(domain_ids) after"; return 1; }
-	none_forgotten "$before" || return 1
+	none_leaked "$before" || return 1
 	echo "${1#one_}: $((nth - 1)) steps failed, $times_refused refused it;" \
 		"done without:${survived:- none}" > /tmp/summary
 }
@@ -62,7 +62,7 @@ loads() {
 	same_pages "$before"
 }
 
-# one_probe: the victim is removed and found again.
+# one_probe: removes the victim and rescans.
 one_probe() {
 	echo 1 > "$PCI/$victim/remove"
 	echo $nth > $FAIL
@@ -73,26 +73,26 @@ one_probe() {
 	none)
 		refused=1
 		[ "$function" != - ] || { echo "no group, though nothing failed"; return 1; }
-		# Nobody maps anything for it.
+		# Nothing is mapped for it.
 		refused "$victim" "$PAGE" ;;
 	DMA) is_now "$victim" DMA ;;
 	*) echo "$victim is $(group_type "$victim")"; return 1 ;;
 	esac
 }
 
-# as_before: the kernel has the victim, and nothing of a user's is left in reach.
+# as_before: the kernel has the victim, which reaches nothing that a user mapped.
 as_before() {
 	is_now "$victim" DMA && refused "$victim" "$USER_IOVA" "$PAGE"
 }
 
-# back: what a user does at the end, as far as he came.
+# back: undoes what forth did, as far as it came.
 back() {
 	case $came in attached) ask detach a "$victim" || return 1 ;; esac
 	case $came in attached | mapped | claimed) ask release "$victim" || return 1 ;; esac
 	case $came in nothing) ;; *) ask free a || return 1 ;; esac
 }
 
-# forth: a user's domain and claim, a mapping, an attach; as far as it goes.
+# forth: allocates a user's domain, claims, maps and attaches, up to the first failure.
 forth() {
 	came=nothing
 	ask new a "$victim" && came=made &&
@@ -101,7 +101,7 @@ forth() {
 		ask attach a "$victim" && came=attached
 }
 
-# one_user: a step fails on his way; he goes back from there.
+# one_user: a step of forth fails; back undoes the steps before it.
 one_user() {
 	echo $nth > $FAIL
 	forth 2> /tmp/asked || refused=1
@@ -115,8 +115,8 @@ one_user() {
 	back && as_before
 }
 
-# one_detach_and_release: nothing fails on his way, and a step does on the way back, which is
-# not refused for that.
+# one_detach_and_release: no step of forth fails; a step of back does, and back is not refused for
+# that.
 one_detach_and_release() {
 	forth || return 1
 	echo $nth > $FAIL
@@ -125,7 +125,7 @@ one_detach_and_release() {
 	as_before
 }
 
-# one_detach: refused, and all is as before; or done, and then the load works again.
+# one_detach: is refused and changes nothing, or succeeds, and then the driver loads again.
 one_detach() {
 	echo $nth > $FAIL
 	if ! echo 1 > $DETACH 2> /tmp/asked; then
@@ -140,8 +140,8 @@ one_detach() {
 	rmmod vtd && insmod "$VTD_KO" && as_before
 }
 
-# driver_waits: a driver's module does not go while its name is being copied, which a
-# user's look at the devices does at any time.
+# driver_waits: a driver's module is not removed while its name is being copied, which a user who
+# reads the list of devices does at any time.
 driver_waits() {
 	driver=$(driver_of "$victim")
 	echo "$driver 3000" > $BUSY
@@ -156,7 +156,7 @@ driver_waits() {
 		{ echo "it went before"; log_since; return 1; }
 }
 
-tell() {
+result_of_each() {
 	ktap_check "$1" "$2" "$3"
 	ktap_note < /tmp/summary
 	: > /tmp/summary
@@ -171,12 +171,12 @@ ktap_check "vtd_inject_calls loads" insmod "$VTD_TEST_MODULES/vtd_inject_calls.k
 ktap_check "each call of a load that fails: the load is refused, or does without" loads
 ktap_note < /tmp/summary
 ktap_check "afterwards the driver loads" eval 'insmod "$VTD_KO" && load_owner && as_before'
-tell "each step of a probe: refused, or done without" each_call one_probe
-tell "each step of a user's claim, mapping and attach: refused, or done without" each_call one_user
-tell "each step of his way back: done all the same" each_call one_detach_and_release
+result_of_each "each step of a probe: the probe is refused, or does without" each_call one_probe
+result_of_each "each step of a user's claim, mapping and attach: refused, or it does without" each_call one_user
+result_of_each "each step of a user's detach and release: they succeed" each_call one_detach_and_release
 ktap_check "and none was refused" eval '[ "$times_refused" = 0 ]'
 rmmod vtd_owner
-tell "each step of a detach: refused, or done without" each_call one_detach
+result_of_each "each step of a driver detach: refused, or it does without" each_call one_detach
 ktap_check "afterwards drivers serve their devices" \
 	eval 'load_drivers && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ]'
 ktap_check "a driver's module is not freed while its name is copied" driver_waits

@@ -1,9 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What the driver says that it is capable of, on which iommufd, VFIO, vDPA,
-# Thunderbolt and the DMA API rely, is what the unit is: its own registers, as
-# /dev/mem has them.
+# The capabilities that the driver reports are those of the unit: of its own registers, as
+# /dev/mem shows them. iommufd, VFIO, vDPA, Thunderbolt and the DMA API rely on them.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -12,7 +11,7 @@ bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$bdf" ] || ktap_skip_all "iommu-testdev is not there"
 UNIT=$PCI/$bdf/iommu/intel-iommu
 
-# register OFFSET: 64 bits of the unit that serves the device.
+# register OFFSET: reads 64 bits of the unit that serves the device.
 register() {
 	devmem $((0x$(cat "$UNIT/address") + $1)) 64
 }
@@ -22,7 +21,7 @@ bit() {
 	echo $(($1 >> $2 & 1))
 }
 
-# answers NAME VALUE: what was answered; nothing else, and nothing twice.
+# answers NAME VALUE: the driver reported this value, once, and nothing else.
 answers() {
 	grep "^$1=" $OWNER > /tmp/answer
 	[ "$(cat /tmp/answer)" = "$1=$2" ] || { echo "not $2: $(cat $OWNER)"; return 1; }
@@ -45,15 +44,15 @@ load_owner
 log_start
 
 ktap_check "sysfs shows the unit's own CAP and ECAP" shows
-ktap_check "the driver is asked" ask capable "$bdf"
+ktap_check "the driver reports its capabilities" ask capable "$bdf"
 ktap_check "cache coherency: yes, as on all of x86" answers cache-coherency 1
 ktap_check "no-execute: no, second-stage entries have no such bit" answers noexec 0
 if [ "$VTD_KO" = none ]; then
 	ktap_check "pre-boot protection: as firmware's table says" \
 		answers pre-boot-protection "$OPTED_IN"
 else
-	# Whatever the table says: nothing protected memory from the boot to the load.
-	ktap_check "pre-boot protection: no, the driver came after the boot" \
+	# Whatever the table says: memory was not protected between the boot and the load.
+	ktap_check "pre-boot protection: no, the driver was loaded after the boot" \
 		answers pre-boot-protection 0
 fi
 ktap_check "enforced coherency: as the unit's ECAP.SC" \
@@ -61,17 +60,17 @@ ktap_check "enforced coherency: as the unit's ECAP.SC" \
 if [ "$VTD_KO" = none ]; then
 	ktap_skip "deferred flush" "the core does not ask the kernel's own driver"
 else
-	ktap_check "deferred flush: yes, lazy domains are there" answers deferred-flush 1
+	ktap_check "deferred flush: yes, lazy domains are supported" answers deferred-flush 1
 fi
 ktap_check "dirty tracking: no, and the unit has none (ECAP.SSADS)" \
 	eval '[ "$(bit "$ECAP" 45)" = 0 ] && answers dirty-tracking 0'
-# Else the two above would be true of a driver that does not look.
+# Otherwise the two checks above would pass with a driver that does not read the registers.
 wanted=$(cmdline guest.capable)
 if [ -n "$wanted" ]; then
-	ktap_check "the machine is the one that was asked for" \
+	ktap_check "the machine is the requested one" \
 		[ "$wanted" = "snoop=$SNOOP_CONTROL,optin=$OPTED_IN" ]
 else
-	ktap_skip "the machine is the one that was asked for" "no guest.capable= says which"
+	ktap_skip "the machine is the requested one" "guest.capable= does not name one"
 fi
 rmmod vtd_owner
 load_drivers

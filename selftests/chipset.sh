@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Units that are left out: because nothing is there that they could serve, because
-# the user wants it, or because graphics do not work behind them. Their devices are
-# behind no unit, and no user's. And what else chipsets need: identity domains, a
-# write buffer that is flushed. Functions are disguised as those of the chipsets.
+# Units that are left out: because no device exists that they could serve, because the user
+# requests it, or because graphics do not work behind them. Their devices are behind no unit, and
+# given to no user. Also what else chipsets need: identity domains, and a write buffer that is
+# flushed. Functions are disguised as those of the chipsets.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -27,12 +27,12 @@ EDU=0000:41:00.0 TESTDEV=0000:00:06.0 NIC=0000:00:03.0
 ABSENT_UNIT=0xfed92000 EDU_UNIT=0xfed93000 UNIT=0xfed90000
 DISPLAY=030000
 
-# is_behind_no_unit: edu, with all of memory in reach.
+# is_behind_no_unit: edu is behind no unit and reaches all of memory.
 is_behind_no_unit() {
 	is_listed_behind_none "$EDU" && lands "$EDU" "$FREE"
 }
 
-# left_out REASON: of the unit for edu.
+# left_out REASON: the log says that the unit for edu is left out.
 left_out() {
 	log_has "vtd: dmar1: the unit at $EDU_UNIT is left out: $1" && is_behind_no_unit &&
 		is_served "$TESTDEV" && [ ! -e /sys/class/iommu/dmar1 ]
@@ -56,7 +56,7 @@ comes_back_behind_none() {
 	is_behind_no_unit
 }
 
-# Its driver does DMA with physical addresses, and goes on to.
+# Its driver does DMA with physical addresses, and continues to.
 is_driven_during_load() {
 	insmod "$VTD_TEST_MODULES/vtd_devices.ko" && insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
 	for bdf in $(attackers); do [ "$bdf" = $EDU ] || unbind "$bdf"; done
@@ -67,7 +67,7 @@ is_driven_during_load() {
 		[ "$(attack_word landed)" = 1 ] || { echo "driver $driver, $attacked"; return 1; }
 }
 
-# type_of BDF AS...: of its group, when functions are disguised.
+# type_of BDF AS...: reads the type of its group while functions are disguised.
 type_of() {
 	of=$1
 	shift
@@ -106,8 +106,8 @@ flushes_write_buffer() {
 	unload_drivers
 }
 
-# ironlake_loads BYTE TYPE: with lazy=1 and this upper byte of GGC, which begins at 0x52; its bit 3
-# (\010) says that firmware has set a shadow table aside. The group's type is TYPE.
+# ironlake_loads BYTE TYPE: loads with lazy=1 and this upper byte of GGC, which is at 0x52. Its bit
+# 3 (\010) says that firmware has reserved a shadow table. The group's type is TYPE.
 ironlake_loads() {
 	log_start
 	printf '%b' "$1" | dd of="$PCI/$HOST_BRIDGE/config" bs=1 seek=83 conv=notrunc 2> /dev/null
@@ -136,12 +136,12 @@ ktap_start 33
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 
-# --- nothing behind it ---
+# --- no device behind it ---
 mark "refusal unit begin"
 ktap_check "a unit that does not answer, and has a device: refused" \
 	is_refused "vtd: dmar1: no unit answers at $EDU_UNIT"
 mark "refusal unit end"
-ktap_check "one that has none is left out" \
+ktap_check "a unit that has no device is left out" \
 	log_has "dmar0: the unit at $ABSENT_UNIT is left out: none of the devices .* exists"
 
 # --- the user's choice ---
@@ -150,20 +150,20 @@ for wrong in 0xfed94000 fed93000 "graphics," screen; do
 done
 ktap_check "ignore= of all units: refused" \
 	is_refused "not loaded: all remapping units are left out" ignore=$UNIT,$EDU_UNIT
-ktap_check "ignore=graphics where no unit serves it alone: as without" \
+ktap_check "ignore=graphics where no unit serves only graphics: no effect" \
 	is_refused "vtd: dmar1: no unit answers" ignore=graphics
 log_start
 ktap_check "ignore= by address: it loads" load_vtd ignore=$EDU_UNIT
 ktap_check "its device is behind no unit, others are served" left_out "ignore= names it"
-ktap_check "the summary says so" log_has "vtd: 1 device.* are behind no unit"
-ktap_check "no user can have it" is_no_users "$EDU"
+ktap_check "the summary counts it" log_has "vtd: 1 device.* are behind no unit"
+ktap_check "it cannot be given to a user" is_no_users "$EDU"
 ktap_check "removed and rescanned, it is still behind no unit" comes_back_behind_none
 ktap_check "the driver leaves" leaves
-ktap_check "its driver is no reason to refuse a load, and keeps working" is_driven_during_load
+ktap_check "a load is not refused for its driver, which keeps working" is_driven_during_load
 ktap_check "ignore= twice, in capitals" loads_and_leaves_out "ignore= names it" ignore=0XFED93000,$EDU_UNIT
 
 # --- graphics ---
-ktap_check "graphics without a quirk: refused as before" \
+ktap_check "graphics without a quirk: refused" \
 	while_disguised "$EDU/8086:3e92/$DISPLAY" is_refused "dmar1: no unit answers"
 ktap_check "ignore=graphics leaves its unit out" while_disguised "$EDU/8086:3e92/$DISPLAY" \
 	loads_and_leaves_out "it serves only graphics, and ignore=graphics" ignore=graphics
@@ -172,20 +172,20 @@ ktap_check "graphics that malfunction: their unit is left out" \
 	while_disguised "$EDU/1234:1111/$DISPLAY $HOST_BRIDGE/8086:2a40/060000" loads_and_leaves_out \
 	"it serves only graphics. $HOST_BRIDGE: graphics of the 4 series chipsets malfunction"
 mark "chipset graphics end"
-ktap_check "not for another vendor's, nor for what is below a port" \
+ktap_check "not for another vendor's graphics, nor for a device below a port" \
 	while_disguised "$EDU/8086:1616/$DISPLAY $HOST_BRIDGE/1234:2a40/060000" \
 	is_refused "dmar1: no unit answers"
 
 # --- identity ---
-ktap_check "integrated graphics get identity, as this kernel is configured" \
+ktap_check "integrated graphics get an identity domain, as this kernel is configured" \
 	gets_identity "integrated graphics" $TESTDEV/8086:3e92/$DISPLAY
-ktap_check "which may be changed" other_type
-ktap_check "and goes with them" eval 'ends && load_vtd ignore=$EDU_UNIT && is_served "$TESTDEV" && leaves'
-ktap_check "sound behind a unit without IOTLB entries gets identity" \
+ktap_check "the type can be changed" other_type
+ktap_check "and does not stay without them" eval 'ends && load_vtd ignore=$EDU_UNIT && is_served "$TESTDEV" && leaves'
+ktap_check "sound behind a unit without IOTLB entries gets an identity domain" \
 	gets_identity "the isochronous unit has no" $TESTDEV/8086:3a3e/040300 $NIC/8086:342e/088000
-ktap_check "which cannot be changed" no_other_type
+ktap_check "the type cannot be changed" no_other_type
 ktap_check "it leaves" ends
-ktap_check "without the registers that say so it is served" eval \
+ktap_check "without the registers that say so it is translated" eval \
 	'type_of "$TESTDEV" $TESTDEV/8086:3a3e/040300 && [ "$type" = DMA ]'
 ends
 
@@ -195,7 +195,7 @@ ktap_check "a write buffer that CAP does not name is flushed" flushes_write_buff
 ktap_check "it leaves again" ends
 mark "chipset flush end"
 ktap_check "Ironlake: strict if firmware set a shadow table aside" is_strict
-ktap_check "Ironlake: lazy, as asked, if it set none aside" is_lazy
-ktap_check "a DMA engine behind a wrong unit is behind none" engine_is_behind_none
+ktap_check "Ironlake: lazy, as requested, if it set none aside" is_lazy
+ktap_check "a DMA engine that firmware lists behind the wrong unit is behind none" engine_is_behind_none
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

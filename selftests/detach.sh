@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The states in which the driver is asked to leave: each in which someone needs
-# it is refused, named and disturbed by nothing; each other one ends clean, with
-# translation off before the tables are given back.
+# The states in which the driver is asked to detach. While a device is in use the detach is
+# refused, the log names the device, and its work is not disturbed. In each other state the
+# detach succeeds, and translation is off before the tables are freed.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -20,9 +20,9 @@ disk_bdf=$(echo "${VTD_DISKS:-}" | cut -d' ' -f1)
 [ -n "$disk_bdf" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
 victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$victim" ] || ktap_skip_all "iommu-testdev is not there"
-[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver does not leave"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver cannot be detached"
 
-# detach_is_refused PATTERN: and the log says of whom.
+# detach_is_refused PATTERN: the detach is refused, and the log names the device.
 detach_is_refused() {
 	log_start
 	! sh -c "echo 1 > $DETACH" 2> /tmp/why || { echo "the detach was accepted"; return 1; }
@@ -42,7 +42,7 @@ unloads() {
 	detaches && rmmod vtd && ! vtd_is_loaded
 }
 
-# Only the driver, and what the states below need.
+# Loads only the driver and what the states below need.
 fresh() {
 	need_no_vtd && insmod "$VTD_KO" "$@"
 }
@@ -57,8 +57,8 @@ user_prevents_detach() {
 	give_to_user "$victim" && hold "$1" "$victim" || return 1
 	detach_is_refused "$victim is in use by driver vfio-pci"
 	refused=$?
-	# What the user has is not disturbed: it can be given back in the ordinary way.
-	let_go
+	# The user is not disturbed: the device can be taken back in the ordinary way.
+	release_user
 	take_back "$victim"
 	return $refused
 }
@@ -69,12 +69,12 @@ no_user_prevents_detach() {
 
 # --- translation off before tables go ---
 
-# register OFFSET BITS: of the unit, read past the driver.
+# register OFFSET BITS: reads a register of the unit through /dev/mem.
 register() {
 	devmem $((unit + $1)) "$2"
 }
 
-# frees: how often the page of the root table was given back.
+# frees: prints how often the page of the root table was freed.
 frees() {
 	grep -c mm_page_free: $TRACED
 }
@@ -100,7 +100,7 @@ is_freed() {
 	[ "$(frees)" = 1 ] || { echo "the root table was given back $(frees) times"; return 1; }
 }
 
-# --- binding meanwhile ---
+# --- concurrent binding ---
 
 bind_and_unbind() {
 	while [ ! -e /tmp/enough ]; do
@@ -109,11 +109,11 @@ bind_and_unbind() {
 	done 2> /dev/null
 }
 
-# Drivers come and go while the driver leaves, which it may do between two.
+# Drivers are bound and unbound while vtd detaches, which may succeed between two of them.
 unloads_concurrently() {
 	fresh && insmod "$VTD_TEST_MODULES/vtd_devices.ko" &&
 		insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
-	# The other device that this driver has would always be in the way.
+	# The other device of this driver would always prevent a detach.
 	for bdf in $(attackers); do unbind "$bdf"; done
 	rm -f /tmp/enough
 	bind_and_unbind &
@@ -131,7 +131,7 @@ unloads_concurrently() {
 ktap_start 29
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 load_owner
-# Nothing else may hold a page of tables when it is counted.
+# No other domain may hold a page of tables while they are counted.
 tables_before=$(table_pages)
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
@@ -141,8 +141,8 @@ if fio_is_there; then
 	disk=$(block_device "$disk_bdf")
 	ktap_check "a disk is at work" fio_starts "$disk"
 	ktap_check "refused: the disk is named" detach_is_refused "$disk_bdf is in use by driver nvme .DMA."
-	ktap_check "and its work goes on" fio_goes_on "$disk"
-	ktap_check "not one byte of it was lost" fio_ends "$disk"
+	ktap_check "and its work continues" fio_goes_on "$disk"
+	ktap_check "no byte of it was lost" fio_ends "$disk"
 else
 	for what in "starts" "is named" "goes on" "loses nothing"; do
 		ktap_skip "a disk at work $what" "there is no fio"
@@ -166,7 +166,7 @@ ktap_check "a domain that is still referenced: the detach is accepted" detaches
 ktap_check "and rmmod is refused" rmmod_is_refused
 ktap_check "until the domain is freed" eval 'ask free a && rmmod vtd'
 settle
-ktap_check "nothing of it is left" test "$(table_pages "$tables_before")" = "$tables_before"
+ktap_check "no page of it is left" test "$(table_pages "$tables_before")" = "$tables_before"
 
 # --- accepted ---
 fresh
@@ -201,7 +201,7 @@ if [ -e $EVENT ] && command -v devmem > /dev/null; then
 	ktap_check "and is freed once, by rmmod" is_freed
 else
 	for what in "watched" "kept" "given back"; do
-		ktap_skip "the root table is $what" "no trace of pages, or no devmem"
+		ktap_skip "the root table is $what" "no trace events of pages, or no devmem"
 	done
 fi
 ktap_check "it unloads while drivers are bound and unbound" unloads_concurrently

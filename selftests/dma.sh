@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices do their ordinary work through DMA domains, and what comes back is what
-# was sent. Disks named in VTD_DISKS are overwritten.
+# Devices do their ordinary work through DMA domains, and read back what they wrote. Disks named
+# in VTD_DISKS are overwritten.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
 disks=${VTD_DISKS:-}
 nic=${VTD_NIC:-}
 
-# work LABEL COMMAND: one device's work, bracketed for the host.
+# work LABEL COMMAND: runs one device's work between two marks for the host.
 work() {
 	label=$1
 	shift

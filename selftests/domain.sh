@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Unmanaged domains as VFIO uses them: every page size, the aperture's end, what
-# is refused, two devices in one domain; with the device's own DMA as witness.
+# Unmanaged domains as VFIO uses them: every page size, the end of the aperture, requests that
+# are refused, two devices in one domain. The device's own DMA is the witness.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What a fault report says, and that one noisy device does not silence another.
+# The text of fault reports. One noisy device does not suppress the reports of another.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
 FLOOD=60
-# Of a device's faults so many are shown in so many seconds.
+# The log shows so many faults of a device in so many seconds.
 SHOWN=10
 SECONDS_OF_SHOWN=5
 
-# flood BDF: sets how many seconds it took, rounded up.
+# flood BDF: raises the faults; sets took to the seconds it took, rounded up.
 flood() {
 	count=0
 	began=$(cut -d. -f1 /proc/uptime)
@@ -32,18 +32,18 @@ is_limited() {
 	log_has "fault: further faults of $1 are counted but not logged for up to $SECONDS_OF_SHOWN s"
 }
 
-# not_shown BDF: the sum of what the log says of that, so far.
+# not_shown BDF: sums the counts of faults that the log says were not logged.
 not_shown() {
 	log_since | sed -n "s/.*fault: \([0-9]*\) more faults of $1 were not logged.*/\1/p" |
 		awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# A flood of more than $SECONDS_OF_SHOWN s was told of in part while it lasted.
+# A flood of more than $SECONDS_OF_SHOWN s was reported in part while it lasted.
 logs_suppressed() {
 	[ "$held_back" -eq 0 ] || log_has "fault: $held_back more faults of $1 were not logged"
 }
 
-# says SCENARIO PATTERN: what the report of an attack says about the address.
+# says SCENARIO PATTERN: the report of an attack says this about the address.
 says() {
 	log_start
 	attack "$quiet" "$1" && log_has "fault: device $quiet.*; it was $2"
@@ -58,7 +58,7 @@ is_recorded_and_reported() {
 	records_faults 1 attack_is_refused "$1" && log_has "fault: device $1"
 }
 
-# attach_again DEVICE: to another domain and back.
+# attach_again DEVICE: attaches it to another domain and back.
 attach_again() {
 	driver=$(driver_of "$1")
 	echo "$1" > "$PCI/$1/driver/unbind" &&
@@ -73,7 +73,7 @@ quiet=$(pci_by_id 0x1234:0x11e8 | head -n1)
 
 ktap_start 25
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
-# Ten reports of a device in five seconds, and other tests may just have had some.
+# A device has ten reports in five seconds, and earlier tests may have used some of them.
 sleep 6
 log_start
 mark "fault report begin"
@@ -88,12 +88,12 @@ ktap_check "the report names the group and its owner" \
 	log_has "fault: device $quiet \(driver vtd_attack, group [0-9]+, owner kernel\)"
 ktap_check "the report names the section of the specification" log_has "VT-d [0-9.]+, reason"
 ktap_check "never mapped: the report says so" says never-mapped 'never mapped in this domain'
-ktap_check "mapped for the other direction: the report says so first" says read-only 'mapped for reading only '
+ktap_check "mapped for the other direction: the report says so" says read-only 'mapped for reading only '
 ktap_check "unmapped: the report says when, and what it had been" \
 	says unmapped 'unmapped [0-9a-z ]+ ago, having been mapped for reading and writing .* ago'
 sleep 6
 mark "fault flood begin"
-# What an earlier window has left: an attach does not end one.
+# An earlier window may be open: an attach does not end it.
 before=$(sed -n "s/^$noisy .*not-shown=\([0-9]*\).*/\1/p" /sys/kernel/debug/vtd/faults)
 before=${before:-0}
 log_start
@@ -102,8 +102,8 @@ ktap_check "a device faults $FLOOD times" flood "$noisy"
 ktap_check "reports about it are rate limited" is_limited "$noisy"
 attack "$quiet" never-mapped
 ktap_check "another device's fault is still reported" log_has "fault: device $quiet"
-# A fault of a device whose last one is still in the record is not recorded; how
-# many were is for the host to say.
+# A fault of a device is not recorded while its previous one is still in the record. How many
+# were recorded is for the host to check.
 rose=$(($(settled faults_recorded) - counted))
 mark "fault flood end"
 say "faults counted=$rose"
@@ -123,10 +123,10 @@ ktap_check "further faults of it are refused and not recorded" \
 	records_faults 0 attack_is_refused "$noisy"
 mark "fault silence end"
 ktap_check "another device's fault is recorded and reported" is_recorded_and_reported "$quiet"
-# A window in which it stormed would silence it again at once.
+# The window in which it stormed would silence it again immediately.
 sleep 6
 log_start
-ktap_check "it is attached to another domain and back" attach_again "$noisy"
+ktap_check "the device is attached to another domain and back" attach_again "$noisy"
 ktap_check "that turns its recording on, and is logged" log_has "$noisy: its faults are recorded again"
 ktap_check "its faults are recorded and reported again" is_recorded_and_reported "$noisy"
 ktap_check "the counts of each device are in debugfs" \

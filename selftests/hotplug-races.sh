@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices that come or go while the driver is loaded or detached: each is served or given
-# back, and nothing that the core still follows is freed. The other side is delayed at the
-# point where it matters (vtd_slow, vtd_inject_calls), so that one try is enough. What is freed is
-# zeroed or poisoned in these guests (init_on_free=1, KASAN).
+# Devices that are added or removed while the driver is loaded or detached. Each is then either
+# served or given back, and nothing that the core still uses is freed. The other thread is delayed
+# at the point that matters (vtd_slow, vtd_inject_calls), so that one try is enough. Freed memory
+# is zeroed or poisoned in these guests (init_on_free=1, KASAN).
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -18,7 +18,7 @@ RELINKED=$VTD_TEST_MODULES/vtd_relinked.ko
 victim=$(attackers | head -n1)
 [ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
 
-# logged_before FIRST SECOND: the log has both, in this order.
+# logged_before FIRST SECOND: the log has both lines, in this order.
 logged_before() {
 	first=$(log_since | grep -En "$1" | head -n1)
 	second=$(log_since | grep -En "$2" | head -n1)
@@ -28,13 +28,13 @@ logged_before() {
 	return 1
 }
 
-# is_gone: the driver has no device, and the module goes.
+# is_gone: the driver has no device, and its module is removed.
 is_gone() {
 	! grep . /sys/kernel/vtd/users || { echo "these are left"; return 1; }
 	rmmod vtd && ! vtd_is_loaded || { grep '^vtd ' /proc/modules; return 1; }
 }
 
-# translates: whether unit 0 does, read past the driver (GSTS.TES).
+# translates: unit 0 does, by GSTS.TES, read through /dev/mem.
 translates() {
 	gsts=$(devmem $((0x$(cat /sys/class/iommu/dmar0/intel-iommu/address) + 0x1c)) 32)
 	[ $((gsts >> 31)) = 1 ] || { echo "GSTS is $gsts"; return 1; }
@@ -45,7 +45,7 @@ found_again() {
 	[ -e "$PCI/$victim" ] || { echo "$victim did not come back"; return 1; }
 }
 
-# slow_removal WHERE: the victim's removal begins, and sleeps there.
+# slow_removal WHERE: starts the victim's removal, which sleeps there.
 slow_removal() {
 	insmod "$VTD_TEST_MODULES/vtd_slow.ko" device="$victim" on="$1" ms="$SLOW" || return 1
 	log_start
@@ -53,7 +53,7 @@ slow_removal() {
 	log_has "vtd_slow: $victim: sleeps"
 }
 
-# A device that is being removed is off its bus, and not yet released by the core.
+# The device that is being removed is off its bus and not yet released by the core.
 unplug_during_detach() {
 	insmod "$VTD_KO" && slow_removal "$1" || return 1
 	echo 1 > $DETACH || { echo "the detach was refused"; return 1; }
@@ -62,7 +62,7 @@ unplug_during_detach() {
 		found_again
 }
 
-# slow_rescan FUNCTION SKIP: the victim is found again, and its probe sleeps in that call.
+# slow_rescan FUNCTION SKIP: rescans for the victim, whose probe sleeps in that call.
 slow_rescan() {
 	insmod "$RELINKED" || return 1
 	echo 1 > "$PCI/$victim/remove"
@@ -72,7 +72,7 @@ slow_rescan() {
 	log_has "vtd_inject_calls: $1: sleeps"
 }
 
-# A device that is being added: the driver has answered the core's probe, or is about to.
+# A device that is being added: the driver's probe callback has returned, or is about to.
 plug_during_detach() {
 	slow_rescan "$1" "$2" || return 1
 	echo 1 > $DETACH || { echo "the detach was refused"; return 1; }
@@ -82,8 +82,8 @@ plug_during_detach() {
 	is_gone
 }
 
-# The load fails at the last device's group, having slept there; a device that it has probed is
-# unplugged meanwhile, and waits.
+# The load fails at the last device's group, after having slept there. A device that it has probed
+# is unplugged concurrently, and waits.
 unplug_from_failing_load() {
 	insmod "$RELINKED" || return 1
 	served=$(grep -c . /sys/kernel/vtd/users)
@@ -102,8 +102,8 @@ unplug_from_failing_load() {
 	found_again
 }
 
-# A device that a driver removes without the lock of removals escapes the core's walk. Its unit
-# goes on translating until it is gone.
+# If a driver removes a device without the lock of removals, the core's walk misses the device.
+# Its unit continues to translate until the device is removed.
 removed_without_lock() {
 	insmod "$VTD_KO" && insmod "$VTD_TEST_MODULES/vtd_slow.ko" device="$victim" ms="$SLOW" || return 1
 	log_start

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices come, go and change hands while they are at work: pulled with and
-# without a warning, removed and found anew, virtual functions made and unmade,
-# from one driver to another and to a user. What is gone reaches nothing, what
-# is there belongs to whom it was given, and no page is lost over it.
+# Devices are added, removed and given away while they are at work: pulled with and without
+# warning, removed and rescanned, virtual functions created and removed, moved from one driver to
+# another and to a user. A removed device reaches nothing, a present device reaches only what its
+# owner mapped, and no page is leaked.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -20,16 +20,16 @@ victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$victim" ] || ktap_skip_all "iommu-testdev is not there"
 pf=$(pci_by_id 0x8086:0x10c9 | head -n1)
 [ -n "$pf" ] || ktap_skip_all "there is no igb (8086:10c9)"
-command -v host > /dev/null || ktap_skip_all "nobody is there to pull a device"
+command -v host > /dev/null || ktap_skip_all "no host is there to pull a device"
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no list of users"
 
 BINDS=100
 [ "$(cmdline guest.long)" != 1 ] || BINDS=1000
 HAND_OVERS=8
-# Writes of a stranger: more than the driver puts up with.
+# Writes of an unknown requester: more than the driver records.
 STORM=3000
 FUNCTION_ROUNDS=5
-# Of pages, see load-cycles.sh; the second is less than one a bind.
+# Bounds in pages, see load-cycles.sh; the second is less than one page per bind.
 AROUND=128
 GROWTH=64
 SLABS=64
@@ -43,8 +43,8 @@ is_gone() {
 		[ "$(domain_ids)" = $((ids - 1)) ]
 }
 
-# The slot is powered off only after the device has left the kernel, and its port
-# may still be busy with that when the next one comes: then that is taken out again.
+# The slot is powered off only after the device has left the kernel. Its port may still be busy
+# with that when the next device is plugged in: then that one is removed again.
 put_back() {
 	for try in $(seq $((3 * PATIENCE))); do
 		sleep 3
@@ -55,7 +55,7 @@ put_back() {
 	disk_io "$nvme" && [ "$(domain_ids)" = "$ids" ]
 }
 
-# pci_capability BDF ID: where it is in configuration space.
+# pci_capability BDF ID: prints its offset in configuration space.
 pci_capability() {
 	at=$(word "$1" 52 1)
 	for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
@@ -73,9 +73,9 @@ slot_control() {
 		dd of="$PCI/$1/config" bs=2 seek=$(($2 / 2)) conv=notrunc 2> /dev/null
 }
 
-# Power and its indicator off (PCIe 7.5.3.10), past the port's driver and with its
-# interrupt off: the device is gone before anybody hears of it. What the driver
-# then sees is a slot as it left it, and nothing in it.
+# Turns off power and its indicator (PCIe 7.5.3.10) behind the back of the port's driver, with
+# the port's interrupt disabled: the device disappears before any code is notified. The driver of
+# the port then sees a slot as it left it, and no device in it.
 pull_by_surprise() {
 	port=$(basename "$(dirname "$(readlink -f "$PCI/$nvme")")")
 	capability=$(pci_capability "$port" 16) || { echo "$port has no slot"; return 1; }
@@ -86,7 +86,7 @@ pull_by_surprise() {
 	is_present "$nvme" 0
 }
 
-# Under I/O, without the hardware going anywhere.
+# Removed under I/O; the hardware stays in place.
 removed_under_io() {
 	for round in 1 2 3; do
 		disk_at_work || return 1
@@ -98,8 +98,8 @@ removed_under_io() {
 	disk_at_work && fio_ends "$disk"
 }
 
-# The device itself is still there, and asks on.
-removed_and_asks_on() {
+# The device itself is still there, and continues its requests.
+removed_and_requests() {
 	base=$(cut -d' ' -f1 "$PCI/$victim/resource" | head -n1)
 	unbind "$victim"
 	refused "$victim" "$(memory)" || return 1
@@ -107,7 +107,7 @@ removed_and_asks_on() {
 	refused "testdev@$base" "$(memory)"
 }
 
-# After so many faults the unit records no more of it, which is said once; it is
+# After so many faults the unit records no more faults of it, which is logged once; it is
 # refused as before.
 storms() {
 	log_start
@@ -140,7 +140,7 @@ functions_come_and_go() {
 	net_device "$pf" > /dev/null || { echo "$pf has lost its link"; return 1; }
 }
 
-# listed BDF DRIVER STATE: as the list of users has it.
+# listed BDF DRIVER STATE: the list of users has this line.
 listed() {
 	grep -Eq "^$1 [0-9]+ $2 $3\$" /sys/kernel/vtd/users ||
 		{ echo "wanted: $1 $2 $3"; grep "$1" /sys/kernel/vtd/users; return 1; }
@@ -154,13 +154,13 @@ is_driven() {
 	[ "$(driver_of "$1")" = "$2" ] || { echo "$1 is driven by $(driver_of "$1"), not $2"; return 1; }
 }
 
-# is_a_users BDF DRIVER: the kernel's driver is kept off as long.
+# is_a_users BDF DRIVER: a user has the device, and the kernel's driver cannot bind to it.
 is_a_users() {
 	is_driven "$1" vfio-pci && listed "$1" vfio-pci DMA && hold "$mode" "$1" || return 1
 	good=0
 	listed "$1" vfio-pci unmanaged || good=1
 	! sh -c "echo $1 > /sys/bus/pci/drivers/$2/bind" 2> /dev/null || { echo "$2 was bound"; good=1; }
-	let_go
+	release_user
 	listed "$1" vfio-pci DMA && return $good
 }
 
@@ -175,7 +175,7 @@ disk_changes_hands() {
 	is_driven "$nvme" nvme && disk_io "$nvme"
 }
 
-# From one test driver to the other, to a user, and to nobody.
+# From one test driver to the other, to a user, and to no driver.
 test_device_changes_hands() {
 	for round in $(seq $HAND_OVERS); do
 		mode=$([ $((round % 2)) = 0 ] && echo type1 || echo iommufd)
@@ -212,15 +212,15 @@ ids=$(domain_ids)
 
 ktap_check "a disk is at work" disk_at_work
 mark "hotplug pulled begin"
-ktap_check "pulled: removed after the kernel was asked" eval 'host unplug-nvme && is_present "$nvme" 0'
+ktap_check "pulled: removed after a request to the kernel" eval 'host unplug-nvme && is_present "$nvme" 0'
 mark "hotplug pulled end"
-ktap_check "pulled: its work ends with an error, no byte wrong" fio_failed "$disk"
+ktap_check "pulled: its work ends with an error, no byte is wrong" fio_failed "$disk"
 ktap_check "pulled: nothing of it is left" is_gone "$nvme"
-ktap_check "pulled: put back it works" put_back
+ktap_check "pulled: plugged in again it works" put_back
 
 ktap_check "removed under I/O and rescanned, three times" removed_under_io
 mark "hotplug removed begin"
-ktap_check "removed, a device that continues its DMA is refused" removed_and_asks_on
+ktap_check "removed, a device that continues its DMA is refused" removed_and_requests
 mark "hotplug removed end"
 ktap_check "removed: the log names it as an unknown requester" \
 	log_has "vtd: dmar0: fault: requester $victim, which is not a device"
@@ -233,27 +233,27 @@ echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"
 ktap_check "virtual functions are created and removed $FUNCTION_ROUNDS times" functions_come_and_go
 
 mark "hotplug handed begin"
-ktap_check "a disk goes from nvme to users and back, $HAND_OVERS times" disk_changes_hands
+ktap_check "a disk moves from nvme to users and back, $HAND_OVERS times" disk_changes_hands
 mark "hotplug handed end"
-ktap_check "a test device between two drivers, users and nobody" test_device_changes_hands
+ktap_check "a test device moves between two drivers, users and no driver" test_device_changes_hands
 ktap_check "no domain-id was lost over that" test "$(domain_ids)" = "$ids"
 
 ktap_check "a driver is bound and unbound $BINDS times" many_binds
 ktap_check "no domain-id was lost over that, either" test "$(domain_ids)" = "$ids"
 ktap_check "after each tenth the same pages of tables" same_after_each 3 "$(value_of 1 3)"
 check_exactly "and the same areas of vmalloc" same_after_each 5 "$(value_of 1 5)"
-check_exactly "and after no tenth more than $AROUND pages are missing" all_within $AROUND
-check_exactly "from the first tenths to the last no more than $GROWTH pages are gone" none_lost $GROWTH
-check_exactly "and slabs grow by no more than $SLABS pages" none_grown 2 10 $SLABS
+check_exactly "and after each tenth at most $AROUND pages are missing" all_within $AROUND
+check_exactly "from the first tenths to the last at most $GROWTH pages are lost" none_lost $GROWTH
+check_exactly "and slabs grow by at most $SLABS pages" none_grown 2 10 $SLABS
 echo "# pages gone: $(lost); slabs grew by $(grown 2 10)"
 ktap_check "the disk is at work again" disk_at_work
 mark "hotplug surprise begin"
-ktap_check "by surprise: it is gone" pull_by_surprise
+ktap_check "by surprise: the disk is removed" pull_by_surprise
 mark "hotplug surprise end"
-ktap_check "by surprise: its work ends with an error, no byte wrong" fio_failed "$disk"
+ktap_check "by surprise: its work ends with an error, no byte is wrong" fio_failed "$disk"
 ktap_check "by surprise: nothing of it is left" is_gone "$nvme"
-ktap_check "by surprise: the kernel was not asked before" log_has "pciehp: .*(Card not present|Link Down)"
-ktap_check "by surprise: put back it works" put_back
+ktap_check "by surprise: no request to the kernel came first" log_has "pciehp: .*(Card not present|Link Down)"
+ktap_check "by surprise: plugged in again it works" put_back
 
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What debugfs shows is what is: held against the hardware's registers and
-# tables as /dev/mem has them, against sysfs, against itself and, by the host,
-# against QEMU's trace; whole while devices come and go and the machine sleeps.
+# What debugfs shows is the actual state. It is compared with the hardware's registers and tables
+# as /dev/mem shows them, with sysfs, with itself and, by the host, with QEMU's trace. Every
+# reading is whole while devices are added and removed and while the machine suspends.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -17,17 +17,17 @@ served() {
 	for link in /sys/class/iommu/dmar0/devices/*; do basename "$link"; done
 }
 
-# word NAME: the value of NAME=value in the line on standard input.
+# word NAME: prints the value of NAME=value in the line on standard input.
 word() {
 	tr ' ' '\n' | sed -n "s/^$1=//p"
 }
 
-# memory ADDRESS WIDTH: from /dev/mem, without leading zeros.
+# memory ADDRESS WIDTH: reads /dev/mem; prints it without leading zeros.
 memory() {
 	printf '%x' "$(devmem "$1" "$2")"
 }
 
-# register NAME: its value in the file.
+# register NAME: prints its value in the file.
 register() {
 	awk -v name="$1" '$1 == name { print $3 }' $UNIT/registers
 }
@@ -44,8 +44,8 @@ files_are_there() {
 	done
 }
 
-# Every register of the file, read again by /dev/mem. The tail moves only when
-# something is flushed, and nothing is.
+# Reads every register of the file again by /dev/mem. The tail moves only when an invalidation is
+# submitted, and none is.
 registers_are_hardwares() {
 	base=0x$(cat $SYSFS/address)
 	count=0
@@ -72,7 +72,7 @@ regset_agrees() {
 	done
 }
 
-# entry BDF: the two words of its context entry in memory, by way of RTADDR.
+# entry BDF: prints the two words of its context entry in memory, found through RTADDR.
 entry() {
 	bus=${1#*:} bus=${bus%%:*}
 	slot=${1##*:}
@@ -103,7 +103,7 @@ entries_are_memorys() {
 	done
 	[ $count -ge 5 ] || { echo "only $count devices"; return 1; }
 	[ "$(grep -c '^..:..\..' $INTEL/dmar_translation_struct)" -eq $count ] ||
-		{ echo "entries of others are present"; cat $INTEL/dmar_translation_struct; return 1; }
+		{ echo "entries of other requesters are present"; cat $INTEL/dmar_translation_struct; return 1; }
 }
 
 queue_is_hardwares() {
@@ -124,7 +124,7 @@ queue_is_hardwares() {
 	[ "$(grep -c '^ *[0-9]*	[0-9a-f]*	' $INTEL/invalidation_queue)" -eq 256 ]
 }
 
-# The guest is quiet between the two sides: the host compares with the trace.
+# The guest is idle between the two marks: the host compares with the trace.
 counted() {
 	sync
 	settled cat $UNIT/statistics > /dev/null || return 1
@@ -146,14 +146,14 @@ waits_add_up() {
 		{ echo "$sum by time, $wanted waits"; cat $UNIT/waits; return 1; }
 }
 
-# What a domain says is mapped is what its tables hold.
+# The mapped bytes that a domain reports are those that its tables hold.
 domains_are_the_tables() {
 	for bdf in $(served); do
 		number=$(grep "device=$bdf " $VTD/groups | word domain)
 		line=$(grep "^domain=$number " $VTD/domains)
 		mapped=$(($(echo "$line" | word mapped-bytes) - $(echo "$line" | word unmapped-bytes)))
 		tail -n +3 $INTEL/$bdf/domain_translation_struct > /tmp/leaves
-		# A leaf has a column less for each level that it stands higher.
+		# A leaf has one column less for each level above the last.
 		held=$(awk '{ sum += NF == 7 ? 4096 : NF == 6 ? 2097152 : 1073741824 }
 			END { printf "%d", sum }' /tmp/leaves)
 		[ $mapped -eq "$held" ] || { echo "$bdf: $mapped bytes, $held in leaves: $line"; return 1; }
@@ -182,8 +182,8 @@ groups_are_sysfss() {
 	sort /sys/kernel/vtd/users | diff - /tmp/users
 }
 
-# readers: read all files over and over until /tmp/enough is there; a line that
-# is none of its file's, or is cut, goes to /tmp/torn.
+# readers: read all files over and over until /tmp/enough exists. A line that does not have its
+# file's form, or that is cut, is written to /tmp/torn.
 read_all() {
 	for file in $ALL; do
 		case $file in
@@ -240,8 +240,8 @@ while_asleep() {
 	readers_end && return $result
 }
 
-# A thousand open files, some read to the middle; the driver can be detached
-# under them, but not unloaded.
+# A thousand open files, some read to the middle: the driver can still be detached, but not
+# unloaded.
 many_open() {
 	rm -f /tmp/enough /tmp/opened
 	mkfifo /tmp/enough && exec 5<> /tmp/enough || return 1
@@ -252,7 +252,7 @@ many_open() {
 				2< $UNIT/queue 0< $UNIT/statistics
 			head -c 7 <&7 > /dev/null
 			echo >> /tmp/opened
-			# To look for a file now and then would keep a slow machine busy.
+			# Polling for a file would keep a slow machine busy.
 			read -r _ < /tmp/enough
 		} &
 	done
@@ -278,7 +278,7 @@ many_open() {
 }
 
 [ -n "$device" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
-[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has other files"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has different files"
 ktap_start 15
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
@@ -302,15 +302,15 @@ ktap_check "waits by time add up to all waits" waits_add_up
 ktap_check "a domain has mapped what its tables hold" domains_are_the_tables
 ktap_check "groups, drivers and users are those of sysfs" groups_are_sysfss
 if [ -x /guest/vtd-save ]; then
-	ktap_check "all of it is saved" send_dump
+	ktap_check "all files are saved" send_dump
 else
-	ktap_skip "all of it is saved" "nobody is there to take it"
+	ktap_skip "all files are saved" "no host is there to take them"
 fi
-ktap_check "every reading is whole while devices go" while_devices_go
+ktap_check "every reading is whole while devices are removed" while_devices_go
 if command -v host > /dev/null && grep -q mem /sys/power/state 2> /dev/null; then
-	ktap_check "every reading is whole when the machine sleeps" while_asleep
+	ktap_check "every reading is whole when the machine suspends" while_asleep
 else
-	ktap_skip "every reading is whole when the machine sleeps" "nobody is there to wake it"
+	ktap_skip "every reading is whole when the machine suspends" "no host is there to wake it"
 fi
 unload_drivers
 ktap_check "a thousand open files do not hinder a detach" many_open

@@ -1,23 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Loading when devices already have drivers: bound=0 refuses, bound=1 lets them
-# stay in pass-through until they are removed and found anew, bound=2 releases
-# their drivers and attaches them again behind the unit. Disks are at work
-# meanwhile, and the drivers of ports are bound all the time. Boot with
-# panic_on_warn=1, so that no warning can be overlooked.
+# Loading when devices already have drivers. bound=0 refuses. bound=1 leaves the devices in
+# pass-through until they are removed and rescanned. bound=2 unbinds their drivers and binds them
+# again behind the unit. Disks are at work throughout, and the drivers of ports stay bound. Boot
+# with panic_on_warn=1, so that no warning can be overlooked.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/fio.sh"
 
-# functions_of DRIVER: the PCI functions that it drives.
+# functions_of DRIVER: prints the PCI functions that it drives.
 functions_of() {
 	for link in "/sys/bus/pci/drivers/$1"/0000:*; do
 		[ ! -e "$link" ] || basename "$link"
 	done
 }
 
-# Disks behind no unit are what goes on whatever becomes of the others.
+# Disks behind no unit continue to work, whatever happens to the other disks.
 is_free() {
 	case $(readlink -f "$PCI/$1") in
 	*/pci0000:40/*) return 0 ;;
@@ -35,7 +34,7 @@ find_disks() {
 	[ -z "$free" ] || free_disk=$(block_device "$free")
 }
 
-# ports: each with its driver and the services (hot-plug, errors) that hang on it.
+# ports: prints each port with its driver and its services (hot-plug, errors).
 ports() {
 	for port in $(functions_of pcieport); do
 		echo "$port" "$PCI/$port"/*:pcie*
@@ -47,7 +46,7 @@ ports_have_their_drivers() {
 	ports | diff /tmp/ports -
 }
 
-# bridges: their command registers' byte with the bus master bit.
+# bridges: prints the byte of their command registers that has the bus master bit.
 bridges() {
 	for bridge in $(for dev in "$PCI"/*; do
 		case $(cat "$dev/class") in 0x0604*) echo "${dev##*/}" ;; esac
@@ -56,7 +55,7 @@ bridges() {
 	done
 }
 
-# all_are_masters: as after the drivers of devices below were bound, whichever these were.
+# all_are_masters: sets the bit in all bridges, as drivers of devices below them do when bound.
 all_are_masters() {
 	bridges | while read -r bridge command; do
 		printf "\\$(printf %03o $((command | 4)))" |
@@ -71,7 +70,7 @@ bridges_are_masters() {
 	bridges | diff /tmp/bridges -
 }
 
-# All that is not at work.
+# Unloads the drivers of all devices that are not at work.
 unload_others() {
 	for driver in vtd_attack vtd_devices e1000e; do
 		rmmod "$driver" || return 1
@@ -82,7 +81,7 @@ is_refused() {
 	! insmod "$VTD_KO" "$@" 2> /dev/null || { echo "it was loaded"; return 1; }
 }
 
-# A rescan finds the disk anew; its name may be another.
+# After a rescan the disk may have another name.
 removed_and_found() {
 	fio_ends "$disk" || return 1
 	echo 1 > "$PCI/$nvme/remove"
@@ -105,7 +104,7 @@ ports > /tmp/ports
 log_start
 ktap_check "a warning would end this machine" grep -qw panic_on_warn=1 /proc/cmdline
 ktap_check "bound=7 is refused" is_refused bound=7
-ktap_check "bound=7: the log names the values there are" log_has "bound=7 is not valid: give 0.*1.*2"
+ktap_check "bound=7: the log names the valid values" log_has "bound=7 is not valid: give 0.*1.*2"
 
 # --- refuse ---
 log_start
@@ -114,8 +113,8 @@ fio_starts "$disk" > /tmp/need 2>&1 && fio_starts "$virtio_disk" >> /tmp/need 2>
 ktap_check "bound=0: refused while disks are at work" is_refused
 ktap_check "bound=0: the log names them" eval \
 	'log_has "$nvme is in use by driver nvme" && log_has "$virtio is in use by driver virtio-pci"'
-ktap_check "bound=0: and says what can be done" log_has "bound=1.*bound=2"
-ktap_check "bound=0: their work goes on" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
+ktap_check "bound=0: and says what to do" log_has "bound=1.*bound=2"
+ktap_check "bound=0: their work continues" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 ktap_check "bound=0: ports have their drivers" ports_have_their_drivers
 
 # --- adopt ---
@@ -123,7 +122,7 @@ ktap_check "all bridges let DMA of devices below pass" all_are_masters
 log_start
 mark "late adopt begin"
 ktap_check "bound=1: the driver loads while disks are at work" load_vtd bound=1
-ktap_check "bound=1: their work goes on" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
+ktap_check "bound=1: their work continues" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 mark "late adopt end"
 ktap_check "bound=1: ports have their drivers" ports_have_their_drivers
 ktap_check "bound=1: bridges let DMA pass as before" bridges_are_masters
@@ -134,11 +133,11 @@ ktap_check "bound=1: the core does not know the disk" test ! -e "$PCI/$nvme/iomm
 ktap_check "bound=1: other devices are translated" load_drivers
 ktap_check "bound=1: a detach is accepted while they are in use" eval \
 	'unload_others && echo 1 > /sys/kernel/vtd/detach && rmmod vtd'
-ktap_check "bound=1: and their work goes on without the driver" eval \
+ktap_check "bound=1: and their work continues without the driver" eval \
 	'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 ktap_check "bound=1: and under the driver loaded again" eval \
 	'load_vtd bound=1 && fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
-ktap_check "bound=1: not one byte was lost on virtio" fio_ends "$virtio_disk"
+ktap_check "bound=1: no byte was lost on virtio" fio_ends "$virtio_disk"
 ktap_check "bound=1: nor on NVMe; removed, it is no longer listed, and a rescan finds it" removed_and_found
 ktap_check "rescanned, the disk is translated" test "$(group_type "$nvme")" = DMA
 mark "late found begin"
@@ -158,19 +157,19 @@ mark "late rebind end"
 ktap_check "bound=2: the log names what is unbound" log_has "$nvme: driver nvme is unbound"
 ktap_check "bound=2: work on an unbound disk ends with an error, no byte wrong" fio_failed "$disk"
 if [ -n "$free" ]; then
-	ktap_check "bound=2: work behind no unit goes on" fio_goes_on "$free_disk"
-	ktap_check "bound=2: not one byte of it was lost" fio_ends "$free_disk"
+	ktap_check "bound=2: work behind no unit continues" fio_goes_on "$free_disk"
+	ktap_check "bound=2: no byte of it was lost" fio_ends "$free_disk"
 	ktap_check "bound=2: that disk kept its driver" eval '! log_since | grep "$free: driver"'
 else
 	for what in "goes on" "loses nothing" "keeps its driver"; do
-		ktap_skip "bound=2: what is behind no unit $what" "no NVMe disk is"
+		ktap_skip "bound=2: a disk behind no unit $what" "no NVMe disk is"
 	done
 fi
 ktap_check "bound=2: the disk has its driver again" test "$(driver_of "$nvme")" = nvme
 ktap_check "bound=2: the disk is translated" test "$(group_type "$nvme")" = DMA
-ktap_check "bound=2: so is the other" test "$(group_type "$virtio")" = DMA
+ktap_check "bound=2: the other disk is translated" test "$(group_type "$virtio")" = DMA
 ktap_check "bound=2: the disk works" disk_io "$nvme"
-ktap_check "bound=2: the other works" disk_io "$virtio"
+ktap_check "bound=2: the other disk works" disk_io "$virtio"
 ktap_check "bound=2: ports have their drivers" ports_have_their_drivers
 ktap_check "bound=2: bridges let DMA pass as before" bridges_are_masters
 ktap_check "bound=2: no kernel warning" log_is_clean

@@ -1,9 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Deferred flushing chosen on the kernel's command line (iommu.strict=0), or else
-# by the module's parameter: it is what was chosen, said aloud once, and the
-# kernel is tainted by it.
+# Deferred flushing chosen on the kernel's command line (iommu.strict=0), or by the module's
+# parameter: the choice takes effect, is logged once, and taints the kernel.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -21,7 +20,7 @@ tainted() {
 	grep -q user-taint=1 $OWNER || { cat $OWNER; return 1; }
 }
 
-# All DMA, and all of it lazy: five windows of which one at least is open.
+# All domains are of a DMA type, and lazy: of five attacks at least one finds an open window.
 has_window() {
 	longest=0
 	for round in 1 2 3 4 5 6 7 8; do
@@ -47,10 +46,10 @@ ktap_check "before: the kernel is not tainted" eval '! tainted > /dev/null'
 # shellcheck disable=SC2086
 insmod "$VTD_KO" $chosen && load_drivers || ktap_abort "the module does not load"
 ktap_check "the group's type is DMA-FQ" test "$(group_type "$bdf")" = DMA-FQ
-ktap_check "a page just unmapped can be reached, for a while" has_window
+ktap_check "a page just unmapped can be reached for a while" has_window
 echo "# ${chosen:-iommu.strict=0}: reached for up to $longest us after the unmap"
-ktap_check "a sentence says what it costs" log_has "vtd: .*deferred.*$COST"
-ktap_check "and says it once" once
+ktap_check "the log says what it costs" log_has "vtd: .*deferred.*$COST"
+ktap_check "and says so once" once
 ktap_check "the kernel is tainted by its user" tainted
 rmmod vtd_owner
 ktap_check "no kernel warning" log_is_clean

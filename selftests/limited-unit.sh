@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# A domain that a unit cannot walk is refused before anything changes, and the
-# next one is made to suit. The unit is made less capable while it runs, as one
-# among better ones would be.
+# A domain whose tables a unit cannot walk is refused before anything changes, and the next
+# domain is allocated to suit the unit. The test reduces the unit's capabilities at run time, like
+# a unit among more capable ones.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -25,7 +25,7 @@ limit() {
 	echo "$1" > $LIMIT
 }
 
-# is_compatible SLOT WORDS: a domain made now has this geometry.
+# is_compatible SLOT WORDS: a domain allocated now has this geometry.
 is_compatible() {
 	slot=$1
 	shift
@@ -35,7 +35,7 @@ is_compatible() {
 	done
 }
 
-# is_incompatible NAME SLOT: EINVAL, no descriptor, the device as it was.
+# is_incompatible NAME SLOT: the attach fails with EINVAL, submits no descriptor, changes nothing.
 is_incompatible() {
 	mark "limited-unit $1 begin"
 	refuses "$EINVAL" attach "$2" $bdf || { mark "limited-unit $1 end"; return 1; }
@@ -43,16 +43,16 @@ is_incompatible() {
 	is_now $bdf blocked && refused $bdf $USER_IOVA "$PAGE"
 }
 
-# serves SLOT: attached it translates; detached it does not.
+# serves SLOT: the domain translates once attached, and no longer once detached.
 serves() {
 	ask map "$1" $USER_IOVA_NARROW "$PAGE" 0x1000
 	ask attach "$1" $bdf && lands $bdf $USER_IOVA_NARROW "$PAGE" && ask detach "$1" $bdf &&
 		refused $bdf $USER_IOVA_NARROW "$PAGE"
 }
-# Below 39 bits, and above all memory.
+# An address below 39 bits and above all memory.
 USER_IOVA_NARROW=0x4000000000
 
-# A reset blocks it; then the core relies on the attach, and warns of a refusal.
+# A reset blocks the device. The attach after it must not fail: the core warns if it does.
 comes_back_from_reset() {
 	limit $((2 << 16))
 	echo 1 > "$PCI/$spare/reset" && is_now "$spare" unmanaged
@@ -72,7 +72,7 @@ insmod "$VTD_KO"
 ktap_check "without test_hooks=1 nothing can be restricted" may_not
 need_no_vtd && insmod "$VTD_KO" test_hooks=1 || ktap_abort "the module does not load with test_hooks=1"
 load_owner
-# The core blocks it during a reset.
+# The core blocks this device during a reset.
 spare=$(behind 0000:00:0e.0)
 unbind "$spare"
 

@@ -1,21 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Load, use, unload, over and over: every page comes back. Use is I/O of two
-# disks through DMA domains, DMA of a test device, and a user's claim of it.
-# A hundred rounds with guest.long=1.
+# Load, use and unload, repeatedly: every page is returned. Use is I/O of two disks through DMA
+# domains, DMA of a test device, and a user's claim of it. A hundred rounds with guest.long=1.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 . "$(dirname "$0")/lib/memory.sh"
 
-# On a slow kernel, which asks kmemleak instead of counting, six.
+# Six on a slow kernel, which uses kmemleak instead of counting.
 ROUNDS=$((SHRINK > 1 ? 6 : 12))
 [ "$(cmdline guest.long)" != 1 ] || ROUNDS=100
-# The round from which growth of slabs is counted: they find their size for some forty.
+# The round from which growth of slabs is counted: they take some forty to reach their size.
 STEADY=$((ROUNDS < 100 ? 5 : 40))
-# Pages that may be missing after a round, that all rounds together may cost, and by
-# which slabs may grow from STEADY on.
+# The number of pages that may be missing after a round, that all rounds together may cost, and by
+# which slabs may grow from round STEADY on.
 AROUND=128
 GROWTH=$((ROUNDS < 100 ? 64 : 48))
 SLABS=96
@@ -24,7 +23,7 @@ disks=${VTD_DISKS:-}
 [ -n "$disks" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
 victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$victim" ] || ktap_skip_all "iommu-testdev is not there"
-[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver does not come and go"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver cannot be unloaded"
 
 reads_what_it_wrote() {
 	[ "$(group_type "$1")" = DMA ] || { echo "$1 has a $(group_type "$1") domain"; return 1; }
@@ -78,19 +77,19 @@ tables_before=$(table_pages)
 ktap_check "loaded, used and unloaded $ROUNDS times" all_rounds
 ktap_check "no page of tables is left after any round" same_after_each 3 "$tables_before"
 check_exactly "no area of vmalloc is left after any round" same_after_each 5 "$(value_of 1 5)"
-check_exactly "after no round more than $AROUND pages are missing" all_within $AROUND
-check_exactly "from the first rounds to the last no more than $GROWTH pages are gone" none_lost $GROWTH
-check_exactly "from round $STEADY to $ROUNDS slabs grow by no more than $SLABS pages" \
+check_exactly "after each round at most $AROUND pages are missing" all_within $AROUND
+check_exactly "from the first rounds to the last at most $GROWTH pages are lost" none_lost $GROWTH
+check_exactly "from round $STEADY to $ROUNDS slabs grow by at most $SLABS pages" \
 	none_grown $STEADY $ROUNDS $SLABS
 echo "# pages gone: $(lost); slabs grew by $(grown $STEADY $ROUNDS) since round $STEADY"
 ktap_check "without the driver disks work" without_driver
-ktap_check "interrupts are not used up" eval '! grep -i vtd /proc/interrupts'
+ktap_check "no interrupt is leaked" eval '! grep -i vtd /proc/interrupts'
 unload_drivers
-ktap_check "no claim of memory is left" eval '! grep -i vtd /proc/iomem'
+ktap_check "no memory region is left reserved" eval '! grep -i vtd /proc/iomem'
 if [ -e $KMEMLEAK ]; then
-	ktap_check "nothing that was allocated is lost" nothing_leaks
+	ktap_check "no allocation is leaked" nothing_leaks
 else
-	ktap_skip "nothing that was allocated is lost" "this kernel does not look (DEBUG_KMEMLEAK)"
+	ktap_skip "no allocation is leaked" "this kernel does not check (DEBUG_KMEMLEAK)"
 fi
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What a load brings: units in sysfs as the in-tree driver has them, groups and
-# strict DMA domains, an own fault interrupt, sentences in the log.
+# The results of a load: units in sysfs in the form of the in-tree driver, groups and strict DMA
+# domains, a fault interrupt, lines in the log.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -14,7 +14,7 @@ has_form() {
 	grep -Eqx "$2" "$file" || { echo "$file holds: $(cat "$file")"; return 1; }
 }
 
-# register OFFSET WIDTH: read from the unit itself.
+# register OFFSET WIDTH: reads a register from the unit itself.
 register() {
 	devmem $((0x$(cat $UNIT/intel-iommu/address) + $1)) "$2" 2>/dev/null
 }
@@ -54,7 +54,7 @@ interrupt_is_there() {
 	grep -Eqi 'dmar|vtd' /proc/interrupts || { cat /proc/interrupts; return 1; }
 }
 
-# Memory is within reach as far as table or processors say.
+# Devices reach addresses up to the width in the table or that of the processors.
 host_width_is_noted() {
 	table=$(($(od -An -tu1 -j36 -N1 /sys/firmware/acpi/tables/DMAR) + 1))
 	cpu=$(sed -n 's/^address sizes.*: \([0-9]*\) bits physical.*/\1/p' /proc/cpuinfo | head -n1)
@@ -91,7 +91,7 @@ ktap_check "/proc/iomem names the holder of the registers" \
 	grep -i "$(cat $UNIT/intel-iommu/address).*\(vtd\|dmar\)" /proc/iomem
 ktap_check "the fault interrupt is there" interrupt_is_there
 ktap_check "log: the unit is named" log_has 'vtd: dmar0'
-ktap_check "log: it is said where processors have more address bits than the table" \
+ktap_check "log: the log says so if processors have more address bits than the table" \
 	host_width_is_noted
 ktap_check "log: capabilities in words" log_has 'vtd: dmar0.*(levels|level|pages|2M|2 MiB|GiB)'
 ktap_check "/sys/kernel/vtd/users lists the devices" grep -q "nvme\|e1000e" /sys/kernel/vtd/users

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * load_nth MODULE STRIDE [steps] - load vtd again and again, with allocation 1,
- * 1 + STRIDE, 1 + 2 * STRIDE... failing, until a load meets no failure any more.
+ * 1 + STRIDE, 1 + 2 * STRIDE... failing, until a load completes without a failure.
  * vtd_failure is loaded and no driver is bound to a device. With "steps", MODULE
- * calls vtd_inject_calls, and any call of the kernel fails that can.
+ * calls vtd_inject_calls, and any call of the kernel that can fail is made to fail.
  *
- * A refused load must leave nothing behind; one that went on all the same must serve
- * every device, and is detached and removed again. What is refused for want of memory
- * says ENOMEM, and any other step that fails is told of in a line of the log. Prints
- * what did not hold, with "steps" how each function fared, and at the end
- * "failures=N refused=N survived=N"; the exit status is 1 if anything did not hold.
+ * A refused load must leave nothing behind. A load that succeeds in spite of the
+ * failure must serve every device, and is detached and removed again. A load refused
+ * for lack of memory returns ENOMEM; any other failed step is reported in a line of
+ * the log. Prints what was wrong, with "steps" the results of each function, and at
+ * the end "failures=N refused=N survived=N"; the exit status is 1 if anything was wrong.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -26,10 +26,10 @@
 #define STEP	"/sys/kernel/debug/vtd_inject_calls/fail"
 #define UNITS	"/sys/class/iommu"
 #define MOST	5000
-#define BAD	40	/* after so many failures the rest is no news */
+#define BAD	40	/* print no more than so many failures */
 #define NAMES	64
 
-/* How a function fared. */
+/* The results of one function. */
 static struct {
 	char name[64];
 	unsigned int refused, survived;
@@ -40,10 +40,10 @@ static const char *const ours[] = {
 };
 
 static char iomem[1 << 16];
-static char failed[64];		/* which function did, if that is known */
+static char failed[64];		/* the function that failed, if it is known */
 static unsigned int bad, nth;
 
-/* Say what did not hold, and go on. */
+/* Print what was wrong, and continue. */
 static void complain(const char *fmt, ...)
 {
 	va_list args;
@@ -99,7 +99,7 @@ static void expect_nothing(void)
 			complain("%s is left", ours[i]);
 	read_file("/proc/iomem", now, sizeof(now));
 	if (strcmp(now, iomem))
-		complain("/proc/iomem is not what it was");
+		complain("/proc/iomem has changed");
 }
 
 /* Every device behind the unit is in a strict group. */
@@ -146,7 +146,7 @@ static int load(const char *module)
 	return err;
 }
 
-/* The log from here on. */
+/* The position in the log from which lines are read. */
 static int log_begin(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -156,7 +156,7 @@ static int log_begin(void)
 	return fd;
 }
 
-/* Whether vtd has told of an error since. */
+/* Whether vtd has logged an error since then. */
 static bool log_tells(int fd)
 {
 	char record[8192];
@@ -188,7 +188,7 @@ static void count(bool refused)
 		functions[i].survived++;
 }
 
-/* One load, with failure nth. Returns whether it met that. */
+/* One load, with failure nth. Returns whether the load reached it. */
 static bool try(const char *module, const char *file, bool steps, unsigned int *refused)
 {
 	char text[128];
@@ -237,7 +237,7 @@ int main(int argc, char **argv)
 		if (!try(argv[1], steps ? STEP : NTH, steps, &refused))
 			break;
 	if (nth >= MOST)
-		complain("there is no end");
+		complain("too many loads: allocations still fail");
 	for (i = 0; steps && i < NAMES && *functions[i].name; i++)
 		printf("%s: refused %u, survived %u\n", functions[i].name,
 		       functions[i].refused, functions[i].survived);

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The matrix of attacks: each device tries each way to memory that it may not
-# reach. Each attempt is refused and reported once, with its reason; the host
-# holds it against QEMU's trace and keeps the matrix. edu and iommu-testdev are
-# driven from the kernel and past it, NVMe and a virtual function of an igb by a
-# user, with iommufd. What a device cannot try is told with the reason.
+# The matrix of attacks: each device tries each kind of access to memory that it must not reach.
+# Each attempt is refused and reported once, with its reason. The host compares it with QEMU's
+# trace and stores the matrix. edu and iommu-testdev are driven from the kernel and past its
+# drivers, NVMe and a virtual function of an igb by a user, with iommufd. What a device cannot try
+# is printed with the reason.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
@@ -31,8 +31,8 @@ pf=$(pci_by_id 0x8086:0x10c9 | head -n1)
 	ktap_skip_all "edu, iommu-testdev, an NVMe disk and an igb are not all there"
 [ -x "$VFIO_ATTACK" ] || ktap_skip_all "vfio_attack was not built"
 
-# refused_cell KIND ROW BDF REASON: of the attempt just made, whose access, iova,
-# landed and several (whether one attempt is more than one request) are set.
+# refused_cell KIND ROW BDF REASON: checks the attempt just made. access, iova, landed and several
+# (one attempt makes more than one request) are set.
 refused_cell() {
 	reported="fault: (device|requester) $3[ ,].* $access of .*reason 0x0$4\)"
 	log_has "$reported" || refusal="it was not reported"
@@ -52,7 +52,7 @@ begin_cell() {
 	log_start
 }
 
-# by_driver KIND BDF ROW SCENARIO REASON: as its driver in the kernel would.
+# by_driver KIND BDF ROW SCENARIO REASON: its driver in the kernel makes the attempt.
 by_driver() {
 	begin_cell "$1" "$3"
 	attack "$2" "$4" > /tmp/why || refusal=$(cat /tmp/why)
@@ -62,7 +62,7 @@ by_driver() {
 	refused_cell "$1" "$3" "$2" "$5"
 }
 
-# try HANDLE ADDRESS: a write past all drivers.
+# try HANDLE ADDRESS: makes the device write, without its driver.
 try() {
 	became=$(dma "$1" "$2" "$SPOT")
 	case $became in
@@ -87,7 +87,7 @@ by_user() {
 		attacked=$(cat /tmp/tried)
 		access=$(attack_word access) iova=$(attack_word iova) landed=$(attack_word landed)
 		reason=$(attack_word reason)
-		# One packet and one block are several requests, and so is a command.
+		# A packet, a block and a command are several requests each.
 		[ "$access" = write ] && [ "$1" = nvme ] || several=1
 		[ "$3" != unmapped ] || [ "$(attack_word warm)" = 1 ] || refusal="it was never reached"
 	else
@@ -101,7 +101,7 @@ cannot() {
 	say "cell kind=$1 row=$2 cannot=\"$3\""
 }
 
-# must WHAT COMMAND: a step without which the next attempt would show nothing.
+# must WHAT COMMAND: a step without which the next attempt would prove nothing.
 must() {
 	what=$1
 	shift
@@ -126,7 +126,7 @@ with_driver() {
 	past_driver "$1" "$2" interrupt-window $BESIDE_WINDOW 5
 }
 
-# in_domains KIND BDF OTHER: without drivers, in domains of a test's making.
+# in_domains KIND BDF OTHER: without drivers, in domains that the test allocates.
 in_domains() {
 	must "a claim" ask claim "$3" a
 	must "a domain" ask new a "$3"
@@ -148,8 +148,8 @@ in_domains() {
 	must "an end" eval 'ask free a && ask free b'
 }
 
-# removed KIND BDF: out of the kernel's sight, though it still has power. A mark is a
-# write to testdev, so that it has to be there again for the last one.
+# removed KIND BDF: the kernel has removed the device, which still has power. A mark is a write to
+# testdev, so that testdev has to be present again for the last one.
 removed() {
 	base=$(base_of "$2")
 	begin_cell "$1" unplugged
@@ -171,7 +171,7 @@ without_driver() {
 	cannot "$1" other-owners-function "it has no virtual functions"
 }
 
-# with_user KIND BDF: testdev is another user's.
+# with_user KIND BDF: testdev belongs to another user.
 with_user() {
 	for row in never-mapped unmapped write-only beyond-aperture interrupt-window detached \
 		   not-attached; do
@@ -180,12 +180,12 @@ with_user() {
 	if [ "$1" = nvme ]; then
 		by_user "$1" "$2" read-only
 	else
-		cannot "$1" read-only "it reads where it then writes, and QEMU records no write that a cached entry refuses"
+		cannot "$1" read-only "it reads the address before it writes, and QEMU records no write that a cached entry refuses"
 	fi
 	sleep 6
 	by_user "$1" "$2" other-domain "$testdev"
 	cannot "$1" identity-to-DMA "VFIO gives no identity domain"
-	cannot "$1" unplugged "unplugged it is off the bus, and strikes no more"
+	cannot "$1" unplugged "unplugged it is off the bus and makes no requests"
 }
 
 ktap_start 40

@@ -1,10 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The devices of one group are under the kernel or under one user, never both:
-# what would mix them is refused, by the core and by the driver itself, and what
-# ends it is not. The group is a PCIe-to-PCI bridge with two devices behind it,
-# which all speak with the bridge's requester ID.
+# The devices of one group belong to the kernel or to one user, never to both. What would mix them
+# is refused, by the core and by the driver itself; what ends a claim must not fail. The group is
+# a PCIe-to-PCI bridge with two devices behind it, which all use the bridge's requester ID.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -25,7 +24,7 @@ all_are() {
 	is_now $BRIDGE "$1" && is_now "$EDU2" "$1" && is_now "$TESTDEV2" "$1"
 }
 
-# driver_refuses NAME REQUEST: past the core; EBUSY, no descriptor, no change.
+# driver_refuses NAME REQUEST: bypassing the core: EBUSY, no descriptor, no change.
 driver_refuses() {
 	name=$1
 	shift
@@ -37,7 +36,7 @@ driver_refuses() {
 	cut -d' ' -f1,4 /sys/kernel/vtd/users | diff /tmp/before -
 }
 
-# says PATTERN: one line of the refusal, which names group, device and sibling.
+# says PATTERN: one log line about the refusal names group, device and sibling.
 says() {
 	log_has "vtd: .*group $(group_of $BRIDGE): .*$1" &&
 		[ "$(log_since | grep -c 'vtd: .*group')" = 1 ]
@@ -56,25 +55,25 @@ need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/ne
 load_owner
 log_start
 
-# --- claims beside drivers ---
+# --- claims while devices have drivers ---
 ktap_check "driven devices: a claim is refused" refuses "$EPERM" claim "$TESTDEV2" a
 unbind "$TESTDEV2"
 ktap_check "a driven sibling: a claim is refused" refuses "$EPERM" claim "$TESTDEV2" a
 ktap_check "a driven sibling: a claim of the bridge is refused" refuses "$EPERM" claim $BRIDGE a
-ktap_check "the sibling's DMA goes on" works "$EDU2"
+ktap_check "the sibling's DMA continues" works "$EDU2"
 
 # --- a driver's own domain ---
 ask new a $ALONE
 ask map a $USER_IOVA "$PAGE" 0x1000
 ktap_check "a driver's own domain: granted" eval 'ask attach a $ALONE && is_now $ALONE unmanaged'
 ktap_check "a driver's own domain: the device reaches it" lands $ALONE $USER_IOVA "$PAGE"
-ktap_check "back to the default domain: must not fail" \
+ktap_check "back to the default domain: this must not fail" \
 	eval 'ask detach a $ALONE && is_now $ALONE DMA && works $ALONE'
-# The bridge has no driver, so that nothing tells whose domain this is.
+# The bridge has no driver, so that the owner of this domain is unknown.
 ktap_check "the same for a driven device with undriven siblings: refused" \
 	driver_refuses beside-driver attach a "$EDU2"
 
-# --- past the core: a user's domain beside a driver ---
+# --- bypassing the core: a user's domain while a device has a driver ---
 ask current d "$EDU2"
 ask blocked b "$EDU2"
 ask newfd e "$EDU2"
@@ -85,7 +84,7 @@ ktap_check "a user's domain with a driven sibling: refused" \
 	driver_refuses beside-kernel force e "$TESTDEV2" d
 ktap_check "the log names device, and the sibling with its driver" \
 	says "$TESTDEV2 .*$EDU2 .*vtd_attack"
-ktap_check "the sibling's DMA still goes on" works "$EDU2"
+ktap_check "the sibling's DMA still continues" works "$EDU2"
 
 # --- a claim ---
 unbind "$EDU2"
@@ -107,26 +106,26 @@ ktap_check "its domain: granted" ask attach a "$TESTDEV2"
 ktap_check "its domain: for the whole group" all_are unmanaged
 ktap_check "its domain: one reaches it" lands "$TESTDEV2" $USER_IOVA "$PAGE"
 ktap_check "its domain: the other reaches it" lands "$EDU2" $USER_IOVA "$PAGE"
-ktap_check "its domain: memory that it does not hold is not reached" refused "$EDU2" "$PAGE"
+ktap_check "its domain: memory that is not mapped in it is not reached" refused "$EDU2" "$PAGE"
 ask new c "$EDU2"
 ktap_check "another domain at the same time: refused" refuses "$EBUSY" attach c "$EDU2"
 
-# --- past the core: a mixture in a user's group ---
+# --- bypassing the core: a mixture in a user's group ---
 ktap_check "blocking one device: granted" eval 'ask force b "$TESTDEV2" a && is_now "$TESTDEV2" blocked'
 ktap_check "a second user's domain for it: refused" \
 	driver_refuses second-owner force c "$TESTDEV2" b
 ktap_check "the log names device, sibling and owner" says "$TESTDEV2 .*$EDU2 .*user"
 ktap_check "the kernel's domain for it: refused" driver_refuses beside-user force d "$TESTDEV2" b
 ktap_check "the log names device, sibling and owner again" says "$TESTDEV2 .*$EDU2 .*user"
-ktap_check "back to its user: must not fail" ask force a "$TESTDEV2" b
-ktap_check "back from a user to the kernel: must not fail" \
+ktap_check "back to its user: this must not fail" ask force a "$TESTDEV2" b
+ktap_check "back from a user to the kernel: this must not fail" \
 	eval 'ask force d "$TESTDEV2" a && is_now "$TESTDEV2" DMA'
 ktap_check "and to the user again" eval 'ask force a "$TESTDEV2" d && all_are unmanaged'
 
-# --- members that go and come while a user owns the group ---
+# --- members removed and added while a user owns the group ---
 base=$(cut -d' ' -f1 "$PCI/$TESTDEV2/resource" | head -n1)
 echo 1 > "$PCI/$TESTDEV2/remove"
-ktap_check "a member removed: it keeps no entry of its own" eval '! grep "$TESTDEV2" /sys/kernel/vtd/users'
+ktap_check "a member removed: it is no longer listed" eval '! grep "$TESTDEV2" /sys/kernel/vtd/users'
 ktap_check "a member removed: the others keep the domain" lands "$EDU2" $USER_IOVA "$PAGE"
 echo 1 > /sys/bus/pci/rescan
 ktap_check "a member added: it joins the user's domain" all_are unmanaged
@@ -144,25 +143,25 @@ ask attach a "$EDU2"
 ktap_check "a detach: all are blocked" eval 'ask detach a "$EDU2" && all_are blocked'
 ktap_check "a release: the default domain" eval 'ask release "$EDU2" && all_are DMA'
 ktap_check "released: what the user had mapped is out of reach" refused "$EDU2" $USER_IOVA "$PAGE"
-ktap_check "released: drivers come back" eval 'bind "$EDU2" vtd_attack && bind "$TESTDEV2" vtd_attack'
+ktap_check "released: drivers bind again" eval 'bind "$EDU2" vtd_attack && bind "$TESTDEV2" vtd_attack'
 ktap_check "released: and work" eval 'works "$EDU2" && works "$TESTDEV2"'
 
-# --- identity is the kernel's, too ---
+# --- an identity domain belongs to the kernel, too ---
 unbind "$EDU2"
 unbind "$TESTDEV2"
 ktap_check "the group becomes identity" eval 'set_type "$EDU2" identity && all_are identity'
 ktap_check "identity: a claim is granted and blocks" eval 'ask claim "$EDU2" a && all_are blocked'
 ktap_check "identity: nothing is reached while claimed" refused "$EDU2" "$PAGE"
-ktap_check "identity: a release gives identity back" \
+ktap_check "identity: a release restores the identity domain" \
 	eval 'ask release "$EDU2" && all_are identity && lands "$EDU2" "$PAGE"'
 ktap_check "the group becomes DMA again" set_type "$EDU2" DMA
 
-# --- access control, which a reset turns off behind the driver's back ---
+# --- access control (ACS), which a reset turns off behind the driver's back ---
 control() {
 	word $RESET_PORT $((capability + 6)) 2
 }
-# The driver looks every second, which may be just now: on a debug kernel the
-# walk to the capability takes as long, so it was done before.
+# The driver checks it every second, which may be right now. On a debug kernel the walk to the
+# capability takes as long as that, so it was done before.
 is_off() {
 	for try in $(seq $((5 * PATIENCE))); do
 		access_control_off $RESET_PORT $capability
@@ -201,14 +200,14 @@ fi
 # --- a reset ---
 unbind "$SPARE"
 ask new f "$SPARE"
-ktap_check "reset: a device that the core blocks for it is claimed" \
+ktap_check "reset: a device that the core blocks during it is claimed" \
 	eval 'ask claim "$SPARE" a && ask attach f "$SPARE" && is_now "$SPARE" unmanaged'
 mark "ownership reset begin"
-ktap_check "reset: it is reset" sh -c "echo 1 > $PCI/$SPARE/reset"
+ktap_check "reset: the device is reset" sh -c "echo 1 > $PCI/$SPARE/reset"
 mark "ownership reset end"
 ktap_check "reset: it has its user's domain again" is_now "$SPARE" unmanaged
 ktap_check "reset: it is released" eval 'ask detach f "$SPARE" && ask release "$SPARE"'
-ktap_check "reset: and has the default domain" is_now "$SPARE" DMA
+ktap_check "reset: and has the default domain again" is_now "$SPARE" DMA
 
 rmmod vtd_owner
 load_drivers

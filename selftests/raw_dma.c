@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * raw_dma BDF ADDRESS PHYS [TIMES] - make QEMU's edu or iommu-testdev write one word to
- * ADDRESS, whoever drives the device and even if nobody does, and look at
- * physical address PHYS whether it arrived. Prints "landed" or "refused"; the
- * exit status is 0 for either and 2 if it could not be tried.
+ * ADDRESS, with any driver of the device or none, and check whether it arrived at
+ * physical address PHYS. Prints "landed" or "refused"; the exit status is 0 for either
+ * and 2 if it could not be tried.
  *
- * PHYS has to be memory that the kernel does not use (memmap=...$...). Instead
- * of BDF it may be testdev@ADDRESS or edu@ADDRESS, with the address of its
- * registers: a device that the kernel knows nothing of. With TIMES it writes as
- * often, with a pause that lets the unit's driver read each fault.
+ * PHYS has to be memory that the kernel does not use (memmap=...$...). Instead of BDF it
+ * may be testdev@ADDRESS or edu@ADDRESS, with the address of its registers: a device that
+ * the kernel does not know. With TIMES it writes that many times, with a pause in which
+ * the unit's driver can read each fault.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +46,7 @@
 #define EDU_BUFFER	0x40000
 #define PAUSE_NS	100000
 
-#define EDU_TRIES	1000	/* of 2 ms; it takes 100 ms for a transfer */
+#define EDU_TRIES	1000	/* of 2 ms; a transfer takes 100 ms */
 
 static void die(const char *what)
 {

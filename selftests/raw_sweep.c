@@ -2,9 +2,9 @@
 /*
  * raw_sweep BRIDGE BASE ADDRESS FIRST LAST ROUNDS - make the iommu-testdev whose
  * registers are at BASE, behind a bridge from PCI Express to a conventional bus,
- * write to ADDRESS under many requester IDs: the bridge forwards what comes from
- * below with its secondary bus number, which is made each of FIRST to LAST. The
- * numbers of before are put back. The kernel must know of nothing below the bridge.
+ * write to ADDRESS under many requester IDs. The bridge forwards requests from below
+ * with its secondary bus number, which is set to each of FIRST to LAST. The previous
+ * numbers are restored. The kernel must have removed everything below the bridge.
  */
 #include <time.h>
 
@@ -14,7 +14,7 @@
 
 int main(int argc, char **argv)
 {
-	/* The unit's driver reads each fault. */
+	/* The pause lets the unit's driver read each fault. */
 	const struct timespec pause = { .tv_nsec = 300000 };
 	long bus, first, last, rounds, writes = 0, refusals = 0;
 	struct user testdev = { 0 };

@@ -1,13 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# A load that cannot be safe is refused with a sentence that names the cause,
-# and leaves the machine as it was. Which causes can be tried depends on how the
-# machine was booted.
+# A load that cannot be safe is refused. One log line names the cause, and the machine is left
+# unchanged. Which causes can be tried depends on how the machine was booted.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
-# state: what a load could have changed.
+# state: prints what a load could have changed.
 state() {
 	grep -v ' : vtd_claim' /proc/iomem
 	ls /sys/class/iommu /sys/kernel/iommu_groups 2>/dev/null
@@ -19,7 +18,7 @@ state() {
 	grep '^vtd ' /proc/modules
 }
 
-# refused NAME PATTERN: three results about one attempt to load.
+# refused NAME PATTERN: four results about one attempt to load.
 refused() {
 	mark "refusal $1 begin"
 	log_start
@@ -36,7 +35,7 @@ load_fails() {
 	! insmod "$VTD_KO" 2> /tmp/insmod || { echo "insmod succeeded"; rmmod vtd; return 1; }
 }
 
-# The register page of the first unit, as the firmware's table has it.
+# The register page of the first unit, according to the firmware's table.
 register_page() {
 	# Header 48 bytes; then structures: type u16, length u16; DRHD is type 0
 	# with its register base at offset 8.
@@ -72,7 +71,7 @@ insmod "$VTD_TEST_MODULES/vtd_claim.ko" base="0x$page"
 refused "register page 0x$page held by another" "$(echo "$page" | sed 's/^0*//')|claimed|held|busy"
 rmmod vtd_claim
 
-# busy STATE PATTERN: a unit that is already doing something for somebody.
+# busy STATE PATTERN: a unit that already translates or remaps interrupts.
 busy() {
 	insmod "$VTD_TEST_MODULES/vtd_busy.ko" base="0x$page" state="$1"
 	refused "a unit with its $1 on" "$2"
@@ -81,11 +80,11 @@ busy() {
 busy translation "translation is on[.,;].* Reset the machine"
 busy interrupts "interrupt.?remapping is on[.,;].* Reset the machine"
 
-# A queue alone, as the in-tree driver leaves it at kexec: nobody drives it.
+# Only the queue is enabled, as the in-tree driver leaves it at kexec: no driver uses it.
 insmod "$VTD_TEST_MODULES/vtd_busy.ko" base="0x$page" state=queue
 mark "queue left on begin"
 log_start
-ktap_check "a queue left on, which nobody uses: vtd loads" need_vtd
+ktap_check "a queue left on, which no driver uses: vtd loads" need_vtd
 mark "queue left on end"
 ktap_check "a queue left on: the log says that it is turned off" \
 	log_has 'vtd: dmar0: its invalidation queue was left enabled .* turning it off'

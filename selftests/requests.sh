@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Requests that do not fit - unaligned, empty, wrapping, past the aperture, over
-# or across what is mapped - have defined results and leave nothing half done:
-# by VFIO's container, by iommufd, and by the kernel's own interface.
+# Requests that do not fit (unaligned, empty, wrapping, past the aperture, over or across existing
+# mappings) have defined results and are never done by half: through VFIO's container, through
+# iommufd, and through the kernel's own interface.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
@@ -28,10 +28,10 @@ log_start
 rmmod vtd_attack
 insmod "$VTD_TEST_MODULES/vtd_domain.ko" || ktap_abort "vtd_domain does not load"
 for scenario in $SCENARIOS; do
-	# Of such requests the kernel's own driver of 7.3 dies (its tables' code
-	# calls itself without end), so it is not asked.
+	# The kernel's own driver of 7.3 crashes on such requests (its page-table code recurses without
+	# end), so it is not tested.
 	if [ "$VTD_KO" = none ]; then
-		ktap_skip "kernel: $scenario" "the kernel's own driver is not asked"
+		ktap_skip "kernel: $scenario" "the kernel's own driver is not tested"
 		continue
 	fi
 	echo "$scenario" > $RUN 2> /tmp/said && cat $RUN > /tmp/said
@@ -44,7 +44,7 @@ for scenario in $SCENARIOS; do
 	fi
 done
 rmmod vtd_domain
-# Best set at boot (hugepages=); later there may be no memory in one piece.
+# Best reserved at boot (hugepages=); later memory may be too fragmented.
 had=$(cat /proc/sys/vm/nr_hugepages)
 [ "$had" -ge 8 ] || echo 8 > /proc/sys/vm/nr_hugepages
 ktap_check "the device is given to vfio-pci" give_to_user "$bdf"

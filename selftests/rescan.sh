@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices come and go: removed and found again they are served as before, and
-# nothing of theirs is left in between.
+# Devices are removed and rescanned: they are served as before, and nothing of them is left in
+# between.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -47,12 +47,12 @@ if [ "$VTD_KO" = none ]; then
 else
 	ktap_check "it is no longer listed as in use" eval '! listed "$first_disk"'
 fi
-ktap_check "it is found again, in a group" rescan "$first_disk"
+ktap_check "after a rescan it is in a group" rescan "$first_disk"
 ktap_check "with a strict DMA domain" test "$(group_type "$first_disk")" = DMA
 mark "dma $first_disk replugged begin"
 ktap_check "and works" disk_io "$first_disk"
 mark "dma $first_disk replugged end"
-ktap_check "an attacker is removed and found eight times" many_times "$victim"
+ktap_check "a test device is removed and rescanned eight times" many_times "$victim"
 ktap_check "no domain-id was lost" same_ids "$ids_before"
 victim_lands() {
 	attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ] || { echo "$attacked"; return 1; }
@@ -60,7 +60,7 @@ victim_lands() {
 victim_is_refused() {
 	attack "$victim" "$1" && [ "$(attack_word landed)" = 0 ] || { echo "$attacked"; return 1; }
 }
-ktap_check "it reaches what it is given" victim_lands
+ktap_check "it reaches what is mapped for it" victim_lands
 ktap_check "a page never mapped is refused" victim_is_refused never-mapped
 ktap_check "a page unmapped is refused" victim_is_refused unmapped
 unbind_bind() {
@@ -74,11 +74,11 @@ unbind_bind() {
 ktap_check "a driver unbound and bound again works" unbind_bind
 if command -v host > /dev/null; then
 	ktap_check "a disk is pulled out of its slot" eval 'host unplug-nvme && is_present "$first_disk" 0'
-	ktap_check "it is put back" eval 'host plug-nvme && is_present "$first_disk" 1'
+	ktap_check "it is plugged in again" eval 'host plug-nvme && is_present "$first_disk" 1'
 	ktap_check "and works again" disk_io "$first_disk"
 else
-	for what in "a disk is pulled out of its slot" "it is put back" "and works again"; do
-		ktap_skip "$what" "nobody is there to do it"
+	for what in "a disk is pulled out of its slot" "it is plugged in again" "and works again"; do
+		ktap_skip "$what" "no host is there to do it"
 	done
 fi
 ktap_check "no kernel warning" log_is_clean

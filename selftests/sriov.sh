@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Virtual functions of an igb: each is in a group of its own, appears and goes
-# with SR-IOV, and works for a user while the physical one works for the kernel.
+# Virtual functions of an igb: each is in a separate group, is added and removed with SR-IOV, and
+# works for a user while the physical function works for the kernel.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
@@ -44,7 +44,7 @@ are_gone() {
 		[ ! -e "/sys/kernel/debug/iommu/intel/$vf" ]
 }
 
-# A load that releases the physical function's driver takes the virtual ones with it.
+# A load that unbinds the physical function's driver removes the virtual functions with it.
 rebound() {
 	need_no_vtd && modprobe igb && functions 2 && insmod "$VTD_KO" bound=2 || return 1
 	[ "$(driver_of "$pf")" = igb ] || { echo "$pf is driven by $(driver_of "$pf")"; return 1; }
@@ -59,28 +59,28 @@ pf=$(pci_by_id 0x8086:0x10c9 | head -n1)
 ktap_start $((2 * CLAIMS + 11))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
-# Virtual functions are for the user here.
+# No driver of the kernel may bind to the virtual functions.
 echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"
 ktap_check "the physical function works for the kernel" works_for_kernel
 ktap_check "three virtual functions appear" functions 3
-ktap_check "each in a group of its own" has_groups 3
+ktap_check "each in a separate group" has_groups 3
 vf=$(basename "$(readlink "$PCI/$pf/virtfn1")")
 ktap_check "one is given to vfio-pci" give_to_user "$vf"
 for mode in type1 iommufd; do
 	user_claims $mode $CLAIMS "$PROGRAM" $mode "$vf"
 done
-ktap_check "what the user unmapped is reported as that function's" \
+ktap_check "a fault on what the user unmapped is reported for that function" \
 	log_has "vtd: .*fault: .*$vf.*vfio-pci.* read"
 ktap_check "the physical function still works for the kernel" works_for_kernel
 take_back "$vf"
-ktap_check "the virtual functions go" are_gone
+ktap_check "the virtual functions are removed" are_gone
 ktap_check "and come again" eval 'functions 7 && has_groups 7 && functions 0'
 if [ "$VTD_KO" = none ]; then
-	ktap_skip "bound=2 names the physical function whose virtual ones went" "it is the kernel's own driver"
-	ktap_skip "and they can be made again, as it says" "it is the kernel's own driver"
+	ktap_skip "bound=2 names the physical function whose virtual functions were removed" "it is the kernel's own driver"
+	ktap_skip "and they can be created again, as it says" "it is the kernel's own driver"
 else
-	ktap_check "bound=2 names the physical function whose virtual ones went" rebound
-	ktap_check "and they can be made again, as it says" eval 'functions 2 && has_groups 2 && functions 0'
+	ktap_check "bound=2 names the physical function whose virtual functions were removed" rebound
+	ktap_check "and they can be created again, as it says" eval 'functions 2 && has_groups 2 && functions 0'
 fi
 ktap_check "no kernel warning" log_is_clean
 ktap_end

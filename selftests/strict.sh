@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What is unmapped is out of reach at once, unless the user chose otherwise; who
-# did is told what it costs. On a kernel whose own default is to put flushes off.
+# Unmapped memory is out of reach when the unmap returns, unless the user chose lazy mode; then the
+# log says what that costs. On a kernel whose own default is to defer flushes.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -15,7 +15,7 @@ for pci_dev in $(pci_by_id 0x1b36:0x0005); do
 	[ "$(cat "$PCI/$pci_dev/removable" 2>/dev/null)" != removable ] || outside=$pci_dev
 done
 
-# Behind another port to the outside, one without access control.
+# Behind another external-facing port, one without access control.
 shared=
 for pci_dev in $(pci_by_id 0x1234:0x11e8); do
 	[ "$(cat "$PCI/$pci_dev/removable" 2>/dev/null)" != removable ] || shared=$pci_dev
@@ -45,14 +45,14 @@ window() {
 	[ "$(attack_word warm)$(attack_word error)" = 10 ]
 }
 
-# has_no_window BDF NAME: five times not one write lands.
+# has_no_window BDF NAME: in five attacks no write lands.
 has_no_window() {
 	for round in 1 2 3 4 5; do
 		window "$1" "$2" && [ "$(attack_word hits)" = 0 ] || return 1
 	done
 }
 
-# has_window BDF NAME: writes land, and end; the longest time is told.
+# has_window BDF NAME: writes land, for a while; sets longest to the longest time.
 has_window() {
 	longest=0
 	for round in 1 2 3 4 5 6 7 8; do
@@ -62,7 +62,7 @@ has_window() {
 	[ $longest -gt 0 ] && [ $longest -lt 500000 ] || { echo "the longest is $longest us"; return 1; }
 }
 
-# Only one of the two is not trusted.
+# Only one of the two is untrusted.
 strict_together() {
 	[ -n "$(group_of "$shared")" ] && [ "$(group_of "$sharing")" = "$(group_of "$shared")" ] &&
 		[ "$(cat "$PCI/$sharing/removable" 2> /dev/null)" != removable ] ||
@@ -98,10 +98,10 @@ ktap_check "by default: the kernel is not tainted" eval '! tainted > /dev/null'
 
 log_start
 ktap_check "sysfs: a group is set to DMA-FQ" as_type "$bdf" DMA-FQ
-ktap_check "sysfs: a page just unmapped can be reached, for a while" has_window "$bdf" sysfs
+ktap_check "sysfs: a page just unmapped can be reached for a while" has_window "$bdf" sysfs
 echo "# DMA-FQ by sysfs: reached for up to $longest us after the unmap"
-ktap_check "sysfs: one sentence says what it costs" announced
-ktap_check "sysfs: which names the device" log_has "vtd: .*$bdf.*deferred"
+ktap_check "sysfs: one log line says what it costs" announced
+ktap_check "sysfs: and names the device" log_has "vtd: .*$bdf.*deferred"
 ktap_check "sysfs: the kernel is tainted by its user" tainted
 other=$(pci_by_id 0x1b36:0x0005 | grep -v "^$bdf$" | head -n1)
 ktap_check "sysfs: another group stays strict" has_no_window "$other" other
@@ -118,22 +118,22 @@ need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded: $(
 log_start
 insmod "$VTD_KO" lazy=1 && load_drivers || ktap_abort "the module does not load with lazy=1"
 ktap_check "lazy=1: a trusted device's group is DMA-FQ" test "$(group_type "$bdf")" = DMA-FQ
-ktap_check "lazy=1: a page just unmapped can be reached, for a while" has_window "$bdf" lazy-1
+ktap_check "lazy=1: a page just unmapped can be reached for a while" has_window "$bdf" lazy-1
 echo "# lazy=1: reached for up to $longest us after the unmap"
-ktap_check "lazy=1: a sentence says what it costs" log_has "vtd: .*deferred.*$COST"
+ktap_check "lazy=1: the log says what it costs" log_has "vtd: .*deferred.*$COST"
 if [ -n "$outside" ]; then
-	ktap_check "lazy=1: a device behind a port to the outside is strict" \
+	ktap_check "lazy=1: a device behind an external-facing port is strict" \
 		test "$(group_type "$outside")" = DMA
 	ktap_check "lazy=1: it reaches nothing just unmapped" has_no_window "$outside" outside
-	# The core asks no driver and does not look at trust when it makes a group lazy.
+	# The core consults neither the driver nor the device's trust when it makes a group lazy.
 	log_start
 	echo DMA-FQ > "$PCI/$outside/iommu_group/type" 2> /dev/null
-	ktap_check "lazy=1: nor once a user has chosen DMA-FQ for it" has_no_window "$outside" outside-chosen
-	ktap_check "lazy=1: which the log says" eval '[ "$(group_type "$outside")" = DMA ] ||
+	ktap_check "lazy=1: nor after a user has chosen DMA-FQ for it" has_no_window "$outside" outside-chosen
+	ktap_check "lazy=1: the log says so" eval '[ "$(group_type "$outside")" = DMA ] ||
 		log_has "vtd: .*$outside.*not trusted.*stays strict"'
 else
 	for what in "is strict" "reaches nothing" "cannot be made lazy" "is logged"; do
-		ktap_skip "lazy=1: a device behind a port to the outside $what" "there is none"
+		ktap_skip "lazy=1: a device behind an external-facing port $what" "there is none"
 	done
 fi
 if [ -n "$shared" ]; then
@@ -141,7 +141,7 @@ if [ -n "$shared" ]; then
 	ktap_check "lazy=1: nothing just unmapped is reached there, either" has_no_window "$shared" shared
 else
 	for what in "is strict with it" "reaches nothing"; do
-		ktap_skip "lazy=1: a group of a port and a device outside $what" "there is none"
+		ktap_skip "lazy=1: a group of a port and an external device $what" "there is none"
 	done
 fi
 need_no_vtd > /tmp/need 2>&1

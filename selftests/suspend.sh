@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Suspend to memory takes the unit's registers away; after it everything is as
-# before, disks that were at work go on, and nothing is open that was not.
+# Suspend to memory resets the unit's registers. After the resume everything is as before, disks
+# that were at work continue, and no more memory is reachable than before.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/fio.sh"
 
 grep -q mem /sys/power/state 2> /dev/null || ktap_skip_all "this kernel cannot suspend to memory"
-command -v host > /dev/null || ktap_skip_all "nobody is there to wake the machine"
+command -v host > /dev/null || ktap_skip_all "no host is there to wake the machine"
 disks=${VTD_DISKS:-}
 [ -n "$disks" ] || ktap_skip_all "VTD_DISKS names no disk that may be overwritten"
 victim=$(attackers | head -n1)
@@ -32,15 +32,15 @@ refused() {
 		{ echo "$attacked"; return 1; }
 }
 
-# each FUNCTION: for every disk by its name.
+# each FUNCTION: runs it for every disk, by name.
 each() {
 	for bdf in $disks; do
 		"$1" "$(block_device "$bdf")" || return 1
 	done
 }
 
-# A unit that was closed after an error: only devices that are attacked with,
-# because others would complain for minutes that they are blocked.
+# A unit that failed after an injected error: it has only the devices that are attacked with,
+# because other drivers would report for minutes that their devices are blocked.
 fail_unit() {
 	need_no_vtd && insmod "$VTD_KO" test_hooks=1 && insmod "$VTD_TEST_MODULES/vtd_devices.ko" &&
 		insmod "$VTD_TEST_MODULES/vtd_attack.ko" && lands || return 1
@@ -58,34 +58,34 @@ payload $((8 << 20))
 log_start
 ktap_check "before: disks work" disks_work
 mark "suspend begin"
-ktap_check "the machine sleeps and wakes" sleep_and_wake
+ktap_check "the machine suspends and resumes" sleep_and_wake
 mark "suspend end"
 ktap_check "after: disks work" disks_work
-ktap_check "after: $victim reaches what it is given" lands
+ktap_check "after: $victim reaches what is mapped for it" lands
 ktap_check "after: a page never mapped is refused" refused never-mapped
 ktap_check "after: a page unmapped is refused" refused unmapped
 ktap_check "after: faults are reported" log_has "fault: .*$victim|Request device \[$victim"
 if fio_is_there; then
 	ktap_check "disks are at work" each fio_starts
 	mark "suspend at work begin"
-	ktap_check "at work: the machine sleeps and wakes" sleep_and_wake
-	ktap_check "at work: their work goes on" each fio_goes_on
+	ktap_check "at work: the machine suspends and resumes" sleep_and_wake
+	ktap_check "at work: their work continues" each fio_goes_on
 	mark "suspend at work end"
-	ktap_check "at work: it sleeps and wakes again, and it goes on" \
+	ktap_check "at work: it suspends and resumes again, and the work continues" \
 		eval 'sleep_and_wake && each fio_goes_on'
-	ktap_check "at work: not one byte was lost" each fio_ends
+	ktap_check "at work: no byte was lost" each fio_ends
 else
 	for what in "start" "sleep" "go on" "sleep again" "lose nothing"; do
 		ktap_skip "disks at work $what" "there is no fio"
 	done
 fi
-ktap_check "it sleeps and wakes again" eval 'sleep_and_wake && disks_work'
+ktap_check "it suspends and resumes again" eval 'sleep_and_wake && disks_work'
 if [ "$VTD_KO" != none ]; then
-	ktap_check "after sleeps the driver leaves" need_no_vtd
-	ktap_check "without it the machine sleeps, wakes, and disks work" \
+	ktap_check "after the resumes the driver unloads" need_no_vtd
+	ktap_check "without it the machine suspends, resumes, and disks work" \
 		eval 'load_drivers && sleep_and_wake && disks_work'
 	ktap_check "a unit fails" fail_unit
-	ktap_check "failed unit: the machine sleeps and wakes" sleep_and_wake
+	ktap_check "failed unit: the machine suspends and resumes" sleep_and_wake
 	ktap_check "failed unit: devices are blocked as before" is_blocked
 	ktap_check "failed unit: the log says so" log_has "dmar0: failed before suspend and stays failed"
 	ktap_check "failed unit: a freshly loaded driver works" eval 'need_no_vtd && need_vtd && disks_work && lands'

@@ -1,17 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices in other places than the first root bus: behind a conventional bridge,
-# which speaks in its own name for them; on another root bus; behind no unit. And
-# one that sends requests as a function that it does not have.
+# Devices in places other than the first root bus: behind a conventional bridge, which substitutes
+# its own requester ID for theirs; on another root bus; behind no unit. And a device that sends
+# requests as a function that it does not have.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
 
 need_memory
 
-# A bridge to a conventional bus is the only one of its class with devices that
-# are ours behind it.
+# Only one bridge to a conventional bus has test devices behind it.
 bridge=
 for bdf in $(attackers); do
 	upstream=$(basename "$(dirname "$(readlink -f "$PCI/$bdf")")")
@@ -45,15 +44,15 @@ same_group() {
 	[ -n "$(group_of "$bridge")" ]
 }
 
-# refused_for_disk: a load, because a disk has its driver.
+# refused_for_disk: a load is refused because a disk has its driver.
 refused_for_disk() {
 	log_start
 	! insmod "$VTD_KO" bound=0 2> /dev/null || { echo "loaded"; return 1; }
 	log_has "vtd: $far is in use by driver nvme" && log_has "vtd: not loaded: [0-9]+ device\(s\) .* have drivers"
 }
 
-# bridge_goes: a refused load reads how each device and bridge is connected; the debug kernel
-# sees what it reads of one that has gone.
+# bridge_goes: a refused load reads how each device and bridge is connected. The debug kernel
+# detects a read of one that has been freed.
 bridge_goes() {
 	need_no_vtd && modprobe nvme || return 1
 	(for _ in $(seq 8); do
@@ -84,7 +83,7 @@ QUIRKED=0000:00:06.0
 ALIAS=00:06.1
 CONTEXTS=/sys/kernel/debug/vtd/dmar0/contexts
 
-# entry_of REQUESTER: what it may reach, by the unit's context entry.
+# entry_of REQUESTER: prints what the unit's context entry lets it reach.
 entry_of() {
 	sed -n "s/^  $1 \(.*\), [0-9]* device(s).*/\1/p" $CONTEXTS
 }
@@ -105,13 +104,13 @@ remove_quirked() {
 	echo 1 > "$PCI/$QUIRKED/remove" && alias_reaches_nothing
 }
 
-# Found again it is another device for the kernel, of which no quirk says anything.
+# After a rescan it is another device for the kernel, and no quirk applies to it.
 find_quirked() {
 	echo 1 > /sys/bus/pci/rescan
 	[ -n "$(entry_of ${QUIRKED#0000:})" ] && alias_reaches_nothing
 }
 
-# The requester ID that the bridge puts in place of those behind it, and who shares it.
+# The requester ID that the bridge substitutes for those behind it, and the devices that share it.
 alias=
 shared_by() {
 	for bdf in $(behind "$bridge"); do
@@ -126,12 +125,12 @@ names_all() {
 		! log_since | grep -E "fault: (device|[0-9]+ more faults of) ($others)"
 }
 
-# The lines of a device that stormed, and of others, are its own: the window has to end first.
+# Each device has its own limit of lines: the window of the storm has to end first.
 storm_is_logged() {
 	sleep 6
 	log_start
 	attack "$testdev" storm || return 1
-	log_has "fault: requester $alias raised 1000 faults within [0-9]+ ms: .*\(bridge $bridge, shared by 2 devices: $(shared_by)\).*no longer recorded, whichever device"
+	log_has "fault: requester $alias raised 1000 faults within [0-9]+ ms: .*\(bridge $bridge, shared by 2 devices: $(shared_by)\).*no longer recorded, whichever of these devices"
 }
 
 is_counted() {
@@ -140,7 +139,7 @@ is_counted() {
 		{ cat /sys/kernel/debug/vtd/faults; return 1; }
 }
 
-# attached_again: the whole group, to another domain and back.
+# attached_again: attaches the whole group to another domain and back.
 attached_again() {
 	sleep 6
 	log_start
@@ -155,13 +154,13 @@ attached_again() {
 		[ "$(log_since | grep -c 'faults are recorded again')" = 1 ] || { log_since; return 1; }
 }
 
-# Buses that nothing is on: requester IDs of the bridge, which sweeps them.
+# Buses without devices: the bridge may use their requester IDs, and sweeps them.
 SWEPT_FIRST=0x50
 SWEPT_LAST=0xff
-# Lines of all unknown requesters of a unit within five seconds, see src/core/fault_limit.rs.
+# Log lines of all unknown requesters of a unit within five seconds, see src/core/fault_limit.rs.
 UNKNOWN_LINES=27
 
-# sweep ROUNDS: sets swept, how many faults are recorded of it.
+# sweep ROUNDS: sets swept to the number of faults recorded of it.
 sweep() {
 	before=$(faults_recorded) || return 1
 	"$(dirname "$0")/raw_sweep" "$bridge" "$base" "$(memory)" $SWEPT_FIRST $SWEPT_LAST "$1" || return 1
@@ -170,7 +169,7 @@ sweep() {
 	echo "$swept faults recorded"
 }
 
-# Nothing behind the bridge is known to the kernel; the device itself is on.
+# The kernel has removed everything behind the bridge; the device itself still has power.
 removed() {
 	base=$(cut -d' ' -f1 "$PCI/$testdev/resource" | head -n1)
 	unbind "$testdev"
@@ -181,14 +180,14 @@ removed() {
 	refused "testdev@$base" "$(memory)"
 }
 
-# Enough rounds that each bus is silenced; then one more.
+# Enough rounds that recording is off for each bus; then one more.
 sweep_ends() {
 	sleep 6
 	log_start
 	began=$(cut -d. -f1 /proc/uptime)
 	sweep 2 && log_has "fault: more than 64 unknown requesters raise faults at the same time" || return 1
-	# A fault that comes before the one before was read is lost.
-	sweep 4 && sweep 1 && [ $swept -le 4 ] || { echo "it goes on: $swept faults were recorded"; return 1; }
+	# A fault is lost if it occurs before the previous one was read.
+	sweep 4 && sweep 1 && [ $swept -le 4 ] || { echo "recording continues: $swept faults were recorded"; return 1; }
 	windows=$((2 + ($(cut -d. -f1 /proc/uptime) - began) / 5))
 	lines=$(log_since | grep -c 'vtd: ')
 	[ "$lines" -le $((windows * UNKNOWN_LINES)) ] || { echo "$lines lines of the log"; return 1; }
@@ -200,7 +199,7 @@ insmod "$VTD_TEST_MODULES/vtd_alias.ko" device=0x30 alias=0x31 || ktap_abort "no
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 ktap_check "a requester ID that a quirk adds reaches what its device reaches" alias_reaches_the_same
 ktap_check "it is removed with its device" remove_quirked
-ktap_check "and does not come back without the quirk" find_quirked
+ktap_check "and is not added again without the quirk" find_quirked
 payload $((24 << 20))
 ktap_check "devices behind a conventional bridge share its group" same_group
 for bdf in $(behind "$bridge"); do
@@ -223,11 +222,11 @@ ktap_check "it is counted for the bridge" is_counted no
 for bdf in $(behind "$bridge"); do
 	ktap_check "then no fault of $bdf is recorded" records_faults 0 strike_refused "$bdf" never-mapped
 done
-ktap_check "one of a device elsewhere is" records_faults 1 strike_refused $edu never-mapped
-ktap_check "attached again they are recorded, which is logged once" attached_again
+ktap_check "a fault of a device elsewhere is recorded" records_faults 1 strike_refused $edu never-mapped
+ktap_check "after another attach they are recorded, which is logged once" attached_again
 ktap_check "and recorded" records_faults 1 strike_refused "$testdev" never-mapped
-ktap_check "as they are for the bridge" is_counted yes
-ktap_check "removed from the kernel, what is behind the bridge reaches nothing" removed
+ktap_check "and for the bridge" is_counted yes
+ktap_check "removed from the kernel, the devices behind the bridge reach nothing" removed
 ktap_check "a device that sweeps requester IDs soon fills neither records nor log" sweep_ends
 ktap_check "the fault of another device is recorded" records_faults 1 strike_refused $edu never-mapped
 echo "# $lines lines of the log, $swept faults recorded in the last sweep"

@@ -1,9 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The trace events of the IOMMU core tell of our domains what they tell of any
-# driver's: who joins a group, what is attached, mapped and unmapped, and what was
-# refused.
+# The trace events of the IOMMU core report of our domains what they report of any driver's: which
+# device joins a group, what is attached, mapped and unmapped, and what was refused.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -22,7 +21,7 @@ listen() {
 	echo 1 > $EVENTS/enable && : > $TRACING/trace && echo 1 > $TRACING/tracing_on
 }
 
-# traces PATTERN [TIMES]: in events since the last listen; a fault comes by a thread.
+# traces PATTERN [TIMES]: in the events since the last listen. A thread reports faults: it waits.
 traces() {
 	for try in $(seq $((10 * PATIENCE))); do
 		times=$(grep -Ec "$1" $TRACING/trace)
@@ -38,7 +37,7 @@ ask() {
 	echo "$*" > $OWNER
 }
 
-# The page that a device is given, then denied, by the DMA API.
+# The page that the DMA API maps for a device and then unmaps.
 used_and_refused() {
 	attack "$edu" unmapped && page=$(attack_word iova) &&
 		[ "$(attack_word landed)" = 0 ] || { echo "$attacked"; return 1; }
@@ -62,10 +61,10 @@ ktap_check "a domain is allocated, its group claimed, attached and mapped" eval 
 	ask claim "$edu" a && ask attach a "$edu" && ask map a $IOVA 0x1000001000 $SIZE'
 ktap_check "attach_device_to_domain: blocked, then the domain" \
 	traces "attach_device_to_domain: IOMMU: device=$edu" 2
-ktap_check "map: the request as it was made, whatever page sizes were used" \
+ktap_check "map: the request as submitted, whatever page sizes were used" \
 	traces "map: IOMMU: iova=0x0000004000000000 - 0x0000004000203000 paddr=0x0000001000001000 size=2109440"
 ktap_check "a second map of the same is refused" eval '! ask map a $IOVA 0x1000001000 0x1000 2> /dev/null'
-ktap_check "map: and reports no byte mapped" \
+ktap_check "map: the event says that no byte was mapped" \
 	traces "map: IOMMU: iova=0x0000004000000000 - 0x0000004000000000 paddr=0x0000001000001000 size=0"
 ask detach a "$edu"; ask release "$edu"; ask free a
 rmmod vtd_owner

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# debugfs iommu/intel/<device>/domain_translation_struct: what each device can
-# reach, in the form of the in-tree driver, also while mappings come and go.
+# debugfs iommu/intel/<device>/domain_translation_struct: what each device can reach, in the form
+# of the in-tree driver, also while mappings are made and removed.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -48,14 +48,14 @@ disk_is_shown() {
 	well_formed "$device" < /tmp/shown
 }
 
-# One byte at a time is what a reader may do; what comes must be the same.
+# A reader may read one byte at a time; the result must have the same form.
 in_pieces() {
 	dd if="$(file_of "$device")" of=/tmp/pieces bs=7 2> /dev/null
 	head -n 2 /tmp/pieces > /tmp/heading
 	head -n 2 /tmp/shown | diff - /tmp/heading && well_formed "$device" < /tmp/pieces
 }
 
-# Reads while the disk works, which maps and unmaps all the time.
+# Reads while the disk works, whose driver maps and unmaps all the time.
 read_under_load() {
 	disk_io "$device" > /tmp/io 2>&1 &
 	worker=$!
@@ -69,9 +69,9 @@ read_under_load() {
 	[ $readings -ge 3 ] || { echo "only $readings readings came about"; return 1; }
 }
 
-# Reads while large pages take the place of tables and the other way, and while
-# the device is attached and detached. What the tables hold then is the kernel's
-# other test; here every line is one, and nothing that was freed is read.
+# Reads while large pages replace tables and tables large pages, and while the device is attached
+# and detached. Another test of the kernel module compares the contents; here every line must be
+# whole, and no freed memory is read.
 read_while_tables_go() {
 	rmmod vtd_attack
 	insmod "$VTD_TEST_MODULES/vtd_domain.ko" || return 1
@@ -115,16 +115,16 @@ ktap_check "each device behind a unit has a file, and no other" each_device_has_
 ktap_check "a disk's queues are shown" disk_is_shown
 ktap_check "reading in small pieces gives the same form" in_pieces
 ktap_check "every reading is whole while the disk works" read_under_load
-ktap_check "every reading is whole while tables come and go" read_while_tables_go
+ktap_check "every reading is whole while tables are added and removed" read_while_tables_go
 if [ "$VTD_KO" = none ]; then
-	ktap_skip "the files go when the driver leaves" "the kernel's own driver does not leave"
-	ktap_skip "they are back when it is" "the kernel's own driver does not leave"
+	ktap_skip "the files are removed when the driver is unloaded" "the kernel's own driver cannot be unloaded"
+	ktap_skip "they are back when it is loaded" "the kernel's own driver cannot be unloaded"
 else
 	all_gone() {
 		need_no_vtd && [ -z "$(ls -d "$SHOWN"/*:* 2> /dev/null)" ] || { ls "$SHOWN"; return 1; }
 	}
-	ktap_check "the files go when the driver leaves" all_gone
-	ktap_check "they are back when it is" eval 'need_vtd && each_device_has_one'
+	ktap_check "the files are removed when the driver is unloaded" all_gone
+	ktap_check "they are back when it is loaded" eval 'need_vtd && each_device_has_one'
 fi
 ktap_check "no kernel warning" log_is_clean
 ktap_end

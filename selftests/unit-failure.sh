@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What fails, fails closed. The driver's test hooks make the queue err or hang:
-# afterwards no device of the unit reaches memory, one sentence says so, nothing
-# loops, and driver and machine can be left in the ordinary way. Errors that
-# say nothing about memory end nobody's service.
+# A unit that fails blocks its devices. The driver's test hooks make the queue report errors or
+# hang. Afterwards no device of the unit reaches memory, one log line says so, nothing loops, and
+# the driver unloads and the machine shuts down in the ordinary way. Errors that do not affect
+# memory protection interrupt no device.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -16,8 +16,8 @@ testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$edu" ] && [ -n "$testdev" ] || ktap_skip_all "edu and iommu-testdev are not both there"
 [ "$VTD_KO" != none ] || ktap_skip_all "errors can be injected only into vtd"
 
-# fresh: the driver anew, with hooks, and only the devices that are attacked
-# with: others would complain for minutes that they are blocked.
+# fresh: loads the driver again, with hooks, and drives only the devices that are attacked with:
+# other drivers would report for minutes that their devices are blocked.
 fresh() {
 	need_no_vtd && insmod "$VTD_KO" test_hooks=1 && insmod "$VTD_TEST_MODULES/vtd_devices.ko" &&
 		insmod "$VTD_TEST_MODULES/vtd_attack.ko"
@@ -37,7 +37,7 @@ is_logged_once() {
 	[ "$(log_since | grep -Ec "$FAILED")" = 1 ] || { log_since; return 1; }
 }
 
-# Nobody is told the same again and again: a few lines for what was done since.
+# The log does not repeat itself: it has a few lines for what was done since.
 is_quiet() {
 	for try in $(seq $((2 * PATIENCE))); do
 		lines=$(log_since | wc -l)
@@ -56,7 +56,7 @@ attach_fails() {
 	log_has "$testdev is not attached: the unit failed earlier"
 }
 
-# fails NAME PROVOCATIONS: seven results about one way to fail.
+# fails NAME INJECTIONS: eight results about one way to fail.
 fails() {
 	name=$1
 	shift
@@ -64,7 +64,7 @@ fails() {
 	mark "unit-failure $name begin"
 	log_start
 	for word in "$@"; do echo "$word" > $INJECT; done
-	# Where the provocation waits for the next invalidation, this is it.
+	# If the injected error takes effect at the next invalidation, this is it.
 	attack "$edu" allowed-write > /dev/null
 	ktap_check "$name: one log line says that the unit failed" is_logged_once
 	ktap_check "$name: a device is refused what it was given" is_refused "$edu"
@@ -76,8 +76,8 @@ fails() {
 	ktap_check "$name: then all is quiet" is_quiet
 }
 
-# Flushes from two processors while the unit is being closed: both end, and what
-# they unmapped is out of reach.
+# Flushes from two processors while the unit fails: both return, and what they unmapped is out of
+# reach.
 fails_under_load() {
 	fresh || return 1
 	log_start
@@ -93,7 +93,7 @@ fails_under_load() {
 	log_has "$FAILED" && is_refused "$edu" && is_refused "$testdev"
 }
 
-# A unit that confirms nothing, by any way.
+# A unit that confirms nothing, neither by the queue nor by registers.
 no_register_works() {
 	fresh || return 1
 	log_start
@@ -104,7 +104,7 @@ no_register_works() {
 	log_has 'does not respond to register commands either.*power the machine off'
 }
 
-# ask WORDS: a request to the IOMMU core, as users of groups make them.
+# ask WORDS: makes a request to the IOMMU core, like users of groups.
 ask() {
 	echo "$*" > /sys/kernel/debug/vtd_owner/do
 }
@@ -122,7 +122,7 @@ is_now() {
 		/sys/kernel/vtd/users)" = "$2" ] || { cat /sys/kernel/vtd/users; return 1; }
 }
 
-# One device in a user's domain, one claimed and blocked.
+# One device is in a user's domain, one is claimed and blocked.
 with_users() {
 	fresh && insmod "$VTD_TEST_MODULES/vtd_owner.ko" && for bdf in "$edu" "$testdev"; do
 		echo "$bdf" > "$PCI/$bdf/driver/unbind" && ask claim "$bdf" a || return 1
@@ -130,7 +130,7 @@ with_users() {
 	ask new a "$edu" && ask new b "$edu" && ask attach a "$edu" && is_now "$edu" unmanaged
 }
 
-# The core warns of a driver that refuses these; of nothing else is asked here.
+# These must not fail: the core warns if the driver refuses them. No other warning is looked for.
 detach_and_release() {
 	ask detach a "$edu" && is_now "$edu" blocked && ask release "$edu" && is_now "$edu" DMA &&
 		ask release "$testdev" && is_now "$testdev" DMA
@@ -143,7 +143,7 @@ reaches_nothing() {
 	done
 }
 
-# releases NAME PROVOCATION: a unit that fails under users; six results.
+# releases NAME INJECTION: a unit that fails while users have its devices; six results.
 releases() {
 	ktap_check "$1, users: two devices are claimed, one has a domain" with_users
 	log_start
@@ -160,13 +160,13 @@ releases() {
 	rmmod vtd_owner
 }
 
-# Found behind a unit that failed: the core warns of a driver that refuses a first attach.
+# A device found behind a failed unit: the core warns if the driver refuses its first attach.
 found_again() {
 	echo 1 > "$PCI/$edu/remove" && echo 1 > /sys/bus/pci/rescan && is_present "$edu" 1 &&
 		is_now "$edu" "$1" && log_has "$edu gets its first domain, but stays blocked: the unit failed earlier"
 }
 
-# finds NAME PROVOCATION: a device that is found after the unit failed; six results.
+# finds NAME INJECTION: a device that is found after the unit failed; six results.
 finds() {
 	ktap_check "$1, hot-plug: vtd loads" fresh
 	echo "$2" > $INJECT
@@ -180,7 +180,7 @@ finds() {
 	ktap_check "$1, hot-plug: no kernel warning" log_is_clean
 }
 
-# recovers NAME PROVOCATION PATTERN: three results about an error that is none.
+# recovers NAME INJECTION PATTERN: three results about an error that does not fail the unit.
 recovers() {
 	ktap_check "$1: vtd loads" fresh
 	mark "surviving $1 begin"
@@ -213,8 +213,8 @@ fails "invalid descriptor" invalid-descriptor
 fails "invalid descriptor, by the queue" fail-without-root-table invalid-descriptor
 fails "invalid descriptor, by registers" fail-without-root-table fail-without-queue invalid-descriptor
 fails "hang" hang
-fails "hang, by root table alone" fail-without-queue fail-without-registers hang
-ktap_check "hang, by root table alone: the log mentions writes in flight" \
+fails "hang, with only the root table cleared" fail-without-queue fail-without-registers hang
+ktap_check "hang, with only the root table cleared: the log mentions writes in flight" \
 	log_has "$FAILED, but the unit did not confirm that writes in flight have drained"
 fails "hang, by registers" fail-without-root-table hang
 releases "invalid descriptor" invalid-descriptor
@@ -226,7 +226,7 @@ ktap_check "under load: the unit fails and its devices are blocked" fails_under_
 ktap_check "after all of this, a freshly loaded driver works" eval 'fresh && lands "$edu" && lands "$testdev"'
 ktap_check "hooks are refused without test_hooks=1" eval \
 	'need_no_vtd && insmod "$VTD_KO" && ! sh -c "echo hang > $INJECT" 2> /dev/null'
-# The machine goes down with a closed unit.
+# The machine shuts down with a failed unit.
 ktap_check "the last unit stays failed" eval \
 	'fresh && echo invalid-descriptor > $INJECT && is_refused "$edu"'
 ktap_check "no kernel warning" dmesg_is_clean

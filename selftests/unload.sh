@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Leaving: refused with a list while a device is in use, clean once none is, and
-# not the end: the module loads again.
+# Unloading: refused with a list while a device is in use, clean once none is in use, and the
+# module can be loaded again.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -59,7 +59,7 @@ ktap_check "users lists every device with its driver" lists_users
 mark "unload refused begin"
 ktap_check "a detach is refused while devices are in use" detach_is_refused
 mark "unload refused end"
-ktap_check "the log lists who uses what" log_lists_users
+ktap_check "the log lists each device in use with its driver" log_lists_users
 ktap_check "rmmod is refused while attached" rmmod_is_refused
 still_works() {
 	[ -z "$first_disk" ] || dd if="/dev/$(block_device "$first_disk")" of=/dev/null bs=1M count=8 iflag=direct

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Hostile users: random and impossible requests to VFIO's container and to
-# iommufd, by root and by an ordinary user who was given the device node, with
-# processes killed in the middle. Afterwards nothing is left of them. The seed is
-# printed; FUZZ_SEED gives it again, FUZZ_SECONDS says for how long in all.
+# Hostile users: random and invalid requests to VFIO's container and to iommufd, by root and by an
+# ordinary user who was given the device node, with processes killed in the middle. Afterwards
+# nothing of them is left. The seed is printed; FUZZ_SEED sets it, FUZZ_SECONDS sets for how long
+# all of them run together.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
@@ -30,10 +30,10 @@ vmstat() {
 	sed -n "s/^$1 //p" /proc/vmstat
 }
 
-# held: what processes could leave behind: domain ids, pages of tables, pages of
-# their own that stay pinned, files of the device.
+# held: prints what processes could leave behind: domain ids, pages of tables, pages of theirs that
+# stay pinned, files of the device.
 held() {
-	# Processors keep counts to themselves for a while.
+	# Processors keep per-CPU counts for a while.
 	echo 1 > /proc/sys/vm/stat_refresh
 	echo "domain ids: $(domain_ids)"
 	echo "pages of tables: $(vmstat nr_iommu_pages)"
@@ -41,7 +41,7 @@ held() {
 	grep "^$bdf" /sys/kernel/vtd/users
 }
 
-# nothing_held: work that is put off may take a moment.
+# nothing_held: nothing is left behind; deferred work may take a moment.
 nothing_held() {
 	for try in $(seq $((20 * PATIENCE))); do
 		held > /tmp/held-after
@@ -51,7 +51,7 @@ nothing_held() {
 	diff /tmp/held-before /tmp/held-after
 }
 
-# hand_over USER: the nodes that he needs, and no others.
+# hand_over USER: gives the user the nodes that are needed, and no others.
 hand_over() {
 	chown "$1" "/dev/vfio/$(group_of "$bdf")" /dev/vfio/devices/* /dev/iommu
 	chmod 600 "/dev/vfio/$(group_of "$bdf")" /dev/vfio/devices/* /dev/iommu
@@ -74,7 +74,7 @@ ktap_start $((4 * (CLAIMS + 2) + 6))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 echo "seed: FUZZ_SEED=$FUZZ_SEED" | ktap_note
-# Only hostile users are to make a difference to what is counted.
+# Only hostile users may change what is counted.
 unload_drivers || ktap_abort "drivers of other devices stay"
 ktap_check "the device is given to vfio-pci" give_to_user "$bdf"
 ktap_check "a well-behaved user gets it" "$(dirname "$0")/vfio_dma" iommufd "$bdf"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices at work for a user: NVMe and edu driven from user space by way of
-# VFIO's container and of iommufd. Disks named in VTD_DISKS are overwritten.
+# Devices at work for a user: NVMe and edu driven from user space through VFIO's container and
+# through iommufd. Disks named in VTD_DISKS are overwritten.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
@@ -23,7 +23,7 @@ disk_again() {
 	disk_io "$nvme"
 }
 
-# hold_while COMMAND: run it while a user has the disk.
+# hold_while COMMAND: runs it while a user has the disk.
 hold_while() {
 	mkfifo /tmp/held
 	"$HERE/vfio_claim" iommufd "$nvme" < /tmp/held > /tmp/holder 2>&1 &
@@ -45,7 +45,7 @@ is_pulled() {
 	give_to_user "$nvme" && hold_while host unplug-nvme && is_present "$nvme" 0
 }
 
-# The slot is free some time after the device has left the tree.
+# The slot becomes free some time after the device was removed.
 is_put_back() {
 	for again in $(seq $((20 * PATIENCE))); do
 		host plug-nvme && break
@@ -66,16 +66,16 @@ ktap_check "the disk is given to vfio-pci" give_to_user "$nvme"
 for mode in type1 iommufd; do
 	user_claims "nvme, $mode" $NVME_CLAIMS "$HERE/vfio_nvme" $mode "$nvme"
 done
-ktap_check "what the user unmapped is reported as the disk's" \
+ktap_check "a fault on what the user unmapped is reported for the disk" \
 	log_has "vtd: .*fault: .*$nvme.*vfio-pci.*owner user\) write of .*\(unmanaged\); it was unmapped .*[0-9]+ pages from"
 take_back "$nvme"
-ktap_check "the disk comes back to the kernel and works" disk_again
+ktap_check "the disk returns to the kernel and works" disk_again
 if command -v host > /dev/null; then
-	ktap_check "it is pulled out while a user has it, and goes when the user does" is_pulled
-	ktap_check "put back it works for the kernel" is_put_back
+	ktap_check "it is pulled out while a user has it, and is removed when the user exits" is_pulled
+	ktap_check "plugged in again it works for the kernel" is_put_back
 else
-	ktap_skip "it is pulled out while a user has it" "nobody is there to do it"
-	ktap_skip "put back it works for the kernel" "nobody is there to do it"
+	ktap_skip "it is pulled out while a user has it" "no host is there to do it"
+	ktap_skip "plugged in again it works for the kernel" "no host is there to do it"
 fi
 ktap_check "edu is given to vfio-pci" give_to_user "$edu"
 for mode in type1 iommufd; do

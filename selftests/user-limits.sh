@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# An ordinary user asks for as much as he can, and it costs nobody else anything:
-# no domain-id for what no device is attached to, the last ids not at all, no
-# memory that is not charged to him, and few lines of the log.
+# An ordinary user requests as much as possible, without cost to others: a domain that is attached
+# to no device uses no domain-id, the last ids stay reserved for the kernel, all memory is charged
+# to the user, and the log gets few lines.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
@@ -13,7 +13,7 @@ LIMIT=/sys/kernel/vtd/limit_units
 TRACING=/sys/kernel/tracing
 ALLOCATIONS="kmem/kmalloc kmem/kmem_cache_alloc kmem/mm_page_alloc percpu/percpu_alloc_percpu"
 DOMAINS=300
-# Of each device in so many seconds.
+# Log lines of each device in so many seconds.
 LINES=10 WINDOW=5
 
 testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
@@ -35,7 +35,7 @@ begins() {
 	exec 7> /tmp/steps
 }
 
-# step CLAIMS: the user goes on; that many results.
+# step CLAIMS: lets the user continue, until that many results are there.
 step() {
 	had=$(grep -c '^ok \|^fail ' /tmp/claims)
 	echo go >&7
@@ -57,8 +57,8 @@ ends() {
 	wait $user
 }
 
-# one_left: as many domain-ids that the user can have one, and the device that is
-# away the last of those kept for the kernel (one in eight; 0 and 1 are no domain's).
+# one_left: leaves so many domain-ids that the user can have one, and the removed device the last
+# of those reserved for the kernel (one in eight; 0 and 1 belong to no domain).
 one_left() {
 	limit=4
 	while [ $((limit - 2 - $(domain_ids))) -lt $((limit / 8 + 1)) ]; do
@@ -74,7 +74,7 @@ comes_back() {
 		{ echo "$victim: $(group_type "$victim") domain"; return 1; }
 }
 
-# watch: what the user makes the kernel allocate, from here on.
+# watch: traces what the kernel allocates for the user, from here on.
 watch() {
 	: > $TRACING/trace
 	echo $user > $TRACING/set_event_pid
@@ -91,22 +91,22 @@ watched() {
 	done
 	echo > $TRACING/set_event_pid
 	grep '\[vtd\]' $TRACING/trace > /tmp/allocations
-	# Tables: the driver names no size of its own there, and the kernel not the driver.
+	# Tables: their event has neither a size nor a caller in the driver.
 	grep 'mm_page_alloc.*=GFP_KERNEL[_A-Z]*|__GFP_ZERO|__GFP_COMP$' $TRACING/trace |
 		sed 's/$/ bytes_alloc=4096/' >> /tmp/allocations
 }
 
-# bytes PATTERN: allocated in lines with it.
+# bytes PATTERN: sums the bytes allocated in lines that match.
 bytes() {
 	grep -- "$1" /tmp/allocations | sed 's/.* bytes_alloc=\([0-9]*\).*/\1/' |
 		awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# What all domains are listed in is nobody's, and is a word for each.
+# The list of all domains is charged to no user, and has a word for each domain.
 is_charged() {
 	all=$(bytes .)
 	free=$((all - $(bytes GFP_KERNEL_ACCOUNT)))
-	echo "$((all / DOMAINS)) bytes for each domain, $((free / DOMAINS)) of them charged to nobody"
+	echo "$((all / DOMAINS)) bytes for each domain, $((free / DOMAINS)) of them not charged"
 	[ $((all / DOMAINS)) -ge 4096 ] && [ $((free / DOMAINS)) -le 64 ] && return
 	grep -v GFP_KERNEL_ACCOUNT /tmp/allocations | head -n 20
 	return 1
@@ -141,13 +141,13 @@ begins "$testdev" "$edu"
 watch || ktap_abort "allocations cannot be traced"
 step 2
 watched
-ktap_check "what is allocated for them is charged to the user" is_charged
+ktap_check "allocations for them are charged to the user" is_charged
 ktap_check "and is small" is_small
 asked=$(now)
 step 2
 ktap_check "a device that is added still gets a domain" comes_back
 step 1
-ktap_check "the log says why, and not a thousand times" few_lines
+ktap_check "the log says why, and does not repeat it a thousand times" few_lines
 ends
 echo 0 > $LIMIT
 take_back "$testdev"

@@ -1,21 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The kernel tree's own tools/testing/selftests/vfio on an igb, each of their
-# results as one of ours. VFIO_SELFTESTS is the folder with the programs.
-# They map pages of 4 KiB, 2 MiB and 1 GiB and look in debugfs iommu/intel for
-# which page sizes the tables hold.
+# The kernel tree's own tools/testing/selftests/vfio on an igb: each of their results becomes a
+# result of this test. VFIO_SELFTESTS is the folder with the programs. They map pages of 4 KiB,
+# 2 MiB and 1 GiB and read in debugfs iommu/intel which page sizes the tables hold.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 
 VFIO_SELFTESTS=${VFIO_SELFTESTS:-$(dirname "$0")/vfio-selftests}
-# Seconds. One program hung must not take the others' results with it. Each of its tests has
+# Seconds. A program that hangs must not prevent the others' results. Each of its tests has
 # 300 s (scripts/vtdlab/vfio_selftests.py), all together take some minutes.
 LIMIT=$((800 * PATIENCE))
 total=0
 
-# relay PROGRAM: its KTAP on standard input, with our numbers and its name.
+# relay PROGRAM: prints its KTAP, read from standard input, with our numbers and its name.
 relay() {
 	program=$1
 	planned=
@@ -82,7 +81,7 @@ if take_back "$bdf" && [ "$(driver_of "$bdf")" = none ]; then
 else
 	echo "not ok $total - the igb can be taken back"
 fi
-# Their way to check page sizes; without it they would pass without a look.
+# Their check of page sizes reads this file; without it they would pass unchecked.
 total=$((total + 1))
 if [ -f "/sys/kernel/debug/iommu/intel/$bdf/domain_translation_struct" ]; then
 	echo "ok $total - their check of page sizes had something to look at"

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# A device in the hands of user space, by VFIO's container and by iommufd: it
-# reaches what its user mapped and nothing else, and comes back to the kernel.
-# Without interrupt remapping, which a module cannot do, both ask for consent.
+# A device given to user space, by VFIO's container and by iommufd: it reaches what its user
+# mapped and nothing else, and is returned to the kernel. Without interrupt remapping, which a
+# module cannot provide, both require consent.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -36,7 +36,7 @@ needs_consent() {
 	! "$VFIO_DMA" "$1" "$bdf" 2>&1 || { echo "it was given without consent"; return 1; }
 }
 
-# claims MODE: each claim of vfio_dma as a result.
+# claims MODE: prints each claim of vfio_dma as a result.
 claims() {
 	mark "vfio $1 begin"
 	"$VFIO_DMA" "$1" "$bdf" > /tmp/claims 2>&1
@@ -56,13 +56,13 @@ claims() {
 	done
 }
 
-# Lines of one device within five seconds, see src/core/fault_limit.rs: ten faults, that more are
-# not shown, how many were not, a storm, and that it is recorded again.
+# Log lines of one device within five seconds, see src/core/fault_limit.rs: ten faults, a line that
+# more are not shown, one with their number, a storm, and that faults are recorded again.
 LINES=14
 STORM_SECONDS=4
 
-# The lines of the log are a resource, too: attached again and again, a device is reported as
-# seldom as one that stays attached.
+# The lines of the log are a limited resource, too: a device that is attached again and again is
+# reported as rarely as one that stays attached.
 storms() {
 	log_start
 	began=$(cut -d. -f1 /proc/uptime)
@@ -73,7 +73,7 @@ storms() {
 	lines=$(log_since | grep -c 'vtd: ')
 	[ "$lines" -le $((LINES * (2 + took / 5))) ] ||
 		{ echo "$lines lines of the log in $took s"; log_since | tail -n 5; return 1; }
-	# Most of the burst may have been used just before.
+	# Most of the burst may have been used up just before.
 	[ "$lines" -ge 2 ] || { echo "$lines lines of the log"; return 1; }
 }
 
@@ -88,20 +88,20 @@ rmmod vfio_iommu_type1 2> /dev/null
 modprobe vfio_iommu_type1
 echo 0 > $IOMMUFD_CONSENT
 ktap_check "the device is given to vfio-pci" give_to_user
-ktap_check "type1 asks for consent to interrupts that are not remapped" needs_consent type1
-ktap_check "iommufd asks for it too" needs_consent iommufd
+ktap_check "type1 requires consent to interrupts that are not remapped" needs_consent type1
+ktap_check "iommufd requires it, too" needs_consent iommufd
 echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
 echo 1 > $IOMMUFD_CONSENT
 claims type1
 claims iommufd
-ktap_check "a user who attaches it again and again does not flood the log" storms
+ktap_check "a user who attaches it repeatedly does not flood the log" storms
 echo "# $lines lines of the log: $(cat /tmp/storm)"
 if [ "$VTD_KO" = none ]; then
 	ktap_skip "users lists the device with vfio-pci" "the kernel's own driver has no list"
 else
 	ktap_check "users lists the device with vfio-pci" in_use
 fi
-ktap_check "the device comes back to the kernel" give_back
+ktap_check "the device returns to the kernel" give_back
 rmmod vfio_pci vfio_pci_core 2> /dev/null
 ktap_check "no VFIO group file is left" test ! -e "/dev/vfio/$(basename "$(readlink "$PCI/$bdf/iommu_group")")"
 ktap_check "no kernel warning" log_is_clean

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_attack nvme|igbvf BDF ROW [OTHER] - a user makes the device that VFIO gave
- * him (by iommufd) reach for memory that he may not reach. ROW names the way; in
- * some the address is one that the user of OTHER has mapped. One line tells what
- * was tried and what became of it; the exit status is 2 if it could not be tried.
+ * vfio_attack nvme|igbvf BDF ROW [OTHER] - a user makes the device that was given by
+ * VFIO (through iommufd) access memory that it must not reach. ROW names the kind of
+ * attack; in some the address is one that the user of OTHER has mapped. One line
+ * says what was tried and with which result; the exit status is 2 if it could not be
+ * tried.
  *
- * Whether a write landed is judged from memory. A read of the disk is judged by
- * the block that it had to write; what igb reads it sends away, so that there
- * only the unit can say whether it was let through ("landed=?").
+ * Whether a write landed is judged from memory. A read of the disk is judged by the
+ * block that it had to write. igb sends away what it reads, so that only the unit can
+ * say whether the read was let through ("landed=?").
  */
 #include "vfio_nvme.h"
 #include "vfio_igbvf.h"
@@ -22,12 +23,12 @@
 #define REASON_READ	6
 
 struct attack {
-	struct disk d;		/* its user is everyone's */
+	struct disk d;		/* all functions use its user */
 	struct descriptor *ring;
 	char *packet;
 	int is_disk;
 	uint32_t *victim;
-	/* what is told */
+	/* what is printed */
 	uint64_t iova;
 	const char *access;
 	int reason, warm;
@@ -47,14 +48,14 @@ static void start(struct attack *a)
 		   !greet(u) || !start_ring(u)) {
 		die("starting the virtual function");
 	} else {
-		/* What an earlier user's ring left half done ends with a good packet. */
+		/* A good packet completes what an earlier user's ring left unfinished. */
 		(void)sends(u, a->ring, 0);
 		if (!start_ring(u))
 			die("starting the ring again");
 	}
 }
 
-/* Four bytes written to @iova. */
+/* Write four bytes to @iova. */
 static void write_of_disk(struct attack *a, uint64_t iova)
 {
 	uint32_t words[16] = {
@@ -67,7 +68,7 @@ static void write_of_disk(struct attack *a, uint64_t iova)
 	a->landed = *a->victim == UNWRITTEN ? '0' : '1';
 }
 
-/* A block read from @iova, and looked at by way of other memory. */
+/* Read a block from @iova, and check it through other memory. */
 static void read_of_disk(struct attack *a, uint64_t iova)
 {
 	uint32_t words[16] = { IO_WRITE, 1, [6] = iova, iova >> 32, [10] = WHERE };
@@ -85,7 +86,7 @@ static void read_of_disk(struct attack *a, uint64_t iova)
 		    *got == SECRET ? '1' : '0';
 }
 
-/* A packet read from @iova. */
+/* Read a packet from @iova. */
 static void read_of_function(struct attack *a, uint64_t iova)
 {
 	a->access = "read";
@@ -124,7 +125,7 @@ static void unmapped(struct attack *a)
 	a->warm = a->landed != '0';
 	if (!unmap(&a->d.u, VICTIM, PAGE))
 		die("unmapping");
-	/* The ring has one packet in it: begin anew. */
+	/* The ring has one packet in it: start it again. */
 	if (!a->is_disk && !start_ring(&a->d.u))
 		die("starting the ring again");
 	strike(a, VICTIM);
@@ -159,7 +160,7 @@ static void beyond(struct attack *a)
 	a->reason = REASON_BEYOND;
 }
 
-/* The first thing that a device without any memory does is look for its commands. */
+/* A device without any memory first reads its command queue. */
 static void look_for_commands(struct attack *a)
 {
 	a->access = "read";
@@ -178,14 +179,14 @@ static void look_for_commands(struct attack *a)
 	}
 }
 
-/* The page behind the window, in which a write would be an interrupt. */
+/* The page after the window in which a write would be an interrupt. */
 static void beside_window(struct attack *a)
 {
 	start(a);
 	strike(a, 0xfef00000UL);
 }
 
-/* Attached and used before, or never. */
+/* The device was attached and used before, or never. */
 static void detached(struct attack *a, int used)
 {
 	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_claim MODE BDF - take a device for a user and say whether that worked:
- * "taken", or "refused" with the error's number. Holds it until its standard
- * input ends.
+ * vfio_claim MODE BDF - claim a device for a user and print the result: "taken", or
+ * "refused" with the error's number. Holds the device until the end of standard
+ * input.
  */
 #include "vfio_user.h"
 

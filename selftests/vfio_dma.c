@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_dma MODE BDF - a user of VFIO with QEMU's iommu-testdev in its hands.
+ * vfio_dma MODE BDF - a user of VFIO who has QEMU's iommu-testdev.
  *
  * MODE is type1 (a container) or iommufd. The device is bound to vfio-pci. Each
  * claim is a line "ok WHAT" or "fail WHAT"; the exit status is 1 if any failed
- * and 2 if the device could not be had, with the reason on standard error.
+ * and 2 if the device could not be claimed, with the reason on standard error.
  */
 #include "vfio_user.h"
 
@@ -16,7 +16,7 @@ static int reached(struct user *u, uint64_t iova, char *at)
 	return lands(u, iova, (uint32_t *)at);
 }
 
-/* By the unit, and it did not arrive. */
+/* The unit refused the write, and it did not arrive. */
 static int denied(struct user *u, uint64_t iova, char *at)
 {
 	return !reached(u, iova, at) && u->bar[TESTDEV_RESULT] == TESTDEV_REFUSED;
@@ -28,8 +28,8 @@ static void play(struct user *u, char *memory)
 	claim(u, !map(u, memory, IOVA, MEMORY), "memory is mapped");
 	claim(u, reached(u, IOVA, memory), "the first word is reached");
 	claim(u, reached(u, IOVA + MEMORY - 4, memory + MEMORY - 4), "the last word is reached");
-	claim(u, denied(u, IOVA + MEMORY, memory), "the page behind is refused");
-	claim(u, denied(u, IOVA - 4096, memory), "the page before is refused");
+	claim(u, denied(u, IOVA + MEMORY, memory), "the page after it is refused");
+	claim(u, denied(u, IOVA - 4096, memory), "the page before it is refused");
 	claim(u, unmap(u, IOVA, MEMORY), "memory is unmapped");
 	claim(u, denied(u, IOVA, memory), "the first word is refused afterwards");
 	claim(u, denied(u, IOVA + MEMORY - 4, memory + MEMORY - 4),

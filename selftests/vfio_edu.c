@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_edu MODE BDF - QEMU's edu in user space: its buffer is filled from one
- * page and emptied into another. What the tables say of those pages is looked
- * up in debugfs, snooping included.
+ * vfio_edu MODE BDF - QEMU's edu in user space: its buffer is filled from one page
+ * and written to another. The entries of those pages are read from debugfs, with
+ * their snoop bits.
  */
 #include "vfio_user.h"
 
-/* Registers of 64 bits, which take no halves. */
+/* Registers of 64 bits, which must be accessed as a whole. */
 #define EDU_SOURCE	(0x80 / 8)
 #define EDU_TARGET	(0x88 / 8)
 #define EDU_COUNT	(0x90 / 8)
@@ -24,7 +24,7 @@
 #define LEAF_SNOOP	(1UL << 11)
 #define ECAP_SNOOP	(1UL << 7)
 
-/* The entry that maps @iova, 0 if there is none. */
+/* Returns the entry that maps @iova, 0 if there is none. */
 static uint64_t leaf_of(struct user *u, uint64_t iova)
 {
 	uint64_t page, entry, leaf = 0;
@@ -92,14 +92,14 @@ int main(int argc, char **argv)
 	claim(&u, !map_as(&u, from, FROM, PAGE, 1, 0) && !map_as(&u, to, TO, PAGE, 0, 1),
 	      "one page is mapped to be read, one to be written");
 	claim(&u, (leaf_of(&u, FROM) & 0xfff) == (LEAF_READ | snoop),
-	      "the first one's entry lets it be read, snooping if the unit can force that");
+	      "the first page's entry allows reads, with snooping if the unit can force it");
 	claim(&u, (leaf_of(&u, TO) & 0xfff) == (LEAF_WRITE | snoop),
-	      "the other's lets it be written, likewise");
-	claim(&u, moves(&u, from, to), "what the device reads it writes");
+	      "the other page's entry allows writes, likewise");
+	claim(&u, moves(&u, from, to), "the device writes what it read");
 	memset(to, 'x', PAGE);
 	claim(&u, unmap(&u, TO, PAGE) && !leaf_of(&u, TO), "the other page is unmapped");
 	claim(&u, !moves(&u, from, to) && to[0] == 'x' && to[PAGE - 1] == 'x',
-	      "and not written any more");
-	claim(&u, !map(&u, to, TO, PAGE) && moves(&u, from, to), "mapped again it is");
+	      "and is no longer written");
+	claim(&u, !map(&u, to, TO, PAGE) && moves(&u, from, to), "mapped again it is written");
 	return u.failed;
 }

@@ -3,15 +3,15 @@
  * vfio_fuzz MODE BDF SEED MS USER [PHYS] - a hostile user of VFIO (type1) or of
  * iommufd with QEMU's iommu-testdev.
  *
- * Processes follow each other for MS milliseconds. In each, threads ask for
- * random and impossible things of one device side by side, close what others use
- * and open it anew, and send the device to random addresses, until the process
- * is killed at a random time. All of it is done by USER (0 stays root), who may
- * lock little memory. What each thread asks follows from SEED, which is printed;
- * when it does so, does not.
+ * Processes follow each other for MS milliseconds. In each, threads make random and
+ * invalid requests for one device concurrently, close what other threads use and open
+ * it again, and make the device write to random addresses, until the process is killed
+ * at a random time. All of it is done by USER (0 stays root), who may lock little
+ * memory. The requests of each thread follow from SEED, which is printed; their timing
+ * does not.
  *
- * At PHYS lies memory that the kernel does not use (memmap=...$...) and no one
- * maps: the device is often sent there, and it must stay as it is.
+ * At PHYS is memory that the kernel does not use (memmap=...$...) and that is never
+ * mapped: the device often writes there, and it must stay unchanged.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +22,7 @@
 #include "vfio_fuzz.h"
 
 #define THREADS		3
-#define LIFE_MS		200	/* the longest of a process, once it began */
+#define LIFE_MS		200	/* the longest time of a process after its start */
 #define MOST_LOCKED	(8 * MIB)
 
 static struct shared *shared;
@@ -53,7 +53,7 @@ static void *abuse(void *argument)
 	return NULL;
 }
 
-/* One process's life; it does not return. */
+/* Runs one process; does not return. */
 static void live(const char *mode, const char *bdf, uint64_t seed)
 {
 	static struct fuzzer fuzzers[THREADS];
@@ -88,12 +88,12 @@ static void become(unsigned int user)
 	if (user && (setgid(user) || setuid(user)))
 		die("becoming an ordinary user");
 	if (user && !setuid(0)) {
-		fprintf(stderr, "root could be had back\n");
+		fprintf(stderr, "root privileges could be regained\n");
 		exit(2);
 	}
 }
 
-/* Start one process and kill it in the middle; whether it came as far as its device. */
+/* Start one process and kill it; returns whether it had claimed its device. */
 static int round_of(const char *mode, const char *bdf, uint64_t *random)
 {
 	uint64_t limit = now_ms() + 5000;
@@ -117,7 +117,7 @@ static int round_of(const char *mode, const char *bdf, uint64_t *random)
 	return shared->alive;
 }
 
-/* Memory of nobody, which no process inherits. */
+/* Memory that is never mapped for a device; processes do not inherit it. */
 static volatile uint32_t *watch_memory(uint64_t phys)
 {
 	int fd = open("/dev/mem", O_RDWR | O_SYNC);
@@ -128,7 +128,7 @@ static volatile uint32_t *watch_memory(uint64_t phys)
 		die("/dev/mem");
 	memory = mmap(NULL, FOREIGN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, phys);
 	if (memory == MAP_FAILED || madvise((void *)memory, FOREIGN, MADV_DONTFORK))
-		die("mapping memory of nobody");
+		die("mapping memory of no process");
 	close(fd);
 	for (i = 0; i < FOREIGN / sizeof(*memory); i++)
 		memory[i] = i ^ UNTOUCHED;
@@ -182,10 +182,10 @@ int main(int argc, char **argv)
 	printf("note %lu requests; granted: %lu maps, %lu unmaps, %lu others; %lu transfers\n",
 	       shared->asked, maps, unmaps, others_granted(shared), shared->sent);
 	claim(&u, shared->opened + empty >= rounds && shared->opened * 2 > rounds,
-	      "the device is had again after each death");
-	claim(&u, shared->killed * 2 > rounds, "most processes are killed in the middle");
+	      "the device can be claimed again after each kill");
+	claim(&u, shared->killed * 2 > rounds, "most processes are killed while at work");
 	claim(&u, maps > rounds && unmaps && others_granted(shared) && shared->sent > rounds,
-	      "some of what was asked is granted, and the device is used");
-	claim(&u, !memory || is_untouched(memory), "memory of nobody stays as it is");
+	      "some requests are granted, and the device is used");
+	claim(&u, !memory || is_untouched(memory), "memory of no process stays unchanged");
 	return u.failed;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a hostile user asks of VFIO and iommufd: arguments at random, around
- * boundaries, and of what others have just made or undone.
+ * The requests of a hostile user to VFIO and iommufd: with random arguments, around
+ * boundaries, and for what other threads have just created or destroyed.
  */
 #ifndef VTD_VFIO_FUZZ_H
 #define VTD_VFIO_FUZZ_H
@@ -10,7 +10,7 @@
 
 #define ARENA		(4 * MIB)
 #define FOREIGN		MIB
-#define MOST_SENT	100	/* by one thread: each is some lines of QEMU's trace */
+#define MOST_SENT	100	/* by one thread: each makes some lines of QEMU's trace */
 #define UNTOUCHED	0x5ec2e75au
 
 enum op {
@@ -20,7 +20,7 @@ enum op {
 	OP_ALLOW, OP_OPTION, OPS_IOMMUFD,
 };
 
-/* Of all processes. */
+/* The counts of all processes. */
 struct shared {
 	int alive;
 	unsigned long opened, killed, asked, sent;
@@ -34,7 +34,7 @@ struct fuzzer {
 	uint64_t random;
 	uint64_t foreign;
 	char *arena;
-	uint32_t seen;	/* an object's id, perhaps long gone */
+	uint32_t seen;	/* an object's id; the object may be destroyed */
 	unsigned int sent;
 };
 
@@ -106,7 +106,7 @@ static inline uint64_t any_memory(struct fuzzer *f)
 	}
 }
 
-/* Bytes at random, and now and then their own length in front. */
+/* Random bytes, sometimes with their length in front. */
 static inline void any_bytes(struct fuzzer *f, uint64_t *room, unsigned int words)
 {
 	unsigned int i;
@@ -121,7 +121,7 @@ static inline int answer(int result)
 	return result < 0 ? errno : 0;
 }
 
-/* A request by a number near those that exist, to any of the files. */
+/* A request with a number near the valid ones, to any of the files. */
 static inline int ask_nonsense(struct fuzzer *f)
 {
 	const int files[] = { f->u->iommu, f->u->group, f->u->device };
@@ -132,7 +132,7 @@ static inline int ask_nonsense(struct fuzzer *f)
 			    pick(f, 8) ? (uintptr_t)room : any_memory(f)));
 }
 
-/* Close one of the files under the others' feet and open it anew. */
+/* Close one of the files while other threads use it, and open it again. */
 static inline int reopen(struct fuzzer *f)
 {
 	struct user *u = f->u, again = { .bdf = u->bdf };
@@ -196,7 +196,7 @@ static inline int ask_type1(struct fuzzer *f, unsigned int op)
 	}
 }
 
-/* Requests with an object's id; what they leave behind is the next one's. */
+/* Requests with an object's id; the next request uses what they leave behind. */
 static inline int ask_objects(struct fuzzer *f, unsigned int op)
 {
 	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };
@@ -223,8 +223,8 @@ static inline int ask_objects(struct fuzzer *f, unsigned int op)
 		return err;
 	case OP_DESTROY:
 		/*
-		 * Rarely what others use just now: iommufd of 7.3 then misses that they
-		 * are done (it wakes interruptible sleepers only) and sleeps for a minute.
+		 * Rarely use what other threads use just now: iommufd of 7.3 then misses that
+		 * they are done (it wakes interruptible sleepers only) and sleeps for a minute.
 		 */
 		if (!pick(f, 4096))
 			destroy.id = pick(f, 8);
@@ -278,14 +278,14 @@ static inline int ask_iommufd(struct fuzzer *f, unsigned int op)
 	}
 }
 
-/* To where something may be mapped, to nowhere, to memory of nobody. */
+/* Send the device to addresses that may be mapped, that are not, and of memory of no process. */
 static inline void send_device(struct fuzzer *f, unsigned long *sent)
 {
 	volatile uint32_t *bar = f->u->bar;
 	uint64_t iova = pick(f, 3) || !f->foreign ? any_iova(f) :
 			f->foreign + pick(f, FOREIGN / 4) * 4UL;
 
-	/* In this window a write is an interrupt, which nobody here remaps. */
+	/* A write to this window is an interrupt, which is not remapped here. */
 	if (iova - 0xfee00000UL + 4 < 0x100004UL || f->sent++ >= MOST_SENT)
 		return;
 	bar[TESTDEV_IOVA_LO] = iova;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_igbvf MODE BDF - a virtual function of an igb (82576) in user space, its
- * physical function in the hands of the kernel: they talk by mailbox, then the
- * virtual one sends from a ring of its own. The ring's write-backs are its DMA.
+ * vfio_igbvf MODE BDF - a virtual function of an igb (82576) in user space, while the
+ * kernel has its physical function. They communicate by mailbox, then the virtual
+ * function sends from a separate ring. The ring's write-backs are its DMA.
  */
 #include "vfio_igbvf.h"
 
@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 		sent += sends(&u, ring, i);
 	claim(&u, sent == 32, "32 more are");
 	claim(&u, unmap(&u, RING, PAGE), "the ring is unmapped");
-	claim(&u, !sends(&u, ring, 33), "and not reached any more");
+	claim(&u, !sends(&u, ring, 33), "and is no longer reached");
 	claim(&u, !map(&u, ring, RING, PAGE) && start_ring(&u) && sends(&u, ring, 0),
 	      "mapped again it is");
 	write_register(&u, TXDCTL, 0);

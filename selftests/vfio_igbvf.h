@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A tiny driver in user space for a virtual function of an igb (82576), whose
- * physical function is the kernel's: they talk by mailbox, then the virtual one
- * sends from a ring of its own.
+ * physical function the kernel has. They communicate by mailbox, then the virtual
+ * function sends from a separate ring.
  */
 #ifndef VTD_VFIO_IGBVF_H
 #define VTD_VFIO_IGBVF_H

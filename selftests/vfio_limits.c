@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_limits BDF... - an ordinary user who asks iommufd for as much as he can.
+ * vfio_limits BDF... - an ordinary user who requests as much as possible of iommufd.
  *
- * Each step waits for a line of standard input. In the first he makes DOMAINS
- * domains that no device is attached to. In the second he attaches each device to
- * a domain of its own, until the first refusal. In the third he asks for what was
- * refused ATTEMPTS times more. He ends with the input.
+ * Each step waits for a line of standard input. The first allocates DOMAINS domains
+ * that no device is attached to. The second attaches each device to a separate domain,
+ * until the first refusal. The third repeats the refused request ATTEMPTS times. The
+ * program ends with its input.
  */
 #include "vfio_user.h"
 
@@ -25,7 +25,7 @@ static int next_step(void)
 	return !!fgets(line, sizeof(line), stdin);
 }
 
-/* How many domain-ids the unit has given out. */
+/* Returns how many domain-ids of the unit are allocated. */
 static unsigned long ids(struct user *u)
 {
 	char path[128];
@@ -41,7 +41,7 @@ static unsigned long ids(struct user *u)
 	return used;
 }
 
-/* All devices in one iommufd; none is attached. */
+/* All devices are bound to one iommufd; none is attached. */
 static void open_all(int count, char **bdfs)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
@@ -71,7 +71,7 @@ static void open_all(int count, char **bdfs)
 	}
 }
 
-/* 0 or an errno. */
+/* Returns 0 or an errno. */
 static int new_domain(struct user *u, uint32_t ioas, uint32_t *domain)
 {
 	struct iommu_hwpt_alloc alloc = {
@@ -84,7 +84,7 @@ static int new_domain(struct user *u, uint32_t ioas, uint32_t *domain)
 	return 0;
 }
 
-/* 0 or an errno. */
+/* Returns 0 or an errno. */
 static int attach(struct user *u, uint32_t domain)
 {
 	struct vfio_device_attach_iommufd_pt attach = {
@@ -116,10 +116,10 @@ int main(int argc, char **argv)
 	before = ids(u);
 	for (made = 0; made < DOMAINS && !err; made++)
 		err = new_domain(u, ioas.out_ioas_id, &domain);
-	claim(u, made == DOMAINS && !err, "an ordinary user makes domains");
+	claim(u, made == DOMAINS && !err, "an ordinary user allocates domains");
 	if (ids(u) != before)
 		printf("note %lu domain-ids before, %lu after %d domains\n", before, ids(u), made);
-	claim(u, ids(u) == before, "they take no domain-id");
+	claim(u, ids(u) == before, "they use no domain-id");
 
 	if (!next_step())
 		return 2;
@@ -130,14 +130,14 @@ int main(int argc, char **argv)
 			break;
 	}
 	printf("note attached=%d error=%d\n", attached, err);
-	claim(u, ids(u) == before + attached, "each that a device is attached to takes one");
-	claim(u, attached < count && err == ENOSPC, "the last ones are not for users");
+	claim(u, ids(u) == before + attached, "each domain with a device uses one");
+	claim(u, attached < count && err == ENOSPC, "the last domain-ids are not given to users");
 
 	if (!next_step())
 		return 2;
 	for (i = 0; i < ATTEMPTS && attached < count; i++)
 		same &= attach(&users[attached], domains[attached]) == ENOSPC;
-	claim(u, same && i, "who asks again and again is refused as often");
+	claim(u, same && i, "a repeated request is refused each time");
 	next_step();
 	return u->failed;
 }

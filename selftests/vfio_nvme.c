@@ -25,23 +25,23 @@ static void play(struct disk *d)
 	      !map_as(u, d->list, LIST, PAGE, 1, 0) && !map_as(u, d->out, OUT, SPAN, 1, 0) &&
 	      !map(u, d->in, IN, SPAN), "queues and data are mapped");
 	claim(u, enable(d), "the controller starts");
-	claim(u, !identify(d) && !memcmp(d->identity + 4, "vtd ", 4), "it says who it is");
+	claim(u, !identify(d) && !memcmp(d->identity + 4, "vtd ", 4), "the disk identifies itself");
 	claim(u, !make_queue(d, ADMIN_CREATE_CQ, QUEUES + 3 * PAGE, 1) &&
 	      !make_queue(d, ADMIN_CREATE_SQ, QUEUES + 2 * PAGE, 1 << 16 | 1),
-	      "a pair of queues is made");
+	      "a pair of queues is created");
 	for (i = 0; i < SPAN; i++)
 		d->out[i] = rand();
 	claim(u, !move(d, IO_WRITE, OUT), "64 KiB are written from memory that it may only read");
 	claim(u, !move(d, IO_READ, IN) && !memcmp(d->in, d->out, SPAN),
-	      "and come back in other memory");
+	      "and are read back into other memory");
 	memset(d->in, 'x', SPAN);
 	claim(u, unmap(u, IN, SPAN), "that memory is unmapped");
 	(void)move(d, IO_READ, IN);
-	claim(u, is_all(d->in, 'x'), "and not reached any more");
-	/* A report tells what is known when it is written, by a thread of its own. */
+	claim(u, is_all(d->in, 'x'), "and is no longer reached");
+	/* A separate thread writes the report, from what is known at that moment. */
 	usleep(500 * 1000 * patience());
 	claim(u, !map(u, d->in, IN, SPAN) && !move(d, IO_READ, IN) && !memcmp(d->in, d->out, SPAN),
-	      "mapped again it is");
+	      "mapped again it is reached");
 	memcpy(d->in, d->out, SPAN);
 	(void)move(d, IO_READ, OUT);
 	claim(u, !memcmp(d->in, d->out, SPAN) && !move(d, IO_READ, IN),
@@ -52,7 +52,7 @@ static void play(struct disk *d)
 	claim(u, enable(d) && !make_queue(d, ADMIN_CREATE_CQ, QUEUES + 3 * PAGE, 1) &&
 	      !make_queue(d, ADMIN_CREATE_SQ, QUEUES + 2 * PAGE, 1 << 16 | 1) &&
 	      !move(d, IO_READ, IN) && !memcmp(d->in, d->out, SPAN),
-	      "and started anew finds all mappings as they were");
+	      "and after a restart finds all mappings unchanged");
 	set(d, CC, 0);
 	claim(u, becomes_ready(d, 0), "the controller stops");
 }

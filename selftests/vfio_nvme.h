@@ -32,7 +32,7 @@
 #define PATIENCE_MS	10000
 #define NO_ANSWER	0xffff
 
-/* IOVAs: queues and data far from each other, so that nothing is by chance. */
+/* IOVAs: queues and data are far apart, so that nothing works by chance. */
 #define QUEUES		(3 * GIB)	/* below 4 GiB, at page 0..3 */
 #define IDENTITY	(80 * GIB)
 #define LIST		(96 * GIB)
@@ -82,7 +82,7 @@ static inline void doorbell(struct disk *d, unsigned int which, uint32_t value)
 	set(d, DOORBELLS + which * stride, value);
 }
 
-/* One command and its status; NO_ANSWER if there was none. */
+/* Runs one command; returns its status, or NO_ANSWER. */
 static inline unsigned int command(struct disk *d, struct queue *q, const uint32_t *words)
 {
 	volatile uint32_t *done = q->completions + 4 * q->head;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_requests MODE BDF - what may be asked of a domain, and what is refused.
+ * vfio_requests MODE BDF - valid requests to a domain, and those that are refused.
  *
  * MODE is type1 or iommufd; BDF is QEMU's iommu-testdev, whose DMA is the
  * witness that a refused request has changed nothing and left nothing behind.
@@ -17,7 +17,7 @@ struct ranges {
 	unsigned int count;
 	uint64_t first[RANGES];
 	uint64_t last[RANGES];
-	uint64_t page_sizes;	/* type1; for iommufd only the smallest is known */
+	uint64_t page_sizes;	/* type1; iommufd reports only the smallest */
 };
 
 static void ranges_of_type1(struct user *u, struct ranges *r)
@@ -73,7 +73,7 @@ static uint64_t page_sizes_of_unit(struct user *u)
 	return PAGE | (cap >> 34 & 1) * 2 * MIB | (cap >> 35 & 1) * GIB;
 }
 
-/* By CAP: the widest tables (SAGAW), as far as addresses reach (MGAW). */
+/* By CAP: the widest tables (SAGAW), limited by the address width (MGAW). */
 static uint64_t last_of_unit(struct user *u)
 {
 	uint64_t cap = unit_register(u, "cap"), reach = (cap >> 16 & 0x3f) + 1;
@@ -82,7 +82,7 @@ static uint64_t last_of_unit(struct user *u)
 	return (1UL << (bits < reach ? bits : reach)) - 1;
 }
 
-/* What is reported is what the unit can do; returns the last address. */
+/* Compares what is reported with what the unit can do; returns the last address. */
 static uint64_t play_geometry(struct user *u)
 {
 	struct ranges r = { 0 };
@@ -101,7 +101,7 @@ static uint64_t play_geometry(struct user *u)
 		claim(u, r.page_sizes == PAGE, "the smallest page is one of the processor");
 	else
 		claim(u, r.page_sizes == page_sizes_of_unit(u), "page sizes are those of the unit");
-	claim(u, end == last_of_unit(u), "the aperture ends where the unit's reach does");
+	claim(u, end == last_of_unit(u), "the aperture ends at the unit's last address");
 	claim(u, r.count >= 2 && clear, "the interrupt window is in no range");
 	return end;
 }
@@ -123,17 +123,17 @@ static void play_refusals(struct user *u, char *memory, uint64_t end)
 		    "a page past the aperture is refused");
 	claim_errno(u, map(u, memory, end + 1 - PAGE, 2 * PAGE), EINVAL,
 		    "a range across the aperture's end is refused");
-	claim(u, refused(u, end + 1 - PAGE), "of which nothing is mapped");
+	claim(u, refused(u, end + 1 - PAGE), "and nothing of it is mapped");
 	claim_errno(u, map(u, memory, MSI_FIRST, PAGE), EINVAL, "the interrupt window is refused");
 	claim_errno(u, map(u, memory, MSI_FIRST - PAGE, 2 * PAGE), EINVAL,
 		    "a range into the interrupt window is refused");
-	claim(u, refused(u, MSI_FIRST - PAGE), "of which nothing is mapped either");
+	claim(u, refused(u, MSI_FIRST - PAGE), "and nothing of it is mapped, either");
 	claim(u, refused(u, BASE), "after all that nothing is mapped");
 	claim_errno(u, unmap_some(u, BASE, 0, &gone), EINVAL, "zero bytes are not unmapped");
 	claim_errno(u, unmap_some(u, -PAGE, 2 * PAGE, &gone), EOVERFLOW,
 		    "an unmap that wraps is refused");
 	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), u->ioas ? ENOENT : 0,
-		    "an unmap of nothing says so");
+		    "an unmap of nothing reports that");
 	claim(u, !gone, "and counts no bytes");
 }
 
@@ -147,7 +147,7 @@ static void play_edges(struct user *u, char *memory, uint64_t end)
 	claim(u, !map(u, memory, 0, PAGE) && lands(u, 0, word), "the first page can be used");
 	claim(u, unmap(u, 0, PAGE) && refused(u, 0), "and undone, too");
 	claim(u, !map(u, memory, MSI_LAST + 1, PAGE) && lands(u, MSI_LAST + 1, word) &&
-	      unmap(u, MSI_LAST + 1, PAGE), "the page behind the interrupt window can be used");
+	      unmap(u, MSI_LAST + 1, PAGE), "the page after the interrupt window can be used");
 }
 
 static void play_twice(struct user *u, char *memory)
@@ -155,12 +155,12 @@ static void play_twice(struct user *u, char *memory)
 	uint32_t *word = (uint32_t *)(memory + PAGE);
 
 	claim(u, !map(u, memory + PAGE, BASE + PAGE, PAGE), "a page is mapped");
-	claim_errno(u, map(u, memory, BASE + PAGE, PAGE), EEXIST, "a second time is refused");
+	claim_errno(u, map(u, memory, BASE + PAGE, PAGE), EEXIST, "a second mapping is refused");
 	claim_errno(u, map(u, memory, BASE, 3 * PAGE), EEXIST, "a range around it is refused");
 	claim(u, refused(u, BASE) && refused(u, BASE + 2 * PAGE),
 	      "whose other pages stay unmapped");
 	claim(u, lands(u, BASE + PAGE, word), "the first mapping stays as it was");
-	claim(u, unmap(u, BASE + PAGE, PAGE) && refused(u, BASE + PAGE), "until it is undone");
+	claim(u, unmap(u, BASE + PAGE, PAGE) && refused(u, BASE + PAGE), "until it is unmapped");
 }
 
 static void play_hole(struct user *u)
@@ -176,7 +176,7 @@ static void play_hole(struct user *u)
 	munmap(memory, 8 * PAGE);
 }
 
-/* A mapping of huge pages, which stand in tables as large ones. */
+/* A mapping of huge pages, for which the tables have large pages. */
 static void play_large(struct user *u)
 {
 	int part = u->ioas ? ENOENT : EINVAL;
@@ -187,31 +187,31 @@ static void play_large(struct user *u)
 	if (memory == MAP_FAILED)
 		die("two huge pages");
 	claim(u, !map(u, memory, BASE, 4 * MIB), "two large pages are mapped");
-	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), part, "their first 4 KiB are not undone");
+	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), part, "their first 4 KiB are not unmapped");
 	claim_errno(u, unmap_some(u, BASE + 4 * MIB - PAGE, PAGE, &gone), part,
 		    "nor their last");
 	claim_errno(u, unmap_some(u, BASE + 2 * MIB, 2 * MIB, &gone), part,
-		    "nor one of the two, since they were mapped together");
+		    "nor one of the two, because they were mapped together");
 	claim_errno(u, unmap_some(u, BASE - MIB, 2 * MIB, &gone), part,
-		    "nor what a range from before has of them");
+		    "nor by a range that begins before them");
 	claim(u, lands(u, BASE, (uint32_t *)memory) &&
 	      lands(u, BASE + 4 * MIB - PAGE, (uint32_t *)(memory + 4 * MIB - PAGE)),
-	      "all of them stay");
+	      "all of them stay mapped");
 	claim(u, unmap(u, BASE, 4 * MIB) && refused(u, BASE) && refused(u, BASE + 3 * MIB),
-	      "they are undone together");
+	      "they are unmapped together");
 	claim(u, !map(u, memory + MIB, BASE + PAGE, 2 * MIB) &&
 	      lands(u, BASE + 2 * MIB, (uint32_t *)(memory + 3 * MIB - PAGE)),
-	      "where they do not fit large pages they are mapped as small ones");
+	      "if they are not aligned to large pages they are mapped as small ones");
 	claim(u, unmap(u, BASE + PAGE, 2 * MIB) && refused(u, BASE + PAGE), "and undone");
 	claim(u, !map(u, memory, BASE, 2 * MIB) &&
 	      !map(u, memory + 2 * MIB, BASE + 4 * MIB, PAGE) &&
 	      !unmap_some(u, BASE, GIB, &gone) && gone == 2 * MIB + PAGE,
-	      "one unmap takes mappings of both sizes, and counts them");
-	claim(u, refused(u, BASE) && refused(u, BASE + 4 * MIB), "of which nothing stays");
+	      "one unmap removes mappings of both sizes, and counts them");
+	claim(u, refused(u, BASE) && refused(u, BASE + 4 * MIB), "and nothing of them stays");
 	munmap(memory, 4 * MIB);
 }
 
-/* What iommufd says of the unit is what the unit says of itself. */
+/* What iommufd reports of the unit equals the unit's registers. */
 static void play_info(struct user *u)
 {
 	struct iommu_hw_info_vtd vtd = { 0 };
@@ -223,12 +223,12 @@ static void play_info(struct user *u)
 	claim(u, !ioctl(u->iommu, IOMMU_GET_HW_INFO, &ask) &&
 	      ask.out_data_type == IOMMU_HW_INFO_TYPE_INTEL_VTD &&
 	      vtd.cap_reg == unit_register(u, "cap") && vtd.ecap_reg == unit_register(u, "ecap"),
-	      "the unit's registers are shown as they are");
+	      "iommufd shows the unit's registers unchanged");
 	claim(u, !(ask.out_capabilities & IOMMU_HW_CAP_DIRTY_TRACKING) &&
-	      !ask.out_max_pasid_log2, "no dirty tracking and no PASIDs are promised");
+	      !ask.out_max_pasid_log2, "no dirty tracking and no PASIDs are reported");
 }
 
-/* Only iommufd lets its user see domains and change them under a device. */
+/* Only iommufd lets its user see domains and replace them under a device. */
 static void play_replace(struct user *u, char *memory)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
@@ -241,26 +241,26 @@ static void play_replace(struct user *u, char *memory)
 	if (ioctl(u->iommu, IOMMU_IOAS_ALLOC, &alloc))
 		die("IOMMU_IOAS_ALLOC");
 	u->ioas = alloc.out_ioas_id;
-	claim(u, !map(u, other, BASE, PAGE), "another page at that address in another one");
-	claim(u, lands(u, BASE, one), "which changes nothing for the device");
+	claim(u, !map(u, other, BASE, PAGE), "another page at that address in another address space");
+	claim(u, lands(u, BASE, one), "and nothing changes for the device");
 	attach.pt_id = u->ioas;
 	claim(u, !ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach),
 	      "the device is attached to the other");
-	claim(u, lands(u, BASE, other) && !lands(u, BASE, one), "and reaches that page at once");
+	claim(u, lands(u, BASE, other) && !lands(u, BASE, one), "and reaches that page immediately");
 	destroy.id = u->ioas;
 	claim(u, ioctl(u->iommu, IOMMU_DESTROY, &destroy) && errno == EBUSY,
 	      "an address space in use is not destroyed");
 	hwpt.pt_id = first;
-	claim(u, !ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt), "a domain over the first is made");
+	claim(u, !ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt), "a domain over the first is allocated");
 	attach.pt_id = hwpt.out_hwpt_id;
 	claim(u, !ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) && lands(u, BASE, one) &&
-	      !lands(u, BASE, other), "with which the device is back in the first");
+	      !lands(u, BASE, other), "and attached, with which the device is back in the first");
 	hwpt.flags = IOMMU_HWPT_ALLOC_NEST_PARENT;
 	claim(u, ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt) && errno == EOPNOTSUPP,
 	      "a parent of nested domains is refused as not supported");
 	hwpt.flags = IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
 	claim(u, ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt) && errno == EOPNOTSUPP,
-	      "so is dirty tracking");
+	      "dirty tracking is refused as not supported");
 	u->ioas = first;
 	claim(u, unmap(u, BASE, PAGE) && refused(u, BASE), "the page is unmapped");
 }

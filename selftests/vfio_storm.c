@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_storm BDF SECONDS - an ordinary user who has iommu-testdev by way of
- * iommufd makes it raise faults, and takes it from its domain and puts it back
- * after every few of them, for as long. Prints how often; fails if a write that
- * nobody mapped was not refused.
+ * vfio_storm BDF SECONDS - an ordinary user who has iommu-testdev through iommufd
+ * makes it raise faults for that long, and detaches it from its domain and attaches it
+ * again after every few of them. Prints how often; fails if a write to an unmapped
+ * address was not refused.
  */
 #include <time.h>
 
@@ -24,7 +24,7 @@ static double now(void)
 static void attach_again(struct user *u)
 {
 	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };
-	/* The kernel writes the number of what it attached there. */
+	/* The kernel writes the id of what it attached there. */
 	struct vfio_device_attach_iommufd_pt attach = {
 		.argsz = sizeof(attach), .pt_id = u->ioas,
 	};

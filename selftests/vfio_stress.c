@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio_stress MODE BDF - threads map and unmap at once, side by side in the same
- * tables, small and large pages, while the device (QEMU's iommu-testdev) writes
- * to an address that stays mapped and to one that never is.
+ * vfio_stress MODE BDF - threads map and unmap small and large pages concurrently, in
+ * the same tables, while the device (QEMU's iommu-testdev) writes to an address that
+ * stays mapped and to one that never is.
  * Needs a few huge pages of 2 MiB.
  */
 #include <pthread.h>
@@ -15,7 +15,7 @@
 #define LARGE		(2 * MIB)
 #define MEMORY		(2 * LARGE)
 #define SLOTS		64
-/* Windows of all threads lie within the same directories, interleaved. */
+/* The windows of all threads are interleaved within the same directories. */
 #define BASE		(64 * GIB)
 #define WINDOW(thread, slot)	(BASE + ((slot) * THREADS + (thread)) * MEMORY)
 #define STAYS		(BASE - MEMORY)
@@ -88,7 +88,7 @@ static int all_undone(struct worker *w)
 	return 1;
 }
 
-/* The device goes on meanwhile; returns how often something was not as it should. */
+/* The device writes concurrently; returns how often a result was wrong. */
 static unsigned long watch(struct user *u, uint32_t *stays, unsigned long *looks)
 {
 	time_t end = time(NULL) + SECONDS;
@@ -137,14 +137,14 @@ int main(int argc, char **argv)
 		done += workers[i].done;
 		failed += workers[i].failed;
 	}
-	printf("note %lu requests, %lu looks\n", done, looks);
-	claim(&u, done > 100 && !failed, "threads map and unmap side by side, no request fails");
-	claim(&u, looks > 10 && !wrong, "meanwhile what stays mapped is reached, and nothing else");
+	printf("note %lu requests, %lu checks\n", done, looks);
+	claim(&u, done > 100 && !failed, "threads map and unmap concurrently, no request fails");
+	claim(&u, looks > 10 && !wrong, "concurrently the device reaches what stays mapped, and nothing else");
 	for (i = 0; i < THREADS; i++)
 		reached &= all_reached(&workers[i]);
 	claim(&u, reached, "what is left mapped is reached to its last word, and no further");
 	for (i = 0; i < THREADS; i++)
 		undone &= all_undone(&workers[i]);
-	claim(&u, undone && lands(&u, STAYS, stays), "all of it is undone, the rest stays");
+	claim(&u, undone && lands(&u, STAYS, stays), "all of it is unmapped, the rest stays");
 	return u.failed;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A user of VFIO: a device taken by way of a container (type1) or of iommufd,
- * and memory mapped for it. Each claim of a program is a line "ok WHAT" or
- * "fail WHAT"; a program that cannot get so far says why and ends with status 2.
+ * A user of VFIO: claims a device through a container (type1) or through iommufd, and
+ * maps memory for it. Each claim of a program is a line "ok WHAT" or "fail WHAT"; a
+ * program that cannot get that far prints why and ends with status 2.
  */
 #ifndef VTD_VFIO_USER_H
 #define VTD_VFIO_USER_H
@@ -36,7 +36,7 @@ struct user {
 	int group;		/* container only */
 	int device;
 	uint32_t ioas;		/* iommufd only; 0 otherwise */
-	uint32_t id;		/* iommufd only: of the device */
+	uint32_t id;		/* iommufd only: the device's id */
 	volatile uint32_t *bar;
 	int failed;
 };
@@ -63,11 +63,11 @@ static inline void claim(struct user *u, int holds, const char *what)
 	u->failed |= !holds;
 }
 
-/* A claim about what a call returned: @got is 0 or an errno. */
+/* A claim about the result of a call: @got is 0 or an errno. */
 static inline void claim_errno(struct user *u, int got, int wanted, const char *what)
 {
 	if (got != wanted)
-		printf("note error %d (%s) where %d was to come\n", got, strerror(got), wanted);
+		printf("note error %d (%s) where %d was expected\n", got, strerror(got), wanted);
 	claim(u, got == wanted, what);
 }
 
@@ -84,7 +84,7 @@ static inline int group_number(const char *bdf)
 	return atoi(strrchr(target, '/') + 1);
 }
 
-/* 0, or the errno of the step that was refused. */
+/* Returns 0, or the errno of the step that was refused. */
 static inline int try_type1(struct user *u)
 {
 	char path[64];
@@ -101,7 +101,7 @@ static inline int try_type1(struct user *u)
 	return u->device < 0 ? errno : 0;
 }
 
-/* 0, or the errno of the step that was refused. */
+/* Returns 0, or the errno of the step that was refused. */
 static inline int try_iommufd(struct user *u)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
@@ -145,7 +145,7 @@ static inline void open_device(struct user *u, const char *mode)
 {
 	errno = try_open(u, mode);
 	if (errno)
-		die("the device could not be had");
+		die("claiming the device");
 }
 
 /* Each returns 0 or an errno. */
@@ -183,7 +183,7 @@ static inline int map(struct user *u, const void *memory, uint64_t iova, uint64_
 	return map_as(u, memory, iova, size, 1, 1);
 }
 
-/* @gone: how many bytes were, 0 after an error. */
+/* @gone: how many bytes were unmapped, 0 after an error. */
 static inline int unmap_some(struct user *u, uint64_t iova, uint64_t size, uint64_t *gone)
 {
 	int err;
@@ -204,7 +204,7 @@ static inline int unmap_some(struct user *u, uint64_t iova, uint64_t size, uint6
 	return err;
 }
 
-/* Whether exactly this is undone. */
+/* Returns whether exactly this range was unmapped. */
 static inline int unmap(struct user *u, uint64_t iova, uint64_t size)
 {
 	uint64_t gone;
@@ -212,7 +212,7 @@ static inline int unmap(struct user *u, uint64_t iova, uint64_t size)
 	return !unmap_some(u, iova, size, &gone) && gone == size;
 }
 
-/* Turn the device on and map BAR 0. */
+/* Enable the device and map BAR 0. */
 static inline void open_bar(struct user *u)
 {
 	struct vfio_region_info bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
@@ -241,7 +241,7 @@ static inline void *get_memory(size_t size)
 	return memory;
 }
 
-/* A register of the unit behind which the device is, as sysfs shows it. */
+/* Reads a register of the device's unit, as sysfs shows it. */
 static inline uint64_t unit_register(struct user *u, const char *name)
 {
 	char path[128];
@@ -256,7 +256,7 @@ static inline uint64_t unit_register(struct user *u, const char *name)
 	return value;
 }
 
-/* --- what scripted devices can be told to do --- */
+/* --- what scripted devices can do --- */
 
 #define UNWRITTEN	0xffffffffu
 
@@ -268,7 +268,7 @@ static inline uint64_t unit_register(struct user *u, const char *name)
 #define TESTDEV_ARM	(0x14 / 4)
 #define TESTDEV_REFUSED	0xdead0002u
 
-/* Whether a write of iommu-testdev to @iova changed @word. */
+/* Returns whether a write of iommu-testdev to @iova changed @word. */
 static inline int lands(struct user *u, uint64_t iova, volatile uint32_t *word)
 {
 	*word = UNWRITTEN;
@@ -280,7 +280,7 @@ static inline int lands(struct user *u, uint64_t iova, volatile uint32_t *word)
 	return *word != UNWRITTEN;
 }
 
-/* Whether the unit refused a write of iommu-testdev to @iova. */
+/* Returns whether the unit refused a write of iommu-testdev to @iova. */
 static inline int refused(struct user *u, uint64_t iova)
 {
 	volatile uint32_t nowhere;

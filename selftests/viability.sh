@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices that cannot be told apart are all the kernel's or all one user's:
-# edu and iommu-testdev behind a conventional bridge. A claim that is refused is
-# explained in the log: which sibling, which driver, what to do.
+# Devices that a unit cannot distinguish belong all to the kernel or all to one user: edu and
+# iommu-testdev behind a conventional bridge. When a claim is refused, the log says why: which
+# sibling, which driver, what to do.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
@@ -38,12 +38,12 @@ kernel_driver_is_kept_off() {
 }
 
 
-# The other one goes and comes again while a user has this one.
+# Removes the other device and rescans while a user has this one.
 joins() {
 	echo 1 > "$PCI/$edu/remove"
 	[ ! -e "$PCI/$edu" ] || return 1
 	echo 1 > /sys/bus/pci/rescan
-	[ -e "$PCI/$edu" ] || { echo "$edu did not come again"; return 1; }
+	[ -e "$PCI/$edu" ] || { echo "$edu did not come back"; return 1; }
 	[ "$(readlink -f "$PCI/$edu/iommu_group")" = "$(readlink -f "$PCI/$testdev/iommu_group")" ] ||
 		{ echo "it is in another group now"; return 1; }
 	kernel_driver_is_kept_off
@@ -89,7 +89,7 @@ if [ "$VTD_KO" = none ]; then
 else
 	ktap_check "iommufd: the log names the device that prevents it" is_explained
 fi
-ktap_check "the other one still works for the kernel" \
+ktap_check "the other device still works for the kernel" \
 	eval 'attack "$edu" allowed-write && [ "$(attack_word landed)" = 1 ]'
 echo "$edu" > "$PCI/$edu/driver/unbind"
 log_start
@@ -98,13 +98,13 @@ for mode in type1 iommufd; do
 	ktap_check "$mode: given again afterwards" hold $mode "$testdev"
 	ktap_check "$mode: no kernel driver gets the other in the meantime" kernel_driver_is_kept_off
 	ktap_check "$mode: no second user gets it" is_refused $mode
-	ktap_check "$mode: nor when it joins the group again" joins
-	let_go
+	ktap_check "$mode: no user gets it when it joins the group again" joins
+	release_user
 done
-ktap_check "a user takes it" hold iommufd "$testdev"
+ktap_check "a user claims it" hold iommufd "$testdev"
 ktap_check "a user that is killed gives it back" dies
 ktap_check "no refusal, no explanation in the log" \
 	eval '! log_since | grep "cannot be given"'
-ktap_check "both come back to the kernel and work" kernel_has_it_back
+ktap_check "both return to the kernel and work" kernel_has_it_back
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The walk that debugfs tells of an address: its entries are what memory holds
-# where hardware looks, and its verdict is the one that the unit gives.
+# The walk of an address that debugfs shows: its entries are those in memory where hardware reads
+# them, and its verdict is the unit's.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -17,15 +17,15 @@ need_memory
 edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
 victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$edu" ] && [ -n "$victim" ] || ktap_skip_all "edu and iommu-testdev are not both there"
-[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver tells of no walk"
+[ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver shows no walk"
 
-# walk BDF ADDRESS: what is told, in $TOLD, and that it is about this.
+# walk BDF ADDRESS: writes the walk to $TOLD and checks that it is about this address.
 walk() {
 	echo "$1 $2" > $WALK && cat $WALK > $OUTPUT || return 1
 	[ "$(head -n1 $OUTPUT)" = "$1 $2" ] || { echo "it is not about $1 $2:"; cat $OUTPUT; return 1; }
 }
 
-# clause read|write: what the last sentence says of it.
+# clause read|write: prints the part of the last sentence about this access.
 clause() {
 	tail -n1 $OUTPUT | sed -n "s/^\(.*; \)*[Aa] $1 \([^;]*\).*/\2/p" | sed 's/\.$//'
 }
@@ -35,8 +35,8 @@ prints() {
 	tail -n1 $OUTPUT | grep -Eq "$1" || { echo "not $1:"; cat $OUTPUT; return 1; }
 }
 
-# agrees BDF ACCESS ADDRESS: the fault in the log and the walk have the same reason,
-# word for word.
+# agrees BDF ACCESS ADDRESS: the fault in the log and the walk have the same reason, word for
+# word.
 agrees() {
 	log_has "fault: .*$1.* $2 of $3 refused" || return 1
 	fault=$(log_since | sed -n "s/.*fault: .*$1.* $2 of $3 refused: \(.*reason 0x[0-9a-f]*)\).*/\1/p" |
@@ -54,7 +54,7 @@ attacked_agrees() {
 	agrees "$edu" "$2" "$(attack_word iova)"
 }
 
-# struck_agrees BDF|testdev@BASE ADDRESS [BDF]: the same of a raw write.
+# struck_agrees BDF|testdev@BASE ADDRESS [BDF]: the same for a raw write.
 struck_agrees() {
 	log_start
 	refused "$1" "$2" "$(memory)" && agrees "${3:-$1}" write "$2"
@@ -64,7 +64,7 @@ held() {
 	printf '%x' "$(devmem "$1" 64)"
 }
 
-# Each entry that is told stands in memory, where the one before it leads to.
+# Each entry that the walk shows is in memory, where the previous entry points.
 entries_are_memorys() {
 	rtaddr=$(awk '$1 == "RTADDR" { print $3 }' /sys/kernel/debug/vtd/dmar0/registers)
 	bus=${1#*:} slot=${1##*:}
@@ -88,7 +88,7 @@ entries_are_memorys() {
 	done < /tmp/steps
 }
 
-# Of pages that are mapped now, for either kind of access: where they lead to.
+# The walk of pages that are mapped now gives their address, or the reason, for each access.
 mapped_pages_are_reached() {
 	total=0
 	for link in /sys/class/iommu/dmar0/devices/*; do
@@ -112,7 +112,7 @@ mapped_pages_are_reached() {
 	[ $total -ge 5 ] || { echo "only $total pages"; return 1; }
 }
 
-# A question that is none changes nothing.
+# A malformed request changes nothing.
 bad_words() {
 	walk "$edu" 0x1000 || return 1
 	for words in "" "$edu" "0x1000" "$edu 1000" "$edu 0x" "$edu 0x1000 2" "$edu 0xg" "00:05.9 0x1000" \
@@ -125,7 +125,7 @@ bad_words() {
 		cat $WALK > /tmp/again && diff $OUTPUT /tmp/again
 }
 
-# A large page, one for reading and one for writing.
+# Maps a large page, a page for reading and a page for writing.
 owned() {
 	ask claim "$victim" a && ask new c "$victim" &&
 		ask map c $USER_IOVA "$(memory 0x200000)" 0x200000 &&
@@ -175,7 +175,7 @@ identity() {
 		set_type "$victim" DMA
 }
 
-# Whole answers, each about what was asked, while tables come and go.
+# Every walk is whole, and about its request, while tables are added and removed.
 while_they_change() {
 	rm -f /tmp/enough
 	{
@@ -217,7 +217,7 @@ ktap_check "and says when that was" grep -Eq '^domain #[0-9]+ in vtd/domains: it
 ktap_check "mapped for reading only: the walk agrees" attacked_agrees read-only write
 ktap_check "mapped for writing only: the walk agrees" attacked_agrees write-only read
 ktap_check "beyond the width: the walk agrees" struck_agrees "$victim" 0x1000000000000
-ktap_check "which is before any table" eval '! grep "^level" $OUTPUT && prints "reason 0x04.*reason 0x04"'
+ktap_check "no table is read for it" eval '! grep "^level" $OUTPUT && prints "reason 0x04.*reason 0x04"'
 ktap_check "pages that are mapped are reached, and entries are memory's" mapped_pages_are_reached
 ktap_check "the interrupt address range is recognised" \
 	eval 'walk "$victim" 0xfee00000 && prints "The tables do not apply: .* interrupt request"'
@@ -226,15 +226,15 @@ ktap_check "a segment without a unit is reported" \
 unbind "$victim"
 ktap_check "a user's domain has three kinds of page" owned
 ktap_check "a large page ends the walk one level earlier" two_megabytes
-ktap_check "a page for reading reaches reads, and the unit refuses the write" for_reading_only
-ktap_check "a page for writing is reached, and refuses reads" for_writing_only
+ktap_check "a page for reading lets reads pass, and the unit refuses the write" for_reading_only
+ktap_check "a page for writing lets writes pass, and refuses reads" for_writing_only
 ask detach c "$victim" && ask free c
 ktap_check "claimed and blocked: the walk agrees" claimed
-ktap_check "of no device: the walk agrees" removed
+ktap_check "a requester without a device: the walk agrees" removed
 ktap_check "identity: untranslated" identity
 unbind "$victim"
-ktap_check "answers are whole while domains come and go" while_they_change
-ktap_check "of a unit that is stopped it says so" stopped
+ktap_check "every walk is whole while domains are attached and detached" while_they_change
+ktap_check "of a stopped unit it says that it is off" stopped
 rmmod vtd
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What the guest's jobs share. File descriptor 3 is the channel to the host: a
-# record a line, a word that names its kind and then key=value words. Sourced
-# by selftests/lib/common.sh, which has what needs no host.
+# What the guest's jobs share. File descriptor 3 is the channel to the host: one record per line, a
+# word that names its kind and then key=value words. selftests/lib/common.sh sources this file and
+# has what needs no host.
 # shellcheck shell=dash disable=SC3045
 
 NVME=0000:01:00.0
@@ -11,8 +11,8 @@ VIRTIO=0000:00:04.0
 EDU=0000:00:05.0
 TESTDEV=0000:00:06.0
 
-# kmod's, not those of busybox, whose insmod tries a refused load a second time;
-# its shell would take its own whatever PATH says.
+# These are kmod's programs, not busybox's, whose insmod tries a refused load a second time. The
+# functions are needed because busybox's shell prefers its own whatever PATH says.
 insmod() { /sbin/insmod "$@"; }
 rmmod() { /sbin/rmmod "$@"; }
 modprobe() { /sbin/modprobe "$@"; }
@@ -21,8 +21,8 @@ say() {
 	echo "$*" >&3
 }
 
-# host VERB WORDS: ask the host for a service; prints what it answers, fails
-# where it says so or says nothing for a minute, on a slow kernel for some.
+# host VERB WORDS: requests a service of the host; prints its answer. Fails if the host reports an
+# error, or does not answer for a minute (for some minutes on a slow kernel).
 host() {
 	echo "host $*" >&3
 	read -r -t $((60 * ${PATIENCE:-1})) word answer <&3 || return 1
@@ -30,7 +30,7 @@ host() {
 	[ "$word" = ok ]
 }
 
-# cmdline NAME [DEFAULT]: a value from the kernel command line.
+# cmdline NAME [DEFAULT]: prints a value from the kernel command line.
 cmdline() {
 	for word in $(cat /proc/cmdline); do
 		case $word in
@@ -44,9 +44,9 @@ uptime_s() {
 	cut -d' ' -f1 /proc/uptime
 }
 
-# mark LABEL: the same number into QEMU's trace, the kernel log and the channel,
-# so that the host can cut all three at the same place. The trace sees it as a
-# write to a word of iommu-testdev's configuration space that nothing implements.
+# mark LABEL: writes the same number into QEMU's trace, the kernel log and the channel, so that the
+# host can divide all three at the same place. In the trace it is a write to an unimplemented word
+# of iommu-testdev's configuration space.
 mark() {
 	mark_count=$(($(cat /run/marks 2>/dev/null || echo 0) + 1))
 	echo "$mark_count" > /run/marks
@@ -57,14 +57,14 @@ mark() {
 	say "mark number=$mark_count label=\"$*\""
 }
 
-# send_dump: what vtd-save writes, to the host.
+# send_dump: sends the host what vtd-save writes.
 send_dump() {
 	/guest/vtd-save /tmp/dump.tar && gzip -f /tmp/dump.tar || return 1
 	base64 /tmp/dump.tar.gz | while read -r line; do say "dump line=$line"; done
 	say "dump-end"
 }
 
-# statistics: every counter of the driver, as name=value words.
+# statistics: reports every counter of the driver, as name=value words.
 statistics() {
 	for file in /sys/kernel/debug/vtd/*/statistics; do
 		[ -e "$file" ] || continue

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What the jobs of two kernels without a reset between them share: one test of
-# KTAP, begun in the first kernel and ended in the second (guest.stage=2), which
-# is given the command line of the first.
+# What the jobs with two kernels and no reset between them share: one test in KTAP that begins in
+# the first kernel and ends in the second (guest.stage=2), which gets the first one's command line.
 # shellcheck shell=dash
 . /guest/lib.sh
 export VTD_DISKS="$NVME $VIRTIO" VTD_NIC=$NIC
@@ -10,7 +9,7 @@ export VTD_DISKS="$NVME $VIRTIO" VTD_NIC=$NIC
 . /selftests/lib/ktap.sh > /dev/null
 . /selftests/lib/common.sh
 
-# begin NAME COUNT: one test of so many results, in both kernels.
+# begin NAME COUNT: begins a test with so many results in both kernels together.
 begin() {
 	test_name=$1
 	test_count=$2

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The command line: python3 -m vtdlab COMMAND.
 
-Each command is a module of this package, imported only when asked for. A
-module that takes options has `add_arguments(parser)`; every one has
-`main(args)`, which returns the exit status.
+Each command is a module of this package, imported only when it is requested. A
+module with options has `add_arguments(parser)`; every module has `main(args)`,
+which returns the exit status.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from vtdlab import console
 from vtdlab.errors import LabError
 
 COMMANDS = {
-    "kernel": ("cmd_kernel", "make the test kernel and print where it is"),
+    "kernel": ("cmd_kernel", "build the test kernel and print its path"),
     "module": ("cmd_module", "build vtd.ko against the test kernel"),
     "debian": ("cmd_debian", "build vtd.ko for a stock Debian kernel"),
     "debian-check": ("debianguest", "a Debian guest in which vtd was installed"),
@@ -22,12 +22,12 @@ COMMANDS = {
     "run": ("run", "boot the test machine and show the driver at work"),
     "check": ("check", "every test, host and guest"),
     "docs": ("docs", "the pages as HTML"),
-    "bench": ("bench", "this driver beside the kernel's own"),
+    "bench": ("bench", "measure this driver and the kernel's own"),
 }
 
 
 def main(argv=None):
-    """Dispatch to a command; LabError becomes one sentence and status 1."""
+    """Runs a command; LabError becomes one sentence and status 1."""
     parser = console.Parser(prog="vtdlab", description=__doc__.splitlines()[0])
     sub = parser.add_subparsers(dest="command", required=True)
     argv = sys.argv[1:] if argv is None else argv

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Firmware tables of our own making, put in place of the machine's or beside them.
+"""Firmware tables that replace the machine's or are added to them.
 
 The kernel takes tables from an uncompressed archive in front of its first root
-(CONFIG_ACPI_TABLE_UPGRADE): one of a signature and name that the machine has
-replaces it if its revision is higher; an SSDT of a new name is added.
+(CONFIG_ACPI_TABLE_UPGRADE). A table with the signature and name of one of the
+machine's replaces it if its revision is higher; an SSDT with a new name is added.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ IASL_TIMEOUT = 60
 INCLUDE_PCI_ALL = 1
 PLATFORM_OPT_IN = 4
 UNIT_BASE = 0xFED90000
-# What QEMU calls its tables.
+# The names of QEMU's tables.
 OEM, OEM_TABLE, OEM_REVISION = b"BOCHS ", b"BXPC    ", 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Reserved:
-    """Memory that firmware lets some devices use at all times."""
+    """Memory that firmware reserves for some devices at all times."""
 
     base: int
     last: int               # inclusive
@@ -41,8 +41,8 @@ def _table(signature, revision, body):
 
 
 def replacing(raw):
-    """A table of any origin with the names that let it replace QEMU's, or None if the kernel takes
-    nothing like it: it looks at signature, length and checksum before anybody else does."""
+    """Returns a table of any origin with the names that let it replace QEMU's, or None if the
+    kernel does not accept it: the kernel checks signature, length and checksum first."""
     if (len(raw) < 36 or int.from_bytes(raw[4:8], "little") != len(raw) or sum(raw) & 0xFF
             or raw[:4] != b"DMAR"):
         return None
@@ -53,14 +53,14 @@ def replacing(raw):
 
 
 def _scope(bdf):
-    """A device on a root bus, or behind bridges with the bus number that firmware gave."""
+    """Returns the scope of a device: on a root bus, or behind bridges by firmware's bus number."""
     _, bus, slot = bdf.split(":")
     device, function = slot.split(".")
     return struct.pack("<BBHBBBB", 1, 8, 0, 0, int(bus, 16), int(device, 16), int(function))
 
 
 def dmar(reserved=(), width=48, flags=0):
-    """DMAR with one unit for everything (VT-d 8.1), and reserved regions (8.4)."""
+    """Returns a DMAR with one unit for everything (VT-d 8.1), and reserved regions (8.4)."""
     body = struct.pack("<BB10x", width - 1, flags)
     body += struct.pack("<HHBBHQ", 0, 16, INCLUDE_PCI_ALL, 0, 0, UNIT_BASE)
     for region in reserved:
@@ -70,7 +70,7 @@ def dmar(reserved=(), width=48, flags=0):
 
 
 def units(*listed):
-    """DMAR with these units: (address, devices), with None for everything (VT-d 8.3)."""
+    """Returns a DMAR with these units: (address, devices), with None for everything (VT-d 8.3)."""
     body = struct.pack("<BB10x", 47, 0)
     for base, devices in listed:
         scopes = b"".join(map(_scope, devices or ()))
@@ -80,7 +80,7 @@ def units(*listed):
 
 
 def compiled(source):
-    """A table from its source in ACPI's language."""
+    """Compiles a table from its source in ASL."""
     with tempfile.TemporaryDirectory(prefix="vtd-acpi-") as folder:
         path = Path(folder) / "table.asl"
         path.write_text(source, encoding="ascii")
@@ -96,7 +96,7 @@ def compiled(source):
 
 
 def external_ports(*names):
-    """An SSDT that says of root ports that strangers can plug something into them."""
+    """Returns an SSDT that marks root ports as external-facing."""
     ports = "".join(f"""
     External (\\_SB.PCI0.{name}, DeviceObj)
     Scope (\\_SB.PCI0.{name})
@@ -114,13 +114,13 @@ DefinitionBlock ("", "SSDT", 2, "VTDLAB", "EXTPORT", 1)
 
 
 def put_before(image, tables, target):
-    """`target`: the first root `image` with the tables (name: bytes) in front."""
+    """Writes to `target` the first root `image` with the tables (name: bytes) in front."""
     with open(target, "wb") as file:
         archive = Archive(file)
         for name, raw in tables.items():
             archive.data(f"kernel/firmware/acpi/{name}.aml", raw)
         archive.close()
-        # Archives that follow each other start on a multiple of 512 by habit, of 4 by need.
+        # Consecutive archives usually start on a multiple of 512; they must on one of 4.
         file.write(b"\0" * (-file.tell() % 512))
         file.write(Path(image).read_bytes())
     return Path(target)

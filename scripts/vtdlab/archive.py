@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Kernel sources and packages from the Debian archive, through apt.
 
-apt's state lies in the cache folder, because the build root is read-only. The
-index is fetched once a day; when that fails, the last one is used and said so.
+apt's state is in the cache folder, because the build root is read-only. The index
+is fetched once a day; if that fails, the last one is used, and a message says so.
 """
 
 import re
@@ -20,7 +20,7 @@ APT_TIMEOUT = 900
 
 
 def numbers(version):
-    """The numbers in a version, by which those of one package's kin are ordered."""
+    """Returns the numbers in a version, by which versions of related packages are ordered."""
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
@@ -38,7 +38,7 @@ class Archive:
                 "-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=60", *args]
 
     def refresh(self):
-        """Fetch the package index unless it is younger than a day."""
+        """Fetches the package index unless it is younger than a day."""
         stamp = self.state / "fresh"
         with self.cache.lock("apt"):
             if stamp.exists() and time.time() - stamp.stat().st_mtime < INDEX_AGE:
@@ -57,7 +57,7 @@ class Archive:
             stamp.touch()
 
     def versions(self):
-        """Every linux-source series in the archive with its newest version."""
+        """Returns every linux-source series in the archive with its newest version."""
         names = self._query("apt-cache", "pkgnames", PREFIX).split()
         found = {}
         for name in names:
@@ -70,7 +70,7 @@ class Archive:
         return found
 
     def newest(self, series):
-        """The newest version of one series; LabError names what there is."""
+        """Returns the newest version of one series; LabError names the available ones."""
         version = self._newest(PREFIX + series)
         if version:
             return version
@@ -85,19 +85,19 @@ class Archive:
         return next(iter(self._held(package)), None)
 
     def _held(self, package):
-        """Every version of a binary package, the newest first."""
+        """Returns every version of a binary package, the newest first."""
         text = self._query("apt-cache", "madison", package)
         fields = [[field.strip() for field in line.split("|")] for line in text.splitlines()]
         return [found[1] for found in fields
                 if len(found) == 3 and found[0] == package and "Sources" not in found[2]]
 
     def holds(self, package, version):
-        """Whether the archive has this version of a binary package."""
+        """Returns whether the archive has this version of a binary package."""
         return version in self._held(package)
 
     def newest_of(self, pattern, prefix, exclude=()):
-        """(what the pattern's group finds, version) of the package that matches with the
-        newest version; LabError names what there is."""
+        """Returns (what the pattern's group matches, version) of the newest package that matches;
+        LabError names the available ones."""
         names = self._query("apt-cache", "pkgnames", prefix).split()
         found = {}
         for name in names:
@@ -116,11 +116,11 @@ class Archive:
                               timeout=120).stdout
 
     def source_folder(self, series, version):
-        """Where that version's source tree is or will be."""
+        """Returns the path that the source tree of that version has or will have."""
         return self.cache.entry("source", version.replace(":", "_")) / f"{PREFIX}{series}"
 
     def source(self, series, version):
-        """The unpacked source tree of that version, fetched once."""
+        """Returns the unpacked source tree of that version, fetched once."""
         tree = self.source_folder(series, version)
         folder, safe = tree.parent, tree.parent.name
         with self.cache.lock(f"source-{safe}"):
@@ -129,7 +129,7 @@ class Archive:
         return tree
 
     def _download(self, packages, version, folder, text):
-        """The .deb files of these packages, in a folder made anew."""
+        """Returns the .deb files of these packages, in a new folder."""
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
@@ -143,7 +143,7 @@ class Archive:
         return debs
 
     def unpack(self, packages, version, folder, text):
-        """What the files of these packages unpack to, in a folder made anew."""
+        """Returns a new folder with the unpacked files of these packages."""
         debs = self._download(packages, version, folder, text)
         progress.run("unpack", text,
                      ["sh", "-ec", 'for deb; do dpkg-deb -x "$deb" .; rm "$deb"; done', "sh",

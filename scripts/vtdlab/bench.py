@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make bench`: this driver beside the kernel's own.
+"""`make bench`: measures this driver and the kernel's own.
 
-The same kernel, initramfs and QEMU line for both; rows with ratios go to
-out/bench/results.csv and to the terminal.
+Kernel, initramfs and QEMU command line are the same for both; rows with ratios are
+written to out/bench/results.csv and to the terminal.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from vtdlab import (benchcounted, benchdescriptors, benchdma, benchguest, benchi
                     kernel)
 from vtdlab.errors import is_none_of
 
-# By what is measured together; a row says itself which section it belongs to.
+# What is measured together; each row names its section.
 COUNTED = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
            "dma-api": benchdma.measure, "memory": benchmemory.memory,
            "growth": benchmemory.growth, "work-counted": benchcounted.measure}
@@ -37,7 +37,7 @@ def _row(text):
 
 
 def add_arguments(parser):
-    """Without options, every section."""
+    """Adds the options; without them, every section is measured."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
     parser.add_argument("--section", choices=[*COUNTED, *TIMED], action="append",
                         help="only this section; may be repeated")
@@ -54,12 +54,12 @@ def add_arguments(parser):
 
 
 def main(args):
-    """The exit status says whether it was measured, not who was faster."""
+    """Measures; the exit status says whether that worked, not which driver was faster."""
     out = lab.checkout() / "out/bench"
     if args.profile:
         return _profile(benchguest.get(args.series), args, out / "profile")
     results = out / "results.csv"
-    benchtable.read(results)    # what is wrong with it is said before hours of measuring
+    benchtable.read(results)    # a wrong file is reported before hours of measuring
     if args.section or not (args.plot or args.record):
         _measure(args, out)
     plots = benchplot.draw(benchtable.read(results), out)

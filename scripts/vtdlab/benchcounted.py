@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Whole work in instructions: what the kernel executes for one I/O of fio.
+"""Whole I/Os in instructions: what the kernel executes for one I/O of fio.
 
-Counted by the profiler, on one processor and a disk of constant latency, so that
-neither a disk nor this machine is measured; interrupts and the timer are in it.
+The profiler counts, on one processor and a disk of constant latency, so that neither
+a disk nor this machine is measured; interrupts and the timer are included.
 """
 
 import tempfile
@@ -11,17 +11,17 @@ from vtdlab import benchguest, benchprofile, benchtime, devices
 from vtdlab.benchtable import Row
 from vtdlab.errors import LabError
 
-# Sleeps in real time while it has nothing to do, so that timers do not run ahead.
+# The guest sleeps in real time while it is idle, so that timers do not run ahead.
 COUNTING = ("-icount", "shift=0,sleep=on")
-# Figures repeat within three per cent, as rows of identity show, in which no IOMMU works.
+# Figures repeat within three per cent, as rows of identity show, which use no IOMMU.
 GOAL = 1.03
-# A disk that answers so late that fio always sleeps: how often it does would
-# otherwise depend on this machine.
+# The disk answers so late that fio always sleeps: otherwise it would depend on this machine how
+# often fio sleeps.
 DISK = f"driver=null-co,node-name=nvme0,size={devices.DISK_BYTES},read-zeroes=on,latency-ns=2000000"
 
 
 def measure(bench, out):
-    """Strict, lazy, identity; one guest each and driver."""
+    """Measures strict, lazy and identity, with one guest per mode and driver."""
     rows = []
     for mode in benchguest.MODES:
         by = {}
@@ -45,7 +45,7 @@ def _late_disk(arguments):
 
 
 def _per_io(said, windows):
-    """Instructions of one I/O, by work: two runs of fio that differ in nothing else."""
+    """Returns the instructions of one I/O, by work: two runs of fio differ in nothing else."""
     runs = {}
     for record, count in zip(said, windows):
         runs.setdefault(record["work"], []).append((record.number("ios"), count))

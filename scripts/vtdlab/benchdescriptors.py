@@ -7,7 +7,7 @@ from vtdlab.trace import Trace
 
 
 def measure(bench, out):
-    """Strict unmaps of every work, attached."""
+    """Counts the descriptors of strict unmaps of every work, attached."""
     found = {}
     for driver in benchguest.DRIVERS:
         folder = out / f"descriptors-{driver}"

@@ -9,7 +9,7 @@ MODES = ("strict", "lazy")
 
 
 def measure(bench, out):
-    """Exact figures; the kernel's own dma_map_benchmark is measured in time."""
+    """Returns exact figures; the kernel's own dma_map_benchmark is measured in time."""
     rows = []
     for mode in MODES:
         values = {}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that are measured in: the same for both drivers but for who drives.
+"""Guests for measurements: the same for both drivers, except for the driver.
 
-The kernel, the initramfs and QEMU's line are one and the same; intel_iommu=
-on the kernel's command line decides.
+Kernel, initramfs and QEMU's command line are the same; intel_iommu= on the kernel's
+command line selects the driver.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ FORBIDDEN = ("DEBUG_GENERIC_PT", "PROVE_LOCKING", "LOCKDEP", "KASAN", "UBSAN", "
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """How a guest flushes: what the kernel is told, and the groups' type then."""
+    """How a guest flushes: the kernel's parameter, and the groups' type with it."""
 
     word: str
     group: str
@@ -36,9 +36,9 @@ MODES = {"strict": Mode("iommu.strict=1", "DMA"), "lazy": Mode("iommu.strict=0",
 
 # One processor, on which a nanosecond of the guest is one instruction.
 COUNTING = ("-icount", "shift=0,sleep=off")
-# The kernel times its initcalls. What the console's thread writes meanwhile, about 300
-# instructions a character, would be in the time of whichever runs just then: so it writes
-# nothing. The log has all lines nevertheless.
+    # The kernel times its initcalls. The console's thread writes concurrently, about 300
+    # instructions a character, which would count for the initcall that runs then: so it writes
+    # nothing. The log has all lines nevertheless.
 TIMED_START = ("initcall_debug", "loglevel=3")
 
 
@@ -49,7 +49,7 @@ class Bench:
     bed: testbed.Testbed
 
     def run(self, driver, measure, out, *, timeout=TIMEOUT, mode="strict", **how):
-        """Boot, measure, and return what the guest said; `how` as `_machine` takes it."""
+        """Boots, measures, and returns the guest's records; `how` as `_machine` takes it."""
         records = Records()
         step = progress.Step("guest", f"{measure}, {NAMES[driver]}")
         outcome = boot(self._machine(driver, measure, mode, **how), out, timeout, records.add,
@@ -58,8 +58,8 @@ class Bench:
         return _judged(records, outcome, driver, measure, mode)
 
     def turns(self, measure, mode, hows):
-        """As `run` for each driver, two processors each, by turns; `hows` has for each driver
-        (out, extra, append)."""
+        """Like `run` for each driver, two processors each, taking turns; `hows` has for each
+        driver (out, extra, append)."""
         records = {driver: Records() for driver in DRIVERS}
         step = progress.Step("guests", f"{measure}, {' and '.join(NAMES.values())} by turns")
         outcomes = interleave.boot([(self._machine(driver, measure, mode, extra=extra, append=append,
@@ -79,7 +79,7 @@ class Bench:
 
 
 def _judged(records, outcome, driver, measure, mode):
-    """The records, if all was measured that was to be."""
+    """Returns the records, if all was measured that was to be measured."""
     console = outcome.console
     if outcome.ending != "poweroff":
         raise LabError(f"The guest measuring {measure} on {NAMES[driver]} did not end by "
@@ -98,14 +98,14 @@ def _judged(records, outcome, driver, measure, mode):
 
 
 def edu():
-    """The device that is measured on."""
+    """Returns the device for the measurement."""
     return ("-device", "edu,id=edu,dma_mask=0xffffffffffffffff,bus=pcie.0,addr=05.0")
 
 
 def get(series=None, tools=False):
-    """Build what is not in the cache; refuse a kernel that would distort.
+    """Builds what is not in the cache; refuses a kernel that would distort the figures.
 
-    `tools`: also what measures time.
+    `tools`: also build what measures time.
     """
     cache = lab.Cache()
     built = kernel.get(cache, series)
@@ -122,7 +122,7 @@ def get(series=None, tools=False):
 
 
 def plugin(cache=None):
-    """The profiler that QEMU loads."""
+    """Returns the profiler that QEMU loads."""
     cache = cache or lab.Cache()
     source = lab.checkout() / "bench/profile/window.c"
     header = source.with_name("plugin.h")

@@ -10,12 +10,12 @@ LONG = ("256x4K", "256x2M")
 
 
 def measure(bench, out):
-    """Both drivers, one guest each."""
+    """Measures both drivers, with one guest each."""
     said = {driver: _values(bench.run(driver, "instructions", out / f"instructions-{driver}",
                                       extra=benchguest.COUNTING))
             for driver in benchguest.DRIVERS}
     if said["intree"].keys() != said["vtd"].keys():
-        raise LabError("The two drivers' guests did not say the same rows: "
+        raise LabError("The two drivers' guests did not report the same rows: "
                        f"{sorted(said['intree'].keys() ^ said['vtd'].keys())}.")
     return [_row(key, said["intree"][key], said["vtd"][key]) for key in said["intree"]]
 

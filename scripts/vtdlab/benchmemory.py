@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Pages that the drivers take (nr_iommu_pages), growth of the cost of an
-operation, and the time of the load."""
+"""The pages that the drivers take (nr_iommu_pages), how the cost of an operation grows, and the
+time of the load."""
 
 from vtdlab import benchguest
 from vtdlab.benchtable import Row
 
-# A GiB of IOVA space in a table of four levels: leaf tables and what leads to them.
-# The root is the idle domain's.
+# A GiB of IOVA space in a table of four levels: leaf tables and the tables above them.
+# The root belongs to the idle domain.
 MINIMUM = {"4K": 512 + 1 + 1, "2M": 1 + 1, "1G": 1}
 SLACK_LEVELS = {"4K": 3, "2M": 2, "1G": 1}
 KEPT = 1
@@ -14,7 +14,7 @@ FLAT = 1.05
 
 
 def memory(bench, out):
-    """Section 4, and the load of section 6: one guest tells both."""
+    """Measures section 4, and the load of section 6: one guest reports both."""
     said = {driver: bench.run(driver, "memory", out / f"memory-{driver}",
                               extra=benchguest.COUNTING, append=benchguest.TIMED_START)
             for driver in benchguest.DRIVERS}
@@ -48,7 +48,7 @@ def memory(bench, out):
 
 
 def growth(bench, out):
-    """Section 5: a growing domain, and a growing number of devices."""
+    """Measures section 5: a growing domain, and a growing number of devices."""
     said = {driver: bench.run(driver, "growth", out / f"growth-{driver}", timeout=900,
                               extra=benchguest.COUNTING)
             for driver in benchguest.DRIVERS}
@@ -80,8 +80,8 @@ def _rows(said, kind, number, name):
 
 
 def many():
-    """257 test devices: one by itself, then eight functions to a slot, in 27 slots of
-    the first bus and behind five root ports."""
+    """Returns 257 test devices: one alone, then eight functions to a slot, in 27 slots of the first
+    bus and behind five root ports."""
     arguments = ["-device", "iommu-testdev,bus=pcie.0,addr=01.0"]
     slots = [("pcie.0", slot) for slot in (2, 3, 4, 6, *range(8, 31))]
     for port in range(5):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How much of the in-tree driver's figure vtd's is, as SVG and PNG.
+"""Draws how vtd's figures compare with the in-tree driver's, as SVG and PNG.
 
-One picture for each section and unit. A row has both drivers' figures in words and
-one bar, from 1 (the same) to the ratio that stands beside it: number and bar are
-one statistic, the ratio of results.csv. A bar to the wrong side has another colour,
-a frame and the word "worse"; where the spread of the rounds is known it is drawn, and
-a ratio whose spread holds 1 is called undecided.
+There is one picture for each section and unit. A row has both drivers' figures in words
+and one bar, from 1 (the same) to the ratio that is printed next to it: number and bar are
+the same statistic, the ratio of results.csv. A bar to the wrong side has another colour,
+a frame and the word "worse". If the spread of the rounds is known it is drawn, and a ratio
+whose spread contains 1 is called undecided.
 """
 
 import math
@@ -23,14 +23,14 @@ TIMEOUT = 120
 
 
 def draw(rows, out):
-    """Pictures of the rows of results.csv; the paths of the SVG files."""
+    """Draws the rows of results.csv; returns the paths of the SVG files."""
     paths = pictures(rows, out)
     _convert(paths)
     return paths
 
 
 def pictures(rows, out):
-    """The SVG files alone."""
+    """Writes the SVG files; returns their paths."""
     groups = {}
     for row in rows:
         groups.setdefault((row["section"], row["unit"]), []).append(row)
@@ -53,7 +53,7 @@ def _convert(paths):
 
 
 class Scale:
-    """Where a ratio stands: logarithmic, so that half and twice are equally far from 1."""
+    """Returns the place of a ratio: logarithmic, so half and twice are equally far from 1."""
 
     def __init__(self, rows):
         ratios = [float(row[name]) for row in rows for name in ("ratio", "least", "most")
@@ -67,7 +67,7 @@ class Scale:
         return BARS_X + BARS * (bits - self.low) / (self.high - self.low)
 
     def axis(self, top, bottom):
-        """A line for each power of two, that of 1 a strong one."""
+        """Draws a line for each power of two, a strong one for 1."""
         for bits in range(self.low, self.high + 1):
             x, one = self.at(2 ** bits), bits == 0
             look = f'stroke="{INK}"' if one else f'stroke="{FAINT}" stroke-dasharray="2 3"'
@@ -76,7 +76,7 @@ class Scale:
 
 
 def svg(section, unit, rows):
-    """One picture, which says itself what its bars are and to which side better is."""
+    """Returns one picture, which explains its bars and which side is better."""
     scale, words = Scale(rows), _words(rows)
     side = "higher" if rows[0]["better"] == "more" else "lower"
     title = f"{section}: {unit}, {side} is better"
@@ -100,7 +100,7 @@ def svg(section, unit, rows):
 
 
 def _words(rows):
-    """What the figures are, a line each."""
+    """Returns lines that explain the figures."""
     if not any(row["of"] == "rounds" for row in rows):
         return ["Bar and number: vtd's figure by in-tree's, to a logarithmic scale; 1 is the same.",
                 "Counted, not timed: there is no spread."]
@@ -117,7 +117,7 @@ def _text(x, y, text, anchor="start", size=12, weight="normal"):
 
 
 def verdict(row):
-    """better, worse, undecided, or nothing where there is no difference or no ratio."""
+    """Returns better, worse, undecided, or "" if there is no difference or no ratio."""
     if not row["ratio"] or f"{float(row['ratio']):.2f}" == "1.00":
         return ""
     if row["least"] and float(row["least"]) <= 1 <= float(row["most"]):

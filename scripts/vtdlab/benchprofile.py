@@ -61,14 +61,14 @@ def profile(bench, row, driver, out):
 
 
 def plugin(out, more=""):
-    """Arguments of QEMU that load the profiler; its counts go to this folder."""
+    """Returns QEMU's arguments that load the profiler; it writes its counts to this folder."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "counts").unlink(missing_ok=True)
     return "-plugin", f"{benchguest.plugin()},out={out / 'counts'}{more}"
 
 
 def _start(kernel, driver):
-    """The window around the driver's start, for the profiler."""
+    """Returns the window around the driver's start, for the profiler."""
     at = {symbol.name: symbol.at for symbol in _own_symbols(kernel)}
     wanted = (START[driver], STARTED)
     for name in wanted:
@@ -80,7 +80,7 @@ def _start(kernel, driver):
 
 
 def counts(out, opened):
-    """(sums, {address: count}) of the `opened` windows of a guest that has ended."""
+    """Returns (sums, {address: count}) of the `opened` windows of a guest that has ended."""
     path = out / "counts"
     if not path.exists():
         raise LabError(f"QEMU's profiler left no counts; see {out}/qemu.log.")
@@ -111,7 +111,7 @@ def _symbols(records, kernel):
 
 
 def by_function(places, symbols):
-    """Counts of addresses, added up by the last symbol before each."""
+    """Adds up the counts of addresses by the last symbol before each."""
     symbols = sorted(symbols, key=lambda symbol: symbol.at)
     starts = [symbol.at for symbol in symbols]
     found = {}
@@ -125,7 +125,7 @@ def by_function(places, symbols):
 
 
 def demangled(names):
-    """Rust's names as people write them."""
+    """Returns Rust's names as they are written in the source."""
     done = subprocess.run(["c++filt", "-s", "rust"], input="\n".join(names), text=True,
                           check=True, capture_output=True, timeout=TOOL_TIMEOUT)
     return dict(zip(names, (re.sub(r"\[[0-9a-f]{10,}\]", "", line)
@@ -133,7 +133,7 @@ def demangled(names):
 
 
 def text(functions, windows, title, shown=None):
-    """The list of one driver, or the first of it."""
+    """Returns the list of one driver, or its first lines."""
     names = demangled([function.symbol.name for function in functions])
     total = sum(function.total for function in functions)
     lines = [f"{title}: {total / windows:.1f} instructions per operation"]
@@ -145,7 +145,7 @@ def text(functions, windows, title, shown=None):
 
 
 def listing(functions, windows, files):
-    """The costliest functions' instructions, each with how often it was executed.
+    """Returns the costliest functions' instructions, each with how often it was executed.
 
     `files` names the object that holds each module's code, "" being the kernel.
     """

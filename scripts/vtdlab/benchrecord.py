@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where figures come from, and the copy of them that Documentation shows."""
+"""The origin of the figures, and their copy in Documentation."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ TIMEOUT = 30
 
 
 def note(out, section, kernel):
-    """One line in about.txt: when and on what this section was measured."""
+    """Writes a line to about.txt: when and on what this section was measured."""
     path = out / ABOUT
     lines = {}
     if path.exists():
@@ -44,7 +44,7 @@ def _qemu():
 
 
 def record(out, plots):
-    """Replace what Documentation/benchmarks holds."""
+    """Replaces the contents of Documentation/benchmarks."""
     if not (out / ABOUT).exists():
         raise LabError(f"{out / ABOUT} is missing, so it cannot be said where the figures come "
                        "from; measure with make bench.")

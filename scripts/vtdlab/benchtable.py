@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Rows of both drivers side by side, as text and as out/bench/results.csv."""
+"""Rows of both drivers, as text and as out/bench/results.csv."""
 
 import csv
 import dataclasses
@@ -7,8 +7,8 @@ import os
 
 from vtdlab.errors import LabError
 
-# `better` is less or more; the ratio is that of the two figures, or the median `of` the ratios of
-# the rounds, the least and the most of which stand behind it.
+# `better` is less or more. The ratio is that of the two figures, or the median `of` the ratios of
+# the rounds; the last two columns are the least and the most of those.
 COLUMNS = ("section", "row", "unit", "in_tree", "vtd", "ratio", "better", "of", "least", "most")
 MAY_BE_EMPTY = ("ratio", "least", "most")
 
@@ -24,21 +24,21 @@ class Row:
     vtd: float
     note: str = ""
     more: bool = False
-    goal: float = None      # the ratio that is wanted at most (at least, if `more`)
-    most: float = None      # what `vtd` may be at most, whatever the other's figure
-    paired: float = None    # the ratio, where each of ours was measured beside one of theirs
-    spread: tuple = None    # then, the least and the most of those
+    goal: float = None      # the goal: the largest ratio (the smallest, if `more`)
+    most: float = None      # the largest value of `vtd`, whatever the other's figure
+    paired: float = None    # the ratio, if each round measured both drivers
+    spread: tuple = None    # then, the least and the most of the rounds' ratios
 
     @property
     def ratio(self):
-        """Ours by theirs; None where theirs is nothing."""
+        """Returns ours divided by theirs; None if theirs is 0."""
         if self.paired is not None:
             return self.paired
         return self.vtd / self.in_tree if self.in_tree else None
 
     @property
     def met(self):
-        """Whether the goals are reached; True where there is none."""
+        """Returns whether the goals are reached; True if there is none."""
         if self.most is not None and self.vtd > self.most:
             return False
         if self.goal is None:
@@ -49,7 +49,7 @@ class Row:
 
 
 def figure(value):
-    """A number as people read it."""
+    """Returns a number in a readable form."""
     if value is None:
         return "-"
     if value == int(value):
@@ -58,7 +58,7 @@ def figure(value):
 
 
 def text(rows):
-    """The table of a list of rows, a heading wherever the unit changes."""
+    """Returns the table of a list of rows, with a heading wherever the unit changes."""
     width = max(len(text) for row in rows for text in (row.row, row.unit))
     lines, unit = [], None
     for row in rows:
@@ -80,7 +80,7 @@ def _goal(row):
 
 
 def read(path):
-    """The rows of a CSV, as dictionaries; none where there is no file."""
+    """Returns the rows of a CSV as dictionaries; none if there is no file."""
     if not path.exists():
         return []
     with open(path, encoding="utf-8", newline="") as file:
@@ -103,8 +103,8 @@ def _record(row):
 
 
 def write(path, rows):
-    """Put these rows into the CSV; other sections' rows stay, and those of another
-    unit in these, which are measured at another time."""
+    """Writes these rows to the CSV. Other sections' rows stay, and so do rows of this section in
+    another unit, which are measured at another time."""
     measured = {(row.section, row.unit) for row in rows}
     kept = [old for old in read(path) if (old["section"], old["unit"]) not in measured]
     new = [_record(row) for row in rows]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is measured in time: the kernel's dma_map_benchmark, fio and iperf3.
+"""Measurements in time: the kernel's dma_map_benchmark, fio and iperf3.
 
-Two processors, each a thread of QEMU. The two drivers' guests take turns, so that
-what else this machine does meets both alike. A row has the medians of its rounds; its
-ratio is the median of the rounds' ratios, and the least and the most stand beside it.
+Each guest has two processors, which are threads of QEMU. The two drivers' guests take
+turns, so that other load of this machine affects both alike. A row has the medians of its
+rounds. Its ratio is the median of the rounds' ratios; the least and the most are recorded.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ class Samples:
         self.rows = {}
 
     def add(self, row, driver, value):
-        """One more round's figure."""
+        """Adds one round's figure."""
         self.rows.setdefault(row, {}).setdefault(driver, []).append(value)
 
     def table(self, section, unit, **more):
-        """A Row for each; `more` as Row takes it."""
+        """Returns a Row for each; `more` as Row takes it."""
         return [_row(section, name, unit, *(by[d] for d in benchguest.DRIVERS), **more)
                 for name, by in self.rows.items() if set(by) == set(benchguest.DRIVERS)]
 
@@ -47,12 +47,12 @@ def _row(section, name, unit, in_tree, vtd, **more):
 
 
 def _order(number):
-    """Who is booted first changes from round to round."""
+    """Returns the order of booting, which changes from round to round."""
     return benchguest.DRIVERS[::-1 if number % 2 else 1]
 
 
 def dma(bench, out, rounds):
-    """dma_map_benchmark: microseconds of map and unmap, one and two threads."""
+    """Runs dma_map_benchmark: microseconds of map and unmap, one and two threads."""
     times, scaling = Samples(), Samples()
     for number in range(rounds):
         for mode in ("strict", "lazy"):
@@ -79,7 +79,7 @@ def _latencies(mode, driver, records, times, scaling):
 
 
 def work(bench, out, rounds):
-    """fio and iperf3; then once more with QEMU's trace, for descriptors."""
+    """Runs fio and iperf3; then once more with QEMU's trace, for descriptors."""
     disk, net, descriptors = Samples(), Samples(), Samples()
     with IperfServer(0) as one, IperfServer(1) as other:
         servers = dict(zip(benchguest.DRIVERS, (one, other)))
@@ -124,7 +124,7 @@ def _work(bench, mode, out, number, servers):
 
 
 def standard(folder):
-    """The standard machine's, but for edu, which every bench has."""
+    """Returns the standard machine's devices, without edu, which every benchmark adds."""
     found, words = [], iter(devices.standard(folder))
     for word in words:
         value = next(words)
@@ -134,8 +134,8 @@ def standard(folder):
 
 
 class IperfServer:
-    """The far end of iperf3, on the loopback, as long as the context lasts; it serves one
-    guest at a time."""
+    """The other end of iperf3, on the loopback, for as long as the context; it serves one guest at
+    a time."""
 
     def __init__(self, number):
         self.port = PORT + 2 * (os.getpid() % 1000) + number

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""fio, iperf3 and the kernel's dma_map_benchmark for a guest to run, and
-a converter of pictures for us.
+"""fio, iperf3 and the kernel's dma_map_benchmark for a guest to run, and a converter of
+pictures for the host.
 
-All but the kernel's are Debian's, fetched with what they need beside the build root,
-which stays as small as building and testing want it.
+All but the kernel's are Debian's. They are fetched with their dependencies into the cache
+and not into the build root, which stays as small as building and testing need it.
 """
 
 import os
@@ -25,30 +25,30 @@ INSTALL = re.compile(r"^Inst (\S+) \((\S+)", re.MULTILINE)
 
 
 def programs(kernel, cache=None):
-    """(name, path) pairs as initramfs.Contents takes them."""
+    """Returns (name, path) pairs as initramfs.Contents takes them."""
     cache = cache or lab.Cache()
     return (*_debian(cache), ("dma_map_benchmark", _dma_map_benchmark(kernel, cache)))
 
 
 def fio(_kernel=None, cache=None):
-    """The same of fio alone, for tests that want a disk to be at work."""
+    """Returns the same for fio alone, for tests that need a disk at work."""
     return _debian(cache or lab.Cache(), ("usr/bin/fio",))
 
 
 def iperf_server(cache=None):
-    """(argv, environment) of an iperf3 that serves one client after the other."""
+    """Returns (argv, environment) of an iperf3 that serves one client after the other."""
     tree = _unpacked(cache or lab.Cache())
     return ([str(tree / "usr/bin/iperf3"), "-s", "-B", "127.0.0.1"],
             {**os.environ, "LD_LIBRARY_PATH": _libraries(tree)})
 
 
 def _libraries(tree):
-    """Where the unpacked packages have libraries, private ones of theirs included."""
+    """Returns the library folders of the unpacked packages, including private ones."""
     return ":".join(sorted({str(path.parent) for path in tree.glob("usr/lib/**/*.so.*")}))
 
 
 def converter(cache=None):
-    """(program, environment) of rsvg-convert; the fonts are the build root's."""
+    """Returns (program, environment) of rsvg-convert; the fonts are the build root's."""
     tree = _unpacked(cache or lab.Cache(), CONVERTER)
     return (str(tree / "usr/bin/rsvg-convert"),
             {**os.environ, "LD_LIBRARY_PATH": _libraries(tree)})

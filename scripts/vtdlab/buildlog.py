@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What compilers complain about, picked out of a build log."""
+"""Extracts compilers' warnings and errors from a build log."""
 
 import re
 
@@ -20,10 +20,10 @@ def _blocks(text, pattern):
 
 
 def complaints(text):
-    """Every warning and error, each with the lines that explain it."""
+    """Returns every warning and error, each with the lines that explain it."""
     return "\n\n".join(_blocks(text, COMPLAINT))
 
 
 def errors(text):
-    """The errors alone: what a person needs when a build failed."""
+    """Returns only the errors: what a user needs when a build failed."""
     return "\n\n".join(_blocks(text, ERROR))

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cache folder: what is built outside the checkout, keyed by its inputs.
 
-An entry is a folder whose name ends in a key. It is complete when it holds
-the file `.complete`, which is written last and moved into place in one step,
-so an interrupted build never looks finished. Whoever builds an entry holds
-its lock; locks are flocks, which die with their process.
+An entry is a folder whose name ends in a key. It is complete when it has the file
+`.complete`, which is written last and moved into place in one step, so that an
+interrupted build is never taken for complete. The process that builds an entry holds
+its lock; locks are flocks, which end with their process.
 
-Lock order: one lock per entry, taken in the order root, source, kernel,
-module. Nobody takes an earlier one while holding a later one.
+Lock order: one lock per entry, taken in the order root, source, kernel, module. No
+process takes an earlier one while it holds a later one.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ KEEP_SECONDS = 3600
 
 
 def default_path(env=os.environ):
-    """The cache folder that the environment asks for; scripts/lib.sh agrees."""
+    """Returns the cache folder that the environment names; scripts/lib.sh agrees."""
     if env.get("VTD_CACHE"):
         return Path(env["VTD_CACHE"]).absolute()
     base = env.get("XDG_CACHE_HOME") or os.path.join(env.get("HOME", "/"), ".cache")
@@ -36,7 +36,7 @@ def default_path(env=os.environ):
 
 
 def key(*parts):
-    """Twelve hexadecimal digits that change when any part changes.
+    """Returns twelve hexadecimal digits that change when any part changes.
 
     Parts are strings or bytes; their boundaries count, so ("ab", "c") and
     ("a", "bc") differ.
@@ -64,14 +64,14 @@ class Cache:
             ) from err
 
     def entry(self, kind, name):
-        """The folder of an entry, whether it exists or not."""
+        """Returns the folder of an entry, whether it exists or not."""
         return self.path / kind / name
 
     def cargo_target(self, purpose):
-        """Where cargo builds for this checkout, and no other.
+        """Returns the folder in which cargo builds for this checkout, and for no other.
 
-        Cargo names what it builds by paths within the checkout: in a folder shared by
-        two it would take the older tests of one for the tests of the other.
+        Cargo names what it builds by paths within the checkout: in a shared folder it would run
+        the older tests of one checkout in place of the tests of another.
         """
         folder = self.entry(purpose, key(checkout()))
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class Cache:
         return folder
 
     def used(self, folder, keep=KEEP):
-        """Note that a complete entry is used; entries of its kind unused for long go.
+        """Notes that a complete entry is used; removes old entries of its kind.
 
         The `keep` most recently used stay, and whatever was used within the
         hour, so that no run loses what it is about to boot.
@@ -97,24 +97,24 @@ class Cache:
 
     @contextlib.contextmanager
     def lock(self, name):
-        """Hold the lock `name`; says so when another has it first."""
+        """Holds the lock `name`; prints a line while another process holds it."""
         path = self.path / "lock" / name.replace("/", "-")
         with open(path, "a+", encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(f"  waiting   {name} is being made already", flush=True)
+                print(f"  waiting   {name} is already being built", flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
 def is_complete(folder):
-    """Whether the build of this entry reached its end."""
+    """Returns whether the build of this entry reached its end."""
     return (Path(folder) / COMPLETE).is_file()
 
 
 def set_complete(folder, text=""):
-    """Mark the entry as whole; the last act of its build."""
+    """Marks the entry as complete; the last step of its build."""
     folder = Path(folder)
     new = folder / (COMPLETE + ".new")
     with open(new, "w", encoding="utf-8") as file:
@@ -125,16 +125,16 @@ def set_complete(folder, text=""):
 
 
 def checkout():
-    """The top of the source tree that this package lies in."""
+    """Returns the top of the source tree that this package is in."""
     return Path(__file__).resolve().parents[2]
 
 
 def jobs():
-    """How many compile jobs this machine is given."""
+    """Returns how many compile jobs run on this machine."""
     return len(os.sched_getaffinity(0))
 
 
 def say(kind, text):
-    """One line of progress, in the two columns that every step uses."""
+    """Prints a line of progress, in the two columns that every step uses."""
     print(f"  {kind:<9} {text}", flush=True)
     sys.stdout.flush()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a guest says over the channel: a word for the kind, then key=value."""
+"""The lines of a guest over the channel: a word for the kind, then key=value."""
 
 import dataclasses
 import shlex
@@ -16,7 +16,7 @@ class Record:
         return self.values.get(key, "")
 
     def number(self, key):
-        """A value as a number, decimal or 0x; None where there is none."""
+        """Returns a value as a number, decimal or 0x; None if it is missing."""
         try:
             return int(self.values[key], 0)
         except (KeyError, ValueError):
@@ -24,13 +24,13 @@ class Record:
 
 
 class Records:
-    """All that a guest said, in order."""
+    """All lines of a guest, in order."""
 
     def __init__(self):
         self.all = []
 
     def add(self, line):
-        """Parse and keep a line; None for an empty or unreadable one."""
+        """Parses and stores a line; returns None for an empty or unreadable one."""
         try:
             words = shlex.split(line)
         except ValueError:
@@ -43,15 +43,15 @@ class Records:
         return record
 
     def of(self, kind):
-        """The records of one kind."""
+        """Returns the records of one kind."""
         return [record for record in self.all if record.kind == kind]
 
     def marks(self):
-        """Label of every mark, by number."""
+        """Returns the label of every mark, by number."""
         return {record.number("number"): record["label"] for record in self.of("mark")}
 
     def mark_before(self, wanted):
-        """The number of the last mark that was left before a record."""
+        """Returns the number of the last mark before a record."""
         last = None
         for record in self.all:
             if record.kind == "mark":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make check`: every test, through one pytest.
+"""`make check`: runs every test, through one pytest.
 
-With T=name (or --test name) only what has that name runs: a test of the guests
-such as `attack`, or else what pytest's -k finds.
+With T=name (or --test name) only tests of that name run: a test of the guests such as
+`attack`, or else whatever pytest's -k finds.
 """
 
 import concurrent.futures
@@ -15,22 +15,22 @@ from vtdlab import cache as lab
 from vtdlab import kernel, progress, testbed
 from vtdlab.errors import LabError, is_none_of
 
-# Kernels that some guests of `make check` boot in place of the ordinary one.
+# Kernels that some guests of `make check` boot instead of the ordinary one.
 WATCHING = ("debug", "kcsan")
 AT_ONCE = 2
-# Variables that are numbers, and of what.
+# Variables that are numbers, and what they count.
 NUMBERS = {"GUESTS": "guests", "FUZZ_SECONDS": "seconds", "STRIDE": "allocations or steps"}
 COLLECT_TIMEOUT = 120
 
 
 def add_arguments(parser):
-    """The defaults are `make check`."""
-    parser.add_argument("--host", action="store_true", help="only what boots nothing")
+    """Adds the options; the defaults are `make check`."""
+    parser.add_argument("--host", action="store_true", help="only tests that boot nothing")
     parser.add_argument("--guest", action="store_true", help="only what boots")
     parser.add_argument("--debug", action="store_true",
                         help="the guests' tests on the debug kernel")
     parser.add_argument("--races", action="store_true",
-                        help="what makes threads meet, on the kernel that looks for races")
+                        help="tests with many threads, on the kernel that detects races (KCSAN)")
     parser.add_argument("--test", default=os.environ.get("T", ""), metavar="NAME",
                         help="only this test")
     parser.add_argument("--series", choices=kernel.SERIES, action="append", default=[],
@@ -58,7 +58,7 @@ def _guest_tests():
 
 
 def need_numbers(env=os.environ):
-    """What is to be a number is one: known before hours of building, not after."""
+    """Checks that numbers are numbers, before hours of building and not after."""
     for name, what in NUMBERS.items():
         value = env.get(name)
         if value and (not value.isdecimal() or int(value) < 1):
@@ -66,8 +66,8 @@ def need_numbers(env=os.environ):
 
 
 def need_test(name, collect):
-    """`name` is a test of the guests, or else pytest finds something by it; `collect` returns the
-    names that it finds, which takes seconds."""
+    """Checks that `name` is a test of the guests, or else that pytest finds something by it;
+    `collect` returns the names that pytest finds, which takes seconds."""
     if name in _guest_tests() or collect():
         return
     hosts = {path.stem.removeprefix("test_") for path in
@@ -77,7 +77,7 @@ def need_test(name, collect):
 
 
 def _collected(argv):
-    """What pytest finds by these arguments; it says itself what is wrong with them."""
+    """Returns what pytest finds by these arguments; pytest reports wrong ones itself."""
     done = subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "-qq", *argv],
                           check=False, capture_output=True, text=True, timeout=COLLECT_TIMEOUT)
     return [] if done.returncode in (4, 5) else done.stdout.splitlines()
@@ -101,9 +101,9 @@ def _arguments(args, series):
 
 
 def build(wanted):
-    """Build what is missing of each (series, flavour), two at a time: a compiler's
-    first crate and a linker leave a processor idle. One that fails, or an interrupt,
-    ends the others; a kernel's goes on from there the next time."""
+    """Builds each (series, flavour) that is missing, two at a time: a compiler's first crate and a
+    linker leave a processor idle. A failure or an interrupt ends the others; the next run
+    continues an unfinished kernel."""
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         beds = [pool.submit(testbed.get, series, flavour=flavour) for series, flavour in wanted]
         try:
@@ -118,7 +118,7 @@ def build(wanted):
 
 
 def main(args):
-    """Build what is missing, where its progress is shown; then be pytest."""
+    """Builds what is missing and shows the progress; then becomes pytest."""
     need_numbers()
     flavour = _flavour(args)
     out = lab.checkout() / "out" / ("check" if flavour == "test" else f"check-{flavour}")

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Build vtd.ko for one of Debian's own kernels, and say what to do with it."""
+"""Builds vtd.ko for one of Debian's own kernels, and prints what to do with it."""
 
 from vtdlab import cache as lab
 from vtdlab import kernel, module, stock
 
 
 def add_arguments(parser):
-    """SERIES from the environment is the default, else the kernel that runs here."""
+    """Adds the options; the default is SERIES, else the running kernel."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
 
 
 def main(args):
-    """Fetch, prepare and build what is not in the cache; say where it is."""
+    """Fetches, prepares and builds what is not in the cache; prints its path."""
     cache = lab.Cache()
     built = stock.get(cache, args.series)
     path = module.publish(module.get(cache, built), built.release)

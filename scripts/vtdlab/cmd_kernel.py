@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Make the test kernel, and say where it lies."""
+"""Builds the test kernel, and prints its paths."""
 
 from vtdlab import kernel
 
 
 def add_arguments(parser):
-    """SERIES from the environment is the default."""
+    """Adds the options; SERIES from the environment is the default."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
     parser.add_argument("--kdir", action="store_true", help="print the build folder only")
 
 
 def main(args):
-    """Build if needed; print the paths."""
+    """Builds if needed; prints the paths."""
     built = kernel.get(series=args.series)
     if args.kdir:
         print(built.kdir)

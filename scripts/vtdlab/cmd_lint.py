@@ -10,14 +10,14 @@ NEED_KERNEL = {"checkpatch", "clippy"}
 
 
 def add_arguments(parser):
-    """Without names, all of them."""
+    """Adds the options; without names all checks run."""
     parser.add_argument("names", nargs="*", metavar="NAME", help=" ".join(NAMES))
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
     parser.add_argument("--fix", action="store_true", help="let rustfmt change the files")
 
 
 def main(args):
-    """Exit status 1 when anything was found."""
+    """Runs the checks; returns 1 if anything was found."""
     unknown = set(args.names) - set(NAMES)
     if unknown:
         raise LabError(f"there is no check {', '.join(sorted(unknown))}; "

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Build vtd.ko against the test kernel."""
+"""Builds vtd.ko against the test kernel."""
 
 from vtdlab import cache as lab
 from vtdlab import kernel, module
 
 
 def add_arguments(parser):
-    """SERIES from the environment is the default."""
+    """Adds the options; SERIES from the environment is the default."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
 
 
 def main(args):
-    """Build if needed; say where the module is."""
+    """Builds if needed; prints the module's path."""
     cache = lab.Cache()
     built = kernel.get(cache, args.series)
     path = module.publish(module.get(cache, built), built.release)

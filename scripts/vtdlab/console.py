@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the programs that people run have in common: arguments, and output.
+"""What the programs for users have in common: arguments, and output.
 
-A wrong argument is one sentence and status 2. Output that nobody reads any more
-ends the program quietly, and signs that the output's encoding lacks become
-plain ones.
+A wrong argument gives one sentence and status 2. A closed output ends the program
+quietly, and characters that the output's encoding lacks are replaced by plain
+ones.
 """
 
 import argparse
@@ -11,14 +11,14 @@ import codecs
 import os
 import sys
 
-# What trees are drawn with; all other signs become a question mark.
+# The characters that trees are drawn with; all others become a question mark.
 PLAIN = {"└": "`", "├": "|", "│": "|", "─": "-", "…": "~"}
-# As a shell reports a program that ended by SIGPIPE.
+# The status that a shell reports for a program that ended by SIGPIPE.
 BROKEN_PIPE = 141
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but what it does not understand is one sentence."""
+    """argparse, with one sentence for a wrong argument."""
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -32,7 +32,7 @@ def _plain(error):
 
 
 def run(main):
-    """The exit status of main(), for programs that people run."""
+    """Returns the exit status of main(), for programs for users."""
     codecs.register_error("vtd-plain", _plain)
     sys.stdout.reconfigure(errors="vtd-plain")
     try:
@@ -40,7 +40,7 @@ def run(main):
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # Python writes what is left when it ends, which would fail again.
+        # Python writes the rest of its buffer when it ends, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as err:

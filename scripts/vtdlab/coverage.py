@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make coverage`: which lines of vtd_core the host tests run.
 
-The compiler's own counters and LLVM's tools; the tests' own lines do not count.
-What is not covered is named, and less than LEAST percent is a failure.
+The compiler counts, and LLVM's tools read the counts; lines of tests do not count. Lines
+that are not covered are named, and less than LEAST percent is a failure.
 """
 
 import json
@@ -26,7 +26,7 @@ def _tool(name):
 
 
 def _binaries(env):
-    """The test binaries that cargo builds."""
+    """Returns the test binaries that cargo builds."""
     built = subprocess.run(["cargo", "test", "--no-run", "--message-format=json"], env=env,
                            cwd=lab.checkout(), check=True, capture_output=True, text=True,
                            timeout=TIMEOUT)
@@ -37,7 +37,7 @@ def _binaries(env):
 
 
 def _tested_lines(path):
-    """Lines of a source file that are no test of its own."""
+    """Returns the lines of a source file before its tests."""
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, 1):
         if line == "#[cfg(test)]":
@@ -46,7 +46,7 @@ def _tested_lines(path):
 
 
 def counts(lcov, top):
-    """From what llvm-cov exports: path to line to count, of the core without its tests."""
+    """Returns llvm-cov's counts by path and line, for the core without its tests."""
     found, lines = {}, {}
     for line in lcov.splitlines():
         if line.startswith("SF:"):
@@ -61,7 +61,7 @@ def counts(lcov, top):
 
 
 def _ranges(numbers):
-    """1, 2, 3, 7 as `1-3 7`."""
+    """Returns 1, 2, 3, 7 as `1-3 7`."""
     text, numbers = [], sorted(numbers)
     while numbers:
         end = 1
@@ -73,7 +73,7 @@ def _ranges(numbers):
 
 
 def measure():
-    """Run all tests with counters; what `counts` makes of it."""
+    """Runs all tests with counters; returns the result of `counts`."""
     work = lab.Cache().cargo_target("coverage-target")
     profiles = work / "profiles"
     shutil.rmtree(profiles, ignore_errors=True)
@@ -98,7 +98,7 @@ def measure():
 
 
 def judge(found, to=None):
-    """Print a line for each file with something left, and the sum; leave if it is too little."""
+    """Prints each file with uncovered lines, and the sum; exits if it is too little."""
     for path, lines in found.items():
         left = [number for number, count in lines.items() if count == 0]
         if left:
@@ -114,7 +114,7 @@ def judge(found, to=None):
 
 
 def main():
-    """Measure and judge."""
+    """Measures and judges the coverage."""
     judge(measure())
 
 

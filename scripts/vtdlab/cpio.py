@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cpio format that the kernel unpacks as its first root ("newc").
 
-Written here rather than by a tool, because so the archive can hold device
-nodes and files of root without anyone being root, and is the same for the
-same input.
+It is written here rather than by a tool, so that an ordinary user can make archives with
+device nodes and root's files, and so that the same input gives the same archive.
 """
 
 import stat
@@ -33,7 +32,7 @@ class Archive:
         self.file.write(data + b"\0" * (-len(data) % 4))
 
     def folder(self, name):
-        """A folder and those above it; once each."""
+        """Adds a folder and those above it; once each."""
         name = name.strip("/")
         if name in self.folders:
             return
@@ -43,25 +42,25 @@ class Archive:
         self._entry(name, stat.S_IFDIR | 0o755)
 
     def data(self, name, content, executable=False):
-        """A regular file."""
+        """Adds a regular file."""
         name = name.strip("/")
         if "/" in name:
             self.folder(name.rsplit("/", 1)[0])
         self._entry(name, stat.S_IFREG | (0o755 if executable else 0o644), content)
 
     def link(self, name, target):
-        """A symbolic link."""
+        """Adds a symbolic link."""
         name = name.strip("/")
         if "/" in name:
             self.folder(name.rsplit("/", 1)[0])
         self._entry(name, stat.S_IFLNK | 0o777, target.encode())
 
     def node(self, name, major, minor):
-        """A character device."""
+        """Adds a character device."""
         name = name.strip("/")
         self.folder(name.rsplit("/", 1)[0])
         self._entry(name, stat.S_IFCHR | 0o600, device=(major, minor))
 
     def close(self):
-        """The trailer; the file itself stays open."""
+        """Writes the trailer; the file itself stays open."""
         self._entry(TRAILER, 0)

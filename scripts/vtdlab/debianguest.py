@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make debian-check`: a Debian guest in which vtd was installed, twice.
+"""`make debian-check`: boots a Debian guest in which vtd was installed, twice.
 
-scripts/debian-image has made the system and run `make install` in it. Its own
-kernel and the initramfs that initramfs-tools made there are booted, with the
-root file system on an NVMe disk. The first start judges the driver and ends
-with `make uninstall`; the second finds a machine as it was before.
+scripts/debian-image has made the system and run `make install` in it. Its own kernel and the
+initramfs that initramfs-tools made there are booted, with the root file system on an NVMe
+disk. The first boot tests the driver and ends with `make uninstall`; the second checks that
+the machine is as it was before.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from vtdlab.trace import Trace
 
 DISK_SIZE = "8G"
 DISK_TIMEOUT = 600
-# An uninstall makes the initramfs anew, which takes minutes where the
-# processor is emulated.
+# An uninstall rebuilds the initramfs, which takes minutes if the processor is
+# emulated.
 TIMEOUT = 1500
 ROOT = devices.NVME
 
 
 def image():
-    """The system that scripts/debian-image has made of this checkout."""
+    """Returns the system that scripts/debian-image has made of this checkout."""
     name = hashlib.sha256(str(lab.checkout()).encode()).hexdigest()[:12]
     folder = lab.Cache().entry("debian", f"installed-{name}")
     if not (folder / "boot").is_dir():
@@ -36,7 +36,7 @@ def image():
 
 
 def release_of(root):
-    """The one kernel that the system has."""
+    """Returns the one kernel of the system."""
     found = sorted(path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
     if len(found) != 1:
         raise LabError(f"{root}/boot holds {len(found)} kernels where one was expected: "
@@ -45,14 +45,14 @@ def release_of(root):
 
 
 def make_disk(root, path):
-    """An ext4 file system with that system, made without mounting anything."""
+    """Makes an ext4 file system with that system, without mounting anything."""
     progress.run("disk", "a file system of it",
                  ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "vtd", "-d", str(root), str(path),
                   DISK_SIZE], path.with_suffix(".log"), timeout=DISK_TIMEOUT)
 
 
 def take(disk, name, target):
-    """A file out of the file system, as a boot loader reads it."""
+    """Reads a file from the file system, like a boot loader."""
     target.unlink(missing_ok=True)
     done = subprocess.run(["debugfs", "-R", f"dump {name} {target}", str(disk)], check=False,
                           capture_output=True, text=True, timeout=DISK_TIMEOUT)
@@ -62,7 +62,7 @@ def take(disk, name, target):
 
 
 def machine(disk, folder, release, job):
-    """What a boot loader would do: kernel, initramfs and words from that disk."""
+    """Returns kernel, initramfs and command line from that disk, like a boot loader."""
     kernel = take(disk, f"/boot/vmlinuz-{release}", folder / "vmlinuz")
     initramfs = take(disk, f"/boot/initrd.img-{release}", folder / "initrd.img")
     words = take(disk, "/boot/cmdline", folder / "cmdline").read_text(encoding="ascii").split()
@@ -79,7 +79,7 @@ def machine(disk, folder, release, job):
 
 
 def start(report, disk, folder, release, job):
-    """One start of the guest; its results, those of its trace and of its end."""
+    """Boots the guest once; yields its results, those of its trace and of its end."""
     folder.mkdir(parents=True)
     reader = ktap.Reader()
 
@@ -100,7 +100,7 @@ def start(report, disk, folder, release, job):
 
 
 def installed(report, trace):
-    """What QEMU saw while vtd was there."""
+    """Yields the results of QEMU's trace while vtd was installed."""
     walks = [e for e in trace.named("vtd_iotlb_page_update") if e.value("sid") == ROOT.sid]
     report.check(bool(walks), "QEMU's trace: the unit translated for the root file system's disk",
                  "it has no walk for it")
@@ -112,7 +112,7 @@ def installed(report, trace):
 
 
 def main(_args):
-    """Both starts; the exit status of `make debian-check`."""
+    """Boots twice; returns the exit status of `make debian-check`."""
     out = lab.checkout() / "out/debian-check"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What VT-d's numbers mean: capabilities, descriptors, registers, reasons.
+"""The meaning of VT-d's numbers: capabilities, descriptors, registers, fault reasons.
 
-Written from QEMU's and the kernel's readings of the specification and on
-purpose apart from the driver's own decoders, so that the two can disagree.
+Written from QEMU's and the kernel's readings of the specification and deliberately
+separate from the driver's own decoders, so that the two can disagree.
 """
 
 FAULT_REASONS = {
@@ -28,7 +28,7 @@ REGISTERS = {
     0xA0: "IECTL", 0xB8: "IRTA", 0xF0: "IVA", 0xF8: "IOTLB",
 }
 
-# Global command register: bit, what setting it asks for.
+# Global command register: bit, and what setting it requests.
 COMMANDS = ((31, "translation on"), (30, "set the root-table pointer"),
             (27, "flush the write buffer"), (26, "queued invalidation on"),
             (25, "interrupt remapping on"), (24, "set the interrupt-remapping table"))
@@ -39,17 +39,17 @@ WIDTHS = {1: "39 bits (3 levels)", 2: "48 bits (4 levels)", 3: "57 bits (5 level
 
 
 def field(value, low, width):
-    """`width` bits of a value, from bit `low`."""
+    """Returns `width` bits of a value, from bit `low`."""
     return value >> low & (1 << width) - 1
 
 
 def fault_reason(code):
-    """A reason in words, with its code."""
-    return f"{FAULT_REASONS.get(code, 'a reason this page does not know')} (reason {code:#04x})"
+    """Returns a reason in words, with its code."""
+    return f"{FAULT_REASONS.get(code, 'an unknown reason')} (reason {code:#04x})"
 
 
 def descriptor_kind(low, high):
-    """One of the names by which descriptors are counted."""
+    """Returns the name by which a descriptor is counted."""
     del high
     kind = field(low, 0, 4)
     if kind == 1:
@@ -62,7 +62,7 @@ def descriptor_kind(low, high):
 
 
 def descriptor(low, high):
-    """A descriptor as a sentence."""
+    """Returns a descriptor in words."""
     kind = descriptor_kind(low, high)
     domain = field(low, 16, 16)
     if kind == "context-domain":
@@ -90,11 +90,11 @@ def _wait(low, high):
         parts.append("raise the completion interrupt")
     if field(low, 6, 1):
         parts.append("fence")
-    return f"wait: {', '.join(parts) or 'nothing asked'}"
+    return f"wait: {', '.join(parts) or 'nothing requested'}"
 
 
 def register_write(address, size, value):
-    """A register write as a sentence."""
+    """Returns a register write in words."""
     base = max((known for known in REGISTERS if known <= address), default=0)
     name = REGISTERS.get(address)
     if name is None:
@@ -108,7 +108,7 @@ def register_write(address, size, value):
 
 
 def capabilities(cap, ecap):
-    """(name, words) for what CAP and ECAP say."""
+    """Returns (name, words) for the fields of CAP and ECAP."""
     yes = {0: "no", 1: "yes"}
     sagaw = field(cap, 8, 5)
     pages = [text for bit, text in ((0, "2 MiB"), (1, "1 GiB")) if field(cap, 34 + bit, 1)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The parts of what `make run` shows, each with the claims it stands for."""
+"""The parts of `make run`, each with its claims."""
 
 import re
 
@@ -22,7 +22,7 @@ REASON = {True: 5, False: 6}
 
 
 def _log_of(evidence, label):
-    """The kernel's log between the mark of this label and the next."""
+    """Returns the kernel's log between the mark of this label and the next."""
     for mark, found in evidence.records.marks().items():
         if found == label:
             return klog.between(evidence.console, mark, mark + 1)
@@ -37,7 +37,7 @@ def _name(bdf):
 
 
 def units(report, evidence):
-    """1. What was found, and whom it serves."""
+    """1. The remapping units, and the devices they serve."""
     records = evidence.records
     report.heading("1. Remapping units and the devices they serve")
     for unit in records.of("unit"):
@@ -54,7 +54,7 @@ def units(report, evidence):
              if re.search(r"\bvtd:|\bvtd ", line)]
     if words:
         report.line()
-        report.line("  The driver's own words while loading:")
+        report.line("  The driver's log while loading:")
         for line in words[:WORDS]:
             report.line(f"    {line}")
         if len(words) > WORDS:
@@ -95,7 +95,7 @@ def data(report, evidence):
 
 
 def _judge_io(io, evidence, walks):
-    # What a command complains of, and yet succeeds, has not been done.
+    # A command that complained and succeeded may not have done its work.
     if io["result"] != "ok" or io["why"]:
         return False, io["why"]
     if not walks:
@@ -110,7 +110,7 @@ def _judge_io(io, evidence, walks):
 
 
 def attacks(report, evidence):
-    """3. What devices may not do."""
+    """3. Accesses that devices must not make."""
     report.heading("3. Attacks: what happened, what the driver reported, what QEMU saw")
     rows, claims, reports = [], [], []
     for attack in evidence.records.of("attack"):
@@ -130,7 +130,7 @@ def attacks(report, evidence):
     report.table(rows, header=("device", "attempt", "address", "result", "driver", "trace"))
     if reports:
         report.line()
-        report.line("  The driver's own words:")
+        report.line("  The driver's log:")
         for line in reports:
             report.line(f"    {line.split('] ', 1)[-1].strip()}")
     report.line()
@@ -141,7 +141,7 @@ def attacks(report, evidence):
 
 
 def judge_attack(attack, seen, told):
-    """Why an attack's outcome is not what it must be; empty if it is."""
+    """Returns why an attack's outcome is wrong; empty if it is right."""
     if attack["error"] != "0":
         return f"the attempt failed with {attack['error'] or 'no result'}"
     if attack["expect"] == "landed":
@@ -163,7 +163,7 @@ def judge_attack(attack, seen, told):
 
 
 def closing(report, evidence):
-    """4. The sums, and what must hold at the end."""
+    """4. The totals, and what must hold at the end."""
     report.heading("4. Sums")
     trace = evidence.trace
     totals = _totals(evidence.records)
@@ -197,7 +197,7 @@ def _totals(records):
 
 
 def _bounds(evidence):
-    """How many descriptors the trace holds before and after the counters were read."""
+    """Returns how many descriptors the trace has before and after the counters were read."""
     labels = {label: mark for mark, label in evidence.records.marks().items()}
     places = dict(evidence.trace.marks())
     events = evidence.trace.events
@@ -217,7 +217,7 @@ def _compare_totals(report, totals, first, last, recorded):
 
 
 def log_is_clean(report, evidence):
-    """What must hold of every guest."""
+    """Checks what must hold for every guest."""
     found = klog.complaints(evidence.console)
     report.check(not found, "no warning, bug or oops in the kernel log",
                  f"{len(found)}, the first: {found[0] if found else ''}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The devices of the test machine, and where each one sits.
+"""The devices of the test machine, and their places.
 
-Addresses are fixed, so that a source-id in a trace names a device without
-asking the guest.
+Addresses are fixed, so that a source-id in a trace identifies a device without a
+request to the guest.
 """
 
 import dataclasses
@@ -14,14 +14,14 @@ DISK_BYTES = 256 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """One function: its place, and what people call it."""
+    """One function: its place, and its name."""
 
     bdf: str
     name: str
 
     @property
     def sid(self):
-        """The source-id that the remapping unit sees: bus, device, function."""
+        """Returns the source-id that the remapping unit sees: bus, device, function."""
         return source_id(self.bdf)
 
 
@@ -31,32 +31,32 @@ VIRTIO = Device("0000:00:04.0", "virtio-blk disk")
 EDU = Device("0000:00:05.0", "edu")
 TESTDEV = Device("0000:00:06.0", "iommu-testdev")
 PORT = Device("0000:00:08.0", "PCIe root port")
-# In some machines: one for which firmware may reserve memory.
+# In some machines: a device for which firmware may reserve memory.
 RESERVED = Device("0000:00:0d.0", "iommu-testdev with reserved memory")
 ALL = (NVME, NIC, VIRTIO, EDU, TESTDEV, PORT)
 
 NVME_DEVICE = "nvme,id=nvme,drive=nvme0,serial=vtd,bus=port0,addr=00.0"
 
-# Ports that tell of what comes and goes themselves, not by way of ACPI. The test
-# kernel is too small to ask firmware for their services (it would need to manage
-# their power), so it is told to take them.
+# These ports report added and removed devices themselves, not through ACPI. The test kernel is too
+# small to ask firmware for their services (it would need to manage their power), so a parameter
+# makes it take them.
 NATIVE_PORTS = "pcie_ports=native"
 NATIVE_SLOTS = ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
 
-# Where a guest writes to leave a mark in the trace: a word of the test
-# device's configuration space that nothing implements.
+# A guest leaves a mark in the trace by a write to this address: an unimplemented word of the test
+# device's configuration space.
 MARK_DEVICE, MARK_OFFSET = TESTDEV, 0xF0
 
 
 def source_id(bdf):
-    """0000:01:00.0 as the number 0x0100."""
+    """Returns 0000:01:00.0 as the number 0x0100."""
     _, bus, slot = bdf.split(":")
     device, function = slot.split(".")
     return int(bus, 16) << 8 | int(device, 16) << 3 | int(function)
 
 
 def name_of(sid):
-    """What people call the device behind a source-id."""
+    """Returns the name of the device with a source-id."""
     for device in ALL:
         if device.sid == sid:
             return f"{device.name} ({device.bdf})"
@@ -64,7 +64,7 @@ def name_of(sid):
 
 
 def disk(path):
-    """An empty disk image of our size, sparse."""
+    """Makes an empty, sparse disk image of a fixed size."""
     path = Path(path)
     with open(path, "wb") as file:
         os.truncate(file.fileno(), DISK_BYTES)
@@ -72,7 +72,7 @@ def disk(path):
 
 
 def _drive(name, path):
-    """A drive that outlives the device it is in, so that the device can be replugged."""
+    """Returns a drive that outlives its device, so that the device can be plugged in again."""
     return ("-blockdev", f"driver=raw,node-name={name},discard=unmap,cache.no-flush=on,"
                          f"file.driver=file,file.filename={path}")
 
@@ -82,7 +82,7 @@ def _slot(device):
 
 
 def standard(folder):
-    """NVMe behind a root port, NIC, virtio-blk, edu, iommu-testdev."""
+    """Returns NVMe behind a root port, NIC, virtio-blk, edu, iommu-testdev."""
     nvme, virtio = disk(Path(folder) / "nvme.img"), disk(Path(folder) / "virtio.img")
     return [
         "-device", f"pcie-root-port,id=port0,chassis=1,{_slot(PORT)}",
@@ -98,7 +98,7 @@ def standard(folder):
 
 
 def few(_folder):
-    """Only what does DMA by itself: each further device makes a load longer."""
+    """Returns only devices for DMA tests: each further device makes a load longer."""
     return [
         "-device", f"edu,id=edu,dma_mask=0xffffffffffffffff,{_slot(EDU)}",
         "-device", f"iommu-testdev,id=testdev,{_slot(TESTDEV)}",
@@ -106,22 +106,21 @@ def few(_folder):
     ]
 
 
-# Beside the standard ones, in the guest that tries other places in the tree.
-# Bus numbers below a bridge are the firmware's, so tests find these by what
-# they sit behind.
+# In addition to the standard ones, in the guest that tests other places in the tree. Firmware
+# chooses the bus numbers below a bridge, so tests find these devices by their place.
 BRIDGE = Device("0000:00:09.0", "PCIe-to-PCI bridge")
 FAR_BUS, FREE_BUS = 0x20, 0x40
 
 
 def crowded(folder):
-    """The standard devices among many: more than the 48 locks that lockdep notes of a task."""
+    """Returns the standard devices and others: more than the 48 locks lockdep records of a task."""
     return standard(folder) + [
         word for slot in range(0x10, 0x17) for function in range(8)
         for word in ("-device", f"pci-testdev,bus=pcie.0,addr={slot:x}.{function},multifunction=on")]
 
 
 def topology(folder):
-    """The standard devices, and some behind a conventional bridge, on a second
+    """Returns the standard devices, and some behind a conventional bridge, on a second
     root bus, and on a root bus that bypasses the unit."""
     far = disk(Path(folder) / "far.img")
     return standard(folder) + [
@@ -139,7 +138,7 @@ def topology(folder):
 
 
 def late(folder):
-    """The standard devices, more ports, and a disk behind no unit."""
+    """Returns the standard devices, more ports, and a disk behind no unit."""
     free = disk(Path(folder) / "free.img")
     return standard(folder) + [
         "-device", "pcie-root-port,id=switchport,chassis=4,bus=pcie.0,addr=0c.0",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make docs`: the pages as HTML. `make pictures`: the pictures that have a text source.
 
-The pages show the SVG files that are committed, so that they are seen on a forge, too. Each
-lies beside the text that graphviz draws it from.
+The pages show the committed SVG files, so that a forge can show them, too. Each is next
+to the text from which graphviz draws it.
 """
 
 import re
@@ -16,25 +16,25 @@ from vtdlab import cache as lab
 from vtdlab import progress
 
 TIMEOUT = 300
-# Where things lie, which a new version of a font or of graphviz may move a little.
+# Coordinates, which a new version of a font or of graphviz may change slightly.
 PLACES = {"points", "d", "x", "y", "cx", "cy", "rx", "ry", "width", "height", "viewBox",
           "transform", "id"}
 WARNING = re.compile(r": (?:WARNING|ERROR|CRITICAL): |^(?:WARNING|ERROR): |Error:$")
 
 
 def sphinx(source, html, doctrees):
-    """The command line that builds the pages of a folder; a warning is a failure."""
+    """Returns the command line that builds the pages of a folder; a warning is a failure."""
     return [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-N", "-E",
             "-j", str(lab.jobs()), "-d", str(doctrees), str(source), str(html)]
 
 
 def warnings(log):
-    """What Sphinx complains of, a line each."""
+    """Returns Sphinx's complaints, a line each."""
     return "\n".join(line for line in log.splitlines() if WARNING.search(line))
 
 
 def drawn(source):
-    """The SVG that graphviz draws from a text source, with its licence and where it is from."""
+    """Returns the SVG that graphviz draws from a text source, with its licence and source."""
     text = subprocess.run(["dot", "-Tsvg", str(source)], check=True, capture_output=True, text=True,
                           timeout=TIMEOUT).stdout
     body = re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg"):], flags=re.S)
@@ -43,7 +43,7 @@ def drawn(source):
 
 
 def essence(svg):
-    """What a picture says and in which colours, without where."""
+    """Returns the words and colours of a picture, without coordinates."""
     found = []
     for element in xml.fromstring(svg).iter():
         kept = sorted(item for item in element.attrib.items() if item[0] not in PLACES)
@@ -52,12 +52,12 @@ def essence(svg):
 
 
 def sources():
-    """Every text that a picture is drawn from."""
+    """Returns every text that a picture is drawn from."""
     return sorted((lab.checkout() / "Documentation/pictures").glob("*.dot"))
 
 
 def add_arguments(parser):
-    """Without --pictures, the pages."""
+    """Adds the options; without --pictures the pages are built."""
     parser.add_argument("--pictures", action="store_true",
                         help="draw the pictures again from their text sources")
 
@@ -70,7 +70,7 @@ def _pictures():
 
 
 def main(args):
-    """Build, and say where the first page is."""
+    """Builds, and prints the path of the first page."""
     if args.pictures:
         _pictures()
         return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The one error type that a user is meant to read."""
+"""The one error type whose text is meant for users."""
 
 import difflib
 
@@ -12,8 +12,8 @@ class LabError(Exception):
 
 
 def is_none_of(what, name, known, listed=""):
-    """The sentence for a name that is none of the known ones: those that are like it, and all of
-    them, or what describes them."""
+    """Returns the sentence for an unknown name: with similar known names, and all of them, or
+    `listed`, which describes them."""
     near = difflib.get_close_matches(name, known, 3)
     meant = f" (did you mean {' or '.join(near)}?)" if near else ""
     return f"there is no {what} '{name}'{meant}; there are {listed or ', '.join(known)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the host has of a guest's run: its channel, its log, QEMU's trace."""
+"""The host's evidence of a guest's run: its channel, its log, QEMU's trace."""
 
 import dataclasses
 
@@ -10,15 +10,15 @@ from vtdlab import klog
 class Evidence:
     """The witnesses of a run."""
 
-    records: object         # what the guest said
+    records: object         # the guest's records
     console: list           # the kernel's log
     trace: object           # QEMU's
     outcome: object         # how QEMU ended
-    server: object          # the far end of the NIC
+    server: object          # the other end of the NIC
     driver: str             # vtd or intree
 
     def window(self, record):
-        """(trace, log) between the mark before a record and the next mark."""
+        """Returns (trace, log) between the mark before a record and the next mark."""
         mark = self.records.mark_before(record)
         return (self.trace.between(mark, mark + 1),
                 klog.between(self.console, mark, mark + 1))

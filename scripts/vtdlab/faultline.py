@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Lines about faults, by vtd or by the in-tree driver, in the same words.
 
-Both drivers tell the same facts: who asked for what, and the code of the
-reason. The words here are those of vtd (src/core/describe/fault.rs, which a
-test holds them against), whoever wrote the line.
+Both drivers report the same facts: requester, access, address, and the code of the
+reason. The words here are those of vtd (src/core/describe/fault.rs; a test compares
+them), whichever driver wrote the line.
 """
 
 import dataclasses
@@ -90,7 +90,7 @@ SCALABLE_PAGES = {
 WORDS = {**LEGACY, **INTERRUPT, **SCALABLE_TABLES, **SCALABLE_PAGES}
 UNKNOWN = "a reason that this driver does not know"
 
-# What is wrong, as a rule.
+# The usual cause.
 _DRIVER = ("the device used an address that its driver did not map, mapped for the other "
            "direction only, or had unmapped already")
 _DETACHED = ("the device was never attached, or it is blocked: by a claim of its group, or "
@@ -113,13 +113,13 @@ STATUS = ((0, "fault records were lost (PFO)"), (1, "fault records are filled (P
           (6, "a device did not answer an invalidation (ITE)"))
 
 BDF = r"(?P<bdf>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
-# vtd: a device, or a requester that is none.
+# vtd: a device, or a requester that is no device.
 OURS = re.compile(
     r"vtd: (?P<unit>\S+): fault: (?P<noun>device|requester) " + BDF + r"(?P<who> \([^)]*\))?.*? "
     r"(?:(?P<access>read|write|execute|atomic|page request) of (?P<address>0x[0-9a-f]+)"
     r"|interrupt request (?P<index>0x[0-9a-f]+))(?: \(PASID (?P<pasid>0x[0-9a-f]+)\))? refused: "
     r".*?\((?:VT-d [0-9.]+, )?reason (?P<reason>0x[0-9a-f]+)\)(?:[,;] (?P<rest>.*))?")
-# In-tree, as of 7.3 and back to the days of decimal codes and bare addresses.
+# In-tree: 7.3 and older kernels, which print decimal codes and bare addresses.
 IN_TREE = re.compile(
     r"DMAR: ?\[(?:DMA (?P<access>Read|Write))(?: (?:NO_PASID|PASID (?P<pasid>0x[0-9a-f]+)))?\] "
     r"Request device \[" + BDF + r"\](?: PASID (?P<pasid2>[0-9a-f]+))? "
@@ -144,10 +144,10 @@ class Fault:
     bdf: str                # with its segment
     access: str             # read, write, ..., or "" for an interrupt request
     address: int            # or the index of the interrupt
-    reason: int             # -1 where the line does not have it
+    reason: int             # -1 if the line does not have it
     pasid: int = None
     who: str = ""           # driver, group, owner
-    rest: str = ""          # what else the line says
+    rest: str = ""          # the rest of the line
     noun: str = "device"    # or a requester ID, of several devices or of none
 
     def __str__(self):
@@ -162,13 +162,13 @@ class Fault:
 
     @property
     def cause(self):
-        """What is wrong, as a rule; "" where there is none."""
+        """Returns the usual cause; "" if there is none."""
         return CAUSES.get(self.reason, "")
 
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """Anything else that a line about faults says."""
+    """Any other information in a line about faults."""
 
     text: str
     cause: str = ""
@@ -178,12 +178,12 @@ class Note:
 
 
 def section(reason):
-    """Where the specification lists a reason."""
+    """Returns the section of the specification that lists a reason."""
     return "5.1.4.1" if 0x20 <= reason <= 0x2F else "7.1.3"
 
 
 def reason_words(reason):
-    """A reason in words, with section and code."""
+    """Returns a reason in words, with section and code."""
     return f"{WORDS.get(reason, UNKNOWN)} (VT-d {section(reason)}, reason {reason:#04x})"
 
 
@@ -196,7 +196,7 @@ def _bdf(text):
 
 
 def _code(text):
-    # Bare codes are decimal: they come from kernels that printed them so.
+    # Codes without 0x are decimal: some kernels printed them so.
     return -1 if text is None else int(text, 0) if text.startswith("0x") else int(text, 10)
 
 
@@ -252,7 +252,7 @@ PLAIN = re.compile(r"vtd: \S+: (?:fault: |its invalidation queue |.* (?:ITE|ICE)
 
 
 def logged(line):
-    """The Fault in a line of a driver's log, vtd's or the in-tree one's, or None."""
+    """Returns the Fault in a line of a driver's log, vtd's or the in-tree one's, or None."""
     if match := OURS.search(line):
         return _ours(match)
     if match := IN_TREE.search(line):
@@ -261,7 +261,7 @@ def logged(line):
 
 
 def decode(line):
-    """A Fault or a Note, or None for any other line."""
+    """Returns a Fault or a Note, or None for any other line."""
     for pattern, reader in READERS:
         if match := pattern.search(line):
             return reader(match)
@@ -271,7 +271,7 @@ def decode(line):
 
 
 def _lines(path):
-    """The lines of a log; LabError if it cannot be read."""
+    """Yields the lines of a log; raises LabError if it cannot be read."""
     try:
         with (sys.stdin if path == "-" else
               open(path, encoding="utf-8", errors="replace")) as file:
@@ -281,7 +281,7 @@ def _lines(path):
 
 
 def _explain(args):
-    """Whether a line about a fault was found, and whether one of vtd's that can be walked."""
+    """Returns whether a line about a fault was found, and whether vtd can walk its address."""
     told, found, ours = set(), False, False
     for line in (line for path in args.files or ["-"] for line in _lines(path)):
         what = decode(line)
@@ -299,7 +299,7 @@ def _explain(args):
 
 
 def main(argv=None):
-    """Read logs, print what their lines about faults mean."""
+    """Reads logs, and prints what their lines about faults mean."""
     parser = console.Parser(prog="vtd-fault-decode", description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", metavar="FILE", help="logs; default: standard input")
     parser.add_argument("--all", action="store_true", help="print all other lines as they are")

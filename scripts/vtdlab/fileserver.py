@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The far end of the NIC test: a TCP server on the loopback.
+"""The other end of the NIC test: a TCP server on the loopback.
 
-`GET n` is answered with n random bytes; `PUT n` takes n bytes and answers
-their checksum. The server remembers what it sent and received, so that
-neither side has to believe the other. `FILE name` is answered with one of the
-files that the server was given.
+`GET n` returns n random bytes; `PUT n` takes n bytes and returns their checksum. The
+server records what it sent and received, so that neither side has to trust the other.
+`FILE name` returns one of the files that the server was given.
 """
 
 import hashlib

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which Rust file uses which: the `use` lines and paths of the sources, followed to files.
+"""Which Rust file uses which: follows the `use` lines and paths of the sources to files.
 
-A re-export is only a name: who uses it uses the file that it leads to."""
+A re-export is only a name: its user uses the file that it leads to."""
 
 import re
 from pathlib import Path
 
-# Crates by the folder of their root, and the names that others know them by.
+# Crates by the folder of their root, and the names that other crates use for them.
 CRATES = {"vtd_core": "src/core", "vtd_tables": "rust/tables", "kernel_ext": "rust"}
 ROOTS = {"src/vtd_main.rs", "src/core/vtd_core.rs", "rust/tables/vtd_tables.rs",
          "rust/kernel_ext.rs", "bench/vtd_bench_main.rs"}
 
 _COMMENT = re.compile(r"//[^\n]*")
-# A file's own tests stand at its end.
+# A file's own tests are at its end.
 _OWN_TESTS = re.compile(r"#\[cfg\(test\)\]\s*mod tests.*", re.S)
 _USE = re.compile(r"(?P<public>\bpub(?:\([^)]*\))?\s+)?\buse\s+(?P<tree>[^;]+);")
 _PATH = re.compile(r"\b(?:crate|super|" + "|".join(CRATES) + r")(?:::\w+)+")
 
 
 def _split(body):
-    """The members of a use tree, split at its outer commas."""
+    """Returns the members of a use tree, split at its outer commas."""
     depth, member = 0, ""
     for sign in body:
         depth += {"{": 1, "}": -1}.get(sign, 0)
@@ -32,7 +32,7 @@ def _split(body):
 
 
 def _expand(tree):
-    """The paths of a use tree, each a list of names."""
+    """Returns the paths of a use tree, each a list of names."""
     tree = " ".join(tree.split())
     before, brace, rest = tree.partition("{")
     if not brace:
@@ -63,7 +63,7 @@ class Imports:
 
     @staticmethod
     def _folder(name):
-        """The folder that the modules which a file declares are in."""
+        """Returns the folder of the modules that a file declares."""
         path = Path(name)
         return path.parent if name in ROOTS or path.stem == "mod" else path.with_suffix("")
 
@@ -72,7 +72,7 @@ class Imports:
                     if name.startswith(f"{Path(root).parent}/")), key=len)
 
     def _file(self, folder):
-        """The file of the module whose children are in a folder, or None."""
+        """Returns the file of the module whose children are in a folder, or None."""
         for root in ROOTS:
             if Path(root).parent == folder:
                 return root
@@ -80,7 +80,7 @@ class Imports:
                      if str(path) in self._known), None)
 
     def _resolve(self, name, path, depth=0):
-        """The file that a path leads to, and what it names there; None outside."""
+        """Returns the file that a path leads to, and what it names there; None outside."""
         folder, path = self._folder(name), list(path)
         first = path.pop(0)
         if first == "crate":
@@ -116,7 +116,7 @@ class Imports:
         return found
 
     def circles(self, room=lambda name: name):
-        """Groups of rooms (by default files) that use each other. A module and the parts of
+        """Returns groups of rooms (by default files) that use each other. A module and its parts
         it may do so: a folder and those in it, a `mod.rs` and the files in its folder."""
         def are_one(one, other):
             above = Path(one).parent if Path(one).name == "mod.rs" else Path(one)

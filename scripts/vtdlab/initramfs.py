@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's only root: busybox, a few tools, the modules, scripts and tests.
 
-Nothing is mounted and no disk is needed, so a guest is up in seconds. Built
-from the build root's own programs; cached by the content of all that goes in.
+Nothing is mounted and no disk is needed, so that a guest boots in seconds. It is built
+from the build root's own programs, and cached by the contents of its files.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from vtdlab import cache as lab
 from vtdlab.cpio import Archive
 from vtdlab.errors import LabError
 
-# Programs beside busybox, and what each one reads.
+# Programs in addition to busybox, and what each one reads.
 TOOLS = {"/usr/sbin/mkfs.ext4": ("/etc/mke2fs.conf",), "/usr/bin/kmod": ()}
 OPTIONAL = {"/usr/sbin/kexec": ()}
 KMOD_NAMES = ("insmod", "rmmod", "modprobe", "modinfo", "lsmod")
@@ -26,17 +26,17 @@ SIGNED = b"~Module signature appended~\n"
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What a guest is given; names in the guest are fixed."""
+    """The contents of a guest; names in the guest are fixed."""
 
     modules: Path            # lib/modules/<release>, installed
     release: str
     vtd: Path = None         # /vtd/vtd.ko; None leaves it out
     test_modules: tuple = () # /vtd/modules/*.ko
     programs: tuple = ()     # (name, path), to /selftests
-    wanted: tuple = ()       # names of modules; without any, all that the kernel has
+    wanted: tuple = ()       # names of modules; empty: all that the kernel has
 
     def files(self):
-        """(name in the guest, path here) for all of it, in a fixed order."""
+        """Returns (name in the guest, path here) of all files, in a fixed order."""
         top = lab.checkout()
         found = []
         kept = closure((self.modules / "modules.dep").read_text(encoding="ascii"),
@@ -57,7 +57,7 @@ class Contents:
 
 
 def closure(text, wanted):
-    """The files of these modules and of all they need, by the text of modules.dep.
+    """Returns the files of these modules and of all they need, by the text of modules.dep.
 
     LabError names a module that the kernel does not have.
     """
@@ -79,7 +79,7 @@ def _left_out(path):
 
 
 def _libraries(program):
-    """The shared libraries of a program, as the dynamic linker finds them."""
+    """Returns the shared libraries of a program, as the dynamic linker finds them."""
     text = subprocess.run(["ldd", program], check=False, capture_output=True, text=True,
                           timeout=LDD_TIMEOUT).stdout
     return [word for line in text.splitlines() for word in line.split()
@@ -87,7 +87,7 @@ def _libraries(program):
 
 
 def _programs():
-    """(name in the guest, path here) of tools and what they need."""
+    """Returns (name in the guest, path here) of tools and what they need."""
     found = {}
     for program, reads in (TOOLS | OPTIONAL).items():
         if not os.path.exists(program):
@@ -109,7 +109,7 @@ def _busybox():
 
 
 def _stripped(path, scratch):
-    """A module without its debug information, which is most of its bytes.
+    """Returns a module without its debug information, which is most of its bytes.
 
     One that is signed stays as it is: its signature is over all of it.
     """
@@ -147,7 +147,7 @@ def _key(contents):
 
 
 def get(contents, cache=None):
-    """The archive for these contents, built if it is not in the cache."""
+    """Returns the archive for these contents, built if it is not in the cache."""
     cache = cache or lab.Cache()
     key = _key(contents)
     folder = cache.entry("initramfs", f"{contents.release}-{key}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A dump: what vtd-save wrote, as names and texts.
 
-A dump comes from anywhere, so nothing of it is unpacked, and how much of it is
-read is bounded.
+A dump may come from anywhere, so nothing of it is unpacked, and the amount that is read
+is bounded.
 """
 
 import tarfile
@@ -16,7 +16,7 @@ MOST_BYTES = 32 << 20
 
 
 class Dump:
-    """The files of a dump; `problems` says what is wrong with it."""
+    """The files of a dump; `problems` lists what is wrong with it."""
 
     def __init__(self, files):
         self.files = {_plain(name): _plain(text) for name, text in files.items()}
@@ -30,7 +30,7 @@ class Dump:
 
     @classmethod
     def read(cls, path):
-        """From a folder, or from a tar archive, compressed or not."""
+        """Reads a folder, or a tar archive, compressed or not."""
         path = Path(path)
         try:
             return cls(_folder(path) if path.is_dir() else _archive(path))
@@ -41,17 +41,17 @@ class Dump:
             raise LabError(f"{path} is no whole tar archive ({why}); save it again.") from err
 
     def lines(self, name):
-        """The lines of a file; none if the dump lacks it."""
+        """Returns the lines of a file; none if the dump lacks it."""
         return self.files.get(name, "").splitlines()
 
     def names(self, folder):
-        """The folders directly below a folder, sorted."""
+        """Returns the folders directly below a folder, sorted."""
         start = f"{folder}/"
         return sorted({name[len(start):].split("/")[0] for name in self.files
                        if name.startswith(start) and "/" in name[len(start):]})
 
     def records(self, name, needed):
-        """Each line of name=value words as a dict; one that lacks a needed name is a problem."""
+        """Yields each line of name=value words as a dict; a missing required name is a problem."""
         for number, line in enumerate(self.lines(name), 1):
             words = dict(word.split("=", 1) for word in line.split() if "=" in word)
             missing = [word for word in needed if word not in words]
@@ -62,7 +62,7 @@ class Dump:
                 yield words
 
     def counts(self, name):
-        """The lines `name: number` of a file."""
+        """Returns the lines `name: number` of a file."""
         found = {}
         for number, line in enumerate(self.lines(name), 1):
             key, colon, value = line.partition(":")
@@ -78,7 +78,7 @@ def _text(data):
 
 
 def _plain(text):
-    """Without what would steer a terminal or break a picture."""
+    """Returns the text without characters that control a terminal or break a picture."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else "?" for sign in text)
 
 

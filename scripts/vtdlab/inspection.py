@@ -18,7 +18,7 @@ TIMEOUT = 120
 
 
 def save(path):
-    """Have vtd-save write what this machine shows."""
+    """Makes vtd-save write the state of this machine."""
     try:
         done = subprocess.run(["sh", str(SAVE), str(path)], check=False, capture_output=True,
                               text=True, timeout=TIMEOUT)
@@ -30,8 +30,8 @@ def save(path):
 
 
 def receive(records, folder):
-    """Keep the dump that a guest sent (send_dump in scripts/guest/lib.sh), and its picture, in a
-    folder; the dump's path, or None if the guest sent none."""
+    """Stores the dump that a guest sent (send_dump in scripts/guest/lib.sh), and its picture, in a
+    folder; returns the dump's path, or None if the guest sent none."""
     lines = [record["line"] for record in records.of("dump")]
     if not lines or not records.of("dump-end"):
         return None
@@ -57,14 +57,14 @@ def _machine(args):
 
 
 def main(argv=None):
-    """The program; its exit status."""
+    """Runs the program; returns its exit status."""
     parser = console.Parser(
         prog="vtd-inspect", description="Draw remapping units, devices, groups, owners, domains.")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dump", metavar="PATH", help="of what was saved: an archive or a folder")
-    what.add_argument("--save", metavar="FILE", help="also keep what this machine shows")
+    what.add_argument("--dump", metavar="PATH", help="of a saved dump: an archive or a folder")
+    what.add_argument("--save", metavar="FILE", help="also save the state of this machine")
     what.add_argument("--walk", nargs=2, metavar=("REQUESTER", "ADDRESS"),
-                      help="only tell what becomes of a requester's read and write of an address")
+                      help="only show the result of a requester's read and write of an address")
     parser.add_argument("--svg", metavar="FILE", help="also draw a picture")
     args = parser.parse_args(argv)
     try:

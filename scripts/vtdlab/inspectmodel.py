@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Units, devices, groups and domains, put together from a dump."""
+"""Units, devices, groups and domains, read from a dump."""
 
 import dataclasses
 import re
@@ -24,7 +24,7 @@ class Device:
     """One PCI function."""
 
     bdf: str
-    kind: str = ""          # what it is, in a word
+    kind: str = ""          # its kind, in a word
     driver: str = ""        # empty without one
     group: str = ""         # its number; empty without one
     root: str = ""          # its root bus, such as 0000:00
@@ -32,8 +32,8 @@ class Device:
     unit: str = ""
     attached: str = ""      # DMA, unmanaged, identity, blocked, untranslated
     domain: str = ""        # key of its Domain; empty without one
-    domain_id: str = ""     # what its unit knows the domain by
-    faults: int = None      # None where nobody counts them
+    domain_id: str = ""     # the domain's id on its unit
+    faults: int = None      # None if they are not counted
 
 
 @dataclasses.dataclass
@@ -49,11 +49,11 @@ class Group:
 
 @dataclasses.dataclass
 class Domain:
-    """What a device can be attached to. Identity and blocked are such, too."""
+    """What a device can be attached to, including identity and blocked."""
 
     key: str
     name: str               # domain #5 (its number), domain-id 5 (a unit's), identity
-    kind: str = ""          # DMA, unmanaged; empty where the name says it
+    kind: str = ""          # DMA, unmanaged; empty if the name says it
     ids: str = ""           # dmar0:5
     width: str = ""
     lazy: bool = False
@@ -76,19 +76,19 @@ class Unit:
     devices: list = dataclasses.field(default_factory=list)
 
     def number(self, name, base=10):
-        """A fact of sysfs as a number; 0 where it is none."""
+        """Returns a value of sysfs as a number; 0 if it is none."""
         try:
             return int(self.facts.get(name, "0"), base)
         except ValueError:
             return 0
 
     def abilities(self):
-        """(name, words) for what its capability registers say."""
+        """Returns (name, words) for the fields of its capability registers."""
         return dict(decoder.capabilities(self.number("cap", 16), self.number("ecap", 16)))
 
 
 class Machine:
-    """All of it."""
+    """The whole machine."""
 
     def __init__(self, dump):
         self.dump, self.problems = dump, dump.problems
@@ -146,7 +146,7 @@ class Machine:
                 group.owner = owner if owner in OWNERS else "unknown"
 
     def _in_tree(self):
-        """What the in-tree driver tells: groups by sysfs, domains by the context entries."""
+        """Reads what the in-tree driver shows: groups from sysfs, domains from context entries."""
         entries = {found[1]: (int(found[2], 16), int(found[3], 16)) for line in
                    self.dump.lines("intel/dmar_translation_struct") if (found := ENTRY.match(line))}
         for device in self.devices.values():
@@ -192,7 +192,7 @@ class Machine:
 
 
 def place(device):
-    """Sorts devices as they stand in the tree: each below its bridge."""
+    """Sorts devices in the order of the tree: each below its bridge."""
     return (device.root, *device.above, device.bdf)
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A machine as a picture: SVG that needs no font and no script of its own.
+"""A machine as a picture: SVG that needs no external font and no script.
 
-Four columns: units, buses and bridges, groups with their devices, domains.
-Groups are laid out from the top in the order of the tree; what stands beside
-them is put at the middle of what it leads to. The owner of a group shows in
-its colour, in the form of its frame and in words.
+Four columns: units, buses and bridges, groups with their devices, domains. Groups are
+laid out from the top in the order of the tree; the boxes of the other columns are placed
+at the middle of what they lead to. The owner of a group shows in its colour, in the form
+of its frame and in words.
 """
 
 from html import escape
@@ -13,12 +13,12 @@ from vtdlab import inspecttext
 from vtdlab.inspectmodel import place
 from vtdlab.report import number
 
-# Fill, line, dashes: told apart by colour-blind eyes, and without colour.
+# Fill, line, dashes: distinct for colour-blind readers, and without colour.
 OWNERS = {"kernel": ("#e4f0fb", "#0b62a4", ""), "driver": ("#e3f5ee", "#00795a", "2 3"),
           "user": ("#fdebdc", "#c2500a", "7 4"), "nobody": ("#f1f2f4", "#6b7280", "1 4"),
           "unknown": ("#ffffff", "#9aa3af", "1 4")}
 OWNER_TEXT = {"kernel": "the kernel's", "driver": "a driver's own", "user": "a user's",
-              "nobody": "nobody's", "unknown": "unknown"}
+              "nobody": "no owner", "unknown": "unknown"}
 SPECIAL = {"identity": "reaches all of memory", "untranslated": "reaches all of memory",
            "blocked": "reaches nothing"}
 
@@ -41,25 +41,25 @@ svg{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-ser
 
 
 def clip(text, most):
-    """No more letters than there is room for."""
+    """Returns the text, cut to the room."""
     return text if len(text) <= most else text[:most - 1] + "…"
 
 
 def text(at_x, at_y, words, style="", anchor=""):
-    """One line of text."""
+    """Returns one line of text."""
     style = f' class="{style}"' if style else ""
     anchor = f' text-anchor="{anchor}"' if anchor else ""
     return f'<text x="{at_x:g}" y="{at_y:g}"{style}{anchor}>{escape(words)}</text>'
 
 
 def box(at_x, at_y, width, height, attributes='class="b"', radius=6):
-    """A rectangle."""
+    """Returns a rectangle."""
     return (f'<rect x="{at_x:g}" y="{at_y:g}" width="{width:g}" height="{height:g}" '
             f'rx="{radius}" {attributes}/>')
 
 
 def edge(start, end, attributes=""):
-    """A line from the right of one thing to the left of another."""
+    """Returns a line from the right of one box to the left of another."""
     (from_x, from_y), (to_x, to_y) = start, end
     bend = (to_x - from_x) / 2
     return (f'<path class="e" d="M{from_x:g} {from_y:g}C{from_x + bend:g} {from_y:g} '
@@ -67,7 +67,7 @@ def edge(start, end, attributes=""):
 
 
 class Picture:
-    """The parts, and where each thing stands."""
+    """The parts of the picture, and the place of each box."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -80,7 +80,7 @@ class Picture:
         self._domains()
 
     def _spread(self, wanted, height):
-        """Places of things of one height, near the wanted ones and one below the other."""
+        """Returns places of boxes of one height, near the wanted ones and without overlap."""
         placed, last = [], TOP
         for middle in wanted:
             last = max(last, middle - height / 2)
@@ -126,7 +126,7 @@ class Picture:
                                    "f" if device.faults else "s", "end"))
 
     def _buses(self):
-        """A box for each root bus and each bridge that something is behind."""
+        """Draws a box for each root bus and each bridge with something behind it."""
         below = {}
         for device in self.machine.devices.values():
             if device.bdf in self.device_y:
@@ -134,7 +134,7 @@ class Picture:
                 below.setdefault(above, []).append(device)
         nodes = sorted(below, key=lambda key: min(self.device_y[d.bdf] for d in below[key]))
         middles = [self._middle(self.device_y[d.bdf] for d in below[key]) for key in nodes]
-        # A root bus stands left of the bridges on it.
+        # A root bus is left of the bridges on it.
         for key, at_y in zip(nodes, self._spread(middles, BUS_H)):
             middle = at_y + BUS_H / 2
             self.bus_y[key] = middle
@@ -155,7 +155,7 @@ class Picture:
                 self._link_down(parent, key)
 
     def _link_down(self, parent, child):
-        """From the left of a bus down to a bridge that is on it."""
+        """Draws a line from the left of a bus down to a bridge that is on it."""
         step = 12 if not isinstance(parent, str) else 34
         self.edges.append(f'<path class="e" d="M{BUS_X + step} {self.bus_y[parent]:g}'
                           f'V{self.bus_y[child]:g}H{BUS_X + 24}" stroke-dasharray="3 3"/>')
@@ -254,7 +254,7 @@ def _legend(machine, at_y):
 
 
 def draw(machine):
-    """The whole picture."""
+    """Returns the whole picture."""
     picture = Picture(machine)
     height = picture.bottom + 64
     driver = "vtd" if machine.driver == "vtd" else "the in-tree driver"

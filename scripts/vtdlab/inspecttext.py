@@ -8,17 +8,17 @@ OWNER_WORDS = {"kernel": "kernel", "driver": "a driver's own", "user": "user", "
 
 
 def owner(group):
-    """Whose a group is."""
+    """Returns the owner of a group, in words."""
     return OWNER_WORDS[group.owner] + (f" ({group.via})" if group.via else "")
 
 
 def many(count, name):
-    """A count with its name, which gets an s unless there is one of it."""
+    """Returns a count with its name, in the plural unless it is 1."""
     return f"{number(count)} {name}{'' if count == 1 else 's'}"
 
 
 def pages(domain):
-    """What a domain has mapped, in words; empty where nothing is known."""
+    """Returns what a domain has mapped, in words; empty if that is unknown."""
     if domain.mapped is None:
         return ""
     tables = "" if domain.tables is None else f", {many(domain.tables, 'table')}"
@@ -26,21 +26,21 @@ def pages(domain):
 
 
 def work(domain):
-    """How often it was used, and its large pages."""
+    """Returns how often it was used, and its large pages."""
     return ", ".join(filter(None, (
         "" if domain.maps is None else many(domain.maps, "map"),
         many(domain.large, "large page") if domain.large else "")))
 
 
 def kind(domain):
-    """Its type: DMA, strict; unmanaged."""
+    """Returns its type: DMA, strict; unmanaged."""
     if domain.kind == "DMA":
         return f"DMA, {'lazy' if domain.lazy else 'strict'}"
     return domain.kind
 
 
 def unit_words(unit):
-    """What a unit is and what it has done, a line each."""
+    """Yields a unit's properties and counters, a line each."""
     able = unit.abilities()
     used, there = unit.number("domains_used"), unit.number("domains_supported")
     state = f", {unit.condition}" if unit.condition else ""
@@ -63,14 +63,14 @@ def unit_words(unit):
 
 
 def fault_words(device):
-    """How many there were; the in-tree driver, for one, counts none."""
+    """Returns the number of faults, if they are counted; the in-tree driver counts none."""
     if device.faults is None:
         return "faults unknown"
     return many(device.faults, "fault") if device.faults else "no fault"
 
 
 def _domain_words(device, domain):
-    """Its number, and the unit's for it, by which the kernel log and the queue name it."""
+    """Returns its number, and its domain-id, which the kernel log and the queue use."""
     if domain is None:
         return device.attached
     return domain.name + (f" (domain-id {device.domain_id})" if device.domain_id else "")
@@ -87,7 +87,7 @@ def _device(machine, device):
 
 
 def _tree(machine, devices):
-    """(prefix and name, cells) of each device and bridge, below their root buses."""
+    """Yields (prefix and name, cells) of each device and bridge, below their root buses."""
     tree = {}
     for device in devices:
         node = tree.setdefault(device.root or "?", {})
@@ -120,7 +120,7 @@ def _columns(rows):
 
 
 def draw(machine):
-    """The lines of the tree."""
+    """Yields the lines of the tree."""
     driver = "vtd" if machine.driver == "vtd" else "the in-tree driver"
     yield f"{driver} on Linux {machine.kernel}"
     for unit in machine.units:
@@ -136,7 +136,7 @@ def draw(machine):
         yield "behind no unit: " + ", ".join(sorted(device.bdf for device in machine.elsewhere))
     alone = [domain for domain in machine.domains.values() if not domain.groups]
     for domain in alone:
-        yield f"nobody is in {domain.name}: {', '.join(filter(None, (kind(domain), pages(domain))))}"
+        yield f"no device is in {domain.name}: {', '.join(filter(None, (kind(domain), pages(domain))))}"
     if machine.problems:
         yield ""
         yield "What could not be read:"

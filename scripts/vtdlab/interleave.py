@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that take turns: one runs for a moment while the others stand still.
+"""Guests that take turns: one runs for a moment while the others are stopped.
 
-The clock of a guest that stands still does so, too. So what this machine does beside
-them meets all alike, moment by moment, where whole guests one after the other differ by
-what the hour brings. `host together` in a guest waits until all of them have come as far.
+The clock of a stopped guest is stopped, too. So other load of this machine affects all
+guests alike, moment by moment, while whole guests one after the other would differ by
+the load of the hour. `host together` in a guest waits until all of them have reached it.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Interleaver:
         self.meeting = asyncio.Barrier(len(self.guests))
 
     async def run(self):
-        """The outcomes, in the guests' order; if one cannot be run, none is left."""
+        """Returns the outcomes, in the guests' order; if one cannot run, ends all."""
         try:
             async with asyncio.TaskGroup() as group:
                 runs = [group.create_task(guest.run()) for guest in self.guests]
@@ -58,20 +58,20 @@ class Interleaver:
                 break
             await _tell(now, "stop")
             await _tell(following, "cont")
-        # From the first one's end on, nothing is compared any more.
+        # After the first guest has ended, nothing is compared any more.
         await self.meeting.abort()
         for guest in self.guests:
             await _tell(guest, "cont")
 
 
 async def _tell(guest, command):
-    # Who has just ended hears nothing.
+    # A guest that has just ended does not answer.
     with contextlib.suppress(QMPError):
         await guest.qmp.execute(command)
 
 
 def boot(described, tick=None):
-    """Run them all to their ends, from ordinary code."""
+    """Runs them all to their ends, from ordinary code."""
     async def all_of_them():
         return await Interleaver(described, tick).run()
     return asyncio.run(all_of_them())

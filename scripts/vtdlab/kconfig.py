@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Kernel configuration fragments: what they ask for, and whether they got it."""
+"""Kernel configuration fragments: what they request, and whether they got it."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
 
 
 def parse(text):
-    """Option to value; an option that is off has the value "n"."""
+    """Returns options with their values; an option that is off has the value "n"."""
     options = {}
     for line in text.splitlines():
         line = line.strip()
@@ -23,7 +23,7 @@ def parse(text):
 
 
 def unmet(wanted, got):
-    """Sentences' worth of differences: every wanted option that came out otherwise.
+    """Returns the differences: every wanted option with another value.
 
     Both arguments are what parse() gives; an option that .config does not
     mention is off.
@@ -32,11 +32,11 @@ def unmet(wanted, got):
             for name, value in sorted(wanted.items()) if got.get(name, "n") != value]
 
 
-# What each kernel is made of; a later file wins over an earlier one.
+# The fragments of each kernel; a later file overrides an earlier one.
 FLAVOURS = {"test": ("test",), "debug": ("test", "debug"), "kcsan": ("test", "kcsan")}
 
 
 def fragment(flavour):
-    """The text that a kernel of this flavour is configured from."""
+    """Returns the text that a kernel of this flavour is configured from."""
     return "".join((FOLDER / f"{name}.config").read_text(encoding="utf-8")
                    for name in FLAVOURS[flavour])

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Test kernels: the newest of a series, configured from a fragment, built once.
 
-The entry `kernel/<version>-<key>` holds `build`, which is the kernel's own
-output folder and so the KDIR of external modules, and `modules`, an installed
-module tree. An interrupted build goes on where it stopped: Kbuild rebuilds
-whatever has no finished command file.
+The entry `kernel/<version>-<key>` has `build`, which is the kernel's own output folder and
+so the KDIR of external modules, and `modules`, an installed module tree. An interrupted
+build continues where it stopped: Kbuild rebuilds whatever has no finished command file.
 """
 
 import dataclasses
@@ -34,17 +33,17 @@ class Kernel:
 
     series: str      # 7.3
     version: str     # of the Debian package
-    release: str     # what uname -r will say
+    release: str     # the output of uname -r
     kdir: Path       # build folder, for make -C
     image: Path      # bzImage
     modules: Path    # lib/modules/<release>, installed, with modules.dep
     source: Path     # the source tree
     key: str
-    tools: tuple = (f"LLVM={LLVM}",)    # what make is told of the compilers
+    tools: tuple = (f"LLVM={LLVM}",)    # make's variables for the compilers
 
 
 def series_wanted(env=os.environ):
-    """The series that SERIES asks for; 7.3 without it."""
+    """Returns the series that SERIES names; 7.3 without it."""
     series = env.get("SERIES") or SERIES[0]
     if series not in SERIES:
         raise LabError(f"SERIES={series} is not a series vtd is written for; "
@@ -53,7 +52,7 @@ def series_wanted(env=os.environ):
 
 
 def toolchain():
-    """First lines of the tools' own version texts."""
+    """Returns the first lines of the tools' version texts."""
     lines = []
     for argv in TOOLS:
         text = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
@@ -62,7 +61,7 @@ def toolchain():
 
 
 def get(cache=None, series=None, flavour="test"):
-    """The test kernel of a series, built if it is not in the cache."""
+    """Returns the test kernel of a series, built if it is not in the cache."""
     cache = cache or lab.Cache()
     series = series or series_wanted()
     archive = Archive(cache)
@@ -88,7 +87,7 @@ def _describe(folder, source, series, version, key):
 
 
 def make(source, build, *targets):
-    """The make command line of every test kernel build step."""
+    """Returns the make command line of every build step of a test kernel."""
     return ["make", "-C", str(source), f"O={build}", f"LLVM={LLVM}", f"-j{lab.jobs()}",
             "KBUILD_BUILD_USER=vtd", "KBUILD_BUILD_HOST=vtd", *targets]
 

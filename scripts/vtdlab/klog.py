@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a guest's kernel log says: marks, faults, and complaints.
+"""A guest's kernel log: marks, faults, and complaints.
 
-A complaint is anything that a kernel prints when one of its own invariants
-broke; no run with one in its log passes.
+A complaint is anything that a kernel prints when one of its own invariants is
+violated; a run with one in its log fails.
 """
 
 import dataclasses
@@ -33,18 +33,18 @@ class LoggedFault:
 
 
 def read(path):
-    """The lines of a console, without carriage returns."""
+    """Returns the lines of a console, without carriage returns."""
     with open(path, encoding="utf-8", errors="replace") as file:
         return [line.rstrip("\r\n") for line in file]
 
 
 def complaints(lines):
-    """Every line with which the kernel complains about itself."""
+    """Returns every line with which the kernel complains about itself."""
     return [line for line in lines if COMPLAINTS.search(line)]
 
 
 def without_crash(lines):
-    """The lines but those of a crash that was asked for, up to the crash kernel's first one."""
+    """Returns the lines without those of a requested crash, up to the crash kernel's first line."""
     found, crashing = [], False
     for line in lines:
         if "sysrq: Trigger a crash" in line:
@@ -57,7 +57,7 @@ def without_crash(lines):
 
 
 def races(lines):
-    """(what KCSAN reports, the other lines); a report is the list of its lines."""
+    """Returns (KCSAN's reports, the other lines); a report is the list of its lines."""
     reports, rest, report = [], [], None
     for line in lines:
         if "BUG: KCSAN: " in line:
@@ -73,14 +73,14 @@ def races(lines):
 
 
 def faults(lines):
-    """Every read and write that these lines report as refused, by our driver or the in-tree one."""
+    """Returns every refused read and write that these lines report, in either driver's form."""
     found = [(line, faultline.logged(line)) for line in lines]
     return [LoggedFault(fault.bdf, fault.access == "write", fault.address, fault.reason, line)
             for line, fault in found if fault and fault.access in ("read", "write")]
 
 
 def between(lines, first, last=None):
-    """The lines after mark `first` and before mark `last` (or the end)."""
+    """Returns the lines after mark `first` and before mark `last` (or the end)."""
     inside, found = False, []
     for line in lines:
         match = MARK.search(line)

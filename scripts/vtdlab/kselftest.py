@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """selftests/ as a target of the kernel's own kselftest, packed by its gen_tar.
 
-The tree is the test kernel's tools/testing/selftests with ours in the place of
-all other targets, so that what builds, installs and packs it is the kernel's.
-What the guest is given comes out of the package.
+The tree is the test kernel's tools/testing/selftests with ours instead of all other
+targets, so that the kernel's own tools build, install and pack it. The guest gets what
+is in the package.
 """
 
 import shutil
@@ -17,13 +17,13 @@ from vtdlab.errors import LabError
 HARNESS = "tools/testing/selftests"
 TARGET = "vtd"
 TIMEOUT = 600
-# What a target consists of; what was built beside it stays where it is.
+# The files of a target; build products next to them are left out.
 SOURCES = (".sh", ".c", ".h")
 OTHERS = ("Makefile", "Kbuild", "config", "settings")
 
 
 def programs(kernel, cache=None):
-    """(name, path) of every file of the package; built if it is not in the cache."""
+    """Returns (name, path) of every file of the package; built if it is not in the cache."""
     cache = cache or lab.Cache()
     files = _ours()
     key = lab.key(kernel.key, *(part for name, path in files for part in (name, path.read_bytes())))
@@ -46,7 +46,7 @@ def _ours():
 
 
 def _lay_out(kernel, tree):
-    """A kernel tree with the harness and one target."""
+    """Makes a kernel tree with the harness and one target."""
     harness = tree / HARNESS
     harness.mkdir(parents=True)
     (tree / "scripts").mkdir()

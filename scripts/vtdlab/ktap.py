@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""KTAP, read a line at a time: results as they come, plans held to at the end."""
+"""Reads KTAP a line at a time: results as they arrive; plans are compared at the end."""
 
 import dataclasses
 import re
@@ -13,7 +13,7 @@ NOTE = re.compile(r"^ *# (.*)$")
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One line of results; `test` is the name of the test it stands in."""
+    """One line of results; `test` is the name of the test that it is in."""
 
     test: str
     name: str
@@ -24,7 +24,7 @@ class Result:
 
 
 class Reader:
-    """Feed it lines; it returns a Result for those that are one."""
+    """A reader of lines; returns a Result for each line that is one."""
 
     def __init__(self):
         self.test, self.notes = "", []
@@ -32,7 +32,7 @@ class Reader:
         self.skipped_all = ""
 
     def feed(self, line):
-        """A Result, or None."""
+        """Returns a Result, or None."""
         if found := PLAN.match(line):
             self.planned[self._level(found[1])] = int(found[2])
             self.skipped_all = found[3] or ""
@@ -66,7 +66,7 @@ class Reader:
         return Result(self.test, found["name"], outcome, reason, notes, not found["indent"])
 
     def missing(self):
-        """Sentences about plans that were not kept."""
+        """Yields sentences about plans that were not kept."""
         found = [] if "" in self.planned else ["the guest gave no plan"]
         for level, planned in self.planned.items():
             seen = self.seen.get(level, 0)

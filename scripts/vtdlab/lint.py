@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is said about the sources without running them.
+"""Checks of the sources that do not run them.
 
 Every function returns what it found wrong, as text; empty means nothing.
 """
@@ -20,7 +20,7 @@ def _run(argv, **more):
 
 
 def tracked(*patterns):
-    """Files of the checkout that git knows or would add, by pattern."""
+    """Returns the files of the checkout that git tracks or would add, by pattern."""
     code, text = _run(["git", "-C", str(lab.checkout()), "ls-files", "-z", "-co",
                        "--exclude-standard", "--", *patterns])
     if code:
@@ -30,7 +30,7 @@ def tracked(*patterns):
 
 
 def rustfmt(fix=False):
-    """Files that rustfmt would change, with the change; `fix` changes them."""
+    """Returns files that rustfmt would change, with the change; `fix` changes them."""
     files = tracked("*.rs")
     argv = ["rustfmt", "--color", "never", "--edition", "2021", *([] if fix else ["--check"]),
             "--config-path", str(lab.checkout() / ".rustfmt.toml")]
@@ -39,7 +39,7 @@ def rustfmt(fix=False):
 
 
 def clippy(cache, kernel):
-    """Clippy's and the compilers' warnings over the whole of the modules, from scratch."""
+    """Returns clippy's and the compilers' warnings for the whole modules, from scratch."""
     return "".join(_clippy(cache, kernel, each) for each in module.ALL)
 
 
@@ -58,7 +58,7 @@ def _clippy(cache, kernel, each):
 
 
 def shellcheck():
-    """What shellcheck says about every shell script."""
+    """Returns shellcheck's output for every shell script."""
     files = [path for path in tracked("scripts", "selftests", ".ci")
              if path.suffix == ".sh" or path.read_bytes()[:64].startswith(
                  (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash"))]
@@ -67,12 +67,12 @@ def shellcheck():
 
 
 def checkpatch(kernel):
-    """What the kernel's checkpatch says about C and Kbuild files.
+    """Returns the output of the kernel's checkpatch for C and Kbuild files.
 
-    The tests' programs and the profiler live in user space, where the kernel's own types, macros
-    and barriers are not to be had.
+    The tests' programs and the profiler are user-space code, where the kernel's own types, macros
+    and barriers do not exist.
     """
-    # It knows by name which macros define functions, so not ours.
+    # It recognizes macros that define functions by name, so not ours.
     kernels = "FILE_PATH_CHANGES,CONST_STRUCT,COMPLEX_MACRO"
     programs = [lab.checkout() / "selftests", lab.checkout() / "bench/profile"]
     found = {kernels: [], f"{kernels},BIT_MACRO,PREFER_KERNEL_TYPES,VOLATILE": []}
@@ -90,12 +90,12 @@ def checkpatch(kernel):
 
 
 def spdx():
-    """Source files whose first lines lack the licence."""
+    """Returns source files whose first lines lack the licence."""
     bare = []
     for path in tracked("*.rs", "*.c", "*.h", "*.py", "*.sh", "Makefile", "Kbuild", "*/Kbuild",
                         "scripts", ".ci", "selftests"):
         head = path.read_bytes()[:300]
-        # Nor is there room in an archive; kselftest's own formats know no comments.
+        # Archives have no place for it, either; kselftest's own formats have no comments.
         if b"SPDX-License-Identifier: GPL-2.0" not in head and path.suffix != ".gz" and (
                 path.name not in ("config", "settings")):
             bare.append(str(path.relative_to(lab.checkout())))
@@ -103,7 +103,7 @@ def spdx():
 
 
 def all_checks(cache, kernel):
-    """Name to function of every check, in the order of their cost."""
+    """Returns the function of every check by name, in the order of their cost."""
     return {
         "spdx": spdx,
         "rustfmt": rustfmt,
@@ -114,7 +114,7 @@ def all_checks(cache, kernel):
 
 
 def report(checks):
-    """Run the checks, print what they find; how many found something."""
+    """Runs the checks, prints what they find; returns how many found something."""
     failed = 0
     for name, check in checks.items():
         step = progress.Step("lint", name)

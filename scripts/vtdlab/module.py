@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """vtd.ko, or the module that measures it, for a kernel; built outside the checkout.
 
-The sources are copied into `module-build/<kernel>-<checkout>` and compiled
-there incrementally, so that kernels do not disturb each other and the checkout
-stays as it was. What comes out is kept as `module/<kernel>-<sources>/vtd.ko`, the
-other as `bench-module/<kernel>-<sources>/vtd_bench.ko`:
-the same sources for the same kernel are never compiled twice, and a file that
-one run boots is never rewritten by another.
+The sources are copied to `module-build/<kernel>-<checkout>` and compiled there incrementally,
+so that kernels do not affect each other and the checkout stays unchanged. The result is stored
+as `module/<kernel>-<sources>/vtd.ko`, that of the other module as
+`bench-module/<kernel>-<sources>/vtd_bench.ko`. So the same sources are never compiled twice for
+the same kernel, and a file that one run boots is never rewritten by another.
 """
 
 import dataclasses
@@ -28,7 +27,7 @@ MANIFEST = ".copied"
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """What is built, from what, and where in the cache."""
+    """What is built, from which sources, and where in the cache."""
 
     name: str
     parts: tuple
@@ -36,17 +35,17 @@ class Module:
 
     @property
     def ko(self):
-        """The file that insmod takes."""
+        """Returns the file that insmod takes."""
         return f"{self.name}.ko"
 
     @property
     def kept(self):
-        """What is kept of a build. Another checkout with the same sources finds only this."""
+        """Returns what is stored of a build; another checkout with the same sources gets only this."""
         return (self.ko, "build.log", "rust/bindings/bindings_generated.rs")
 
     @property
     def arguments(self):
-        """For make: which module is meant."""
+        """Returns make's variable that selects the module."""
         return (f"VTD_MODULE={self.name}",)
 
 
@@ -56,14 +55,14 @@ ALL = (VTD, BENCH)
 
 
 def sources(top, module=VTD):
-    """Relative path to content of every file that the module is made from."""
+    """Returns path and contents of every file that the module is made from."""
     found = {}
     for part in module.parts:
         path = top / part
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         for file in files:
             relative = file.relative_to(top)
-            # Hidden files are editors' and Kbuild's; tests are cargo's, the profiler is QEMU's.
+            # Hidden files belong to editors and Kbuild, tests to cargo, the profiler to QEMU.
             hidden = any(name.startswith(".") or name in ("tests", "profile")
                          for name in relative.parts)
             if file.is_file() and not hidden and not file.name.endswith(PRODUCTS):
@@ -74,7 +73,7 @@ def sources(top, module=VTD):
 
 
 def sync(files, folder):
-    """Make `folder` hold these files; unchanged ones keep their time stamps."""
+    """Makes `folder` have these files; unchanged ones keep their time stamps."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / MANIFEST
     before = manifest.read_text(encoding="utf-8").split("\n") if manifest.exists() else []
@@ -90,9 +89,9 @@ def sync(files, folder):
 
 
 def build(folder, kernel, log, *, text, extra=()):
-    """Compile the external module in `folder` with the compilers that built the kernel.
+    """Compiles the external module in `folder` with the compilers that built the kernel.
 
-    The products lie in `folder`. Raises LabError with the compilers' errors.
+    The products are in `folder`. Raises LabError with the compilers' errors.
     """
     argv = ["make", "-C", str(kernel.kdir), f"M={folder}", *kernel.tools, f"-j{lab.jobs()}",
             *extra, "modules"]
@@ -100,12 +99,12 @@ def build(folder, kernel, log, *, text, extra=()):
 
 
 def work_folder(cache, kernel, purpose):
-    """Where this checkout's sources are compiled for this kernel."""
+    """Returns the folder in which this checkout's sources are compiled for this kernel."""
     return cache.entry(purpose, f"{kernel.release}-{kernel.key}-{lab.key(lab.checkout())}")
 
 
 def get(cache=None, kernel=None, module=VTD):
-    """The path of the module for a kernel, compiled when its sources are new."""
+    """Returns the path of the module for a kernel, compiled if its sources are new."""
     cache = cache or lab.Cache()
     kernel = kernel or kernels.get(cache)
     files = sources(lab.checkout(), module)
@@ -140,7 +139,7 @@ def _keep(work, entry, module):
 
 
 def publish(ko: Path, release):
-    """Copy vtd.ko to out/module/<release>, where a person looks for it."""
+    """Copies vtd.ko to out/module/<release>, for the user."""
     folder = lab.checkout() / "out/module" / release
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ko, folder / "vtd.ko.new")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Long steps, shown while they run.
 
-On a terminal one line counts the seconds; in a log a line is written at the
-start, every half minute, and at the end. The step's own output goes to a log
-file whose end is shown when it fails.
+On a terminal one line counts the seconds; in a log a line is written at the start,
+every half minute, and at the end. The step's own output is written to a log file,
+whose end is shown if the step fails.
 """
 
 import os
@@ -18,18 +18,18 @@ from vtdlab.errors import LabError
 
 LOG_EVERY = 30.0
 TAIL_LINES = 25
-# While it is set, what runs in other threads ends.
+# While it is set, steps in other threads end.
 STOP = threading.Event()
 
 
 def clock(seconds):
-    """Elapsed time for people: 42 s, 3 min 07 s."""
+    """Returns elapsed time in a readable form: 42 s, 3 min 07 s."""
     seconds = int(seconds)
     return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
 
 
 def fit(text, tail, width):
-    """Both in so many columns; what has to go is of the text, as what moves is in the tail."""
+    """Returns both in so many columns; the text is cut, because the tail has what changes."""
     room = max(width - len(tail), 0)
     if len(text) > room:
         text = (text[:max(room - 1, 0)] + "…")[:room]
@@ -37,14 +37,14 @@ def fit(text, tail, width):
 
 
 class Lines:
-    """How many lines of a growing log match a pattern."""
+    """Counts the lines of a growing log that match a pattern."""
 
     def __init__(self, path, pattern):
         self.path, self.pattern = path, re.compile(pattern)
         self.count, self.at, self.rest = 0, 0, b""
 
     def now(self):
-        """The count up to the last whole line."""
+        """Returns the count up to the last whole line."""
         with open(self.path, "rb") as file:
             file.seek(self.at)
             new = file.read()
@@ -75,7 +75,7 @@ class Step:
         self.stream.flush()
 
     def update(self, note=""):
-        """Show that it still runs; call as often as you like."""
+        """Shows that it still runs; may be called at any rate."""
         now = time.monotonic()
         if now - self.shown < (0.5 if self.tty else LOG_EVERY):
             return
@@ -83,14 +83,14 @@ class Step:
         self._write(f" ... {clock(now - self.start)}{', ' + note if note else ''}")
 
     def end(self, note=""):
-        """The last line of the step; returns how many seconds it took."""
+        """Prints the last line of the step; returns how many seconds it took."""
         took = time.monotonic() - self.start
         self._write(f": {note or 'done'}, {clock(took)}", end=True)
         return took
 
 
 def tail(path, lines=TAIL_LINES):
-    """The last lines of a log, for an error message."""
+    """Returns the last lines of a log, for an error message."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -99,10 +99,10 @@ def tail(path, lines=TAIL_LINES):
 
 
 def run(kind, text, argv, log, *, timeout, digest=None, counted=None, **popen):
-    """Run a command as one shown step; its output goes to `log`.
+    """Runs a command as one shown step; its output is written to `log`.
 
-    `counted` is a pattern of the log's lines and what those are, such as (rb"  CC ", "files
-    compiled"): how many there are is shown beside the time.
+    `counted` is a pattern of the log's lines and the name of those lines, such as (rb"  CC ",
+    "files compiled"): their number is shown after the time.
 
     Raises LabError when it fails, with what `digest` picks from the log's text
     or else the log's end, and when it takes longer than `timeout` seconds.

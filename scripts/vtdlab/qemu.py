@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One QEMU guest, from its command line to how it ended.
+"""One QEMU guest, from its command line to its end.
 
-The guest has two serial ports: ttyS0 is the kernel's console, kept in a file
-as it comes; ttyS1 is the channel, a line protocol between the guest's scripts
-and us. A guest may ask for a service with a line `host VERB WORDS`, and reads
-one line of answer. QMP tells how the guest ended. Every guest has a watch-dog.
+The guest has two serial ports: ttyS0 is the kernel's console, which is written to a file;
+ttyS1 is the channel, a line protocol between the guest's scripts and the host. A guest may
+request a service with a line `host VERB WORDS`, and reads one line of answer. QMP reports
+how the guest ended. Every guest has a watch-dog.
 
-Once in some hundred boots an emulated kernel stands still before any process of
-its runs, and so before any driver is loaded. Such a guest is booted once more.
+Once in some hundred boots an emulated kernel hangs before its first process runs, and so
+before any driver is loaded. Such a guest is booted once more.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ QUIT_TIMEOUT = 10
 DRAIN_TIMEOUT = 10
 TICK = 0.5
 
-# What the trace is to hold. Left out is what comes with every single transfer
-# and says nothing about the driver.
+# The events that the trace has. Those of every single transfer, which say nothing about the
+# driver, are left out.
 TRACE = ("vtd_*", "-vtd_iotlb_page_hit", "-vtd_iotlb_cc_hit", "-vtd_dmar_translate",
          "-vtd_reg_read", "-vtd_inv_desc_*", "-vtd_inv_qi_[fht]*", "-vtd_ir_*",
          "-vtd_switch_address_space", "pci_cfg_write")
@@ -47,13 +47,13 @@ class Machine:
     iommu: str = ""         # further options of intel-iommu, such as "caching-mode=on"
     memory: str = "2G"
     cpus: int = 2
-    trace: tuple = TRACE    # none where time is measured
-    patience: int = None    # seconds until its first process is heard of
+    trace: tuple = TRACE    # none if time is measured
+    patience: int = None    # seconds until the first line of its first process
 
 
 @dataclasses.dataclass
 class Outcome:
-    """How a guest ended, and where its traces lie."""
+    """How a guest ended, and the paths of its traces."""
 
     ending: str             # poweroff, reset, timeout, silent or died
     seconds: float
@@ -63,14 +63,14 @@ class Outcome:
 
 
 def arguments(machine, out, sockets):
-    """The whole command line.
+    """Returns the whole command line.
 
-    intel-iommu comes first: a device asks for its address space when it is
-    created, and one that is older than the unit bypasses it for good.
+    intel-iommu comes first: a device requests its address space when it is created, and a
+    device that is older than the unit bypasses it for good.
     """
     unit = "intel-iommu" + (f",{machine.iommu}" if machine.iommu else "")
-    # Without the last one a busy host makes the kernel give up on its timer:
-    # emulation may deliver no tick within the time that it watches for ten.
+    # Without the last one a busy host makes the kernel give up on its timer: emulation may
+    # deliver no tick within the time in which the kernel expects ten.
     words = ["console=ttyS0", "panic=-1", "oops=panic", "no_timer_check", *machine.append]
     argv = [BINARY, "-nodefaults", "-no-user-config", "-display", "none",
             "-machine", "q35,accel=tcg", "-cpu", "max,la57=off",
@@ -92,7 +92,7 @@ class Guest:
 
     def __init__(self, machine, out, timeout, on_line=None, services=None, tick=None,
                  patience=None):
-        """`on_line(line)` gets each line of the channel but requests to us;
+        """`on_line(line)` gets each line of the channel except requests to the host;
         `tick()` is called twice a second. `patience` ends a silent guest."""
         self.machine, self.out, self.timeout = machine, Path(out), timeout
         self.on_line = on_line or (lambda line: None)
@@ -107,7 +107,7 @@ class Guest:
         self.started = time.monotonic()
 
     async def run(self):
-        """Boot, serve, wait for the end; never leaves a QEMU behind."""
+        """Boots, serves, waits for the end; never leaves a QEMU behind."""
         self.out.mkdir(parents=True, exist_ok=True)
         for name in ("console.log", "channel.log", "qemu-trace.log"):
             (self.out / name).unlink(missing_ok=True)
@@ -144,7 +144,7 @@ class Guest:
                 await asyncio.wait({exited}, timeout=TICK)
                 self.tick()
                 if not exited.done() and time.monotonic() > self.started + self.patience:
-                    return self._outcome("silent", "nothing was heard of the guest for "
+                    return self._outcome("silent", "the guest sent no line for "
                                                    f"{self.patience} s")
             if not exited.done():
                 return self._outcome("timeout", f"the guest was still running after "
@@ -185,7 +185,7 @@ class Guest:
                        self.out / "qemu-trace.log", detail)
 
     async def _serve(self, reader, writer):
-        """The channel: lines in, answers to requests out."""
+        """Serves the channel: reads lines, answers requests."""
         self.serving.add(asyncio.current_task())
         with contextlib.suppress(ConnectionError):
             while raw := await reader.readline():
@@ -211,8 +211,8 @@ class Guest:
 
 
 def boot(machine, out, timeout, on_line=None, services=None, tick=None):
-    """Run one guest to its end, from ordinary code. A silent one has a second boot, which
-    may take the whole time; its console is kept as silent-console.log."""
+    """Runs one guest to its end, from ordinary code. A silent one is booted a second time, which
+    may take the whole time again; its console is stored as silent-console.log."""
     if not os.path.exists(machine.kernel):
         raise LabError(f"There is no kernel at {machine.kernel} to boot.")
     told = (on_line, services, tick)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What people read: headings, tables, verdicts. The same goes to a file.
+"""Reports for users: headings, tables, verdicts. The same text is written to a file.
 
-Colour only where the output is a terminal, never into the file.
+Colour is used only if the output is a terminal, never in the file.
 """
 
 import os
@@ -23,29 +23,29 @@ class Report:
         self.on_check = None    # called with (good, text, detail) of each check
 
     def close(self):
-        """Close the copy; printing goes on."""
+        """Closes the copy; printing continues."""
         if self.copy:
             self.copy.close()
             self.copy = None
 
     def paint(self, text, kind):
-        """Text in a colour, where there is colour."""
+        """Returns text in a colour, if there is colour."""
         return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if self.colour else text
 
     def line(self, text=""):
-        """One line."""
+        """Prints one line."""
         print(text, file=self.stream, flush=True)
         if self.copy:
             self.copy.write(ESCAPE.sub("", text) + "\n")
             self.copy.flush()
 
     def heading(self, text):
-        """A line that starts a part."""
+        """Prints a line that starts a part."""
         self.line()
         self.line(self.paint(text, "head"))
 
     def table(self, rows, header=None, indent=2):
-        """Columns as wide as their widest cell; numbers to the right."""
+        """Prints columns as wide as their widest cell; numbers to the right."""
         rows = [[str(cell) for cell in row] for row in rows]
         everything = ([list(header)] if header else []) + rows
         if not everything:
@@ -64,7 +64,7 @@ class Report:
         return space + cell if bare.replace(",", "").isdigit() else cell + space
 
     def check(self, good, text, detail=""):
-        """One thing that had to hold. Returns whether it did."""
+        """Prints one condition and its verdict. Returns whether it holds."""
         if good:
             self.passed += 1
         else:
@@ -76,7 +76,7 @@ class Report:
         return good
 
     def verdict(self, name):
-        """The last line; returns the exit status."""
+        """Prints the last line; returns the exit status."""
         kind = "bad" if self.failed or not self.passed else "good"
         self.line()
         self.line(self.paint(f"{name}: {self.passed} passed, {self.failed} failed", kind))
@@ -84,7 +84,7 @@ class Report:
 
 
 def size(count):
-    """Bytes for people."""
+    """Returns a number of bytes in a readable form."""
     for unit in ("bytes", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f} {unit}"
@@ -93,5 +93,5 @@ def size(count):
 
 
 def number(value):
-    """A count with thousands separated; '-' for none."""
+    """Returns a count with thousands separated; '-' for none."""
     return "-" if value is None else f"{value:,}"

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make run`: the driver at work in a guest, shown and judged.
 
-The guest only says what happened (scripts/guest/demo). What it says is set
-against two other witnesses, the kernel's log and QEMU's trace; a claim passes
-when they agree.
+The guest only reports what happened (scripts/guest/demo). That is compared with two
+other witnesses, the kernel's log and QEMU's trace; a claim passes if they agree.
 """
 
 import shutil
@@ -27,7 +26,7 @@ STEPS = {"load": "boot, load the driver, then the devices' drivers",
 
 
 def add_arguments(parser):
-    """The defaults are `make run`."""
+    """Adds the options; the defaults are `make run`."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
     parser.add_argument("--kernel", choices=("test", "debian"), default="test",
                         help="debian boots a stock kernel, unmodified, with its own modules")
@@ -45,7 +44,7 @@ class Steps:
         self.begin("boot")
 
     def record(self, record):
-        """One record of the channel."""
+        """Takes one record of the channel."""
         if record and record.kind == "step":
             self.begin(STEPS.get(record["name"], record["name"]))
         elif record and record.kind == "bye":
@@ -54,24 +53,24 @@ class Steps:
             self.tick()
 
     def begin(self, text):
-        """A new step ends the one before."""
+        """Starts a step, which ends the previous one."""
         self.end()
         self.step = progress.Step("guest", text)
 
     def tick(self):
-        """Called twice a second."""
+        """Updates the shown time; called twice a second."""
         if self.step:
             self.step.update()
 
     def end(self):
-        """No step runs any more."""
+        """Ends the last step."""
         if self.step:
             self.step.end()
             self.step = None
 
 
 def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu=""):
-    """Boot the demo, then tell `report` what it showed; the outcome of the guest."""
+    """Boots the demo, then writes its results to `report`; returns the guest's outcome."""
     records = Records()
 
     def line(text):
@@ -99,7 +98,7 @@ def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="")
 
 
 def main(args):
-    """Prepare, demonstrate; the exit status of `make run`."""
+    """Prepares and runs the demo; returns the exit status of `make run`."""
     started = time.monotonic()
     out = lab.checkout() / "out/run"
     shutil.rmtree(out, ignore_errors=True)

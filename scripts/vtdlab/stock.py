@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Debian's own kernels: image and modules as they are packaged, and a folder to
-build modules against, which no package holds (scripts/prepare-kdir says why).
+"""Debian's own kernels: image and modules from their packages, and a folder to build modules
+against, which no package has (scripts/prepare-kdir explains why).
 
-The entry `stock/<version>-<release>-<key>` holds `packages`, what Debian's
-packages unpack to; `modules`, its modules uncompressed and with an index; and
-`build`, the KDIR of external modules.
+The entry `stock/<version>-<release>-<key>` has `packages`, the unpacked packages of
+Debian; `modules`, its modules, uncompressed and with an index; and `build`, the KDIR of
+external modules.
 """
 
 import dataclasses
@@ -21,17 +21,17 @@ from vtdlab.errors import LabError
 RELEASE = re.compile(r"(?P<series>\d+\.\d+)\.\d+\S*?-(?:[a-z]+-)?amd64")
 BUILT_FROM = re.compile(r"\bDebian (?P<version>\d\S+)")
 FLAVOUR = "amd64"
-LAYOUT = "1"    # of an entry; another number makes all entries anew
+LAYOUT = "1"    # of an entry; another number rebuilds all entries
 PREPARE_TIMEOUT = 1800
 INDEX_TIMEOUT = 300
-# What a kernel consists of. Where Debian has not signed an image yet, or no
-# longer holds it, the archive has the same image unsigned.
+# The packages of a kernel. If Debian has not signed an image yet, or no longer has it, the archive
+# has the same image unsigned.
 IMAGES = ("linux-binary-", "linux-binary-unsigned-")
 OTHERS = ("linux-base-", "linux-modules-", "linux-headers-")
-# What a guest is given of its modules; the whole is a hundred megabytes.
+# The modules that a guest gets; all of them are a hundred megabytes.
 MODULES = ("nvme", "e1000e", "igb", "igbvf", "virtio_blk", "virtio_net", "vfio_pci",
            "vfio_iommu_type1", "ext4")
-# Options that these kernels are built without, and what a user misses with each.
+# Options that these kernels are built without, and what each would have shown.
 MISSED = {"CONFIG_IOMMUFD": "iommufd", "CONFIG_IOMMU_DEBUGFS": "a device's tables in debugfs",
           "CONFIG_DMA_MAP_BENCHMARK": "the DMA map benchmark"}
 
@@ -42,11 +42,11 @@ class Choice:
 
     series: str     # 7.3
     version: str    # of its packages
-    release: str    # what uname -r says
+    release: str    # the output of uname -r
 
 
 def installed(uname=os.uname):
-    """The kernel that this machine runs, if it is Debian's and one that vtd is for."""
+    """Returns the kernel that this machine runs, if it is Debian's and vtd supports it."""
     here = uname()
     release, version = RELEASE.fullmatch(here.release), BUILT_FROM.search(here.version)
     if release and version and release["series"] in kernel.SERIES:
@@ -55,8 +55,8 @@ def installed(uname=os.uname):
 
 
 def choose(archive, series=None, env=os.environ, running=installed):
-    """The kernel to prepare for: of the series asked for, else the one that runs here,
-    else the newest of the first series."""
+    """Returns the kernel to prepare for: of the requested series, else the running one, else the
+    newest of the first series."""
     here = running()
     series = series or (env.get("SERIES") and kernel.series_wanted(env))
     if here and (not series or series == here.series):
@@ -69,7 +69,7 @@ def choose(archive, series=None, env=os.environ, running=installed):
 
 
 def get(cache=None, series=None):
-    """The kernel, fetched and prepared if it is not in the cache."""
+    """Returns the kernel, fetched and prepared if it is not in the cache."""
     cache = cache or lab.Cache()
     archive = Archive(cache)
     archive.refresh()
@@ -101,7 +101,7 @@ def _describe(choice, folder, source, key):
 
 
 def image(folder, release):
-    """The image in the unpacked packages, signed or not."""
+    """Returns the image in the unpacked packages, signed or not."""
     for name in ("vmlinuz", "vmlinuz.unsigned"):
         path = folder / "packages/usr/lib/modules" / release / name
         if path.is_file():
@@ -111,7 +111,7 @@ def image(folder, release):
 
 
 def not_shown(built):
-    """One sentence: what of the driver this kernel cannot show, and why."""
+    """Returns one sentence: which parts of the driver this kernel cannot show, and why."""
     options = kconfig.parse((built.kdir / ".config").read_text(encoding="utf-8"))
     off = [f"{what} ({option})" for option, what in MISSED.items()
            if options.get(option, "n") == "n"]
@@ -126,7 +126,7 @@ def _fetch(archive, choice, folder):
 
 
 def _index(choice, folder):
-    """The same modules, uncompressed: the guest has no decompressor for each kind."""
+    """Uncompresses the modules: the guest does not have a decompressor for each kind."""
     target = folder / "modules/lib/modules" / choice.release
     progress.run("unpack", f"modules of Linux {choice.release}",
                  ["sh", "-ec", 'mkdir -p "$2"; cp -r "$1/." "$2"; rm -f "$2"/vmlinuz* "$2"/build; '

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""From a kernel series to something that boots: kernel, modules, initramfs."""
+"""Makes a bootable machine from a kernel series: kernel, modules, initramfs."""
 
 import dataclasses
 from pathlib import Path
@@ -8,24 +8,24 @@ from vtdlab import cache as lab
 from vtdlab import initramfs, kernel, stock, testmodules
 from vtdlab.qemu import Machine
 
-# In-tree remapping off, so that the units are free for vtd.
+# In-tree remapping is off, so that the units are free for vtd.
 OURS = ("intel_iommu=off", "intremap=off")
 IN_TREE = ("intel_iommu=on", "intremap=off", "iommu.strict=1")
 
-# On the debug kernel the first report ends the guest; it is several times as
-# slow, which its own watch-dogs and the tests' waits have to allow for.
+# On the debug kernel the first report ends the guest. That kernel is several times as slow, which
+# its own watch-dogs and the tests' waits have to allow for.
 DEBUG = ("panic_on_warn=1", "kasan.fault=panic", "iommu.debug_pagealloc=1",
          "rcupdate.rcu_cpu_stall_timeout=300", "sysctl.kernel.hung_task_timeout_secs=600",
          "guest.patience=6", "guest.shrink=3")
-# Debian's kernel has virtio_pci built in: it binds before any module is there.
+# Debian's kernel has virtio_pci built in: it binds before any module is loaded.
 DEBIAN = ("guest.vtd=bound=2",)
 
-# More accesses are watched than the kernel does by itself, and for longer.
+# KCSAN watches more accesses than by default, and for longer.
 RACES = ("kcsan.skip_watch=200", "kcsan.udelay_task=150", "guest.patience=4", "guest.shrink=2")
 
 WORDS = {"debug": DEBUG, "kcsan": RACES, "debian": DEBIAN}
 SLOWNESS = {"test": 1, "debug": 6, "kcsan": 4, "debian": 3}
-PATIENCE = 45           # seconds, of which a boot of the ordinary kernel takes ten at most
+PATIENCE = 45           # seconds; a boot of the ordinary kernel takes at most ten
 MEMORY = {"test": "2G", "debug": "4G", "kcsan": "2G", "debian": "2G"}
 
 
@@ -40,12 +40,12 @@ class Testbed:
 
     @property
     def slowness(self):
-        """By how much a guest takes longer than on the ordinary kernel."""
+        """Returns how many times slower a guest is than with the ordinary kernel."""
         return SLOWNESS[self.flavour]
 
     def machine(self, job, devices, *, driver="vtd", append=(), iommu="", boot=None,
                 image=None):
-        """A machine that runs one job of scripts/guest."""
+        """Returns a machine that runs one job of scripts/guest."""
         words = list(boot if boot is not None else OURS if driver == "vtd" else IN_TREE)
         words += WORDS.get(self.flavour, ())
         words += ["loglevel=7", f"guest.job={job}", f"guest.driver={driver}", *append]
@@ -54,7 +54,7 @@ class Testbed:
 
 
 def get(series=None, with_vtd=True, flavour="test", programs=None):
-    """Build whatever is not in the cache; `programs(kernel)` gives the guest further ones."""
+    """Builds whatever is not in the cache; `programs(kernel)` are further programs of the guest."""
     cache = lab.Cache()
     stocked = flavour == "debian"
     built = stock.get(cache, series) if stocked else kernel.get(cache, series, flavour)

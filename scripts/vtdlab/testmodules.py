@@ -9,12 +9,12 @@ from vtdlab import progress
 from vtdlab.errors import LabError
 
 BUILD_TIMEOUT = 600
-# What selftests/modules/inject_calls.c calls its stand-ins for the kernel's functions.
+# The prefix of the functions in selftests/modules/inject_calls.c that replace the kernel's.
 STAND_IN = "vtd_inject_calls_"
 
 
 def get(kernel, cache=None):
-    """The .ko files for a kernel, built if they are not in the cache."""
+    """Returns the .ko files for a kernel, built if they are not in the cache."""
     cache = cache or lab.Cache()
     source = lab.checkout() / "selftests/modules"
     files = sorted(path for path in source.iterdir()
@@ -30,7 +30,7 @@ def get(kernel, cache=None):
 
 
 def _build(kernel, files, folder):
-    # A copy, so that the build leaves nothing in the checkout.
+    # A copy is built, so that the build leaves nothing in the checkout.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path in files:
@@ -44,19 +44,19 @@ def _build(kernel, files, folder):
 
 
 def _symbols(path, *flags):
-    """Names of symbols, as nm selects them."""
+    """Returns names of symbols, as nm selects them."""
     done = subprocess.run(["nm", "--format=posix", *flags, str(path)], check=True,
                           capture_output=True, text=True, timeout=BUILD_TIMEOUT)
     return {line.split()[0] for line in done.stdout.splitlines()}
 
 
 def imports(path):
-    """The names of what a module takes from the kernel and from other modules."""
+    """Returns the names of what a module takes from the kernel and from other modules."""
     return _symbols(path, "--undefined-only")
 
 
 def stand_ins(modules):
-    """The kernel's functions that vtd_inject_calls stands in for."""
+    """Returns the kernel's functions that vtd_inject_calls replaces."""
     module = next(path for path in modules if path.name == "vtd_inject_calls.ko")
     return {name.removeprefix(STAND_IN) for name in _symbols(module, "--extern-only",
                                                             "--defined-only")
@@ -64,7 +64,7 @@ def stand_ins(modules):
 
 
 def relinked(vtd, modules, cache):
-    """vtd.ko as it is, but calling vtd_inject_calls; a module of its own for the guest."""
+    """Makes a copy of vtd.ko that calls vtd_inject_calls; the guest gets both modules."""
     names = sorted(stand_ins(modules) & imports(vtd))
     folder = cache.entry("relinked", lab.key(vtd.read_bytes(), *names))
     with cache.lock(f"relinked-{folder.name}"):
@@ -80,7 +80,7 @@ def relinked(vtd, modules, cache):
 
 
 def programs(cache=None):
-    """The tests' own programs, linked statically; (name, path) pairs."""
+    """Returns the tests' own programs, linked statically, as (name, path) pairs."""
     cache = cache or lab.Cache()
     found = []
     tests = lab.checkout() / "selftests"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """QEMU's trace of its remapping unit, in words.
 
-Every line of the trace becomes an Event: a name and its numbers. On top of
-them stand the questions that runs and tests ask: which faults did the unit
-raise, which descriptors did it take, what lies between two marks.
+Every line of the trace becomes an Event: a name and its numbers. The Trace answers the
+questions of runs and tests: which faults did the unit raise, which descriptors did it
+execute, what is between two marks.
 
 Run as a program it rewrites a trace for reading:
     python3 -m vtdlab.trace out/run/qemu-trace.log
@@ -27,10 +27,10 @@ class Event:
 
     number: int             # its line in the file, from 1
     name: str               # such as vtd_dmar_fault
-    text: str               # what follows the name
+    text: str               # the text after the name
 
     def value(self, word):
-        """The number after `word`; KeyError where the line has none."""
+        """Returns the number after `word`; raises KeyError if the line has none."""
         for found, value in NUMBER.findall(self.text):
             if found == word:
                 return int(value, 0)
@@ -39,7 +39,7 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """A refused translation, as the unit itself saw it."""
+    """A refused translation, as QEMU's unit traced it."""
 
     sid: int
     reason: int
@@ -60,41 +60,41 @@ class Trace:
 
     @classmethod
     def read(cls, path):
-        """Parse a file; lines of other tools are passed over."""
+        """Parses a file; lines of other tools are ignored."""
         with open(path, encoding="utf-8", errors="replace") as file:
             return cls(filter(None, (parse(number, line) for number, line in enumerate(file, 1))))
 
     def named(self, *names):
-        """The events of these names."""
+        """Returns the events of these names."""
         return [event for event in self.events if event.name in names]
 
     def faults(self):
-        """Every fault, in order."""
+        """Returns every fault, in order."""
         return [Fault(e.value("sid"), e.value("fault"), e.value("addr"), bool(e.value("write")))
                 for e in self.named("vtd_dmar_fault")]
 
     def descriptors(self):
-        """(low, high) of every invalidation descriptor that the unit took."""
+        """Returns (low, high) of every invalidation descriptor that the unit executed."""
         return [(e.value("low"), e.value("high")) for e in self.named("vtd_inv_desc")]
 
     def descriptor_kinds(self):
-        """How many descriptors of each kind."""
+        """Returns the number of descriptors of each kind."""
         return Counter(decoder.descriptor_kind(low, high) for low, high in self.descriptors())
 
     def translation(self):
-        """The switchings of translation: True for on, in order."""
+        """Returns how translation was switched: True for on, in order."""
         return [bool(e.value("enable")) for e in self.named("vtd_dmar_enable")]
 
     def marks(self):
-        """(mark, position in `events`) of every mark that the guest left."""
+        """Returns (mark, position in `events`) of every mark that the guest left."""
         return [(value, position) for position, event in enumerate(self.events)
                 if (value := mark_of(event)) is not None]
 
     def between(self, first, last):
-        """The part after mark `first` and before mark `last`.
+        """Returns the part after mark `first` and before mark `last`.
 
-        Without `last` in the trace it goes to the end, as after a guest that
-        died; LookupError without `first`.
+        Without `last` in the trace it extends to the end, as after a guest that crashed; raises
+        LookupError without `first`.
         """
         places = dict(self.marks())
         if first not in places:
@@ -103,7 +103,7 @@ class Trace:
 
 
 def mark_of(event):
-    """The number of a mark, or None for any other event."""
+    """Returns the number of a mark, or None for any other event."""
     if event.name != "pci_cfg_write":
         return None
     found = CONFIG.match(event.text)
@@ -117,13 +117,13 @@ def mark_of(event):
 
 
 def parse(number, line):
-    """One line as an Event, or None."""
+    """Returns one line as an Event, or None."""
     found = LINE.match(line.rstrip("\n"))
     return Event(number, found[1], found[2]) if found else None
 
 
 def words(event):
-    """What an event means, or None where its own text says it."""
+    """Returns the meaning of an event, or None if its own text says it."""
     if event.name == "vtd_dmar_fault":
         return str(Trace([event]).faults()[0])
     if event.name == "vtd_inv_desc":
@@ -138,7 +138,7 @@ def words(event):
 
 
 def main(argv):
-    """Print a trace with its meaning beside each line."""
+    """Prints a trace with the meaning of each line."""
     if len(argv) != 2:
         print("usage: python3 -m vtdlab.trace TRACE", file=sys.stderr)
         return 2

@@ -5,16 +5,16 @@ from vtdlab import acpi, devices
 
 IGB_PORT = devices.Device("0000:00:0c.0", "PCIe root port of the igb")
 
-# Without interrupt remapping, which a module cannot do, both interfaces ask for consent.
+# Without interrupt remapping, which a module cannot provide, both interfaces require consent.
 CONSENT = ("iommufd.allow_unsafe_interrupts=1", "vfio_iommu_type1.allow_unsafe_interrupts=1")
 VIRTUAL_FUNCTIONS = ("vfio_pci.enable_sriov=1",)
 HUGE_PAGES = ("hugepagesz=2M", "hugepages=16")
-# Of every size for which the tests of the kernel tree map one.
+# Huge pages of every size that the tests of the kernel tree map.
 LARGE_PAGES = ("hugepagesz=1G", "hugepages=1", "hugepagesz=2M", "hugepages=64")
 
 
 def standard(folder):
-    """The standard devices and the igb."""
+    """Returns the standard devices and the igb."""
     return devices.standard(folder) + [
         "-device", f"pcie-root-port,id=igbport,chassis=12,bus=pcie.0,addr={IGB_PORT.bdf[8:]}",
         "-netdev", "user,id=igbnet,ipv6=off",
@@ -23,12 +23,12 @@ def standard(folder):
 
 
 def hotplug(folder):
-    """The same, with slots that need no ACPI."""
+    """Returns the same, with slots that need no ACPI."""
     return [*standard(folder), *devices.NATIVE_SLOTS]
 
 
 def grouped(folder):
-    """The same, and two devices behind a conventional bridge, which cannot be told apart."""
+    """Returns the same, and two devices behind a conventional bridge, with its requester ID."""
     return standard(folder) + [
         "-device", f"pcie-pci-bridge,id=bridge,bus=pcie.0,addr={devices.BRIDGE.bdf[8:]}",
         "-device", "edu,bus=bridge,addr=01.0,dma_mask=0xffffffffffffffff",
@@ -37,5 +37,5 @@ def grouped(folder):
 
 
 def opted_in():
-    """A DMAR table whose firmware says that it lets nothing do DMA before the kernel does."""
+    """Returns a DMAR table whose firmware says that it blocks DMA until the kernel takes over."""
     return {"dmar": acpi.dmar(flags=acpi.PLATFORM_OPT_IN)}

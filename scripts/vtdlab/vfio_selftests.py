@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernel tree's own tools/testing/selftests/vfio, as programs for a guest.
 
-They are built as the kernel builds them, from the test kernel's source, only
-linked statically, and with more time for each test: their harness ends one after 30 s,
-which is a matter of the machine and not of the driver where QEMU has no KVM and
-other work beside it. 7.3 is the first series that has a driver for a device of
-QEMU's in them (igb).
+They are built as the kernel builds them, from the test kernel's source, but linked
+statically, and with more time for each test: their harness ends a test after 30 s, which
+depends on the machine and not on the driver if QEMU has no KVM and other work runs at the
+same time. 7.3 is the first series whose tests have a driver for a device of QEMU's (igb).
 """
 
 import shutil
@@ -17,14 +16,14 @@ from vtdlab.errors import LabError
 FOLDER = "tools/testing/selftests/vfio"
 TIMEOUT = 600
 HARNESS = "tools/testing/selftests/kselftest_harness.h"
-# Where the harness waits for a test, and by how much longer it does so here. It has no
-# option for that. selftests/vfio-selftests.sh ends a program that takes longer still.
+# The place where the harness waits for a test, and the factor by which it waits longer here. It has
+# no option for that. selftests/vfio-selftests.sh ends a program that takes longer still.
 WAIT = "poll(&poll_child, 1, t->timeout * 1000)"
 LONGER = 10
 
 
 def programs(kernel, cache=None):
-    """(name, path) of every program; built if they are not in the cache."""
+    """Returns (name, path) of every program; built if they are not in the cache."""
     cache = cache or lab.Cache()
     folder = cache.entry("vfio-selftests",
                          f"{kernel.release}-{lab.key(kernel.key, WAIT, LONGER)}")
@@ -39,7 +38,7 @@ def programs(kernel, cache=None):
 
 
 def patient(harness):
-    """The text of the harness, with more time for each test."""
+    """Returns the text of the harness, with more time for each test."""
     if harness.count(WAIT) != 1:
         raise LabError(f"{HARNESS} of this kernel does not wait by {WAIT}; look how it does, and "
                        "correct scripts/vtdlab/vfio_selftests.py.")
@@ -50,7 +49,7 @@ def _build(kernel, folder):
     headers, out, ours = folder / "headers", folder / "out", folder / "harness"
     out.mkdir(parents=True)
     ours.mkdir()
-    # For "kselftest_harness.h" this folder comes before those of -I.
+    # For "kselftest_harness.h" this folder is searched before those of -I.
     source = (kernel.source / HARNESS).read_text(encoding="utf-8")
     (ours / "kselftest_harness.h").write_text(patient(source), encoding="utf-8")
     progress.run("build", f"user headers of {kernel.release}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Asking the running vtd what becomes of a requester's request (vtd/walk in debugfs)."""
+"""Requests the walk of a requester's address from the running vtd (vtd/walk in debugfs)."""
 
 import errno
 from pathlib import Path
@@ -11,22 +11,22 @@ TRIES = 5
 
 
 def ask(requester, address, file=FILE):
-    """The walk, as vtd tells it: lines, the last one a sentence."""
+    """Returns the walk that vtd shows: lines, the last one a sentence."""
     question = f"{requester} {address}"
     try:
         for _ in range(TRIES):
             file.write_text(question, encoding="ascii")
             answer = file.read_text(encoding="utf-8").splitlines()
-            # Another question may come between; the answer says which is its own.
+            # Another request may come between; the answer names its request.
             if answer and _same(answer[0], question):
                 return answer
     except (OSError, UnicodeEncodeError) as err:
         if getattr(err, "errno", errno.EINVAL) == errno.EINVAL:
             raise LabError(f"{question!r} is no requester and address, such as "
                            "'0000:00:05.0 0xffffe000'.") from err
-        raise LabError(f"{file} cannot be asked ({err.strerror}): that takes root, vtd loaded, "
+        raise LabError(f"{file} cannot be used ({err.strerror}): that takes root, vtd loaded, "
                        "and debugfs mounted.") from err
-    raise LabError(f"Others ask {file} all the time; ask again.")
+    raise LabError(f"Other programs use {file} all the time; try again.")
 
 
 def _same(told, asked):

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The second witness: what QEMU's trace says about what a test claims.
+"""The second witness: compares a test's claims with QEMU's trace.
 
 Each function takes the evidence of a guest and returns (claim, why not) pairs;
 an empty reason means that the claim holds. Tests bracket what they do with
-marks (scripts/guest/lib.sh), which cut the trace.
+marks (scripts/guest/lib.sh), which divide the trace.
 """
 
 from vtdlab import devices, klog, demo
 
 
 def brackets(evidence, start):
-    """(name, trace) for each pair of marks "<start> NAME begin" and "... end"."""
+    """Yields (name, trace) for each pair of marks "<start> NAME begin" and "... end"."""
     open_at = {}
     for mark, label in sorted(evidence.records.marks().items()):
         if not label.startswith(start):
@@ -33,13 +33,13 @@ def refusal(evidence):
 
 
 def load(evidence):
-    """Translation goes on, once, after the root table is set."""
+    """Translation is switched on, once, after the root table is set."""
     for _, trace in brackets(evidence, "load"):
         yield "translation was switched on once", (
             "" if trace.translation() == [True] else f"the trace has {trace.translation()}")
         names = [event.name for event in trace.events]
         order = [name for name in names if name in ("vtd_reg_dmar_root", "vtd_dmar_enable")]
-        yield "the root table was set before translation went on", (
+        yield "the root table was set before translation was switched on", (
             "" if order[:1] == ["vtd_reg_dmar_root"] else f"the trace has {order}")
 
 
@@ -58,7 +58,7 @@ def dma(evidence):
 
 
 def attack(evidence):
-    """Every attempt is in the trace as it was reported."""
+    """The trace has every attempt as it was reported."""
     for record in evidence.records.of("attack"):
         trace, log = evidence.window(record)
         seen = [f for f in trace.faults() if f.sid == devices.source_id(record["device"])]
@@ -68,8 +68,8 @@ def attack(evidence):
 
 
 def fault(evidence):
-    """What the unit recorded is what the driver counted; a device in a storm is
-    silenced by its context entry, not by being ignored."""
+    """The driver counted what the unit recorded; recording for a device in a storm is turned off by
+    its context entry, its faults are not just ignored."""
     counted = [record.number("counted") for record in evidence.records.of("faults")]
     for name, trace in brackets(evidence, "fault "):
         if name == "fault flood":
@@ -90,7 +90,7 @@ FAILED_BY = {"by the queue": "queue", "by registers": "registers"}
 
 
 def _way(trace):
-    """How a unit that failed was made to drop its caches."""
+    """How the caches of a failed unit were invalidated."""
     kinds = trace.descriptor_kinds()
     written = {event.value("addr") for event in trace.named("vtd_reg_write")}
     if trace.named("vtd_reg_dmar_root"):
@@ -105,7 +105,7 @@ DRAINS = {"descriptor": 3 << 6, "register": 3 << 48}
 
 
 def _drains(trace):
-    """Whether all translations were dropped by an invalidation that waits for requests under way."""
+    """Returns whether an invalidation of all translations also drained requests in flight."""
     by_queue = any(low & 0xf == 2 and low >> 4 & 3 == 1
                    and low & DRAINS["descriptor"] == DRAINS["descriptor"]
                    for low, _ in trace.descriptors())
@@ -116,14 +116,14 @@ def _drains(trace):
 
 
 def unit_failure(evidence):
-    """A unit that is closed has dropped its caches, and refuses."""
+    """A failed unit has dropped its caches, and refuses all requests."""
     for name, trace in brackets(evidence, "unit-failure "):
         wanted = FAILED_BY.get(name.partition(", ")[2], "root table")
         way = _way(trace)
         yield f"{name}: caches are dropped by {wanted}", (
             "" if way == wanted else f"the trace has it by {way}")
         alone = name.endswith(" alone")
-        yield f"{name}: requests in flight are {'not ' * alone}waited for", (
+        yield f"{name}: requests in flight are {'not ' * alone}drained", (
             "" if _drains(trace) != alone else "the trace has it otherwise")
         reasons = {fault.reason for fault in trace.faults()}
         yield f"{name}: refused for lack of a root entry", (
@@ -131,7 +131,7 @@ def unit_failure(evidence):
 
 
 def unload(evidence):
-    """Translation goes off in a detach, and on again in the next load."""
+    """Translation is switched off in a detach, and on again in the next load."""
     wanted = {"unload refused": [], "unload": [False], "reload": [True]}
     for name, trace in [*brackets(evidence, "unload"), *brackets(evidence, "reload")]:
         yield f"{name}: translation", (
@@ -140,7 +140,7 @@ def unload(evidence):
 
 
 def kexec(evidence):
-    """Off before the next kernel starts, on again in it, off at the end."""
+    """Translation is off before the next kernel starts, on again in it, and off at the end."""
     on = evidence.trace.translation()
     yield "translation: on, off before the next kernel, on in it, off", (
         "" if on == [True, False, True, False] else f"the trace has {on}")
@@ -158,11 +158,11 @@ def ending(evidence, stays_on=False):
 
 
 def watchers(evidence):
-    """What watched the debug kernel did so to the end, and found nothing."""
+    """The checks of the debug kernel were enabled to the end, and found nothing."""
     watch = (evidence.records.of("watch") or [None])[-1]
     lost = "".join(f"\n{record['line']}" for record in evidence.records.of("leak"))
     for what, wanted in (("locks", "lock debugging was on to the end"),
-                         ("leaks", "no memory is lost")):
+                         ("leaks", "no memory is leaked")):
         found = watch[what] if watch else ""
         good = {"locks": "1", "leaks": "0"}[what]
         said = f"the guest says {what}={found or '?'}; see console.log"
@@ -170,7 +170,7 @@ def watchers(evidence):
 
 
 def races(evidence):
-    """KCSAN looked at the driver's own accesses, and no race has one in it."""
+    """KCSAN watched the driver's own accesses, and no race contains one."""
     said = evidence.records.of("races")
     for what, wanted in (("calls", "the driver's accesses are reported to KCSAN"),
                          ("watched", "KCSAN watched some of all accesses")):

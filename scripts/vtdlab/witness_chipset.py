@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What QEMU's trace says of units that are left out or need more care than others.
+"""QEMU's trace of units that are left out or need special treatment.
 
-As witness.py: functions of the evidence that return (claim, why not) pairs.
+Like witness.py: functions of the evidence that return (claim, why not) pairs.
 """
 
 from vtdlab.witness import brackets, refusal
@@ -10,27 +10,27 @@ GCMD, WRITE_BUFFER_FLUSH = 0x18, 1 << 27
 
 
 def _flushes(trace):
-    """How often the write buffer was flushed."""
+    """Returns how often the write buffer was flushed."""
     return sum(event.value("addr") == GCMD and bool(event.value("value") & WRITE_BUFFER_FLUSH)
                for event in trace.named("vtd_reg_write"))
 
 
 def chipset(evidence):
-    """A refused load writes no register; a write buffer is flushed where that is needed, and
-    nowhere else."""
+    """A refused load writes no register; the write buffer is flushed if that is needed, and only
+    then."""
     yield from refusal(evidence)
     total = _flushes(evidence.trace)
     for name, trace in brackets(evidence, "chipset "):
         flushed = _flushes(trace)
         yield f"{name}: the write buffer was flushed", "" if flushed else "the trace has no flush"
-        # The mapping is a part of the other.
+        # The trace of the mapping is a part of the whole trace.
         total -= 0 if name == "chipset map" else flushed
     yield "the write buffer was not flushed where CAP is right", (
         f"the trace has {total} flushes elsewhere" if total else "")
 
 
 def graphics(evidence):
-    """Translation that may never go off is never turned off."""
+    """Translation that must never be turned off stays on."""
     wanted = {"graphics refused": [], "graphics sleep": [True]}
     for name, trace in brackets(evidence, "graphics "):
         yield f"{name}: translation is not turned off", (

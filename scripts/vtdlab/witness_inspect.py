@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What QEMU's trace and the reader of dumps say of selftests/inspect.sh."""
+"""Compares QEMU's trace and the dump with selftests/inspect.sh."""
 
 from vtdlab import inspection, inspecttext
 from vtdlab.errors import LabError
@@ -13,10 +13,10 @@ KINDS = {"flush-context": ("context-device", "context-domain", "context-global")
 
 
 def _counts(evidence):
-    """Each kind of descriptor was counted as often as the unit took it."""
+    """Each kind of descriptor was counted as often as the unit executed it."""
     before, after = (evidence.records.of(f"inspect-{when}")[-1:] for when in ("before", "after"))
     if not before or not after:
-        yield "the guest says what it counted", "it has no such lines"
+        yield "the guest reports its counts", "it has no such lines"
         return
     for _, trace in brackets(evidence, "inspect counts"):
         taken = trace.descriptor_kinds()
@@ -32,7 +32,7 @@ def _counts(evidence):
 
 
 def _saved(evidence):
-    """What was saved says of every device what the guest's sysfs says."""
+    """The dump agrees with the guest's sysfs about every device."""
     try:
         path = inspection.receive(evidence.records, evidence.outcome.console.parent)
         if path is None:
@@ -46,14 +46,14 @@ def _saved(evidence):
     wrong = [device.bdf for unit in machine.units for device in unit.devices
              if machine.groups[device.group].owner != "kernel" or device.attached != "DMA"
              or device.domain not in machine.domains]
-    yield "every device is the kernel's, in a DMA domain", ", ".join(wrong)
+    yield "every device belongs to the kernel, in a DMA domain", ", ".join(wrong)
     drawn = "\n".join(inspecttext.draw(machine))
     missing = [bdf for bdf in machine.devices if bdf not in drawn]
     yield "every device is drawn", ", ".join(missing) or ("" if machine.devices else "there is none")
 
 
 def inspect(evidence):
-    """All of it."""
+    """Both witnesses."""
     yield from _counts(evidence)
     yield from _saved(evidence)
 

@@ -9,7 +9,7 @@ LAZY = ("sysfs", "lazy-1", "lazy=1", "iommu.strict=0")
 
 
 def _changes_nothing(brackets):
-    """What is refused in these brackets costs not one descriptor."""
+    """A refused request between these marks submits no descriptor."""
     for name, trace in brackets:
         found = trace.descriptors()
         yield f"{name}: no invalidation", (
@@ -17,12 +17,12 @@ def _changes_nothing(brackets):
 
 
 def limited_unit(evidence):
-    """A domain that does not suit is refused before anything changes."""
+    """An incompatible domain is refused before anything changes."""
     yield from _changes_nothing(brackets(evidence, "limited-unit "))
 
 
 def ownership(evidence):
-    """So is a mixture; a reset blocks the device meanwhile."""
+    """A mixture is refused before anything changes; a device is blocked during its reset."""
     found = list(brackets(evidence, "ownership "))
     yield from _changes_nothing(pair for pair in found if pair[0] != "ownership reset")
     for _, trace in (pair for pair in found if pair[0] == "ownership reset"):
@@ -32,7 +32,7 @@ def ownership(evidence):
 
 
 def _windows(evidence):
-    """For how long a page just unmapped was within reach, by each way to choose."""
+    """Checks how long a page just unmapped stayed reachable, for each policy."""
     found = {}
     for record in evidence.records.of("window"):
         found.setdefault(record["policy"], []).append((record.number("hits"),
@@ -42,17 +42,17 @@ def _windows(evidence):
         hits = sum(count for count, _ in windows)
         yield (f"{policy}: after {len(windows)} unmaps {hits} writes landed, the last of them "
                f"{longest} us late"), (
-                   "" if bool(hits) == (policy in LAZY) else "it was chosen otherwise")
+                   "" if bool(hits) == (policy in LAZY) else "another policy was chosen")
 
 
 def strict(evidence):
-    """Page by page where it must be, a whole domain at a time where that was chosen."""
+    """Strict flushes pages in each unmap; lazy flushes a whole domain later."""
     for name, trace in brackets(evidence, "strict window "):
         kinds = trace.descriptor_kinds()
         late = name.split()[-1] in LAZY
         good = (kinds["iotlb-domain"] and not kinds["iotlb-pages"] if late
                 else kinds["iotlb-pages"])
-        yield f"{name}: flushed {'later, as a whole' if late else 'at once'}", (
+        yield f"{name}: flushed {'later, as a whole' if late else 'immediately'}", (
             "" if good else f"the trace has {dict(kinds)}")
     yield from _windows(evidence)
 
@@ -68,7 +68,7 @@ def lazy(evidence):
 
 
 def reserved(evidence):
-    """A device that is removed goes from its domain to being blocked, and never passes between."""
+    """A removed device is blocked after its domain, and never passes through in between."""
     sid = devices.RESERVED.sid
     for name, trace in brackets(evidence, "reserved removed"):
         old = [decoder.field(low, 16, 16) for low, high in trace.descriptors()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What QEMU's trace says of a driver that comes and goes under devices at work.
+"""QEMU's trace of a driver that is loaded and unloaded while devices are at work.
 
-As witness.py: functions of the evidence that return (claim, why not) pairs.
+Like witness.py: functions of the evidence that return (claim, why not) pairs.
 """
 
 from vtdlab import devices, decoder
 from vtdlab.trace import CONFIG, Trace
 from vtdlab.witness import brackets
 
-# Adopted at load: what they ask for passes as it is.
+# Adopted at load: their requests pass untranslated.
 ADOPTED = (devices.NVME, devices.VIRTIO)
 
 
@@ -17,14 +17,14 @@ COMMAND, BUS_MASTER = 4, 1 << 2
 
 
 def _no_longer_masters(trace):
-    """Bridges that were told to let no DMA of devices below pass any more."""
+    """Returns bridges whose bus mastering was turned off, so that they pass no DMA from below."""
     writes = [CONFIG.match(event.text) for event in trace.named("pci_cfg_write")]
     return {found[1] for found in writes if found and found[1] in BRIDGES
             and int(found[5], 16) == COMMAND and not int(found[6], 16) & BUS_MASTER}
 
 
 def late(evidence):
-    """Disks at work across a load: not translated while adopted, and never refused."""
+    """Disks at work during a load: not translated while adopted, and never refused."""
     for name, trace in brackets(evidence, "late "):
         bridges = _no_longer_masters(trace)
         yield f"{name}: every bridge lets DMA pass all the time", (
@@ -45,45 +45,45 @@ def late(evidence):
 
 
 def detach(evidence):
-    """Translation goes off first, the queue after it, and no device is refused meanwhile."""
+    """Translation is switched off first, the queue after it, and no device is refused."""
     for name, trace in brackets(evidence, "detach "):
         faults = trace.faults()
         yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
         off = [event.name for event in trace.named("vtd_dmar_enable", "vtd_inv_qi_enable")]
-        yield f"{name}: translation goes off before the queue", (
+        yield f"{name}: translation is switched off before the queue", (
             "" if trace.translation() == [False] and off == ["vtd_dmar_enable", "vtd_inv_qi_enable"]
             else f"the trace has {off}, and translation {trace.translation()}")
 
 
 def suspend(evidence):
-    """Off before the machine sleeps, on again when it wakes, and no device refused over it."""
+    """Translation is off before the suspend, on after the resume, and no device is refused."""
     for name, trace in brackets(evidence, "suspend"):
         faults = trace.faults()
         yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
         on = trace.translation()
-        yield f"{name}: translation goes off, and on again", (
+        yield f"{name}: translation is switched off, and on again", (
             "" if on == [False, True] else f"the trace has {on}")
 
 
 def crash(evidence):
-    """A load that is refused in the crash kernel writes no register; under the in-tree driver
-    nothing was let go from the first kernel's load until then."""
+    """A load that is refused in the crash kernel writes no register. Under the in-tree driver
+    translation stayed on from the first kernel's load until then."""
     loads = dict(brackets(evidence, "crash refused"))
     yield "the refused load wrote no register", (
         "" if loads and not any(trace.named("vtd_reg_write") for trace in loads.values())
         else "the trace has writes of registers, or no such load")
-    if "crash refused beside in-tree" not in loads:
+    if "crash refused under in-tree" not in loads:
         return
     last = max(evidence.records.marks(), default=0)
     until = Trace(evidence.trace.events[:dict(evidence.trace.marks()).get(last, 0)])
-    yield "translation went on once, and not off in the crash", (
+    yield "translation was switched on once, and not off in the crash", (
         "" if until.translation() == [True] else f"the trace has {until.translation()}")
     faults = until.faults()
     yield "no DMA in flight was refused", f"the trace has {faults[0]}" if faults else ""
 
 
 def hotplug(evidence):
-    """A device that goes is withdrawn from the unit's caches; what asks on is refused."""
+    """A removed device is removed from the unit's caches; its further requests are refused."""
     for name, trace in brackets(evidence, "hotplug "):
         if name == "hotplug removed":
             reasons = {(fault.sid, fault.reason) for fault in trace.faults()}

@@ -3,8 +3,8 @@
 
 A cell holds if nothing landed, if QEMU's trace has the fault of that device with
 that reason, access and page, and if the driver reported exactly that, once. An
-attempt that is several requests (a packet, a block) may have several faults, of
-the same kind all of them; its reports are then at most as many.
+attempt that makes several requests (a packet, a block) may have several faults, all
+of the same kind; it then has at most as many reports.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ WIDTH = 18
 
 @dataclasses.dataclass(frozen=True)
 class _Seen:
-    """A fault, whoever tells of it."""
+    """A fault, from the trace or from the driver."""
 
     write: bool
     page: int
@@ -45,14 +45,14 @@ def _traced(trace, bdf):
 
 
 def _was_used(trace, record):
-    """Whether the unit had walked to the page for the device: then it was cached."""
+    """Returns whether the unit had walked to the page for the device: then it was cached."""
     sid, page = devices.source_id(record["device"]), (record.number("iova") or 0) & PAGE
     return any(event.value("sid") == sid and event.value("iova") & PAGE == page
                for event in trace.named("vtd_iotlb_page_update"))
 
 
 def judge(record, traced, told):
-    """Why a cell does not hold; empty if it does."""
+    """Returns why a cell does not hold; empty if it does."""
     if record["landed"] == "1":
         return "it landed"
     wanted = _Seen(record["access"] == "write", (record.number("iova") or 0) & PAGE,
@@ -69,7 +69,7 @@ def judge(record, traced, told):
 
 
 def table(cells, left_out):
-    """The matrix as text: a row for each way, a column for each device."""
+    """Returns the matrix as text: a row for each kind of attack, a column for each device."""
     lines = ["".join([f"{'':24}", *(f"{kind:{WIDTH}}" for kind in KINDS)]).rstrip()]
     for row in ROWS:
         words = [cells.get((kind, row), "-" if (kind, row) in left_out else "MISSING")
@@ -83,7 +83,7 @@ def table(cells, left_out):
 
 
 def matrix(evidence):
-    """Every cell; none is missing."""
+    """Checks every cell; none is missing."""
     cells, left_out = {}, {}
     for record in evidence.records.of("cell"):
         place = record["kind"], record["row"]

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What the tests share: where things lie, the driver's life, the kernel log,
-# work for devices. Nothing here names a disk: VTD_DISKS does, because the disks
-# named there are overwritten.
+# What the tests share: paths, loading and unloading the driver, the kernel log, work for devices.
+# No disk is named here: VTD_DISKS names them, because they are overwritten.
 # shellcheck shell=dash disable=SC3045
 
 PCI=/sys/bus/pci/devices
-# first_there PATH...: the first of them that exists.
+# first_there PATH...: prints the first of them that exists.
 first_there() {
 	for candidate in "$@"; do
 		[ ! -e "$candidate" ] || { echo "$candidate"; return; }
@@ -19,8 +18,8 @@ VTD_TEST_MODULES=${VTD_TEST_MODULES:-$(dirname "$(first_there "$here/modules/vtd
 VTD_ARGS=${VTD_ARGS-$(sed -n 's/.*\bguest\.vtd=\([^ ]*\).*/\1/p' /proc/cmdline)}
 DRIVERS="nvme e1000e igb virtio_blk virtio_pci"
 
-# In the guests of `make check`, guest/lib.sh gives these a meaning. Under
-# kselftest's own runner file descriptor 3 is the runner's.
+# In the guests of `make check`, guest/lib.sh defines these. Under kselftest's own runner file
+# descriptor 3 belongs to the runner.
 if [ -r /guest/lib.sh ] && [ -z "${kselftest_timeout-}" ]; then
 	. /guest/lib.sh
 else
@@ -29,12 +28,12 @@ else
 	cmdline() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 fi
 
-# A kernel that watches itself is slower: waits are longer by the first factor,
-# and the data smaller by the second.
+# A kernel with debugging is slower: waits are longer by the first factor, and the data smaller by
+# the second.
 PATIENCE=$(cmdline guest.patience)
 SHRINK=$(cmdline guest.shrink)
 PATIENCE=${PATIENCE:-1} SHRINK=${SHRINK:-1}
-# The programs of users wait by it, too.
+# The user programs read it, too.
 export PATIENCE
 
 driver_of() {
@@ -45,7 +44,7 @@ group_type() {
 	cat "$PCI/$1/iommu_group/type" 2>/dev/null || echo none
 }
 
-# pci_by_id VENDOR:DEVICE: the functions with this id.
+# pci_by_id VENDOR:DEVICE: prints the functions with this id.
 pci_by_id() {
 	for pci_dev in "$PCI"/*; do
 		[ "$(cat "$pci_dev/vendor"):$(cat "$pci_dev/device")" = "$1" ] && echo "${pci_dev##*/}"
@@ -57,9 +56,9 @@ attackers() {
 	pci_by_id 0x1b36:0x0005
 }
 
-# --- what the machine has to have ---
+# --- requirements on the machine ---
 
-# machine_lacks: why no test can be done here; nothing where they can.
+# machine_lacks: prints why no test can run here; prints nothing if they can.
 machine_lacks() {
 	if [ "$(id -u)" -ne 0 ]; then
 		echo "the tests load modules, which takes root"
@@ -77,7 +76,7 @@ machine_lacks() {
 
 # --- the kernel log ---
 
-# log_start: from here on log_since prints only what comes after.
+# log_start: log_since prints only the lines after this call.
 log_start() {
 	log_starts=$((${log_starts:-0} + 1))
 	log_token="selftest: process $$ looks at the log for the ${log_starts}th time"
@@ -88,8 +87,8 @@ log_since() {
 	dmesg | sed "1,/$log_token/d"
 }
 
-# log_has PATTERN: an extended regular expression, any case; waits for what another
-# thread has yet to print.
+# log_has PATTERN: an extended regular expression, case ignored. It waits for what another thread
+# may still print.
 log_has() {
 	for log_try in $(seq $((100 * PATIENCE))); do
 		log_since | grep -Eiq "$1" && return 0
@@ -102,13 +101,13 @@ log_has() {
 
 COMPLAINTS='WARNING:|BUG:|Oops|Call Trace:|possible .* locking|DMA-API: .*: |panicked at'
 
-# Data races are judged by the host, which can tell the driver's from others'.
+# The host judges data races: it can distinguish the driver's from others'.
 complaints() {
 	grep -E "$COMPLAINTS" | grep -v 'BUG: KCSAN'
 }
 
-# settled COMMAND...: what it prints, once it has printed the same for half a second; fails where
-# that never comes.
+# settled COMMAND...: prints the command's output once that has stayed the same for half a second;
+# fails if it never does.
 settled() {
 	settled_last=$("$@") || return 1
 	for try in $(seq $((20 * PATIENCE))); do
@@ -125,18 +124,18 @@ log_is_clean() {
 	! log_since | complaints
 }
 
-# dmesg_is_clean: the whole log, not only what came since log_start.
+# dmesg_is_clean: checks the whole log, not only what follows log_start.
 dmesg_is_clean() {
 	! dmesg | complaints
 }
 
-# --- the driver's life ---
+# --- loading and unloading the driver ---
 
 vtd_is_loaded() {
 	grep -q '^vtd ' /proc/modules
 }
 
-# load_drivers: those of the devices; each one that is there.
+# load_drivers: loads each driver of the test devices that exists.
 load_drivers() {
 	for driver in nvme e1000e igb virtio_pci virtio_blk; do
 		modprobe -q "$driver"
@@ -146,7 +145,7 @@ load_drivers() {
 	done
 }
 
-# unload_drivers: nothing behind a unit is in use afterwards.
+# unload_drivers: no device behind a unit is in use afterwards.
 unload_drivers() {
 	for driver in vtd_domain vtd_attack vtd_devices $DRIVERS; do
 		if grep -q "^$driver " /proc/modules; then
@@ -155,13 +154,13 @@ unload_drivers() {
 	done
 }
 
-# load_vtd [PARAMETER...]: with these alone.
+# load_vtd [PARAMETER...]: loads it with only these.
 load_vtd() {
 	insmod "$VTD_KO" "$@" || { dmesg | tail -n 20; return 1; }
 }
 
-# need_vtd: loaded, with every device driven. With VTD_KO=none the kernel's own
-# driver is judged by the same tests; those that look for sentences of ours fail.
+# need_vtd: it is loaded, and every device has a driver. With VTD_KO=none the kernel's own driver
+# is tested; tests that look for log lines of vtd then fail.
 need_vtd() {
 	if [ "$VTD_KO" != none ] && ! vtd_is_loaded; then
 		unload_drivers || return 1
@@ -171,7 +170,7 @@ need_vtd() {
 	load_drivers
 }
 
-# need_no_vtd: neither it nor a driver of a device is loaded.
+# need_no_vtd: neither vtd nor a driver of a device is loaded.
 need_no_vtd() {
 	unload_drivers || return 1
 	vtd_is_loaded || return 0
@@ -179,7 +178,7 @@ need_no_vtd() {
 	rmmod vtd
 }
 
-# load_state: what a load changes.
+# load_state: prints what a load changes.
 load_state() {
 	cat /proc/iomem
 	ls /sys/class/iommu /sys/kernel/iommu_groups 2> /dev/null
@@ -188,19 +187,19 @@ load_state() {
 	grep '^vtd ' /proc/modules
 }
 
-# domain_ids: how many are in use on the first unit.
+# domain_ids: prints how many are in use on the first unit.
 domain_ids() {
 	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
 }
 
-# faults_recorded: how many faults all units have recorded so far.
+# faults_recorded: prints how many faults all units have recorded so far.
 faults_recorded() {
 	awk '$1 == "faults:" { sum += $2; units++ } END { if (!units) exit 1; print sum }' \
 		/sys/kernel/debug/vtd/dmar*/statistics
 }
 
-# records_faults COUNT COMMAND...: it succeeds, and so many faults are recorded of what it does.
-# The thread of the fault interrupt counts them: there is time for all, and for one too many.
+# records_faults COUNT COMMAND...: the command succeeds, and so many faults are recorded. The
+# thread of the fault interrupt counts them: there is time for all, and for one too many.
 records_faults() {
 	faults_wanted=$1
 	shift
@@ -214,7 +213,7 @@ records_faults() {
 		{ echo "$faults_since faults were recorded, not $faults_wanted"; return 1; }
 }
 
-# is_present BDF WANTED: wait until the function is there, in a group (1), or not (0).
+# is_present BDF WANTED: waits until the function exists and is in a group (1), or is gone (0).
 is_present() {
 	for try in $(seq $((80 * PATIENCE))); do
 		there=0
@@ -228,7 +227,7 @@ is_present() {
 
 # --- work for devices ---
 
-# block_device BDF: the whole-disk name behind a function, once it is there.
+# block_device BDF: prints the name of the whole disk behind a function, once it exists.
 block_device() {
 	for try in $(seq $((20 * PATIENCE))); do
 		for disk in /sys/block/*; do
@@ -243,7 +242,7 @@ block_device() {
 	return 1
 }
 
-# net_device BDF: the interface of a function, up, addressed and linked.
+# net_device BDF: brings the function's interface up, with address and link, and prints it.
 net_device() {
 	for try in $(seq $((20 * PATIENCE))); do
 		for net in "$PCI/$1"/net/* "$PCI/$1"/virtio*/net/*; do
@@ -258,8 +257,8 @@ net_device() {
 	return 1
 }
 
-# payload BYTES: a file of random bytes, made once; less where the kernel is slow, but
-# whole MiB, as transfers past the caches want it.
+# payload BYTES: makes a file of random bytes, once; fewer where the kernel is slow, but whole MiB,
+# which transfers that bypass the caches need.
 payload() {
 	[ -f /tmp/payload ] ||
 		head -c $(((($1 / SHRINK - 1) >> 20) + 1 << 20)) /dev/urandom > /tmp/payload
@@ -269,21 +268,21 @@ sum_of() {
 	sha256sum < "$1" | cut -d' ' -f1
 }
 
-# unmount_and_drop DISK: /mnt/io is left, which drops the pages of its files, and the
-# disk's own pages are written and dropped (BLKFLSBUF), so that what is read next comes
-# from the disk. For all of memory there is /proc/sys/vm/drop_caches, where a kernel has it.
+# unmount_and_drop DISK: unmounts /mnt/io, which drops the pages of its files, and writes and drops
+# the disk's own pages (BLKFLSBUF), so that the next read is from the disk. To drop all of memory
+# there is /proc/sys/vm/drop_caches, where a kernel has it.
 unmount_and_drop() {
 	umount /mnt/io || { echo "$1 could not be unmounted"; return 1; }
 	blockdev --flushbufs "/dev/$1" || { echo "what is cached of $1 could not be dropped"; return 1; }
 }
 
-# given_by DISK: how many bytes it has given so far.
+# given_by DISK: prints how many bytes were read from it so far.
 given_by() {
 	echo $(($(awk '{ print $3 }' "/sys/block/$1/stat") * 512))
 }
 
-# disk_io BDF: mkfs, write the payload, drop what is cached of the disk, read it back.
-# Sets wrote and read to the checksums and moved to the bytes that the disk gave back
+# disk_io BDF: runs mkfs, writes the payload, drops what is cached of the disk, reads it back. Sets
+# wrote and read to the checksums, and moved to the number of bytes that were read from the disk
 # after that.
 disk_io() {
 	disk=$(block_device "$1") || { echo "no disk appeared behind $1"; return 1; }
@@ -303,8 +302,8 @@ disk_io() {
 		{ echo "only $moved bytes came from $disk; the rest was cached"; return 1; }
 }
 
-# net_io BDF BYTES: fetch a file from the host over TCP and send it back. Sets
-# fetched to the checksum of what arrived; the host knows what it should be.
+# net_io BDF BYTES: fetches a file from the host over TCP and sends it back. Sets fetched to the
+# checksum of what arrived; the host knows the right one.
 net_io() {
 	net=$(net_device "$1") || { echo "no linked interface appeared behind $1"; return 1; }
 	port=$(cmdline guest.port)
@@ -321,7 +320,7 @@ net_io() {
 		{ echo "the host received other bytes than were sent ($sent, not $fetched)"; return 1; }
 }
 
-# attack BDF SCENARIO: the module's line about it in the variable attacked.
+# attack BDF SCENARIO: sets attacked to the module's line about it.
 attack() {
 	attacked=
 	run=/sys/kernel/debug/vtd_attack/$1/run
@@ -330,7 +329,7 @@ attack() {
 	attacked=$(cat "$run")
 }
 
-# attack_word NAME: a value from the last attack's line.
+# attack_word NAME: prints a value from the last attack's line.
 attack_word() {
 	for word in $attacked; do
 		case $word in

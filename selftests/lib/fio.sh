@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# A disk at work while something is done to the driver: fio writes blocks at
-# random, past every cache, and reads each of them back soon after, with a
-# checksum in it. Sourced after lib.sh; the disk is overwritten.
+# A disk at work while the driver is tested: fio writes blocks at random, past every cache, and
+# reads each of them back soon after and checks its checksum. Sourced after lib.sh; the disk is
+# overwritten.
 # shellcheck shell=dash
 
 FIO=${FIO:-$(command -v fio || echo "$(dirname "$0")/tools/fio")}
@@ -12,7 +12,7 @@ fio_is_there() {
 	[ -x "$FIO" ]
 }
 
-# fio_starts DISK [WORDS]: until fio_ends; several disks can be at work at once.
+# fio_starts DISK [WORDS]: starts work until fio_ends; several disks can be at work at once.
 fio_starts() {
 	fio_disk=$1
 	shift
@@ -26,7 +26,7 @@ fio_starts() {
 	fio_goes_on "$fio_disk"
 }
 
-# fio_count DISK: requests completed, "READS WRITES".
+# fio_count DISK: prints the number of completed requests, "READS WRITES".
 fio_count() {
 	awk '{ print $1, $5 }' "/sys/block/$1/stat"
 }
@@ -50,7 +50,7 @@ fio_runs() {
 	kill -0 "$(cat "/tmp/fio-$1.pid")" 2> /dev/null
 }
 
-# fio_is_over DISK: it ends by itself, within 30 s.
+# fio_is_over DISK: fio ends by itself, within 30 s.
 fio_is_over() {
 	for try in $(seq $((60 * PATIENCE))); do
 		fio_runs "$1" || return 0
@@ -61,7 +61,7 @@ fio_is_over() {
 	return 1
 }
 
-# fio_ends DISK: told to, it ends, and every block that it read was as written.
+# fio_ends DISK: stops fio; every block that it read was as written.
 fio_ends() {
 	fio_pid=$(cat "/tmp/fio-$1.pid")
 	kill -TERM "$fio_pid" 2> /dev/null
@@ -72,8 +72,8 @@ fio_ends() {
 		{ cat "/tmp/fio-$1"; return 1; }
 }
 
-# fio_failed DISK: it ended by itself because of errors of the disk, and not
-# because a block that it could read was another than was written.
+# fio_failed DISK: fio ended by itself because of errors of the disk, and not because a block that
+# it read was not as written.
 fio_failed() {
 	fio_is_over "$1" || return 1
 	wait "$(cat "/tmp/fio-$1.pid")"

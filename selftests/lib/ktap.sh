@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# KTAP for shell tests. A test calls ktap_start, then one of the others for each
-# result, then ktap_end, which ends the script with kselftest's status. A test
-# that dies before it leaves a plan of too many results, which readers count as
-# a failure.
+# KTAP for shell tests. A test calls ktap_start, then one of the other functions for each result,
+# then ktap_end, which exits with kselftest's status. A test that exits before ktap_end has printed
+# fewer results than planned, which readers count as a failure.
 # shellcheck shell=dash
 
-# A test takes no argument: who asks for help must not get modules loaded and disks
+# A test takes no argument: a user who tries --help must not get modules loaded and disks
 # overwritten.
 case $#-${1-} in
 0-) ;;
@@ -26,7 +25,7 @@ ktap_count=0
 ktap_failed=0
 ktap_passed=0
 
-# ktap_start PLAN: how many results will follow.
+# ktap_start PLAN: prints how many results will follow.
 ktap_start() {
 	ktap_planned=$1
 	echo "KTAP version 1"
@@ -54,14 +53,13 @@ ktap_skip() {
 	ktap_result ok "$1 # SKIP $2"
 }
 
-# ktap_note: its input as diagnostics.
+# ktap_note: prints its input as diagnostics.
 ktap_note() {
 	sed 's/^/# /'
 }
 
-# ktap_check WHAT COMMAND: passes if the command succeeds; what the command
-# prints says why it did not. It runs in this shell, so that it may set
-# variables.
+# ktap_check WHAT COMMAND: passes if the command succeeds; the command prints why it failed. It
+# runs in this shell, so that it may set variables.
 ktap_check() {
 	ktap_what=$1
 	shift
@@ -74,14 +72,14 @@ ktap_check() {
 ktap_output=$(mktemp)
 trap 'rm -f "$ktap_output"' EXIT
 
-# ktap_skip_all WHY: nothing of this test can be done here.
+# ktap_skip_all WHY: this test cannot run here.
 ktap_skip_all() {
 	echo "KTAP version 1"
 	echo "1..0 # SKIP $1"
 	exit 4
 }
 
-# ktap_abort WHY: what the plan still holds cannot be done, and should have been.
+# ktap_abort WHY: fails all remaining results of the plan, because they cannot be checked.
 ktap_abort() {
 	echo "$1" | ktap_note
 	while [ "$ktap_count" -lt "$ktap_planned" ]; do
@@ -90,7 +88,7 @@ ktap_abort() {
 	ktap_end
 }
 
-# ktap_skip_rest WHY: what the plan still holds does not apply to this machine.
+# ktap_skip_rest WHY: skips the remaining results, because they do not apply to this machine.
 ktap_skip_rest() {
 	while [ "$ktap_count" -lt "$ktap_planned" ]; do
 		ktap_skip "not tried" "$1"

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# How much memory is in use, exactly enough to see a single page a round go.
-# Sourced after common.sh.
+# How much memory is in use, exactly enough to detect a single leaked page a round. Sourced after
+# common.sh.
 # shellcheck shell=dash
 
-# counted: each processor's share is in the sums of /proc/vmstat. The kernel adds them
-# up every second, unless it can be asked to.
+# counted: adds each processor's share to the sums of /proc/vmstat. The kernel does so every
+# second, unless it can be made to do it now.
 counted() {
 	if [ -e /proc/sys/vm/stat_refresh ]; then cat /proc/sys/vm/stat_refresh; else sleep "$1"; fi
 }
 
-# settle: what is only waiting to be freed is freed, and no cache holds a page.
+# settle: frees what is waiting to be freed, and empties the caches.
 settle() {
 	sync
 	[ ! -e /proc/sys/vm/drop_caches ] || echo 3 > /proc/sys/vm/drop_caches
@@ -19,9 +19,9 @@ settle() {
 	counted 0
 }
 
-# known_pages: those that are free, in the allocator and in its lists for each processor,
-# and those whose owner the kernel counts. What is missing was taken and forgotten.
-# /proc/zoneinfo has sums that lag behind, and counts free ones a second time by blocks.
+# known_pages: counts the pages that are free, in the allocator and in its per-CPU lists, and those
+# whose owner the kernel counts. The rest were leaked. The sums in /proc/zoneinfo lag behind, and
+# it counts free pages a second time by blocks.
 known_pages() {
 	awk '
 		FILENAME ~ /buddyinfo/ {
@@ -36,13 +36,13 @@ known_pages() {
 		END { print pages + int(kilobytes / 4) }' /proc/buddyinfo /proc/zoneinfo /proc/meminfo
 }
 
-# iommu_pages: what IOMMU drivers have for hardware to read.
+# iommu_pages: prints how many pages IOMMU drivers have for hardware to read.
 iommu_pages() {
 	awk '$1 == "nr_iommu_pages" { print $2 }' /proc/vmstat
 }
 
-# table_pages [WANTED]: the same, once it has been added up. Where it is not
-# WANTED it is counted anew, for a while; where nothing is, all that was done is counted.
+# table_pages [WANTED]: prints the same, after the per-CPU counts were added up. If it is not
+# WANTED, it is counted again, for a while. Without WANTED, it waits for all pending work.
 table_pages() {
 	tries=$((7 * PATIENCE))
 	[ -n "${1:-}" ] || { tries=7; counted 2; }
@@ -54,7 +54,7 @@ table_pages() {
 	echo "$pages"
 }
 
-# same_pages BEFORE: of tables, as many as then.
+# same_pages BEFORE: there are as many pages of tables as before.
 same_pages() {
 	[ "$(table_pages "$1")" = "$1" ] ||
 		{ echo "$1 pages of tables before, $(table_pages) after"; return 1; }
@@ -62,8 +62,8 @@ same_pages() {
 
 DOMAINS=/sys/kernel/debug/vtd/domains
 
-# pages_in_domains: how many pages the tables of all domains take, and how many domains there
-# are; "? ?" where one has more tables than are counted.
+# pages_in_domains: prints how many pages the tables of all domains take, and how many domains
+# there are; "? ?" if one has more tables than are counted.
 pages_in_domains() {
 	[ -e $DOMAINS ] || { echo 0 0; return; }
 	awk '{
@@ -76,12 +76,11 @@ pages_in_domains() {
 		END { if (uncounted) print "? ?"; else print pages + 0, NR }' $DOMAINS
 }
 
-# unowned [WANTED]: the pages that are in no domain's tables, and the number of domains. A
-# domain that stays may come to have more tables at any time, by its device's own work or
-# because an address was taken elsewhere, and keeps them; a page that was taken and
-# forgotten is in none, and one of a domain that should be gone is told by the number.
-# What is read at different moments is compared until it fits together: until it is
-# WANTED, or twice the same.
+# unowned [WANTED]: prints the pages that are in no domain's tables, and the number of domains. A
+# domain may get more tables at any time, by its device's own work or because an address was taken
+# elsewhere, and keeps them. A leaked page is in no domain; a domain that should have been freed
+# changes the number. The two numbers are read at different moments, and so again until they fit
+# together: until the result is WANTED, or twice the same.
 unowned() {
 	[ -n "${1:-}" ] || counted 2
 	unowned_last=
@@ -102,8 +101,8 @@ unowned() {
 	echo "$now"
 }
 
-# none_forgotten BEFORE: as many as then.
-none_forgotten() {
+# none_leaked BEFORE: there are as many unowned pages as before.
+none_leaked() {
 	after=$(unowned "$1")
 	case $1 in
 	*" pages in no domain, "*) ;;
@@ -112,37 +111,37 @@ none_forgotten() {
 	[ "$after" = "$1" ] || { echo "before: $1; after: $after"; return 1; }
 }
 
-# slab_pages: of the kernel's small objects, those that no cache gives back.
+# slab_pages: prints the pages of the kernel's small objects that no cache can give back.
 slab_pages() {
 	awk '$1 == "nr_slab_unreclaimable" { print $2 }' /proc/vmstat
 }
 
-# vmalloc_areas: how many there are; those given back are kept for a while.
+# vmalloc_areas: prints how many there are; the kernel keeps freed ones for a while.
 vmalloc_areas() {
 	grep -vc unpurged /proc/vmallocinfo
 }
 
-# What each round of a test left, a line for each: round, known pages, pages of
-# tables, of slabs, areas.
+# The state after each round of a test, one line each: round, known pages, pages of tables, of
+# slabs, areas.
 round_begins() {
 	: > /tmp/rounds
 }
 
-# round_ends ROUND [TABLES]: TABLES pages of tables are what should be there.
+# round_ends ROUND [TABLES]: adds a line; TABLES pages of tables are expected.
 round_ends() {
 	settle
-	# What owners have is counted late.
+	# Pages with an owner are counted late.
 	counted 1.5
 	echo "$1 $(known_pages) $(table_pages "${2:-}") $(slab_pages) $(vmalloc_areas)" >> /tmp/rounds
 }
 
-# value_of ROUND COLUMN
+# value_of ROUND COLUMN: prints one value.
 value_of() {
 	awk -v round="$1" -v column="$2" '$1 == round { print $column }' /tmp/rounds
 }
 
-# lost: known pages that the rounds have cost, by the means of their first third and
-# of their last one: a single count is some dozen pages off.
+# lost: prints how many known pages the rounds have cost: the mean of their first third minus that
+# of their last, because a single count is some dozen pages off.
 lost() {
 	awk '{ known[NR] = $2 }
 		END {
@@ -152,13 +151,13 @@ lost() {
 		}' /tmp/rounds
 }
 
-# none_lost BOUND
+# none_lost BOUND: the rounds cost at most that many pages.
 none_lost() {
 	[ "$(lost)" -le "$1" ] ||
 		{ echo "the rounds cost $(lost) pages, more than $1:"; cat /tmp/rounds; return 1; }
 }
 
-# all_within BOUND: after no round more known pages are missing than that.
+# all_within BOUND: after each round at most that many known pages are missing.
 all_within() {
 	awk -v bound="$1" '
 		NR == 1 { first = $2 }
@@ -166,25 +165,25 @@ all_within() {
 		END { exit bad || !NR }' /tmp/rounds
 }
 
-# grown FROM TO: pages of slabs that came from one round to the other.
+# grown FROM TO: prints by how many pages slabs grew between two rounds.
 grown() {
 	echo $(($(value_of "$2" 4) - $(value_of "$1" 4)))
 }
 
-# none_grown FROM TO BOUND
+# none_grown FROM TO BOUND: slabs grew by at most that many pages.
 none_grown() {
 	[ "$(grown "$1" "$2")" -le "$3" ] ||
 		{ echo "slabs grew by $(grown "$1" "$2") pages, more than $3:"; cat /tmp/rounds; return 1; }
 }
 
-# same_after_each COLUMN VALUE: in every round, to the last page.
+# same_after_each COLUMN VALUE: every round has exactly this value.
 same_after_each() {
 	awk -v column="$1" -v value="$2" '$column != value {
 		print "round " $1 ": " $column ", not " value; bad = 1 }
 		END { exit bad || !NR }' /tmp/rounds
 }
 
-# check_exactly WHAT COMMAND: ktap_check, where what is freed is free at once.
+# check_exactly WHAT COMMAND: ktap_check, if this kernel frees memory immediately.
 check_exactly() {
 	if grep -q ' kasan_report$' /proc/kallsyms; then
 		ktap_skip "$1" "KASAN keeps back what is freed; kmemleak looks instead"
@@ -195,9 +194,8 @@ check_exactly() {
 
 KMEMLEAK=/sys/kernel/debug/kmemleak
 
-# leaks: what nothing points to any more; nothing where all is well. kmemleak
-# believes in a leak only when the object is some seconds old and a second scan says
-# the same.
+# leaks: prints the objects that no pointer refers to; nothing if there are none. kmemleak reports a
+# leak only when the object is some seconds old and a second scan confirms it.
 leaks() {
 	sleep 6
 	echo scan > $KMEMLEAK

@@ -5,8 +5,8 @@
 
 CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}
 
-# give_to_user BDF: the device belongs to vfio-pci afterwards, which asks for
-# consent to interrupts that are not remapped and gets it.
+# give_to_user BDF: binds the device to vfio-pci, which requires consent to interrupts that are not
+# remapped, and gives the consent.
 give_to_user() {
 	modprobe -q vfio-pci && modprobe -q vfio_iommu_type1 || return 1
 	echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
@@ -17,14 +17,14 @@ give_to_user() {
 	[ "$(driver_of "$1")" = vfio-pci ]
 }
 
-# take_back BDF: no driver afterwards.
+# take_back BDF: it has no driver afterwards.
 take_back() {
 	echo "$1" > "$PCI/$1/driver/unbind"
 	echo > "$PCI/$1/driver_override"
 }
 
-# user_claims NAME COUNT PROGRAM...: each claim of a program as a result, and a
-# failure for each that was not made.
+# user_claims NAME COUNT PROGRAM...: prints each claim of a program as a result, and a failure for
+# each missing claim.
 user_claims() {
 	claims_of=$1
 	claims_left=$2
@@ -47,7 +47,7 @@ user_claims() {
 	done
 }
 
-# hold MODE BDF: a user has the device until let_go.
+# hold MODE BDF: a user has the device until release_user.
 hold() {
 	mkfifo /tmp/held
 	"$CLAIM" "$1" "$2" < /tmp/held > /tmp/holder 2>&1 &
@@ -61,7 +61,7 @@ hold() {
 	return 1
 }
 
-let_go() {
+release_user() {
 	exec 7>&-
 	wait "$holder"
 	rm -f /tmp/held

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_alias - give a device a requester ID more on its bus, as the kernel's quirks
- * do for devices that send requests as a function which they do not have. Before
- * vtd is loaded, which reads requester IDs when it probes a device; goes with the
- * device.
+ * vtd_alias - give a device another requester ID on its bus, as the kernel's quirks do
+ * for devices that send requests as a function that they do not have. Load it before
+ * vtd, which reads requester IDs when it probes a device. The requester ID stays until
+ * the device is removed.
  */
 #include <linux/bitmap.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 
-/* drivers/pci/pci.h keeps it to the PCI core. */
+/* drivers/pci/pci.h declares it, for the PCI core only. */
 #define FUNCTIONS_OF_A_BUS 256
 
 static ushort device;
@@ -41,12 +41,12 @@ static int __init vtd_alias_init(void)
 	return err;
 }
 
-/* Without it the module could not be removed. */
+/* A module without an exit function cannot be removed. */
 static void __exit vtd_alias_exit(void)
 {
 }
 
 module_init(vtd_alias_init);
 module_exit(vtd_alias_exit);
-MODULE_DESCRIPTION("Give a device a requester ID more");
+MODULE_DESCRIPTION("Give a device another requester ID");
 MODULE_LICENSE("GPL");

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_attack - make a device reach for memory that it was not given.
+ * vtd_attack - make a device access memory that was not mapped for it.
  *
- * Drives QEMU's edu and iommu-testdev. User space writes the name of a
- * scenario to debugfs vtd_attack/<bdf>/run and reads one line of key=value
- * words from the same file: what was tried, at which address, and what became
- * of the victim page. "landed" is judged from memory alone, never from what the
- * device says about itself; the device's word is given beside it.
+ * Drives QEMU's edu and iommu-testdev. User space writes the name of a scenario to
+ * debugfs vtd_attack/<bdf>/run and reads one line of key=value words from the same file:
+ * what was tried, at which address, and what happened to the victim page. "landed" is
+ * judged from memory alone, never from what the device reports; the device's own status
+ * is printed in addition.
  *
- * Four bytes are moved, because QEMU retries a refused transfer in units of
- * four: so one attack is one translation request and one fault.
+ * Four bytes are moved, because QEMU retries a refused transfer in units of four: so one
+ * attack is one translation request and one fault.
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -23,12 +23,12 @@
 
 /* What a victim page holds before the attack, in every word. */
 #define SECRET		0x5ec2e75au
-/* What a page holds that waits for an allowed write of the device. */
+/* What a page holds before an allowed write of the device. */
 #define UNTOUCHED	0x0badf00du
 /* What edu's buffer holds before a scenario: anything but the secret. */
 #define PRIMER		0xa77ac0deu
 #define ATTACK_LEN	4
-/* Attempts of a storm: more than the driver puts up with. */
+/* Attempts of a storm: more than the driver records. */
 #define STORM		3000
 
 struct vtd_attack {
@@ -49,15 +49,15 @@ struct result {
 	u64 last_us;	/* when it last did, since the unmap */
 };
 
-/* How the address that the device is sent to came to be. */
+/* How the address that the device accesses was prepared. */
 enum how {
 	MAPPED,		/* mapped, in the direction that the scenario names */
-	NEVER,		/* the page's physical address, which nobody mapped */
+	NEVER,		/* the page's physical address, which is not mapped */
 	STALE,		/* mapped, used once by the device, unmapped */
 	WINDOW,		/* the same, attacked again and again until it is refused */
 };
 
-/* Longer than any flush may be put off. */
+/* Longer than any flush may be deferred. */
 #define WINDOW_LIMIT_US	(3 * USEC_PER_SEC)
 
 struct scenario {
@@ -66,7 +66,7 @@ struct scenario {
 	enum dma_data_direction dir;
 	bool write;
 	bool allowed;
-	int times;	/* 0 for once */
+	int times;	/* 0: once */
 };
 
 static const struct scenario scenarios[] = {
@@ -102,7 +102,7 @@ static bool intact(struct page *page)
 	return true;
 }
 
-/* Have the device write @value to a page that it may write; -EIO if it did not. */
+/* Make the device write @value to a page that it may write; -EIO if it did not. */
 static int fetch(struct vtd_attack *a, struct page *page, dma_addr_t iova,
 		 u32 *value)
 {
@@ -118,9 +118,9 @@ static int fetch(struct vtd_attack *a, struct page *page, dma_addr_t iova,
 }
 
 /*
- * One transfer by the device, then the question whether data moved. A read is
- * judged by what the device has afterwards, which it is made to write to its
- * own bench page.
+ * Make one transfer by the device and check whether data moved. A read is judged by
+ * what the device holds afterwards, which it is made to write to its separate bench
+ * page.
  */
 static int strike(struct vtd_attack *a, const struct scenario *s,
 		  struct page *victim, dma_addr_t iova, bool *landed)
@@ -154,7 +154,7 @@ static int warm_up(struct vtd_attack *a, struct page *victim, dma_addr_t iova,
 	return err;
 }
 
-/* Give a device that has memory of its own something other than the secret. */
+/* Fill the device's own memory, if it has any, with something other than the secret. */
 static int prime(struct vtd_attack *a)
 {
 	if (!a->dev.ops->read)
@@ -163,7 +163,7 @@ static int prime(struct vtd_attack *a)
 	return a->dev.ops->read(&a->dev, a->bench_iova, sizeof(u32));
 }
 
-/* Strike until the first refusal; how long the page could be reached is in @r. */
+/* Attack until the first refusal; @r gets how long the page could be reached. */
 static int strike_on(struct vtd_attack *a, const struct scenario *s,
 		     struct page *victim, struct result *r, ktime_t unmapped)
 {
@@ -201,7 +201,7 @@ static int play(struct vtd_attack *a, const struct scenario *s,
 			return -EBUSY;
 		do {
 			err = strike(a, s, victim, r->iova, &r->landed);
-			/* A unit records no second fault while it has one of the device. */
+			/* A unit records no second fault of a device while the first is unread. */
 			if (left)
 				usleep_range(100, 200);
 		} while (!err && !r->landed && --left > 0);
@@ -245,7 +245,7 @@ static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 	if (!victim)
 		return -ENOMEM;
 	fill(victim);
-	/* What the device holds before must differ from the secret. */
+	/* What the device holds before the attack must differ from the secret. */
 	err = prime(a);
 	if (!err)
 		err = play(a, s, victim, &r);
@@ -369,5 +369,5 @@ static void __exit vtd_attack_exit(void)
 
 module_init(vtd_attack_init);
 module_exit(vtd_attack_exit);
-MODULE_DESCRIPTION("Make a device reach for memory that it was not given");
+MODULE_DESCRIPTION("Make a device access memory that was not mapped for it");
 MODULE_LICENSE("GPL");

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_busy - leave a remapping unit as another driver or the firmware might:
- * with its queue, translation or interrupt remapping on. A load of vtd.ko has to
- * see that and refuse, or, where it is the queue alone, turn that off. Removing the
- * module puts the unit back.
+ * vtd_busy - leave a remapping unit as another driver or the firmware might: with its
+ * queue, translation or interrupt remapping enabled. A load of vtd.ko has to detect that
+ * and refuse, or, if only the queue is enabled, disable it. Removing the module restores
+ * the unit.
  *
- * The register page is not held, so that nothing but the unit's own state tells.
+ * The register page is not reserved, so that only the unit's state can reveal it.
  */
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iopoll.h>
@@ -34,7 +34,7 @@ MODULE_PARM_DESC(base, "physical address of the unit's register page");
 
 static char *state = "queue";
 module_param(state, charp, 0444);
-MODULE_PARM_DESC(state, "what to turn on: queue, translation or interrupts");
+MODULE_PARM_DESC(state, "what to enable: queue, translation or interrupts");
 
 static void __iomem *unit;
 static struct page *table;	/* an empty root, queue or interrupt table */
@@ -48,7 +48,7 @@ static int command(u32 value, u32 status, bool set)
 				  TIMEOUT_US);
 }
 
-/* A queue is only turned off cleanly after a wait was its last descriptor. */
+/* A queue is disabled cleanly only if its last descriptor was a wait. */
 static void drain(void)
 {
 	u64 *queue = page_address(table);
@@ -84,14 +84,14 @@ static int turn_on(void)
 		writeq(phys, unit + IRTA);
 		return command(SIRTP, SIRTP, true) ?: command(IRE, IRE, true);
 	}
-	pr_err("state=%s is none of queue, translation, interrupts\n", state);
+	pr_err("state=%s is not valid: give queue, translation or interrupts\n", state);
 	return -EINVAL;
 }
 
 static void put_back(void)
 {
 	if (command(0, TE | QIE | IRE, false))
-		pr_err("the unit did not turn off: status %#x\n", readl(unit + GSTS));
+		pr_err("the unit could not be disabled: status %#x\n", readl(unit + GSTS));
 	writeq(0, unit + IQT);
 	writeq(0, unit + IQA);
 	writeq(0, unit + RTADDR);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_claim - hold one page of physical address space, as another driver of a
- * remapping unit would, so that a load of vtd.ko has to refuse it.
+ * vtd_claim - reserve one page of physical address space, like another driver of a
+ * remapping unit, so that a load of vtd.ko has to refuse it.
  */
 #include <linux/ioport.h>
 #include <linux/module.h>
 
 static unsigned long base;
 module_param(base, ulong, 0444);
-MODULE_PARM_DESC(base, "physical address of the page to hold");
+MODULE_PARM_DESC(base, "physical address of the page to reserve");
 
 static int __init vtd_claim_init(void)
 {
@@ -18,7 +18,7 @@ static int __init vtd_claim_init(void)
 		return -EINVAL;
 	}
 	if (!request_mem_region(base, PAGE_SIZE, "vtd_claim")) {
-		pr_err("the page at %#lx is already held: see /proc/iomem\n", base);
+		pr_err("the page at %#lx is already reserved: see /proc/iomem\n", base);
 		return -EBUSY;
 	}
 	return 0;
@@ -31,5 +31,5 @@ static void __exit vtd_claim_exit(void)
 
 module_init(vtd_claim_init);
 module_exit(vtd_claim_exit);
-MODULE_DESCRIPTION("Hold a register page, so that vtd has to refuse it");
+MODULE_DESCRIPTION("Reserve a register page, so that vtd has to refuse it");
 MODULE_LICENSE("GPL");

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_devices - two devices that do DMA where they are told: QEMU's edu, which
- * reads and writes through a buffer of its own, and iommu-testdev, which writes
- * a fixed word. Only the hands; what is done with them is vtd_attack's and
- * vtd_domain's business.
+ * vtd_devices - two devices that do DMA to a given address: QEMU's edu, which reads and
+ * writes through its own buffer, and iommu-testdev, which writes a fixed word. This file
+ * only drives them; vtd_attack and vtd_domain decide what they do.
  */
 #include <linux/dma-mapping.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
@@ -20,7 +19,7 @@
 #define EDU_CMD_TO_HOST	BIT(1)
 #define EDU_BUFFER	0x40000
 
-/* edu waits 100 ms of its own before every transfer. */
+/* edu waits 100 ms before every transfer. */
 #define EDU_POLL_US	2000
 #define EDU_TIMEOUT_US	(10 * USEC_PER_SEC)
 
@@ -108,5 +107,5 @@ int vtd_dma_device_init(struct vtd_dma_device *d, struct pci_dev *pdev,
 }
 EXPORT_SYMBOL_GPL(vtd_dma_device_init);
 
-MODULE_DESCRIPTION("Devices that do DMA where they are told");
+MODULE_DESCRIPTION("Devices that do DMA to a given address");
 MODULE_LICENSE("GPL");

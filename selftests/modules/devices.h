@@ -8,15 +8,15 @@
 struct vtd_dma_device;
 
 /*
- * What a device can be told to do. Each call returns once the device says that
- * it is done, or -ETIMEDOUT; a refused transfer is no error here.
+ * What a device can do. Each call returns once the device says that it is done, or
+ * -ETIMEDOUT; a refused transfer is not an error here.
  */
 struct vtd_dma_ops {
 	const char *name;
 	/* Write what the device holds to @iova; @phys is where it should land. */
 	int (*write)(struct vtd_dma_device *d, dma_addr_t iova,
 		     phys_addr_t phys, u32 len);
-	/* Read into the device's own memory; NULL where the device cannot. */
+	/* Read into the device's own memory; NULL if the device cannot. */
 	int (*read)(struct vtd_dma_device *d, dma_addr_t iova, u32 len);
 };
 
@@ -29,7 +29,7 @@ struct vtd_dma_device {
 
 extern const struct pci_device_id vtd_dma_ids[];
 
-/* Enable the device and map its registers; managed, so nothing undoes it. */
+/* Enable the device and map its registers; managed (devres). */
 int vtd_dma_device_init(struct vtd_dma_device *d, struct pci_dev *pdev,
 			const struct pci_device_id *id);
 

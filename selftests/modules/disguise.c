@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_disguise - make the kernel take PCI functions for others: what their
- * vendor, device and class are. QEMU has none of the chipsets that need something
- * of their own. Removing the module gives the functions their identity back.
+ * vtd_disguise - give PCI functions the vendor, device and class of others. QEMU has
+ * none of the chipsets that need special treatment. Removing the module restores the
+ * functions' identity.
  *
  *	insmod vtd_disguise.ko as=0000:00:05.0/8086:1616/030000,...
  */
@@ -29,7 +29,7 @@ static int disguise(int at, const char *text)
 
 	if (sscanf(text, "%x:%x:%x.%x/%x:%x/%x", &segment, &bus, &slot, &function,
 		   &vendor, &device, &class) != 7) {
-		pr_err("as=%s is no function, vendor, device and class\n", text);
+		pr_err("as=%s is not FUNCTION/VENDOR:DEVICE/CLASS\n", text);
 		return -EINVAL;
 	}
 	pdev = pci_get_domain_bus_and_slot(segment, bus, PCI_DEVFN(slot, function));
@@ -81,5 +81,5 @@ static void __exit vtd_disguise_exit(void)
 
 module_init(vtd_disguise_init);
 module_exit(vtd_disguise_exit);
-MODULE_DESCRIPTION("Make the kernel take PCI functions for others");
+MODULE_DESCRIPTION("Give PCI functions the identity of others");
 MODULE_LICENSE("GPL");

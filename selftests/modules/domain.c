@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_domain - use unmanaged domains as VFIO does: claim a group, attach a
- * domain, map, let the device write, unmap, let it try again.
+ * vtd_domain - use unmanaged domains as VFIO does: claim a group, attach a domain, map,
+ * let the device write, unmap, let it try again.
  *
- * User space writes the name of a scenario to debugfs vtd_domain/run and reads
- * the same file: "ok", or a line for each thing that did not hold.
+ * User space writes the name of a scenario to debugfs vtd_domain/run and reads the same
+ * file: "ok", or a line for each thing that was wrong.
  */
 #include <linux/module.h>
 
@@ -93,7 +93,7 @@ static int bench_open(struct bench *b, const struct domain_scenario *s)
 	b->block = alloc_pages(GFP_KERNEL, BENCH_ORDER);
 	if (!b->block)
 		return -ENOMEM;
-	/* Not the first, so that an address and its block's differ. */
+	/* Not the first page, so that its address differs from its block's. */
 	b->page = b->block + 5;
 	b->domain = iommu_paging_domain_alloc(&b->dev[0]->pdev->dev);
 	if (IS_ERR(b->domain))
@@ -109,7 +109,7 @@ static void play(struct seq_buf *out, const struct domain_scenario *s)
 	int err;
 
 	err = bench_open(&b, s);
-	expect(&b, !err, "the bench was not made: error %d", err);
+	expect(&b, !err, "the bench could not be set up: error %d", err);
 	if (!err)
 		s->play(&b);
 	bench_close(&b);
@@ -183,7 +183,7 @@ static struct pci_driver vtd_domain_driver = {
 	.id_table = vtd_dma_ids,
 	.probe = vtd_domain_probe,
 	.remove = vtd_domain_remove,
-	/* The groups are claimed here, not counted as a kernel driver's. */
+	/* The groups are claimed, so they must not count as owned by a kernel driver. */
 	.driver_managed_dma = true,
 };
 

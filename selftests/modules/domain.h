@@ -10,16 +10,16 @@
 #include "devices.h"
 
 #define BENCH_DEVICES	2
-/* The bench's memory: a large page, so that one can be mapped without anybody else's. */
+/* The bench's memory: a large page, so that mapping one maps no other memory. */
 #define BENCH_ORDER	get_order(SZ_2M)
 
 /*
- * Whether the core counts what is mapped, and warns of a page that is freed or
- * allocated meanwhile, and of requests that no user of it makes.
+ * Whether the core counts what is mapped. It then warns of a page that is freed or
+ * allocated while mapped, and of requests that no real user of the core makes.
  */
 #define CORE_COUNTS	IS_ENABLED(CONFIG_IOMMU_DEBUG_PAGEALLOC)
 
-/* No memory: only entries hold addresses from here on. */
+/* No memory is at these addresses: only entries hold them. */
 #define NOWHERE		(64ULL * SZ_1G)
 
 /* drivers/iommu/iommu-pages.h: exported, but declared there only. */
@@ -30,13 +30,13 @@ struct bench {
 	struct vtd_dma_device *dev[BENCH_DEVICES];
 	int devices;
 	struct iommu_group *group[BENCH_DEVICES];
-	int claimed;		/* how many groups we own */
+	int claimed;		/* how many groups are claimed */
 	int attached;		/* how many groups have our domain */
 	struct iommu_domain *domain;
 	struct page *block;	/* the bench's memory */
 	struct page *page;	/* the page in it that devices write to */
-	struct seq_buf *out;	/* a line for everything that did not hold */
-	char note[160];		/* what else there is to say, after "ok" */
+	struct seq_buf *out;	/* a line for everything that was wrong */
+	char note[160];		/* further text, after "ok" */
 };
 
 struct domain_scenario {
@@ -58,10 +58,10 @@ int bench_attach(struct bench *b);
 void bench_detach(struct bench *b);
 void bench_release(struct bench *b);
 
-/* Whether a write of device @i to @iova reached the page; < 0: it did not answer. */
+/* Returns whether device @i's write to @iova reached the page; < 0: no answer. */
 int bench_write_lands(struct bench *b, int i, dma_addr_t iova);
 
-/* Say what did not hold, with values, and go on. */
+/* Report what was wrong, with values, and continue. */
 #define expect(b, cond, fmt, ...)					\
 	do {								\
 		if (!(cond))						\

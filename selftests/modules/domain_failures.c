@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Each allocation of an operation fails once, in turn: the operation is refused
- * and has changed nothing, or it did without. Operations on the way back, which
- * nobody could undo, must go on without.
+ * Each allocation of an operation fails once, in turn: the operation is then refused
+ * and has changed nothing, or it succeeds without the allocation. Operations that must
+ * not fail, because their caller cannot undo them, must succeed without it.
  *
  * Needs a kernel with fault injection, set up as selftests/alloc-failures.sh does.
  */
@@ -18,22 +18,22 @@
 /* More allocations than any of the operations makes. */
 #define MANY	200
 
-/* An operation with what goes before and after it. */
+/* An operation, its preparation and its check. */
 struct operation {
-	/* Make ready; an error ends the scenario. */
+	/* Prepares; an error ends the scenario. */
 	int (*before)(struct bench *b);
 	/* The operation itself; allocations in it fail. */
 	int (*act)(struct bench *b);
-	/* What must hold after @err, and back to where it was before. */
+	/* Checks the state after @err, and restores the one before. */
 	void (*after)(struct bench *b, int err);
-	bool way_back;		/* it must not fail for want of memory */
-	int least;		/* how often it is refused at least */
+	bool way_back;		/* it must not fail for lack of memory */
+	int least;		/* the least number of refusals */
 };
 
 static void free_domain(struct bench *b)
 {
 	if (!IS_ERR_OR_NULL(b->domain)) {
-		/* Else IOMMU_DEBUG_PAGEALLOC counts the page as mapped for ever. */
+		/* Otherwise IOMMU_DEBUG_PAGEALLOC counts the page as mapped for ever. */
 		if (iommu_iova_to_phys(b->domain, BASE))
 			iommu_unmap(b->domain, BASE, SZ_4K);
 		iommu_domain_free(b->domain);
@@ -48,7 +48,7 @@ static void each_allocation(struct bench *b, const struct operation *op)
 
 	for (nth = 1; nth <= MANY && !left; nth++) {
 		err = op->before(b);
-		expect(b, !err, "allocation %u: not made ready: error %d", nth, err);
+		expect(b, !err, "allocation %u: the preparation failed: error %d", nth, err);
 		if (err)
 			return;
 		nth_arm(nth);
@@ -61,7 +61,7 @@ static void each_allocation(struct bench *b, const struct operation *op)
 		op->after(b, err);
 	}
 	free_domain(b);
-	/* The last round met no failure. */
+	/* No allocation failed in the last round. */
 	nth -= 2;
 	expect(b, left, "more than %u allocations", nth);
 	expect(b, (int)refused >= op->least, "refused only %u times, not %d", refused, op->least);
@@ -88,7 +88,7 @@ static bool is_default(struct bench *b)
 static void release_after(struct bench *b)
 {
 	bench_release(b);
-	expect(b, is_default(b), "released, the device has not got its default domain back");
+	expect(b, is_default(b), "after the release the device does not have its default domain");
 }
 
 static void detach_after(struct bench *b, int err)
@@ -125,7 +125,7 @@ static int no_domain(struct bench *b)
 
 static void default_after(struct bench *b, int err)
 {
-	expect(b, is_default(b), "the device has not got its default domain");
+	expect(b, is_default(b), "the device does not have its default domain");
 }
 
 SCENARIO(domain, .before = no_domain, .act = new_domain, .after = default_after, .least = 2);
@@ -142,9 +142,9 @@ static void claim_after(struct bench *b, int err)
 SCENARIO(claim, .before = no_domain, .act = bench_claim, .after = claim_after);
 
 /*
- * --- attaching a domain that is no group's first default one ---
+ * --- attaching a domain that is no group's first default domain ---
  *
- * For that one a probe has all that an attach takes, see selftests/alloc-failures.sh.
+ * The probe reserves all that the first attach takes, see selftests/alloc-failures.sh.
  */
 
 static int claimed(struct bench *b)
@@ -155,7 +155,7 @@ static int claimed(struct bench *b)
 static void attach_after(struct bench *b, int err)
 {
 	expect(b, bench_write_lands(b, 0, BASE) == !err,
-	       "after error %d of an attach a write did not do as it should", err);
+	       "after error %d of an attach a write had the wrong result", err);
 	detach_after(b, err);
 }
 
@@ -167,12 +167,12 @@ struct shape {
 	u64 iova, phys, size;
 };
 
-/* Across the borders of tables of every level, so that many are made anew. */
+/* Across the borders of tables of every level, so that many are allocated. */
 static struct shape wide_of(struct bench *b)
 {
 	struct shape s = { .iova = BASE + SZ_1G - SZ_2M - SZ_4K, .size = 2ULL * SZ_2M + 2 * SZ_4K };
 
-	/* Only addresses: the device writes to the page alone. */
+	/* These are only addresses: the device writes to no other page. */
 	s.phys = NOWHERE + SZ_1G - SZ_2M - SZ_4K;
 	return s;
 }
@@ -199,7 +199,7 @@ static void map_after(struct bench *b, int err)
 		expect(b, !err, "a second try: error %d", err);
 	}
 	expect(b, bench_write_lands(b, 0, BASE) == 1, "a write to a mapped page did not land");
-	expect(b, iommu_unmap(b->domain, BASE, SZ_4K) == SZ_4K, "it was not unmapped");
+	expect(b, iommu_unmap(b->domain, BASE, SZ_4K) == SZ_4K, "the mapped page was not unmapped");
 	leave_domain(b);
 }
 
@@ -235,7 +235,7 @@ static void wide_after(struct bench *b, int err)
 		expect(b, !err, "a second try: error %d", err);
 		expect_wide(b, true);
 	}
-	expect(b, iommu_unmap(b->domain, s.iova, s.size) == s.size, "it was not all unmapped");
+	expect(b, iommu_unmap(b->domain, s.iova, s.size) == s.size, "the range was not all unmapped");
 	expect_wide(b, false);
 	leave_domain(b);
 }
@@ -243,7 +243,7 @@ static void wide_after(struct bench *b, int err)
 SCENARIO(map_wide, .before = attached_to_empty, .act = map_wide, .after = wide_after,
 	 .least = 4);
 
-/* --- the way back --- */
+/* --- operations that must not fail --- */
 
 static int attached_with_wide(struct bench *b)
 {

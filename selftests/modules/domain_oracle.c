@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An oracle that is not ours: the same random requests go to a domain of vtd and
- * to a table of the kernel's own generic_pt, in the same format (vtdss). After
- * each request both must have answered the same and say the same of every address
- * asked for; after every few, both tables are walked entry by entry, ours from
- * where the unit itself finds it: register, root entry, context entry.
+ * An independent oracle: the same random requests go to a domain of vtd and to a table
+ * of the kernel's own generic_pt, in the same format (vtdss). After each request both
+ * must have returned the same and must translate every requested address alike. After
+ * every few requests both tables are walked entry by entry, ours from where the unit
+ * itself finds it: register, root entry, context entry.
  *
  * The requests go to the tables' own operations, below the core's checks.
  */
@@ -20,11 +20,11 @@
 
 static unsigned int oracle_seed;
 module_param(oracle_seed, uint, 0644);
-MODULE_PARM_DESC(oracle_seed, "what the oracle's requests come from; 0: another one each time");
+MODULE_PARM_DESC(oracle_seed, "seed of the oracle's requests; 0: a new one each time");
 
 static unsigned int oracle_ms = 8000;
 module_param(oracle_ms, uint, 0644);
-MODULE_PARM_DESC(oracle_ms, "for how long the oracle asks");
+MODULE_PARM_DESC(oracle_ms, "how long the oracle runs");
 
 #if IS_ENABLED(CONFIG_IOMMU_PT_VTDSS)
 #include <linux/generic_pt/common.h>
@@ -32,15 +32,15 @@ MODULE_PARM_DESC(oracle_ms, "for how long the oracle asks");
 
 MODULE_IMPORT_NS("GENERIC_PT_IOMMU");
 
-/* What of an entry has a meaning: address, R, W, large page, snoop (VT-d 9.8). */
+/* The bits of an entry that are compared: address, R, W, large page, snoop (VT-d 9.8). */
 #define ADDRESS		GENMASK_ULL(51, 12)
 #define LARGE		BIT_ULL(7)
 #define MEANING		(ADDRESS | LARGE | BIT_ULL(11) | BIT_ULL(1) | BIT_ULL(0))
 #define ENTRIES		512
 #define RTADDR		0x20
-#define KEPT		64	/* successful maps that are remembered, to be undone */
+#define KEPT		64	/* successful maps that are kept, to be unmapped */
 #define WALK_EACH	50	/* requests */
-#define ROOM		6	/* lines of complaints, and no more */
+#define ROOM		6	/* the most lines of complaints */
 
 struct oracle {
 	struct bench *b;
@@ -78,7 +78,7 @@ static const struct iommu_domain_ops their_ops = {
 
 /* --- where the tables are --- */
 
-/* The register page of the first unit, as firmware's table has it. */
+/* The register page of the first unit, according to firmware's table. */
 static u64 first_unit(void)
 {
 	struct acpi_table_header *dmar;
@@ -166,7 +166,7 @@ static bool is_empty(phys_addr_t table, int level)
 	return true;
 }
 
-/* A table without leaves counts as none: when it is freed is not laid down. */
+/* A table without leaves counts as absent: when it is freed is not specified. */
 static void compare_tables(struct oracle *o, phys_addr_t ours, phys_addr_t theirs, int level,
 			   u64 iova)
 {
@@ -210,7 +210,7 @@ static void compare_queries(struct oracle *o, u64 iova, u64 len)
 	}
 }
 
-/* --- asking --- */
+/* --- requests --- */
 
 static size_t unmap(struct pt_iommu *pt, u64 iova, u64 len)
 {
@@ -223,7 +223,7 @@ static size_t unmap(struct pt_iommu *pt, u64 iova, u64 len)
 	return gone;
 }
 
-/* As the core does it: what was mapped of a request that fails is undone. */
+/* Like the core: unmap what a request mapped before it failed. */
 static int map(struct pt_iommu *pt, u64 iova, u64 phys, u64 len, int prot)
 {
 	size_t mapped = 0;
@@ -240,9 +240,9 @@ static u32 below(struct oracle *o, u32 end)
 }
 
 /*
- * A range near a border of tables of some level, so that ranges meet, with memory
- * that is often, but not always, congruent to it. Never beyond 64 GiB: that is no
- * memory, and nothing but entries will ever hold its addresses.
+ * Choose a range near a border of tables of some level, so that ranges meet, with
+ * memory that is often, but not always, congruent to it. Never beyond 64 GiB: there is
+ * no memory there, and only entries ever hold its addresses.
  */
 static void choose(struct oracle *o, u64 *iova, u64 *phys, u64 *len)
 {
@@ -314,7 +314,7 @@ static void ask_to_unmap(struct oracle *o)
 	a = unmap(o->ours, iova, len);
 	b = unmap(&o->theirs.iommu, iova, len);
 	if (a != b)
-		differ(o, "unmap of %#llx, %#llx bytes: %#zx undone, theirs %#zx",
+		differ(o, "unmap of %#llx, %#llx bytes: %#zx unmapped, theirs %#zx",
 		       iova, len, a, b);
 	o->refused += !a;
 	compare_queries(o, iova, len);
@@ -368,11 +368,11 @@ void play_oracle(struct bench *b)
 	expect(b, !err, "the domain's table was not found: error %d", err);
 	if (!err) {
 		err = make_their_table(o);
-		expect(b, !err, "generic_pt's table was not made: error %d", err);
+		expect(b, !err, "generic_pt's table could not be set up: error %d", err);
 	}
 	if (!err) {
 		interrogate(o);
-		/* What is left is freed with the tables, which no device asks any more. */
+		/* The rest is freed with the tables, which no device uses any more. */
 		pt_iommu_deinit(&o->theirs.iommu);
 	}
 	kfree(o);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Requests that do not fit, by the kernel's own interface: each has a defined
- * result, and a refused one leaves nothing behind.
+ * Requests that do not fit, through the kernel's own interface: each has a defined
+ * result, and a refused request leaves nothing behind.
  */
 #include <linux/mm.h>
 #include <linux/sizes.h>
@@ -35,7 +35,7 @@ static bool is_mapped(struct bench *b, u64 iova)
 	return iommu_iova_to_phys(b->domain, iova);
 }
 
-/* Nothing at @iova, for the tables and for a device that tries. */
+/* Nothing is mapped at @iova, by the tables and by a device's write. */
 static void expect_nothing(struct bench *b, u64 iova, const char *what)
 {
 	expect(b, !is_mapped(b, iova), "%s: %#llx is mapped", what, iova);
@@ -58,7 +58,7 @@ static void request_empty(struct bench *b)
 {
 	refuse(b, -EINVAL, BASE, phys_of(b), 0, "zero bytes");
 	expect_nothing(b, BASE, "after them");
-	expect(b, iommu_unmap(b->domain, BASE, 0) == 0, "an unmap of zero bytes undid some");
+	expect(b, iommu_unmap(b->domain, BASE, 0) == 0, "an unmap of zero bytes unmapped some");
 }
 
 static void request_wraps(struct bench *b)
@@ -67,11 +67,11 @@ static void request_wraps(struct bench *b)
 
 	refuse(b, -ERANGE, top, phys_of(b), 2 * SZ_4K, "addresses that wrap");
 	refuse(b, -ERANGE, BASE, top, 2 * SZ_4K, "memory that wraps");
-	refuse(b, -ERANGE, BASE, phys_of(b), top, "nearly all bytes there are");
+	refuse(b, -ERANGE, BASE, phys_of(b), top, "nearly all bytes of the address space");
 	expect_nothing(b, BASE, "after them");
 	expect_nothing(b, 0, "after them");
 	if (!CORE_COUNTS)
-		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "an unmap that wraps did some");
+		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "an unmap that wraps unmapped some");
 }
 
 static void request_aperture(struct bench *b)
@@ -85,13 +85,13 @@ static void request_aperture(struct bench *b)
 	       "large pages across it");
 	expect_nothing(b, end + 1 - SZ_2M, "of the large pages");
 	expect(b, !map(b, end + 1 - SZ_4K, phys_of(b), SZ_4K), "its last page was refused");
-	expect(b, iommu_unmap(b->domain, end + 1, SZ_4K) == 0, "an unmap past it undid some");
-	expect(b, is_mapped(b, end), "which took the last page");
+	expect(b, iommu_unmap(b->domain, end + 1, SZ_4K) == 0, "an unmap past it unmapped some");
+	expect(b, is_mapped(b, end), "and the last page with them");
 	expect(b, iommu_unmap(b->domain, end + 1 - SZ_4K, SZ_4K) == SZ_4K,
-	       "the last page was not undone");
+	       "the last page was not unmapped");
 }
 
-/* Past what the machine's addresses can name. */
+/* Beyond the machine's physical addresses. */
 static void request_memory(struct bench *b)
 {
 	u64 limit = 1ULL << 52;
@@ -120,19 +120,19 @@ static void request_twice(struct bench *b)
 	refuse(b, -EADDRINUSE, BASE, page, 4 * SZ_4K, "a range around it");
 	expect_nothing(b, BASE, "of the range, before");
 	expect_nothing(b, BASE + SZ_4K, "of the range, just before");
-	expect_nothing(b, BASE + 3 * SZ_4K, "of the range, behind");
+	expect_nothing(b, BASE + 3 * SZ_4K, "of the range, after it");
 	expect(b, iommu_iova_to_phys(b->domain, BASE + 2 * SZ_4K) == page,
-	       "the first was changed");
+	       "the first mapping was changed");
 	expect(b, bench_write_lands(b, 0, BASE + 2 * SZ_4K) == 1,
 	       "a write through it did not land");
-	expect(b, iommu_unmap(b->domain, BASE + 2 * SZ_4K, SZ_4K) == SZ_4K, "it was not undone");
+	expect(b, iommu_unmap(b->domain, BASE + 2 * SZ_4K, SZ_4K) == SZ_4K, "it was not unmapped");
 }
 
-/* A range of small and large pages that meets a small one late. */
+/* A range of small and large pages, of which a late page is already mapped. */
 static void request_over_small(struct bench *b)
 {
 	u64 page = phys_of(b), inside = page % SZ_2M;
-	/* Of three large pages, two are others'. */
+	/* Two of three large pages hold memory of others. */
 	u64 block = CORE_COUNTS ? NOWHERE : page - inside;
 	u64 late = BASE + 2 * SZ_2M + 5 * SZ_4K;
 
@@ -142,9 +142,9 @@ static void request_over_small(struct bench *b)
 	expect_nothing(b, BASE + SZ_2M + inside, "of the large pages, the second");
 	expect_nothing(b, BASE + 2 * SZ_2M, "of the large pages, the third");
 	expect(b, bench_write_lands(b, 0, late) == 1, "the small page does not work any more");
-	expect(b, iommu_unmap(b->domain, late, SZ_4K) == SZ_4K, "it was not undone");
-	expect(b, !map(b, BASE, block, 3 * SZ_2M), "they are refused although it is gone");
-	expect(b, iommu_unmap(b->domain, BASE, 3 * SZ_2M) == 3 * SZ_2M, "they were not undone");
+	expect(b, iommu_unmap(b->domain, late, SZ_4K) == SZ_4K, "it was not unmapped");
+	expect(b, !map(b, BASE, block, 3 * SZ_2M), "they are refused although it is unmapped");
+	expect(b, iommu_unmap(b->domain, BASE, 3 * SZ_2M) == 3 * SZ_2M, "they were not unmapped");
 }
 
 static void request_over_large(struct bench *b)
@@ -156,14 +156,14 @@ static void request_over_large(struct bench *b)
 	refuse(b, -EADDRINUSE, BASE - SZ_4K, page, 2 * SZ_4K, "a range into it");
 	expect_nothing(b, BASE - SZ_4K, "of the range, before it");
 	expect(b, bench_write_lands(b, 0, BASE + page - block) == 1, "it does not work any more");
-	expect(b, iommu_unmap(b->domain, BASE, SZ_2M) == SZ_2M, "it was not undone");
+	expect(b, iommu_unmap(b->domain, BASE, SZ_2M) == SZ_2M, "it was not unmapped");
 }
 
 static void unmap_nothing(struct bench *b)
 {
-	expect(b, iommu_unmap(b->domain, BASE, SZ_4K) == 0, "a page was undone that was not there");
+	expect(b, iommu_unmap(b->domain, BASE, SZ_4K) == 0, "a page was unmapped that was not mapped");
 	expect(b, iommu_unmap(b->domain, BASE, SZ_1G) == 0, "a gigabyte was");
-	expect(b, iommu_unmap(b->domain, 0, 1ULL << 39) == 0, "half a terabyte was");
+	expect(b, iommu_unmap(b->domain, 0, 1ULL << 39) == 0, "half a terabyte was unmapped that was not mapped");
 }
 
 static void unmap_inside(struct bench *b)
@@ -171,29 +171,29 @@ static void unmap_inside(struct bench *b)
 	u64 page = phys_of(b), block = ALIGN_DOWN(page, SZ_2M);
 
 	expect(b, !map(b, BASE, block, SZ_2M), "the large page was refused");
-	expect(b, iommu_unmap(b->domain, BASE + SZ_4K, SZ_4K) == 0, "part of it was undone");
-	expect(b, iommu_unmap(b->domain, BASE + SZ_2M - SZ_4K, SZ_4K) == 0, "its end was undone");
+	expect(b, iommu_unmap(b->domain, BASE + SZ_4K, SZ_4K) == 0, "part of it was unmapped");
+	expect(b, iommu_unmap(b->domain, BASE + SZ_2M - SZ_4K, SZ_4K) == 0, "its end was unmapped");
 	expect(b, bench_write_lands(b, 0, BASE + page - block) == 1, "it does not work any more");
-	expect(b, iommu_unmap(b->domain, BASE, SZ_2M) == SZ_2M, "it was not undone");
+	expect(b, iommu_unmap(b->domain, BASE, SZ_2M) == SZ_2M, "it was not unmapped");
 }
 
-/* The core's users expect the whole page to go, and are told how much went. */
+/* The core's users expect the whole page to be unmapped, and get its size in return. */
 static void unmap_start(struct bench *b)
 {
 	u64 page = phys_of(b), block = ALIGN_DOWN(page, SZ_2M);
 	size_t gone;
 
 	if (CORE_COUNTS) {
-		seq_buf_puts(b->out, "skip: the core warns if more is unmapped than was asked\n");
+		seq_buf_puts(b->out, "skip: the core warns if more is unmapped than was requested\n");
 		return;
 	}
 	expect(b, !map(b, BASE, block, 2 * SZ_2M), "the large pages were refused");
 	expect(b, bench_write_lands(b, 0, BASE + page - block) == 1, "the first does not work");
 	gone = iommu_unmap(b->domain, BASE, SZ_4K);
-	expect(b, gone == SZ_2M, "%#zx bytes went with the first page's start", gone);
+	expect(b, gone == SZ_2M, "%#zx bytes were unmapped with the first page's start", gone);
 	expect_nothing(b, BASE + page - block, "of the first page");
-	expect(b, is_mapped(b, BASE + SZ_2M), "the second page went, too");
-	expect(b, iommu_unmap(b->domain, BASE + SZ_2M, SZ_2M) == SZ_2M, "it was not undone");
+	expect(b, is_mapped(b, BASE + SZ_2M), "the second page was unmapped, too");
+	expect(b, iommu_unmap(b->domain, BASE + SZ_2M, SZ_2M) == SZ_2M, "it was not unmapped");
 }
 
 static void unmap_hole(struct bench *b)
@@ -203,13 +203,13 @@ static void unmap_hole(struct bench *b)
 	expect(b, !map(b, BASE, phys_of(b), SZ_4K), "the first page was refused");
 	expect(b, !map(b, BASE + 2 * SZ_4K, phys_of(b), SZ_4K), "the third page was refused");
 	gone = iommu_unmap(b->domain, BASE, 3 * SZ_4K);
-	expect(b, gone == SZ_4K, "%#zx bytes were undone up to the hole", gone);
+	expect(b, gone == SZ_4K, "%#zx bytes were unmapped up to the hole", gone);
 	expect_nothing(b, BASE, "before the hole");
-	expect(b, bench_write_lands(b, 0, BASE + 2 * SZ_4K) == 1, "what is behind it was lost");
-	expect(b, iommu_unmap(b->domain, BASE + 2 * SZ_4K, SZ_4K) == SZ_4K, "it was not undone");
+	expect(b, bench_write_lands(b, 0, BASE + 2 * SZ_4K) == 1, "what is after it was unmapped, too");
+	expect(b, iommu_unmap(b->domain, BASE + 2 * SZ_4K, SZ_4K) == SZ_4K, "it was not unmapped");
 }
 
-/* Mappings of several calls and sizes go in one. */
+/* One call unmaps mappings of several calls and sizes. */
 static void unmap_mixed(struct bench *b)
 {
 	u64 block = ALIGN_DOWN(phys_of(b), SZ_2M);
@@ -219,12 +219,12 @@ static void unmap_mixed(struct bench *b)
 	for (at = BASE - 8 * SZ_4K; at < BASE; at += SZ_4K)
 		expect(b, !map(b, at, phys_of(b), SZ_4K), "a small page was refused");
 	expect(b, !map(b, BASE, block, SZ_2M), "the large page was refused");
-	expect(b, !map(b, BASE + SZ_2M, phys_of(b), SZ_4K), "the page behind was refused");
+	expect(b, !map(b, BASE + SZ_2M, phys_of(b), SZ_4K), "the page after it was refused");
 	gone = iommu_unmap(b->domain, BASE - 8 * SZ_4K, SZ_2M + 9 * SZ_4K);
-	expect(b, gone == SZ_2M + 9 * SZ_4K, "only %#zx bytes were undone", gone);
+	expect(b, gone == SZ_2M + 9 * SZ_4K, "only %#zx bytes were unmapped", gone);
 	expect_nothing(b, BASE - SZ_4K, "of the small pages");
 	expect_nothing(b, BASE, "of the large page");
-	expect_nothing(b, BASE + SZ_2M, "of the page behind");
+	expect_nothing(b, BASE + SZ_2M, "of the page after it");
 }
 
 const struct domain_scenario domain_requests[] = {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What is done with an unmanaged domain, and what must hold of it. */
+/* What the scenarios do with an unmanaged domain, and what must hold then. */
 #include <linux/mm.h>
 #include <linux/sizes.h>
 
 #include "domain.h"
 
 #define PROT	(IOMMU_READ | IOMMU_WRITE)
-/* Where things are mapped: above memory, so that no address is its own. */
+/* The IOVAs are above memory, so that none equals its physical address. */
 #define BASE	(64ULL * SZ_1G)
 
 /*
@@ -17,7 +17,7 @@ static void map_block(struct bench *b, u64 size)
 {
 	phys_addr_t phys = ALIGN_DOWN(page_to_phys(b->page), size);
 	dma_addr_t iova = BASE + page_to_phys(b->page) - phys;
-	/* Larger than the bench's memory, it is others', too. */
+	/* A block larger than the bench's memory holds other memory, too. */
 	bool watched = CORE_COUNTS && size > SZ_2M;
 	size_t gone;
 	int i, err;
@@ -43,7 +43,7 @@ static void map_block(struct bench *b, u64 size)
 		       "a write of device %d to a mapped page did not land", i);
 
 	gone = iommu_unmap(b->domain, BASE, size);
-	expect(b, gone == size, "iommu_unmap undid %#zx of %#llx bytes", gone, size);
+	expect(b, gone == size, "iommu_unmap unmapped %#zx of %#llx bytes", gone, size);
 	expect(b, !iommu_iova_to_phys(b->domain, BASE), "still mapped after iommu_unmap");
 	for (i = 0; i < b->attached; i++)
 		expect(b, !bench_write_lands(b, i, iova),
@@ -65,7 +65,7 @@ static void map_1g(struct bench *b)
 	map_block(b, SZ_1G);
 }
 
-/* One call that needs every page size, from and to the middle of nowhere. */
+/* One call that needs every page size and has unaligned ends. */
 static void map_mixed(struct bench *b)
 {
 	u64 size = SZ_1G + 3ULL * SZ_2M + 5ULL * SZ_4K;
@@ -84,13 +84,13 @@ static void map_mixed(struct bench *b)
 		expect(b, iommu_iova_to_phys(b->domain, iova + at) == phys + at,
 		       "offset %#llx is elsewhere", at);
 	gone = iommu_unmap(b->domain, iova, size);
-	expect(b, gone == size, "iommu_unmap undid %#zx of %#llx bytes", gone, size);
+	expect(b, gone == size, "iommu_unmap unmapped %#zx of %#llx bytes", gone, size);
 	for (at = 0; at < size; at += SZ_1M + SZ_4K)
 		expect(b, !iommu_iova_to_phys(b->domain, iova + at),
 		       "offset %#llx is still mapped", at);
 }
 
-/* A table of small pages is replaced by one large page, and the other way. */
+/* A table of small pages is replaced by one large page, and back. */
 static void resize(struct bench *b)
 {
 	phys_addr_t phys = ALIGN_DOWN(page_to_phys(b->page), SZ_2M);
@@ -108,15 +108,15 @@ static void resize(struct bench *b)
 		expect(b, bench_write_lands(b, 0, iova) == 1,
 		       "round %d: a write through a small page did not land", round);
 		expect(b, iommu_unmap(b->domain, BASE, SZ_2M) == SZ_2M,
-		       "round %d: the small pages were not all undone", round);
+		       "round %d: the small pages were not all unmapped", round);
 		expect(b, !bench_write_lands(b, 0, iova),
-		       "round %d: a write landed after the small pages were undone", round);
+		       "round %d: a write landed after the small pages were unmapped", round);
 		err = iommu_map(b->domain, BASE, phys, SZ_2M, PROT, GFP_KERNEL);
 		expect(b, !err, "round %d: large page: error %d", round, err);
 		expect(b, bench_write_lands(b, 0, iova) == 1,
 		       "round %d: a write through the large page did not land", round);
 		expect(b, iommu_unmap(b->domain, BASE, SZ_2M) == SZ_2M,
-		       "round %d: the large page was not undone", round);
+		       "round %d: the large page was not unmapped", round);
 	}
 }
 
@@ -150,7 +150,7 @@ static void width(struct bench *b)
 	expect(b, bench_write_lands(b, 0, end + 1 - SZ_4K) == 1,
 	       "a write to the last page did not land");
 	expect(b, iommu_unmap(b->domain, end + 1 - SZ_4K, SZ_4K) == SZ_4K,
-	       "the last page was not undone");
+	       "the last page was not unmapped");
 	if (end == U64_MAX)
 		return;
 	err = iommu_map(b->domain, end + 1, page_to_phys(b->page), SZ_4K, PROT, GFP_KERNEL);
@@ -170,7 +170,7 @@ static void read_only(struct bench *b)
 	expect(b, iommu_unmap(b->domain, BASE, SZ_4K) == SZ_4K, "iommu_unmap failed");
 }
 
-/* A claimed group is blocked until a domain is attached, and after it. */
+/* A claimed group is blocked before a domain is attached, and after its detach. */
 static void blocked(struct bench *b)
 {
 	int err;
@@ -205,13 +205,13 @@ static void second_owner(struct bench *b)
 		return;
 	}
 	err = iommu_attach_group(other, b->group[0]);
-	expect(b, err, "a second domain could be attached beside the first");
+	expect(b, err, "a second domain could be attached in addition to the first");
 	if (!err)
 		iommu_detach_group(other, b->group[0]);
 	iommu_domain_free(other);
 }
 
-/* Two devices in one domain: a page's end is an end for both. */
+/* Two devices in one domain: an unmap takes effect for both. */
 static void shared(struct bench *b)
 {
 	expect(b, b->attached == 2, "%d devices are attached, not 2", b->attached);
@@ -219,7 +219,7 @@ static void shared(struct bench *b)
 	map_block(b, SZ_2M);
 }
 
-/* Attach and detach again and again: domain-ids and context entries come back. */
+/* Attach and detach repeatedly: domain-ids and context entries are released. */
 static void churn(struct bench *b)
 {
 	int round, err;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Many threads map and unmap ranges of one domain at once. No two share a page,
- * and almost all share tables: every table is made, used and taken away under the
- * hands of others. Each thread must find what it mapped, and nothing else, where
- * it mapped it; a device meanwhile uses a page that lies among theirs.
+ * Many threads map and unmap ranges of one domain concurrently. No two share a page, and
+ * almost all share tables: every table is allocated, used and freed while other threads
+ * work. Each thread must find what it mapped, and nothing else, where it mapped it. A
+ * device concurrently uses a page that is between theirs.
  */
 #include <linux/kthread.h>
 #include <linux/ktime.h>
@@ -15,24 +15,24 @@
 
 static unsigned int threads_ms = 4000;
 module_param(threads_ms, uint, 0644);
-MODULE_PARM_DESC(threads_ms, "for how long the threads map and unmap");
+MODULE_PARM_DESC(threads_ms, "how long the threads map and unmap");
 
-#define THREADS		6	/* an even number: two and two meet */
+#define THREADS		6	/* an even number: they work in pairs */
 #define PROT		(IOMMU_READ | IOMMU_WRITE)
-/* KCSAN stands still at accesses for most of the time. */
+/* KCSAN delays accesses for most of the time. */
 #define LEAST_ROUNDS	(IS_ENABLED(CONFIG_KCSAN) ? 0 : 2)
 #define BASE		(64ULL * SZ_1G)
-/* The device's own page, in a table of the threads'. */
+/* The device's page, in a table that the threads use. */
 #define OWN		(BASE + SZ_2M - SZ_4K)
 
 struct worker {
 	struct bench *b;
 	int number;
-	atomic_t *met;		/* how often one of its pair came to meet the other */
+	atomic_t *met;		/* how often a thread of the pair reached the meeting point */
 	struct task_struct *task;
 	struct rnd_state rnd;
 	unsigned int rounds;
-	int err;		/* what went wrong first, or 0 */
+	int err;		/* the first thing that was wrong, or 0 */
 	const char *what;
 	u64 at;
 };
@@ -46,7 +46,7 @@ static void fails(struct worker *w, const char *what, u64 at, int err)
 	}
 }
 
-/* Whose memory it is shows in the address. */
+/* The address shows which thread's memory it is. */
 static u64 phys_of(struct worker *w, u64 iova)
 {
 	return NOWHERE + ((u64)w->number << 34) + (iova - BASE);
@@ -58,8 +58,8 @@ static void check(struct worker *w, u64 iova, u64 len, bool mapped)
 
 	for (at = iova; at < iova + len; at += step)
 		if (iommu_iova_to_phys(w->b->domain, at) != (mapped ? phys_of(w, at) : 0))
-			fails(w, mapped ? "a page that it mapped is not its own" :
-			      "a page that it unmapped is mapped", at, 0);
+			fails(w, mapped ? "a page that it mapped has another thread's address" :
+			      "a page that it unmapped is still mapped", at, 0);
 }
 
 static void use(struct worker *w, u64 iova, u64 len)
@@ -78,11 +78,11 @@ static void end(struct worker *w, u64 iova, u64 len)
 	size_t gone = iommu_unmap(w->b->domain, iova, len);
 
 	if (gone != len)
-		fails(w, "an unmap was cut short", iova, (int)gone);
+		fails(w, "an unmap was incomplete", iova, (int)gone);
 	check(w, iova, len, false);
 }
 
-/* Every so many-th page of 2 MiB, which the threads share: one table for all. */
+/* Every so many-th page of 2 MiB that the threads share: one table for all. */
 static void round_of_pages(struct worker *w)
 {
 	u64 from = BASE + w->number * SZ_4K, at;
@@ -93,7 +93,7 @@ static void round_of_pages(struct worker *w)
 		end(w, at, SZ_4K);
 }
 
-/* 2 MiB of its own, beside the others': its table comes and goes, theirs stay. */
+/* A separate 2 MiB next to the others': its table is added and removed, theirs stay. */
 static void round_of_tables(struct worker *w)
 {
 	u64 iova = BASE + SZ_2M * (1 + w->number), at;
@@ -107,7 +107,7 @@ static void round_of_tables(struct worker *w)
 	end(w, iova, SZ_2M);
 }
 
-/* Its own 1 GiB, in a directory for all: tables of two levels come and go. */
+/* A separate 1 GiB in a shared directory: tables of two levels are added and removed. */
 static void round_of_directories(struct worker *w)
 {
 	u64 iova = BASE + SZ_1G * (u64)(1 + w->number);
@@ -119,8 +119,8 @@ static void round_of_directories(struct worker *w)
 }
 
 /*
- * Whether the other of the pair came, too; not if the end came first. Who was told
- * so comes no more: twice one would count for two.
+ * Returns whether the other thread of the pair arrived, too; false if the end came first.
+ * A thread that got false does not come again: it would count twice.
  */
 static bool meet(struct worker *w)
 {
@@ -140,9 +140,9 @@ static bool meet(struct worker *w)
 }
 
 /*
- * Two at once map the first pages where there is no table yet: one of them makes
- * it, the other must find its own page in it. When both have gone, a large page
- * replaces the empty tables, so that there are none the next time.
+ * Two threads map the first pages concurrently where there is no table yet: one of them
+ * allocates it, the other must find its own page in it. When both have unmapped, a large
+ * page replaces the empty tables, so that there are none the next time.
  */
 static void round_of_pairs(struct worker *w)
 {
@@ -192,7 +192,7 @@ static int work(void *data)
 		w->rounds++;
 		cond_resched();
 	}
-	/* One that gave up waits to be asked why. */
+	/* A thread that gave up waits until its result is read. */
 	while (!kthread_should_stop())
 		schedule_timeout_interruptible(1);
 	return 0;
@@ -248,7 +248,7 @@ void play_threads(struct bench *b)
 	expect(b, !err, "the threads were not started: error %d", err);
 	while (!err && ktime_before(ktime_get(), until)) {
 		if (bench_write_lands(b, 0, OWN) != 1) {
-			expect(b, false, "after %u writes one did not land", landed);
+			expect(b, false, "after %u writes a write did not land", landed);
 			break;
 		}
 		landed++;
@@ -260,7 +260,7 @@ void play_threads(struct bench *b)
 	expect(b, iommu_unmap(b->domain, OWN, SZ_4K) == SZ_4K, "the page was not unmapped");
 	expect(b, !bench_write_lands(b, 0, OWN), "a write landed after its page was unmapped");
 	expect_nothing_mapped(b);
-	snprintf(b->note, sizeof(b->note), ": %d threads, %u rounds, %u writes landed meanwhile",
+	snprintf(b->note, sizeof(b->note), ": %d threads, %u rounds, %u writes landed concurrently",
 		 THREADS, rounds, landed);
 	kfree(workers);
 }

@@ -3,11 +3,10 @@
  * vtd_failure - let one allocation fail inside a load of vtd, or inside the
  * probe of a new PCI device by the IOMMU core.
  *
- * Allocations of the module loader and of the PCI core are left alone: counting
- * begins when the module is about to be initialised, or the device is announced
- * on its bus. debugfs vtd_failure/{load,probe}: write the number of the
- * allocation that is to fail next time; read how many more it would have taken
- * (0: it failed), or "waiting".
+ * Allocations of the module loader and of the PCI core never fail: counting begins when
+ * the module is about to be initialised, or when the device is announced on its bus.
+ * debugfs vtd_failure/{load,probe}: write the number of the allocation that is to fail
+ * next time; read how many more it would have taken (0: it failed), or "waiting".
  */
 #include <linux/debugfs.h>
 #include <linux/device/bus.h>
@@ -22,8 +21,8 @@
 struct occasion {
 	unsigned int nth;	/* which one; 0: none */
 	unsigned int left;
-	bool waiting;		/* it has not come yet */
-	bool armed;		/* it goes on */
+	bool waiting;		/* it has not begun yet */
+	bool armed;		/* it is in progress */
 };
 
 static struct occasion load, probe;
@@ -65,7 +64,7 @@ static int on_come(struct notifier_block *nb, unsigned long state, void *data)
 	return NOTIFY_DONE;
 }
 
-/* The last to hear that it comes, the first to hear that it has come or goes. */
+/* Called last when a device is added, first when it was added or is removed. */
 static struct notifier_block module_last = { .notifier_call = on_coming, .priority = INT_MIN };
 static struct notifier_block module_first = { .notifier_call = on_come, .priority = INT_MAX };
 

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_inject_calls - stand in for the kernel's functions, and let one call fail.
+ * vtd_inject_calls - replace functions of the kernel, and let one call fail.
  *
- * vtd_relinked.ko is vtd.ko, the same machine code, whose calls of the kernel's
- * functions that can fail go to the functions here (testmodules.py renames the
- * symbols). Each does what the kernel's does, unless it is the one to fail.
+ * vtd_relinked.ko is vtd.ko, the same machine code. Its calls of those functions of the
+ * kernel that can fail go to the functions here (testmodules.py renames the symbols).
+ * Each does what the kernel's does, unless it is the one to fail.
  *
- * debugfs vtd_inject_calls/fail: write N, and the Nth such call from then on fails,
- * whoever makes it. Reading ends that, and tells how many more calls it would have
- * taken (0: it failed) and which function it was, or "-".
+ * debugfs vtd_inject_calls/fail: write N, and the Nth such call from then on fails, from
+ * any caller. Reading ends that, and returns how many more calls it would have taken (0:
+ * it failed) and which function it was, or "-".
  *
- * debugfs vtd_inject_calls/delay: write "FUNCTION MS SKIP FAIL", and a call of FUNCTION from a
- * context that can sleep does so for MS milliseconds before it does its work, once, after
- * SKIP calls that do not; with FAIL 1 it then fails.
+ * debugfs vtd_inject_calls/delay: write "FUNCTION MS SKIP FAIL", and a call of FUNCTION
+ * from a context that can sleep sleeps for MS milliseconds before it does its work, once,
+ * after SKIP calls that do not; with FAIL 1 it then fails.
  *
- * debugfs vtd_inject_calls/busy: write "NAME MS", and the next time that the driver copies
- * this name, of a driver or device, that takes as long. It does not sleep.
+ * debugfs vtd_inject_calls/busy: write "NAME MS", and the driver's next copy of this name,
+ * of a driver or device, takes that long. It does not sleep.
  */
 #include <linux/acpi.h>
 #include <linux/debugfs.h>
@@ -33,14 +33,14 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
-/* The kernel keeps its prototype to its own drivers. */
+/* The kernel declares it for its own drivers only. */
 void *iommu_alloc_pages_node_sz(int nid, gfp_t gfp, size_t size);
 
-static atomic_t left;			/* 0: nothing is to fail, or it has */
-static const char *failed = "-";	/* the function that did */
+static atomic_t left;			/* 0: no call is to fail, or it has failed */
+static const char *failed = "-";	/* the function that failed */
 static struct dentry *root;
 static char busy_name[32];
-static unsigned int busy_ms;		/* 0: no name takes long, or it has */
+static unsigned int busy_ms;		/* 0: no copy is to be slow, or it was */
 
 static struct {
 	char function[64];
@@ -190,7 +190,7 @@ STANDIN(NULL, void __percpu *, pcpu_alloc_noprof,
 	(size_t size, size_t align, bool reserved, gfp_t gfp), (size, align, reserved, gfp))
 EXPORT_SYMBOL_GPL(vtd_inject_calls_pcpu_alloc_noprof);
 
-/* Rust's allocators free by them, too, with a size of 0. */
+/* Rust's allocators also call them to free, with a size of 0. */
 #define STANDIN_REALLOC(name)							\
 void *vtd_inject_calls_##name(const void *p, DECL_TOKEN_PARAMS(size, token),	\
 			      unsigned long align, gfp_t flags, int nid)	\
@@ -224,7 +224,7 @@ int vtd_inject_calls_iommu_device_sysfs_add(struct iommu_device *iommu, struct d
 }
 EXPORT_SYMBOL_GPL(vtd_inject_calls_iommu_device_sysfs_add);
 
-/* The first that is done with a name. */
+/* The first call after the driver has copied a name. */
 size_t vtd_inject_calls_strlen(const char *name)
 {
 	unsigned int ms = READ_ONCE(busy_ms);

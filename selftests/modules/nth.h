@@ -5,8 +5,8 @@
 #include <linux/sched.h>
 
 /*
- * The @nth allocation that this task makes from here on fails, on a kernel with
- * fault injection; no other task's does.
+ * Makes the @nth allocation of this task from here on fail, on a kernel with fault
+ * injection; allocations of other tasks do not.
  */
 static inline void nth_arm(unsigned int nth)
 {
@@ -15,7 +15,7 @@ static inline void nth_arm(unsigned int nth)
 #endif
 }
 
-/* End of that: 0 if an allocation failed, or how many more it would have taken. */
+/* Ends that: 0 if an allocation failed, or how many more it would have taken. */
 static inline unsigned int nth_disarm(void)
 {
 	unsigned int left = 1;

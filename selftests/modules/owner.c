@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_owner - what the users of groups ask of the IOMMU core, told from user
- * space, one request a write to debugfs vtd_owner/do. The write fails with the
- * core's own error. BDF names a device, with a driver or without; SLOT is one of
- * the letters a to h, a place for a domain.
+ * vtd_owner - make the requests of users of groups to the IOMMU core from user space, one
+ * request per write to debugfs vtd_owner/do. The write fails with the core's own error.
+ * BDF names a device, with a driver or without; SLOT is one of the letters a to h, a place
+ * for a domain.
  *
  *	claim BDF OWNER		OWNER (a letter) becomes the DMA owner of its group
  *	release BDF
- *	new SLOT BDF		a paging domain made for the device
- *	newfd SLOT BDF		one that says it is iommufd's
+ *	new SLOT BDF		a paging domain allocated for the device
+ *	newfd SLOT BDF		a paging domain that claims to be iommufd's
  *	free SLOT
  *	current SLOT BDF	the domain that its group has now
  *	blocked SLOT BDF	the driver's blocked domain
  *	identity SLOT BDF	the driver's identity domain
- *	map SLOT IOVA PHYS SIZE	for both; map-read and map-write for one
+ *	map SLOT IOVA PHYS SIZE	for read and write; map-read and map-write for one
  *	attach SLOT BDF		to the whole group, through the core
  *	detach SLOT BDF
- *	capable BDF		what its driver answers about it
- *	force SLOT BDF OLD	to the device alone, past the core and its accounts:
+ *	capable BDF		what its driver reports of the capabilities
+ *	force SLOT BDF OLD	to the device alone, bypassing the core and its records:
  *				OLD is the slot of the domain it has
  *
- * Reading the file tells what the last domain made can hold, what was last answered
- * about capabilities, and whether the kernel is tainted by a choice of its user
- * or by firmware that was worked around.
+ * Reading the file shows the geometry of the last allocated domain, the last reported
+ * capabilities, and whether the kernel is tainted by a choice of its user or by a
+ * workaround for firmware.
  */
 #include <linux/debugfs.h>
 #include <linux/iommu.h>
@@ -36,14 +36,14 @@
 
 static struct iommu_domain *slots[LETTERS];
 static bool ours[LETTERS];	/* to be freed by us */
-static char owners[LETTERS];	/* only their addresses count */
+static char owners[LETTERS];	/* only their addresses matter */
 static struct iommu_domain *last;
 static bool answers[6];		/* in the order of capabilities[] */
 static bool answered;
 static DEFINE_MUTEX(lock);	/* one request at a time; protects all of the above */
 static struct dentry *root;
 
-/* What the core's consumers ask drivers about. */
+/* The capabilities that the core's consumers query. */
 static const struct {
 	const char *name;
 	enum iommu_cap cap;
@@ -144,7 +144,7 @@ static int force_one(struct device *dev, void *data)
 	return dev == f->dev ? f->domain->ops->attach_dev(f->domain, dev, f->old) : 0;
 }
 
-/* Past the core's accounts, but with the group's mutex, as the core attaches. */
+/* Bypassing the core's records, but with the group's mutex, as the core attaches. */
 static int force(struct device *dev, struct iommu_domain *domain, struct iommu_domain *old)
 {
 	struct forced f = { .dev = dev, .domain = domain, .old = old };
@@ -226,7 +226,7 @@ static int ask(char *request)
 
 		return words == WORDS && prot ? ask_map(in_slot(word[1]), word, prot) : -EINVAL;
 	}
-	/* The owner of a claim comes last, a slot before the device. */
+	/* A claim has its owner last; other requests have the slot before the device. */
 	pdev = device(strchr(word[1], ':') ? word[1] : words > 2 ? word[2] : "");
 	if (!pdev)
 		return -ENODEV;
@@ -288,5 +288,5 @@ static void __exit vtd_owner_exit(void)
 
 module_init(vtd_owner_init);
 module_exit(vtd_owner_exit);
-MODULE_DESCRIPTION("Ask of the IOMMU core what users of groups ask");
+MODULE_DESCRIPTION("Make the requests of users of groups to the IOMMU core");
 MODULE_LICENSE("GPL");

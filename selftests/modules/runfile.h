@@ -8,14 +8,14 @@
 #include <linux/seq_file.h>
 
 /*
- * A file in debugfs by which user space has something done, one at a time: it
- * writes what, and reads from the same file what came of it.
+ * A debugfs file through which user space runs things, one at a time: it writes what to
+ * run, and reads the result from the same file.
  */
 struct runfile {
 	struct mutex lock;	/* held during a run; protects report */
 	char *report;		/* a string of fewer than size bytes */
 	size_t size;
-	/* Does what the line asks for, and says in @out what came of it. */
+	/* Does what the line requests, and writes the result to @out. */
 	int (*run)(struct seq_buf *out, char *line);
 };
 

@@ -6,8 +6,8 @@
  * bus's notifications, after the driver's and before the IOMMU core's, or "devres", after
  * the device was taken off its bus and before any notification; ms, for how long.
  *
- * debugfs vtd_slow/remove: write 1, and the device is removed as a driver does that makes
- * devices of its own: without the lock of removals.
+ * debugfs vtd_slow/remove: write 1, and the device is removed like by a driver that
+ * creates and removes devices itself: without the lock of removals.
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>

@@ -24,26 +24,26 @@ from vtdlab.trace import Trace
 SERIES = ("7.3", "7.2")
 TIMEOUT = 420
 SLEEP_TIMEOUT = 60
-PLUG_TRIES = 40          # seconds that a slow guest may take to let go
-# For how long users are hostile; `make user-fuzz` takes longer.
+PLUG_TRIES = 40          # seconds that a slow guest may take to release the device
+# How long hostile users run; `make user-fuzz` runs longer.
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
-# Tests that count rounds make many more of them.
+# Tests that count rounds make many more rounds.
 LONG = ("guest.long=1",) if os.environ.get("LONG") else ()
 LONGER = 8
 LOG_TAIL = 30
-# What a kernel found that watches itself.
+# What a kernel with debugging found.
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
 WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_lifecycle.BY_TEST
              | witness_matrix.BY_TEST | witness_inspect.BY_TEST | witness_chipset.BY_TEST)
 
 
 def _stride(usual):
-    """Of a load's allocations, or steps, every so many fails; STRIDE=1 is all of them."""
+    """Only every so many of a load's allocations or steps fail; STRIDE=1 is all of them."""
     return f"guest.stride={os.environ.get('STRIDE') or usual}"
 
 
 class Broken(Exception):
-    """Something that must hold of a whole guest does not."""
+    """A condition on a whole guest is not met."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Boot:
 
     name: str
     tests: tuple
-    older: tuple = ()       # the shorter list for series before the first
+    older: tuple = ()       # the shorter list, for all series but the first
     words: tuple = testbed.OURS
     iommu: str = ""
     end: str = "poweroff"
     devices: object = devices.standard
     job: str = "tests"
     on: tuple = ("test", "debug")   # flavours of the kernel
-    flavour: str = ""       # the one that it has, whichever the others have
+    flavour: str = ""       # its own flavour, whatever the others have
     left_out: str = ""      # why it is not on the debug kernel
     debug: tuple = ()       # further words on the debug kernel; the last of a name counts
     memory: str = ""        # what the kernel needs, if not said
@@ -67,16 +67,16 @@ class Boot:
     programs: object = None # (kernel) -> further programs for the guest
     timeout: int = TIMEOUT  # seconds
     long: bool = False      # left out with QUICK=1
-    keep: str = ""          # where in out/check its KTAP is to lie
+    keep: str = ""          # where in out/check its KTAP is stored
     stock: bool = False     # Debian's kernel in place of the test kernel
-    tables: object = None   # () -> {name: bytes}, firmware tables of our own
-    stays_on: bool = False  # the driver refuses to go, and translation is on at the end
+    tables: object = None   # () -> {name: bytes}, firmware tables of the lab
+    stays_on: bool = False  # the driver cannot be unloaded, and translation is on at the end
 
     def tests_of(self, series, flavour="test", whole=False):
-        """What runs here on this kernel; the shorter list of older series not if `whole`."""
+        """Returns the tests that run on this kernel; all of them on any series if `whole`."""
         if flavour not in self.on:
             return []
-        # The other kernels exist to run everything, whatever their series.
+        # The debug and race kernels run everything, on any series.
         whole = whole or series == SERIES[0] or flavour != "test"
         return list(self.tests if whole else self.older)
 
@@ -86,8 +86,8 @@ BOOTS = (
          left_out="all that the demo does is in other tests, too"),
     Boot("stock", ("run",), job="demo", on=("test",), stock=True,
          left_out="its kernel is Debian's, as Debian built it"),
-    # What takes longest must not be alone at the end. Of `make check-debug` and `make
-    # check-races` as much as `make check` has time for:
+    # The longest guests start first, so that none runs alone at the end. These are the part of
+    # `make check-debug` and `make check-races` that `make check` has time for:
     Boot("watched", ("attack", "alloc-failures"), on=("test",), flavour="debug",
          devices=devices.few, append=(*isolation.WORDS, _stride(29)),
          tables=isolation.reserving, left_out="its tests are in other guests here", long=True),
@@ -132,18 +132,20 @@ BOOTS = (
     Boot("late", ("late", "detach", "load-cycles"), devices=devices.late,
          append=("panic_on_warn=1", devices.NATIVE_PORTS), programs=benchtools.fio),
     # pciehp of 7.3 takes the lock of its slot and that of all removals in either order. Lockdep
-    # would say so at the first unplug, and look no further.
+    # would report that at the first unplug, and then stop checking.
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
     Boot("other-topologies", ("topology",), devices=devices.topology, append=isolation.WORDS),
     Boot("call-failures", ("call-failures", "hotplug-races"),
          append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5))),
-    # Only there allocations can be made to fail. Fewer devices, so that fewer are left out;
-    # one has reserved memory, so that what that needs fails, too.
+    # Allocations can be made to fail only on the debug kernel. Fewer devices make fewer
+    # allocations, of which fewer are skipped; one device has reserved memory, so that allocations
+    # for that fail, too.
     Boot("failing-allocations", ("alloc-failures",), on=("debug",), devices=devices.few,
          append=(*isolation.WORDS, _stride(17)), tables=isolation.reserving, keep="alloc-failures.ktap"),
-    # Lock debugging has to be on at the end there, with more devices than it notes locks of a task.
+    # Lock debugging must still be on at the end, with more devices than the locks that it records
+    # of a task.
     Boot("many-devices", ("unload",), on=("debug",), devices=devices.crowded),
     Boot("three-levels", ("load", "dma", "attack", "translation", "requests"),
          iommu="aw-bits=39", append=vfio_machine.HUGE_PAGES),
@@ -162,23 +164,23 @@ BOOTS = (
 )
 
 
-# What boots which kernel.
+# Which guests boot which kernel.
 COMMANDS = {"test": "make check", "debug": "make check-debug", "kcsan": "make check-races"}
 
 
 def flavours_of(test):
-    """The kernels on which one can ask for this test."""
+    """Returns the kernels on which this test can be requested."""
     return [flavour for flavour in COMMANDS
             if any(test in boot.tests_of(SERIES[0], flavour) for boot in BOOTS if not boot.flavour)]
 
 
 async def _unplug(guest):
-    """Pull the NVMe disk; the guest's kernel is asked first."""
+    """Unplugs the NVMe disk, after a request to the guest's kernel."""
     await guest.qmp.execute("device_del", {"id": "nvme"})
 
 
 async def _plug(guest):
-    """Put the NVMe disk back into its port, once the one that was there has left it."""
+    """Plugs the NVMe disk into its port again, once the port is empty."""
     driver, *properties = devices.NVME_DEVICE.split(",")
     pairs = dict(pair.split("=", 1) for pair in properties)
     for _ in range(PLUG_TRIES):
@@ -190,7 +192,7 @@ async def _plug(guest):
 
 
 async def _wake_later(guest):
-    """Wake the machine a second after it fell asleep."""
+    """Wakes the machine a second after it was suspended."""
     async def wake():
         with guest.qmp.listener("SUSPEND") as listener:
             listening.set()
@@ -203,12 +205,12 @@ async def _wake_later(guest):
     await listening.wait()
 
 
-# What a guest may ask for with `host NAME`.
+# The services that a guest may request with `host NAME`.
 SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "wake-later": _wake_later}
 
 
 def demonstrate(boot, series, result, tick):
-    """What `make run` shows, each of its verdicts a result."""
+    """Runs what `make run` shows; each of its verdicts becomes a result."""
     out = lab.checkout() / "out/check" / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -228,7 +230,7 @@ def demonstrate(boot, series, result, tick):
 
 
 def run(boot, kernel, tests, result, tick=None):
-    """Boot, hand on every result, then ask the other witnesses; `tick` is called meanwhile."""
+    """Boots, passes on every result, then checks the other witnesses; `tick` is called often."""
     series, flavour = kernel
     if boot.job == "demo":
         demonstrate(boot, series, result, tick)
@@ -262,7 +264,7 @@ def run(boot, kernel, tests, result, tick=None):
     for test in tests:
         if test in WITNESSES:
             guest.claims(test, _said(test, evidence, guest))
-    # A crashed kernel's unit is left as it is.
+    # The unit of a crashed kernel stays as it is.
     if boot.job != "crash":
         guest.claims("end", witness.ending(evidence, boot.stays_on))
     if flavour in WATCHERS and boot.job == "tests":
@@ -276,14 +278,14 @@ def run(boot, kernel, tests, result, tick=None):
 
 
 def _said(test, evidence, guest):
-    """What the witness of a test says; to say nothing of one that passed is a failure."""
+    """Yields the claims of a test's witness; no claim about a passed test is a failure."""
     pairs = list(WITNESSES[test](evidence))
     silent = not pairs and test in guest.passed
-    return pairs or [("there is something to say", "the marks of the test are not there")] * silent
+    return pairs or [("the witness has a claim", "the marks of the test are not there")] * silent
 
 
 class _Guest:
-    """What comes over the channel, sorted."""
+    """Sorts the lines of the channel."""
 
     def __init__(self, result):
         self.records, self.reader = Records(), ktap.Reader()
@@ -292,7 +294,7 @@ class _Guest:
         self.ktap = []
 
     def line(self, text):
-        """One line of the channel: KTAP or a record."""
+        """Takes one line of the channel: KTAP or a record."""
         if not text.startswith(">"):
             self.records.add(text)
             return
@@ -306,13 +308,13 @@ class _Guest:
             self._give(f"{found.test}: {found.name}", found.outcome, detail)
         elif found.outcome == "passed":
             self.passed.add(found.name)
-        # A whole test's result says something new where nothing in it did.
+        # A whole test's result counts only if no result within it was reported.
         elif found.outcome == "skipped" or (found.outcome == "failed"
                                             and found.test not in self.broken):
             self._give(found.name, found.outcome, detail)
 
     def claims(self, test, pairs):
-        """What another witness says about a test."""
+        """Reports what another witness says about a test."""
         for claim, why in pairs:
             self._give(f"{test}: trace: {claim}", "failed" if why else "passed", why)
 
@@ -327,7 +329,7 @@ def _whole(boot, evidence, guest):
     if evidence.outcome.ending != expected:
         wrong.append(evidence.outcome.detail or
                      f"the guest ended with a {evidence.outcome.ending}, not a {expected}")
-    # Races of the kernel's own are not ours to judge; the driver's are a result.
+    # Races within the kernel itself are not judged; the driver's are a result.
     _, lines = klog.races(evidence.console)
     if boot.job == "crash":
         lines = klog.without_crash(lines)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`cargo test` on vtd_core, and on the driver's files under loom; a result for each test."""
+"""Runs `cargo test` on vtd_core, and on the driver's files under loom; a result for each test."""
 
 import os
 import re
@@ -21,7 +21,7 @@ class Broken(Exception):
 
 
 def run(result):
-    """Run all tests; LINE by line to `result`."""
+    """Runs all tests and passes each result to `result`."""
     for manifest in MANIFESTS:
         _run(manifest, result)
 

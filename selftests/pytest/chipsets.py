@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The machines of the tests about chipsets: firmware that lists several units. QEMU has one; where
-the others should be, nothing answers."""
+"""The machines of the tests about chipsets: firmware that lists several units. QEMU has one unit;
+at the addresses of the others there is no device."""
 
 from vtdlab import acpi, devices
 
@@ -10,7 +10,7 @@ FREE = f"0000:{devices.FREE_BUS + 1:02x}:00.0"
 
 
 def machine(folder):
-    """The standard devices, and an edu on another root bus."""
+    """Returns the standard devices, and an edu on another root bus."""
     return devices.standard(folder) + [
         "-device", f"pxb-pcie,id=free,bus_nr={devices.FREE_BUS},bypass_iommu=true,bus=pcie.0,"
                    "addr=0b.0",
@@ -20,12 +20,12 @@ def machine(folder):
 
 
 def several():
-    """A unit for a device that is not there, one for that edu, and QEMU's for everything else."""
+    """Returns a table with units for a missing device and that edu, and QEMU's for the rest."""
     return {"dmar": acpi.units((acpi.UNIT_BASE + 0x2000, (ABSENT,)),
                                (acpi.UNIT_BASE + 0x3000, (FREE,)),
                                (acpi.UNIT_BASE, None))}
 
 
 def alone():
-    """QEMU's unit for iommu-testdev alone, and none for the rest."""
+    """Returns a table with QEMU's unit for iommu-testdev alone, and none for the rest."""
     return {"dmar": acpi.units((acpi.UNIT_BASE, (devices.TESTDEV.bdf,)))}

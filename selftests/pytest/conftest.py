@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""pytest's side of the tests that run elsewhere.
+"""Makes pytest run the tests that run elsewhere.
 
-A guest and `cargo test` each run many tests and report them in lines. Here
-they are one item of pytest each, which turns every line into a result of its
-own as it comes. The item itself stands for what must hold of the whole: the
-guest came to its end, kept its plans, and its kernel did not complain.
+A guest and `cargo test` each run many tests and report them in lines. Here each of
+them is one item of pytest, which turns every line into a separate result as it
+arrives. The result of the item itself is about the whole: the guest ran to its end,
+kept its plans, and its kernel did not complain.
 """
 
 import os
@@ -22,7 +22,7 @@ POOL = pytest.StashKey()
 
 
 def pytest_addoption(parser):
-    """What `make check` passes on."""
+    """Adds the options that `make check` passes on."""
     group = parser.getgroup("vtd")
     group.addoption("--series", action="append", default=[], help="kernel series to boot")
     group.addoption("--flavour", default="test", help="kernel to boot: test or debug")
@@ -30,7 +30,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure():
-    """What was asked for wrongly is said before anything runs."""
+    """Reports a wrong request before anything runs."""
     try:
         guest_pool.concurrency()
     except LabError as err:
@@ -38,7 +38,7 @@ def pytest_configure():
 
 
 def pytest_collect_file(file_path, parent):
-    """boots.py holds guests, cargo.py the core's tests; they are no ordinary test files."""
+    """Collects boots.py (guests) and cargo.py (the core's tests), no ordinary test files."""
     if file_path.name == "boots.py":
         return GuestFile.from_parent(parent, path=file_path)
     if file_path.name == "cargo.py":
@@ -47,13 +47,13 @@ def pytest_collect_file(file_path, parent):
 
 
 class GuestFile(pytest.File):
-    """The guests of every series asked for."""
+    """Yields the guests of every requested series."""
 
     def collect(self):
         only = self.config.getoption("--test")
         flavour = self.config.getoption("--flavour")
         wanted = self.config.getoption("--series") or boots.SERIES
-        # Who names one test and one kernel wants to see them together.
+        # One test on one kernel was requested: that combination must exist.
         whole = bool(only) and len(wanted) == 1
         if only and flavour not in (runs := boots.flavours_of(only)):
             raise self.CollectError(f"{only} does not run on this kernel; run " + " or ".join(
@@ -73,7 +73,7 @@ class GuestFile(pytest.File):
 
 
 class CargoFile(pytest.File):
-    """The tests of vtd_core on the host."""
+    """Yields the tests of vtd_core on the host."""
 
     def collect(self):
         if not self.config.getoption("--test"):
@@ -81,11 +81,11 @@ class CargoFile(pytest.File):
 
 
 class StreamItem(pytest.Item):
-    """An item that reports results of its own while it runs."""
+    """An item that reports several results while it runs."""
 
     def result(self, name, outcome, detail=""):
-        """Hand pytest one result; `detail` is the reason of a skip or failure."""
-        # pytest takes dots in a name that ends the id for those of a module.
+        """Passes one result to pytest; `detail` is the reason of a skip or failure."""
+        # pytest takes dots in the last part of the id for those of a module.
         where = (str(self.path), None, f"{name} ({self.name})")
         longrepr = None
         if outcome == "failed":
@@ -108,26 +108,26 @@ class StreamItem(pytest.Item):
 
 
 def pytest_sessionfinish(session):
-    """No guest outlives the tests, however they ended."""
+    """Ends all guests when the tests end, for whatever reason."""
     if POOL in session.stash:
         session.stash[POOL].end()
 
 
 class GuestItem(StreamItem):
-    """One boot of one guest; the first one told of has all of them start."""
+    """One boot of one guest; the first item that runs starts all of them."""
 
     def __init__(self, *, boot, kernel, tests, **kwargs):
         super().__init__(**kwargs)
         self.boot, self.kernel, self.tests = boot, kernel, tests
 
     def skipped(self):
-        """Why it is not booted, if it is not."""
+        """Returns why it is not booted; empty if it is."""
         if self.boot.long and os.environ.get("QUICK"):
             return "takes many minutes, and QUICK is set"
         return self.boot.left_out if self.config.getoption("--flavour") == "debug" else ""
 
     def guest(self, result, tick):
-        """What runs ahead."""
+        """Returns the pool that boots guests ahead."""
         boots.run(self.boot, self.kernel, self.tests, result, tick)
 
     def runtest(self):

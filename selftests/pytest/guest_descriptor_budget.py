@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Descriptor budget: the same work under both drivers, descriptors by type.
+"""Descriptor budget: the same work under both drivers, with the descriptors by type.
 
-How many buffers the network maps for the same bytes differs from run to run, as
-TCP answers in more or fewer packets. So what is compared of it is the cost of one
-unmap, counted by the core's trace event; of the boot and of the disk, the sum.
+The number of buffers that the network maps for the same bytes differs from run to run,
+because TCP answers in more or fewer packets. So for the network the cost of one unmap is
+compared, with unmaps counted by the core's trace event; for the boot and the disk, the sum.
 
-QEMU's unit says that it drops its caches when it gets a root table (ESRTPS), which
-is why neither driver starts with a flush of everything.
+QEMU's unit reports that it drops its caches when it gets a root table (ESRTPS), so
+neither driver starts with a flush of everything.
 """
 
 import shutil
@@ -24,19 +24,19 @@ from vtdlab.trace import Trace
 TIMEOUT = 300
 DRIVERS = ("intree", "vtd")
 PARTS = ("boot", "disk", "net")
-# By how much two runs of one driver differ: the disk merges by its own pace, and
-# a part's end may fall between an unmap and its descriptor.
+# By how much two runs of one driver differ: the disk merges requests at its own pace, and the end
+# of a part may fall between an unmap and its descriptor.
 REPEATS = {"boot": 1, "disk": 1.03, "net": 1.001}
 
 
 def pytest_generate_tests(metafunc):
-    """The first series asked for."""
+    """Returns the first requested series."""
     series = metafunc.config.getoption("--series")[:1] or boots.SERIES[:1]
     metafunc.parametrize("told", series, indirect=True, scope="module")
 
 
 def _boot(series, driver):
-    """For each part: (work, descriptors by kind)."""
+    """Returns for each part: (work, descriptors by kind)."""
     out = lab.checkout() / "out/check" / f"{series}-descriptor-budget-{driver}"
     shutil.rmtree(out, ignore_errors=True)
     bed = testbed.get(series)
@@ -88,7 +88,7 @@ def _table(told):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_descriptors_are_never_more(told, part):
-    """In sum, and for waits, which are what a processor stands still for."""
+    """Compares the sum, and the waits, during which a processor does no other work."""
     (their_work, theirs), (our_work, ours) = (told[driver][part] for driver in DRIVERS)
     assert our_work and sum(theirs.values())
     wrong = [f"{name}: {our / our_work:.3f} where in-tree has {their / their_work:.3f}"
@@ -99,7 +99,7 @@ def test_descriptors_are_never_more(told, part):
 
 
 def test_flushes_are_narrow(told):
-    """Of what drops more than some pages, ours has no more in any part."""
+    """Compares invalidations of more than some pages: ours has no more in any part."""
     for part in PARTS:
         (their_work, theirs), (our_work, ours) = (told[driver][part] for driver in DRIVERS)
         for kind in _kinds(told, part):

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Hostile firmware: a guest is booted with each table of the corpus in which the
-parser is tested on the host, as far as the kernel itself lets it in.
+"""Hostile firmware: a guest is booted with each table of the corpus that the parser is
+tested with on the host, if the kernel itself accepts the table.
 
-What the driver says of a table is what the host's half documents (OUTCOMES); what
-it makes of one that it takes, units, devices, reserved regions, is in BOOTED
-beside it. After a wanted change: VTD_WRITE_CORPUS=1, then read the difference.
-A table that is refused costs nothing: QEMU's trace has no write of a register.
+What the driver says of a table is documented in the host's half (OUTCOMES). What it makes
+of an accepted table (units, devices, reserved regions) is in BOOTED next to that file.
+After an intended change: VTD_WRITE_CORPUS=1, then read the difference. A refused table
+leaves the hardware alone: QEMU's trace has no write of a register.
 """
-
 import concurrent.futures
 import dataclasses
 import functools
@@ -29,8 +28,8 @@ from vtdlab.trace import Trace
 CORPUS = lab.checkout() / "src/core/tests/dmar_corpus"
 TIMEOUT = 120
 LEAST, EACH = 40, 1
-# The kernel reads the table, too, whoever drives the units, and does not come through these: it
-# does not end (lengths of 0 or too small, a structure cut short) or dies (registers that wrap).
+# The kernel parses the table, too, whichever driver is used, and does not survive these: it loops
+# (lengths of 0 or too small, a truncated structure) or crashes (registers that wrap).
 KERNEL_LOST = {
     "affinity-too-short", "ports-too-short", "region-too-short", "scope-length-0", "scope-length-5",
     "scope-odd-length", "structure-behind-zeroes", "structure-half-a-header",
@@ -38,14 +37,14 @@ KERNEL_LOST = {
     "structure-one-byte-left-not-0", "structure-unit-too-short", "structure-unknown-length-0",
     "structure-zeroes-behind", "unit-wraps-64-bit",
 }
-# What is said of a region in memory of the kernel: that is of the machine, not of the table.
+# Lines about a region in memory of the kernel: they depend on the machine, not on the table.
 IN_RAM = "No firmware reserved region can cover this RMRR"
-# What is said of every unit, taken or not.
+# Lines about every unit, accepted or not.
 ANNOUNCED = r"(?!VT-d |CAP|ECAP|\d+-bit)"
 
 
 def documented(name):
-    """{table: (whether it is taken, [lines])} of OUTCOMES or BOOTED."""
+    """Returns {table: (whether it is taken, [lines])} of OUTCOMES or BOOTED."""
     text = (CORPUS / name).read_text(encoding="utf-8")
     found = {}
     for block in text.split("\n\n")[1:]:
@@ -57,13 +56,13 @@ def documented(name):
 
 @functools.cache
 def tables():
-    """What can be booted: {name: bytes}."""
+    """Returns the tables that can be booted: {name: bytes}."""
     every = {path.stem: acpi.replacing(path.read_bytes()) for path in CORPUS.glob("*.dmar")}
     return {name: raw for name, raw in sorted(every.items()) if raw and name not in KERNEL_LOST}
 
 
 def _outcome(name):
-    """What distinguishes an outcome from others: its words, but not its numbers."""
+    """Returns what distinguishes an outcome from others: its words, but not its numbers."""
     verdict, lines = documented("OUTCOMES")[name]
     if verdict == "taken":
         verdict, more = documented("BOOTED").get(name, (name, []))
@@ -72,7 +71,7 @@ def _outcome(name):
 
 
 def chosen():
-    """One table for each outcome; all of them with FIRMWARE=all (`make firmware`)."""
+    """Returns one table for each outcome; all of them with FIRMWARE=all (`make firmware`)."""
     by_outcome = {}
     for name in tables():
         by_outcome.setdefault(_outcome(name), []).append(name)
@@ -81,7 +80,7 @@ def chosen():
 
 
 def _machine():
-    """The devices that the corpus names: 00:02.0, and one behind 00:1c.0."""
+    """Returns the devices that the corpus names: 00:02.0, and one behind 00:1c.0."""
     return ["-device", "edu,bus=pcie.0,addr=02.0",
             "-device", f"iommu-testdev,bus=pcie.0,addr={devices.TESTDEV.bdf[8:]}",
             "-device", "pcie-root-port,id=port0,chassis=1,bus=pcie.0,addr=1c.0",
@@ -90,7 +89,7 @@ def _machine():
 
 @dataclasses.dataclass
 class Told:
-    """What one guest told, and its witnesses."""
+    """The records of one guest, and its witnesses."""
 
     records: Records
     console: list
@@ -99,23 +98,23 @@ class Told:
 
     @property
     def verdict(self):
-        """taken or refused."""
+        """Returns "taken" or "refused"."""
         return (self.records.of("load") or [{"result": "nothing told"}])[0]["result"]
 
     def words(self, pattern):
-        """What the driver said, without times and names."""
+        """Returns the driver's log lines, without times and names."""
         found = (re.search(r"\] vtd: " + pattern, line) for line in self.console)
         return [match[1].strip() for match in found if match]
 
     def notes(self):
-        """What it said of the table alone: unusual, or wrong."""
+        """Returns its lines about the table itself: unusual, or wrong."""
         return self.words(r"(?:DMAR|\[Firmware Bug\]): (DMAR table, (?!.*" + IN_RAM + ").*)")
 
     def lines(self):
-        """The outcome, as BOOTED has it."""
+        """Returns the outcome in the form of BOOTED."""
         if self.verdict != "taken":
             return [*self.words(rf"(dmar\d+: {ANNOUNCED}.*)"), *self.words(r"not loaded: (.*)")]
-        units = [f"{u['name']} at 0x{u['address']}: {u['serves'] or 'nobody'}"
+        units = [f"{u['name']} at 0x{u['address']}: {u['serves'] or 'no device'}"
                  for u in self.records.of("unit")]
         units += self.words(r"\[Firmware Bug\]: (.*" + IN_RAM + ".*)")
         return units + [f"{r['device']}: {r['first']} to {r['last']} {r['kind']}"
@@ -141,7 +140,7 @@ def _boot(series, name):
 
 @pytest.fixture(scope="module", name="guests")
 def _guests(request):
-    """{(series, table): what is to be told}; they boot while the first are judged."""
+    """Returns {(series, table): its Told}; the guests boot while the first are judged."""
     asked = [item.callspec.params["told"] for item in request.session.items
              if item.path.name == "guest_firmware.py" and "told" in item.fixturenames]
     for series in {series for series, _ in asked}:
@@ -151,7 +150,7 @@ def _guests(request):
 
 
 def pytest_generate_tests(metafunc):
-    """The first series asked for, every table."""
+    """Parametrizes by the first requested series and every table."""
     if "told" in metafunc.fixturenames:
         series = (metafunc.config.getoption("--series") or boots.SERIES)[0]
         metafunc.parametrize("told", [(series, name) for name in chosen()], indirect=True,
@@ -164,7 +163,7 @@ def _told(request, guests):
 
 
 def _write(name, told):
-    """Put into BOOTED what was told."""
+    """Writes the outcome to BOOTED."""
     path = CORPUS / "BOOTED"
     head = path.read_text(encoding="utf-8").split("\n\n", 1)[0]
     found = documented("BOOTED") | {name: (told.verdict, told.lines())}
@@ -174,7 +173,7 @@ def _write(name, told):
 
 
 def test_table(told):
-    """It was this table; its outcome is the documented one; a refusal has written no register."""
+    """It was this table; the outcome is the documented one; a refusal has written no register."""
     name, told = told
     tail = "\n".join(told.console[-boots.LOG_TAIL:])
     assert told.outcome.ending == "poweroff", (told.outcome.detail, tail)
@@ -184,7 +183,7 @@ def test_table(told):
     if verdict == "refused":
         assert (told.verdict, told.lines()) == (verdict, said)
     else:
-        # The parser takes it: the notes are the host's, the rest is of the machine.
+        # The parser accepts it: the notes are those of the host, the rest depends on the machine.
         assert told.notes() == said
         if os.environ.get("VTD_WRITE_CORPUS"):
             _write(name, told)
@@ -204,7 +203,7 @@ def test_table(told):
 
 
 def test_enough():
-    """The corpus has not shrunk, and what is said of tables is said of all."""
+    """The corpus has not shrunk, and each of its tables has an outcome."""
     assert len(chosen()) >= LEAST
     taken = {name for name in tables() if documented("OUTCOMES")[name][0] == "taken"}
     assert set(documented("BOOTED")) == taken

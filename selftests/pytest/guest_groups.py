@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Groups as the hardware isolates: the same as the in-tree driver makes them.
+"""Groups follow the hardware's isolation: they are the same as the in-tree driver's.
 
-Every machine of topologies.py boots twice, once for each driver; what the two
-made of it is compared exactly. A group that is smaller than the other driver's
-would isolate what cannot be isolated; one that is larger would take devices
-from their users for nothing.
+Every machine of topologies.py boots twice, once with each driver, and the groups of the
+two are compared exactly. A group that is smaller than the other driver's would isolate
+what cannot be isolated; a larger one would keep devices from their users without need.
 """
 
 import concurrent.futures
@@ -24,13 +23,13 @@ from vtdlab.channel import Records
 TIMEOUT = 180
 DRIVERS = ("intree", "vtd")
 STAGES = ("first", "again", "virtual")
-# What the administrator wants: no redirection in one port, whatever a driver
-# would turn on, and no translation done by devices.
+# The administrator's settings: no redirection in one port, whatever a driver would enable, and
+# no translation by devices.
 ADMIN = ("pci=noats,disable_acs_redir=00:09.0",)
 REDIRECTION = 0x2C          # of requests, of completions, by egress control
-# 00:08.0, in ACPI's names, faces outwards.
+# 00:08.0, in ACPI's names, is external-facing.
 OUTSIDE = "S40"
-# Machine, words of the command line, whether a port faces outwards.
+# Machine, words of the command line, whether a port is external-facing.
 MACHINES = {
     "ports": ("ports", (), False),
     "switch": ("switch", (), False),
@@ -41,7 +40,7 @@ MACHINES = {
 
 
 def pytest_generate_tests(metafunc):
-    """Every series asked for, every machine."""
+    """Parametrizes by every requested series and every machine."""
     series = metafunc.config.getoption("--series")[:1] or boots.SERIES[:1]
     metafunc.parametrize("told", [(one, name) for one in series for name in MACHINES],
                          indirect=True, scope="module",
@@ -72,7 +71,7 @@ def _boot(series, name, driver):
 
 @pytest.fixture(scope="module", name="told")
 def _told(request):
-    """What each driver's guest told of one machine."""
+    """Returns the records of each driver's guest for one machine."""
     with concurrent.futures.ThreadPoolExecutor(guest_pool.concurrency()) as pool:
         return dict(zip(DRIVERS, pool.map(lambda driver: _boot(*request.param, driver), DRIVERS)))
 
@@ -96,11 +95,11 @@ def test_groups(told, stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_access_control(told, stage, request):
-    """The same bits of ACS are on in every function."""
-    # The kernel forgets what the in-tree driver asked for where it does what the
-    # administrator said of redirection; only that is the same there.
+    """The same bits of ACS are set in every function."""
+    # If the administrator's setting concerns redirection, the kernel drops what the in-tree driver
+    # requested there; only redirection is the same then.
     mask = REDIRECTION if "-admin-" in request.node.name else -1
-    # A function in no group is behind no unit: its access control is not vtd's business.
+    # A function in no group is behind no unit: vtd leaves its access control alone.
     ours, theirs = ({f["bdf"]: int(f["control"]) & mask for f in told[driver]
                      if f["stage"] == stage and f["group"] != "none" and f["control"]}
                     for driver in ("vtd", "intree"))
@@ -109,7 +108,7 @@ def test_access_control(told, stage, request):
 
 
 def test_stages_differ(told):
-    """Functions were there to be found again, and virtual ones were made where there are any."""
+    """Functions were found by the rescan, and virtual ones were created if there are any."""
     again, virtual = ({f["bdf"] for f in told["vtd"] if f["stage"] == stage}
                       for stage in STAGES[1:])
     assert again == {f["bdf"] for f in told["vtd"] if f["stage"] == "first"}
@@ -117,6 +116,6 @@ def test_stages_differ(told):
 
 
 def test_outside(told, request):
-    """What is said of strangers reached the kernel: else `outside` shows nothing."""
+    """The kernel knows which port is external-facing: otherwise `outside` proves nothing."""
     outside = any(f["removable"] == "removable" for f in told["vtd"])
     assert outside == request.node.name.endswith("-outside]")

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that run ahead: while one is told of, others are booted already.
+"""Guests that run ahead: while the results of one are reported, others are booted already.
 
-A guest takes little more than one processor and waits for a fifth of its time, so
-that one more than there are processors end soonest. pytest still hears of one
-guest after the other, in their order: what a guest says before its turn is kept
-until then.
+A guest takes little more than one processor and waits for a fifth of its time, so that one
+guest more than there are processors finish soonest. pytest still gets the results of one
+guest after the other, in order: the results of a guest before its turn are stored.
 
 # Invariants
 
 - At most `concurrency` guests run, and the one whose turn it is is among them: they
-  start in the order in which they are told of.
+  start in the order in which they are reported.
 - None runs any more after `end()`.
 """
 
@@ -26,7 +25,7 @@ OVER = object()
 
 
 def concurrency():
-    """How many guests run at a time: GUESTS, or else three on two processors or more."""
+    """Returns how many guests run at a time: GUESTS, or else three on two processors or more."""
     wanted = os.environ.get("GUESTS") or str(USUAL if lab.jobs() > 1 else 1)
     if not wanted.isdecimal() or int(wanted) < 1:
         raise LabError(f"GUESTS={wanted} is no number of guests; 1 boots one at a time.")
@@ -54,12 +53,12 @@ class GuestPool:
             raise LabError("The tests were interrupted.")
 
     def report(self, guest, result):
-        """Hand what `guest` says to `result`, as it comes; raise what it raised."""
+        """Passes the results of `guest` to `result` as they arrive; raises what it raised."""
         while (one := self.results[guest].get()) is not OVER:
             result(*one)
         self.runs[guest].result()
 
     def end(self):
-        """Stop what runs, and start nothing more."""
+        """Stops all guests, and starts no more."""
         self.ended.set()
         self.pool.shutdown(cancel_futures=True)

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The machine of the tests about isolation: the standard one, with firmware
-that reserves memory for devices, a group of several devices, a port that faces
-outwards, one that does and shares its group with what is plugged into it (an old
-model without access control), a device that the core blocks during a reset, and a switch that isolates
-nothing: its upstream port has functions, as it says, and no access control."""
+"""The machine of the tests about isolation. It is the standard one, with firmware that reserves
+memory for devices; a group of several devices; an external-facing port; another that shares its
+group with what is plugged into it (an old model without access control); a device that the core
+blocks during a reset; and a switch that isolates nothing: its upstream port is a
+multi-function device without access control."""
 
 from vtdlab import acpi, devices
 
-# Memory that the kernel leaves alone, so that tests can look at it: the first
-# pages are what firmware reserves for devices, the rest is for anyone.
+# Memory that the kernel does not use, so that tests can read it. Firmware reserves the first pages
+# for devices, the rest is for the tests.
 MEMORY = 0x70000000
 WORDS = ("memmap=16M$0x70000000",)
 DIRECT = acpi.Reserved(MEMORY, MEMORY + 0x3FFF, (devices.RESERVED.bdf,))
 RELAXED = acpi.Reserved(MEMORY + 0x10000, MEMORY + 0x10FFF, ("0000:00:0c.0",))
-# 00:0f.0 and 00:11.0 in ACPI's names: S and the device and function number.
+# 00:0f.0 and 00:11.0 in ACPI's names: S, and device and function number.
 EXTERNAL, SHARING = "S78", "S88"
 
 
 def machine(folder):
-    """The devices."""
+    """Returns the devices."""
     spare = devices.disk(f"{folder}/spare.img")
     return devices.standard(folder) + [
         "-device", "pcie-pci-bridge,id=bridge,bus=pcie.0,addr=09.0",
@@ -44,7 +44,7 @@ def machine(folder):
 
 
 def reserving():
-    """A DMAR table that reserves memory for one device."""
+    """Returns a DMAR table that reserves memory for one device."""
     return {"dmar": acpi.dmar((DIRECT,))}
 
 

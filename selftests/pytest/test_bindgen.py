@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The bindings of our own bindgen run: complete, the same on every series, and
-none of them a second type beside one that kernel::bindings already has."""
+"""The bindings of our own bindgen run are complete and the same on every series, and none of
+them is a second type for one that kernel::bindings already has."""
 
 import difflib
 import re
@@ -13,12 +13,12 @@ from vtdlab import kernel, module
 
 ITEM = re.compile(r"^ *pub (?:unsafe )?(?:const |static (?:mut )?|struct |union |type |fn |enum )"
                   r"([A-Za-z_]\w*)")
-# What bindgen makes in every output for its own use.
+# Items that bindgen puts into every output for its own use.
 OWN = re.compile(r"^(__Bindgen|__IncompleteArrayField|_bindgen_ty_)")
 
 
 def _outputs(series):
-    """(our bindings, the kernel's) as text; the module is built if need be."""
+    """Returns (our bindings, the kernel's) as text; builds the module if needed."""
     cache = lab.Cache()
     built = kernel.get(cache, series)
     ours = module.get(cache, built).parent / "bindings_generated.rs"
@@ -27,7 +27,7 @@ def _outputs(series):
 
 
 def items(text):
-    """Names of the items at the top level and in extern blocks; no methods."""
+    """Returns the names of the items at the top level and in extern blocks; no methods."""
     found, extern = set(), False
     for line in text.splitlines():
         if not line.startswith((" ", "}")):
@@ -39,7 +39,7 @@ def items(text):
 
 
 def allowed():
-    """The patterns of rust/bindgen_parameters."""
+    """Returns the patterns of rust/bindgen_parameters."""
     text = (lab.checkout() / "rust/bindgen_parameters").read_text(encoding="utf-8")
     words = shlex.split(text, comments=True)
     return [pattern for word, pattern in zip(words, words[1:])
@@ -47,7 +47,7 @@ def allowed():
 
 
 def alternatives(pattern):
-    """`a(b|c)` as `ab`, `ac`: each must be found, or it has drifted away."""
+    """Returns `a(b|c)` as `ab`, `ac`: each must be found in the bindings."""
     found = re.match(r"^([^()|]*)\(([^()]*)\)([^()|]*)$", pattern)
     if not found:
         return [pattern]
@@ -55,14 +55,14 @@ def alternatives(pattern):
 
 
 def test_items_are_read_from_every_form():
-    """The reader itself."""
+    """Tests the reader itself."""
     text = ("pub struct a {\n    pub x: u8,\n}\npub union b {\n}\npub const C: u32 = 1;\n"
             "pub type d = u8;\nextern \"C\" {\n    pub fn e();\n}\nimpl a {\n    pub fn f() {}\n}\n")
     assert items(text) == {"a", "b", "C", "d", "e"}
 
 
 def test_alternatives_are_taken_apart():
-    """As bindgen_parameters writes them."""
+    """Patterns in the form of bindgen_parameters."""
     assert alternatives("pt(_ops|_info|)") == ["pt_ops", "pt_info", "pt"]
     assert alternatives("vtd_.*") == ["vtd_.*"]
 
@@ -77,7 +77,7 @@ def test_no_item_shadows_the_kernels(series):
 
 @pytest.mark.parametrize("series", kernel.SERIES)
 def test_everything_asked_for_is_there(series):
-    """A header that lost an item is noticed here, by name."""
+    """Detects a header that lost an item, by name."""
     names = items(_outputs(series)[0])
     missing = [pattern for whole in allowed() for pattern in alternatives(whole)
                if not any(re.fullmatch(pattern, name) for name in names)]
@@ -85,7 +85,7 @@ def test_everything_asked_for_is_there(series):
 
 
 def test_series_agree():
-    """What differs between kernels would be a change of layout under our feet."""
+    """A difference between kernels would be an unnoticed change of layout."""
     first, *others = (_outputs(series)[0].splitlines() for series in kernel.SERIES)
     for other in others:
         change = "\n".join(difflib.unified_diff(first, other, lineterm=""))

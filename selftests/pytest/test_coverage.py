@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How much of vtd_core the host tests run, and that too little is a failure."""
+"""The host tests run enough of vtd_core; too little is a failure."""
 
 import pytest
 
@@ -8,14 +8,14 @@ from vtdlab import coverage
 
 
 def test_core_is_covered():
-    """At least coverage.LEAST percent; what is not run is named in out/check/coverage.txt."""
+    """They run at least coverage.LEAST percent; out/check/coverage.txt names the rest."""
     found = coverage.measure()
     written = {str(path.relative_to(lab.checkout()))
                for path in (lab.checkout() / coverage.CORE).rglob("*.rs")
                if "tests" not in path.relative_to(lab.checkout()).parts
                and "fn " in path.read_text(encoding="utf-8")}
     assert written
-    # A file that no test is linked with is not counted at all.
+    # A file that is linked into no test is not counted at all.
     assert written - set(found) <= set(), f"not counted: {sorted(written - set(found))}"
     out = lab.checkout() / "out/check/coverage.txt"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def _lcov(covered, of):
 
 @pytest.fixture(name="top")
 def fixture_top(tmp_path):
-    """A checkout whose core has one file: a hundred lines, then tests of its own."""
+    """Returns a checkout whose core has one file: a hundred lines, then tests."""
     source = tmp_path / coverage.CORE / "one.rs"
     source.parent.mkdir(parents=True)
     source.write_text("line\n" * 100 + "#[cfg(test)]\n" + "test\n" * 50, encoding="utf-8")
@@ -44,7 +44,7 @@ def _judge(top, covered, capsys):
 
 
 def test_enough(top, capsys):
-    """Lines of tests do not count, and what is left is named."""
+    """Lines of tests do not count, and lines that are not run are named."""
     said = _judge(top, 95, capsys)
     assert "one.rs: 5 of 100 lines not run: 96-100" in said
     assert "95.00 % of 100 lines in 1 files" in said
@@ -57,6 +57,6 @@ def test_too_little(top, capsys):
 
 
 def test_nothing():
-    """Tools that count nothing are no proof."""
+    """Tools that count nothing prove nothing."""
     with pytest.raises(SystemExit, match="nothing was counted"):
         coverage.judge({})

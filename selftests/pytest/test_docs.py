@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The pages say what the sources say: paths, tests, parameters, locks, counters
-and reason codes that are written down in both are compared. Nothing but the
-standard library is needed, so the pages can be checked anywhere:
+"""The pages agree with the sources: paths, tests, parameters, locks, counters and reason codes
+that are written down in both are compared. Only the standard library is needed, so the pages
+can be checked anywhere:
 
     python3 -m pytest --noconftest selftests/pytest/test_docs.py
 """
@@ -27,17 +27,17 @@ RESULT_OF = re.compile(r"^(?P<file>[\w./-]+\.sh): (?P<name>.+)$")
 
 
 def text(path):
-    """A page or a source file."""
+    """Returns the text of a page or a source file."""
     return path.read_text(encoding="utf-8")
 
 
 def literals(path):
-    """Everything that a page sets in literal type, on one line each."""
+    """Returns everything that a page sets in literal type, on one line each."""
     return [re.sub(r"\s+", " ", found) for found in LITERAL[path.suffix].findall(text(path))]
 
 
 def section(page, heading):
-    """The lines below a heading of a page, up to the next heading."""
+    """Returns the lines below a heading of a page, up to the next heading."""
     lines = text(DOCS / page).splitlines()
     at = lines.index(heading) + 2
     ends = [n for n in range(at, len(lines) - 1)
@@ -46,7 +46,7 @@ def section(page, heading):
 
 
 def terms(page, heading):
-    """The terms of the definition list in a section: lines that are a literal."""
+    """Returns the terms of the definition list in a section: lines that are a literal."""
     found = [re.fullmatch(r"``([^`]+)``(?: \(default .*\))?", line)
              for line in section(page, heading)]
     return [term[1] for term in found if term]
@@ -59,13 +59,13 @@ def rows(page, heading):
 
 
 def sources(*folders):
-    """All Rust sources below these folders, tests left out."""
+    """Returns all Rust sources below these folders, without tests."""
     return [path for folder in folders for path in sorted((TOP / folder).rglob("*.rs"))
             if "tests" not in path.relative_to(TOP).parts]
 
 
 def test_every_page_is_reached_from_the_index():
-    """A page that no one can find is no documentation."""
+    """Each page is in the index, and the index names only pages."""
     reached, todo = set(), ["index"]
     while todo:
         name = todo.pop()
@@ -82,7 +82,7 @@ def test_every_page_is_reached_from_the_index():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_form(page):
-    """Licence, one title, headings as long as their lines, a readable length."""
+    """A page has a licence, one title, headings as long as their lines, and a readable length."""
     lines = text(page).splitlines()
     assert lines[0] == ".. SPDX-License-Identifier: GPL-2.0"
     long = [line for line in lines if not re.match(r"0x[0-9a-f]{2}  ", line)]
@@ -96,7 +96,7 @@ def test_form(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_tables(page):
-    """Text of a simple table stays in its columns."""
+    """The text of a simple table stays in its columns."""
     border, inside = "", False
     for number, line in enumerate(text(page).splitlines(), 1):
         if re.fullmatch(r"=+(?:  +=+)+", line):
@@ -121,7 +121,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", EVERYTHING, ids=lambda page: page.name)
 def test_paths_exist(page):
-    """A file of the checkout that a page names is there, and so is the test in it."""
+    """A file of the checkout that a page names exists, and so does the test in it."""
     for word in literals(page):
         named = TEST_OF.match(word) or RESULT_OF.match(word)
         path = named["file"] if named else word
@@ -136,14 +136,14 @@ def test_paths_exist(page):
 
 @pytest.mark.parametrize("page", EVERYTHING, ids=lambda page: page.name)
 def test_nothing_of_the_authors_machine(page):
-    """No home, no cache folder, no server of packages."""
+    """No page names a home directory, a cache folder or a package server."""
     found = re.findall(r"/root/\S*|/work/\S*|/home/\S*|https?://(?!docs\.kernel\.org)\S+", text(page))
     assert not found
 
 
 @pytest.mark.parametrize("page", EVERYTHING, ids=lambda page: page.name)
 def test_make_targets_exist(page):
-    """`make something` is something that the Makefile has."""
+    """The Makefile has each target that a page names."""
     targets = set(re.findall(r"^([a-z_-]+):", text(TOP / "Makefile"), re.M))
     for word in literals(page):
         if word.startswith("make ") and " -C " not in word:
@@ -152,7 +152,7 @@ def test_make_targets_exist(page):
 
 
 def test_module_parameters():
-    """Each parameter of module! and of the helpers, with its default; and no other."""
+    """The page lists each parameter of module! and the helpers with its default, and no other."""
     block = re.search(r"params: \{(.*?)\n    \},", text(TOP / "src/vtd_main.rs"), re.S)
     params = dict(re.findall(r"(\w+): \w+ \{\s*default: ([^,]+),", block[1] if block else ""))
     # The macro has no strings.
@@ -166,7 +166,7 @@ def test_module_parameters():
 
 
 def test_files_in_sysfs_and_debugfs():
-    """What report/ and driver/ make is described, and nothing else."""
+    """The files that report/ and driver/ create are described, and nothing else."""
     report = "".join(text(path) for path in sources("src/report", "src/driver"))
     made = set(re.findall(r'read_only\(\s*c"(\w+)"|name: c"(\w+)"|callback_file\(\s*c"(\w+)"'
                           r'|File::new\(\s*c"(\w+)"|\(c"(\w+)", \w+::show_all\)', report))
@@ -176,13 +176,13 @@ def test_files_in_sysfs_and_debugfs():
 
 
 def test_counters():
-    """Each line of the statistics file, in its order."""
+    """The page lists each line of the statistics file, in order."""
     made = re.findall(r'^    \w+ "([\w-]+)"$', text(TOP / "src/report/debugfs/statistics.rs"), re.M)
     assert made and terms("benchmarks.rst", "What is counted") == made
 
 
 def test_reason_codes():
-    """The table is the driver's own: every code, the same words."""
+    """The table equals the driver's: every code, the same words."""
     source = text(TOP / "src/core/describe/fault.rs")
     known = {int(code, 16): words for code, words in
              re.findall(r'^\s+(0x[0-9a-f]+) => "([^"]+)"', source, re.M)}
@@ -192,7 +192,7 @@ def test_reason_codes():
 
 
 def test_locks():
-    """Each lock that is made is in the lock order, and no other is."""
+    """Each lock that the code creates is in the lock order, and no other is."""
     made = set()
     for path in sources("src", "rust"):
         made |= set(re.findall(r'new_\w*(?:mutex|spinlock)!\([^;]*?, c?"([^"]+)"\)', text(path)))
@@ -202,7 +202,7 @@ def test_locks():
 
 
 def test_invariants_are_gathered():
-    """Each file that states invariants is named on the page that gathers them."""
+    """Each file that states invariants is named on the page that collects them."""
     stating = {str(path.relative_to(TOP)) for path in sources("src", "rust")
                if "# Invariants" in text(path)}
     assert stating <= set(literals(DOCS / "invariants.rst"))
@@ -241,7 +241,7 @@ def test_tables_of_the_corpus_are_counted():
 
 
 def test_kernel_options_are_those_that_are_checked():
-    """What README.md calls needed is what scripts/kdir refuses to do without."""
+    """README.md names the options that scripts/kdir requires."""
     checked = re.search(r"for name in ([A-Z_ ]+); do", text(TOP / "scripts/kdir"))
     needed = {f"CONFIG_{name}" for name in ["RUST", *checked[1].split()]}
     assert needed <= set(literals(TOP / "README.md"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The pages become a book without a warning, and its pictures are those of their sources.
+"""The pages become a book without a warning, and its pictures match their sources.
 
-So a reference leads somewhere, a page is in a table of contents, and a picture is there.
+So every reference has a target, every page is in a table of contents, and every picture exists.
 """
 
 import re
@@ -18,7 +18,7 @@ TIMEOUT = 300
 
 
 def build(source, out):
-    """Sphinx's status and what it complains of."""
+    """Returns Sphinx's status and its complaints."""
     done = subprocess.run(docs.sphinx(source, out / "html", out / "doctrees"), check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=TIMEOUT)
@@ -26,7 +26,7 @@ def build(source, out):
 
 
 def test_the_pages_become_a_book(tmp_path):
-    """`make docs` has nothing to warn of, and every picture comes along."""
+    """`make docs` gives no warning, and every picture is in the output."""
     status, warnings, log = build(PAGES, tmp_path)
     assert not warnings, warnings
     assert status == 0, log
@@ -36,7 +36,7 @@ def test_the_pages_become_a_book(tmp_path):
 
 
 def test_what_is_broken_is_noticed(tmp_path):
-    """Each for itself, and all of them in one run."""
+    """Sphinx reports each of these mistakes, in one run."""
     source = tmp_path / "Documentation"
     source.mkdir()
     shutil.copy(PAGES / "conf.py", source)
@@ -56,7 +56,7 @@ def test_what_is_broken_is_noticed(tmp_path):
 
 @pytest.mark.parametrize("source", docs.sources(), ids=lambda path: path.name)
 def test_pictures_are_those_of_their_sources(source):
-    """Words, arrows and colours; not places, which a font may move by a hair's breadth."""
+    """Words, arrows and colours match; places do not count, because fonts move them slightly."""
     committed = source.with_suffix(".svg").read_text(encoding="utf-8")
     assert docs.essence(committed) == docs.essence(docs.drawn(source)), \
         "make pictures draws it again"
@@ -64,7 +64,7 @@ def test_pictures_are_those_of_their_sources(source):
 
 @pytest.mark.parametrize("source", docs.sources(), ids=lambda path: path.name)
 def test_pictures_can_be_read(source):
-    """On a dark page, too, and on a narrow one."""
+    """A picture is readable on a dark page and on a narrow one."""
     text = source.with_suffix(".svg").read_text(encoding="utf-8")
     assert float(re.search(r'<svg width="(\d+)pt"', text)[1]) / 0.75 <= 1000
     assert re.search(r'<polygon fill="white" stroke="transparent"', text), "no white ground"

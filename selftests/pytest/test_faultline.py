@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Fault lines of both drivers, as they were printed, in the same words."""
+"""Fault lines that both drivers printed are decoded in the same words."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ SHARED = ("vtd: dmar0: fault: requester 0000:02:00.0 (bridge 0000:00:09.0, share
           "was mapped for reading only 104 ms ago, and unmapped 4 ms ago")
 IN_TREE = ("[   31.083125] DMAR: [DMA Write NO_PASID] Request device [0000:00:05.0] fault addr "
            "0xffffd000 [fault reason 0x05] PTE Write access is not set")
-# In the forms of other kernels.
+# Lines in the forms of other kernels.
 SHORT = ("DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault addr 0xffffe000 "
          "[fault reason 0x05] PTE Write access is not set")
 DECIMAL = ("DMAR: [DMA Read] Request device [00:1f.2] fault addr fff00000 [fault reason 12] "
@@ -63,7 +63,7 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
         "decimal reason", "no PASID, the old way", "PASID", "interrupt", "interrupt, decimal",
         "QEMU's trace"])
 def test_what_a_line_says(line, bdf, access, address, reason, pasid):
-    """Every fact of it."""
+    """Every field of a line is decoded."""
     fault = faultline.decode(line)
     assert (fault.bdf, fault.access, fault.address, fault.reason, fault.pasid) == (
         bdf, access, address, reason, pasid)
@@ -72,7 +72,7 @@ def test_what_a_line_says(line, bdf, access, address, reason, pasid):
 
 
 def test_both_drivers_end_in_the_same_words():
-    """The same attack, told by one and by the other."""
+    """The same attack, reported by both drivers, gives the same words."""
     ours, theirs = faultline.decode(OURS), faultline.decode(IN_TREE)
     assert f"write of 0xffffd000 refused: {WRITE}" in str(ours)
     assert f"write of 0xffffd000 refused: {WRITE}" in str(theirs)
@@ -80,12 +80,12 @@ def test_both_drivers_end_in_the_same_words():
 
 @pytest.mark.parametrize("line", [OURS, SHARED], ids=["a device", "a shared requester ID"])
 def test_a_line_of_ours_loses_nothing(line):
-    """What follows its prefix comes out as it went in."""
+    """The text after the prefix is printed unchanged."""
     assert str(faultline.decode(line)) == line.partition("fault: ")[2]
 
 
 def test_the_words_are_the_drivers():
-    """Each code and each word of src/core/describe/fault.rs, and the section."""
+    """Codes, words and sections equal those of src/core/describe/fault.rs."""
     core = lab.checkout() / "src/core"
     described = (core / "describe/fault.rs").read_text(encoding="utf-8")
     found = dict(re.findall(r'^\s+(0x[0-9a-f]+) => "([^"]+)",$', described, re.M))
@@ -110,7 +110,7 @@ def test_the_words_are_the_drivers():
 ], ids=["PPF", "PFO", "ITE", "queue error", "time-out of a device", "descriptor", "suppressed",
         "failed"])
 def test_other_lines_about_faults(line, words):
-    """No refused request, and yet worth saying."""
+    """Lines that report no refused request are explained, too."""
     assert words in str(faultline.decode(line))
 
 
@@ -118,7 +118,7 @@ def test_other_lines_about_faults(line, words):
     "", "DMAR: Host address width 48", "vtd: dmar0: translation is on",
     "nvme nvme0: I/O tag 1 timeout", "DMAR: dmar0: Using Queued invalidation"])
 def test_other_lines_are_passed_over(line):
-    """They are not about faults."""
+    """Lines that are not about faults are ignored."""
     assert faultline.decode(line) is None
 
 
@@ -130,7 +130,7 @@ def _decode(text, *args):
 
 
 def test_the_program():
-    """It reads a log, says a cause once, and says so where there is nothing."""
+    """The program reads a log, prints each cause once, and reports a log without faults."""
     code, said, _ = _decode(f"boot\n{IN_TREE}\n{SHORT}\nend\n")
     assert code == 0 and said.count(WRITE) == 2 and said.count("as a rule") == 1
     assert "boot" not in said

@@ -11,7 +11,7 @@ TIMEOUT = 600
 
 
 def test_fuzz():
-    """Nothing is found by any target, starting from the corpus that is kept."""
+    """No target finds a failure, starting from the committed corpus."""
     done = subprocess.run([lab.checkout() / "fuzz/run", str(SECONDS)], capture_output=True,
                           text=True, errors="replace", timeout=TIMEOUT, check=False)
     print(done.stdout)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that run ahead of being told of (guest_pool.py)."""
+"""Guests that run before their results are reported (guest_pool.py)."""
 
 import threading
 import time
@@ -13,14 +13,14 @@ PATIENCE = 20
 
 
 class Guest:
-    """Says `words`, once `before` has happened; then raises `error`."""
+    """Reports `words` once `before` has happened; then raises `error`."""
 
     def __init__(self, words=(), before=None, error=None):
         self.words, self.before, self.error = words, before, error
         self.running, self.stopped = threading.Event(), None
 
     def guest(self, result, tick):
-        """What a pool runs."""
+        """A guest for the pool."""
         self.running.set()
         try:
             until = time.monotonic() + PATIENCE
@@ -43,7 +43,7 @@ def _told(running, guest):
 
 
 def test_each_is_told_of_in_its_turn():
-    """Also one that ended before the one whose turn it was."""
+    """Results stay in order, even if a later guest ends first."""
     second = Guest(["c"])
     first = Guest(["a", "b"], before=second.running)
     running = guest_pool.GuestPool([first, second], 2)
@@ -52,7 +52,7 @@ def test_each_is_told_of_in_its_turn():
 
 
 def test_what_a_guest_raised_is_raised_in_its_turn():
-    """After what it said, and not while another is told of."""
+    """An error is raised after the guest's results, and not during another guest's turn."""
     failing = Guest(["a"], error=LabError("It died."))
     other = Guest(["b"], before=failing.running)
     running = guest_pool.GuestPool([other, failing], 2)
@@ -65,7 +65,7 @@ def test_what_a_guest_raised_is_raised_in_its_turn():
 
 
 def test_no_more_run_than_asked_for():
-    """The third waits until one of two is over."""
+    """The third guest waits until one of two has ended."""
     go = threading.Event()
     guests = [Guest(before=go), Guest(before=go), Guest()]
     running = guest_pool.GuestPool(guests, 2)
@@ -77,7 +77,7 @@ def test_no_more_run_than_asked_for():
 
 
 def test_the_end_stops_what_runs_and_starts_nothing():
-    """As after an interrupt."""
+    """Ends the pool as an interrupt does."""
     guests = [Guest(before=threading.Event()), Guest()]
     running = guest_pool.GuestPool(guests, 1)
     assert guests[0].running.wait(PATIENCE)
@@ -88,7 +88,7 @@ def test_the_end_stops_what_runs_and_starts_nothing():
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])
 def test_a_number_of_guests_that_is_none_is_named(monkeypatch, wanted):
-    """And one that is counts."""
+    """A valid number is accepted."""
     monkeypatch.setenv("GUESTS", "3")
     assert guest_pool.concurrency() == 3
     monkeypatch.setenv("GUESTS", wanted)

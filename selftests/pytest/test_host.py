@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What can be said of the sources and of vtd.ko without booting anything."""
+"""Checks of the sources and of vtd.ko that boot nothing."""
 
 import re
 import subprocess
@@ -21,13 +21,13 @@ def _built():
 
 
 def test_every_check_is_listed_here(built):
-    """A check that rig adds is not left out."""
+    """A new check of the lint command is not left out."""
     assert tuple(lint.all_checks(*built)) == CHECKS
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_sources(name, built):
-    """rustfmt, clippy, shellcheck, checkpatch and licences: nothing to say."""
+    """rustfmt, clippy, shellcheck, checkpatch and licences find nothing."""
     found = lint.all_checks(*built)[name]()
     assert not found, found
 
@@ -44,8 +44,8 @@ def _modinfo(path):
 
 @pytest.mark.parametrize("series", kernel.SERIES)
 def test_the_module_is_given_up_by_a_jump(series):
-    """A domain holds the module. It lets go with its last instruction, so that module_put()
-    returns to the kernel, and not to memory that may be gone."""
+    """A domain holds a reference to the module. It drops it with its last instruction, a tail call,
+    so that module_put() returns to the kernel, and not to memory that may be freed."""
     cache = lab.Cache()
     built = module.get(cache, kernel.get(cache, series))
     text = subprocess.run(["objdump", "-dr", "--no-show-raw-insn", str(built)], check=True,
@@ -57,7 +57,7 @@ def test_the_module_is_given_up_by_a_jump(series):
 
 @pytest.mark.parametrize("series", kernel.SERIES)
 def test_modinfo(series):
-    """The module says what it is, and was built for the kernel it is loaded on."""
+    """The module's information is complete, and names the kernel it was built for."""
     cache = lab.Cache()
     built = kernel.get(cache, series)
     info = _modinfo(module.get(cache, built))
@@ -69,7 +69,7 @@ def test_modinfo(series):
     params = re.search(r"params: \{(.*?)\n    \},", (lab.checkout() / "src/vtd_main.rs")
                        .read_text(encoding="utf-8"), re.S)[1]
     wanted = re.findall(r'(\w+): \w+ \{\s*default: [^,]+,\s*description: "([^"]+)"', params)
-    # Text parameters are the helpers': the kernel crate of 7.2 has none.
+    # The helpers define string parameters: the kernel crate of 7.2 has none.
     texts = (lab.checkout() / "rust/helpers/ignore.c").read_text(encoding="utf-8")
     wanted += re.findall(r'MODULE_PARM_DESC\((\w+),\s*"([^"]+)"\)', texts)
     told = {parm.rpartition(" (")[0] for parm in info["parm"]}

@@ -1,38 +1,38 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What vtd.ko takes from the kernel: each function either cannot fail or is made to.
+"""The functions that vtd.ko takes from the kernel: each either cannot fail or is made to fail.
 
-vtd_inject_calls (selftests/modules/inject_calls.c) stands in for those that can, so that
-selftests/call-failures.sh has each of their calls fail."""
+vtd_inject_calls (selftests/modules/inject_calls.c) replaces those that can fail, so that
+selftests/call-failures.sh can make each of their calls fail."""
 
 import pytest
 
 from vtdlab import cache as lab
 from vtdlab import kernel, module, testmodules
 
-# Looked up, and what is not there is no failure.
+# Look-ups: a missing object is not a failure.
 LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner_claimed",
            "iommu_group_id", "irqd_cfg", "pci_ats_disabled", "pci_get_device",
            "pci_get_domain_bus_and_slot", "pci_num_vf",
            "bcmp"}
-# Other reasons; "readers" run when a file of debugfs is used, and fail that use alone.
+# Other reasons. Readers of debugfs files run when a file is used, and only that use fails.
 OTHERS = {
     "__seq_open_private": "readers", "seq_read": "readers", "seq_write": "readers",
     "seq_lseek": "readers", "seq_release_private": "readers", "simple_write_to_buffer": "readers",
     "device_attach": "a driver's probe, which may fail at any time",
     "iommu_alloc_resv_region": "asked with __GFP_NOFAIL",
     "mutex_trylock": "a lock that is held: selftests/detach.sh",
-    "_raw_spin_trylock": "a lock that is held: nobody tries",
+    "_raw_spin_trylock": "a lock that is held: never tried",
     "pci_cfg_access_trylock": "a lock that is held: done without",
-    "pm_runtime_get_if_active": "an answer, of a device that may be asleep",
-    "region_intersects": "an answer from the resource tree",
-    "queue_delayed_work_on": "says only whether it was queued already",
+    "pm_runtime_get_if_active": "a result, for a device that may be suspended",
+    "region_intersects": "a result from the resource tree",
+    "queue_delayed_work_on": "returns only whether it was queued already",
     "handle_edge_irq": "given to the core, not called",
     "irq_chip_ack_parent": "given to the core, not called",
     "irq_chip_retrigger_hierarchy": "given to the core, not called",
     "irq_domain_free_irqs_top": "given to the core, not called",
     "delayed_work_timer_fn": "given to the kernel, not called",
 }
-# What returns nothing: locks, clocks, copies, taints, and all ways of giving back.
+# Functions that return nothing: locks, clocks, copies, taints, and everything that frees.
 RETURN_NOTHING = {
     "_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore", "mutex_init_generic", "mutex_lock",
     "mutex_unlock", "ktime_get_mono_fast_ns", "jiffies64_to_msecs", "__msecs_to_jiffies",
@@ -61,12 +61,12 @@ CANNOT_FAIL = LOOKUPS | OTHERS.keys() | RETURN_NOTHING | VARIABLES
 
 @pytest.mark.parametrize("series", kernel.SERIES)
 def test_each_function_of_the_kernel_is_known_to_fail_or_not(series):
-    """A new one must be put into inject_calls.c, or above."""
+    """A new function must be added to inject_calls.c, or to the lists above."""
     cache = lab.Cache()
     built = kernel.get(cache, series)
     taken = {name for name in testmodules.imports(module.get(cache, built))
-             if not name.startswith("_R")}     # the kernel crate's: Rust says what may fail
+             if not name.startswith("_R")}     # of the kernel crate: Rust's types say what may fail
     made_to = testmodules.stand_ins(testmodules.get(built, cache))
-    assert made_to <= taken, "vtd_inject_calls stands in for what the driver does not call"
+    assert made_to <= taken, "vtd_inject_calls replaces functions that the driver does not call"
     assert taken - made_to <= CANNOT_FAIL, "not known whether these can fail"
     assert not CANNOT_FAIL & made_to

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""vtd-inspect on a dump of a real guest, on what is left of a dump, on what is none."""
+"""vtd-inspect on a dump of a real guest, on damaged dumps, on files that are no dump."""
 
 import io
 import os
@@ -23,12 +23,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def machine(files):
-    """The machine of a dump made of these files."""
+    """Returns the machine of a dump that has these files."""
     return Machine(Dump({"about": "format 1\nkernel 7.3.4\ndriver vtd\n", **files}))
 
 
 def files_of_saved():
-    """The files of the saved dump."""
+    """Returns the files of the saved dump."""
     return dict(Dump.read(SAVED).files)
 
 
@@ -38,7 +38,7 @@ def _saved():
 
 
 def test_the_saved_guest(saved):
-    """Units, groups, owners and domains of the dump in the checkout, which a guest has written."""
+    """Reads units, groups, owners and domains of the dump in the checkout, which a guest wrote."""
     assert saved.driver == "vtd" and saved.problems == []
     assert [unit.name for unit in saved.units] == ["dmar0"]
     disk = saved.devices["0000:01:00.0"]
@@ -52,7 +52,7 @@ def test_the_saved_guest(saved):
 
 
 def test_the_tree(saved):
-    """Every device once, the disk below its port, groups and owners beside them."""
+    """The text has every device once, the disk below its port, with groups and owners."""
     lines = list(inspecttext.draw(saved))
     for bdf in saved.devices:
         assert sum(bdf in line for line in lines) == 1
@@ -66,7 +66,7 @@ def _boxes(svg):
 
 
 def test_the_picture(saved):
-    """Well-formed, without scripts or anything from elsewhere; frames do not cross each other."""
+    """The picture is well-formed, has no scripts or external content; frames do not cross."""
     text = inspectsvg.draw(saved)
     assert len(text) < 40 << 10
     assert not [word for word in ("<script", "href", "url(", "@import", "<image") if word in text]
@@ -99,14 +99,14 @@ DOMAINS = ("domain=#9 units=dmar0:5:1 mapped-bytes=3145728 unmapped-bytes=104857
 
 
 def test_owners_are_told_apart():
-    """A user's, nobody's, a device without a group, a domain that no device is in."""
+    """A user's group, one without an owner, a device without a group, a domain without a device."""
     found = machine({"vtd/groups": GROUPS, "vtd/domains": DOMAINS, "units/dmar0/version": "1:0"})
     assert (found.groups["3"].owner, found.groups["3"].via) == ("user", "iommufd")
     assert found.groups["4"].owner == "nobody" and set(found.groups) == {"3", "4"}
     assert found.devices["0000:00:07.0"].attached == "untranslated"
     text = "\n".join(inspecttext.draw(found))
     assert "user (iommufd)" in text and "2 MiB mapped, 4 tables, 1 large page" in text
-    assert "nobody is in domain #11" in text and "0000:00:07.0" in text
+    assert "no device is in domain #11" in text and "0000:00:07.0" in text
     xml.fromstring(inspectsvg.draw(found))
 
 
@@ -116,14 +116,14 @@ NUMBER = re.compile(r"\bdomains? \d")
 
 
 def _drawn(files):
-    """Text and picture, all words of them."""
+    """Returns all words of text and picture."""
     found = machine(files)
     return "\n".join(inspecttext.draw(found)), inspectsvg.draw(found)
 
 
 @pytest.mark.parametrize("sign", ["#", ""], ids=["now", "in older dumps"])
 def test_a_number_is_no_domain_id(sign):
-    """The number says so by its sign; beside it stands the domain-id, by which the log knows it."""
+    """A domain's number has a '#'; the domain-id, which the log uses, follows in parentheses."""
     files = {"vtd/groups": GROUPS.replace("#", sign), "vtd/domains": DOMAINS.replace("#", sign),
              "units/dmar0/devices": "0000:00:05.0\n", **dict([LISTED])}
     text, picture = _drawn(files)
@@ -134,7 +134,7 @@ def test_a_number_is_no_domain_id(sign):
 
 
 def test_no_text_of_the_driver_calls_anything_domain_n():
-    """Neither a fault line nor a descriptor nor a file: it is `domain-id N` or `domain #N`."""
+    """No fault line, descriptor or file has a bare number: it is `domain-id N` or `domain #N`."""
     sources = [path for path in (lab.checkout() / "src").rglob("*.rs")
                if "tests" not in path.relative_to(lab.checkout()).parts]
     assert sources
@@ -147,7 +147,7 @@ def test_no_text_of_the_driver_calls_anything_domain_n():
 
 
 def test_faults_that_nobody_counts_are_unknown():
-    """None is said only where there is a counter, and it says none."""
+    """"None" is printed only if there is a counter, and it is 0."""
     files = {"units/dmar0/devices": "0000:00:05.0\n", **dict([LISTED])}
     for counted, words in (("faults=2 ", "2 faults"), ("faults=0 ", "no fault"),
                            ("faults=? ", "faults unknown"), ("", "faults unknown")):
@@ -161,7 +161,7 @@ def test_faults_that_nobody_counts_are_unknown():
 
 
 def test_the_in_tree_driver():
-    """Groups by sysfs, domains by context entries."""
+    """Groups come from sysfs, domains from context entries."""
     found = machine({
         "about": "format 1\nkernel 7.3.4\ndriver in-tree\n",
         "pci": "device=0000:00:03.0 class=0x020000 driver=e1000e group=1 "
@@ -177,7 +177,7 @@ def test_the_in_tree_driver():
 
 @pytest.mark.parametrize("name", sorted(files_of_saved()) if SAVED.exists() else [])
 def test_a_file_that_is_cut_or_lost_is_survived(name):
-    """The rest is drawn; what is left of a line is said."""
+    """The rest is drawn; the broken line is reported."""
     files = files_of_saved()
     text = files[name]
     for cut in (None, "", text[:len(text) // 2], text[:-1], "\0\n=\n====\n" + text, "-" * 200):
@@ -194,7 +194,7 @@ def test_a_file_that_is_cut_or_lost_is_survived(name):
 
 
 def test_a_line_that_is_cut_is_said():
-    """And the others are read."""
+    """The broken files are reported, and the others are read."""
     found = machine({"vtd/groups": GROUPS[:-90], "vtd/domains": "domain=9 uni\n"})
     assert "3" in found.groups
     assert any("line 1 of vtd/domains" in problem for problem in found.problems)
@@ -202,7 +202,7 @@ def test_a_line_that_is_cut_is_said():
 
 
 def test_markup_stays_text():
-    """Nothing that a dump says becomes a part of the picture."""
+    """Text of a dump cannot become markup of the picture."""
     hostile = GROUPS.replace("driver=-", "driver=</text><script>1</script>")
     text = inspectsvg.draw(machine({"vtd/groups": hostile, "units/dmar0/version": "<&>"}))
     assert "<script" not in text and xml.fromstring(text) is not None
@@ -219,7 +219,7 @@ def _archive(path, members):
 
 
 def test_an_archive_reaches_nothing_else(tmp_path):
-    """Links and names that lead elsewhere are passed over."""
+    """Links, and names outside the dump, are ignored."""
     path = _archive(tmp_path / "dump.tar", [
         ("vtd-dump/about", b"format 1\nkernel 1\n", tarfile.REGTYPE),
         ("vtd-dump/users", b"", tarfile.SYMTYPE), ("/etc/shadow", b"x", tarfile.REGTYPE),
@@ -229,7 +229,7 @@ def test_an_archive_reaches_nothing_else(tmp_path):
 
 
 def test_a_dump_too_large_is_refused(tmp_path):
-    """Before it is read."""
+    """It is refused before it is read."""
     path = _archive(tmp_path / "dump.tar", [("vtd-dump/about", b"format 1\n", tarfile.REGTYPE),
                                             ("vtd-dump/x", bytes(MOST_BYTES), tarfile.REGTYPE)])
     with pytest.raises(LabError, match="no dump of vtd-save"):
@@ -244,7 +244,7 @@ def _run(*args):
 
 
 def test_the_program(tmp_path):
-    """It draws; where it cannot, it says in one sentence why."""
+    """The program draws; if it cannot, one sentence says why."""
     code, said, _ = _run("--dump", SAVED, "--svg", tmp_path / "out.svg")
     assert code == 0 and "dmar0" in said and (tmp_path / "out.svg").read_text().startswith("<svg")
     half = tmp_path / "half.tar.gz"
@@ -263,7 +263,7 @@ def test_the_program(tmp_path):
 
 
 def _program(name, *args, stdout=subprocess.PIPE, **env):
-    """Status, standard output as bytes (unless that is elsewhere), standard error."""
+    """Returns status, standard output as bytes (unless redirected) and standard error."""
     done = subprocess.run([sys.executable, str(lab.checkout() / "scripts" / name), *map(str, args)],
                           stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False,
                           env={**os.environ, **env})
@@ -271,8 +271,8 @@ def _program(name, *args, stdout=subprocess.PIPE, **env):
 
 
 def test_output_that_cannot_be_written(tmp_path):
-    """What nobody reads any more ends it quietly, be it much or little; a full disk is a
-    sentence."""
+    """A closed pipe ends the program without a message, for little and much output; a full disk is
+    reported in one sentence."""
     log = tmp_path / "log"
     log.write_text("DMAR: DRHD: handling fault status reg 2\n")
     for argv in (("vtd-inspect", "--dump", SAVED), ("vtd-fault-decode", log)):
@@ -289,7 +289,7 @@ def test_output_that_cannot_be_written(tmp_path):
     {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"},
     {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=str)
 def test_an_encoding_without_the_signs_of_trees(env):
-    """The same tree, sign by sign, from plain ones."""
+    """The same tree is drawn, character by character, in ASCII."""
     _, whole, _ = _program("vtd-inspect", "--dump", SAVED, PYTHONIOENCODING="utf-8")
     code, plain, problem = _program("vtd-inspect", "--dump", SAVED, **env)
     assert (code, problem) == (0, "")
@@ -298,17 +298,17 @@ def test_an_encoding_without_the_signs_of_trees(env):
 
 
 class Asked:
-    """A file that answers what it is asked, or with an error."""
+    """A file that returns the requested walk, or an error."""
 
     def __init__(self, *answers):
         self.answers, self.questions = list(answers), []
 
     def write_text(self, text, **_):
-        """As of a path."""
+        """Like pathlib.Path."""
         self.questions.append(text)
 
     def read_text(self, **_):
-        """As of a path."""
+        """Like pathlib.Path."""
         answer = self.answers.pop(0)
         if isinstance(answer, OSError):
             raise answer
@@ -316,19 +316,19 @@ class Asked:
 
 
 def test_a_walk_is_the_one_that_was_asked_for():
-    """An answer to someone else's question is not taken; there is an end to it."""
+    """A walk for another request is not accepted; the number of attempts is limited."""
     good = "0000:00:05.0 0xffffe000\nlevel 1\nA read is refused.\n"
     other = good.replace("05.0", "06.0")
     asked = Asked(other, good.replace("0xffffe000", "0x1000"), "", good)
     assert walk_query.ask("00:05.0", "0xFFFFE000", asked) == good.splitlines()
     assert asked.questions == ["00:05.0 0xFFFFE000"] * 4
-    with pytest.raises(LabError, match="ask again"):
+    with pytest.raises(LabError, match="try again"):
         walk_query.ask("00:05.0", "0xffffe000", Asked(*[other] * 10))
 
 
 @pytest.mark.parametrize("number, words", [(22, "is no requester and address"),
                                            (13, "takes root"), (2, "vtd loaded")])
 def test_a_walk_that_cannot_be_asked_for(number, words):
-    """A sentence says why."""
+    """One sentence says why."""
     with pytest.raises(LabError, match=words):
         walk_query.ask("00:05.0", "0x1000", Asked(OSError(number, "why")))

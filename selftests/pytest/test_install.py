@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make install` and `make uninstall` in a scratch system: files, and refusals."""
+"""`make install` and `make uninstall` in a scratch system: files and refusals."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ TIMEOUT = 60
 
 
 def run(system, *argv, **env):
-    """Status and both outputs as one text."""
+    """Returns status and both outputs as one text."""
     base = {"PATH": os.environ["PATH"], "HOME": "/", "DESTDIR": str(system), **env}
     done = subprocess.run([SCRIPTS / "install", *argv], check=False, env=base, text=True,
                           timeout=TIMEOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -26,7 +26,7 @@ def run(system, *argv, **env):
 
 @pytest.fixture(name="system")
 def _system(tmp_path):
-    """A Debian that has all that an install asks for."""
+    """Returns a Debian that has all that an install needs."""
     for name in (*(f"usr/bin/{tool}" for tool in TOOLS), "usr/include/libelf.h",
                  "usr/include/openssl/ssl.h", f"lib/modules/{RELEASE}/modules.builtin",
                  f"lib/modules/{RELEASE}/build/.config", f"boot/initrd.img-{RELEASE}",
@@ -40,7 +40,7 @@ def _system(tmp_path):
 
 
 def files(system):
-    """Every file below, by name."""
+    """Returns every file below, by name."""
     return {str(path.relative_to(system)) for path in system.rglob("*") if path.is_file()}
 
 
@@ -58,7 +58,7 @@ def test_what_is_placed_is_taken_back(system):
     for line in ("dkms add", f"dkms install vtd/0.1.0 -k {RELEASE}",
                  f"update-initramfs -u -k {RELEASE}", "update-grub"):
         assert f"not run, because DESTDIR is set: {line}" in text
-    # What DKMS would have made of it.
+    # The module that DKMS would have built.
     (system / "var/lib/dkms/vtd/0.1.0").mkdir(parents=True)
     status, text = run(system, "uninstall")
     assert status == 0, text
@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_a_sentence_and_places_nothing(system, spoil, sente
     (None, "the headers of your kernel"),
 ])
 def test_others_are_told_what_is_true_for_them(system, says, packages):
-    """What is like Debian has not its packages: none of them is named there."""
+    """Distributions like Debian lack its packages: none of them is named there."""
     release = system / "etc/os-release"
     release.unlink() if says is None else release.write_text(says)
     before = files(system)
@@ -139,7 +139,7 @@ def test_others_are_told_what_is_true_for_them(system, says, packages):
 
 
 def test_dracut_is_not_replaced(system):
-    """Debian with dracut is not told to install what would remove it, whether it has a script of
+    """The advice on Debian with dracut never removes dracut, whether it has a script of
     the name update-initramfs or not; with both, initramfs-tools is what makes the initramfs."""
     (system / "usr/bin/dracut").touch(mode=0o755)
     for there in (True, False):
@@ -197,7 +197,7 @@ def test_a_step_that_fails_takes_back_what_was_begun(system):
     (system / "etc/initramfs-tools").touch()    # in the way of the hook's folder
     before = files(system)
     status, text = run(system)
-    assert status == 1 and "what was begun is taken back" in text
+    assert status == 1 and "the steps done so far are undone" in text
     assert files(system) == before
 
 

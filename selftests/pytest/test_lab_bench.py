@@ -16,7 +16,7 @@ from vtdlab.errors import LabError
 
 
 def _parsed(*argv):
-    """What `make bench` makes of its variables; the sentence where it refuses them."""
+    """Returns the arguments of `make bench` for these variables, or its refusal."""
     parser = argparse.ArgumentParser(exit_on_error=False)
     bench.add_arguments(parser)
     try:
@@ -26,7 +26,7 @@ def _parsed(*argv):
 
 
 def test_the_rows_are_those_of_the_bench_module():
-    """A name that only one side knows would boot a guest for nothing."""
+    """Host and guest have the same names: otherwise a guest would boot without effect."""
     source = (lab.checkout() / "bench/workload.rs").read_text(encoding="utf-8")
     assert tuple(re.findall(r'\bworkload\("([^"]+)"', source)) == benchprofile.WORKS
     for row in benchprofile.ROWS:
@@ -99,7 +99,7 @@ def test_a_new_measurement_replaces_its_own_rows_only(tmp_path):
     ("section,row,unit,in_tree,vtd,ratio,better,of,least,most", "s,r,u,1,1,1.000,less", "of, least"),
 ])
 def test_what_an_older_bench_wrote_is_a_sentence(tmp_path, head, line, missing):
-    """Whether it is drawn or added to."""
+    """An old file is refused, whether it is drawn or added to."""
     path = tmp_path / "results.csv"
     path.write_text(f"{head}\n{line}\n")
     for use in (lambda: benchtable.read(path), lambda: benchtable.write(path, [Row("a", "r", "u", 1, 1)])):
@@ -121,7 +121,7 @@ def _row(row, in_tree, vtd, ratio, better="less", of="figures", least="", most="
 
 
 def _drawn(rows):
-    """(all texts, the bars as (x, width, is framed)) of a picture."""
+    """Returns (all texts, the bars as (x, width, is framed)) of a picture."""
     picture = minidom.parseString(benchplot.svg("section", "unit", rows))
     bars = [(float(node.getAttribute("x")), float(node.getAttribute("width")),
              node.hasAttribute("stroke"))
@@ -137,7 +137,7 @@ def test_a_plot_is_well_formed_and_shows_the_figures():
 
 @pytest.mark.parametrize("better", ["less", "more"])
 def test_bar_and_number_are_one_statistic(better):
-    """The bar goes from 1 to the number, whatever the quotient of the figures is."""
+    """The bar extends from 1 to the printed ratio, whatever the quotient of the figures is."""
     rows = [_row(name, "100", figure, ratio, better, "rounds") for name, figure, ratio in
             (("below", "150", "0.500"), ("same", "50", "1.000"), ("above", "20", "2.000"))]
     texts, bars = _drawn(rows)
@@ -159,7 +159,7 @@ def test_bar_and_number_are_one_statistic(better):
     ("1.004", "", "", "less", ""), ("1.006", "", "", "less", "worse"), ("", "", "", "less", ""),
 ])
 def test_a_loss_is_called_so(ratio, least, most, better, said):
-    """But not what the rounds do not show."""
+    """A ratio is undecided if the rounds do not show a difference."""
     row = _row("r", "1", "1", ratio, better, "rounds", least, most)
     assert benchplot.verdict(row) == said
     assert (said in _drawn([row])[0]) == (said in ("worse", "undecided"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Kernel configuration, the archive's answers, and the copy that is compiled."""
+"""Kernel configuration, the archive's package lists, and the copy that is compiled."""
 
 import fcntl
 import os
@@ -41,7 +41,7 @@ def test_series_is_one_of_ours():
 
 
 class Answers(Archive):
-    """An archive that holds what a test says: series to madison's lines."""
+    """An archive with the given packages: series to madison's lines."""
 
     def __init__(self, cache, lines):
         super().__init__(cache)
@@ -94,7 +94,7 @@ def test_sources_leave_products_out_and_sync_follows_the_checkout(tmp_path):
 
 
 def test_each_module_is_made_from_its_own_sources():
-    """No driver's source is in the module that measures drivers, nor the other way round."""
+    """The module that measures drivers has no driver's source, and vtd.ko none of its source."""
     vtd, bench = (set(module.sources(checkout(), each)) for each in module.ALL)
     assert {name for name in vtd & bench if not name.startswith("rust/")} == {"Kbuild"}
     assert "src/vtd_main.rs" in vtd and "bench/vtd_bench_main.rs" in bench
@@ -131,7 +131,7 @@ def test_a_failed_step_shows_the_end_of_its_log(tmp_path):
 
 @pytest.fixture(name="terminal")
 def _terminal():
-    """A terminal of 80 columns: a stream to write to, and what reads the line that it shows."""
+    """Returns a terminal of 80 columns: a stream to write to, and a reader of the shown line."""
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     with open(slave, "w", encoding="utf-8") as stream:
@@ -140,7 +140,7 @@ def _terminal():
 
 
 def test_what_moves_is_never_cut_off(terminal):
-    """The text is, on a line that a terminal of 80 columns has room for."""
+    """A long text is cut, so that the line fits a terminal of 80 columns."""
     stream, shown = terminal
     step = progress.Step("kernel", "Linux 7.3 (7.3.4-1~bpo13+1) " + "x" * 90, stream)
     assert len(shown()) == 79
@@ -166,7 +166,7 @@ def test_the_shells_steps_cut_the_text_too(terminal, tmp_path):
 
 
 def test_lines_of_a_log_are_counted_once_and_whole(tmp_path):
-    """As it grows, a line that is half written not before the rest of it."""
+    """A growing log is counted; a half-written line counts when it is complete."""
     log = tmp_path / "log"
     log.write_bytes(b"  CC      a.o\n  AR      x.a\n  CC [M]  b")
     lines = progress.Lines(log, kernel.COMPILED[0])
@@ -189,7 +189,7 @@ def test_a_step_that_never_ends_is_stopped(tmp_path):
 
 
 def test_a_build_that_fails_ends_the_others(monkeypatch, tmp_path):
-    """A sentence must not come after the half hour that the other kernels take."""
+    """The refusal must not come after the half hour that the other kernels take."""
     begun = []
 
     def get(series, flavour):

@@ -74,8 +74,8 @@ def test_lock_excludes_and_dies_with_its_process(tmp_path, capfd):
     killer.start()
     with cache.lock("thing"):
         waited = time.monotonic() - start
-    assert waited >= 0.5, "the lock was had while another process held it"
-    assert "thing is being made already" in capfd.readouterr().out
+    assert waited >= 0.5, "the lock was taken while another process held it"
+    assert "thing is already being built" in capfd.readouterr().out
     killer.join(20)
     child.join(20)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest that stands still (vtdlab/qemu.py), with a real QEMU whose processors never start."""
+"""A guest that hangs (vtdlab/qemu.py), with a real QEMU whose processors never start."""
 
 import socket
 from pathlib import Path
@@ -14,7 +14,7 @@ TIMEOUT = 3
 
 @pytest.fixture(name="boot")
 def fixture_boot(tmp_path, monkeypatch):
-    """Boots such a guest; `says` comes over its channel in each boot."""
+    """Boots such a guest; `says` is sent over its channel in each boot."""
     arguments = qemu.arguments
 
     def boot(says):

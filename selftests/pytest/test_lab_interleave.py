@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that take turns (vtdlab/interleave.py), with pretended ones."""
+"""Guests that take turns (vtdlab/interleave.py), with fake ones."""
 
 import asyncio
 
@@ -15,8 +15,8 @@ PATIENCE = 20
 class Pretended:
     """A guest that works for so many ticks of its own clock, then ends.
 
-    `life` has, beside that, what it does: an exception to raise, or "meets" for one that
-    waits for the other half way.
+    In addition `life` has what it does: an exception to raise, or "meets" for one that waits
+    for the others half-way.
     """
 
     every = []
@@ -28,11 +28,11 @@ class Pretended:
         Pretended.every.append(self)
 
     async def execute(self, command):
-        """As QMP does it."""
+        """Like QMP."""
         self.running = {"stop": False, "cont": True}[command]
 
     async def run(self):
-        """Its whole life."""
+        """Runs the guest to its end."""
         self.connected.set()
         await asyncio.sleep(2 * TIMESLICE)
         try:
@@ -52,7 +52,7 @@ class Pretended:
 
 @pytest.fixture(name="boot")
 def fixture_boot(monkeypatch):
-    """Boots pretended guests: (work, life) each."""
+    """Boots fake guests: (work, life) each."""
     Pretended.every = []
     monkeypatch.setattr(interleave, "Guest", Pretended)
     monkeypatch.setattr(interleave, "TIMESLICE", TIMESLICE)
@@ -66,7 +66,7 @@ def fixture_boot(monkeypatch):
 
 
 def test_one_runs_at_a_time(boot):
-    """Until one has ended; the other then goes on by itself."""
+    """They take turns until one has ended; the other then continues alone."""
     assert boot((60, ""), (90, "")) == [60, 90]
     first, second = Pretended.every
     assert set(first.at_once) == {1}
@@ -74,19 +74,19 @@ def test_one_runs_at_a_time(boot):
 
 
 def test_they_meet(boot):
-    """Who comes first waits, and both go on."""
+    """The first to arrive waits, and both continue."""
     assert boot((20, "meets"), (60, "meets")) == [20, 60]
     assert [one.waited_for for one in Pretended.every] == ["", ""]
 
 
 def test_who_is_left_alone_waits_for_nobody(boot):
-    """The other ended without having come."""
+    """A guest does not wait for one that has ended before the meeting point."""
     assert boot((60, "meets"), (10, "")) == [60, 10]
     assert Pretended.every[0].waited_for == "alone"
 
 
 def test_an_error_ends_all(boot):
-    """And is the error of the whole."""
+    """An error of one guest is the error of the whole run."""
     with pytest.raises(LabError, match="no kernel"):
         boot((10_000, ""), (10, LabError("There is no kernel.")))
     assert all(one.ended for one in Pretended.every)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the witness of the matrix of attacks lets pass, and what it does not."""
+"""What the witness of the matrix of attacks accepts, and what it does not."""
 
 from vtdlab import witness_matrix
 from vtdlab.channel import Records
@@ -27,12 +27,12 @@ def test_all_agree():
 
 
 def test_what_landed():
-    """Whatever else is told."""
+    """A write that landed is a failure, whatever was reported."""
     assert "landed" in _judge(CELL.replace("landed=0", "landed=1"))
 
 
 def test_one_witness_is_none():
-    """Neither the trace nor the driver is believed alone."""
+    """Neither the trace nor the driver's report suffices alone."""
     assert "trace has 0" in _judge(faults=())
     assert "log has 0" in _judge(lines=())
     assert "log has 2" in _judge(lines=(LINE, LINE))
@@ -40,7 +40,7 @@ def test_one_witness_is_none():
 
 
 def test_one_attempt_of_several_requests():
-    """Several faults, all alike; no more reports than faults."""
+    """Several requests make several equal faults; there are no more reports than faults."""
     several = CELL.replace("several=0", "several=1")
     assert _judge(several, faults=(FAULT, FAULT)) == ""
     assert "2 reports of 1" in _judge(several, lines=(LINE, LINE))
@@ -49,7 +49,7 @@ def test_one_attempt_of_several_requests():
 
 
 def test_other_reasons():
-    """Reason, page and access are those of the attempt."""
+    """Reason, page and access must be those of the attempt."""
     for old, new in (("fault 5", "fault 2"), ("0x5000", "0x6000"), ("write 1", "write 0")):
         assert "trace has" in _judge(faults=(FAULT.replace(old, new),))
     for old, new in (("0x05)", "0x02)"), ("0x5000", "0x6000"), ("write of", "read of")):
@@ -64,7 +64,7 @@ def test_requests_of_strangers():
 
 
 def test_what_is_missing_shows():
-    """A field that nobody filled is not taken for one that cannot be filled."""
+    """An attempt that was not made does not count as one that cannot be made."""
     shown = witness_matrix.table({("edu", "unmapped"): "refused, 0x05"},
                                  {("edu", "unplugged"): "why"})
     assert "MISSING" in shown and "1 of 1 attempts" in shown

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How the guests count pages (selftests/lib/memory.sh), on counts that are made up."""
+"""How the guests count pages (selftests/lib/memory.sh), with invented counts."""
 
 import subprocess
 
@@ -7,7 +7,7 @@ import pytest
 
 from vtdlab.cache import checkout
 
-# Stands in for /proc/vmstat, a count for each time that it is read; the last one stays.
+# Replaces /proc/vmstat: a count for each time that it is read; the last one stays.
 SCRIPT = """. {memory}; DOMAINS={folder}/domains PATIENCE=1
 counted() {{ :; }}
 sleep() {{ [ ! -e {folder}/later ] || mv {folder}/later {folder}/domains; }}
@@ -20,7 +20,7 @@ iommu_pages() {{
 
 @pytest.fixture(name="guest")
 def _guest(tmp_path):
-    """Runs shell after domains and counts were put in place; status and output."""
+    """Runs shell code with these domains and counts; returns status and output."""
     def run(shell, domains, counts, later=None):
         (tmp_path / "domains").write_text("".join(
             f"domain=#{at} allocated-for=x tables={tables} leaves-2m=0\n"
@@ -48,27 +48,27 @@ def test_what_is_in_a_domain_is_owned(guest):
 @pytest.mark.parametrize("domains, count, passes", [
     ([1, 4], 11, True),         # nothing has changed
     ([1, 7], 14, True),         # a domain that stays has three tables more
-    ([5, 4], 15, True),         # another device's has
-    ([1, 4], 12, False),        # a page of none
-    ([1, 4], 10, False),        # one too few
-    ([1, 7], 13, False),        # one of a domain's was counted twice
-    ([1, 4, 1], 12, False),     # a domain that should be gone
-    ([1, "?"], 11, False),      # not all can be counted
+    ([5, 4], 15, True),         # a domain of another device has two more
+    ([1, 4], 12, False),        # a page that is in no domain
+    ([1, 4], 10, False),        # one page too few
+    ([1, 7], 13, False),        # a page of a domain was counted twice
+    ([1, 4, 1], 12, False),     # a domain that should have been freed
+    ([1, "?"], 11, False),      # a domain whose tables cannot be counted
 ])
 def test_only_what_is_forgotten_counts(guest, domains, count, passes):
-    status, said = guest(f"none_forgotten '{BEFORE}'", domains, [count])
+    status, said = guest(f"none_leaked '{BEFORE}'", domains, [count])
     assert (status == 0) is passes
     assert passes or said.startswith(f"before: {BEFORE}; after: ")
 
 
 def test_what_was_not_known_before_is_no_measure(guest):
     before = guest("unowned", [1, "?"], [11])[1]
-    assert guest(f"none_forgotten '{before}'", [1, "?"], [999])[0] == 1
+    assert guest(f"none_leaked '{before}'", [1, "?"], [999])[0] == 1
 
 
 def test_counts_that_lag_are_waited_for(guest):
-    """The sums of /proc/vmstat come late; a domain may change between two readings."""
-    assert guest(f"none_forgotten '{BEFORE}'", [1, 7], [11, 12, 13, 14])[0] == 0
+    """The sums of /proc/vmstat lag behind; a domain may change between two readings."""
+    assert guest(f"none_leaked '{BEFORE}'", [1, 7], [11, 12, 13, 14])[0] == 0
     assert guest("unowned", [1, 7], [11, 13, 14, 14]) == (0, "6 pages in no domain, 2 domains")
-    assert guest(f"none_forgotten '{BEFORE}'", [1, 9], [14], later=[1, 7])[0] == 0
-    assert guest(f"none_forgotten '{BEFORE}'", [1, 7], [*range(11, 14)])[0] == 1
+    assert guest(f"none_leaked '{BEFORE}'", [1, 9], [14], later=[1, 7])[0] == 0
+    assert guest(f"none_leaked '{BEFORE}'", [1, 7], [*range(11, 14)])[0] == 1

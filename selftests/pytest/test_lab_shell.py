@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The shell that stands before the build root: sentences, and what is never removed."""
+"""The shell scripts outside the build root: their sentences, and what they never remove."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ SCRIPTS = checkout() / "scripts"
 
 
 def run(argv, **env):
-    """Status and both outputs as one text."""
+    """Returns status and both outputs as one text."""
     base = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **env}
     done = subprocess.run([str(a) for a in argv], check=False, env=base, text=True, timeout=60,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -24,7 +24,7 @@ def run(argv, **env):
 
 @pytest.fixture(name="kdir")
 def fixture_kdir(tmp_path):
-    """A folder that looks like a kernel build which the module can use."""
+    """Returns a folder that looks like a kernel build which the module can use."""
     tools = tmp_path / "bin"
     tools.mkdir()
     for name, text in (("rustc", "rustc 1.85.1"), ("bindgen", "bindgen 0.71")):
@@ -96,7 +96,7 @@ def test_kdir_takes_every_form_of_a_version(kdir, release):
     ("ubuntu", "apt-get install linux-lib-rust-7.3.4"), ("arch", "pacman -S linux-headers"),
     ("debian", "make debian"), ("fedora", "make modules_prepare"), ("", "make modules_prepare")])
 def test_kdir_names_the_package_that_has_the_metadata(kdir, distribution, advice):
-    """But for a kernel that was built here, which no package has."""
+    """A kernel that was built here is an exception: no package has its metadata."""
     (kdir / "rust/libkernel.rmeta").unlink()
     (kdir.parent / "os-release").write_text(f"NAME=x\nID={distribution}\nID_LIKE=debian\n")
     env = {"PATH": f"{kdir.parent}/bin:{os.environ['PATH']}",
@@ -108,13 +108,13 @@ def test_kdir_names_the_package_that_has_the_metadata(kdir, distribution, advice
 
 
 def make(*args, top=None, **env):
-    """Status and both outputs of make in a checkout."""
+    """Returns status and both outputs of make in a checkout."""
     return run(["make", "--no-print-directory", "-C", top or SCRIPTS.parent, *args], **env)
 
 
 @pytest.mark.parametrize("name", ["a b", "a  b", "a:b", "a\tb"])
 def test_a_path_that_the_kernels_make_cannot_take_is_a_sentence(kdir, tmp_path, name):
-    """Of the kernel's folder and of the checkout."""
+    """Spaces and colons in the paths of the kernel's folder and of the checkout are refused."""
     odd = tmp_path / name
     shutil.copytree(kdir, odd / "kdir")
     status, text = make(f"KDIR={odd}/kdir")
@@ -126,7 +126,7 @@ def test_a_path_that_the_kernels_make_cannot_take_is_a_sentence(kdir, tmp_path, 
 
 
 def test_odd_signs_in_a_path_are_passed_on(tmp_path):
-    """A quote, and a relative path."""
+    """A path may have a quote, and may be relative."""
     assert f"KDIR={tmp_path}/it's is no folder" in make(f"KDIR={tmp_path}/it's")[1]
     assert f"KDIR={SCRIPTS.parent}/nowhere is no folder" in make("KDIR=nowhere")[1]
 
@@ -138,20 +138,20 @@ def test_odd_signs_in_a_path_are_passed_on(tmp_path):
     (["bench-profile"], "ROW is missing"), (["bench-profile", "ROW="], "ROW is given"),
 ], ids=lambda value: value if isinstance(value, str) else " ".join(value))
 def test_a_missing_value_is_no_other_work(args, sentence):
-    """A script's unset variable must not start hours of work: at once one sentence."""
+    """A script's unset variable must not start hours of work: one sentence, immediately."""
     status, text = make(*args, KDIR="")
     assert status == 2 and sentence in text
     assert len(text.splitlines()) == 1
 
 
 def test_an_empty_variable_of_the_environment_is_none():
-    """It is how one is unset for a command."""
+    """An empty value in the environment counts as unset."""
     status, text = make("-n", KDIR="", T="")
     assert status == 0 and "vtdlab module" in text
 
 
 def copy_scripts(tmp_path):
-    """A checkout with scripts only, so that distclean cannot reach the real one."""
+    """Returns a checkout with scripts only, so that distclean cannot reach the real one."""
     top = tmp_path / "checkout"
     (top / "scripts").mkdir(parents=True)
     for name in ("lib.sh", "distclean"):
@@ -166,15 +166,15 @@ PROGRAMS = ("distclean", "build-root", "debian-image", "enter", "install", "kdir
 
 
 def everything(*folders):
-    """Every name below these folders, with what a change would change."""
+    """Returns every name below these folders, with what a change would change."""
     return {str(path): (path.lstat().st_mode, path.lstat().st_size, path.lstat().st_mtime_ns)
             for folder in folders for path in [folder, *folder.rglob("*")]}
 
 
 @pytest.fixture(name="sandbox")
 def fixture_sandbox(tmp_path):
-    """A checkout of scripts with something built in it, a cache folder, a home, and a PATH whose
-    programs for downloads, systems and guests only say that they were called."""
+    """Returns a checkout of scripts with something built in it, a cache folder, a home, and a PATH
+    whose programs for downloads, systems and guests only note that they were called."""
     top = tmp_path / "checkout"
     shutil.copytree(SCRIPTS, top / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     (top / "fuzz").mkdir()
@@ -196,7 +196,7 @@ def fixture_sandbox(tmp_path):
 
 
 def ask(sandbox, program, *args):
-    """Status, standard output, standard error; nothing may have changed."""
+    """Returns status, standard output and standard error; nothing may have changed."""
     before = everything(sandbox)
     done = subprocess.run(
         [sandbox / "checkout/scripts" / program, *args], check=False, text=True, timeout=60,
@@ -214,7 +214,7 @@ def test_who_asks_for_help_gets_help_and_nothing_else(sandbox, program, option):
     status, said, problem = ask(sandbox, program, option)
     assert (status, problem) == (0, "")
     assert said.startswith("usage: ") and program.rsplit("/", 1)[-1] in said.splitlines()[0]
-    assert len(said.splitlines()) > 3, "what it is for is not said"
+    assert len(said.splitlines()) > 3, "the help does not say what it is for"
     assert "SPDX" not in said and "set -" not in said
 
 
@@ -238,7 +238,7 @@ TESTS = sorted(path for path in (SCRIPTS.parent / "selftests").glob("*.sh")
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.name)
 def test_a_test_that_is_asked_for_help_tests_nothing(sandbox, test):
-    """As root it would load modules and write to disks."""
+    """Run as root it would load modules and write to disks."""
     shutil.copytree(SCRIPTS.parent / "selftests", sandbox / "selftests",
                     ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("insmod", "modprobe", "rmmod"):
@@ -253,7 +253,7 @@ def test_a_test_that_is_asked_for_help_tests_nothing(sandbox, test):
 
 
 def test_only_the_arguments_of_build_root_are_no_part_of_the_roots_key():
-    """enter takes the key of all else, so what makes the root cannot change without it."""
+    """The root's key covers everything outside <arguments>, so no change goes unnoticed."""
     command = next(line.split("$(", 1)[1].split(" | ")[0] for line in
                    (SCRIPTS / "enter").read_text().splitlines() if line.startswith("root="))
     _, rest = run(["bash", "-c", command], checkout=str(checkout()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Stock kernels: which one is taken, and what of it a guest gets."""
+"""Stock kernels: which one is chosen, and which of its files a guest gets."""
 
 import types
 
@@ -14,7 +14,7 @@ MADISON = " {0} | {1} | a trixie-backports/main amd64\n"
 
 
 def uname(release, version):
-    """A machine that says this of its kernel."""
+    """Makes the machine report this kernel."""
     return lambda: types.SimpleNamespace(release=release, version=version)
 
 
@@ -22,7 +22,7 @@ DEBIANS = uname("7.2.12+deb13-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 7.2.12-1~bp
 
 
 def names(*releases):
-    """An archive's headers packages, each of the version in its release."""
+    """An archive with headers packages, each of the version in its release."""
     packages = {f"linux-headers-{release}": release.split("+")[0] + "-1" for release in releases}
     return {name: MADISON.format(name, version) for name, version in packages.items()}
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The floors of the house, see Documentation/architecture.rst: no two rooms use each other,
-and no room uses one that its row in FLOORS does not name. Read from the `use` lines."""
+"""The layers of the code, see Documentation/architecture.rst: no two rooms use each other, and no
+room uses one that its row in FLOORS does not name. The `use` lines are read."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from vtdlab.imports import Imports
 TOP = Path(__file__).resolve().parents[2]
 FOLDERS = ("src", "rust", "bench")
 
-# From the ground up. A room is a folder with all that is in it, or a file without its ".rs".
+# From the bottom up. A room is a folder with all its files, or a file without its ".rs".
 FLOORS = {
     "rust": (),
     "src/core": (),
@@ -30,7 +30,7 @@ FLOORS = {
 
 
 def room(name):
-    """The room that a file is in."""
+    """Returns the room that a file is in."""
     return max((one for one in FLOORS if name.removesuffix(".rs") == one or
                 name.startswith(f"{one}/")), key=len)
 
@@ -60,7 +60,7 @@ def test_floors_are_in_order():
 
 
 def test_no_two_folders_use_each_other(imports):
-    """Folders at any depth."""
+    """Folders are listed at any depth."""
     assert not imports.circles(lambda name: str(Path(name).parent))
 
 

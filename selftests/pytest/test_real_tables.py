@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""DMAR tables and capability registers of real machines, where there are some.
+"""DMAR tables and capability registers of real machines, if some are available.
 
-They are other people's firmware and no part of this project: a folder beside the
+They are other people's firmware and not part of this project: a folder next to the
 checkout, ../shared/real or the one that VTD_REAL_TABLES names (scripts/enter). It has
 dmar/*.bin, INDEX.tsv (file, kind, vendor, bytes, units, ...), decode.py (an independent
 decoder of the tables) and caps.tsv (version, CAP, ECAP, ...). The shapes that matter are
-built anew in src/core/tests/dmar_reports.rs and src/core/tests/spec_machines.rs.
+rebuilt in src/core/tests/dmar_reports.rs and src/core/tests/spec_machines.rs.
 """
 
 import csv
@@ -23,7 +23,7 @@ from vtdlab import cache as lab
 TIMEOUT = 600
 PAGE_0 = re.compile(r"the reserved region 0x0\.\.=0x(?:0|fff) starts at page 0, ")
 REPEATS = re.compile(r"it repeats the unit at offset 0x([0-9a-f]+)$")
-# Fields of CAP and ECAP as drivers/iommu/intel/iommu.h has them: the number of one bit each.
+# Fields of CAP and ECAP as in drivers/iommu/intel/iommu.h: the number of one bit each.
 CAP = {"afl": 3, "rwbf": 4, "plmr": 5, "phmr": 6, "cm": 7, "39": 9, "48": 10, "57": 11, "zlr": 22,
        "psi": 39, "dwd": 54, "drd": 55, "fl1gp": 56, "pi": 59, "fl5lp": 60, "ecmds": 61,
        "esirtps": 62, "esrtps": 63}
@@ -57,7 +57,7 @@ def _describe(*words):
 
 
 def _files(lines):
-    """{table: its lines}"""
+    """Returns {table: its lines}."""
     found, lines_of = {}, None
     for line in lines:
         if line.startswith("FILE "):
@@ -69,7 +69,7 @@ def _files(lines):
 
 @functools.cache
 def _tables(real):
-    """({table: what the independent decoder says}, {table: what vtd_core says})"""
+    """Returns ({table: the independent decoder's lines}, {table: vtd_core's lines})."""
     folder = real / "dmar"
     done = subprocess.run([sys.executable, "-B", str(real / "decode.py"), str(folder)], check=True,
                           capture_output=True, text=True, timeout=TIMEOUT)
@@ -78,20 +78,20 @@ def _tables(real):
 
 
 def _intree_takes(theirs):
-    """What dmar_validate_one_drhd() and the walk of 7.3's dmar.c make of a decoded table."""
+    """Returns how dmar_validate_one_drhd() and the walk of 7.3's dmar.c treat a decoded table."""
     wrong = ("BADSTRUCT", "LENDIFF", "BADSUM")
     return not any(line.startswith(wrong) or re.match(r"DRHD .* base=0 ", line) for line in theirs)
 
 
 def test_every_table_is_there(real):
-    """The index, the files and what both decoders say are of the same tables."""
+    """The index, the files and both decoders' output have the same tables."""
     theirs, ours = _tables(real)
     named = {row["file"].removesuffix(".bin") for row in _rows(real / "INDEX.tsv")}
     assert named and named == set(theirs) == set(ours)
 
 
 def test_what_the_in_tree_driver_takes_is_taken(real):
-    """And what it refuses is refused."""
+    """vtd accepts what the kernel accepts, and refuses what it refuses."""
     theirs, ours = _tables(real)
     taken = {name for name, lines in ours.items() if not lines[0].startswith("REFUSED ")}
     assert taken == {name for name, lines in theirs.items() if _intree_takes(lines)}
@@ -99,7 +99,7 @@ def test_what_the_in_tree_driver_takes_is_taken(real):
 
 
 def _compare(theirs, ours):
-    """What differs between two readings of one table, but for what is left out with a reason."""
+    """Returns the differences between two readings of one table, without the allowed ones."""
     structures = [line for line in ours if not line.startswith(("NOTE ", "UNITS "))]
     assert len(theirs) == len(structures)
     left_out = []
@@ -120,7 +120,7 @@ def _compare(theirs, ours):
 
 
 def test_both_readings_are_the_same(real):
-    """Units, scopes, regions and all else; only bad regions and repeated units are left out."""
+    """Units, scopes, regions and all else agree, except bad regions and repeated units."""
     theirs, ours = _tables(real)
     for row in _rows(real / "INDEX.tsv"):
         name = row["file"].removesuffix(".bin")
@@ -142,7 +142,7 @@ def _flags(value, bits):
 
 
 def _expected(pair):
-    """The lines of `describe caps`, by the macros of iommu.h."""
+    """Returns the lines of `describe caps`, computed with the macros of iommu.h."""
     cap, ecap = (int(text, 16) for text in pair.split(":"))
     fault, records = (cap >> 24 & 0x3FF) * 16, (cap >> 40 & 0xFF) + 1
     iotlb = (ecap >> 8 & 0x3FF) * 16
@@ -161,7 +161,7 @@ def _expected(pair):
 
 
 def test_every_pair_of_capabilities_is_read_as_the_in_tree_driver_reads_it(real):
-    """Every field, and the tables that are made for such a unit."""
+    """Every field agrees, and so does the format of tables for such a unit."""
     pairs = [f"{row['cap']}:{row['ecap']}" for row in _rows(real / "caps.tsv")]
     assert pairs
     expected = [line for pair in pairs for line in _expected(pair)]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the compiler holds the driver to: code like that of src/, which has no unsafe, cannot
-misuse what rust/ gives it; and the compiler compares our declarations of what stands in a
-header private to drivers/iommu with that header."""
+"""What the compiler enforces. Code like that of src/, which has no unsafe, cannot misuse what
+rust/ provides; and the compiler compares our declarations of what is in a header private to
+drivers/iommu with that header."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from vtdlab import kernel, module
 TIMEOUT = 120
 HERE = Path(__file__).parent / "unsound"
 MARK = re.compile(r"//~((?: E\d{4})+)$")
-# The flags that say what is compiled and what comes out, and the file itself.
+# The flags for the input and the outputs, and the file itself.
 PRODUCTS = re.compile(r"--(?:emit|out-dir)\b")
 
 
 def _build(series):
-    """The folder in which the module was compiled for a series, with all that lies beside it."""
+    """Returns the folder in which the module was compiled for a series, with its products."""
     cache = lab.Cache()
     built = kernel.get(cache, series)
     module.get(cache, built)
@@ -37,7 +37,7 @@ def _build(series):
 
 
 def _command(work):
-    """(environment, words): how Kbuild compiled the driver's crate, but for the file."""
+    """Returns (environment, words): how Kbuild compiled the driver's crate, without the file."""
     saved = (work / "src/.vtd_main.o.cmd").read_text(encoding="utf-8").splitlines()[0]
     words = shlex.split(saved.partition(" := ")[2].partition(" ;")[0])
     start = words.index("rustc")
@@ -50,11 +50,11 @@ def _command(work):
 
 
 def _errors(work, file, folder):
-    """(line, code) of each error, counted; a lint has its name as code."""
+    """Returns (line, code) of each error, counted; a lint has its name as code."""
     env, words = _command(work)
     argv = [*words, "--crate-name", "unsound", "-Dunsafe_code", "--error-format=json",
             "--emit=metadata", "-o", str(folder / "unsound.rmeta"), str(file)]
-    # Which the kernel's Makefile sets for its few unstable features.
+    # The kernel's Makefile sets this for its few unstable features.
     said = subprocess.run(argv, cwd=work, env={**os.environ, **env, "RUSTC_BOOTSTRAP": "1"},
                           capture_output=True, text=True, timeout=TIMEOUT, check=False)
     found = Counter()
@@ -70,7 +70,7 @@ def _errors(work, file, folder):
 
 
 def _marks(file):
-    """What the comments of a file expect."""
+    """Returns the errors that the comments of a file expect."""
     lines = enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
     return Counter((number, code) for number, line in lines if (mark := MARK.search(line))
                    for code in mark[1].split())
@@ -82,13 +82,13 @@ def _work():
 
 
 def test_right_use_compiles(work, tmp_path):
-    """What the other files must not do differs from this by a word or two."""
+    """The correct code, from which the other files differ by a word or two, compiles."""
     assert not _errors(work, HERE / "sound.rs", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["unsafe", "types", "fields", "names"])
 def test_misuse_does_not_compile(name, work, tmp_path):
-    """Each line that is marked, for the reason that is marked, and no other."""
+    """Each marked line is an error, for the marked reason, and no other line is."""
     file = HERE / f"{name}.rs"
     expected = _marks(file)
     assert expected
@@ -96,7 +96,7 @@ def test_misuse_does_not_compile(name, work, tmp_path):
 
 
 def test_unsafe_code_is_denied(work, tmp_path):
-    """As it is in src/vtd_main.rs, which these files stand for."""
+    """src/ denies unsafe in src/vtd_main.rs; these files represent src/."""
     assert "#![deny(unsafe_code)]" in (lab.checkout() / "src/vtd_main.rs").read_text(encoding="utf-8")
     text = (HERE / "unsafe.rs").read_text(encoding="utf-8")
     file = tmp_path / "unsafe.rs"
@@ -108,6 +108,6 @@ def test_unsafe_code_is_denied(work, tmp_path):
 
 @pytest.mark.parametrize("series", kernel.SERIES)
 def test_private_header_is_compared(series):
-    """helpers.c has seen iommu-pages.h, so what we declare of it is what it declares."""
+    """helpers.c includes iommu-pages.h, so the compiler checks our declarations against it."""
     text = (_build(series) / "rust/helpers/.helpers.o.cmd").read_text(encoding="utf-8")
     assert re.search(r"\bdrivers/iommu/iommu-pages\.h\b", text)

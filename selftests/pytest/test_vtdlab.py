@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The tools that judge the driver are judged first."""
+"""The tools that judge the driver are tested first."""
 
 import io
 import re
@@ -33,14 +33,14 @@ def _trace():
 
 
 def test_trace_has_the_fault_with_all_it_says(trace):
-    """Source-id, reason, address, direction."""
+    """Source-id, reason, address and direction are decoded."""
     (fault,) = trace.faults()
     assert (fault.sid, fault.reason, fault.address, fault.write) == (0x28, 5, 0xFFFFD000, True)
     assert "edu" in str(fault) and "may not be written" in str(fault)
 
 
 def test_trace_is_cut_at_marks_and_only_at_marks(trace):
-    """Another device's configuration write is none."""
+    """A configuration write to another device is no mark."""
     assert [mark for mark, _ in trace.marks()] == [1, 2]
     assert len(trace.between(1, 2).descriptors()) == 1
     assert len(trace.between(2, 3).descriptors()) == 1
@@ -49,7 +49,7 @@ def test_trace_is_cut_at_marks_and_only_at_marks(trace):
 
 
 def test_trace_tells_translation_on_from_off(trace):
-    """In order."""
+    """They are listed in order."""
     assert trace.translation() == [True, False]
 
 
@@ -62,13 +62,13 @@ def test_trace_tells_translation_on_from_off(trace):
     (0x2_0000_0025, 0xC1A000, "wait", "write 0x2 to 0xc1a000"),
 ])
 def test_descriptors_in_words(low, high, kind, words):
-    """Encodings of the specification, by hand."""
+    """Descriptors encoded by hand from the specification are decoded."""
     assert decoder.descriptor_kind(low, high) == kind
     assert words in decoder.descriptor(low, high)
 
 
 def test_capabilities_of_qemu_in_words():
-    """The values that QEMU's unit has by default."""
+    """The values are those that QEMU's unit has by default."""
     words = dict(decoder.capabilities(0x80D2008C222F0606, 0xF00F4A))
     assert words["domain ids"] == "65536"
     assert words["page tables"] == "39 bits (3 levels), 48 bits (4 levels)"
@@ -79,7 +79,7 @@ def test_capabilities_of_qemu_in_words():
 
 
 def test_source_ids():
-    """Bus, device, function."""
+    """A source-id is bus, device and function."""
     assert devices.source_id("0000:01:00.0") == 0x100
     assert devices.source_id("0000:00:1f.3") == 0xFB
 
@@ -93,7 +93,7 @@ INTREE = ("[   19.8] DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault a
 
 @pytest.mark.parametrize("line", [OURS, INTREE], ids=["vtd", "in-tree"])
 def test_faults_of_both_drivers_are_read(line):
-    """The same fault in two dialects."""
+    """The same fault is read from both drivers' lines."""
     (fault,) = klog.faults(["noise", line])
     assert (fault.bdf, fault.write, fault.address, fault.reason) == (
         "0000:00:05.0", True, 0xFFFFF000, 5)
@@ -107,12 +107,12 @@ def test_faults_of_both_drivers_are_read(line):
     "ODEBUG: Out of memory. ODEBUG disabled",
     "rust_kernel: panicked at src/x.rs:1:1:"])
 def test_a_complaint_is_seen(line):
-    """Every kind of them."""
+    """Every kind of complaint is found."""
     assert klog.complaints(["fine", f"[ 1.0] {line}"])
 
 
 def test_an_ordinary_log_is_no_complaint():
-    """Words that look alike."""
+    """Similar lines are no complaints."""
     assert not klog.complaints(["debugfs mounted", "printk: warning level", OURS,
                                 "kasan: KernelAddressSanitizer initialized",
                                 "DMA-API: preallocated 65536 debug entries",
@@ -121,13 +121,13 @@ def test_an_ordinary_log_is_no_complaint():
 
 
 def read_all(text):
-    """Results of a KTAP text, and the reader."""
+    """Returns the results of a KTAP text, and the reader."""
     reader = ktap.Reader()
     return [found for line in text.splitlines() if (found := reader.feed(line))], reader
 
 
 def test_ktap_results_and_their_reasons():
-    """Passed, failed, skipped, nested."""
+    """Passed, failed, skipped and nested results are read."""
     found, reader = read_all("KTAP version 1\n1..2\n# Subtest: load\n  KTAP version 1\n  1..3\n"
                              "  ok 1 - a\n  # why\n  not ok 2 - b\n  ok 3 - c # SKIP no disk\n"
                              "not ok 1 - load # status 1\n# Subtest: gone\n  1..0 # SKIP nothing\n"
@@ -144,18 +144,18 @@ def test_ktap_results_and_their_reasons():
     "", "1..2\nok 1 - a\n", "1..1\nok 1 - a\nok 2 - b\n",
     "1..1\n# Subtest: x\n  1..2\n  ok 1 - a\nok 1 - x\n"])
 def test_ktap_plans_are_held_to(text):
-    """Too few, too many, none, and inside a test."""
+    """Too few, too many, no results, and a broken plan inside a test are reported."""
     assert read_all(text)[1].missing()
 
 
 def test_ktap_numbers_out_of_order_fail():
-    """A result that was lost is not passed over."""
+    """A lost result is reported."""
     found, _ = read_all("1..2\nok 2 - b\n")
     assert found[0].outcome == "failed"
 
 
 def test_records_keep_order_and_marks():
-    """Marks name what follows them."""
+    """A mark names what follows it."""
     records = Records()
     records.add('mark number=1 label="attack x"')
     attack = records.add("attack device=0000:00:05.0 landed=0")
@@ -166,7 +166,7 @@ def test_records_keep_order_and_marks():
 
 
 def test_cpio_is_what_cpio_reads(tmp_path):
-    """Another implementation lists what ours wrote."""
+    """Another implementation of cpio lists what ours wrote."""
     file = io.BytesIO()
     archive = Archive(file)
     archive.data("a/b/odd", b"12345", executable=True)
@@ -182,7 +182,7 @@ def test_cpio_is_what_cpio_reads(tmp_path):
 
 
 def test_every_test_of_the_guests_is_run_somewhere():
-    """A script that no boot names would be a test that cannot fail."""
+    """A guest runs each script: otherwise the test could never fail."""
     scripts = {path.stem for path in (lab.checkout() / "selftests").glob("*.sh")
                if path.stat().st_mode & 0o111}
     assert {test for boot in boots.BOOTS for test in boot.tests} == \
@@ -190,7 +190,7 @@ def test_every_test_of_the_guests_is_run_somewhere():
 
 
 def test_where_a_test_can_be_asked_for():
-    """What a guest has on another kernel than was asked for does not count."""
+    """Tests that a guest has on a kernel that was not requested do not count."""
     assert boots.flavours_of("alloc-failures") == ["debug"]
     assert boots.flavours_of("domain") == ["test", "debug", "kcsan"]
     assert boots.flavours_of("no-such-test") == []
@@ -203,8 +203,8 @@ def test_what_the_debug_kernel_does_not_boot_says_why():
 
 
 def test_a_test_that_does_not_exist_is_named_at_once():
-    """Before any kernel is built, with those that are like it and all there are."""
-    check.need_test("attack", lambda: pytest.fail("it is known without looking"))
+    """It is refused before any kernel is built, with similar names and all valid names."""
+    check.need_test("attack", lambda: pytest.fail("it is found without collecting"))
     check.need_test("words of pytest", lambda: ["one"])
     with pytest.raises(LabError, match=r"no test 'atack' \(did you mean attack.*there are adopted"):
         check.need_test("atack", list)
@@ -212,14 +212,14 @@ def test_a_test_that_does_not_exist_is_named_at_once():
 
 @pytest.mark.parametrize("name, value", [("GUESTS", "x"), ("FUZZ_SECONDS", "-1"), ("STRIDE", "0")])
 def test_a_number_that_is_none_is_said_at_once(name, value):
-    """Not by a traceback, after the kernels were built."""
+    """A wrong number is one sentence, not a traceback after the kernels were built."""
     check.need_numbers({name: "3", "OTHER": "x"})
     with pytest.raises(LabError, match=f"{name}={value} is no number"):
         check.need_numbers({name: value})
 
 
 def test_the_kernels_harness_has_patience():
-    """In the one place where it waits; another harness is a sentence, not a test cut short."""
+    """The wait is changed in its one place; another harness is refused with a sentence."""
     text = vfio_selftests.patient(f"ret = {vfio_selftests.WAIT};\nif (ret == 0)\n")
     assert text == "ret = poll(&poll_child, 1, t->timeout * 1000 * 10);\nif (ret == 0)\n"
     for other in ("alarm(t->timeout);", vfio_selftests.WAIT * 2):
@@ -228,7 +228,7 @@ def test_the_kernels_harness_has_patience():
 
 
 def test_every_wait_is_longer_where_the_kernel_is_slow():
-    """A wait that ends when something is there has a bound by PATIENCE, and no other."""
+    """Each wait for a condition is bounded by PATIENCE, and by nothing else."""
     top = lab.checkout()
     loop = re.compile(r"for (try|again) in |\btimeout |read -r -t ")
     wrong = [f"{path.relative_to(top)}:{number}: {line.strip()}"
@@ -245,7 +245,7 @@ def test_every_wait_is_longer_where_the_kernel_is_slow():
     ({"result": "failed", "why": "no disk"}, False), ({"read": "other"}, False),
     ({"moved": "1"}, False)], ids=str)
 def test_what_a_command_complains_of_was_not_done(said, good):
-    """Although it ended well: what the report says of caches would not be true."""
+    """Output of a successful command is a failure: the report would be wrong about caches."""
     words = {"kind": "disk", "result": "ok", "why": "", "wrote": "sum", "read": "sum",
              "bytes": "10", "moved": "10", **said}
     records = Records()

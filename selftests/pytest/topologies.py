@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Machines whose functions are isolated from each other in every way that QEMU has.
 
-Each entry is a list of words for -device. Nothing in them does DMA; what counts
-is where it sits.
+Each entry is a list of words for -device. No device in them does DMA; only its place in the tree
+matters.
 """
 
-# Root ports have access control; the second one here holds the first function
-# of a device of two ports, each with a device of two functions behind it.
+# Root ports have access control. The second one here has the first function of a device with two
+# ports below it, each with a device of two functions behind it.
 PORTS = (
     "pcie-root-port,id=rp1,chassis=1,addr=08.0",
     "e1000e,bus=rp1,addr=00.0",
@@ -17,7 +17,7 @@ PORTS = (
     "e1000e,bus=rp3,addr=00.0",
     "ioh3420,id=rp4,chassis=4,addr=0a.0",
     "nvme,serial=a,bus=rp4,addr=00.0",
-    # On the root bus: one function; two of them; two of a conventional device.
+    # On the root bus: a device with one function, one with two, a conventional one with two.
     "e1000e,addr=03.0",
     "e1000e,addr=04.0,multifunction=on",
     "e1000e,addr=04.3",
@@ -25,7 +25,7 @@ PORTS = (
     "edu,addr=05.1",
 )
 
-# A switch, whose ports have none in QEMU, and a root bus of its own.
+# A switch, whose ports have no access control in QEMU, and a separate root bus.
 SWITCH = (
     "pcie-root-port,id=rp1,chassis=1,addr=08.0",
     "x3130-upstream,id=up,bus=rp1,addr=00.0",
@@ -67,6 +67,6 @@ ALL = {"ports": PORTS, "switch": SWITCH, "bridges": BRIDGES}
 
 
 def arguments(name):
-    """The words for QEMU."""
+    """Returns the words for QEMU."""
     return [word for device in ALL[name]
             for word in ("-device", device if ",bus=" in device else f"{device},bus=pcie.0")]

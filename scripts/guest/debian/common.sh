@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What both starts of the Debian guest share.
+# What both boots of the Debian guest share.
 # shellcheck shell=dash
 . /selftests/lib/ktap.sh
 PCI=/sys/bus/pci/devices
 KEPT=/var/tmp/payload
 
-# root_device: the PCI function below the disk that / is on.
+# root_device: prints the PCI function below the disk that / is on.
 root_device() {
 	path=$(readlink -f "/sys/dev/block/$(mountpoint -d /)")
 	echo "$path" | grep -o '[0-9a-f]\{4\}:[0-9a-f]\{2\}:[0-9a-f]\{2\}\.[0-7]' | tail -n 1
 }
 
-# reads_back FILE: its checksum is the one beside it, with no page in a cache.
+# reads_back FILE: the file, read from the disk, has the checksum in FILE.sha256.
 reads_back() {
 	sync
 	echo 3 > /proc/sys/vm/drop_caches

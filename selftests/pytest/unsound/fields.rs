@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What only the layer makes, put together from its parts. (A file of its own: the compiler says so
-//! only where nothing else is wrong.)
+//! Types that only the layer may construct, constructed from their parts. (A separate file: the
+//! compiler reports it only if nothing else is wrong.)
 
 use kernel_ext::iommu::Held;
 use vtd_tables::Tables;
 
-/// A range that nobody holds.
+/// A range without a holder.
 pub fn holds_anything(tables: &Tables) -> Held<'_, Tables> {
     Held {
         tables,    //~ E0451

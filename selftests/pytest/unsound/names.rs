@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers, passed off as checked.
+//! Unchecked numbers, used as checked ones.
 
 use kernel_ext::acpi::FirmwareAddress;
 use kernel_ext::pages::NumaNode;
 
-/// A node that is not there.
+/// A NUMA node that does not exist.
 pub fn node() -> NumaNode {
     NumaNode(7) //~ E0423
 }
 
-/// An address that no table names.
+/// An address that no table lists.
 pub fn address() -> FirmwareAddress {
     FirmwareAddress(0xfee0_0000) //~ E0423
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver may do with what the other files misuse: this compiles.
+//! Correct uses of what the other files misuse: this compiles.
 
 use core::pin::Pin;
 use kernel::prelude::*;
@@ -36,7 +36,7 @@ pub fn unmaps(range: Held<'_, Tables>, gather: Pin<&mut Gather>) -> u64 {
     Tables::unmap(range, gather)
 }
 
-/// Only looks.
+/// Only reads.
 pub fn looks(range: &Held<'_, Tables>) -> bool {
     Tables::translate(range).is_some()
 }
@@ -46,7 +46,7 @@ pub fn pages() -> Result<Pages> {
     Pages::new(NumaNode::NO_NODE, 0, Gfp::KERNEL)
 }
 
-/// Claims what firmware names.
+/// Claims an address that firmware lists.
 pub fn claims(table: &acpi::Table, address: u64) -> Result<Registers> {
     Registers::request(table.find_address(address).ok_or(EINVAL)?, 4096, c"unsound")
 }

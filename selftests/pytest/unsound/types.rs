@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What only the layer makes, made by others.
+//! Types that only the layer may construct, constructed by others.
 
 use core::pin::Pin;
 use kernel::prelude::*;
@@ -9,7 +9,7 @@ use kernel_ext::mmio::Registers;
 use kernel_ext::pages::{Gfp, Pages};
 use vtd_tables::Tables;
 
-/// A range that nobody holds.
+/// A range without a holder.
 pub fn holds_anything(tables: &Tables) -> Held<'_, Tables> {
     Held::new(tables, 0, 4096) //~ E0624
 }
@@ -19,7 +19,7 @@ pub fn frees_before_the_flush(gather: Pin<&mut Gather>) {
     gather.free_tables(); //~ E0624
 }
 
-/// The head of a list, to be moved.
+/// The head of a list, which could be moved.
 pub fn moves(regions: Pin<&mut Regions>) -> &mut Regions {
     regions.get_mut() //~ E0277
 }
@@ -29,12 +29,12 @@ pub fn owns_twice(tables: &Tables) -> Tables {
     tables.clone() //~ E0308
 }
 
-/// A node that is not there.
+/// A NUMA node that does not exist.
 pub fn takes_any_node() -> Result<Pages> {
     Pages::new(7, 0, Gfp::KERNEL) //~ E0308
 }
 
-/// Registers anywhere.
+/// Registers at any address.
 pub fn claims_anything() -> Result<Registers> {
     Registers::request(0xfee0_0000, 4096, c"unsound") //~ E0308
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Functions with an obligation, called without saying so; and what is lent, taken or moved.
+//! Unsafe functions called without `unsafe`; and borrowed values, taken or moved.
 
 use core::pin::Pin;
 use kernel::prelude::*;
@@ -8,12 +8,12 @@ use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging};
 use vtd_tables::Tables;
 
-/// Any physical page, written to.
+/// Writes to any physical page.
 pub fn follows_anything(tables: &table_pages::TablePages) -> table_pages::TablePage {
     tables.follow(0x1000) //~ E0133
 }
 
-/// A table that may be gone.
+/// A table that may be freed.
 pub fn reads_what_may_be_free(table: table_pages::TablePage) -> usize {
     table.entries().len() //~ E0133
 }
@@ -24,7 +24,7 @@ pub fn frees_twice(tables: &table_pages::TablePages, table: table_pages::TablePa
     tables.free(table); //~ E0133
 }
 
-/// A table that others may be in.
+/// A table that others may use.
 pub fn retires(
     tables: &table_pages::TablePages,
     table: table_pages::TablePage,
@@ -33,7 +33,7 @@ pub fn retires(
     tables.retire(table, gather); //~ E0133
 }
 
-/// A table that may be gone.
+/// A table that may be freed.
 pub fn writes_back(table: table_pages::TablePage) {
     table_pages::write_back(table, 0, 1); //~ E0133
 }
@@ -47,12 +47,12 @@ pub fn swaps(paging: &impl Paging) {
     });
 }
 
-/// What is lent for looking only.
+/// A value that is borrowed for reading.
 pub fn unmaps_what_is_lent(range: &Held<'_, Tables>, gather: Pin<&mut Gather>) -> u64 {
     Tables::unmap(*range, gather) //~ E0507
 }
 
-/// What was given for one unmap.
+/// A value that is valid for one unmap.
 pub fn unmaps_twice(range: Held<'_, Tables>, mut gather: Pin<&mut Gather>) -> u64 {
     Tables::unmap(range, gather.as_mut()) + Tables::unmap(range, gather) //~ E0382
 }
