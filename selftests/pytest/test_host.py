@@ -72,5 +72,5 @@ def test_modinfo(series):
     # The helpers define string parameters: the kernel crate of 7.2 has none.
     texts = (lab.checkout() / "rust/helpers/ignore.c").read_text(encoding="utf-8")
     wanted += re.findall(r'MODULE_PARM_DESC\((\w+),\s*"([^"]+)"\)', texts)
-    told = {parm.rpartition(" (")[0] for parm in info["parm"]}
-    assert wanted and {f"{name}:{words}" for name, words in wanted} == told
+    shown = {parm.rpartition(" (")[0] for parm in info["parm"]}
+    assert wanted and {f"{name}:{words}" for name, words in wanted} == shown
