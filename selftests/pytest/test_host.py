@@ -68,6 +68,7 @@ def test_modinfo(series):
     assert info.get("author")
     params = re.search(r"params: \{(.*?)\n    \},", (lab.checkout() / "src/vtd_main.rs")
                        .read_text(encoding="utf-8"), re.S)[1]
+    params = re.sub(r"\\\n\s*", "", params)     # a text may be continued on the next line
     wanted = re.findall(r'(\w+): \w+ \{\s*default: [^,]+,\s*description: "([^"]+)"', params)
     # The helpers define string parameters: the kernel crate of 7.2 has none.
     texts = (lab.checkout() / "rust/helpers/ignore.c").read_text(encoding="utf-8")
