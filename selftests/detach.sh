@@ -144,7 +144,7 @@ if fio_is_there; then
 	ktap_check "and its work continues" fio_goes_on "$disk"
 	ktap_check "no byte of it was lost" fio_ends "$disk"
 else
-	for what in "starts" "is named" "goes on" "loses nothing"; do
+	for what in "starts" "is named" "continues" "loses nothing"; do
 		ktap_skip "a disk at work $what" "there is no fio"
 	done
 fi

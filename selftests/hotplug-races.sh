@@ -58,7 +58,7 @@ unplug_during_detach() {
 	insmod "$VTD_KO" && slow_removal "$1" || return 1
 	echo 1 > $DETACH || { echo "the detach was refused"; return 1; }
 	wait
-	logged_before "vtd_slow: $victim: goes on" "vtd: detached:" && is_gone && rmmod vtd_slow &&
+	logged_before "vtd_slow: $victim: continues" "vtd: detached:" && is_gone && rmmod vtd_slow &&
 		found_again
 }
 
@@ -77,7 +77,7 @@ plug_during_detach() {
 	slow_rescan "$1" "$2" || return 1
 	echo 1 > $DETACH || { echo "the detach was refused"; return 1; }
 	wait
-	logged_before "vtd_inject_calls: $1: goes on" "vtd: detached:" || return 1
+	logged_before "vtd_inject_calls: $1: continues" "vtd: detached:" || return 1
 	[ "$(group_type "$victim")" = none ] || { echo "$victim is $(group_type "$victim")"; return 1; }
 	is_gone
 }

@@ -161,7 +161,7 @@ if [ -n "$free" ]; then
 	ktap_check "bound=2: no byte of it was lost" fio_ends "$free_disk"
 	ktap_check "bound=2: that disk kept its driver" eval '! log_since | grep "$free: driver"'
 else
-	for what in "goes on" "loses nothing" "keeps its driver"; do
+	for what in "continues" "loses nothing" "keeps its driver"; do
 		ktap_skip "bound=2: a disk behind no unit $what" "no NVMe disk is"
 	done
 fi

@@ -72,8 +72,8 @@ try() {
 	esac
 }
 
-# past_driver KIND BDF ROW ADDRESS REASON
-past_driver() {
+# without_its_driver KIND BDF ROW ADDRESS REASON
+without_its_driver() {
 	begin_cell "$1" "$3"
 	iova=$4
 	try "$2" "$4"
@@ -122,8 +122,8 @@ with_driver() {
 	else
 		cannot "$1" write-only "it only writes"
 	fi
-	past_driver "$1" "$2" beyond-aperture $BEYOND 4
-	past_driver "$1" "$2" interrupt-window $BESIDE_WINDOW 5
+	without_its_driver "$1" "$2" beyond-aperture $BEYOND 4
+	without_its_driver "$1" "$2" interrupt-window $BESIDE_WINDOW 5
 }
 
 # in_domains KIND BDF OTHER: without drivers, in domains that the test allocates.
@@ -133,15 +133,15 @@ in_domains() {
 	must "an attach" ask attach a "$3"
 	must "a map" ask map a $USER_IOVA "$SPOT" 0x1000
 	must "the other device" lands "$3" $USER_IOVA "$SPOT"
-	past_driver "$1" "$2" other-domain $USER_IOVA 5
+	without_its_driver "$1" "$2" other-domain $USER_IOVA 5
 	must "a claim" ask claim "$2" b
-	past_driver "$1" "$2" not-attached $USER_IOVA 2
+	without_its_driver "$1" "$2" not-attached $USER_IOVA 2
 	must "a domain" ask new b "$2"
 	must "an attach" ask attach b "$2"
 	must "a map" ask map b $USER_IOVA "$SPOT" 0x1000
 	must "its own domain" lands "$2" $USER_IOVA "$SPOT"
 	must "a detach" ask detach b "$2"
-	past_driver "$1" "$2" detached $USER_IOVA 2
+	without_its_driver "$1" "$2" detached $USER_IOVA 2
 	must "a detach" ask detach a "$3"
 	must "a release" ask release "$3"
 	must "a release" ask release "$2"
@@ -166,7 +166,7 @@ without_driver() {
 	must "identity" set_type "$2" identity
 	must "an identity domain" lands "$2" "$SPOT"
 	must "DMA" set_type "$2" DMA
-	past_driver "$1" "$2" identity-to-DMA "$SPOT" 5
+	without_its_driver "$1" "$2" identity-to-DMA "$SPOT" 5
 	removed "$1" "$2"
 	cannot "$1" other-owners-function "it has no virtual functions"
 }

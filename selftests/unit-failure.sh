@@ -56,7 +56,7 @@ attach_fails() {
 	log_has "$testdev is not attached: the unit failed earlier"
 }
 
-# fails NAME INJECTIONS: eight results about one way to fail.
+# fails NAME INJECTIONS: seven results about one way to fail.
 fails() {
 	name=$1
 	shift
@@ -207,14 +207,14 @@ dmesg -n 5 2>/dev/null
 recovers "device-TLB time-out (ITE)" time-out-error 'ITE'
 recovers "wrong completion (ICE)" completion-error 'ICE'
 mark "overflow begin"
-ktap_check "lost fault records (PFO) are noticed, and recording goes on" overflow
+ktap_check "lost fault records (PFO) are noticed, and recording continues" overflow
 mark "overflow end"
 fails "invalid descriptor" invalid-descriptor
 fails "invalid descriptor, by the queue" fail-without-root-table invalid-descriptor
 fails "invalid descriptor, by registers" fail-without-root-table fail-without-queue invalid-descriptor
 fails "hang" hang
-fails "hang, with only the root table cleared" fail-without-queue fail-without-registers hang
-ktap_check "hang, with only the root table cleared: the log mentions writes in flight" \
+fails "hang, by root table alone" fail-without-queue fail-without-registers hang
+ktap_check "hang, by root table alone: the log mentions writes in flight" \
 	log_has "$FAILED, but the unit did not confirm that writes in flight have drained"
 fails "hang, by registers" fail-without-root-table hang
 releases "invalid descriptor" invalid-descriptor

@@ -187,7 +187,7 @@ static void play_large(struct user *u)
 	if (memory == MAP_FAILED)
 		die("two huge pages");
 	claim(u, !map(u, memory, BASE, 4 * MIB), "two large pages are mapped");
-	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), part, "their first 4 KiB are not unmapped");
+	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), part, "their first page is not unmapped");
 	claim_errno(u, unmap_some(u, BASE + 4 * MIB - PAGE, PAGE, &gone), part,
 		    "nor their last");
 	claim_errno(u, unmap_some(u, BASE + 2 * MIB, 2 * MIB, &gone), part,
@@ -241,12 +241,12 @@ static void play_replace(struct user *u, char *memory)
 	if (ioctl(u->iommu, IOMMU_IOAS_ALLOC, &alloc))
 		die("IOMMU_IOAS_ALLOC");
 	u->ioas = alloc.out_ioas_id;
-	claim(u, !map(u, other, BASE, PAGE), "another page at that address in another address space");
+	claim(u, !map(u, other, BASE, PAGE), "another page there in another one");
 	claim(u, lands(u, BASE, one), "and nothing changes for the device");
 	attach.pt_id = u->ioas;
 	claim(u, !ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach),
 	      "the device is attached to the other");
-	claim(u, lands(u, BASE, other) && !lands(u, BASE, one), "and reaches that page immediately");
+	claim(u, lands(u, BASE, other) && !lands(u, BASE, one), "and reaches that page at once");
 	destroy.id = u->ioas;
 	claim(u, ioctl(u->iommu, IOMMU_DESTROY, &destroy) && errno == EBUSY,
 	      "an address space in use is not destroyed");

@@ -29,7 +29,7 @@ class _Seen:
     reason: int
 
 
-def _told(log, bdf):
+def _faults(log, bdf):
     found = []
     for line in log:
         match = faultline.OURS.search(line)
@@ -51,20 +51,20 @@ def _was_used(trace, record):
                for event in trace.named("vtd_iotlb_page_update"))
 
 
-def judge(record, traced, told):
+def judge(record, traced, reported):
     """Returns why a cell does not hold; empty if it does."""
     if record["landed"] == "1":
         return "it landed"
     wanted = _Seen(record["access"] == "write", (record.number("iova") or 0) & PAGE,
                    record.number("reason"))
-    for who, found in (("QEMU's trace", traced), ("the driver's log", told)):
+    for who, found in (("QEMU's trace", traced), ("the driver's log", reported)):
         wrong = [one for one in found if one != wanted]
         if wrong:
             return f"{who} has {wrong[0]}, not {wanted}"
         if not found or (len(found) > 1 and record["several"] != "1"):
             return f"{who} has {len(found)} faults where there was one attempt"
-    if len(told) > len(traced):
-        return f"{len(told)} reports of {len(traced)} faults"
+    if len(reported) > len(traced):
+        return f"{len(reported)} reports of {len(traced)} faults"
     return ""
 
 
@@ -92,7 +92,7 @@ def matrix(evidence):
             continue
         trace, log = evidence.window(record)
         bdf = record["device"]
-        why = judge(record, _traced(trace, bdf), _told(log, bdf))
+        why = judge(record, _traced(trace, bdf), _faults(log, bdf))
         if not why and place[1] == "unmapped" and not _was_used(trace, record):
             why = "it was not in use before it was unmapped"
         cells[place] = "NOT " + why if why else f"refused, {record.number('reason'):#04x}"

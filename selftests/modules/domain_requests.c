@@ -71,7 +71,7 @@ static void request_wraps(struct bench *b)
 	expect_nothing(b, BASE, "after them");
 	expect_nothing(b, 0, "after them");
 	if (!CORE_COUNTS)
-		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "an unmap that wraps unmapped some");
+		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "a wrapping unmap undid some");
 }
 
 static void request_aperture(struct bench *b)
@@ -161,9 +161,9 @@ static void request_over_large(struct bench *b)
 
 static void unmap_nothing(struct bench *b)
 {
-	expect(b, iommu_unmap(b->domain, BASE, SZ_4K) == 0, "a page was unmapped that was not mapped");
+	expect(b, iommu_unmap(b->domain, BASE, SZ_4K) == 0, "an absent page was unmapped");
 	expect(b, iommu_unmap(b->domain, BASE, SZ_1G) == 0, "a gigabyte was");
-	expect(b, iommu_unmap(b->domain, 0, 1ULL << 39) == 0, "half a terabyte was unmapped that was not mapped");
+	expect(b, iommu_unmap(b->domain, 0, 1ULL << 39) == 0, "an absent range was unmapped");
 }
 
 static void unmap_inside(struct bench *b)
@@ -184,7 +184,7 @@ static void unmap_start(struct bench *b)
 	size_t gone;
 
 	if (CORE_COUNTS) {
-		seq_buf_puts(b->out, "skip: the core warns if more is unmapped than was requested\n");
+		seq_buf_puts(b->out, "skip: the core warns if more is unmapped than requested\n");
 		return;
 	}
 	expect(b, !map(b, BASE, block, 2 * SZ_2M), "the large pages were refused");
@@ -205,7 +205,7 @@ static void unmap_hole(struct bench *b)
 	gone = iommu_unmap(b->domain, BASE, 3 * SZ_4K);
 	expect(b, gone == SZ_4K, "%#zx bytes were unmapped up to the hole", gone);
 	expect_nothing(b, BASE, "before the hole");
-	expect(b, bench_write_lands(b, 0, BASE + 2 * SZ_4K) == 1, "what is after it was unmapped, too");
+	expect(b, bench_write_lands(b, 0, BASE + 2 * SZ_4K) == 1, "the page after it was lost");
 	expect(b, iommu_unmap(b->domain, BASE + 2 * SZ_4K, SZ_4K) == SZ_4K, "it was not unmapped");
 }
 

@@ -60,7 +60,7 @@ static bool delayed(const char *function)
 		return false;
 	pr_info("vtd_inject_calls: %s: sleeps for %u ms\n", function, ms);
 	msleep(ms);
-	pr_info("vtd_inject_calls: %s: %s\n", function, delay.fail ? "fails" : "goes on");
+	pr_info("vtd_inject_calls: %s: %s\n", function, delay.fail ? "fails" : "continues");
 	return delay.fail;
 }
 

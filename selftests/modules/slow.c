@@ -28,7 +28,7 @@ static void be_slow(struct device *dev)
 {
 	pr_info("vtd_slow: %s: sleeps for %u ms\n", dev_name(dev), ms);
 	msleep(ms);
-	pr_info("vtd_slow: %s: goes on\n", dev_name(dev));
+	pr_info("vtd_slow: %s: continues\n", dev_name(dev));
 }
 
 static int notified(struct notifier_block *block, unsigned long action, void *data)

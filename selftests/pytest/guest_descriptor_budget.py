@@ -32,7 +32,7 @@ REPEATS = {"boot": 1, "disk": 1.03, "net": 1.001}
 def pytest_generate_tests(metafunc):
     """Returns the first requested series."""
     series = metafunc.config.getoption("--series")[:1] or boots.SERIES[:1]
-    metafunc.parametrize("told", series, indirect=True, scope="module")
+    metafunc.parametrize("found", series, indirect=True, scope="module")
 
 
 def _boot(series, driver):
@@ -64,22 +64,22 @@ def _boot(series, driver):
     return {part: (work[part], kinds(part)) for part in PARTS}
 
 
-@pytest.fixture(scope="module", name="told")
-def _told(request):
-    told = {driver: _boot(request.param, driver) for driver in DRIVERS}
-    (lab.checkout() / "out/check/descriptor-budget.txt").write_text(_table(told), encoding="utf-8")
-    return told
+@pytest.fixture(scope="module", name="found")
+def _found(request):
+    found = {driver: _boot(request.param, driver) for driver in DRIVERS}
+    (lab.checkout() / "out/check/descriptor-budget.txt").write_text(_table(found), encoding="utf-8")
+    return found
 
 
-def _kinds(told, part):
-    return sorted({kind for driver in DRIVERS for kind in told[driver][part][1]})
+def _kinds(found, part):
+    return sorted({kind for driver in DRIVERS for kind in found[driver][part][1]})
 
 
-def _table(told):
+def _table(found):
     lines = [f"{'work':<6} {'descriptor':<16} {'in-tree':>9} {'vtd':>9} {'for each':>14}"]
     for part in PARTS:
-        for kind in _kinds(told, part):
-            (their_work, theirs), (our_work, ours) = (told[driver][part] for driver in DRIVERS)
+        for kind in _kinds(found, part):
+            (their_work, theirs), (our_work, ours) = (found[driver][part] for driver in DRIVERS)
             each = f"{theirs[kind] / their_work:.2f} {ours[kind] / our_work:.2f}"
             lines.append(f"{part:<6} {kind:<16} {theirs[kind]:>9} {ours[kind]:>9} {each:>14}")
         lines.append(f"{part:<6} {'(work)':<16} {their_work:>9} {our_work:>9}")
@@ -87,21 +87,21 @@ def _table(told):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_descriptors_are_never_more(told, part):
+def test_descriptors_are_never_more(found, part):
     """Compares the sum, and the waits, during which a processor does no other work."""
-    (their_work, theirs), (our_work, ours) = (told[driver][part] for driver in DRIVERS)
+    (their_work, theirs), (our_work, ours) = (found[driver][part] for driver in DRIVERS)
     assert our_work and sum(theirs.values())
     wrong = [f"{name}: {our / our_work:.3f} where in-tree has {their / their_work:.3f}"
              for name, our, their in (("all", sum(ours.values()), sum(theirs.values())),
                                       ("wait", ours["wait"], theirs["wait"]))
              if our / our_work > REPEATS[part] * their / their_work]
-    assert not wrong, "\n" + _table(told)
+    assert not wrong, "\n" + _table(found)
 
 
-def test_flushes_are_narrow(told):
+def test_flushes_are_narrow(found):
     """Compares invalidations of more than some pages: ours has no more in any part."""
     for part in PARTS:
-        (their_work, theirs), (our_work, ours) = (told[driver][part] for driver in DRIVERS)
-        for kind in _kinds(told, part):
+        (their_work, theirs), (our_work, ours) = (found[driver][part] for driver in DRIVERS)
+        for kind in _kinds(found, part):
             if kind not in ("wait", "iotlb-pages"):
-                assert ours[kind] / our_work <= theirs[kind] / their_work, "\n" + _table(told)
+                assert ours[kind] / our_work <= theirs[kind] / their_work, "\n" + _table(found)

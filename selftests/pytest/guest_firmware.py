@@ -88,7 +88,7 @@ def _machine():
 
 
 @dataclasses.dataclass
-class Told:
+class Booted:
     """The records of one guest, and its witnesses."""
 
     records: Records
@@ -99,7 +99,7 @@ class Told:
     @property
     def verdict(self):
         """Returns "taken" or "refused"."""
-        return (self.records.of("load") or [{"result": "nothing told"}])[0]["result"]
+        return (self.records.of("load") or [{"result": "no result"}])[0]["result"]
 
     def words(self, pattern):
         """Returns the driver's log lines, without times and names."""
@@ -135,14 +135,14 @@ def _boot(series, name):
     trace = Trace.read(outcome.trace)
     if "load" in labels:
         trace = trace.between(labels["load"], None)
-    return Told(records, klog.read(outcome.console), outcome, trace)
+    return Booted(records, klog.read(outcome.console), outcome, trace)
 
 
 @pytest.fixture(scope="module", name="guests")
 def _guests(request):
-    """Returns {(series, table): its Told}; the guests boot while the first are judged."""
-    asked = [item.callspec.params["told"] for item in request.session.items
-             if item.path.name == "guest_firmware.py" and "told" in item.fixturenames]
+    """Returns {(series, table): its Booted}; the guests boot while the first are judged."""
+    asked = [item.callspec.params["boot"] for item in request.session.items
+             if item.path.name == "guest_firmware.py" and "boot" in item.fixturenames]
     for series in {series for series, _ in asked}:
         testbed.get(series)
     with concurrent.futures.ThreadPoolExecutor(guest_pool.concurrency()) as pool:
@@ -151,55 +151,55 @@ def _guests(request):
 
 def pytest_generate_tests(metafunc):
     """Parametrizes by the first requested series and every table."""
-    if "told" in metafunc.fixturenames:
+    if "boot" in metafunc.fixturenames:
         series = (metafunc.config.getoption("--series") or boots.SERIES)[0]
-        metafunc.parametrize("told", [(series, name) for name in chosen()], indirect=True,
+        metafunc.parametrize("boot", [(series, name) for name in chosen()], indirect=True,
                              ids=[f"{series}-{name}" for name in chosen()])
 
 
-@pytest.fixture(name="told")
-def _told(request, guests):
+@pytest.fixture(name="boot")
+def _boot_of(request, guests):
     return request.param[1], guests[request.param].result()
 
 
-def _write(name, told):
+def _write(name, boot):
     """Writes the outcome to BOOTED."""
     path = CORPUS / "BOOTED"
     head = path.read_text(encoding="utf-8").split("\n\n", 1)[0]
-    found = documented("BOOTED") | {name: (told.verdict, told.lines())}
+    found = documented("BOOTED") | {name: (boot.verdict, boot.lines())}
     blocks = [f"{table}: {verdict}" + "".join(f"\n    {line}" for line in lines)
               for table, (verdict, lines) in sorted(found.items())]
     path.write_text("\n\n".join([head, *blocks]) + "\n", encoding="utf-8")
 
 
-def test_table(told):
+def test_table(boot):
     """It was this table; the outcome is the documented one; a refusal has written no register."""
-    name, told = told
-    tail = "\n".join(told.console[-boots.LOG_TAIL:])
-    assert told.outcome.ending == "poweroff", (told.outcome.detail, tail)
-    assert told.records.of("table")[0]["sum"] == hashlib.sha256(tables()[name]).hexdigest()
-    assert not klog.complaints(told.console)
+    name, boot = boot
+    tail = "\n".join(boot.console[-boots.LOG_TAIL:])
+    assert boot.outcome.ending == "poweroff", (boot.outcome.detail, tail)
+    assert boot.records.of("table")[0]["sum"] == hashlib.sha256(tables()[name]).hexdigest()
+    assert not klog.complaints(boot.console)
     verdict, said = documented("OUTCOMES")[name]
     if verdict == "refused":
-        assert (told.verdict, told.lines()) == (verdict, said)
+        assert (boot.verdict, boot.lines()) == (verdict, said)
     else:
         # The parser accepts it: the notes are those of the host, the rest depends on the machine.
-        assert told.notes() == said
+        assert boot.notes() == said
         if os.environ.get("VTD_WRITE_CORPUS"):
-            _write(name, told)
-        assert (told.verdict, told.lines()) == documented("BOOTED")[name]
-    bugs = told.words(r"(\[Firmware Bug\]: .*)")
-    before, after = (record.number("firmware-taint") for record in told.records.of("taint"))
+            _write(name, boot)
+        assert (boot.verdict, boot.lines()) == documented("BOOTED")[name]
+    bugs = boot.words(r"(\[Firmware Bug\]: .*)")
+    before, after = (record.number("firmware-taint") for record in boot.records.of("taint"))
     assert {before, after} <= {0, 1}, "the guest could not say whether the kernel is tainted"
     assert after == bool(before or bugs), "the kernel is tainted by wrong tables, and by no others"
-    writes = told.trace.named("vtd_reg_write")
-    if told.verdict == "refused":
+    writes = boot.trace.named("vtd_reg_write")
+    if boot.verdict == "refused":
         assert not writes, f"{len(writes)} registers were written, the first: {writes[0].text}"
-        assert told.trace.translation() == []
-        assert told.records.of("load")[0]["claimed"] == "0"
+        assert boot.trace.translation() == []
+        assert boot.records.of("load")[0]["claimed"] == "0"
     else:
-        assert told.trace.translation() == [True, False]
-    told.outcome.trace.unlink()
+        assert boot.trace.translation() == [True, False]
+    boot.outcome.trace.unlink()
 
 
 def test_enough():

@@ -42,7 +42,7 @@ MACHINES = {
 def pytest_generate_tests(metafunc):
     """Parametrizes by every requested series and every machine."""
     series = metafunc.config.getoption("--series")[:1] or boots.SERIES[:1]
-    metafunc.parametrize("told", [(one, name) for one in series for name in MACHINES],
+    metafunc.parametrize("found", [(one, name) for one in series for name in MACHINES],
                          indirect=True, scope="module",
                          ids=[f"{one}-{name}" for one in series for name in MACHINES])
 
@@ -69,8 +69,8 @@ def _boot(series, name, driver):
     return [record.values for record in records.of("function")]
 
 
-@pytest.fixture(scope="module", name="told")
-def _told(request):
+@pytest.fixture(scope="module", name="found")
+def _found(request):
     """Returns the records of each driver's guest for one machine."""
     with concurrent.futures.ThreadPoolExecutor(guest_pool.concurrency()) as pool:
         return dict(zip(DRIVERS, pool.map(lambda driver: _boot(*request.param, driver), DRIVERS)))
@@ -86,36 +86,36 @@ def _groups(functions, stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_groups(told, stage):
+def test_groups(found, stage):
     """The same sets of functions, and the same functions in no group."""
-    ours, theirs = (_groups(told[driver], stage) for driver in ("vtd", "intree"))
+    ours, theirs = (_groups(found[driver], stage) for driver in ("vtd", "intree"))
     assert len(ours) > 1
     assert sorted(map(sorted, ours - theirs)) == sorted(map(sorted, theirs - ours))
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_access_control(told, stage, request):
+def test_access_control(found, stage, request):
     """The same bits of ACS are set in every function."""
     # If the administrator's setting concerns redirection, the kernel drops what the in-tree driver
     # requested there; only redirection is the same then.
     mask = REDIRECTION if "-admin-" in request.node.name else -1
     # A function in no group is behind no unit: vtd leaves its access control alone.
-    ours, theirs = ({f["bdf"]: int(f["control"]) & mask for f in told[driver]
+    ours, theirs = ({f["bdf"]: int(f["control"]) & mask for f in found[driver]
                      if f["stage"] == stage and f["group"] != "none" and f["control"]}
                     for driver in ("vtd", "intree"))
     assert any(ours.values())
     assert ours == theirs
 
 
-def test_stages_differ(told):
+def test_stages_differ(found):
     """Functions were found by the rescan, and virtual ones were created if there are any."""
-    again, virtual = ({f["bdf"] for f in told["vtd"] if f["stage"] == stage}
+    again, virtual = ({f["bdf"] for f in found["vtd"] if f["stage"] == stage}
                       for stage in STAGES[1:])
-    assert again == {f["bdf"] for f in told["vtd"] if f["stage"] == "first"}
-    assert bool(virtual - again) == any(f["virtual"] not in ("", "0") for f in told["vtd"])
+    assert again == {f["bdf"] for f in found["vtd"] if f["stage"] == "first"}
+    assert bool(virtual - again) == any(f["virtual"] not in ("", "0") for f in found["vtd"])
 
 
-def test_outside(told, request):
+def test_outside(found, request):
     """The kernel knows which port is external-facing: otherwise `outside` proves nothing."""
-    outside = any(f["removable"] == "removable" for f in told["vtd"])
+    outside = any(f["removable"] == "removable" for f in found["vtd"])
     assert outside == request.node.name.endswith("-outside]")

@@ -36,18 +36,18 @@ class Guest:
             raise self.error
 
 
-def _told(running, guest):
+def _results(running, guest):
     said = []
     running.report(guest, said.append)
     return said
 
 
-def test_each_is_told_of_in_its_turn():
+def test_each_is_reported_in_its_turn():
     """Results stay in order, even if a later guest ends first."""
     second = Guest(["c"])
     first = Guest(["a", "b"], before=second.running)
     running = guest_pool.GuestPool([first, second], 2)
-    assert [_told(running, guest) for guest in (first, second)] == [["a", "b"], ["c"]]
+    assert [_results(running, guest) for guest in (first, second)] == [["a", "b"], ["c"]]
     running.end()
 
 
@@ -56,7 +56,7 @@ def test_what_a_guest_raised_is_raised_in_its_turn():
     failing = Guest(["a"], error=LabError("It died."))
     other = Guest(["b"], before=failing.running)
     running = guest_pool.GuestPool([other, failing], 2)
-    assert _told(running, other) == ["b"]
+    assert _results(running, other) == ["b"]
     said = []
     with pytest.raises(LabError, match="It died"):
         running.report(failing, said.append)

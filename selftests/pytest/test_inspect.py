@@ -98,7 +98,7 @@ DOMAINS = ("domain=#9 units=dmar0:5:1 mapped-bytes=3145728 unmapped-bytes=104857
            "tables=1 lazy=no\n")
 
 
-def test_owners_are_told_apart():
+def test_owners_are_distinguished():
     """A user's group, one without an owner, a device without a group, a domain without a device."""
     found = machine({"vtd/groups": GROUPS, "vtd/domains": DOMAINS, "units/dmar0/version": "1:0"})
     assert (found.groups["3"].owner, found.groups["3"].via) == ("user", "iommufd")
@@ -146,7 +146,7 @@ def test_no_text_of_the_driver_calls_anything_domain_n():
     assert not [page.name for page in pages if NUMBER.search(page.read_text(encoding="utf-8"))]
 
 
-def test_faults_that_nobody_counts_are_unknown():
+def test_faults_that_are_not_counted_are_unknown():
     """"None" is printed only if there is a counter, and it is 0."""
     files = {"units/dmar0/devices": "0000:00:05.0\n", **dict([LISTED])}
     for counted, words in (("faults=2 ", "2 faults"), ("faults=0 ", "no fault"),

@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_a_sentence_and_places_nothing(system, spoil, sente
     ('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n', "kernel-default-devel"),
     (None, "the headers of your kernel"),
 ])
-def test_others_are_told_what_is_true_for_them(system, says, packages):
+def test_others_get_advice_that_fits_them(system, says, packages):
     """Distributions like Debian lack its packages: none of them is named there."""
     release = system / "etc/os-release"
     release.unlink() if says is None else release.write_text(says)
@@ -193,7 +193,7 @@ def test_a_kernel_that_is_not_here_needs_no_build_folder(system, tmp_path):
     assert status == 1 and f"installed are: {RELEASE}" in text
 
 
-def test_a_step_that_fails_takes_back_what_was_begun(system):
+def test_a_failed_step_is_undone(system):
     (system / "etc/initramfs-tools").touch()    # in the way of the hook's folder
     before = files(system)
     status, text = run(system)
@@ -201,7 +201,7 @@ def test_a_step_that_fails_takes_back_what_was_begun(system):
     assert files(system) == before
 
 
-def test_secure_boot_is_told_of(system):
+def test_secure_boot_is_reported(system):
     variables = system / "sys/firmware/efi/efivars"
     variables.mkdir(parents=True)
     state = variables / "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"

@@ -79,7 +79,7 @@ def test_they_meet(boot):
     assert [one.waited_for for one in Pretended.every] == ["", ""]
 
 
-def test_who_is_left_alone_waits_for_nobody(boot):
+def test_the_last_guest_does_not_wait(boot):
     """A guest does not wait for one that has ended before the meeting point."""
     assert boot((60, "meets"), (10, "")) == [60, 10]
     assert Pretended.every[0].waited_for == "alone"

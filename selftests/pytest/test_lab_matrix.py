@@ -17,7 +17,7 @@ def _judge(cell=CELL, faults=(FAULT,), lines=(LINE,)):
     # pylint: disable=protected-access
     trace = Trace(parse(number, line) for number, line in enumerate(faults))
     return witness_matrix.judge(Records().add(cell), witness_matrix._traced(trace, DEVICE),
-                                witness_matrix._told(lines, DEVICE))
+                                witness_matrix._faults(lines, DEVICE))
 
 
 def test_all_agree():
@@ -56,7 +56,7 @@ def test_other_reasons():
         assert "log has" in _judge(lines=(LINE.replace(old, new),))
 
 
-def test_requests_of_strangers():
+def test_requests_of_unknown_requesters():
     """A requester that is no device of the driver's is reported in other words."""
     line = LINE.replace(f"device {DEVICE} (driver x, group 1, owner kernel)",
                         f"requester {DEVICE}, which is not a device of this driver,")

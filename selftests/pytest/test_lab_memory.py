@@ -55,7 +55,7 @@ def test_what_is_in_a_domain_is_owned(guest):
     ([1, 4, 1], 12, False),     # a domain that should have been freed
     ([1, "?"], 11, False),      # a domain whose tables cannot be counted
 ])
-def test_only_what_is_forgotten_counts(guest, domains, count, passes):
+def test_only_leaked_pages_count(guest, domains, count, passes):
     status, said = guest(f"none_leaked '{BEFORE}'", domains, [count])
     assert (status == 0) is passes
     assert passes or said.startswith(f"before: {BEFORE}; after: ")
