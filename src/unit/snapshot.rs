@@ -136,11 +136,11 @@ impl Unit {
     /// Returns the unit's state in a word or two.
     pub(crate) fn state_name(&self) -> &'static str {
         if self.state.is_disabled() {
-            "stopped"
+            "disabled"
         } else if self.state.is_enabled() {
-            "serving"
+            "enabled"
         } else {
-            "failed, all requesters blocked"
+            "failed (all requesters blocked)"
         }
     }
 
