@@ -42,9 +42,9 @@
 //!
 //! # Tables that stay
 //!
-//! `unmap` retires a table only if one call covers it whole and finds it full. A table that was
-//! emptied piece by piece stays for later use, until a large page replaces it, a later unmap covers
-//! it, or the tree is released.
+//! `unmap` retires a table only if a single call covers its whole range and finds all of it mapped.
+//! A table that was emptied piece by piece stays for later use, until a large page replaces it, a
+//! later unmap covers it, or the tree is released.
 
 mod descend;
 mod error;
@@ -147,7 +147,7 @@ impl<M: TableMemory> SecondStage<M> {
         })
     }
 
-    /// Returns a second handle to the same tables, for a place where the hot path reaches it
+    /// Returns a second handle to the same tables, to be stored where the hot path reaches it
     /// sooner. Only one of the two handles [releases](Self::release) the tables.
     pub fn alias(&self) -> Self {
         Self { ..*self }
@@ -164,7 +164,7 @@ impl<M: TableMemory> SecondStage<M> {
         at_top!(self, L, table => mem.page::<L>(table))
     }
 
-    /// Returns whether `len` bytes from `iova` are a range within the aperture that is not empty.
+    /// Returns whether `len` bytes from `iova` are a non-empty range within the aperture.
     #[inline(always)]
     fn is_in_aperture(&self, iova: u64, len: u64) -> bool {
         is_within(iova, len, self.last_iova)
