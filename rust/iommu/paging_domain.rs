@@ -16,14 +16,14 @@ use kernel::types::Opaque;
 /// The C structure of a domain, followed by the driver's part.
 ///
 /// For domains that are marked as `iommupt`, the core maps and unmaps whole ranges with the
-/// operations of `struct pt_iommu`. A kernel without them calls the ordinary operations for each
-/// page size. Both call the same methods of [`Paging`].
+/// operations of `struct pt_iommu`. A kernel without `CONFIG_IOMMU_PT` calls the ordinary
+/// operations for each page size. Both call the same methods of [`Paging`].
 ///
 /// # Invariants
 ///
 /// - `pt` is initialised for the operation tables of `P`. Allocated as a `KBox` by [`Self::create`]
 ///   and freed by [`Self::free`].
-/// - Holds a reference to `module`: iommufd keeps domains longer than their devices stay.
+/// - Holds a reference to `module`, because iommufd keeps a domain for longer than its devices.
 #[repr(C)]
 pub(super) struct PagingDomain<P: Paging, D> {
     pt: Opaque<bindings::pt_iommu>,
@@ -88,7 +88,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// `module` must be the module of this code, on which the caller has a reference.
+    /// `module` must be the module of this code, to which the caller has a reference.
     pub(super) unsafe fn create(
         new: NewPaging<P>,
         module: *mut bindings::module,
@@ -320,7 +320,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         // SAFETY: The core passes a domain of ours and its own gather.
         let (paging, mut gather) = unsafe { (Self::paging(domain), Gather::from_raw(gather)) };
         paging.iotlb_sync(gather.as_mut());
-        // Never before the flush: hardware may still have been walking them.
+        // Not before the invalidation: until then, hardware may walk them.
         gather.free_tables();
     }
 
