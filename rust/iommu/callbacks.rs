@@ -40,8 +40,8 @@ impl<D: Driver> DeviceData<D> {
     /// `dev` must be a live device that the core is releasing, or whose probe it undoes.
     pub(super) unsafe fn take_from(dev: *mut bindings::device) -> Option<KBox<Self>> {
         // SAFETY: By this function's contract. Data that is not null was set by `attach_to`, and
-        // the core releases once what was probed once. The pointer is not cleared: only a probe may
-        // set it, and the core next frees the structure that contains it.
+        // the core releases a probed device exactly once. The pointer is not cleared: only a probe
+        // may set it, and the core next frees the structure that contains it.
         unsafe {
             let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
             (!raw.is_null()).then(|| <KBox<Self> as ForeignOwnable>::from_foreign(raw.cast()))

@@ -259,8 +259,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] by a core without
-    /// ranges.
+    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] by a core that
+    /// does not use `pt_iommu_ops`.
     unsafe extern "C" fn map_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -283,8 +283,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] by a core without
-    /// ranges.
+    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] by a core that
+    /// does not use `pt_iommu_ops`.
     unsafe extern "C" fn unmap_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -379,9 +379,9 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         let domain = unsafe { KBox::from_raw(domain.cast::<Self>()) };
         let module = domain.module;
         drop(domain);
-        // SAFETY: Taken in `create`. The module may be freed after this, so no code of it may run
-        // afterwards: this call is a tail call, compiled to a jump, so that the kernel's function
-        // returns to the core directly (`make host-check` checks it). See
+        // SAFETY: The reference was taken in `create`. The module may be freed after this, so no
+        // code of it may run afterwards: this call is a tail call, compiled to a jump, so that the
+        // kernel's function returns to the core directly (`make host-check` checks it). See
         // Documentation/architecture.rst, "Lifetimes".
         unsafe { bindings::module_put(module) };
     }

@@ -80,7 +80,7 @@ impl Tables {
         };
         let owned = Owned { stage: same, pages };
         let tree = Arc::pin_init(Tree::new(owned), charge.flags())?;
-        // INVARIANT: Just made of one second stage.
+        // INVARIANT: Both are copies of what `tree` was just given.
         Ok(Tables {
             stage,
             pages,
@@ -131,7 +131,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Maps what the fast path has left, in a range that the caller of [`Self::map`] holds.
+    /// Maps what the fast path has left unmapped, in a range that the caller of [`Self::map`]
+    /// holds.
     #[cold]
     #[inline(never)]
     fn map_slow<P: Paging>(&self, rest: PendingMap, gfp: Gfp, paging: &P) -> Result {
@@ -180,7 +181,8 @@ impl Tables {
         }
     }
 
-    /// Unmaps what the fast path has left: ranges whose tables become empty, and unmapped ranges.
+    /// Unmaps what the fast path could not: ranges whose tables become empty, and ranges in which
+    /// something is not mapped.
     #[cold]
     #[inline(never)]
     fn unmap_slow(&self, rest: PendingUnmap, iova: u64, mut gather: Pin<&mut Gather>) -> u64 {

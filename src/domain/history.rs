@@ -36,7 +36,7 @@ use vtd_core::spec::pte::Access;
 /// Time between the two reads of an event.
 const REREAD_DELAY_US: i64 = 50;
 
-/// Buckets of a table: 16 KiB for a domain.
+/// The number of buckets in a table, which takes 16 KiB.
 const BUCKETS: usize = 512;
 
 const PAGE_SHIFT: u32 = 12;

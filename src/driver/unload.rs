@@ -26,7 +26,7 @@ pub(super) const DETACH: Attribute<Machine> = Attribute {
 };
 
 impl Machine {
-    /// Returns whether the units are being returned, or have been.
+    /// Returns whether the units are being unregistered and stopped, or have been.
     pub(super) fn is_unloading(&self) -> bool {
         self.unloading.load(Ordering::Acquire)
     }

@@ -62,7 +62,7 @@ pub struct Dmar<'a> {
 struct TableInfo {
     /// The end of the last structure.
     length: usize,
-    /// The length in the header; the bytes between `length` and this one are 0.
+    /// The length in the header. The bytes of the table from `length` to this one are 0.
     claimed: usize,
     host_bits: u32,
     flags: u8,

@@ -244,7 +244,8 @@ impl<M: TableMemory> SecondStage<M> {
         if done == 0 {
             return MapFailed::untouched(error);
         }
-        // The range ends at the end of a leaf and the caller holds it, so the unmap cannot stop.
+        // The range ends at the end of a leaf and the caller holds it, so the unmap cannot stop
+        // early.
         let undone = self.unmap(mem, Iova::new(from), done, retire).bytes;
         MapFailed { error, undone }
     }

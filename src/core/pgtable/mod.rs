@@ -32,10 +32,11 @@
 //!
 //! # Locks
 //!
-//! This module takes no lock. The caller holds a range lock per IOVA: calls that run concurrently
-//! have disjoint ranges (the kernel's `struct pt_iommu_ops` demands the same of its users). Calls
-//! on disjoint ranges share directories. Tables are installed by an atomic exchange, and a call
-//! removes only tables that lie wholly within its own range, so that no other thread can be in one.
+//! This module takes no lock. The caller has exclusive use of the range: calls that run
+//! concurrently have disjoint ranges (the kernel's `struct pt_iommu_ops` demands the same of its
+//! users). Calls on disjoint ranges may share directories. Tables are installed by an atomic
+//! exchange, and a call removes only tables that lie wholly within its own range, so that no other
+//! thread can be in one.
 //!
 //! The paging-structure caches of hardware may still hold a retired table. It must not be freed or
 //! reused before an invalidation that covers non-leaf entries (IH = 0) is complete.
