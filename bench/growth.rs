@@ -35,7 +35,7 @@ fn grow(domain: &mut ConsumerDomain, from: u64, to: u64) -> Result {
 
 fn measure_at(domain: &mut ConsumerDomain, iova: u64) -> Result<(TickStats, TickStats)> {
     let (mut map, mut unmap) = (TickStats::default(), TickStats::default());
-    let phys = domain.translate(iova).ok_or(EIO)?;
+    let phys = domain.iova_to_phys(iova).ok_or(EIO)?;
     for number in 0..WARM_UP + REPETITIONS {
         let (unmap_ticks, unmapped) = measure::ticks(|| domain.unmap(iova, SZ_4K));
         if unmapped != SZ_4K {

@@ -141,12 +141,12 @@ impl Round {
 
     pub(crate) fn is_mapped(self, domain: &ConsumerDomain) -> bool {
         let last = self.size - 1;
-        domain.translate(self.iova) == Some(self.phys)
-            && domain.translate(self.iova + last) == Some(self.phys + last)
+        domain.iova_to_phys(self.iova) == Some(self.phys)
+            && domain.iova_to_phys(self.iova + last) == Some(self.phys + last)
     }
 
     pub(crate) fn is_unmapped(self, domain: &ConsumerDomain) -> bool {
         let last = self.size - 1;
-        domain.translate(self.iova).is_none() && domain.translate(self.iova + last).is_none()
+        domain.iova_to_phys(self.iova).is_none() && domain.iova_to_phys(self.iova + last).is_none()
     }
 }

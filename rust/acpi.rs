@@ -13,17 +13,17 @@ use kernel::prelude::*;
 ///
 /// `header` points at a mapped table of which at least `length` bytes are readable, and the
 /// mapping lasts until `acpi_put_table`.
-pub struct Table {
+pub struct AcpiTable {
     header: *mut bindings::acpi_table_header,
     length: usize,
 }
 
 // SAFETY: The mapping belongs to no thread, and only shared reads are given out.
-unsafe impl Send for Table {}
+unsafe impl Send for AcpiTable {}
 // SAFETY: As above.
-unsafe impl Sync for Table {}
+unsafe impl Sync for AcpiTable {}
 
-impl Table {
+impl AcpiTable {
     /// Finds the first table with `signature`. Process context.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Table {
         // SAFETY: ACPI mapped at least the header.
         let length = unsafe { (*header).length } as usize;
         // INVARIANT: acpi_get_table() mapped the whole table, `length` bytes long.
-        Ok(Table { header, length })
+        Ok(AcpiTable { header, length })
     }
 
     /// Returns the bytes of the whole table, its header included, exactly as firmware wrote them.
@@ -73,7 +73,7 @@ impl FirmwareAddress {
     }
 }
 
-impl Drop for Table {
+impl Drop for AcpiTable {
     fn drop(&mut self) {
         // SAFETY: Balances acpi_get_table(); nothing borrowed from the table outlives `self`.
         unsafe { bindings::acpi_put_table(self.header) }

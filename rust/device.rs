@@ -78,7 +78,7 @@ impl Device {
 
     /// Returns the driver bound at this moment, if any; [`None`] for a device that is not on the
     /// PCI bus. Any context but NMI.
-    pub fn driver(&self) -> Option<BoundDriver> {
+    pub fn driver(&self) -> Option<DriverInfo> {
         // SAFETY: `self` is a valid device.
         if !unsafe { bindings::vtd_helper_dev_is_pci(self.as_raw()) } {
             return None;
@@ -96,7 +96,7 @@ impl Device {
                 return None;
             }
             let pci_driver = container_of!(driver, bindings::pci_driver, driver);
-            Some(BoundDriver {
+            Some(DriverInfo {
                 name: Name::copy(CStr::from_char_ptr((*driver).name)),
                 driver_managed_dma: (*pci_driver).driver_managed_dma,
             })
@@ -162,7 +162,7 @@ impl fmt::Display for Name {
 }
 
 /// The driver that is bound to a device.
-pub struct BoundDriver {
+pub struct DriverInfo {
     /// Its name.
     pub name: Name,
     /// Whether it has `driver_managed_dma`: it does not use the kernel's DMA API (VFIO, port

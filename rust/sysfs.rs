@@ -38,7 +38,7 @@ pub trait AttributeKind: Sealed + Sized + 'static {
     /// # Safety
     ///
     /// `raw` must be memory for the structure. When the kernel calls its functions, it must be that
-    /// of an [`Entry`] over `T`.
+    /// of a [`SysfsEntry`] over `T`.
     #[doc(hidden)]
     unsafe fn init<T: Send + Sync + 'static>(raw: *mut Self::Raw, of: &'static Attribute<T>);
 }
@@ -92,23 +92,23 @@ macro_rules! kind {
             ///
             /// # Safety
             ///
-            /// Called by sysfs, in process context, with the `raw` of a live [`Entry`] over `T`,
-            /// and a page to write to.
+            /// Called by sysfs, in process context, with the `raw` of a live [`SysfsEntry`] over
+            /// `T`, and a page to write to.
             unsafe extern "C" fn show<T: Send + Sync + 'static>(
                 _of: *mut bindings::$owner,
                 raw: *mut bindings::$raw,
                 to: *mut c_char,
             ) -> isize {
                 // SAFETY: By this function's contract.
-                unsafe { Entry::<T, Self>::show(raw, to) }
+                unsafe { SysfsEntry::<T, Self>::show(raw, to) }
             }
 
             #[doc = concat!("Implements `", stringify!($raw), "::store`.")]
             ///
             /// # Safety
             ///
-            /// Called by sysfs, in process context, with the `raw` of a live [`Entry`] over `T`,
-            /// and `count` bytes at `from`.
+            /// Called by sysfs, in process context, with the `raw` of a live [`SysfsEntry`] over
+            /// `T`, and `count` bytes at `from`.
             unsafe extern "C" fn store<T: Send + Sync + 'static>(
                 _of: *mut bindings::$owner,
                 raw: *mut bindings::$raw,
@@ -116,7 +116,7 @@ macro_rules! kind {
                 count: usize,
             ) -> isize {
                 // SAFETY: By this function's contract.
-                unsafe { Entry::<T, Self>::store(raw, from, count) }
+                unsafe { SysfsEntry::<T, Self>::store(raw, from, count) }
             }
         }
     };
@@ -137,7 +137,7 @@ kind!(
 
 /// One attribute: the C structure, its description and its object.
 #[repr(C)]
-struct Entry<T: 'static, K: AttributeKind> {
+struct SysfsEntry<T: 'static, K: AttributeKind> {
     raw: K::Raw,
     description: &'static Attribute<T>,
     target: *const T,
@@ -146,13 +146,13 @@ struct Entry<T: 'static, K: AttributeKind> {
 // The kernel passes the address of each `raw` back, which it finds by the address of its first
 // field.
 const _: () = assert!(
-    offset_of!(Entry<(), DeviceAttribute>, raw) == 0
-        && offset_of!(Entry<(), OfKobject>, raw) == 0
+    offset_of!(SysfsEntry<(), DeviceAttribute>, raw) == 0
+        && offset_of!(SysfsEntry<(), OfKobject>, raw) == 0
         && offset_of!(bindings::device_attribute, attr) == 0
         && offset_of!(bindings::kobj_attribute, attr) == 0
 );
 
-impl<T: Send + Sync + 'static, K: AttributeKind> Entry<T, K> {
+impl<T: Send + Sync + 'static, K: AttributeKind> SysfsEntry<T, K> {
     /// Writes the text of an attribute, as the contract of the C `show` demands.
     ///
     /// # Safety
@@ -206,7 +206,7 @@ impl<T: Send + Sync + 'static, K: AttributeKind> Entry<T, K> {
 /// `entries` does not move or change after creation, `list` points into it and ends with null,
 /// `group` points at `list`, `groups` at `group`; each `target` is held by `_target`.
 pub struct AttributeGroup<T: 'static, K: AttributeKind = DeviceAttribute> {
-    _entries: KVec<Entry<T, K>>,
+    _entries: KVec<SysfsEntry<T, K>>,
     _list: KVec<*mut bindings::attribute>,
     group: KBox<bindings::attribute_group>,
     groups: KBox<[*const bindings::attribute_group; 2]>,
@@ -230,10 +230,11 @@ impl<T: Send + Sync + 'static, K: AttributeKind> AttributeGroup<T, K> {
         attributes: &'static [Attribute<T>],
         target: Arc<T>,
     ) -> Result<Self> {
-        let mut entries: KVec<Entry<T, K>> = KVec::with_capacity(attributes.len(), GFP_KERNEL)?;
+        let mut entries: KVec<SysfsEntry<T, K>> =
+            KVec::with_capacity(attributes.len(), GFP_KERNEL)?;
         let mut list = KVec::with_capacity(attributes.len() + 1, GFP_KERNEL)?;
         for description in attributes {
-            let entry = Entry {
+            let entry = SysfsEntry {
                 // SAFETY: Integers, and pointers and functions that may be null.
                 raw: unsafe { MaybeUninit::<K::Raw>::zeroed().assume_init() },
                 description,

@@ -71,19 +71,19 @@ impl UnusedDevice {
 /// # Invariants
 ///
 /// `virt` was returned by `alloc_pages_exact_noprof` for `bytes` bytes and not freed.
-struct PageBlock {
+struct MappedBlock {
     virt: NonNull<c_void>,
     bytes: usize,
 }
 
-impl PageBlock {
+impl MappedBlock {
     /// Allocates a block of `bytes` bytes.
     #[inline]
     fn new(bytes: usize) -> Result<Self> {
         // SAFETY: Any size is allowed.
         let virt = unsafe { bindings::alloc_pages_exact_noprof(bytes, bindings::GFP_KERNEL) };
         // INVARIANT: Freshly allocated with this size.
-        Ok(PageBlock {
+        Ok(MappedBlock {
             virt: NonNull::new(virt).ok_or(ENOMEM)?,
             bytes,
         })
@@ -97,7 +97,7 @@ impl PageBlock {
     }
 }
 
-impl Drop for PageBlock {
+impl Drop for MappedBlock {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type's invariants; its owner has unmapped it.
@@ -113,7 +113,7 @@ impl Drop for PageBlock {
 /// address at which these are mapped for `device`.
 pub struct Buffer {
     device: UnusedDevice,
-    block: PageBlock,
+    block: MappedBlock,
     page: *mut bindings::page,
     length: usize,
     mapped: Option<bindings::dma_addr_t>,
@@ -128,7 +128,7 @@ impl Buffer {
     #[inline]
     pub fn new(device: &PciDevice, bytes: usize) -> Result<Self> {
         let device = UnusedDevice::new(device)?;
-        let block = PageBlock::new(bytes)?;
+        let block = MappedBlock::new(bytes)?;
         // INVARIANT: The first page of this block, which is not mapped.
         Ok(Buffer {
             device,
@@ -215,7 +215,7 @@ impl Drop for Buffer {
 /// `mapped`.
 pub struct ScatterList {
     device: UnusedDevice,
-    _block: PageBlock,
+    _block: MappedBlock,
     table: bindings::sg_table,
     mapped: bool,
 }
@@ -229,7 +229,7 @@ impl ScatterList {
     #[inline]
     pub fn new(device: &PciDevice, pages: u32) -> Result<Self> {
         let device = UnusedDevice::new(device)?;
-        let block = PageBlock::new(2 * pages as usize * PAGE_SIZE)?;
+        let block = MappedBlock::new(2 * pages as usize * PAGE_SIZE)?;
         let mut every_other = KVec::with_capacity(pages as usize, GFP_KERNEL)?;
         for i in 0..pages as usize {
             // SAFETY: The descriptors of the pages of one block are contiguous.

@@ -93,7 +93,7 @@ impl ConsumerDomain {
     /// Returns the physical address that `iova` is mapped to. The core returns 0 for an unmapped
     /// address, so a mapping to address 0 is not recognised.
     #[inline]
-    pub fn translate(&self, iova: u64) -> Option<u64> {
+    pub fn iova_to_phys(&self, iova: u64) -> Option<u64> {
         // SAFETY: A live domain, which is borrowed, so it is not changed concurrently.
         match unsafe { bindings::iommu_iova_to_phys(self.ptr.as_ptr(), iova) } {
             0 => None,

@@ -47,7 +47,7 @@ impl<T: SeqFile> File<T> {
                     dir.dentry,
                     Arc::as_ptr(&source).cast_mut().cast(),
                     ptr::null(),
-                    &Operations::<T>::FILE,
+                    &FileOperations::<T>::FILE,
                 );
                 hold(made, name, dir.dentry)
             }
@@ -137,9 +137,9 @@ struct Reading<T> {
 }
 
 /// The operation tables of files over `T`.
-struct Operations<T>(PhantomData<T>);
+struct FileOperations<T>(PhantomData<T>);
 
-impl<T: SeqFile> Operations<T> {
+impl<T: SeqFile> FileOperations<T> {
     const FILE: bindings::file_operations = bindings::file_operations {
         owner: (&raw const __this_module).cast_mut().cast(),
         open: Some(Self::open),

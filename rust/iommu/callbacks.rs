@@ -7,7 +7,7 @@
 
 use super::attach_args::AttachArgs;
 use super::traits::Driver;
-use super::unit::Unit;
+use super::unit::IommuUnit;
 use crate::bindings;
 use crate::device::Device;
 use kernel::prelude::*;
@@ -19,7 +19,7 @@ pub(super) struct DeviceData<D: Driver> {
     pub(super) driver: Arc<D>,
     pub(super) data: Arc<D::Device>,
     /// The core follows a pointer to it until the device is released.
-    pub(super) _unit: Arc<Unit<D::UnitData>>,
+    pub(super) _unit: Arc<IommuUnit<D::UnitData>>,
 }
 
 impl<D: Driver> DeviceData<D> {

@@ -84,7 +84,7 @@ impl Gather {
         if !self.has_tables() {
             return;
         }
-        // SAFETY: The list holds what `table_pages::Tables::retire` put there: live pages of
+        // SAFETY: The list holds what `table_pages::TablePages::retire` put there: live pages of
         // iommu_alloc_pages_node_sz(), which are not used after the invalidation, by its contract.
         unsafe { bindings::iommu_put_pages_list(self.freelist()) }
     }

@@ -8,8 +8,8 @@
 //!
 //! # Life of a driver
 //!
-//! [`Operations::new`] → for each unit [`Unit::new`] (sysfs) → [`Unit::register`], during which
-//! the core probes devices → … → [`Unit::unregister`], which releases them → drop.
+//! [`Operations::new`] → for each unit [`IommuUnit::new`] (sysfs) → [`IommuUnit::register`], during
+//! which the core probes devices → … → [`IommuUnit::unregister`], which releases them → drop.
 //!
 //! # Context of the callbacks
 //!
@@ -38,7 +38,7 @@ pub use operations::{default_passthrough, Operations};
 pub use region::{RegionKind, Regions};
 pub use slot::DriverSlot;
 pub use traits::{
-    Aperture, Capability, DefaultDomain, Driver, HardwareInfo, NewPaging, Paging, Probed,
+    Aperture, DefaultDomain, Driver, HardwareInfo, IommuCapability, NewPaging, Paging, Probed,
     Protection,
 };
-pub use unit::{OperationsHandle, Unit};
+pub use unit::{IommuUnit, OperationsHandle};

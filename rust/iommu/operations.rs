@@ -5,10 +5,10 @@
 use super::attach_args::AttachArgs;
 use super::callbacks::{attach, with_device, DeviceData};
 use super::group::Group;
-use super::paging_domain::{PagingDomain, Tables, NO_DOMAIN_OPS};
+use super::paging_domain::{OperationTables, PagingDomain, NO_DOMAIN_OPS};
 use super::region::Regions;
 use super::slot::DriverSlot;
-use super::traits::{Capability, DefaultDomain, Driver, Probed};
+use super::traits::{DefaultDomain, Driver, IommuCapability, Probed};
 use super::unit::{OperationTable, OperationsHandle};
 use crate::bindings;
 use crate::device::Device;
@@ -62,7 +62,7 @@ impl<D: Driver> Operations<D> {
             device_group: Some(Self::device_group),
             get_resv_regions: Some(Self::get_resv_regions),
             def_domain_type: Some(Self::def_domain_type),
-            default_domain_ops: &Tables::<D::Paging, D>::DOMAIN,
+            default_domain_ops: &OperationTables::<D::Paging, D>::DOMAIN,
             owner: module.as_ptr(),
             // No `release_domain`: for a device with direct mappings the core would use identity
             // instead. The driver decides what a device can reach when it is released.
@@ -185,12 +185,12 @@ impl<D: Driver> Operations<D> {
     /// Called by the IOMMU core with a live, probed device.
     unsafe extern "C" fn capable(dev: *mut bindings::device, what: bindings::iommu_cap) -> bool {
         let what = match what {
-            bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY => Capability::CacheCoherency,
-            bindings::iommu_cap_IOMMU_CAP_PRE_BOOT_PROTECTION => Capability::PreBootProtection,
+            bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY => IommuCapability::CacheCoherency,
+            bindings::iommu_cap_IOMMU_CAP_PRE_BOOT_PROTECTION => IommuCapability::PreBootProtection,
             bindings::iommu_cap_IOMMU_CAP_ENFORCE_CACHE_COHERENCY => {
-                Capability::EnforceCacheCoherency
+                IommuCapability::EnforceCacheCoherency
             }
-            bindings::iommu_cap_IOMMU_CAP_DEFERRED_FLUSH => Capability::DeferredFlush,
+            bindings::iommu_cap_IOMMU_CAP_DEFERRED_FLUSH => IommuCapability::DeferredFlush,
             _ => return false,
         };
         // SAFETY: The core passes a device that this driver probed.

@@ -50,9 +50,9 @@ pub(super) const NO_DOMAIN_OPS: bindings::iommu_domain_ops = bindings::iommu_dom
 };
 
 /// The operation tables of `P`'s domains, for devices that `D` probes.
-pub(super) struct Tables<P, D>(PhantomData<(P, D)>);
+pub(super) struct OperationTables<P, D>(PhantomData<(P, D)>);
 
-impl<P: Paging, D: Driver<Device = P::Device>> Tables<P, D> {
+impl<P: Paging, D: Driver<Device = P::Device>> OperationTables<P, D> {
     pub(super) const DOMAIN: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
         attach_dev: Some(PagingDomain::<P, D>::attach_dev),
         map_pages: Some(PagingDomain::<P, D>::map_pages),
@@ -94,14 +94,14 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         module: *mut bindings::module,
     ) -> Result<*mut bindings::iommu_domain> {
         let mut pt = bindings::pt_iommu {
-            ops: &Tables::<P, D>::RANGED,
+            ops: &OperationTables::<P, D>::RANGED,
             nid: new.node.raw(),
             ..Default::default()
         };
         // The core sets the type of domains that it allocates; iommufd calls
         // domain_alloc_paging_flags directly, and the driver must set the type.
         pt.domain.type_ = bindings::__IOMMU_DOMAIN_PAGING;
-        pt.domain.ops = &Tables::<P, D>::DOMAIN;
+        pt.domain.ops = &OperationTables::<P, D>::DOMAIN;
         pt.domain.is_iommupt = cfg!(CONFIG_IOMMU_PT);
         pt.domain.pgsize_bitmap = new.aperture.page_sizes as usize;
         pt.domain.geometry.aperture_end = new.aperture.last;

@@ -11,7 +11,7 @@ use super::group::Group;
 use super::held::Held;
 use super::region::Regions;
 use super::slot::DriverSlot;
-use super::unit::Unit;
+use super::unit::IommuUnit;
 use crate::bindings;
 use crate::device::Device;
 use crate::pages::{Charge, Gfp, NumaNode};
@@ -21,7 +21,7 @@ use kernel::sync::Arc;
 
 /// A capability of a device that the core may query (`enum iommu_cap`).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Capability {
+pub enum IommuCapability {
     /// DMA is coherent with processor caches.
     CacheCoherency,
     /// Firmware used the unit for DMA protection before boot, and requests that the kernel do so.
@@ -157,8 +157,8 @@ pub struct NewPaging<P: Paging> {
 
 /// The result of a probe.
 pub struct Probed<D: Driver> {
-    /// The unit that serves the device; it must be [listed](Unit::is_listed).
-    pub unit: Arc<Unit<D::UnitData>>,
+    /// The unit that serves the device; it must be [listed](IommuUnit::is_listed).
+    pub unit: Arc<IommuUnit<D::UnitData>>,
     /// The driver's data of the device.
     pub data: Arc<D::Device>,
 }
@@ -199,7 +199,7 @@ pub trait Driver: Send + Sync + Sized + 'static {
     fn release_device(&self, dev: &Device, data: &Self::Device);
 
     /// Returns whether `capability` holds for the device.
-    fn capable(&self, data: &Self::Device, capability: Capability) -> bool;
+    fn capable(&self, data: &Self::Device, capability: IommuCapability) -> bool;
 
     /// Returns the hardware information for a user of the device.
     fn hw_info(&self, data: &Self::Device) -> HardwareInfo;

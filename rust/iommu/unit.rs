@@ -28,7 +28,7 @@ pub struct OperationsHandle(pub(super) Arc<dyn OperationTable>);
 /// - `device.ops` is null until the first registration, and never changes after it: a device that
 ///   one driver probed is never passed to the callbacks of another.
 #[pin_data(PinnedDrop)]
-pub struct Unit<T: Send + Sync + 'static> {
+pub struct IommuUnit<T: Send + Sync + 'static> {
     #[pin]
     device: Opaque<bindings::iommu_device>,
     /// Whether devices may be probed for it.
@@ -39,11 +39,11 @@ pub struct Unit<T: Send + Sync + 'static> {
 }
 
 // SAFETY: The core guards its own fields; ours are atomic or constant.
-unsafe impl<T: Send + Sync> Send for Unit<T> {}
+unsafe impl<T: Send + Sync> Send for IommuUnit<T> {}
 // SAFETY: As above.
-unsafe impl<T: Send + Sync> Sync for Unit<T> {}
+unsafe impl<T: Send + Sync> Sync for IommuUnit<T> {}
 
-impl<T: Send + Sync + 'static> Unit<T> {
+impl<T: Send + Sync + 'static> IommuUnit<T> {
     /// Adds a unit called `name` to sysfs, with `attributes`. Process context.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl<T: Send + Sync + 'static> Unit<T> {
 }
 
 #[pinned_drop]
-impl<T: Send + Sync + 'static> PinnedDrop for Unit<T> {
+impl<T: Send + Sync + 'static> PinnedDrop for IommuUnit<T> {
     fn drop(self: Pin<&mut Self>) {
         self.unregister();
         // SAFETY: In sysfs unless `dev` is null (see `new`).

@@ -40,17 +40,17 @@ pub(crate) struct Memory<const COHERENT: bool> {
 /// # Invariants
 ///
 /// The table is live while the handle is used.
-pub(crate) struct Table<L>(table_pages::TablePage, PhantomData<L>);
+pub(crate) struct LevelTable<L>(table_pages::TablePage, PhantomData<L>);
 
-impl<L> Clone for Table<L> {
+impl<L> Clone for LevelTable<L> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<L> Copy for Table<L> {}
+impl<L> Copy for LevelTable<L> {}
 
-impl<L> Table<L> {
+impl<L> LevelTable<L> {
     #[inline(always)]
     fn entry(&self, index: usize) -> &AtomicU64 {
         // SAFETY: Live by the type's invariants.
@@ -79,10 +79,10 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     /// `link` must be what [`TableMemory::link`] stored there, and not have been unlinked before
     /// the caller's walk began.
     #[inline(always)]
-    unsafe fn follow<L: Directory>(&self, link: u64) -> Table<L::Child> {
+    unsafe fn follow<L: Directory>(&self, link: u64) -> LevelTable<L::Child> {
         // INVARIANT: Live: a table that is unlinked is not freed during a walk.
         // SAFETY: The address of a table that was live when it was linked, and is by the above.
-        Table(unsafe { self.tables.follow(link) }, PhantomData)
+        LevelTable(unsafe { self.tables.follow(link) }, PhantomData)
     }
 
     /// Returns the leaf, or the table that the link points to.
@@ -90,7 +90,7 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     /// # Safety
     ///
     /// As for [`Self::follow`], if `entry` is a link; it must not be 0.
-    unsafe fn present_entry<L: Directory>(&self, entry: u64) -> PresentEntry<Table<L::Child>> {
+    unsafe fn present_entry<L: Directory>(&self, entry: u64) -> PresentEntry<LevelTable<L::Child>> {
         if is_leaf::<L>(entry) {
             PresentEntry::Leaf(entry)
         } else {
@@ -105,7 +105,7 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     // Without `self`: the fast paths would have to store it in memory for the call.
     #[cold]
     #[inline(never)]
-    fn write_link_back<L>(table: Table<L>, index: usize, link: u64) {
+    fn write_link_back<L>(table: LevelTable<L>, index: usize, link: u64) {
         // SAFETY: Live by the type's invariants.
         unsafe { table_pages::write_back(table.0, index, 1) };
         let slot = table.entry(index);
@@ -115,25 +115,25 @@ impl<const COHERENT: bool> Memory<COHERENT> {
 }
 
 impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
-    type Table<L: TableLevel> = Table<L>;
+    type Table<L: TableLevel> = LevelTable<L>;
     type Page = table_pages::TablePage;
 
     #[inline(always)]
-    fn page<L: TableLevel>(&self, table: Table<L>) -> table_pages::TablePage {
+    fn page<L: TableLevel>(&self, table: LevelTable<L>) -> table_pages::TablePage {
         table.0
     }
 
-    fn alloc<L: TableLevel>(&self) -> Result<Table<L>, OutOfMemory> {
+    fn alloc<L: TableLevel>(&self) -> Result<LevelTable<L>, OutOfMemory> {
         let table = self.tables.alloc(self.gfp).map_err(|_| OutOfMemory)?;
         if !COHERENT {
             // SAFETY: Just allocated.
             unsafe { table_pages::write_back(table, 0, table_pages::ENTRIES) };
         }
         // INVARIANT: Just allocated.
-        Ok(Table(table, PhantomData))
+        Ok(LevelTable(table, PhantomData))
     }
 
-    fn discard<L: TableLevel>(&self, table: Table<L>) {
+    fn discard<L: TableLevel>(&self, table: LevelTable<L>) {
         // SAFETY: Live and never linked, so that only the caller has known it; it is done with it.
         unsafe { self.tables.free(table.0) }
     }
@@ -141,9 +141,9 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     #[inline(always)]
     fn load_entry<L: Directory>(
         &self,
-        table: Table<L>,
+        table: LevelTable<L>,
         index: usize,
-    ) -> Option<PresentEntry<Table<L::Child>>> {
+    ) -> Option<PresentEntry<LevelTable<L::Child>>> {
         let entry = table.entry(index).load(Ordering::Acquire);
         if entry == 0 {
             return None;
@@ -157,7 +157,11 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     }
 
     #[inline(always)]
-    fn child<L: Directory>(&self, table: Table<L>, index: usize) -> Option<Table<L::Child>> {
+    fn child<L: Directory>(
+        &self,
+        table: LevelTable<L>,
+        index: usize,
+    ) -> Option<LevelTable<L::Child>> {
         let entry = table.entry(index).load(Ordering::Acquire);
         if !is_link::<L>(entry) {
             return None;
@@ -170,14 +174,14 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     }
 
     #[inline(always)]
-    fn raw<L: TableLevel>(&self, table: Table<L>, index: usize) -> u64 {
+    fn raw<L: TableLevel>(&self, table: LevelTable<L>, index: usize) -> u64 {
         table.entry(index).load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     fn fill<L: TableLevel>(
         &self,
-        table: Table<L>,
+        table: LevelTable<L>,
         first: usize,
         count: usize,
         entry: u64,
@@ -186,16 +190,16 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     }
 
     #[inline(always)]
-    fn clear<L: TableLevel>(&self, table: Table<L>, first: usize, count: usize) -> usize {
+    fn clear<L: TableLevel>(&self, table: LevelTable<L>, first: usize, count: usize) -> usize {
         clear_run::<L>(table.run(first, count))
     }
 
     fn link<L: Directory>(
         &self,
-        table: Table<L>,
+        table: LevelTable<L>,
         index: usize,
-        child: Table<L::Child>,
-    ) -> Result<(), PresentEntry<Table<L::Child>>> {
+        child: LevelTable<L::Child>,
+    ) -> Result<(), PresentEntry<LevelTable<L::Child>>> {
         let link = Entry::table(PhysAddr::new(self.tables.phys(child.0)));
         let link = link.map_or(0, Entry::raw);
         let slot = table.entry(index);
@@ -214,12 +218,12 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     }
 
     #[inline(always)]
-    fn unlink<L: Directory>(&self, table: Table<L>, index: usize) {
+    fn unlink<L: Directory>(&self, table: LevelTable<L>, index: usize) {
         table.entry(index).store(0, Ordering::Relaxed)
     }
 
     #[inline(always)]
-    fn flush<L: TableLevel>(&self, table: Table<L>, first: usize, count: usize) {
+    fn flush<L: TableLevel>(&self, table: LevelTable<L>, first: usize, count: usize) {
         if !COHERENT {
             // SAFETY: Live by the type's invariants.
             unsafe { table_pages::write_back(table.0, first, count) }

@@ -52,7 +52,7 @@ pub use tree::Tree;
 ///
 /// `stage` and `pages` are copies of those of `tree`, so that a map needs no load to find them.
 /// There is one for each `tree`.
-pub struct Tables {
+pub struct DomainTables {
     stage: Stage,
     pages: table_pages::TablePages,
     /// Whether leaves make the device's accesses snoop.
@@ -60,7 +60,7 @@ pub struct Tables {
     tree: Arc<Tree>,
 }
 
-impl Tables {
+impl DomainTables {
     /// Creates empty tables near `node`, for units that snoop when they walk (`coherent`) or for
     /// units that do not. The memory is charged as `charge` says. Process context.
     ///
@@ -81,7 +81,7 @@ impl Tables {
         let owned = Owned { stage: same, pages };
         let tree = Arc::pin_init(Tree::new(owned), charge.flags())?;
         // INVARIANT: Both are copies of what `tree` was just given.
-        Ok(Tables {
+        Ok(DomainTables {
             stage,
             pages,
             snoop: AtomicBool::new(false),
@@ -209,7 +209,7 @@ impl Tables {
     }
 
     /// Returns the physical address that the first byte of a range is mapped to. Any context.
-    pub fn translate(range: &Held<'_, Self>) -> Option<PhysAddr> {
+    pub fn iova_to_phys(range: &Held<'_, Self>) -> Option<PhysAddr> {
         with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage
             .query(&mem, Iova::new(range.iova())))
         .map(|found| found.paddr)

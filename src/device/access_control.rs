@@ -25,7 +25,7 @@ use vtd_core::fault_limit::FaultLimit;
 /// passes the port. So what a reset turns off is on again before it could matter.
 const RECHECK_AFTER_NS: u64 = 1_000_000;
 
-struct Entry {
+struct AcsEntry {
     device: PciDevice,
     /// The setting before it was changed, if it was.
     before: Option<AcsControl>,
@@ -39,7 +39,7 @@ struct Entry {
 #[pin_data]
 pub(crate) struct AccessControl {
     #[pin]
-    list: Mutex<KVec<Entry>>,
+    list: Mutex<KVec<AcsEntry>>,
     /// When the last completed check began.
     held_at: AtomicU64,
 }
@@ -69,7 +69,7 @@ impl AccessControl {
         let before = device.enable_acs();
         if !known {
             list.push(
-                Entry {
+                AcsEntry {
                     device: device.clone(),
                     before,
                     required: None,

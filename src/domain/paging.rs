@@ -42,7 +42,7 @@ use vtd_core::invalidation::InvalidationRange;
 use vtd_core::pgtable::{VisitEnd, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
-use vtd_tables::{Tables, Tree};
+use vtd_tables::{DomainTables, Tree};
 
 /// How many page tables are searched for leaves in one step, with interrupts off.
 pub(super) const TABLES_PER_VISIT: u32 = 16;
@@ -101,7 +101,7 @@ impl Domain {
             .ok_or(EINVAL)?;
         let geometry = format.geometry;
         let node = device.numa_node();
-        let tables = Tables::new(geometry, format.coherent, node, charge)?;
+        let tables = DomainTables::new(geometry, format.coherent, node, charge)?;
         let tree = tables.tree().clone();
         let history = MappingHistory::new();
         let counters = DomainCounters::new(charge)?;
@@ -293,7 +293,7 @@ impl AttachTarget for PagingTarget<'_> {
 
 impl Paging for Domain {
     type Device = DeviceInfo;
-    type Tables = Tables;
+    type Tables = DomainTables;
 
     fn attach_dev(&self, dev: &Device, info: &DeviceInfo, args: &AttachArgs) -> Result {
         let inner = &self.0;
@@ -313,10 +313,16 @@ impl Paging for Domain {
     }
 
     #[inline(always)]
-    fn map_range(&self, range: Held<'_, Tables>, phys: u64, prot: Protection, gfp: Gfp) -> Result {
+    fn map_range(
+        &self,
+        range: Held<'_, DomainTables>,
+        phys: u64,
+        prot: Protection,
+        gfp: Gfp,
+    ) -> Result {
         let access = Access::new(prot.read(), prot.write()).ok_or(EINVAL)?;
         let (iova, len) = (range.iova(), range.len());
-        Tables::map(range, PhysAddr::new(phys), access, gfp, self)?;
+        DomainTables::map(range, PhysAddr::new(phys), access, gfp, self)?;
         let inner = &*self.0;
         inner.history.record_map(iova, len, access);
         inner.counters.count_map(len);
@@ -324,9 +330,9 @@ impl Paging for Domain {
     }
 
     #[inline(always)]
-    fn unmap_range(&self, range: Held<'_, Tables>, mut gather: Pin<&mut Gather>) -> u64 {
+    fn unmap_range(&self, range: Held<'_, DomainTables>, mut gather: Pin<&mut Gather>) -> u64 {
         let iova = range.iova();
-        let bytes = Tables::unmap(range, gather.as_mut());
+        let bytes = DomainTables::unmap(range, gather.as_mut());
         let inner = &*self.0;
         if gather.is_queued() && inner.flushing.must_be_strict(&inner.allocated_for) {
             // The core defers the flush, but a device in this domain must stay strict. Invalidate
@@ -361,11 +367,11 @@ impl Paging for Domain {
         self.0.attachments.sync_map(iova, len)
     }
 
-    fn iova_to_phys(&self, byte: &Held<'_, Tables>) -> Option<u64> {
-        Tables::translate(byte).map(PhysAddr::raw)
+    fn iova_to_phys(&self, byte: &Held<'_, DomainTables>) -> Option<u64> {
+        DomainTables::iova_to_phys(byte).map(PhysAddr::raw)
     }
 
-    fn enforce_cache_coherency(&self, tables: &Tables) -> bool {
+    fn enforce_cache_coherency(&self, tables: &DomainTables) -> bool {
         let inner = &*self.0;
         if inner.snoop.load(Ordering::Acquire) {
             return true;

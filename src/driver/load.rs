@@ -75,7 +75,7 @@ impl Loaded {
 
     /// Loads the driver as [`Self::load`] does, but does not log [`ENOMEM`].
     fn try_load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
-        let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
+        let table = acpi::AcpiTable::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
         })?;
         let (checked, survey) = Survey::find(&table, &options)?;

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
-    AttachArgs, Capability, DefaultDomain, Driver, DriverSlot, Group, HardwareInfo, NewPaging,
+    AttachArgs, DefaultDomain, Driver, DriverSlot, Group, HardwareInfo, IommuCapability, NewPaging,
     Probed, Regions,
 };
 use kernel_ext::pci::PciDevice;
@@ -111,16 +111,16 @@ impl Driver for Machine {
         }
     }
 
-    fn capable(&self, data: &DeviceInfo, capability: Capability) -> bool {
-        if capability == Capability::CacheCoherency {
+    fn capable(&self, data: &DeviceInfo, capability: IommuCapability) -> bool {
+        if capability == IommuCapability::CacheCoherency {
             self.explain_siblings(data);
         }
         match capability {
             // On x86, DMA snoops processor caches whatever the unit does.
-            Capability::CacheCoherency | Capability::DeferredFlush => true,
+            IommuCapability::CacheCoherency | IommuCapability::DeferredFlush => true,
             // Whatever firmware did: from boot until load, devices could reach all of memory.
-            Capability::PreBootProtection => false,
-            Capability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
+            IommuCapability::PreBootProtection => false,
+            IommuCapability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
         }
     }
 

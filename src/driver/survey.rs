@@ -34,7 +34,10 @@ impl Survey {
     /// # Errors
     ///
     /// Any; the log has explained all but [`ENOMEM`].
-    pub(super) fn find(table: &acpi::Table, options: &LoadOptions) -> Result<(CheckedDmar, Self)> {
+    pub(super) fn find(
+        table: &acpi::AcpiTable,
+        options: &LoadOptions,
+    ) -> Result<(CheckedDmar, Self)> {
         let dmar = parse(table)?;
         report::log_firmware_notes(&dmar);
         report_host_width(&dmar);
@@ -70,7 +73,7 @@ pub(super) fn report_sysfs_error(at: &str, error: Error) {
     )
 }
 
-fn parse(table: &acpi::Table) -> Result<Dmar<'_>> {
+fn parse(table: &acpi::AcpiTable) -> Result<Dmar<'_>> {
     Dmar::parse(table.bytes()).map_err(|e| {
         log_err!("not loaded: {e}");
         match e.problem {
@@ -84,7 +87,7 @@ fn parse(table: &acpi::Table) -> Result<Dmar<'_>> {
 // Not inlined, so that its stack frame is freed before devices are probed.
 #[inline(never)]
 fn create_units(
-    table: &acpi::Table,
+    table: &acpi::AcpiTable,
     dmar: &Dmar<'_>,
     chipset: &mut Chipset,
     options: UnitOptions,
@@ -108,7 +111,7 @@ fn create_units(
         };
         let group =
             AttributeGroup::new(Some(c"intel-iommu"), report::UNIT_ATTRIBUTES, unit.clone())?;
-        let iommu_device = iommu::Unit::new(unit.name(), group)
+        let iommu_device = iommu::IommuUnit::new(unit.name(), group)
             .inspect_err(|e| report_sysfs_error("an entry in /sys/class/iommu", *e))?;
         report::log_unit(&unit);
         let saved = KBox::pin_init(

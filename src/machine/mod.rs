@@ -29,7 +29,7 @@ pub(crate) struct ServedUnit {
     /// The hardware.
     pub(crate) unit: Arc<Unit>,
     /// Its registration with the IOMMU core.
-    pub(crate) iommu_device: Arc<iommu::Unit<Unit>>,
+    pub(crate) iommu_device: Arc<iommu::IommuUnit<Unit>>,
     /// Its state during a system suspend.
     pub(crate) saved: Pin<KBox<IrqSpinLock<Option<SuspendState>>>>,
 }
@@ -74,7 +74,7 @@ impl ServedUnit {
 /// `table` was parsed without an error when the driver was loaded; `checked` is the proof of it.
 #[pin_data]
 pub(crate) struct Machine {
-    pub(crate) table: acpi::Table,
+    pub(crate) table: acpi::AcpiTable,
     pub(crate) checked: CheckedDmar,
     pub(crate) chipset: Chipset,
     pub(crate) units: KVec<ServedUnit>,

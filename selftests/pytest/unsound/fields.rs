@@ -4,10 +4,10 @@
 //! compiler reports it only if nothing else is wrong.)
 
 use kernel_ext::iommu::Held;
-use vtd_tables::Tables;
+use vtd_tables::DomainTables;
 
 /// A range without a holder.
-pub fn holds_anything(tables: &Tables) -> Held<'_, Tables> {
+pub fn holds_anything(tables: &DomainTables) -> Held<'_, DomainTables> {
     Held {
         tables,    //~ E0451
         iova: 0,   //~ E0451

@@ -9,7 +9,7 @@ use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging, RegionKind, Regions};
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
-use vtd_tables::Tables;
+use vtd_tables::DomainTables;
 
 /// Allocates, and reads an address.
 pub fn tables(tables: &table_pages::TablePages) -> Result<u64> {
@@ -32,13 +32,13 @@ pub fn regions(mut regions: Pin<&mut Regions>) {
 }
 
 /// Unmaps once.
-pub fn unmaps(range: Held<'_, Tables>, gather: Pin<&mut Gather>) -> u64 {
-    Tables::unmap(range, gather)
+pub fn unmaps(range: Held<'_, DomainTables>, gather: Pin<&mut Gather>) -> u64 {
+    DomainTables::unmap(range, gather)
 }
 
 /// Only reads.
-pub fn looks(range: &Held<'_, Tables>) -> bool {
-    Tables::translate(range).is_some()
+pub fn looks(range: &Held<'_, DomainTables>) -> bool {
+    DomainTables::iova_to_phys(range).is_some()
 }
 
 /// Allocates anywhere.
@@ -47,6 +47,6 @@ pub fn pages() -> Result<Pages> {
 }
 
 /// Claims an address that firmware lists.
-pub fn claims(table: &acpi::Table, address: u64) -> Result<Registers> {
+pub fn claims(table: &acpi::AcpiTable, address: u64) -> Result<Registers> {
     Registers::request(table.find_address(address).ok_or(EINVAL)?, 4096, c"unsound")
 }

@@ -7,10 +7,10 @@ use kernel::prelude::*;
 use kernel_ext::iommu::{Gather, Held, Regions};
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::{Gfp, Pages};
-use vtd_tables::Tables;
+use vtd_tables::DomainTables;
 
 /// A range without a holder.
-pub fn holds_anything(tables: &Tables) -> Held<'_, Tables> {
+pub fn holds_anything(tables: &DomainTables) -> Held<'_, DomainTables> {
     Held::new(tables, 0, 4096) //~ E0624
 }
 
@@ -25,7 +25,7 @@ pub fn moves(regions: Pin<&mut Regions>) -> &mut Regions {
 }
 
 /// Tables with two owners.
-pub fn owns_twice(tables: &Tables) -> Tables {
+pub fn owns_twice(tables: &DomainTables) -> DomainTables {
     tables.clone() //~ E0308
 }
 

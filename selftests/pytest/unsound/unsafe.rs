@@ -6,7 +6,7 @@ use core::pin::Pin;
 use kernel::prelude::*;
 use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging};
-use vtd_tables::Tables;
+use vtd_tables::DomainTables;
 
 /// Writes to any physical page.
 pub fn follows_anything(tables: &table_pages::TablePages) -> table_pages::TablePage {
@@ -48,11 +48,12 @@ pub fn swaps(paging: &impl Paging) {
 }
 
 /// A value that is borrowed for reading.
-pub fn unmaps_what_is_lent(range: &Held<'_, Tables>, gather: Pin<&mut Gather>) -> u64 {
-    Tables::unmap(*range, gather) //~ E0507
+pub fn unmaps_what_is_lent(range: &Held<'_, DomainTables>, gather: Pin<&mut Gather>) -> u64 {
+    DomainTables::unmap(*range, gather) //~ E0507
 }
 
 /// A value that is valid for one unmap.
-pub fn unmaps_twice(range: Held<'_, Tables>, mut gather: Pin<&mut Gather>) -> u64 {
-    Tables::unmap(range, gather.as_mut()) + Tables::unmap(range, gather) //~ E0382
+pub fn unmaps_twice(range: Held<'_, DomainTables>, mut gather: Pin<&mut Gather>) -> u64 {
+    DomainTables::unmap(range, gather.as_mut()) + DomainTables::unmap(range, gather)
+    //~ E0382
 }

@@ -7,9 +7,9 @@ use crate::spec::scope::{ContextScope, IotlbScope, PageBlock, MAX_ADDRESS_MASK};
 use core::fmt;
 
 /// The pages of a block.
-struct Pages(PageBlock);
+struct PagesText(PageBlock);
 
-impl fmt::Display for Pages {
+impl fmt::Display for PagesText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.address_mask() {
             0 => write!(f, "1 page at {}", self.0.address()),
@@ -39,12 +39,12 @@ impl fmt::Display for Descriptor {
                 } => write!(
                     f,
                     "IOTLB: domain-id {domain}, {}{}",
-                    Pages(block),
+                    PagesText(block),
                     if leaves_only { "" } else { ", tables too" }
                 ),
             },
             Self::DeviceTlb { source, block, .. } => {
-                write!(f, "device-TLB of {source}: {}", Pages(block))
+                write!(f, "device-TLB of {source}: {}", PagesText(block))
             }
             Self::InterruptEntryCache(InterruptScope::Global) => {
                 f.write_str("interrupt entry cache: all")
