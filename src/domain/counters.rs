@@ -2,10 +2,32 @@
 
 //! Counters of one domain: maps, unmaps, bytes, flushes.
 
-use crate::unit::MapCounts;
 use kernel::prelude::*;
 use kernel_ext::pages::Charge;
 use kernel_ext::percpu::PerCpuCounters;
+
+/// Counts of what was mapped and unmapped.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MapCounts {
+    /// Map operations.
+    pub(crate) maps: u64,
+    /// Unmap operations.
+    pub(crate) unmaps: u64,
+    /// Bytes mapped.
+    pub(crate) mapped_bytes: u64,
+    /// Bytes unmapped.
+    pub(crate) unmapped_bytes: u64,
+}
+
+impl MapCounts {
+    /// Adds the counts of `other`.
+    pub(crate) fn add(&mut self, other: MapCounts) {
+        self.maps = self.maps.wrapping_add(other.maps);
+        self.unmaps = self.unmaps.wrapping_add(other.unmaps);
+        self.mapped_bytes = self.mapped_bytes.wrapping_add(other.mapped_bytes);
+        self.unmapped_bytes = self.unmapped_bytes.wrapping_add(other.unmapped_bytes);
+    }
+}
 
 /// Counters of one domain. They are per CPU, because every map and unmap increments them.
 pub(super) struct DomainCounters(PerCpuCounters<6>);

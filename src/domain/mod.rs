@@ -11,6 +11,7 @@ mod purpose;
 mod registry;
 mod snapshot;
 
+pub(crate) use counters::MapCounts;
 pub(crate) use flush_policy::LAZY_COST;
 pub(crate) use paging::{Domain, DomainInner};
 pub(crate) use purpose::DomainPurpose;

@@ -19,13 +19,13 @@
 //!   walks them for it.
 
 use super::attachments::{self, Attachments};
-use super::counters::DomainCounters;
+use super::counters::{DomainCounters, MapCounts};
 use super::flush_policy::FlushPolicy;
 use super::history::MappingHistory;
 use super::purpose::DomainPurpose;
 use super::registry::{Domains, Listed};
 use crate::device::{self, AttachTarget, AttachedDomain, DeviceInfo};
-use crate::unit::{AllocatedDomainId, DomainIdOwner, MapCounts, Translation, Unit};
+use crate::unit::{AllocatedDomainId, DomainIdOwner, Translation, Unit};
 use core::ops::ControlFlow;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -5,7 +5,8 @@
 //! A domain is in the list from its creation until the core frees it. Each domain has its own
 //! counters. When a domain is freed, its counts are added to the sums of its primary unit.
 
-use crate::unit::{MapCounts, Unit};
+use super::counters::MapCounts;
+use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 

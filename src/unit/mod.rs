@@ -38,7 +38,7 @@ mod translation;
 
 pub(crate) use event::{FaultEvent, FaultSink};
 pub(crate) use snapshot::{BusSnapshot, QueueSnapshot, RequesterEntries};
-pub(crate) use statistics::{Counter, MapCounts, Statistics, WAIT_KINDS};
+pub(crate) use statistics::{Counter, Statistics, WAIT_KINDS};
 pub(crate) use suspend::SuspendState;
 pub(crate) use translation::{AllocatedDomainId, DomainIdOwner, Translation, WasInstalled};
 

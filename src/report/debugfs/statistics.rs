@@ -3,8 +3,9 @@
 //! Counters: `vtd/dmarN/statistics`, `vtd/dmarN/waits` and `vtd/faults`.
 
 use super::view::{part_done, UnitView};
+use crate::domain::MapCounts;
 use crate::machine::Machine;
-use crate::unit::{Counter, MapCounts, Statistics, WAIT_KINDS};
+use crate::unit::{Counter, Statistics, WAIT_KINDS};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
