@@ -14,20 +14,20 @@
 mod bytes;
 mod raw;
 
+pub mod device_scope;
+pub mod drhd;
 pub mod error;
 pub mod note;
 pub mod region;
-pub mod scope;
 pub mod select;
 pub mod structure;
-pub mod unit;
 
+pub use device_scope::{DeviceScope, ScopeKind, Scopes};
+pub use drhd::Drhd;
 pub use error::DmarError;
 pub use note::Note;
 pub use region::Rmrr;
-pub use scope::{DeviceScope, ScopeKind, Scopes};
 pub use structure::{Andd, Atsr, Rhsa, Satc, Sidp, Structure};
-pub use unit::Drhd;
 
 use crate::spec::address::PhysAddr;
 use bytes::Bytes;

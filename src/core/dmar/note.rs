@@ -3,9 +3,9 @@
 //! Notes: what is unusual in a table but does not make it unusable.
 
 use super::bytes::Bytes;
+use super::device_scope::{DeviceScope, ScopeKind, Scopes};
 use super::error::{structure_name, Problem};
 use super::raw::{DRHD, RMRR};
-use super::scope::{DeviceScope, ScopeKind, Scopes};
 use super::structure::Andd;
 use super::{Dmar, DmarError, Drhd, Structure, WIDTH_OFFSET};
 use crate::spec::address::{PhysAddr, Segment};

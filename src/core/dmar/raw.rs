@@ -3,8 +3,8 @@
 //! Iterates over the remapping structures of the table before their content is decoded (VT-d 8.2).
 
 use super::bytes::Bytes;
+use super::device_scope::Scopes;
 use super::error::{DmarError, Problem};
-use super::scope::Scopes;
 use crate::spec::address::Segment;
 
 /// The bytes of type and length.

@@ -3,9 +3,9 @@
 //! RMRR: memory that a device accesses before an operating system runs, and that must stay
 //! identity-mapped for it (VT-d 8.4).
 
+use super::device_scope::Scopes;
 use super::error::{DmarError, Problem};
 use super::raw::RawStructure;
-use super::scope::Scopes;
 use crate::spec::address::{PhysAddr, Segment, PAGE_SIZE};
 use crate::spec::bits;
 

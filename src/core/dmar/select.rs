@@ -2,8 +2,8 @@
 
 //! Selects the unit and the reserved regions of a device.
 
+use super::drhd::Drhd;
 use super::region::Rmrr;
-use super::unit::Drhd;
 use super::{Dmar, Structure};
 use crate::spec::address::{Segment, SourceId};
 

@@ -2,11 +2,11 @@
 
 //! The remapping structures and their content (VT-d 8.2).
 
+use super::device_scope::Scopes;
+use super::drhd::Drhd;
 use super::error::{DmarError, Problem};
 use super::raw::RawStructure;
 use super::region::Rmrr;
-use super::scope::Scopes;
-use super::unit::Drhd;
 use crate::spec::address::{PhysAddr, Segment};
 
 /// A remapping structure.

@@ -2,9 +2,9 @@
 
 //! DRHD: a remapping unit (VT-d 8.3).
 
+use super::device_scope::Scopes;
 use super::error::{DmarError, Problem};
 use super::raw::RawStructure;
-use super::scope::Scopes;
 use crate::spec::address::{PhysAddr, Segment, PAGE_SIZE};
 use crate::spec::bits;
 
