@@ -34,7 +34,7 @@ impl WalkFile {
     pub(super) fn new(machine: Arc<Machine>) -> impl PinInit<Self> {
         pin_init!(Self {
             machine,
-            request <- new_mutex!(None, "vtd walk question"),
+            request <- new_mutex!(None, "vtd walk request"),
         })
     }
 }
