@@ -17,7 +17,7 @@
 //!
 //! # Locks
 //!
-//! 1. `tables` (mutex): context tables and claims. It is held until the invalidation after a change
+//! 1. `tables` (mutex): context tables and use counts. It is held until the invalidation after a change
 //!    is complete, so that changes of one unit are ordered.
 //! 2. `ids` (mutex): domain-ids. No lock is taken under it.
 //! 3. `failing` (spin lock, interrupts off). Only the following locks are taken under it:

@@ -84,7 +84,7 @@ pub(crate) struct BusSnapshot {
     pub(crate) bus: u8,
     /// Its root entry.
     pub(crate) root: RootEntry,
-    /// Its context entries that are not zero, each with the number of devices that claim it.
+    /// Its context entries that are not zero, each with the number of devices that use it.
     pub(crate) entries: KVec<(SourceId, ContextEntry, u16)>,
 }
 
@@ -168,7 +168,7 @@ impl Unit {
             let source = SourceId::from_bus_devfn(bus, devfn);
             let entry = state.tables.get(source);
             if entry != ContextEntry::ABSENT {
-                let _ = entries.push_within_capacity((source, entry, state.claims.get(source)));
+                let _ = entries.push_within_capacity((source, entry, state.uses.get(source)));
             }
         }
         Ok(Some(BusSnapshot {

@@ -69,7 +69,7 @@ pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'
                 "bus {segment}:{bus:02x}: root entry cleared, all blocked"
             )?,
         }
-        for (source, entry, claims) in &bus_entries.entries {
+        for (source, entry, uses) in &bus_entries.entries {
             let recorded = if entry.fault_processing_disabled() {
                 ", faults not recorded"
             } else {
@@ -77,7 +77,7 @@ pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'
             };
             writeln!(
                 to,
-                "  {source} {}, {claims} device(s){recorded}",
+                "  {source} {}, {uses} device(s){recorded}",
                 ContextEntryText(*entry)
             )?;
         }

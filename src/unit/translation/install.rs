@@ -27,9 +27,9 @@
 //! invalidate. `src/core/tests/caches.rs` runs this sequence against a unit that caches everything
 //! it may. The file `fault_recording.rs` says what is invalidated when only FPD changes.
 
-use super::claims::Claims;
 use super::domain_ids::PASS_THROUGH;
 use super::legacy::{ContextTables, RootTable};
+use super::requester_uses::RequesterUses;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
@@ -70,7 +70,7 @@ impl Translation {
     }
 }
 
-/// Whether a device had a translation installed before, and with it a claim on each of its
+/// Whether a device had a translation installed before, and with it a use of each of its
 /// requester IDs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WasInstalled {
@@ -80,13 +80,13 @@ pub(crate) enum WasInstalled {
     Yes,
 }
 
-/// The context tables of a unit and the claims on their entries. The lock `tables` of [`Unit`]
+/// The context tables of a unit and the use counts of their entries. The lock `tables` of [`Unit`]
 /// protects them.
 pub(crate) struct TranslationState {
     /// The context tables.
     pub(crate) tables: ContextTables,
-    /// The claims.
-    pub(crate) claims: Claims,
+    /// The use counts.
+    pub(crate) uses: RequesterUses,
 }
 
 impl TranslationState {
@@ -95,14 +95,14 @@ impl TranslationState {
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         Ok(TranslationState {
             tables: ContextTables::new(coherent, node)?,
-            claims: Claims::new()?,
+            uses: RequesterUses::new()?,
         })
     }
 
-    /// Allocates the context table and the claim counters for `source`, unless they exist.
+    /// Allocates the context table and the use counts for `source`, unless they exist.
     /// [`ENOMEM`].
     pub(super) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
-        self.claims.prepare(source)?;
+        self.uses.prepare(source)?;
         self.tables.prepare(root, source)
     }
 }
@@ -181,14 +181,14 @@ impl Unit {
         for &source in sources {
             let wanted = match (before, entry.is_present()) {
                 (WasInstalled::No, true) => {
-                    state.claims.claim(source, true);
+                    state.uses.count(source, true);
                     entry
                 }
                 // The device had nothing installed. A requester ID that it shares may be in use by
                 // a sibling.
                 (WasInstalled::No, false) => continue,
                 // Another device may still use this requester ID.
-                (WasInstalled::Yes, false) if state.claims.claim(source, false) > 0 => continue,
+                (WasInstalled::Yes, false) if state.uses.count(source, false) > 0 => continue,
                 _ => entry,
             };
             let old = state.tables.get(source);

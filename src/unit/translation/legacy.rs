@@ -8,7 +8,7 @@
 //!   present once, and its upper word is always 0, so no unit can read halves of two entries. The
 //!   table that it points to is freed with the unit only. Context entries differ in both words, and
 //!   are changed as [`vtd_core::install`] describes.
-//! - A context entry is present only while a device has a claim on its requester ID. All other
+//! - A context entry is present only while a device uses its requester ID. All other
 //!   requesters are blocked.
 
 use kernel::prelude::*;

@@ -2,11 +2,11 @@
 
 //! What a requester can reach: context entries (legacy mode), and the domain-ids in them.
 
-mod claims;
 mod domain_ids;
 mod fault_recording;
 mod install;
 mod legacy;
+mod requester_uses;
 mod taken_id;
 
 pub(crate) use domain_ids::{DomainIdOwner, DomainIds};

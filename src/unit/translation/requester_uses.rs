@@ -4,7 +4,7 @@
 //!
 //! # Invariants
 //!
-//! - Several devices may share a requester ID (behind a PCI bridge). Its claim count is the number
+//! - Several devices may share a requester ID (behind a PCI bridge). Its use count is the number
 //!   of those that are attached. Its context entry is cleared when the last one is detached.
 
 use kernel::prelude::*;
@@ -12,14 +12,14 @@ use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::CONTEXT_ENTRIES;
 use vtd_core::spec::root::ROOT_ENTRIES;
 
-/// The claim counts of all requester IDs of a unit, by bus.
-pub(crate) struct Claims(KBox<[Option<KBox<[u16; CONTEXT_ENTRIES]>>; ROOT_ENTRIES]>);
+/// The use counts of all requester IDs of a unit, by bus.
+pub(crate) struct RequesterUses(KBox<[Option<KBox<[u16; CONTEXT_ENTRIES]>>; ROOT_ENTRIES]>);
 
-impl Claims {
-    /// Creates the counts with no claims. [`ENOMEM`].
+impl RequesterUses {
+    /// Creates the counts, all 0. [`ENOMEM`].
     pub(crate) fn new() -> Result<Self> {
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
-        Ok(Claims(KBox::init(none, GFP_KERNEL)?))
+        Ok(RequesterUses(KBox::init(none, GFP_KERNEL)?))
     }
 
     /// Allocates the counts of all requester IDs on `source`'s bus, unless they exist. [`ENOMEM`].
@@ -34,25 +34,24 @@ impl Claims {
     /// Returns how many devices are attached under `source`.
     pub(crate) fn get(&self, source: SourceId) -> u16 {
         let bus = self.0.get(usize::from(source.bus()));
-        let claims = bus.and_then(|bus| bus.as_deref());
-        let of_source = claims.and_then(|claims| claims.get(usize::from(source.devfn())));
+        let uses = bus.and_then(|bus| bus.as_deref());
+        let of_source = uses.and_then(|uses| uses.get(usize::from(source.devfn())));
         of_source.copied().unwrap_or(0)
     }
 
     /// Counts one more (`more`) or one fewer device under `source`, whose bus was
     /// [prepared](Self::prepare). Returns the new count.
-    pub(crate) fn claim(&mut self, source: SourceId, more: bool) -> u16 {
+    pub(crate) fn count(&mut self, source: SourceId, more: bool) -> u16 {
         let bus = self.0.get_mut(usize::from(source.bus()));
-        let claims = bus.and_then(|bus| bus.as_deref_mut());
-        let Some(claims) = claims.and_then(|claims| claims.get_mut(usize::from(source.devfn())))
-        else {
+        let uses = bus.and_then(|bus| bus.as_deref_mut());
+        let Some(uses) = uses.and_then(|uses| uses.get_mut(usize::from(source.devfn()))) else {
             return 0;
         };
-        *claims = if more {
-            claims.saturating_add(1)
+        *uses = if more {
+            uses.saturating_add(1)
         } else {
-            claims.saturating_sub(1)
+            uses.saturating_sub(1)
         };
-        *claims
+        *uses
     }
 }
