@@ -15,6 +15,7 @@
 use super::attachment::{AttachTarget, AttachedTo, DeviceState};
 use super::info::DeviceInfo;
 use super::neighbours::refuse_neighbour_of_untranslated;
+use super::ownership::{Grant, GroupRecords};
 use super::regions::ReservedRegion;
 use crate::unit::{Translation, WasInstalled};
 use core::sync::atomic::Ordering;
@@ -47,28 +48,8 @@ pub(crate) fn attach(
     refuse_reserved(info, args)?;
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
-    // The core forms the group before it attaches a member.
-    let group = state.group_id().ok_or(ENODEV)?;
-    let request = AttachRequest {
-        wanted: wanted(args),
-        driver: driver_of(dev, info),
-        phase: AttachPhase::Attach,
-    };
-    let grant = groups
-        .check(group, &info.pci, &state, &request)?
-        .map_err(|refused| {
-            if let Some(note) = info.log_limit.allow_line() {
-                log_warn!("{}: {refused}{note}", &*info.unit);
-            }
-            EBUSY
-        })?;
-
-    let to_previous = state.previous_domain == Some(args.new.token);
-    let retained_id = state.retained_id.take_if(|_| to_previous);
-    target.check(&info.unit)?;
-    let to = target
-        .attach_unit(&info.unit, retained_id)
-        .inspect_err(|e| info.explain_no_domain_id(*e))?;
+    let grant = check_ownership(&mut groups, dev, info, args, &state)?;
+    let to = add_unit(info, &mut state, args, target)?;
     let attached = target.domain();
     let before = match state.attached_to {
         AttachedTo::Blocked => WasInstalled::No,
@@ -83,19 +64,8 @@ pub(crate) fn attach(
             return Err(e);
         }
     }
-    state.attached_to = match args.new.kind {
-        DomainKind::Blocked => AttachedTo::Blocked,
-        DomainKind::Identity => AttachedTo::Identity,
-        DomainKind::DmaApi => AttachedTo::Dma,
-        DomainKind::Iommufd | DomainKind::Unmanaged => AttachedTo::Unmanaged,
-    };
-    state.domain_id = match to {
-        Translation::SecondStage { id, .. } => id.raw(),
-        _ => 0,
-    };
     state.owner_state = groups.commit(&info.pci, grant);
-    state.in_group_record = true;
-    state.previous_domain = args.old.map(|old| old.token);
+    record(&mut state, args, to);
     let recorded = silenced && !info.unit.is_fault_processing_disabled(&info.requesters);
     if recorded && info.fault_limit.may_announce() {
         log_info!("{}: {info}: its faults are recorded again", &*info.unit);
@@ -108,6 +78,70 @@ pub(crate) fn attach(
     // Dropped after the locks are released: it may be the last reference to the domain.
     drop(old);
     Ok(())
+}
+
+/// Checks whether the owner of `args.new` may have the device.
+///
+/// # Errors
+///
+/// [`EBUSY`]: its group has another owner. The log has the reason.
+fn check_ownership(
+    groups: &mut GroupRecords,
+    dev: &Device,
+    info: &DeviceInfo,
+    args: &AttachArgs,
+    state: &DeviceState,
+) -> Result<Grant> {
+    // The core forms the group before it attaches a member.
+    let group = state.group_id().ok_or(ENODEV)?;
+    let request = AttachRequest {
+        wanted: wanted(args),
+        driver: driver_of(dev, info),
+        phase: AttachPhase::Attach,
+    };
+    groups
+        .check(group, &info.pci, state, &request)?
+        .map_err(|refused| {
+            if let Some(note) = info.log_limit.allow_line() {
+                log_warn!("{}: {refused}{note}", &*info.unit);
+            }
+            EBUSY
+        })
+}
+
+/// Adds the device's unit to `target`, if it can use it. Returns what to install.
+///
+/// # Errors
+///
+/// Those of [`AttachTarget`].
+fn add_unit(
+    info: &DeviceInfo,
+    state: &mut DeviceState,
+    args: &AttachArgs,
+    target: &impl AttachTarget,
+) -> Result<Translation> {
+    let to_previous = state.previous_domain == Some(args.new.token);
+    let retained_id = state.retained_id.take_if(|_| to_previous);
+    target.check(&info.unit)?;
+    target
+        .attach_unit(&info.unit, retained_id)
+        .inspect_err(|e| info.explain_no_domain_id(*e))
+}
+
+/// Records that `to` is installed for the domain `args.new`.
+fn record(state: &mut DeviceState, args: &AttachArgs, to: Translation) {
+    state.attached_to = match args.new.kind {
+        DomainKind::Blocked => AttachedTo::Blocked,
+        DomainKind::Identity => AttachedTo::Identity,
+        DomainKind::DmaApi => AttachedTo::Dma,
+        DomainKind::Iommufd | DomainKind::Unmanaged => AttachedTo::Unmanaged,
+    };
+    state.domain_id = match to {
+        Translation::SecondStage { id, .. } => id.raw(),
+        _ => 0,
+    };
+    state.in_group_record = true;
+    state.previous_domain = args.old.map(|old| old.token);
 }
 
 fn wanted(args: &AttachArgs) -> RequestedDomain {

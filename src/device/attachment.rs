@@ -123,6 +123,20 @@ pub(crate) struct DeviceState {
 }
 
 impl DeviceState {
+    /// Creates the state of a new device, which is blocked and in no group.
+    pub(crate) fn new() -> Self {
+        DeviceState {
+            attached_to: AttachedTo::Blocked,
+            domain_id: 0,
+            owner_state: OwnerState::Blocked,
+            domain: None,
+            previous_domain: None,
+            retained_id: None,
+            group: None,
+            in_group_record: false,
+        }
+    }
+
     /// Returns the ID of its group, once known.
     pub(crate) fn group_id(&self) -> Option<u32> {
         self.group.as_ref().map(Group::id)

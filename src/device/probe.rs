@@ -4,7 +4,7 @@
 //! allocated.
 
 use super::access_control::AccessControl;
-use super::attachment::{AttachedTo, DeviceState};
+use super::attachment::DeviceState;
 use super::info::DeviceInfo;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
@@ -17,7 +17,6 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
-use vtd_core::ownership::OwnerState;
 use vtd_core::quirks::IdentityReason;
 use vtd_core::spec::address::{Segment, SourceId};
 
@@ -60,16 +59,6 @@ pub(crate) fn probe(
     let properties = dma_device.properties();
     let segment = u16::try_from(properties.segment).map_err(|_| ENODEV)?;
     let driver = pci.as_device().driver();
-    let state = DeviceState {
-        attached_to: AttachedTo::Blocked,
-        domain_id: 0,
-        owner_state: OwnerState::Blocked,
-        domain: None,
-        previous_domain: None,
-        retained_id: None,
-        group: None,
-        in_group_record: false,
-    };
     unit.prepare(&requesters)?;
     Arc::pin_init(
         pin_init!(DeviceInfo {
@@ -86,7 +75,7 @@ pub(crate) fn probe(
             ownership,
             untranslated,
             access_control,
-            state <- new_mutex!(state, "vtd device state"),
+            state <- new_mutex!(DeviceState::new(), "vtd device state"),
             log_limit <- RateLimit::new(),
             fault_limit <- RateLimit::new(),
         }),

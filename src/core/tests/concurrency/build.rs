@@ -172,14 +172,14 @@ const SUBJECTS: &[Subject] = &[
         mistakes: &[
             (
                 "unlocked_before_install",
-                "            EBUSY\n        })?;\n",
-                "EBUSY })?; drop(groups); let groups = &*info.ownership;\n",
+                "args, &state)?;\n    let to",
+                "args, &state)?; drop(groups); let groups = &*info.ownership; let to",
             ),
             (
                 "installed_after_unlock",
-                "            EBUSY\n        })?;\n",
-                "EBUSY })?; let groups = { let committed = groups.commit(&info.pci, grant); \
-                 drop(groups); super::Committed(committed) }; let grant = ();\n",
+                "args, &state)?;\n    let to",
+                "args, &state)?; let groups = { let committed = groups.commit(&info.pci, grant); \
+                 drop(groups); super::Committed(committed) }; let grant = (); let to",
             ),
             (
                 "never_checked",

@@ -12,7 +12,7 @@ use crate::shim::iommu::{self, AttachArgs, DomainInfo, DomainKind};
 use crate::shim::pci::PciDevice;
 use crate::shim::prelude::{KVec, Result, EBUSY, EIO};
 use crate::shim::sync::Mutex;
-use loom::thread::spawn;
+use loom::thread::{spawn, JoinHandle};
 use std::sync::Arc;
 use vtd_core::ownership::OwnerState;
 use vtd_core::spec::address::{DomainId, PhysAddr, Segment, SourceId};
@@ -58,7 +58,7 @@ fn translation(domain: u16) -> Translation {
 /// Defines a group whose devices a test attaches from one thread or from several.
 macro_rules! group {
     ($module:ident) => {
-        use $module::attachment::{AttachedTo, DeviceState};
+        use $module::attachment::DeviceState;
         use $module::info::DeviceInfo;
 
         #[derive(Clone)]
@@ -105,16 +105,7 @@ macro_rules! group {
                     ownership: self.records.clone(),
                     untranslated: Arc::new(UntranslatedDevices),
                     access_control: Arc::new(AccessControl),
-                    state: Mutex::new(DeviceState {
-                        attached_to: AttachedTo::Blocked,
-                        domain_id: 0,
-                        owner_state: OwnerState::Blocked,
-                        domain: None,
-                        previous_domain: None,
-                        retained_id: None,
-                        group: None,
-                        in_group_record: false,
-                    }),
+                    state: Mutex::new(DeviceState::new()),
                     log_limit: RateLimit,
                     fault_limit: RateLimit,
                 }));
@@ -154,21 +145,26 @@ macro_rules! group {
             fn goes(&self, from: u16, to: &[u16]) -> Result {
                 let mut old = from;
                 for &new in to {
-                    let args = AttachArgs {
-                        old: Some(view(old)),
-                        new: view(new),
-                    };
-                    let device = self.0.pci.as_device();
-                    $module::attach::attach(device, &self.0, &args, &translation(new))?;
+                    self.attach(Some(view(old)), new)?;
                     old = new;
                 }
                 Ok(())
             }
 
+            /// Does what [`Self::goes`] does, in a thread of its own.
+            fn goes_concurrently(&self, from: u16, to: &'static [u16]) -> JoinHandle<Result> {
+                let member = self.clone();
+                spawn(move || member.goes(from, to))
+            }
+
             /// Makes the first attach of the device.
             fn begins(&self, new: u16) -> Result {
+                self.attach(None, new)
+            }
+
+            fn attach(&self, old: Option<DomainInfo>, new: u16) -> Result {
                 let args = AttachArgs {
-                    old: None,
+                    old,
                     new: view(new),
                 };
                 let device = self.0.pci.as_device();
@@ -190,10 +186,7 @@ macro_rules! rivals {
             group!($module);
             let group = Group::new();
             let (a, b) = (group.member(8, &[]), group.member(9, &[]));
-            let other = {
-                let b = b.clone();
-                spawn(move || b.goes(BLOCKED, &[$other]))
-            };
+            let other = b.goes_concurrently(BLOCKED, &[$other]);
             let mine = a.goes(BLOCKED, &[$one]);
             let theirs = other.join().unwrap();
             match (mine, theirs) {
@@ -225,10 +218,7 @@ macro_rules! claim_and_return {
             group!($module);
             let group = Group::new();
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[]));
-            let back = {
-                let a = a.clone();
-                spawn(move || a.goes(ONE, &[BLOCKED, DMA]))
-            };
+            let back = a.goes_concurrently(ONE, &[BLOCKED, DMA]);
             let claimed = b.goes(BLOCKED, &[ONE]);
             let back = back.join().unwrap();
             assert!(back.is_ok() != claimed.is_ok(), "not one of them");
@@ -248,10 +238,7 @@ macro_rules! handed_over {
             group!($module);
             let group = Group::new();
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[BLOCKED]));
-            let back = spawn({
-                let a = a.clone();
-                move || a.goes(ONE, &[BLOCKED])
-            });
+            let back = a.goes_concurrently(ONE, &[BLOCKED]);
             let early = b.goes(BLOCKED, &[$to]);
             back.join()
                 .unwrap()
@@ -296,17 +283,13 @@ macro_rules! one_removed_one_added {
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[ONE]));
             let leaving = spawn(move || a.leaves());
             let c = group.member(10, &[]);
-            assert_eq!(
-                c.goes(BLOCKED, &[DMA]),
-                Err(EBUSY),
-                "while a user has another member"
-            );
+            let is_refused = || {
+                let attached = c.goes(BLOCKED, &[DMA]);
+                assert_eq!(attached, Err(EBUSY), "while a user has another member");
+            };
+            is_refused();
             leaving.join().unwrap();
-            assert_eq!(
-                c.goes(BLOCKED, &[DMA]),
-                Err(EBUSY),
-                "while a user has another member"
-            );
+            is_refused();
             group.agrees(&[&b, &c]);
         })
     };
@@ -328,10 +311,7 @@ macro_rules! unit_fails_concurrently {
                 let unit = group.unit.clone();
                 spawn(move || unit.fail())
             };
-            let back = {
-                let a = a.clone();
-                spawn(move || a.goes(BLOCKED, &[DMA]))
-            };
+            let back = a.goes_concurrently(BLOCKED, &[DMA]);
             let claimed = b.goes(BLOCKED, &[ONE]);
             let back = back.join().unwrap();
             failing.join().unwrap();
