@@ -212,32 +212,7 @@ impl<S: InterruptSource> Interrupt<S> {
     /// [`ENOMEM`], or that of the irq core; nothing is left behind.
     pub fn request(source: Arc<S>, name: &'static CStr, node: NumaNode) -> Result<Self> {
         let cookie = Arc::as_ptr(&source).cast_mut().cast::<c_void>();
-        let number = i32::try_from(source.number())?;
-        // SAFETY: A named firmware node without data; the name is copied.
-        let fwnode =
-            unsafe { bindings::vtd_helper_alloc_named_id_fwnode(S::NAME.as_char_ptr(), number) };
-        if fwnode.is_null() {
-            return Err(ENOMEM);
-        }
-        let info = bindings::irq_domain_info {
-            fwnode,
-            domain_flags: bindings::IRQ_DOMAIN_FLAG_HIERARCHY,
-            hwirq_max: usize::MAX,
-            ops: &ChipOps::<S>::OPS,
-            // SAFETY: The vector domain exists from early boot on and does not change.
-            parent: unsafe { bindings::x86_vector_domain },
-            ..Default::default()
-        };
-        // SAFETY: `info` describes a hierarchical domain whose operations outlive it.
-        let domain = unsafe { bindings::irq_domain_instantiate(&info) };
-        let domain = match kernel::error::from_err_ptr(domain) {
-            Ok(domain) => domain,
-            Err(e) => {
-                // SAFETY: Allocated above, used by no domain.
-                unsafe { bindings::irq_domain_free_fwnode(fwnode) };
-                return Err(e);
-            }
-        };
+        let (domain, fwnode) = Self::new_domain(i32::try_from(source.number())?)?;
         let virq = Self::allocate(domain, cookie, node).and_then(|virq| {
             // SAFETY: The cookie outlives the request (see `drop`).
             let asked = kernel::error::to_result(unsafe {
@@ -269,6 +244,41 @@ impl<S: InterruptSource> Interrupt<S> {
                     bindings::irq_domain_remove(domain);
                     bindings::irq_domain_free_fwnode(fwnode);
                 }
+                Err(e)
+            }
+        }
+    }
+
+    /// Creates a domain for one interrupt, and the firmware node that it is named by.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`], or that of the irq core; nothing is left behind.
+    fn new_domain(
+        number: i32,
+    ) -> Result<(*mut bindings::irq_domain, *mut bindings::fwnode_handle)> {
+        // SAFETY: A named firmware node without data; the name is copied.
+        let fwnode =
+            unsafe { bindings::vtd_helper_alloc_named_id_fwnode(S::NAME.as_char_ptr(), number) };
+        if fwnode.is_null() {
+            return Err(ENOMEM);
+        }
+        let info = bindings::irq_domain_info {
+            fwnode,
+            domain_flags: bindings::IRQ_DOMAIN_FLAG_HIERARCHY,
+            hwirq_max: usize::MAX,
+            ops: &ChipOps::<S>::OPS,
+            // SAFETY: The vector domain exists from early boot on and does not change.
+            parent: unsafe { bindings::x86_vector_domain },
+            ..Default::default()
+        };
+        // SAFETY: `info` describes a hierarchical domain whose operations outlive it.
+        let domain = unsafe { bindings::irq_domain_instantiate(&info) };
+        match kernel::error::from_err_ptr(domain) {
+            Ok(domain) => Ok((domain, fwnode)),
+            Err(e) => {
+                // SAFETY: Allocated above, used by no domain.
+                unsafe { bindings::irq_domain_free_fwnode(fwnode) };
                 Err(e)
             }
         }

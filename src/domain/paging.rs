@@ -103,22 +103,20 @@ impl Domain {
         let node = device.numa_node();
         let tables = DomainTables::new(geometry, format.coherent, node, charge)?;
         let tree = tables.tree().clone();
-        let history = MappingHistory::new();
         let counters = DomainCounters::new(charge)?;
-        let attachments = Attachments::new(primary_unit.clone());
         let inner = Arc::pin_init(
             pin_init!(DomainInner {
                 number: domains.alloc_number(),
                 tree,
                 format,
+                attachments <- Attachments::new(primary_unit.clone()),
                 primary_unit,
                 allocated_for: device.name(),
                 flushing: FlushPolicy::new(announced_at_load),
-                history,
+                history: MappingHistory::new(),
                 counters,
                 domains: domains.clone(),
                 snoop: AtomicBool::new(false),
-                attachments <- attachments,
             }),
             charge.flags(),
         )?;

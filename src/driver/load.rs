@@ -111,9 +111,20 @@ impl Loaded {
             }),
             GFP_KERNEL,
         )?;
+        Self::start(machine, module, bound, &translations)
+    }
+
+    /// Creates the driver's files, and starts the units of `machine`.
+    fn start(
+        machine: Arc<Machine>,
+        module: &'static ThisModule,
+        bound: BoundDevices,
+        translations: &report::TranslationFiles,
+    ) -> Result<Self> {
+        let lazy = machine.lazy;
         // Everything that can fail is done first: once devices are probed, drivers may be bound to
         // them.
-        let debugfs = report::Debugfs::new(&machine, &translations)?;
+        let debugfs = report::Debugfs::new(&machine, translations)?;
         let shutdown = KBox::pin_init(syscore::Registration::new(machine.clone()), GFP_KERNEL)?;
         let attributes = AttributeGroup::new(None, ATTRIBUTES, machine.clone())?;
         let kobject = KernelDir::new(c"vtd", attributes)

@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::lock::{mutex::MutexBackend, Guard};
 use kernel::sync::Arc;
+use kernel_ext::device::DeviceGuard;
 use kernel_ext::pci::RescanLock;
 use kernel_ext::sysfs::Attribute;
 use kernel_ext::{log_err, log_info, syscore};
@@ -61,21 +62,7 @@ impl Machine {
         for info in self.devices.lock().iter() {
             devices.push(info.clone(), GFP_KERNEL)?;
         }
-        // When a driver is bound, the core counts it as an owner of the group before the notifier
-        // waits at the gate, and a group with an owner must not be released. So take the lock of
-        // each device: if this fails, a driver is just being bound or unbound.
-        let mut locked = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
-        for info in devices.iter() {
-            let lock = info.pci.as_device().try_lock().ok_or_else(|| {
-                let device = info.pci.as_device();
-                log_err!(
-                    "not detached: a driver is being bound to {device} or unbound from it. Try \
-                     again"
-                );
-                EBUSY
-            })?;
-            locked.push(lock, GFP_KERNEL)?;
-        }
+        let locked = lock_devices(&devices)?;
         let users = devices.iter().filter(|info| is_in_use(info)).count();
         if users > 0 {
             log_err!("not detached: {users} device(s) are in use. Unbind them first");
@@ -137,6 +124,29 @@ impl Machine {
             }
         });
     }
+}
+
+/// Locks all `devices`, so that no driver is bound or unbound.
+///
+/// When a driver is bound, the core counts it as an owner of the group before the notifier waits at
+/// the gate, and a group with an owner must not be released.
+///
+/// # Errors
+///
+/// [`EBUSY`]: a driver is just being bound or unbound. The log has the device. [`ENOMEM`].
+fn lock_devices(devices: &[Arc<DeviceInfo>]) -> Result<KVec<DeviceGuard<'_>>> {
+    let mut locked = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
+    for info in devices {
+        let device = info.pci.as_device();
+        let lock = device.try_lock().ok_or_else(|| {
+            log_err!(
+                "not detached: a driver is being bound to {device} or unbound from it. Try again"
+            );
+            EBUSY
+        })?;
+        locked.push(lock, GFP_KERNEL)?;
+    }
+    Ok(locked)
 }
 
 /// Returns whether a driver, a user or a module uses a device; the log says which. May sleep.

@@ -46,16 +46,7 @@ impl Unit {
         workarounds: Workarounds,
     ) -> Result<Arc<Self>> {
         let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
-        let named = base;
-        let base = named.raw();
-        let io = UnitRegisters::claim(named, c"vtd").inspect_err(|e| match *e {
-            EBUSY => log_err!(
-                "dmar{index}: the register page at {base:#x} is claimed by another driver: boot \
-                 with intel_iommu=off intremap=off, so that the in-tree driver leaves it alone"
-            ),
-            ENXIO => log_err!("dmar{index}: no unit answers at {base:#x}: the DMAR table is wrong"),
-            _ => log_err!("dmar{index}: the registers at {base:#x} cannot be claimed or mapped"),
-        })?;
+        let io = claim_registers(index, base)?;
         let geometry = UnitGeometry::read(index, &io, workarounds)?;
         let coherent = geometry.ecap.coherent_walk();
         let root = RootTable::new(coherent, node)?;
@@ -93,6 +84,25 @@ impl Unit {
             GFP_KERNEL,
         )
     }
+}
+
+/// Claims the registers of unit number `index`; logs the reason if it cannot.
+///
+/// # Errors
+///
+/// Those of [`UnitRegisters::claim`].
+fn claim_registers(index: usize, base: FirmwareAddress) -> Result<Registers> {
+    UnitRegisters::claim(base, c"vtd").inspect_err(|e| {
+        let base = base.raw();
+        match *e {
+            EBUSY => log_err!(
+                "dmar{index}: the register page at {base:#x} is claimed by another driver: boot \
+                 with intel_iommu=off intremap=off, so that the in-tree driver leaves it alone"
+            ),
+            ENXIO => log_err!("dmar{index}: no unit answers at {base:#x}: the DMAR table is wrong"),
+            _ => log_err!("dmar{index}: the registers at {base:#x} cannot be claimed or mapped"),
+        }
+    })
 }
 
 /// Returns [`EBUSY`] if the unit is in use, and logs each use.

@@ -54,6 +54,6 @@ pub fn unmaps_what_is_lent(range: &Held<'_, DomainTables>, gather: Pin<&mut Gath
 
 /// A value that is valid for one unmap.
 pub fn unmaps_twice(range: Held<'_, DomainTables>, mut gather: Pin<&mut Gather>) -> u64 {
-    DomainTables::unmap(range, gather.as_mut()) + DomainTables::unmap(range, gather)
-    //~ E0382
+    let first = DomainTables::unmap(range, gather.as_mut());
+    first + DomainTables::unmap(range, gather) //~ E0382
 }

@@ -261,6 +261,27 @@ impl Problem {
             Self::UnitRepeated { first_offset } => {
                 write!(f, "it repeats the unit at offset {first_offset:#x}")
             }
+            Self::NameUnterminated { bytes } => write!(
+                f,
+                "the device name of at most {bytes} bytes is empty or not terminated"
+            ),
+            Self::ScopeLength { claimed, left } => write!(
+                f,
+                "a device scope of {claimed} bytes with {left} left (it needs 6, and 2 per path \
+                 entry, at least one)"
+            ),
+            Self::ScopePath { device, function } => write!(
+                f,
+                "a device scope names device {device:#x} function {function:#x}; the maximum is \
+                 0x1f and 7"
+            ),
+            _ => self.fmt_region(f),
+        }
+    }
+
+    /// Writes the problems of a reserved region.
+    fn fmt_region(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::RegionBounds { base, limit } => {
                 let wrong = if base.raw() == 0 {
                     "starts at page 0, which no device is given"
@@ -282,20 +303,6 @@ impl Problem {
             } => write!(
                 f,
                 "the reserved region {base}..={limit} covers registers of the unit at offset {unit_offset:#x}, which no device may reach"
-            ),
-            Self::NameUnterminated { bytes } => write!(
-                f,
-                "the device name of at most {bytes} bytes is empty or not terminated"
-            ),
-            Self::ScopeLength { claimed, left } => write!(
-                f,
-                "a device scope of {claimed} bytes with {left} left (it needs 6, and 2 per path \
-                 entry, at least one)"
-            ),
-            Self::ScopePath { device, function } => write!(
-                f,
-                "a device scope names device {device:#x} function {function:#x}; the maximum is \
-                 0x1f and 7"
             ),
             _ => f.write_str("unreadable"),
         }

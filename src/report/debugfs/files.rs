@@ -28,58 +28,8 @@ impl Debugfs {
     /// [`ENOMEM`].
     pub(crate) fn new(machine: &Arc<Machine>, translations: &TranslationFiles) -> Result<Self> {
         let folder = Dir::new(c"vtd", None)?;
-        let mut of_units = KVec::new();
-        for served in machine.units() {
-            let unit = Dir::new(served.unit.name(), Some(folder.clone()))?;
-            let view = |part| {
-                let one = UnitView {
-                    machine: machine.clone(),
-                    unit: served.unit.clone(),
-                };
-                Arc::new(View(one, part), GFP_KERNEL)
-            };
-            for file in [
-                File::new(
-                    c"statistics",
-                    unit.clone(),
-                    view(statistics::show_statistics)?,
-                ),
-                File::new(c"waits", unit.clone(), view(statistics::show_waits)?),
-                File::new(c"registers", unit.clone(), view(registers::show_unit)?),
-                File::new(c"contexts", unit.clone(), view(context_entries::show_unit)?),
-                File::new(c"queue", unit.clone(), view(queue::show_unit)?),
-            ] {
-                of_units.push(file, GFP_KERNEL)?;
-            }
-        }
-        let mut of_all = KVec::new();
-        let view = |part| Arc::new(View(machine.clone(), part), GFP_KERNEL);
-        let in_tree = translations.folder();
-        for file in [
-            File::new(c"faults", folder.clone(), view(statistics::show_faults)?),
-            File::new(c"users", folder.clone(), view(users::show_users)?),
-            File::new(c"groups", folder.clone(), view(groups::show_groups)?),
-            File::new(c"domains", folder.clone(), view(domains::show_domains)?),
-        ] {
-            of_all.push(file, GFP_KERNEL)?;
-        }
-        let parts: [(&CStr, ShowPart<Arc<Machine>>); 3] = [
-            (c"iommu_regset", registers::show_all),
-            (c"dmar_translation_struct", context_entries::show_all),
-            (c"invalidation_queue", queue::show_all),
-        ];
-        if in_tree.already_existed() {
-            log_info!(
-                "the in-tree driver, which is off, has files of its own in debugfs iommu/intel \
-                 (CONFIG_INTEL_IOMMU_DEBUGFS), which are empty: read registers, contexts and \
-                 queue in debugfs vtd/dmar0 and so on"
-            );
-        } else {
-            for (name, part) in parts {
-                let file = File::new(name, in_tree.clone(), view(part)?);
-                of_all.push(file, GFP_KERNEL)?;
-            }
-        }
+        let of_units = files_of_units(machine, &folder)?;
+        let of_all = files_of_machine(machine, &folder, translations)?;
         let walks = Arc::pin_init(WalkFile::new(machine.clone()), GFP_KERNEL)?;
         let walk = File::new(c"walk", folder, walks);
         Ok(Debugfs {
@@ -88,4 +38,71 @@ impl Debugfs {
             _walk: walk,
         })
     }
+}
+
+/// Creates the files of each unit, in a folder of `folder` with its name.
+fn files_of_units(machine: &Arc<Machine>, folder: &Arc<Dir>) -> Result<KVec<File<View<UnitView>>>> {
+    let mut files = KVec::new();
+    for served in machine.units() {
+        let unit = Dir::new(served.unit.name(), Some(folder.clone()))?;
+        let view = |part| {
+            let one = UnitView {
+                machine: machine.clone(),
+                unit: served.unit.clone(),
+            };
+            Arc::new(View(one, part), GFP_KERNEL)
+        };
+        for file in [
+            File::new(
+                c"statistics",
+                unit.clone(),
+                view(statistics::show_statistics)?,
+            ),
+            File::new(c"waits", unit.clone(), view(statistics::show_waits)?),
+            File::new(c"registers", unit.clone(), view(registers::show_unit)?),
+            File::new(c"contexts", unit.clone(), view(context_entries::show_unit)?),
+            File::new(c"queue", unit.clone(), view(queue::show_unit)?),
+        ] {
+            files.push(file, GFP_KERNEL)?;
+        }
+    }
+    Ok(files)
+}
+
+/// Creates the files of all units together: those in `folder`, and those of the in-tree driver
+/// unless it has them itself.
+fn files_of_machine(
+    machine: &Arc<Machine>,
+    folder: &Arc<Dir>,
+    translations: &TranslationFiles,
+) -> Result<KVec<File<View<Arc<Machine>>>>> {
+    let mut files = KVec::new();
+    let view = |part| Arc::new(View(machine.clone(), part), GFP_KERNEL);
+    let in_tree = translations.folder();
+    for file in [
+        File::new(c"faults", folder.clone(), view(statistics::show_faults)?),
+        File::new(c"users", folder.clone(), view(users::show_users)?),
+        File::new(c"groups", folder.clone(), view(groups::show_groups)?),
+        File::new(c"domains", folder.clone(), view(domains::show_domains)?),
+    ] {
+        files.push(file, GFP_KERNEL)?;
+    }
+    let parts: [(&CStr, ShowPart<Arc<Machine>>); 3] = [
+        (c"iommu_regset", registers::show_all),
+        (c"dmar_translation_struct", context_entries::show_all),
+        (c"invalidation_queue", queue::show_all),
+    ];
+    if in_tree.already_existed() {
+        log_info!(
+            "the in-tree driver, which is off, has files of its own in debugfs iommu/intel \
+             (CONFIG_INTEL_IOMMU_DEBUGFS), which are empty: read registers, contexts and \
+             queue in debugfs vtd/dmar0 and so on"
+        );
+    } else {
+        for (name, part) in parts {
+            let file = File::new(name, in_tree.clone(), view(part)?);
+            files.push(file, GFP_KERNEL)?;
+        }
+    }
+    Ok(files)
 }
