@@ -32,11 +32,8 @@ pub enum Charge {
 }
 
 impl Charge {
-    /// Returns the flags for pages that hardware reads, and for per-CPU counters.
-    ///
-    /// # Context
-    ///
-    /// May sleep.
+    /// Returns the flags for pages that hardware reads, and for per-CPU counters. An allocation
+    /// with them may sleep.
     pub const fn gfp(self) -> Gfp {
         match self {
             Charge::Unaccounted => Gfp::KERNEL,
@@ -44,11 +41,7 @@ impl Charge {
         }
     }
 
-    /// Returns the flags for everything else.
-    ///
-    /// # Context
-    ///
-    /// May sleep.
+    /// Returns the flags for everything else. An allocation with them may sleep.
     pub const fn flags(self) -> Flags {
         match self {
             Charge::Unaccounted => GFP_KERNEL,
