@@ -74,11 +74,11 @@ impl DomainInner {
     /// Counts its page tables and large pages. Concurrent changes may or may not be counted.
     /// [`None`] if there are too many to count in reasonable time. May sleep.
     pub(crate) fn count_tables(&self) -> Option<TableCounts> {
-        let mut census = TableCounts::default();
+        let mut counts = TableCounts::default();
         let mut rest = CountCursor::ALL;
         for _ in 0..MAX_VISITS {
-            match self.tree.count_tables(rest, TABLES_PER_VISIT, &mut census) {
-                None => return Some(census),
+            match self.tree.count_tables(rest, TABLES_PER_VISIT, &mut counts) {
+                None => return Some(counts),
                 Some(next) => rest = next,
             }
         }
