@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Finds the driver, and the driver's data of a device, in a callback of the core.
+//! Finds the driver and its data for a device, in a callback of the core.
 //!
 //! A probed device holds its driver and its unit ([`DeviceData`]), so a callback for a device finds
 //! both, whether or not units are still registered.
@@ -40,8 +40,8 @@ impl<D: Driver> DeviceData<D> {
     /// `dev` must be a live device that the core is releasing, or whose probe it undoes.
     pub(super) unsafe fn take_from(dev: *mut bindings::device) -> Option<KBox<Self>> {
         // SAFETY: By this function's contract. Data that is not null was set by `attach_to`, and
-        // the core releases once what was probed once. The pointer stays: only a probe may set it,
-        // and the core frees where it is next.
+        // the core releases a probed device exactly once. The pointer is not cleared: only a probe
+        // may set it, and the core next frees the structure that contains it.
         unsafe {
             let raw = bindings::vtd_helper_dev_iommu_priv_get(dev);
             (!raw.is_null()).then(|| <KBox<Self> as ForeignOwnable>::from_foreign(raw.cast()))

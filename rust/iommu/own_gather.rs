@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Invalidation after a change that the core does not follow with one.
+//! The invalidation after a change of tables for which the core itself requests none.
 
 use super::gather::Gather;
 use super::traits::Paging;
@@ -9,7 +9,7 @@ use core::pin::Pin;
 
 impl Gather {
     /// Calls `f` with a new gather, then invalidates its range with `paging`, then frees its
-    /// tables. This is the core's order, for changes after which the core does not invalidate.
+    /// tables. This is the order in which the core does it after an unmap.
     #[inline]
     pub fn with_own<P: Paging, R>(paging: &P, f: impl FnOnce(Pin<&mut Gather>) -> R) -> R {
         let mut own = bindings::iommu_iotlb_gather {

@@ -16,14 +16,14 @@ use kernel::types::Opaque;
 /// The C structure of a domain, followed by the driver's part.
 ///
 /// For domains that are marked as `iommupt`, the core maps and unmaps whole ranges with the
-/// operations of `struct pt_iommu`. A kernel without them calls the ordinary operations for each
-/// page size. Both call the same methods of [`Paging`].
+/// operations of `struct pt_iommu`. A kernel without `CONFIG_IOMMU_PT` calls the ordinary
+/// operations for each page size. Both call the same methods of [`Paging`].
 ///
 /// # Invariants
 ///
 /// - `pt` is initialised for the operation tables of `P`. Allocated as a `KBox` by [`Self::create`]
 ///   and freed by [`Self::free`].
-/// - Holds a reference to `module`: iommufd keeps domains longer than their devices stay.
+/// - Holds a reference to `module`, because iommufd keeps a domain for longer than its devices.
 #[repr(C)]
 pub(super) struct PagingDomain<P: Paging, D> {
     pt: Opaque<bindings::pt_iommu>,
@@ -88,7 +88,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// `module` must be the module of this code, on which the caller has a reference.
+    /// `module` must be the module of this code, to which the caller has a reference.
     pub(super) unsafe fn create(
         new: NewPaging<P>,
         module: *mut bindings::module,
@@ -259,8 +259,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] by a core without
-    /// ranges.
+    /// As for [`Self::map_range`]: called for a live domain of [`Self::create`] by a core that
+    /// does not use `pt_iommu_ops`.
     unsafe extern "C" fn map_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -283,8 +283,8 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] by a core without
-    /// ranges.
+    /// As for [`Self::unmap_range`]: called for a live domain of [`Self::create`] by a core that
+    /// does not use `pt_iommu_ops`.
     unsafe extern "C" fn unmap_pages(
         domain: *mut bindings::iommu_domain,
         iova: usize,
@@ -320,7 +320,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         // SAFETY: The core passes a domain of ours and its own gather.
         let (paging, mut gather) = unsafe { (Self::paging(domain), Gather::from_raw(gather)) };
         paging.iotlb_sync(gather.as_mut());
-        // Never before the flush: hardware may still have been walking them.
+        // Not before the invalidation: until then, hardware may walk them.
         gather.free_tables();
     }
 
@@ -379,9 +379,9 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         let domain = unsafe { KBox::from_raw(domain.cast::<Self>()) };
         let module = domain.module;
         drop(domain);
-        // SAFETY: Taken in `create`. The module may be freed after this, so no code of it may run
-        // afterwards: this call is a tail call, compiled to a jump, so that the kernel's function
-        // returns to the core directly (`make host-check` checks it). See
+        // SAFETY: The reference was taken in `create`. The module may be freed after this, so no
+        // code of it may run afterwards: this call is a tail call, compiled to a jump, so that the
+        // kernel's function returns to the core directly (`make host-check` checks it). See
         // Documentation/architecture.rst, "Lifetimes".
         unsafe { bindings::module_put(module) };
     }

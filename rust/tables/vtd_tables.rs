@@ -5,7 +5,7 @@
 //! `vtd_core::pgtable` is the algorithm: safe code that is generic over the memory of the tables.
 //! [`kernel_ext::iommu::table_pages`] is this memory: pages and addresses. Its functions are
 //! unsafe, because they cannot check that a table is live or that an entry is a link. This crate
-//! combines both, and argues why that is sound:
+//! combines the two. This is why that is sound:
 //!
 //! - Handles of tables exist only inside [`SecondStage`]; neither it nor its memory leaves this
 //!   crate. Levels are types there, so a leaf is never taken for a link. A link is written when its
@@ -19,7 +19,7 @@
 //!   driver's invalidation of that gather has returned.
 //! - All other tables are freed with the last reference to [`Tree`].
 //!
-//! What hardware does with tables that are freed too early is not part of this argument, see
+//! What hardware does with tables that are freed too early is not part of this argument; see
 //! `Documentation/invariants.rst`.
 
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -80,7 +80,7 @@ impl Tables {
         };
         let owned = Owned { stage: same, pages };
         let tree = Arc::pin_init(Tree::new(owned), charge.flags())?;
-        // INVARIANT: Just made of one second stage.
+        // INVARIANT: Both are copies of what `tree` was just given.
         Ok(Tables {
             stage,
             pages,
@@ -89,7 +89,7 @@ impl Tables {
         })
     }
 
-    /// Returns the same tables, for reports and to be given to hardware.
+    /// Returns the shared part of the tables, for reports and for the context entries.
     pub fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
@@ -131,7 +131,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Maps what the fast path has left, in a range that the caller of [`Self::map`] holds.
+    /// Maps what the fast path has left unmapped, in a range that the caller of [`Self::map`]
+    /// holds.
     #[cold]
     #[inline(never)]
     fn map_slow<P: Paging>(&self, rest: PendingMap, gfp: Gfp, paging: &P) -> Result {
@@ -146,8 +147,8 @@ impl Tables {
                 rest,
                 &mut |table| {
                     // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use
-                    // afterwards. Its range is held, so only readers can be in it; their end is
-                    // waited for below.
+                    // afterwards. Its range is held, so only readers can be in it; the code below
+                    // waits until they have ended.
                     unsafe { self.pages.retire(table, gather.as_mut()) }
                 }
             ));
@@ -180,7 +181,8 @@ impl Tables {
         }
     }
 
-    /// Unmaps what the fast path has left: ranges whose tables become empty, and unmapped ranges.
+    /// Unmaps what the fast path could not: ranges whose tables become empty, and ranges in which
+    /// something is not mapped.
     #[cold]
     #[inline(never)]
     fn unmap_slow(&self, rest: PendingUnmap, iova: u64, mut gather: Pin<&mut Gather>) -> u64 {

@@ -6,10 +6,10 @@
 //! A *group* is a set of devices that cannot be isolated from each other. The kernel's IOMMU core
 //! records the owner of a group, but it does not check the owner when a domain is attached, and it
 //! does not count drivers that were bound before the remapping driver registered. Therefore the
-//! driver also checks every attach against the rules in this module, with what `attach_dev` can
-//! see. The core attaches the members of a group one after another. If one is refused, it attaches
-//! the old domain to all of them again. So a refusal for one device is a refusal for its group, and
-//! members have different states while the core works.
+//! driver also checks every attach against the rules in this module, using what `attach_dev` can
+//! observe. The core attaches the members of a group one after another. If one is refused, it
+//! attaches the old domain to all of them again. So a refusal for one device is a refusal for its
+//! group, and members have different states while the core works.
 //!
 //! Each member has an [`OwnerState`], and a [`GroupState`] counts the members in each state.
 //! [`GroupState::transition`] is a pure function. The caller stores the result only after the
@@ -124,7 +124,7 @@ pub struct AttachRequest {
     pub phase: AttachPhase,
 }
 
-/// The reason why a request is refused; each one is `-EBUSY`.
+/// The reason why a request is refused. The errno is always `-EBUSY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The group is claimed while this device has a kernel driver that the core did not count.
@@ -233,13 +233,14 @@ impl GroupState {
             .fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 
-    /// Returns the users that own members, with their number; two only during a replacement.
+    /// Returns the users that own members, and how many each owns. There are two users only during
+    /// a replacement.
     pub fn owners(&self) -> impl Iterator<Item = (Owner, u32)> {
         self.users.into_iter().flatten()
     }
 
-    /// Returns the group and the state of a member that is in `from`, after `request` is granted to
-    /// it.
+    /// Grants or refuses `request` of a member that is in `from`. If granted, returns the new state
+    /// of the group and of the member.
     ///
     /// # Errors
     ///

@@ -4,8 +4,8 @@
 //!
 //! The core would warn about a device that is already bound, and would give it a domain whose
 //! addresses its driver does not know. So an adopted device is not registered with the core. It has
-//! no group, and a context entry that the driver installs lets all of its requests pass. Removing
-//! the device ends that. When it is found again, it is handled like any other device.
+//! no group, and a context entry that the driver installs lets all of its requests pass. The device
+//! is adopted until it is removed. When it is found again, it is handled like any other device.
 //!
 //! The unit cannot tell apart devices that share a requester ID. So a device that shares one with
 //! an adopted device is adopted as well, whether it has a driver or not.
@@ -30,7 +30,7 @@ struct Adopted {
 }
 
 impl Adopted {
-    /// Returns whether it has a requester ID in common with `requesters` behind `unit`.
+    /// Returns whether the device is behind `unit` and uses one of `requesters`.
     fn shares_requester_id(&self, unit: &Arc<Unit>, requesters: &[SourceId]) -> bool {
         Arc::ptr_eq(&self.unit, unit) && self.requesters.iter().any(|id| requesters.contains(id))
     }
@@ -88,7 +88,7 @@ impl AdoptedDevices {
     }
 
     /// Adopts `device` if it shares a requester ID with an adopted device behind `unit`. Returns
-    /// whether it did. Errors as [`Self::adopt`]. Process context.
+    /// whether it adopted it. Errors as for [`Self::adopt`]. Process context.
     pub(crate) fn adopt_alias(&self, device: &PciDevice, unit: &Arc<Unit>) -> Result<bool> {
         if self.list.lock().is_empty() {
             return Ok(false);
@@ -121,8 +121,8 @@ impl AdoptedDevices {
             .any(|one| one.device.is_same_as(device))
     }
 
-    /// Returns an adopted device from which `device` cannot be isolated: it is [near](is_neighbour)
-    /// it, or they share a requester ID.
+    /// Returns an adopted device from which `device` cannot be isolated: the two are
+    /// [neighbours](is_neighbour) or share a requester ID.
     pub(crate) fn find_neighbour(
         &self,
         device: &PciDevice,
@@ -141,8 +141,8 @@ impl AdoptedDevices {
         found.map(|one| one.device.clone())
     }
 
-    /// Removes a device from the list that was removed from the machine, and blocks its requester
-    /// IDs.
+    /// Handles the removal of an adopted device from the machine: removes it from the list, and
+    /// blocks its requester IDs.
     pub(crate) fn remove(&self, device: &PciDevice) {
         let mut list = self.list.lock();
         let Some(at) = list.iter().position(|one| one.device.is_same_as(device)) else {
@@ -157,7 +157,7 @@ impl AdoptedDevices {
         }
     }
 
-    /// Removes all devices from the list. Translation is off by then, and they keep running as
+    /// Removes all devices from the list, after translation was turned off. They keep running as
     /// before.
     pub(crate) fn clear(&self) {
         drop(core::mem::take(&mut *self.list.lock()));

@@ -10,7 +10,7 @@
 //!
 //! A device may be blocked only for the duration of a reset. The core then returns it to its
 //! previous domain, and warns (WARN) about a driver that refuses. So a blocked device retains a
-//! reference to the domain-id that it had there, and uses it again.
+//! reference to the domain-id of its previous domain, which it uses again when it returns.
 
 use super::attachment::{AttachTarget, AttachedTo, DeviceState};
 use super::info::DeviceInfo;
@@ -105,7 +105,7 @@ pub(crate) fn attach(
     state.retained_id = share.filter(|_| args.new.kind == DomainKind::Blocked);
     drop(state);
     drop(groups);
-    // Dropped without the locks: it may be the last reference to the domain.
+    // Dropped after the locks are released: it may be the last reference to the domain.
     drop(old);
     Ok(())
 }
@@ -138,8 +138,8 @@ fn driver_of(dev: &Device, info: &DeviceInfo) -> BoundDriver {
 
 /// Returns whether the attach succeeds in spite of an error of `install`, because the unit has
 /// failed and the core cannot handle a refusal. Nothing behind a failed unit reaches memory,
-/// whatever the device is attached to, so this grants no more than was requested. The log line is
-/// written for refused attaches as well.
+/// whatever the device is attached to, so this grants no more than was requested. Logs the outcome,
+/// also if the attach is refused.
 fn accept_while_failed(info: &DeviceInfo, state: &DeviceState, args: &AttachArgs) -> bool {
     if !info.unit.has_failed() {
         return false;
@@ -177,13 +177,13 @@ fn must_not_fail(state: &DeviceState, args: &AttachArgs) -> bool {
         || (is_kernel_domain(args.new.kind) && !is_kernel_domain(old.kind))
 }
 
-/// Checks that a device for which firmware reserved memory (RMRR) is not given to a user: nothing
-/// would map that memory. The core refuses a claim in this case, but not a domain that a driver
-/// allocated.
+/// Checks that a device for which firmware reserved memory (RMRR) is not given to a user, in whose
+/// domain nothing would map that memory. The core refuses a claim in this case, but not an attach
+/// to a domain that a driver allocated.
 ///
 /// # Errors
 ///
-/// [`EPERM`]: it would be. The log has the reason.
+/// [`EPERM`]: the device would be given to a user. The log has the reason.
 fn refuse_reserved(info: &DeviceInfo, args: &AttachArgs) -> Result {
     let is_unmanaged = matches!(args.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
     let reserved = info
@@ -205,8 +205,8 @@ fn refuse_reserved(info: &DeviceInfo, args: &AttachArgs) -> Result {
     Err(EPERM)
 }
 
-/// Releases a device: blocks it, unless `stays_attached`. Only then is it removed from the record
-/// of its group, which allows other owners. May sleep.
+/// Releases a device: blocks it, unless `stays_attached`, and only then removes it from the record
+/// of its group, so that the group may get another owner. May sleep.
 pub(crate) fn release(info: &DeviceInfo, stays_attached: bool) {
     if !stays_attached {
         block(info);

@@ -34,7 +34,7 @@ pub(crate) struct DeviceInfo {
     pub(crate) source: SourceId,
     /// Whether it is untrusted, as firmware or the PCI core marked it when it was found.
     pub(crate) untrusted: bool,
-    /// Why its default domain is identity regardless of the default for all devices, if it is.
+    /// The reason why its default domain is always an identity domain, if there is one.
     pub(crate) identity_reason: Option<IdentityReason>,
     /// All requester IDs under which its requests may arrive, its own first.
     pub(crate) requesters: KVec<SourceId>,
@@ -51,7 +51,7 @@ pub(crate) struct DeviceInfo {
     /// The state that attach changes.
     #[pin]
     pub(crate) state: Mutex<DeviceState>,
-    /// Limits the log lines about requests of users for this device.
+    /// Limits the log lines that users' requests for this device cause.
     #[pin]
     pub(crate) log_limit: RateLimit,
     /// Limits the reports of its faults.
@@ -60,7 +60,7 @@ pub(crate) struct DeviceInfo {
 }
 
 impl DeviceInfo {
-    /// Returns where it is, which is also its sort key.
+    /// Returns its segment and requester ID, by which devices are also sorted.
     pub(crate) fn location(&self) -> (Segment, SourceId) {
         (self.segment, self.source)
     }

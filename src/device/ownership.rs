@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who may own a device: applies the rules of [`vtd_core::ownership`] to what attach can observe.
+//! Decides who may own a device: applies the rules of [`vtd_core::ownership`] to what an attach can
+//! observe.
 //!
 //! # Invariants
 //!
@@ -166,7 +167,7 @@ impl GroupRecords {
         })
     }
 
-    /// Returns whether `device` is a member of group `id` that was attached.
+    /// Returns whether `device` is a member of group `id` and has been attached.
     pub(super) fn has_member(&self, id: u32, device: &PciDevice) -> bool {
         let record = self.records.get(id as usize).and_then(Option::as_ref);
         record.is_some_and(|record| {
@@ -175,7 +176,7 @@ impl GroupRecords {
         })
     }
 
-    /// Returns the record of a group, and adds one if there is none. [`ENOMEM`].
+    /// Returns the record of a group, after adding it if there was none. [`ENOMEM`].
     fn find_or_add(&mut self, id: u32) -> Result<&mut GroupRecord> {
         let at = id as usize;
         while self.records.len() <= at {

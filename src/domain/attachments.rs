@@ -4,12 +4,13 @@
 //!
 //! # Invariants
 //!
-//! - A unit is in the list, with a domain-id of its own numbering, from before the first of its
-//!   context entries points to the tables until after the last one is gone from its caches.
+//! - A unit is in the list, with the domain-id that it uses for this domain, from before the first
+//!   of its context entries points to the tables until after the last one is gone from its caches.
 //! - A change of the tables is followed by an invalidation on every unit in the list that has
 //!   devices here. A unit that is added later has cached nothing from before.
-//! - `primary_id` is the primary unit's domain-id plus one from before its first context entry
-//!   until after its last one, else 0. `other_units` counts the other units with devices here.
+//! - `primary_id` is the primary unit's domain-id plus one, from before that unit's first context
+//!   entry points to the tables until after its last one has been replaced; otherwise it is 0.
+//!   `other_units` counts the other units with devices here.
 //! - In a group's first default domain, the primary unit is in the list from the beginning
 //!   ([`Attachments::reserve_primary`]): a first attach must not fail. In other domains a unit is
 //!   added with its first device, so a domain without devices uses no domain-id.
@@ -28,7 +29,7 @@
 //! The unmap writes the tables, then reads `primary_id`, with a full barrier between. An attach
 //! sets `primary_id` before the context entry. So either the flush sees the unit, or the unit sees
 //! what was written. A flush may race with a detach and use a domain-id that was just freed. It
-//! then over-invalidates the id's next user, which only costs IOTLB misses.
+//! then invalidates translations of the next domain with that id, which only costs IOTLB misses.
 //!
 //! `list` orders attaches and detaches, and is held while other units are flushed.
 
@@ -194,7 +195,7 @@ impl Attachments {
         }
     }
 
-    /// Counts one device less behind `unit`, after its translations were invalidated. Returns a
+    /// Counts one device fewer behind `unit`, after its translations were invalidated. Returns a
     /// reference to the domain-id, which the caller drops or keeps for a later attach. Any context.
     pub(super) fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>> {
         self.list.with(|list| {
@@ -278,7 +279,8 @@ impl Attachments {
         })
     }
 
-    /// Invalidates all translations of the domain on every unit, as [`Self::invalidate_range`].
+    /// Invalidates all translations of the domain on every unit, and returns as
+    /// [`Self::invalidate_range`] does.
     pub(super) fn invalidate_all(&self) {
         self.list.with(|list| {
             for entry in list.iter().filter(Attachment::in_use) {
@@ -288,8 +290,9 @@ impl Attachments {
         })
     }
 
-    /// Does what the units need to see a new mapping: nothing on most of them, an invalidation in
-    /// caching mode (VT-d 6.1), a write-buffer flush where CAP.RWBF demands it. Any context.
+    /// Makes a new mapping visible to the units. Most of them need nothing for that. Units in
+    /// caching mode need an invalidation (VT-d 6.1), and units with CAP.RWBF a write-buffer flush.
+    /// Any context.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The last map and unmap of the addresses of one domain, for fault reports.
+//! Records the last map and unmap of the addresses of one domain, for fault reports.
 //!
 //! Every map and unmap writes to this table, so it must cost next to nothing: three stores into a
 //! table of fixed size, without a lock, a shared index or an allocation. The first page of a range
@@ -36,7 +36,7 @@ use vtd_core::spec::pte::Access;
 /// Time between the two reads of an event.
 const REREAD_DELAY_US: i64 = 50;
 
-/// Buckets of a table: 16 KiB for a domain.
+/// The number of buckets in a table, which takes 16 KiB.
 const BUCKETS: usize = 512;
 
 const PAGE_SHIFT: u32 = 12;
@@ -140,7 +140,7 @@ impl MappingHistory {
         if self.buckets.value().is_some() {
             return Ok(());
         }
-        // In place: the stack has no room for it.
+        // Initialised in place, because the stack has no room for the table.
         let buckets = pin_init::init_array_from_fn(|_| Ok::<_, Error>(Bucket::new()));
         self.buckets.set(KBox::init(buckets, charge.flags())?);
         if mapped() {
@@ -180,7 +180,8 @@ impl MappingHistory {
             .set(iova | Access::Read as u64, len);
     }
 
-    /// Returns what last happened at `address`. Searches every bucket: for reports only. May sleep.
+    /// Returns what last happened at `address`. Searches every bucket, so it is for reports only.
+    /// May sleep.
     pub(super) fn look_up(&self, address: u64) -> AddressHistory {
         let (mut mapped, mut unmapped) = (None, None);
         for bucket in self.buckets.value().into_iter().flatten() {
@@ -197,13 +198,13 @@ impl MappingHistory {
     }
 }
 
-/// Replaces `kept` by the stored event if that contains `address` and is later.
+/// Replaces `kept` with the stored event if that event contains `address` and is later.
 fn keep_later(kept: &mut Option<MappingEvent>, stored: &StoredEvent, address: u64) {
     let words = stored.words();
     let Some(new) = decode_event(words).filter(|event| event.contains(address)) else {
         return;
     };
-    // Normally longer than an interrupt between a writer's two stores takes.
+    // Normally longer than an interrupt that arrives between a writer's two stores.
     fsleep(Delta::from_micros(REREAD_DELAY_US));
     if stored.words() == words && kept.is_none_or(|kept| new.is_after(&kept)) {
         *kept = Some(new);

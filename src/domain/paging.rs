@@ -5,8 +5,8 @@
 //! What happens on unmap: `unmap_range` clears the leaf entries, unlinks the page tables that
 //! became empty, and adds the range and these tables to the core's `iommu_iotlb_gather`. The core
 //! then calls `iotlb_sync`, which invalidates the range in the IOTLB and the paging-structure
-//! caches of every unit that walks the tables (VT-d 6.5). Only after that does the core reuse the
-//! memory and the IOVA, and `kernel_ext` free the page tables. With lazy flushing, the core calls
+//! caches of every unit that walks the tables (VT-d 6.5). Only after that does `kernel_ext` free
+//! the page tables, and may the memory and the IOVA be reused. With lazy flushing, the core calls
 //! `flush_iotlb_all` later instead, and frees the IOVA and the page tables after that; the memory
 //! may be reused before.
 //!
@@ -15,7 +15,8 @@
 //! - Every unit in `attachments` can walk the tables: width, page sizes, coherency, snoop.
 //! - A mapping is in the tables from `map_range` until `unmap_range`. Units may have it cached
 //!   until `iotlb_sync` returns, and only then are its memory and its page tables reused.
-//! - An attached device holds [`DomainInner`], and so the tables, until no unit walks them for it.
+//! - An attached device holds a reference to [`DomainInner`], and so to the tables, until no unit
+//!   walks them for it.
 
 use super::attachments::{self, Attachments};
 use super::counters::DomainCounters;
@@ -69,7 +70,7 @@ pub(crate) struct DomainInner {
     pub(super) flushing: FlushPolicy,
     history: MappingHistory,
     pub(super) counters: DomainCounters,
-    /// Whether leaves force the device's accesses to snoop. Set only while nothing is mapped.
+    /// Whether leaves force devices' accesses to snoop. Set only while nothing is mapped.
     pub(super) snoop: AtomicBool,
     /// The list that the domain is in.
     domains: Arc<Domains<DomainInner>>,

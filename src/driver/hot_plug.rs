@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hot-plug: prepares a device before its group is formed and before a driver is bound to it, and
-//! removes it from the driver's lists after it was removed.
+//! Hot-plug (hotplug): prepares a device before its group is formed and before a driver is bound to
+//! it, and removes it from the driver's lists after it was removed.
 
 use crate::device::PciPath;
 use crate::machine::Machine;

@@ -33,9 +33,9 @@ static ATTRIBUTES: &[Attribute<Machine>] = &[
     report::INJECT_ERROR,
 ];
 
-/// A loaded driver; unloads when dropped.
+/// A loaded driver. Dropping it unloads the driver.
 ///
-/// The fields are dropped in their order.
+/// The fields are dropped in the order of their declaration.
 pub(crate) struct Loaded {
     _kobject: KernelDir<Machine>,
     _debugfs: report::Debugfs,
@@ -64,7 +64,7 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// Any; the log has explained it.
+    /// Any error; the log has the reason.
     pub(crate) fn load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
         Self::try_load(module, options).inspect_err(|e| {
             if *e == ENOMEM {
@@ -73,7 +73,7 @@ impl Loaded {
         })
     }
 
-    /// Loads as [`Self::load`], but does not explain [`ENOMEM`] in the log.
+    /// Loads the driver as [`Self::load`] does, but does not log [`ENOMEM`].
     fn try_load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
         let table = acpi::Table::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
@@ -189,8 +189,8 @@ impl Running {
         let machine = &self.machine;
         let _hot_plug = RescanLock::lock();
         for device in core::mem::take(&mut bound.to_adopt) {
-            // A device whose driver was unbound since is not in use any more; it is translated like
-            // all others.
+            // A device whose driver has since been unbound is no longer in use; it is translated
+            // like all others.
             if device.as_device().driver().is_some() {
                 let unit = machine.unit_of(&PciPath::of(&device)?)?.unit.clone();
                 machine.untranslated.adopted.adopt(device, &unit)?;
@@ -210,11 +210,12 @@ impl Running {
         module: &'static ThisModule,
     ) -> Result {
         let machine = &self.machine;
-        // No device is added or removed, so that a load that fails releases all of them: the kernel
-        // frees a module whose load failed, even if something still holds it.
+        // While this lock is held, no device is added or removed, so a failed load can release all
+        // of them. It must: the kernel frees a module whose load failed, even if something still
+        // holds a reference to it.
         let _hot_plug = RescanLock::lock();
-        // A driver that is being bound now waits until translation is on: before that, the DMA
-        // addresses that it would get are not valid.
+        // A driver that is about to be bound waits until translation is on, because the DMA
+        // addresses that it would get before are not valid.
         let gate = machine.gate.lock();
         if let Err(e) = machine.register_and_translate(operations) {
             if machine.return_units(&gate) {

@@ -26,7 +26,7 @@ pub(super) const DETACH: Attribute<Machine> = Attribute {
 };
 
 impl Machine {
-    /// Returns whether the units are being returned, or have been.
+    /// Returns whether the units are being unregistered and stopped, or have been.
     pub(super) fn is_unloading(&self) -> bool {
         self.unloading.load(Ordering::Acquire)
     }
@@ -39,7 +39,7 @@ impl Machine {
     /// [`EBUSY`] if a device is in use, if a unit must keep translating, or while the driver is
     /// being loaded. The log has the details.
     fn detach(&self) -> Result {
-        // The core's walk over the bus would miss a device that is being added or removed.
+        // No device may be added or removed now: the core's walk over the bus would miss it.
         let _hot_plug = RescanLock::lock();
         // From here on, a thread that binds a driver waits, and then finds no unit.
         let gate = self.gate.lock();

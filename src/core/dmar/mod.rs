@@ -4,10 +4,10 @@
 //! chapter 8).
 //!
 //! Firmware bytes are not trusted. [`Dmar::parse`] checks the whole table once. The structures that
-//! it returns afterwards are within bounds and consistent with each other, and iterating over them
-//! cannot fail. Only the hardware can show that the units and devices exist.
+//! the resulting [`Dmar`] returns are within bounds and consistent with each other, and iterating
+//! over them cannot fail. Only the hardware can show that the units and devices exist.
 //!
-//! A problem is an error if it leaves open which unit translates which device, or where its
+//! A problem is an error if it leaves unclear which unit translates which device, or where a unit's
 //! registers are. Nothing of such a table is used. A structure that is wrong but not needed for
 //! this is left out. Anything else that is unusual is a [`Note`].
 
@@ -62,7 +62,7 @@ pub struct Dmar<'a> {
 struct TableInfo {
     /// The end of the last structure.
     length: usize,
-    /// The length in the header; the bytes between `length` and this one are 0.
+    /// The length in the header. The bytes of the table from `length` to this one are 0.
     claimed: usize,
     host_bits: u32,
     flags: u8,
@@ -158,18 +158,18 @@ impl<'a> Dmar<'a> {
         self.info.host_bits
     }
 
-    /// INTR_REMAP: the platform supports interrupt remapping.
+    /// Returns INTR_REMAP: whether the platform supports interrupt remapping.
     pub const fn interrupt_remapping(&self) -> bool {
         self.info.flags & 1 != 0
     }
 
-    /// X2APIC_OPT_OUT: firmware requests that x2APIC is not used.
+    /// Returns X2APIC_OPT_OUT: whether firmware requests that x2APIC is not used.
     pub const fn x2apic_opt_out(&self) -> bool {
         self.info.flags & 2 != 0
     }
 
-    /// DMA_CTRL_PLATFORM_OPT_IN_FLAG: firmware declares that no DMA happens outside of the
-    /// reserved regions until the operating system enables it.
+    /// Returns DMA_CTRL_PLATFORM_OPT_IN_FLAG: whether firmware declares that no DMA happens outside
+    /// of the reserved regions until the operating system enables it.
     pub const fn platform_opt_in(&self) -> bool {
         self.info.flags & 4 != 0
     }
@@ -243,7 +243,8 @@ impl<'a> Dmar<'a> {
             })
     }
 
-    /// Returns the units that are listed before `unit`; for use while the rest is not yet checked.
+    /// Returns the units that are listed before `unit`. Does not read the rest of the table, which
+    /// may not have been checked yet.
     fn units_before(&self, unit: &Drhd<'a>) -> impl Iterator<Item = Drhd<'a>> + use<'a> {
         let offset = unit.offset;
         self.listed_units()
@@ -277,8 +278,8 @@ impl<'a> Dmar<'a> {
         }))
     }
 
-    /// Returns the problem of a region that covers registers of a unit: a device that can write
-    /// them can disable the unit.
+    /// Returns the problem of a region that covers registers of a unit: a device that can write to
+    /// these could disable the unit.
     fn find_register_overlap(&self, region: &Rmrr<'a>) -> Option<Problem> {
         self.listed_units()
             .find(|unit| unit.overlaps_range(region.base, region.limit))

@@ -175,8 +175,8 @@ impl<M: TableMemory> SecondStage<M> {
                 None => 0,
             };
         }
-        // `fits` would compare the length too. This check spares shorter requests, which are nearly
-        // all, the rest of it.
+        // `fits` would compare the length, too. Nearly all requests are shorter; this check saves
+        // them the rest of `fits`.
         if left < L3::SPAN {
             return self.fill_below(mem, upper, iova, entry, left);
         }
@@ -244,12 +244,13 @@ impl<M: TableMemory> SecondStage<M> {
         if done == 0 {
             return MapFailed::untouched(error);
         }
-        // The range ends at the end of a leaf and the caller holds it, so the unmap cannot stop.
+        // The range ends at the end of a leaf and the caller holds it, so the unmap cannot stop
+        // early.
         let undone = self.unmap(mem, Iova::new(from), done, retire).bytes;
         MapFailed { error, undone }
     }
 
-    /// Returns the condition of `map` that the request violates.
+    /// Returns the error for an invalid request: which condition of `map` it violates.
     #[cold]
     #[inline(never)]
     fn refusal(&self, iova: Iova, paddr: PhysAddr, len: u64) -> MapError {
@@ -271,7 +272,7 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A request of which [`SecondStage::map_fast`] has mapped a part.
+/// A request that [`SecondStage::map_fast`] has mapped in part or not at all.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingMap {
     iova: Iova,

@@ -32,19 +32,20 @@
 //!
 //! # Locks
 //!
-//! This module takes no lock. The caller holds a range lock per IOVA: calls that run concurrently
-//! have disjoint ranges (the kernel's `struct pt_iommu_ops` demands the same of its users). Calls
-//! on disjoint ranges share directories. Tables are installed by an atomic exchange, and a call
-//! removes only tables that lie wholly within its own range, so that no other thread can be in one.
+//! This module takes no lock. The caller has exclusive use of the range: calls that run
+//! concurrently have disjoint ranges (the kernel's `struct pt_iommu_ops` demands the same of its
+//! users). Calls on disjoint ranges may share directories. Tables are installed by an atomic
+//! exchange, and a call removes only tables that lie wholly within its own range, so that no other
+//! thread can be in one.
 //!
 //! The paging-structure caches of hardware may still hold a retired table. It must not be freed or
 //! reused before an invalidation that covers non-leaf entries (IH = 0) is complete.
 //!
 //! # Tables that stay
 //!
-//! `unmap` retires a table only if one call covers it whole and finds it full. A table that was
-//! emptied piece by piece stays for later use, until a large page replaces it, a later unmap covers
-//! it, or the tree is released.
+//! `unmap` retires a table only if a single call covers its whole range and finds all of it mapped.
+//! A table that was emptied piece by piece stays for later use, until a large page replaces it, a
+//! later unmap covers it, or the tree is released.
 
 mod descend;
 mod error;
@@ -147,7 +148,7 @@ impl<M: TableMemory> SecondStage<M> {
         })
     }
 
-    /// Returns a second handle to the same tables, for a place where the hot path reaches it
+    /// Returns a second handle to the same tables, to be stored where the hot path reaches it
     /// sooner. Only one of the two handles [releases](Self::release) the tables.
     pub fn alias(&self) -> Self {
         Self { ..*self }
@@ -164,7 +165,7 @@ impl<M: TableMemory> SecondStage<M> {
         at_top!(self, L, table => mem.page::<L>(table))
     }
 
-    /// Returns whether `len` bytes from `iova` are a range within the aperture that is not empty.
+    /// Returns whether `len` bytes from `iova` are a non-empty range within the aperture.
     #[inline(always)]
     fn is_in_aperture(&self, iova: u64, len: u64) -> bool {
         is_within(iova, len, self.last_iova)

@@ -7,9 +7,9 @@
 //! unit has dropped what it cached of the range, so that the memory can be reused. In lazy mode
 //! `flush_iotlb_all` invalidates the whole domain later, through [`Unit::invalidate`].
 //!
-//! One IOTLB invalidation covers the range: a page-selective one if the unit supports an aligned
-//! block that is large enough, else a domain-selective one. If table pages were freed, it drops
-//! cached paging-structure entries as well.
+//! One IOTLB invalidation covers the range: a page-selective one if the unit supports a block that
+//! is large enough, aligned to its size; else a domain-selective one. If page tables were retired,
+//! the invalidation also drops cached paging-structure entries.
 //!
 //! The fast path serves nearly every unmap: the unit is enabled, and its queue has room. The fast
 //! path stores the descriptor and a wait descriptor, moves the tail, and checks once whether
@@ -67,7 +67,7 @@ impl Unit {
         }
     }
 
-    /// Invalidates the range where [`Self::invalidate_range_fast`] cannot.
+    /// Invalidates the range when [`Self::invalidate_range_fast`] has returned false.
     #[cold]
     #[inline(never)]
     fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {

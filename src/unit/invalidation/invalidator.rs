@@ -2,8 +2,8 @@
 
 //! Invalidates a unit's caches, through its queue or, if it has none, through registers.
 //!
-//! For a caller that unmaps, failure is not an option, because the memory is about to be reused. So
-//! a unit that does not confirm an [invalidation](Invalidator::submit_sync) is failed: every
+//! A caller that unmaps cannot handle an error: the memory is about to be reused. So a unit that
+//! does not confirm an [invalidation](Invalidator::submit_sync) becomes a failed unit: every
 //! requester is blocked and all caches are invalidated. If the unit responds to nothing any more, a
 //! message in the log says so.
 
@@ -44,7 +44,7 @@ struct OneAtATime;
 
 /// Why hardware did not confirm an invalidation.
 pub(crate) enum InvalidationFailure {
-    /// The queue.
+    /// The queue stopped, for this reason.
     Queue(QueueFailure),
     /// A register command that did not complete.
     Register(&'static str),
@@ -95,8 +95,9 @@ impl Invalidator {
         })
     }
 
-    /// Turns the queue off, if [`Self::enable`] turned it on. The queue has to be empty then, with
-    /// a wait as its last descriptor. [`ETIMEDOUT`] if the unit does not obey. Any context.
+    /// Turns the queue off, if [`Self::enable`] turned it on. Hardware requires that the queue is
+    /// empty then, with a wait as its last descriptor. [`ETIMEDOUT`] if the unit does not obey. Any
+    /// context.
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
         match &self.queue {
             Some(queue) if self.is_on.load(Ordering::Relaxed) => {
@@ -150,7 +151,7 @@ impl Invalidator {
         }
     }
 
-    /// Does one invalidation through registers (VT-d 6.5.1). `registers` is locked.
+    /// Does one invalidation through registers (VT-d 6.5.1). The lock `registers` is held.
     fn invalidate_by_register(
         &self,
         _one_at_a_time: &mut OneAtATime,
@@ -195,9 +196,9 @@ impl Invalidator {
         regs: &UnitRegisters,
         paths: InvalidationPaths,
     ) -> Invalidated {
-        // Setting the root table invalidates everything that came from the old one, whatever state
-        // the queue is in. It does not wait for writes that were translated before: only an
-        // invalidation drains those.
+        // Setting the root table invalidates everything that was cached from the old one, whatever
+        // state the queue is in. It does not wait for writes that were translated before: only an
+        // invalidation through the queue or registers drains those.
         let by_root_table = paths.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
         let mut all = by_root_table && self.drain == Drain::NONE;
         if let Some(queue) = &self.queue {
@@ -236,7 +237,7 @@ impl Invalidator {
     }
 }
 
-/// By which paths the caches of a failed unit can be invalidated.
+/// The paths by which the caches of a failed unit can be invalidated.
 #[derive(Clone, Copy)]
 pub(crate) struct InvalidationPaths {
     /// Setting the root table invalidates them (`CAP.ESRTPS`).

@@ -4,8 +4,8 @@
 //!
 //! A ring of [`SLOTS`] descriptors. Software adds descriptors at the tail, and hardware fetches
 //! them from the head. Every submission ends with a wait descriptor that makes hardware write how
-//! many descriptors it has completed in total. This is one number that only grows, so any number of
-//! submitters can wait for it concurrently, and no bookkeeping of slots is needed.
+//! many descriptors it has completed in total. This number only grows, so any number of submitters
+//! can wait for it concurrently, and no bookkeeping of slots is needed.
 //!
 //! # Invariants
 //!
@@ -117,8 +117,8 @@ impl Queue {
         PhysAddr::new(self.finished.phys() + 64)
     }
 
-    /// Makes the waits that are submitted from now on write to the scratch address (`lost`) or to
-    /// where they should. For tests.
+    /// Makes the waits that are submitted from now on write to the scratch address (`lost`), so
+    /// that their writes are lost, or to `finished` as usual. For tests.
     pub(in crate::unit) fn redirect_wait_writes(&self, lost: bool) {
         let at = if lost {
             self.scratch_address().raw()
@@ -129,8 +129,8 @@ impl Queue {
     }
 
     /// Submits `descriptors`, [`MAX_BATCH`] at most, with one wait, and returns when hardware has
-    /// completed them. `count` is called with the queue locked, once it is certain that they are
-    /// submitted. Any context.
+    /// completed them. `count` is called with the queue locked, once it is certain that they will
+    /// be submitted. Any context.
     pub(crate) fn submit(
         &self,
         regs: &UnitRegisters,
@@ -166,8 +166,8 @@ impl Queue {
     }
 
     /// Checks for errors while a submitter waits for room. After an error the submitter tries once
-    /// more, because a virtual machine may have been stopped past the deadline. If there is still
-    /// no room, the next call returns the error.
+    /// more, because the deadline may have passed while a virtual machine was stopped. If there is
+    /// still no room, the next call returns the error.
     #[cold]
     fn wait_for_room(
         &self,
@@ -187,7 +187,7 @@ impl Queue {
     }
 
     /// Submits one descriptor with a wait, if there is room. Returns the count that hardware writes
-    /// when both are complete. `count` as for [`Self::submit`]. Any context.
+    /// when both are complete. `count` is called as by [`Self::submit`]. Any context.
     #[inline(always)]
     pub(super) fn try_submit(
         &self,
@@ -217,15 +217,15 @@ impl Queue {
 
     /// Waits until hardware has completed every descriptor up to the count `end`. Any context.
     pub(super) fn wait_for(&self, regs: &UnitRegisters, end: u32) -> Result<(), QueueFailure> {
-        // Reading the clock costs more than most waits take, so it is first read at the first
-        // check.
+        // Reading the clock takes longer than most waits, so it is not read before the first check.
         let mut timeout = None;
         let mut polls = 0u32;
         while !self.has_finished(end) {
             polls += 1;
             if polls % POLLS_PER_CHECK == 0 {
                 let checked = self.check(regs, &mut timeout);
-                // A virtual machine may have been stopped past the deadline: check once more.
+                // The deadline may have passed while a virtual machine was stopped: check once
+                // more.
                 if checked.is_err() && !self.has_finished(end) {
                     return checked;
                 }

@@ -25,7 +25,7 @@
 //! A unit with `CAP.RWBF` also has its write buffer flushed after each of these stores, except
 //! where step 3 stores an absent entry. The driver enables no device-TLBs, so there are none to
 //! invalidate. `src/core/tests/caches.rs` runs this sequence against a unit that caches everything
-//! it may. What is invalidated when only FPD changes is in `fault_recording`.
+//! it may. The file `fault_recording.rs` says what is invalidated when only FPD changes.
 
 use super::claims::Claims;
 use super::domain_ids::PASS_THROUGH;
@@ -90,8 +90,8 @@ pub(crate) struct TranslationState {
 }
 
 impl TranslationState {
-    /// Creates the state without tables: every requester is blocked. `coherent`: the unit snoops
-    /// the CPU caches when it walks. [`ENOMEM`].
+    /// Creates the state without tables, in which every requester is blocked. `coherent`: whether
+    /// the unit snoops the CPU caches on page walks. [`ENOMEM`].
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         Ok(TranslationState {
             tables: ContextTables::new(coherent, node)?,
@@ -157,7 +157,7 @@ impl Unit {
         new: Translation,
     ) -> Result {
         if new == Translation::Blocked && self.has_failed() {
-            // Every requester of a failed unit is blocked for good.
+            // Every requester of a failed unit stays blocked.
             return Ok(());
         }
         let entry = new.entry(self)?;
