@@ -27,6 +27,11 @@ fn repeat(domain: &mut ConsumerDomain, work: &Workload, marker: &TraceMarker, ma
     Ok(())
 }
 
+/// Maps and unmaps each workload between two marks in QEMU's trace, and reports the marks.
+///
+/// # Errors
+///
+/// [`ENODEV`] if the machine has no iommu-testdev, or an error of the core.
 pub(crate) fn count(report: &mut Report) -> Result {
     let marker = TraceMarker::find().ok_or(ENODEV)?;
     for (work, mark) in WORKLOADS.iter().zip((FIRST_MARK..).step_by(2)) {

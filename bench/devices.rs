@@ -44,6 +44,11 @@ fn measure_map_unmap(report: &mut Report, domain: &mut ConsumerDomain, functions
     Ok(())
 }
 
+/// Adds devices to one domain and reports the cost as their number grows.
+///
+/// # Errors
+///
+/// [`ENODEV`] if the machine has no iommu-testdev, or an error of the core.
 pub(crate) fn measure(report: &mut Report) -> Result {
     let first = devices().next().ok_or(ENODEV)?;
     let mut domain = ConsumerDomain::new(&first, GROUPS)?;

@@ -42,6 +42,12 @@ fn measure_rounds(
     Ok(())
 }
 
+/// Measures buffers and a scatter list, and reports the instructions of each.
+///
+/// # Errors
+///
+/// [`ENODEV`] if the device is missing; [`EIO`] if the scatter list is too short; or an error of
+/// the DMA API.
 pub(crate) fn measure(report: &mut Report) -> Result {
     // The device is not attached to another domain: it stays in its default domain.
     let device = fixture::device()?;

@@ -22,6 +22,11 @@ pub(crate) fn device() -> Result<PciDevice> {
 }
 
 /// Creates a domain for the device, and attaches the device if `attached`.
+///
+/// # Errors
+///
+/// [`ENODEV`] if the device is missing, or the error of [`ConsumerDomain::new`], [`Claim::new`] or
+/// [`ConsumerDomain::attach`].
 pub(crate) fn domain(attached: bool) -> Result<ConsumerDomain> {
     let device = device()?;
     let mut domain = ConsumerDomain::new(&device, 1)?;

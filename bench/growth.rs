@@ -51,6 +51,11 @@ fn measure_at(domain: &mut ConsumerDomain, iova: u64) -> Result<(TickStats, Tick
     Ok((map, unmap))
 }
 
+/// Grows a domain step by step, and reports the cost of a map and unmap after each step.
+///
+/// # Errors
+///
+/// [`ENODEV`] if the device is missing, or an error of the core.
 pub(crate) fn measure(report: &mut Report) -> Result {
     let mut domain = fixture::domain(true)?;
     let mut used = 0;

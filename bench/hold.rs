@@ -51,6 +51,11 @@ impl HeldState {
 }
 
 /// Changes `held` to the state that `word` names.
+///
+/// # Errors
+///
+/// [`ENOENT`] if `word` requires a domain and none is held; [`EINVAL`] if `word` names no state; or
+/// the error of the core.
 pub(crate) fn hold(held: &mut Option<HeldState>, word: &str) -> Result {
     match word {
         "domain" | "attached" => {
@@ -77,6 +82,10 @@ fn release(held: &mut Option<HeldState>) -> Result {
 }
 
 /// Reports how many pages IOMMU drivers have allocated.
+///
+/// # Errors
+///
+/// [`ENOMEM`] if an allocation fails.
 pub(crate) fn count_pages(report: &mut Report, state: &str) -> Result {
     let count = measure::pages_of_tables();
     report.write_line(format_args!("pages state={state} count={count}"))

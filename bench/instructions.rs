@@ -69,6 +69,11 @@ fn measure_works(report: &mut Report, attached: bool) -> Result {
     Ok(())
 }
 
+/// Measures every workload, detached and attached, and reports its instructions.
+///
+/// # Errors
+///
+/// [`ENODEV`] if the device is missing, or an error of the core.
 pub(crate) fn measure(report: &mut Report) -> Result {
     let clock = timing_overhead();
     let (ticks, ()) = measure::ticks(measure::calibrate);

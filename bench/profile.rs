@@ -43,6 +43,11 @@ fn profile_attach() -> Result {
 
 /// Profiles `row`, which is "WORKLOAD map" or "WORKLOAD unmap", followed by "attached" if the
 /// device shall be attached, or "attach" for the attach of a device.
+///
+/// # Errors
+///
+/// [`EINVAL`] if `row` does not have this form; [`EIO`] if a page was not unmapped; or the error of
+/// the core.
 pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
     if row == "attach" {
         profile_attach()?;
@@ -65,6 +70,10 @@ pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
 }
 
 /// Opens or closes a window around what user space does.
+///
+/// # Errors
+///
+/// [`EINVAL`] if `word` is neither "open" nor "close".
 pub(crate) fn set_window(word: &str) -> Result {
     match word {
         "open" => measure::mark(Mark::Open),

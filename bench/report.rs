@@ -9,10 +9,12 @@ use kernel::prelude::*;
 pub(crate) struct Report(KVVec<u8>);
 
 impl Report {
+    /// Creates an empty report.
     pub(crate) fn new() -> Self {
         Report(KVVec::new())
     }
 
+    /// Removes all lines.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
@@ -21,11 +23,12 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn write_line(&mut self, line: fmt::Arguments<'_>) -> Result {
         writeln!(self, "{line}").map_err(|fmt::Error| ENOMEM)
     }
 
+    /// Returns all lines.
     pub(crate) fn text(&self) -> &str {
         // Only a line that was cut for lack of memory can end in the middle of a character.
         core::str::from_utf8(&self.0).unwrap_or("")

@@ -19,6 +19,7 @@ pub(crate) struct TickStats {
 }
 
 impl TickStats {
+    /// Adds the ticks of one operation.
     pub(crate) fn add(&mut self, ticks: u64) {
         if self.count == 0 || ticks < self.min {
             self.min = ticks;

@@ -72,10 +72,12 @@ pub(crate) struct Round {
 }
 
 impl Workload {
+    /// Finds the workload called `name`.
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
         WORKLOADS.iter().find(|work| work.name == name)
     }
 
+    /// Returns the arguments of repetition `number`.
     pub(crate) fn round(&self, number: u32) -> Round {
         Round {
             iova: IOVA_BASE + self.offset + u64::from(number) * self.stride,
@@ -91,6 +93,10 @@ impl Workload {
     }
 
     /// Maps the ranges around it, if it is `crowded`.
+    ///
+    /// # Errors
+    ///
+    /// The error of the core.
     pub(crate) fn map_neighbours(&self, domain: &mut ConsumerDomain) -> Result {
         if self.crowded {
             for (at, size) in self.neighbours() {
@@ -139,12 +145,14 @@ impl Round {
         }
     }
 
+    /// Returns whether the domain maps its first and its last byte to the right addresses.
     pub(crate) fn is_mapped(self, domain: &ConsumerDomain) -> bool {
         let last = self.size - 1;
         domain.translate(self.iova) == Some(self.phys)
             && domain.translate(self.iova + last) == Some(self.phys + last)
     }
 
+    /// Returns whether the domain maps neither its first nor its last byte.
     pub(crate) fn is_unmapped(self, domain: &ConsumerDomain) -> bool {
         let last = self.size - 1;
         domain.translate(self.iova).is_none() && domain.translate(self.iova + last).is_none()

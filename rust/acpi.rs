@@ -24,11 +24,15 @@ unsafe impl Send for Table {}
 unsafe impl Sync for Table {}
 
 impl Table {
-    /// Finds the first table with `signature`. Process context.
+    /// Finds the first table with `signature`.
     ///
     /// # Errors
     ///
     /// [`ENODEV`] if firmware has none.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn find(signature: &[u8; 4]) -> Result<Self> {
         let mut name = [signature[0], signature[1], signature[2], signature[3], 0u8];
         let mut header: *mut bindings::acpi_table_header = ptr::null_mut();

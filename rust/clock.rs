@@ -5,14 +5,22 @@
 use crate::bindings;
 use core::fmt;
 
-/// Returns the nanoseconds of the monotonic clock. Any context, NMI included.
+/// Returns the nanoseconds of the monotonic clock.
+///
+/// # Context
+///
+/// Any context, NMI included.
 #[inline]
 pub fn now_ns() -> u64 {
     // SAFETY: Has no preconditions.
     unsafe { bindings::vtd_helper_ktime_get_ns() }
 }
 
-/// Hints to the processor that this is a spin loop. Any context.
+/// Hints to the processor that this is a spin loop.
+///
+/// # Context
+///
+/// Any context.
 #[inline]
 pub fn cpu_relax() {
     kernel::processor::cpu_relax()
@@ -32,7 +40,11 @@ impl Deadline {
         now_ns() >= self.0
     }
 
-    /// Spins until `condition` holds; returns `false` if the deadline came first. Any context.
+    /// Spins until `condition` holds; returns `false` if the deadline came first.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn wait_until(&self, mut condition: impl FnMut() -> bool) -> bool {
         loop {
             if condition() {
@@ -58,7 +70,11 @@ impl Jiffies {
     pub const BITS: u32 = 40;
     const MASK: u64 = (1 << Self::BITS) - 1;
 
-    /// Returns this moment. Any context.
+    /// Returns this moment.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub fn now() -> Self {
         // SAFETY: `jiffies` lives as long as the kernel, and is read as C reads it.

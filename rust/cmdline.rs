@@ -15,14 +15,18 @@ const LONGEST: usize = 2048;
 
 /// Returns the value of the last `name=value` on the kernel command line, parsed as the kernel's
 /// `kstrtobool()` does. [`None`] if it is not there, or if `/proc` is not mounted, which is the
-/// only place where a module can read the command line. Process context.
+/// only place where a module can read the command line.
 ///
 /// # Errors
 ///
-/// [`ENOMEM`].
+/// [`ENOMEM`] if an allocation fails.
+///
+/// # Context
+///
+/// Process context.
 pub fn get_bool(name: &str) -> Result<Option<bool>> {
     let mut line = KVec::from_elem(0u8, LONGEST, GFP_KERNEL)?;
-    // SAFETY: The buffer is as long as is said.
+    // SAFETY: The buffer has `LONGEST` bytes.
     let read = unsafe {
         bindings::vtd_helper_read_file(
             c"/proc/cmdline".as_char_ptr(),

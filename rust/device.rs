@@ -70,14 +70,22 @@ impl Device {
     }
 
     /// Emits the core's trace event `iommu:io_page_fault`; costs next to nothing while it is not
-    /// enabled. Any context.
+    /// enabled.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn trace_fault(&self, iova: u64, write: bool) {
         // SAFETY: `self` is a valid device; the event copies what it shows.
         unsafe { bindings::vtd_helper_trace_io_page_fault(self.as_raw(), iova as usize, write) }
     }
 
     /// Returns the driver bound at this moment, if any; [`None`] for a device that is not on the
-    /// PCI bus. Any context but NMI.
+    /// PCI bus.
+    ///
+    /// # Context
+    ///
+    /// Any context but NMI.
     pub fn driver(&self) -> Option<BoundDriver> {
         // SAFETY: `self` is a valid device.
         if !unsafe { bindings::vtd_helper_dev_is_pci(self.as_raw()) } {

@@ -31,11 +31,23 @@ pub trait InterruptSource: Send + Sync + 'static {
     /// Returns a number that distinguishes it from other such devices; its domain is called
     /// `NAME-number`.
     fn number(&self) -> u32;
-    /// Programs the message into the device. Interrupts off, must not sleep.
+    /// Programs the message into the device.
+    ///
+    /// # Context
+    ///
+    /// Interrupts off, must not sleep.
     fn write_msi_msg(&self, address: u64, data: u32);
-    /// Masks or unmasks at the device. Interrupts off, must not sleep.
+    /// Masks or unmasks at the device.
+    ///
+    /// # Context
+    ///
+    /// Interrupts off, must not sleep.
     fn set_masked(&self, masked: bool);
-    /// Handles the interrupt. Runs in the interrupt's thread; may sleep.
+    /// Handles the interrupt.
+    ///
+    /// # Context
+    ///
+    /// Runs in the interrupt's thread; may sleep.
     fn handle(&self);
 }
 
@@ -205,11 +217,14 @@ impl<S: InterruptSource> ChipOps<S> {
 
 impl<S: InterruptSource> Interrupt<S> {
     /// Allocates a vector near `node`, programs it into the device and requests the interrupt.
-    /// Process context.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or that of the irq core; nothing is left behind.
+    /// [`ENOMEM`] if an allocation fails, or that of the irq core; nothing is left behind.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn request(source: Arc<S>, name: &'static CStr, node: NumaNode) -> Result<Self> {
         let cookie = Arc::as_ptr(&source).cast_mut().cast::<c_void>();
         let number = i32::try_from(source.number())?;

@@ -29,7 +29,11 @@ impl<T: Send + Sync + 'static> LateInit<T> {
         }
     }
 
-    /// Returns the value, or `before` if none was set. Any context.
+    /// Returns the value, or `before` if none was set.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub fn get(&self) -> &T {
         // SAFETY: By the type's invariants there is always a `T` that lives as long as `self`. The
@@ -39,7 +43,11 @@ impl<T: Send + Sync + 'static> LateInit<T> {
         unsafe { &*self.now.as_ptr().read_volatile() }
     }
 
-    /// Returns the value, if one was set. Any context.
+    /// Returns the value, if one was set.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn value(&self) -> Option<&T> {
         let now = self.get();
         (!ptr::eq(now, self.before)).then_some(now)

@@ -21,7 +21,11 @@ use kernel::prelude::*;
 use kernel::sync::lock::{Backend, Lock};
 use kernel::sync::LockClassKey;
 
-/// A spin lock taken with local interrupts disabled. Any context but NMI.
+/// A spin lock taken with local interrupts disabled.
+///
+/// # Context
+///
+/// Any context but NMI.
 #[pin_data]
 pub struct IrqSpinLock<T> {
     #[pin]

@@ -5,7 +5,11 @@
 use crate::bindings;
 
 /// Returns whether any of the `bytes` from `start` on is memory that the kernel uses (System RAM in
-/// /proc/iomem). Any context that may take a lock.
+/// /proc/iomem).
+///
+/// # Context
+///
+/// Any context that may take a lock.
 pub fn has_system_ram(start: u64, bytes: u64) -> bool {
     // SAFETY: Any range is allowed; the call reads the tree of resources under its lock.
     unsafe { bindings::vtd_helper_has_system_ram(start, bytes) }

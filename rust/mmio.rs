@@ -48,12 +48,14 @@ impl Registers {
     /// memory, and the registers of devices with drivers, are claimed there. No code can check that
     /// the address really is that of registers, and not of something else that is not claimed.
     ///
-    /// Process context.
-    ///
     /// # Errors
     ///
     /// [`EBUSY`] if a part of them is claimed already, [`ENOMEM`] without memory to claim or map
     /// them, [`EINVAL`] for less than a page.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn request(start: FirmwareAddress, len: usize, name: &'static CStr) -> Result<Self> {
         let start = start.raw();
         if len < LEAST {

@@ -12,7 +12,11 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// Callbacks that run before the other notifiers of the PCI bus. Process context.
+/// Callbacks that run before the other notifiers of the PCI bus.
+///
+/// # Context
+///
+/// Process context.
 pub trait BusNotifier: Send + Sync + 'static {
     /// Handles a device that has just been added; the IOMMU core has not seen it yet.
     fn device_added(&self, device: &PciDevice);
@@ -44,11 +48,15 @@ unsafe impl<T: BusNotifier> Send for Registration<T> {}
 unsafe impl<T: BusNotifier> Sync for Registration<T> {}
 
 impl<T: BusNotifier> Registration<T> {
-    /// Registers `target`. Process context.
+    /// Registers `target`.
     ///
     /// # Errors
     ///
     /// That of the bus.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn new(target: Arc<T>) -> impl PinInit<Self, Error> {
         // The target is written before the entry can be called.
         try_pin_init!(Self {

@@ -14,11 +14,11 @@ use kernel::prelude::*;
 pub struct Gfp(pub(crate) bindings::gfp_t);
 
 impl Gfp {
-    /// May sleep.
+    /// An allocation may sleep.
     pub const KERNEL: Gfp = Gfp(bindings::GFP_KERNEL);
-    /// For any context: never sleeps, so it is more likely to fail.
+    /// For any context: an allocation never sleeps, so it is more likely to fail.
     pub const ATOMIC: Gfp = Gfp(bindings::GFP_ATOMIC);
-    /// May sleep, and is charged to the caller's memory cgroup.
+    /// An allocation may sleep, and is charged to the caller's memory cgroup.
     pub const KERNEL_ACCOUNT: Gfp = Gfp(bindings::GFP_KERNEL_ACCOUNT);
 }
 
@@ -32,7 +32,8 @@ pub enum Charge {
 }
 
 impl Charge {
-    /// Returns the flags for pages that hardware reads, and for per-CPU counters. May sleep.
+    /// Returns the flags for pages that hardware reads, and for per-CPU counters. An allocation
+    /// with them may sleep.
     pub const fn gfp(self) -> Gfp {
         match self {
             Charge::Unaccounted => Gfp::KERNEL,
@@ -40,7 +41,7 @@ impl Charge {
         }
     }
 
-    /// Returns the flags for everything else. May sleep.
+    /// Returns the flags for everything else. An allocation with them may sleep.
     pub const fn flags(self) -> Flags {
         match self {
             Charge::Unaccounted => GFP_KERNEL,
@@ -111,7 +112,7 @@ impl Pages {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if the number of bytes overflows; [`ENOMEM`].
+    /// [`EINVAL`] if the number of bytes overflows; [`ENOMEM`] if an allocation fails.
     pub fn new(node: NumaNode, order: u32, gfp: Gfp) -> Result<Self> {
         let bytes = 1usize
             .checked_shl(order)

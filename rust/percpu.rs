@@ -39,11 +39,15 @@ unsafe impl<const N: usize> Send for PerCpuCounters<N> {}
 unsafe impl<const N: usize> Sync for PerCpuCounters<N> {}
 
 impl<const N: usize> PerCpuCounters<N> {
-    /// Allocates counts, all 0. May sleep.
+    /// Allocates counts, all 0.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub fn new(charge: Charge) -> Result<Self> {
         // SAFETY: Any number is allowed.
         let base = unsafe { bindings::vtd_helper_alloc_counts(N as u32, charge.gfp().0) };
@@ -53,7 +57,11 @@ impl<const N: usize> PerCpuCounters<N> {
         })
     }
 
-    /// Adds 1 to count `INDEX`. Any context.
+    /// Adds 1 to count `INDEX`.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub fn inc<const INDEX: usize>(&self) {
         const { assert!(INDEX < N) };
@@ -68,8 +76,12 @@ impl<const N: usize> PerCpuCounters<N> {
         }
     }
 
-    /// Adds 1 to count `INDEX` and `n` to count `SUM`. Any context; a concurrent reader may see
-    /// only one of both changes.
+    /// Adds 1 to count `INDEX` and `n` to count `SUM`. A concurrent reader may see only one of both
+    /// changes.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub fn inc_and_add<const INDEX: usize, const SUM: usize>(&self, n: u64) {
         const { assert!(INDEX < N && SUM < N) };

@@ -8,7 +8,11 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// Work that is done each time. May sleep.
+/// Work that is done each time.
+///
+/// # Context
+///
+/// May sleep.
 pub trait PeriodicWork: Send + Sync + 'static {
     /// The time between the end of one run and the next, in milliseconds.
     const PERIOD_MS: u32;
@@ -36,7 +40,11 @@ unsafe impl<T: PeriodicWork> Send for Periodic<T> {}
 unsafe impl<T: PeriodicWork> Sync for Periodic<T> {}
 
 impl<T: PeriodicWork> Periodic<T> {
-    /// Queues the work for the first time, after one period. Process context.
+    /// Queues the work for the first time, after one period.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn start(target: Arc<T>) -> impl PinInit<Self> {
         // The target is written before the work can run.
         pin_init!(Self {

@@ -30,7 +30,7 @@ impl LogLine {
     #[allow(clippy::new_without_default)]
     #[inline(always)]
     pub const fn new() -> Self {
-        // INVARIANT: No byte is said to be text.
+        // INVARIANT: `len` is 0.
         LogLine {
             text: [const { MaybeUninit::uninit() }; LINE],
             len: 0,
@@ -43,8 +43,8 @@ impl LogLine {
     pub fn format(&mut self, message: fmt::Arguments<'_>) -> &str {
         // Cannot fail: `write_str` never does.
         let _ = fmt::write(self, message);
-        // SAFETY: By the type's invariants, so many bytes are initialised, and whole strings one
-        // after another are UTF-8.
+        // SAFETY: By the type's invariants, the first `len` bytes are initialised, and are a
+        // sequence of whole strings, which is UTF-8.
         unsafe {
             let text = core::slice::from_raw_parts(self.text.as_ptr().cast(), self.len);
             core::str::from_utf8_unchecked(text)

@@ -10,15 +10,23 @@ use kernel::types::Opaque;
 
 /// Callbacks that run while all devices are suspended or shut down.
 pub trait SyscoreOps: Send + Sync + 'static {
-    /// Called at the end of a shutdown, reboot or kexec, after all devices were shut down.
+    /// Handles the end of a shutdown, reboot or kexec, after all devices were shut down.
     fn shutdown(&self);
-    /// Called at the end of a suspend. One CPU, interrupts off: must not sleep.
+    /// Handles the end of a suspend.
     ///
     /// # Errors
     ///
     /// Any; it aborts the suspend.
+    ///
+    /// # Context
+    ///
+    /// One CPU, interrupts off: must not sleep.
     fn suspend(&self) -> Result;
-    /// Called at the beginning of a resume. One CPU, interrupts off: must not sleep.
+    /// Handles the beginning of a resume.
+    ///
+    /// # Context
+    ///
+    /// One CPU, interrupts off: must not sleep.
     fn resume(&self);
 }
 

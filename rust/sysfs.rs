@@ -143,8 +143,8 @@ struct Entry<T: 'static, K: AttributeKind> {
     target: *const T,
 }
 
-// The kernel passes the address of each `raw` back, which it finds by the address of its first
-// field.
+// The kernel gets the address of the first field of `raw`, and passes the address of `raw` back.
+// Both must be the address of the entry.
 const _: () = assert!(
     offset_of!(Entry<(), DeviceAttribute>, raw) == 0
         && offset_of!(Entry<(), OfKobject>, raw) == 0
@@ -224,7 +224,7 @@ impl<T: Send + Sync + 'static, K: AttributeKind> AttributeGroup<T, K> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
     pub fn new(
         name: Option<&'static CStr>,
         attributes: &'static [Attribute<T>],
@@ -317,11 +317,15 @@ unsafe impl<T: Send + Sync> Send for KernelDir<T> {}
 unsafe impl<T: Send + Sync> Sync for KernelDir<T> {}
 
 impl<T: Send + Sync + 'static> KernelDir<T> {
-    /// Makes `/sys/kernel/<name>` with the attributes of `group`. Process context.
+    /// Makes `/sys/kernel/<name>` with the attributes of `group`.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or that of sysfs.
+    /// [`ENOMEM`] if an allocation fails, or that of sysfs.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn new(name: &'static CStr, group: AttributeGroup<T, OfKobject>) -> Result<Self> {
         // SAFETY: `kernel_kobj` exists from boot on; the name is copied.
         let kobject =

@@ -267,7 +267,7 @@ many_open() {
 	read_all 0
 	! rmmod vtd 2> /dev/null
 	held=$?
-	grep -q 'stopped$' $UNIT/registers && grep -q 'not enabled on dmar0' $INTEL/dmar_translation_struct
+	grep -q 'disabled$' $UNIT/registers && grep -q 'not enabled on dmar0' $INTEL/dmar_translation_struct
 	said=$?
 	seq 125 >&5
 	wait

@@ -53,7 +53,7 @@ attach_fails() {
 	! sh -c "echo identity > $PCI/$testdev/iommu_group/type" 2> /tmp/why ||
 		{ echo "the attach was accepted"; return 1; }
 	grep -q 'Input/output error' /tmp/why || { cat /tmp/why; return 1; }
-	log_has "$testdev is not attached: the unit failed earlier"
+	log_has "$testdev: not attached: the unit failed earlier"
 }
 
 # fails NAME INJECTIONS: seven results about one way to fail.
@@ -150,7 +150,7 @@ releases() {
 	echo "$2" > $INJECT
 	ktap_check "$1, users: detach and release succeed" detach_and_release
 	ktap_check "$1, users: the log says that the devices stay blocked" \
-		log_has "$edu gets its domain back, but stays blocked: the unit failed earlier"
+		log_has "$edu: domain restored, but the device stays blocked: the unit failed earlier"
 	ktap_check "$1, users: the devices reach nothing" reaches_nothing
 	echo "$edu" > "$PCI/$edu/driver/unbind"
 	ask claim "$edu" a
@@ -163,7 +163,7 @@ releases() {
 # A device found behind a failed unit: the core warns if the driver refuses its first attach.
 found_again() {
 	echo 1 > "$PCI/$edu/remove" && echo 1 > /sys/bus/pci/rescan && is_present "$edu" 1 &&
-		is_now "$edu" "$1" && log_has "$edu gets its first domain, but stays blocked: the unit failed earlier"
+		is_now "$edu" "$1" && log_has "$edu: first domain set, but the device stays blocked: the unit failed earlier"
 }
 
 # finds NAME INJECTION: a device that is found after the unit failed; six results.

@@ -67,11 +67,15 @@ impl Claim {
         (&raw const *owner).cast_mut().cast()
     }
 
-    /// Counts the devices in the group. May sleep.
+    /// Counts the devices in the group.
     ///
     /// # Errors
     ///
     /// That of the core.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     #[inline]
     pub fn members(&self) -> Result<usize> {
         let mut count = 0usize;

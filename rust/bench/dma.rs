@@ -20,14 +20,22 @@ const DMA_MAPPING_ERROR: bindings::dma_addr_t = bindings::dma_addr_t::MAX;
 
 /// Memory that can be mapped for its device, but not twice at the same time.
 pub trait Streaming {
-    /// Maps it. Any context.
+    /// Maps it.
     ///
     /// # Errors
     ///
     /// [`EBUSY`] if it is mapped, [`ENOMEM`] if it cannot be.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn map(&mut self) -> Result;
 
-    /// Unmaps it, if it is mapped. Any context.
+    /// Unmaps it, if it is mapped.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn unmap(&mut self);
 }
 
@@ -120,11 +128,15 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Allocates a buffer of `bytes` bytes for `device`. May sleep.
+    /// Allocates a buffer of `bytes` bytes for `device`.
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if the device has a driver; [`ENOMEM`].
+    /// [`EBUSY`] if the device has a driver; [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     #[inline]
     pub fn new(device: &PciDevice, bytes: usize) -> Result<Self> {
         let device = UnusedDevice::new(device)?;
@@ -221,11 +233,15 @@ pub struct ScatterList {
 }
 
 impl ScatterList {
-    /// Allocates a list of `pages` pages for `device`. May sleep.
+    /// Allocates a list of `pages` pages for `device`.
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] if the device has a driver; [`ENOMEM`].
+    /// [`EBUSY`] if the device has a driver; [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     #[inline]
     pub fn new(device: &PciDevice, pages: u32) -> Result<Self> {
         let device = UnusedDevice::new(device)?;

@@ -46,11 +46,15 @@ impl MapStatus {
 
 impl ConsumerDomain {
     /// Allocates an empty domain for `device` and other devices of the same IOMMU driver. Up to
-    /// `room` groups can be attached without an allocation. May sleep.
+    /// `room` groups can be attached without an allocation.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or that of the core.
+    /// [`ENOMEM`] if an allocation fails, or that of the core.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     #[inline]
     pub fn new(device: &PciDevice, room: usize) -> Result<Self> {
         let claims = KVec::with_capacity(room, GFP_KERNEL)?;
@@ -83,7 +87,11 @@ impl ConsumerDomain {
         })
     }
 
-    /// Unmaps up to `len` bytes from `iova` on, and returns how many were unmapped. Any context.
+    /// Unmaps up to `len` bytes from `iova` on, and returns how many were unmapped.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub fn unmap(&mut self, iova: u64, len: u64) -> u64 {
         // SAFETY: A live domain, which is borrowed exclusively.
@@ -101,11 +109,15 @@ impl ConsumerDomain {
         }
     }
 
-    /// Attaches a group. May sleep.
+    /// Attaches a group.
     ///
     /// # Errors
     ///
     /// That of the core; the claim is released then.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     #[inline]
     pub fn attach(&mut self, claim: Claim) -> Result {
         let group = claim.group();
@@ -119,6 +131,9 @@ impl ConsumerDomain {
     }
 
     /// Detaches the group that was attached last, and returns its claim. The group is then blocked.
+    ///
+    /// # Context
+    ///
     /// May sleep.
     #[inline]
     pub fn detach(&mut self) -> Option<Claim> {

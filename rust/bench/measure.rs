@@ -124,7 +124,11 @@ impl TraceMarker {
     /// A word of the configuration space that is not implemented.
     const WORD: i32 = 0xf0;
 
-    /// Finds the first iommu-testdev. Process context.
+    /// Finds the first iommu-testdev.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     #[inline]
     pub fn find() -> Option<Self> {
         // INVARIANT: It has the numbers of one.

@@ -59,12 +59,15 @@ pub(super) unsafe fn hold(
 }
 
 impl Dir {
-    /// Finds or creates the directory `name` in `parent`, or in the root of debugfs. Process
-    /// context.
+    /// Finds or creates the directory `name` in `parent`, or in the root of debugfs.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`] without memory for this handle.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn new(name: &CStr, parent: Option<Arc<Dir>>) -> Result<Arc<Self>> {
         let within = parent
             .as_ref()

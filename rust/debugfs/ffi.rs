@@ -18,6 +18,11 @@ mod absent {
     use core::ptr;
     use kernel::ffi::c_char;
 
+    /// Finds nothing, because the kernel has no debugfs.
+    ///
+    /// # Safety
+    ///
+    /// None: any arguments are ignored.
     pub(in crate::debugfs) unsafe fn debugfs_lookup(
         _: *const c_char,
         _: *mut bindings::dentry,
@@ -25,6 +30,11 @@ mod absent {
         ptr::null_mut()
     }
 
+    /// Creates nothing, because the kernel has no debugfs.
+    ///
+    /// # Safety
+    ///
+    /// None: any arguments are ignored.
     pub(in crate::debugfs) unsafe fn debugfs_create_dir(
         _: *const c_char,
         _: *mut bindings::dentry,
@@ -32,6 +42,11 @@ mod absent {
         ptr::null_mut()
     }
 
+    /// Creates nothing, because the kernel has no debugfs.
+    ///
+    /// # Safety
+    ///
+    /// None: any arguments are ignored.
     pub(in crate::debugfs) unsafe fn debugfs_create_file_full(
         _: *const c_char,
         _: u16,
@@ -43,5 +58,10 @@ mod absent {
         ptr::null_mut()
     }
 
+    /// Removes nothing, because the kernel has no debugfs.
+    ///
+    /// # Safety
+    ///
+    /// None: any arguments are ignored.
     pub(in crate::debugfs) unsafe fn debugfs_remove(_: *mut bindings::dentry) {}
 }

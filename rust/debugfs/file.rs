@@ -33,7 +33,11 @@ pub struct File<T: SeqFile> {
 
 impl<T: SeqFile> File<T> {
     /// Creates the file `name` in `dir`. Root can read it, and write to it if it is
-    /// [writable](SeqFile::WRITABLE). Process context.
+    /// [writable](SeqFile::WRITABLE).
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn new(name: &CStr, dir: Arc<Dir>, source: Arc<T>) -> Self {
         let dentry = if dir.dentry.is_null() {
             ptr::null_mut()
@@ -85,20 +89,28 @@ pub trait SeqFile: Send + Sync + 'static {
     /// Whether the file can be written to.
     const WRITABLE: bool = false;
 
-    /// Handles what is written to the file in one call, of up to [`MAX_WRITE`] bytes. May sleep.
+    /// Handles what is written to the file in one call, of up to [`MAX_WRITE`] bytes.
     ///
     /// # Errors
     ///
     /// [`EINVAL`] if the text is not valid; nothing has changed then.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn write(&self, _text: &str) -> Result {
         Err(EINVAL)
     }
 
     /// Writes the chunk `number` to `to` and returns the number of the next one, if there is one.
-    /// May sleep. May be called again for the same chunk.
+    /// May be called again for the same chunk.
     ///
     /// `state` is kept between the chunks of one open file. It is 0 at the first chunk, also after
     /// the reader has seeked back to it.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn show_chunk(&self, number: u64, state: &mut u64, to: &mut Text<'_>) -> Option<u64>;
 }
 

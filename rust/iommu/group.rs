@@ -51,7 +51,11 @@ impl Group {
         self.0.as_ptr()
     }
 
-    /// Returns its number, which the core reuses after the group is freed. Any context.
+    /// Returns its number, which the core reuses after the group is freed.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn id(&self) -> u32 {
         // SAFETY: Live by the type's invariants.
         (unsafe { bindings::iommu_group_id(self.as_raw()) }) as u32

@@ -41,7 +41,8 @@ impl<D: Driver> Operations<D> {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`] while another driver has the [slot](Driver::slot); [`ENOMEM`].
+    /// [`EBUSY`] while another driver has the [slot](Driver::slot); [`ENOMEM`] if an allocation
+    /// fails.
     pub fn new(driver: Arc<D>, module: &'static ThisModule) -> Result<Arc<Self>> {
         let static_domain =
             |kind: u32, ops: &'static bindings::iommu_domain_ops| bindings::iommu_domain {

@@ -42,7 +42,11 @@ impl Regions {
     }
 
     /// Adds `length` bytes from `start` on; the device may read and write them unless `kind` is
-    /// [`RegionKind::Reserved`]. Waits for memory as long as it takes. Process context.
+    /// [`RegionKind::Reserved`]. Waits for memory as long as it takes.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn add(self: Pin<&mut Self>, start: u64, length: u64, kind: RegionKind) {
         let (kind, prot) = match kind {
             RegionKind::Direct => (bindings::iommu_resv_type_IOMMU_RESV_DIRECT, true),

@@ -88,14 +88,22 @@ impl<D: Send + Sync + 'static> DriverSlot<D> {
     }
 
     /// Makes the driver probe no new devices any more. When this returns, every probe that still
-    /// uses the driver has a reference to it. May sleep.
+    /// uses the driver has a reference to it.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn withdraw(&self) {
         self.driver.store(ptr::null_mut(), Ordering::Release);
         // SAFETY: May be called from any context that can sleep.
         unsafe { bindings::synchronize_rcu() };
     }
 
-    /// Returns the driver that probes new devices. Any context.
+    /// Returns the driver that probes new devices.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn driver(&self) -> Option<Arc<D>> {
         let _grace = rcu::read_lock();
         let driver = self.driver.load(Ordering::Acquire);
@@ -107,7 +115,11 @@ impl<D: Send + Sync + 'static> DriverSlot<D> {
         Some(unsafe { ArcBorrow::from_raw(driver) }.into())
     }
 
-    /// Returns the C operations, once they are filled in. Any context.
+    /// Returns the C operations, once they are filled in.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn table(&self) -> Option<&bindings::iommu_ops> {
         if !self.filled.load(Ordering::Acquire) {
             return None;

@@ -102,11 +102,15 @@ pub trait Paging: Send + Sync + Sized + 'static {
     /// The core holds the mutex of the device's group; may sleep.
     fn attach_dev(&self, dev: &Device, data: &Self::Device, args: &AttachArgs) -> Result;
 
-    /// Maps the whole range to `phys`. Any context; sleeps only if `gfp` allows it.
+    /// Maps the whole range to `phys`.
     ///
     /// # Errors
     ///
     /// Any; nothing is mapped then.
+    ///
+    /// # Context
+    ///
+    /// Any context; sleeps only if `gfp` allows it.
     fn map_range(
         &self,
         range: Held<'_, Self::Tables>,
@@ -116,24 +120,44 @@ pub trait Paging: Send + Sync + Sized + 'static {
     ) -> Result;
 
     /// Unmaps the range from its start up to the first hole, and adds what must be invalidated to
-    /// `gather`. Returns how many bytes were unmapped. Any context.
+    /// `gather`. Returns how many bytes were unmapped.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn unmap_range(&self, range: Held<'_, Self::Tables>, gather: Pin<&mut Gather>) -> u64;
 
-    /// Invalidates every translation of the domain. Any context.
+    /// Invalidates every translation of the domain.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn flush_iotlb_all(&self);
 
     /// Invalidates the range of `gather`. After it has returned, the memory and the tables are
-    /// reused. Any context.
+    /// reused.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn iotlb_sync(&self, gather: Pin<&mut Gather>);
 
-    /// Makes a new mapping visible to hardware that may have cached its absence. Any context.
+    /// Makes a new mapping visible to hardware that may have cached its absence.
     ///
     /// # Errors
     ///
     /// Any; the core then unmaps the range.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn iotlb_sync_map(&self, iova: u64, len: u64) -> Result;
 
-    /// Returns the physical address that `byte`, a range of one byte, is mapped to. Any context.
+    /// Returns the physical address that `byte`, a range of one byte, is mapped to.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn iova_to_phys(&self, byte: &Held<'_, Self::Tables>) -> Option<u64>;
 
     /// Forces every access of the devices to snoop from now on, whatever the device requests.
@@ -212,11 +236,15 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// that is not reported here.
     fn get_resv_regions(&self, dev: &Device, data: &Self::Device, regions: Pin<&mut Regions>);
 
-    /// Creates a paging domain that is compatible with the device. May sleep.
+    /// Creates a paging domain that is compatible with the device.
     ///
     /// # Errors
     ///
     /// Any; the core returns it to its caller.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn domain_alloc_paging(
         &self,
         dev: &Device,
@@ -225,9 +253,17 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// Attaches the device to the identity domain, in which it can reach all of memory. As
     /// [`Paging::attach_dev`].
+    ///
+    /// # Errors
+    ///
+    /// Any; nothing has changed then.
     fn attach_identity(&self, dev: &Device, data: &Self::Device, args: &AttachArgs) -> Result;
 
     /// Attaches the device to the blocked domain. As [`Paging::attach_dev`], but must not fail
     /// unless the hardware fails.
+    ///
+    /// # Errors
+    ///
+    /// Any, if the hardware fails.
     fn attach_blocked(&self, dev: &Device, data: &Self::Device, args: &AttachArgs) -> Result;
 }

@@ -44,11 +44,15 @@ unsafe impl<T: Send + Sync> Send for Unit<T> {}
 unsafe impl<T: Send + Sync> Sync for Unit<T> {}
 
 impl<T: Send + Sync + 'static> Unit<T> {
-    /// Adds a unit called `name` to sysfs, with `attributes`. Process context.
+    /// Adds a unit called `name` to sysfs, with `attributes`.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or that of the device core.
+    /// [`ENOMEM`] if an allocation fails, or that of the device core.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn new(name: &CStr, attributes: AttributeGroup<T>) -> Result<Arc<Self>> {
         let unit = Arc::pin_init(
             pin_init!(Self {
@@ -79,12 +83,16 @@ impl<T: Send + Sync + 'static> Unit<T> {
         Ok(unit)
     }
 
-    /// Registers with the core, which then probes every device. Process context.
+    /// Registers with the core, which then probes every device.
     ///
     /// # Errors
     ///
     /// [`EEXIST`] if it is registered, [`EINVAL`] if it was registered with other operations
     /// before, or that of the core.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn register(&self, operations: OperationsHandle) -> Result {
         let mut registered = self.operations.lock();
         if registered.is_some() {
@@ -119,10 +127,14 @@ impl<T: Send + Sync + 'static> Unit<T> {
     }
 
     /// Unregisters the unit from the core, which releases the devices that are on their bus at this
-    /// moment. Does nothing if it is not registered. Process context.
+    /// moment. Does nothing if it is not registered.
     ///
     /// A device that is being added or removed is not released, because the core walks the bus
     /// once. Callers that need all devices released hold [`RescanLock`](crate::pci::RescanLock).
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn unregister(&self) {
         if let Some(operations) = self.operations.lock().take() {
             self.listed.store(false, Ordering::Release);

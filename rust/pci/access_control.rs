@@ -20,8 +20,8 @@ impl PciDevice {
             | bindings::PCI_ACS_RR
             | bindings::PCI_ACS_CR
             | bindings::PCI_ACS_UF;
-        // SAFETY: Valid device, of which what the PCI core found at enumeration is read; the other
-        // call has no preconditions.
+        // SAFETY: The device is valid. The first two calls only read what the PCI core found at
+        // enumeration; the third has no preconditions.
         let (offered, block_translated) = unsafe {
             (
                 bindings::vtd_helper_pci_acs_offered(self.ptr.as_ptr()),
@@ -43,8 +43,11 @@ impl PciDevice {
 
     /// Turns on again the kinds that are on in `wanted`, and returns whether any of them was off. A
     /// device that does not respond is not changed. Neither is one that runtime power management
-    /// has suspended: an access would disturb it, and nothing behind it is active either. May
-    /// sleep.
+    /// has suspended: an access would disturb it, and nothing behind it is active either.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub fn require_acs(&self, wanted: AcsControl) -> bool {
         // SAFETY: Valid device; where it is kept awake, it is released below.
         let awake = unsafe { bindings::vtd_helper_pci_pm_get_if_active(self.as_raw()) };
@@ -60,7 +63,11 @@ impl PciDevice {
         was_off
     }
 
-    /// Sets access control to the setting that [`Self::enable_acs`] returned. May sleep.
+    /// Sets access control to the setting that [`Self::enable_acs`] returned.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub fn restore_acs(&self, before: AcsControl) {
         self.change_acs(|_| before.0);
     }

@@ -33,11 +33,15 @@ impl Drop for KeptEnabled {
 
 impl PciDevice {
     /// Keeps the device enabled, and a bus master if it is one, whatever its driver does when it is
-    /// unbound. Process context.
+    /// unbound.
     ///
     /// # Errors
     ///
     /// Those of `pci_enable_device()`, which does not change a device that is already enabled.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn keep_enabled(&self) -> Result<KeptEnabled> {
         // SAFETY: Valid device.
         kernel::error::to_result(unsafe { bindings::pci_enable_device(self.ptr.as_ptr()) })?;

@@ -74,7 +74,11 @@ impl PciDevice {
         NonNull::new(ptr).map(|ptr| PciDevice { ptr })
     }
 
-    /// Returns the device at an address. Process context.
+    /// Returns the device at an address.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn find(segment: u16, requester: u16) -> Option<Self> {
         // SAFETY: Any address is allowed; the result carries a reference.
         unsafe {
@@ -87,13 +91,20 @@ impl PciDevice {
     }
 
     /// Returns all PCI devices, in the order of the bus list. If the device that was returned last
-    /// is removed, the iteration begins again; hold the [`RescanLock`] where that matters. Process
-    /// context.
+    /// is removed, the iteration begins again; hold the [`RescanLock`] where that matters.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn all() -> impl Iterator<Item = PciDevice> {
         Self::with_ids(bindings::PCI_ANY_ID as u32, bindings::PCI_ANY_ID as u32)
     }
 
-    /// Returns all devices with these IDs, in the order of the bus list. Process context.
+    /// Returns all devices with these IDs, in the order of the bus list.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn with_ids(vendor: u32, model: u32) -> impl Iterator<Item = PciDevice> {
         let mut last: Option<PciDevice> = None;
         core::iter::from_fn(move || {
@@ -123,7 +134,11 @@ impl PciDevice {
     }
 
     /// Reads a word (2 bytes) or a double word (4) of configuration space. [`None`] for other
-    /// sizes, or if the device does not respond. Process context.
+    /// sizes, or if the device does not respond.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn read_config(&self, offset: u16, bytes: u8) -> Option<u32> {
         let (mut word, mut double) = (0u16, 0u32);
         // SAFETY: Valid device, room for the answers; configuration space may be read at any
@@ -150,26 +165,41 @@ impl PciDevice {
         self.ptr == other.ptr
     }
 
-    /// Unbinds the driver. Process context; the device lock must not be held.
+    /// Unbinds the driver.
+    ///
+    /// # Context
+    ///
+    /// Process context; the device lock must not be held.
     pub fn release_driver(&self) {
         // SAFETY: Valid device.
         unsafe { bindings::device_release_driver(self.as_device().as_raw()) }
     }
 
-    /// Returns how many virtual functions the device has enabled. Any context.
+    /// Returns how many virtual functions the device has enabled.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn virtual_functions(&self) -> u32 {
         // SAFETY: Valid device.
         unsafe { bindings::pci_num_vf(self.ptr.as_ptr()) }.unsigned_abs()
     }
 
-    /// Returns whether the device has been removed from its bus. Any context.
+    /// Returns whether the device has been removed from its bus.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn is_removed(&self) -> bool {
         // SAFETY: Valid device; reads a flag that is set once.
         unsafe { bindings::vtd_helper_pci_is_removed(self.ptr.as_ptr()) }
     }
 
-    /// Binds a matching driver, if there is one; returns whether one was bound. Process context;
-    /// the device lock must not be held.
+    /// Binds a matching driver, if there is one; returns whether one was bound.
+    ///
+    /// # Context
+    ///
+    /// Process context; the device lock must not be held.
     pub fn attach_driver(&self) -> bool {
         // SAFETY: Valid device.
         unsafe { bindings::device_attach(self.as_device().as_raw()) == 1 }

@@ -14,11 +14,13 @@ impl PciDevice {
     /// forwards with its secondary bus number and function 0, and a conventional bridge may forward
     /// with its own requester ID.
     ///
-    /// Process context.
-    ///
     /// # Errors
     ///
     /// That of `visit`, or [`ENODEV`] for a function that is being removed.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn for_each_requester(&self, mut visit: impl FnMut(u16) -> Result) -> Result {
         let own = self.properties();
         visit(own.requester)?;
@@ -62,6 +64,9 @@ impl PciDevice {
     }
 
     /// Returns the requester ID with which this bridge may replace those of devices below it.
+    ///
+    /// # Context
+    ///
     /// Process context.
     pub fn alias_for_below(&self) -> Option<u16> {
         let (secondary, _) = self.buses_below()?;
@@ -69,7 +74,11 @@ impl PciDevice {
     }
 
     /// Returns the secondary and the subordinate bus number in a bridge's configuration space;
-    /// [`None`] for other devices, or if it does not respond. Process context.
+    /// [`None`] for other devices, or if it does not respond.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn buses_below(&self) -> Option<(u8, u8)> {
         if !self.is_bridge() {
             return None;

@@ -9,7 +9,11 @@ use core::ptr;
 impl PciDevice {
     /// Returns the device whose requester ID its DMA has. Behind a volume management device, which
     /// hides a whole segment, this is that device, otherwise `self`. [`None`] if a device on the
-    /// path was removed. Process context.
+    /// path was removed.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn dma_device(&self) -> Option<PciDevice> {
         // The driver of volume management devices numbers its segments from 0x10000 on; segments of
         // firmware have 16 bits.
@@ -27,7 +31,11 @@ impl PciDevice {
         Some(made_by.unwrap_or_else(|| self.clone()))
     }
 
-    /// Returns the bridge above; [`None`] on a root bus. Process context.
+    /// Returns the bridge above; [`None`] on a root bus.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn upstream(&self) -> Option<PciDevice> {
         let function = self.physical_function()?;
         function.above().map(|(bridge, _)| bridge)
@@ -48,7 +56,11 @@ impl PciDevice {
     }
 
     /// Returns the physical function of a virtual function, or the device itself if it is not one.
-    /// [`None`] if the physical function was removed. Process context.
+    /// [`None`] if the physical function was removed.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn physical_function(&self) -> Option<PciDevice> {
         // SAFETY: Valid device; the result is compared and not followed.
         let function = unsafe { bindings::vtd_helper_pci_physfn(self.ptr.as_ptr()) };
@@ -58,7 +70,11 @@ impl PciDevice {
         Self::all().find(|device| ptr::eq(device.ptr.as_ptr(), function))
     }
 
-    /// Returns whether there is no bridge above. Process context.
+    /// Returns whether there is no bridge above.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn is_on_root_bus(&self) -> bool {
         self.upstream().is_none()
     }

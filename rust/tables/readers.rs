@@ -35,7 +35,11 @@ impl Readers {
     }
 
     /// Calls `part`, which walks a bounded number of tables from the top on. No table that it can
-    /// find is freed before it returns. Any context; `part` runs with interrupts off.
+    /// find is freed before it returns.
+    ///
+    /// # Context
+    ///
+    /// Any context; `part` runs with interrupts off.
     pub(crate) fn walk<R>(&self, part: impl FnOnce() -> R) -> R {
         self.lock.with(|()| {
             self.walking.store(true, Ordering::Relaxed);
@@ -48,7 +52,11 @@ impl Readers {
     }
 
     /// Waits until no reader can be in a table that the caller has unlinked. Called before such a
-    /// table can be freed. Any context.
+    /// table can be freed.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn wait(&self) {
         fence(Ordering::SeqCst);
         if self.walking.load(Ordering::Acquire) {

@@ -75,6 +75,7 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// Creates a tree of `owned`, without readers.
     pub(crate) fn new(owned: Owned) -> impl PinInit<Self> {
         pin_init!(Self {
             owned,
@@ -82,7 +83,11 @@ impl Tree {
         })
     }
 
-    /// Returns the address of the top table, which is freed last. Any context.
+    /// Returns the address of the top table, which is freed last.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn top_table(&self) -> PhysAddr {
         let owned = &self.owned;
         with_stage!(owned, Gfp::KERNEL, |stage, mem| PhysAddr::new(
@@ -90,8 +95,11 @@ impl Tree {
         ))
     }
 
-    /// Visits leaves, as [`SecondStage::visit_part`]. Any context; `visit` runs with interrupts
-    /// off.
+    /// Visits leaves, as [`SecondStage::visit_part`].
+    ///
+    /// # Context
+    ///
+    /// Any context; `visit` runs with interrupts off.
     pub fn visit_part(
         &self,
         from: Iova,
@@ -104,8 +112,11 @@ impl Tree {
         })
     }
 
-    /// Traces a walk, as [`SecondStage::trace_walk`]. Any context; `visit` runs with interrupts
-    /// off.
+    /// Traces a walk, as [`SecondStage::trace_walk`].
+    ///
+    /// # Context
+    ///
+    /// Any context; `visit` runs with interrupts off.
     pub fn trace_walk(
         &self,
         address: Iova,
@@ -126,7 +137,11 @@ impl Tree {
         })
     }
 
-    /// As [`SecondStage::count_tables`]. Any context.
+    /// Counts tables, as [`SecondStage::count_tables`].
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn count_tables(
         &self,
         rest: CountCursor,

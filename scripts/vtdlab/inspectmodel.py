@@ -108,7 +108,7 @@ class Machine:
                  if file.startswith(f"units/{name}/")}
         unit = Unit(name, facts)
         first = next(iter(self.dump.lines(f"vtd/{name}/registers")), "")
-        unit.condition = first.rpartition(", ")[2]
+        unit.condition = first.partition(", ")[2]
         if self.driver == "vtd":
             unit.counts = self.dump.counts(f"vtd/{name}/statistics")
             unit.waits = self.dump.counts(f"vtd/{name}/waits")

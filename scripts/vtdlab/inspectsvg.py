@@ -173,14 +173,14 @@ class Picture:
                                        (BUS_X, self.bus_y[key])))
 
     def _unit(self, unit, at_y, height):
-        closed = unit.condition.startswith("closed")
-        line = "#b42318" if closed else "#334e68"
+        failed = unit.condition.startswith("failed")
+        line = "#b42318" if failed else "#334e68"
         self.parts.append(box(UNIT_X, at_y, UNIT_W, height,
                               f'fill="#f0f4f8" stroke="{line}" stroke-width="1.6"', 9))
         at_x = UNIT_X + 14
         self.parts.append(text(at_x, at_y + 22, unit.name, "t"))
         self.parts.append(text(UNIT_X + UNIT_W - 12, at_y + 22, clip(unit.condition, 22),
-                               "f" if closed else "s", "end"))
+                               "f" if failed else "s", "end"))
         able = unit.abilities()
         lines = [f"VT-d {unit.facts.get('version', '?')} at {unit.facts.get('address', '?')}",
                  f"tables: {able['page tables'].replace(' bits', '').replace(' levels', '')}",

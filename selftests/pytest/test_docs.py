@@ -160,6 +160,8 @@ def test_module_parameters():
                for name in re.findall(r"^module_param_string\((\w+),", text(path), re.M)]
     params |= dict.fromkeys(strings, "nothing")
     assert terms("parameters.rst", "Module parameters") == list(params)
+    summary = re.search(r"^\*\*Parameters\*\*.*?\n\n", text(TOP / "README.md"), re.M | re.S)[0]
+    assert sorted(re.findall(r"`(\w+)`", summary)) == sorted(params)
     body = "\n".join(section("parameters.rst", "Module parameters"))
     for name, default in params.items():
         assert f"``{name}`` (default {default})" in body

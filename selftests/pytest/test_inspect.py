@@ -51,6 +51,20 @@ def test_the_saved_guest(saved):
     assert sum(unit.waits.values()) == unit.counts["waits"] > 0
 
 
+@pytest.mark.parametrize("state, style", [("enabled", "s"), ("disabled", "s"),
+                                          ("failed (all requesters blocked)", "f")])
+def test_the_state_of_a_unit(state, style):
+    """The tree has it in full; the picture has a failed unit in another colour."""
+    source = (lab.checkout() / "src/unit/snapshot.rs").read_text(encoding="utf-8")
+    assert f'"{state}"' in source, "not what the driver prints"
+    found = machine({"units/dmar0/address": "fed90000",
+                     "vtd/dmar0/registers": f"dmar0 at 0xfed90000, {state}\n"})
+    assert any(line.endswith(f"at fed90000, {state}") for line in inspecttext.draw(found))
+    shown = [text.get("class") for text in xml.fromstring(inspectsvg.draw(found)).iter(f"{SVG}text")
+             if (text.text or "").startswith(state.split()[0])]
+    assert shown == [style]
+
+
 def test_the_tree(saved):
     """The text has every device once, the disk below its port, with groups and owners."""
     lines = list(inspecttext.draw(saved))

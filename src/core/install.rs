@@ -25,6 +25,10 @@ pub trait ContextSlot {
     fn write(&mut self, entry: ContextEntry);
 
     /// Performs `steps` in their order and returns when the unit has confirmed all of them.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the unit did not confirm one of them.
     fn perform(&mut self, steps: InvalidationSteps) -> Result<(), Self::Error>;
 }
 

@@ -5,10 +5,10 @@
 //!
 //! It is turned on for a device before the core probes it. The core then applies the
 //! administrator's settings from the command line (`pci=disable_acs_redir=`, `config_acs=`), and
-//! forms the group from what is on. From then on the group relies on that. A reset or a loss of
-//! power turns it off. The kernel, whose own remapping is off, does not turn it on again, and does
-//! not notify the driver. So the driver checks it again whenever it is about to matter: before a
-//! driver is bound and before a domain is attached. It also checks every second.
+//! forms the group from the settings that are in effect. From then on the group relies on them. A
+//! reset or a loss of power turns access control off. The kernel turns it on again only if its own
+//! remapping is in use, and does not notify the driver. So the driver checks the settings before a
+//! device's driver is bound, before a domain is attached, and every second.
 
 use super::rate_limit::AllowedLine;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,7 +45,11 @@ pub(crate) struct AccessControl {
 }
 
 impl AccessControl {
-    /// Creates an empty list. [`ENOMEM`].
+    /// Creates an empty list.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -56,7 +60,15 @@ impl AccessControl {
         )
     }
 
-    /// Turns access control on, before the group of `device` is formed. [`ENOMEM`]. May sleep.
+    /// Turns access control on, before the group of `device` is formed.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn enable(&self, device: &PciDevice) -> Result {
         if device.acs_control().is_none() {
             return Ok(());
@@ -81,7 +93,11 @@ impl AccessControl {
         Ok(())
     }
 
-    /// Records what is on. The group of `device` is formed from this next. May sleep.
+    /// Records what is on. The group of `device` is formed from this next.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn record_required(&self, device: &PciDevice) {
         for entry in self.list.lock().iter_mut() {
             if entry.device.is_same_as(device) {
@@ -91,7 +107,11 @@ impl AccessControl {
     }
 
     /// Turns on again what groups rely on, for all devices: if it is off in one port of a switch,
-    /// the devices behind that port can reach those behind others. May sleep.
+    /// the devices behind that port can reach those behind others.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn hold(&self) {
         let began = clock::now_ns();
         for entry in self.list.lock().iter_mut() {
@@ -111,8 +131,12 @@ impl AccessControl {
         self.held_at.store(began, Relaxed);
     }
 
-    /// Does what [`Self::hold`] does, unless that was done within [`RECHECK_AFTER_NS`]. The members
-    /// of a group, and whatever else is attached in one go, share one check. May sleep.
+    /// Calls [`Self::hold`], unless its last call began less than [`RECHECK_AFTER_NS`] ago. So the
+    /// members of a group, which are attached one after another, share one check.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn hold_for_attach(&self) {
         let since = clock::now_ns().saturating_sub(self.held_at.load(Relaxed));
         if since > RECHECK_AFTER_NS {
@@ -120,7 +144,11 @@ impl AccessControl {
         }
     }
 
-    /// Removes a device from the list when it is released. May sleep.
+    /// Removes a device from the list when it is released.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn remove(&self, device: &PciDevice) {
         let mut list = self.list.lock();
         if let Some(at) = list
@@ -131,7 +159,11 @@ impl AccessControl {
         }
     }
 
-    /// Restores the settings from before [`Self::enable`]. May sleep.
+    /// Restores the settings from before [`Self::enable`].
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn restore(&self) {
         for entry in core::mem::take(&mut *self.list.lock()) {
             if let Some(before) = entry.before {

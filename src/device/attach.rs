@@ -150,13 +150,12 @@ fn accept_while_failed(info: &DeviceInfo, state: &DeviceState, args: &AttachArgs
     }
     if let Some(note) = info.log_limit.allow_line() {
         log_err!(
-            "{}: {info} {}: the unit failed earlier, and every device behind it stays blocked: \
-             reload vtd or reboot{note}",
+            "{}: {info}: {}: the unit failed earlier; reload vtd or reboot{note}",
             &*info.unit,
             match (accepted, args.old) {
-                (true, None) => "gets its first domain, but stays blocked",
-                (true, Some(_)) => "gets its domain back, but stays blocked",
-                (false, _) => "is not attached",
+                (true, None) => "first domain set, but the device stays blocked",
+                (true, Some(_)) => "domain restored, but the device stays blocked",
+                (false, _) => "not attached",
             }
         );
     }

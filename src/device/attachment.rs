@@ -14,8 +14,12 @@ use vtd_core::spec::address::{Iova, PhysAddr};
 
 /// A domain with page tables, as a device that is attached to it uses it.
 pub(crate) trait AttachedDomain: Send + Sync {
-    /// Removes a device behind `unit`, of which no cache holds anything any more. Returns its
-    /// reference to the domain-id that it had. Any context.
+    /// Removes a device behind `unit`, whose caches no longer hold entries of this domain for the
+    /// device. Returns its reference to the domain-id that it had.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>>;
 
     /// Returns the address of its top-level table.
@@ -23,11 +27,19 @@ pub(crate) trait AttachedDomain: Send + Sync {
 
     /// Fills the capacity of `found` with leaf entries that map `from` or higher addresses, in
     /// order. It may find fewer if there are few in many tables. Returns the address to continue
-    /// at, or [`None`] if nothing is left. Any context.
+    /// at, or [`None`] if nothing is left.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn collect_leaves(&self, from: Iova, found: &mut KVec<VisitedLeaf>) -> Option<Iova>;
 
     /// Traces the page-table walk of `address`: each entry that a unit reads, from the top-level
-    /// table down, and the result of a request. Any context.
+    /// table down, and the result of a request.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     fn trace_walk(&self, address: Iova, steps: &mut TraceSteps) -> WalkTrace;
 
     /// Returns what last happened at `address`. May take long.
@@ -45,7 +57,11 @@ pub(crate) type TraceSteps = [Option<TraceStep<PhysAddr>>; 5];
 
 /// The target of an attach. Its methods are called in this order, each once.
 pub(crate) trait AttachTarget {
-    /// Checks whether `unit` can use the target. [`EINVAL`] if not.
+    /// Checks whether `unit` can use the target.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if it cannot.
     fn check(&self, _unit: &Unit) -> Result {
         Ok(())
     }

@@ -29,11 +29,16 @@ pub(crate) struct Chipset {
 
 impl Chipset {
     /// Inspects every PCI function and decides for every unit whether it is used. Logs each unit
-    /// that is left out. Reads no register of a unit. Process context.
+    /// that is left out. Reads no register of a unit.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`]: `ignore` cannot be parsed, and the log says why. [`ENOMEM`].
+    /// [`EINVAL`]: `ignore` cannot be parsed, and the log says why. [`ENOMEM`] if an allocation
+    /// fails.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub(crate) fn find(dmar: &Dmar<'_>, ignore: &str) -> Result<Self> {
         let ignore = IgnoreList::parse(ignore, dmar).map_err(|why| {
             log_err!("not loaded: {why}");

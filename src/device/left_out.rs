@@ -46,7 +46,11 @@ impl LeftOutDevices {
         })
     }
 
-    /// Adds `device` to the list, unless it is listed already, and logs that. Process context.
+    /// Adds `device` to the list, unless it is listed already, and logs that.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub(crate) fn add(&self, device: PciDevice) {
         let mut list = self.list.lock();
         if list

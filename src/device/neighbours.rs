@@ -42,7 +42,11 @@ impl fmt::Display for Neighbour {
     }
 }
 
-/// Returns an untranslated device from which `info` cannot be isolated, if there is one. May sleep.
+/// Returns an untranslated device from which `info` cannot be isolated, if there is one.
+///
+/// # Context
+///
+/// May sleep.
 fn neighbour_of(info: &DeviceInfo) -> Option<Neighbour> {
     let group = info.state.lock().group_id();
     let groups = info.ownership.lock();
@@ -63,11 +67,15 @@ fn neighbour_of(info: &DeviceInfo) -> Option<Neighbour> {
 }
 
 /// Checks that a device that is to be given to a user can be isolated from all untranslated
-/// devices. May sleep.
+/// devices.
 ///
 /// # Errors
 ///
 /// [`EBUSY`]: it cannot. The log has the reason.
+///
+/// # Context
+///
+/// May sleep.
 pub(super) fn refuse_neighbour_of_untranslated(info: &DeviceInfo, args: &AttachArgs) -> Result {
     let to_user = matches!(args.new.kind, DomainKind::Iommufd | DomainKind::Unmanaged);
     let Some(neighbour) = to_user.then(|| neighbour_of(info)).flatten() else {

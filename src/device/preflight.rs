@@ -44,11 +44,11 @@ impl BoundPolicy {
     }
 }
 
-/// The devices behind units that have drivers.
+/// The devices that are behind units and have drivers.
 pub(crate) struct BoundDevices {
-    /// Those whose drivers are to be released.
+    /// The devices whose drivers are to be unbound.
     to_release: KVec<PciDevice>,
-    /// Those that are to be left in pass-through.
+    /// The devices that are to be left in pass-through.
     pub(crate) to_adopt: KVec<PciDevice>,
 }
 
@@ -58,7 +58,7 @@ impl BoundDevices {
     /// # Errors
     ///
     /// [`EBUSY`]: with [`BoundPolicy::Refuse`], a device other than a port has a driver. Its DMA
-    /// would continue with addresses that mean nothing any more. [`ENOMEM`].
+    /// would continue with addresses that mean nothing any more. [`ENOMEM`] if an allocation fails.
     pub(crate) fn find(dmar: &Dmar<'_>, chipset: &Chipset, policy: BoundPolicy) -> Result<Self> {
         let mut found = BoundDevices {
             to_release: KVec::new(),
@@ -119,7 +119,7 @@ impl BoundDevices {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or the PCI core's error if a port cannot be enabled.
+    /// [`ENOMEM`] if an allocation fails, or the PCI core's error if a port cannot be enabled.
     pub(crate) fn release(self) -> Result<ReleasedDevices> {
         let mut released = ReleasedDevices {
             devices: KVec::with_capacity(self.to_release.len(), GFP_KERNEL)?,

@@ -35,11 +35,16 @@ pub(crate) struct SharedRecords {
 }
 
 /// Creates the [`DeviceInfo`] of `pci`, which `unit` serves and `path` leads to. The device is
-/// blocked. The core forms its group immediately afterwards. May sleep.
+/// blocked. The core forms its group immediately afterwards.
 ///
 /// # Errors
 ///
-/// [`ENOMEM`]. [`ENODEV`]: the device is being removed, or firmware cannot name its segment.
+/// [`ENOMEM`] if an allocation fails. [`ENODEV`]: the device is being removed, or firmware cannot
+/// name its segment.
+///
+/// # Context
+///
+/// May sleep.
 pub(crate) fn probe(
     dmar: &Dmar<'_>,
     pci: PciDevice,

@@ -25,30 +25,46 @@ impl RateLimit {
         })
     }
 
-    /// Counts a fault and returns what to do about it. May sleep.
+    /// Counts a fault and returns what to do about it.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn count(&self) -> FaultVerdict {
         self.limit.lock().count(clock::now_ns())
     }
 
-    /// Counts one line about something other than a fault. Returns it if it may be written. May
-    /// sleep.
+    /// Counts one line about something other than a fault. Returns it if it may be written.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn allow_line(&self) -> Option<AllowedLine> {
         AllowedLine::from_verdict(self.count())
     }
 
-    /// Returns whether the log may say that faults are recorded again. May sleep.
+    /// Returns whether the log may say that faults are recorded again.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn may_announce(&self) -> bool {
         self.limit.lock().may_announce(clock::now_ns())
     }
 
-    /// Returns the number of faults, and how many of them were not logged. May sleep.
+    /// Returns the number of faults, and how many of them were not logged.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let limit = self.limit.lock();
         (limit.total(), limit.suppressed())
     }
 }
 
-/// A log line that may be written. It formats what is to be at its end.
+/// The permission to write one log line. Its [`Display`](fmt::Display) form is the end of the line:
+/// how many lines were suppressed.
 pub(crate) struct AllowedLine {
     suppressed: u64,
     last: bool,

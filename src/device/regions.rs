@@ -40,7 +40,11 @@ pub(crate) struct ReservedRegion {
     pub(crate) kind: RegionKind,
 }
 
-/// Returns the reserved regions of `pci`, whose path is `path`. [`ENOMEM`].
+/// Returns the reserved regions of `pci`, whose path is `path`.
+///
+/// # Errors
+///
+/// [`ENOMEM`] if an allocation fails.
 pub(super) fn reserved_regions_of(
     dmar: &Dmar<'_>,
     pci: &PciDevice,

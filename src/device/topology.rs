@@ -43,7 +43,8 @@ impl PciPath {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`]. [`ENODEV`]: the device is being removed, or firmware cannot name its segment.
+    /// [`ENOMEM`] if an allocation fails. [`ENODEV`]: the device is being removed, or firmware
+    /// cannot name its segment.
     pub(crate) fn of(device: &PciDevice) -> Result<PciPath> {
         let dma_device = device.dma_device().ok_or(ENODEV)?;
         let function = dma_device.physical_function().ok_or(ENODEV)?;
@@ -72,7 +73,7 @@ impl PciPath {
 ///
 /// # Errors
 ///
-/// [`ENOMEM`]. [`ENODEV`]: the device is being removed.
+/// [`ENOMEM`] if an allocation fails. [`ENODEV`]: the device is being removed.
 pub(super) fn requesters_of(pci: &PciDevice) -> Result<KVec<SourceId>> {
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
     let mut requesters = KVec::new();

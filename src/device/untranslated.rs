@@ -19,7 +19,11 @@ pub(crate) struct UntranslatedDevices {
 }
 
 impl UntranslatedDevices {
-    /// Creates the lists, empty. [`ENOMEM`].
+    /// Creates the lists, empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {

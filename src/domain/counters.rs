@@ -11,34 +11,54 @@ use kernel_ext::percpu::PerCpuCounters;
 pub(super) struct DomainCounters(PerCpuCounters<6>);
 
 impl DomainCounters {
-    /// Allocates the counters, all 0. May sleep.
+    /// Allocates the counters, all 0.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn new(charge: Charge) -> Result<Self> {
         Ok(DomainCounters(PerCpuCounters::new(charge)?))
     }
 
-    /// Counts a mapping of `bytes` bytes. Any context.
+    /// Counts a mapping of `bytes` bytes.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub(super) fn count_map(&self, bytes: u64) {
         self.0.inc_and_add::<0, 1>(bytes);
     }
 
-    /// Counts an unmapping of `bytes` bytes. Any context.
+    /// Counts an unmapping of `bytes` bytes.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub(super) fn count_unmap(&self, bytes: u64) {
         self.0.inc_and_add::<2, 3>(bytes);
     }
 
-    /// Counts an invalidation of a range. Any context.
+    /// Counts an invalidation of a range.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub(super) fn count_flush(&self) {
         self.0.inc::<4>();
     }
 
-    /// Counts an invalidation of the whole domain. Any context.
+    /// Counts an invalidation of the whole domain.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn count_flush_all(&self) {
         self.0.inc::<5>();
     }

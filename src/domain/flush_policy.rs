@@ -48,7 +48,11 @@ impl FlushPolicy {
     }
 
     /// Returns whether an unmap whose flush the core defers must be flushed immediately instead.
-    /// Called for each such unmap; the first one is announced in the log. Any context.
+    /// Called for each such unmap; the first one is announced in the log.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline]
     pub(super) fn must_be_strict(&self, device: &Name) -> bool {
         if !self.announced.load(Ordering::Relaxed) {

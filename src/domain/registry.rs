@@ -50,7 +50,7 @@ impl<D: Listed> Domains<D> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let lists = DomainLists {
             live: KVVec::new(),
@@ -65,18 +65,26 @@ impl<D: Listed> Domains<D> {
         )
     }
 
-    /// Returns an unused number for a new domain. Numbers are never reused. May sleep.
+    /// Returns an unused number for a new domain. Numbers are never reused.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn alloc_number(&self) -> u64 {
         let mut lists = self.lists.lock();
         lists.last += 1;
         lists.last
     }
 
-    /// Adds a domain. May sleep.
+    /// Adds a domain.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn add(&self, domain: &Arc<D>) -> Result {
         let mut lists = self.lists.lock();
         let primary_unit = domain.primary_unit();
@@ -96,7 +104,11 @@ impl<D: Listed> Domains<D> {
         Ok(())
     }
 
-    /// Removes a domain that the core frees. May sleep.
+    /// Removes a domain that the core frees.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn remove(&self, domain: &Arc<D>) {
         let mut lists = self.lists.lock();
         let at = lists.index_of(domain.number());
@@ -119,14 +131,22 @@ impl<D: Listed> Domains<D> {
         drop(lists);
     }
 
-    /// Returns the first domain whose number is at least `number`. May sleep.
+    /// Returns the first domain whose number is at least `number`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn first_from(&self, number: u64) -> Option<Arc<D>> {
         let lists = self.lists.lock();
         lists.live.get(lists.index_of(number)).cloned()
     }
 
     /// Returns how much was mapped and unmapped in all domains with the primary unit `unit`, freed
-    /// ones included. May sleep.
+    /// ones included.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn mapped_for(&self, unit: &Unit) -> MapCounts {
         let lists = self.lists.lock();
         let mut sum = MapCounts::default();

@@ -47,12 +47,15 @@ impl DomainInner {
         self.counters.flushes()
     }
 
-    /// Calls `f` with each unit in its list, the domain-id there, and the number of devices. May
-    /// sleep.
+    /// Calls `f` with each unit in its list, the domain-id there, and the number of devices.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn for_each_unit(&self, mut f: impl FnMut(&Unit, DomainId, u32)) -> Result {
         for (unit, id, devices) in &self.attachments.snapshot()? {
             f(unit, *id, *devices);
@@ -72,7 +75,11 @@ impl DomainInner {
     }
 
     /// Counts its page tables and large pages. Concurrent changes may or may not be counted.
-    /// [`None`] if there are too many to count in reasonable time. May sleep.
+    /// [`None`] if there are too many to count in reasonable time.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn count_tables(&self) -> Option<TableCounts> {
         let mut counts = TableCounts::default();
         let mut rest = CountCursor::ALL;

@@ -38,11 +38,15 @@ impl notifier::BusNotifier for Machine {
 
 impl Machine {
     /// Turns on access control services (ACS) of `device` if it is behind a unit. Called before its
-    /// group is formed. Process context.
+    /// group is formed.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub(super) fn enable_access_control(&self, device: &PciDevice) -> Result {
         if device.acs_control().is_none() {
             return Ok(());
@@ -54,11 +58,15 @@ impl Machine {
         }
     }
 
-    /// Lists `device` if its unit is left out, so that no unit translates its DMA. Process context.
+    /// Lists `device` if its unit is left out, so that no unit translates its DMA.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub(super) fn list_if_left_out(&self, device: &PciDevice) -> Result {
         if !self.chipset.leaves_something_out() {
             return Ok(());

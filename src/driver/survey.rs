@@ -29,11 +29,15 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Surveys the machine. Process context.
+    /// Surveys the machine.
     ///
     /// # Errors
     ///
     /// Any; the log has explained all but [`ENOMEM`].
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub(super) fn find(table: &acpi::Table, options: &LoadOptions) -> Result<(CheckedDmar, Self)> {
         let dmar = parse(table)?;
         report::log_firmware_notes(&dmar);

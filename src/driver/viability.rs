@@ -14,7 +14,11 @@ use crate::machine::Machine;
 use kernel_ext::log_warn;
 
 impl Machine {
-    /// Logs the devices that prevent a user from claiming `claimed`. May sleep.
+    /// Logs the devices that prevent a user from claiming `claimed`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn explain_siblings(&self, claimed: &DeviceInfo) {
         let driver = claimed.pci.as_device().driver();
         let driver_managed_dma = driver.is_some_and(|driver| driver.driver_managed_dma);

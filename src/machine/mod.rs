@@ -136,14 +136,22 @@ impl Machine {
             .ok_or(ENODEV)
     }
 
-    /// Calls `f` with every device behind a unit. May sleep.
+    /// Calls `f` with every device behind a unit.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn for_each_device(&self, mut f: impl FnMut(&DeviceInfo)) {
         for info in self.devices.lock().iter() {
             f(info)
         }
     }
 
-    /// Returns the first device whose number is at least `number`. May sleep.
+    /// Returns the first device whose number is at least `number`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn device_from(&self, number: u64) -> Option<Arc<DeviceInfo>> {
         let devices = self.devices.lock();
         let found = devices.iter().filter(|info| info.number >= number);
@@ -151,11 +159,14 @@ impl Machine {
     }
 
     /// Returns the members of a group, or with [`None`] the devices that are not in a group yet.
-    /// May sleep.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn members_of(&self, group: Option<u64>) -> Result<KVec<Arc<DeviceInfo>>> {
         let mut members = KVec::new();
         for info in self.devices.lock().iter() {
@@ -166,7 +177,11 @@ impl Machine {
         Ok(members)
     }
 
-    /// Returns the lowest group number above `group`. May sleep.
+    /// Returns the lowest group number above `group`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn next_group(&self, group: Option<u64>) -> Option<u64> {
         let devices = self.devices.lock();
         let groups = devices
@@ -200,18 +215,26 @@ impl Machine {
             .any(|info| info.untrusted && info.state.lock().group_id() == group)
     }
 
-    /// Returns whether a probed device is still behind `unit`. May sleep.
+    /// Returns whether a probed device is still behind `unit`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn has_devices(&self, unit: &Arc<Unit>) -> bool {
         let devices = self.devices.lock();
         devices.iter().any(|info| Arc::ptr_eq(&info.unit, unit))
     }
 
     /// Adds a device to the list. Its unit's registration is checked with the list locked, so that
-    /// after a unit was unregistered, the list has each of its devices. May sleep.
+    /// after a unit was unregistered, the list has each of its devices.
     ///
     /// # Errors
     ///
-    /// [`ENODEV`] if its unit is not registered any more; [`ENOMEM`].
+    /// [`ENODEV`] if its unit is not registered any more; [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn add_device(&self, served: &ServedUnit, data: &Arc<DeviceInfo>) -> Result {
         let mut devices = self.devices.lock();
         if !served.iommu_device.is_listed() {

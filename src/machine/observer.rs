@@ -8,13 +8,21 @@ use kernel::sync::Arc;
 
 /// An object that is notified of the devices behind units.
 pub(crate) trait DeviceObserver: Send + Sync {
-    /// Handles a device that was probed. May sleep.
+    /// Handles a device that was probed.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn added(&self, info: &Arc<DeviceInfo>) -> Result;
 
-    /// Handles a device that was released; waits for concurrent readers of its files. May sleep.
+    /// Handles a device that was released; waits for concurrent readers of its files.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn removed(&self, info: &DeviceInfo);
 }

@@ -74,7 +74,11 @@ impl Machine {
         own.cloned()
     }
 
-    /// Returns the devices that use a requester ID. Searches all devices. May sleep.
+    /// Returns the devices that use a requester ID. Searches all devices.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn users_of(&self, segment: Segment, source: SourceId) -> RequesterUsers {
         let mut users = RequesterUsers {
             first: [const { None }; NAMED],
@@ -93,7 +97,11 @@ impl Machine {
 
     /// Returns the device that the faults of a requester ID are counted for: the device that has
     /// this ID itself, or the only one that uses it, or the bridge that replaces the IDs of other
-    /// devices by it. Searches all devices only for an alias. May sleep.
+    /// devices by it. Searches all devices only for an alias.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn fault_device(
         &self,
         segment: Segment,
@@ -111,7 +119,11 @@ impl Machine {
     }
 
     /// Returns, for each device and function number of a bus, whether a device uses this requester
-    /// ID. May sleep.
+    /// ID.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn requesters_on_bus(&self, segment: Segment, bus: u8) -> [bool; 256] {
         let mut known = [false; 256];
         for info in self.devices.lock().iter() {

@@ -36,7 +36,7 @@ impl Unit {
     ///
     /// [`EBUSY`]: the unit is in use. [`ENXIO`]: it does not respond. EOPNOTSUPP: this driver
     /// cannot use it. [`ENODEV`]: it walks no second-stage tables. Each of these is logged with its
-    /// reason. [`ENOMEM`].
+    /// reason. [`ENOMEM`] if an allocation fails.
     pub(crate) fn bring_up(
         index: usize,
         base: FirmwareAddress,
@@ -143,7 +143,11 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
     Err(EBUSY)
 }
 
-/// Returns what the user can do about a unit that is in use. [`ENOMEM`].
+/// Returns what the user can do about a unit that is in use.
+///
+/// # Errors
+///
+/// [`ENOMEM`] if an allocation fails.
 fn advice() -> Result<&'static str> {
     let is_off = |word| Ok::<bool, Error>(cmdline::get_bool(word)? == Some(false));
     Ok(if is_off("intel_iommu")? && is_off("intremap")? {

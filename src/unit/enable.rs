@@ -16,11 +16,15 @@ use vtd_core::spec::status::Gcmd;
 
 impl Unit {
     /// Takes one step of [`bring_up`](vtd_core::bring_up). After the last one the unit has its
-    /// queue and its tables, and nothing is translated yet. Any context.
+    /// queue and its tables, and nothing is translated yet.
     ///
     /// # Errors
     ///
     /// [`ETIMEDOUT`], [`EIO`]: the unit did not complete the step.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn take_step(&self, step: BringUpStep) -> Result {
         let (what, done) = match step {
             BringUpStep::EnableQueue => ("enable its invalidation queue", self.enable_queue()),
@@ -103,8 +107,12 @@ impl Unit {
     }
 
     /// Turns translation and the queue off. From then on devices reach memory directly, except for
-    /// protected memory regions. Returns whether the unit obeyed. If not, it may still walk its
-    /// tables or fetch from its queue, and neither may ever be freed. Any context.
+    /// protected memory regions. Returns whether the unit has done both. If not, it may still walk
+    /// its tables or fetch from its queue, and neither may ever be freed.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn disable(&self, event: LifecycleEvent) -> bool {
         if self.state.is_disabled() {
             // Perhaps only its queue was turned on.
@@ -121,7 +129,7 @@ impl Unit {
         self.disable_queue()
     }
 
-    /// Turns the queue off if the driver has turned it on. Returns whether the unit obeyed.
+    /// Turns the queue off if the driver has turned it on. Returns whether it is off.
     fn disable_queue(&self) -> bool {
         let obeyed = self.invalidator.disable(&self.regs).is_ok();
         if !obeyed {
@@ -146,7 +154,11 @@ impl Unit {
     }
 
     /// Disables the unit as [`Self::disable`] does, at shutdown. A unit whose translation must stay
-    /// on is left as it is. Any context.
+    /// on is left as it is.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn shut_down(&self) {
         if self.keeps_translation() {
             log_info!(

@@ -11,7 +11,11 @@ use kernel_ext::{log_emerg, log_err};
 
 impl Unit {
     /// Fails the unit: blocks every requester, invalidates all caches and logs `failure`. A caller
-    /// that comes second returns when all requesters are blocked. Any context.
+    /// that comes second returns when all requesters are blocked.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn fail(&self, failure: &dyn fmt::Display) {
         // Interrupts are off: a handler that unmaps on this CPU would wait for this function for
         // ever.
@@ -43,8 +47,11 @@ impl Unit {
         }
     }
 
-    /// Clears the root table and invalidates all caches. Returns what the unit confirmed. Any
-    /// context.
+    /// Clears the root table and invalidates all caches. Returns what the unit confirmed.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn block_all(&self) -> Invalidated {
         self.root.clear();
         let paths = InvalidationPaths {
@@ -56,7 +63,11 @@ impl Unit {
         self.invalidator.invalidate_all(&self.regs, paths)
     }
 
-    /// Returns whether the unit has failed. Any context.
+    /// Returns whether the unit has failed.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn has_failed(&self) -> bool {
         matches!(self.state.get(), UnitState::Failed)
     }

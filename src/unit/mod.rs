@@ -103,12 +103,16 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Invalidates caches of the unit and waits until hardware has confirmed it. Any context.
+    /// Invalidates caches of the unit and waits until hardware has confirmed it.
     ///
     /// # Errors
     ///
     /// [`EIO`]: the unit has failed, and every requester behind it is blocked. A caller that unmaps
     /// may therefore go on to reuse the memory.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn invalidate(&self, requests: &[Invalidation]) -> Result {
         match self.state.get() {
             UnitState::Enabled => {}
@@ -129,7 +133,11 @@ impl Unit {
     }
 
     /// Takes the `steps` that a change of tables requires, in their order. All invalidations among
-    /// them share one wait. Errors as [`Self::invalidate`].
+    /// them share one wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::invalidate`].
     pub(crate) fn perform(&self, steps: impl Iterator<Item = InvalidationStep>) -> Result {
         let mut batch = [Invalidation::Context(ContextScope::Global); 3];
         let mut len = 0;
@@ -198,7 +206,11 @@ impl Unit {
 
     /// Makes the unit less capable than it is, for domains that are created or attached from now
     /// on. Bit 0: no tables above 39 bits. Bit 1: no large pages. Bits 16 and up: the number of
-    /// domain-ids; 0 for all. For tests. May sleep.
+    /// domain-ids; 0 for all. For tests.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn restrict(&self, bits: u32) {
         self.restriction.store(bits, Ordering::Relaxed);
         let all = self.cap.domain_count().unwrap_or_default();
@@ -214,7 +226,11 @@ impl Unit {
         &self.stats
     }
 
-    /// Returns the number of domain-ids in use. May sleep.
+    /// Returns the number of domain-ids in use.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn domains_used(&self) -> u32 {
         self.ids.lock().used()
     }

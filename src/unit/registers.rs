@@ -116,12 +116,15 @@ impl UnitRegisters {
         Gsts::from_raw(self.read32(registers::GSTS))
     }
 
-    /// Sets (`on`) or clears one command bit and waits until GSTS shows it (VT-d 11.4.4). Any
-    /// context.
+    /// Sets (`on`) or clears one command bit and waits until GSTS shows it (VT-d 11.4.4).
     ///
     /// # Errors
     ///
     /// [`ETIMEDOUT`]: GSTS never shows it.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn command(&self, bit: Gcmd, on: bool) -> Result {
         self.command.with(|()| {
             let now = Gcmd::from_status(self.status());
@@ -131,8 +134,15 @@ impl UnitRegisters {
         })
     }
 
-    /// Flushes the write buffer of a unit that needs it (`CAP.RWBF`). [`ETIMEDOUT`] if that takes
-    /// too long. Any context.
+    /// Flushes the write buffer of a unit that needs it (`CAP.RWBF`).
+    ///
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`] if the unit does not complete the flush in time.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn flush_write_buffer(&self) -> Result {
         self.command.with(|()| {
             let new = Gcmd::from_status(self.status()).with(Gcmd::FLUSH_WRITE_BUFFER);
@@ -142,8 +152,11 @@ impl UnitRegisters {
     }
 
     /// Clears errors and faults recorded before the driver was loaded. An old error would stop the
-    /// new queue, and an old fault record would keep new faults from being reported (VT-d 7.3). Any
-    /// context.
+    /// new queue, and an old fault record would keep new faults from being reported (VT-d 7.3).
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn clear_stale_faults(&self, cap: Capability) {
         for index in 0..cap.fault_record_count() {
             if let Some(at) = registers::fault_record(cap, index) {
@@ -153,7 +166,15 @@ impl UnitRegisters {
         self.write32(registers::FSTS, self.read32(registers::FSTS));
     }
 
-    /// Polls `done` until it returns true. [`ETIMEDOUT`] if hardware takes too long. Any context.
+    /// Polls `done` until it returns true.
+    ///
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`] if `done` does not return true in time.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn wait(&self, done: impl FnMut() -> bool) -> Result {
         if Deadline::after_ms(self.time_out_ms()).wait_until(done) {
             Ok(())

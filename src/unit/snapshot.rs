@@ -56,7 +56,15 @@ impl QueueSnapshot {
 }
 
 impl Queue {
-    /// Copies the state of the queue. [`ENOMEM`]. May sleep.
+    /// Copies the state of the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn snapshot(&self, regs: &UnitRegisters) -> Result<QueueSnapshot> {
         let mut slots = KVec::with_capacity(SLOTS as usize, GFP_KERNEL)?;
         // Submitters may be waiting for the lock: only copy.
@@ -108,7 +116,11 @@ impl RequesterEntries {
 }
 
 impl Unit {
-    /// Reads the entries of `source`. May sleep.
+    /// Reads the entries of `source`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn entries(&self, source: SourceId) -> RequesterEntries {
         let state = self.tables.lock();
         RequesterEntries {
@@ -136,16 +148,23 @@ impl Unit {
     /// Returns the unit's state in a word or two.
     pub(crate) fn state_name(&self) -> &'static str {
         if self.state.is_disabled() {
-            "stopped"
+            "disabled"
         } else if self.state.is_enabled() {
-            "serving"
+            "enabled"
         } else {
-            "failed, all requesters blocked"
+            "failed (all requesters blocked)"
         }
     }
 
     /// Copies the state of the invalidation queue; [`None`] for a unit that does not use one.
-    /// [`ENOMEM`]. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn queue_snapshot(&self) -> Result<Option<QueueSnapshot>> {
         let queue = self.invalidator.queue.as_deref();
         queue.map(|queue| queue.snapshot(&self.regs)).transpose()
@@ -156,8 +175,15 @@ impl Unit {
         self.root.address().raw()
     }
 
-    /// Copies the entries of the first bus from `from` on that has a context table. [`ENOMEM`]. May
-    /// sleep.
+    /// Copies the entries of the first bus from `from` on that has a context table.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn next_bus_snapshot(&self, from: u8) -> Result<Option<BusSnapshot>> {
         let mut entries = KVec::with_capacity(CONTEXT_ENTRIES, GFP_KERNEL)?;
         let state = self.tables.lock();

@@ -38,7 +38,11 @@ impl AtomicUnitState {
     }
 
     /// Returns the state. While the unit is being failed, waits until all requesters are blocked:
-    /// an error that says "blocked" must be true. Any context.
+    /// an error that says "blocked" must be true.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn get(&self) -> UnitState {
         if self.0.load(Ordering::Acquire) == FAILING {
             Deadline::after_ms(FAILING_MS).wait_until(|| self.0.load(Ordering::Acquire) != FAILING);

@@ -10,7 +10,11 @@ use kernel_ext::percpu::PerCpuCounters;
 use vtd_core::invalidation::Invalidation;
 use vtd_core::spec::scope::IotlbScope;
 
-/// A counter that only grows. Any context.
+/// A counter that only grows.
+///
+/// # Context
+///
+/// Any context.
 #[derive(Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -69,13 +73,21 @@ pub(crate) const WAIT_KINDS: usize = 7;
 pub(crate) struct Waits(PerCpuCounters<WAIT_KINDS>);
 
 impl Waits {
-    /// Counts a wait that was complete at the first check. Any context.
+    /// Counts a wait that was complete at the first check.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub(super) fn count_immediate(&self) {
         self.0.inc::<0>()
     }
 
-    /// Counts a wait that is complete now and began at `start`, by [`clock::now_ns`]. Any context.
+    /// Counts a wait that is complete now and began at `start`, by [`clock::now_ns`].
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn count_since(&self, start: u64) {
         match clock::now_ns().saturating_sub(start) {
             0..1_000 => self.0.inc::<1>(),
@@ -125,7 +137,11 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// Creates the counters, all 0. [`ENOMEM`].
+    /// Creates the counters, all 0.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new() -> Result<Self> {
         Ok(Statistics {
             waits: Waits(PerCpuCounters::new(Charge::Unaccounted)?),

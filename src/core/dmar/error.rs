@@ -143,6 +143,7 @@ pub enum Problem {
 }
 
 impl DmarError {
+    /// Creates an error for a place in the table that is in no structure.
     pub(super) const fn table(offset: usize, problem: Problem) -> Self {
         Self {
             offset,
@@ -151,6 +152,7 @@ impl DmarError {
         }
     }
 
+    /// Creates an error for a place in a structure of type `kind`.
     pub(super) const fn structure(offset: usize, kind: u16, problem: Problem) -> Self {
         Self {
             offset,

@@ -117,6 +117,10 @@ impl<'a> RawStructure<'a> {
     }
 
     /// Returns `value`, which every structure of at least the minimum length has.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::StructureLength`] if `value` is [`None`].
     pub(super) fn require<T>(&self, value: Option<T>) -> Result<T, DmarError> {
         value.ok_or(self.error(Problem::StructureLength {
             claimed: self.bytes.len(),
@@ -124,15 +128,26 @@ impl<'a> RawStructure<'a> {
         }))
     }
 
+    /// Returns a reader of the structure's bytes.
     pub(super) const fn reader(&self) -> Bytes<'a> {
         Bytes::new(self.bytes)
     }
 
+    /// Returns the segment, which several types of structures have at the same offset.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::require`].
     pub(super) fn segment(&self) -> Result<Segment, DmarError> {
         self.require(self.reader().u16(6)).map(Segment::new)
     }
 
     /// Returns the device scopes from `start` to the end of the structure.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::StructureLength`] if the structure ends before `start`, or the error of
+    /// [`Scopes::check`].
     pub(super) fn scopes(&self, start: usize) -> Result<Scopes<'a>, DmarError> {
         let bytes = self.require(self.bytes.get(start..))?;
         let offset = self.offset.saturating_add(start);

@@ -25,6 +25,12 @@ pub struct Rmrr<'a> {
 }
 
 impl<'a> Rmrr<'a> {
+    /// Decodes the structure and checks its bounds.
+    ///
+    /// # Errors
+    ///
+    /// [`DmarError`] if a field is missing, or if the region is empty, not made of whole pages, or
+    /// beyond the host address width.
     pub(super) fn decode(raw: RawStructure<'a>, host_bits: u32) -> Result<Self, DmarError> {
         let region = Self {
             offset: raw.offset,

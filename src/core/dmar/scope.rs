@@ -162,6 +162,11 @@ pub struct Scopes<'a> {
 
 impl<'a> Scopes<'a> {
     /// Checks the scopes in `bytes`, which are at `offset` in the table.
+    ///
+    /// # Errors
+    ///
+    /// [`DmarError`] at the first scope that is too short, that does not fit, or that names PCI
+    /// functions by an invalid path.
     pub(super) fn check(bytes: &'a [u8], offset: usize, kind: u16) -> Result<Self, DmarError> {
         let mut left = Self { bytes, offset };
         while !left.bytes.is_empty() {

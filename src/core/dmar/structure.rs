@@ -104,6 +104,10 @@ pub struct Sidp<'a> {
 
 impl<'a> Structure<'a> {
     /// Decodes the structure and checks what can be checked without the rest of the table.
+    ///
+    /// # Errors
+    ///
+    /// [`DmarError`] if a field is missing or has an invalid value.
     pub(super) fn decode(raw: RawStructure<'a>, host_bits: u32) -> Result<Self, DmarError> {
         match raw.kind {
             0 => Drhd::decode(raw, host_bits).map(Self::Drhd),

@@ -29,6 +29,12 @@ pub struct Drhd<'a> {
 }
 
 impl<'a> Drhd<'a> {
+    /// Decodes the structure and checks where its registers are.
+    ///
+    /// # Errors
+    ///
+    /// [`DmarError`] if a field is missing, or if the registers are at address 0, unaligned, or
+    /// beyond the host address width.
     pub(super) fn decode(raw: RawStructure<'a>, host_bits: u32) -> Result<Self, DmarError> {
         let size_field = raw.require(raw.reader().u8(5))?;
         let unit = Self {
@@ -69,6 +75,7 @@ impl<'a> Drhd<'a> {
             && self.scopes.same(other.scopes)
     }
 
+    /// Returns whether the registers of both units overlap.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         other
             .last()
@@ -81,6 +88,7 @@ impl<'a> Drhd<'a> {
             .is_none_or(|end| self.register_base <= last && first.raw() <= end)
     }
 
+    /// Returns an error for this structure as a whole.
     pub(super) const fn error(&self, problem: Problem) -> DmarError {
         DmarError::structure(self.offset, 0, problem)
     }

@@ -62,7 +62,10 @@ impl<M: TableMemory, R: FnMut(M::Page)> MapCursor<'_, M, R> {
 pub(super) trait MapLevel: TableLevel {
     /// Maps the rest, up to its end or to the end of `table`.
     ///
-    /// On an error, `cursor` holds the address at which the map failed.
+    /// # Errors
+    ///
+    /// The reason why the rest was not mapped. `cursor` then holds the address at which the map
+    /// failed.
     fn map<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
         cursor: &mut MapCursor<'_, M, R>,

@@ -38,6 +38,7 @@ impl<M: TableMemory> SecondStage<M> {
 
 /// A level through which a query descends.
 trait QueryLevel: TableLevel {
+    /// Returns the page that maps `iova` in `table` or below it.
     fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<MappedPage>;
 }
 

@@ -236,6 +236,10 @@ pub(super) trait UnmapLevel: TableLevel {
     ///
     /// `covered` is true if the caller unlinks the table when this succeeds, so that hardware need
     /// not see its cleared entries. On success, such a table is empty.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the unmap stopped. `cursor` then holds the address at which it did.
     fn unmap<M: TableMemory, R: FnMut(M::Page)>(
         table: M::Table<Self>,
         cursor: &mut UnmapCursor<'_, M, R>,

@@ -38,13 +38,13 @@ impl Capability {
         self.0
     }
 
-    /// RWBF: the write buffer must be flushed after changes to tables in memory. Some chipsets need
-    /// that but do not report it.
+    /// Returns whether the write buffer must be flushed after changes to tables in memory (RWBF).
+    /// Some chipsets need that but do not report it.
     pub const fn needs_write_buffer_flush(self) -> bool {
         bit(self.0, 4) || self.1
     }
 
-    /// ND: how many domain-ids the unit has, or `None` for the reserved code 7.
+    /// Returns how many domain-ids the unit has (ND), or `None` for the reserved code 7.
     ///
     /// Identifiers are 0 to this number minus 1. 0 is reserved where
     /// [`caching_mode`](Self::caching_mode) is set.
@@ -68,7 +68,7 @@ impl Capability {
             .find(|width| self.supports(*width))
     }
 
-    /// MGAW: the bits of input address that the unit takes, 1 to 64.
+    /// Returns the bits of input address that the unit takes (MGAW), 1 to 64.
     pub const fn input_bits(self) -> u32 {
         field(self.0, 21, 16) as u32 + 1
     }
@@ -81,7 +81,7 @@ impl Capability {
         Iova::new(if input < table { input } else { table })
     }
 
-    /// SSLPS (SLLPS): whether leaves of this size are allowed.
+    /// Returns whether leaves of this size are allowed (SSLPS, formerly SLLPS).
     pub const fn has_page_size(self, size: PageSize) -> bool {
         match size {
             PageSize::Size4K => true,
@@ -99,19 +99,18 @@ impl Capability {
             .fold(0, |sizes, size| sizes | size.bytes())
     }
 
-    /// FRO: the offset of the first fault recording register in bytes.
+    /// Returns the offset of the first fault recording register in bytes (FRO).
     pub const fn fault_record_offset(self) -> u32 {
         field(self.0, 33, 24) as u32 * 16
     }
 
-    /// NFR: the number of fault recording registers, 1 to 256.
+    /// Returns the number of fault recording registers (NFR), 1 to 256.
     pub const fn fault_record_count(self) -> u32 {
         field(self.0, 47, 40) as u32 + 1
     }
 
-    /// MAMV: the largest address mask of a page-selective invalidation (which then
-    /// covers `2^MAMV` pages); meaningful only with
-    /// [`page_selective`](Self::page_selective).
+    /// Returns the largest address mask of a page-selective invalidation, which then covers
+    /// `2^MAMV` pages (MAMV). Meaningful only with [`page_selective`](Self::page_selective).
     pub const fn max_address_mask(self) -> u8 {
         field(self.0, 53, 48) as u8
     }
@@ -165,17 +164,18 @@ impl ExtendedCapability {
         self.0
     }
 
-    /// IRO: the offset of the IOTLB registers in bytes.
+    /// Returns the offset of the IOTLB registers in bytes (IRO).
     pub const fn iotlb_offset(self) -> u32 {
         field(self.0, 17, 8) as u32 * 16
     }
 
-    /// MHMV: the largest index mask of an interrupt entry cache invalidation.
+    /// Returns the largest index mask of an interrupt entry cache invalidation (MHMV).
     pub const fn max_handle_mask(self) -> u8 {
         field(self.0, 23, 20) as u8
     }
 
-    /// PSS: bits of PASID supported (only with [`pasid`](Self::pasid)), 1 to 32.
+    /// Returns the bits of PASID that the unit supports (PSS), 1 to 32. Meaningful only with
+    /// [`pasid`](Self::pasid).
     pub const fn pasid_bits(self) -> u32 {
         field(self.0, 39, 35) as u32 + 1
     }

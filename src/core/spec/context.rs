@@ -128,33 +128,33 @@ impl ContextEntry {
         [self.low, self.high]
     }
 
-    /// P: whether the device is translated at all.
+    /// Returns whether the device is translated at all (P).
     pub const fn is_present(self) -> bool {
         bits::bit(self.low, 0)
     }
 
-    /// FPD: whether faults are not recorded. Hardware obeys it also in an entry that is not
-    /// present.
+    /// Returns whether faults are not recorded (FPD). Hardware obeys this bit also in an entry that
+    /// is not present.
     pub const fn fault_processing_disabled(self) -> bool {
         bits::bit(self.low, 1)
     }
 
-    /// TT: how requests are treated, if the entry is present.
+    /// Returns how requests are treated, if the entry is present (TT).
     pub const fn translation_type(self) -> TranslationType {
         TranslationType::from_code(bits::field(self.low, 3, 2))
     }
 
-    /// SSPTPTR: the second-stage table; meaningless for pass-through.
+    /// Returns the second-stage table (SSPTPTR). Meaningless for pass-through.
     pub const fn table(self) -> PhysAddr {
         PhysAddr::new(self.low).page()
     }
 
-    /// AW: the table's width, or `None` for a reserved code.
+    /// Returns the table's width (AW), or `None` for a reserved code.
     pub const fn width(self) -> Option<AddressWidth> {
         AddressWidth::from_code(bits::field(self.high, 2, 0) as u8)
     }
 
-    /// DID: the domain-id with which hardware tags what it caches for the device.
+    /// Returns the domain-id with which hardware tags what it caches for the device (DID).
     pub const fn domain(self) -> DomainId {
         DomainId::new(bits::field(self.high, 23, 8) as u16)
     }

@@ -42,12 +42,12 @@ impl RootEntry {
         [self.low, self.high]
     }
 
-    /// P: whether the bus has a context table.
+    /// Returns whether the bus has a context table (P).
     pub const fn is_present(self) -> bool {
         bits::bit(self.low, 0)
     }
 
-    /// CTP: the bus's context table, or `None` if the entry is absent.
+    /// Returns the bus's context table (CTP), or `None` if the entry is absent.
     pub const fn context_table(self) -> Option<PhysAddr> {
         if !self.is_present() {
             return None;

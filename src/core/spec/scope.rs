@@ -54,7 +54,7 @@ impl PageBlock {
         self.address
     }
 
-    /// AM: log2 of the number of pages.
+    /// Returns log2 of the number of pages (AM).
     #[inline]
     pub const fn address_mask(self) -> u8 {
         self.mask

@@ -72,27 +72,27 @@ impl Gsts {
         self.0 & command.0 == command.0
     }
 
-    /// TES: DMA is translated.
+    /// Returns whether DMA is translated (TES).
     pub const fn translation_enabled(self) -> bool {
         self.has_taken_effect(Gcmd::TRANSLATION)
     }
 
-    /// RTPS: a root table has been set.
+    /// Returns whether a root table has been set (RTPS).
     pub const fn root_table_set(self) -> bool {
         self.has_taken_effect(Gcmd::SET_ROOT_TABLE)
     }
 
-    /// WBFS: a write buffer flush is in progress.
+    /// Returns whether a write buffer flush is in progress (WBFS).
     pub const fn write_buffer_flush_pending(self) -> bool {
         self.has_taken_effect(Gcmd::FLUSH_WRITE_BUFFER)
     }
 
-    /// QIES: the invalidation queue is on.
+    /// Returns whether the invalidation queue is on (QIES).
     pub const fn queue_enabled(self) -> bool {
         self.has_taken_effect(Gcmd::QUEUE)
     }
 
-    /// IRES: interrupts are remapped.
+    /// Returns whether interrupts are remapped (IRES).
     pub const fn interrupt_remapping_enabled(self) -> bool {
         self.has_taken_effect(Gcmd::INTERRUPT_REMAPPING)
     }
@@ -133,13 +133,14 @@ impl Fsts {
         self.0 & (Self::QUEUE_ERROR.0 | Self::COMPLETION_ERROR.0 | Self::TIME_OUT.0) != 0
     }
 
-    /// PPF: at least one fault record is filled (read-only; clears with the last record).
+    /// Returns whether at least one fault record is filled (PPF). The bit is read-only and clears
+    /// with the last record.
     pub const fn has_fault_record(self) -> bool {
         self.0 & 0b10 != 0
     }
 
-    /// FRI: the index of the first filled record, valid while
-    /// [`has_fault_record`](Self::has_fault_record).
+    /// Returns the index of the first filled record (FRI). It is valid while
+    /// [`has_fault_record`](Self::has_fault_record) returns true.
     pub const fn first_fault_record(self) -> u32 {
         (self.0 >> 8) & 0xff
     }

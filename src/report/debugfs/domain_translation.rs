@@ -39,7 +39,7 @@ impl TranslationFiles {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new() -> Result<impl PinInit<Self>> {
         // Both directories exist already if the kernel was built with the in-tree driver's debugfs
         // files.

@@ -25,7 +25,7 @@ impl Debugfs {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new(machine: &Arc<Machine>, translations: &TranslationFiles) -> Result<Self> {
         let folder = Dir::new(c"vtd", None)?;
         let mut of_units = KVec::new();

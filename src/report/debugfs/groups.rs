@@ -2,9 +2,9 @@
 
 //! `vtd/groups`: the members and the owner of each group.
 //!
-//! Each line has `name=value` words. A domain's number is written `#4`, here and in every text, to
-//! distinguish it from a domain-id: a domain-id belongs to a unit, and may be equal to another
-//! domain's number.
+//! Each line has `name=value` words. A domain's number is written with `#`, as in `#4`, here and in
+//! every other file and log line. A domain-id has no `#`: it belongs to a unit, and may be equal to
+//! the number of another domain.
 //!
 //! A chunk has the number of a group; in other files it has that of a device or of a domain. Such
 //! numbers are never reused. So if something is added or removed while a file is read, no other

@@ -14,6 +14,7 @@ use kernel_ext::device::{Device, Name};
 pub(super) struct DriverName(Option<Name>);
 
 impl DriverName {
+    /// Returns the name of the driver that `device` has now.
     pub(super) fn of(device: &Device) -> Self {
         DriverName(device.driver().map(|driver| driver.name))
     }

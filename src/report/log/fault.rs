@@ -42,7 +42,11 @@ struct FaultContext<'a> {
 }
 
 impl<'a> FaultContext<'a> {
-    /// Reads the facts. May sleep.
+    /// Reads the facts.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn read(info: &'a DeviceInfo, record: &FaultRecord) -> Self {
         let state = info.state.lock();
         let attached = state.domain();
@@ -178,7 +182,7 @@ impl FaultReporter {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new(machine: Arc<Machine>) -> Result<Arc<Self>> {
         let unknown = UnknownRequesters::new()?;
         Arc::pin_init(
@@ -191,7 +195,11 @@ impl FaultReporter {
         )
     }
 
-    /// Reports a fault that is counted for `device`. May sleep.
+    /// Reports a fault that is counted for `device`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn report(&self, unit: &Unit, device: &DeviceInfo, record: &FaultRecord) {
         let verdict = device.fault_limit.count();
         if verdict == FaultVerdict::Suppress {

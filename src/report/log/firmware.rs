@@ -13,7 +13,11 @@ const MAX_LINES: usize = 64;
 
 /// Logs the reserved regions that contain memory of the kernel, and then everything that is odd
 /// about the table. Taints the kernel, as the in-tree driver does, if anything is wrong and not
-/// merely unusual. Process context.
+/// merely unusual.
+///
+/// # Context
+///
+/// Process context.
 pub(crate) fn log_firmware_notes(dmar: &Dmar<'_>) {
     let mut report = FirmwareLog::default();
     for region in dmar.reserved_regions() {

@@ -53,7 +53,11 @@ pub(crate) fn log_unit(unit: &Unit) {
     log_info!("{unit}: ECAP: {ecap}");
 }
 
-/// Logs how many devices are behind the units, and whether flushing is strict or lazy. May sleep.
+/// Logs how many devices are behind the units, and whether flushing is strict or lazy.
+///
+/// # Context
+///
+/// May sleep.
 pub(crate) fn log_summary(machine: &Machine) {
     let (mut dma, mut identity, mut others) = (0, 0, 0);
     machine.for_each_device(|info| match info.state.lock().attached_to {

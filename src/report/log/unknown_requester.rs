@@ -30,7 +30,7 @@ impl UnknownRequesters {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
     pub(super) fn new() -> Result<impl PinInit<Self>> {
         // In place: the stack has no room for them.
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));

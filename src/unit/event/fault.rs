@@ -14,10 +14,17 @@ use vtd_core::spec::status::Fsts;
 
 /// Where faults are reported.
 pub(crate) trait FaultSink: Send + Sync + 'static {
-    /// Reports that one request was refused. Runs in the interrupt's thread; may sleep.
+    /// Reports that one request was refused.
+    ///
+    /// # Context
+    ///
+    /// Runs in the interrupt's thread; may sleep.
     fn report_fault(&self, unit: &Unit, record: &FaultRecord);
-    /// Reports that hardware had no room for further records. Runs in the interrupt's thread; may
-    /// sleep.
+    /// Reports that hardware had no room for further records.
+    ///
+    /// # Context
+    ///
+    /// Runs in the interrupt's thread; may sleep.
     fn report_overflow(&self, unit: &Unit);
 }
 
@@ -69,7 +76,11 @@ impl<S: FaultSink> irq::InterruptSource for FaultEvent<S> {
 
 impl Unit {
     /// Reads, reports and clears the fault records, oldest first, until none is left. Only then
-    /// does hardware raise its next event (VT-d 7.3). May sleep.
+    /// does hardware raise its next event (VT-d 7.3).
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn drain_faults(&self, sink: &dyn FaultSink) {
         let mut pauses_left = PAUSES;
         while self.fault_injection.is_set(HOLD_FAULTS) && pauses_left > 0 {

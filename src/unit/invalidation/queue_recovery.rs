@@ -55,6 +55,12 @@ impl Queue {
 
     /// Checks for errors while waiting. After a time-out the caller has to check once more whether
     /// it still waits, because a virtual machine may have been stopped past the deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueFailure::Aborted`] if the queue was aborted; [`QueueFailure::Reported`] if hardware
+    /// reports an invalid descriptor (IQE); [`QueueFailure::TimeOut`] if hardware makes too little
+    /// progress.
     #[cold]
     pub(super) fn check(
         &self,
@@ -83,7 +89,11 @@ impl Queue {
     }
 
     /// Handles ITE and ICE, if hardware reports one: clears the error, after which hardware
-    /// continues to fetch, and submits a new wait behind those that were aborted. Any context.
+    /// continues to fetch, and submits a new wait behind those that were aborted.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn acknowledge(&self, regs: &UnitRegisters) {
         if self.fault_status(regs).raw() & COMPLETION_ERRORS == 0 {
             return;
@@ -110,7 +120,8 @@ impl Queue {
         }
     }
 
-    /// A device can cause these at will, so they are logged at counts 1, 2, 4, 8 and so on.
+    /// Logs the completion errors in `status`. A device can cause them at will, so they are logged
+    /// at counts 1, 2, 4, 8 and so on.
     fn log_completion_errors(&self, status: Fsts, sources: u64) {
         let count = self.errors.completions.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
@@ -124,8 +135,11 @@ impl Queue {
         }
     }
 
-    /// Aborts the queue: it accepts no more submissions, and waiters return with an error. Any
-    /// context.
+    /// Aborts the queue: it accepts no more submissions, and waiters return with an error.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn abort(&self) {
         self.errors.aborted.store(true, Ordering::Release);
         self.state.with(|state| state.limit = 0);
@@ -133,7 +147,11 @@ impl Queue {
 
     /// Makes hardware complete what is in the queue, after [`Self::abort`]. Each invalid descriptor
     /// is replaced by one that invalidates all translations and drains as `drain` says, so its
-    /// submitter gets no less than it waits for. Returns whether the queue is empty. Any context.
+    /// submitter gets no less than it waits for. Returns whether the queue is empty.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn drain_after_error(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let submitted = self.state.with(|state| state.submitted);
         let deadline = Deadline::after_ms(regs.time_out_ms());
@@ -164,7 +182,11 @@ impl Queue {
     }
 
     /// Invalidates everything that is cached, draining as `drain` says, after
-    /// [`Self::drain_after_error`]. Returns whether hardware has confirmed it. Any context.
+    /// [`Self::drain_after_error`]. Returns whether hardware has confirmed it.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn invalidate_all(&self, regs: &UnitRegisters, drain: Drain) -> bool {
         let all = [
             Descriptor::ContextCache(ContextScope::Global),

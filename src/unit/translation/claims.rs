@@ -16,13 +16,21 @@ use vtd_core::spec::root::ROOT_ENTRIES;
 pub(crate) struct Claims(KBox<[Option<KBox<[u16; CONTEXT_ENTRIES]>>; ROOT_ENTRIES]>);
 
 impl Claims {
-    /// Creates the counts with no claims. [`ENOMEM`].
+    /// Creates the counts with no claims.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new() -> Result<Self> {
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
         Ok(Claims(KBox::init(none, GFP_KERNEL)?))
     }
 
-    /// Allocates the counts of all requester IDs on `source`'s bus, unless they exist. [`ENOMEM`].
+    /// Allocates the counts of all requester IDs on `source`'s bus, unless they exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn prepare(&mut self, source: SourceId) -> Result {
         let bus = self.0.get_mut(usize::from(source.bus())).ok_or(EINVAL)?;
         if bus.is_none() {

@@ -41,7 +41,11 @@ pub(crate) struct DomainIds {
 }
 
 impl DomainIds {
-    /// Creates the ids below `count` (`CAP.ND`), with only the reserved ones in use. [`ENOMEM`].
+    /// Creates the ids below `count` (`CAP.ND`), with only the reserved ones in use.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new(count: u32) -> Result<Self> {
         let used = KVec::from_elem((1u64 << FIRST) - 1, 1, GFP_KERNEL)?;
         Ok(DomainIds {
@@ -57,11 +61,15 @@ impl DomainIds {
         self.count = count as usize;
     }
 
-    /// Allocates an id that no domain of the unit has. May sleep.
+    /// Allocates an id that no domain of the unit has.
     ///
     /// # Errors
     ///
-    /// [`ENOSPC`]: none is left for `id_owner`. [`ENOMEM`].
+    /// [`ENOSPC`]: none is left for `id_owner`. [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn allocate(&mut self, id_owner: DomainIdOwner) -> Result<DomainId> {
         let kept = match id_owner {
             DomainIdOwner::Kernel => 0,

@@ -10,7 +10,11 @@ use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::ContextEntry;
 
 impl Unit {
-    /// Returns whether fault recording is disabled for one of `sources`. May sleep.
+    /// Returns whether fault recording is disabled for one of `sources`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn is_fault_processing_disabled(&self, sources: &[SourceId]) -> bool {
         let state = self.tables.lock();
         sources
@@ -19,11 +23,15 @@ impl Unit {
     }
 
     /// Disables fault recording for `sources` until the next [`Self::install`] (FPD, VT-d 9.3).
-    /// Their requests are refused as before. May sleep.
+    /// Their requests are refused as before.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`]. [`EIO`]: the unit has failed.
+    /// [`ENOMEM`] if an allocation fails. [`EIO`]: the unit has failed.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn disable_fault_processing(&self, sources: &[SourceId]) -> Result {
         self.change_tables(|state| {
             for &source in sources {
@@ -45,11 +53,15 @@ impl Unit {
 
     /// Disables fault recording for the blocked requesters of `bus`, except those that are marked
     /// in `known`, by device and function number, until the next [`Unit::install`] for each.
-    /// Allocates one page of tables at most. May sleep.
+    /// Allocates one page of tables at most.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`]. [`EIO`]: the unit has failed.
+    /// [`ENOMEM`] if an allocation fails. [`EIO`]: the unit has failed.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn disable_unknown_fault_processing(&self, bus: u8, known: &[bool; 256]) -> Result {
         self.change_tables(|state| {
             state.prepare(&self.root, SourceId::from_bus_devfn(bus, 0))?;

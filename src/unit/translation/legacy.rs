@@ -41,7 +41,11 @@ pub(crate) struct RootTable {
 
 impl RootTable {
     /// Allocates an empty root table near `node`. `coherent`: the unit snoops the CPU caches when
-    /// it walks. [`ENOMEM`].
+    /// it walks.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         let pages = Pages::new(node, 0, Gfp::KERNEL)?;
         if !coherent {
@@ -66,7 +70,11 @@ impl RootTable {
     }
 
     /// Clears every root entry, so that all requesters are blocked once the caches are invalidated.
-    /// The context tables stay allocated. Any context.
+    /// The context tables stay allocated.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn clear(&self) {
         for bus in 0..ROOT_ENTRIES {
             self.set(bus, RootEntry::ABSENT);
@@ -83,7 +91,11 @@ pub(crate) struct ContextTables {
 
 impl ContextTables {
     /// Creates the set without tables: every requester is blocked. `coherent`: the unit snoops the
-    /// CPU caches when it walks. [`ENOMEM`].
+    /// CPU caches when it walks.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
         Ok(ContextTables {
@@ -98,7 +110,10 @@ impl ContextTables {
     }
 
     /// Allocates the context table of `source`'s bus, unless it exists, and links it in `root`.
-    /// [`ENOMEM`].
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
         let bus = usize::from(source.bus());
         let slot = self.buses.get_mut(bus).ok_or(EINVAL)?;

@@ -27,11 +27,15 @@ pub(crate) struct AllocatedDomainId {
 }
 
 impl AllocatedDomainId {
-    /// Allocates a domain-id of `unit`. May sleep.
+    /// Allocates a domain-id of `unit`.
     ///
     /// # Errors
     ///
-    /// [`ENOSPC`]: none is left for `id_owner`. [`ENOMEM`].
+    /// [`ENOSPC`]: none is left for `id_owner`. [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn allocate(unit: &Arc<Unit>, id_owner: DomainIdOwner) -> Result<Arc<Self>> {
         let taken = AllocatedDomainId {
             id: unit.ids.lock().allocate(id_owner)?,
