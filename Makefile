@@ -145,7 +145,7 @@ distclean:
 help:
 	@echo 'Without a kernel of your own (set-up is done when needed; root or user):'
 	@echo '  make                build vtd.ko against the test kernel, to out/module/'
-	@echo '  make run            boot QEMU with the driver and show it at work; out/run/'
+	@echo '  make run            boot QEMU with the driver and show it in use; out/run/'
 	@echo '                      KERNEL=debian: on a stock Debian kernel'
 	@echo '  make debian         build vtd.ko against the stock Debian kernel that runs here,'
 	@echo '                      or else the newest of the series; out/module/'
@@ -156,7 +156,7 @@ help:
 	@echo '  make guest-check    the tests in guests'
 	@echo '  make check-debug    the same on a kernel that watches memory and locks;'
 	@echo '                      out/check-debug/'
-	@echo '  make check-races    threads at once, on a kernel that looks for data races;'
+	@echo '  make check-races    concurrent threads, on a kernel that looks for data races;'
 	@echo '                      out/check-kcsan/'
 	@echo '  make vfio-selftests the kernel tree'"'"'s own VFIO tests, on an igb; minutes'
 	@echo '  make firmware       a guest for each DMAR table of the corpus that the kernel lets in'

@@ -15,7 +15,7 @@ use kernel::types::{NotThreadSafe, Opaque};
 #[repr(transparent)]
 pub struct Device(Opaque<bindings::device>);
 
-// SAFETY: `struct device` is made for concurrent use; the methods below only read fields that the
+// SAFETY: `struct device` may be used concurrently; the methods below only read fields that the
 // device core keeps stable or reads once.
 unsafe impl Sync for Device {}
 

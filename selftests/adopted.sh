@@ -87,10 +87,10 @@ ktap_check "both are listed" eval 'listed "$HERE" vtd_attack && listed "$FAR" vt
 ktap_check "both reach all of memory, as before" eval 'lands "$HERE" "$FREE" && lands "$FAR" "$FREE"'
 ktap_check "a device with the same requester ID is listed, too" listed "$TWIN" -
 ktap_check "the log says so" log_has "vtd: $TWIN: .*requester ID of $HERE"
-ktap_check "and is in no group" test ! -e "$PCI/$TWIN/iommu_group"
+ktap_check "the device is in no group" test ! -e "$PCI/$TWIN/iommu_group"
 ktap_check "it cannot be given to a user" refuses "No such device" claim "$TWIN" a
 ktap_check "a device below the same bridges is translated" refused "$NEIGHBOUR" "$FREE"
-ktap_check "but it cannot be given to a user" is_no_users "$NEIGHBOUR"
+ktap_check "the device below the same bridges cannot be given to a user" is_no_users "$NEIGHBOUR"
 # The core claims the bridges first, which are in its group.
 ktap_check "the log says so of its group" \
 	log_has "vtd: .* cannot be given to a user while $FAR,.*is in pass-through"

@@ -6,8 +6,8 @@
 # nothing, or it succeeds without the allocation. Operations that must not fail allocate nothing.
 #
 # Loads and probes make hundreds of allocations. With VTD_STRIDE (or guest.stride) above 1 only
-# every so many of them are tried. Setting up the DMA API for a group makes 256 allocations that
-# are alike, for each group of a load: of those every ALIKEth is tried.
+# every VTD_STRIDE-th of them is tried. Setting up the DMA API for a group makes 256 allocations
+# that are alike, for each group of a load: of those every ALIKEth is tried.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/memory.sh"
@@ -180,12 +180,12 @@ ktap_note < /tmp/loads
 ktap_check "each ALIKEth allocation for the DMA API of groups" loads_of_groups
 ktap_note < /tmp/loads
 ktap_check "afterwards the driver loads" need_vtd
-ktap_check "and a device reaches what is mapped for it" lands_on "$victim"
+ktap_check "afterwards a device reaches what is mapped for it" lands_on "$victim"
 rmmod vtd_attack
 ktap_check "each allocation of a probe" probes
 echo "$((nth - STRIDE)) allocations of a probe, every ${STRIDE}th failed: $without times without a group, $within with one" | ktap_note
 ktap_check "afterwards the device reaches what is mapped for it, through its domain's tables" tables_are_owned
-ktap_check "and nothing else" refuses never-mapped
+ktap_check "the device reaches nothing else" refuses never-mapped
 rmmod vtd_attack
 ktap_check "vtd_domain loads" insmod "$VTD_TEST_MODULES/vtd_domain.ko"
 for scenario in $SCENARIOS; do

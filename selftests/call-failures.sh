@@ -8,7 +8,7 @@
 # succeed. The module is vtd.ko, linked to vtd_inject_calls instead of to the kernel's functions;
 # alloc-failures.sh injects failures into the kernel's own allocations, on the debug kernel.
 #
-# With VTD_STRIDE (or guest.stride) above 1 only every so many steps of a load are tried.
+# With VTD_STRIDE (or guest.stride) above 1 only every VTD_STRIDE-th step of a load is tried.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -68,7 +68,7 @@ one_probe() {
 	echo $nth > $FAIL
 	echo 1 > /sys/bus/pci/rescan
 	failed_one || function=-
-	[ -e "$PCI/$victim" ] || { echo "$victim did not come back"; return 1; }
+	[ -e "$PCI/$victim" ] || { echo "$victim was not found again"; return 1; }
 	case $(group_type "$victim") in
 	none)
 		refused=1
@@ -85,42 +85,42 @@ as_before() {
 	is_now "$victim" DMA && refused "$victim" "$USER_IOVA" "$PAGE"
 }
 
-# back: undoes what forth did, as far as it came.
-back() {
-	case $came in attached) ask detach a "$victim" || return 1 ;; esac
-	case $came in attached | mapped | claimed) ask release "$victim" || return 1 ;; esac
-	case $came in nothing) ;; *) ask free a || return 1 ;; esac
+# tear_down: undoes the steps of set_up that succeeded.
+tear_down() {
+	case $reached in attached) ask detach a "$victim" || return 1 ;; esac
+	case $reached in attached | mapped | claimed) ask release "$victim" || return 1 ;; esac
+	case $reached in nothing) ;; *) ask free a || return 1 ;; esac
 }
 
-# forth: allocates a user's domain, claims, maps and attaches, up to the first failure.
-forth() {
-	came=nothing
-	ask new a "$victim" && came=made &&
-		ask claim "$victim" a && came=claimed &&
-		ask map a $USER_IOVA "$PAGE" 0x1000 && came=mapped &&
-		ask attach a "$victim" && came=attached
+# set_up: allocates a user's domain, claims, maps and attaches, up to the first failure.
+set_up() {
+	reached=nothing
+	ask new a "$victim" && reached=made &&
+		ask claim "$victim" a && reached=claimed &&
+		ask map a $USER_IOVA "$PAGE" 0x1000 && reached=mapped &&
+		ask attach a "$victim" && reached=attached
 }
 
-# one_user: a step of forth fails; back undoes the steps before it.
+# one_user: a step of set_up fails; tear_down undoes the steps before it.
 one_user() {
 	echo $nth > $FAIL
-	forth 2> /tmp/asked || refused=1
+	set_up 2> /tmp/asked || refused=1
 	failed_one || function=-
 	if [ $refused = 1 ]; then
 		[ "$function" != - ] || { echo "refused, though nothing failed: $(cat /tmp/asked)"; return 1; }
-		[ $came = nothing ] || refused "$victim" "$USER_IOVA" "$PAGE" || return 1
+		[ $reached = nothing ] || refused "$victim" "$USER_IOVA" "$PAGE" || return 1
 	else
 		lands "$victim" $USER_IOVA "$PAGE" || return 1
 	fi
-	back && as_before
+	tear_down && as_before
 }
 
-# one_detach_and_release: no step of forth fails; a step of back does, and back is not refused for
-# that.
+# one_detach_and_release: no step of set_up fails; a step of tear_down does, which nevertheless
+# succeeds.
 one_detach_and_release() {
-	forth || return 1
+	set_up || return 1
 	echo $nth > $FAIL
-	back || return 1
+	tear_down || return 1
 	failed_one || function=-
 	as_before
 }
@@ -153,7 +153,7 @@ driver_waits() {
 	grep -q "^$victim .*$driver" /tmp/users || { cat /tmp/users; return 1; }
 	log_since | grep -Eo "vtd_inject_calls: done with|selftest: $driver is gone" > /tmp/order
 	[ "$(head -n1 /tmp/order)" = "vtd_inject_calls: done with" ] ||
-		{ echo "it went before"; log_since; return 1; }
+		{ echo "the module was removed before"; log_since; return 1; }
 }
 
 result_of_each() {
@@ -174,12 +174,12 @@ ktap_check "afterwards the driver loads" eval 'insmod "$VTD_KO" && load_owner &&
 result_of_each "each step of a probe: the probe is refused, or does without" each_call one_probe
 result_of_each "each step of a user's claim, mapping and attach: refused, or it does without" each_call one_user
 result_of_each "each step of a user's detach and release: they succeed" each_call one_detach_and_release
-ktap_check "and none was refused" eval '[ "$times_refused" = 0 ]'
+ktap_check "no detach and no release was refused" eval '[ "$times_refused" = 0 ]'
 rmmod vtd_owner
 result_of_each "each step of a driver detach: refused, or it does without" each_call one_detach
 ktap_check "afterwards drivers serve their devices" \
 	eval 'load_drivers && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ]'
 ktap_check "a driver's module is not freed while its name is copied" driver_waits
-ktap_check "the driver leaves" eval 'need_no_vtd && rmmod vtd_inject_calls'
+ktap_check "the driver unloads" eval 'need_no_vtd && rmmod vtd_inject_calls'
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -153,12 +153,12 @@ ktap_check "ignore= of all units: refused" \
 ktap_check "ignore=graphics where no unit serves only graphics: no effect" \
 	is_refused "vtd: dmar1: no unit answers" ignore=graphics
 log_start
-ktap_check "ignore= by address: it loads" load_vtd ignore=$EDU_UNIT
-ktap_check "its device is behind no unit, others are served" left_out "ignore= names it"
+ktap_check "ignore= by address: the driver loads" load_vtd ignore=$EDU_UNIT
+ktap_check "its device is behind no unit, other devices are served" left_out "ignore= names it"
 ktap_check "the summary counts it" log_has "vtd: 1 device.* are behind no unit"
 ktap_check "it cannot be given to a user" is_no_users "$EDU"
 ktap_check "removed and rescanned, it is still behind no unit" comes_back_behind_none
-ktap_check "the driver leaves" leaves
+ktap_check "the driver unloads" leaves
 ktap_check "a load is not refused for its driver, which keeps working" is_driven_during_load
 ktap_check "ignore= twice, in capitals" loads_and_leaves_out "ignore= names it" ignore=0XFED93000,$EDU_UNIT
 
@@ -180,19 +180,19 @@ ktap_check "not for another vendor's graphics, nor for a device below a port" \
 ktap_check "integrated graphics get an identity domain, as this kernel is configured" \
 	gets_identity "integrated graphics" $TESTDEV/8086:3e92/$DISPLAY
 ktap_check "the type can be changed" other_type
-ktap_check "and does not stay without them" eval 'ends && load_vtd ignore=$EDU_UNIT && is_served "$TESTDEV" && leaves'
+ktap_check "a load without integrated graphics gives no identity domain" eval 'ends && load_vtd ignore=$EDU_UNIT && is_served "$TESTDEV" && leaves'
 ktap_check "sound behind a unit without IOTLB entries gets an identity domain" \
 	gets_identity "the isochronous unit has no" $TESTDEV/8086:3a3e/040300 $NIC/8086:342e/088000
 ktap_check "the type cannot be changed" no_other_type
-ktap_check "it leaves" ends
-ktap_check "without the registers that say so it is translated" eval \
+ktap_check "the driver unloads" ends
+ktap_check "without the registers that say so the device is translated" eval \
 	'type_of "$TESTDEV" $TESTDEV/8086:3a3e/040300 && [ "$type" = DMA ]'
 ends
 
 # --- others ---
 mark "chipset flush begin"
 ktap_check "a write buffer that CAP does not name is flushed" flushes_write_buffer
-ktap_check "it leaves again" ends
+ktap_check "the driver unloads again" ends
 mark "chipset flush end"
 ktap_check "Ironlake: strict if firmware set a shadow table aside" is_strict
 ktap_check "Ironlake: lazy, as requested, if it set none aside" is_lazy

@@ -91,13 +91,13 @@ is_allocated_until_off() {
 	[ $(($(register 0x1c 32) >> 31)) = 1 ] || { echo "translation was off before"; return 1; }
 	detaches || return 1
 	[ $(($(register 0x1c 32) >> 31)) = 0 ] || { echo "translation is on after a detach"; return 1; }
-	[ "$(frees)" = 0 ] || { echo "the root table was given back in a detach:"; cat $TRACED; return 1; }
+	[ "$(frees)" = 0 ] || { echo "the root table was freed by a detach:"; cat $TRACED; return 1; }
 }
 
 is_freed() {
 	rmmod vtd || return 1
 	echo 0 > $EVENT/enable
-	[ "$(frees)" = 1 ] || { echo "the root table was given back $(frees) times"; return 1; }
+	[ "$(frees)" = 1 ] || { echo "the root table was freed $(frees) times"; return 1; }
 }
 
 # --- concurrent binding ---
@@ -139,13 +139,13 @@ log_start
 # --- refused ---
 if fio_is_there; then
 	disk=$(block_device "$disk_bdf")
-	ktap_check "a disk is at work" fio_starts "$disk"
+	ktap_check "a disk is in use" fio_starts "$disk"
 	ktap_check "refused: the disk is named" detach_is_refused "$disk_bdf is in use by driver nvme .DMA."
-	ktap_check "and its work continues" fio_goes_on "$disk"
+	ktap_check "refused: the disk's work continues" fio_goes_on "$disk"
 	ktap_check "no byte of it was lost" fio_ends "$disk"
 else
 	for what in "starts" "is named" "continues" "loses nothing"; do
-		ktap_skip "a disk at work $what" "there is no fio"
+		ktap_skip "a disk in use $what" "there is no fio"
 	done
 fi
 ktap_check "refused: in use by a user through VFIO" user_prevents_detach type1
@@ -163,8 +163,8 @@ ktap_check "refused: the domain is gone, the claim is not" \
 	eval 'ask detach a "$victim" && detach_is_refused "$victim is in use: its group is claimed"'
 ask release "$victim"
 ktap_check "a domain that is still referenced: the detach is accepted" detaches
-ktap_check "and rmmod is refused" rmmod_is_refused
-ktap_check "until the domain is freed" eval 'ask free a && rmmod vtd'
+ktap_check "a domain that is still referenced: rmmod is refused" rmmod_is_refused
+ktap_check "the domain is freed: rmmod succeeds" eval 'ask free a && rmmod vtd'
 settle
 ktap_check "no page of it is left" test "$(table_pages "$tables_before")" = "$tables_before"
 
@@ -172,7 +172,7 @@ ktap_check "no page of it is left" test "$(table_pages "$tables_before")" = "$ta
 fresh
 ktap_check "not in use: it unloads" unloads
 fresh
-ktap_check "detached twice, it unloads, too" eval 'detaches && detaches && rmmod vtd'
+ktap_check "not in use: it unloads after two detaches" eval 'detaches && detaches && rmmod vtd'
 fresh
 exec 8< /sys/kernel/debug/vtd/dmar0/statistics 9< /sys/kernel/vtd/users
 ktap_check "its files are open: the detach is accepted, rmmod is refused" eval \
@@ -196,16 +196,16 @@ if [ -e $EVENT ] && command -v devmem > /dev/null; then
 	fresh
 	ktap_check "the root table is watched" watch_root_table
 	mark "detach order begin"
-	ktap_check "it stays allocated until translation is off" is_allocated_until_off
+	ktap_check "the root table stays allocated until translation is off" is_allocated_until_off
 	mark "detach order end"
-	ktap_check "and is freed once, by rmmod" is_freed
+	ktap_check "the root table is freed once, by rmmod" is_freed
 else
-	for what in "watched" "kept" "given back"; do
+	for what in "watched" "kept until translation is off" "freed once"; do
 		ktap_skip "the root table is $what" "no trace events of pages, or no devmem"
 	done
 fi
 ktap_check "it unloads while drivers are bound and unbound" unloads_concurrently
 rmmod vtd_owner
-ktap_check "and works again" eval 'need_no_vtd && need_vtd && lands'
+ktap_check "it works again after a load" eval 'need_no_vtd && need_vtd && lands'
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

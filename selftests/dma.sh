@@ -18,7 +18,7 @@ work() {
 	mark "dma $label end"
 }
 
-# several processes at once, each with files of its own
+# several processes at the same time, each with its own files
 parallel_io() {
 	disk=$(block_device "$1") || return 1
 	mount -t ext4 "/dev/$disk" /mnt/io || return 1
@@ -55,7 +55,7 @@ log_start
 payload $((24 << 20))
 for bdf in $disks; do
 	work "$bdf: filesystem, write, read back" disk_io "$bdf"
-	work "$bdf: four writers at once" parallel_io "$bdf"
+	work "$bdf: four concurrent writers" parallel_io "$bdf"
 done
 if [ -n "$nic" ]; then
 	work "$nic: a file over TCP, both ways" net_io "$nic" $((4 << 20))

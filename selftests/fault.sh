@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib/common.sh"
 
 FLOOD=60
-# The log shows so many faults of a device in so many seconds.
+# The log shows at most this many faults of a device in this many seconds.
 SHOWN=10
 SECONDS_OF_SHOWN=5
 

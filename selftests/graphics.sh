@@ -89,7 +89,7 @@ mark "graphics sleep begin"
 ktap_check "the machine suspends and resumes" sleeps_and_wakes
 mark "graphics sleep end"
 ktap_check "after the resume all is as before" as_before
-ktap_check "and a detach is refused" detach_is_refused
+ktap_check "after the resume a detach is refused" detach_is_refused
 ktap_check "a mapped page is reached" eval 'attackers_are_driven && attack "$TESTDEV" allowed-write && [ "$(attack_word landed)" = 1 ]'
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Devices that are added or removed while the driver is loaded or detached. Each is then either
-# served or given back, and nothing that the core still uses is freed. The other thread is delayed
+# served or released, and nothing that the core still uses is freed. The other thread is delayed
 # at the point that matters (vtd_slow, vtd_inject_calls), so that one try is enough. Freed memory
 # is zeroed or poisoned in these guests (init_on_free=1, KASAN).
 . "$(dirname "$0")/lib/ktap.sh"

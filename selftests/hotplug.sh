@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices are added, removed and given away while they are at work: pulled with and without
+# Devices are added, removed and handed over while they are in use: pulled with and without
 # warning, removed and rescanned, virtual functions created and removed, moved from one driver to
 # another and to a user. A removed device reaches nothing, a present device reaches only what its
 # owner mapped, and no page is leaked.
@@ -34,7 +34,7 @@ AROUND=128
 GROWTH=64
 SLABS=64
 
-disk_at_work() {
+disk_works() {
 	disk=$(block_device "$nvme") && [ "$(group_type "$nvme")" = DMA ] && fio_starts "$disk"
 }
 
@@ -89,13 +89,13 @@ pull_by_surprise() {
 # Removed under I/O; the hardware stays in place.
 removed_under_io() {
 	for round in 1 2 3; do
-		disk_at_work || return 1
+		disk_works || return 1
 		echo 1 > "$PCI/$nvme/remove"
 		fio_failed "$disk" && is_gone "$nvme" || { echo "round $round"; return 1; }
 		echo 1 > /sys/bus/pci/rescan
 		is_present "$nvme" 1 || return 1
 	done
-	disk_at_work && fio_ends "$disk"
+	disk_works && fio_ends "$disk"
 }
 
 # The device itself is still there, and continues its requests.
@@ -107,7 +107,7 @@ removed_and_requests() {
 	refused "testdev@$base" "$(memory)"
 }
 
-# After so many faults the unit records no more faults of it, which is logged once; it is
+# After a number of faults the unit records no more faults of it, which is logged once; it is
 # refused as before.
 storms() {
 	log_start
@@ -210,7 +210,7 @@ payload $((4 << 20))
 log_start
 ids=$(domain_ids)
 
-ktap_check "a disk is at work" disk_at_work
+ktap_check "a disk is in use" disk_works
 mark "hotplug pulled begin"
 ktap_check "pulled: removed after a request to the kernel" eval 'host unplug-nvme && is_present "$nvme" 0'
 mark "hotplug pulled end"
@@ -241,12 +241,12 @@ ktap_check "no domain-id was lost over that" test "$(domain_ids)" = "$ids"
 ktap_check "a driver is bound and unbound $BINDS times" many_binds
 ktap_check "no domain-id was lost over that, either" test "$(domain_ids)" = "$ids"
 ktap_check "after each tenth the same pages of tables" same_after_each 3 "$(value_of 1 3)"
-check_exactly "and the same areas of vmalloc" same_after_each 5 "$(value_of 1 5)"
-check_exactly "and after each tenth at most $AROUND pages are missing" all_within $AROUND
+check_exactly "after each tenth the same areas of vmalloc" same_after_each 5 "$(value_of 1 5)"
+check_exactly "after each tenth at most $AROUND pages are missing" all_within $AROUND
 check_exactly "from the first tenths to the last at most $GROWTH pages are lost" none_lost $GROWTH
-check_exactly "and slabs grow by at most $SLABS pages" none_grown 2 10 $SLABS
+check_exactly "from the first tenths to the last slabs grow by at most $SLABS pages" none_grown 2 10 $SLABS
 echo "# pages gone: $(lost); slabs grew by $(grown 2 10)"
-ktap_check "the disk is at work again" disk_at_work
+ktap_check "the disk is in use again" disk_works
 mark "hotplug surprise begin"
 ktap_check "by surprise: the disk is removed" pull_by_surprise
 mark "hotplug surprise end"

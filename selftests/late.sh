@@ -3,7 +3,7 @@
 #
 # Loading when devices already have drivers. bound=0 refuses. bound=1 leaves the devices in
 # pass-through until they are removed and rescanned. bound=2 unbinds their drivers and binds them
-# again behind the unit. Disks are at work throughout, and the drivers of ports stay bound. Boot
+# again behind the unit. Disks are in use throughout, and the drivers of ports stay bound. Boot
 # with panic_on_warn=1, so that no warning can be overlooked.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
@@ -70,7 +70,7 @@ bridges_are_masters() {
 	bridges | diff /tmp/bridges -
 }
 
-# Unloads the drivers of all devices that are not at work.
+# Unloads the drivers of all devices that are not in use.
 unload_others() {
 	for driver in vtd_attack vtd_devices e1000e; do
 		rmmod "$driver" || return 1
@@ -110,10 +110,10 @@ ktap_check "bound=7: the log names the valid values" log_has "bound=7 is not val
 log_start
 fio_starts "$disk" > /tmp/need 2>&1 && fio_starts "$virtio_disk" >> /tmp/need 2>&1 ||
 	ktap_abort "fio does not start: $(cat /tmp/need)"
-ktap_check "bound=0: refused while disks are at work" is_refused
+ktap_check "bound=0: refused while disks are in use" is_refused
 ktap_check "bound=0: the log names them" eval \
 	'log_has "$nvme is in use by driver nvme" && log_has "$virtio is in use by driver virtio-pci"'
-ktap_check "bound=0: and says what to do" log_has "bound=1.*bound=2"
+ktap_check "bound=0: the log says what to do" log_has "bound=1.*bound=2"
 ktap_check "bound=0: their work continues" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 ktap_check "bound=0: ports have their drivers" ports_have_their_drivers
 
@@ -121,7 +121,7 @@ ktap_check "bound=0: ports have their drivers" ports_have_their_drivers
 ktap_check "all bridges let DMA of devices below pass" all_are_masters
 log_start
 mark "late adopt begin"
-ktap_check "bound=1: the driver loads while disks are at work" load_vtd bound=1
+ktap_check "bound=1: the driver loads while disks are in use" load_vtd bound=1
 ktap_check "bound=1: their work continues" eval 'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 mark "late adopt end"
 ktap_check "bound=1: ports have their drivers" ports_have_their_drivers
@@ -129,16 +129,16 @@ ktap_check "bound=1: bridges let DMA pass as before" bridges_are_masters
 ktap_check "bound=1: the log says what that means" log_has "$nvme: left in pass-through"
 ktap_check "bound=1: the list of users says so" eval \
 	'is_listed_untranslated "$nvme" nvme && is_listed_untranslated "$virtio" virtio-pci'
-ktap_check "bound=1: the core does not know the disk" test ! -e "$PCI/$nvme/iommu_group"
+ktap_check "bound=1: the disk is in no group" test ! -e "$PCI/$nvme/iommu_group"
 ktap_check "bound=1: other devices are translated" load_drivers
 ktap_check "bound=1: a detach is accepted while they are in use" eval \
 	'unload_others && echo 1 > /sys/kernel/vtd/detach && rmmod vtd'
-ktap_check "bound=1: and their work continues without the driver" eval \
+ktap_check "bound=1: their work continues without the driver" eval \
 	'fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
-ktap_check "bound=1: and under the driver loaded again" eval \
+ktap_check "bound=1: their work continues under the driver loaded again" eval \
 	'load_vtd bound=1 && fio_goes_on "$disk" && fio_goes_on "$virtio_disk"'
 ktap_check "bound=1: no byte was lost on virtio" fio_ends "$virtio_disk"
-ktap_check "bound=1: nor on NVMe; removed, it is no longer listed, and a rescan finds it" removed_and_found
+ktap_check "bound=1: no byte was lost on NVMe; removed, it is no longer listed, and a rescan finds it" removed_and_found
 ktap_check "rescanned, the disk is translated" test "$(group_type "$nvme")" = DMA
 mark "late found begin"
 ktap_check "rescanned, the disk works" disk_io "$nvme"
@@ -173,6 +173,6 @@ ktap_check "bound=2: the other disk works" disk_io "$virtio"
 ktap_check "bound=2: ports have their drivers" ports_have_their_drivers
 ktap_check "bound=2: bridges let DMA pass as before" bridges_are_masters
 ktap_check "bound=2: no kernel warning" log_is_clean
-ktap_check "bound=2: the driver unloads when asked to" need_no_vtd
+ktap_check "bound=2: the driver unloads" need_no_vtd
 ktap_check "ports have their drivers at the end" ports_have_their_drivers
 ktap_end

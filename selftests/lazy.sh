@@ -49,7 +49,7 @@ ktap_check "the group's type is DMA-FQ" test "$(group_type "$bdf")" = DMA-FQ
 ktap_check "a page just unmapped can be reached for a while" has_window
 echo "# ${chosen:-iommu.strict=0}: reached for up to $longest us after the unmap"
 ktap_check "the log says what it costs" log_has "vtd: .*deferred.*$COST"
-ktap_check "and says so once" once
+ktap_check "the log says so once" once
 ktap_check "the kernel is tainted by its user" tainted
 rmmod vtd_owner
 ktap_check "no kernel warning" log_is_clean

@@ -81,27 +81,27 @@ ktap_check "the group is claimed" ask claim $bdf a
 limit 1
 ktap_check "39 bits: the domain of 48 bits is refused" is_incompatible width a
 ktap_check "39 bits: a new domain has 39" is_compatible b $NARROW $ALL_SIZES
-ktap_check "39 bits: and serves" serves b
+ktap_check "39 bits: the new domain serves" serves b
 limit 2
 ktap_check "small pages: the domain with large ones is refused" is_incompatible pages a
-ktap_check "small pages: so is the one of 39 bits" is_incompatible pages-narrow b
-ktap_check "small pages: a new domain has only these" is_compatible c $WIDE $SMALL
-ktap_check "small pages: and serves" serves c
+ktap_check "small pages: the domain of 39 bits is refused" is_incompatible pages-narrow b
+ktap_check "small pages: a new domain has only small pages" is_compatible c $WIDE $SMALL
+ktap_check "small pages: the new domain serves" serves c
 limit 3
 ktap_check "both: the domain with small pages is refused" is_incompatible both c
 ktap_check "both: a new domain has 39 bits and small pages" is_compatible e $NARROW $SMALL
-ktap_check "both: and serves" serves e
+ktap_check "both: the new domain serves" serves e
 limit 0
 ktap_check "whole unit again: the first domain serves" serves a
-ktap_check "whole unit again: so does the smallest" eval 'ask attach e $bdf && lands $bdf $USER_IOVA_NARROW "$PAGE" && ask detach e $bdf'
+ktap_check "whole unit again: the smallest domain serves" eval 'ask attach e $bdf && lands $bdf $USER_IOVA_NARROW "$PAGE" && ask detach e $bdf'
 ktap_check "no domain-id is left: a domain that has none is refused" eval 'limit $((2 << 16)) && ask new f "$spare" && ask claim "$spare" f && refuses "$ENOSPC" attach f "$spare"'
 limit 0
-ktap_check "ids again: it is attached" ask attach f "$spare"
-ktap_check "no domain-id is left: it comes back from a reset" comes_back_from_reset
-ktap_check "and is released" eval 'ask detach f "$spare" && ask release "$spare" && is_now "$spare" DMA'
+ktap_check "ids again: that domain is attached" ask attach f "$spare"
+ktap_check "no domain-id is left: the device works after a reset" comes_back_from_reset
+ktap_check "the device is detached and released" eval 'ask detach f "$spare" && ask release "$spare" && is_now "$spare" DMA'
 ktap_check "the group is released to its default domain" eval 'ask release $bdf && is_now $bdf DMA'
 rmmod vtd_owner
 load_drivers
-ktap_check "and its driver works" eval 'attack $bdf allowed-write && [ "$(attack_word landed)" = 1 ]'
+ktap_check "the driver of the group's device works" eval 'attack $bdf allowed-write && [ "$(attack_word landed)" = 1 ]'
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -26,7 +26,7 @@
 #define STEP	"/sys/kernel/debug/vtd_inject_calls/fail"
 #define UNITS	"/sys/class/iommu"
 #define MOST	5000
-#define BAD	40	/* print no more than so many failures */
+#define BAD	40	/* print at most this many failures */
 #define NAMES	64
 
 /* The results of one function. */
@@ -157,10 +157,10 @@ static int log_begin(void)
 }
 
 /* Whether vtd has logged an error since then. */
-static bool log_tells(int fd)
+static bool log_has_error(int fd)
 {
 	char record[8192];
-	bool tells = false;
+	bool found = false;
 	ssize_t len;
 
 	while ((len = read(fd, record, sizeof(record) - 1)) > 0 || (len < 0 && errno == EPIPE)) {
@@ -168,10 +168,10 @@ static bool log_tells(int fd)
 
 		record[len > 0 ? len : 0] = '\0';
 		text = strchr(record, ';');
-		tells |= text && !strncmp(text, ";vtd: ", 6) && (atoi(record) & 7) <= 3;
+		found |= text && !strncmp(text, ";vtd: ", 6) && (atoi(record) & 7) <= 3;
 	}
 	close(fd);
-	return tells;
+	return found;
 }
 
 static void count(bool refused)
@@ -194,7 +194,7 @@ static bool try(const char *module, const char *file, bool steps, unsigned int *
 	char text[128];
 	int err, log = log_begin();
 	unsigned int left;
-	bool told;
+	bool logged;
 
 	snprintf(text, sizeof(text), "%u", nth);
 	if (write_file(file, text))
@@ -205,12 +205,12 @@ static bool try(const char *module, const char *file, bool steps, unsigned int *
 	*failed = '\0';
 	if (sscanf(text, "%u %63s", &left, failed) < 1)
 		die(file);
-	told = log_tells(log);
+	logged = log_has_error(log);
 	if (err && left)
 		complain("refused with \"%s\", though nothing failed", strerror(err));
 	if (err && !steps && err != ENOMEM)
 		complain("refused with \"%s\"", strerror(err));
-	if (err && steps && !told)
+	if (err && steps && !logged)
 		complain("refused with \"%s\", and no line of the log says why", strerror(err));
 	if (err)
 		expect_nothing();

@@ -14,7 +14,7 @@
 need_memory
 VFIO_ATTACK=${VFIO_ATTACK:-$(dirname "$0")/vfio_attack}
 BEYOND=0x1000000000000
-BESIDE_WINDOW=0xfef00000
+AFTER_WINDOW=0xfef00000
 SPOT=$(memory 0x40000)
 
 first_nvme() {
@@ -123,7 +123,7 @@ with_driver() {
 		cannot "$1" write-only "it only writes"
 	fi
 	without_its_driver "$1" "$2" beyond-aperture $BEYOND 4
-	without_its_driver "$1" "$2" interrupt-window $BESIDE_WINDOW 5
+	without_its_driver "$1" "$2" interrupt-window $AFTER_WINDOW 5
 }
 
 # in_domains KIND BDF OTHER: without drivers, in domains that the test allocates.

@@ -71,7 +71,7 @@ ktap_check "back to the default domain: this must not fail" \
 	eval 'ask detach a $ALONE && is_now $ALONE DMA && works $ALONE'
 # The bridge has no driver, so that the owner of this domain is unknown.
 ktap_check "the same for a driven device with undriven siblings: refused" \
-	driver_refuses beside-driver attach a "$EDU2"
+	driver_refuses driven-sibling attach a "$EDU2"
 
 # --- bypassing the core: a user's domain while a device has a driver ---
 ask current d "$EDU2"
@@ -81,7 +81,7 @@ ktap_check "iommufd's domain for a driven device: refused" \
 	driver_refuses over-driver force e "$EDU2" d
 ktap_check "the log names device, driver and siblings" says "$EDU2 .*driver vtd_attack.*$TESTDEV2"
 ktap_check "a user's domain with a driven sibling: refused" \
-	driver_refuses beside-kernel force e "$TESTDEV2" d
+	driver_refuses kernel-sibling force e "$TESTDEV2" d
 ktap_check "the log names device, and the sibling with its driver" \
 	says "$TESTDEV2 .*$EDU2 .*vtd_attack"
 ktap_check "the sibling's DMA still continues" works "$EDU2"
@@ -115,12 +115,12 @@ ktap_check "blocking one device: granted" eval 'ask force b "$TESTDEV2" a && is_
 ktap_check "a second user's domain for it: refused" \
 	driver_refuses second-owner force c "$TESTDEV2" b
 ktap_check "the log names device, sibling and owner" says "$TESTDEV2 .*$EDU2 .*user"
-ktap_check "the kernel's domain for it: refused" driver_refuses beside-user force d "$TESTDEV2" b
+ktap_check "the kernel's domain for it: refused" driver_refuses user-sibling force d "$TESTDEV2" b
 ktap_check "the log names device, sibling and owner again" says "$TESTDEV2 .*$EDU2 .*user"
 ktap_check "back to its user: this must not fail" ask force a "$TESTDEV2" b
 ktap_check "back from a user to the kernel: this must not fail" \
 	eval 'ask force d "$TESTDEV2" a && is_now "$TESTDEV2" DMA'
-ktap_check "and to the user again" eval 'ask force a "$TESTDEV2" d && all_are unmanaged'
+ktap_check "back to the user: this must not fail" eval 'ask force a "$TESTDEV2" d && all_are unmanaged'
 
 # --- members removed and added while a user owns the group ---
 base=$(cut -d' ' -f1 "$PCI/$TESTDEV2/resource" | head -n1)
@@ -136,7 +136,7 @@ echo 1 > "$PCI/$TESTDEV2/remove"
 ask detach a "$EDU2"
 echo 1 > /sys/bus/pci/rescan
 ktap_check "a member added to a blocked group is blocked" all_are blocked
-ktap_check "and reaches nothing" refused "$TESTDEV2" $USER_IOVA "$PAGE"
+ktap_check "a member added to a blocked group reaches nothing" refused "$TESTDEV2" $USER_IOVA "$PAGE"
 
 # --- the end of it ---
 ask attach a "$EDU2"

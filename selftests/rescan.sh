@@ -50,7 +50,7 @@ fi
 ktap_check "after a rescan it is in a group" rescan "$first_disk"
 ktap_check "with a strict DMA domain" test "$(group_type "$first_disk")" = DMA
 mark "dma $first_disk replugged begin"
-ktap_check "and works" disk_io "$first_disk"
+ktap_check "the disk works" disk_io "$first_disk"
 mark "dma $first_disk replugged end"
 ktap_check "a test device is removed and rescanned eight times" many_times "$victim"
 ktap_check "no domain-id was lost" same_ids "$ids_before"
@@ -74,10 +74,10 @@ unbind_bind() {
 ktap_check "a driver unbound and bound again works" unbind_bind
 if command -v host > /dev/null; then
 	ktap_check "a disk is pulled out of its slot" eval 'host unplug-nvme && is_present "$first_disk" 0'
-	ktap_check "it is plugged in again" eval 'host plug-nvme && is_present "$first_disk" 1'
-	ktap_check "and works again" disk_io "$first_disk"
+	ktap_check "the disk is plugged in again" eval 'host plug-nvme && is_present "$first_disk" 1'
+	ktap_check "the disk works again" disk_io "$first_disk"
 else
-	for what in "a disk is pulled out of its slot" "it is plugged in again" "and works again"; do
+	for what in "a disk is pulled out of its slot" "the disk is plugged in again" "the disk works again"; do
 		ktap_skip "$what" "no host is there to do it"
 	done
 fi

@@ -84,17 +84,17 @@ insmod "$VTD_KO" || ktap_abort "the module does not load"
 load_owner
 
 ktap_check "a device without a driver is in a DMA domain" test "$(group_type $driverless)" = DMA
-ktap_check "and reaches nothing" refused $driverless "$FREE"
+ktap_check "a device without a driver reaches nothing" refused $driverless "$FREE"
 for bdf in $(behind 0000:00:09.0); do
-	ktap_check "nor does $bdf behind a bridge" refused "$bdf" "$FREE"
+	ktap_check "$bdf behind a bridge reaches nothing" refused "$bdf" "$FREE"
 done
 log_start
 base=$(base_of $driverless)
 echo 1 > "$PCI/$driverless/remove"
 ktap_check "a requester ID without a device reaches nothing" refused "testdev@$base" "$FREE"
-ktap_check "which is reported" log_has "fault: .*00:06.0.*reason 0x0?[125]"
+ktap_check "the fault of that requester ID is reported" log_has "fault: .*00:06.0.*reason 0x0?[125]"
 echo 1 > /sys/bus/pci/rescan
-ktap_check "after a rescan it reaches nothing either" refused $driverless "$FREE"
+ktap_check "after a rescan the device reaches nothing" refused $driverless "$FREE"
 
 ktap_check "every group lists the window for interrupts" all_list_msi
 # The lab's kernels are built without the floppy driver, which alone uses that window.
@@ -142,12 +142,12 @@ ktap_check "domain refused: it reaches its region and nothing else" only_region 
 ask free a
 give_to_user $DIRECT
 ktap_check "VFIO's container does not give it to a user" not_given type1 $DIRECT
-ktap_check "nor does iommufd" not_given iommufd $DIRECT
+ktap_check "iommufd does not give it to a user" not_given iommufd $DIRECT
 take_back $DIRECT
 ktap_check "not given: it reaches its region and nothing else" only_region $DIRECT
 give_to_user $RELAXED
 ktap_check "a device with a relaxable region is given by VFIO's container" given type1 $RELAXED
-ktap_check "and by iommufd" given iommufd $RELAXED
+ktap_check "a device with a relaxable region is given by iommufd" given iommufd $RELAXED
 take_back $RELAXED
 ktap_check "a relaxable region does not prevent a claim" ask claim $RELAXED a
 ktap_check "claimed: blocked" is_now $RELAXED blocked

@@ -74,13 +74,13 @@ ktap_check "a fault on what the user unmapped is reported for that function" \
 ktap_check "the physical function still works for the kernel" works_for_kernel
 take_back "$vf"
 ktap_check "the virtual functions are removed" are_gone
-ktap_check "and come again" eval 'functions 7 && has_groups 7 && functions 0'
+ktap_check "the virtual functions are created and removed again" eval 'functions 7 && has_groups 7 && functions 0'
 if [ "$VTD_KO" = none ]; then
 	ktap_skip "bound=2 names the physical function whose virtual functions were removed" "it is the kernel's own driver"
-	ktap_skip "and they can be created again, as it says" "it is the kernel's own driver"
+	ktap_skip "the virtual functions can be created again, as the log says" "it is the kernel's own driver"
 else
 	ktap_check "bound=2 names the physical function whose virtual functions were removed" rebound
-	ktap_check "and they can be created again, as it says" eval 'functions 2 && has_groups 2 && functions 0'
+	ktap_check "the virtual functions can be created again, as the log says" eval 'functions 2 && has_groups 2 && functions 0'
 fi
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Suspend to memory resets the unit's registers. After the resume everything is as before, disks
-# that were at work continue, and no more memory is reachable than before.
+# that were in use continue, and no more memory is reachable than before.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/fio.sh"
@@ -66,17 +66,17 @@ ktap_check "after: a page never mapped is refused" refused never-mapped
 ktap_check "after: a page unmapped is refused" refused unmapped
 ktap_check "after: faults are reported" log_has "fault: .*$victim|Request device \[$victim"
 if fio_is_there; then
-	ktap_check "disks are at work" each fio_starts
-	mark "suspend at work begin"
-	ktap_check "at work: the machine suspends and resumes" sleep_and_wake
-	ktap_check "at work: their work continues" each fio_goes_on
-	mark "suspend at work end"
-	ktap_check "at work: it suspends and resumes again, and the work continues" \
+	ktap_check "disks are in use" each fio_starts
+	mark "suspend in use begin"
+	ktap_check "in use: the machine suspends and resumes" sleep_and_wake
+	ktap_check "in use: their work continues" each fio_goes_on
+	mark "suspend in use end"
+	ktap_check "in use: it suspends and resumes again, and the work continues" \
 		eval 'sleep_and_wake && each fio_goes_on'
-	ktap_check "at work: no byte was lost" each fio_ends
+	ktap_check "in use: no byte was lost" each fio_ends
 else
-	for what in "start" "sleep" "go on" "sleep again" "lose nothing"; do
-		ktap_skip "disks at work $what" "there is no fio"
+	for what in "start" "sleep" "continue" "sleep again" "lose nothing"; do
+		ktap_skip "disks in use $what" "there is no fio"
 	done
 fi
 ktap_check "it suspends and resumes again" eval 'sleep_and_wake && disks_work'
@@ -90,7 +90,7 @@ if [ "$VTD_KO" != none ]; then
 	ktap_check "failed unit: the log says so" log_has "dmar0: failed before suspend and stays failed"
 	ktap_check "failed unit: a freshly loaded driver works" eval 'need_no_vtd && need_vtd && disks_work && lands'
 else
-	for what in "leaves" "sleeps without it" "fails" "sleeps" "is blocked" "says so" "is fresh"; do
+	for what in "unloads" "sleeps without it" "fails" "sleeps" "is blocked" "says so" "is fresh"; do
 		ktap_skip "$what" "errors can be injected only into vtd, and only it can be unloaded"
 	done
 fi

@@ -199,7 +199,7 @@ insmod "$VTD_TEST_MODULES/vtd_alias.ko" device=0x30 alias=0x31 || ktap_abort "no
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 ktap_check "a requester ID that a quirk adds reaches what its device reaches" alias_reaches_the_same
 ktap_check "it is removed with its device" remove_quirked
-ktap_check "and is not added again without the quirk" find_quirked
+ktap_check "it is not added again without the quirk" find_quirked
 payload $((24 << 20))
 ktap_check "devices behind a conventional bridge share its group" same_group
 for bdf in $(behind "$bridge"); do
@@ -224,8 +224,8 @@ for bdf in $(behind "$bridge"); do
 done
 ktap_check "a fault of a device elsewhere is recorded" records_faults 1 strike_refused $edu never-mapped
 ktap_check "after another attach they are recorded, which is logged once" attached_again
-ktap_check "and recorded" records_faults 1 strike_refused "$testdev" never-mapped
-ktap_check "and for the bridge" is_counted yes
+ktap_check "faults of that device are recorded" records_faults 1 strike_refused "$testdev" never-mapped
+ktap_check "the faults of the bridge are counted" is_counted yes
 ktap_check "removed from the kernel, the devices behind the bridge reach nothing" removed
 ktap_check "a device that sweeps requester IDs soon fills neither records nor log" sweep_ends
 ktap_check "the fault of another device is recorded" records_faults 1 strike_refused $edu never-mapped

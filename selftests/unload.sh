@@ -98,6 +98,6 @@ five_times() {
 	done
 }
 ktap_check "five loads and unloads in a row" five_times
-ktap_check "and devices work after them" eval 'need_vtd && still_works'
+ktap_check "devices work after five loads and unloads" eval 'need_vtd && still_works'
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -92,7 +92,7 @@ done
 hand_over 0
 ktap_check "a well-behaved user gets it again" "$(dirname "$0")/vfio_dma" iommufd "$bdf"
 take_back "$bdf"
-ktap_check "so does the kernel" works_for_kernel
+ktap_check "the kernel uses it again" works_for_kernel
 ktap_check "nothing is left when it is detached" eval 'need_no_vtd && ! vtd_is_loaded'
 ktap_check "no kernel warning" log_is_clean
 ktap_end

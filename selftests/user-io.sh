@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Devices at work for a user: NVMe and edu driven from user space through VFIO's container and
+# Devices that a user drives: NVMe and edu driven from user space through VFIO's container and
 # through iommufd. Disks named in VTD_DISKS are overwritten.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"

@@ -13,7 +13,7 @@ LIMIT=/sys/kernel/vtd/limit_units
 TRACING=/sys/kernel/tracing
 ALLOCATIONS="kmem/kmalloc kmem/kmem_cache_alloc kmem/mm_page_alloc percpu/percpu_alloc_percpu"
 DOMAINS=300
-# Log lines of each device in so many seconds.
+# Log lines of each device in WINDOW seconds.
 LINES=10 WINDOW=5
 
 testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
@@ -57,8 +57,8 @@ ends() {
 	wait $user
 }
 
-# one_left: leaves so many domain-ids that the user can have one, and the removed device the last
-# of those reserved for the kernel (one in eight; 0 and 1 belong to no domain).
+# one_left: restricts the unit's domain-ids to one that the user can have, and the last of those
+# reserved for the kernel, for the removed device (one in eight; 0 and 1 belong to no domain).
 one_left() {
 	limit=4
 	while [ $((limit - 2 - $(domain_ids))) -lt $((limit / 8 + 1)) ]; do
@@ -133,7 +133,7 @@ need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded fir
 insmod "$VTD_KO" test_hooks=1 || ktap_abort "the module does not load with test_hooks=1"
 log_start
 ktap_check "a user has $testdev" give_to_user "$testdev"
-ktap_check "and $edu" give_to_user "$edu"
+ktap_check "a user has $edu" give_to_user "$edu"
 ids=$(domain_ids)
 echo 1 > "$PCI/$victim/remove"
 ktap_check "the unit has few domain-ids" one_left
@@ -142,7 +142,7 @@ watch || ktap_abort "allocations cannot be traced"
 step 2
 watched
 ktap_check "allocations for them are charged to the user" is_charged
-ktap_check "and is small" is_small
+ktap_check "each domain allocates little" is_small
 asked=$(now)
 step 2
 ktap_check "a device that is added still gets a domain" comes_back

@@ -180,7 +180,7 @@ static void look_for_commands(struct attack *a)
 }
 
 /* The page after the window in which a write would be an interrupt. */
-static void beside_window(struct attack *a)
+static void after_window(struct attack *a)
 {
 	start(a);
 	strike(a, 0xfef00000UL);
@@ -247,7 +247,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(row, "beyond-aperture"))
 		beyond(&a);
 	else if (!strcmp(row, "interrupt-window"))
-		beside_window(&a);
+		after_window(&a);
 	else if (!strcmp(row, "detached"))
 		detached(&a, 1);
 	else if (!strcmp(row, "not-attached"))

@@ -99,7 +99,7 @@ int main(int argc, char **argv)
 	memset(to, 'x', PAGE);
 	claim(&u, unmap(&u, TO, PAGE) && !leaf_of(&u, TO), "the other page is unmapped");
 	claim(&u, !moves(&u, from, to) && to[0] == 'x' && to[PAGE - 1] == 'x',
-	      "and is no longer written");
+	      "an unmapped page is not written");
 	claim(&u, !map(&u, to, TO, PAGE) && moves(&u, from, to), "mapped again it is written");
 	return u.failed;
 }

@@ -183,7 +183,7 @@ int main(int argc, char **argv)
 	       shared->asked, maps, unmaps, others_granted(shared), shared->sent);
 	claim(&u, shared->opened + empty >= rounds && shared->opened * 2 > rounds,
 	      "the device can be claimed again after each kill");
-	claim(&u, shared->killed * 2 > rounds, "most processes are killed while at work");
+	claim(&u, shared->killed * 2 > rounds, "most processes are killed during their work");
 	claim(&u, maps > rounds && unmaps && others_granted(shared) && shared->sent > rounds,
 	      "some requests are granted, and the device is used");
 	claim(&u, !memory || is_untouched(memory), "memory of no process stays unchanged");

@@ -12,7 +12,7 @@
 #define DOMAINS		300
 #define ATTEMPTS	1000
 #define DEVICES		8
-#define NOBODY		65534
+#define UNPRIVILEGED	65534
 
 static struct user users[DEVICES];
 static uint32_t domains[DEVICES];
@@ -107,7 +107,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	open_all(count, argv + 1);
-	if (setgid(NOBODY) || setuid(NOBODY))
+	if (setgid(UNPRIVILEGED) || setuid(UNPRIVILEGED))
 		die("setuid");
 	if (ioctl(u->iommu, IOMMU_IOAS_ALLOC, &ioas))
 		die("IOMMU_IOAS_ALLOC");

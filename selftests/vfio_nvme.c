@@ -33,11 +33,11 @@ static void play(struct disk *d)
 		d->out[i] = rand();
 	claim(u, !move(d, IO_WRITE, OUT), "64 KiB are written from memory that it may only read");
 	claim(u, !move(d, IO_READ, IN) && !memcmp(d->in, d->out, SPAN),
-	      "and are read back into other memory");
+	      "64 KiB are read back into other memory");
 	memset(d->in, 'x', SPAN);
 	claim(u, unmap(u, IN, SPAN), "that memory is unmapped");
 	(void)move(d, IO_READ, IN);
-	claim(u, is_all(d->in, 'x'), "and is no longer reached");
+	claim(u, is_all(d->in, 'x'), "unmapped memory is not reached");
 	/* A separate thread writes the report, from what is known at that moment. */
 	usleep(500 * 1000 * patience());
 	claim(u, !map(u, d->in, IN, SPAN) && !move(d, IO_READ, IN) && !memcmp(d->in, d->out, SPAN),
@@ -52,7 +52,7 @@ static void play(struct disk *d)
 	claim(u, enable(d) && !make_queue(d, ADMIN_CREATE_CQ, QUEUES + 3 * PAGE, 1) &&
 	      !make_queue(d, ADMIN_CREATE_SQ, QUEUES + 2 * PAGE, 1 << 16 | 1) &&
 	      !move(d, IO_READ, IN) && !memcmp(d->in, d->out, SPAN),
-	      "and after a restart finds all mappings unchanged");
+	      "after a restart the controller finds all mappings unchanged");
 	set(d, CC, 0);
 	claim(u, becomes_ready(d, 0), "the controller stops");
 }

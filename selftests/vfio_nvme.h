@@ -26,7 +26,7 @@
 #define IO_READ		0x02
 
 #define ENTRIES		8
-#define SPAN		(64 * KIB)	/* moved at once, over a list of pages */
+#define SPAN		(64 * KIB)	/* moved by one command, over a list of pages */
 #define BLOCK		512
 #define WHERE		(64 * MIB / BLOCK)
 #define PATIENCE_MS	10000

@@ -123,18 +123,18 @@ static void play_refusals(struct user *u, char *memory, uint64_t end)
 		    "a page past the aperture is refused");
 	claim_errno(u, map(u, memory, end + 1 - PAGE, 2 * PAGE), EINVAL,
 		    "a range across the aperture's end is refused");
-	claim(u, refused(u, end + 1 - PAGE), "and nothing of it is mapped");
+	claim(u, refused(u, end + 1 - PAGE), "nothing of that range is mapped");
 	claim_errno(u, map(u, memory, MSI_FIRST, PAGE), EINVAL, "the interrupt window is refused");
 	claim_errno(u, map(u, memory, MSI_FIRST - PAGE, 2 * PAGE), EINVAL,
 		    "a range into the interrupt window is refused");
-	claim(u, refused(u, MSI_FIRST - PAGE), "and nothing of it is mapped, either");
+	claim(u, refused(u, MSI_FIRST - PAGE), "nothing of a range into the window is mapped");
 	claim(u, refused(u, BASE), "after all that nothing is mapped");
 	claim_errno(u, unmap_some(u, BASE, 0, &gone), EINVAL, "zero bytes are not unmapped");
 	claim_errno(u, unmap_some(u, -PAGE, 2 * PAGE, &gone), EOVERFLOW,
 		    "an unmap that wraps is refused");
 	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), u->ioas ? ENOENT : 0,
 		    "an unmap of nothing reports that");
-	claim(u, !gone, "and counts no bytes");
+	claim(u, !gone, "an unmap of nothing counts no bytes");
 }
 
 static void play_edges(struct user *u, char *memory, uint64_t end)
@@ -143,9 +143,10 @@ static void play_edges(struct user *u, char *memory, uint64_t end)
 
 	claim(u, !map(u, memory, end + 1 - PAGE, PAGE) && lands(u, end + 1 - PAGE, word),
 	      "the last page of the aperture can be used");
-	claim(u, unmap(u, end + 1 - PAGE, PAGE) && refused(u, end + 1 - PAGE), "and undone");
+	claim(u, unmap(u, end + 1 - PAGE, PAGE) && refused(u, end + 1 - PAGE),
+	      "the last page is unmapped");
 	claim(u, !map(u, memory, 0, PAGE) && lands(u, 0, word), "the first page can be used");
-	claim(u, unmap(u, 0, PAGE) && refused(u, 0), "and undone, too");
+	claim(u, unmap(u, 0, PAGE) && refused(u, 0), "the first page is unmapped");
 	claim(u, !map(u, memory, MSI_LAST + 1, PAGE) && lands(u, MSI_LAST + 1, word) &&
 	      unmap(u, MSI_LAST + 1, PAGE), "the page after the interrupt window can be used");
 }
@@ -160,7 +161,8 @@ static void play_twice(struct user *u, char *memory)
 	claim(u, refused(u, BASE) && refused(u, BASE + 2 * PAGE),
 	      "whose other pages stay unmapped");
 	claim(u, lands(u, BASE + PAGE, word), "the first mapping stays as it was");
-	claim(u, unmap(u, BASE + PAGE, PAGE) && refused(u, BASE + PAGE), "until it is unmapped");
+	claim(u, unmap(u, BASE + PAGE, PAGE) && refused(u, BASE + PAGE),
+	      "the first mapping is unmapped");
 }
 
 static void play_hole(struct user *u)
@@ -187,13 +189,14 @@ static void play_large(struct user *u)
 	if (memory == MAP_FAILED)
 		die("two huge pages");
 	claim(u, !map(u, memory, BASE, 4 * MIB), "two large pages are mapped");
-	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), part, "their first page is not unmapped");
+	claim_errno(u, unmap_some(u, BASE, PAGE, &gone), part,
+		    "the first small page of two large ones is not unmapped");
 	claim_errno(u, unmap_some(u, BASE + 4 * MIB - PAGE, PAGE, &gone), part,
-		    "nor their last");
+		    "their last small page is not unmapped");
 	claim_errno(u, unmap_some(u, BASE + 2 * MIB, 2 * MIB, &gone), part,
-		    "nor one of the two, because they were mapped together");
+		    "one of the two is not unmapped: they were mapped together");
 	claim_errno(u, unmap_some(u, BASE - MIB, 2 * MIB, &gone), part,
-		    "nor by a range that begins before them");
+		    "a range that begins before them unmaps nothing");
 	claim(u, lands(u, BASE, (uint32_t *)memory) &&
 	      lands(u, BASE + 4 * MIB - PAGE, (uint32_t *)(memory + 4 * MIB - PAGE)),
 	      "all of them stay mapped");
@@ -202,12 +205,14 @@ static void play_large(struct user *u)
 	claim(u, !map(u, memory + MIB, BASE + PAGE, 2 * MIB) &&
 	      lands(u, BASE + 2 * MIB, (uint32_t *)(memory + 3 * MIB - PAGE)),
 	      "if they are not aligned to large pages they are mapped as small ones");
-	claim(u, unmap(u, BASE + PAGE, 2 * MIB) && refused(u, BASE + PAGE), "and undone");
+	claim(u, unmap(u, BASE + PAGE, 2 * MIB) && refused(u, BASE + PAGE),
+	      "the small pages are unmapped");
 	claim(u, !map(u, memory, BASE, 2 * MIB) &&
 	      !map(u, memory + 2 * MIB, BASE + 4 * MIB, PAGE) &&
 	      !unmap_some(u, BASE, GIB, &gone) && gone == 2 * MIB + PAGE,
 	      "one unmap removes mappings of both sizes, and counts them");
-	claim(u, refused(u, BASE) && refused(u, BASE + 4 * MIB), "and nothing of them stays");
+	claim(u, refused(u, BASE) && refused(u, BASE + 4 * MIB),
+	      "no page of both sizes stays mapped");
 	munmap(memory, 4 * MIB);
 }
 
@@ -237,16 +242,19 @@ static void play_replace(struct user *u, char *memory)
 	struct iommu_destroy destroy = { .size = sizeof(destroy) };
 	uint32_t first = u->ioas, *one = (uint32_t *)memory, *other = (uint32_t *)(memory + PAGE);
 
-	claim(u, !map(u, one, BASE, PAGE) && lands(u, BASE, one), "a page in one address space");
+	claim(u, !map(u, one, BASE, PAGE) && lands(u, BASE, one),
+	      "a page is mapped in one address space");
 	if (ioctl(u->iommu, IOMMU_IOAS_ALLOC, &alloc))
 		die("IOMMU_IOAS_ALLOC");
 	u->ioas = alloc.out_ioas_id;
-	claim(u, !map(u, other, BASE, PAGE), "another page there in another one");
-	claim(u, lands(u, BASE, one), "and nothing changes for the device");
+	claim(u, !map(u, other, BASE, PAGE),
+	      "another page is mapped there in a second address space");
+	claim(u, lands(u, BASE, one), "the device still reaches the first page");
 	attach.pt_id = u->ioas;
 	claim(u, !ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach),
-	      "the device is attached to the other");
-	claim(u, lands(u, BASE, other) && !lands(u, BASE, one), "and reaches that page at once");
+	      "the device is attached to the second address space");
+	claim(u, lands(u, BASE, other) && !lands(u, BASE, one),
+	      "the device reaches the other page immediately");
 	destroy.id = u->ioas;
 	claim(u, ioctl(u->iommu, IOMMU_DESTROY, &destroy) && errno == EBUSY,
 	      "an address space in use is not destroyed");
@@ -254,7 +262,7 @@ static void play_replace(struct user *u, char *memory)
 	claim(u, !ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt), "a domain over the first is allocated");
 	attach.pt_id = hwpt.out_hwpt_id;
 	claim(u, !ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) && lands(u, BASE, one) &&
-	      !lands(u, BASE, other), "and attached, with which the device is back in the first");
+	      !lands(u, BASE, other), "attached to it, the device reaches the first page");
 	hwpt.flags = IOMMU_HWPT_ALLOC_NEST_PARENT;
 	claim(u, ioctl(u->iommu, IOMMU_HWPT_ALLOC, &hwpt) && errno == EOPNOTSUPP,
 	      "a parent of nested domains is refused as not supported");

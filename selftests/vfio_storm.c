@@ -9,7 +9,7 @@
 
 #include "vfio_user.h"
 
-#define NOBODY		65534
+#define UNPRIVILEGED	65534
 #define BURST		10
 #define NOWHERE		(300 * GIB)
 
@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 	}
 	open_device(&u, "iommufd");
 	open_bar(&u);
-	if (setgid(NOBODY) || setuid(NOBODY))
+	if (setgid(UNPRIVILEGED) || setuid(UNPRIVILEGED))
 		die("becoming an ordinary user");
 	for (end = now() + atoi(argv[2]); now() < end; rounds++) {
 		for (i = 0; i < BURST; i++)

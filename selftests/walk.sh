@@ -19,7 +19,7 @@ victim=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$edu" ] && [ -n "$victim" ] || ktap_skip_all "edu and iommu-testdev are not both there"
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver shows no walk"
 
-# walk BDF ADDRESS: writes the walk to $TOLD and checks that it is about this address.
+# walk BDF ADDRESS: writes the walk to $OUTPUT and checks that it is about this address.
 walk() {
 	echo "$1 $2" > $WALK && cat $WALK > $OUTPUT || return 1
 	[ "$(head -n1 $OUTPUT)" = "$1 $2" ] || { echo "it is not about $1 $2:"; cat $OUTPUT; return 1; }
@@ -213,7 +213,7 @@ ktap_check "never mapped, a write: the walk agrees with the fault" attacked_agre
 ktap_check "its entries are what memory holds" entries_are_memorys "$edu" "$(attack_word iova)"
 ktap_check "never mapped, a read: the walk agrees" attacked_agrees never-mapped-read read
 ktap_check "unmapped: the walk agrees" attacked_agrees unmapped write
-ktap_check "and says when that was" grep -Eq '^domain #[0-9]+ in vtd/domains: it was unmapped .* ago' $OUTPUT
+ktap_check "unmapped: the walk reports when that was" grep -Eq '^domain #[0-9]+ in vtd/domains: it was unmapped .* ago' $OUTPUT
 ktap_check "mapped for reading only: the walk agrees" attacked_agrees read-only write
 ktap_check "mapped for writing only: the walk agrees" attacked_agrees write-only read
 ktap_check "beyond the width: the walk agrees" struck_agrees "$victim" 0x1000000000000

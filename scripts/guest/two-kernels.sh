@@ -9,7 +9,7 @@ export VTD_DISKS="$NVME $VIRTIO" VTD_NIC=$NIC
 . /selftests/lib/ktap.sh > /dev/null
 . /selftests/lib/common.sh
 
-# begin NAME COUNT: begins a test with so many results in both kernels together.
+# begin NAME COUNT: begins a test with COUNT results, in both kernels together.
 begin() {
 	test_name=$1
 	test_count=$2

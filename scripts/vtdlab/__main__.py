@@ -19,7 +19,7 @@ COMMANDS = {
     "debian": ("cmd_debian", "build vtd.ko for a stock Debian kernel"),
     "debian-check": ("debianguest", "a Debian guest in which vtd was installed"),
     "lint": ("cmd_lint", "rustfmt and clippy over the module's sources"),
-    "run": ("run", "boot the test machine and show the driver at work"),
+    "run": ("run", "boot the test machine and show the driver in use"),
     "check": ("check", "every test, host and guest"),
     "docs": ("docs", "the pages as HTML"),
     "bench": ("bench", "measure this driver and the kernel's own"),

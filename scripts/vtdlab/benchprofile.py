@@ -101,13 +101,13 @@ def _own_symbols(kernel):
 
 
 def _symbols(records, kernel):
-    told = [Symbol(int(r["at"], 16), r["name"], r["module"].strip("[]"))
+    recorded = [Symbol(int(r["at"], 16), r["name"], r["module"].strip("[]"))
             for r in records.of("symbol")]
     own = _own_symbols(kernel)
-    if [s for s in told if not s.module] != [s for s in own if s.name == WITNESS]:
+    if [s for s in recorded if not s.module] != [s for s in own if s.name == WITNESS]:
         raise LabError(f"{WITNESS} is not where {kernel.kdir}/System.map has it, so the profile "
                        "cannot be read; is the kernel's address randomised?")
-    return own + [symbol for symbol in told if symbol.module]
+    return own + [symbol for symbol in recorded if symbol.module]
 
 
 def by_function(places, symbols):

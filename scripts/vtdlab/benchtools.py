@@ -31,7 +31,7 @@ def programs(kernel, cache=None):
 
 
 def fio(_kernel=None, cache=None):
-    """Returns the same for fio alone, for tests that need a disk at work."""
+    """Returns the same for fio alone, for tests that need a disk in use."""
     return _debian(cache or lab.Cache(), ("usr/bin/fio",))
 
 

@@ -119,7 +119,7 @@ def capabilities(cap, ecap):
          or "none"),
         ("page sizes", ", ".join(["4 KiB", *pages])),
         ("page-selective invalidation",
-         f"up to {1 << field(cap, 48, 6)} pages at once" if field(cap, 39, 1) else "no"),
+         f"up to {1 << field(cap, 48, 6)} pages in one request" if field(cap, 39, 1) else "no"),
         ("queued invalidation", yes[field(ecap, 1, 1)]),
         ("coherent page walks", yes[field(ecap, 0, 1)]),
         ("snoop control", yes[field(ecap, 7, 1)]),

@@ -116,14 +116,14 @@ def attacks(report, evidence):
     for attack in evidence.records.of("attack"):
         trace, log = evidence.window(attack)
         seen = [f for f in trace.faults() if f.sid == devices.source_id(attack["device"])]
-        told = [f for f in klog.faults(log) if f.bdf == attack["device"]]
-        why = judge_attack(attack, seen, told)
+        reported = [f for f in klog.faults(log) if f.bdf == attack["device"]]
+        why = judge_attack(attack, seen, reported)
         text = ATTACKS.get(attack["scenario"], attack["scenario"])
         did = "landed" if attack["landed"] == "1" else "refused"
         rows.append((attack["kind"], text, attack["iova"], did,
-                     f"reason {told[0].reason:#04x}" if told else "-",
+                     f"reason {reported[0].reason:#04x}" if reported else "-",
                      f"reason {seen[0].reason:#04x}" if seen else "-"))
-        reports += [fault.line for fault in told]
+        reports += [fault.line for fault in reported]
         must = ("reaches the page" if attack["expect"] == "landed"
                 else "is refused, and both say why")
         claims.append((not why, f"{attack['kind']}: {text} {must}", why))
@@ -140,7 +140,7 @@ def attacks(report, evidence):
     report.check(refused >= 9, "all attacks were made", f"only {refused} were")
 
 
-def judge_attack(attack, seen, told):
+def judge_attack(attack, seen, reported):
     """Returns why an attack's outcome is wrong; empty if it is right."""
     if attack["error"] != "0":
         return f"the attempt failed with {attack['error'] or 'no result'}"
@@ -153,7 +153,7 @@ def judge_attack(attack, seen, told):
         return "the device could not use the page before it was unmapped"
     write, address = attack["access"] == "write", (attack.number("iova") or 0) & PAGE
     expected = (write, address, REASON[write])
-    for who, faults in (("QEMU's trace", seen), ("the driver's log", told)):
+    for who, faults in (("QEMU's trace", seen), ("the driver's log", reported)):
         if len(faults) != 1:
             return f"{who} has {len(faults)} faults of the device where there was one attack"
         got = (faults[0].write, faults[0].address & PAGE, faults[0].reason)

@@ -151,11 +151,11 @@ class Fault:
     noun: str = "device"    # or a requester ID, of several devices or of none
 
     def __str__(self):
-        asked = f"{self.access} of {self.address:#x}" if self.access else \
+        request = f"{self.access} of {self.address:#x}" if self.access else \
             f"interrupt request {self.address:#x}"
         if self.pasid is not None:
-            asked += f" (PASID {self.pasid:#x})"
-        text = f"{self.noun} {self.bdf}{self.who} {asked} refused"
+            request += f" (PASID {self.pasid:#x})"
+        text = f"{self.noun} {self.bdf}{self.who} {request} refused"
         if self.reason >= 0:
             text += f": {reason_words(self.reason)}"
         return text + (f", {self.rest}" if self.rest else "")
@@ -235,7 +235,7 @@ def _queue(m):
 def _descriptor(m):
     from vtdlab import decoder  # pylint: disable=import-outside-toplevel
     low, high = int(m["low"], 16), int(m["high"], 16)
-    which = "where it stands" if m["which"] == "HEAD" else "the one before"
+    which = "at its head" if m["which"] == "HEAD" else "before its head"
     return Note(f"the queue's descriptor {which}: {decoder.descriptor(low, high)}")
 
 
@@ -282,7 +282,7 @@ def _lines(path):
 
 def _explain(args):
     """Returns whether a line about a fault was found, and whether vtd can walk its address."""
-    told, found, ours = set(), False, False
+    explained, found, ours = set(), False, False
     for line in (line for path in args.files or ["-"] for line in _lines(path)):
         what = decode(line)
         if what is None:
@@ -292,8 +292,8 @@ def _explain(args):
         found = True
         print(what)
         ours = ours or (isinstance(what, Fault) and bool(what.access and OURS.search(line)))
-        if what.cause and what.cause not in told:
-            told.add(what.cause)
+        if what.cause and what.cause not in explained:
+            explained.add(what.cause)
             print(f"    as a rule: {what.cause}")
     return found, ours
 

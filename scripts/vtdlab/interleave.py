@@ -51,20 +51,20 @@ class Interleaver:
         for guest in self.guests:
             await guest.connected.wait()
         for other in self.guests[1:]:
-            await _tell(other, "stop")
+            await _command(other, "stop")
         for now, following in itertools.pairwise(itertools.cycle(self.guests)):
             await asyncio.wait(runs, timeout=TIMESLICE, return_when=asyncio.FIRST_COMPLETED)
             if any(run.done() for run in runs):
                 break
-            await _tell(now, "stop")
-            await _tell(following, "cont")
+            await _command(now, "stop")
+            await _command(following, "cont")
         # After the first guest has ended, nothing is compared any more.
         await self.meeting.abort()
         for guest in self.guests:
-            await _tell(guest, "cont")
+            await _command(guest, "cont")
 
 
-async def _tell(guest, command):
+async def _command(guest, command):
     # A guest that has just ended does not answer.
     with contextlib.suppress(QMPError):
         await guest.qmp.execute(command)

@@ -29,7 +29,7 @@ def clock(seconds):
 
 
 def fit(text, tail, width):
-    """Returns both in so many columns; the text is cut, because the tail has what changes."""
+    """Returns both in `width` columns; the text is cut, because the tail has what changes."""
     room = max(width - len(tail), 0)
     if len(text) > room:
         text = (text[:max(room - 1, 0)] + "…")[:room]

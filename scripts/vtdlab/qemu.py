@@ -215,9 +215,9 @@ def boot(machine, out, timeout, on_line=None, services=None, tick=None):
     may take the whole time again; its console is stored as silent-console.log."""
     if not os.path.exists(machine.kernel):
         raise LabError(f"There is no kernel at {machine.kernel} to boot.")
-    told = (on_line, services, tick)
-    outcome = asyncio.run(Guest(machine, out, timeout, *told, machine.patience).run())
+    callbacks = (on_line, services, tick)
+    outcome = asyncio.run(Guest(machine, out, timeout, *callbacks, machine.patience).run())
     if outcome.ending == "silent":
         outcome.console.rename(outcome.console.with_name("silent-console.log"))
-        outcome = asyncio.run(Guest(machine, out, timeout, *told).run())
+        outcome = asyncio.run(Guest(machine, out, timeout, *callbacks).run())
     return outcome

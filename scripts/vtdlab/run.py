@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make run`: the driver at work in a guest, shown and judged.
+"""`make run`: shows the driver in use in a guest, and judges it.
 
 The guest only reports what happened (scripts/guest/demo). That is compared with two
 other witnesses, the kernel's log and QEMU's trace; a claim passes if they agree.

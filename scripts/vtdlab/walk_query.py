@@ -29,9 +29,9 @@ def ask(requester, address, file=FILE):
     raise LabError(f"Other programs use {file} all the time; try again.")
 
 
-def _same(told, asked):
+def _same(answered, requested):
     try:
-        (one, first), (other, second) = told.split(), asked.split()
+        (one, first), (other, second) = answered.split(), requested.split()
         return one.endswith(other.lower()) and int(first, 16) == int(second, 16)
     except ValueError:
         return False

@@ -62,9 +62,9 @@ def attack(evidence):
     for record in evidence.records.of("attack"):
         trace, log = evidence.window(record)
         seen = [f for f in trace.faults() if f.sid == devices.source_id(record["device"])]
-        told = [f for f in demo.klog.faults(log) if f.bdf == record["device"]]
+        reported = [f for f in demo.klog.faults(log) if f.bdf == record["device"]]
         yield (f"{record['kind']}: {record['scenario']} is {record['expect']}",
-               demo.judge_attack(record, seen, told))
+               demo.judge_attack(record, seen, reported))
 
 
 def fault(evidence):
@@ -89,7 +89,7 @@ def fault(evidence):
 FAILED_BY = {"by the queue": "queue", "by registers": "registers"}
 
 
-def _way(trace):
+def _invalidated_by(trace):
     """How the caches of a failed unit were invalidated."""
     kinds = trace.descriptor_kinds()
     written = {event.value("addr") for event in trace.named("vtd_reg_write")}
@@ -119,9 +119,9 @@ def unit_failure(evidence):
     """A failed unit has dropped its caches, and refuses all requests."""
     for name, trace in brackets(evidence, "unit-failure "):
         wanted = FAILED_BY.get(name.partition(", ")[2], "root table")
-        way = _way(trace)
+        found = _invalidated_by(trace)
         yield f"{name}: caches are dropped by {wanted}", (
-            "" if way == wanted else f"the trace has it by {way}")
+            "" if found == wanted else f"the trace has it by {found}")
         alone = name.endswith(" alone")
         yield f"{name}: requests in flight are {'not ' * alone}drained", (
             "" if _drains(trace) != alone else "the trace has it otherwise")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""QEMU's trace of a driver that is loaded and unloaded while devices are at work.
+"""QEMU's trace of a driver that is loaded and unloaded while devices are in use.
 
 Like witness.py: functions of the evidence that return (claim, why not) pairs.
 """
@@ -24,7 +24,7 @@ def _no_longer_masters(trace):
 
 
 def late(evidence):
-    """Disks at work during a load: not translated while adopted, and never refused."""
+    """Disks in use during a load: not translated while adopted, and never refused."""
     for name, trace in brackets(evidence, "late "):
         bridges = _no_longer_masters(trace)
         yield f"{name}: every bridge lets DMA pass all the time", (

@@ -198,7 +198,7 @@ faults_recorded() {
 		/sys/kernel/debug/vtd/dmar*/statistics
 }
 
-# records_faults COUNT COMMAND...: the command succeeds, and so many faults are recorded. The
+# records_faults COUNT COMMAND...: the command succeeds, and this many faults are recorded. The
 # thread of the fault interrupt counts them: there is time for all, and for one too many.
 records_faults() {
 	faults_wanted=$1
@@ -297,7 +297,7 @@ disk_io() {
 	read=$(sum_of /mnt/io/payload)
 	umount /mnt/io
 	moved=$(($(given_by "$disk") - before))
-	[ "$wrote" = "$read" ] || { echo "$disk gave back other bytes than were written"; return 1; }
+	[ "$wrote" = "$read" ] || { echo "other bytes were read from $disk than were written"; return 1; }
 	[ "$moved" -ge "$(stat -c %s /tmp/payload)" ] ||
 		{ echo "only $moved bytes came from $disk; the rest was cached"; return 1; }
 }

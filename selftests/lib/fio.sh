@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# A disk at work while the driver is tested: fio writes blocks at random, past every cache, and
+# A disk in use while the driver is tested: fio writes blocks at random, past every cache, and
 # reads each of them back soon after and checks its checksum. Sourced after lib.sh; the disk is
 # overwritten.
 # shellcheck shell=dash
@@ -12,7 +12,7 @@ fio_is_there() {
 	[ -x "$FIO" ]
 }
 
-# fio_starts DISK [WORDS]: starts work until fio_ends; several disks can be at work at once.
+# fio_starts DISK [WORDS]: starts work until fio_ends; several disks can be in use at the same time.
 fio_starts() {
 	fio_disk=$1
 	shift

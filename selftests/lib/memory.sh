@@ -111,7 +111,7 @@ none_leaked() {
 	[ "$after" = "$1" ] || { echo "before: $1; after: $after"; return 1; }
 }
 
-# slab_pages: prints the pages of the kernel's small objects that no cache can give back.
+# slab_pages: prints the pages of the kernel's small objects that no cache can free.
 slab_pages() {
 	awk '$1 == "nr_slab_unreclaimable" { print $2 }' /proc/vmstat
 }

@@ -26,7 +26,7 @@ struct operation {
 	int (*act)(struct bench *b);
 	/* Checks the state after @err, and restores the one before. */
 	void (*after)(struct bench *b, int err);
-	bool way_back;		/* it must not fail for lack of memory */
+	bool must_succeed;	/* although memory is lacking */
 	int least;		/* the least number of refusals */
 };
 
@@ -56,7 +56,7 @@ static void each_allocation(struct bench *b, const struct operation *op)
 		left = nth_disarm();
 		expect(b, !err || err == -ENOMEM, "allocation %u: error %d", nth, err);
 		expect(b, !err || !left, "no allocation failed, and yet error %d", err);
-		expect(b, !err || !op->way_back, "allocation %u: it was refused", nth);
+		expect(b, !err || !op->must_succeed, "allocation %u: it was refused", nth);
 		refused += !!err;
 		op->after(b, err);
 	}
@@ -264,7 +264,7 @@ static void unmap_after(struct bench *b, int err)
 }
 
 SCENARIO(unmap, .before = attached_with_wide, .act = unmap_wide, .after = unmap_after,
-	 .way_back = true);
+	 .must_succeed = true);
 
 static int attached_with_page(struct bench *b)
 {
@@ -278,7 +278,7 @@ static int detach(struct bench *b)
 }
 
 SCENARIO(detach, .before = attached_with_page, .act = detach, .after = detach_after,
-	 .way_back = true);
+	 .must_succeed = true);
 
 static int release(struct bench *b)
 {
@@ -286,7 +286,7 @@ static int release(struct bench *b)
 	return 0;
 }
 
-SCENARIO(release, .before = claimed, .act = release, .after = default_after, .way_back = true);
+SCENARIO(release, .before = claimed, .act = release, .after = default_after, .must_succeed = true);
 
 /* --- the DMA API --- */
 

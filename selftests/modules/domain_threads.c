@@ -82,7 +82,7 @@ static void end(struct worker *w, u64 iova, u64 len)
 	check(w, iova, len, false);
 }
 
-/* Every so many-th page of 2 MiB that the threads share: one table for all. */
+/* Every THREADS-th page of 2 MiB that the threads share: one table for all. */
 static void round_of_pages(struct worker *w)
 {
 	u64 from = BASE + w->number * SZ_4K, at;

@@ -38,7 +38,7 @@ WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_lifecycle.BY_
 
 
 def _stride(usual):
-    """Only every so many of a load's allocations or steps fail; STRIDE=1 is all of them."""
+    """Only every STRIDE-th of a load's allocations or steps fails; STRIDE=1 is all of them."""
     return f"guest.stride={os.environ.get('STRIDE') or usual}"
 
 

@@ -60,7 +60,7 @@ def _modules(request):
     return {each.name: module.get(cache, built, each) for each in module.ALL}
 
 
-def test_it_stands_alone(modules):
+def test_the_module_depends_on_no_other(modules):
     """It needs no other module, so it cannot depend on the driver."""
     info = dict(line.split(":", 1) for line in _said("modinfo", modules["vtd_bench"]).splitlines()
                 if ":" in line)

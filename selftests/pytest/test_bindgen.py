@@ -76,7 +76,7 @@ def test_no_item_shadows_the_kernels(series):
 
 
 @pytest.mark.parametrize("series", kernel.SERIES)
-def test_everything_asked_for_is_there(series):
+def test_every_requested_item_is_generated(series):
     """Detects a header that lost an item, by name."""
     names = items(_outputs(series)[0])
     missing = [pattern for whole in allowed() for pattern in alternatives(whole)

@@ -17,12 +17,12 @@ OURS = ("[   25.859987] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attac
         "kernel) write of 0xffffd000 refused: the page is not mapped for writing (VT-d 7.1.3, "
         "reason 0x05), domain-id 5 (DMA, strict); it was unmapped 100 ms ago, having been mapped for "
         "reading and writing 200 ms ago")
-CLOSED = ("[    8.156787] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
+FAILED = ("[    8.156787] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
           "kernel) read of 0xfffff000 refused: no device of its bus has been attached (root entry "
           "not present) (VT-d 7.1.3, reason 0x01), its unit failed earlier")
-STRANGER = ("vtd: dmar0: fault: requester 0000:02:00.0, which is not a device of this driver, read of "
-            "0x1000 refused: no device of its bus has been attached (root entry not present) "
-            "(VT-d 7.1.3, reason 0x01)")
+UNKNOWN = ("vtd: dmar0: fault: requester 0000:02:00.0, which is not a device of this driver, read of "
+           "0x1000 refused: no device of its bus has been attached (root entry not present) "
+           "(VT-d 7.1.3, reason 0x01)")
 SHARED = ("vtd: dmar0: fault: requester 0000:02:00.0 (bridge 0000:00:09.0, shared by 6 devices: "
           "0000:02:01.0 driver vtd_attack, 0000:02:02.0 driver vtd_attack, 0000:02:03.0 no driver, "
           "0000:02:04.0 no driver, and 2 more, group 7, owner kernel) write of 0xffffd000 refused: "
@@ -47,8 +47,8 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
 
 @pytest.mark.parametrize("line, bdf, access, address, reason, pasid", [
     (OURS, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
-    (CLOSED, "0000:00:05.0", "read", 0xFFFFF000, 0x01, None),
-    (STRANGER, "0000:02:00.0", "read", 0x1000, 0x01, None),
+    (FAILED, "0000:00:05.0", "read", 0xFFFFF000, 0x01, None),
+    (UNKNOWN, "0000:02:00.0", "read", 0x1000, 0x01, None),
     (SHARED, "0000:02:00.0", "write", 0xFFFFD000, 0x05, None),
     (IN_TREE, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
     (SHORT, "0000:00:05.0", "write", 0xFFFFE000, 0x05, None),
@@ -59,10 +59,10 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
     (OLD_INTERRUPT, "0000:00:02.0", "", 0x1C, 0x26, None),
     ("vtd_dmar_fault sid 0x28 fault 5 addr 0xffffd000 write 1", "0000:00:05.0", "write",
      0xFFFFD000, 0x05, None),
-], ids=["vtd", "vtd, unit closed", "vtd, unknown requester", "vtd, shared requester ID", "in-tree 7.3", "without segment",
-        "decimal reason", "no PASID, the old way", "PASID", "interrupt", "interrupt, decimal",
+], ids=["vtd", "vtd, failed unit", "vtd, unknown requester", "vtd, shared requester ID",
+        "in-tree 7.3", "without segment", "decimal reason", "no PASID, old form", "PASID", "interrupt", "interrupt, decimal",
         "QEMU's trace"])
-def test_what_a_line_says(line, bdf, access, address, reason, pasid):
+def test_every_field_of_a_line_is_decoded(line, bdf, access, address, reason, pasid):
     """Every field of a line is decoded."""
     fault = faultline.decode(line)
     assert (fault.bdf, fault.access, fault.address, fault.reason, fault.pasid) == (
@@ -71,7 +71,7 @@ def test_what_a_line_says(line, bdf, access, address, reason, pasid):
     assert fault.cause
 
 
-def test_both_drivers_end_in_the_same_words():
+def test_faults_of_both_drivers_are_described_equally():
     """The same attack, reported by both drivers, gives the same words."""
     ours, theirs = faultline.decode(OURS), faultline.decode(IN_TREE)
     assert f"write of 0xffffd000 refused: {WRITE}" in str(ours)
@@ -79,12 +79,12 @@ def test_both_drivers_end_in_the_same_words():
 
 
 @pytest.mark.parametrize("line", [OURS, SHARED], ids=["a device", "a shared requester ID"])
-def test_a_line_of_ours_loses_nothing(line):
+def test_a_line_of_vtd_is_printed_unchanged(line):
     """The text after the prefix is printed unchanged."""
     assert str(faultline.decode(line)) == line.partition("fault: ")[2]
 
 
-def test_the_words_are_the_drivers():
+def test_the_words_equal_those_of_the_driver():
     """Codes, words and sections equal those of src/core/describe/fault.rs."""
     core = lab.checkout() / "src/core"
     described = (core / "describe/fault.rs").read_text(encoding="utf-8")
@@ -117,7 +117,7 @@ def test_other_lines_about_faults(line, words):
 @pytest.mark.parametrize("line", [
     "", "DMAR: Host address width 48", "vtd: dmar0: translation is on",
     "nvme nvme0: I/O tag 1 timeout", "DMAR: dmar0: Using Queued invalidation"])
-def test_other_lines_are_passed_over(line):
+def test_other_lines_are_ignored(line):
     """Lines that are not about faults are ignored."""
     assert faultline.decode(line) is None
 
@@ -139,7 +139,7 @@ def test_the_program():
     code, said, _ = _decode(f"boot\n{IN_TREE}\n", "--all")
     assert code == 0 and said.startswith("boot\n")
     assert "--walk" not in said
-    code, said, _ = _decode(f"{OURS}\n{CLOSED}\n")
+    code, said, _ = _decode(f"{OURS}\n{FAILED}\n")
     assert code == 0 and said.count("vtd-inspect --walk REQUESTER ADDRESS") == 1
     code, _, problem = _decode("boot\n")
     assert code == 1 and "no line about a fault" in problem

@@ -51,7 +51,7 @@ def test_each_is_reported_in_its_turn():
     running.end()
 
 
-def test_what_a_guest_raised_is_raised_in_its_turn():
+def test_the_exception_of_a_guest_is_raised_in_its_turn():
     """An error is raised after the guest's results, and not during another guest's turn."""
     failing = Guest(["a"], error=LabError("It died."))
     other = Guest(["b"], before=failing.running)
@@ -64,7 +64,7 @@ def test_what_a_guest_raised_is_raised_in_its_turn():
     running.end()
 
 
-def test_no_more_run_than_asked_for():
+def test_no_more_guests_run_than_requested():
     """The third guest waits until one of two has ended."""
     go = threading.Event()
     guests = [Guest(before=go), Guest(before=go), Guest()]
@@ -76,7 +76,7 @@ def test_no_more_run_than_asked_for():
     running.end()
 
 
-def test_the_end_stops_what_runs_and_starts_nothing():
+def test_the_end_stops_running_guests_and_starts_none():
     """Ends the pool as an interrupt does."""
     guests = [Guest(before=threading.Event()), Guest()]
     running = guest_pool.GuestPool(guests, 1)
@@ -87,7 +87,7 @@ def test_the_end_stops_what_runs_and_starts_nothing():
 
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])
-def test_a_number_of_guests_that_is_none_is_named(monkeypatch, wanted):
+def test_an_invalid_number_of_guests_is_named(monkeypatch, wanted):
     """A valid number is accepted."""
     monkeypatch.setenv("GUESTS", "3")
     assert guest_pool.concurrency() == 3

@@ -147,7 +147,7 @@ def test_a_number_is_no_domain_id(sign):
         assert not NUMBER.search(drawn) and "##" not in drawn
 
 
-def test_no_text_of_the_driver_calls_anything_domain_n():
+def test_no_text_of_the_driver_has_a_bare_domain_number():
     """No fault line, descriptor or file has a bare number: it is `domain-id N` or `domain #N`."""
     sources = [path for path in (lab.checkout() / "src").rglob("*.rs")
                if "tests" not in path.relative_to(lab.checkout()).parts]
@@ -190,7 +190,7 @@ def test_the_in_tree_driver():
 
 
 @pytest.mark.parametrize("name", sorted(files_of_saved()) if SAVED.exists() else [])
-def test_a_file_that_is_cut_or_lost_is_survived(name):
+def test_a_truncated_or_missing_file_is_tolerated(name):
     """The rest is drawn; the broken line is reported."""
     files = files_of_saved()
     text = files[name]
@@ -207,7 +207,7 @@ def test_a_file_that_is_cut_or_lost_is_survived(name):
         xml.fromstring(inspectsvg.draw(found))
 
 
-def test_a_line_that_is_cut_is_said():
+def test_a_truncated_line_is_reported():
     """The broken files are reported, and the others are read."""
     found = machine({"vtd/groups": GROUPS[:-90], "vtd/domains": "domain=9 uni\n"})
     assert "3" in found.groups
@@ -232,7 +232,7 @@ def _archive(path, members):
     return path
 
 
-def test_an_archive_reaches_nothing_else(tmp_path):
+def test_an_archive_cannot_reach_other_files(tmp_path):
     """Links, and names outside the dump, are ignored."""
     path = _archive(tmp_path / "dump.tar", [
         ("vtd-dump/about", b"format 1\nkernel 1\n", tarfile.REGTYPE),
@@ -329,7 +329,7 @@ class Asked:
         return answer
 
 
-def test_a_walk_is_the_one_that_was_asked_for():
+def test_a_walk_is_the_requested_one():
     """A walk for another request is not accepted; the number of attempts is limited."""
     good = "0000:00:05.0 0xffffe000\nlevel 1\nA read is refused.\n"
     other = good.replace("05.0", "06.0")
@@ -342,7 +342,7 @@ def test_a_walk_is_the_one_that_was_asked_for():
 
 @pytest.mark.parametrize("number, words", [(22, "is no requester and address"),
                                            (13, "takes root"), (2, "vtd loaded")])
-def test_a_walk_that_cannot_be_asked_for(number, words):
+def test_a_walk_that_cannot_be_requested(number, words):
     """One sentence says why."""
     with pytest.raises(LabError, match=words):
         walk_query.ask("00:05.0", "0x1000", Asked(OSError(number, "why")))

@@ -44,7 +44,7 @@ def files(system):
     return {str(path.relative_to(system)) for path in system.rglob("*") if path.is_file()}
 
 
-def test_what_is_placed_is_taken_back(system):
+def test_every_placed_file_is_removed(system):
     before = files(system)
     status, text = run(system, BOOT_PARAMETERS="yes")
     assert status == 0, text
@@ -104,7 +104,7 @@ def test_the_scripts_of_the_initramfs_come_before_udevs(system):
     (lambda s: (s / "usr/include/libelf.h").unlink(), "lacks: apt-get install libelf-dev"),
     (lambda s: shutil.rmtree(s / "usr/lib/rustlib"), "lacks: apt-get install rust-src"),
 ])
-def test_what_does_not_fit_is_a_sentence_and_places_nothing(system, spoil, sentence):
+def test_an_unfit_system_is_refused_with_a_sentence_and_unchanged(system, spoil, sentence):
     spoil(system)
     before = files(system)
     status, text = run(system)
@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_a_sentence_and_places_nothing(system, spoil, sente
     ('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n', "kernel-default-devel"),
     (None, "the headers of your kernel"),
 ])
-def test_others_get_advice_that_fits_them(system, says, packages):
+def test_other_distributions_get_fitting_advice(system, says, packages):
     """Distributions like Debian lack its packages: none of them is named there."""
     release = system / "etc/os-release"
     release.unlink() if says is None else release.write_text(says)
@@ -171,7 +171,7 @@ def test_where_a_newer_kernel_comes_from(system, version, advice):
     ({"BOOT_PARAMETERS": "maybe"}, "neither yes nor no"),
     ({"KDIR": "/nowhere"}, "KDIR=/nowhere is no build folder"),
 ])
-def test_what_is_asked_for_and_cannot_be_is_refused_before(system, wish, sentence):
+def test_a_setting_that_cannot_apply_is_refused_before_any_change(system, wish, sentence):
     before = files(system)
     status, text = run(system, **wish)
     assert (status, files(system)) == (1, before)
@@ -185,7 +185,7 @@ def test_boot_parameters_need_grub(system):
     assert not (system / "etc/initramfs-tools").exists()
 
 
-def test_a_kernel_that_is_not_here_needs_no_build_folder(system, tmp_path):
+def test_a_kernel_that_is_not_installed_needs_no_build_folder(system, tmp_path):
     kdir = tmp_path / "kdir/include/config"
     kdir.mkdir(parents=True)
     (kdir / "kernel.release").write_text("7.2.12+deb13-amd64\n")
@@ -211,7 +211,7 @@ def test_secure_boot_is_reported(system):
     assert "mokutil --import /var/lib/dkms/mok.pub" in run(system)[1]
 
 
-def test_prepare_kdir_names_what_does_not_fit(tmp_path):
+def test_prepare_kdir_names_the_mismatch(tmp_path):
     def prepare():
         done = subprocess.run([SCRIPTS / "prepare-kdir", tmp_path / "source", tmp_path / "headers",
                                tmp_path / "kdir"], check=False, text=True, timeout=TIMEOUT,

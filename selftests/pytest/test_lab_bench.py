@@ -40,7 +40,7 @@ def test_the_rows_are_those_of_the_bench_module():
     (("--rounds", "-1"), "'-1' is no number of rounds"), (("--rounds", "0"), "'0' is no number"),
     (("--rounds", "many"), "'many' is no number"), (("--section", "all"), "invalid choice"),
 ])
-def test_what_cannot_be_measured_is_said_at_once(argv, words):
+def test_a_wrong_argument_is_named_before_any_measurement(argv, words):
     assert words in _parsed(*argv)
 
 
@@ -59,7 +59,7 @@ def test_a_goal_is_met_up_to_its_bound(row, met):
     assert row.met is met
 
 
-def test_a_missed_goal_is_said():
+def test_a_missed_goal_is_reported():
     assert "0.50 MISSED" in benchtable.text([Row("s", "r", "u", 10, 6, goal=0.5)])
 
 
@@ -98,7 +98,7 @@ def test_a_new_measurement_replaces_its_own_rows_only(tmp_path):
     ("section,row,unit,in_tree,vtd,ratio,better,of,least,most", "s,r,u,1,1,1.000,,,,", "better, of"),
     ("section,row,unit,in_tree,vtd,ratio,better,of,least,most", "s,r,u,1,1,1.000,less", "of, least"),
 ])
-def test_what_an_older_bench_wrote_is_a_sentence(tmp_path, head, line, missing):
+def test_results_of_an_older_bench_are_refused_with_a_sentence(tmp_path, head, line, missing):
     """An old file is refused, whether it is drawn or added to."""
     path = tmp_path / "results.csv"
     path.write_text(f"{head}\n{line}\n")
@@ -158,14 +158,14 @@ def test_bar_and_number_are_one_statistic(better):
     ("0.900", "0.800", "0.950", "less", "better"), ("0.900", "0.800", "0.950", "more", "worse"),
     ("1.004", "", "", "less", ""), ("1.006", "", "", "less", "worse"), ("", "", "", "less", ""),
 ])
-def test_a_loss_is_called_so(ratio, least, most, better, said):
+def test_a_loss_is_called_a_loss(ratio, least, most, better, said):
     """A ratio is undecided if the rounds do not show a difference."""
     row = _row("r", "1", "1", ratio, better, "rounds", least, most)
     assert benchplot.verdict(row) == said
     assert (said in _drawn([row])[0]) == (said in ("worse", "undecided"))
 
 
-def test_the_spread_is_drawn_or_said_to_be_unknown():
+def test_the_spread_is_drawn_or_marked_unknown():
     row = _row("r", "1", "1", "0.900", of="rounds", least="0.500", most="4.000")
     assert any("from the least to the most" in text for text in _drawn([row])[0])
     scale = benchplot.Scale([row])
@@ -186,7 +186,7 @@ def test_the_plots_of_the_documentation_are_of_its_figures(tmp_path):
             assert quotient == pytest.approx(float(row["ratio"]), abs=0.02), row
 
 
-def test_a_table_says_what_its_ratio_is_of(tmp_path):
+def test_a_table_names_its_ratio(tmp_path):
     path = tmp_path / "results.csv"
     benchtable.write(path, [Row("s", "timed", "u", 10, 20, more=True, paired=1.5,
                                 spread=(1.25, 1.75)), Row("s", "counted", "u", 10, 20)])

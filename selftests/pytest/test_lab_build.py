@@ -139,7 +139,7 @@ def _terminal():
     os.close(master)
 
 
-def test_what_moves_is_never_cut_off(terminal):
+def test_the_changing_part_is_never_cut_off(terminal):
     """A long text is cut, so that the line fits a terminal of 80 columns."""
     stream, shown = terminal
     step = progress.Step("kernel", "Linux 7.3 (7.3.4-1~bpo13+1) " + "x" * 90, stream)

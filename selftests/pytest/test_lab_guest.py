@@ -34,13 +34,13 @@ def fixture_boot(tmp_path, monkeypatch):
     return boot
 
 
-def test_a_guest_that_was_never_heard_of_is_booted_once_more(boot, tmp_path):
+def test_a_silent_guest_is_booted_once_more(boot, tmp_path):
     outcome = boot(b"")
     assert outcome.ending == "timeout"
     assert outcome.console.exists() and (tmp_path / "silent-console.log").exists()
 
 
-def test_a_guest_that_was_heard_of_is_not(boot, tmp_path):
+def test_a_guest_with_output_is_not_booted_again(boot, tmp_path):
     outcome = boot(b"hello job=tests\n")
     assert outcome.ending == "timeout"
     assert not (tmp_path / "silent-console.log").exists()

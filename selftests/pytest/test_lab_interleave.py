@@ -13,7 +13,7 @@ PATIENCE = 20
 
 
 class Pretended:
-    """A guest that works for so many ticks of its own clock, then ends.
+    """A guest that works for `work` ticks of its own clock, then ends.
 
     In addition `life` has what it does: an exception to raise, or "meets" for one that waits
     for the others half-way.
@@ -73,7 +73,7 @@ def test_one_runs_at_a_time(boot):
     assert set(second.at_once) == {1}
 
 
-def test_they_meet(boot):
+def test_the_guests_meet(boot):
     """The first to arrive waits, and both continue."""
     assert boot((20, "meets"), (60, "meets")) == [20, 60]
     assert [one.waited_for for one in Pretended.every] == ["", ""]

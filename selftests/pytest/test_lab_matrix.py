@@ -31,7 +31,7 @@ def test_what_landed():
     assert "landed" in _judge(CELL.replace("landed=0", "landed=1"))
 
 
-def test_one_witness_is_none():
+def test_one_report_of_two_is_not_enough():
     """Neither the trace nor the driver's report suffices alone."""
     assert "trace has 0" in _judge(faults=())
     assert "log has 0" in _judge(lines=())

@@ -61,7 +61,7 @@ def test_only_leaked_pages_count(guest, domains, count, passes):
     assert passes or said.startswith(f"before: {BEFORE}; after: ")
 
 
-def test_what_was_not_known_before_is_no_measure(guest):
+def test_an_unknown_count_is_not_compared(guest):
     before = guest("unowned", [1, "?"], [11])[1]
     assert guest(f"none_leaked '{before}'", [1, "?"], [999])[0] == 1
 

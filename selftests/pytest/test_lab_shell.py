@@ -52,7 +52,7 @@ def change(path, old, new):
     path.write_text(text.replace(old, new))
 
 
-def test_kdir_takes_a_whole_build(kdir):
+def test_kdir_accepts_a_complete_build(kdir):
     assert look(kdir) == (0, "")
 
 
@@ -87,7 +87,7 @@ def test_kdir_names_what_is_missing(kdir, spoil, sentence):
 
 
 @pytest.mark.parametrize("release", ["7.2-rc1", "7.10.0-1-default", "8.0"])
-def test_kdir_takes_every_form_of_a_version(kdir, release):
+def test_kdir_accepts_every_form_of_a_version(kdir, release):
     (kdir / "include/config/kernel.release").write_text(f"{release}\n")
     assert look(kdir) == (0, "")
 
@@ -113,7 +113,7 @@ def make(*args, top=None, **env):
 
 
 @pytest.mark.parametrize("name", ["a b", "a  b", "a:b", "a\tb"])
-def test_a_path_that_the_kernels_make_cannot_take_is_a_sentence(kdir, tmp_path, name):
+def test_a_path_that_the_kernels_make_cannot_use_is_refused_with_a_sentence(kdir, tmp_path, name):
     """Spaces and colons in the paths of the kernel's folder and of the checkout are refused."""
     odd = tmp_path / name
     shutil.copytree(kdir, odd / "kdir")
@@ -125,7 +125,7 @@ def test_a_path_that_the_kernels_make_cannot_take_is_a_sentence(kdir, tmp_path, 
     assert status and f"this checkout ({odd}/checkout) has a space or a colon" in text
 
 
-def test_odd_signs_in_a_path_are_passed_on(tmp_path):
+def test_unusual_characters_in_a_path_are_kept(tmp_path):
     """A path may have a quote, and may be relative."""
     assert f"KDIR={tmp_path}/it's is no folder" in make(f"KDIR={tmp_path}/it's")[1]
     assert f"KDIR={SCRIPTS.parent}/nowhere is no folder" in make("KDIR=nowhere")[1]
@@ -137,14 +137,14 @@ def test_odd_signs_in_a_path_are_passed_on(tmp_path):
     (["run", "KERNEL="], "KERNEL is given"), (["bench", "ROUNDS=", "SECTION="], "SECTION ROUNDS"),
     (["bench-profile"], "ROW is missing"), (["bench-profile", "ROW="], "ROW is given"),
 ], ids=lambda value: value if isinstance(value, str) else " ".join(value))
-def test_a_missing_value_is_no_other_work(args, sentence):
+def test_a_missing_value_is_refused(args, sentence):
     """A script's unset variable must not start hours of work: one sentence, immediately."""
     status, text = make(*args, KDIR="")
     assert status == 2 and sentence in text
     assert len(text.splitlines()) == 1
 
 
-def test_an_empty_variable_of_the_environment_is_none():
+def test_an_empty_environment_variable_counts_as_unset():
     """An empty value in the environment counts as unset."""
     status, text = make("-n", KDIR="", T="")
     assert status == 0 and "vtdlab module" in text
@@ -210,7 +210,7 @@ def ask(sandbox, program, *args):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("option", ["-h", "--help"])
-def test_who_asks_for_help_gets_help_and_nothing_else(sandbox, program, option):
+def test_help_is_printed_and_nothing_is_done(sandbox, program, option):
     status, said, problem = ask(sandbox, program, option)
     assert (status, problem) == (0, "")
     assert said.startswith("usage: ") and program.rsplit("/", 1)[-1] in said.splitlines()[0]
@@ -226,7 +226,7 @@ def test_who_asks_for_help_gets_help_and_nothing_else(sandbox, program, option):
     ("vtd-save", []), ("vtd-save", ["a", "b"]), ("vtd-inspect", ["x"]), ("../fuzz/run", ["soon"]),
     ("../fuzz/run", ["3", "keep", "x"]),
 ], ids=lambda value: value if isinstance(value, str) else " ".join(value) or "nothing")
-def test_what_is_not_understood_is_one_sentence_and_not_done(sandbox, program, args):
+def test_a_wrong_argument_is_refused_with_one_sentence(sandbox, program, args):
     status, said, problem = ask(sandbox, program, *args)
     assert (status, said) == (2, "")
     assert len(problem.splitlines()) == 1, problem
@@ -237,7 +237,7 @@ TESTS = sorted(path for path in (SCRIPTS.parent / "selftests").glob("*.sh")
 
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.name)
-def test_a_test_that_is_asked_for_help_tests_nothing(sandbox, test):
+def test_a_guest_test_prints_help_and_tests_nothing(sandbox, test):
     """Run as root it would load modules and write to disks."""
     shutil.copytree(SCRIPTS.parent / "selftests", sandbox / "selftests",
                     ignore=shutil.ignore_patterns("__pycache__"))
@@ -317,7 +317,7 @@ def test_an_occupied_folder_is_never_taken_as_cache(tmp_path):
 
 def test_a_step_that_fails_shows_its_log_and_ends_the_script(tmp_path):
     script = (f". {SCRIPTS}/lib.sh; step kind text {tmp_path}/log sh -c 'echo last words; exit 7';"
-              " echo went on")
+              " echo continued")
     status, text = run(["bash", "-c", script])
     assert status == 1
-    assert "last words" in text and "status 7" in text and "went on" not in text
+    assert "last words" in text and "status 7" in text and "continued" not in text

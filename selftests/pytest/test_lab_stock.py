@@ -43,7 +43,7 @@ def test_the_kernel_that_runs_here_is_taken_if_it_is_debians_and_fits():
         assert stock.installed(uname(release, version)) is None
 
 
-def test_the_choice_is_what_is_asked_for_then_what_runs_then_the_newest(archive):
+def test_the_choice_is_the_requested_kernel_then_the_running_one_then_the_newest(archive):
     here = stock.installed(DEBIANS)
     assert stock.choose(archive, None, {}, lambda: here) == here
     assert stock.choose(archive, "7.3", {}, lambda: here).release == "7.3.11+deb13-amd64"
@@ -86,7 +86,7 @@ def test_a_guest_gets_the_modules_that_are_wanted_and_all_they_need():
         initramfs.closure(DEP, ["nvme", "virtio_pci"])
 
 
-def test_what_a_kernel_cannot_show_is_said(tmp_path):
+def test_a_kernel_without_a_needed_option_is_named(tmp_path):
     built = types.SimpleNamespace(kdir=tmp_path)
     (tmp_path / ".config").write_text("CONFIG_IOMMU_DEBUGFS=y\n# CONFIG_IOMMUFD is not set\n")
     said = stock.not_shown(built)

@@ -90,7 +90,7 @@ def test_every_table_is_there(real):
     assert named and named == set(theirs) == set(ours)
 
 
-def test_what_the_in_tree_driver_takes_is_taken(real):
+def test_tables_that_the_in_tree_driver_accepts_are_accepted(real):
     """vtd accepts what the kernel accepts, and refuses what it refuses."""
     theirs, ours = _tables(real)
     taken = {name for name, lines in ours.items() if not lines[0].startswith("REFUSED ")}

@@ -32,7 +32,7 @@ def _trace():
     return Trace(filter(None, (parse(n, line) for n, line in enumerate(TRACE.splitlines(), 1))))
 
 
-def test_trace_has_the_fault_with_all_it_says(trace):
+def test_trace_has_the_fault_with_every_field(trace):
     """Source-id, reason, address and direction are decoded."""
     (fault,) = trace.faults()
     assert (fault.sid, fault.reason, fault.address, fault.write) == (0x28, 5, 0xFFFFD000, True)
@@ -48,7 +48,7 @@ def test_trace_is_cut_at_marks_and_only_at_marks(trace):
         trace.between(9, 10)
 
 
-def test_trace_tells_translation_on_from_off(trace):
+def test_trace_distinguishes_translation_on_from_off(trace):
     """They are listed in order."""
     assert trace.translation() == [True, False]
 
@@ -73,7 +73,7 @@ def test_capabilities_of_qemu_in_words():
     assert words["domain ids"] == "65536"
     assert words["page tables"] == "39 bits (3 levels), 48 bits (4 levels)"
     assert words["page sizes"] == "4 KiB, 2 MiB, 1 GiB"
-    assert words["page-selective invalidation"] == "up to 262144 pages at once"
+    assert words["page-selective invalidation"] == "up to 262144 pages in one request"
     assert words["coherent page walks"] == "no"
     assert words["fault records"] == "1"
 
@@ -143,7 +143,7 @@ def test_ktap_results_and_their_reasons():
 @pytest.mark.parametrize("text", [
     "", "1..2\nok 1 - a\n", "1..1\nok 1 - a\nok 2 - b\n",
     "1..1\n# Subtest: x\n  1..2\n  ok 1 - a\nok 1 - x\n"])
-def test_ktap_plans_are_held_to(text):
+def test_a_ktap_plan_that_is_not_met_fails(text):
     """Too few, too many, no results, and a broken plan inside a test are reported."""
     assert read_all(text)[1].missing()
 
@@ -165,7 +165,7 @@ def test_records_keep_order_and_marks():
     assert records.add('broken "quote') is not None
 
 
-def test_cpio_is_what_cpio_reads(tmp_path):
+def test_the_archive_is_read_by_cpio(tmp_path):
     """Another implementation of cpio lists what ours wrote."""
     file = io.BytesIO()
     archive = Archive(file)
@@ -189,20 +189,20 @@ def test_every_test_of_the_guests_is_run_somewhere():
         scripts | {"crash", "kexec", "kselftest", "run"}
 
 
-def test_where_a_test_can_be_asked_for():
+def test_where_a_test_can_be_requested():
     """Tests that a guest has on a kernel that was not requested do not count."""
     assert boots.flavours_of("alloc-failures") == ["debug"]
     assert boots.flavours_of("domain") == ["test", "debug", "kcsan"]
     assert boots.flavours_of("no-such-test") == []
 
 
-def test_what_the_debug_kernel_does_not_boot_says_why():
+def test_each_boot_without_the_debug_kernel_has_a_reason():
     """A boot that is left out there is reported with a reason, and no other has one."""
     for boot in boots.BOOTS:
         assert bool(boot.left_out) == ("debug" not in boot.on), boot.name
 
 
-def test_a_test_that_does_not_exist_is_named_at_once():
+def test_an_unknown_test_is_named_before_any_work():
     """It is refused before any kernel is built, with similar names and all valid names."""
     check.need_test("attack", lambda: pytest.fail("it is found without collecting"))
     check.need_test("words of pytest", lambda: ["one"])
@@ -211,7 +211,7 @@ def test_a_test_that_does_not_exist_is_named_at_once():
 
 
 @pytest.mark.parametrize("name, value", [("GUESTS", "x"), ("FUZZ_SECONDS", "-1"), ("STRIDE", "0")])
-def test_a_number_that_is_none_is_said_at_once(name, value):
+def test_an_invalid_number_is_named_before_any_work(name, value):
     """A wrong number is one sentence, not a traceback after the kernels were built."""
     check.need_numbers({name: "3", "OTHER": "x"})
     with pytest.raises(LabError, match=f"{name}={value} is no number"):
@@ -244,7 +244,7 @@ def test_every_wait_is_longer_where_the_kernel_is_slow():
     ({}, True), ({"why": "can't create /proc/sys/vm/drop_caches: nonexistent directory"}, False),
     ({"result": "failed", "why": "no disk"}, False), ({"read": "other"}, False),
     ({"moved": "1"}, False)], ids=str)
-def test_what_a_command_complains_of_was_not_done(said, good):
+def test_a_command_that_complains_has_failed(said, good):
     """Output of a successful command is a failure: the report would be wrong about caches."""
     words = {"kind": "disk", "result": "ok", "why": "", "wrote": "sum", "read": "sum",
              "bytes": "10", "moved": "10", **said}

@@ -7,7 +7,7 @@
 //! no group, and a context entry that the driver installs lets all of its requests pass. The device
 //! is adopted until it is removed. When it is found again, it is handled like any other device.
 //!
-//! The unit cannot tell apart devices that share a requester ID. So a device that shares one with
+//! The unit cannot distinguish devices that share a requester ID. So a device that shares one with
 //! an adopted device is adopted as well, whether it has a driver or not.
 //!
 //! # Invariants

@@ -81,11 +81,11 @@ impl DomainInner {
     ///
     /// May sleep.
     pub(crate) fn count_tables(&self) -> Option<TableCounts> {
-        let mut census = TableCounts::default();
+        let mut counts = TableCounts::default();
         let mut rest = CountCursor::ALL;
         for _ in 0..MAX_VISITS {
-            match self.tree.count_tables(rest, TABLES_PER_VISIT, &mut census) {
-                None => return Some(census),
+            match self.tree.count_tables(rest, TABLES_PER_VISIT, &mut counts) {
+                None => return Some(counts),
                 Some(next) => rest = next,
             }
         }

@@ -12,7 +12,7 @@ use kernel_ext::pci::PciDevice;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// How many of the devices that share a requester ID a report names. With the names of their
-/// drivers, so many fit into one line of the log.
+/// drivers, this many fit into one line of the log.
 const NAMED: usize = 4;
 
 /// The devices that use a requester ID, at one moment.

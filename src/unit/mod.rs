@@ -108,7 +108,7 @@ impl Unit {
     /// # Errors
     ///
     /// [`EIO`]: the unit has failed, and every requester behind it is blocked. A caller that unmaps
-    /// may therefore go on to reuse the memory.
+    /// may therefore reuse the memory.
     ///
     /// # Context
     ///

@@ -133,7 +133,7 @@ impl ContextEntry {
         bits::bit(self.low, 0)
     }
 
-    /// Returns whether faults are not recorded (FPD). Hardware obeys this bit also in an entry that
+    /// Returns whether faults are not recorded (FPD). Hardware uses this bit also in an entry that
     /// is not present.
     pub const fn fault_processing_disabled(self) -> bool {
         bits::bit(self.low, 1)

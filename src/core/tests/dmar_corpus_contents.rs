@@ -103,7 +103,7 @@ pub(crate) fn scopes() -> Vec<Named> {
 pub(crate) fn regions() -> Vec<Named> {
     let good = (0x7d00_0000, 0x7d7f_ffff);
     let moved = |by| rmrr(0, good.0 + by, good.1 + by, &[nic()]);
-    let beside_good = |by| with([moved(0), moved(by)].concat());
+    let good_and_moved = |by| with([moved(0), moved(by)].concat());
     vec![
         ("region", region(good.0, good.1)),
         ("region-inside-ram", region(0x10_0000, 0x1f_ffff)),
@@ -163,8 +163,8 @@ pub(crate) fn regions() -> Vec<Named> {
             "region-of-other-segment",
             with(rmrr(5, good.0, good.1, &[nic()])),
         ),
-        ("region-twice", beside_good(0)),
-        ("region-overlaps-another", beside_good(0x1000)),
+        ("region-twice", good_and_moved(0)),
+        ("region-overlaps-another", good_and_moved(0x1000)),
         (
             "region-too-short",
             with(claiming(rmrr(0, good.0, good.1, &[]), 23)),

@@ -229,7 +229,7 @@ fn many_quiet_requesters_over_a_long_time_are_no_sweep() {
     }
 }
 
-/// The cost of a sweep until all of it is silenced, if hardware obeys FPD.
+/// The cost of a sweep until all of it is silenced, if hardware respects FPD.
 #[test]
 fn a_sweep_over_all_requester_ids_ends_after_a_record_for_each_bus() {
     let mut limits = UnknownLimits::new(Box::new([None; MAX_UNKNOWN_REQUESTERS]));

@@ -125,7 +125,7 @@ fn units_of_one_machine_differ() {
         graphics.check(&snooping, CPU_PAGE),
         Err(Incompatible::Snoop)
     );
-    // Each can walk the tables that are made for the other one's plain domains.
+    // Each can walk the tables that serve the other one's plain domains.
     for (maker, user) in [(&graphics, &rest), (&rest, &graphics)] {
         assert_eq!(user.check(&tables(maker, 39), CPU_PAGE), Ok(()));
     }

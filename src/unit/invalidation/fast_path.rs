@@ -72,7 +72,7 @@ impl Unit {
     #[inline(never)]
     fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {
         let scope = cover_range_with_one(self.cap, id, range);
-        // After an error every requester is blocked, so the caller can go on.
+        // After an error every requester is blocked, so the caller can continue.
         let _ = self.invalidate(&[Invalidation::Iotlb(scope)]);
     }
 }

@@ -86,18 +86,19 @@ impl Invalidator {
         self.queue.is_some()
     }
 
-    /// Turns the queue on, if there is one. [`ETIMEDOUT`] if the unit does not obey. Any context.
+    /// Turns the queue on, if there is one. [`ETIMEDOUT`] if the unit does not respond.
+    /// Any context.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         self.queue.as_ref().map_or(Ok(()), |queue| {
-            // Set before the command: a command that times out may still be obeyed later.
+            // Set before the command: a command that times out may still take effect later.
             self.is_on.store(true, Ordering::Relaxed);
             queue.enable(regs)
         })
     }
 
     /// Turns the queue off, if [`Self::enable`] turned it on. Hardware requires that the queue is
-    /// empty then, with a wait as its last descriptor. [`ETIMEDOUT`] if the unit does not obey. Any
-    /// context.
+    /// empty then, with a wait as its last descriptor. [`ETIMEDOUT`] if the unit does not respond.
+    /// Any context.
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
         match &self.queue {
             Some(queue) if self.is_on.load(Ordering::Relaxed) => {

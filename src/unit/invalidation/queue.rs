@@ -93,7 +93,7 @@ impl Queue {
     }
 
     /// Writes the address of the queue to hardware and turns it on. Head and tail start at the
-    /// first slot. [`ETIMEDOUT`] if the unit does not obey. Any context.
+    /// first slot. [`ETIMEDOUT`] if the unit does not respond. Any context.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         let address = registers::queue_address(PhysAddr::new(self.ring.phys()), 0).ok_or(EINVAL)?;
         self.state.with(|state| {
