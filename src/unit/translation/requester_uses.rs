@@ -16,7 +16,7 @@ use vtd_core::spec::root::ROOT_ENTRIES;
 pub(crate) struct RequesterUses(KBox<[Option<KBox<[u16; CONTEXT_ENTRIES]>>; ROOT_ENTRIES]>);
 
 impl RequesterUses {
-    /// Creates the counts all 0.
+    /// Creates the counts, all 0.
     ///
     /// # Errors
     ///
