@@ -268,7 +268,7 @@ impl<S: InterruptSource> Interrupt<S> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or that of the irq core; nothing is left behind.
+    /// [`ENOMEM`] if an allocation fails, or that of the irq core; nothing is left behind.
     fn new_domain(
         number: i32,
     ) -> Result<(*mut bindings::irq_domain, *mut bindings::fwnode_handle)> {

@@ -84,7 +84,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`], or [`ENODEV`] while the module is being unloaded.
+    /// [`ENOMEM`] if an allocation fails, or [`ENODEV`] while the module is being unloaded.
     ///
     /// # Safety
     ///
@@ -165,7 +165,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         dev: *mut bindings::device,
         old: *mut bindings::iommu_domain,
     ) -> i32 {
-        // SAFETY: The core passes live domains and a device that this driver probed.
+        // SAFETY: By this function's contract.
         unsafe {
             let paging = Self::paging(domain);
             attach::<D>(dev, old, domain, |_, dev, data, args| {
@@ -189,8 +189,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         gfp: bindings::gfp_t,
         mapped: *mut usize,
     ) -> i32 {
-        // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins, a range that its
-        // caller holds, and a place for the count.
+        // SAFETY: By this function's contract; `pt_iommu` begins with the domain.
         unsafe {
             let (paging, range) = Self::held(table.cast(), iova, len);
             match paging.map_range(range, phys, Protection(prot), Gfp(gfp)) {
@@ -251,7 +250,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         table: *mut bindings::pt_iommu,
         info: *mut bindings::pt_iommu_info,
     ) {
-        // SAFETY: The core passes a domain of ours and room for the answer.
+        // SAFETY: By this function's contract.
         unsafe { (*info).pgsize_bitmap = (*table).domain.pgsize_bitmap as u64 }
     }
 
@@ -275,7 +274,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
             return EINVAL.to_errno();
         };
         let (table, prot) = (domain.cast(), prot as u32);
-        // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins.
+        // SAFETY: By this function's contract; `pt_iommu` begins with the domain.
         unsafe { Self::map_range(table, iova as u64, phys, len as u64, prot, gfp, mapped) }
     }
 
@@ -293,7 +292,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         gather: *mut bindings::iommu_iotlb_gather,
     ) -> usize {
         let len = size.saturating_mul(count) as u64;
-        // SAFETY: The core passes a domain of ours, with which `pt_iommu` begins.
+        // SAFETY: By this function's contract; `pt_iommu` begins with the domain.
         unsafe { Self::unmap_range(domain.cast(), iova as u64, len, gather) }
     }
 
@@ -303,7 +302,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// Called by the IOMMU core with a live domain of [`Self::create`]; in any context.
     unsafe extern "C" fn flush_iotlb_all(domain: *mut bindings::iommu_domain) {
-        // SAFETY: The core passes a domain of ours.
+        // SAFETY: By this function's contract.
         unsafe { Self::paging(domain) }.flush_iotlb_all()
     }
 
@@ -317,7 +316,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         domain: *mut bindings::iommu_domain,
         gather: *mut bindings::iommu_iotlb_gather,
     ) {
-        // SAFETY: The core passes a domain of ours and its own gather.
+        // SAFETY: By this function's contract.
         let (paging, mut gather) = unsafe { (Self::paging(domain), Gather::from_raw(gather)) };
         paging.iotlb_sync(gather.as_mut());
         // Not before the invalidation: until then, hardware may walk them.
@@ -334,7 +333,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         iova: usize,
         len: usize,
     ) -> i32 {
-        // SAFETY: The core passes a domain of ours.
+        // SAFETY: By this function's contract.
         match unsafe { Self::paging(domain) }.iotlb_sync_map(iova as u64, len as u64) {
             Ok(()) => 0,
             Err(e) => e.to_errno(),
@@ -351,8 +350,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
         domain: *mut bindings::iommu_domain,
         iova: u64,
     ) -> bindings::phys_addr_t {
-        // SAFETY: The core passes a domain of ours, and its caller keeps the address from being
-        // unmapped concurrently; the range is only borrowed.
+        // SAFETY: By this function's contract; the range is only borrowed.
         let (paging, byte) = unsafe { Self::held(domain, iova, 1) };
         paging.iova_to_phys(&byte).unwrap_or(0)
     }
@@ -363,7 +361,7 @@ impl<P: Paging, D: Driver<Device = P::Device>> PagingDomain<P, D> {
     ///
     /// Called by iommufd or VFIO with a live domain of [`Self::create`].
     unsafe extern "C" fn enforce_cache_coherency(domain: *mut bindings::iommu_domain) -> bool {
-        // SAFETY: The core passes a domain of ours.
+        // SAFETY: By this function's contract.
         let (paging, tables) = unsafe { (Self::paging(domain), &(*domain.cast::<Self>()).tables) };
         paging.enforce_cache_coherency(tables)
     }

@@ -62,11 +62,15 @@ pub struct DomainTables {
 
 impl DomainTables {
     /// Creates empty tables near `node`, for units that snoop when they walk (`coherent`) or for
-    /// units that do not. The memory is charged as `charge` says. Process context.
+    /// units that do not. The memory is charged as `charge` says.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub fn new(geometry: Geometry, coherent: bool, node: NumaNode, charge: Charge) -> Result<Self> {
         let (pages, gfp) = (table_pages::TablePages::new(node), charge.gfp());
         let (stage, same) = if coherent {
@@ -94,13 +98,16 @@ impl DomainTables {
         &self.tree
     }
 
-    /// Sets the snoop bit in all leaves that are written from now on. Any context.
+    /// Sets the snoop bit in all leaves that are written from now on.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn snoop(&self) {
         self.snoop.store(true, Ordering::Release)
     }
 
-    /// Maps a range to memory from `to` on, and allocates missing tables. Any context that `gfp`
-    /// allows.
+    /// Maps a range to memory from `to` on, and allocates missing tables.
     ///
     /// A large page may replace an empty table. That table is freed after `paging`, whose tables
     /// these are, has invalidated its range. Entries that a failed map wrote and cleared again were
@@ -109,8 +116,12 @@ impl DomainTables {
     /// # Errors
     ///
     /// `ERANGE` if the range is outside the aperture, or the memory outside what entries can hold;
-    /// `EADDRINUSE` if a part is mapped; [`ENOMEM`]; [`EINVAL`] if the range is empty or not whole
-    /// pages. No mapping has changed then.
+    /// `EADDRINUSE` if a part is mapped; [`ENOMEM`] if an allocation fails; [`EINVAL`] if the range
+    /// is empty or not whole pages. No mapping has changed then.
+    ///
+    /// # Context
+    ///
+    /// Any context that `gfp` allows.
     #[inline(always)]
     pub fn map(
         range: Held<'_, Self>,
@@ -165,7 +176,11 @@ impl DomainTables {
 
     /// Unmaps a range up to the first hole, and returns the number of bytes. Puts tables that
     /// became empty on `gather`, together with their range; the caller adds the range of the other
-    /// entries. Any context.
+    /// entries.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub fn unmap(range: Held<'_, Self>, gather: Pin<&mut Gather>) -> u64 {
         let (iova, len) = (range.iova(), range.len());
@@ -208,7 +223,11 @@ impl DomainTables {
         unmapped.bytes
     }
 
-    /// Returns the physical address that the first byte of a range is mapped to. Any context.
+    /// Returns the physical address that the first byte of a range is mapped to.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub fn iova_to_phys(range: &Held<'_, Self>) -> Option<PhysAddr> {
         with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage
             .query(&mem, Iova::new(range.iova())))

@@ -51,11 +51,16 @@ impl AdoptedDevices {
         })
     }
 
-    /// Puts `device` in pass-through and adds it to the list. Process context.
+    /// Puts `device` in pass-through and adds it to the list.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`]: `unit` does not support pass-through. [`ENOMEM`]. [`EIO`]: the unit has failed.
+    /// [`EINVAL`]: `unit` does not support pass-through. [`ENOMEM`] if an allocation fails.
+    /// [`EIO`]: the unit has failed.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub(crate) fn adopt(&self, device: PciDevice, unit: &Arc<Unit>) -> Result {
         let requesters = requesters_of(&device)?;
         let mut list = self.list.lock();
@@ -88,7 +93,15 @@ impl AdoptedDevices {
     }
 
     /// Adopts `device` if it shares a requester ID with an adopted device behind `unit`. Returns
-    /// whether it adopted it. Errors as for [`Self::adopt`]. Process context.
+    /// whether it adopted it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::adopt`].
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub(crate) fn adopt_alias(&self, device: &PciDevice, unit: &Arc<Unit>) -> Result<bool> {
         if self.list.lock().is_empty() {
             return Ok(false);

@@ -28,13 +28,17 @@ use vtd_core::ownership::{
 };
 
 /// Attaches a device to `target`, for all of its requester IDs. The target is checked and the
-/// device is added to it once ownership is granted. May sleep. The core holds the group's mutex.
+/// device is added to it once ownership is granted.
 ///
 /// # Errors
 ///
 /// [`EBUSY`]: the device has another owner, or cannot be isolated from an untranslated device.
 /// [`EPERM`]: firmware reserved memory for it, and `target` is not a domain of the kernel. The
 /// errors of [`AttachTarget`] and of `Unit::install`. The log has the reason.
+///
+/// # Context
+///
+/// May sleep. The core holds the group's mutex.
 pub(crate) fn attach(
     dev: &Device,
     info: &DeviceInfo,
@@ -239,7 +243,11 @@ fn refuse_reserved(info: &DeviceInfo, args: &AttachArgs) -> Result {
 }
 
 /// Releases a device: blocks it, unless `stays_attached`, and only then removes it from the record
-/// of its group, so that the group may get another owner. May sleep.
+/// of its group, so that the group may get another owner.
+///
+/// # Context
+///
+/// May sleep.
 pub(crate) fn release(info: &DeviceInfo, stays_attached: bool) {
     if !stays_attached {
         block(info);
@@ -248,7 +256,11 @@ pub(crate) fn release(info: &DeviceInfo, stays_attached: bool) {
 }
 
 /// Puts a device that is being released in pass-through if firmware reserved memory for it (RMRR)
-/// and continues to use it. Returns whether it is in pass-through. May sleep.
+/// and continues to use it. Returns whether it is in pass-through.
+///
+/// # Context
+///
+/// May sleep.
 pub(crate) fn pass_through_if_reserved(info: &DeviceInfo) -> bool {
     let reserved = |region: &ReservedRegion| region.kind == RegionKind::Direct;
     if !info.regions.iter().any(reserved) {

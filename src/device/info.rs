@@ -65,13 +65,24 @@ impl DeviceInfo {
         (self.segment, self.source)
     }
 
-    /// Returns the domain with page tables that it is attached to, if there is one. May sleep.
+    /// Returns the domain with page tables that it is attached to, if there is one.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn domain(&self) -> Option<Arc<dyn AttachedDomain>> {
         self.state.lock().domain.clone()
     }
 
     /// Reserves capacity for the device in the record of its group, so that no attach needs memory.
-    /// [`ENOMEM`]. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn join_group(&self, group: Group) -> Result {
         let mut groups = self.ownership.lock();
         groups.reserve_member(group.id())?;
@@ -79,15 +90,23 @@ impl DeviceInfo {
         Ok(())
     }
 
-    /// Returns whether its group has an owner, see [`Group::is_owned`]. May sleep. Must not be
-    /// called with the group's mutex held, nor with a lock that is taken under it.
+    /// Returns whether its group has an owner, see [`Group::is_owned`].
+    ///
+    /// # Context
+    ///
+    /// May sleep. Must not be called with the group's mutex held, nor with a lock that is taken
+    /// under it.
     pub(crate) fn group_is_owned(&self) -> bool {
         let group = self.state.lock().group.clone();
         group.is_some_and(|group| group.is_owned())
     }
 
     /// Reads the unit's entries for `source`, one of the device's requester IDs, and the domain
-    /// whose tables these should point to. Both are from the same moment. May sleep.
+    /// whose tables these should point to. Both are from the same moment.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn read_entries(
         &self,
         source: SourceId,
@@ -96,7 +115,11 @@ impl DeviceInfo {
         (self.unit.entries(source), state.domain.clone())
     }
 
-    /// Removes the device from the record of its group when it is released. May sleep.
+    /// Removes the device from the record of its group when it is released.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn leave_group(&self) {
         self.ownership
             .lock()

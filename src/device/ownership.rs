@@ -113,7 +113,11 @@ pub(crate) struct Ownership {
 }
 
 impl Ownership {
-    /// Creates the records, with no groups. [`ENOMEM`].
+    /// Creates the records, with no groups.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -123,14 +127,22 @@ impl Ownership {
         )
     }
 
-    /// Locks the records. May sleep.
+    /// Locks the records.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn lock(&self) -> kernel::sync::lock::Guard<'_, GroupRecords, MutexBackend> {
         self.groups.lock()
     }
 }
 
 impl GroupRecords {
-    /// Reserves capacity for a device that is to be a member of group `id`. [`ENOMEM`].
+    /// Reserves capacity for a device that is to be a member of group `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(super) fn reserve_member(&mut self, id: u32) -> Result {
         let record = self.find_or_add(id)?;
         record.members.reserve(record.reserved + 1, GFP_KERNEL)?;
@@ -176,7 +188,11 @@ impl GroupRecords {
         })
     }
 
-    /// Returns the record of a group, after adding it if there was none. [`ENOMEM`].
+    /// Returns the record of a group, after adding it if there was none.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     fn find_or_add(&mut self, id: u32) -> Result<&mut GroupRecord> {
         let at = id as usize;
         while self.records.len() <= at {

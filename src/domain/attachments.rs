@@ -97,22 +97,30 @@ impl Attachments {
     }
 
     /// Adds the primary unit to the list, with a domain-id and no device, so that the first attach
-    /// needs neither memory nor a free id. May sleep.
+    /// needs neither memory nor a free id.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`]; [`ENOSPC`] if the unit has no free domain-id.
+    /// [`ENOMEM`] if an allocation fails; [`ENOSPC`] if the unit has no free domain-id.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn reserve_primary(&self) -> Result {
         let id = AllocatedDomainId::allocate(&self.primary_unit, DomainIdOwner::Kernel)?;
         self.insert(id, 0)
     }
 
     /// Counts one more device behind `unit`, and returns the domain-id to use. `retained_id` is the
-    /// domain-id that the device kept from an earlier attachment to this domain, if any. May sleep.
+    /// domain-id that the device kept from an earlier attachment to this domain, if any.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`]; [`ENOSPC`] if there is no domain-id for `id_owner`.
+    /// [`ENOMEM`] if an allocation fails; [`ENOSPC`] if there is no domain-id for `id_owner`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn attach_unit(
         &self,
         unit: &Arc<Unit>,
@@ -196,7 +204,11 @@ impl Attachments {
     }
 
     /// Counts one device fewer behind `unit`, after its translations were invalidated. Returns a
-    /// reference to the domain-id, which the caller drops or keeps for a later attach. Any context.
+    /// reference to the domain-id, which the caller drops or keeps for a later attach.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>> {
         self.list.with(|list| {
             let is_of = |entry: &Attachment| Arc::ptr_eq(entry.id.unit(), unit);
@@ -228,11 +240,15 @@ impl Attachments {
         })
     }
 
-    /// Returns the units with their domain-ids and numbers of devices. May sleep.
+    /// Returns the units with their domain-ids and numbers of devices.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn snapshot(&self) -> Result<KVec<(Arc<Unit>, DomainId, u32)>> {
         loop {
             let len = self.list.with(|list| list.len());
@@ -255,7 +271,11 @@ impl Attachments {
 
     /// Invalidates a range in the IOTLB of every unit that walks the tables, and returns when they
     /// have confirmed it. A unit that fails has blocked its devices, so there is no error to
-    /// return. Any context.
+    /// return.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline]
     pub(super) fn invalidate_range(&self, range: InvalidationRange) {
         fence(Ordering::SeqCst);
@@ -292,11 +312,14 @@ impl Attachments {
 
     /// Makes a new mapping visible to the units. Most of them need nothing for that. Units in
     /// caching mode need an invalidation (VT-d 6.1), and units with CAP.RWBF a write-buffer flush.
-    /// Any context.
     ///
     /// # Errors
     ///
     /// [`EIO`] if a unit has failed.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline]
     pub(super) fn sync_map(&self, iova: u64, len: u64) -> Result {
         if self.needs_map_invalidation.load(Ordering::Acquire) {

@@ -131,11 +131,15 @@ impl MappingHistory {
     }
 
     /// Allocates the table if there is none, because a device is about to be attached. `mapped`
-    /// returns whether something was mapped before. May sleep.
+    /// returns whether something was mapped before.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn allocate(&self, charge: Charge, mapped: impl FnOnce() -> bool) -> Result {
         if self.buckets.value().is_some() {
             return Ok(());
@@ -157,7 +161,11 @@ impl MappingHistory {
         &self.buckets.get()[(product >> 32) as usize % BUCKETS]
     }
 
-    /// Records that a page-aligned range was mapped. Any context.
+    /// Records that a page-aligned range was mapped.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub(super) fn record_map(&self, iova: u64, len: u64, access: Access) {
         let page_and_access = iova | access as u64;
@@ -172,7 +180,11 @@ impl MappingHistory {
         bucket.unmapped.page_and_access.store(0, Relaxed);
     }
 
-    /// Records that a page-aligned range was unmapped. Any context.
+    /// Records that a page-aligned range was unmapped.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub(super) fn record_unmap(&self, iova: u64, len: u64) {
         self.bucket_of(iova)
@@ -181,6 +193,9 @@ impl MappingHistory {
     }
 
     /// Returns what last happened at `address`. Searches every bucket, so it is for reports only.
+    ///
+    /// # Context
+    ///
     /// May sleep.
     pub(super) fn look_up(&self, address: u64) -> AddressHistory {
         let (mut mapped, mut unmapped) = (None, None);

@@ -80,12 +80,16 @@ pub(crate) struct DomainInner {
 
 impl Domain {
     /// Creates an empty domain for `device`, which is behind `primary_unit`, and lists it.
-    /// `announced_at_load`: the log explained lazy flushing at load, for all devices. May sleep.
+    /// `announced_at_load`: the log explained lazy flushing at load, for all devices.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if the unit cannot walk any page tables; [`ENOMEM`]; [`ENOSPC`] if there is no
-    /// domain-id for a group's first default domain.
+    /// [`EINVAL`] if the unit cannot walk any page tables; [`ENOMEM`] if an allocation fails;
+    /// [`ENOSPC`] if there is no domain-id for a group's first default domain.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn new(
         primary_unit: Arc<Unit>,
         host_bits: u32,
@@ -139,11 +143,15 @@ impl Domain {
 }
 
 impl DomainInner {
-    /// Allocates the history, so that maps and unmaps are recorded from now on. May sleep.
+    /// Allocates the history, so that maps and unmaps are recorded from now on.
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`].
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn allocate_history(&self, charge: Charge) -> Result {
         let mapped = || self.counters.mapped().maps > 0;
         self.history.allocate(charge, mapped)
@@ -180,7 +188,11 @@ impl DomainInner {
         self.tree.visit_part(from, TABLES_PER_VISIT, visit)
     }
 
-    /// Returns whether nothing is mapped. May sleep between the steps of the search.
+    /// Returns whether nothing is mapped.
+    ///
+    /// # Context
+    ///
+    /// May sleep between the steps of the search.
     fn is_empty(&self) -> bool {
         let mut from = Iova::new(0);
         loop {

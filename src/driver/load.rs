@@ -60,11 +60,15 @@ impl Drop for Running {
 }
 
 impl Loaded {
-    /// Loads the driver. Process context.
+    /// Loads the driver.
     ///
     /// # Errors
     ///
     /// Any error; the log has the reason.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     pub(crate) fn load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
         Self::try_load(module, options).inspect_err(|e| {
             if *e == ENOMEM {

@@ -133,7 +133,8 @@ impl Machine {
 ///
 /// # Errors
 ///
-/// [`EBUSY`]: a driver is just being bound or unbound. The log has the device. [`ENOMEM`].
+/// [`EBUSY`]: a driver is just being bound or unbound. The log has the device. [`ENOMEM`] if an
+/// allocation fails.
 fn lock_devices(devices: &[Arc<DeviceInfo>]) -> Result<KVec<DeviceGuard<'_>>> {
     let mut locked = KVec::with_capacity(devices.len(), GFP_KERNEL)?;
     for info in devices {
@@ -149,7 +150,11 @@ fn lock_devices(devices: &[Arc<DeviceInfo>]) -> Result<KVec<DeviceGuard<'_>>> {
     Ok(locked)
 }
 
-/// Returns whether a driver, a user or a module uses a device; the log says which. May sleep.
+/// Returns whether a driver, a user or a module uses a device; the log says which.
+///
+/// # Context
+///
+/// May sleep.
 fn is_in_use(info: &DeviceInfo) -> bool {
     let device = info.pci.as_device();
     let attached_to = info.state.lock().attached_to;

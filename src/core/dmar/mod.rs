@@ -158,18 +158,18 @@ impl<'a> Dmar<'a> {
         self.info.host_bits
     }
 
-    /// Returns INTR_REMAP: whether the platform supports interrupt remapping.
+    /// Returns whether the platform supports interrupt remapping (INTR_REMAP).
     pub const fn interrupt_remapping(&self) -> bool {
         self.info.flags & 1 != 0
     }
 
-    /// Returns X2APIC_OPT_OUT: whether firmware requests that x2APIC is not used.
+    /// Returns whether firmware requests that x2APIC is not used (X2APIC_OPT_OUT).
     pub const fn x2apic_opt_out(&self) -> bool {
         self.info.flags & 2 != 0
     }
 
-    /// Returns DMA_CTRL_PLATFORM_OPT_IN_FLAG: whether firmware declares that no DMA happens outside
-    /// of the reserved regions until the operating system enables it.
+    /// Returns whether firmware declares that no DMA happens outside of the reserved regions until
+    /// the operating system enables it (DMA_CTRL_PLATFORM_OPT_IN_FLAG).
     pub const fn platform_opt_in(&self) -> bool {
         self.info.flags & 4 != 0
     }

@@ -173,6 +173,7 @@ impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> TraceWalk<'_, M, F> {
 
 /// A level through which a walk descends.
 trait TraceLevel: TableLevel {
+    /// Traces the walk from `table` on. Breaks once the outcomes of reads and writes are known.
     fn trace<M: TableMemory, F: FnMut(TraceStep<M::Page>)>(
         table: M::Table<Self>,
         walk: &mut TraceWalk<'_, M, F>,

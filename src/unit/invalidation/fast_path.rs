@@ -26,7 +26,11 @@ impl Unit {
     /// Invalidates what the unit has cached of `range` in the domain `id`, and waits until hardware
     /// has confirmed it. Every unmap in strict mode calls this. If hardware does not confirm it,
     /// the unit has failed when this returns, and every requester behind it is blocked; see
-    /// [`Self::invalidate`]. Any context.
+    /// [`Self::invalidate`].
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline]
     pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
         let (words, pages) = self.invalidator.range_invalidator.encode(id, range);

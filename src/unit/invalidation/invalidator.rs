@@ -86,7 +86,14 @@ impl Invalidator {
         self.queue.is_some()
     }
 
-    /// Turns the queue on, if there is one. [`ETIMEDOUT`] if the unit does not respond.
+    /// Turns the queue on, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`] if the unit does not acknowledge the command.
+    ///
+    /// # Context
+    ///
     /// Any context.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         self.queue.as_ref().map_or(Ok(()), |queue| {
@@ -97,7 +104,14 @@ impl Invalidator {
     }
 
     /// Turns the queue off, if [`Self::enable`] turned it on. Hardware requires that the queue is
-    /// empty then, with a wait as its last descriptor. [`ETIMEDOUT`] if the unit does not respond.
+    /// empty then, with a wait as its last descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`] if the unit does not acknowledge the command.
+    ///
+    /// # Context
+    ///
     /// Any context.
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
         match &self.queue {
@@ -114,7 +128,15 @@ impl Invalidator {
         }
     }
 
-    /// Submits `requests` and returns when hardware has confirmed all of them. Any context.
+    /// Submits `requests` and returns when hardware has confirmed all of them.
+    ///
+    /// # Errors
+    ///
+    /// The reason why hardware did not confirm one of them.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn submit_sync(
         &self,
         regs: &UnitRegisters,
@@ -183,7 +205,11 @@ impl Invalidator {
         }
     }
 
-    /// Handles queue errors that hardware reported while no submitter was waiting. Any context.
+    /// Handles queue errors that hardware reported while no submitter was waiting.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn acknowledge(&self, regs: &UnitRegisters) {
         if let Some(queue) = &self.queue {
             queue.acknowledge(regs)
@@ -191,7 +217,11 @@ impl Invalidator {
     }
 
     /// Invalidates all caches by every available path, waits for requests in flight, and turns the
-    /// queue off. For a unit that has failed, after its root table was cleared. Any context.
+    /// queue off. For a unit that has failed, after its root table was cleared.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn invalidate_all(
         &self,
         regs: &UnitRegisters,

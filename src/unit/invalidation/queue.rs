@@ -73,7 +73,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Allocates the queue of unit number `index`, near `node`. It is off. [`ENOMEM`].
+    /// Allocates the queue of unit number `index`, near `node`. It is off.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new(index: usize, node: NumaNode) -> Result<impl PinInit<Self>> {
         let ring = Pages::new(node, 0, Gfp::KERNEL)?;
         let finished = Pages::new(node, 0, Gfp::KERNEL)?;
@@ -93,7 +97,15 @@ impl Queue {
     }
 
     /// Writes the address of the queue to hardware and turns it on. Head and tail start at the
-    /// first slot. [`ETIMEDOUT`] if the unit does not respond. Any context.
+    /// first slot.
+    ///
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`] if the unit does not acknowledge the command.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         let address = registers::queue_address(PhysAddr::new(self.ring.phys()), 0).ok_or(EINVAL)?;
         self.state.with(|state| {
@@ -130,7 +142,15 @@ impl Queue {
 
     /// Submits `descriptors`, [`MAX_BATCH`] at most, with one wait, and returns when hardware has
     /// completed them. `count` is called with the queue locked, once it is certain that they will
-    /// be submitted. Any context.
+    /// be submitted.
+    ///
+    /// # Errors
+    ///
+    /// The reason why hardware did not complete them.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(crate) fn submit(
         &self,
         regs: &UnitRegisters,
@@ -141,6 +161,10 @@ impl Queue {
     }
 
     /// Submits descriptors as [`Self::submit`] does, given in their encoding.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::submit`].
     pub(in crate::unit) fn submit_words(
         &self,
         regs: &UnitRegisters,
@@ -187,7 +211,11 @@ impl Queue {
     }
 
     /// Submits one descriptor with a wait, if there is room. Returns the count that hardware writes
-    /// when both are complete. `count` is called as by [`Self::submit`]. Any context.
+    /// when both are complete. `count` is called as by [`Self::submit`].
+    ///
+    /// # Context
+    ///
+    /// Any context.
     #[inline(always)]
     pub(super) fn try_submit(
         &self,
@@ -215,7 +243,15 @@ impl Queue {
         state.submitted.wrapping_sub(self.finished()) + wanted <= state.limit
     }
 
-    /// Waits until hardware has completed every descriptor up to the count `end`. Any context.
+    /// Waits until hardware has completed every descriptor up to the count `end`.
+    ///
+    /// # Errors
+    ///
+    /// The reason why hardware did not complete them.
+    ///
+    /// # Context
+    ///
+    /// Any context.
     pub(super) fn wait_for(&self, regs: &UnitRegisters, end: u32) -> Result<(), QueueFailure> {
         // Reading the clock takes longer than most waits, so it is not read before the first check.
         let mut timeout = None;

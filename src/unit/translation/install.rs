@@ -91,7 +91,11 @@ pub(crate) struct TranslationState {
 
 impl TranslationState {
     /// Creates the state without tables, in which every requester is blocked. `coherent`: whether
-    /// the unit snoops the CPU caches on page walks. [`ENOMEM`].
+    /// the unit snoops the CPU caches on page walks.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         Ok(TranslationState {
             tables: ContextTables::new(coherent, node)?,
@@ -100,7 +104,10 @@ impl TranslationState {
     }
 
     /// Allocates the context table and the use counts for `source`, unless they exist.
-    /// [`ENOMEM`].
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
     pub(super) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
         self.uses.prepare(source)?;
         self.tables.prepare(root, source)
@@ -109,7 +116,15 @@ impl TranslationState {
 
 impl Unit {
     /// Allocates the tables that [`Self::install`] needs for `sources`, so that it needs no memory.
-    /// The requesters stay blocked. [`ENOMEM`]. May sleep.
+    /// The requesters stay blocked.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn prepare(&self, sources: &[SourceId]) -> Result {
         let prepared = self.change_tables(|state| {
             let mut sources = sources.iter();
@@ -119,13 +134,17 @@ impl Unit {
         prepared.or_else(|e| if self.has_failed() { Ok(()) } else { Err(e) })
     }
 
-    /// Calls `change` with the tables locked. May sleep.
+    /// Calls `change` with the tables locked.
     ///
     /// # Errors
     ///
     /// The error of `change`. [`EIO`]: the unit has failed, before or while `change` ran. In the
     /// second case the root table is cleared once more: no entry may be added after all were
     /// cleared.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(super) fn change_tables(
         &self,
         change: impl FnOnce(&mut TranslationState) -> Result,
@@ -144,12 +163,16 @@ impl Unit {
 
     /// Installs `new` for every requester ID in `sources`, all of which one device uses. `before`:
     /// whether something was installed for this device. When this returns, no cache of the unit
-    /// holds what the requesters could reach before. May sleep.
+    /// holds what the requesters could reach before.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`]: the unit does not support `new`. [`ENOMEM`]. In both cases nothing has changed.
-    /// [`EIO`]: the unit has failed.
+    /// [`EINVAL`]: the unit does not support `new`. [`ENOMEM`] if an allocation fails. In both
+    /// cases nothing has changed. [`EIO`]: the unit has failed.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn install(
         &self,
         sources: &[SourceId],
