@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The sizes of the code's files and functions: a file is read in one go, and a function fits a
+"""The sizes of the code's files and functions: a file is read without a break, and a function fits a
 screen. Lines are counted with comments, as rustfmt has laid them out."""
 
 import re

@@ -151,7 +151,7 @@ macro_rules! group {
                 Ok(())
             }
 
-            /// Does what [`Self::goes`] does, in a thread of its own.
+            /// Does what [`Self::goes`] does, in a separate thread.
             fn goes_concurrently(&self, from: u16, to: &'static [u16]) -> JoinHandle<Result> {
                 let member = self.clone();
                 spawn(move || member.goes(from, to))
