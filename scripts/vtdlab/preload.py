@@ -11,6 +11,8 @@ from vtdlab import cache as lab
 from vtdlab import progress
 
 BUILD_TIMEOUT = 120
+# The device type of a further unit.
+DEVICE = "vtd-unit"
 # The exit status of QEMU if the object does not fit it; selftests/qemu/layout.h agrees.
 UNFIT = 77
 # Its names are hidden, so that none of them replaces one of QEMU's or of a library's.

@@ -9,7 +9,8 @@ import pytest
 
 import qtest
 from qtest import IOVA, READ_WRITE, SNOOP, Machine, Unit
-from vtdlab import preload
+from vtdlab import preload, qemu
+from vtdlab.errors import LabError
 
 FIRST, FAR, SLOTS = 0xFED90000, 0xFED91000, 0xFED92000
 # Requesters: two functions of pcie.0, one below a port of pcie.0, one below a port of a far bus.
@@ -307,19 +308,34 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("name", LIES)
-def test_a_qemu_that_does_not_fit_is_refused_in_a_sentence(tmp_path, name):
-    """The object is changed to believe something wrong."""
-    file, true, wrong, sentence = LIES[name]
+def lied_to(folder, name):
+    """Returns an object that is changed to believe something wrong."""
+    file, true, wrong, _ = LIES[name]
     for path in preload.sources():
         text = path.read_text(encoding="utf-8")
         if path.name == file:
             assert text.count(true) == 1, f"{file} does not have {true!r} once"
             text = text.replace(true, wrong)
-        (tmp_path / path.name).write_text(text, encoding="utf-8")
-    lied = preload.build(preload.sources(tmp_path), tmp_path / "lied.so", "-O0")
-    status, said = ended(lied, "intel-iommu", on_five(FAR))
-    assert (status, said.splitlines()[-1]) == (preload.UNFIT, f"vtd-unit: {sentence}")
+        (folder / path.name).write_text(text, encoding="utf-8")
+    return preload.build(preload.sources(folder), folder / "lied.so", "-O0")
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_qemu_that_does_not_fit_is_refused_in_a_sentence(tmp_path, name):
+    status, said = ended(lied_to(tmp_path, name), "intel-iommu", on_five(FAR))
+    assert (status, said.splitlines()[-1]) == (preload.UNFIT, f"vtd-unit: {LIES[name][-1]}")
+
+
+def test_a_guest_on_a_qemu_that_does_not_fit_could_not_run(tmp_path, monkeypatch):
+    """A guest with a further unit has the object loaded; that it does not fit is reported as such,
+    and not as a result."""
+    kernel = tmp_path / "kernel"
+    kernel.touch()
+    lied = lied_to(tmp_path, "record")
+    monkeypatch.setattr(preload, "get", lambda: lied)
+    guest = qemu.Machine(kernel, kernel, [], ["-device", on_five(FAR)])
+    with pytest.raises(LabError, match="could not run(?s:.*)" + LIES["record"][-1]):
+        qemu.boot(guest, tmp_path / "out", qtest.TIMEOUT)
 
 
 def test_the_object_exports_nothing(built):
