@@ -69,12 +69,12 @@ def shellcheck():
 def checkpatch(kernel):
     """Returns the output of the kernel's checkpatch for C and Kbuild files.
 
-    The tests' programs and the profiler are user-space code, where the kernel's own types, macros
-    and barriers do not exist.
+    The tests' programs, QEMU's further units and the profiler are user-space code, where the
+    kernel's own types, macros and barriers do not exist.
     """
     # It recognizes macros that define functions by name, so not ours.
     kernels = "FILE_PATH_CHANGES,CONST_STRUCT,COMPLEX_MACRO"
-    programs = [lab.checkout() / "selftests", lab.checkout() / "bench/profile"]
+    programs = [lab.checkout() / name for name in ("selftests", "selftests/qemu", "bench/profile")]
     found = {kernels: [], f"{kernels},BIT_MACRO,PREFER_KERNEL_TYPES,VOLATILE": []}
     inside, outside = found.values()
     for path in tracked("*.c", "*.h", "Kbuild", "*/Kbuild"):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from qemu.qmp import QMPClient, QMPError
 
+from vtdlab import preload
 from vtdlab.errors import LabError
 
 BINARY = "qemu-system-x86_64"
@@ -66,7 +67,8 @@ def arguments(machine, out, sockets):
     """Returns the whole command line.
 
     intel-iommu comes first: a device requests its address space when it is created, and a
-    device that is older than the unit bypasses it for good.
+    device that is older than the unit bypasses it for good. QEMU knows further units if an object
+    is loaded into it.
     """
     unit = "intel-iommu" + (f",{machine.iommu}" if machine.iommu else "")
     # Without the last one a busy host makes the kernel give up on its timer: emulation may
@@ -84,6 +86,8 @@ def arguments(machine, out, sockets):
             "-append", " ".join(words), "-D", str(out / "qemu-trace.log")]
     for pattern in machine.trace:
         argv += ["-trace", pattern]
+    if any(word.split(",")[0] == preload.DEVICE for word in machine.devices):
+        return preload.command(preload.get(), argv)
     return argv
 
 
@@ -135,8 +139,8 @@ class Guest:
                                return_when=asyncio.FIRST_COMPLETED)
             if not accepted.done() or exited.done():
                 accepted.cancel()
-                raise LabError(f"QEMU did not start; {self.out / 'qemu.log'} says:\n"
-                               f"{(self.out / 'qemu.log').read_text(errors='replace').strip()}")
+                await asyncio.gather(accepted, return_exceptions=True)
+                raise LabError(self._not_started(exited.done() and exited.result()))
             await accepted
             self.connected.set()
             events = asyncio.create_task(self._events())
@@ -162,6 +166,13 @@ class Guest:
             for task in (events, exited):
                 if task:
                     task.cancel()
+
+    def _not_started(self, status):
+        said = (self.out / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
+        if status == preload.UNFIT:
+            return ("The guest could not run, because selftests/qemu does not fit this QEMU; "
+                    f"{self.out / 'qemu.log'} says:\n{said}")
+        return f"QEMU did not start; {self.out / 'qemu.log'} says:\n{said}"
 
     async def _events(self):
         with self.qmp.listener(("SHUTDOWN", "GUEST_PANICKED")) as listener:

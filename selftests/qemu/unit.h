@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The remapping units of a machine: QEMU's own, which is the first, and those of type vtd-unit. */
+#ifndef VTD_UNIT_H
+#define VTD_UNIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UNITS 9
+#define MASKS 32
+#define FIRST_BASE 0xfed90000
+
+/* Bits that the guest reads in a register in addition, and bits that it does not read. */
+struct bits {
+	uint64_t added, removed;
+};
+
+struct unit {
+	void *device;
+	uint64_t base;
+	const char *scope;		/* of a vtd-unit: see scope.c */
+	struct bits cap, ecap;
+	bool held;			/* the invalidation queue: the unit reads no descriptor */
+	uint64_t tail;			/* the last value of IQT since then, or 0 */
+	void **functions;		/* QEMU's functions for its registers: see registers.c */
+	uint64_t masks[MASKS];		/* its reserved bits: see masks.c */
+};
+
+/* type.c: the new type differs from its parent by what is set in its class afterwards. */
+void *type_register(const char *name, const char *parent);
+void add_property(void *class, const char *name, const char *text,
+		  void (*set)(void *device, const char *value, void **errp));
+
+/* unit.c: units have the order in which they were made; there is NULL after the last. */
+void unit_init(void);
+struct unit *unit_of(void *device);
+struct unit *unit_at(size_t index);
+
+/* registers.c */
+void registers_init(void *class);
+void registers_open(struct unit *unit);
+
+/* scope.c */
+void scope_init(const struct unit *first);
+void scope_take(const struct unit *unit, const struct unit *first);
+
+/* masks.c: masks_after() takes what masks_before() returned before the unit was made. */
+void masks_init(void);
+void masks_use(const struct unit *unit);
+uint64_t *masks_before(void);
+void masks_after(uint64_t *before, struct unit *unit);
+
+#endif
