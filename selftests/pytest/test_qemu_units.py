@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Further units in QEMU (selftests/qemu): each is a unit of its own, and a QEMU that does not fit
+"""Further units in QEMU (selftests/qemu): each is separate, and a QEMU that does not fit
 is refused in a sentence. No guest runs."""
 
 import re

@@ -5,7 +5,7 @@
  *
  * QEMU's unit takes the machine's bus and I/O APIC when it is realized, and its machine accepts one
  * unit. So the word by which the machine knows its unit is cleared while another one is made, and
- * what that one took is given back.
+ * what that one took is released.
  */
 #include <stdlib.h>
 #include <string.h>
