@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Further units in QEMU (selftests/qemu): each is separate, and a QEMU that does not fit
-is refused in a sentence. No guest runs."""
+"""Further units in QEMU (selftests/qemu): each is separate, and a QEMU that does not fit is refused
+in a sentence. No guest runs."""
 
 import re
 import subprocess
@@ -231,7 +231,7 @@ def test_the_trace_says_which_unit_did_the_work(built):
     assert work == [(f"{FAR:#x}", "0x10"), (f"{FIRST:#x}", "0x10"), (f"{FAR:#x}", "0x20")], lines
 
 
-def test_a_held_queue_is_of_one_unit_and_goes_on_where_it_was(built):
+def test_a_held_queue_is_of_one_unit_and_continues_where_it_was(built):
     with machine(built, far(",queue=held")) as two:
         units = {base: started_unit(two, base) for base in (FIRST, FAR)}
         assert landed(two, REMOTE) == [FAR]

@@ -68,7 +68,7 @@ static void write_register(void *device, uint64_t at, uint64_t value, unsigned i
 	write(device, at, value, size);
 }
 
-/* The table precedes the argument of its functions, which is the unit. */
+/* The word after the table is what its functions get as their first parameter, the unit. */
 static void **table_of(void *region, const struct unit *unit)
 {
 	void **end = (void **)unit->device + words_of(unit->device);

@@ -5,7 +5,7 @@
  *
  * QEMU's unit takes the machine's bus and I/O APIC when it is realized, and its machine accepts one
  * unit. So the word by which the machine knows its unit is cleared while another one is made, and
- * what that one took is released.
+ * what that one took is restored.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +74,7 @@ static void realize_first(struct unit *unit, void **errp)
 }
 
 /* One word of the machine is changed, for the I/O APIC. A small number is a count of users. */
-static void give_back(void **machine, void **before, size_t words)
+static void restore(void **machine, void **before, size_t words)
 {
 	unsigned int changed = 0;
 
@@ -110,7 +110,7 @@ static void realize_further(struct unit *unit, void **errp)
 	if (*errp)
 		return;
 	masks_after(data_before, unit);
-	give_back(machine, machine_before, words);
+	restore(machine, machine_before, words);
 	registers_open(unit);
 	scope_take(unit, first);
 }
