@@ -134,6 +134,17 @@ def test_paths_exist(page):
             assert re.search(pattern, text(TOP / path)), f"{path} has no {named['name']!r}"
 
 
+@pytest.mark.parametrize("picture", sorted(DOCS.glob("pictures/*.dot")),
+                         ids=lambda picture: picture.name)
+def test_rooms_in_a_picture_exist(picture):
+    """What is drawn in bold as a place of the sources is one."""
+    names = re.findall(r"[\w./-]+", " ".join(re.findall(r"<b>([^<]+)</b>", text(picture))))
+    rooms = [name for name in names if name.split("/")[0] in ("src", "rust")]
+    assert rooms
+    for room in rooms:
+        assert (TOP / room).exists(), room
+
+
 @pytest.mark.parametrize("page", EVERYTHING, ids=lambda page: page.name)
 def test_nothing_of_the_authors_machine(page):
     """No page names a home directory, a cache folder or a package server."""
