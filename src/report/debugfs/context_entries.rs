@@ -3,7 +3,7 @@
 //! Root entries and context entries: `vtd/dmarN/contexts`, decoded, and
 //! `iommu/intel/dmar_translation_struct`, in the format of the in-tree driver. A chunk is a bus.
 
-use super::view::{part_done, UnitView};
+use super::view::{chunk_done, unit_at, UnitView};
 use crate::machine::Machine;
 use crate::unit::{BusSnapshot, Unit};
 use core::fmt::{self, Write};
@@ -54,7 +54,7 @@ pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'
     let unit = &*of.unit;
     if number == 0 {
         let (at, condition) = (unit.root_table(), unit.state_name());
-        return part_done(
+        return chunk_done(
             writeln!(to, "{unit}: root table at {at:#x}, {condition}"),
             Some(1),
         );
@@ -83,7 +83,7 @@ pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'
         }
         Ok(())
     };
-    part_done(write(), Some(u64::from(bus_entries.bus) + 2))
+    chunk_done(write(), Some(u64::from(bus_entries.bus) + 2))
 }
 
 /// Chunks of a unit: the heading, then the buses, then the end.
@@ -116,10 +116,10 @@ pub(super) fn show_all(
     to: &mut Text<'_>,
 ) -> Option<u64> {
     let (index, part) = (number / PARTS_PER_UNIT, number % PARTS_PER_UNIT);
-    let unit = &*machine.units().nth(usize::try_from(index).ok()?)?.unit;
+    let unit = unit_at(machine, index)?;
     let (first, next_unit) = (index * PARTS_PER_UNIT, (index + 1) * PARTS_PER_UNIT);
     if part == 0 && !unit.is_translating() {
-        return part_done(
+        return chunk_done(
             writeln!(to, "DMA Remapping is not enabled on {unit}"),
             Some(next_unit),
         );
@@ -132,16 +132,16 @@ pub(super) fn show_all(
                 "B.D.F\tRoot_entry\t\t\t\tContext_entry\t\t\t\tPASID\tPASID_table_entry"
             )
         });
-        return part_done(written, Some(first + 1));
+        return chunk_done(written, Some(first + 1));
     }
     match (part < END_PART)
         .then(|| next_bus(unit, part - 1, to))
         .flatten()
     {
-        Some(bus_entries) => part_done(
+        Some(bus_entries) => chunk_done(
             write_entries(&bus_entries, to),
             Some(first + u64::from(bus_entries.bus) + 2),
         ),
-        None => part_done(writeln!(to), Some(next_unit)),
+        None => chunk_done(writeln!(to), Some(next_unit)),
     }
 }

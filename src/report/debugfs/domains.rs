@@ -2,7 +2,7 @@
 
 //! `vtd/domains`: the paging domains, in lines like those of `vtd/groups`.
 
-use super::view::part_done;
+use super::view::chunk_done;
 use crate::domain::{DomainInner, Listed};
 use crate::machine::Machine;
 use core::fmt::{self, Write};
@@ -68,5 +68,5 @@ pub(super) fn show_domains(
     to: &mut Text<'_>,
 ) -> Option<u64> {
     let domain = machine.domains.first_from(number)?;
-    part_done(write_domain(&domain, to), Some(domain.number() + 1))
+    chunk_done(write_domain(&domain, to), Some(domain.number() + 1))
 }

@@ -4,7 +4,7 @@
 //! `/sys/kernel/debug/iommu/intel`, where its users expect them.
 
 use super::domain_translation::TranslationFiles;
-use super::view::{ShowPart, UnitView, View};
+use super::view::{ShowChunk, UnitView, View};
 use super::walk::WalkFile;
 use super::{context_entries, domains, groups, queue, registers, statistics, users};
 use crate::machine::Machine;
@@ -87,7 +87,7 @@ fn files_of_machine(
     ] {
         files.push(file, GFP_KERNEL)?;
     }
-    let parts: [(&CStr, ShowPart<Arc<Machine>>); 3] = [
+    let parts: [(&CStr, ShowChunk<Arc<Machine>>); 3] = [
         (c"iommu_regset", registers::show_all),
         (c"dmar_translation_struct", context_entries::show_all),
         (c"invalidation_queue", queue::show_all),

@@ -11,7 +11,7 @@
 //! line is omitted or repeated.
 
 use super::users::DriverName;
-use super::view::part_done;
+use super::view::chunk_done;
 use crate::device::DeviceInfo;
 use crate::machine::Machine;
 use core::fmt::{self, Write};
@@ -75,7 +75,7 @@ pub(super) fn show_groups(
 ) -> Option<u64> {
     let group = number.checked_sub(1);
     let Ok(members) = machine.members_of(group) else {
-        return part_done(writeln!(to, "(not all is shown: no memory)"), None);
+        return chunk_done(writeln!(to, "(not all is shown: no memory)"), None);
     };
     let mut states = KVec::new();
     for info in &members {
@@ -99,5 +99,5 @@ pub(super) fn show_groups(
             written = written.and(line);
         });
     }
-    part_done(written, machine.next_group(group).map(|group| group + 1))
+    chunk_done(written, machine.next_group(group).map(|group| group + 1))
 }

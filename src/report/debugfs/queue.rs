@@ -3,7 +3,7 @@
 //! The invalidation queue: `vtd/dmarN/queue`, decoded, and `iommu/intel/invalidation_queue`, in the
 //! format of the in-tree driver.
 
-use super::view::{part_done, UnitView};
+use super::view::{chunk_done, unit_at, UnitView};
 use crate::machine::Machine;
 use crate::unit::{QueueSnapshot, Unit};
 use core::fmt::{self, Write};
@@ -54,7 +54,7 @@ pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -
         Ok(None) => writeln!(to, "{} does not use its invalidation queue", *of.unit),
         Err(_) => writeln!(to, "(nothing is shown: no memory)"),
     };
-    part_done(written, None)
+    chunk_done(written, None)
 }
 
 /// The states of a slot in the in-tree driver (`QI_FREE`, `QI_IN_USE`, `QI_DONE`).
@@ -88,11 +88,11 @@ pub(super) fn show_all(
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
-    let unit = &*machine.units().nth(usize::try_from(number).ok()?)?.unit;
+    let unit = unit_at(machine, number)?;
     let written = match unit.queue_snapshot() {
         Ok(Some(queue)) => write_slots(unit, &queue, to),
         Ok(None) => Ok(()),
         Err(_) => writeln!(to, "(the queue of {unit} is not shown: no memory)"),
     };
-    part_done(written, Some(number + 1))
+    chunk_done(written, Some(number + 1))
 }

@@ -6,7 +6,7 @@
 //! A read changes no register of a unit. The value of a register that a unit does not have is
 //! undefined.
 
-use super::view::{part_done, UnitView};
+use super::view::{chunk_done, unit_at, UnitView};
 use crate::machine::Machine;
 use crate::unit::Unit;
 use core::fmt::{self, Write};
@@ -71,7 +71,7 @@ pub(super) fn show_unit(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -
         }
         write_fault_records(unit, to)
     };
-    part_done(write(), None)
+    chunk_done(write(), None)
 }
 
 /// Writes all registers of all units, those of 32 bits first; a chunk is a unit.
@@ -81,7 +81,7 @@ pub(super) fn show_all(
     _: &mut u64,
     to: &mut Text<'_>,
 ) -> Option<u64> {
-    let unit = &*machine.units().nth(usize::try_from(number).ok()?)?.unit;
+    let unit = unit_at(machine, number)?;
     let mut write = || {
         let base = unit.register_base();
         writeln!(to, "IOMMU: {unit} Register Base Address: {base:x}")?;
@@ -97,5 +97,5 @@ pub(super) fn show_all(
         }
         writeln!(to)
     };
-    part_done(write(), Some(number + 1))
+    chunk_done(write(), Some(number + 1))
 }

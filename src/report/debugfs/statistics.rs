@@ -2,7 +2,7 @@
 
 //! Counters: `vtd/dmarN/statistics`, `vtd/dmarN/waits` and `vtd/faults`.
 
-use super::view::{part_done, UnitView};
+use super::view::{chunk_done, UnitView};
 use crate::domain::MapCounts;
 use crate::machine::Machine;
 use crate::unit::{Counter, Statistics, WAIT_KINDS};
@@ -106,14 +106,14 @@ pub(super) fn show_statistics(
     to: &mut Text<'_>,
 ) -> Option<u64> {
     let mapped = of.machine.domains.mapped_for(&of.unit);
-    part_done(Sums::of(of.unit.statistics(), mapped).show(to), None)
+    chunk_done(Sums::of(of.unit.statistics(), mapped).show(to), None)
 }
 
 /// Writes a line `name: count` for each range of wait times.
 pub(super) fn show_waits(of: &UnitView, _: u64, _: &mut u64, to: &mut Text<'_>) -> Option<u64> {
     let counts = of.unit.statistics().waits.counts();
     let mut lines = WAIT_NAMES.iter().zip(counts);
-    part_done(
+    chunk_done(
         lines.try_for_each(|(name, count)| writeln!(to, "{name}: {count}")),
         None,
     )
@@ -142,5 +142,5 @@ pub(super) fn show_faults(
             *info
         );
     }
-    part_done(written, Some(info.number + 1))
+    chunk_done(written, Some(info.number + 1))
 }

@@ -2,7 +2,7 @@
 
 //! `vtd/users` and `/sys/kernel/vtd/users`: each device's driver, and what it is attached to.
 
-use super::view::part_done;
+use super::view::chunk_done;
 use crate::device::DeviceInfo;
 use crate::machine::Machine;
 use core::fmt::{self, Write};
@@ -71,7 +71,7 @@ pub(super) fn show_users(
         return None;
     }
     match machine.device_from(number) {
-        Some(info) => part_done(write_user(&info, to), Some(info.number + 1)),
-        None => part_done(write_untranslated(machine, to), Some(UNTRANSLATED + 1)),
+        Some(info) => chunk_done(write_user(&info, to), Some(info.number + 1)),
+        None => chunk_done(write_untranslated(machine, to), Some(UNTRANSLATED + 1)),
     }
 }

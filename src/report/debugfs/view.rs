@@ -9,10 +9,10 @@ use kernel::sync::Arc;
 use kernel_ext::debugfs::{SeqFile, Text};
 
 /// A function that writes one chunk of a file, see [`SeqFile::show_chunk`].
-pub(super) type ShowPart<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
+pub(super) type ShowChunk<T> = fn(&T, u64, &mut u64, &mut Text<'_>) -> Option<u64>;
 
 /// A file's content: an object, and the function that writes it.
-pub(super) struct View<T>(pub(super) T, pub(super) ShowPart<T>);
+pub(super) struct View<T>(pub(super) T, pub(super) ShowChunk<T>);
 
 impl<T: Send + Sync + 'static> SeqFile for View<T> {
     fn show_chunk(&self, number: u64, note: &mut u64, to: &mut Text<'_>) -> Option<u64> {
@@ -26,8 +26,14 @@ pub(super) struct UnitView {
     pub(super) unit: Arc<Unit>,
 }
 
+/// Returns unit number `index` of `machine`, if there is one.
+pub(super) fn unit_at(machine: &Machine, index: u64) -> Option<&Unit> {
+    let mut units = machine.units();
+    Some(&units.nth(usize::try_from(index).ok()?)?.unit)
+}
+
 /// Returns `next`, the number of the next chunk, after a chunk was written.
-pub(super) fn part_done(_written: fmt::Result, next: Option<u64>) -> Option<u64> {
+pub(super) fn chunk_done(_written: fmt::Result, next: Option<u64>) -> Option<u64> {
     // A write to `Text` never fails: if the chunk does not fit, seq_file calls again for it.
     next
 }
