@@ -235,7 +235,7 @@ static void wide_after(struct bench *b, int err)
 		expect(b, !err, "a second try: error %d", err);
 		expect_wide(b, true);
 	}
-	expect(b, iommu_unmap(b->domain, s.iova, s.size) == s.size, "some was not unmapped");
+	expect(b, iommu_unmap(b->domain, s.iova, s.size) == s.size, "part of it was not unmapped");
 	expect_wide(b, false);
 	leave_domain(b);
 }

@@ -58,7 +58,7 @@ static void request_empty(struct bench *b)
 {
 	refuse(b, -EINVAL, BASE, phys_of(b), 0, "zero bytes");
 	expect_nothing(b, BASE, "after them");
-	expect(b, iommu_unmap(b->domain, BASE, 0) == 0, "an unmap of zero bytes unmapped some");
+	expect(b, iommu_unmap(b->domain, BASE, 0) == 0, "an unmap of zero bytes unmapped pages");
 }
 
 static void request_wraps(struct bench *b)
@@ -71,7 +71,7 @@ static void request_wraps(struct bench *b)
 	expect_nothing(b, BASE, "after them");
 	expect_nothing(b, 0, "after them");
 	if (!CORE_COUNTS)
-		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "a wrapping unmap undid some");
+		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "a wrapping unmap did something");
 }
 
 static void request_aperture(struct bench *b)
@@ -85,8 +85,8 @@ static void request_aperture(struct bench *b)
 	       "large pages across it");
 	expect_nothing(b, end + 1 - SZ_2M, "of the large pages");
 	expect(b, !map(b, end + 1 - SZ_4K, phys_of(b), SZ_4K), "its last page was refused");
-	expect(b, iommu_unmap(b->domain, end + 1, SZ_4K) == 0, "an unmap past it unmapped some");
-	expect(b, is_mapped(b, end), "and the last page with them");
+	expect(b, iommu_unmap(b->domain, end + 1, SZ_4K) == 0, "an unmap past it unmapped pages");
+	expect(b, is_mapped(b, end), "the last page was unmapped with them");
 	expect(b, iommu_unmap(b->domain, end + 1 - SZ_4K, SZ_4K) == SZ_4K,
 	       "the last page was not unmapped");
 }
