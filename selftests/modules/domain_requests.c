@@ -71,7 +71,7 @@ static void request_wraps(struct bench *b)
 	expect_nothing(b, BASE, "after them");
 	expect_nothing(b, 0, "after them");
 	if (!CORE_COUNTS)
-		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "a wrapping unmap did something");
+		expect(b, !iommu_unmap(b->domain, top, 2 * SZ_4K), "a wrapping unmap succeeded");
 }
 
 static void request_aperture(struct bench *b)
