@@ -78,10 +78,13 @@ static uintptr_t translate_by_own_masks(uintptr_t result, void *region, uintptr_
 					uintptr_t access, uintptr_t index)
 {
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	const struct unit *unit;
 
 	if (result - here > FRAMES)
 		unfit("the function found as translate is another one");
-	masks_use(unit_of(qemu.memory_region_owner(region)));
+	unit = unit_of(qemu.memory_region_owner(region));
+	log_work_of(unit);
+	masks_use(unit);
 	return translate(result, region, address, access, index);
 }
 

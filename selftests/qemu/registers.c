@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The registers of each unit pass through here. Every write is put into QEMU's log with the unit's
- * base: what QEMU traces from there up to the next such line is the work of that unit, since none
- * of QEMU's own lines names one. The guest may be shown other capability bits than QEMU's unit has,
- * and the invalidation queue may be held.
+ * base, and so is every change of the unit that translates: what QEMU traces from there up to the
+ * next such line is the work of that unit, since none of QEMU's own lines names one. The guest may
+ * be shown other capability bits than QEMU's unit has, and the invalidation queue may be held.
  *
  * A region of registers has a table of functions whose first two read and write. A copy of the
  * table, with these two replaced, takes its place; an access through QEMU then proves the place.
@@ -21,6 +21,17 @@ enum { VER = 0x00, CAP = 0x08, ECAP = 0x10, IQT = 0x88 };
 /* Accesses of the proof, which are counted instead of passed on. */
 static bool proving;
 static unsigned int proved;
+
+/* Whose work the last line of QEMU's log says the next is. */
+static const struct unit *named;
+
+void log_work_of(const struct unit *unit)
+{
+	if (named == unit)
+		return;
+	named = unit;
+	qemu.qemu_log("vtd_unit 0x%llx translates\n", (unsigned long long)unit->base);
+}
 
 static uint64_t adjusted(const struct bits *bits, uint64_t value, uint64_t at, unsigned int size)
 {
@@ -61,6 +72,7 @@ static void write_register(void *device, uint64_t at, uint64_t value, unsigned i
 			      (unsigned long long)value);
 		return;
 	}
+	named = unit;
 	qemu.qemu_log("vtd_unit 0x%llx write 0x%llx size %u value 0x%llx\n",
 		      (unsigned long long)unit->base, (unsigned long long)at, size,
 		      (unsigned long long)value);

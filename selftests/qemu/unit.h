@@ -40,6 +40,7 @@ struct unit *unit_at(size_t index);
 /* registers.c */
 void registers_init(void *class);
 void registers_open(struct unit *unit);
+void log_work_of(const struct unit *unit);
 
 /* scope.c */
 void scope_init(const struct unit *first);
