@@ -17,7 +17,9 @@ from vtdlab.errors import LabError
 
 IASL_TIMEOUT = 60
 INCLUDE_PCI_ALL = 1
+ENDPOINT, BRIDGE, IOAPIC = 1, 2, 3
 PLATFORM_OPT_IN = 4
+# QEMU's intel-iommu; the others can be anywhere.
 UNIT_BASE = 0xFED90000
 # The names of QEMU's tables.
 OEM, OEM_TABLE, OEM_REVISION = b"BOCHS ", b"BXPC    ", 2
@@ -52,30 +54,76 @@ def replacing(raw):
     return bytes(named)
 
 
-def _scope(bdf):
-    """Returns the scope of a device: on a root bus, or behind bridges by firmware's bus number."""
-    _, bus, slot = bdf.split(":")
-    device, function = slot.split(".")
-    return struct.pack("<BBHBBBB", 1, 8, 0, 0, int(bus, 16), int(device, 16), int(function))
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """What a structure of a DMAR is about (VT-d 8.3.1)."""
+
+    kind: int               # ENDPOINT, BRIDGE with everything below it, or IOAPIC
+    bdf: str                # 0000:bb:dd.f: on a root bus, or by firmware's number of the bus
+    identifier: int = 0     # of an I/O APIC
+
+    def raw(self):
+        """Returns its bytes."""
+        _, bus, slot = self.bdf.split(":")
+        device, function = slot.split(".")
+        return struct.pack("<BBHBBBB", self.kind, 8, 0, self.identifier, int(bus, 16),
+                           int(device, 16), int(function))
 
 
-def dmar(reserved=(), width=48, flags=0):
-    """Returns a DMAR with one unit for everything (VT-d 8.1), and reserved regions (8.4)."""
-    body = struct.pack("<BB10x", width - 1, flags)
-    body += struct.pack("<HHBBHQ", 0, 16, INCLUDE_PCI_ALL, 0, 0, UNIT_BASE)
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A remapping unit in a DMAR; without scopes it has what no other unit has."""
+
+    base: int
+    scopes: tuple = ()
+    everything: bool = None     # INCLUDE_PCI_ALL; some firmware adds scopes to it
+    proximity: int = None       # the node of memory that is near to it
+
+    def raw(self):
+        """Returns the bytes of its structure (VT-d 8.3)."""
+        everything = not self.scopes if self.everything is None else self.everything
+        return _structure(0, struct.pack("<BBHQ", INCLUDE_PCI_ALL * everything, 0, 0, self.base),
+                          self.scopes)
+
+
+def endpoints(*functions):
+    """Returns the scopes of these functions."""
+    return tuple(Scope(ENDPOINT, bdf) for bdf in functions)
+
+
+def bridges(*functions):
+    """Returns the scopes of these bridges, with everything below them."""
+    return tuple(Scope(BRIDGE, bdf) for bdf in functions)
+
+
+def _structure(kind, body, scopes=()):
+    raw = body + b"".join(scope.raw() for scope in scopes)
+    return struct.pack("<HH", kind, 4 + len(raw)) + raw
+
+
+def root_ports_with_ats(*ports):
+    """Returns an ATSR: devices below these root ports may send translation requests (VT-d 8.5);
+    without ports, those below any port."""
+    return _structure(2, struct.pack("<BBH", not ports, 0, 0), bridges(*ports))
+
+
+def integrated_with_ats(*functions, required=False):
+    """Returns a SATC: these functions of the chipset may send translation requests (VT-d 8.8)."""
+    return _structure(5, struct.pack("<BBH", required, 0, 0), endpoints(*functions))
+
+
+def dmar(reserved=(), width=48, flags=0, units=(Unit(UNIT_BASE),), more=()):
+    """Returns a DMAR (VT-d 8.1): its units, by default one for everything; reserved regions (8.4);
+    the nodes of the units that have one (8.6); and `more` structures. They are in the order in
+    which firmware has them."""
+    body = struct.pack("<BB10x", width - 1, flags) + b"".join(unit.raw() for unit in units)
     for region in reserved:
-        scopes = b"".join(map(_scope, region.devices))
-        body += struct.pack("<HHHHQQ", 1, 24 + len(scopes), 0, 0, region.base, region.last) + scopes
-    return _table(b"DMAR", 1, body)
-
-
-def units(*listed):
-    """Returns a DMAR with these units: (address, devices), with None for everything (VT-d 8.3)."""
-    body = struct.pack("<BB10x", 47, 0)
-    for base, devices in listed:
-        scopes = b"".join(map(_scope, devices or ()))
-        flags = 0 if devices is not None else INCLUDE_PCI_ALL
-        body += struct.pack("<HHBBHQ", 0, 16 + len(scopes), flags, 0, 0, base) + scopes
+        body += _structure(1, struct.pack("<HHQQ", 0, 0, region.base, region.last),
+                           endpoints(*region.devices))
+    body += b"".join(more)
+    for unit in units:
+        if unit.proximity is not None:
+            body += _structure(3, struct.pack("<IQI", 0, unit.base, unit.proximity))
     return _table(b"DMAR", 1, body)
 
 

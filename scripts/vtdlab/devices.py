@@ -71,7 +71,7 @@ def disk(path):
     return path
 
 
-def _drive(name, path):
+def drive(name, path):
     """Returns a drive that outlives its device, so that the device can be plugged in again."""
     return ("-blockdev", f"driver=raw,node-name={name},discard=unmap,cache.no-flush=on,"
                          f"file.driver=file,file.filename={path}")
@@ -86,10 +86,10 @@ def standard(folder):
     nvme, virtio = disk(Path(folder) / "nvme.img"), disk(Path(folder) / "virtio.img")
     return [
         "-device", f"pcie-root-port,id=port0,chassis=1,{_slot(PORT)}",
-        *_drive("nvme0", nvme), "-device", NVME_DEVICE,
+        *drive("nvme0", nvme), "-device", NVME_DEVICE,
         "-netdev", "user,id=net0,ipv6=off",
         "-device", f"e1000e,id=nic,netdev=net0,mac=52:54:00:76:74:64,{_slot(NIC)}",
-        *_drive("virtio0", virtio),
+        *drive("virtio0", virtio),
         "-device", "virtio-blk-pci,id=virtio,drive=virtio0,iommu_platform=on,"
                    f"disable-legacy=on,{_slot(VIRTIO)}",
         "-device", f"edu,id=edu,dma_mask=0xffffffffffffffff,{_slot(EDU)}",
@@ -129,7 +129,7 @@ def topology(folder):
         "-device", "iommu-testdev,bus=bridge,addr=02.0",
         "-device", f"pxb-pcie,id=far,bus_nr={FAR_BUS},bus=pcie.0,addr=0a.0",
         "-device", "pcie-root-port,id=farport,bus=far,chassis=2,addr=00.0",
-        *_drive("far0", far),
+        *drive("far0", far),
         "-device", "nvme,drive=far0,serial=vtd2,bus=farport,addr=00.0",
         "-device", f"pxb-pcie,id=free,bus_nr={FREE_BUS},bypass_iommu=true,bus=pcie.0,addr=0b.0",
         "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",
@@ -146,7 +146,7 @@ def late(folder):
         "-device", "xio3130-downstream,id=downstream,bus=upstream,chassis=5,slot=1",
         "-device", f"pxb-pcie,id=free,bus_nr={FREE_BUS},bypass_iommu=true,bus=pcie.0,addr=0b.0",
         "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",
-        *_drive("free0", free),
+        *drive("free0", free),
         "-device", "nvme,drive=free0,serial=vtd3,bus=freeport,addr=00.0",
         *NATIVE_SLOTS,
     ]

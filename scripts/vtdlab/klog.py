@@ -18,6 +18,8 @@ COMPLAINTS = re.compile(
     r"KASAN|UBSAN|refcount_t: |unable to handle|list_(add|del) corruption|"
     r"soft lockup|hard LOCKUP|rcu: INFO|Call Trace:|\bpanicked at\b|scheduling while atomic")
 
+UNIT = re.compile(r"\bvtd: (dmar\d+): VT-d \S+ unit at 0x([0-9a-f]+)")
+IN_TREE_UNIT = re.compile(r"\bDMAR: (dmar\d+): reg_base_addr ([0-9a-f]+)")
 MARK = re.compile(r"guest: mark (\d+)\b")
 
 
@@ -41,6 +43,13 @@ def read(path):
 def complaints(lines):
     """Returns every line with which the kernel complains about itself."""
     return [line for line in lines if COMPLAINTS.search(line)]
+
+
+def units(lines):
+    """Returns the names that the driver gave the units, by address."""
+    found = {int(match[2], 16): match[1] for line in lines if (match := UNIT.search(line))}
+    return found or {int(match[2], 16): match[1] for line in lines
+                     if (match := IN_TREE_UNIT.search(line))}
 
 
 def without_crash(lines):

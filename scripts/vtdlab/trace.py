@@ -3,7 +3,8 @@
 
 Every line of the trace becomes an Event: a name and its numbers. The Trace answers the
 questions of runs and tests: which faults did the unit raise, which descriptors did it
-execute, what is between two marks.
+execute, what is between two marks. On a machine with several units, QEMU's lines name none;
+those of selftests/qemu between them say whose the following lines are.
 
 Run as a program it rewrites a trace for reading:
     python3 -m vtdlab.trace out/run/qemu-trace.log
@@ -18,6 +19,7 @@ from vtdlab import devices, decoder
 
 LINE = re.compile(r"^(?:\d+@\d+\.\d+:)?([a-z]+(?:_[a-z0-9]+)+) ?(.*)$")
 NUMBER = re.compile(r"([a-zA-Z_]+) (0x[0-9a-fA-F]+|-?\d+)(?![.:\w])")
+UNIT = re.compile(r"^0x([0-9a-f]+) ")
 CONFIG = re.compile(r"^(\S+) (\w+):(\w+)\.(\w) @0x(\w+) <- 0x(\w+)")
 
 
@@ -28,6 +30,7 @@ class Event:
     number: int             # its line in the file, from 1
     name: str               # such as vtd_dmar_fault
     text: str               # the text after the name
+    unit: int = None        # the address of the unit, if the trace names units
 
     def value(self, word):
         """Returns the number after `word`; raises KeyError if the line has none."""
@@ -62,7 +65,29 @@ class Trace:
     def read(cls, path):
         """Parses a file; lines of other tools are ignored."""
         with open(path, encoding="utf-8", errors="replace") as file:
-            return cls(filter(None, (parse(number, line) for number, line in enumerate(file, 1))))
+            return cls.of_lines(file)
+
+    @classmethod
+    def of_lines(cls, lines):
+        """Parses lines."""
+        unit, events = None, []
+        for number, line in enumerate(lines, 1):
+            event = parse(number, line, unit)
+            if event and event.name == "vtd_unit":
+                unit = int(UNIT.match(event.text)[1], 16)
+                event = dataclasses.replace(event, unit=unit)
+            if event:
+                events.append(event)
+        return cls(events)
+
+    def units(self):
+        """Returns the addresses of the units that the trace names."""
+        return {event.unit for event in self.events if event.unit is not None}
+
+    def of_unit(self, unit):
+        """Returns what one unit did, and all marks."""
+        return Trace(event for event in self.events
+                     if event.unit == unit or event.name == "pci_cfg_write")
 
     def named(self, *names):
         """Returns the events of these names."""
@@ -116,10 +141,10 @@ def mark_of(event):
     return int(value, 16)
 
 
-def parse(number, line):
+def parse(number, line, unit=None):
     """Returns one line as an Event, or None."""
     found = LINE.match(line.rstrip("\n"))
-    return Event(number, found[1], found[2]) if found else None
+    return Event(number, found[1], found[2], unit) if found else None
 
 
 def words(event):

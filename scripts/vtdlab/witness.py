@@ -34,12 +34,13 @@ def refusal(evidence):
 
 def load(evidence):
     """Translation is switched on, once, after the root table is set."""
-    for _, trace in brackets(evidence, "load"):
-        yield "translation was switched on once", (
+    for unit, trace in ((unit, part) for _, whole in brackets(evidence, "load")
+                        for unit, part in evidence.by_unit(whole)):
+        yield f"{unit}: translation was switched on once", (
             "" if trace.translation() == [True] else f"the trace has {trace.translation()}")
         names = [event.name for event in trace.events]
         order = [name for name in names if name in ("vtd_reg_dmar_root", "vtd_dmar_enable")]
-        yield "the root table was set before translation was switched on", (
+        yield f"{unit}: the root table was set before translation was switched on", (
             "" if order[:1] == ["vtd_reg_dmar_root"] else f"the trace has {order}")
 
 

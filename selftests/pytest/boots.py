@@ -14,7 +14,7 @@ from vtdlab import cache as lab
 from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, demo, testbed
 from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_lifecycle
 from vtdlab import run as demo_run
-from vtdlab import vfio_machine, vfio_selftests, witness_matrix
+from vtdlab import machines, vfio_machine, vfio_selftests, witness_matrix
 from vtdlab.errors import LabError
 from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
@@ -136,6 +136,12 @@ BOOTS = (
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
+    Boot("server", ("load", "dma", "attack", "fault"), iommu=machines.SERVER.iommu,
+         devices=machines.SERVER.devices(), tables=machines.SERVER.tables,
+         append=machines.SERVER.append()),
+    Boot("client", ("load", "dma", "attack", "fault"), iommu=machines.CLIENT.iommu,
+         devices=machines.CLIENT.devices(), tables=machines.CLIENT.tables,
+         append=machines.CLIENT.append()),
     Boot("other-topologies", ("topology",), devices=devices.topology, append=isolation.WORDS),
     Boot("call-failures", ("call-failures", "hotplug-races"),
          append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5))),

@@ -21,11 +21,13 @@ def machine(folder):
 
 def several():
     """Returns a table with units for a missing device and that edu, and QEMU's for the rest."""
-    return {"dmar": acpi.units((acpi.UNIT_BASE + 0x2000, (ABSENT,)),
-                               (acpi.UNIT_BASE + 0x3000, (FREE,)),
-                               (acpi.UNIT_BASE, None))}
+    return {"dmar": acpi.dmar(units=(
+        acpi.Unit(acpi.UNIT_BASE + 0x2000, acpi.endpoints(ABSENT)),
+        acpi.Unit(acpi.UNIT_BASE + 0x3000, acpi.endpoints(FREE)),
+        acpi.Unit(acpi.UNIT_BASE)))}
 
 
 def alone():
     """Returns a table with QEMU's unit for iommu-testdev alone, and none for the rest."""
-    return {"dmar": acpi.units((acpi.UNIT_BASE, (devices.TESTDEV.bdf,)))}
+    return {"dmar": acpi.dmar(units=(
+        acpi.Unit(acpi.UNIT_BASE, acpi.endpoints(devices.TESTDEV.bdf)),))}

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Machines with several remapping units, as real ones have them.
+
+QEMU's intel-iommu is the unit with everything that no other unit has. Firmware lists that
+unit last, so the driver calls it by the last number.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from vtdlab import acpi, devices, preload
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A unit in addition to the first."""
+
+    name: str
+    base: int
+    scope: str              # QEMU's words for what it is for
+    options: str
+    firmware: tuple         # firmware's words for the same, as scopes
+
+    def words(self):
+        """Returns the words for QEMU."""
+        options = f",{self.options}" if self.options else ""
+        return ["-device", f"{preload.DEVICE},id={self.name},scope={self.scope},"
+                           f"base={self.base:#x}{options}"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The units of a machine, what they are for, and the devices that this needs."""
+
+    name: str
+    iommu: str              # options of the first unit
+    units: tuple = ()       # the others
+    buses: tuple = ()       # words for root buses
+    below: object = None    # (folder) -> words for the devices of the other units
+    disks: tuple = ()       # those of them that are disks
+    structures: tuple = ()  # of the table, in addition to units and reserved regions
+    nodes: bool = False     # firmware says which unit is near to which memory
+
+    def devices(self, usual=devices.standard):
+        """Returns a function of a folder, whose result is the words for QEMU: units before all
+        devices, because a device looks for its unit when it is created."""
+        def words(folder):
+            units = [word for unit in self.units for word in unit.words()]
+            return [*self.buses, *units, *usual(folder), *self.below(folder)]
+        return words
+
+    def tables(self, reserved=(), flags=0):
+        """Returns firmware's tables, by name."""
+        units = [acpi.Unit(unit.base, unit.firmware) for unit in self.units]
+        units += [acpi.Unit(acpi.UNIT_BASE, (acpi.Scope(acpi.IOAPIC, "0000:ff:00.0"),), True)]
+        if self.nodes:
+            units = [dataclasses.replace(unit, proximity=0) for unit in units]
+        return {"dmar": acpi.dmar(reserved, flags=flags, units=units, more=self.structures)}
+
+    def append(self):
+        """Returns words of the kernel's command line, by which the guest's jobs know it."""
+        return (f"guest.machine={self.name}", *(f"guest.disk={d.bdf}" for d in self.disks))
+
+
+# A server: a unit for each root bus. Devices below the second one are behind root ports.
+FAR_PORTS = tuple(f"0000:{devices.FAR_BUS:02x}:{slot:02x}.0" for slot in range(4))
+FAR_NVME = devices.Device("0000:21:00.0", "NVMe disk on the second root bus")
+FAR_EDU = devices.Device("0000:22:00.0", "edu on the second root bus")
+FAR_TESTDEV = devices.Device("0000:23:00.0", "iommu-testdev on the second root bus")
+FAR_IGB = devices.Device("0000:24:00.0", "igb on the second root bus")
+FAR_NVME_DEVICE = "nvme,id=farnvme,drive=far0,serial=vtd2,bus=farport0,addr=00.0"
+
+
+def _far(folder):
+    ports = [word for number in range(len(FAR_PORTS)) for word in (
+        "-device", f"pcie-root-port,id=farport{number},bus=far,chassis={20 + number},"
+                   f"addr={number:02x}.0")]
+    return [*ports, *devices.drive("far0", devices.disk(Path(folder) / "far.img")),
+            "-device", FAR_NVME_DEVICE,
+            "-device", "edu,bus=farport1,addr=00.0,dma_mask=0xffffffffffffffff",
+            "-device", "iommu-testdev,bus=farport2,addr=00.0",
+            "-netdev", "user,id=farnet,ipv6=off",
+            "-device", "igb,id=farigb,netdev=farnet,mac=52:54:00:76:74:66,bus=farport3,addr=00.0"]
+
+
+SERVER = Layout(
+    "server", "snoop-control=on",
+    units=(Unit("farunit", acpi.UNIT_BASE + 0x1000, "far", "aw-bits=39,caching-mode=on",
+                acpi.bridges(*FAR_PORTS)),),
+    buses=("-device", f"pxb-pcie,id=far,bus_nr={devices.FAR_BUS},bus=pcie.0,addr=0a.0"),
+    below=_far, disks=(FAR_NVME,),
+    structures=(acpi.root_ports_with_ats(*FAR_PORTS),
+                acpi.integrated_with_ats(devices.VIRTIO.bdf)),
+    nodes=True)
+
+# A client: a unit for the slot of the graphics device only. It has fewer capabilities than the
+# other: without page-selective invalidation (CAP.PSI) it drops a whole domain from its caches.
+GRAPHICS = devices.Device("0000:00:02.0", "edu in the slot of graphics")
+PSI = 1 << 39
+
+CLIENT = Layout(
+    "client", "snoop-control=on",
+    units=(Unit("graphicsunit", acpi.UNIT_BASE + 0x1000, "02.0", f"aw-bits=39,cap-removed={PSI:#x}",
+                acpi.endpoints(GRAPHICS.bdf)),),
+    below=lambda _folder: ["-device", "edu,bus=pcie.0,addr=02.0,dma_mask=0xffffffffffffffff"])
+
+ALL = {layout.name: layout for layout in (SERVER, CLIENT)}
