@@ -10,7 +10,7 @@
 MAKEFLAGS += --no-print-directory
 # A script may pass a variable that it has not set as an empty one. Refuse that: the
 # default may be hours of other work.
-EMPTY := $(strip $(foreach name,KDIR KERNEL SERIES T SECTION ROUNDS ROW DRIVER FUZZ_SECONDS FUZZ_SEED,\
+EMPTY := $(strip $(foreach name,KDIR KERNEL MACHINE SERIES T SECTION ROUNDS ROW DRIVER FUZZ_SECONDS FUZZ_SEED,\
 	$(if $(findstring command line,$(origin $(name))),$(if $(strip $($(name))),,$(name)))))
 ifneq ($(EMPTY),)
 $(error $(EMPTY) is given without a value: give one, or leave '$(firstword $(EMPTY))=' out)
@@ -22,7 +22,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR DESTDIR BOOT_PARAMETERS
 
-.PHONY: module run debian debian-check check host-check guest-check check-debug check-races \
+.PHONY: module run debian debian-check check host-check guest-check check-units check-debug check-races \
 	vfio-selftests firmware user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
 	docs pictures kernel shell modules_install install uninstall clean distclean help
 
@@ -40,7 +40,7 @@ kdir=$$(realpath -ms -- '$(subst ','\'',$(1))') && flags=$$(scripts/kdir "$$kdir
 endef
 
 run:
-	@$(LAB) run $(addprefix --kernel ,$(KERNEL))
+	@$(LAB) run $(addprefix --kernel ,$(KERNEL)) $(addprefix --machine ,$(MACHINE))
 
 debian:
 	@$(LAB) debian
@@ -57,6 +57,9 @@ host-check:
 
 guest-check:
 	@$(LAB) check --guest
+
+check-units:
+	@$(LAB) check --units $(addprefix --machine ,$(MACHINE))
 
 check-debug:
 	@$(LAB) check --debug
@@ -147,6 +150,7 @@ help:
 	@echo '  make                build vtd.ko against the test kernel, to out/module/'
 	@echo '  make run            boot QEMU with the driver and show it in use; out/run/'
 	@echo '                      KERNEL=debian: on a stock Debian kernel'
+	@echo '                      MACHINE=server, MACHINE=client: with several remapping units'
 	@echo '  make debian         build vtd.ko against the stock Debian kernel that runs here,'
 	@echo '                      or else the newest of the series; out/module/'
 	@echo '  make debian-check   install, start, uninstall and start again in a Debian guest'
@@ -154,7 +158,9 @@ help:
 	@echo '                      T=attack: only selftests/attack.sh; T=faultline: what pytest finds by that'
 	@echo '  make host-check     the tests that boot nothing'
 	@echo '  make guest-check    the tests in guests'
-	@echo '  make check-debug    the same on a kernel that watches memory and locks;'
+	@echo '  make check-units    the same on machines with several remapping units, MACHINE=server'
+	@echo '                      and MACHINE=client; out/check-units/'
+	@echo '  make check-debug    the tests in guests on a kernel that watches memory and locks;'
 	@echo '                      out/check-debug/'
 	@echo '  make check-races    concurrent threads, on a kernel that looks for data races;'
 	@echo '                      out/check-kcsan/'

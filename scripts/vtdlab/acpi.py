@@ -18,7 +18,7 @@ from vtdlab.errors import LabError
 IASL_TIMEOUT = 60
 INCLUDE_PCI_ALL = 1
 ENDPOINT, BRIDGE, IOAPIC = 1, 2, 3
-PLATFORM_OPT_IN = 4
+INTERRUPT_REMAPPING, PLATFORM_OPT_IN = 1, 4
 # QEMU's intel-iommu; the others can be anywhere.
 UNIT_BASE = 0xFED90000
 # The names of QEMU's tables.

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from vtdlab import cache as lab
-from vtdlab import kernel, progress, testbed
+from vtdlab import kernel, machines, progress, testbed
 from vtdlab.errors import LabError, is_none_of
 
 # Kernels that some guests of `make check` boot instead of the ordinary one.
@@ -31,6 +31,9 @@ def add_arguments(parser):
                         help="the guests' tests on the debug kernel")
     parser.add_argument("--races", action="store_true",
                         help="tests with many threads, on the kernel that detects races (KCSAN)")
+    parser.add_argument("--units", action="store_true",
+                        help="the guests' tests on machines with several units")
+    parser.add_argument("--machine", help="with --units: only on this machine")
     parser.add_argument("--test", default=os.environ.get("T", ""), metavar="NAME",
                         help="only this test")
     parser.add_argument("--series", choices=kernel.SERIES, action="append", default=[],
@@ -42,8 +45,8 @@ def _flavour(args):
 
 
 def _series(args):
-    # One such kernel is enough by default: it takes twice as long to build.
-    if _flavour(args) != "test" and not args.series:
+    # One such kernel is enough by default: it takes twice as long to build, or to test.
+    if (_flavour(args) != "test" or args.units) and not args.series:
         return [kernel.series_wanted()]
     if args.series or not os.environ.get("SERIES"):
         return args.series or list(kernel.SERIES)
@@ -89,13 +92,15 @@ def _arguments(args, series):
     for one in series:
         argv.append(f"--series={one}")
     argv.append(f"--flavour={_flavour(args)}")
+    if args.units:
+        argv += [f"--machine={name}" for name in machines.several(args.machine)]
     if args.test in _guest_tests():
         return [*argv, f"--test={args.test}", str(tests / "boots.py")]
     if args.test:
         argv += ["-k", args.test]
     host = [*map(str, sorted(tests.glob("test_*.py"))), str(tests / "cargo.py")]
     guest = [str(tests / "boots.py")]
-    if _flavour(args) == "test":
+    if _flavour(args) == "test" and not args.units:
         guest += map(str, sorted(tests.glob("guest_*.py")))
     return argv + (host if not args.guest else []) + (guest if not args.host else [])
 
@@ -120,13 +125,15 @@ def build(wanted):
 def main(args):
     """Builds what is missing and shows the progress; then becomes pytest."""
     need_numbers()
+    machines.several(args.machine)
     flavour = _flavour(args)
-    out = lab.checkout() / "out" / ("check" if flavour == "test" else f"check-{flavour}")
+    folder = "check-units" if args.units else "check" if flavour == "test" else f"check-{flavour}"
+    out = lab.checkout() / "out" / folder
     if not args.test:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     series = _series(args)
-    args.guest = args.guest or flavour != "test"
+    args.guest = args.guest or flavour != "test" or args.units
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(lab.checkout() / "scripts"), str(lab.checkout() / "selftests/pytest")])
     if args.test:
@@ -134,7 +141,7 @@ def main(args):
     if not args.host:
         wanted = [(one, flavour) for one in series]
         if flavour == "test" and kernel.SERIES[0] in series and not (
-                args.test or os.environ.get("QUICK")):
+                args.units or args.test or os.environ.get("QUICK")):
             wanted += [(kernel.SERIES[0], other) for other in WATCHING]
         build(wanted)
     sys.stdout.flush()

@@ -3,7 +3,7 @@
 
 import re
 
-from vtdlab import devices, klog, decoder
+from vtdlab import devices, klog, decoder, witness_units
 from vtdlab.report import number, size
 
 ATTACKS = {
@@ -16,6 +16,8 @@ ATTACKS = {
     "unmapped": "write to a page mapped, used, unmapped",
     "unmapped-read": "read from a page mapped, used, unmapped",
 }
+# How many of them each device of a kind must be refused.
+REFUSED = {"edu": 6, "iommu-testdev": 3}
 PAGE = ~0xFFF
 WORDS = 30
 REASON = {True: 5, False: 6}
@@ -30,10 +32,16 @@ def _log_of(evidence, label):
 
 
 def _name(bdf):
-    for device in devices.ALL:
-        if device.bdf == bdf:
-            return device.name
-    return ""
+    return next((device.name for device in devices.NAMED if device.bdf == bdf), "")
+
+
+def _capabilities(report, found):
+    """Shows the capabilities of each unit in a column."""
+    columns = [decoder.capabilities(int(unit["cap"] or "0", 16), int(unit["ecap"] or "0", 16))
+               for unit in found]
+    report.table([(rows[0][0], *(words for _, words in rows)) for rows in zip(*columns)],
+                 header=("", *(unit["name"] for unit in found)) if len(found) > 1 else None,
+                 indent=4)
 
 
 def units(report, evidence):
@@ -41,15 +49,14 @@ def units(report, evidence):
     records = evidence.records
     report.heading("1. Remapping units and the devices they serve")
     for unit in records.of("unit"):
-        cap, ecap = int(unit["cap"] or "0", 16), int(unit["ecap"] or "0", 16)
         report.line(f"  {unit['name']}: VT-d {unit['version']} at {unit['address']}, serving "
                     f"{unit['devices']} devices, {unit['domains_used']} of "
                     f"{unit['domains_supported']} domain ids in use")
-        report.table(decoder.capabilities(cap, ecap), indent=4)
+    _capabilities(report, records.of("unit"))
     report.line()
-    report.table([(d["bdf"], d["group"], d["type"], d["driver"], _name(d["bdf"]))
-                  for d in records.of("device")],
-                 header=("device", "group", "domain", "driver", "what it is"))
+    report.table([(d["bdf"], d["unit"], d["group"], d["type"], d["driver"], _name(d["bdf"]))
+                  for d in sorted(records.of("device"), key=lambda record: record["bdf"])],
+                 header=("device", "unit", "group", "domain", "driver", "what it is"))
     words = [line.split("] ", 1)[-1].strip() for line in _log_of(evidence, "load")
              if re.search(r"\bvtd:|\bvtd ", line)]
     if words:
@@ -62,14 +69,18 @@ def units(report, evidence):
     report.line()
     for load in records.of("load"):
         report.check(load["result"] == "ok", "vtd.ko loads before the devices' drivers", load["why"])
-    report.check(bool(records.of("unit")), "a remapping unit is registered",
-                 "/sys/class/iommu holds none")
+    wanted, found = 1 + len(evidence.machine.units), len(records.of("unit"))
+    report.check(found == wanted, "every remapping unit is registered",
+                 f"/sys/class/iommu holds {found} of {wanted}")
     types = {d["bdf"]: d["type"] for d in records.of("device")}
-    wrong = [f"{d.bdf} has {types.get(d.bdf, 'no group')}" for d in devices.ALL
+    tested = (*devices.ALL, *evidence.machine.tested)
+    wrong = [f"{d.bdf} has {types.get(d.bdf, 'no group')}" for d in tested
              if not types.get(d.bdf, "").startswith("DMA")]
     report.check(not wrong, "every device under test is in a DMA domain", "; ".join(wrong))
-    report.check(evidence.trace.translation()[:1] == [True],
-                 "QEMU's trace shows translation switched on")
+    on = {name: trace.translation() for name, trace in evidence.by_unit(evidence.trace)}
+    wrong = [name for name, found in on.items() if found[:1] != [True]]
+    report.check(not wrong, "QEMU's trace shows translation switched on in every unit",
+                 f"not in {', '.join(wrong)}")
 
 
 def data(report, evidence):
@@ -78,20 +89,23 @@ def data(report, evidence):
     rows, claims = [], []
     for io in evidence.records.of("io"):
         trace, _ = evidence.window(io)
-        device = next(d for d in devices.ALL if d.bdf == io["bdf"])
-        walks = [e for e in trace.named("vtd_iotlb_page_update") if e.value("sid") == device.sid]
+        name, sid = _name(io["bdf"]), devices.source_id(io["bdf"])
+        walks = [e for e in trace.named("vtd_iotlb_page_update") if e.value("sid") == sid]
+        by = sorted({evidence.units[event.unit].name for event in walks})
         seconds = float(io["end"] or 0) - float(io["start"] or 0)
         good, why = _judge_io(io, evidence, len(walks))
         what = ("mkfs.ext4, 64 MiB written, caches dropped, read back" if io["kind"] == "disk"
                 else "16 MiB fetched over TCP and sent back")
-        rows.append((device.name, io["bdf"], what, f"{seconds:.1f} s", number(len(walks)),
-                     (io["read"] or io["fetched"])[:16]))
-        claims.append((good, f"{device.name}: checksums equal, and the unit translated for it", why))
-    report.table(rows, header=("device", "at", "work", "time", "walks", "sha256"))
+        rows.append((name, io["bdf"], what, f"{seconds:.1f} s", number(len(walks)),
+                     ", ".join(by), (io["read"] or io["fetched"])[:16]))
+        claims.append((good, f"{name}: checksums equal, and its unit translated for it", why))
+    report.table(rows, header=("device", "at", "work", "time", "walks", "by", "sha256"))
     report.line()
     for claim in claims:
         report.check(*claim)
-    report.check(len(rows) == 3, "three devices did their work", f"only {len(rows)} did")
+    wanted = 3 + len(evidence.machine.disks)
+    report.check(len(rows) == wanted, "every disk and the NIC did their work",
+                 f"only {len(rows)} of {wanted} did")
 
 
 def _judge_io(io, evidence, walks):
@@ -117,17 +131,19 @@ def attacks(report, evidence):
         trace, log = evidence.window(attack)
         seen = [f for f in trace.faults() if f.sid == devices.source_id(attack["device"])]
         reported = [f for f in klog.faults(log) if f.bdf == attack["device"]]
-        why = judge_attack(attack, seen, reported)
+        why = judge_attack(attack, seen, reported, evidence.units)
         text = ATTACKS.get(attack["scenario"], attack["scenario"])
         did = "landed" if attack["landed"] == "1" else "refused"
-        rows.append((attack["kind"], text, attack["iova"], did,
+        unit = evidence.units[seen[0].unit].name if seen else ""
+        rows.append((attack["kind"], attack["device"], text, attack["iova"], did, unit or "-",
                      f"reason {reported[0].reason:#04x}" if reported else "-",
                      f"reason {seen[0].reason:#04x}" if seen else "-"))
         reports += [fault.line for fault in reported]
         must = ("reaches the page" if attack["expect"] == "landed"
                 else "is refused, and both say why")
-        claims.append((not why, f"{attack['kind']}: {text} {must}", why))
-    report.table(rows, header=("device", "attempt", "address", "result", "driver", "trace"))
+        claims.append((not why, f"{attack['kind']} {attack['device']}: {text} {must}", why))
+    report.table(rows, header=("device", "at", "attempt", "address", "result", "by", "driver",
+                               "trace"))
     if reports:
         report.line()
         report.line("  The driver's log:")
@@ -137,10 +153,14 @@ def attacks(report, evidence):
     for claim in claims:
         report.check(*claim)
     refused = sum(a["expect"] == "refused" for a in evidence.records.of("attack"))
-    report.check(refused >= 9, "all attacks were made", f"only {refused} were")
+    wanted = sum(count for kind, count in REFUSED.items()
+                 for device in (*devices.ALL, *evidence.machine.tested) if kind in device.name)
+    for claim, why in witness_units.units(evidence):
+        report.check(not why, claim, why)
+    report.check(refused >= wanted, "all attacks were made", f"only {refused} of {wanted} were")
 
 
-def judge_attack(attack, seen, reported):
+def judge_attack(attack, seen, reported, units):
     """Returns why an attack's outcome is wrong; empty if it is right."""
     if attack["error"] != "0":
         return f"the attempt failed with {attack['error'] or 'no result'}"
@@ -159,61 +179,72 @@ def judge_attack(attack, seen, reported):
         got = (faults[0].write, faults[0].address & PAGE, faults[0].reason)
         if got != expected:
             return f"{who} has {faults[0]}"
+    unit = units[seen[0].unit].name
+    if reported[0].unit not in (None, unit):
+        return f"{unit} refused it, the driver's log names {reported[0].unit}"
     return ""
 
 
 def closing(report, evidence):
-    """4. The totals, and what must hold at the end."""
+    """4. The totals of each unit, and what must hold at the end."""
     report.heading("4. Sums")
-    trace = evidence.trace
-    totals = _totals(evidence.records)
-    kinds = trace.descriptor_kinds()
     moved = sum((io.number("moved") or 0) * 2 if io["kind"] == "disk" else 32 << 20
                 for io in evidence.records.of("io") if io["result"] == "ok")
-    recorded = len(trace.named("vtd_frr_new"))
-    first, last = _bounds(evidence)
-    rows = [("data moved and verified", size(moved), "")]
-    rows += [(name.replace("-", " "), number(totals[name]), "") for name in totals
-             if name not in ("descriptors", "faults")]
-    rows += [("descriptors submitted", number(totals.get("descriptors")), number(first)),
-             ("faults", number(totals.get("faults")), number(recorded))]
-    report.table(rows, header=("", "driver", "QEMU's trace"))
+    report.line(f"  {size(moved)} moved and verified")
     report.line()
-    report.table(sorted(kinds.items(), key=lambda kind: -kind[1]),
-                 header=("descriptors by kind, whole run", "QEMU's trace"))
+    found = [_Sums(evidence, *unit) for unit in evidence.by_unit(evidence.trace)]
+    _sums(report, found)
+    report.line()
+    kinds = evidence.trace.descriptor_kinds()
+    report.table([(kind, *(unit.kinds[kind] for unit in found))
+                  for kind, _ in kinds.most_common()],
+                 header=("descriptors in the trace, whole run", *(unit.name for unit in found)))
     report.line()
     if evidence.driver == "vtd":
-        _compare_totals(report, totals, first, last, recorded)
+        for unit in found:
+            _compare(report, unit)
+        mapped = [unit for unit in found if unit.counted.get("maps") and unit.counted.get("unmaps")]
+        report.check(bool(mapped), "mappings were made and undone", "the driver counted none")
     log_is_clean(report, evidence)
 
 
-def _totals(records):
-    totals = {}
-    for record in records.of("statistics"):
-        for name in record.values:
-            if name != "unit" and record.number(name) is not None:
-                totals[name] = totals.get(name, 0) + record.number(name)
-    return totals
+class _Sums:
+    """What the driver and the trace say of one unit."""
+
+    def __init__(self, evidence, name, trace):
+        self.name, self.kinds = name, trace.descriptor_kinds()
+        self.counted = {word: record.number(word) for record in evidence.records.of("statistics")
+                        if record["unit"] == name or None in evidence.units
+                        for word in record.values if record.number(word) is not None}
+        self.faults = len(trace.named("vtd_frr_new"))
+        # The descriptors before and after the counters were read.
+        labels = {label: mark for mark, label in evidence.records.marks().items()}
+        places = dict(trace.marks())
+        self.first, self.last = (
+            sum(e.name == "vtd_inv_desc" for e in trace.events[:places.get(labels.get(label), 0)])
+            for label in ("statistics", "statistics read"))
 
 
-def _bounds(evidence):
-    """Returns how many descriptors the trace has before and after the counters were read."""
-    labels = {label: mark for mark, label in evidence.records.marks().items()}
-    places = dict(evidence.trace.marks())
-    events = evidence.trace.events
-    return tuple(sum(e.name == "vtd_inv_desc" for e in events[:places.get(labels.get(label), 0)])
-                 for label in ("statistics", "statistics read"))
+def _sums(report, found):
+    """Shows each counter of each unit, and what the trace has of it."""
+    total = sum(unit.first for unit in found) or 1
+    names = list(dict.fromkeys(name for unit in found for name in unit.counted))
+    seen = {"descriptors": lambda unit: number(unit.first), "faults": lambda unit: number(unit.faults)}
+    rows = [(name.replace("-", " "), *(cell for unit in found for cell in (
+        number(unit.counted.get(name)), seen.get(name, lambda _: "")(unit)))) for name in names]
+    if len(found) > 1:
+        rows.append(("share of descriptors", *(cell for unit in found for cell in (
+            "", f"{100 * unit.first / total:.1f} %"))))
+    report.table(rows, header=("", *(cell for unit in found for cell in (unit.name, "trace"))))
 
 
-def _compare_totals(report, totals, first, last, recorded):
-    count = totals.get("descriptors")
-    report.check(count is not None and first <= count <= last,
-                 "driver and trace agree on the descriptors",
-                 f"the driver says {number(count)}, the trace {first:,} to {last:,}")
-    report.check(totals.get("faults") == recorded, "driver and trace agree on the faults",
-                 f"the driver says {number(totals.get('faults'))}, the trace {recorded}")
-    report.check((totals.get("maps") or 0) > 0 and (totals.get("unmaps") or 0) > 0,
-                 "mappings were made and undone", "the driver counted none")
+def _compare(report, unit):
+    count, faults = unit.counted.get("descriptors"), unit.counted.get("faults")
+    report.check(count is not None and unit.first <= count <= unit.last,
+                 f"driver and trace agree on the descriptors of {unit.name}",
+                 f"the driver says {number(count)}, the trace {unit.first:,} to {unit.last:,}")
+    report.check(faults == unit.faults, f"driver and trace agree on the faults of {unit.name}",
+                 f"the driver says {number(faults)}, the trace {unit.faults}")
 
 
 def log_is_clean(report, evidence):
@@ -223,8 +254,10 @@ def log_is_clean(report, evidence):
                  f"{len(found)}, the first: {found[0] if found else ''}")
     problems = [record["text"] for record in evidence.records.of("problem")]
     report.check(not problems, "no step of the guest had a problem", "; ".join(problems))
-    report.check(evidence.trace.translation()[-1:] == [False],
-                 "translation is off when the machine stops")
+    on = [name for name, trace in evidence.by_unit(evidence.trace)
+          if trace.translation()[-1:] != [False]]
+    report.check(not on, "translation is off in every unit when the machine stops",
+                 f"not in {', '.join(on)}")
     bye = evidence.records.of("bye")
     good = evidence.outcome.ending == "poweroff" and bye and bye[0]["status"] == "0"
     report.check(bool(good), "the guest came to its end and powered off",

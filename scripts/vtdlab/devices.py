@@ -34,6 +34,13 @@ PORT = Device("0000:00:08.0", "PCIe root port")
 # In some machines: a device for which firmware may reserve memory.
 RESERVED = Device("0000:00:0d.0", "iommu-testdev with reserved memory")
 ALL = (NVME, NIC, VIRTIO, EDU, TESTDEV, PORT)
+# Behind other units, in the machines that have them (machines.py).
+FAR_NVME = Device("0000:21:00.0", "far NVMe disk")
+FAR_EDU = Device("0000:22:00.0", "far edu")
+FAR_TESTDEV = Device("0000:23:00.0", "far iommu-testdev")
+FAR_IGB = Device("0000:24:00.0", "far igb")
+GRAPHICS = Device("0000:00:02.0", "edu in the graphics slot")
+NAMED = (*ALL, FAR_NVME, FAR_EDU, FAR_TESTDEV, FAR_IGB, GRAPHICS)
 
 NVME_DEVICE = "nvme,id=nvme,drive=nvme0,serial=vtd,bus=port0,addr=00.0"
 
@@ -57,7 +64,7 @@ def source_id(bdf):
 
 def name_of(sid):
     """Returns the name of the device with a source-id."""
-    for device in ALL:
+    for device in NAMED:
         if device.sid == sid:
             return f"{device.name} ({device.bdf})"
     return f"{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}"
@@ -109,7 +116,7 @@ def few(_folder):
 # In addition to the standard ones, in the guest that tests other places in the tree. Firmware
 # chooses the bus numbers below a bridge, so tests find these devices by their place.
 BRIDGE = Device("0000:00:09.0", "PCIe-to-PCI bridge")
-FAR_BUS, FREE_BUS = 0x20, 0x40
+FAR_BUS, OTHER_BUS, FREE_BUS = 0x20, 0x30, 0x40
 
 
 def crowded(folder):
@@ -122,15 +129,15 @@ def crowded(folder):
 def topology(folder):
     """Returns the standard devices, and some behind a conventional bridge, on a second
     root bus, and on a root bus that bypasses the unit."""
-    far = disk(Path(folder) / "far.img")
+    other = disk(Path(folder) / "other.img")
     return standard(folder) + [
         "-device", f"pcie-pci-bridge,id=bridge,{_slot(BRIDGE)}",
         "-device", "edu,bus=bridge,addr=01.0,dma_mask=0xffffffffffffffff",
         "-device", "iommu-testdev,bus=bridge,addr=02.0",
-        "-device", f"pxb-pcie,id=far,bus_nr={FAR_BUS},bus=pcie.0,addr=0a.0",
-        "-device", "pcie-root-port,id=farport,bus=far,chassis=2,addr=00.0",
-        *drive("far0", far),
-        "-device", "nvme,drive=far0,serial=vtd2,bus=farport,addr=00.0",
+        "-device", f"pxb-pcie,id=other,bus_nr={OTHER_BUS},bus=pcie.0,addr=0e.0",
+        "-device", "pcie-root-port,id=otherport,bus=other,chassis=2,addr=00.0",
+        *drive("other0", other),
+        "-device", "nvme,drive=other0,serial=vtd4,bus=otherport,addr=00.0",
         "-device", f"pxb-pcie,id=free,bus_nr={FREE_BUS},bypass_iommu=true,bus=pcie.0,addr=0b.0",
         "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",
         "-device", "edu,bus=freeport,addr=00.0,dma_mask=0xffffffffffffffff",

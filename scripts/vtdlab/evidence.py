@@ -4,7 +4,7 @@
 import dataclasses
 import functools
 
-from vtdlab import klog
+from vtdlab import acpi, devices, klog, machines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,23 +17,40 @@ class Evidence:
     outcome: object         # how QEMU ended
     server: object          # the other end of the NIC
     driver: str             # vtd or intree
-
-    @functools.cached_property
-    def units(self):
-        """The names of the units, by address, if the trace names units; those that no driver
-        named are among them, and so are those that the trace does not have."""
-        traced = {address: f"a unit at {address:#x}" for address in sorted(self.trace.units())}
-        return traced and traced | klog.units(self.console)
-
-    def by_unit(self, trace):
-        """Yields (name, part of the trace) of each unit; a trace that names none is that of one."""
-        if not self.units:
-            yield "the unit", trace
-        for address, name in self.units.items():
-            yield name, trace.of_unit(address)
+    machine: machines.Layout = machines.STANDARD
 
     def window(self, record):
         """Returns (trace, log) between the mark before a record and the next mark."""
         mark = self.records.mark_before(record)
         return (self.trace.between(mark, mark + 1),
                 klog.between(self.console, mark, mark + 1))
+
+    @functools.cached_property
+    def units(self):
+        """The units, by address: those of the trace and those of the driver's log. Of a machine
+        with one unit the trace has no address; that unit is at None."""
+        logged = klog.units(self.console)
+        if not self.trace.units():
+            return {None: logged.get(acpi.UNIT_BASE, klog.Unit("the unit", 0))}
+        found = {address: klog.Unit(f"the unit at {address:#x}", 0)
+                 for address in self.trace.units()} | logged
+        return dict(sorted(found.items(), key=lambda item: item[1].name))
+
+    def by_unit(self, trace):
+        """Yields (name, part of the trace) of each unit."""
+        for address, unit in self.units.items():
+            yield unit.name, trace.of_unit(address)
+
+    @functools.cached_property
+    def serving(self):
+        """The addresses of the units that translated for each source-id, or refused it."""
+        found = {}
+        for event in self.trace.named("vtd_iotlb_page_update", "vtd_dmar_fault"):
+            found.setdefault(event.value("sid"), set()).add(event.unit)
+        return found
+
+    def of_device(self, trace, bdf):
+        """Returns (its unit, what that unit did) of the unit that serves a device, which must
+        have made a request."""
+        (address,) = self.serving[devices.source_id(bdf)]
+        return self.units[address], trace.of_unit(address)

@@ -18,8 +18,10 @@ COMPLAINTS = re.compile(
     r"KASAN|UBSAN|refcount_t: |unable to handle|list_(add|del) corruption|"
     r"soft lockup|hard LOCKUP|rcu: INFO|Call Trace:|\bpanicked at\b|scheduling while atomic")
 
-UNIT = re.compile(r"\bvtd: (dmar\d+): VT-d \S+ unit at 0x([0-9a-f]+)")
-IN_TREE_UNIT = re.compile(r"\bDMAR: (dmar\d+): reg_base_addr ([0-9a-f]+)")
+UNIT = re.compile(r"\bvtd: (dmar\d+): VT-d \S+ unit at 0x([0-9a-f]+),.* CAP 0x([0-9a-f]+)")
+IN_TREE_UNIT = re.compile(r"\bDMAR: (dmar\d+): reg_base_addr ([0-9a-f]+) .*\bcap ([0-9a-f]+)")
+# Ours; the in-tree driver's do not name the unit.
+OF_UNIT = re.compile(r"\bvtd: (dmar\d+): fault:")
 MARK = re.compile(r"guest: mark (\d+)\b")
 
 
@@ -32,6 +34,20 @@ class LoggedFault:
     address: int
     reason: int
     line: str
+
+    @property
+    def unit(self):
+        """The name of the unit; None in lines of the in-tree driver."""
+        match = OF_UNIT.search(self.line)
+        return match[1] if match else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A remapping unit as a driver reported it."""
+
+    name: str
+    cap: int
 
 
 def read(path):
@@ -46,10 +62,14 @@ def complaints(lines):
 
 
 def units(lines):
-    """Returns the names that the driver gave the units, by address."""
-    found = {int(match[2], 16): match[1] for line in lines if (match := UNIT.search(line))}
-    return found or {int(match[2], 16): match[1] for line in lines
-                     if (match := IN_TREE_UNIT.search(line))}
+    """Returns the units by their addresses, as vtd reported them or else the in-tree driver."""
+    for pattern in (UNIT, IN_TREE_UNIT):
+        matches = filter(None, map(pattern.search, lines))
+        found = {int(address, 16): Unit(name, int(cap, 16))
+                 for name, address, cap in (match.groups() for match in matches)}
+        if found:
+            break
+    return found
 
 
 def without_crash(lines):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Machines with several remapping units, as real ones have them.
+"""The remapping units of the machines: one, or several as real machines have them.
 
 QEMU's intel-iommu is the unit with everything that no other unit has. Firmware lists that
 unit last, so the driver calls it by the last number.
@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from vtdlab import acpi, devices, preload
+from vtdlab.errors import LabError, is_none_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,41 +34,57 @@ class Layout:
     """The units of a machine, what they are for, and the devices that this needs."""
 
     name: str
-    iommu: str              # options of the first unit
+    text: str
+    iommu: str = ""         # options of the first unit
     units: tuple = ()       # the others
     buses: tuple = ()       # words for root buses
     below: object = None    # (folder) -> words for the devices of the other units
-    disks: tuple = ()       # those of them that are disks
+    tested: tuple = ()      # those of them that do DMA
     structures: tuple = ()  # of the table, in addition to units and reserved regions
     nodes: bool = False     # firmware says which unit is near to which memory
 
-    def devices(self, usual=devices.standard):
-        """Returns a function of a folder, whose result is the words for QEMU: units before all
-        devices, because a device looks for its unit when it is created."""
-        def words(folder):
-            units = [word for unit in self.units for word in unit.words()]
-            return [*self.buses, *units, *usual(folder), *self.below(folder)]
-        return words
+    def devices(self, folder, usual=devices.standard):
+        """Returns the words for QEMU, units before all devices: a device looks for its unit when
+        it is created."""
+        units = [word for unit in self.units for word in unit.words()]
+        return [*self.buses, *units, *usual(folder), *(self.below(folder) if self.below else ())]
 
-    def tables(self, reserved=(), flags=0):
-        """Returns firmware's tables, by name."""
-        units = [acpi.Unit(unit.base, unit.firmware) for unit in self.units]
-        units += [acpi.Unit(acpi.UNIT_BASE, (acpi.Scope(acpi.IOAPIC, "0000:ff:00.0"),), True)]
+    def dmar(self, reserved=(), flags=0, others=()):
+        """Returns firmware's table of the units; `others` are in it, but not in the machine."""
+        units = [*others, *(acpi.Unit(unit.base, unit.firmware) for unit in self.units),
+                 acpi.Unit(acpi.UNIT_BASE, (acpi.Scope(acpi.IOAPIC, "0000:ff:00.0"),), True)]
         if self.nodes:
             units = [dataclasses.replace(unit, proximity=0) for unit in units]
-        return {"dmar": acpi.dmar(reserved, flags=flags, units=units, more=self.structures)}
+        return acpi.dmar(reserved, flags=flags | acpi.INTERRUPT_REMAPPING, units=units,
+                         more=self.structures)
+
+    def image(self, image, tables, target):
+        """Returns the first root `image` with firmware's tables in front of it: `tables` of
+        dmar(), or None for those that the machine needs. A new one is written to `target`."""
+        if not tables and not self.units:
+            return image
+        return acpi.put_before(image, tables(self.dmar) if tables else {"dmar": self.dmar()}, target)
+
+    def options(self, *more):
+        """Returns the options of the first unit, with further ones."""
+        return ",".join(filter(None, (self.iommu, *more)))
 
     def append(self):
         """Returns words of the kernel's command line, by which the guest's jobs know it."""
-        return (f"guest.machine={self.name}", *(f"guest.disk={d.bdf}" for d in self.disks))
+        return (f"guest.machine={self.name}", *(f"guest.disk={disk.bdf}" for disk in self.disks))
+
+    @property
+    def disks(self):
+        """The disks behind the other units."""
+        return [device for device in self.tested if "disk" in device.name]
+
+
+# One unit for everything.
+STANDARD = Layout("standard", "intel-iommu")
 
 
 # A server: a unit for each root bus. Devices below the second one are behind root ports.
 FAR_PORTS = tuple(f"0000:{devices.FAR_BUS:02x}:{slot:02x}.0" for slot in range(4))
-FAR_NVME = devices.Device("0000:21:00.0", "NVMe disk on the second root bus")
-FAR_EDU = devices.Device("0000:22:00.0", "edu on the second root bus")
-FAR_TESTDEV = devices.Device("0000:23:00.0", "iommu-testdev on the second root bus")
-FAR_IGB = devices.Device("0000:24:00.0", "igb on the second root bus")
 FAR_NVME_DEVICE = "nvme,id=farnvme,drive=far0,serial=vtd2,bus=farport0,addr=00.0"
 
 
@@ -84,24 +101,38 @@ def _far(folder):
 
 
 SERVER = Layout(
-    "server", "snoop-control=on",
+    "server", "a remapping unit for each of two root buses", "snoop-control=on",
     units=(Unit("farunit", acpi.UNIT_BASE + 0x1000, "far", "aw-bits=39,caching-mode=on",
                 acpi.bridges(*FAR_PORTS)),),
     buses=("-device", f"pxb-pcie,id=far,bus_nr={devices.FAR_BUS},bus=pcie.0,addr=0a.0"),
-    below=_far, disks=(FAR_NVME,),
+    below=_far,
+    tested=(devices.FAR_NVME, devices.FAR_EDU, devices.FAR_TESTDEV, devices.FAR_IGB),
     structures=(acpi.root_ports_with_ats(*FAR_PORTS),
                 acpi.integrated_with_ats(devices.VIRTIO.bdf)),
     nodes=True)
 
 # A client: a unit for the slot of the graphics device only. It has fewer capabilities than the
 # other: without page-selective invalidation (CAP.PSI) it drops a whole domain from its caches.
-GRAPHICS = devices.Device("0000:00:02.0", "edu in the slot of graphics")
 PSI = 1 << 39
 
 CLIENT = Layout(
-    "client", "snoop-control=on",
+    "client", "a remapping unit for graphics and another for the rest", "snoop-control=on",
     units=(Unit("graphicsunit", acpi.UNIT_BASE + 0x1000, "02.0", f"aw-bits=39,cap-removed={PSI:#x}",
-                acpi.endpoints(GRAPHICS.bdf)),),
-    below=lambda _folder: ["-device", "edu,bus=pcie.0,addr=02.0,dma_mask=0xffffffffffffffff"])
+                acpi.endpoints(devices.GRAPHICS.bdf)),),
+    below=lambda _folder: ["-device", "edu,bus=pcie.0,addr=02.0,dma_mask=0xffffffffffffffff"],
+    tested=(devices.GRAPHICS,))
 
-ALL = {layout.name: layout for layout in (SERVER, CLIENT)}
+ALL = {layout.name: layout for layout in (STANDARD, SERVER, CLIENT)}
+
+
+def get(name, known=tuple(ALL)):
+    """Returns a machine by its name."""
+    if name not in known:
+        raise LabError(is_none_of("machine", name, known) + ".")
+    return ALL[name]
+
+
+def several(name=None):
+    """Returns the names of the machines with several units, or only `name`."""
+    found = [layout.name for layout in ALL.values() if layout.units]
+    return [get(name, found).name] if name else found

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from vtdlab import cache as lab
-from vtdlab import devices, inspection, kernel, klog, progress, demo, stock, testbed
+from vtdlab import inspection, kernel, klog, machines, progress, demo, stock, testbed
 from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
 from vtdlab.qemu import boot
@@ -30,6 +30,8 @@ def add_arguments(parser):
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
     parser.add_argument("--kernel", choices=("test", "debian"), default="test",
                         help="debian boots a stock kernel, unmodified, with its own modules")
+    parser.add_argument("--machine", default="standard", help="standard, server or client: the "
+                        "remapping units of the machine")
     parser.add_argument("--driver", choices=("vtd", "intree"), default="vtd",
                         help="intree shows the kernel's own driver on the same machine")
     parser.add_argument("--iommu", default="", metavar="OPTIONS",
@@ -69,7 +71,8 @@ class Steps:
             self.step = None
 
 
-def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu=""):
+def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="",
+                layout=machines.STANDARD):
     """Boots the demo, then writes its results to `report`; returns the guest's outcome."""
     records = Records()
 
@@ -77,13 +80,15 @@ def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="")
         on_line(records.add(text))
 
     with FileServer() as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
-        machine = bed.machine("demo", devices.standard(disks), driver=driver,
-                              append=[f"guest.port={server.port}"], iommu=iommu)
+        image = layout.image(bed.image, None, f"{disks}/initramfs")
+        machine = bed.machine("demo", layout.devices(disks), driver=driver, image=image,
+                              append=[f"guest.port={server.port}", *layout.append()],
+                              iommu=layout.options(iommu))
         outcome = boot(machine, out, TIMEOUT * bed.slowness, line, tick=tick)
     evidence = Evidence(records, klog.read(outcome.console),
-                                 Trace.read(outcome.trace), outcome, server, driver)
+                        Trace.read(outcome.trace), outcome, server, driver, layout)
     name = "vtd" if driver == "vtd" else "the in-tree driver"
-    report.heading(f"{name} on Linux {bed.kernel.release}, QEMU q35 with intel-iommu")
+    report.heading(f"{name} on Linux {bed.kernel.release}, QEMU q35 with {layout.text}")
     if bed.flavour == "debian":
         report.line(f"  Debian's own kernel {bed.kernel.version} and its own modules, unmodified.")
         report.line(f"  {stock.not_shown(bed.kernel)}")
@@ -100,6 +105,7 @@ def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="")
 def main(args):
     """Prepares and runs the demo; returns the exit status of `make run`."""
     started = time.monotonic()
+    layout = machines.get(args.machine)
     out = lab.checkout() / "out/run"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -107,7 +113,7 @@ def main(args):
     steps = Steps()
     report = Report(out / "report.txt")
     outcome = demonstrate(bed, out, report, steps.record, tick=steps.tick,
-                          driver=args.driver, iommu=args.iommu)
+                          driver=args.driver, iommu=args.iommu, layout=layout)
     report.line()
     report.line(f"  {progress.clock(time.monotonic() - started)} in all, "
                 f"{outcome.seconds:.0f} s of them in the guest; "

@@ -48,6 +48,7 @@ class Fault:
     reason: int
     address: int
     write: bool
+    unit: int = None        # the address of the unit, if the trace names units
 
     def __str__(self):
         kind = "write" if self.write else "read"
@@ -95,8 +96,8 @@ class Trace:
 
     def faults(self):
         """Returns every fault, in order."""
-        return [Fault(e.value("sid"), e.value("fault"), e.value("addr"), bool(e.value("write")))
-                for e in self.named("vtd_dmar_fault")]
+        return [Fault(e.value("sid"), e.value("fault"), e.value("addr"), bool(e.value("write")),
+                      e.unit) for e in self.named("vtd_dmar_fault")]
 
     def descriptors(self):
         """Returns (low, high) of every invalidation descriptor that the unit executed."""

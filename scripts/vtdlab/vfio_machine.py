@@ -36,6 +36,6 @@ def grouped(folder):
     ]
 
 
-def opted_in():
+def opted_in(dmar):
     """Returns a DMAR table whose firmware says that it blocks DMA until the kernel takes over."""
-    return {"dmar": acpi.dmar(flags=acpi.PLATFORM_OPT_IN)}
+    return {"dmar": dmar(flags=acpi.PLATFORM_OPT_IN)}

@@ -6,7 +6,7 @@ an empty reason means that the claim holds. Tests bracket what they do with
 marks (scripts/guest/lib.sh), which divide the trace.
 """
 
-from vtdlab import devices, klog, demo
+from vtdlab import decoder, devices, klog, demo
 
 
 def brackets(evidence, start):
@@ -22,6 +22,13 @@ def brackets(evidence, start):
             yield name, evidence.trace.between(open_at[name], mark)
 
 
+def parts(evidence, start):
+    """Yields the same for each unit: (name, unit, the part of the trace that it is in)."""
+    for name, trace in brackets(evidence, start):
+        for unit, part in evidence.by_unit(trace):
+            yield name, unit, part
+
+
 def refusal(evidence):
     """A refused load writes no register."""
     for name, trace in brackets(evidence, "refusal "):
@@ -34,8 +41,7 @@ def refusal(evidence):
 
 def load(evidence):
     """Translation is switched on, once, after the root table is set."""
-    for unit, trace in ((unit, part) for _, whole in brackets(evidence, "load")
-                        for unit, part in evidence.by_unit(whole)):
+    for _, unit, trace in parts(evidence, "load"):
         yield f"{unit}: translation was switched on once", (
             "" if trace.translation() == [True] else f"the trace has {trace.translation()}")
         names = [event.name for event in trace.events]
@@ -63,9 +69,9 @@ def attack(evidence):
     for record in evidence.records.of("attack"):
         trace, log = evidence.window(record)
         seen = [f for f in trace.faults() if f.sid == devices.source_id(record["device"])]
-        reported = [f for f in demo.klog.faults(log) if f.bdf == record["device"]]
+        reported = [f for f in klog.faults(log) if f.bdf == record["device"]]
         yield (f"{record['kind']}: {record['scenario']} is {record['expect']}",
-               demo.judge_attack(record, seen, reported))
+               demo.judge_attack(record, seen, reported, evidence.units))
 
 
 def fault(evidence):
@@ -78,9 +84,12 @@ def fault(evidence):
             yield f"{name}: what was recorded was counted", (
                 "" if counted == [recorded] else f"{counted} counted, {recorded} recorded")
         if name == "fault storm":
-            dropped = trace.descriptor_kinds()["context-device"]
-            yield f"{name}: its context entry was dropped from the cache", (
-                "" if dropped == 1 else f"the trace has {dropped} such invalidations")
+            dropped = [event.unit for event in trace.named("vtd_inv_desc") if decoder.descriptor_kind(
+                event.value("low"), event.value("high")) == "context-device"]
+            refused = {fault.unit for fault in trace.faults()}
+            yield f"{name}: its context entry was dropped from its unit's cache", (
+                "" if set(dropped) == refused and len(dropped) == 1
+                else f"the trace has faults in {refused}, and such invalidations in {dropped}")
         if name == "fault silence":
             yield f"{name}: the unit refused without a record", (
                 "" if trace.named("vtd_fault_disabled") and not trace.named("vtd_frr_new")
@@ -134,28 +143,29 @@ def unit_failure(evidence):
 def unload(evidence):
     """Translation is switched off in a detach, and on again in the next load."""
     wanted = {"unload refused": [], "unload": [False], "reload": [True]}
-    for name, trace in [*brackets(evidence, "unload"), *brackets(evidence, "reload")]:
-        yield f"{name}: translation", (
+    for name, unit, trace in [*parts(evidence, "unload"), *parts(evidence, "reload")]:
+        yield f"{name}: translation of {unit}", (
             "" if trace.translation() == wanted[name]
             else f"the trace has {trace.translation()} where {wanted[name]} was expected")
 
 
 def kexec(evidence):
     """Translation is off before the next kernel starts, on again in it, and off at the end."""
-    on = evidence.trace.translation()
-    yield "translation: on, off before the next kernel, on in it, off", (
-        "" if on == [True, False, True, False] else f"the trace has {on}")
+    for unit, trace in evidence.by_unit(evidence.trace):
+        on = trace.translation()
+        yield f"{unit}: translation: on, off before the next kernel, on in it, off", (
+            "" if on == [True, False, True, False] else f"the trace has {on}")
 
 
 def ending(evidence, stays_on=False):
     """Translation is off when the machine is reset or switched off, unless it has to stay on."""
-    on = evidence.trace.translation()
-    if not on:
-        return
-    if stays_on:
-        yield "translation is on at the end", "" if on[-1] is True else f"the trace has {on}"
-        return
-    yield "translation is off at the end", "" if on[-1] is False else "the trace has it still on"
+    for unit, trace in evidence.by_unit(evidence.trace):
+        on = trace.translation()
+        if on and stays_on:
+            yield f"{unit}: translation is on at the end", "" if on[-1] else f"the trace has {on}"
+        elif on:
+            yield f"{unit}: translation is off at the end", (
+                "the trace has it still on" if on[-1] else "")
 
 
 def watchers(evidence):

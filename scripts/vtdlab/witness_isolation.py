@@ -5,6 +5,7 @@ from vtdlab import devices, decoder
 from vtdlab.witness import brackets
 
 PASS_THROUGH_ID = 1     # src/unit/translation/domain_ids.rs
+PSI = 1 << 39           # of CAP: page-selective invalidation
 LAZY = ("sysfs", "lazy-1", "lazy=1", "iommu.strict=0")
 
 
@@ -47,12 +48,14 @@ def _windows(evidence):
 
 def strict(evidence):
     """Strict flushes pages in each unmap; lazy flushes a whole domain later."""
-    for name, trace in brackets(evidence, "strict window "):
+    for name, whole in brackets(evidence, "strict window "):
+        *_, bdf, policy = name.split()
+        unit, trace = evidence.of_device(whole, bdf)
         kinds = trace.descriptor_kinds()
-        late = name.split()[-1] in LAZY
+        late = policy in LAZY
         good = (kinds["iotlb-domain"] and not kinds["iotlb-pages"] if late
-                else kinds["iotlb-pages"])
-        yield f"{name}: flushed {'later, as a whole' if late else 'immediately'}", (
+                else kinds["iotlb-pages" if unit.cap & PSI else "iotlb-domain"])
+        yield f"{name}: flushed {'later, as a whole' if late else 'immediately'} in {unit.name}", (
             "" if good else f"the trace has {dict(kinds)}")
     yield from _windows(evidence)
 

@@ -36,8 +36,9 @@ def late(evidence):
             yield f"{name}: {devices.NVME.name} is translated", (
                 "" if devices.NVME.sid in walked else f"the trace has walks of {sorted(walked)}")
             continue
-        yield f"{name}: translation was switched on once", (
-            "" if trace.translation() == [True] else f"the trace has {trace.translation()}")
+        for unit, part in evidence.by_unit(trace):
+            yield f"{name}: translation of {unit} was switched on once", (
+                "" if part.translation() == [True] else f"the trace has {part.translation()}")
         if name == "late adopt":
             for device in ADOPTED:
                 yield f"{name}: {device.name} is not translated", (
@@ -49,10 +50,12 @@ def detach(evidence):
     for name, trace in brackets(evidence, "detach "):
         faults = trace.faults()
         yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
-        off = [event.name for event in trace.named("vtd_dmar_enable", "vtd_inv_qi_enable")]
-        yield f"{name}: translation is switched off before the queue", (
-            "" if trace.translation() == [False] and off == ["vtd_dmar_enable", "vtd_inv_qi_enable"]
-            else f"the trace has {off}, and translation {trace.translation()}")
+        for unit, part in evidence.by_unit(trace):
+            off = [event.name for event in part.named("vtd_dmar_enable", "vtd_inv_qi_enable")]
+            yield f"{name}: translation of {unit} is switched off before the queue", (
+                "" if part.translation() == [False]
+                and off == ["vtd_dmar_enable", "vtd_inv_qi_enable"]
+                else f"the trace has {off}, and translation {part.translation()}")
 
 
 def suspend(evidence):
@@ -60,9 +63,10 @@ def suspend(evidence):
     for name, trace in brackets(evidence, "suspend"):
         faults = trace.faults()
         yield f"{name}: no fault", f"the trace has {faults[0]}" if faults else ""
-        on = trace.translation()
-        yield f"{name}: translation is switched off, and on again", (
-            "" if on == [False, True] else f"the trace has {on}")
+        for unit, part in evidence.by_unit(trace):
+            on = part.translation()
+            yield f"{name}: translation of {unit} is switched off, and on again", (
+                "" if on == [False, True] else f"the trace has {on}")
 
 
 def crash(evidence):
@@ -76,8 +80,9 @@ def crash(evidence):
         return
     last = max(evidence.records.marks(), default=0)
     until = Trace(evidence.trace.events[:dict(evidence.trace.marks()).get(last, 0)])
-    yield "translation was switched on once, and not off in the crash", (
-        "" if until.translation() == [True] else f"the trace has {until.translation()}")
+    for unit, part in evidence.by_unit(until):
+        yield f"translation of {unit} was switched on once, and not off in the crash", (
+            "" if part.translation() == [True] else f"the trace has {part.translation()}")
     faults = until.faults()
     yield "no DMA in flight was refused", f"the trace has {faults[0]}" if faults else ""
 

@@ -9,12 +9,11 @@ import tempfile
 
 import chipsets
 import isolation
-from vtdlab import acpi
 from vtdlab import cache as lab
 from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, demo, testbed
 from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_lifecycle
 from vtdlab import run as demo_run
-from vtdlab import machines, vfio_machine, vfio_selftests, witness_matrix
+from vtdlab import machines, vfio_machine, vfio_selftests, witness_matrix, witness_units
 from vtdlab.errors import LabError
 from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
@@ -67,9 +66,12 @@ class Boot:
     programs: object = None # (kernel) -> further programs for the guest
     timeout: int = TIMEOUT  # seconds
     long: bool = False      # left out with QUICK=1
+    folder: str = "check"   # in out/
     keep: str = ""          # where in out/check its KTAP is stored
     stock: bool = False     # Debian's kernel in place of the test kernel
-    tables: object = None   # () -> {name: bytes}, firmware tables of the lab
+    machine: object = machines.STANDARD
+    one_unit: str = ""      # why it is not on a machine with several units
+    tables: object = None   # (machine's dmar) -> {name: bytes}, firmware tables of the lab
     stays_on: bool = False  # the driver cannot be unloaded, and translation is on at the end
 
     def tests_of(self, series, flavour="test", whole=False):
@@ -109,10 +111,10 @@ BOOTS = (
          devices=isolation.machine, tables=isolation.tables),
     Boot("several-units", ("chipset",), devices=chipsets.machine, tables=chipsets.several,
          append=(*isolation.WORDS, "guest.units=several")),
-    Boot("no-translation", ("chipset",), iommu="dma-translation=off", devices=devices.few,
+    Boot("no-translation", ("chipset",), one_unit="no unit translates", iommu="dma-translation=off", devices=devices.few,
          append=("guest.units=none",)),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
-    Boot("graphics-unit", ("graphics",), devices=devices.few, tables=chipsets.alone, end="reboot", stays_on=True,
+    Boot("graphics-unit", ("graphics",), one_unit="firmware lists no other", devices=devices.few, tables=chipsets.alone, end="reboot", stays_on=True,
          append=(*isolation.WORDS, "guest.units=alone")),
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
@@ -125,7 +127,7 @@ BOOTS = (
          append=("crashkernel=384M", "guest.crash=intree"), debug=("crashkernel=1G",)),
     # The tests as the kernel's own kselftest builds, packs and runs them.
     Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
-         append=("guest.runs=load,dma,unload", "guest.skips=sriov")),
+         append=("guest.runs=load,dma,unload", "guest.skips=viability")),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
     Boot("suspended", ("suspend", "inspect"), end="reboot", programs=benchtools.fio),
     # A warning of any kind ends this guest.
@@ -136,12 +138,8 @@ BOOTS = (
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
          append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
-    Boot("server", ("load", "dma", "attack", "fault"), iommu=machines.SERVER.iommu,
-         devices=machines.SERVER.devices(), tables=machines.SERVER.tables,
-         append=machines.SERVER.append()),
-    Boot("client", ("load", "dma", "attack", "fault"), iommu=machines.CLIENT.iommu,
-         devices=machines.CLIENT.devices(), tables=machines.CLIENT.tables,
-         append=machines.CLIENT.append()),
+    Boot("server", ("load", "dma", "attack", "fault"), machine=machines.SERVER),
+    Boot("client", ("load", "dma", "attack", "fault"), machine=machines.CLIENT),
     Boot("other-topologies", ("topology",), devices=devices.topology, append=isolation.WORDS),
     Boot("call-failures", ("call-failures", "hotplug-races"),
          append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5))),
@@ -168,6 +166,15 @@ BOOTS = (
     Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "unload"), on=("kcsan",),
          left_out="its tests are in other guests here; KCSAN and KASAN exclude each other"),
 )
+
+
+def units(layouts):
+    """Returns the boots of `make check-units`: all tests on each machine with several units."""
+    return [dataclasses.replace(boot, name=f"{layout.name}-{boot.name}", machine=layout,
+                                folder="check-units")
+            for layout in layouts for boot in BOOTS
+            if "test" in boot.on and not boot.flavour and not boot.stock and not boot.one_unit
+            and boot.machine is machines.STANDARD]
 
 
 # Which guests boot which kernel.
@@ -217,7 +224,7 @@ SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "wake-later": _wake_late
 
 def demonstrate(boot, series, result, tick):
     """Runs what `make run` shows; each of its verdicts becomes a result."""
-    out = lab.checkout() / "out/check" / f"{series}-{boot.name}"
+    out = lab.checkout() / "out" / boot.folder / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     try:
@@ -226,7 +233,7 @@ def demonstrate(boot, series, result, tick):
             shown.on_check = lambda good, text, why: result(
                 f"run: {text}", "passed" if good else "failed", why)
             bed = testbed.get(series, flavour="debian" if boot.stock else "test")
-            demo_run.demonstrate(bed, out, shown, lambda _: None, tick=tick)
+            demo_run.demonstrate(bed, out, shown, lambda _: None, tick=tick, layout=boot.machine)
             shown.close()
     except LabError as err:
         raise Broken(str(err)) from err
@@ -241,22 +248,22 @@ def run(boot, kernel, tests, result, tick=None):
     if boot.job == "demo":
         demonstrate(boot, series, result, tick)
         return
-    folder = "check" if boot.flavour or flavour == "test" else f"check-{flavour}"
+    folder = boot.folder if boot.flavour or flavour == "test" else f"check-{flavour}"
     out = lab.checkout() / "out" / folder / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
     guest = _Guest(result)
     try:
         bed = testbed.get(series, flavour=flavour, programs=boot.programs)
-        files = {"kernel": bed.kernel.image, "initramfs": bed.image}
+        files = {"kernel": bed.kernel.image}
         with FileServer(files) as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
-            if boot.tables:
-                files["initramfs"] = acpi.put_before(bed.image, boot.tables(),
-                                                     f"{disks}/initramfs")
-            machine = bed.machine(boot.job, boot.devices(disks), boot=boot.words,
-                                  iommu=boot.iommu, image=files["initramfs"],
+            files["initramfs"] = boot.machine.image(bed.image, boot.tables, f"{disks}/initramfs")
+            machine = bed.machine(boot.job, boot.machine.devices(disks, boot.devices),
+                                  boot=boot.words, iommu=boot.machine.options(boot.iommu),
+                                  image=files["initramfs"],
                                   append=[f"guest.port={server.port}", f"guest.end={boot.end}",
                                           f"guest.tests={','.join(tests)}", *LONG,
-                                          *boot.append, *["guest.stays=1"] * boot.stays_on,
+                                          *boot.machine.append(), *boot.append,
+                                          *["guest.stays=1"] * boot.stays_on,
                                           *(boot.debug if flavour == "debug" else ())])
             machine = dataclasses.replace(machine, memory=boot.memory or machine.memory)
             timeout = boot.timeout * bed.slowness * (LONGER if LONG else 1)
@@ -266,13 +273,14 @@ def run(boot, kernel, tests, result, tick=None):
     if boot.keep:
         (out.parent / boot.keep).write_text("\n".join(guest.ktap) + "\n", encoding="utf-8")
     evidence = Evidence(guest.records, klog.read(outcome.console),
-                                 Trace.read(outcome.trace), outcome, server, "vtd")
+                        Trace.read(outcome.trace), outcome, server, "vtd", boot.machine)
     for test in tests:
         if test in WITNESSES:
             guest.claims(test, _said(test, evidence, guest))
     # The unit of a crashed kernel stays as it is.
     if boot.job != "crash":
         guest.claims("end", witness.ending(evidence, boot.stays_on))
+    guest.claims("end", witness_units.units(evidence))
     if flavour in WATCHERS and boot.job == "tests":
         guest.claims("end", WATCHERS[flavour](evidence))
     wrong = _whole(boot, evidence, guest)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The machines of the tests about chipsets: firmware that lists several units. QEMU has one unit;
-at the addresses of the others there is no device."""
+"""The machines of the tests about chipsets: firmware that lists units at whose addresses there is
+no device."""
 
 from vtdlab import acpi, devices
 
@@ -19,15 +19,14 @@ def machine(folder):
     ]
 
 
-def several():
+def several(dmar):
     """Returns a table with units for a missing device and that edu, and QEMU's for the rest."""
-    return {"dmar": acpi.dmar(units=(
+    return {"dmar": dmar(others=(
         acpi.Unit(acpi.UNIT_BASE + 0x2000, acpi.endpoints(ABSENT)),
-        acpi.Unit(acpi.UNIT_BASE + 0x3000, acpi.endpoints(FREE)),
-        acpi.Unit(acpi.UNIT_BASE)))}
+        acpi.Unit(acpi.UNIT_BASE + 0x3000, acpi.endpoints(FREE))))}
 
 
-def alone():
+def alone(_dmar):
     """Returns a table with QEMU's unit for iommu-testdev alone, and none for the rest."""
     return {"dmar": acpi.dmar(units=(
         acpi.Unit(acpi.UNIT_BASE, acpi.endpoints(devices.TESTDEV.bdf)),))}

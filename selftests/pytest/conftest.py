@@ -16,6 +16,7 @@ from _pytest.reports import TestReport
 import guest_pool
 import boots
 import cargo
+from vtdlab import machines
 from vtdlab.errors import LabError
 
 POOL = pytest.StashKey()
@@ -26,6 +27,7 @@ def pytest_addoption(parser):
     group = parser.getgroup("vtd")
     group.addoption("--series", action="append", default=[], help="kernel series to boot")
     group.addoption("--flavour", default="test", help="kernel to boot: test or debug")
+    group.addoption("--machine", action="append", default=[], help="machines with several units")
     group.addoption("--test", default="", help="only this test of the guests")
 
 
@@ -58,8 +60,9 @@ class GuestFile(pytest.File):
         if only and flavour not in (runs := boots.flavours_of(only)):
             raise self.CollectError(f"{only} does not run on this kernel; run " + " or ".join(
                 f"{boots.COMMANDS[one]} T={only}" for one in runs) + ".")
+        layouts = [machines.ALL[name] for name in self.config.getoption("--machine")]
         for series in wanted:
-            for boot in boots.BOOTS:
+            for boot in boots.units(layouts) if layouts else boots.BOOTS:
                 tests = boot.tests_of(series, flavour, whole)
                 if flavour == "debug" and boot.left_out:
                     tests = boot.tests

@@ -43,11 +43,11 @@ def machine(folder):
     ]
 
 
-def reserving():
+def reserving(dmar):
     """Returns a DMAR table that reserves memory for one device."""
-    return {"dmar": acpi.dmar((DIRECT,))}
+    return {"dmar": dmar((DIRECT,))}
 
 
-def tables():
+def tables(dmar):
     """Firmware's."""
-    return {"dmar": acpi.dmar((DIRECT, RELAXED)), "external": acpi.external_ports(EXTERNAL, SHARING)}
+    return {"dmar": dmar((DIRECT, RELAXED)), "external": acpi.external_ports(EXTERNAL, SHARING)}
