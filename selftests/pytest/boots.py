@@ -171,7 +171,7 @@ BOOTS = (
 def units(layouts):
     """Returns the boots of `make check-units`: all tests on each machine with several units."""
     return [dataclasses.replace(boot, name=f"{layout.name}-{boot.name}", machine=layout,
-                                folder="check-units")
+                                folder="check-units", timeout=2 * boot.timeout)
             for layout in layouts for boot in BOOTS
             if "test" in boot.on and not boot.flavour and not boot.stock and not boot.one_unit
             and boot.machine is machines.STANDARD]
