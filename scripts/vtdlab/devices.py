@@ -9,6 +9,8 @@ import dataclasses
 import os
 from pathlib import Path
 
+from vtdlab import acpi
+
 DISK_BYTES = 256 << 20
 
 
@@ -142,6 +144,23 @@ def topology(folder):
         "-device", "pcie-root-port,id=freeport,bus=free,chassis=3,addr=00.0",
         "-device", "edu,bus=freeport,addr=00.0,dma_mask=0xffffffffffffffff",
     ]
+
+
+# The functions of the chipset and of standard(), and those of two root buses' bridges. A table that
+# lists them leaves out the root bus that bypasses the unit.
+LISTED = acpi.endpoints(*(f"0000:00:{slot}" for slot in (
+    "00.0", "03.0", "04.0", "05.0", "06.0", "0b.0", "1f.0", "1f.2", "1f.3")))
+
+
+def topology_tables(dmar):
+    """Returns a DMAR table for topology()."""
+    return {"dmar": dmar(only=(*LISTED, *acpi.endpoints("0000:00:0e.0"), *acpi.bridges(
+        PORT.bdf, BRIDGE.bdf, f"0000:{OTHER_BUS:02x}:00.0")))}
+
+
+def late_tables(dmar):
+    """Returns a DMAR table for late()."""
+    return {"dmar": dmar(only=(*LISTED, *acpi.bridges(PORT.bdf, "0000:00:0c.0")))}
 
 
 def late(folder):

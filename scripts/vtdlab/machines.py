@@ -38,6 +38,7 @@ class Layout:
     iommu: str = ""         # options of the first unit
     units: tuple = ()       # the others
     buses: tuple = ()       # words for root buses
+    bridges: tuple = ()     # their functions on the first root bus
     below: object = None    # (folder) -> words for the devices of the other units
     tested: tuple = ()      # those of them that do DMA
     structures: tuple = ()  # of the table, in addition to units and reserved regions
@@ -49,10 +50,13 @@ class Layout:
         units = [word for unit in self.units for word in unit.words()]
         return [*self.buses, *units, *usual(folder), *(self.below(folder) if self.below else ())]
 
-    def dmar(self, reserved=(), flags=0, others=()):
-        """Returns firmware's table of the units; `others` are in it, but not in the machine."""
+    def dmar(self, reserved=(), flags=0, others=(), only=()):
+        """Returns firmware's table of the units; `others` are in it, but not in the machine. The
+        first unit has what the others do not have, or else `only` these scopes."""
+        rest = (acpi.Scope(acpi.IOAPIC, "0000:ff:00.0"), *only,
+                *(acpi.endpoints(*self.bridges) if only else ()))
         units = [*others, *(acpi.Unit(unit.base, unit.firmware) for unit in self.units),
-                 acpi.Unit(acpi.UNIT_BASE, (acpi.Scope(acpi.IOAPIC, "0000:ff:00.0"),), True)]
+                 acpi.Unit(acpi.UNIT_BASE, rest, not only)]
         if self.nodes:
             units = [dataclasses.replace(unit, proximity=0) for unit in units]
         return acpi.dmar(reserved, flags=flags | acpi.INTERRUPT_REMAPPING, units=units,
@@ -104,8 +108,8 @@ SERVER = Layout(
     "server", "a remapping unit for each of two root buses", "snoop-control=on",
     units=(Unit("farunit", acpi.UNIT_BASE + 0x1000, "far", "aw-bits=39,caching-mode=on",
                 acpi.bridges(*FAR_PORTS)),),
-    buses=("-device", f"pxb-pcie,id=far,bus_nr={devices.FAR_BUS},bus=pcie.0,addr=0a.0"),
-    below=_far,
+    buses=("-device", f"pxb-pcie,id=far,bus_nr={devices.FAR_BUS},bus=pcie.0,addr=1c.0"),
+    bridges=("0000:00:1c.0",), below=_far,
     tested=(devices.FAR_NVME, devices.FAR_EDU, devices.FAR_TESTDEV, devices.FAR_IGB),
     structures=(acpi.root_ports_with_ats(*FAR_PORTS),
                 acpi.integrated_with_ats(devices.VIRTIO.bdf)),

@@ -127,7 +127,15 @@ def _drains(trace):
 
 def unit_failure(evidence):
     """A failed unit has dropped its caches, and refuses all requests."""
-    for name, trace in brackets(evidence, "unit-failure "):
+    for name, whole in brackets(evidence, "unit-failure "):
+        refusing = {fault.unit for fault in whole.faults()}
+        yield f"{name}: one unit refuses", "" if len(refusing) == 1 else f"these do: {refusing}"
+        if len(refusing) != 1:
+            continue
+        trace = whole.of_unit(*refusing)
+        others = [unit for unit, part in evidence.by_unit(whole)
+                  if part.named("vtd_reg_dmar_root") and unit != evidence.units[min(refusing)].name]
+        yield f"{name}: no other unit gets another root table", ", ".join(others)
         wanted = FAILED_BY.get(name.partition(", ")[2], "root table")
         found = _invalidated_by(trace)
         yield f"{name}: caches are dropped by {wanted}", (

@@ -131,7 +131,7 @@ BOOTS = (
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
     Boot("suspended", ("suspend", "inspect"), end="reboot", programs=benchtools.fio),
     # A warning of any kind ends this guest.
-    Boot("late", ("late", "detach", "load-cycles"), devices=devices.late,
+    Boot("late", ("late", "detach", "load-cycles"), devices=devices.late, tables=devices.late_tables,
          append=("panic_on_warn=1", devices.NATIVE_PORTS), programs=benchtools.fio),
     # pciehp of 7.3 takes the lock of its slot and that of all removals in either order. Lockdep
     # would report that at the first unplug, and then stop checking.
@@ -140,7 +140,8 @@ BOOTS = (
          debug=("lockdep.prove_locking=0",)),
     Boot("server", ("load", "dma", "attack", "fault"), machine=machines.SERVER),
     Boot("client", ("load", "dma", "attack", "fault"), machine=machines.CLIENT),
-    Boot("other-topologies", ("topology",), devices=devices.topology, append=isolation.WORDS),
+    Boot("other-topologies", ("topology",), devices=devices.topology,
+         tables=devices.topology_tables, append=isolation.WORDS),
     Boot("call-failures", ("call-failures", "hotplug-races"),
          append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5))),
     # Allocations can be made to fail only on the debug kernel. Fewer devices make fewer

@@ -17,7 +17,7 @@ import boots
 import topologies
 from vtdlab import acpi
 from vtdlab import cache as lab
-from vtdlab import klog, qemu, testbed
+from vtdlab import klog, machines, qemu, testbed
 from vtdlab.channel import Records
 
 TIMEOUT = 180
@@ -29,13 +29,14 @@ ADMIN = ("pci=noats,disable_acs_redir=00:09.0",)
 REDIRECTION = 0x2C          # of requests, of completions, by egress control
 # 00:08.0, in ACPI's names, is external-facing.
 OUTSIDE = "S40"
-# Machine, words of the command line, whether a port is external-facing.
+# Topology, words of the command line, whether a port is external-facing, the units.
 MACHINES = {
-    "ports": ("ports", (), False),
-    "switch": ("switch", (), False),
-    "bridges": ("bridges", (), False),
-    "admin": ("ports", ADMIN, False),
-    "outside": ("ports", (), True),
+    "ports": ("ports", (), False, machines.STANDARD),
+    "switch": ("switch", (), False, machines.STANDARD),
+    "bridges": ("bridges", (), False, machines.STANDARD),
+    "admin": ("ports", ADMIN, False, machines.STANDARD),
+    "outside": ("ports", (), True, machines.STANDARD),
+    "server": ("ports", (), False, machines.SERVER),
 }
 
 
@@ -50,14 +51,16 @@ def pytest_generate_tests(metafunc):
 def _boot(series, name, driver):
     out = lab.checkout() / "out/check" / f"{series}-groups-{name}-{driver}"
     shutil.rmtree(out, ignore_errors=True)
-    topology, words, outside = MACHINES[name]
+    topology, words, outside, layout = MACHINES[name]
+    tables = {"dmar": layout.dmar()} if layout.units else {}
+    if outside:
+        tables["outside"] = acpi.external_ports(OUTSIDE)
     bed = testbed.get(series)
     with tempfile.TemporaryDirectory(prefix="vtd-tables-") as folder:
-        image = bed.image
-        if outside:
-            image = acpi.put_before(image, {"outside": acpi.external_ports(OUTSIDE)},
-                                    f"{folder}/initramfs")
-        machine = bed.machine("groups", topologies.arguments(topology), driver=driver,
+        image = (acpi.put_before(bed.image, tables, f"{folder}/initramfs") if tables
+                 else bed.image)
+        devices = layout.devices(folder, lambda _: topologies.arguments(topology))
+        machine = bed.machine("groups", devices, driver=driver, iommu=layout.iommu,
                               append=["guest.end=poweroff", *words], image=image)
         records = Records()
         outcome = qemu.boot(machine, out, TIMEOUT, records.add)
