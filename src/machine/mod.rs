@@ -136,6 +136,12 @@ impl Machine {
             .ok_or(ENODEV)
     }
 
+    /// Returns the unit that is called `name`.
+    pub(crate) fn unit_named(&self, name: &str) -> Option<&Unit> {
+        let mut units = self.units.iter().map(|served| &*served.unit);
+        units.find(|unit| unit.name().to_bytes() == name.as_bytes())
+    }
+
     /// Calls `f` with every device behind a unit.
     ///
     /// # Context

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes in sysfs: those of each unit, as the in-tree driver has them, and the files of
-//! `/sys/kernel/vtd` except `detach`, which is in `src/driver/unload.rs`.
+//! Attributes in sysfs: those of each unit, as the in-tree driver has them, and the list of users.
 
 use super::debugfs::users;
 use crate::machine::Machine;
@@ -50,35 +49,3 @@ pub(crate) const USERS: Attribute<Machine> = read_only(c"users", |machine, to| {
     });
     result.and_then(|()| users::write_untranslated(machine, to))
 });
-
-/// The file `/sys/kernel/vtd/limit_units`, for tests.
-pub(crate) const LIMIT_UNITS: Attribute<Machine> = Attribute {
-    name: c"limit_units",
-    mode: 0o200,
-    show: |_, _| Ok(()),
-    store: Some(|machine, text| {
-        if !machine.test_hooks {
-            return Err(EPERM);
-        }
-        let bits = text.parse().map_err(|_| EINVAL)?;
-        machine
-            .units()
-            .for_each(|served| served.unit.restrict(bits));
-        Ok(())
-    }),
-};
-
-/// The file `/sys/kernel/vtd/inject_error`, for tests.
-pub(crate) const INJECT_ERROR: Attribute<Machine> = Attribute {
-    name: c"inject_error",
-    mode: 0o200,
-    show: |_, _| Ok(()),
-    store: Some(|machine, text| {
-        if !machine.test_hooks {
-            return Err(EPERM);
-        }
-        machine
-            .units()
-            .try_for_each(|served| served.unit.inject_error(text))
-    }),
-};

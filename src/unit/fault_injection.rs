@@ -6,7 +6,6 @@
 use super::invalidation::Queue;
 use super::Unit;
 use core::sync::atomic::{AtomicU32, Ordering};
-use kernel::prelude::*;
 use vtd_core::spec::status::Fsts;
 
 /// Failing the unit does not rely on the root table command to invalidate all caches.
@@ -35,63 +34,106 @@ impl FaultInjection {
     }
 }
 
+#[derive(Clone, Copy)]
+enum QueueError {
+    /// A descriptor that hardware refuses (IQE).
+    InvalidDescriptor,
+    /// From now on the driver does not see the queue complete anything.
+    Hang,
+    /// The next wait is lost, and the driver sees this status.
+    Status(Fsts),
+}
+
+#[derive(Clone, Copy)]
+enum Injection {
+    Set(u32),
+    Clear(u32),
+    Queue(QueueError),
+}
+
+/// An error that can be injected in a unit.
+#[derive(Clone, Copy)]
+pub(crate) struct InjectedError(Injection);
+
+impl InjectedError {
+    /// Each error with its name.
+    const ALL: [(&'static str, Injection); 9] = [
+        (
+            "invalid-descriptor",
+            Injection::Queue(QueueError::InvalidDescriptor),
+        ),
+        ("hang", Injection::Queue(QueueError::Hang)),
+        (
+            "time-out-error",
+            Injection::Queue(QueueError::Status(Fsts::TIME_OUT)),
+        ),
+        (
+            "completion-error",
+            Injection::Queue(QueueError::Status(Fsts::COMPLETION_ERROR)),
+        ),
+        (
+            "fail-without-root-table",
+            Injection::Set(WITHOUT_ROOT_TABLE),
+        ),
+        ("fail-without-queue", Injection::Set(WITHOUT_QUEUE)),
+        ("fail-without-registers", Injection::Set(WITHOUT_REGISTERS)),
+        ("hold-faults", Injection::Set(HOLD_FAULTS)),
+        ("release-faults", Injection::Clear(HOLD_FAULTS)),
+    ];
+
+    /// Returns the error that is called `name`.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter();
+        all.find(|(other, _)| *other == name)
+            .map(|(_, injection)| Self(*injection))
+    }
+
+    /// Returns the names of all errors.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> + Clone {
+        Self::ALL.iter().map(|(name, _)| *name)
+    }
+}
+
 impl Unit {
-    /// Injects the error that `error` names.
-    ///
-    /// - `invalid-descriptor`: a descriptor that hardware refuses (IQE).
-    /// - `hang`: from now on the driver does not see the queue complete anything.
-    /// - `time-out-error`, `completion-error`: the next wait is lost, and the driver sees ITE or
-    ///   ICE.
-    /// - `hold-faults`, `release-faults`: fault records are no longer read, or are read again.
-    /// - `fail-without-root-table`, `fail-without-queue`, `fail-without-registers`: failing the
-    ///   unit does not use this path.
-    ///
-    /// # Errors
-    ///
-    /// [`EINVAL`]: no error has this name. [`ENODEV`]: the error needs a queue, and the unit has
-    /// none.
-    pub(crate) fn inject_error(&self, error: &str) -> Result {
-        let set = |bit| {
-            self.fault_injection.0.fetch_or(bit, Ordering::Relaxed);
-            Ok(())
-        };
-        match error {
-            "hold-faults" => set(HOLD_FAULTS),
-            "release-faults" => {
-                self.fault_injection
-                    .0
-                    .fetch_and(!HOLD_FAULTS, Ordering::Relaxed);
-                Ok(())
+    /// Returns whether `error` can be injected: an error of the queue needs a queue.
+    pub(crate) fn can_inject(&self, error: InjectedError) -> bool {
+        !matches!(error.0, Injection::Queue(_)) || self.is_queued()
+    }
+
+    /// Injects `error`. Without a queue, an error of the queue has no effect.
+    pub(crate) fn inject_error(&self, error: InjectedError) {
+        let injected = &self.fault_injection.0;
+        match error.0 {
+            Injection::Set(bit) => {
+                injected.fetch_or(bit, Ordering::Relaxed);
             }
-            "fail-without-root-table" => set(WITHOUT_ROOT_TABLE),
-            "fail-without-queue" => set(WITHOUT_QUEUE),
-            "fail-without-registers" => set(WITHOUT_REGISTERS),
-            _ => self.inject_queue_error(self.invalidator.queue.as_deref().ok_or(ENODEV)?, error),
+            Injection::Clear(bit) => {
+                injected.fetch_and(!bit, Ordering::Relaxed);
+            }
+            Injection::Queue(error) => {
+                if let Some(queue) = self.invalidator.queue.as_deref() {
+                    self.inject_queue_error(queue, error)
+                }
+            }
         }
     }
 
-    fn inject_queue_error(&self, queue: &Queue, error: &str) -> Result {
+    fn inject_queue_error(&self, queue: &Queue, error: QueueError) {
         match error {
-            "invalid-descriptor" => {
+            QueueError::InvalidDescriptor => {
                 let words = [INVALID].into_iter();
                 if let Err(failure) = queue.submit_words(&self.regs, words, || {}) {
                     self.fail(&failure);
                 }
             }
-            "hang" => {
+            QueueError::Hang => {
                 self.regs.set_time_out_ms(SHORT_MS);
                 queue.redirect_wait_writes(true);
             }
-            "time-out-error" => {
+            QueueError::Status(status) => {
                 queue.redirect_wait_writes(true);
-                queue.inject_status(Fsts::TIME_OUT.raw());
+                queue.inject_status(status.raw());
             }
-            "completion-error" => {
-                queue.redirect_wait_writes(true);
-                queue.inject_status(Fsts::COMPLETION_ERROR.raw());
-            }
-            _ => return Err(EINVAL),
         }
-        Ok(())
     }
 }

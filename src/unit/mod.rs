@@ -37,6 +37,7 @@ mod suspend;
 mod translation;
 
 pub(crate) use event::{FaultEvent, FaultSink};
+pub(crate) use fault_injection::InjectedError;
 pub(crate) use snapshot::{BusSnapshot, QueueSnapshot, RequesterEntries};
 pub(crate) use statistics::{Counter, Statistics, WAIT_KINDS};
 pub(crate) use suspend::SuspendState;
