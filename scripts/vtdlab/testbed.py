@@ -48,7 +48,9 @@ class Testbed:
         """Returns a machine that runs one job of scripts/guest."""
         words = list(boot if boot is not None else OURS if driver == "vtd" else IN_TREE)
         words += WORDS.get(self.flavour, ())
-        words += ["loglevel=7", f"guest.job={job}", f"guest.driver={driver}", *append]
+        # A test reads the log from its beginning on, which must not have been overwritten.
+        words += ["loglevel=7", "log_buf_len=4M"]
+        words += [f"guest.job={job}", f"guest.driver={driver}", *append]
         return Machine(self.kernel.image, image or self.image, words, list(devices), iommu,
                        MEMORY[self.flavour], patience=PATIENCE * self.slowness)
 
