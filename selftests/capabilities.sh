@@ -65,12 +65,11 @@ fi
 ktap_check "dirty tracking: no, and the unit has none (ECAP.SSADS)" \
 	eval '[ "$(bit "$ECAP" 45)" = 0 ] && answers dirty-tracking 0'
 # Otherwise the two checks above would pass with a driver that does not read the registers.
-wanted=$(cmdline guest.capable)
-if [ -n "$wanted" ]; then
-	ktap_check "the machine is the requested one" \
-		[ "$wanted" = "snoop=$SNOOP_CONTROL,optin=$OPTED_IN" ]
+wanted="$(cmdline guest.snoop) $(cmdline guest.optin)"
+if [ "$wanted" != " " ]; then
+	ktap_check "the machine is the requested one" [ "$wanted" = "$SNOOP_CONTROL $OPTED_IN" ]
 else
-	ktap_skip "the machine is the requested one" "guest.capable= does not name one"
+	ktap_skip "the machine is the requested one" "guest.snoop= and guest.optin= do not describe one"
 fi
 rmmod vtd_owner
 load_drivers

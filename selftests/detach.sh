@@ -69,28 +69,22 @@ no_user_prevents_detach() {
 
 # --- translation off before tables go ---
 
-# register OFFSET BITS: reads a register of the unit through /dev/mem.
-register() {
-	devmem $((unit + $1)) "$2"
-}
-
 # frees: prints how often the page of the root table was freed.
 frees() {
 	grep -c mm_page_free: $TRACED
 }
 
 watch_root_table() {
-	unit=$((0x$(cat /sys/class/iommu/dmar0/intel-iommu/address)))
-	root=$(($(register 0x20 64) >> 12))
+	base=$(unit_base "$(unit_of "$victim")")
+	root=$(($(devmem $((base + 0x20)) 64) >> 12))
 	[ $root -gt 0 ] || { echo "the unit has no root table"; return 1; }
 	echo > $TRACED
 	echo "pfn == $root" > $EVENT/filter && echo 1 > $EVENT/enable
 }
 
 is_allocated_until_off() {
-	[ $(($(register 0x1c 32) >> 31)) = 1 ] || { echo "translation was off before"; return 1; }
-	detaches || return 1
-	[ $(($(register 0x1c 32) >> 31)) = 0 ] || { echo "translation is on after a detach"; return 1; }
+	translates_at "$base" && detaches || return 1
+	! translates_at "$base" || { echo "translation is on after a detach"; return 1; }
 	[ "$(frees)" = 0 ] || { echo "the root table was freed by a detach:"; cat $TRACED; return 1; }
 }
 
@@ -174,7 +168,7 @@ ktap_check "not in use: it unloads" unloads
 fresh
 ktap_check "not in use: it unloads after two detaches" eval 'detaches && detaches && rmmod vtd'
 fresh
-exec 8< /sys/kernel/debug/vtd/dmar0/statistics 9< /sys/kernel/vtd/users
+exec 8< "/sys/kernel/debug/vtd/$(unit_of "$victim")/statistics" 9< /sys/kernel/vtd/users
 ktap_check "its files are open: the detach is accepted, rmmod is refused" eval \
 	'detaches && rmmod_is_refused'
 ktap_check "they can be read to their end" eval 'grep -q . <&8 && cat <&9 > /dev/null'

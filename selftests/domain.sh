@@ -8,6 +8,8 @@
 
 RUN=/sys/kernel/debug/vtd_domain/run
 SCENARIOS="map-4k map-2m map-1g map-mixed resize occupied width read-only blocked second-owner shared churn oracle threads"
+# With a device behind each of two units; "shared" and "churn" have both in one domain.
+OF_TWO_UNITS="shared churn"
 
 plays() {
 	mark "domain $1 begin"
@@ -17,22 +19,52 @@ plays() {
 	[ "$(cut -d: -f1 $RUN)" = ok ]
 }
 
+# play WHERE SCENARIO: one result.
+play() {
+	if plays "$2" > /tmp/plays 2>&1; then
+		sed -n 's/^ok: //p' /tmp/plays | ktap_note
+		ktap_pass "$1$2"
+	elif grep -q '^skip: ' /tmp/plays; then
+		ktap_skip "$1$2" "$(sed -n 's/^skip: //p' /tmp/plays)"
+	else
+		ktap_fail "$1$2" "$(cat /tmp/plays)"
+	fi
+}
+
+# widths BDF: prints which widths of tables the device's unit walks (CAP.SAGAW).
+widths() {
+	echo $((0x$(cat "$PCI/$1/iommu/intel-iommu/cap") >> 8 & 0x1f))
+}
+
+# pair: prints two devices behind different units, separated by a comma; nothing if there are none.
+# The domain is allocated for the first, which must not be behind the wider unit.
+pair() {
+	first=$(attackers | head -n1)
+	for bdf in $(attackers); do
+		[ "$(unit_of "$bdf")" != "$(unit_of "$first")" ] || continue
+		if [ "$(widths "$bdf")" -lt "$(widths "$first")" ]; then echo "$bdf,$first"; else echo "$first,$bdf"; fi
+		return
+	done
+}
+
 [ "$(attackers | wc -l)" -ge 2 ] || ktap_skip_all "edu and iommu-testdev are not both there"
 # shellcheck disable=SC2086
 set -- $SCENARIOS
-ktap_start $(($# + 3))
+ktap_start $(($# + 3 + $(echo $OF_TWO_UNITS | wc -w)))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 rmmod vtd_attack
 ktap_check "vtd_domain loads" insmod "$VTD_TEST_MODULES/vtd_domain.ko"
 for scenario in $SCENARIOS; do
-	if plays "$scenario" > /tmp/plays 2>&1; then
-		sed -n 's/^ok: //p' /tmp/plays | ktap_note
-		ktap_pass "$scenario"
-	elif grep -q '^skip: ' /tmp/plays; then
-		ktap_skip "$scenario" "$(sed -n 's/^skip: //p' /tmp/plays)"
+	play "" "$scenario"
+done
+two=$(pair)
+[ -z "$two" ] || { rmmod vtd_domain; insmod "$VTD_TEST_MODULES/vtd_domain.ko" devices="$two"; }
+for scenario in $OF_TWO_UNITS; do
+	if [ -n "$two" ]; then
+		play "devices of two units: " "$scenario"
 	else
-		ktap_fail "$scenario" "$(cat /tmp/plays)"
+		ktap_skip "devices of two units: $scenario" "all devices to attack with are behind one unit"
 	fi
 done
 back_to_default() {

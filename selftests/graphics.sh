@@ -18,6 +18,7 @@ FREE=$(memory 0x8000)
 TESTDEV=0000:00:06.0 EDU=0000:00:05.0
 DETACH=/sys/kernel/vtd/detach
 UNIT=0xfed90000
+unit=$(unit_at $UNIT)
 TIGER_LAKE=$TESTDEV/8086:9a49/030000
 
 # register OFFSET: reads 32 bits of the unit through /dev/mem.
@@ -31,7 +32,7 @@ translates() {
 
 is_busy() {
 	insmod "$VTD_TEST_MODULES/vtd_busy.ko" base=$UNIT state=translation || return 1
-	is_refused "vtd: dmar0: translation was already on.*kexec.*[Rr]eboot"
+	is_refused "vtd: $unit: translation was already on.*kexec.*[Rr]eboot"
 	busy=$?
 	rmmod vtd_busy
 	return $busy
@@ -41,7 +42,7 @@ detach_is_refused() {
 	log_start
 	! sh -c "echo 1 > $DETACH" 2> /tmp/why || { echo "the detach was accepted"; return 1; }
 	grep -q "$EBUSY" /tmp/why || { cat /tmp/why; return 1; }
-	log_has "vtd: not detached: translation of dmar0 cannot be turned off.*[Rr]eboot"
+	log_has "vtd: not detached: translation of $unit cannot be turned off.*[Rr]eboot"
 }
 
 rmmod_is_refused() {
@@ -71,7 +72,7 @@ ktap_check "graphics of another kind: the driver loads and unloads" eval \
 ktap_check "of this kind, unit already translating: refused, with what to do" eval 'disguised $TIGER_LAKE && is_busy'
 log_start
 ktap_check "translation off before: the driver loads" load_vtd
-ktap_check "the log says that translation cannot be turned off" log_has "vtd: dmar0: $TESTDEV: .*translation off"
+ktap_check "the log says that translation cannot be turned off" log_has "vtd: $unit: $TESTDEV: .*translation off"
 ktap_check "a device that firmware lists behind no unit is in no group" \
 	eval '[ -e "$PCI/$EDU" ] && [ ! -e "$PCI/$EDU/iommu_group" ]'
 ktap_check "integrated graphics have an identity domain, which can be changed" \

@@ -34,12 +34,6 @@ is_gone() {
 	rmmod vtd && ! vtd_is_loaded || { grep '^vtd ' /proc/modules; return 1; }
 }
 
-# translates: unit 0 does, by GSTS.TES, read through /dev/mem.
-translates() {
-	gsts=$(devmem $((0x$(cat /sys/class/iommu/dmar0/intel-iommu/address) + 0x1c)) 32)
-	[ $((gsts >> 31)) = 1 ] || { echo "GSTS is $gsts"; return 1; }
-}
-
 found_again() {
 	[ -e "$PCI/$victim" ] || echo 1 > /sys/bus/pci/rescan
 	[ -e "$PCI/$victim" ] || { echo "$victim did not come back"; return 1; }
@@ -106,13 +100,15 @@ unplug_from_failing_load() {
 # Its unit continues to translate until the device is removed.
 removed_without_lock() {
 	insmod "$VTD_KO" && insmod "$VTD_TEST_MODULES/vtd_slow.ko" device="$victim" ms="$SLOW" || return 1
+	unit=$(unit_of "$victim")
+	base=$(unit_base "$unit")
 	log_start
 	echo 1 > /sys/kernel/debug/vtd_slow/remove &
 	log_has "vtd_slow: $victim: sleeps" || return 1
 	! sh -c "echo 1 > $DETACH" 2> /tmp/why || { echo "the detach was accepted"; return 1; }
 	grep -q "$EBUSY" /tmp/why || { cat /tmp/why; return 1; }
-	log_has "dmar0: translation stays on: $victim is being added or removed" &&
-		log_has "not fully detached" && translates || return 1
+	log_has "$unit: translation stays on: $victim is being added or removed" &&
+		log_has "not fully detached" && translates_at "$base" || return 1
 	! rmmod vtd 2> /dev/null || { echo "rmmod succeeded"; return 1; }
 	wait
 	echo 1 > $DETACH || { echo "the second detach was refused"; return 1; }

@@ -209,6 +209,7 @@ insmod "$VTD_TEST_MODULES/vtd_domain.ko" || ktap_abort "vtd_domain does not load
 payload $((4 << 20))
 log_start
 ids=$(domain_ids)
+unit=$(unit_of "$victim")
 
 ktap_check "a disk is in use" disk_works
 mark "hotplug pulled begin"
@@ -223,7 +224,7 @@ mark "hotplug removed begin"
 ktap_check "removed, a device that continues its DMA is refused" removed_and_requests
 mark "hotplug removed end"
 ktap_check "removed: the log names it as an unknown requester" \
-	log_has "vtd: dmar0: fault: requester $victim, which is not a device"
+	log_has "vtd: $unit: fault: requester $victim, which is not a device"
 ktap_check "removed: a storm of it is refused, and soon no longer recorded, which is logged once" storms
 ktap_check "rescanned, it reaches what is mapped for it and no more" found_again
 ktap_check "rescanned, its faults are recorded" records_faults 1 refused "$victim" "$(memory)"

@@ -6,22 +6,16 @@
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
-UNIT=/sys/class/iommu/dmar0
-
+# The following are about $unit.
 has_form() {
-	file=$UNIT/intel-iommu/$1
+	file=$UNITS/$unit/intel-iommu/$1
 	[ -r "$file" ] || { echo "there is no $file"; return 1; }
 	grep -Eqx "$2" "$file" || { echo "$file holds: $(cat "$file")"; return 1; }
 }
 
-# register OFFSET WIDTH: reads a register from the unit itself.
-register() {
-	devmem $((0x$(cat $UNIT/intel-iommu/address) + $1)) "$2" 2>/dev/null
-}
-
 same_as_register() {
-	shown=$(($(printf '0x%s' "$(cat "$UNIT/intel-iommu/$1")")))
-	held=$(($(register "$2" 64)))
+	shown=$(($(printf '0x%s' "$(cat "$UNITS/$unit/intel-iommu/$1")")))
+	held=$(($(devmem $(($(unit_base "$unit") + $2)) 64)))
 	[ "$shown" -eq "$held" ] || { printf 'shown %x, the register holds %x\n' "$shown" "$held"; return 1; }
 }
 
@@ -43,15 +37,25 @@ all_strict() {
 }
 
 linked_to_unit() {
-	for pci_dev in "$UNIT"/devices/*; do
-		[ "$(readlink -f "$pci_dev/iommu")" = "$(readlink -f $UNIT)" ] ||
+	for pci_dev in "$UNITS/$unit"/devices/*; do
+		[ "$(readlink -f "$pci_dev/iommu")" = "$(readlink -f "$UNITS/$unit")" ] ||
 			{ echo "${pci_dev##*/} does not link back to the unit"; return 1; }
 	done
 	[ -d "${pci_dev-}" ] || { echo "the unit has no devices"; return 1; }
 }
 
-interrupt_is_there() {
-	grep -Eqi 'dmar|vtd' /proc/interrupts || { cat /proc/interrupts; return 1; }
+registers_are_held() {
+	grep -i "$(cat "$UNITS/$unit/intel-iommu/address").*\(vtd\|dmar\)" /proc/iomem
+}
+
+# One for each unit, all of one name.
+interrupts_are_there() {
+	[ "$(grep -Eci 'dmar|vtd' /proc/interrupts)" = "$(all_units | wc -l)" ] ||
+		{ cat /proc/interrupts; return 1; }
+}
+
+unit_is_logged() {
+	log_has "$1: $unit.*$2"
 }
 
 # Devices reach addresses up to the width in the table or that of the processors.
@@ -71,29 +75,28 @@ mark "load begin"
 ktap_check "insmod" insmod "$VTD_KO" $VTD_ARGS
 ktap_check "drivers of the devices" load_drivers
 mark "load end"
-ktap_check "sysfs: version" has_form version '[0-9]+:[0-9]+'
-ktap_check "sysfs: address" has_form address '[0-9a-f]+'
-ktap_check "sysfs: cap" has_form cap '[0-9a-f]+'
-ktap_check "sysfs: ecap" has_form ecap '[0-9a-f]+'
-ktap_check "sysfs: domains_supported" has_form domains_supported '[1-9][0-9]*'
-ktap_check "sysfs: domains_used" has_form domains_used '[1-9][0-9]*'
-if register 8 64 > /dev/null; then
-	ktap_check "sysfs: cap is the register's" same_as_register cap 8
-	ktap_check "sysfs: ecap is the register's" same_as_register ecap 16
+ktap_check "sysfs: version" each_unit has_form version '[0-9]+:[0-9]+'
+ktap_check "sysfs: address" each_unit has_form address '[0-9a-f]+'
+ktap_check "sysfs: cap" each_unit has_form cap '[0-9a-f]+'
+ktap_check "sysfs: ecap" each_unit has_form ecap '[0-9a-f]+'
+ktap_check "sysfs: domains_supported" each_unit has_form domains_supported '[1-9][0-9]*'
+ktap_check "sysfs: domains_used" each_unit has_form domains_used '[1-9][0-9]*'
+if devmem $(($(unit_base "$(all_units | head -n1)"))) 32 > /dev/null 2>&1; then
+	ktap_check "sysfs: cap is the register's" each_unit same_as_register cap 8
+	ktap_check "sysfs: ecap is the register's" each_unit same_as_register ecap 16
 else
 	ktap_skip "sysfs: cap is the register's" "this kernel keeps the registers from /dev/mem"
 	ktap_skip "sysfs: ecap is the register's" "this kernel keeps the registers from /dev/mem"
 fi
-ktap_check "sysfs: devices and unit link to each other" linked_to_unit
+ktap_check "sysfs: devices and unit link to each other" each_unit linked_to_unit
 ktap_check "every PCI device is in a group" all_devices_have_groups
 ktap_check "every group has a strict DMA domain" all_strict
-ktap_check "/proc/iomem names the holder of the registers" \
-	grep -i "$(cat $UNIT/intel-iommu/address).*\(vtd\|dmar\)" /proc/iomem
-ktap_check "the fault interrupt is there" interrupt_is_there
-ktap_check "log: the unit is named" log_has 'vtd: dmar0'
+ktap_check "/proc/iomem names the holder of the registers" each_unit registers_are_held
+ktap_check "the fault interrupt is there" interrupts_are_there
+ktap_check "log: the unit is named" each_unit unit_is_logged vtd ''
 ktap_check "log: the log says so if processors have more address bits than the table" \
 	host_width_is_noted
-ktap_check "log: capabilities in words" log_has 'vtd: dmar0.*(levels|level|pages|2M|2 MiB|GiB)'
+ktap_check "log: capabilities in words" each_unit unit_is_logged vtd '(levels|level|pages|2M|2 MiB|GiB)'
 ktap_check "/sys/kernel/vtd/users lists the devices" grep -q "nvme\|e1000e" /sys/kernel/vtd/users
 load_again() {
 	! insmod "$VTD_KO" 2> /dev/null

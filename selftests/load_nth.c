@@ -28,6 +28,7 @@
 #define MOST	5000
 #define BAD	40	/* print at most this many failures */
 #define NAMES	64
+#define LONGEST	1024	/* bytes of a path */
 
 /* The results of one function. */
 static struct {
@@ -36,7 +37,7 @@ static struct {
 } functions[NAMES];
 
 static const char *const ours[] = {
-	UNITS "/dmar0", "/sys/kernel/vtd", "/sys/kernel/debug/vtd", "/sys/module/vtd",
+	"/sys/kernel/vtd", "/sys/kernel/debug/vtd", "/sys/module/vtd",
 };
 
 static char iomem[1 << 16];
@@ -88,6 +89,37 @@ static int write_file(const char *path, const char *text)
 	return put < 0 ? -1 : 0;
 }
 
+static void join(char path[LONGEST], const char *folder, const char *name)
+{
+	if (snprintf(path, LONGEST, "%s/%s", folder, name) >= LONGEST)
+		die(name);
+}
+
+/* Calls f with the path of each entry of a folder, and returns how many there are. */
+static int each_entry(const char *folder, void (*f)(const char *path))
+{
+	char path[LONGEST];
+	struct dirent *entry;
+	DIR *dir = opendir(folder);
+	int count = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		count++;
+		join(path, folder, entry->d_name);
+		f(path);
+	}
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+static void expect_no_unit(const char *path)
+{
+	complain("%s is left", path);
+}
+
 /* Nothing of a load that failed is left. */
 static void expect_nothing(void)
 {
@@ -97,33 +129,35 @@ static void expect_nothing(void)
 	for (i = 0; i < sizeof(ours) / sizeof(*ours); i++)
 		if (!access(ours[i], F_OK))
 			complain("%s is left", ours[i]);
+	each_entry(UNITS, expect_no_unit);
 	read_file("/proc/iomem", now, sizeof(now));
 	if (strcmp(now, iomem))
 		complain("/proc/iomem has changed");
 }
 
-/* Every device behind the unit is in a strict group. */
+static void expect_strict(const char *device)
+{
+	char path[LONGEST], type[32];
+
+	join(path, device, "iommu_group/type");
+	if (!read_file(path, type, sizeof(type)) || strcmp(type, "DMA\n"))
+		complain("loaded, but %s is not in a strict domain", device);
+}
+
+static void expect_devices(const char *unit)
+{
+	char path[LONGEST];
+
+	join(path, unit, "devices");
+	if (!each_entry(path, expect_strict))
+		complain("loaded, but %s serves no device", unit);
+}
+
+/* Every unit has devices, and each of them is in a strict group. */
 static void expect_service(void)
 {
-	char path[512], type[32];
-	struct dirent *entry;
-	int devices = 0;
-	DIR *dir;
-
-	dir = opendir(UNITS "/dmar0/devices");
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		devices++;
-		snprintf(path, sizeof(path), UNITS "/dmar0/devices/%s/iommu_group/type",
-			 entry->d_name);
-		if (!read_file(path, type, sizeof(type)) || strcmp(type, "DMA\n"))
-			complain("loaded, but %s is not in a strict domain", entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	if (!devices)
-		complain("loaded, but no device is served");
+	if (!each_entry(UNITS, expect_devices))
+		complain("loaded, but there is no unit");
 }
 
 static void unload(void)

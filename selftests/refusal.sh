@@ -35,24 +35,6 @@ load_fails() {
 	! insmod "$VTD_KO" 2> /tmp/insmod || { echo "insmod succeeded"; rmmod vtd; return 1; }
 }
 
-# The register page of the first unit, according to the firmware's table.
-register_page() {
-	# Header 48 bytes; then structures: type u16, length u16; DRHD is type 0
-	# with its register base at offset 8.
-	od -An -v -tu1 -w1 /sys/firmware/acpi/tables/DMAR | awk '
-		{ b[NR - 1] = $1 }
-		END {
-			for (at = 48; at + 4 <= NR; at += size) {
-				size = b[at + 2] + 256 * b[at + 3]
-				if (size < 4) exit
-				if (b[at] + 256 * b[at + 1] == 0) {
-					for (i = 15; i >= 8; i--) printf "%02x", b[at + i]
-					exit
-				}
-			}
-		}'
-}
-
 if grep -q 'intel_iommu=on' /proc/cmdline; then
 	ktap_start 4
 	refused "in-tree driver active" "translat|in use|claimed|queue|driver"
@@ -64,31 +46,36 @@ if ! grep -q 'intremap=off' /proc/cmdline; then
 	ktap_end
 fi
 
-ktap_start 25
+pages=$(firmware_units)
+ktap_start $((13 + 12 * $(echo "$pages" | wc -l)))
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
-page=$(register_page)
-insmod "$VTD_TEST_MODULES/vtd_claim.ko" base="0x$page"
-refused "register page 0x$page held by another" "$(echo "$page" | sed 's/^0*//')|claimed|held|busy"
-rmmod vtd_claim
 
-# busy STATE PATTERN: a unit that already translates or remaps interrupts.
+# busy PAGE STATE PATTERN: a unit that already translates or remaps interrupts.
 busy() {
-	insmod "$VTD_TEST_MODULES/vtd_busy.ko" base="0x$page" state="$1"
-	refused "a unit with its $1 on" "$2"
+	insmod "$VTD_TEST_MODULES/vtd_busy.ko" base="$1" state="$2"
+	refused "the unit at $1 with its $2 on" "$(unit_at "$1"): .*$3"
 	rmmod vtd_busy
 }
-busy translation "translation is on[.,;].* Reset the machine"
-busy interrupts "interrupt.?remapping is on[.,;].* Reset the machine"
+
+# One unit refuses the load: no other is changed, either.
+for page in $pages; do
+	insmod "$VTD_TEST_MODULES/vtd_claim.ko" base="$page"
+	refused "register page $page held by another" "${page#0x}|claimed|held|busy"
+	rmmod vtd_claim
+	busy "$page" translation "translation is on[.,;].* Reset the machine"
+	busy "$page" interrupts "interrupt.?remapping is on[.,;].* Reset the machine"
+done
 
 # Only the queue is enabled, as the in-tree driver leaves it at kexec: no driver uses it.
-insmod "$VTD_TEST_MODULES/vtd_busy.ko" base="0x$page" state=queue
+insmod "$VTD_TEST_MODULES/vtd_busy.ko" base="$page" state=queue
 mark "queue left on begin"
 log_start
 ktap_check "a queue left on, which no driver uses: vtd loads" need_vtd
 mark "queue left on end"
 ktap_check "a queue left on: the log says that it is turned off" \
-	log_has 'vtd: dmar0: its invalidation queue was left enabled .* turning it off'
-ktap_check "a queue left on: a device gets its translation" eval '[ "$(group_type "$(pci_by_id 0x1234:0x11e8)")" = DMA ]'
+	log_has "vtd: $(unit_at "$page"): its invalidation queue was left enabled .* turning it off"
+ktap_check "a queue left on: a device gets its translation" \
+	eval '[ "$(group_type "$(served "$(unit_at "$page")" | head -n1)")" = DMA ]'
 ktap_check "a queue left on: vtd unloads again" eval 'need_no_vtd && rmmod vtd_busy && log_is_clean'
 
 modprobe nvme
@@ -106,7 +93,10 @@ mark "refusal then load begin"
 log_start
 ktap_check "after refusals an ordinary load succeeds" need_vtd
 mark "refusal then load end"
-ktap_check "after refusals: a unit is registered" test -d /sys/class/iommu/dmar0/intel-iommu
+all_registered() {
+	[ "$(all_units)" = "$(for page in $pages; do unit_at "$page"; done)" ] || { all_units; return 1; }
+}
+ktap_check "after refusals: each unit is registered" all_registered
 ktap_check "after refusals: the DMAR table can be read by others" \
 	test -s /sys/firmware/acpi/tables/DMAR
 ktap_check "after refusals: no kernel warning" log_is_clean

@@ -10,12 +10,12 @@
 
 need_memory
 
-# Only one bridge to a conventional bus has test devices behind it.
+# Only one bridge to a conventional bus has test devices behind it; a port has one device.
 bridge=
 for bdf in $(attackers); do
 	upstream=$(basename "$(dirname "$(readlink -f "$PCI/$bdf")")")
 	case $upstream in
-	0000:*) bridge=$upstream ;;
+	0000:*) [ "$(behind "$upstream" | wc -l)" -lt 2 ] || bridge=$upstream ;;
 	esac
 done
 far=
@@ -26,11 +26,11 @@ for pci_dev in "$PCI"/*; do
 	*) far=${pci_dev##*/} ;;
 	esac
 done
+# The root bus that bypasses the unit.
 free=
 for bdf in $(attackers); do
 	case $(readlink -f "$PCI/$bdf") in
-	*/pci0000:00/*) ;;
-	*) free=$bdf ;;
+	*/pci0000:40/*) free=$bdf ;;
 	esac
 done
 [ -n "$bridge" ] && [ -n "$far" ] && [ -n "$free" ] ||
@@ -81,22 +81,21 @@ strike_refused() {
 # A device, and a requester ID that a quirk adds to its own.
 QUIRKED=0000:00:06.0
 ALIAS=00:06.1
-CONTEXTS=/sys/kernel/debug/vtd/dmar0/contexts
 
-# entry_of REQUESTER: prints what the unit's context entry lets it reach.
+# entry_of REQUESTER: prints what the context entry lets it reach, in the device's unit.
 entry_of() {
-	sed -n "s/^  $1 \(.*\), [0-9]* device(s).*/\1/p" $CONTEXTS
+	sed -n "s/^  $1 \(.*\), [0-9]* device(s).*/\1/p" "$contexts"
 }
 
 alias_reaches_the_same() {
 	[ -n "$(entry_of $ALIAS)" ] && [ "$(entry_of $ALIAS)" = "$(entry_of ${QUIRKED#0000:})" ] ||
-		{ cat $CONTEXTS; return 1; }
+		{ cat "$contexts"; return 1; }
 }
 
 alias_reaches_nothing() {
 	case $(entry_of $ALIAS) in
 	"" | blocked*) ;;
-	*) cat $CONTEXTS; return 1 ;;
+	*) cat "$contexts"; return 1 ;;
 	esac
 }
 
@@ -197,6 +196,7 @@ ktap_start 30
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_alias.ko" device=0x30 alias=0x31 || ktap_abort "no requester ID was added"
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+contexts=/sys/kernel/debug/vtd/$(unit_of $QUIRKED)/contexts
 ktap_check "a requester ID that a quirk adds reaches what its device reaches" alias_reaches_the_same
 ktap_check "it is removed with its device" remove_quirked
 ktap_check "it is not added again without the quirk" find_quirked

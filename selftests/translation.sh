@@ -13,10 +13,6 @@ file_of() {
 	echo "$SHOWN/$1/domain_translation_struct"
 }
 
-served() {
-	for link in /sys/class/iommu/dmar*/devices/*; do basename "$link"; done
-}
-
 each_device_has_one() {
 	for bdf in $(served); do
 		[ -f "$(file_of "$bdf")" ] || { echo "there is no $(file_of "$bdf")"; return 1; }

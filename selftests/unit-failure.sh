@@ -9,18 +9,24 @@
 . "$(dirname "$0")/lib/common.sh"
 
 INJECT=/sys/kernel/vtd/inject_error
-FAILED='vtd: dmar0: .*every device behind it is blocked from now on'
 
-edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
 testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
-[ -n "$edu" ] && [ -n "$testdev" ] || ktap_skip_all "edu and iommu-testdev are not both there"
+[ -n "$testdev" ] && [ -n "$(pci_by_id 0x1234:0x11e8)" ] || ktap_skip_all "edu and iommu-testdev are not both there"
 [ "$VTD_KO" != none ] || ktap_skip_all "errors can be injected only into vtd"
 
 # fresh: loads the driver again, with hooks, and drives only the devices that are attacked with:
 # other drivers would report for minutes that their devices are blocked.
 fresh() {
 	need_no_vtd && insmod "$VTD_KO" test_hooks=1 && insmod "$VTD_TEST_MODULES/vtd_devices.ko" &&
-		insmod "$VTD_TEST_MODULES/vtd_attack.ko"
+		insmod "$VTD_TEST_MODULES/vtd_attack.ko" || return 1
+	unit=$(unit_of "$testdev")
+	edu=$(pci_by_id 0x1234:0x11e8 | behind_unit "$unit" | head -n1)
+	FAILED="vtd: $unit: .*every device behind it is blocked from now on"
+}
+
+# inject ERROR...: injects errors in the unit of the devices that are attacked with, one by one.
+inject() {
+	for word in "$@"; do echo "$unit $word" > $INJECT || return 1; done
 }
 
 lands() {
@@ -63,7 +69,7 @@ fails() {
 	ktap_check "$name: vtd loads and a device reaches its memory" eval 'fresh && lands "$edu"'
 	mark "unit-failure $name begin"
 	log_start
-	for word in "$@"; do echo "$word" > $INJECT; done
+	inject "$@"
 	# If the injected error takes effect at the next invalidation, this is it.
 	attack "$edu" allowed-write > /dev/null
 	ktap_check "$name: one log line says that the unit failed" is_logged_once
@@ -85,7 +91,7 @@ fails_under_load() {
 		(while [ ! -e /tmp/enough ]; do attack "$bdf" allowed-write; done) > /dev/null 2>&1 &
 	done
 	sleep 1
-	echo invalid-descriptor > $INJECT
+	inject invalid-descriptor
 	sleep 1
 	touch /tmp/enough
 	wait
@@ -97,10 +103,8 @@ fails_under_load() {
 no_register_works() {
 	fresh || return 1
 	log_start
-	for word in fail-without-root-table fail-without-queue fail-without-registers \
-		invalid-descriptor; do
-		echo "$word" > $INJECT || return 1
-	done
+	inject fail-without-root-table fail-without-queue fail-without-registers \
+		invalid-descriptor || return 1
 	log_has 'does not respond to register commands either.*power the machine off'
 }
 
@@ -147,7 +151,7 @@ reaches_nothing() {
 releases() {
 	ktap_check "$1, users: two devices are claimed, one has a domain" with_users
 	log_start
-	echo "$2" > $INJECT
+	inject "$2"
 	ktap_check "$1, users: detach and release succeed" detach_and_release
 	ktap_check "$1, users: the log says that the devices stay blocked" \
 		log_has "$edu: domain restored, but the device stays blocked: the unit failed earlier"
@@ -169,7 +173,7 @@ found_again() {
 # finds NAME INJECTION: a device that is found after the unit failed; six results.
 finds() {
 	ktap_check "$1, hot-plug: vtd loads" fresh
-	echo "$2" > $INJECT
+	inject "$2"
 	attack "$edu" allowed-write > /dev/null
 	log_start
 	ktap_check "$1, hot-plug: a rescanned device gets a domain, and the log says that it stays blocked" found_again DMA
@@ -185,25 +189,70 @@ recovers() {
 	ktap_check "$1: vtd loads" fresh
 	mark "surviving $1 begin"
 	log_start
-	echo "$2" > $INJECT
+	inject "$2"
 	ktap_check "$1: devices reach their memory afterwards" eval 'lands "$edu" && lands "$testdev"'
-	ktap_check "$1: the log says what happened" log_has "vtd: dmar0: .*$3"
+	ktap_check "$1: the log says what happened" log_has "vtd: $unit: .*$3"
 	mark "surviving $1 end"
+}
+
+# is_listed LINE WORDS NAME...: the line is refused, and the log lists these names after the words.
+is_listed() {
+	line=$1 words=$2
+	shift 2
+	log_start
+	! sh -c "echo $line > $INJECT" 2> /tmp/why || { echo "it was accepted"; return 1; }
+	grep -q 'nvalid argument' /tmp/why || { cat /tmp/why; return 1; }
+	log_has "vtd: inject_error: .*$words $(echo "$*" | sed 's/ /, /g')\$"
+}
+
+# another: prints a device to attack with that is behind another unit.
+another() {
+	for bdf in $(attackers); do
+		[ "$(unit_of "$bdf")" = "$unit" ] || { echo "$bdf"; return; }
+	done
+}
+
+fails_alone() {
+	fresh && lands "$other" || return 1
+	log_start
+	inject invalid-descriptor
+	is_logged_once && is_refused "$edu" && lands "$other" || return 1
+	! log_since | grep "vtd: $(unit_of "$other"): .*blocked from now on"
+}
+
+# is_blocked BDF: its transfer fails. With caching mode the unit must confirm each map, so a map for
+# it fails, too.
+is_blocked() {
+	if attack "$1" allowed-write > /tmp/why 2>&1; then
+		[ "$(attack_word landed)" = 0 ] || { echo "$attacked"; return 1; }
+	else
+		grep 'Cannot allocate memory' /tmp/why || { cat /tmp/why; return 1; }
+	fi
+}
+
+fails_as_well() {
+	fresh && lands "$other" || return 1
+	log_start
+	echo invalid-descriptor > $INJECT
+	is_logged_once && log_has "vtd: $(unit_of "$other"): .*every device behind it is blocked from now on" &&
+		is_refused "$edu" && is_blocked "$other"
 }
 
 overflow() {
 	log_start
-	echo hold-faults > $INJECT
+	inject hold-faults
 	attack "$edu" never-mapped
 	attack "$testdev" never-mapped
-	echo release-faults > $INJECT
+	inject release-faults
 	log_has "fault: device $edu" &&
 		log_has 'more requests were refused than the unit can record at a time' &&
 		attack "$testdev" never-mapped && log_has "fault: device $testdev"
 }
 
-ktap_start 80
+ktap_start 84
 dmesg -n 5 2>/dev/null
+fresh > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+[ -n "$edu" ] || ktap_skip_rest "no edu is behind the unit of $testdev"
 recovers "device-TLB time-out (ITE)" time-out-error 'ITE'
 recovers "wrong completion (ICE)" completion-error 'ICE'
 mark "overflow begin"
@@ -221,6 +270,19 @@ releases "invalid descriptor" invalid-descriptor
 releases "hang" hang
 finds "invalid descriptor" invalid-descriptor
 finds "hang" hang
+ktap_check "a name of no unit is refused, and the log lists the units' names" \
+	eval 'fresh && is_listed "nosuch hang" "name one of" $(all_units)'
+ktap_check "a name of no error is refused, and the log lists the errors' names" is_listed "$unit nosuch" \
+	"is none of" invalid-descriptor hang time-out-error completion-error fail-without-root-table \
+	fail-without-queue fail-without-registers hold-faults release-faults
+other=$(another)
+if [ -n "$other" ]; then
+	ktap_check "named, a unit fails alone: a device of another continues" fails_alone
+	ktap_check "none is named: both units fail" fails_as_well
+else
+	ktap_skip "named, a unit fails alone: a device of another continues" "edu and iommu-testdev are behind one unit"
+	ktap_skip "none is named: both units fail" "edu and iommu-testdev are behind one unit"
+fi
 ktap_check "a unit that confirms nothing: the log says so" no_register_works
 ktap_check "under load: the unit fails and its devices are blocked" fails_under_load
 ktap_check "after all of this, a freshly loaded driver works" eval 'fresh && lands "$edu" && lands "$testdev"'
@@ -228,6 +290,6 @@ ktap_check "hooks are refused without test_hooks=1" eval \
 	'need_no_vtd && insmod "$VTD_KO" && ! sh -c "echo hang > $INJECT" 2> /dev/null'
 # The machine shuts down with a failed unit.
 ktap_check "the last unit stays failed" eval \
-	'fresh && echo invalid-descriptor > $INJECT && is_refused "$edu"'
+	'fresh && inject invalid-descriptor && is_refused "$edu"'
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

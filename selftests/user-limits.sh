@@ -17,10 +17,9 @@ DOMAINS=300
 LINES=10 WINDOW=5
 
 testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
-edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
 victim=${VTD_NIC:-}
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no limit_units"
-[ -n "$testdev" ] && [ -n "$edu" ] || ktap_skip_all "edu or iommu-testdev is not there"
+[ -n "$testdev" ] && [ -n "$(pci_by_id 0x1234:0x11e8)" ] || ktap_skip_all "edu or iommu-testdev is not there"
 [ -n "$victim" ] || ktap_skip_all "VTD_NIC names no device"
 [ -x "$PROGRAM" ] || ktap_skip_all "vfio_limits was not built"
 [ -d $TRACING/events ] || mount -t tracefs tracefs $TRACING 2> /dev/null
@@ -57,15 +56,15 @@ ends() {
 	wait $user
 }
 
-# one_left: restricts the unit's domain-ids to one that the user can have, and the last of those
+# one_left: restricts domain-ids of $unit to one that the user can have, and the last of those
 # reserved for the kernel, for the removed device (one in eight; 0 and 1 belong to no domain).
 one_left() {
 	limit=4
-	while [ $((limit - 2 - $(domain_ids))) -lt $((limit / 8 + 1)) ]; do
+	while [ $((limit - 2 - $(domain_ids "$unit"))) -lt $((limit / 8 + 1)) ]; do
 		limit=$((limit + 1))
 	done
-	echo "$limit domain-ids, $(domain_ids) in use"
-	echo $((limit << 16)) > $LIMIT
+	echo "$limit domain-ids, $(domain_ids "$unit") in use"
+	echo "$unit $((limit << 16))" > $LIMIT
 }
 
 comes_back() {
@@ -131,6 +130,10 @@ few_lines() {
 ktap_start 14
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 insmod "$VTD_KO" test_hooks=1 || ktap_abort "the module does not load with test_hooks=1"
+unit=$(unit_of "$testdev")
+edu=$(pci_by_id 0x1234:0x11e8 | behind_unit "$unit" | head -n1)
+[ -n "$edu" ] && [ "$(unit_of "$victim")" = "$unit" ] ||
+	ktap_skip_rest "an edu and $victim are not behind the unit of $testdev, whose domain-ids are made few"
 log_start
 ktap_check "a user has $testdev" give_to_user "$testdev"
 ktap_check "a user has $edu" give_to_user "$edu"

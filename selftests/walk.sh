@@ -64,9 +64,10 @@ held() {
 	printf '%x' "$(devmem "$1" 64)"
 }
 
-# Each entry that the walk shows is in memory, where the previous entry points.
+# entries_are_memorys BDF ADDRESS: each entry that the walk shows is in memory, where the previous
+# entry points.
 entries_are_memorys() {
-	rtaddr=$(awk '$1 == "RTADDR" { print $3 }' /sys/kernel/debug/vtd/dmar0/registers)
+	rtaddr=$(awk '$1 == "RTADDR" { print $3 }' "/sys/kernel/debug/vtd/$(unit_of "$1")/registers")
 	bus=${1#*:} slot=${1##*:}
 	devfn=$((0x${slot%.*} << 3 | ${slot#*.}))
 	wanted=$(((rtaddr & MASK) + 0x${bus%%:*} * 16))
@@ -91,8 +92,7 @@ entries_are_memorys() {
 # The walk of pages that are mapped now gives their address, or the reason, for each access.
 mapped_pages_are_reached() {
 	total=0
-	for link in /sys/class/iommu/dmar0/devices/*; do
-		bdf=${link##*/}
+	for bdf in $(served); do
 		tail -n +3 $INTEL/"$bdf"/domain_translation_struct | head -n $LEAVES > /tmp/leaves
 		while read -r pfn rest; do
 			leaf=${rest##*	} iova=$(printf '0x%x' $((pfn << 12)))
@@ -197,9 +197,13 @@ while_they_change() {
 	return $good
 }
 
+# No unit knows the device any more: the walk of each is shown.
 stopped() {
-	rmmod vtd_owner && unload_drivers && echo 1 > /sys/kernel/vtd/detach && walk "$edu" 0x1000 &&
-		prints 'The tables do not apply: translation of dmar0 is off'
+	units=$(all_units)
+	rmmod vtd_owner && unload_drivers && echo 1 > /sys/kernel/vtd/detach && walk "$edu" 0x1000 || return 1
+	for unit in $units; do
+		grep -q "The tables do not apply: translation of $unit is off" $OUTPUT || { cat $OUTPUT; return 1; }
+	done
 }
 
 ktap_start 24

@@ -74,8 +74,10 @@ class Layout:
         return ",".join(filter(None, (self.iommu, *more)))
 
     def append(self):
-        """Returns words of the kernel's command line, by which the guest's jobs know it."""
-        return (f"guest.machine={self.name}", *(f"guest.disk={disk.bdf}" for disk in self.disks))
+        """Returns words of the kernel's command line, by which the guest's jobs know it. They come
+        before those of the boot, and the first of a name counts."""
+        return (f"guest.machine={self.name}", *(f"guest.disk={disk.bdf}" for disk in self.disks),
+                *["guest.snoop=1"] * ("snoop-control=on" in self.iommu))
 
     @property
     def disks(self):

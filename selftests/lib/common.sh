@@ -69,7 +69,7 @@ machine_lacks() {
 	elif [ -z "$VTD_KO" ]; then
 		echo "there is no vtd.ko: build it, or name it in VTD_KO"
 	elif [ "$VTD_KO" != none ] && [ "${0##*/}" != refusal.sh ] && ! vtd_is_loaded &&
-		[ -e /sys/class/iommu/dmar0 ]; then
+		[ -n "$(all_units)" ]; then
 		echo "the kernel's own driver holds the units: boot with intel_iommu=off intremap=off"
 	fi
 }
@@ -192,9 +192,86 @@ load_state() {
 	grep '^vtd ' /proc/modules
 }
 
-# domain_ids: prints how many are in use on the first unit.
+# --- units ---
+
+UNITS=/sys/class/iommu
+
+# all_units: prints the names of the units that serve devices, one a line.
+all_units() {
+	for unit_found in "$UNITS"/*; do
+		[ ! -d "$unit_found/intel-iommu" ] || echo "${unit_found##*/}"
+	done
+}
+
+# unit_of BDF: prints the name of the unit that the device is behind.
+unit_of() {
+	basename "$(readlink "$PCI/$1/iommu")"
+}
+
+# firmware_units: prints the addresses of the registers of firmware's units, in the table's order.
+firmware_units() {
+	# A header of 48 bytes; then structures: type u16, length u16. A unit (DRHD) has type 0 and its
+	# registers' address at offset 8.
+	od -An -v -tu1 -w1 /sys/firmware/acpi/tables/DMAR | awk '
+		{ b[NR - 1] = $1 }
+		END {
+			for (at = 48; at + 4 <= NR; at += size) {
+				size = b[at + 2] + 256 * b[at + 3]
+				if (size < 4) exit
+				if (b[at] + 256 * b[at + 1] != 0) continue
+				base = ""
+				for (i = 15; i >= 8; i--) base = base sprintf("%02x", b[at + i])
+				sub(/^0+/, "", base)
+				print "0x" base
+			}
+		}'
+}
+
+# unit_at ADDRESS: prints the name of the unit whose registers are there, in use or not. The table's
+# order numbers them.
+unit_at() {
+	unit_line=$(firmware_units | grep -n "^$(printf '0x%x' $(($1)))\$" | head -n1)
+	[ -z "$unit_line" ] || echo "dmar$((${unit_line%%:*} - 1))"
+}
+
+# served [UNIT]: prints the devices behind this unit, or behind any.
+served() {
+	for served_link in "$UNITS"/${1:-*}/devices/*; do
+		[ ! -e "$served_link" ] || echo "${served_link##*/}"
+	done
+}
+
+# behind_unit UNIT: of the devices on standard input, prints those that are behind this unit.
+behind_unit() {
+	while read -r behind_bdf; do
+		[ "$(unit_of "$behind_bdf")" != "$1" ] || echo "$behind_bdf"
+	done
+}
+
+# each_unit COMMAND...: runs it once for each unit, whose name it finds in $unit; fails if the
+# command does, or if there is no unit.
+each_unit() {
+	each_units=$(all_units)
+	[ -n "$each_units" ] || { echo "there is no unit"; return 1; }
+	for unit in $each_units; do
+		"$@" || { echo "of $unit"; return 1; }
+	done
+}
+
+# unit_base UNIT: prints the address of its registers.
+unit_base() {
+	echo "0x$(cat "$UNITS/$1/intel-iommu/address")"
+}
+
+# translates_at BASE: the unit whose registers are there translates (GSTS.TES).
+translates_at() {
+	status_at=$(devmem $(($1 + 0x1c)) 32)
+	[ $((status_at >> 31)) = 1 ] || { echo "GSTS of the unit at $1 is $status_at"; return 1; }
+}
+
+# domain_ids [UNIT]: prints how many are in use on this unit, or on all units together.
 domain_ids() {
-	cat /sys/class/iommu/dmar0/intel-iommu/domains_used
+	cat "$UNITS"/${1:-*}/intel-iommu/domains_used | awk '{ sum += $1 } END { print sum }'
 }
 
 # faults_recorded: prints how many faults all units have recorded so far.

@@ -13,6 +13,11 @@
 
 #define UNWRITTEN	0xffffffffu
 
+static char *devices[BENCH_DEVICES];
+static unsigned int chosen;
+module_param_array(devices, charp, &chosen, 0444);
+MODULE_PARM_DESC(devices, "the devices to use, such as 0000:00:05.0; default: the first that are found");
+
 static struct vtd_dma_device *bound[BENCH_DEVICES];
 static char report[2048];
 static struct dentry *root;
@@ -143,11 +148,28 @@ static struct runfile file = {
 	.run = run,
 };
 
+/* Returns where in bound[] the device goes; BENCH_DEVICES if it is not one of ours. */
+static unsigned int place_of(struct pci_dev *pdev)
+{
+	unsigned int i, end = chosen ?: BENCH_DEVICES;
+
+	for (i = 0; i < end; i++)
+		if (chosen ? !strcmp(devices[i], pci_name(pdev)) : !bound[i])
+			return i;
+	return BENCH_DEVICES;
+}
+
 static int vtd_domain_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct vtd_dma_device *d;
-	int i, err;
+	unsigned int i;
+	int err;
 
+	guard(mutex)(&file.lock);
+	i = place_of(pdev);
+	/* The driver core logs no error for this one. */
+	if (i == BENCH_DEVICES)
+		return -ENODEV;
 	d = devm_kzalloc(&pdev->dev, sizeof(*d), GFP_KERNEL);
 	if (!d)
 		return -ENOMEM;
@@ -156,14 +178,8 @@ static int vtd_domain_probe(struct pci_dev *pdev, const struct pci_device_id *id
 		return err;
 	pci_set_master(pdev);
 	pci_set_drvdata(pdev, d);
-
-	mutex_lock(&file.lock);
-	for (i = 0; i < BENCH_DEVICES && bound[i]; i++)
-		;
-	if (i < BENCH_DEVICES)
-		bound[i] = d;
-	mutex_unlock(&file.lock);
-	return i < BENCH_DEVICES ? 0 : -ENOSPC;
+	bound[i] = d;
+	return 0;
 }
 
 static void vtd_domain_remove(struct pci_dev *pdev)

@@ -78,19 +78,24 @@ static const struct iommu_domain_ops their_ops = {
 
 /* --- where the tables are --- */
 
-/* The register page of the first unit, according to firmware's table. */
-static u64 first_unit(void)
+/*
+ * The register page of the unit that a device is behind, according to firmware's table, in whose
+ * order units are numbered; 0 if there is none.
+ */
+static u64 unit_of(struct device *dev)
 {
 	struct acpi_table_header *dmar;
+	unsigned int number;
 	u64 base = 0;
 	u32 at;
 
-	if (ACPI_FAILURE(acpi_get_table(ACPI_SIG_DMAR, 0, &dmar)))
+	if (sscanf(dev_name(dev->iommu->iommu_dev->dev), "dmar%u", &number) != 1 ||
+	    ACPI_FAILURE(acpi_get_table(ACPI_SIG_DMAR, 0, &dmar)))
 		return 0;
 	for (at = sizeof(struct acpi_table_dmar); !base && at + 4 < dmar->length; ) {
 		struct acpi_dmar_header *h = (void *)dmar + at;
 
-		if (h->type == ACPI_DMAR_TYPE_HARDWARE_UNIT)
+		if (h->type == ACPI_DMAR_TYPE_HARDWARE_UNIT && !number--)
 			base = ((struct acpi_dmar_hardware_unit *)h)->address;
 		if (!h->length)
 			break;
@@ -108,9 +113,12 @@ static u64 word_at(phys_addr_t table, unsigned int index)
 static int find_our_table(struct oracle *o)
 {
 	struct pci_dev *pdev = o->b->dev[0]->pdev;
-	void __iomem *regs = ioremap(first_unit(), SZ_4K);
-	u64 root, context;
+	u64 base = unit_of(&pdev->dev), root, context;
+	void __iomem *regs;
 
+	if (!base)
+		return -ENODEV;
+	regs = ioremap(base, SZ_4K);
 	if (!regs)
 		return -ENOMEM;
 	root = readq(regs + RTADDR) & PAGE_MASK;
