@@ -58,6 +58,12 @@ is_recorded_and_reported() {
 	records_faults 1 attack_is_refused "$1" && log_has "fault: device $1"
 }
 
+# domain_of BDF: prints what debugfs says of its domain, in the words of a report.
+domain_of() {
+	sed -n "s/.*device=$1 .*domain=\(#[0-9]*\) domain-id=\([0-9]*\).*/domain \1, domain-id \2/p" \
+		/sys/kernel/debug/vtd/groups
+}
+
 # attach_again DEVICE: attaches it to another domain and back.
 attach_again() {
 	driver=$(driver_of "$1")
@@ -71,7 +77,7 @@ noisy=$(pci_by_id 0x1b36:0x0005 | head -n1)
 quiet=$(pci_by_id 0x1234:0x11e8 | head -n1)
 [ -n "$noisy" ] && [ -n "$quiet" ] || ktap_skip_all "iommu-testdev and edu are not both there"
 
-ktap_start 25
+ktap_start 26
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 # A device has ten reports in five seconds, and earlier tests may have used some of them.
 sleep 6
@@ -83,7 +89,9 @@ ktap_check "the report names the device's driver" log_has "fault: device $quiet.
 ktap_check "the report names the access" log_has "fault: device $quiet.*write"
 ktap_check "the report gives the reason in words and as a code" \
 	log_has "fault: device $quiet.*refused: .*[a-z]+ .*reason 0x0?5"
-ktap_check "the report names the domain's type" log_has "fault: device $quiet.*domain.*DMA"
+ktap_check "the report names the unit" log_has "vtd: $(unit_of "$quiet"): fault: device $quiet"
+ktap_check "the report has the domain's number, domain-id and type" \
+	log_has "fault: device $quiet.*, $(domain_of "$quiet") \(DMA, (strict|lazy)\)"
 ktap_check "the report names the group and its owner" \
 	log_has "fault: device $quiet \(driver vtd_attack, group [0-9]+, owner kernel\)"
 ktap_check "the report names the section of the specification" log_has "VT-d [0-9.]+, reason"

@@ -15,8 +15,8 @@ WRITE = "the page is not mapped for writing (VT-d 7.1.3, reason 0x05)"
 # Printed by vtd and by Linux 7.3's own driver in `make run`.
 OURS = ("[   25.859987] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
         "kernel) write of 0xffffd000 refused: the page is not mapped for writing (VT-d 7.1.3, "
-        "reason 0x05), domain-id 5 (DMA, strict); it was unmapped 100 ms ago, having been mapped for "
-        "reading and writing 200 ms ago")
+        "reason 0x05), domain #4, domain-id 5 (DMA, strict); it was unmapped 100 ms ago, having been "
+        "mapped for reading and writing 200 ms ago")
 FAILED = ("[    8.156787] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
           "kernel) read of 0xfffff000 refused: no device of its bus has been attached (root entry "
           "not present) (VT-d 7.1.3, reason 0x01), its unit failed earlier")
@@ -26,8 +26,8 @@ UNKNOWN = ("vtd: dmar0: fault: requester 0000:02:00.0, which is not a device of 
 SHARED = ("vtd: dmar0: fault: requester 0000:02:00.0 (bridge 0000:00:09.0, shared by 6 devices: "
           "0000:02:01.0 driver vtd_attack, 0000:02:02.0 driver vtd_attack, 0000:02:03.0 no driver, "
           "0000:02:04.0 no driver, and 2 more, group 7, owner kernel) write of 0xffffd000 refused: "
-          "the page is not mapped for writing (VT-d 7.1.3, reason 0x05), domain-id 5 (DMA, strict); it "
-          "was mapped for reading only 104 ms ago, and unmapped 4 ms ago")
+          "the page is not mapped for writing (VT-d 7.1.3, reason 0x05), domain #4, domain-id 5 (DMA, "
+          "strict); it was mapped for reading only 104 ms ago, and unmapped 4 ms ago")
 IN_TREE = ("[   31.083125] DMAR: [DMA Write NO_PASID] Request device [0000:00:05.0] fault addr "
            "0xffffd000 [fault reason 0x05] PTE Write access is not set")
 # Lines in the forms of other kernels.

@@ -10,7 +10,8 @@ CELL = (f"cell kind=edu row=unmapped device={DEVICE} access=write iova=0x5000 re
         "several=0")
 FAULT = "vtd_dmar_fault sid 0x28 fault 5 addr 0x5000 write 1"
 LINE = (f"vtd: dmar0: fault: device {DEVICE} (driver x, group 1, owner kernel) write of 0x5000 "
-        "refused: the page is not mapped for writing (VT-d 7.1.3, reason 0x05), domain-id 5 (DMA)")
+        "refused: the page is not mapped for writing (VT-d 7.1.3, reason 0x05), domain #4, domain-id "
+        "5 (DMA, strict)")
 
 
 def _judge(cell=CELL, faults=(FAULT,), lines=(LINE,)):

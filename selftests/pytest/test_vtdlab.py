@@ -86,7 +86,7 @@ def test_source_ids():
 
 OURS = ("[    1.5] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack) write of "
         "0x00000000fffff000 refused: the page is not mapped for writing (VT-d 7.1.3, reason 0x05), "
-        "domain-id 3 (DMA, strict)")
+        "domain #2, domain-id 3 (DMA, strict)")
 INTREE = ("[   19.8] DMAR: [DMA Write NO_PASID] Request device [00:05.0] fault addr 0xfffff000 "
           "[fault reason 0x05] PTE Write access is not set")
 

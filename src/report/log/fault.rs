@@ -33,6 +33,9 @@ struct FaultContext<'a> {
     owner_state: OwnerState,
     unit_failed: bool,
     attached_to: AttachedTo,
+    /// Its number, the same for all units that walk its tables.
+    domain: Option<u64>,
+    /// Its domain-id on this unit.
     domain_id: u16,
     lazy: bool,
     history: Option<AddressHistory>,
@@ -58,6 +61,7 @@ impl<'a> FaultContext<'a> {
             owner_state: state.owner_state,
             unit_failed: info.unit.has_failed(),
             attached_to: state.attached_to,
+            domain: attached.map(|domain| domain.number()),
             domain_id: state.domain_id,
             lazy: attached.is_some_and(|domain| domain.is_lazy()),
             history: attached
@@ -144,6 +148,9 @@ impl fmt::Display for ContextText<'_> {
         let (context, id) = (self.0, self.0.domain_id);
         if context.unit_failed {
             return f.write_str("its unit failed earlier");
+        }
+        if let Some(number) = context.domain {
+            write!(f, "domain #{number}, ")?;
         }
         match context.attached_to {
             AttachedTo::Blocked => f.write_str("the device is blocked"),
