@@ -2,8 +2,10 @@
 
 //! Paging domains: second-stage page tables, and the units that walk them.
 
+mod attached;
 mod attachments;
 mod counters;
+mod flush_list;
 mod flush_policy;
 mod history;
 mod paging;

@@ -18,8 +18,9 @@
 //! - An attached device holds a reference to [`DomainInner`], and so to the tables, until no unit
 //!   walks them for it.
 
-use super::attachments::{self, Attachments};
+use super::attachments::Attachments;
 use super::counters::{DomainCounters, MapCounts};
+use super::flush_list::{self, FlushList};
 use super::flush_policy::FlushPolicy;
 use super::history::MappingHistory;
 use super::purpose::DomainPurpose;
@@ -39,7 +40,7 @@ use kernel_ext::log_debug;
 use kernel_ext::pages::{Charge, Gfp};
 use vtd_core::compatibility::TableFormat;
 use vtd_core::invalidation::InvalidationRange;
-use vtd_core::pgtable::{VisitEnd, VisitedLeaf, WalkTrace};
+use vtd_core::pgtable::{VisitEnd, VisitedLeaf};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 use vtd_tables::{DomainTables, Tree};
@@ -60,7 +61,7 @@ impl Drop for Domain {
 #[pin_data]
 pub(crate) struct DomainInner {
     /// The number of the domain, which no other domain has or had.
-    number: u64,
+    pub(super) number: u64,
     pub(super) tree: Arc<Tree>,
     pub(super) format: TableFormat,
     /// The unit of the device for which the domain was allocated.
@@ -68,7 +69,7 @@ pub(crate) struct DomainInner {
     /// The device for which the domain was allocated.
     pub(super) allocated_for: Name,
     pub(super) flushing: FlushPolicy,
-    history: MappingHistory,
+    pub(super) history: MappingHistory,
     pub(super) counters: DomainCounters,
     /// Whether leaves force devices' accesses to snoop. Set only while nothing is mapped.
     pub(super) snoop: AtomicBool,
@@ -108,12 +109,13 @@ impl Domain {
         let tables = DomainTables::new(geometry, format.coherent, node, charge)?;
         let tree = tables.tree().clone();
         let counters = DomainCounters::new(charge)?;
+        let flush_list = FlushList::new(primary_unit.clone(), domains.units().clone(), charge)?;
         let inner = Arc::pin_init(
             pin_init!(DomainInner {
                 number: domains.alloc_number(),
                 tree,
                 format,
-                attachments <- Attachments::new(primary_unit.clone()),
+                attachments <- Attachments::new(flush_list),
                 primary_unit,
                 allocated_for: device.name(),
                 flushing: FlushPolicy::new(announced_at_load),
@@ -180,7 +182,7 @@ impl DomainInner {
     }
 
     /// Visits leaves from `from` on, in up to [`TABLES_PER_VISIT`] page tables.
-    fn visit_leaves(
+    pub(super) fn visit_leaves(
         &self,
         from: Iova,
         visit: &mut impl FnMut(&VisitedLeaf) -> ControlFlow<()>,
@@ -216,48 +218,6 @@ impl Listed for DomainInner {
 
     fn mapped(&self) -> MapCounts {
         self.counters.mapped()
-    }
-}
-
-impl AttachedDomain for DomainInner {
-    fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>> {
-        self.attachments.detach_unit(unit)
-    }
-
-    fn top_table(&self) -> PhysAddr {
-        self.tree.top_table()
-    }
-
-    fn collect_leaves(&self, from: Iova, found: &mut KVec<VisitedLeaf>) -> Option<Iova> {
-        let mut next_leaf = None;
-        let mut take = |leaf: &VisitedLeaf| match found.push_within_capacity(*leaf) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => {
-                next_leaf = Some(leaf.iova);
-                ControlFlow::Break(())
-            }
-        };
-        match self.visit_leaves(from, &mut take) {
-            VisitEnd::Done => None,
-            VisitEnd::Broken => next_leaf,
-            VisitEnd::At(next) => Some(next),
-        }
-    }
-
-    fn trace_walk(&self, address: Iova, steps: &mut device::TraceSteps) -> WalkTrace {
-        self.trace_into(address, steps)
-    }
-
-    fn history_of(&self, address: u64) -> device::AddressHistory {
-        self.history.look_up(address)
-    }
-
-    fn is_lazy(&self) -> bool {
-        self.flushing.is_lazy()
-    }
-
-    fn number(&self) -> u64 {
-        self.number
     }
 }
 
@@ -348,8 +308,8 @@ impl Paging for Domain {
             // The core defers the flush, but a device in this domain must stay strict. Invalidate
             // now, before the caller reuses the memory; the queue then only delays the reuse of the
             // IOVA.
-            if let Some(range) = attachments::range_of(iova, bytes, gather.has_tables()) {
-                inner.attachments.invalidate_range(range);
+            if let Some(range) = flush_list::range_of(iova, bytes, gather.has_tables()) {
+                inner.attachments.flush_list.invalidate_range(range);
             }
         }
         gather.add(iova, bytes);
@@ -360,7 +320,7 @@ impl Paging for Domain {
 
     fn flush_iotlb_all(&self) {
         self.0.counters.count_flush_all();
-        self.0.attachments.invalidate_all()
+        self.0.attachments.flush_list.invalidate_all()
     }
 
     fn iotlb_sync(&self, gather: Pin<&mut Gather>) {
@@ -369,12 +329,12 @@ impl Paging for Domain {
             InvalidationRange::new(Iova::new(first), Iova::new(last), gather.has_tables())
         {
             self.0.counters.count_flush();
-            self.0.attachments.invalidate_range(range)
+            self.0.attachments.flush_list.invalidate_range(range)
         }
     }
 
     fn iotlb_sync_map(&self, iova: u64, len: u64) -> Result {
-        self.0.attachments.sync_map(iova, len)
+        self.0.attachments.flush_list.sync_map(iova, len)
     }
 
     fn iova_to_phys(&self, byte: &Held<'_, DomainTables>) -> Option<u64> {

@@ -6,6 +6,7 @@
 //! counters. When a domain is freed, its counts are added to the sums of its primary unit.
 
 use super::counters::MapCounts;
+use super::flush_list::Units;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
@@ -25,6 +26,8 @@ pub(crate) trait Listed {
 /// The list of all paging domains.
 #[pin_data]
 pub(crate) struct Domains<D> {
+    /// All units of the machine.
+    units: Units,
     #[pin]
     lists: Mutex<DomainLists<D>>,
 }
@@ -47,12 +50,13 @@ impl<D: Listed> DomainLists<D> {
 }
 
 impl<D: Listed> Domains<D> {
-    /// Creates an empty list.
+    /// Creates an empty list, for a machine with these `units`.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`] if an allocation fails.
-    pub(crate) fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new(units: KVec<Arc<Unit>>) -> Result<Arc<Self>> {
+        let units = Arc::new(units, GFP_KERNEL)?;
         let lists = DomainLists {
             live: KVVec::new(),
             freed: KVec::new(),
@@ -60,10 +64,16 @@ impl<D: Listed> Domains<D> {
         };
         Arc::pin_init(
             pin_init!(Self {
+                units,
                 lists <- new_mutex!(lists, "vtd domains"),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Returns all units of the machine.
+    pub(super) fn units(&self) -> &Units {
+        &self.units
     }
 
     /// Returns an unused number for a new domain. Numbers are never reused.

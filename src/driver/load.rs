@@ -92,7 +92,11 @@ impl Loaded {
         let ownership = Ownership::new()?;
         let untranslated = UntranslatedDevices::new()?;
         let access_control = AccessControl::new()?;
-        let domains = Domains::new()?;
+        let mut of_domains = KVec::with_capacity(units.len(), GFP_KERNEL)?;
+        for served in &units {
+            of_domains.push(served.unit.clone(), GFP_KERNEL)?;
+        }
+        let domains = Domains::new(of_domains)?;
         let translations = Arc::pin_init(report::TranslationFiles::new()?, GFP_KERNEL)?;
         let observer: Arc<dyn DeviceObserver> = translations.clone();
         let machine = Arc::pin_init(

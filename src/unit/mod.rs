@@ -38,6 +38,7 @@ mod translation;
 
 pub(crate) use event::{FaultEvent, FaultSink};
 pub(crate) use fault_injection::InjectedError;
+pub(crate) use invalidation::Begun;
 pub(crate) use snapshot::{BusSnapshot, QueueSnapshot, RequesterEntries};
 pub(crate) use statistics::{Counter, Statistics, WAIT_KINDS};
 pub(crate) use suspend::SuspendState;

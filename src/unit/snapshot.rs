@@ -77,8 +77,8 @@ impl Queue {
                 base: self.ring.phys(),
                 head: regs::queue_head(regs.read64(regs::IQH)),
                 tail: regs::queue_head(regs.read64(regs::IQT)),
-                submitted: state.submitted,
-                finished: self.finished(),
+                submitted: state.submitted.wrapping_sub(state.first),
+                finished: self.finished().wrapping_sub(state.first),
                 aborted: state.limit == 0,
                 slots,
             }

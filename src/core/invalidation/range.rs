@@ -17,6 +17,13 @@ pub struct InvalidationRange {
 }
 
 impl InvalidationRange {
+    /// All addresses, cached non-leaf entries included.
+    pub const ALL: Self = Self {
+        first: Iova::new(0),
+        last: Iova::new(u64::MAX),
+        tables_freed: true,
+    };
+
     /// Creates the range `first..=last`, or returns `None` if `last` is below `first`.
     ///
     /// `tables_freed` is true if a table page within the range was detached or replaced.

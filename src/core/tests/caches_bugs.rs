@@ -34,6 +34,7 @@ pub(crate) enum Bug {
     MapInvalidatedLeavesOnly,
     WriteBufferNotFlushed,
     OtherUnitNotFlushed,
+    OtherUnitNotWaitedFor,
     DetachedBeforeBlocked,
     FailedMapNotFlushed,
     RemovedTableNotFlushed,
@@ -102,6 +103,7 @@ noticed! {
     map_invalidation_of_leaves_only_is_noticed: MapInvalidatedLeavesOnly, "absent";
     missing_write_buffer_flush_is_noticed: WriteBufferNotFlushed, "write buffer";
     other_unit_not_flushed_is_noticed: OtherUnitNotFlushed, "still holds|as it is freed";
+    other_unit_not_waited_for_is_noticed: OtherUnitNotWaitedFor, "still holds|as it is freed";
     id_freed_before_blocked_is_noticed: DetachedBeforeBlocked, "as its id is freed";
     failed_map_not_flushed_is_noticed: FailedMapNotFlushed, "still holds";
     removed_table_not_flushed_is_noticed: RemovedTableNotFlushed, "as it is freed";

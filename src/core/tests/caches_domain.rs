@@ -80,15 +80,21 @@ impl Driver {
         }
     }
 
-    /// `Attachments::invalidate_range`, with `Unit::invalidate_range`.
+    /// `FlushList::invalidate_range`, with `Unit::begin_range` and `Unit::finish_range`.
     fn invalidate_range(&self, domain: usize, range: InvalidationRange) {
-        for &(unit, id, _) in &self.domains[domain].attachments {
+        let attachments = &self.domains[domain].attachments;
+        for &(unit, id, _) in attachments {
             if unit != 0 && self.hw.has(Bug::OtherUnitNotFlushed) {
                 continue;
             }
             let scope = cover_range_with_one(self.hw.cap(unit), DomainId::new(id), range);
             self.hw
-                .submit(unit, &[self.hw.iotlb(unit, self.with_bug(scope))]);
+                .begin(unit, &[self.hw.iotlb(unit, self.with_bug(scope))]);
+        }
+        for &(unit, _, _) in attachments {
+            if unit == 0 || !self.hw.has(Bug::OtherUnitNotWaitedFor) {
+                self.hw.finish(unit);
+            }
         }
     }
 
@@ -128,7 +134,7 @@ impl Driver {
         }
     }
 
-    /// `Attachments::sync_map`.
+    /// `FlushList::sync_map`.
     fn sync_map(&self, domain: usize, range: InvalidationRange) {
         if !self.domains[domain].needs_map_invalidation {
             return;
@@ -285,10 +291,7 @@ impl Driver {
 
     /// `flush_iotlb_all`, then the ranges of the flush queue are reused.
     pub(crate) fn flush_all(&mut self, domain: usize) {
-        for &(unit, id, _) in &self.domains[domain].attachments {
-            let scope = self.with_bug(IotlbScope::Domain(DomainId::new(id)));
-            self.hw.submit(unit, &[self.hw.iotlb(unit, scope)]);
-        }
+        self.invalidate_range(domain, InvalidationRange::ALL);
         let queue = core::mem::take(&mut self.domains[domain].queue);
         for page in queue.tables {
             self.hw.free(page);

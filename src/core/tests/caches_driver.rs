@@ -6,10 +6,10 @@
 //! replaced. This file has the order in which the driver does the rest. It follows these functions
 //! line by line: `install_in` of src/unit/translation/install.rs, `disable_fault_processing` of
 //! src/unit/translation/fault_recording.rs (`set` as `write_entry` of
-//! src/unit/translation/legacy.rs), `attach` of src/device/attach.rs, `attach_unit`,
-//! `detach_unit`, `invalidate_range`, `invalidate_all` and `sync_map_slow` of
-//! src/domain/attachments.rs, and `map`,
-//! `map_slow`, `unmap` and `sync` of src/domain/paging.rs.
+//! src/unit/translation/legacy.rs), `attach` of src/device/attach.rs, `attach_unit` and
+//! `detach_unit` of src/domain/attachments.rs, `invalidate_range`, `invalidate_all` and
+//! `sync_map_slow` of src/domain/flush_list.rs, and `map`, `map_slow`, `unmap` and `sync` of
+//! src/domain/paging.rs.
 
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};

@@ -244,8 +244,14 @@ impl Hardware {
         }
     }
 
-    /// Does the same as `Queue::submit`. Hardware is slow: it begins when the driver waits.
+    /// Does the same as `Queue::submit`.
     pub(crate) fn submit(&self, unit: usize, batch: &[Descriptor]) {
+        self.begin(unit, batch);
+        self.finish(unit);
+    }
+
+    /// Writes descriptors and a wait into the queue of a unit.
+    pub(crate) fn begin(&self, unit: usize, batch: &[Descriptor]) {
         if batch.is_empty() {
             return;
         }
@@ -259,6 +265,13 @@ impl Hardware {
         }
         let wait = Descriptor::wait(PhysAddr::new(0x1000), 1).expect("an aligned address");
         self.units[unit].borrow_mut().queue.push_back(wait.encode());
+    }
+
+    /// Waits for a unit. Hardware is slow: it begins only then.
+    pub(crate) fn finish(&self, unit: usize) {
+        if self.has(Bug::WaitLeftOut) {
+            return;
+        }
         loop {
             let next = self.units[unit].borrow_mut().queue.pop_front();
             let Some(words) = next else { break };

@@ -3,9 +3,10 @@
 //! What happens on unmap: the unit's IOTLB is invalidated for the range, by a fast path.
 //!
 //! The unmap clears the page-table entries. In strict mode `iotlb_sync` then calls
-//! [`Unit::invalidate_range`] for every unit with devices in the domain. That call returns when the
-//! unit has dropped what it cached of the range, so that the memory can be reused. In lazy mode
-//! `flush_iotlb_all` invalidates the whole domain later, through [`Unit::invalidate`].
+//! [`Unit::invalidate_range`]. That call returns when the unit has dropped what it cached of the
+//! range, so that the memory can be reused. In lazy mode `flush_iotlb_all` does the same later, for
+//! all addresses. If the domain has devices behind several units, the call has two steps: see
+//! `begun.rs`.
 //!
 //! One IOTLB invalidation covers the range: a page-selective one if the unit supports a block that
 //! is large enough, aligned to its size; else a domain-selective one. If page tables were retired,
@@ -18,6 +19,7 @@
 
 use super::queue::Queue;
 use crate::unit::Unit;
+use kernel::prelude::*;
 use kernel_ext::clock;
 use vtd_core::invalidation::{cover_range_with_one, Invalidation, InvalidationRange};
 use vtd_core::spec::address::DomainId;
@@ -42,39 +44,60 @@ impl Unit {
     /// Submits one descriptor and waits for it. Returns false, without having submitted anything,
     /// if the unit has no queue, is not enabled, or has no room in its queue.
     fn invalidate_range_fast(&self, words: [u64; 2], pages: bool) -> bool {
-        let Some(queue) = self.invalidator.queue.as_deref() else {
-            return false;
-        };
-        if !self.state.is_enabled() {
-            return false;
-        }
         let count = || self.stats.count_range_invalidation(pages);
-        let Some(end) = queue.try_submit(&self.regs, &words, count) else {
+        let Some((queue, end)) = self.try_submit(&words, count) else {
             return false;
         };
+        let _ = self.wait_for(queue, end);
+        true
+    }
+
+    /// Submits one descriptor, if the unit has a queue, is enabled, and has room in its queue.
+    /// Never waits for hardware. Returns what [`Self::wait_for`] waits for.
+    #[inline(always)]
+    pub(super) fn try_submit(
+        &self,
+        words: &[u64; 2],
+        count: impl FnOnce(),
+    ) -> Option<(&Queue, u32)> {
+        let queue = self.invalidator.queue.as_deref()?;
+        if !self.state.is_enabled() {
+            return None;
+        }
+        let end = queue.try_submit(&self.regs, words, count)?;
+        Some((queue, end))
+    }
+
+    /// Waits until hardware has completed what was submitted up to `end`.
+    ///
+    /// # Errors
+    ///
+    /// [`EIO`]: the unit has failed, and every requester behind it is blocked.
+    #[inline(always)]
+    pub(super) fn wait_for(&self, queue: &Queue, end: u32) -> Result {
         if queue.has_finished(end) {
             self.stats.waits.count_immediate();
-        } else {
-            self.wait_for(queue, end);
+            return Ok(());
         }
-        true
+        self.wait_longer_for(queue, end)
     }
 
     /// Waits for an invalidation that was not complete at the first check.
     #[inline(never)]
-    fn wait_for(&self, queue: &Queue, end: u32) {
+    fn wait_longer_for(&self, queue: &Queue, end: u32) -> Result {
         let start = clock::now_ns();
         let done = queue.wait_for(&self.regs, end);
         self.stats.waits.count_since(start);
-        if let Err(failure) = done {
+        done.map_err(|failure| {
             self.fail(&failure);
-        }
+            EIO
+        })
     }
 
-    /// Invalidates the range when [`Self::invalidate_range_fast`] has returned false.
+    /// Invalidates the range when nothing could be submitted without waiting.
     #[cold]
     #[inline(never)]
-    fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {
+    pub(super) fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {
         let scope = cover_range_with_one(self.cap, id, range);
         // After an error every requester is blocked, so the caller can continue.
         let _ = self.invalidate(&[Invalidation::Iotlb(scope)]);

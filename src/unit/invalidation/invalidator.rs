@@ -7,22 +7,20 @@
 //! requester is blocked and all caches are invalidated. If the unit responds to nothing any more, a
 //! message in the log says so.
 
+use super::by_register::RegisterInvalidator;
+use super::failure::InvalidationFailure;
 use super::queue::Queue;
-use super::queue_error::QueueFailure;
 use crate::unit::registers::UnitRegisters;
 use crate::unit::statistics::Statistics;
 use core::cell::Cell;
-use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
-use kernel_ext::lock::IrqSpinLock;
 use vtd_core::invalidation::{Invalidation, RangeInvalidator};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
-use vtd_core::spec::command::{ContextCommand, IotlbCommand};
 use vtd_core::spec::descriptor::Descriptor;
-use vtd_core::spec::registers::{self, IotlbRegisters};
-use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
+use vtd_core::spec::registers;
+use vtd_core::spec::scope::Drain;
 use vtd_core::spec::status::Gcmd;
 
 /// The means to invalidate one unit's caches.
@@ -31,37 +29,10 @@ pub(crate) struct Invalidator {
     pub(in crate::unit) queue: Option<Pin<KBox<Queue>>>,
     /// Whether hardware may use the queue.
     is_on: AtomicBool,
-    iotlb: IotlbRegisters,
     drain: Drain,
     pub(super) range_invalidator: RangeInvalidator,
-    /// Register-based invalidations are done one at a time.
     #[pin]
-    registers: IrqSpinLock<OneAtATime>,
-}
-
-/// What the lock [`Invalidator::registers`] protects: the registers, which hold only one command.
-struct OneAtATime;
-
-/// Why hardware did not confirm an invalidation.
-pub(crate) enum InvalidationFailure {
-    /// The queue stopped, for this reason.
-    Queue(QueueFailure),
-    /// A register command that did not complete.
-    Register(&'static str),
-    /// A register command that completed without invalidating anything.
-    Refused(&'static str),
-}
-
-impl fmt::Display for InvalidationFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            InvalidationFailure::Queue(failure) => fmt::Display::fmt(failure, f),
-            InvalidationFailure::Register(name) => write!(f, "its {name} register stays busy"),
-            InvalidationFailure::Refused(name) => {
-                write!(f, "its {name} register refused an invalidation")
-            }
-        }
-    }
+    pub(super) registers: RegisterInvalidator,
 }
 
 impl Invalidator {
@@ -74,10 +45,9 @@ impl Invalidator {
         pin_init!(Self {
             queue,
             is_on: AtomicBool::new(false),
-            iotlb: registers::iotlb(ecap),
             drain: Drain::of(cap),
             range_invalidator: RangeInvalidator::new(cap),
-            registers <- kernel_ext::new_irq_spinlock!(OneAtATime, c"vtd register invalidation"),
+            registers <- RegisterInvalidator::new(registers::iotlb(ecap), Drain::of(cap)),
         })
     }
 
@@ -128,6 +98,17 @@ impl Invalidator {
         }
     }
 
+    /// Returns the descriptor of `request`.
+    pub(super) fn descriptor(&self, request: Invalidation) -> Descriptor {
+        match request {
+            Invalidation::Context(scope) => Descriptor::ContextCache(scope),
+            Invalidation::Iotlb(scope) => Descriptor::Iotlb {
+                scope,
+                drain: self.drain,
+            },
+        }
+    }
+
     /// Submits `requests` and returns when hardware has confirmed all of them.
     ///
     /// # Errors
@@ -148,11 +129,7 @@ impl Invalidator {
         }
         match &self.queue {
             Some(queue) => {
-                let drain = self.drain;
-                let descriptors = requests.iter().map(move |request| match *request {
-                    Invalidation::Context(scope) => Descriptor::ContextCache(scope),
-                    Invalidation::Iotlb(scope) => Descriptor::Iotlb { scope, drain },
-                });
+                let descriptors = requests.iter().map(|request| self.descriptor(*request));
                 let submitted = Cell::new(false);
                 let count = || {
                     submitted.set(true);
@@ -166,42 +143,10 @@ impl Invalidator {
                 done.map_err(InvalidationFailure::Queue)
             }
             None => requests.iter().try_for_each(|request| {
-                self.registers.with(|one_at_a_time| {
-                    stats.count_by_register(*request);
-                    self.invalidate_by_register(one_at_a_time, regs, *request)
-                })
+                let count = || stats.count_by_register(*request);
+                let end = self.registers.submit(regs, *request, count)?;
+                self.registers.wait_for(regs, end)
             }),
-        }
-    }
-
-    /// Does one invalidation through registers (VT-d 6.5.1). The lock `registers` is held.
-    fn invalidate_by_register(
-        &self,
-        _one_at_a_time: &mut OneAtATime,
-        regs: &UnitRegisters,
-        request: Invalidation,
-    ) -> Result<(), InvalidationFailure> {
-        match request {
-            Invalidation::Context(scope) => {
-                regs.write64(registers::CCMD, ContextCommand::new(scope).raw());
-                regs.wait(|| !ContextCommand::is_busy(regs.read64(registers::CCMD)))
-                    .map_err(|_| InvalidationFailure::Register("context command"))?;
-                ContextCommand::actual_granularity(regs.read64(registers::CCMD))
-                    .map(|_| ())
-                    .ok_or(InvalidationFailure::Refused("context command"))
-            }
-            Invalidation::Iotlb(scope) => {
-                let command = IotlbCommand::new(scope, self.drain);
-                if let Some(address) = command.address() {
-                    regs.write64(self.iotlb.address, address);
-                }
-                regs.write64(self.iotlb.command, command.command());
-                regs.wait(|| !IotlbCommand::is_busy(regs.read64(self.iotlb.command)))
-                    .map_err(|_| InvalidationFailure::Register("IOTLB invalidate"))?;
-                IotlbCommand::actual_granularity(regs.read64(self.iotlb.command))
-                    .map(|_| ())
-                    .ok_or(InvalidationFailure::Refused("IOTLB invalidate"))
-            }
         }
     }
 
@@ -242,29 +187,14 @@ impl Invalidator {
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
-        if all || (paths.registers && self.invalidate_all_by_registers(regs)) {
+        let by_registers = || !regs.status().queue_enabled() && self.registers.invalidate_all(regs);
+        if all || (paths.registers && by_registers()) {
             Invalidated::All
         } else if by_root_table {
             Invalidated::Undrained
         } else {
             Invalidated::Nothing
         }
-    }
-
-    /// Invalidates all caches through registers, which works only while the queue is off. Returns
-    /// whether the unit confirmed it.
-    fn invalidate_all_by_registers(&self, regs: &UnitRegisters) -> bool {
-        let everything = [
-            Invalidation::Context(ContextScope::Global),
-            Invalidation::Iotlb(IotlbScope::Global),
-        ];
-        self.registers.with(|one_at_a_time| {
-            let mut by_register = |request| {
-                self.invalidate_by_register(one_at_a_time, regs, request)
-                    .is_ok()
-            };
-            !regs.status().queue_enabled() && everything.into_iter().all(&mut by_register)
-        })
     }
 }
 

@@ -2,11 +2,15 @@
 
 //! Invalidating what a unit has cached.
 
+mod begun;
+mod by_register;
+mod failure;
 mod fast_path;
 mod invalidator;
 mod queue;
 mod queue_error;
 mod queue_recovery;
 
+pub(crate) use begun::Begun;
 pub(super) use invalidator::{Invalidated, InvalidationPaths, Invalidator};
 pub(super) use queue::{Queue, SLOTS};

@@ -47,6 +47,8 @@ const LIMIT: u32 = SLOTS - 2;
 pub(in crate::unit) struct QueueState {
     /// The number of descriptors submitted so far, waits included; wraps.
     pub(in crate::unit) submitted: u32,
+    /// What `submitted` was when the queue was turned on: a multiple of [`SLOTS`].
+    pub(in crate::unit) first: u32,
     /// [`LIMIT`], or 0 once the queue was aborted.
     pub(in crate::unit) limit: u32,
 }
@@ -84,6 +86,7 @@ impl Queue {
         let status_address = AtomicU64::new(finished.phys());
         let state = QueueState {
             submitted: 0,
+            first: 0,
             limit: LIMIT,
         };
         Ok(pin_init!(Self {
@@ -109,8 +112,11 @@ impl Queue {
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
         let address = registers::queue_address(PhysAddr::new(self.ring.phys()), 0).ok_or(EINVAL)?;
         self.state.with(|state| {
-            state.submitted = 0;
-            self.finished.write(0, 0);
+            // The numbers continue after a suspend: a thread that was not running then may still
+            // wait for one of them. Everything that was submitted before is complete.
+            state.first = state.submitted.wrapping_add(SLOTS - 1) & !(SLOTS - 1);
+            state.submitted = state.first;
+            self.finished.write(0, u64::from(state.first));
         });
         regs.write64(registers::IQT, 0);
         regs.write64(registers::IQA, address);

@@ -14,7 +14,7 @@ const DEVICES: usize = 4096;
 const DOMAINS: usize = 50_000;
 
 subjects! {
-    attachments attachments_one_by_one
+    domain domain_one_by_one
     domain_ids domain_ids_from_the_start
 }
 
@@ -28,7 +28,7 @@ macro_rules! many_devices {
             let table = Arc::new(AtomicU64::new(0));
             let unit = |id| Arc::new(Unit::new(id, table.clone()));
             let all: Vec<_> = (2..2 + UNITS).map(unit).collect();
-            let domain = $module::Attachments::new(all[0].clone());
+            let domain = crate::attachments::new_domain!($module, &all);
             let (mut joined, mut first) = (0, None);
             for devices in (0..=DEVICES.ilog2()).map(|power| 1 << power) {
                 while joined < devices {
@@ -37,10 +37,10 @@ macro_rules! many_devices {
                     }
                     joined += 1;
                 }
-                let range = $module::range_of(0, 0x1000, false).unwrap();
+                let range = $module::flush_list::range_of(0, 0x1000, false).unwrap();
                 let last = all.last().unwrap();
                 let took = (
-                    steps::of(|| domain.invalidate_range(range)),
+                    steps::of(|| domain.flush_list.invalidate_range(range)),
                     steps::of(|| {
                         assert!(domain.attach_unit(last, DomainIdOwner::User, None).is_ok())
                     }),
@@ -75,8 +75,8 @@ macro_rules! many_domains {
 }
 
 laws! {
-    an_unmap_and_an_attach_take_no_more_steps_as_devices_grow: attachments, many_devices;
-    a_list_of_devices_is_noticed: attachments_one_by_one, "more steps with";
+    an_unmap_and_an_attach_take_no_more_steps_as_devices_grow: domain, many_devices;
+    a_list_of_devices_is_noticed: domain_one_by_one, "more steps with";
 }
 
 laws! {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver's own files under loom. `build.rs` lists the files and the replacements in them. The
+//! The driver's own files under loom. `subjects.rs` lists the files and the replacements in them. The
 //! tests state what must hold in every order, and which mistakes break it.
 
 #![cfg(test)]
@@ -53,5 +53,6 @@ mod ids;
 mod ownership;
 mod queue;
 mod readers;
+mod registers;
 mod state;
 mod tables;

@@ -13,9 +13,9 @@ use vtd_core::spec::scope::{Drain, IotlbScope};
 
 subjects! { queue queue_no_wait queue_no_free_slot queue_tail_before_slots
 queue_tail_before_slots_fast queue_unordered queue_any_wait_will_do
-queue_no_second_check_for_room queue_no_second_check_of_the_end }
+queue_counts_again queue_no_second_check_for_room queue_no_second_check_of_the_end }
 
-/// The number of slots in the ring, as set by `build.rs`.
+/// The number of slots in the ring, as set by `subjects.rs`.
 const SLOTS: u64 = 4;
 
 fn invalidate_domain(id: u16) -> Descriptor {
@@ -129,6 +129,36 @@ macro_rules! stalled_machine {
             );
         })
     };
+}
+
+/// The machine is suspended and resumed while a thread waits for what hardware has completed.
+macro_rules! suspended_machine {
+    ($module:ident) => {
+        crate::check(|| {
+            pages::clear_all();
+            let regs = Arc::new(UnitRegisters::new(
+                |regs: &UnitRegisters| while step(regs) {},
+            ));
+            let queue = $module::Queue::new(0, crate::shim::pages::NumaNode).unwrap();
+            queue.enable(&regs).unwrap();
+            let submit = |id| {
+                queue
+                    .try_submit(&regs, &invalidate_domain(id).encode(), || ())
+                    .unwrap()
+            };
+            let before = submit(2);
+            *regs.fetched.lock().unwrap() = 0;
+            queue.enable(&regs).unwrap();
+            assert!(queue.has_finished(before), "not finished after a suspend");
+            let after = submit(3);
+            assert!(queue.has_finished(after) && queue.has_finished(before));
+        })
+    };
+}
+
+laws! {
+    a_wait_ends_after_a_suspend: queue, suspended_machine;
+    numbers_that_begin_again_are_noticed: queue_counts_again, "not finished after a suspend";
 }
 
 laws! {

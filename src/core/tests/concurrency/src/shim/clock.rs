@@ -27,6 +27,11 @@ pub(crate) fn is_too_late() -> bool {
     stalled.map(|what| what()).is_some()
 }
 
+/// Returns always the same time: no wait times out.
+pub(crate) fn now_ns() -> u64 {
+    0
+}
+
 pub(crate) fn cpu_relax() {
     if let Some(what) = WHILE_WAITING.with_borrow(Clone::clone) {
         what();

@@ -60,7 +60,9 @@ impl<T> KVec<T> {
         Ok(())
     }
 
+    /// Each element that is moved to other memory is a step.
     pub(crate) fn drain_all(&mut self) -> std::vec::Drain<'_, T> {
+        self.0.iter().for_each(|_| super::steps::step());
         self.0.drain(..)
     }
 

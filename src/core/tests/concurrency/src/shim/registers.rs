@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The registers of an invalidation queue.
+//! The registers of an invalidation queue and of register-based invalidation.
 
 use super::prelude::Result;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use vtd_core::spec::registers::{Reg64, IQA, IQT};
 use vtd_core::spec::status::Gcmd;
 
-/// The two registers of a queue.
+/// The two registers of a queue, and one that holds a command.
 pub(crate) struct UnitRegisters {
     pub(crate) tail: AtomicU64,
     pub(crate) address: AtomicU64,
@@ -16,6 +16,7 @@ pub(crate) struct UnitRegisters {
     pub(crate) fetched: loom::sync::Mutex<u64>,
     /// A bit for each domain that was invalidated.
     pub(crate) done: AtomicU64,
+    pub(crate) command_register: loom::sync::Mutex<u64>,
 }
 
 impl UnitRegisters {
@@ -26,6 +27,7 @@ impl UnitRegisters {
             on_tail,
             fetched: loom::sync::Mutex::new(0),
             done: AtomicU64::new(0),
+            command_register: loom::sync::Mutex::new(0),
         }
     }
 
@@ -36,8 +38,27 @@ impl UnitRegisters {
                 (self.on_tail)(self);
             }
             at if at == IQA.offset() => self.address.store(value, Ordering::Release),
-            other => panic!("register {other:#x} is not of the queue"),
+            _ => {
+                let mut command = self.command_register.lock().unwrap();
+                assert_eq!(*command >> 63, 0, "written over another command");
+                *command = value;
+            }
         }
+    }
+
+    pub(crate) fn read64(&self, _: Reg64) -> u64 {
+        *self.command_register.lock().unwrap()
+    }
+
+    pub(crate) fn time_out_ms(&self) -> u64 {
+        1
+    }
+
+    pub(crate) fn wait(&self, mut done: impl FnMut() -> bool) -> Result {
+        while !done() {
+            super::clock::cpu_relax();
+        }
+        Ok(())
     }
 
     pub(crate) fn command(&self, _: Gcmd, _: bool) -> Result {

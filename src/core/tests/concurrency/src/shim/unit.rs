@@ -2,14 +2,13 @@
 
 //! A unit as the readers and attachments of a domain use it.
 
-use super::prelude::{Result, ENOSPC};
+use super::prelude::{Result, EIO, ENOSPC};
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::sync::Mutex;
 use std::sync::Arc;
-use vtd_core::invalidation::{Invalidation, InvalidationRange, InvalidationStep};
+use vtd_core::invalidation::{InvalidationRange, InvalidationSteps};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::scope::IotlbScope;
 
 /// A unit with one translation in its cache, and a table of one entry.
 pub(crate) struct Unit {
@@ -17,6 +16,9 @@ pub(crate) struct Unit {
     pub(crate) table: std::sync::Arc<AtomicU64>,
     cached: Mutex<u64>,
     full: AtomicBool,
+    caching_mode: bool,
+    /// Whether it confirms no invalidation.
+    fails: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -64,11 +66,22 @@ impl Unit {
             table,
             cached: Mutex::new(0),
             full: AtomicBool::new(false),
+            caching_mode: false,
+            fails: false,
+        }
+    }
+
+    /// Makes a unit in caching mode, which `fails` or not.
+    pub(crate) fn caching(self, fails: bool) -> Self {
+        Self {
+            caching_mode: true,
+            fails,
+            ..self
         }
     }
 
     pub(crate) fn cap(&self) -> Capability {
-        Capability::from_raw(0)
+        Capability::from_raw(u64::from(self.caching_mode) << 7)
     }
 
     /// Allocates all domain-ids.
@@ -87,27 +100,65 @@ impl Unit {
         *cached = self.table.load(Ordering::Relaxed);
     }
 
+    /// Invalidates everything, as the removal of a context entry does.
+    pub(crate) fn invalidate_all(&self) {
+        *self.cached.lock().unwrap() = 0;
+    }
+
     pub(crate) fn cached(&self) -> u64 {
         *self.cached.lock().unwrap()
     }
 
-    pub(crate) fn invalidate_range(&self, id: DomainId, _: InvalidationRange) {
+    pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
         super::steps::step();
-        if id.raw() == self.id {
+        let begun = self.begin_range(id, range);
+        self.finish_range(begun, id, range);
+    }
+
+    /// Submits, so late that hardware has nothing done until the unit is waited for.
+    pub(crate) fn begin_range(&self, id: DomainId, _: InvalidationRange) -> Begun {
+        super::steps::step();
+        EVENTS.with_borrow_mut(|events| events.push('b'));
+        Begun(id)
+    }
+
+    pub(crate) fn finish_range(&self, begun: Begun, _: DomainId, _: InvalidationRange) {
+        let _ = self.finish(begun);
+    }
+
+    pub(crate) fn begin_steps(&self, _: InvalidationSteps) -> Begun {
+        Begun(DomainId::new(self.id))
+    }
+
+    pub(crate) fn finish_steps(&self, begun: Begun, _: InvalidationSteps) -> Result {
+        self.finish(begun)
+    }
+
+    /// Hardware invalidates, or everything behind the unit is blocked.
+    fn finish(&self, begun: Begun) -> Result {
+        EVENTS.with_borrow_mut(|events| events.push('f'));
+        if begun.0.raw() == self.id || self.fails {
             *self.cached.lock().unwrap() = 0;
         }
-    }
-
-    pub(crate) fn invalidate(&self, requests: &[Invalidation]) -> Result {
-        for request in requests {
-            if *request == Invalidation::Iotlb(IotlbScope::Domain(DomainId::new(self.id))) {
-                *self.cached.lock().unwrap() = 0;
-            }
+        if self.fails {
+            Err(EIO)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
+}
 
-    pub(crate) fn perform(&self, _: impl Iterator<Item = InvalidationStep>) -> Result {
-        Ok(())
-    }
+/// The domain-id of an invalidation that was begun.
+pub(crate) struct Begun(DomainId);
+
+thread_local! {
+    // A model and all of its threads run in one thread.
+    static EVENTS: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
+
+/// Returns a letter for each invalidation that `work` begins or finishes, in their order.
+pub(crate) fn events(work: impl FnOnce()) -> String {
+    EVENTS.take();
+    work();
+    EVENTS.take()
 }

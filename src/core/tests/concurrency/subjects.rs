@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files of the driver that run under loom, and the mistakes that loom must find in them.
+
+/// Files of the driver that form one module: their names, the replacements for the model, the text
+/// appended, and the mistakes (a name, the text in the file, the text that replaces it).
+///
+/// Several files form a module with one submodule for each, which has the name of their folder.
+pub(crate) struct Subject {
+    pub(crate) files: &'static [&'static str],
+    pub(crate) adapted: &'static [(&'static str, &'static str)],
+    pub(crate) appended: &'static str,
+    pub(crate) mistakes: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// The files of the driver, with their mistakes.
+pub(crate) const SUBJECTS: &[Subject] = &[
+    Subject {
+        files: &["unit/invalidation/queue.rs"],
+        // Four slots, so that two submitters fill the ring; a check at each poll.
+        adapted: &[
+            ("SLOTS: u32 = 256", "SLOTS: u32 = 4"),
+            ("POLLS_PER_CHECK: u32 = 1024", "POLLS_PER_CHECK: u32 = 1"),
+        ],
+        appended:
+            "impl Queue { fn check(&self, _: &UnitRegisters, _: &mut Option<ProgressTimeout>) \
+                   -> Result<(), QueueFailure> { \
+                   if crate::shim::clock::is_too_late() { Err(QueueFailure) } else { Ok(()) } } }",
+        mistakes: &[
+            (
+                "no_wait",
+                "while !self.has_finished(end) {",
+                "while false {",
+            ),
+            (
+                "no_free_slot",
+                "LIMIT: u32 = SLOTS - 2",
+                "LIMIT: u32 = SLOTS",
+            ),
+            (
+                "tail_before_slots",
+                "let mut at = state.submitted;",
+                "let mut at = state.submitted; self.move_tail(regs, end);",
+            ),
+            (
+                "tail_before_slots_fast",
+                "let end = at.wrapping_add(2);",
+                "let end = at.wrapping_add(2); self.move_tail(regs, end);",
+            ),
+            (
+                "unordered",
+                "self.finished.read_acquire(0)",
+                "self.finished.read(0)",
+            ),
+            (
+                "any_wait_will_do",
+                "self.finished().wrapping_sub(end) as i32 >= 0",
+                "self.finished() != 0 || end == 0",
+            ),
+            (
+                "counts_again",
+                "state.first = state.submitted.wrapping_add(SLOTS - 1) & !(SLOTS - 1);",
+                "state.first = 0;",
+            ),
+            (
+                "no_second_check_for_room",
+                "waiting.failure = self.check(regs, &mut waiting.timeout).err();",
+                "self.check(regs, &mut waiting.timeout)?;",
+            ),
+            (
+                "no_second_check_of_the_end",
+                "checked.is_err() && !self.has_finished(end)",
+                "checked.is_err()",
+            ),
+        ],
+    },
+    Subject {
+        files: &[
+            "unit/invalidation/failure.rs",
+            "unit/invalidation/by_register.rs",
+        ],
+        adapted: &[],
+        appended: "",
+        mistakes: &[
+            ("written_over", "if state.current.is_some() {", "if false {"),
+            (
+                "no_wait",
+                "state.finished.wrapping_sub(end) as i32 >= 0",
+                "state.finished.wrapping_sub(end) as i32 >= 0 || true",
+            ),
+            (
+                "finished_when_written",
+                "state.begun = state.begun.wrapping_add(1);",
+                "state.begun = state.begun.wrapping_add(1); state.finished = state.begun;",
+            ),
+            (
+                "refusal_ignored",
+                "state.refused = Some(register);",
+                "state.finished = state.begun;",
+            ),
+        ],
+    },
+    Subject {
+        files: &["unit/state.rs"],
+        adapted: &[],
+        appended: "",
+        mistakes: &[
+            (
+                "unordered",
+                "Ordering::AcqRel, Ordering::Acquire",
+                "Ordering::Relaxed, Ordering::Relaxed",
+            ),
+            ("no_wait", "== FAILING {", "== 99 {"),
+        ],
+    },
+    Subject {
+        files: &["unit/translation/domain_ids.rs"],
+        adapted: &[],
+        appended: "",
+        mistakes: &[
+            (
+                "not_marked",
+                "*word |= 1 << (id % 64);",
+                "let _ = word; self.taken -= 1;",
+            ),
+            (
+                "for_all",
+                "DomainIdOwner::User => self.count / RESERVE,",
+                "DomainIdOwner::User => 0,",
+            ),
+            (
+                "not_counted_back",
+                "self.taken -= (*word >> (id % 64) & 1) as usize;",
+                "",
+            ),
+            (
+                "from_the_start",
+                "while self.used.get(self.lowest)",
+                "self.lowest = 0; while self.used.get(self.lowest)",
+            ),
+        ],
+    },
+    Subject {
+        files: &[
+            "device/attachment.rs",
+            "device/info.rs",
+            "device/ownership.rs",
+            "device/attach.rs",
+        ],
+        adapted: &[
+            ("crate::unit::", "crate::shim::group_unit::"),
+            ("super::access_control::", "crate::shim::attach_checks::"),
+            ("super::address_history::", "crate::shim::attach_checks::"),
+            ("super::neighbours::", "crate::shim::attach_checks::"),
+            ("super::rate_limit::", "crate::shim::attach_checks::"),
+            ("super::regions::", "crate::shim::attach_checks::"),
+            ("super::untranslated::", "crate::shim::attach_checks::"),
+            ("kernel::sync::", "crate::shim::sync::"),
+            ("Arc::pin_init(", "crate::shim::sync::pin_init("),
+            // The records that the tests compare with the installed entries.
+            ("struct GroupRecord {", "pub(crate) struct GroupRecord {"),
+            (
+                "    group: GroupState,\n}\n\n/// One",
+                "    pub(crate) group: GroupState,\n}\n\n/// One",
+            ),
+            ("fn find(", "pub(crate) fn find("),
+        ],
+        // For the mistakes that lock the records again, or do not lock them.
+        appended: "impl ownership::Ownership {
+                fn commit(&self, device: &crate::shim::pci::PciDevice, grant: ownership::Grant)
+                    -> vtd_core::ownership::OwnerState {
+                    self.lock().commit(device, grant)
+                }
+            }
+            struct Committed(vtd_core::ownership::OwnerState);
+            impl Committed {
+                fn commit(&self, _: &crate::shim::pci::PciDevice, _: ())
+                    -> vtd_core::ownership::OwnerState {
+                    self.0
+                }
+            }",
+        mistakes: &[
+            (
+                "unlocked_before_install",
+                "args, &state)?;\n    let to",
+                "args, &state)?; drop(groups); let groups = &*info.ownership; let to",
+            ),
+            (
+                "installed_after_unlock",
+                "args, &state)?;\n    let to",
+                "args, &state)?; let groups = { let committed = groups.commit(&info.pci, grant); \
+                 drop(groups); super::Committed(committed) }; let grant = (); let to",
+            ),
+            (
+                "never_checked",
+                "Err(refusal) => Err(Refused {",
+                "Err(_) if true => Ok(Grant { id, group, state: state.owner_state }), \
+                 Err(refusal) => Err(Refused {",
+            ),
+            (
+                "not_committed",
+                "state.owner_state = groups.commit(&info.pci, grant);",
+                "drop(grant);",
+            ),
+            (
+                "not_recorded",
+                "record.group = grant.group;",
+                "let _ = grant.group;",
+            ),
+            (
+                "not_stored",
+                "state.owner_state = groups.commit(",
+                "let _ = groups.commit(",
+            ),
+            (
+                "checked_another",
+                "self.find(id).ok_or(ENODEV)?",
+                "self.find_or_add(id + 1)?",
+            ),
+            (
+                "removed_first",
+                "    if !stays_attached {\n        block(info);\n    }\n    info.leave_group();\n",
+                "    let _ = stays_attached; info.leave_group();\n    block(info);\n",
+            ),
+            (
+                "never_removed",
+                "block(info);\n    }\n    info.leave_group();",
+                "block(info);\n    }",
+            ),
+            (
+                "all_removed",
+                "if record.members.is_empty() && record.reserved == 0 {",
+                "if true {",
+            ),
+            (
+                "reserved_ignored",
+                "record.members.is_empty() && record.reserved == 0",
+                "record.members.is_empty()",
+            ),
+            (
+                "first_refused",
+                "let Some(old) = args.old else {\n        return true;",
+                "let Some(old) = args.old else {\n        return false;",
+            ),
+            (
+                "granted_unrecorded",
+                "if !accept_while_failed(info, &state, args) {",
+                "if accept_while_failed(info, &state, args) { return Ok(()); } else {",
+            ),
+        ],
+    },
+    Subject {
+        files: &["domain/flush_list.rs", "domain/attachments.rs"],
+        // So that a model with three units waits twice.
+        adapted: &[("BEGUN_AT_ONCE: usize = 16", "BEGUN_AT_ONCE: usize = 2")],
+        appended: "",
+        mistakes: &[
+            ("no_fence", "fence(Ordering::SeqCst);\n        if", "if"),
+            (
+                "weak_store",
+                ".store(u32::from(id.raw()) + 1, Ordering::SeqCst)",
+                ".store(u32::from(id.raw()) + 1, Ordering::Release)",
+            ),
+            (
+                "one_by_one",
+                "if let Some(id) = self.get(unit, published) {",
+                "if let Some(id) = None {",
+            ),
+            (
+                "not_counted",
+                "self.other_units.fetch_add(1, Ordering::SeqCst);",
+                "",
+            ),
+            (
+                "all_leave_with_one",
+                "self.other_units.fetch_sub(1, Ordering::SeqCst);",
+                "self.other_units.store(0, Ordering::SeqCst);",
+            ),
+            (
+                "primary_counted_out",
+                "published.store(0, Ordering::SeqCst);\n        \
+                 if !core::ptr::eq(published, &self.primary_id) {",
+                "published.store(0, Ordering::SeqCst);\n        \
+                 if true {",
+            ),
+            (
+                "not_published",
+                "self.flush_list.publish(published, entry.id.id());",
+                "let _ = published;",
+            ),
+            (
+                "never_withdrawn",
+                "self.flush_list.withdraw(published);",
+                "let _ = published;",
+            ),
+            (
+                "published_for_another",
+                "self.other_ids.get(at)",
+                "self.other_ids.get(at.min(1))",
+            ),
+            (
+                "primary_left_out",
+                "Iterator::chain(primary, others)",
+                "Iterator::chain(primary.take(0), others)",
+            ),
+            (
+                "first_part_only",
+                "let is_last = begun.iter().any(Option::is_none);",
+                "let is_last = true;",
+            ),
+            (
+                "one_after_the_other",
+                "BEGUN_AT_ONCE: usize = 16",
+                "BEGUN_AT_ONCE: usize = 1; // BEGUN_AT_ONCE: usize = 16",
+            ),
+            (
+                "not_finished",
+                "finish(unit, id, begun);",
+                "let _ = (unit, id, begun, &mut finish);",
+            ),
+            (
+                "stops_at_an_error",
+                "let one = unit.finish_steps(",
+                "if all.is_err() { return; } let one = unit.finish_steps(",
+            ),
+            ("error_lost", "all = all.and(one);", "all = one;"),
+            (
+                "not_retained",
+                "Some(taken) => taken,",
+                "Some(_) => AllocatedDomainId::allocate(unit, id_owner)?,",
+            ),
+            (
+                "unit_not_retained",
+                "if !self.units_retained.load(Ordering::Relaxed) {",
+                "if true {",
+            ),
+        ],
+    },
+    Subject {
+        files: &["../rust/tables/readers.rs"],
+        adapted: &[],
+        appended: "",
+        mistakes: &[
+            ("silent", "self.walking.store(true, Ordering::Relaxed);", ""),
+            (
+                "no_fence_before_walk",
+                "fence(Ordering::SeqCst);\n            let result",
+                "let result",
+            ),
+            (
+                "no_fence_before_check",
+                "fence(Ordering::SeqCst);\n        if self",
+                "if self",
+            ),
+            ("no_wait", "self.lock.with(|()| ());", ""),
+        ],
+    },
+    Subject {
+        files: &["../rust/tables/memory.rs"],
+        adapted: &[],
+        appended: "",
+        mistakes: &[
+            ("reader_trusts_writer", "entry & WRITTEN_BACK == 0", "false"),
+            (
+                "loser_trusts_winner",
+                "is_link::<L>(there) && there & WRITTEN_BACK == 0",
+                "linked.is_ok()",
+            ),
+            (
+                "marked_before_written_back",
+                "unsafe { table_pages::write_back(table.0, index, 1) };\n        \
+                 let slot = table.entry(index);",
+                "let slot = table.entry(index);\n        \
+                 slot.fetch_or(WRITTEN_BACK, Ordering::Release);\n        \
+                 unsafe { table_pages::write_back(table.0, index, 1) };",
+            ),
+            (
+                "overwritten",
+                "slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)",
+                "Ok::<u64, u64>(slot.swap(link, Ordering::AcqRel))",
+            ),
+            (
+                "relaxed_link",
+                "slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)",
+                "slot.compare_exchange(0, link, Ordering::Relaxed, Ordering::Relaxed)",
+            ),
+        ],
+    },
+];

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Invalidations in two steps, so that several units work at the same time: begin on all of them,
+//! then finish on each.
+//!
+//! To begin never waits for hardware, whatever the state of the unit: what cannot be submitted
+//! immediately is done when it is finished. That is so if the queue has no room, if the registers of
+//! a unit without a queue are in use, and if the unit must flush its write buffer first or is just
+//! being failed. To finish waits, without a lock and with interrupts as they were, except for a
+//! write buffer. After an error the unit has failed and every requester behind it is blocked; the
+//! other units are not affected.
+
+use crate::unit::Unit;
+use kernel::prelude::*;
+use vtd_core::invalidation::{
+    cover_range_with_one, Invalidation, InvalidationRange, InvalidationStep, InvalidationSteps,
+};
+use vtd_core::spec::address::DomainId;
+
+/// An invalidation that was begun on a unit, and has to be finished there.
+#[must_use = "the unit may still have the translations in its caches"]
+pub(crate) enum Begun {
+    /// There is nothing to do.
+    Nothing,
+    /// It is complete when hardware has completed this many descriptors, or commands in registers.
+    Submitted(u32),
+    /// Nothing was submitted yet.
+    Postponed,
+}
+
+impl Unit {
+    /// Begins to invalidate what the unit has cached of `range` in the domain `id`.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(crate) fn begin_range(&self, id: DomainId, range: InvalidationRange) -> Begun {
+        if !self.is_queued() {
+            let scope = cover_range_with_one(self.cap, id, range);
+            return self.begin_by_register(Invalidation::Iotlb(scope));
+        }
+        let (words, pages) = self.invalidator.range_invalidator.encode(id, range);
+        self.begin(&words, || self.stats.count_range_invalidation(pages))
+    }
+
+    /// Returns when the unit has confirmed what [`Self::begin_range`] began, or when it has failed.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(crate) fn finish_range(&self, begun: Begun, id: DomainId, range: InvalidationRange) {
+        match begun {
+            Begun::Nothing => {}
+            // After an error every requester is blocked, so the caller can continue.
+            Begun::Submitted(end) => {
+                let _ = self.finish(end);
+            }
+            Begun::Postponed => self.invalidate_range_slow(id, range),
+        }
+    }
+
+    /// Begins the `steps` that a change of tables requires.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(crate) fn begin_steps(&self, steps: InvalidationSteps) -> Begun {
+        let mut steps = steps.iter();
+        match (steps.next(), steps.next()) {
+            (None, _) => Begun::Nothing,
+            (Some(InvalidationStep::Invalidate(only)), None) if !self.is_queued() => {
+                self.begin_by_register(only)
+            }
+            (Some(InvalidationStep::Invalidate(only)), None) => {
+                let words = self.invalidator.descriptor(only).encode();
+                self.begin(&words, || self.stats.count_requests(&[only]))
+            }
+            _ => Begun::Postponed,
+        }
+    }
+
+    /// Returns when the unit has confirmed the `steps` that [`Self::begin_steps`] began.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::invalidate`].
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(crate) fn finish_steps(&self, begun: Begun, steps: InvalidationSteps) -> Result {
+        match begun {
+            Begun::Nothing => Ok(()),
+            Begun::Submitted(end) => self.finish(end),
+            Begun::Postponed => self.perform(steps.iter()),
+        }
+    }
+
+    fn begin(&self, words: &[u64; 2], count: impl FnOnce()) -> Begun {
+        match self.try_submit(words, count) {
+            Some((_, end)) => Begun::Submitted(end),
+            None => Begun::Postponed,
+        }
+    }
+
+    fn begin_by_register(&self, request: Invalidation) -> Begun {
+        let count = || self.stats.count_by_register(request);
+        let registers = &self.invalidator.registers;
+        let end = match self.state.is_enabled() {
+            true => registers.try_submit(&self.regs, request, count),
+            false => None,
+        };
+        end.map_or(Begun::Postponed, Begun::Submitted)
+    }
+
+    fn finish(&self, end: u32) -> Result {
+        if let Some(queue) = self.invalidator.queue.as_deref() {
+            return self.wait_for(queue, end);
+        }
+        let done = self.invalidator.registers.wait_for(&self.regs, end);
+        done.map_err(|failure| {
+            self.fail(&failure);
+            EIO
+        })
+    }
+}
