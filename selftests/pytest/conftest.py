@@ -16,10 +16,16 @@ from _pytest.reports import TestReport
 import guest_pool
 import boots
 import cargo
-from vtdlab import machines
+from vtdlab import machines, preload
 from vtdlab.errors import LabError
 
 POOL = pytest.StashKey()
+
+
+@pytest.fixture(name="built", scope="session")
+def object_in_cache():
+    """Returns the object that adds units and a requester to QEMU."""
+    return preload.get()
 
 
 def pytest_addoption(parser):

@@ -31,10 +31,18 @@ def argv(devices):
             *(word for device in devices for word in ("-device", device))]
 
 
+def ended(built, *devices):
+    """Runs QEMU until it refuses these devices; returns its status and sentence."""
+    done = subprocess.run(preload.command(built, argv(devices)), check=False,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=TIMEOUT)
+    return done.returncode, done.stderr.strip()
+
+
 class Machine:
     """A machine that runs until the end of a `with`."""
 
-    def __init__(self, built, devices):
+    def __init__(self, built, devices, *options):
         self.folder = tempfile.TemporaryDirectory(prefix="vtd-qtest-")
         self.log = Path(self.folder.name) / "log"
         self.errors = Path(self.folder.name) / "errors"
@@ -42,7 +50,7 @@ class Machine:
         more = ["-qtest", "stdio", "-qtest-log", "none", "-D", str(self.log),
                 "-trace", "vtd_inv_desc*", "-qmp", f"unix:{self.control},server=on,wait=off"]
         with open(self.errors, "wb") as errors:
-            self.child = subprocess.Popen(preload.command(built, [*argv(devices), *more]),
+            self.child = subprocess.Popen(preload.command(built, [*argv(devices), *options, *more]),
                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                           stderr=errors, text=True)
 

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Further units in QEMU (selftests/qemu): each is separate, and a QEMU that does not fit is refused
-in a sentence. No guest runs."""
+"""Further units in QEMU (selftests/qemu): each is separate, and a wrong option is a sentence. No
+guest runs."""
 
 import re
-import subprocess
 
 import pytest
 
 import qtest
 from qtest import IOVA, READ_WRITE, SNOOP, Machine, Unit
-from vtdlab import preload, qemu
-from vtdlab.errors import LabError
 
 FIRST, FAR, SLOTS = 0xFED90000, 0xFED91000, 0xFED92000
 # Requesters: two functions of pcie.0, one below a port of pcie.0, one below a port of a far bus.
@@ -33,11 +30,6 @@ DEVICES = ["pcie-root-port,id=farport,bus=far,chassis=2,addr=00.0",
            "pcie-root-port,id=nearport,bus=pcie.0,chassis=3,addr=08.0",
            "iommu-testdev,bus=pcie.0,addr=05.0", "iommu-testdev,bus=pcie.0,addr=06.0",
            EDU + "farport", EDU + "nearport"]
-
-
-@pytest.fixture(name="built", scope="session")
-def object_in_cache():
-    return preload.get()
 
 
 def far(more=""):
@@ -245,14 +237,6 @@ def test_a_held_queue_is_of_one_unit_and_continues_where_it_was(built):
         assert landed(two, REMOTE) == [SLOTS]
 
 
-def ended(built, *devices):
-    """Runs QEMU until it refuses these devices; returns its status and sentence."""
-    done = subprocess.run(preload.command(built, qtest.argv(devices)), check=False,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=qtest.TIMEOUT)
-    return done.returncode, done.stderr.strip()
-
-
 def on_five(base):
     return f"vtd-unit,scope=05.0,base={base:#x}"
 
@@ -272,79 +256,5 @@ def on_five(base):
     (["intel-iommu", "intel-iommu"], "does not support multiple vIOMMUs"),
 ])
 def test_a_wrong_option_is_a_sentence(built, devices, sentence):
-    status, said = ended(built, *devices)
+    status, said = qtest.ended(built, *devices)
     assert status == 1 and sentence in said and len(said.splitlines()) == 1, said
-
-
-# A wrong belief about QEMU: the file, what it says, what it says wrongly, and the sentence.
-LIES = {
-    "function": ("type.c", "{ #name,", '{ #name "_of_old",',
-                 "the executable does not export the function register_module_init_of_old"),
-    "time": ("type.c", "#define INIT_AFTER_TYPES 0", "#define INIT_AFTER_TYPES 3",
-             "QEMU has no class intel-iommu yet when it runs this object"),
-    "record": ("type.c", '"x86-iommu"', '"sys-bus-device"',
-               "QEMU has no record of a type intel-iommu with the parent sys-bus-device"),
-    "record-length": ("type.c", "SEARCHED = 13, COPIED = 16", "SEARCHED = 39, COPIED = 40",
-                      "QEMU's record of the type intel-iommu has more than one function"),
-    "realize": ("unit.c", 'object_class_by_name("amd-iommu")', 'object_class_by_name("edu")',
-                "the class intel-iommu has no function like realize"),
-    "region": ("registers.c", 'device, "intel_iommu[0]")', 'device, "registers[0]")',
-               "a unit has no region of registers with the name intel_iommu[0]"),
-    "read": ("registers.c", "{ READ, WRITE,", "{ WRITE, READ,",
-             "the function found as a register's read is another one"),
-    "write": ("registers.c", "{ READ, WRITE,", "{ READ, WRITE = 3,",
-              "the region of a unit's registers has no table of functions"),
-    "access": ("registers.c", "CAP, &low, 2, 0", "CAP, &low, 1, 0",
-               "the function found as a register's read is another one"),
-    "bus": ("scope.c", '"the bus pcie.0") - 1', '"the bus pcie.0") - 2',
-            "the bus pcie.0 has no table of functions before its unit"),
-    "machine": ("unit.c", "	*machine_unit = first->device;\n", "",
-                "the machine's unit is no longer the first one"),
-    "changes": ("unit.c", "machine[i] < PAGE", "machine[i] < 1",
-                "a unit changes 2 words of the machine, not one"),
-    "translate": ("masks.c", "if (is_code(own[first]) && !parent[first])",
-                  "if (is_code(own[first]) && !parent[first] && first > words_of(region) + 1)",
-                  "translate is not the first function of the regions that a unit translates"),
-}
-
-
-def lied_to(folder, name):
-    """Returns an object that is changed to believe something wrong."""
-    file, true, wrong, _ = LIES[name]
-    for path in preload.sources():
-        text = path.read_text(encoding="utf-8")
-        if path.name == file:
-            assert text.count(true) == 1, f"{file} does not have {true!r} once"
-            text = text.replace(true, wrong)
-        (folder / path.name).write_text(text, encoding="utf-8")
-    return preload.build(preload.sources(folder), folder / "lied.so", "-O0")
-
-
-@pytest.mark.parametrize("name", LIES)
-def test_a_qemu_that_does_not_fit_is_refused_in_a_sentence(tmp_path, name):
-    status, said = ended(lied_to(tmp_path, name), "intel-iommu", on_five(FAR))
-    assert (status, said.splitlines()[-1]) == (preload.UNFIT, f"vtd-unit: {LIES[name][-1]}")
-
-
-def test_a_guest_on_a_qemu_that_does_not_fit_could_not_run(tmp_path, monkeypatch):
-    """A guest with a further unit has the object loaded; that it does not fit is reported as such,
-    and not as a result."""
-    kernel = tmp_path / "kernel"
-    kernel.touch()
-    lied = lied_to(tmp_path, "record")
-    monkeypatch.setattr(preload, "get", lambda: lied)
-    guest = qemu.Machine(kernel, kernel, [], ["-device", on_five(FAR)])
-    with pytest.raises(LabError, match="could not run(?s:.*)" + LIES["record"][-1]):
-        qemu.boot(guest, tmp_path / "out", qtest.TIMEOUT)
-
-
-def test_the_object_exports_nothing(built):
-    """One of its names could replace a function of QEMU or of a library."""
-    names = subprocess.run(["nm", "-D", "--defined-only", str(built)], check=True,
-                           capture_output=True, text=True, timeout=qtest.TIMEOUT)
-    assert not names.stdout
-
-
-def test_the_exit_status_is_the_one_that_the_laboratory_knows():
-    header = next(path for path in preload.sources() if path.name == "layout.h")
-    assert f"#define EXIT_UNFIT {preload.UNFIT}\n" in header.read_text(encoding="utf-8")

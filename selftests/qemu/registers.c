@@ -15,7 +15,7 @@
 #include "qemu.h"
 #include "unit.h"
 
-enum { READ, WRITE, COPIED = 12 };
+enum { READ, WRITE };
 enum { VER = 0x00, CAP = 0x08, ECAP = 0x10, IQT = 0x88 };
 
 /* Accesses of the proof, which are counted instead of passed on. */
@@ -114,6 +114,22 @@ static void prove(void *region, const struct unit *unit)
 	proving = false;
 }
 
+uint64_t registers_read(const struct unit *unit, uint64_t at, unsigned int size)
+{
+	uint64_t (*read)(void *, uint64_t, unsigned int) = unit->functions[READ];
+
+	return read(unit->device, at, size);
+}
+
+void registers_table(const struct unit *unit, void **table,
+		     uint64_t (*read)(void *data, uint64_t at, unsigned int size),
+		     void (*write)(void *data, uint64_t at, uint64_t value, unsigned int size))
+{
+	memcpy(table, unit->functions, TABLE_COPIED * sizeof(*table));
+	table[READ] = read;
+	table[WRITE] = write;
+}
+
 void registers_open(struct unit *unit)
 {
 	void *region = qemu.object_resolve_path_component(unit->device, "intel_iommu[0]");
@@ -124,12 +140,10 @@ void registers_open(struct unit *unit)
 	qemu.memory_region_set_address(region, unit->base);
 	place = table_of(region, unit);
 	unit->functions = *place;
-	table = malloc(COPIED * sizeof(*table));
+	table = malloc(TABLE_COPIED * sizeof(*table));
 	if (!table)
 		unfit("no memory for a table of functions");
-	memcpy(table, unit->functions, COPIED * sizeof(*table));
-	table[READ] = read_register;
-	table[WRITE] = write_register;
+	registers_table(unit, table, read_register, write_register);
 	*place = table;
 	prove(region, unit);
 }

@@ -107,6 +107,20 @@ static void give(void *bus, void **table, void *unit)
 		unfit("pci_setup_iommu sets other words of a bus than the ones found");
 }
 
+void *scope_unit(void *device)
+{
+	void *iommu_bus = NULL, *bus = NULL, *unit;
+	int devfn = 0;
+
+	if (!place)
+		return NULL;
+	qemu.pci_device_get_iommu_bus_devfn(device, &iommu_bus, &bus, &devfn);
+	if (!iommu_bus)
+		return NULL;
+	unit = words_in(iommu_bus)[1];
+	return iommu_bus == pcie0 ? (void *)unit_for((uintptr_t)bus, (uintptr_t)unit, devfn) : unit;
+}
+
 void scope_init(const struct unit *first)
 {
 	bool ambiguous;

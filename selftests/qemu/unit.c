@@ -154,7 +154,7 @@ void unit_init(void)
 	realize_as_qemu = *place;
 	*place = realize;
 	registers_init(class);
-	further = type_register(TYPE, "intel-iommu");
+	further = type_register(TYPE, "intel-iommu", "intel-iommu", "x86-iommu");
 	add_property(further, "base", "address of its registers", set_base);
 	add_property(further, "scope", "root buses by id and functions of pcie.0 by slot, with /",
 		     set_scope);

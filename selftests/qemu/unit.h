@@ -27,8 +27,12 @@ struct unit {
 	uint64_t masks[MASKS];		/* its reserved bits: see masks.c */
 };
 
-/* type.c: the new type differs from its parent by what is set in its class afterwards. */
-void *type_register(const char *name, const char *parent);
+/*
+ * type.c: the new type has the size and the interfaces of a model, which is a type of QEMU's. It
+ * differs from its parent by what is set in its class, which is returned, afterwards.
+ */
+void *type_register(const char *name, const char *parent, const char *model,
+		    const char *model_parent);
 void add_property(void *class, const char *name, const char *text,
 		  void (*set)(void *device, const char *value, void **errp));
 
@@ -37,12 +41,21 @@ void unit_init(void);
 struct unit *unit_of(void *device);
 struct unit *unit_at(size_t index);
 
-/* registers.c */
+/*
+ * registers.c: registers_read() returns what QEMU's unit has; registers_table() makes a table of
+ * functions for a region, from the table of a unit's registers, which allows 4 and 8 bytes.
+ */
+#define TABLE_COPIED 12
+uint64_t registers_read(const struct unit *unit, uint64_t at, unsigned int size);
+void registers_table(const struct unit *unit, void **table,
+		     uint64_t (*read)(void *data, uint64_t at, unsigned int size),
+		     void (*write)(void *data, uint64_t at, uint64_t value, unsigned int size));
 void registers_init(void *class);
 void registers_open(struct unit *unit);
 void log_work_of(const struct unit *unit);
 
-/* scope.c */
+/* scope.c: scope_unit() returns the unit of a device, or NULL. */
+void *scope_unit(void *device);
 void scope_init(const struct unit *first);
 void scope_take(const struct unit *unit, const struct unit *first);
 

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A QEMU that selftests/qemu does not fit is refused in a sentence; its guests could not run."""
+
+import subprocess
+
+import pytest
+
+import qtest
+from qtest_requester import EVERYTHING
+from vtdlab import preload, qemu
+from vtdlab.errors import LabError
+
+FURTHER = "vtd-unit,scope=05.0,base=0xfed91000"
+
+# A wrong belief about QEMU: the file, what it says, what it says wrongly, and the sentence.
+LIES = {
+    "function": ("type.c", "{ #name,", '{ #name "_of_old",',
+                 "the executable does not export the function register_module_init_of_old"),
+    "time": ("type.c", "#define INIT_AFTER_TYPES 0", "#define INIT_AFTER_TYPES 3",
+             "QEMU has no class intel-iommu yet when it runs this object"),
+    "record": ("unit.c", '"intel-iommu", "x86-iommu"', '"intel-iommu", "sys-bus-device"',
+               "QEMU has no record of a type intel-iommu with the parent sys-bus-device"),
+    "record-length": ("type.c", "SEARCHED = 13, COPIED = 16", "SEARCHED = 39, COPIED = 40",
+                      "QEMU's record of the type intel-iommu has more than one function"),
+    "realize": ("unit.c", 'object_class_by_name("amd-iommu")', 'object_class_by_name("edu")',
+                "the class intel-iommu has no function like realize"),
+    "region": ("registers.c", 'device, "intel_iommu[0]")', 'device, "registers[0]")',
+               "a unit has no region of registers with the name intel_iommu[0]"),
+    "read": ("registers.c", "{ READ, WRITE }", "{ WRITE, READ }",
+             "the function found as a register's read is another one"),
+    "write": ("registers.c", "{ READ, WRITE }", "{ READ, WRITE = 3 }",
+              "the region of a unit's registers has no table of functions"),
+    "access": ("registers.c", "CAP, &low, 2, 0", "CAP, &low, 1, 0",
+               "the function found as a register's read is another one"),
+    "bus": ("scope.c", '"the bus pcie.0") - 1', '"the bus pcie.0") - 2',
+            "the bus pcie.0 has no table of functions before its unit"),
+    "machine": ("unit.c", "	*machine_unit = first->device;\n", "",
+                "the machine's unit is no longer the first one"),
+    "changes": ("unit.c", "machine[i] < PAGE", "machine[i] < 1",
+                "a unit changes 2 words of the machine, not one"),
+    "translate": ("masks.c", "if (is_code(own[first]) && !parent[first])",
+                  "if (is_code(own[first]) && !parent[first] && first > words_of(region) + 1)",
+                  "translate is not the first function of the regions that a unit translates"),
+}
+
+
+# The same, of the requester
+REQUESTER_LIES = {
+    "model": ("requester.c", 'MODEL "ufs"', 'MODEL "edu"',
+              "QEMU's record of the type edu has more than one function"),
+    "express": ("requester.c", 'MODEL "ufs"', 'MODEL "mch"',
+                "a copy of QEMU's record of the type mch makes no device on PCI Express"),
+    "realize": ("requester.c", 'PAIR("edu", "mch")', 'PAIR("edu", "ufs")',
+                "the class of a PCI device has more than one function like realize"),
+    "exit": ("requester.c", 'PAIR("edu", "ufs"), PAIR("iommu-testdev", "mch")',
+             'PAIR("mch", "ICH9-LPC"), PAIR("edu", "ufs")',
+             "the class of a PCI device has more than one function like exit"),
+    "write-config": ("requester.c", 'PAIR("mch", "ICH9-LPC")', 'PAIR("edu", "ufs")',
+                     "the class of a PCI device has no function like write_config"),
+    "no-write": ("requester.c", "	qemu.pci_host_config_write_common", "	if (0) "
+                 "qemu.pci_host_config_write_common",
+                 "the function found as a PCI device's write_config is another one"),
+    "space": ("pci.c", "device, i * 4, 4))", "device, i * 4 + 4, 4))",
+              "a PCI device has no configuration space"),
+    "attributes": ("request.c", "1ull << i) == others", "1ull << i) != others",
+                   "more than one bit makes a request a translated one"),
+    "structure": ("request.c", "(size_t)(space - structure) >=", "(size_t)(space - structure) <",
+                  "the address space of a device is not in its unit's structure for it"),
+}
+
+
+@pytest.fixture(name="compiled", scope="session")
+def object_files(tmp_path_factory):
+    """Returns the object file of each source file, not optimized."""
+    folder = tmp_path_factory.mktemp("compiled")
+    return {path.name: compiled_file(path, folder / f"{path.stem}.o")
+            for path in preload.sources() if path.suffix == ".c"}
+
+
+def compiled_file(path, target):
+    flags = [word for word in preload.COMPILE if word not in ("-shared", "-O2")]
+    subprocess.run([*flags, "-O0", f"-I{preload.sources()[0].parent}", "-c", "-o", str(target),
+                    str(path)], check=True, timeout=qtest.TIMEOUT)
+    return target
+
+
+def lied_to(folder, compiled, lie):
+    """Returns an object that is changed to believe something wrong."""
+    file, true, wrong, _ = lie
+    path = next(path for path in preload.sources() if path.name == file)
+    text = path.read_text(encoding="utf-8")
+    assert text.count(true) == 1, f"{file} does not have {true!r} once"
+    (folder / file).write_text(text.replace(true, wrong), encoding="utf-8")
+    files = {**compiled, file: compiled_file(folder / file, folder / "lied.o")}
+    built = folder / "lied.so"
+    subprocess.run(["gcc", "-shared", "-o", str(built), *map(str, files.values())], check=True,
+                   timeout=qtest.TIMEOUT)
+    return built
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_qemu_that_does_not_fit_is_refused_in_a_sentence(tmp_path, compiled, name):
+    built = lied_to(tmp_path, compiled, LIES[name])
+    status, said = qtest.ended(built, "intel-iommu", FURTHER)
+    assert (status, said.splitlines()[-1]) == (preload.UNFIT, f"vtd-unit: {LIES[name][-1]}")
+
+
+@pytest.mark.parametrize("name", REQUESTER_LIES)
+def test_a_qemu_that_does_not_fit_the_requester_is_refused(tmp_path, compiled, name):
+    built = lied_to(tmp_path, compiled, REQUESTER_LIES[name])
+    sentence = f"vtd-unit: {REQUESTER_LIES[name][-1]}"
+    status, said = qtest.ended(built, f"intel-iommu,{EVERYTHING}", "vtd-requester")
+    assert (status, said.splitlines()[-1]) == (preload.UNFIT, sentence)
+
+
+def test_a_guest_on_a_qemu_that_does_not_fit_could_not_run(tmp_path, monkeypatch, compiled):
+    """A guest with a further unit has the object loaded; that it does not fit is reported as such,
+    and not as a result."""
+    kernel = tmp_path / "kernel"
+    kernel.touch()
+    lied = lied_to(tmp_path, compiled, LIES["record"])
+    monkeypatch.setattr(preload, "get", lambda: lied)
+    guest = qemu.Machine(kernel, kernel, [], ["-device", FURTHER])
+    with pytest.raises(LabError, match="could not run(?s:.*)" + LIES["record"][-1]):
+        qemu.boot(guest, tmp_path / "out", qtest.TIMEOUT)
+
+
+def test_the_object_exports_nothing(built):
+    """One of its names could replace a function of QEMU or of a library."""
+    names = subprocess.run(["nm", "-D", "--defined-only", str(built)], check=True,
+                           capture_output=True, text=True, timeout=qtest.TIMEOUT)
+    assert not names.stdout
+
+
+def test_the_exit_status_is_the_one_that_the_laboratory_knows():
+    header = next(path for path in preload.sources() if path.name == "layout.h")
+    assert f"#define EXIT_UNFIT {preload.UNFIT}\n" in header.read_text(encoding="utf-8")
