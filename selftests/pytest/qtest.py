@@ -96,6 +96,16 @@ class Machine:
                 answers += [answer] if "return" in answer or "error" in answer else []
             assert "return" in answers[1], answers[1]
 
+    def pass_time(self, microseconds):
+        """Lets the guest's clock advance."""
+        self.ask(f"clock_step {microseconds * 1000}")
+
+    def set_property(self, device, **properties):
+        """Changes properties of the device with this id."""
+        for name, value in properties.items():
+            self.qmp("qom-set", path=f"/machine/peripheral/{device}",
+                     property=name.replace("_", "-"), value=value)
+
     def open_configuration(self):
         """Makes the configuration space of all buses readable in memory."""
         self.ask(f"outl 0xcf8 {1 << 31 | PCIEXBAR:#x}")

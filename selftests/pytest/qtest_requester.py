@@ -179,7 +179,7 @@ class ScalableUnit(Unit):
                 self.machine.write(QUEUE + self.tail + word * 8,
                                    words[word] if word < len(words) else 0)
             self.tail = (self.tail + 32) % 0x1000
-        self.set(qtest.IQT, self.tail)
+        self.set(qtest.IQT, self.tail, 4)
         return self.register(qtest.IQH) == self.tail
 
 

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include <link.h>
 #include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "layout.h"
 
@@ -86,4 +88,21 @@ void **only_word(void *object, const void *value, const char *what)
 	if (!found)
 		unfit("%s has the unit in no word", what);
 	return found;
+}
+
+uint64_t parse_number(const char *name, const char *value, uint64_t most)
+{
+	char *end;
+	uint64_t number = strtoull(value, &end, 0);
+
+	if (!*value || *end || number > most)
+		usage("%s=%s is no number up to 0x%llx", name, value, (unsigned long long)most);
+	return number;
+}
+
+bool parse_switch(const char *name, const char *value)
+{
+	if (strcmp(value, "on") && strcmp(value, "off"))
+		usage("%s=%s is neither on nor off", name, value);
+	return !strcmp(value, "on");
 }

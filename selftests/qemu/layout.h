@@ -41,4 +41,8 @@ size_t words_of(const void *object);
 /* Returns the one word of an object on the heap that has this value. */
 void **only_word(void *object, const void *value, const char *what);
 
+/* Values of options; a wrong one ends QEMU. */
+uint64_t parse_number(const char *name, const char *value, uint64_t most);
+bool parse_switch(const char *name, const char *value);
+
 #endif

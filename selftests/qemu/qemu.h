@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The functions that this object uses of QEMU, and one variable. It includes no header of QEMU, so a
+ * The functions that this object uses of QEMU, and one variable. It includes no header of QEMU: a
  * pointer to any of QEMU's structures is a pointer to void. type.c finds each by its name.
  */
 #ifndef VTD_QEMU_H

@@ -3,7 +3,7 @@
  * The registers of each unit pass through here. Every write is put into QEMU's log with the unit's
  * base, and so is every change of the unit that translates: what QEMU traces from there up to the
  * next such line is the work of that unit, since none of QEMU's own lines names one. The guest may
- * be shown other capability bits than QEMU's unit has, and the invalidation queue may be held.
+ * be shown other capability bits than QEMU's unit has.
  *
  * A region of registers has a table of functions whose first two read and write. A copy of the
  * table, with these two replaced, takes its place; an access through QEMU then proves the place.
@@ -16,7 +16,7 @@
 #include "unit.h"
 
 enum { READ, WRITE };
-enum { VER = 0x00, CAP = 0x08, ECAP = 0x10, IQT = 0x88 };
+enum { VER = 0x00, CAP = 0x08, ECAP = 0x10 };
 
 /* Accesses of the proof, which are counted instead of passed on. */
 static bool proving;
@@ -41,43 +41,50 @@ static uint64_t adjusted(const struct bits *bits, uint64_t value, uint64_t at, u
 	return size == 4 ? (uint32_t)value : value;
 }
 
-static uint64_t read_register(void *device, uint64_t at, unsigned int size)
+uint64_t registers_read(const struct unit *unit, uint64_t at, unsigned int size)
 {
-	struct unit *unit = unit_of(device);
 	uint64_t (*read)(void *, uint64_t, unsigned int) = unit->functions[READ];
-	uint64_t value = read(device, at, size);
 
-	proved += proving;
-	if (at == IQT && unit->held && unit->tail)
-		return unit->tail;
-	if ((at & ~7ull) == CAP)
-		return adjusted(&unit->cap, value, at, size);
-	if ((at & ~7ull) == ECAP)
-		return adjusted(&unit->ecap, value, at, size);
-	return value;
+	return read(unit->device, at, size);
 }
 
-static void write_register(void *device, uint64_t at, uint64_t value, unsigned int size)
+void registers_write(const struct unit *unit, uint64_t at, uint64_t value, unsigned int size)
 {
-	struct unit *unit = unit_of(device);
 	void (*write)(void *, uint64_t, uint64_t, unsigned int) = unit->functions[WRITE];
 
-	if (proving) {
-		proved++;
-		return;
-	}
-	if (at == IQT && unit->held) {
-		unit->tail = value;
-		qemu.qemu_log("vtd_unit 0x%llx held 0x%llx\n", (unsigned long long)unit->base,
-			      (unsigned long long)value);
-		return;
-	}
 	named = unit;
 	qemu.qemu_log("vtd_unit 0x%llx write 0x%llx size %u value 0x%llx\n",
 		      (unsigned long long)unit->base, (unsigned long long)at, size,
 		      (unsigned long long)value);
 	masks_use(unit);	/* an invalidation may walk tables for QEMU's notifiers */
-	write(device, at, value, size);
+	write(unit->device, at, value, size);
+}
+
+static uint64_t read_register(void *device, uint64_t at, unsigned int size)
+{
+	struct unit *unit = unit_of(device);
+	uint64_t value = registers_read(unit, at, size);
+
+	proved += proving;
+	if ((at & ~7ull) == CAP)
+		return adjusted(&unit->cap, value, at, size);
+	if ((at & ~7ull) == ECAP)
+		return adjusted(&unit->ecap, value, at, size);
+	return queue_read(unit, at, value);
+}
+
+static void write_register(void *device, uint64_t at, uint64_t value, unsigned int size)
+{
+	struct unit *unit = unit_of(device);
+
+	if (proving) {
+		proved++;
+		return;
+	}
+	if (queue_takes(unit, at, value))
+		return;
+	registers_write(unit, at, value, size);
+	queue_written(unit, at, value);
 }
 
 /* The word after the table is what its functions get as their first parameter, the unit. */
@@ -97,8 +104,7 @@ static void **table_of(void *region, const struct unit *unit)
 
 static void prove(void *region, const struct unit *unit)
 {
-	uint64_t (*read)(void *, uint64_t, unsigned int) = unit->functions[READ];
-	uint64_t wanted = adjusted(&unit->cap, read(unit->device, CAP, 8), CAP, 8), whole = 0;
+	uint64_t wanted = adjusted(&unit->cap, registers_read(unit, CAP, 8), CAP, 8), whole = 0;
 	uint64_t low = 0, high = 0;
 
 	proving = true;
@@ -112,13 +118,6 @@ static void prove(void *region, const struct unit *unit)
 	if (proved != 4)
 		unfit("the function found as a register's write is another one");
 	proving = false;
-}
-
-uint64_t registers_read(const struct unit *unit, uint64_t at, unsigned int size)
-{
-	uint64_t (*read)(void *, uint64_t, unsigned int) = unit->functions[READ];
-
-	return read(unit->device, at, size);
 }
 
 void registers_table(const struct unit *unit, void **table,
@@ -146,6 +145,7 @@ void registers_open(struct unit *unit)
 	registers_table(unit, table, read_register, write_register);
 	*place = table;
 	prove(region, unit);
+	queue_open(unit);
 }
 
 static uint64_t parse_bits(const char *text)
@@ -178,20 +178,6 @@ static void set_ecap_removed(void *device, const char *value, void **errp)
 	unit_of(device)->ecap.removed = parse_bits(value);
 }
 
-static void set_queue(void *device, const char *value, void **errp)
-{
-	struct unit *unit = unit_of(device);
-	uint64_t tail = unit->tail;
-
-	if (strcmp(value, "held") && strcmp(value, "runs"))
-		usage("queue=%s is neither held nor runs", value);
-	unit->held = !strcmp(value, "held");
-	if (unit->held || !tail)
-		return;
-	unit->tail = 0;
-	write_register(device, IQT, tail, 8);
-}
-
 void registers_init(void *class)
 {
 	add_property(class, "cap-added", "bits that the guest also reads in CAP", set_cap_added);
@@ -200,5 +186,5 @@ void registers_init(void *class)
 	add_property(class, "ecap-added", "bits that the guest also reads in ECAP", set_ecap_added);
 	add_property(class, "ecap-removed", "bits that the guest does not read in ECAP",
 		     set_ecap_removed);
-	add_property(class, "queue", "held: no descriptor is read; or runs", set_queue);
+	queue_init(class);
 }

@@ -201,27 +201,10 @@ static void leave(void *device)
 	requester->device = NULL;
 }
 
-static uint64_t number(const char *name, const char *value, uint64_t most)
-{
-	char *end;
-	uint64_t number = strtoull(value, &end, 0);
-
-	if (!*value || *end || number > most)
-		usage("%s=%s is no number up to 0x%llx", name, value, (unsigned long long)most);
-	return number;
-}
-
-static bool is_on(const char *name, const char *value)
-{
-	if (strcmp(value, "on") && strcmp(value, "off"))
-		usage("%s=%s is neither on nor off", name, value);
-	return !strcmp(value, "on");
-}
-
 #define NUMBER(member, name, most)							\
 static void set_##member(void *device, const char *value, void **errp)			\
 {											\
-	requester_of(device)->member = number(name, value, most);			\
+	requester_of(device)->member = parse_number(name, value, most);			\
 }
 
 NUMBER(vendor_id, "vendor-id", 0xffff)
@@ -231,12 +214,12 @@ NUMBER(pasid_bits, "pasid-bits", 20)
 
 static void set_ats(void *device, const char *value, void **errp)
 {
-	requester_of(device)->ats = is_on("ats", value);
+	requester_of(device)->ats = parse_switch("ats", value);
 }
 
 static void set_pri(void *device, const char *value, void **errp)
 {
-	requester_of(device)->pri = is_on("pri", value);
+	requester_of(device)->pri = parse_switch("pri", value);
 }
 
 #define PAIR(one, two) ((const char *const []){ one, two })

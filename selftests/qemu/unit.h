@@ -16,13 +16,32 @@ struct bits {
 	uint64_t added, removed;
 };
 
+#define DEFAULT_TIME_OUT 10000	/* microseconds */
+
+/* The invalidation queue, if it is not left to QEMU's unit; times are in nanoseconds. */
+struct queue {
+	bool opened, held;
+	bool waits;			/* not all up to the tail is read, or not all is answered */
+	uint64_t tail;			/* the guest's */
+	int64_t delay, next;		/* of a descriptor; when the next one is read */
+	int error;			/* that the next descriptor gets */
+	bool unanswered;		/* by a device; then: */
+	uint16_t source;
+	int64_t answered, expires;	/* when it answers, and when that is missed */
+	int64_t time_out;		/* until that, or 0 for the default */
+	bool sourceless;		/* ITE does not say which device it was */
+	uint32_t status;		/* bits of FSTS in addition to those of QEMU's unit */
+	uint64_t record;		/* the register IQER */
+	bool event_pending;
+	_Alignas(16) char timer[256];	/* QEMU's structure is smaller */
+};
+
 struct unit {
 	void *device;
 	uint64_t base;
 	const char *scope;		/* of a vtd-unit: see scope.c */
 	struct bits cap, ecap;
-	bool held;			/* the invalidation queue: the unit reads no descriptor */
-	uint64_t tail;			/* the last value of IQT since then, or 0 */
+	struct queue queue;
 	void **functions;		/* QEMU's functions for its registers: see registers.c */
 	uint64_t masks[MASKS];		/* its reserved bits: see masks.c */
 };
@@ -42,17 +61,26 @@ struct unit *unit_of(void *device);
 struct unit *unit_at(size_t index);
 
 /*
- * registers.c: registers_read() returns what QEMU's unit has; registers_table() makes a table of
- * functions for a region, from the table of a unit's registers, which allows 4 and 8 bytes.
+ * registers.c: registers_read() and registers_write() are the accesses of QEMU's unit, without
+ * what is added here. registers_table() makes a table of functions for a region, from the table of
+ * a unit's registers, which allows 4 and 8 bytes.
  */
 #define TABLE_COPIED 12
 uint64_t registers_read(const struct unit *unit, uint64_t at, unsigned int size);
+void registers_write(const struct unit *unit, uint64_t at, uint64_t value, unsigned int size);
 void registers_table(const struct unit *unit, void **table,
 		     uint64_t (*read)(void *data, uint64_t at, unsigned int size),
 		     void (*write)(void *data, uint64_t at, uint64_t value, unsigned int size));
 void registers_init(void *class);
 void registers_open(struct unit *unit);
 void log_work_of(const struct unit *unit);
+
+/* queue.c: whether it takes a write; what follows from one; and what is read instead of a value */
+void queue_init(void *class);
+void queue_open(struct unit *unit);
+bool queue_takes(struct unit *unit, uint64_t at, uint64_t value);
+void queue_written(struct unit *unit, uint64_t at, uint64_t value);
+uint64_t queue_read(struct unit *unit, uint64_t at, uint64_t value);
 
 /* scope.c: scope_unit() returns the unit of a device, or NULL. */
 void *scope_unit(void *device);
