@@ -5,13 +5,13 @@ import pytest
 
 import qtest
 from qtest import IOVA, Machine, Unit
-from qtest_requester import (ATS_CONTROL, AS_TRANSLATED, BAR, BLOCKED, COMMAND, COMPLETE, DTE,
-                             EVERYTHING, FOR_WRITE, DISCARD, IGNORE, INTERRUPT, INVALID,
-                             INVALIDATION, LAST_OF_GROUP, MASTER, NO_PASID, NOT_ENABLED,
-                             NOT_KEPT, OBEY, PAGE_RESPONSE, PASIDE, PQT, PRE, PRESENT, PRS,
-                             QUEUE_FULL, READ, REFUSED, REQUEST_PAGES, REQUESTS, SOURCE,
-                             TRANSLATE, UNCHECKED, USE_KEPT, WRITE, Requester, ScalableUnit, device_tlb,
-                             frame_of, machine, page_response, pasid_iotlb, wait)
+from qtest_requester import (ATS_CONTROL, AS_TRANSLATED, BAR, BLOCKED, COMMAND, COMPLETE, DISCARD,
+                             DTE, EVERYTHING, FOR_WRITE, IGNORE, INTERRUPT, INVALID, INVALIDATION,
+                             LAST_OF_GROUP, MASTER, NO_PASID, NOT_ENABLED, NOT_KEPT, OBEY,
+                             PAGE_RESPONSE, PASIDE, PQT, PRE, PRESENT, PRIVILEGED, PRS, QUEUE_FULL,
+                             READ, REFUSED, REQUEST_PAGES, REQUESTS, SOURCE, TRANSLATE, UNCHECKED,
+                             USE_KEPT, WRITE, Requester, ScalableUnit, device_tlb, frame_of,
+                             machine, page_response, pasid_iotlb, wait)
 
 FIRST_UNIT, FAR = 0xFED90000, 0xFED91000
 TABLES, TARGET = 0x2000000, 0x3000000
@@ -81,7 +81,7 @@ def test_a_command_is_repeated_page_by_page(scalable):
     assert all(started.read(frame_of(5) + page * 0x1000) == 3 for page in range(8))
     assert requester.run(WRITE, pasid=5, address=IOVA + 0x6000, count=4) == REFUSED
     assert requester.get("done") == 2
-    assert requester.run(WRITE, count=0) == INVALID and requester.run(WRITE, flags=256) == INVALID
+    assert requester.run(WRITE, count=0) == INVALID and requester.run(WRITE, flags=128) == INVALID
     assert requester.run(77) == INVALID
 
 
@@ -163,8 +163,10 @@ def test_page_requests_and_responses(scalable):
     (kind, pasid, group, code), second = requester.messages()
     assert (kind, pasid, group, code) == (PAGE_RESPONSE, 5, 0x1F3, 0)
     assert second[:3] == (PAGE_RESPONSE, 5, 2) and second[3] != 0
+    assert requester.run(REQUEST_PAGES, pasid=6, flags=PRIVILEGED) == COMPLETE
+    assert started.read(REQUESTS + 0x60) == 1 << 53 | 6 << 32 | SOURCE << 16 | 0x101
     assert requester.run(REQUEST_PAGES, pasid=5, count=200) == QUEUE_FULL
-    assert requester.get("done") == 124 and unit.register(PRS, 4) & 2
+    assert requester.get("done") == 123 and unit.register(PRS, 4) & 2
 
 
 @pytest.mark.parametrize("kind, allowed", [(None, False), (0, False), (1, True), (2, False)])

@@ -172,7 +172,7 @@ static enum status request_page(struct requester *requester, uint64_t address, b
 
 	listener_space(requester, pasid);
 	error = qemu.pci_pri_request_page(requester->device, pasid, flags & PRIVILEGED,
-					  flags & EXECUTE, address, last && (flags & LAST_OF_GROUP),
+					  false, address, last && (flags & LAST_OF_GROUP),
 					  (uint16_t)registers[R_GROUP], true, flags & FOR_WRITE);
 	return !error ? COMPLETE : error == -ENOSPC ? QUEUE_FULL : REFUSED;
 }
