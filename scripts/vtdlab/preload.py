@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The shared object that gives QEMU more than one remapping unit; Documentation/qemu-units.rst.
+"""The shared object that adds units and a requester to QEMU; Documentation/qemu-units.rst.
 
 It is loaded into the QEMU of the build root with LD_PRELOAD, and uses nothing but what that
 QEMU exports.
@@ -11,8 +11,11 @@ from vtdlab import cache as lab
 from vtdlab import progress
 
 BUILD_TIMEOUT = 120
-# The device type of a further unit.
-DEVICE = "vtd-unit"
+# The device types that it adds: a further unit, and a scripted endpoint.
+DEVICE, REQUESTER = "vtd-unit", "vtd-requester"
+# The properties that it adds to intel-iommu.
+PROPERTIES = ("cap-added", "cap-removed", "ecap-added", "ecap-removed", "queue", "queue-delay",
+              "queue-error", "ite-time", "ite-source")
 # The exit status of QEMU if the object does not fit it; selftests/qemu/layout.h agrees.
 UNFIT = 77
 # Its names are hidden, so that none of them replaces one of QEMU's or of a library's.
@@ -28,7 +31,7 @@ def sources(folder=None):
 
 def build(files, target, *flags):
     """Compiles these files to the object `target`, which it returns."""
-    progress.run("build", "the object with QEMU's further units",
+    progress.run("build", "the object with QEMU's further devices",
                  [*COMPILE, *flags, "-o", str(target),
                   *(str(path) for path in files if path.suffix == ".c")],
                  target.with_name("build.log"), timeout=BUILD_TIMEOUT)
@@ -50,6 +53,16 @@ def get(cache=None):
             lab.set_complete(folder, key)
         cache.used(folder)
     return built
+
+
+def is_needed(argv):
+    """Returns whether a command line of QEMU has anything that the object adds."""
+    for first, *options in (word.split(",") for word in argv):
+        if first in (DEVICE, REQUESTER):
+            return True
+        if first == "intel-iommu" and {word.split("=")[0] for word in options} & {*PROPERTIES}:
+            return True
+    return False
 
 
 def command(built, argv):

@@ -67,8 +67,8 @@ def arguments(machine, out, sockets):
     """Returns the whole command line.
 
     intel-iommu comes first: a device requests its address space when it is created, and a
-    device that is older than the unit bypasses it for good. QEMU knows further units if an object
-    is loaded into it.
+    device that is older than the unit bypasses it for good. QEMU knows further units, and the
+    requester, if an object is loaded into it.
     """
     unit = "intel-iommu" + (f",{machine.iommu}" if machine.iommu else "")
     # Without the last one a busy host makes the kernel give up on its timer: emulation may
@@ -86,7 +86,7 @@ def arguments(machine, out, sockets):
             "-append", " ".join(words), "-D", str(out / "qemu-trace.log")]
     for pattern in machine.trace:
         argv += ["-trace", pattern]
-    if any(word.split(",")[0] == preload.DEVICE for word in machine.devices):
+    if preload.is_needed(argv):
         return preload.command(preload.get(), argv)
     return argv
 
@@ -140,7 +140,7 @@ class Guest:
             if not accepted.done() or exited.done():
                 accepted.cancel()
                 await asyncio.gather(accepted, return_exceptions=True)
-                raise LabError(self._not_started(exited.done() and exited.result()))
+                raise LabError(self._could_not_run(exited.done() and exited.result()))
             await accepted
             self.connected.set()
             events = asyncio.create_task(self._events())
@@ -160,6 +160,8 @@ class Guest:
             ending = {"guest-shutdown": "poweroff", "guest-reset": "reset"}.get(self.reason)
             if ending and exited.result() == 0:
                 return self._outcome(ending, "")
+            if exited.result() == preload.UNFIT:
+                raise LabError(self._could_not_run(preload.UNFIT))
             return self._outcome("died", f"QEMU ended with status {exited.result()}, "
                                          f"reason {self.reason or 'unknown'}")
         finally:
@@ -167,7 +169,7 @@ class Guest:
                 if task:
                     task.cancel()
 
-    def _not_started(self, status):
+    def _could_not_run(self, status):
         said = (self.out / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
         if status == preload.UNFIT:
             return ("The guest could not run, because selftests/qemu does not fit this QEMU; "

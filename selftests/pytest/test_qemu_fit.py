@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A QEMU that selftests/qemu does not fit is refused in a sentence; its guests could not run."""
 
+import re
 import subprocess
 
 import pytest
@@ -123,6 +124,59 @@ def test_a_guest_on_a_qemu_that_does_not_fit_could_not_run(tmp_path, monkeypatch
     guest = qemu.Machine(kernel, kernel, [], ["-device", FURTHER])
     with pytest.raises(LabError, match="could not run(?s:.*)" + LIES["record"][-1]):
         qemu.boot(guest, tmp_path / "out", qtest.TIMEOUT)
+
+
+def test_a_guest_whose_qemu_stops_to_fit_could_not_run_either(tmp_path, monkeypatch):
+    """Some of what the object relies on shows only when it is used. Here it ends a QEMU that has
+    started and does nothing."""
+    source = tmp_path / "late.c"
+    source.write_text("""
+        #include <pthread.h>
+        #include <stdio.h>
+        #include <unistd.h>
+        static void *end(void *data)
+        {
+            sleep(1);
+            fprintf(stderr, "vtd-unit: it no longer fits\\n");
+            _exit(77);
+        }
+        __attribute__((constructor)) static void enter(void)
+        {
+            static pthread_t thread;
+            pthread_create(&thread, NULL, end, NULL);
+        }
+        """)
+    late = preload.build([source], tmp_path / "late.so")
+    arguments = qemu.arguments
+
+    def without_kernel(*details):
+        words = arguments(*details)
+        at = words.index("-kernel")
+        return [*words[:at], "-S", *words[words.index("-D"):]]
+
+    monkeypatch.setattr(preload, "get", lambda: late)
+    monkeypatch.setattr(qemu, "arguments", without_kernel)
+    monkeypatch.setattr(preload, "DEVICE", "edu")
+    guest = qemu.Machine(source, source, [], ["-device", "edu"])
+    with pytest.raises(LabError, match="could not run(?s:.*)it no longer fits"):
+        qemu.boot(guest, tmp_path / "out", qtest.TIMEOUT)
+
+
+@pytest.mark.parametrize("iommu, devices, needed", [
+    ("", [], False), ("caching-mode=on", ["edu,queue=3"], False), ("", [FURTHER], True),
+    ("", ["vtd-requester"], True), ("snoop-control=on,queue-delay=5", [], True)])
+def test_the_object_is_loaded_if_something_of_it_is_used(monkeypatch, tmp_path, iommu, devices,
+                                                         needed):
+    monkeypatch.setattr(preload, "get", lambda: "object.so")
+    words = [word for device in devices for word in ("-device", device)]
+    argv = qemu.arguments(qemu.Machine(tmp_path, tmp_path, [], words, iommu), tmp_path, tmp_path)
+    assert ("LD_PRELOAD=object.so" in argv) == needed
+
+
+def test_the_laboratory_knows_the_properties():
+    added = [name for path in preload.sources() if path.name in ("registers.c", "queue.c")
+             for name in re.findall(r'add_property\(class, "([^"]+)"', path.read_text())]
+    assert sorted(added) == sorted(preload.PROPERTIES)
 
 
 def test_the_object_exports_nothing(built):

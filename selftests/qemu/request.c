@@ -126,7 +126,6 @@ static enum status access_memory(struct requester *requester, uint64_t address, 
 	}
 	if (IS_INTERRUPT(address) && write && !(registers[R_FLAGS] & WITH_PASID))
 		return interrupt(requester, address);
-	masks_use(requester->unit);
 	return transfer(listener_space(requester, pasid_of(requester)), address, 0,
 			&registers[R_VALUE], write);
 }
@@ -145,6 +144,7 @@ static enum status translate(struct requester *requester, uint64_t address)
 	if (!is_translating(requester))
 		return REFUSED;
 	listener_space(requester, got.pasid);
+	log_work_of(requester->unit);
 	masks_use(requester->unit);
 	if (qemu.pci_ats_request_translation(requester->device, got.pasid, false, false, address,
 					     PAGE_SIZE, !(wanted & MAY_WRITE), entry, 1, &errors) != 1)
@@ -171,6 +171,7 @@ static enum status request_page(struct requester *requester, uint64_t address, b
 	int error;
 
 	listener_space(requester, pasid);
+	log_work_of(requester->unit);
 	error = qemu.pci_pri_request_page(requester->device, pasid, flags & PRIVILEGED,
 					  false, address, last && (flags & LAST_OF_GROUP),
 					  (uint16_t)registers[R_GROUP], true, flags & FOR_WRITE);
