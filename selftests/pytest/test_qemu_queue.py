@@ -5,7 +5,7 @@ import pytest
 
 import qtest
 from qtest import IOVA
-from qtest_requester import (COMPLETE, EVERYTHING, FOR_WRITE, LATE, NEVER, NOT_KEPT, OBEY, QUEUE,
+from qtest_requester import (COMPLETE, EVERYTHING, FOR_WRITE, LATE, NEVER, NOT_KEPT, PROMPT, QUEUE,
                              READ, REFUSED, SOURCE, STATUS, TRANSLATE, USE_KEPT, Requester,
                              ScalableUnit, device_tlb, domain_of, machine, pasid_iotlb, wait)
 
@@ -120,7 +120,7 @@ def test_a_device_that_never_answers_ends_in_ite(started, source):
     expect_time_out(started, requester, unit, source)
     assert requester.messages()[0][0] >> 8 == NEVER
     assert requester.run(READ, pasid=5, flags=USE_KEPT) == COMPLETE
-    requester.set("answers", OBEY)
+    requester.set("answers", PROMPT)
     assert unit.submit(device_tlb(SOURCE, 5, IOVA), wait(14)) and started.read(STATUS, 4) == 14
     assert requester.run(READ, pasid=5, flags=USE_KEPT) == NOT_KEPT
 

@@ -7,7 +7,7 @@ import qtest
 from qtest import IOVA, Machine, Unit
 from qtest_requester import (ATS_CONTROL, AS_TRANSLATED, BAR, BLOCKED, COMMAND, COMPLETE, DISCARD,
                              DTE, EVERYTHING, FOR_WRITE, IGNORE, INTERRUPT, INVALID, INVALIDATION,
-                             LAST_OF_GROUP, MASTER, NO_PASID, NOT_ENABLED, NOT_KEPT, OBEY,
+                             LAST_OF_GROUP, MASTER, NO_PASID, NOT_ENABLED, NOT_KEPT, PROMPT,
                              PAGE_RESPONSE, PASIDE, PQT, PRE, PRESENT, PRIVILEGED, PRS, QUEUE_FULL,
                              READ, REFUSED, REQUEST_PAGES, REQUESTS, SOURCE, TRANSLATE, UNCHECKED,
                              USE_KEPT, WRITE, Requester, ScalableUnit, device_tlb, frame_of,
@@ -117,7 +117,7 @@ def test_translations_are_kept_until_they_are_invalidated(scalable):
         assert requester.run(WRITE, pasid=pasid, flags=USE_KEPT, value=8) == COMPLETE
         assert started.read(frame_of(pasid)) == 8
     assert unit.submit(device_tlb(SOURCE, 5, IOVA))
-    assert requester.messages() == [(INVALIDATION | OBEY << 8, 5, IOVA, 0xFFF)]
+    assert requester.messages() == [(INVALIDATION | PROMPT << 8, 5, IOVA, 0xFFF)]
     assert [requester.run(READ, pasid=pasid, flags=USE_KEPT) for pasid in (5, 6, None)] == [
         NOT_KEPT, COMPLETE, COMPLETE]
     assert requester.run(READ, address=IOVA + 0x1000, pasid=5, flags=USE_KEPT) == COMPLETE
@@ -244,7 +244,7 @@ def test_a_reset_and_the_end_of_ats_discard_all(scalable):
     requester.configure(0x78, 1 << 15)
     assert requester.configuration(COMMAND) & MASTER == 0
     requester.start()
-    assert (requester.get("kept"), requester.get("answers")) == (0, OBEY)
+    assert (requester.get("kept"), requester.get("answers")) == (0, PROMPT)
     assert requester.run(TRANSLATE) == COMPLETE
     started.ask("outb 0xcf9 0x2")
     started.ask("outb 0xcf9 0x6")

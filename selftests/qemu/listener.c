@@ -45,7 +45,7 @@ static void on_invalidation(void *notifier, void *data)
 	log_message(requester, &(struct message){ INVALIDATION | requester->registers[R_ANSWERS] << 8,
 						  range.pasid, range.address, range.mask });
 	switch (requester->registers[R_ANSWERS]) {
-	case OBEY:
+	case PROMPT:
 		kept_invalidate(requester, &range);
 		break;
 	case LATE:

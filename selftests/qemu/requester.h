@@ -41,7 +41,7 @@ enum {
 };
 
 /* What it does when it is message to invalidate. */
-enum { OBEY, IGNORE, LATE, NEVER };
+enum { PROMPT, IGNORE, LATE, NEVER };
 
 /* Permissions of a translation */
 enum { MAY_READ = 1, MAY_WRITE = 2 };
