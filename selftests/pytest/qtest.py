@@ -6,11 +6,14 @@ import json
 import socket
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 from vtdlab import preload, qemu
 
 TIMEOUT = 20
+# Seconds for which a machine may exist.
+PATIENCE = 60
 ECAM = 0xB0000000
 PCIEXBAR = 0x60
 # Registers of a unit (VT-d 11.4) and bits of GCMD.
@@ -53,11 +56,15 @@ class Machine:
             self.child = subprocess.Popen(preload.command(built, [*argv(devices), *options, *more]),
                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                           stderr=errors, text=True)
+        # A QEMU that hangs is ended, so that each wait for an answer ends.
+        self.patience = threading.Timer(PATIENCE, self.child.kill)
+        self.patience.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.patience.cancel()
         self.child.kill()
         self.child.communicate(timeout=TIMEOUT)
         self.folder.cleanup()

@@ -170,7 +170,7 @@ class ScalableUnit(Unit):
     def set_context(self, source, bits):
         """Writes the context entry of a requester, which has the PASID directory if present."""
         self.machine.write(ROOT, CONTEXT | PRESENT)
-        self.machine.write(CONTEXT + source * 32, DIRECTORY | bits if bits & PRESENT else 0)
+        self.machine.write(CONTEXT + source * 32, DIRECTORY | bits if bits else 0)
 
     def submit(self, *descriptors):
         """Submits descriptors of up to four words; returns whether the unit has read them."""

@@ -81,6 +81,8 @@ def test_a_command_is_repeated_page_by_page(scalable):
     assert all(started.read(frame_of(5) + page * 0x1000) == 3 for page in range(8))
     assert requester.run(WRITE, pasid=5, address=IOVA + 0x6000, count=4) == REFUSED
     assert requester.get("done") == 2
+    assert requester.run(WRITE, pasid=5, address=IOVA - 0x1000, count=2) == REFUSED
+    assert requester.get("done") == 1
     assert requester.run(WRITE, count=0) == INVALID and requester.run(WRITE, flags=128) == INVALID
     assert requester.run(77) == INVALID
 
@@ -114,8 +116,8 @@ def test_translations_are_kept_until_they_are_invalidated(scalable):
         unit.set_leaf(pasid, 0)
         assert unit.submit(pasid_iotlb(16 + pasid, pasid))
         assert requester.run(READ, pasid=pasid) == REFUSED
-        assert requester.run(WRITE, pasid=pasid, flags=USE_KEPT, value=8) == COMPLETE
-        assert started.read(frame_of(pasid)) == 8
+        assert requester.run(WRITE, IOVA + 16, pasid, flags=USE_KEPT, value=8) == COMPLETE
+        assert started.read(frame_of(pasid) + 16) == 8
     assert unit.submit(device_tlb(SOURCE, 5, IOVA))
     assert requester.messages() == [(INVALIDATION | PROMPT << 8, 5, IOVA, 0xFFF)]
     assert [requester.run(READ, pasid=pasid, flags=USE_KEPT) for pasid in (5, 6, None)] == [
@@ -189,7 +191,7 @@ def test_the_context_entry_allows_translated_requests_in_legacy_mode(legacy, kin
 
 
 @pytest.mark.parametrize("context, allowed", [
-    (0, False), (PRESENT | PASIDE | PRE, False), (PRESENT | DTE, True)])
+    (0, False), (DTE, False), (PRESENT | PASIDE | PRE, False), (PRESENT | DTE, True)])
 def test_the_context_entry_allows_translated_requests_in_scalable_mode(scalable, context, allowed):
     started, requester, unit = scalable
     assert requester.run(TRANSLATE, flags=FOR_WRITE) == COMPLETE
@@ -296,7 +298,7 @@ def test_it_can_be_unplugged_and_plugged(built):
         started.open_configuration()
         started.start_bridge(port, 2, 0xE1000000)
         unit = ScalableUnit(started, first_stage=True)
-        for turn in range(3):
+        for turn in range(20):
             requester = Requester(started, behind, 0xE1000000)
             unit.start_scalable(SOURCE, ())
             assert requester.run(WRITE, memory) == REFUSED
