@@ -293,13 +293,14 @@ def test_it_can_be_unplugged_and_plugged(built):
     port, behind, memory = 0x40, 0x200, 0x5000000
     with Machine(built, [f"intel-iommu,{EVERYTHING}",
                          "pcie-root-port,id=bridge,chassis=2,addr=08.0",
-                         "vtd-requester,id=it,bus=bridge"],
+                         "vtd-requester,id=it,bus=bridge,vendor-id=0x8086"],
                  "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off") as started:
         started.open_configuration()
         started.start_bridge(port, 2, 0xE1000000)
         unit = ScalableUnit(started, first_stage=True)
         for turn in range(20):
             requester = Requester(started, behind, 0xE1000000)
+            assert requester.configuration(0) & 0xFFFF == (0x1B36 if turn else 0x8086)
             unit.start_scalable(SOURCE, ())
             assert requester.run(WRITE, memory) == REFUSED
             assert unit.submit((3 | behind << 32, IOVA), wait(turn))

@@ -38,12 +38,13 @@ static void on_invalidation(void *notifier, void *data)
 	struct requester *requester = listener->requester;
 	const uint64_t *entry = data;
 	struct invalidation range = { entry[4] >> 32, entry[1], entry[3] };
+	struct message message = { INVALIDATION, range.pasid, range.address, range.mask };
 
 	if ((char *)entry[0] != listener->space || range.pasid != listener->pasid ||
 	    (range.mask & (range.mask + 1)) || (range.address & range.mask) || (uint32_t)entry[4])
 		unfit("what the unit says of an invalidation has other words than the known ones");
-	log_message(requester, &(struct message){ INVALIDATION | requester->registers[R_ANSWERS] << 8,
-						  range.pasid, range.address, range.mask });
+	message.kind |= requester->registers[R_ANSWERS] << 8;
+	log_message(requester, &message);
 	switch (requester->registers[R_ANSWERS]) {
 	case PROMPT:
 		kept_invalidate(requester, &range);
@@ -65,13 +66,16 @@ void requester_answer(struct requester *requester)
 
 static void on_response(void *notifier, void *data)
 {
-	struct listener *listener = (void *)((char *)notifier - offsetof(struct listener, responses));
+	const struct listener *listener =
+		(void *)((char *)notifier - offsetof(struct listener, responses));
 	const uint32_t *response = data;
+	struct message message = {
+		PAGE_RESPONSE, listener->pasid, (uint16_t)response[1], response[0],
+	};
 
 	if (response[0] > 15)
 		unfit("what the unit says of a page response has other words than the known ones");
-	log_message(listener->requester, &(struct message){ PAGE_RESPONSE, listener->pasid,
-							    (uint16_t)response[1], response[0] });
+	log_message(listener->requester, &message);
 }
 
 static void listen_for(struct listener *listener)

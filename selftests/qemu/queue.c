@@ -48,7 +48,8 @@ static bool is_enabled(struct unit *unit)
 {
 	if (registers_read(unit, GSTS, 4) & QUEUE_ENABLED)
 		return true;
-	unit->queue.waits = unit->queue.unanswered = false;
+	unit->queue.waits = false;
+	unit->queue.unanswered = false;
 	unit->queue.status = 0;
 	return false;
 }
@@ -273,7 +274,9 @@ bool queue_takes(struct unit *unit, uint64_t at, uint64_t value)
 
 	if (at != IQT || !is_enabled(unit) || is_plain(unit))
 		return false;
-	if (registers_read(unit, IQH, 8) == (queue->waits ? queue->tail : registers_read(unit, IQT, 8)))
+	if (!queue->waits)
+		queue->tail = registers_read(unit, IQT, 8);
+	if (registers_read(unit, IQH, 8) == queue->tail)
 		queue->next = now() + queue->delay;
 	queue->waits = true;
 	queue->tail = value;

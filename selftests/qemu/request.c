@@ -54,7 +54,8 @@ void request_init(struct requester *requester)
 
 	qemu.pci_device_get_iommu_bus_devfn(requester->device, &iommu_bus, &bus, &devfn);
 	structure = qemu.vtd_find_add_as(requester->unit->device, bus, devfn, NO_PASID);
-	if (space < structure || (size_t)(space - structure) >= words_of(structure) * sizeof(void *))
+	if (space < structure ||
+	    (size_t)(space - structure) >= words_of(structure) * sizeof(void *))
 		unfit("the address space of a device is not in its unit's structure for it");
 	find_translated(requester);
 	listener_init(requester, space - structure);
@@ -136,6 +137,7 @@ static enum status translate(struct requester *requester, uint64_t address)
 	uint64_t wanted = MAY_READ | (registers[R_FLAGS] & FOR_WRITE ? MAY_WRITE : 0);
 	struct translation got = { .pasid = pasid_of(requester) };
 	uint32_t errors = 0;
+	ptrdiff_t results;
 
 	if (!(registers[R_FLAGS] & UNCHECKED) && !may_translate(requester)) {
 		registers[R_BLOCKED_TRANSLATIONS]++;
@@ -146,8 +148,10 @@ static enum status translate(struct requester *requester, uint64_t address)
 	listener_space(requester, got.pasid);
 	log_work_of(requester->unit);
 	masks_use(requester->unit);
-	if (qemu.pci_ats_request_translation(requester->device, got.pasid, false, false, address,
-					     PAGE_SIZE, !(wanted & MAY_WRITE), entry, 1, &errors) != 1)
+	results = qemu.pci_ats_request_translation(requester->device, got.pasid, false, false,
+						   address, PAGE_SIZE, !(wanted & MAY_WRITE),
+						   entry, 1, &errors);
+	if (results != 1)
 		return REFUSED;
 	got.permissions = entry[4] & (MAY_READ | MAY_WRITE);
 	got.mask = entry[3];

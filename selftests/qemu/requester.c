@@ -164,7 +164,7 @@ static void add_capabilities(const struct requester *requester)
 		qemu.pcie_pri_init(device, PRI, PRI_OUTSTANDING, true);
 }
 
-static void realize(void *device, void **errp)
+static void start(void *device, void **errp)
 {
 	struct requester *requester;
 	void *unit, *region;
@@ -201,16 +201,25 @@ static void leave(void *device)
 	requester->device = NULL;
 }
 
-#define NUMBER(member, name, most)							\
-static void set_##member(void *device, const char *value, void **errp)			\
-{											\
-	requester_of(device)->member = parse_number(name, value, most);			\
+static void set_vendor_id(void *device, const char *value, void **errp)
+{
+	requester_of(device)->vendor_id = parse_number("vendor-id", value, 0xffff);
 }
 
-NUMBER(vendor_id, "vendor-id", 0xffff)
-NUMBER(device_id, "device-id", 0xffff)
-NUMBER(class_id, "class-id", 0xffff)
-NUMBER(pasid_bits, "pasid-bits", 20)
+static void set_device_id(void *device, const char *value, void **errp)
+{
+	requester_of(device)->device_id = parse_number("device-id", value, 0xffff);
+}
+
+static void set_class_id(void *device, const char *value, void **errp)
+{
+	requester_of(device)->class_id = parse_number("class-id", value, 0xffff);
+}
+
+static void set_pasid_bits(void *device, const char *value, void **errp)
+{
+	requester_of(device)->pasid_bits = parse_number("pasid-bits", value, 20);
+}
 
 static void set_ats(void *device, const char *value, void **errp)
 {
@@ -231,8 +240,8 @@ void requester_init(void)
 	if (!qemu.object_class_dynamic_cast(class, "pci-express-device"))
 		unfit("a copy of QEMU's record of the type %s makes no device on PCI Express",
 		      MODEL);
-	*pci_function(class, "realize", PAIR("edu", "mch"), PAIR("pci-device", "pci-device")) =
-		realize;
+	*pci_function(class, "realize", PAIR("edu", "mch"),
+		      PAIR("pci-device", "pci-device")) = start;
 	*pci_function(class, "exit", PAIR("edu", "ufs"), PAIR("iommu-testdev", "mch")) = leave;
 	*pci_function(class, "write_config", PAIR("mch", "ICH9-LPC"),
 		      PAIR("iommu-testdev", "edu")) = write_config;
@@ -241,6 +250,7 @@ void requester_init(void)
 	add_property(class, "device-id", "of its configuration space", set_device_id);
 	add_property(class, "class-id", "of its configuration space", set_class_id);
 	add_property(class, "ats", "whether it has the capability ATS", set_ats);
-	add_property(class, "pasid-bits", "of its capability PASID; 0: it has none", set_pasid_bits);
+	add_property(class, "pasid-bits", "of its capability PASID; 0: it has none",
+		     set_pasid_bits);
 	add_property(class, "pri", "whether it has the capability PRI", set_pri);
 }

@@ -33,7 +33,7 @@ struct queue {
 	uint32_t status;		/* bits of FSTS in addition to those of QEMU's unit */
 	uint64_t record;		/* the register IQER */
 	bool event_pending;
-	_Alignas(16) char timer[256];	/* QEMU's structure is smaller */
+	void *timer[32];		/* QEMU's structure is smaller */
 };
 
 struct unit {
