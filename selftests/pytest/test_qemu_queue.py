@@ -9,8 +9,8 @@ from qtest_requester import (COMPLETE, EVERYTHING, FOR_WRITE, LATE, NEVER, NOT_K
                              READ, REFUSED, SOURCE, STATUS, TRANSLATE, USE_KEPT, Requester,
                              ScalableUnit, device_tlb, domain_of, machine, pasid_iotlb, wait)
 
-IQE, ITE = 1 << 4, 1 << 6
-FECTL, IQER, MASKED, MESSAGE_PENDING = 0x38, 0xB0, 1 << 31, 1 << 30
+IQE, ICE, ITE = 1 << 4, 1 << 5, 1 << 6
+FECTL, IQERCD, MASKED, MESSAGE_PENDING = 0x38, 0xB0, 1 << 31, 1 << 30
 UNIT_PASIDS = (0, 5, 6)
 
 
@@ -99,7 +99,7 @@ def expect_time_out(started, requester, unit, source):
     assert requester.run(READ, pasid=6) == COMPLETE
     started.pass_time(1)
     assert unit.register(qtest.FSTS, 4) & ITE and unit.register(qtest.IQH) == unit.tail
-    assert unit.register(IQER) == source << 32 and unit.register(IQER + 4, 4) == source
+    assert unit.register(IQERCD) == source << 32 and unit.register(IQERCD + 4, 4) == source
     assert unit.register(FECTL, 4) & MESSAGE_PENDING
     assert [started.read(QUEUE + head + at) for at in range(0, 128, 8)] == ring
     assert started.read(STATUS, 4) == before and requester.run(READ, pasid=6) == REFUSED
@@ -131,6 +131,21 @@ def test_one_invalidation_in_any_device_gets_ite(started):
     assert unit.submit(wait(1))
     expect_time_out(started, requester, unit, SOURCE)
     assert unit.submit(device_tlb(SOURCE, 5, IOVA), wait(14)) and started.read(STATUS, 4) == 14
+
+
+@pytest.mark.parametrize("error, bit", [("wait-ite", ITE), ("wait-ice", ICE)])
+def test_a_wait_is_discarded_with_an_error(started, error, bit):
+    """Also if no invalidation in a device has come before."""
+    started, requester, unit = started
+    stale(requester, unit, 5)
+    started.set_property("unit", queue_error=error)
+    assert unit.submit(flush(5), wait(1), wait(2)) == (bit == ICE)
+    assert unit.register(qtest.FSTS, 4) == bit and unit.register(IQERCD) == 0
+    assert started.read(STATUS, 4) == (2 if bit == ICE else 0)
+    assert requester.run(READ, pasid=5) == REFUSED and unit.fault()
+    unit.set(qtest.FSTS, bit, 4)
+    assert unit.register(qtest.FSTS, 4) == 0 and unit.register(qtest.IQH) == unit.tail
+    assert started.read(STATUS, 4) == 2
 
 
 def test_the_time_until_ite_can_be_set(started):
@@ -203,7 +218,7 @@ def test_in_legacy_mode_descriptors_are_short(built):
         unit.set(qtest.IQT, 0x30)
         assert unit.register(qtest.IQH) == 0x10
         started.pass_time(10_000)
-        assert unit.register(IQER) == SOURCE << 32 and unit.register(qtest.IQH) == 0x30
+        assert unit.register(IQERCD) == SOURCE << 32 and unit.register(qtest.IQH) == 0x30
         assert started.read(STATUS, 4) == 0
         unit.set(qtest.FSTS, ITE, 4)
         unit.tail = 0x30
@@ -215,7 +230,7 @@ def test_in_legacy_mode_descriptors_are_short(built):
 
 @pytest.mark.parametrize("option, sentence", [
     ("queue-delay=slow", "queue-delay=slow is no number up to 0x3938700"),
-    ("queue-error=ice", "queue-error=ice is none of none, iqe and ite"),
+    ("queue-error=ice", "queue-error=ice is none of none, iqe, ite, wait-ite and wait-ice"),
     ("ite-source=yes", "ite-source=yes is neither on nor off"),
     ("ite-time=", "ite-time= is no number up to 0x3938700")])
 def test_a_wrong_option_is_a_sentence(built, option, sentence):

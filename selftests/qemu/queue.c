@@ -7,7 +7,7 @@
  *
  * An invalidation in a device that is not answered lets the next wait descriptor wait. When the
  * time is over, that one and all later ones up to the tail are discarded, ITE is set, and no
- * descriptor is read until it is cleared (VT-d 6.5.2.10).
+ * descriptor is read until it is cleared.
  */
 #include <string.h>
 
@@ -16,12 +16,13 @@
 #include "requester.h"
 
 enum {
-	GCMD = 0x18, GSTS = 0x1c, FSTS = 0x34, FECTL = 0x38, FEDATA = 0x3c, FEADDR = 0x40,
-	FEUADDR = 0x44, IQH = 0x80, IQT = 0x88, IQA = 0x90, IQER = 0xb0,
+	GSTS = 0x1c, FSTS = 0x34, FECTL = 0x38, FEDATA = 0x3c, FEADDR = 0x40,
+	FEUADDR = 0x44, IQH = 0x80, IQT = 0x88, IQA = 0x90, IQERCD = 0xb0,
 };
 
 #define QUEUE_ENABLED (1u << 26)
 #define IQE (1u << 4)
+#define ICE (1u << 5)
 #define ITE (1u << 6)
 #define OTHER_FAULTS (IQE | 3)
 #define MASKED (1u << 31)
@@ -29,7 +30,7 @@ enum {
 #define WIDE (1u << 11)
 
 enum { DEVICE_TLB = 3, WAIT = 5, DEVICE_TLB_PASID = 8 };
-enum { NO_ERROR, ERROR_IQE, ERROR_ITE };
+enum { NO_ERROR, ERROR_IQE, ERROR_ITE, ERROR_WAIT_ITE, ERROR_WAIT_ICE };
 
 #define CLOCK_OF_THE_GUEST 1
 #define MICROSECOND 1000
@@ -132,14 +133,15 @@ static void send_event(struct unit *unit)
 	qemu.address_space_rw(qemu.address_space_memory, address, 0, &data, sizeof(data), true);
 }
 
-static void set_time_out(struct unit *unit)
+/* The requester's id is in bits 47:32 of the record for ITE; for ICE none is known. */
+static void set_error_bit(struct unit *unit, uint32_t bit, uint16_t source)
 {
 	struct queue *queue = &unit->queue;
 
-	queue->status |= ITE;
-	queue->record = queue->sourceless ? 0 : (uint64_t)queue->source << 32;
-	qemu.qemu_log("vtd_unit 0x%llx time-out source 0x%x\n", (unsigned long long)unit->base,
-		      queue->source);
+	queue->status |= bit;
+	queue->record = queue->sourceless ? 0 : (uint64_t)source << 32;
+	qemu.qemu_log("vtd_unit 0x%llx error 0x%x source 0x%x\n", (unsigned long long)unit->base,
+		      bit, source);
 	if (registers_read(unit, FSTS, 4) & OTHER_FAULTS)
 		return;
 	if (registers_read(unit, FECTL, 4) & MASKED)
@@ -161,7 +163,7 @@ static void time_out(struct unit *unit)
 		else
 			accepted = pass(unit, head);
 	}
-	set_time_out(unit);
+	set_error_bit(unit, ITE, unit->queue.source);
 }
 
 static void answer(struct unit *unit)
@@ -229,6 +231,12 @@ static int64_t step(struct unit *unit, int64_t time)
 	if (queue->error == ERROR_IQE) {
 		queue->error = NO_ERROR;
 		pass_instead(unit, head, invalid);
+		return 0;
+	}
+	if (type == WAIT && queue->error >= ERROR_WAIT_ITE) {
+		pass_instead(unit, head, empty_wait);
+		set_error_bit(unit, queue->error == ERROR_WAIT_ITE ? ITE : ICE, 0);
+		queue->error = NO_ERROR;
 		return 0;
 	}
 	if (type == DEVICE_TLB || type == DEVICE_TLB_PASID)
@@ -312,9 +320,9 @@ uint64_t queue_read(struct unit *unit, uint64_t at, uint64_t value)
 		return is_enabled(unit) ? value | queue->status : value;
 	case FECTL:
 		return queue->event_pending ? value | MESSAGE_PENDING : value;
-	case IQER:
+	case IQERCD:
 		return queue->record;
-	case IQER + 4:
+	case IQERCD + 4:
 		return queue->record >> 32;
 	}
 	return value;
@@ -345,15 +353,15 @@ static void set_delay(void *device, const char *value, void **errp)
 
 static void set_error(void *device, const char *value, void **errp)
 {
-	static const char *const errors[] = { "none", "iqe", "ite" };
+	static const char *const errors[] = { "none", "iqe", "ite", "wait-ite", "wait-ice" };
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 5; i++) {
 		if (strcmp(value, errors[i]))
 			continue;
 		unit_of(device)->queue.error = i;
 		return;
 	}
-	usage("queue-error=%s is none of none, iqe and ite", value);
+	usage("queue-error=%s is none of none, iqe, ite, wait-ite and wait-ice", value);
 }
 
 static void set_ite_time(void *device, const char *value, void **errp)
@@ -371,8 +379,7 @@ void queue_init(void *class)
 {
 	add_property(class, "queue", "held: no descriptor is read; or runs", set_queue);
 	add_property(class, "queue-delay", "microseconds that a descriptor takes", set_delay);
-	add_property(class, "queue-error", "what the next descriptor gets: none, iqe or ite",
-		     set_error);
+	add_property(class, "queue-error", "none, iqe, ite, wait-ite or wait-ice", set_error);
 	add_property(class, "ite-time", "microseconds until a device's answer is missed",
 		     set_ite_time);
 	add_property(class, "ite-source", "whether ITE comes with the requester's id",

@@ -31,7 +31,7 @@ struct queue {
 	int64_t time_out;		/* until that, or 0 for the default */
 	bool sourceless;		/* ITE does not say which device it was */
 	uint32_t status;		/* bits of FSTS in addition to those of QEMU's unit */
-	uint64_t record;		/* the register IQER */
+	uint64_t record;		/* the register IQERCD */
 	bool event_pending;
 	void *timer[32];		/* QEMU's structure is smaller */
 };
