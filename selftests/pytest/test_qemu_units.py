@@ -223,6 +223,10 @@ def test_the_trace_says_which_unit_did_the_work(built):
     assert work == [(f"{FAR:#x}", "0x10"), (f"{FIRST:#x}", "0x10"), (f"{FAR:#x}", "0x20")], lines
 
 
+def set_queue(machine_, value):
+    machine_.qmp("qom-set", path="/machine/peripheral/unit1", property="queue", value=value)
+
+
 def test_a_held_queue_is_of_one_unit_and_continues_where_it_was(built):
     with machine(built, far(",queue=held")) as two:
         units = {base: started_unit(two, base) for base in (FIRST, FAR)}
@@ -232,9 +236,23 @@ def test_a_held_queue_is_of_one_unit_and_continues_where_it_was(built):
         assert (units[FAR].register(qtest.IQH), units[FAR].register(qtest.IQT)) == (0, 0x20)
         assert units[FIRST].invalidate()
         assert landed(two, REMOTE) == [FAR]
-        two.qmp("qom-set", path="/machine/peripheral/unit1", property="queue", value="runs")
+        set_queue(two, "runs")
         assert units[FAR].register(qtest.IQH) == 0x20
         assert landed(two, REMOTE) == [SLOTS]
+
+
+def test_a_step_of_a_queue_does_what_was_submitted_before(built):
+    with machine(built, far(",queue=held")) as two:
+        unit = started_unit(two, FAR)
+        assert not unit.invalidate() and not unit.invalidate()
+        for _ in range(2):
+            set_queue(two, "step")
+            assert unit.register(qtest.IQH) == 0x20
+        assert not unit.invalidate()
+        assert unit.register(qtest.IQH) == 0x20
+        set_queue(two, "runs")
+        assert unit.register(qtest.IQH) == 0x30
+        assert unit.invalidate()
 
 
 def on_five(base):
@@ -251,7 +269,7 @@ def on_five(base):
     (["intel-iommu", *BUSES, far(), slots().replace("05.0", "far")],
      "far is in the scope of two units"),
     (["intel-iommu,ecap-added=SC"], "SC is no number of bits to add or to remove"),
-    (["intel-iommu,queue=slow"], "queue=slow is neither held nor runs"),
+    (["intel-iommu,queue=slow"], "queue=slow is neither held nor step nor runs"),
     (["intel-iommu", on_five(FAR) + ",aw-bits=57"], "aw-bits"),
     (["intel-iommu", "intel-iommu"], "does not support multiple vIOMMUs"),
 ])

@@ -338,11 +338,12 @@ static void set_queue(void *device, const char *value, void **errp)
 {
 	struct unit *unit = unit_of(device);
 
-	if (strcmp(value, "held") && strcmp(value, "runs"))
-		usage("queue=%s is neither held nor runs", value);
+	if (strcmp(value, "held") && strcmp(value, "step") && strcmp(value, "runs"))
+		usage("queue=%s is neither held nor step nor runs", value);
 	unit->queue.held = !strcmp(value, "held");
 	if (unit->queue.opened && is_enabled(unit))
 		advance(unit);
+	unit->queue.held = strcmp(value, "runs");
 }
 
 static void set_delay(void *device, const char *value, void **errp)
@@ -377,7 +378,7 @@ static void set_ite_source(void *device, const char *value, void **errp)
 
 void queue_init(void *class)
 {
-	add_property(class, "queue", "held: no descriptor is read; or runs", set_queue);
+	add_property(class, "queue", "held: no descriptor is read; step: once; or runs", set_queue);
 	add_property(class, "queue-delay", "microseconds that a descriptor takes", set_delay);
 	add_property(class, "queue-error", "none, iqe, ite, wait-ite or wait-ice", set_error);
 	add_property(class, "ite-time", "microseconds until a device's answer is missed",
