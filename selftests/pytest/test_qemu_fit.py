@@ -7,7 +7,9 @@ import subprocess
 import pytest
 
 import qtest
-from qtest_requester import EVERYTHING
+from qtest import IOVA
+from qtest_requester import (EVERYTHING, SOURCE, TRANSLATE, Requester, ScalableUnit, device_tlb,
+                             machine, page_response)
 from vtdlab import preload, qemu
 from vtdlab.errors import LabError
 
@@ -68,6 +70,16 @@ REQUESTER_LIES = {
     "structure": ("request.c", "(size_t)(space - structure) >=", "(size_t)(space - structure) <",
                   "the address space of a device is not in its unit's structure for it"),
 }
+# The same, of what is noticed only when it is used
+LATE_LIES = {
+    "invalidation": ("listener.c", "range = { entry[4] >> 32, entry[1],",
+                     "range = { entry[4] >> 32, entry[0],",
+                     "what the unit says of an invalidation has other words than the known ones"),
+    "response": ("listener.c", "if (response[0] > 15)", "if (response[1] > 15)",
+                 "what the unit says of a page response has other words than the known ones"),
+    "translation": ("request.c", "got.mask = entry[3];", "got.mask = entry[1];",
+                    "what the unit says of a translation has other words than the known ones"),
+}
 
 
 @pytest.fixture(name="compiled", scope="session")
@@ -112,6 +124,18 @@ def test_a_qemu_that_does_not_fit_the_requester_is_refused(tmp_path, compiled, n
     sentence = f"vtd-unit: {REQUESTER_LIES[name][-1]}"
     status, said = qtest.ended(built, f"intel-iommu,{EVERYTHING}", "vtd-requester")
     assert (status, said.splitlines()[-1]) == (preload.UNFIT, sentence)
+
+
+@pytest.mark.parametrize("name", LATE_LIES)
+def test_what_the_unit_sends_is_checked_whenever_it_comes(tmp_path, compiled, name):
+    with machine(lied_to(tmp_path, compiled, LATE_LIES[name]), EVERYTHING) as started:
+        requester = Requester(started)
+        unit = ScalableUnit(started, first_stage=True)
+        unit.start_scalable(SOURCE, (0, 5))
+        with pytest.raises(AssertionError, match=LATE_LIES[name][-1]):
+            requester.run(TRANSLATE, pasid=5)
+            unit.submit(device_tlb(SOURCE, 5, IOVA), page_response(SOURCE, 5, 20))
+        assert started.child.wait(qtest.TIMEOUT) == preload.UNFIT
 
 
 def test_a_guest_on_a_qemu_that_does_not_fit_could_not_run(tmp_path, monkeypatch, compiled):
