@@ -218,6 +218,13 @@ def test_translated_requests_raise_no_interrupt(legacy):
     assert requester.run(WRITE, OLD_FORMAT, flags=AS_TRANSLATED) == BLOCKED
 
 
+def test_a_request_with_pasid_raises_no_interrupt(scalable):
+    _, requester, _ = scalable
+    assert requester.run(WRITE, OLD_FORMAT, value=0x41) == COMPLETE
+    assert requester.run(WRITE, OLD_FORMAT, 5) == requester.run(INTERRUPT, OLD_FORMAT, 5) == BLOCKED
+    assert requester.get("blocked_interrupts") == 2
+
+
 def test_interrupts_in_the_old_format_end_with_remapping(legacy):
     """QEMU's unit lets them through."""
     _, requester, unit = legacy

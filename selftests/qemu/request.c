@@ -104,7 +104,8 @@ static enum status interrupt(struct requester *requester, uint64_t address)
 
 	if (!IS_INTERRUPT(address) || address % 4)
 		return INVALID;
-	if (!(registers[R_FLAGS] & UNCHECKED) && !may_interrupt(requester, address)) {
+	if (!(registers[R_FLAGS] & UNCHECKED) &&
+	    ((registers[R_FLAGS] & WITH_PASID) || !may_interrupt(requester, address))) {
 		registers[R_BLOCKED_INTERRUPTS]++;
 		return BLOCKED;
 	}
@@ -125,7 +126,7 @@ static enum status access_memory(struct requester *requester, uint64_t address, 
 			return NOT_KEPT;
 		return transfer_translated(requester, kept->target | (address & kept->mask), write);
 	}
-	if (IS_INTERRUPT(address) && write && !(registers[R_FLAGS] & WITH_PASID))
+	if (IS_INTERRUPT(address) && write)
 		return interrupt(requester, address);
 	return transfer(listener_space(requester, pasid_of(requester)), address, 0,
 			&registers[R_VALUE], write);
