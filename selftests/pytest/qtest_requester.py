@@ -17,9 +17,9 @@ PROMPT, IGNORE, LATE, NEVER = range(4)
 INVALIDATION, PAGE_RESPONSE = 1, 2
 LOG, MESSAGES = 0x800, 64
 NO_PASID = 0xFFFFFFFF
-# Its configuration space.
+# Its configuration space: a register, and the ids of extended capabilities.
 COMMAND, MASTER = 0x04, 6
-ATS_CONTROL, PASID_CONTROL, PRI_CONTROL, PRI_ALLOWED = 0x104, 0x114, 0x124, 0x12C
+EXTENDED, ATS, PASID, PRI = 0x100, 0x0F, 0x1B, 0x13
 SOURCE, BAR = 0x0020, 0xE0000000
 
 
@@ -33,10 +33,22 @@ class Requester:
     def start(self):
         """Starts it, also after a reset."""
         self.machine.start_device(self.source, self.bar)
-        self.configure(ATS_CONTROL, 1 << 31)
-        self.configure(PASID_CONTROL, 7 << 16)
-        self.configure(PRI_ALLOWED, 32)
-        self.configure(PRI_CONTROL, 1)
+        capabilities = self.capabilities()
+        if ATS in capabilities:
+            self.configure(capabilities[ATS] + 4, 1 << 31)
+        if PASID in capabilities:
+            self.configure(capabilities[PASID] + 4, 7 << 16)
+        if PRI in capabilities:
+            self.configure(capabilities[PRI] + 12, 32)
+            self.configure(capabilities[PRI] + 4, 1)
+
+    def capabilities(self):
+        """Returns the places of its extended capabilities, by their ids."""
+        found, at = {}, EXTENDED
+        while at and (header := self.configuration(at)):
+            found[header & 0xFFFF] = at
+            at = header >> 20
+        return found
 
     def configuration(self, at):
         """Reads four bytes of its configuration space."""

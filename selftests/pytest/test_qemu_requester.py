@@ -5,13 +5,13 @@ import pytest
 
 import qtest
 from qtest import IOVA, Machine, Unit
-from qtest_requester import (ATS_CONTROL, AS_TRANSLATED, BAR, BLOCKED, COMMAND, COMPLETE, DISCARD,
+from qtest_requester import (ATS, AS_TRANSLATED, BAR, BLOCKED, COMMAND, COMPLETE, DISCARD,
                              DTE, EVERYTHING, FOR_WRITE, IGNORE, INTERRUPT, INVALID, INVALIDATION,
                              LAST_OF_GROUP, MASTER, NO_PASID, NOT_ENABLED, NOT_KEPT, PROMPT,
-                             PAGE_RESPONSE, PASIDE, PQT, PRE, PRESENT, PRIVILEGED, PRS, QUEUE_FULL,
-                             READ, REFUSED, REQUEST_PAGES, REQUESTS, SOURCE, TRANSLATE, UNCHECKED,
-                             USE_KEPT, WRITE, Requester, ScalableUnit, device_tlb, frame_of,
-                             machine, page_response, pasid_iotlb, wait)
+                             PAGE_RESPONSE, PASID, PASIDE, PQT, PRE, PRESENT, PRI, PRIVILEGED, PRS,
+                             QUEUE_FULL, READ, REFUSED, REQUEST_PAGES, REQUESTS, SOURCE, TRANSLATE,
+                             UNCHECKED, USE_KEPT, WRITE, Requester, ScalableUnit, device_tlb,
+                             frame_of, machine, page_response, pasid_iotlb, wait)
 
 FIRST_UNIT, FAR = 0xFED90000, 0xFED91000
 TABLES, TARGET = 0x2000000, 0x3000000
@@ -51,16 +51,17 @@ def test_it_has_the_ids_and_capabilities_of_its_options(built):
         requester = Requester(started)
         assert requester.configuration(0) == 0x12348086
         assert requester.configuration(8) >> 16 == 0x200
-        assert requester.configuration(0x100) & 0xFFFF == 0x0F
-        assert requester.configuration(0x110) & 0xFFFF == 0x1B
-        assert requester.configuration(0x114) >> 8 & 0x1F == 16
-        assert requester.configuration(0x110) >> 20 == 0, "a capability follows PASID"
+        assert [*requester.capabilities()] == [ATS, PASID]
+        assert requester.configuration(requester.capabilities()[PASID] + 4) >> 8 & 0x1F == 16
         assert requester.run(REQUEST_PAGES, pasid=5) == NOT_ENABLED
-    with machine(built, EVERYTHING, requester=",ats=off,pasid-bits=0,pri=off") as started:
-        requester = Requester(started)
-        assert requester.configuration(0) == 0x00F01B36 and requester.configuration(0x100) == 0
-        assert requester.run(TRANSLATE) == NOT_ENABLED
-        assert requester.run(READ, pasid=5) == NOT_ENABLED
+    for options, kinds in (("ats=off", [PASID, PRI]), ("ats=off,pasid-bits=0", [PRI]),
+                           ("ats=off,pasid-bits=0,pri=off", [])):
+        with machine(built, EVERYTHING, requester=f",{options}") as started:
+            requester = Requester(started)
+            assert [*requester.capabilities()] == kinds
+            assert requester.configuration(0) == 0x00F01B36
+            assert requester.run(TRANSLATE) == NOT_ENABLED
+            assert requester.run(READ, pasid=5) == (REFUSED if PASID in kinds else NOT_ENABLED)
 
 
 def test_requests_are_of_a_pasid_or_of_none(scalable):
@@ -245,9 +246,9 @@ def test_interrupts_in_the_old_format_end_with_remapping(legacy):
 def test_a_reset_and_the_end_of_ats_discard_all(scalable):
     started, requester, _ = scalable
     assert requester.run(TRANSLATE) == COMPLETE and requester.get("kept") == 1
-    requester.configure(ATS_CONTROL, 0)
+    requester.configure(requester.capabilities()[ATS] + 4, 0)
     assert requester.get("kept") == 0 and requester.run(READ, flags=USE_KEPT) == NOT_ENABLED
-    requester.configure(ATS_CONTROL, 1 << 31)
+    requester.configure(requester.capabilities()[ATS] + 4, 1 << 31)
     assert requester.run(TRANSLATE) == COMPLETE and requester.get("kept") == 1
     requester.set("answers", IGNORE)
     requester.configure(0x78, 1 << 15)
@@ -319,3 +320,24 @@ def test_it_can_be_unplugged_and_plugged(built):
             unit.set(qtest.GCMD, 0, 4)
             started.qmp("device_add", driver="vtd-requester", id="it", bus="bridge")
             slot_control(started, port, 1 << 8)
+
+
+@pytest.mark.parametrize("unit, options, sentence", [
+    (None, "", "intel-iommu, the first unit, has to come before vtd-requester"),
+    ("device-iotlb=on,snoop-control=on", "",
+     "a vtd-requester with ats=on needs a unit without snoop-control=on"),
+    ("eim=off", ",ats=1", "ats=1 is neither on nor off"),
+    ("eim=off", ",pri=yes", "pri=yes is neither on nor off"),
+    ("eim=off", ",pasid-bits=21", "pasid-bits=21 is no number up to 0x14"),
+    ("eim=off", ",vendor-id=intel", "vendor-id=intel is no number up to 0xffff"),
+])
+def test_a_wrong_option_is_a_sentence(built, unit, options, sentence):
+    units = [f"intel-iommu,{unit}"] if unit else []
+    status, said = qtest.ended(built, *units, f"vtd-requester{options}")
+    assert (status, said) == (1, f"vtd-unit: {sentence}")
+
+
+def test_without_ats_a_unit_with_snoop_control_is_possible(built):
+    with machine(built, "device-iotlb=on,snoop-control=on", requester=",ats=off") as started:
+        requester = Requester(started)
+        assert requester.run(WRITE, TARGET, value=1) == COMPLETE and started.read(TARGET) == 1

@@ -16,7 +16,7 @@
 #define REGION 4096			/* more than a region's structure has */
 
 enum { ID = 0x00, COMMAND = 0x04, CLASS = 0x0a, EXPRESS = 0x70 };
-enum { ATS = 0x100, PASID = 0x110, PRI = 0x120, PRI_OUTSTANDING = 64 };
+enum { EXTENDED = 0x100, EXTENDED_SIZE = 0x10, PRI_OUTSTANDING = 64 };
 enum { MASTER = 1 << 2 };
 
 static struct requester requesters[REQUESTERS];
@@ -150,18 +150,24 @@ static void set_ids(struct requester *requester)
 	memcpy(&requester->config[CLASS], &class, sizeof(class));
 }
 
+/* There is an extended capability at the start of their space, or none at all. */
 static void add_capabilities(const struct requester *requester)
 {
 	void *device = requester->device;
+	uint16_t at = EXTENDED;
 
 	qemu.pcie_endpoint_cap_init(device, EXPRESS);
 	qemu.pcie_cap_flr_init(device);
-	if (requester->ats)
-		qemu.pcie_ats_init(device, ATS, true);
-	if (requester->pasid_bits)
-		qemu.pcie_pasid_init(device, PASID, (uint8_t)requester->pasid_bits, true, true);
+	if (requester->ats) {
+		qemu.pcie_ats_init(device, at, true);
+		at += EXTENDED_SIZE;
+	}
+	if (requester->pasid_bits) {
+		qemu.pcie_pasid_init(device, at, (uint8_t)requester->pasid_bits, true, true);
+		at += EXTENDED_SIZE;
+	}
 	if (requester->pri)
-		qemu.pcie_pri_init(device, PRI, PRI_OUTSTANDING, true);
+		qemu.pcie_pri_init(device, at, PRI_OUTSTANDING, true);
 }
 
 static void start(void *device, void **errp)
