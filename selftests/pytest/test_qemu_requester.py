@@ -16,6 +16,8 @@ from qtest_requester import (ATS, AS_TRANSLATED, BAR, BLOCKED, COMMAND, COMPLETE
 FIRST_UNIT, FAR = 0xFED90000, 0xFED91000
 TABLES, TARGET = 0x2000000, 0x3000000
 IRTA, REMAP, SET_TABLE = 0xB8, 1 << 25, 1 << 24
+# An address of which the bits that are set say the size of an invalidation: all there is.
+EVERYWHERE = 0x7FFFFFFFFFFFF000
 OLD_FORMAT, NEW_FORMAT = 0xFEE00000, 0xFEE00010
 
 
@@ -128,6 +130,10 @@ def test_translations_are_kept_until_they_are_invalidated(scalable):
     assert requester.messages() == [(INVALIDATION, 5, IOVA, 0x1FFF),
                                     (INVALIDATION, NO_PASID, IOVA, 0xFFF)]
     assert requester.get("kept") == 3
+    assert unit.submit(device_tlb(SOURCE, 6, EVERYWHERE, 1 << 11))
+    assert requester.messages() == [(INVALIDATION, 6, 0, (1 << 64) - 1)]
+    assert requester.get("kept") == 1 and requester.run(READ, flags=USE_KEPT) == NOT_KEPT
+    assert requester.run(READ, IOVA + 0x1000, flags=USE_KEPT) == COMPLETE
     assert requester.run(DISCARD) == COMPLETE and requester.get("kept") == 0
 
 
