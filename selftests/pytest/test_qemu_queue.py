@@ -176,6 +176,17 @@ def test_a_device_that_answers_late_lets_waits_wait(started):
     assert unit.register(qtest.FSTS, 4) & ITE == 0
 
 
+def test_a_slow_queue_does_not_catch_up_what_a_device_delayed(started):
+    started, requester, unit = started
+    started.set_property("unit", queue_delay="50")
+    requester.set("delay", 300)
+    requester.set("answers", LATE)
+    assert not unit.submit(device_tlb(SOURCE, 5, IOVA), wait(1), wait(2))
+    for passed, written in ((349, 0), (1, 1), (49, 1), (1, 2)):
+        started.pass_time(passed)
+        assert started.read(STATUS, 4) == written
+
+
 def test_the_event_is_sent_if_it_is_not_masked(started):
     """The message goes to memory here, where it can be seen."""
     started, requester, unit = started

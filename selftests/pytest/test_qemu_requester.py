@@ -343,7 +343,9 @@ def test_a_wrong_option_is_a_sentence(built, unit, options, sentence):
     assert (status, said) == (1, f"vtd-unit: {sentence}")
 
 
-def test_without_ats_a_unit_with_snoop_control_is_possible(built):
-    with machine(built, "device-iotlb=on,snoop-control=on", requester=",ats=off") as started:
+@pytest.mark.parametrize("unit, options", [
+    ("device-iotlb=on,snoop-control=on", ",ats=off"), ("eim=off", "")])
+def test_it_is_possible_without_invalidations_in_devices(built, unit, options):
+    with machine(built, unit, requester=options) as started:
         requester = Requester(started)
         assert requester.run(WRITE, TARGET, value=1) == COMPLETE and started.read(TARGET) == 1
