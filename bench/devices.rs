@@ -22,7 +22,12 @@ fn devices() -> impl Iterator<Item = PciDevice> {
     PciDevice::with_ids(VENDOR, DEVICE)
 }
 
-fn measure_map_unmap(report: &mut Report, domain: &mut ConsumerDomain, functions: usize) -> Result {
+/// Maps and unmaps a 4K page repeatedly, and returns the ticks of both operations.
+///
+/// # Errors
+///
+/// The error of the core; [`EIO`] if not all of the page was unmapped.
+pub(crate) fn map_and_unmap(domain: &mut ConsumerDomain) -> Result<[(&'static str, TickStats); 2]> {
     let (mut map, mut unmap) = (TickStats::default(), TickStats::default());
     for number in 0..WARM_UP + REPETITIONS {
         let (map_ticks, answer) =
@@ -37,11 +42,7 @@ fn measure_map_unmap(report: &mut Report, domain: &mut ConsumerDomain, functions
             unmap.add(unmap_ticks);
         }
     }
-    for (op, stats) in [("map", map), ("unmap", unmap)] {
-        let net = stats.without_overhead();
-        report.write_line(format_args!("devices op={op} functions={functions} {net}"))?;
-    }
-    Ok(())
+    Ok([("map", map), ("unmap", unmap)])
 }
 
 /// Adds devices to one domain and reports the cost as their number grows.
@@ -74,7 +75,10 @@ pub(crate) fn measure(report: &mut Report) -> Result {
             report.write_line(format_args!(
                 "attach functions={functions} joined={joined} ticks={ticks}"
             ))?;
-            measure_map_unmap(report, &mut domain, functions)?;
+            for (op, stats) in map_and_unmap(&mut domain)? {
+                let net = stats.without_overhead();
+                report.write_line(format_args!("devices op={op} functions={functions} {net}"))?;
+            }
         }
     }
     Ok(())

@@ -10,15 +10,19 @@ use kernel_ext::pci::PciDevice;
 const EDU_VENDOR: u32 = 0x1234;
 const EDU_DEVICE: u32 = 0x11e8;
 
+/// Returns all devices of this kind: one, except on a machine with several units, where each unit
+/// has one.
+pub(crate) fn devices() -> impl Iterator<Item = PciDevice> {
+    PciDevice::with_ids(EDU_VENDOR, EDU_DEVICE)
+}
+
 /// Returns the device.
 ///
 /// # Errors
 ///
 /// [`ENODEV`] if it is missing.
 pub(crate) fn device() -> Result<PciDevice> {
-    PciDevice::with_ids(EDU_VENDOR, EDU_DEVICE)
-        .next()
-        .ok_or(ENODEV)
+    devices().next().ok_or(ENODEV)
 }
 
 /// Creates a domain for the device, and attaches the device if `attached`.

@@ -18,6 +18,7 @@ mod instructions;
 mod profile;
 mod report;
 mod ticks;
+mod units;
 mod workload;
 
 use core::fmt;
@@ -59,6 +60,8 @@ fn run(bench: &Mutex<Bench>, line: &mut UserSliceReader) -> Result {
         "window" => profile::set_window(word),
         "growth" => growth::measure(report),
         "devices" => devices::measure(report),
+        "units" => units::count(report),
+        "units-time" => units::measure_time(report),
         _ => Err(EINVAL),
     }
 }

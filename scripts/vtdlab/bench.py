@@ -10,15 +10,16 @@ import argparse
 from vtdlab import cache as lab
 from vtdlab import (benchcounted, benchdescriptors, benchdma, benchguest, benchinstructions,
                     benchmemory, benchplot, benchprofile, benchrecord, benchtable, benchtime,
-                    kernel)
+                    benchunits, kernel)
 from vtdlab.errors import is_none_of
 
 # What is measured together; each row names its section.
 COUNTED = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
            "dma-api": benchdma.measure, "memory": benchmemory.memory,
-           "growth": benchmemory.growth, "work-counted": benchcounted.measure}
-TIMED = {"dma-time": benchtime.dma, "work": benchtime.work}
-TOOLS = ("work-counted", *TIMED)
+           "growth": benchmemory.growth, "units": benchunits.count,
+           "work-counted": benchcounted.measure}
+TIMED = {"dma-time": benchtime.dma, "units-time": benchunits.time, "work": benchtime.work}
+TOOLS = ("work-counted", "dma-time", "work")
 ROUNDS = 3
 
 

@@ -57,23 +57,24 @@ class Bench:
         step.end()
         return _judged(records, outcome, driver, measure, mode)
 
-    def turns(self, measure, mode, hows):
+    def turns(self, measure, mode, hows, **how):
         """Like `run` for each driver, two processors each, taking turns; `hows` has for each
         driver (out, extra, append)."""
         records = {driver: Records() for driver in DRIVERS}
         step = progress.Step("guests", f"{measure}, {' and '.join(NAMES.values())} by turns")
         outcomes = interleave.boot([(self._machine(driver, measure, mode, extra=extra, append=append,
-                                              cpus=2, trace=()),
+                                              cpus=2, trace=(), **how),
                                 out, len(DRIVERS) * TIMEOUT, records[driver].add)
                                for driver, (out, extra, append) in hows.items()], step.update)
         step.end()
         return {driver: _judged(records[driver], outcome, driver, measure, mode)
                 for driver, outcome in zip(hows, outcomes)}
 
-    def _machine(self, driver, measure, mode, *, extra=(), append=(), cpus=1, trace=TRACE):
+    def _machine(self, driver, measure, mode, *, extra=(), append=(), cpus=1, trace=TRACE,
+                 image=None):
         machine = self.bed.machine("bench", [*edu(), *extra], driver=driver,
                                    boot=[*WHO[driver], "intremap=off", MODES[mode].word],
-                                   append=[f"guest.measure={measure}", *append])
+                                   append=[f"guest.measure={measure}", *append], image=image)
         machine.cpus, machine.trace = cpus, trace
         return machine
 
