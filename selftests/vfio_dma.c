@@ -11,23 +11,12 @@
 #define MEMORY		(4 * MIB)
 #define IOVA		(64 * GIB)
 
-static int reached(struct user *u, uint64_t iova, char *at)
-{
-	return lands(u, iova, (uint32_t *)at);
-}
-
-/* The unit refused the write, and it did not arrive. */
-static int denied(struct user *u, uint64_t iova, char *at)
-{
-	return !reached(u, iova, at) && u->bar[TESTDEV_RESULT] == TESTDEV_REFUSED;
-}
-
-static void play(struct user *u, char *memory)
+static void play(struct user *u, void *memory)
 {
 	claim(u, denied(u, IOVA, memory), "nothing is mapped at first");
 	claim(u, !map(u, memory, IOVA, MEMORY), "memory is mapped");
-	claim(u, reached(u, IOVA, memory), "the first word is reached");
-	claim(u, reached(u, IOVA + MEMORY - 4, memory + MEMORY - 4), "the last word is reached");
+	claim(u, lands(u, IOVA, memory), "the first word is reached");
+	claim(u, lands(u, IOVA + MEMORY - 4, memory + MEMORY - 4), "the last word is reached");
 	claim(u, denied(u, IOVA + MEMORY, memory), "the page after it is refused");
 	claim(u, denied(u, IOVA - 4096, memory), "the page before it is refused");
 	claim(u, unmap(u, IOVA, MEMORY), "memory is unmapped");
@@ -37,18 +26,18 @@ static void play(struct user *u, char *memory)
 	claim(u, !map_as(u, memory, IOVA, MEMORY, 1, 0), "memory is mapped read-only");
 	claim(u, denied(u, IOVA + MIB, memory + MIB), "a write to it is refused");
 	claim(u, unmap(u, IOVA, MEMORY), "it is unmapped");
-	claim(u, !map(u, memory, 4096, MEMORY) && reached(u, 4096, memory),
+	claim(u, !map(u, memory, 4096, MEMORY) && lands(u, 4096, memory),
 	      "a low address can be mapped");
-	claim(u, !map(u, memory, IOVA, MEMORY) && reached(u, IOVA, memory),
+	claim(u, !map(u, memory, IOVA, MEMORY) && lands(u, IOVA, memory),
 	      "the same memory is mapped twice");
-	claim(u, unmap(u, 4096, MEMORY) && reached(u, IOVA, memory),
+	claim(u, unmap(u, 4096, MEMORY) && lands(u, IOVA, memory),
 	      "one of two mappings is undone, the other stays");
 }
 
 int main(int argc, char **argv)
 {
 	struct user u = { 0 };
-	char *memory;
+	void *memory;
 
 	if (argc != 3) {
 		fprintf(stderr, "usage: vfio_dma type1|iommufd BDF\n");

@@ -71,6 +71,15 @@ static inline void claim_errno(struct user *u, int got, int wanted, const char *
 	claim(u, got == wanted, what);
 }
 
+/* Waits for a line of standard input; returns 0 at its end. */
+static inline int next_step(void)
+{
+	char line[16];
+
+	fflush(stdout);
+	return !!fgets(line, sizeof(line), stdin);
+}
+
 static inline int group_number(const char *bdf)
 {
 	char path[128], target[256];
@@ -101,34 +110,62 @@ static inline int try_type1(struct user *u)
 	return u->device < 0 ? errno : 0;
 }
 
-/* Returns 0, or the errno of the step that was refused. */
-static inline int try_iommufd(struct user *u)
+/* Opens the device's own file and binds it to @u->iommu. Returns 0 or an errno. */
+static inline int bind_iommufd(struct user *u)
 {
-	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
-	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
-	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = u->iommu };
 	char path[128];
 	glob_t found;
 
-	u->iommu = open("/dev/iommu", O_RDWR);
-	if (u->iommu < 0)
-		die("/dev/iommu");
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev/vfio*", u->bdf);
 	if (glob(path, 0, NULL, &found) || found.gl_pathc != 1)
 		die(path);
 	snprintf(path, sizeof(path), "/dev/vfio/devices%s", strrchr(found.gl_pathv[0], '/'));
+	globfree(&found);
 	u->device = open(path, O_RDWR);
-	if (u->device < 0)
-		return errno;
-	bind.iommufd = u->iommu;
-	if (ioctl(u->device, VFIO_DEVICE_BIND_IOMMUFD, &bind))
+	if (u->device < 0 || ioctl(u->device, VFIO_DEVICE_BIND_IOMMUFD, &bind))
 		return errno;
 	u->id = bind.out_devid;
+	return 0;
+}
+
+/* Attaches the device to an IOAS or a domain. Returns 0 or an errno. */
+static inline int attach_iommufd(struct user *u, uint32_t to)
+{
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach), .pt_id = to };
+
+	return ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) ? errno : 0;
+}
+
+/* Allocates a domain for the device in an IOAS. Returns 0 or an errno. */
+static inline int new_domain(struct user *u, uint32_t ioas, uint32_t *domain)
+{
+	struct iommu_hwpt_alloc alloc = {
+		.size = sizeof(alloc), .dev_id = u->id, .pt_id = ioas,
+	};
+
+	if (ioctl(u->iommu, IOMMU_HWPT_ALLOC, &alloc))
+		return errno;
+	*domain = alloc.out_hwpt_id;
+	return 0;
+}
+
+/* Returns 0, or the errno of the step that was refused. */
+static inline int try_iommufd(struct user *u)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	int err;
+
+	u->iommu = open("/dev/iommu", O_RDWR);
+	if (u->iommu < 0)
+		die("/dev/iommu");
+	err = bind_iommufd(u);
+	if (err)
+		return err;
 	if (ioctl(u->iommu, IOMMU_IOAS_ALLOC, &alloc))
 		die("IOMMU_IOAS_ALLOC");
 	u->ioas = alloc.out_ioas_id;
-	attach.pt_id = u->ioas;
-	return ioctl(u->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) ? errno : 0;
+	return attach_iommufd(u, u->ioas);
 }
 
 static inline int try_open(struct user *u, const char *mode)
@@ -241,8 +278,8 @@ static inline void *get_memory(size_t size)
 	return memory;
 }
 
-/* Reads a register of the device's unit, as sysfs shows it. */
-static inline uint64_t unit_register(struct user *u, const char *name)
+/* Reads a file of the device's unit in sysfs, which has one number. */
+static inline uint64_t unit_number(struct user *u, const char *name, const char *format)
 {
 	char path[128];
 	uint64_t value;
@@ -250,10 +287,21 @@ static inline uint64_t unit_register(struct user *u, const char *name)
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu/intel-iommu/%s", u->bdf, name);
 	file = fopen(path, "r");
-	if (!file || fscanf(file, "%lx", &value) != 1)
+	if (!file || fscanf(file, format, &value) != 1)
 		die(path);
 	fclose(file);
 	return value;
+}
+
+static inline uint64_t unit_register(struct user *u, const char *name)
+{
+	return unit_number(u, name, "%lx");
+}
+
+/* Returns how many domain-ids of the device's unit are allocated. */
+static inline uint64_t domain_ids(struct user *u)
+{
+	return unit_number(u, "domains_used", "%lu");
 }
 
 /* --- what scripted devices can do --- */
@@ -278,6 +326,12 @@ static inline int lands(struct user *u, uint64_t iova, volatile uint32_t *word)
 	u->bar[TESTDEV_ARM] = 1;
 	(void)u->bar[TESTDEV_FIRE];
 	return *word != UNWRITTEN;
+}
+
+/* Returns whether the unit refused a write of iommu-testdev to @iova, and @word is as it was. */
+static inline int denied(struct user *u, uint64_t iova, volatile uint32_t *word)
+{
+	return !lands(u, iova, word) && u->bar[TESTDEV_RESULT] == TESTDEV_REFUSED;
 }
 
 /* Returns whether the unit refused a write of iommu-testdev to @iova. */
