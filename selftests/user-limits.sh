@@ -25,37 +25,6 @@ victim=${VTD_NIC:-}
 [ -d $TRACING/events ] || mount -t tracefs tracefs $TRACING 2> /dev/null
 [ -d $TRACING/events/kmem ] || ktap_skip_all "this kernel has no trace events of allocations"
 
-# begins BDF...: the user has the devices, and waits.
-begins() {
-	rm -f /tmp/steps /tmp/claims
-	mkfifo /tmp/steps
-	"$PROGRAM" "$@" < /tmp/steps > /tmp/claims 2>&1 &
-	user=$!
-	exec 7> /tmp/steps
-}
-
-# step CLAIMS: lets the user continue, until that many results are there.
-step() {
-	had=$(grep -c '^ok \|^fail ' /tmp/claims)
-	echo go >&7
-	for try in $(seq $((600 * PATIENCE))); do
-		[ "$(grep -c '^ok \|^fail ' /tmp/claims)" -lt $((had + $1)) ] || break
-		[ -d /proc/$user ] || break
-		sleep 0.1
-	done
-	grep '^ok \|^fail ' /tmp/claims | tail -n +$((had + 1)) > /tmp/now
-	while read -r verdict what; do
-		if [ "$verdict" = ok ]; then ktap_pass "$what"; else ktap_fail "$what"; fi
-	done < /tmp/now
-	grep '^note ' /tmp/claims | tail -n 1 | ktap_note
-	[ "$(wc -l < /tmp/now)" = "$1" ] || ktap_fail "$1 claims were to come" "$(cat /tmp/claims)"
-}
-
-ends() {
-	exec 7>&-
-	wait $user
-}
-
 # one_left: restricts domain-ids of $unit to one that the user can have, and the last of those
 # reserved for the kernel, for the removed device (one in eight; 0 and 1 belong to no domain).
 one_left() {
@@ -140,7 +109,7 @@ ktap_check "a user has $edu" give_to_user "$edu"
 ids=$(domain_ids)
 echo 1 > "$PCI/$victim/remove"
 ktap_check "the unit has few domain-ids" one_left
-begins "$testdev" "$edu"
+begins "$PROGRAM" "$testdev" "$edu"
 watch || ktap_abort "allocations cannot be traced"
 step 2
 watched

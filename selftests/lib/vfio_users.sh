@@ -66,3 +66,42 @@ release_user() {
 	wait "$holder"
 	rm -f /tmp/held
 }
+
+# begins PROGRAM...: starts a user's program, which waits for its steps.
+begins() {
+	rm -f /tmp/steps /tmp/claims
+	mkfifo /tmp/steps
+	"$@" < /tmp/steps > /tmp/claims 2>&1 &
+	user=$!
+	exec 7> /tmp/steps
+}
+
+# step CLAIMS [NAME]: lets the program continue until it has made that many claims, each of which
+# becomes a result, and so does each missing one.
+step() {
+	step_after=$(wc -l < /tmp/claims)
+	# The program may have ended.
+	(trap '' PIPE; echo go >&7) 2> /dev/null
+	for try in $(seq $((600 * PATIENCE))); do
+		tail -n +$((step_after + 1)) /tmp/claims > /tmp/now
+		step_missing=$(($1 - $(grep -c '^ok \|^fail ' /tmp/now)))
+		[ $step_missing -gt 0 ] && [ -d "/proc/$user" ] || break
+		sleep 0.1
+	done
+	while read -r verdict what; do
+		case $verdict in
+		ok) ktap_pass "${2:+$2: }$what" ;;
+		fail) ktap_fail "${2:+$2: }$what" ;;
+		*) echo "$verdict $what" | ktap_note ;;
+		esac
+	done < /tmp/now
+	while [ $step_missing -gt 0 ]; do
+		ktap_fail "${2:+$2: }a claim that was not made"
+		step_missing=$((step_missing - 1))
+	done
+}
+
+ends() {
+	exec 7>&-
+	wait "$user"
+}
