@@ -117,6 +117,26 @@ SERVER = Layout(
                 acpi.integrated_with_ats(devices.VIRTIO.bdf)),
     nodes=True)
 
+# The same with a third root bus, whose unit has the capabilities of the first, and caching mode: one
+# domain can serve both, whichever it is allocated for. Slots report hot-plug events themselves.
+TWIN_BUS = 0x30
+TWIN_PORT = f"0000:{TWIN_BUS:02x}:00.0"
+
+
+def _far_and_twin(folder):
+    return [*_far(folder),
+            "-device", "pcie-root-port,id=twinport,bus=twin,chassis=30,addr=00.0",
+            "-device", "iommu-testdev,bus=twinport,addr=00.0", *devices.NATIVE_SLOTS]
+
+
+THREE_BUSES = dataclasses.replace(
+    SERVER, name="three-buses", text="a remapping unit for each of three root buses",
+    units=(*SERVER.units,
+           Unit("twinunit", acpi.UNIT_BASE + 0x2000, "twin", "snoop-control=on,caching-mode=on",
+                acpi.bridges(TWIN_PORT))),
+    buses=(*SERVER.buses, "-device", f"pxb-pcie,id=twin,bus_nr={TWIN_BUS},bus=pcie.0,addr=1d.0"),
+    bridges=(*SERVER.bridges, "0000:00:1d.0"), below=_far_and_twin)
+
 # A client: a unit for the slot of the graphics device only. It has fewer capabilities than the
 # other: without page-selective invalidation (CAP.PSI) it drops a whole domain from its caches.
 PSI = 1 << 39
