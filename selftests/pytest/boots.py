@@ -9,11 +9,13 @@ import tempfile
 
 import chipsets
 import isolation
+import unit_services
 from vtdlab import cache as lab
 from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, demo, testbed
 from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_lifecycle
 from vtdlab import run as demo_run
-from vtdlab import machines, vfio_machine, vfio_selftests, witness_matrix, witness_units
+from vtdlab import machines, vfio_machine, vfio_selftests, witness_matrix, witness_shared
+from vtdlab import witness_units
 from vtdlab.errors import LabError
 from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
@@ -33,7 +35,8 @@ LOG_TAIL = 30
 # What a kernel with debugging found.
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
 WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_lifecycle.BY_TEST
-             | witness_matrix.BY_TEST | witness_inspect.BY_TEST | witness_chipset.BY_TEST)
+             | witness_matrix.BY_TEST | witness_inspect.BY_TEST | witness_chipset.BY_TEST
+             | witness_shared.BY_TEST)
 
 
 def _stride(usual):
@@ -140,6 +143,9 @@ BOOTS = (
          debug=("lockdep.prove_locking=0",)),
     Boot("server", ("load", "dma", "attack", "domain", "vfio", "rescan", "unload"),
          machine=machines.SERVER),
+    # Ends with a reset: QEMU's power-off does nothing after a suspend.
+    Boot("shared-domains", ("units",), end="reboot", machine=machines.THREE_BUSES,
+         append=(devices.NATIVE_PORTS,), programs=benchtools.fio),
     Boot("client", ("load", "attack", "domain", "vfio", "unload"), machine=machines.CLIENT),
     Boot("other-topologies", ("topology",), devices=devices.topology,
          tables=devices.topology_tables, append=isolation.WORDS),
@@ -189,14 +195,17 @@ def flavours_of(test):
             if any(test in boot.tests_of(SERIES[0], flavour) for boot in BOOTS if not boot.flavour)]
 
 
-async def _unplug(guest):
-    """Unplugs the NVMe disk, after a request to the guest's kernel."""
-    await guest.qmp.execute("device_del", {"id": "nvme"})
+async def _unplug(guest, name="nvme"):
+    """Unplugs an NVMe disk, after a request to the guest's kernel."""
+    await guest.qmp.execute("device_del", {"id": name})
 
 
-async def _plug(guest):
-    """Plugs the NVMe disk into its port again, once the port is empty."""
-    driver, *properties = devices.NVME_DEVICE.split(",")
+async def _plug(guest, name="nvme"):
+    """Plugs an NVMe disk into its port again, once the port is empty."""
+    words = next((words for words in guest.machine.devices if f",id={name}," in words), None)
+    if not words:
+        raise ValueError(f"no device of the machine is called {name}")
+    driver, *properties = words.split(",")
     pairs = dict(pair.split("=", 1) for pair in properties)
     for _ in range(PLUG_TRIES):
         listed = await guest.qmp.execute("qom-list", {"path": "/machine/peripheral"})
@@ -221,7 +230,8 @@ async def _wake_later(guest):
 
 
 # The services that a guest may request with `host NAME`.
-SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "wake-later": _wake_later}
+SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "wake-later": _wake_later,
+            **unit_services.SERVICES}
 
 
 def demonstrate(boot, series, result, tick):
