@@ -192,7 +192,7 @@ impl FlushList {
     ///
     /// # Errors
     ///
-    /// [`EIO`] if a unit has failed.
+    /// [`EIO`] if every unit that walks the tables has failed.
     ///
     /// # Context
     ///
@@ -212,14 +212,19 @@ impl FlushList {
             return Ok(());
         };
         fence(Ordering::SeqCst);
-        let mut all = Ok(());
+        // A failed unit has blocked every requester, so only the others have to see the mapping.
+        let (mut works, mut failed) = (false, Ok(()));
         self.on_all_units(
             |unit, id| unit.begin_steps(after_map(unit.cap(), id, range)),
             |unit, id, begun| {
                 let one = unit.finish_steps(begun, after_map(unit.cap(), id, range));
-                all = all.and(one);
+                works |= one.is_ok();
+                failed = failed.and(one);
             },
         );
-        all
+        if works {
+            return Ok(());
+        }
+        failed
     }
 }

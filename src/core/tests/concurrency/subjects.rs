@@ -321,9 +321,18 @@ pub(crate) const SUBJECTS: &[Subject] = &[
             (
                 "stops_at_an_error",
                 "let one = unit.finish_steps(",
-                "if all.is_err() { return; } let one = unit.finish_steps(",
+                "if failed.is_err() { return; } let one = unit.finish_steps(",
             ),
-            ("error_lost", "all = all.and(one);", "all = one;"),
+            (
+                "error_lost",
+                "failed = failed.and(one);",
+                "failed = Ok(());",
+            ),
+            (
+                "one_error_counts",
+                "if works {",
+                "if works && failed.is_ok() {",
+            ),
             (
                 "not_retained",
                 "Some(taken) => taken,",
