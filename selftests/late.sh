@@ -28,7 +28,7 @@ find_disks() {
 	modprobe nvme && modprobe virtio_pci && modprobe virtio_blk || return 1
 	nvme="" free=""
 	for bdf in $(functions_of nvme); do
-		if is_free "$bdf"; then free=$bdf; else nvme=$bdf; fi
+		if is_free "$bdf"; then free=$bdf; else nvme=${nvme:-$bdf}; fi
 	done
 	disk=$(block_device "$nvme") && virtio_disk=$(block_device "$virtio") || return 1
 	[ -z "$free" ] || free_disk=$(block_device "$free")
@@ -72,8 +72,8 @@ bridges_are_masters() {
 
 # Unloads the drivers of all devices that are not in use.
 unload_others() {
-	for driver in vtd_attack vtd_devices e1000e; do
-		rmmod "$driver" || return 1
+	for driver in vtd_attack vtd_devices e1000e igb; do
+		! grep -q "^$driver " /proc/modules || rmmod "$driver" || return 1
 	done
 }
 
