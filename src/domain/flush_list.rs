@@ -6,8 +6,7 @@
 //!
 //! - A unit's published id is its domain-id plus one from before its first context entry points to
 //!   the tables until after its last one has been replaced; otherwise it is 0.
-//! - `other_units` is the number of units but the primary one that have devices in the domain. It is
-//!   counted while the unit is published.
+//! - `other_units` is not 0 as long as a unit other than the primary one walks the tables.
 //!
 //! # Why no lock is needed
 //!
@@ -21,8 +20,8 @@
 //!
 //! A flush begins on all units and then waits for each of them, so it takes as long as the slowest
 //! unit, not as long as all together. While it waits, no lock is held and interrupts are as the
-//! caller left them. If a unit fails, every requester behind it is blocked before the
-//! flush returns, and the flush waits for the other units none the less.
+//! caller left them. If a unit fails, every requester behind it is blocked before the flush
+//! returns, and the flush still waits for the other units.
 
 use crate::unit::{Begun, Unit};
 use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};
@@ -44,6 +43,7 @@ pub(super) struct FlushList {
     primary_unit: Arc<Unit>,
     /// The published id of the primary unit.
     primary_id: AtomicU32,
+    /// The number of other units that have devices in the domain.
     other_units: AtomicU32,
     /// The published ids of `units`, in the same order. That of the primary unit stays 0. Empty if
     /// there is only one unit.
