@@ -6,7 +6,9 @@
 //! its caches: on some chipsets (X58) an invalidation does not complete while the queue of another
 //! unit is disabled. A unit with a write buffer flushes it before it takes the root table.
 //! Afterwards it invalidates what it cached from an older root table, unless setting the root table
-//! does so (`CAP.ESRTPS`, VT-d 6.6).
+//! does so (`CAP.ESRTPS`, VT-d 6.6). Then it completes a wait all the same: a queue that does not work
+//! is noticed before devices depend on it, and the kernel that follows after a crash can disable it.
+//! Hardware disables a queue only if the last descriptor was a wait (VT-d 6.5.2).
 
 use crate::spec::capability::Capability;
 
@@ -21,6 +23,8 @@ pub enum BringUpStep {
     SetRootTable,
     /// Invalidate all context entries, then all translations.
     InvalidateAll,
+    /// Complete a wait in its invalidation queue, if it uses one.
+    CompleteWait,
 }
 
 /// Returns the steps for all `units` in their order; `cap` returns the capabilities of a unit.
@@ -40,7 +44,11 @@ fn steps_after_queues(cap: Capability) -> impl Iterator<Item = BringUpStep> {
         cap.needs_write_buffer_flush()
             .then_some(BringUpStep::FlushWriteBuffer),
         Some(BringUpStep::SetRootTable),
-        (!cap.root_table_invalidates()).then_some(BringUpStep::InvalidateAll),
+        Some(if cap.root_table_invalidates() {
+            BringUpStep::CompleteWait
+        } else {
+            BringUpStep::InvalidateAll
+        }),
     ]
     .into_iter()
     .flatten()

@@ -40,6 +40,10 @@ impl Unit {
                 ];
                 ("invalidate its caches", self.invalidate(&everything))
             }
+            BringUpStep::CompleteWait => (
+                "complete a wait in its invalidation queue",
+                self.complete_wait(),
+            ),
         };
         done.inspect_err(|_| log_err!("{self}: the unit did not {what} in time"))
     }
@@ -56,6 +60,15 @@ impl Unit {
         self.regs.command(Gcmd::SET_ROOT_TABLE, true)?;
         self.state.enable();
         Ok(())
+    }
+
+    fn complete_wait(&self) -> Result {
+        self.invalidator
+            .complete_wait(&self.regs)
+            .map_err(|failure| {
+                self.fail(&failure);
+                EIO
+            })
     }
 
     /// Turns off a queue that firmware or the previous kernel left enabled, once it is empty.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! No unit of a machine hangs at bring-up, and none translates with entries that it cached before.
+//! No unit of a machine hangs at bring-up, none translates with entries that it cached before, and
+//! each has completed a wait.
 
 use vtd_core::bring_up::{steps, BringUpStep};
 use vtd_core::spec::capability::Capability;
@@ -17,6 +18,8 @@ struct Unit {
     root_table: bool,
     /// Whether the unit may hold what it cached before the root table was set.
     stale: bool,
+    /// Whether the queue has completed a wait.
+    waited: bool,
 }
 
 /// A machine whose units wait for each other: an invalidation completes when all queues are on.
@@ -53,14 +56,23 @@ impl Machine {
                 unit.root_table = true;
                 unit.stale = !self.caps[at].root_table_invalidates();
             }
-            BringUpStep::InvalidateAll if !all_on => return Err(format!("unit {at} hangs")),
+            BringUpStep::InvalidateAll | BringUpStep::CompleteWait if !all_on => {
+                return Err(format!("unit {at} hangs"))
+            }
+            BringUpStep::CompleteWait if !unit.root_table => {
+                return Err(format!("unit {at} has no table to fail with"))
+            }
+            BringUpStep::CompleteWait => unit.waited = true,
             BringUpStep::InvalidateAll if !unit.root_table => {
                 return Err(format!("unit {at} caches the old root table again"))
             }
             BringUpStep::InvalidateAll if !unit.stale => {
                 return Err(format!("unit {at} invalidates without need"))
             }
-            BringUpStep::InvalidateAll => unit.stale = false,
+            BringUpStep::InvalidateAll => {
+                unit.stale = false;
+                unit.waited = true;
+            }
         }
         Ok(())
     }
@@ -73,7 +85,7 @@ impl Machine {
         for (at, step) in order {
             machine.take(at, step)?;
         }
-        let ready = |unit: &Unit| unit.queue && unit.root_table && !unit.stale;
+        let ready = |unit: &Unit| unit.queue && unit.root_table && !unit.stale && unit.waited;
         match machine.units.iter().position(|unit| !ready(unit)) {
             Some(at) => Err(format!("unit {at} is not ready")),
             None => Ok(()),

@@ -85,10 +85,10 @@ impl Invalidator {
     /// Any context.
     pub(crate) fn disable(&self, regs: &UnitRegisters) -> Result {
         match &self.queue {
-            Some(queue) if self.is_on.load(Ordering::Relaxed) => {
+            Some(_) if self.is_on.load(Ordering::Relaxed) => {
                 if regs.status().queue_enabled() {
                     // A queue that does not complete even this wait is turned off as it is.
-                    let _ = queue.submit(regs, core::iter::empty(), || {});
+                    let _ = self.complete_wait(regs);
                 }
                 regs.command(Gcmd::QUEUE, false)?;
                 self.is_on.store(false, Ordering::Relaxed);
@@ -96,6 +96,22 @@ impl Invalidator {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Submits a wait alone, if there is a queue, and returns when hardware has completed it.
+    ///
+    /// # Errors
+    ///
+    /// The reason why hardware did not complete it.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(crate) fn complete_wait(&self, regs: &UnitRegisters) -> Result<(), InvalidationFailure> {
+        self.queue.as_ref().map_or(Ok(()), |queue| {
+            let waited = queue.submit(regs, core::iter::empty(), || {});
+            waited.map_err(InvalidationFailure::Queue)
+        })
     }
 
     /// Returns the descriptor of `request`.
