@@ -163,12 +163,12 @@ macro_rules! fails {
                 }
                 let mut mapped = Ok(());
                 let order = events(|| mapped = domain.flush_list.sync_map(0, 0x1000));
+                assert_eq!(order.matches('f').count(), 3, "a unit was not waited for");
                 if failing == [true; 3] {
                     assert_eq!(mapped, Err(EIO), "the error is lost");
                 } else {
                     assert_eq!(mapped, Ok(()), "one error counts");
                 }
-                assert_eq!(order.matches('f').count(), 3, "a unit was not waited for");
                 no_stale_page(&units);
             }
         })
