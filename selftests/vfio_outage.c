@@ -27,7 +27,7 @@
  * one processor waits with interrupts off.
  */
 #define LONGEST		3000
-#define WITHOUT_TICKS	150
+#define WITHOUT_TICKS	250
 #define DRAINING	1400
 #define LATE		100	/* each unmap while the unit is slow, at least */
 #define ORDINARY	400
