@@ -19,7 +19,9 @@ from vtdlab import devices, decoder
 
 LINE = re.compile(r"^(?:\d+@\d+\.\d+:)?([a-z]+(?:_[a-z0-9]+)+) ?(.*)$")
 NUMBER = re.compile(r"([a-zA-Z_]+) (0x[0-9a-fA-F]+|-?\d+)(?![.:\w])")
-UNIT = re.compile(r"^0x([0-9a-f]+) ")
+UNIT = re.compile(r"^0x([0-9a-f]+) (\w+)")
+# What a unit says of itself before it works; its other lines come while another may work.
+WORKS = ("write", "translates")
 CONFIG = re.compile(r"^(\S+) (\w+):(\w+)\.(\w) @0x(\w+) <- 0x(\w+)")
 
 
@@ -75,8 +77,9 @@ class Trace:
         for number, line in enumerate(lines, 1):
             event = parse(number, line, unit)
             if event and event.name == "vtd_unit":
-                unit = int(UNIT.match(event.text)[1], 16)
-                event = dataclasses.replace(event, unit=unit)
+                base, says = UNIT.match(event.text).groups()
+                event = dataclasses.replace(event, unit=int(base, 16))
+                unit = event.unit if says in WORKS else unit
             if event:
                 events.append(event)
         return cls(events)
