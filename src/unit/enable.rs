@@ -50,7 +50,12 @@ impl Unit {
 
     fn enable_queue(&self) -> Result {
         self.regs.clear_stale_faults(self.cap);
-        self.disable_old_queue()?;
+        self.disable_old_queue().inspect_err(|_| {
+            log_err!(
+                "{self}: the unit does not disable the invalidation queue that was left enabled: \
+                 reset the machine, a kexec is not enough"
+            )
+        })?;
         self.invalidator.enable(&self.regs)
     }
 
