@@ -5,6 +5,8 @@
 //! Until it is set, readers get a static in its place. So they load one pointer, as for a box, and
 //! need no comparison.
 
+use core::marker::PhantomData;
+use core::pin::Pin;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::prelude::*;
@@ -74,6 +76,63 @@ impl<T: Send + Sync + 'static> Drop for LateInit<T> {
             // SAFETY: By the type's invariants it came from `into_raw`; `self` is not borrowed, so
             // neither is the value.
             drop(unsafe { KBox::from_raw(*self.now.get_mut()) });
+        }
+    }
+}
+
+/// A value that can be set once, and that is absent until then.
+///
+/// # Invariants
+///
+/// `now` is null, or came from [`KBox::into_raw`] and is freed in `drop` only.
+pub struct LateBox<T: Send + Sync>(AtomicPtr<T>, PhantomData<T>);
+
+impl<T: Send + Sync> LateBox<T> {
+    /// Creates one without a value.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        // INVARIANT: It is null.
+        LateBox(AtomicPtr::new(ptr::null_mut()), PhantomData)
+    }
+
+    /// Returns the value, if one was set.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    #[inline(always)]
+    pub fn value(&self) -> Option<&T> {
+        // SAFETY: By the type's invariants it is null, or a `T` that lives as long as `self`. What
+        // is read through the pointer was written before it was stored, see `set`.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Sets the value, if none was set before. Otherwise `value` is dropped.
+    ///
+    /// # Context
+    ///
+    /// Any context in which memory can be freed.
+    pub fn set(&self, value: Pin<KBox<T>>) {
+        // SAFETY: It is not moved, neither through the pointer nor in `drop`.
+        let value = KBox::into_raw(unsafe { Pin::into_inner_unchecked(value) });
+        let set =
+            self.0
+                .compare_exchange(ptr::null_mut(), value, Ordering::AcqRel, Ordering::Relaxed);
+        // INVARIANT: What is there now came from `into_raw`, and nothing replaces it.
+        if set.is_err() {
+            // SAFETY: Came from `into_raw`, and was never visible to another thread.
+            drop(unsafe { KBox::from_raw(value) });
+        }
+    }
+}
+
+impl<T: Send + Sync> Drop for LateBox<T> {
+    fn drop(&mut self) {
+        let value = *self.0.get_mut();
+        if !value.is_null() {
+            // SAFETY: By the type's invariants it came from `into_raw`; `self` is not borrowed, so
+            // neither is the value.
+            drop(unsafe { KBox::from_raw(value) });
         }
     }
 }

@@ -17,6 +17,7 @@
 //! C header: `include/linux/spinlock.h`.
 
 use crate::bindings;
+use core::sync::atomic::{compiler_fence, Ordering};
 use kernel::prelude::*;
 use kernel::sync::lock::{Backend, Lock};
 use kernel::sync::LockClassKey;
@@ -35,7 +36,7 @@ pub struct IrqSpinLock<T> {
 impl<T: Unpin> IrqSpinLock<T> {
     /// Makes an initialiser; see [`new_irq_spinlock`](crate::new_irq_spinlock).
     pub fn new(
-        inner: T,
+        inner: impl PinInit<T>,
         name: &'static CStr,
         key: Pin<&'static LockClassKey>,
     ) -> impl PinInit<Self> {
@@ -50,6 +51,20 @@ impl<T: Unpin> IrqSpinLock<T> {
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.lock.lock())
     }
+}
+
+/// Orders everything before the lock was taken before everything after this call, as
+/// `smp_mb__after_spinlock()` does. To be called first in a section.
+#[inline(always)]
+pub fn full_barrier_after_lock() {
+    // On x86 taking a lock is a full barrier, so this is for the compiler only.
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Returns whether interrupts are off on this processor.
+pub fn interrupts_are_off() -> bool {
+    // SAFETY: Has no preconditions.
+    unsafe { bindings::vtd_helper_irqs_disabled() }
 }
 
 /// `raw_spin_lock_irqsave` and `raw_spin_unlock_irqrestore`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Per-CPU counters.
+//! Per-CPU counters, and the numbers of processors.
 //!
 //! A shared counter costs a transfer of its cache line for each increment, which is more than the
 //! operations cost that are counted here. A per-CPU counter costs one instruction.
@@ -8,6 +8,7 @@
 use crate::bindings;
 use crate::pages::Charge;
 use core::ptr::NonNull;
+use kernel::cpu::{nr_cpu_ids, CpuId};
 use kernel::prelude::*;
 
 /// The assembly operand of this processor's counter, `$index` bytes after the first.
@@ -104,6 +105,21 @@ impl<const N: usize> PerCpuCounters<N> {
         // SAFETY: By the type's invariants.
         unsafe { bindings::vtd_helper_sum_count(self.base.as_ptr(), INDEX as u32) }
     }
+}
+
+/// Returns the number of the processor that this code runs on, or has just run on.
+///
+/// # Context
+///
+/// Any context.
+#[inline(always)]
+pub fn this_cpu() -> usize {
+    CpuId::current().as_u32() as usize
+}
+
+/// Returns a number that is above that of every processor.
+pub fn cpu_count() -> usize {
+    nr_cpu_ids() as usize
 }
 
 impl<const N: usize> Drop for PerCpuCounters<N> {

@@ -121,6 +121,28 @@ int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 			       const struct attribute_group **groups,
 			       const char *name);
 
+/* hold.c: references to memory of other owners. */
+#define VTD_HOLD_HELD	0	/* held */
+#define VTD_HOLD_SLAB	1	/* not: its owner frees objects, not pages */
+#define VTD_HOLD_LONG	2	/* not: it would take too many folios of the size of the first */
+#define VTD_HOLD_OTHER	3	/* not, for another reason */
+
+/* The most folios that are held for one piece of memory. */
+#define VTD_HOLD_FOLIOS	8
+
+/* The result: the memory of the folio, if it is held. */
+struct vtd_held {
+	u32 why;
+	u32 pages;
+	u64 start;
+	u64 end;
+};
+
+struct folio *vtd_helper_folio_try_hold(u64 phys, u64 bytes, struct vtd_held *held);
+u64 vtd_helper_folios_put(struct folio **folios, u32 count);
+bool vtd_helper_irqs_disabled(void);
+u64 vtd_helper_totalram_pages(void);
+
 /* ignore.c: the module parameter ignore=. */
 const char *vtd_helper_ignore_parameter(void);
 

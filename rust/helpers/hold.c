@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * References to memory of other owners. One function decides which memory
+ * can be referenced: as separate helpers, its calls would cost more than the reference.
+ */
+#include <linux/hugetlb.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include "helpers.h"
+
+static struct folio *try_hold(struct page *page, u64 bytes, struct vtd_held *held)
+{
+	struct folio *folio;
+
+	held->why = VTD_HOLD_OTHER;
+	/* free_reserved_page() sets the count, whatever it is. */
+	if (!page || PageReserved(page))
+		return NULL;
+	/* free_zone_device_folio() calls the owner of the device memory. */
+	if (is_zone_device_page(page))
+		return NULL;
+	/* cma_release() frees pages although others hold references. */
+	if (zone_cma_pages(page_zone(page)))
+		return NULL;
+	folio = page_folio(page);
+	/* kfree() frees an object, and the next kmalloc() reuses it; its page has no count. */
+	if (folio_test_slab(folio) || folio_test_large_kmalloc(folio)) {
+		held->why = VTD_HOLD_SLAB;
+		return NULL;
+	}
+	/* __folio_put() knows no other type, and owners of typed pages do not expect it. */
+	if (!folio_test_hugetlb(folio) && page_has_type(&folio->page))
+		return NULL;
+	held->why = VTD_HOLD_LONG;
+	if (bytes > VTD_HOLD_FOLIOS * folio_size(folio))
+		return NULL;
+	held->why = VTD_HOLD_OTHER;
+	/* 0: free, or a later page of a block that is no folio. */
+	if (!folio_try_get(folio))
+		return NULL;
+	held->pages = folio_nr_pages(folio);
+	held->start = PFN_PHYS(folio_pfn(folio));
+	held->end = held->start + folio_size(folio);
+	/* Not if its owner freed the memory before it was unmapped. Nor may it be put here. */
+	if (page_folio(page) == folio)
+		held->why = VTD_HOLD_HELD;
+	return folio;
+}
+
+/* @bytes is the length of the memory to be held from @phys on. */
+struct folio *vtd_helper_folio_try_hold(u64 phys, u64 bytes, struct vtd_held *held)
+{
+	return try_hold(pfn_to_online_page(PHYS_PFN(phys)), bytes, held);
+}
+
+/* Returns the number of pages to which these were the last references: they are free now. */
+u64 vtd_helper_folios_put(struct folio **folios, u32 count)
+{
+	u64 freed = 0;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		struct folio *folio = folios[i];
+		unsigned long pages = folio_nr_pages(folio);
+
+		if (!folio_put_testzero(folio))
+			continue;
+		__folio_put(folio);
+		freed += pages;
+	}
+	return freed;
+}
+
+bool vtd_helper_irqs_disabled(void)
+{
+	return irqs_disabled();
+}
+
+u64 vtd_helper_totalram_pages(void)
+{
+	return totalram_pages();
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory that is kept from being reused: a reference to the folio that it belongs to.
+//!
+//! Anyone may take a reference to memory that the page allocator has given to another owner, as
+//! compaction and the page cache do. Its owner can free it at any time; it goes back to the
+//! allocator with the last reference. `rust/helpers/hold.c` decides for which memory this works.
+//!
+//! C header: `include/linux/page_ref.h`.
+
+use crate::bindings;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+/// The most folios that one piece of memory may take.
+pub const MAX_FOLIOS: usize = bindings::VTD_HOLD_FOLIOS as usize;
+
+/// A reference to a folio. Dropping it leaks the folio: only [`Batch::put`] gives it back.
+///
+/// # Invariants
+///
+/// Owns one reference to the folio.
+#[must_use = "dropping a held folio leaks it: put it"]
+#[repr(transparent)]
+pub struct HeldFolio(NonNull<bindings::folio>);
+
+// SAFETY: A reference belongs to no thread, and the count is atomic.
+unsafe impl Send for HeldFolio {}
+
+/// Why memory cannot be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotHeld {
+    /// It belongs to a slab or a large kmalloc: its owner frees an object, not a page.
+    Slab,
+    /// It would take more than [`MAX_FOLIOS`] folios of the size of the first one.
+    Long,
+    /// For another reason.
+    Other,
+}
+
+/// The result of [`HeldFolio::try_hold`].
+pub struct Attempt {
+    /// A reference. There is one also if the memory was freed concurrently.
+    pub folio: Option<HeldFolio>,
+    /// The number of pages of the folio.
+    pub pages: u32,
+    /// The physical addresses of the folio.
+    ///
+    /// # Errors
+    ///
+    /// Why the memory is not held.
+    pub memory: Result<Range<u64>, NotHeld>,
+}
+
+impl HeldFolio {
+    /// Tries to take a reference to the folio that contains the physical address `phys`, from which
+    /// on `bytes` bytes are to be held. Any address is allowed: whether there is memory is checked.
+    ///
+    /// # Context
+    ///
+    /// Any context. Raw spin locks may be held.
+    #[inline]
+    pub fn try_hold(phys: u64, bytes: u64) -> Attempt {
+        let mut held = bindings::vtd_held::default();
+        // SAFETY: Any address is allowed; `held` is written only.
+        let folio = unsafe { bindings::vtd_helper_folio_try_hold(phys, bytes, &mut held) };
+        Attempt {
+            // INVARIANT: The reference is the caller's.
+            folio: NonNull::new(folio).map(HeldFolio),
+            pages: held.pages,
+            memory: match held.why {
+                bindings::VTD_HOLD_HELD => Ok(held.start..held.end),
+                bindings::VTD_HOLD_SLAB => Err(NotHeld::Slab),
+                bindings::VTD_HOLD_LONG => Err(NotHeld::Long),
+                _ => Err(NotHeld::Other),
+            },
+        }
+    }
+
+    /// Never gives the reference back.
+    pub fn keep_for_good(self) {}
+}
+
+/// References that are put together: the first `count` places of an array.
+pub struct Batch<const N: usize> {
+    folios: [Option<HeldFolio>; N],
+    count: usize,
+}
+
+impl<const N: usize> Batch<N> {
+    /// Creates an empty batch.
+    #[allow(clippy::new_without_default)]
+    #[inline]
+    pub fn new() -> Self {
+        Batch {
+            folios: [const { None }; N],
+            count: 0,
+        }
+    }
+
+    /// Adds a reference, if there is room. Otherwise it is never put.
+    #[inline]
+    pub fn add(&mut self, folio: HeldFolio) {
+        if let Some(place) = self.folios.get_mut(self.count) {
+            *place = Some(folio);
+            self.count += 1;
+        }
+    }
+
+    /// Returns the number of references.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Puts all references. Returns how many pages were freed by that: those of the folios to which
+    /// they were the last ones.
+    ///
+    /// # Context
+    ///
+    /// Any context but NMI. No raw spin lock may be held.
+    pub fn put(mut self) -> u64 {
+        // SAFETY: The first `count` places are references, one pointer each, that are not used
+        // afterwards.
+        unsafe {
+            bindings::vtd_helper_folios_put(self.folios.as_mut_ptr().cast(), self.count as u32)
+        }
+    }
+}
+
+/// Returns whether this kernel has users of memory that stop it if a page of theirs has a reference
+/// that they do not know: btrfs and erofs, if they check themselves (`btrfs_free_compr_folio`,
+/// `__erofs_allocpage`).
+pub const fn is_tolerated() -> bool {
+    !cfg!(CONFIG_BTRFS_ASSERT) && !cfg!(CONFIG_EROFS_FS_DEBUG)
+}
+
+/// Returns the number of pages of all memory.
+pub fn total_pages() -> u64 {
+    // SAFETY: Has no preconditions.
+    unsafe { bindings::vtd_helper_totalram_pages() }
+}
