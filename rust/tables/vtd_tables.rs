@@ -39,7 +39,8 @@ use kernel_ext::pages::{Charge, Gfp, NumaNode};
 use memory::Memory;
 use tree::{with_stage, Owned, Stage};
 use vtd_core::pgtable::{
-    Geometry, MapError, OutOfMemory, PendingMap, PendingUnmap, Prot, SecondStage,
+    Geometry, MapError, MappedMemory, MemoryRun, OutOfMemory, PendingMap, PendingUnmap, Prot,
+    SecondStage,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -221,6 +222,33 @@ impl DomainTables {
             gather.add(iova, unmapped.bytes);
         }
         unmapped.bytes
+    }
+
+    /// Returns the memory that a range is mapped to, before it is unmapped, if it is
+    /// [one leaf](SecondStage::mapped_leaf).
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    #[inline(always)]
+    pub fn mapped_leaf(range: &Held<'_, Self>) -> Option<MemoryRun> {
+        with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage.mapped_leaf(
+            &mem,
+            Iova::new(range.iova()),
+            range.len()
+        ))
+    }
+
+    /// Returns the memory that a range is mapped to, before it is unmapped; [`None`] if that is
+    /// [too much to remember](SecondStage::mapped_memory).
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    #[cold]
+    pub fn mapped_memory(range: &Held<'_, Self>) -> Option<MappedMemory> {
+        with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage
+            .mapped_memory(&mem, Iova::new(range.iova()), range.len()))
     }
 
     /// Returns the physical address that the first byte of a range is mapped to.

@@ -50,6 +50,7 @@
 mod descend;
 mod error;
 mod geometry;
+mod leaves;
 mod level;
 mod map;
 mod map_level;
@@ -64,6 +65,7 @@ mod visit;
 
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
 pub use geometry::{output_bits, Geometry};
+pub use leaves::{MappedMemory, MemoryRun, MAX_RUNS};
 pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};
 pub use map::{PendingMap, Prot};
 pub use memory::{OutOfMemory, PresentEntry, TableMemory};

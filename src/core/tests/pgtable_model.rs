@@ -6,7 +6,9 @@ use crate::pgtable_arena::{Arena, PageId};
 use crate::pgtable_walker::{Found, Tables, Unit};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use vtd_core::pgtable::{Geometry, MapError, MapFailed, Prot, SecondStage, UnmapStop, Unmapped};
+use vtd_core::pgtable::{
+    Geometry, MapError, MapFailed, MemoryRun, Prot, SecondStage, UnmapStop, Unmapped,
+};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
@@ -103,6 +105,25 @@ pub(crate) struct Bench {
     pub(crate) retired: Vec<PageId>,
 }
 
+/// Checks what was said to be mapped against what an unmap removed.
+fn check_memory(said: Option<(Vec<MemoryRun>, u64)>, bytes: u64, removed: Vec<Page>) {
+    // It may be too much to remember, and an unmap may stop early.
+    let Some((runs, _)) = said.filter(|(_, all)| *all == bytes) else {
+        return;
+    };
+    let mut expected: Vec<MemoryRun> = Vec::new();
+    for page in removed {
+        match expected.last_mut() {
+            Some(run) if run.start.raw() + run.bytes == page.phys => run.bytes += page.bytes,
+            _ => expected.push(MemoryRun {
+                start: PhysAddr::new(page.phys),
+                bytes: page.bytes,
+            }),
+        }
+    }
+    assert_eq!(runs, expected, "other memory was mapped");
+}
+
 impl Bench {
     pub(crate) fn new(geometry: Geometry) -> Self {
         let arena = Arena::new(8192);
@@ -164,6 +185,15 @@ impl Bench {
 
     /// Unmaps in table and model, which must agree on the outcome.
     pub(crate) fn unmap(&mut self, iova: u64, len: u64) -> (u64, Option<UnmapStop>) {
+        let memory = self
+            .stage
+            .mapped_memory(&self.arena, Iova::new(iova), len)
+            .map(|memory| (memory.runs().to_vec(), memory.bytes()));
+        let leaf = self
+            .stage
+            .mapped_leaf(&self.arena, Iova::new(iova), len)
+            .map(|leaf| (vec![leaf], leaf.bytes));
+        let before = self.model.pages.clone();
         let (arena, retired) = (&self.arena, &mut self.retired);
         let stage = &self.stage;
         let got = stage
@@ -174,6 +204,16 @@ impl Bench {
         let expected = self.model.unmap(iova, len);
         assert_eq!((got.bytes, got.stop), expected, "unmap {iova:#x}+{len:#x}");
         self.collect();
+        let removed = before
+            .iter()
+            .filter(|(start, _)| !self.model.pages.contains_key(start));
+        let removed: Vec<Page> = removed.map(|(_, page)| *page).collect();
+        if memory.is_none() || leaf.is_none() {
+            let whole = removed.len() == 1 && len <= removed[0].bytes;
+            assert!(!whole, "the memory of one page is not known");
+        }
+        check_memory(leaf, expected.0, removed.clone());
+        check_memory(memory, expected.0, removed);
         expected
     }
 

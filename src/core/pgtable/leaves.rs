@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Leaves: the memory that a short range is mapped to, before it is unmapped.
+
+use super::level::{TableLevel, L1, L2, L3};
+use super::memory::TableMemory;
+use super::run::is_leaf;
+use super::SecondStage;
+use crate::spec::address::{Iova, PhysAddr};
+use crate::spec::pte::Entry;
+
+/// The most leaves that are read.
+const MAX_LEAVES: usize = 16;
+
+/// The most runs of memory that a result holds.
+pub const MAX_RUNS: usize = 8;
+
+/// Physically contiguous memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRun {
+    /// The first byte.
+    pub start: PhysAddr,
+    /// The length.
+    pub bytes: u64,
+}
+
+/// The memory that a range is mapped to: all of every leaf in it.
+#[derive(Clone, Copy, Debug)]
+pub struct MappedMemory {
+    runs: [MemoryRun; MAX_RUNS],
+    count: usize,
+}
+
+impl MappedMemory {
+    /// Returns the runs.
+    pub fn runs(&self) -> &[MemoryRun] {
+        self.runs.get(..self.count).unwrap_or_default()
+    }
+
+    /// Returns the number of bytes of all runs: what an unmap of the range clears, if it stops at no
+    /// hole and inside no leaf.
+    pub fn bytes(&self) -> u64 {
+        let lengths = self.runs().iter().map(|run| run.bytes);
+        lengths.fold(0, u64::wrapping_add)
+    }
+
+    /// Adds a leaf. [`None`] if there is no room.
+    fn add(&mut self, leaf: MemoryRun) -> Option<()> {
+        let last = self.runs.get_mut(self.count.wrapping_sub(1))?;
+        if last.start.raw().wrapping_add(last.bytes) == leaf.start.raw() {
+            last.bytes = last.bytes.wrapping_add(leaf.bytes);
+        } else {
+            *self.runs.get_mut(self.count)? = leaf;
+            self.count = self.count.wrapping_add(1);
+        }
+        Some(())
+    }
+}
+
+impl<M: TableMemory> SecondStage<M> {
+    /// Returns the memory that `len` bytes from `iova` are mapped to, if that is one leaf which
+    /// begins there: nearly all ranges. [`None`] otherwise.
+    ///
+    /// # Context
+    ///
+    /// Any context. The caller holds the range.
+    #[inline(always)]
+    pub fn mapped_leaf(&self, mem: &M, iova: Iova, len: u64) -> Option<MemoryRun> {
+        let from = iova.raw();
+        if !self.is_in_aperture(from, len) {
+            return None;
+        }
+        self.leaf_run(mem, from).filter(|leaf| leaf.bytes >= len)
+    }
+
+    /// Returns the memory that `len` bytes from `iova` are mapped to. [`None`] if a part is not
+    /// mapped, if the range begins inside a leaf, or if it is too long for the caller to remember:
+    /// more than 16 leaves or [`MAX_RUNS`] runs.
+    ///
+    /// # Context
+    ///
+    /// Any context. The caller holds the range.
+    pub fn mapped_memory(&self, mem: &M, iova: Iova, len: u64) -> Option<MappedMemory> {
+        let from = iova.raw();
+        if !self.is_in_aperture(from, len) {
+            return None;
+        }
+        let first = self.leaf_run(mem, from)?;
+        // Pages of the size of the first one would be too many.
+        if len > first.bytes.saturating_mul(MAX_LEAVES as u64) {
+            return None;
+        }
+        let mut memory = MappedMemory {
+            runs: [first; MAX_RUNS],
+            count: 1,
+        };
+        let mut done = first.bytes;
+        while done < len {
+            let leaf = self.leaf_run(mem, from.wrapping_add(done))?;
+            done = done.wrapping_add(leaf.bytes);
+            memory.add(leaf)?;
+        }
+        Some(memory)
+    }
+
+    /// Returns the memory of the leaf that begins at `iova`.
+    #[inline(always)]
+    fn leaf_run(&self, mem: &M, iova: u64) -> Option<MemoryRun> {
+        let upper = self.level3(mem, iova)?;
+        let Some(middle) = mem.child(upper, L3::index(iova)) else {
+            return leaf::<L3, M>(mem, upper, iova);
+        };
+        let Some(lower) = mem.child(middle, L2::index(iova)) else {
+            return leaf::<L2, M>(mem, middle, iova);
+        };
+        leaf::<L1, M>(mem, lower, iova)
+    }
+}
+
+/// Returns the memory of the leaf of `table` that begins at `iova`.
+#[inline(always)]
+fn leaf<L: TableLevel, M: TableMemory>(
+    mem: &M,
+    table: M::Table<L>,
+    iova: u64,
+) -> Option<MemoryRun> {
+    let entry = mem.raw(table, L::index(iova));
+    (is_leaf::<L>(entry) && (L::SPAN == L1::SPAN || L::offset(iova) == 0)).then(|| MemoryRun {
+        start: Entry::from_raw(entry).address(),
+        bytes: L::SPAN,
+    })
+}
