@@ -38,6 +38,7 @@ impl kernel::Module for VtdModule {
                 without_queue: value::<i32>(module_parameters::register_invalidation.value()) != 0,
             },
             lazy: value::<i32>(module_parameters::lazy.value()),
+            hold: value::<i32>(module_parameters::hold.value()),
             bound: value::<i32>(module_parameters::bound.value()),
             ignore: ignore().inspect_err(|_| log_err!("not loaded: ignore= is not valid text"))?,
             test_hooks: value::<i32>(module_parameters::test_hooks.value()) != 0,
@@ -57,6 +58,10 @@ module! {
         bound: i32 {
             default: 0,
             description: "devices that have drivers at load: 0 refuse to load (default), 1 leave in pass-through, 2 unbind and bind again",
+        },
+        hold: i32 {
+            default: 1,
+            description: "what is unmapped with a deferred flush: 1 held until then (default), 0 not held",
         },
         lazy: i32 {
             default: -1,

@@ -39,6 +39,6 @@ pub(crate) use chipset::Chipset;
 pub(crate) use info::DeviceInfo;
 pub(crate) use probe::{probe, SharedRecords};
 pub(crate) use rate_limit::RateLimit;
-pub(crate) use regions::MSI_WINDOW;
+pub(crate) use regions::{CLASS_USB, MSI_WINDOW};
 pub(crate) use topology::PciPath;
 pub(crate) use untranslated::UntranslatedDevices;

@@ -27,7 +27,8 @@ const ISA_WINDOW: (u64, u64) = (0x1000, (1 << 24) - 0x1000);
 const ISA_WINDOW_IS_USED: bool = cfg!(CONFIG_BLK_DEV_FD);
 
 const CLASS_ISA_BRIDGE: u32 = 0x0601;
-const CLASS_USB: u32 = 0x0c03;
+/// The class of USB host controllers.
+pub(crate) const CLASS_USB: u32 = 0x0c03;
 const BASE_CLASS_DISPLAY: u32 = 0x03;
 
 /// One reserved region.

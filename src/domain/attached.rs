@@ -13,6 +13,9 @@ use vtd_core::spec::address::{Iova, PhysAddr};
 
 impl AttachedDomain for DomainInner {
     fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>> {
+        if unit.may_still_reach() {
+            self.lose_held();
+        }
         self.attachments.detach_unit(unit)
     }
 

@@ -2,6 +2,7 @@
 
 //! Counters of one domain: maps, unmaps, bytes, flushes.
 
+use super::holding::HeldCounts;
 use kernel::prelude::*;
 use kernel_ext::pages::Charge;
 use kernel_ext::percpu::PerCpuCounters;
@@ -17,6 +18,8 @@ pub(crate) struct MapCounts {
     pub(crate) mapped_bytes: u64,
     /// Bytes unmapped.
     pub(crate) unmapped_bytes: u64,
+    /// Memory that was held.
+    pub(crate) held: HeldCounts,
 }
 
 impl MapCounts {
@@ -26,6 +29,7 @@ impl MapCounts {
         self.unmaps = self.unmaps.wrapping_add(other.unmaps);
         self.mapped_bytes = self.mapped_bytes.wrapping_add(other.mapped_bytes);
         self.unmapped_bytes = self.unmapped_bytes.wrapping_add(other.unmapped_bytes);
+        self.held.add(other.held);
     }
 }
 
@@ -93,6 +97,7 @@ impl DomainCounters {
             // Read before `mapped_bytes`, so that never more is unmapped than mapped.
             unmapped_bytes: self.0.sum::<3>(),
             mapped_bytes: self.0.sum::<1>(),
+            held: HeldCounts::default(),
         }
     }
 

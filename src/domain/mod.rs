@@ -5,16 +5,20 @@
 mod attached;
 mod attachments;
 mod counters;
+mod deferred;
 mod flush_list;
 mod flush_policy;
 mod history;
+mod holding;
 mod paging;
 mod purpose;
+mod reclaim;
 mod registry;
 mod snapshot;
 
 pub(crate) use counters::MapCounts;
-pub(crate) use flush_policy::LAZY_COST;
+pub(crate) use flush_policy::FlushChoice;
+pub(crate) use holding::HeldCounts;
 pub(crate) use paging::{Domain, DomainInner};
 pub(crate) use purpose::DomainPurpose;
 pub(crate) use registry::Listed;

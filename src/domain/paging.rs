@@ -7,8 +7,8 @@
 //! then calls `iotlb_sync`, which invalidates the range in the IOTLB and the paging-structure
 //! caches of every unit that walks the tables (VT-d 6.5). Only after that does `kernel_ext` free
 //! the page tables, and may the memory and the IOVA be reused. With lazy flushing, the core calls
-//! `flush_iotlb_all` later instead, and frees the IOVA and the page tables after that; the memory
-//! may be reused before.
+//! `flush_iotlb_all` later instead, and frees the IOVA and the page tables after that. `deferred`
+//! holds the memory until then.
 //!
 //! # Invariants
 //!
@@ -19,12 +19,13 @@
 //!   walks them for it.
 
 use super::attachments::Attachments;
-use super::counters::{DomainCounters, MapCounts};
-use super::flush_list::{self, FlushList};
-use super::flush_policy::FlushPolicy;
+use super::counters::DomainCounters;
+use super::flush_list::FlushList;
+use super::flush_policy::{FlushChoice, FlushPolicy, StrictReason};
 use super::history::MappingHistory;
+use super::holding::Holding;
 use super::purpose::DomainPurpose;
-use super::registry::{Domains, Listed};
+use super::registry::Domains;
 use crate::device::{self, AttachTarget, AttachedDomain, DeviceInfo};
 use crate::unit::{AllocatedDomainId, DomainIdOwner, Translation, Unit};
 use core::ops::ControlFlow;
@@ -53,6 +54,8 @@ pub(crate) struct Domain(Arc<DomainInner>);
 
 impl Drop for Domain {
     fn drop(&mut self) {
+        // No device is attached any more: nothing that the domain holds can be reached.
+        self.0.flush_all();
         self.0.domains.remove(&self.0);
     }
 }
@@ -65,10 +68,11 @@ pub(crate) struct DomainInner {
     pub(super) tree: Arc<Tree>,
     pub(super) format: TableFormat,
     /// The unit of the device for which the domain was allocated.
-    primary_unit: Arc<Unit>,
+    pub(super) primary_unit: Arc<Unit>,
     /// The device for which the domain was allocated.
     pub(super) allocated_for: Name,
     pub(super) flushing: FlushPolicy,
+    pub(super) holding: Holding,
     pub(super) history: MappingHistory,
     pub(super) counters: DomainCounters,
     /// Whether leaves force devices' accesses to snoop. Set only while nothing is mapped.
@@ -81,7 +85,6 @@ pub(crate) struct DomainInner {
 
 impl Domain {
     /// Creates an empty domain for `device`, which is behind `primary_unit`, and lists it.
-    /// `announced_at_load`: the log explained lazy flushing at load, for all devices.
     ///
     /// # Errors
     ///
@@ -96,7 +99,7 @@ impl Domain {
         host_bits: u32,
         device: &Device,
         purpose: DomainPurpose,
-        announced_at_load: bool,
+        flushing: FlushChoice,
         domains: &Arc<Domains<DomainInner>>,
     ) -> Result<NewPaging<Self>> {
         let charge = purpose.charge();
@@ -118,7 +121,8 @@ impl Domain {
                 attachments <- Attachments::new(flush_list),
                 primary_unit,
                 allocated_for: device.name(),
-                flushing: FlushPolicy::new(announced_at_load),
+                flushing: FlushPolicy::new(flushing),
+                holding: Holding::new(),
                 history: MappingHistory::new(),
                 counters,
                 domains: domains.clone(),
@@ -207,27 +211,13 @@ impl DomainInner {
     }
 }
 
-impl Listed for DomainInner {
-    fn number(&self) -> u64 {
-        self.number
-    }
-
-    fn primary_unit(&self) -> &Arc<Unit> {
-        &self.primary_unit
-    }
-
-    fn mapped(&self) -> MapCounts {
-        self.counters.mapped()
-    }
-}
-
 /// The target of one attach: this domain, for one device.
 struct PagingTarget<'a> {
     domain: &'a Arc<DomainInner>,
     /// The account that a new domain-id counts against.
     id_owner: DomainIdOwner,
-    /// Whether the device is [untrusted](DeviceInfo::untrusted).
-    untrusted: bool,
+    /// Why the domain must be strict.
+    strict: StrictReason,
 }
 
 impl AttachTarget for PagingTarget<'_> {
@@ -241,9 +231,7 @@ impl AttachTarget for PagingTarget<'_> {
         retained_id: Option<Arc<AllocatedDomainId>>,
     ) -> Result<Translation> {
         let domain = self.domain;
-        if self.untrusted {
-            domain.flushing.stay_strict();
-        }
+        domain.flushing.stay_strict(self.strict);
         if self.id_owner == DomainIdOwner::Kernel {
             domain.attachments.retain_units();
         }
@@ -277,7 +265,14 @@ impl Paging for Domain {
         let target = PagingTarget {
             domain: inner,
             id_owner,
-            untrusted: info.untrusted,
+            strict: if info.untrusted {
+                StrictReason::Untrusted
+            // r8152 warns of each buffer page that has a reference it does not know.
+            } else if info.pci.properties().class >> 8 == device::CLASS_USB {
+                StrictReason::NotTolerated
+            } else {
+                StrictReason::None
+            },
         };
         device::attach(dev, info, args, &target)
     }
@@ -302,16 +297,15 @@ impl Paging for Domain {
     #[inline(always)]
     fn unmap_range(&self, range: Held<'_, DomainTables>, mut gather: Pin<&mut Gather>) -> u64 {
         let iova = range.iova();
-        let bytes = DomainTables::unmap(range, gather.as_mut());
         let inner = &*self.0;
-        if gather.is_queued() && inner.flushing.must_be_strict(&inner.allocated_for) {
-            // The core defers the flush, but a device in this domain must stay strict. Invalidate
-            // now, before the caller reuses the memory; the queue then only delays the reuse of the
-            // IOVA.
-            if let Some(range) = flush_list::range_of(iova, bytes, gather.has_tables()) {
-                inner.attachments.flush_list.invalidate_range(range);
-            }
-        }
+        let after = match gather.is_queued() {
+            true => inner.flushing.after_unmap(&inner.allocated_for),
+            false => None,
+        };
+        let bytes = match after {
+            Some(after) => inner.unmap_deferred(range, gather.as_mut(), after),
+            None => DomainTables::unmap(range, gather.as_mut()),
+        };
         gather.add(iova, bytes);
         inner.history.record_unmap(iova, bytes);
         inner.counters.count_unmap(bytes);
@@ -320,7 +314,7 @@ impl Paging for Domain {
 
     fn flush_iotlb_all(&self) {
         self.0.counters.count_flush_all();
-        self.0.attachments.flush_list.invalidate_all()
+        self.0.flush_all()
     }
 
     fn iotlb_sync(&self, gather: Pin<&mut Gather>) {

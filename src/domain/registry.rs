@@ -152,6 +152,16 @@ impl<D: Listed> Domains<D> {
         lists.live.get(lists.index_of(number)).cloned()
     }
 
+    /// Returns the sum of `what` over all domains; [`None`] if the list is in use.
+    ///
+    /// # Context
+    ///
+    /// May sleep, but waits for no lock. `what` must not allocate memory, nor sleep.
+    pub(super) fn try_sum(&self, what: impl Fn(&D) -> usize) -> Option<usize> {
+        let lists = self.lists.try_lock()?;
+        Some(lists.live.iter().map(|domain| what(domain)).sum())
+    }
+
     /// Returns how much was mapped and unmapped in all domains with the primary unit `unit`, freed
     /// ones included.
     ///

@@ -2,11 +2,14 @@
 
 //! The state of a domain at one moment, for reports.
 
+use super::counters::MapCounts;
 use super::paging::{DomainInner, TABLES_PER_VISIT};
+use super::registry::Listed;
 use crate::device::TraceSteps;
 use crate::unit::Unit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel_ext::device::Name;
 use vtd_core::pgtable::{CountCursor, TableCounts, WalkTrace};
 use vtd_core::spec::address::{DomainId, Iova};
@@ -90,5 +93,22 @@ impl DomainInner {
             }
         }
         None
+    }
+}
+
+impl Listed for DomainInner {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn primary_unit(&self) -> &Arc<Unit> {
+        &self.primary_unit
+    }
+
+    fn mapped(&self) -> MapCounts {
+        MapCounts {
+            held: self.holding.counts(),
+            ..self.counters.mapped()
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::unload::DETACH;
 use crate::device::ownership::Ownership;
 use crate::device::preflight::BoundDevices;
 use crate::device::{AccessControl, PciPath, UntranslatedDevices};
-use crate::domain::{Domains, LAZY_COST};
+use crate::domain::Domains;
 use crate::machine::{DeviceObserver, Machine, ServedUnit};
 use crate::report;
 use crate::unit::FaultEvent;
@@ -21,8 +21,9 @@ use kernel_ext::module::keep_loaded;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::{PciDevice, RescanLock};
 use kernel_ext::periodic::Periodic;
+use kernel_ext::shrinker::Shrinker;
 use kernel_ext::sysfs::{Attribute, AttributeGroup, KernelDir};
-use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore, taint};
+use kernel_ext::{acpi, iommu, log_err, log_warn, notifier, syscore};
 use vtd_core::bring_up::{self, BringUpStep};
 
 /// The files in `/sys/kernel/vtd/`.
@@ -40,6 +41,7 @@ pub(crate) struct Loaded {
     _kobject: KernelDir<Machine>,
     _debugfs: report::Debugfs,
     _shutdown: Pin<KBox<syscore::Registration<Machine>>>,
+    _shrinker: Shrinker<Domains>,
     _running: Running,
 }
 
@@ -87,7 +89,7 @@ impl Loaded {
             chipset,
             units,
             bound,
-            lazy,
+            flushing,
         } = survey;
         let ownership = Ownership::new()?;
         let untranslated = UntranslatedDevices::new()?;
@@ -108,7 +110,7 @@ impl Loaded {
                 ownership,
                 untranslated,
                 domains,
-                lazy,
+                flushing,
                 loading: AtomicBool::new(true),
                 unloading: AtomicBool::new(false),
                 access_control,
@@ -129,22 +131,25 @@ impl Loaded {
         bound: BoundDevices,
         translations: &report::TranslationFiles,
     ) -> Result<Self> {
-        let lazy = machine.lazy;
+        let flushing = machine.flushing;
         // Everything that can fail is done first: once devices are probed, drivers may be bound to
         // them.
         let debugfs = report::Debugfs::new(&machine, translations)?;
         let shutdown = KBox::pin_init(syscore::Registration::new(machine.clone()), GFP_KERNEL)?;
+        let shrinker = Shrinker::new(c"vtd-held", machine.domains.clone())?;
         let attributes = AttributeGroup::new(None, ATTRIBUTES, machine.clone())?;
         let kobject = KernelDir::new(c"vtd", attributes)
             .inspect_err(|e| report_sysfs_error("/sys/kernel/vtd", *e))?;
         let running = Running::start(machine, module, bound)?;
-        if lazy {
-            log_warn!("flushes are deferred for all trusted devices, as chosen: {LAZY_COST}");
-            taint::add_taint_user();
+        if flushing.lazy {
+            let cost = flushing.cost();
+            log_warn!("flushes are deferred for all trusted devices, as chosen: {cost}");
+            flushing.taint();
         }
         Ok(Loaded {
             _debugfs: debugfs,
             _shutdown: shutdown,
+            _shrinker: shrinker,
             _kobject: kobject,
             _running: running,
         })

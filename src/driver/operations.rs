@@ -147,7 +147,7 @@ impl Driver for Machine {
             || kernel_ext::iommu::default_passthrough()
         {
             DefaultDomain::Any
-        } else if self.lazy && trusted() {
+        } else if self.flushing.lazy && trusted() {
             DefaultDomain::LazyDma
         } else {
             DefaultDomain::StrictDma
@@ -171,7 +171,7 @@ impl Driver for Machine {
         } else {
             DomainPurpose::FirstDefault
         };
-        Domain::new(unit, host_bits, dev, purpose, self.lazy, &self.domains)
+        Domain::new(unit, host_bits, dev, purpose, self.flushing, &self.domains)
             .inspect_err(|e| data.explain_no_domain_id(*e))
     }
 

@@ -10,6 +10,8 @@ pub(crate) struct LoadOptions {
     pub(crate) unit: UnitOptions,
     /// 0: strict; 1: lazy for trusted devices; other values: as the kernel's command line says.
     pub(crate) lazy: i32,
+    /// 1: unmapped memory is held until a deferred flush; 0: it is not.
+    pub(crate) hold: i32,
     /// How devices with drivers are treated: the number of a
     /// [`BoundPolicy`](crate::device::preflight::BoundPolicy).
     pub(crate) bound: i32,

@@ -6,6 +6,7 @@
 use super::options::LoadOptions;
 use crate::device::preflight::{BoundDevices, BoundPolicy};
 use crate::device::Chipset;
+use crate::domain::FlushChoice;
 use crate::machine::ServedUnit;
 use crate::report;
 use crate::unit::{Options as UnitOptions, Unit};
@@ -25,7 +26,7 @@ pub(super) struct Survey {
     pub(super) units: KVec<ServedUnit>,
     pub(super) bound: BoundDevices,
     /// Whether flushes are deferred for trusted devices.
-    pub(super) lazy: bool,
+    pub(super) flushing: FlushChoice,
 }
 
 impl Survey {
@@ -50,7 +51,10 @@ impl Survey {
         let hot_plug = RescanLock::lock();
         let mut chipset = Chipset::find(&dmar, options.ignore)?;
         drop(hot_plug);
-        let lazy = chose_lazy(options.lazy)? && !chipset.is_strict();
+        let flushing = FlushChoice {
+            lazy: chose_lazy(options.lazy)? && !chipset.is_strict(),
+            hold: chose_hold(options.hold)?,
+        };
         let units = create_units(table, &dmar, &mut chipset, options.unit)?;
         if units.is_empty() {
             log_err!("not loaded: all remapping units are left out");
@@ -63,7 +67,7 @@ impl Survey {
             chipset,
             units,
             bound,
-            lazy,
+            flushing,
         };
         Ok((dmar.checked(), survey))
     }
@@ -143,6 +147,18 @@ fn report_host_width(dmar: &Dmar<'_>) {
              physical addresses of up to {} bits can be mapped",
             output_bits(table, processors)
         );
+    }
+}
+
+/// Returns whether unmapped memory is held until a deferred flush.
+fn chose_hold(parameter: i32) -> Result<bool> {
+    match parameter {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => {
+            log_err!("not loaded: hold={parameter} is not valid: give 0 (not held) or 1 (held)");
+            Err(EINVAL)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) use requesters::RequesterUsers;
 
 use crate::device::ownership::Ownership;
 use crate::device::{AccessControl, Chipset, DeviceInfo, PciPath, UntranslatedDevices};
-use crate::domain::Domains;
+use crate::domain::{Domains, FlushChoice};
 use crate::unit::{SuspendState, Unit};
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
@@ -83,8 +83,8 @@ pub(crate) struct Machine {
     pub(crate) untranslated: Arc<UntranslatedDevices>,
     /// All paging domains.
     pub(crate) domains: Arc<Domains>,
-    /// Whether the user chose deferred flushing for trusted devices.
-    pub(crate) lazy: bool,
+    /// What the user chose for deferred flushing.
+    pub(crate) flushing: FlushChoice,
     pub(crate) loading: AtomicBool,
     pub(crate) unloading: AtomicBool,
     pub(crate) access_control: Arc<AccessControl>,
@@ -114,7 +114,7 @@ impl Machine {
 
     /// Returns whether the user chose deferred flushing when the driver was loaded.
     pub(crate) fn is_lazy(&self) -> bool {
-        self.lazy
+        self.flushing.lazy
     }
 
     /// Returns all units that the driver uses.

@@ -11,7 +11,7 @@ use super::state::AtomicUnitState;
 use super::statistics::Statistics;
 use super::translation::{DomainIds, RootTable, TranslationState};
 use super::{Options, Unit};
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicBool, AtomicU32};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
@@ -78,6 +78,7 @@ impl Unit {
                 invalidator <- invalidator,
                 stats,
                 state: AtomicUnitState::new(),
+                may_still_reach: AtomicBool::new(false),
                 failing <- kernel_ext::new_irq_spinlock!((), c"vtd unit failing"),
                 fault_injection: FaultInjection::default(),
             }),

@@ -7,6 +7,7 @@ use super::invalidation::{Invalidated, InvalidationPaths};
 use super::state::UnitState;
 use super::Unit;
 use core::fmt;
+use core::sync::atomic::Ordering;
 use kernel_ext::{log_emerg, log_err};
 
 impl Unit {
@@ -24,6 +25,9 @@ impl Unit {
                 return None;
             }
             let invalidated = self.block_all();
+            if invalidated != Invalidated::All {
+                self.may_still_reach.store(true, Ordering::Relaxed);
+            }
             self.state.end_failing();
             Some(invalidated)
         });
@@ -61,6 +65,16 @@ impl Unit {
             registers: !self.fault_injection.is_set(WITHOUT_REGISTERS),
         };
         self.invalidator.invalidate_all(&self.regs, paths)
+    }
+
+    /// Returns whether devices behind the unit may still reach memory that was unmapped: it has
+    /// failed without confirming otherwise. Known when [`Self::invalidate`] has returned the error.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(crate) fn may_still_reach(&self) -> bool {
+        self.may_still_reach.load(Ordering::Relaxed)
     }
 
     /// Returns whether the unit has failed.

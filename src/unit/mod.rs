@@ -45,7 +45,7 @@ pub(crate) use suspend::SuspendState;
 pub(crate) use translation::{AllocatedDomainId, DomainIdOwner, Translation, WasInstalled};
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use fault_injection::FaultInjection;
 use invalidation::Invalidator;
 use kernel::prelude::*;
@@ -96,6 +96,8 @@ pub(crate) struct Unit {
     invalidator: Invalidator,
     stats: Statistics,
     state: AtomicUnitState,
+    /// Whether the unit failed without confirming that its caches are empty and drained.
+    may_still_reach: AtomicBool,
     /// Held while the unit is being failed. Other CPUs that hit an error wait here until every
     /// requester is blocked.
     #[pin]

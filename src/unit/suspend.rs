@@ -4,6 +4,7 @@
 
 use super::invalidation::Invalidated;
 use super::Unit;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::{log_emerg, log_err};
 use vtd_core::bring_up::BringUpStep;
@@ -68,6 +69,7 @@ impl Unit {
                  them again"
             );
         } else {
+            self.may_still_reach.store(true, Ordering::Relaxed);
             log_emerg!(
                 "{self}: {why}, and does not respond to register commands either: devices behind \
                  it may reach all of memory; power the machine off"

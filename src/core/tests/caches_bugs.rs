@@ -41,6 +41,14 @@ pub(crate) enum Bug {
     LazyTablesFreedEarly,
     WholeDomainEachTime,
     EverythingTwice,
+    NotHeld,
+    HeldBeforeCleared,
+    HeldBeforeWrittenBack,
+    CountedAfterFlush,
+    ReleasedBeforeFlush,
+    AllReleased,
+    OtherUnitNotFlushedAtAll,
+    LastRecordForgotten,
 }
 
 /// The number of random scenarios in which a bug may stay unnoticed. Each bug is found within a
@@ -110,4 +118,14 @@ noticed! {
     lazy_tables_freed_early_are_noticed: LazyTablesFreedEarly, "as it is freed";
     whole_domain_each_time_is_noticed: WholeDomainEachTime, "outside|dropped for nothing";
     everything_twice_is_noticed: EverythingTwice, "useless invalidations";
+    /// What every other driver does.
+    memory_that_is_not_held_is_noticed: NotHeld, "as it is released";
+    memory_held_before_its_entries_are_cleared_is_noticed: HeldBeforeCleared, "as it is released";
+    memory_held_before_the_write_back_is_noticed: HeldBeforeWrittenBack, "still holds|as it is released|as it is freed";
+    a_flush_that_is_counted_too_late_is_noticed: CountedAfterFlush, "as it is released";
+    release_before_the_flush_is_noticed: ReleasedBeforeFlush, "as it is released";
+    /// Releases what was unmapped during the flush, too.
+    release_of_everything_is_noticed: AllReleased, "as it is released";
+    release_after_one_unit_of_two_is_noticed: OtherUnitNotFlushedAtAll, "as it is released|as it is freed";
+    memory_that_is_never_released_is_noticed: LastRecordForgotten, "is held after the flush";
 }

@@ -6,6 +6,7 @@
 use crate::caches_bugs::Bug;
 use crate::caches_driver::Driver;
 use crate::caches_hardware::Hardware;
+use crate::caches_held::Holding;
 use crate::pgtable_arena::PageId;
 use vtd_core::invalidation::{
     after_map, cover_range_with_one, Invalidation, InvalidationRange, InvalidationStep,
@@ -41,6 +42,7 @@ pub(crate) struct Domain {
     /// The ranges that were unmapped with a deferred flush and may still be reached.
     pub(crate) pending: Vec<Extent>,
     pub(crate) queue: Gather,
+    pub(crate) holding: Holding,
 }
 
 impl Driver {
@@ -81,7 +83,7 @@ impl Driver {
     }
 
     /// `FlushList::invalidate_range`, with `Unit::begin_range` and `Unit::finish_range`.
-    fn invalidate_range(&self, domain: usize, range: InvalidationRange) {
+    pub(crate) fn invalidate_range(&self, domain: usize, range: InvalidationRange) {
         let attachments = &self.domains[domain].attachments;
         for &(unit, id, _) in attachments {
             if unit != 0 && self.hw.has(Bug::OtherUnitNotFlushed) {
@@ -98,7 +100,7 @@ impl Driver {
         }
     }
 
-    fn with_bug(&self, scope: IotlbScope) -> IotlbScope {
+    pub(crate) fn with_bug(&self, scope: IotlbScope) -> IotlbScope {
         let IotlbScope::Pages {
             mut domain,
             mut block,
@@ -213,7 +215,7 @@ impl Driver {
 
     /// `Paging::unmap_range` of several ranges into one gather, which holds the unmapped ranges
     /// afterwards.
-    fn unmap(&mut self, domain: usize, iova: u64, len: u64, gather: &mut Gather) {
+    pub(crate) fn unmap(&mut self, domain: usize, iova: u64, len: u64, gather: &mut Gather) {
         let tables = &mut gather.tables;
         let it = &mut self.domains[domain];
         let stage = &it.stage;
@@ -277,26 +279,6 @@ impl Driver {
         // read retired tables through them, until the flush of those ranges.
         self.domains[domain].pending.extend(earlier);
         (gather.range, freed)
-    }
-
-    /// An unmap whose flush is deferred: `iommu_dma_unmap` with a flush queue.
-    pub(crate) fn unmap_lazily(&mut self, domain: usize, iova: u64, len: u64) {
-        let mut gather = core::mem::take(&mut self.domains[domain].queue);
-        self.unmap(domain, iova, len, &mut gather);
-        if self.hw.has(Bug::LazyTablesFreedEarly) {
-            gather.tables.drain(..).for_each(|page| self.hw.free(page));
-        }
-        self.domains[domain].queue = gather;
-    }
-
-    /// `flush_iotlb_all`, then the ranges of the flush queue are reused.
-    pub(crate) fn flush_all(&mut self, domain: usize) {
-        self.invalidate_range(domain, InvalidationRange::ALL);
-        let queue = core::mem::take(&mut self.domains[domain].queue);
-        for page in queue.tables {
-            self.hw.free(page);
-        }
-        self.domains[domain].pending.clear();
     }
 }
 

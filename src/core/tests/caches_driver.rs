@@ -14,6 +14,7 @@
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};
 use crate::caches_hardware::Hardware;
+use crate::caches_held::Holding;
 use std::collections::BTreeSet;
 use vtd_core::install::{replace_context_entry, ContextSlot};
 use vtd_core::invalidation::{after_context_change, after_fpd_change, InvalidationSteps};
@@ -96,6 +97,7 @@ impl Driver {
             truth: Vec::new(),
             pending: Vec::new(),
             queue: Gather::default(),
+            holding: Holding::default(),
         };
         let domains = (0..2).map(domain).collect();
         let device = |(number, sources): (usize, &&'static [u16])| Device {
@@ -251,7 +253,7 @@ impl Driver {
     /// Blocks all devices and releases all tables.
     pub(crate) fn end(&mut self) {
         for domain in 0..self.domains.len() {
-            self.flush_all(domain);
+            self.flush_all(domain, None);
         }
         for device in 0..self.devices.len() {
             self.attach(device, Target::Blocked);

@@ -77,6 +77,8 @@ pub(crate) struct Hardware {
     pub(crate) bug_was_made: Cell<bool>,
     /// Whether the next write-back is of entries that were set to 0.
     pub(crate) cleared: Cell<bool>,
+    /// Whether a deferred unmap is in progress.
+    pub(crate) deferred: Cell<bool>,
 }
 
 impl Hardware {
@@ -103,6 +105,7 @@ impl Hardware {
             bug,
             bug_was_made: Cell::new(false),
             cleared: Cell::new(false),
+            deferred: Cell::new(false),
         }
     }
 
@@ -113,6 +116,11 @@ impl Hardware {
             self.bug_was_made.set(true);
         }
         made
+    }
+
+    /// A deferred unmap begins or ends, whose entries a mistake does not write back.
+    pub(crate) fn defer_write_back(&self, deferred: bool) {
+        self.deferred.set(deferred);
     }
 
     pub(crate) fn cap(&self, unit: usize) -> Capability {

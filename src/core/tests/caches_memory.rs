@@ -65,7 +65,9 @@ impl TableMemory for Hardware {
 
     fn flush<L: TableLevel>(&self, table: Self::Table<L>, first: usize, count: usize) {
         // A part may have been written back earlier, by chance. Then all of it is written back.
-        if self.cleared.take() && self.has(Bug::WriteBackLeftOut) {
+        let left_out = self.has(Bug::WriteBackLeftOut)
+            || (self.deferred.get() && self.has(Bug::HeldBeforeWrittenBack));
+        if self.cleared.take() && left_out {
             return;
         }
         self.arena.flush(table, first, count / 2);

@@ -31,8 +31,10 @@ pub(crate) enum Operation {
         how: u8,
         lazily: bool,
     },
+    /// Flushes a domain. The n-th mapping is unmapped before that ends, if it is there.
     FlushAll {
         domain: usize,
+        nth: usize,
     },
     Attach {
         device: usize,
@@ -108,7 +110,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(domain, what, tables)| Operation::Map { domain, what, tables }),
         5 => (domain.clone(), 0usize..64, 0u8..4, prop::bool::weighted(0.2))
             .prop_map(|(domain, nth, how, lazily)| Operation::Unmap { domain, nth, how, lazily }),
-        1 => domain.prop_map(|domain| Operation::FlushAll { domain }),
+        1 => (domain, 0usize..12).prop_map(|(domain, nth)| Operation::FlushAll { domain, nth }),
         4 => (0usize..4, target).prop_map(|(device, target)| Operation::Attach { device, target }),
         1 => (0usize..4).prop_map(|device| Operation::DisableFaultProcessing { device }),
     ]
@@ -185,8 +187,10 @@ fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
             how,
             lazily,
         } => unmap(driver, domain, nth, how, lazily),
-        Operation::FlushAll { domain } => {
-            driver.flush_all(domain);
+        Operation::FlushAll { domain, nth } => {
+            let during = driver.domains[domain].truth.get(nth);
+            let during = during.map(|what| (what.iova, what.len));
+            driver.flush_all(domain, during);
             Ok(driver.domains[domain].attachments.len() as u32)
         }
         Operation::Attach { device, target } => {

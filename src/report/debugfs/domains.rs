@@ -50,6 +50,12 @@ fn write_domain(domain: &DomainInner, to: &mut Text<'_>) -> fmt::Result {
          flushes-all={flushes_all}",
         mapped.maps, mapped.unmaps, mapped.mapped_bytes, mapped.unmapped_bytes
     )?;
+    let held = mapped.held;
+    write!(
+        to,
+        " held-pages={} held-now={} held-most={} held-freed={} held-lost={}",
+        held.total, held.now, held.most, held.freed, held.lost
+    )?;
     match domain.count_tables() {
         Some(census) => writeln!(
             to,

@@ -37,6 +37,15 @@ struct Sums {
     faults: u64,
     fault_overflows: u64,
     attaches: u64,
+    held_pages: u64,
+    held_now: u64,
+    held_most: u64,
+    held_freed: u64,
+    held_lost: u64,
+    flushed_slab: u64,
+    flushed_long: u64,
+    flushed_other: u64,
+    flushed_full: u64,
 }
 
 macro_rules! lines {
@@ -64,6 +73,15 @@ lines! {
     faults "faults"
     fault_overflows "fault-overflows"
     attaches "attaches"
+    held_pages "held-pages"
+    held_now "held-now"
+    held_most "held-most"
+    held_freed "held-freed"
+    held_lost "held-lost"
+    flushed_slab "flushed-slab"
+    flushed_long "flushed-long"
+    flushed_other "flushed-other"
+    flushed_full "flushed-full"
 }
 
 impl Sums {
@@ -79,6 +97,8 @@ impl Sums {
         .map(Counter::get);
         let [flush_context, flush_page, flush_domain, flush_global] = flushes;
         let by_register = counts.by_register.get();
+        let held = mapped.held;
+        let [flushed_slab, flushed_long, flushed_other, flushed_full] = held.flushed;
         let queued = flushes.iter().sum::<u64>().saturating_sub(by_register);
         Self {
             maps: mapped.maps,
@@ -94,6 +114,15 @@ impl Sums {
             faults: counts.faults.get(),
             fault_overflows: counts.fault_overflows.get(),
             attaches: counts.attaches.get(),
+            held_pages: held.total,
+            held_now: held.now,
+            held_most: held.most,
+            held_freed: held.freed,
+            held_lost: held.lost,
+            flushed_slab,
+            flushed_long,
+            flushed_other,
+            flushed_full,
         }
     }
 }

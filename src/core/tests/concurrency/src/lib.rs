@@ -49,6 +49,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 
 mod attachments;
 mod growth;
+mod holding;
 mod ids;
 mod ownership;
 mod queue;

@@ -109,6 +109,14 @@ impl<T> KBox<T> {
     pub(crate) fn new(value: T, _: ()) -> Result<Self> {
         Ok(Self(Box::new(value)))
     }
+
+    pub(crate) fn pin(value: T, flags: ()) -> Result<Self> {
+        Self::new(value, flags)
+    }
+
+    pub(crate) fn pin_init(value: T, flags: ()) -> Result<Self> {
+        Self::new(value, flags)
+    }
 }
 
 impl<T> core::ops::Deref for KBox<T> {

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory that a domain holds.
+
+use super::subjects::Subject;
+
+pub(super) const HOLDING: Subject = Subject {
+    files: &["domain/holding/records.rs", "domain/holding/memory.rs"],
+    adapted: &[
+        (
+            "use super::confirmed::Confirmed;",
+            "use crate::shim::hold::Confirmed;",
+        ),
+        // Fewer records, so that a model's threads copy less.
+        ("RECORDS: usize = 248", "RECORDS: usize = 2"),
+        ("PUT_AT_ONCE: usize = 16", "PUT_AT_ONCE: usize = 2"),
+        ("GFP_ATOMIC | __GFP_NOWARN", "()"),
+        ("-> impl Init<Self>", "-> Self"),
+        (
+            "\n        init!(Self {",
+            "\n        core::convert::identity(Self {",
+        ),
+        (
+            "pin_init::init_array_from_fn(|_| Ok::<_, Infallible>(Record::none()))",
+            "core::array::from_fn(|_| Record::none())",
+        ),
+    ],
+    appended: "",
+    mistakes: &[
+        ("no_barrier", "lock::full_barrier_after_lock();", ""),
+        (
+            "counted_late",
+            "self.begun.fetch_add(1, Ordering::SeqCst).wrapping_add(1);",
+            "self.begun.load(Ordering::SeqCst).wrapping_add(1); \
+             let invalidate = || { let done = invalidate(); \
+             self.begun.fetch_add(1, Ordering::SeqCst); done };",
+        ),
+        (
+            "all_taken",
+            "flush.wrapping_sub(record.begun) as i32 <= 0",
+            "false",
+        ),
+        (
+            "not_renewed",
+            "self.slot(self.made.wrapping_sub(1)).begun = begun;",
+            "",
+        ),
+        (
+            "still_last",
+            "if self.released == self.made {\n            self.last = 0..0;\n        }",
+            "",
+        ),
+        (
+            "lost_released",
+            "if self.lost.load(Ordering::Relaxed) {\n            return;",
+            "if false {\n            return;",
+        ),
+    ],
+};

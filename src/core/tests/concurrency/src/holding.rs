@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A page is unmapped, held and freed by its owner while a flush is in progress: it goes back to the
+//! page allocator when the unit cannot reach it any more, and not later than with the next flush.
+
+use crate::shim::hold::{Confirmed, Frame};
+use loom::sync::atomic::Ordering;
+use std::sync::Arc;
+use vtd_core::pgtable::MemoryRun;
+use vtd_core::spec::address::PhysAddr;
+
+subjects! {
+    holding holding_no_barrier holding_counted_late holding_all_taken holding_not_renewed
+    holding_still_last holding_lost_released
+}
+
+const MEMORY: [MemoryRun; 1] = [MemoryRun {
+    start: PhysAddr::new(0x5000),
+    bytes: 0x1000,
+}];
+
+/// `$times`: how often the page is unmapped. In between it is mapped and used again.
+macro_rules! never_free_and_reached {
+    ($module:ident) => {
+        never_free_and_reached!($module, 1);
+        never_free_and_reached!($module, 2);
+    };
+    ($module:ident, $times:literal) => {
+        crate::check(|| {
+            let frame = Frame::renew();
+            let holding = Arc::new($module::memory::Holding::new());
+            let flush = {
+                let (holding, frame) = (holding.clone(), frame.clone());
+                move || {
+                    holding.flush(|| {
+                        frame.invalidate();
+                        Some(Confirmed)
+                    })
+                }
+            };
+            // The driver's first use of a processor's records, which allocates them.
+            assert!(holding.keep(&[]).is_ok());
+            let other = loom::thread::spawn(flush.clone());
+            for time in 0..$times {
+                if time > 0 {
+                    frame.map();
+                }
+                frame.entry.store(0, Ordering::Relaxed);
+                assert!(holding.keep(&MEMORY).is_ok());
+            }
+            frame.put();
+            other.join().unwrap();
+            flush();
+            assert_eq!(frame.references(), 0, "still held");
+        })
+    };
+}
+
+/// A unit does not confirm a flush. What was held then is never free.
+macro_rules! kept_for_good {
+    ($module:ident) => {
+        crate::check(|| {
+            let frame = Frame::renew();
+            let holding = $module::memory::Holding::new();
+            frame.entry.store(0, Ordering::Relaxed);
+            assert!(holding.keep(&MEMORY).is_ok());
+            frame.put();
+            assert_eq!(holding.flush(|| None), Some(1));
+            assert_eq!(holding.flush(|| None), None);
+            holding.flush(|| Some(Confirmed));
+            assert_eq!(frame.references(), 1, "not kept");
+        })
+    };
+}
+
+laws! {
+    no_page_is_free_while_a_unit_reaches_it: holding, never_free_and_reached;
+    a_count_without_barrier_is_noticed: holding_no_barrier, "the unit reaches it";
+    a_flush_that_is_counted_after_it_is_noticed: holding_counted_late, "the unit reaches it";
+    a_record_of_a_later_unmap_that_is_taken_is_noticed: holding_all_taken, "the unit reaches it";
+    a_second_unmap_that_is_not_recorded_is_noticed: holding_not_renewed, "the unit reaches it";
+    a_last_record_that_was_released_is_noticed: holding_still_last, "the unit reaches it";
+}
+
+laws! {
+    what_a_unit_may_still_reach_is_never_free: holding, kept_for_good;
+    a_release_after_a_failure_is_noticed: holding_lost_released, "the unit reaches it";
+}
