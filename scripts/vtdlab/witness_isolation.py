@@ -70,6 +70,21 @@ def lazy(evidence):
     yield from _windows(evidence)
 
 
+def hold(evidence):
+    """Strict flushes pages before the page is free; a deferred flush is of the whole domain."""
+    for number, (name, trace) in enumerate(brackets(evidence, "hold freed ")):
+        kinds = trace.descriptor_kinds()
+        late = name.split()[-1] != "strict"
+        good = (kinds["iotlb-domain"] and not kinds["iotlb-pages"] if late
+                else kinds["iotlb-pages"] and not kinds["iotlb-domain"])
+        yield f"{name}, {number}: flushed {'later, as a whole' if late else 'immediately'}", (
+            "" if good else f"the trace has {dict(kinds)}")
+    for record in evidence.records.of("freed"):
+        landed = record["landed"] == "1"
+        yield f"{record['policy']}: a page that was freed, reused={record['reused']}", (
+            "it was reached" if landed and record["policy"] != "hold=0" else "")
+
+
 def reserved(evidence):
     """A removed device is blocked after its domain, and never passes through in between."""
     sid = devices.RESERVED.sid
@@ -83,4 +98,4 @@ def reserved(evidence):
 
 
 BY_TEST = {function.__name__.replace("_", "-"): function
-           for function in (limited_unit, ownership, strict, lazy, reserved)}
+           for function in (limited_unit, ownership, strict, lazy, hold, reserved)}

@@ -37,7 +37,7 @@ struct vtd_attack {
 	struct mutex lock;	/* one scenario at a time; protects @result */
 	struct page *bench;	/* a page that the device may always use */
 	dma_addr_t bench_iova;
-	char result[320];
+	char result[400];
 };
 
 struct result {
@@ -45,6 +45,10 @@ struct result {
 	bool warm;	/* the mapping was used by the device before */
 	bool landed;	/* data moved */
 	bool intact;	/* the victim page is as it was */
+	bool stale;	/* data moved to a page without owner */
+	int refs[2];	/* references to the page, after the unmap and after it was freed */
+	int reused;	/* the allocation that got the page first, from 1; 0: none */
+	u64 back_us;	/* when the page could be allocated again, since the unmap */
 	u32 hits;	/* how often a repeated attack landed */
 	u64 last_us;	/* when it last did, since the unmap */
 };
@@ -55,6 +59,7 @@ enum how {
 	NEVER,		/* the page's physical address, which is not mapped */
 	STALE,		/* mapped, used once by the device, unmapped */
 	WINDOW,		/* the same, attacked again and again until it is refused */
+	FREED,		/* mapped, used, unmapped, freed, and allocated again if possible */
 };
 
 /* Longer than any flush may be deferred. */
@@ -80,6 +85,7 @@ static const struct scenario scenarios[] = {
 	{ "unmapped-read", STALE, DMA_BIDIRECTIONAL, false, false },
 	{ "storm", NEVER, DMA_NONE, true, false, STORM },
 	{ "window", WINDOW, DMA_BIDIRECTIONAL, true, false },
+	{ "freed", FREED, DMA_BIDIRECTIONAL, true, false },
 };
 
 static void fill(struct page *page)
@@ -232,31 +238,136 @@ static int play(struct vtd_attack *a, const struct scenario *s,
 	return err;
 }
 
+/* Allocations that look for one page; the allocator gives out first what was freed last. */
+#define SEARCH	512
+
+struct search {
+	struct page *pages[SEARCH];
+	int count;
+};
+
+/*
+ * Allocate pages until @frame is among them. Return how many that took, or 0 if it was
+ * not found; search_end() frees them.
+ */
+static int search_for(struct search *search, unsigned long frame)
+{
+	while (search->count < SEARCH) {
+		struct page *page = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
+
+		if (!page)
+			break;
+		search->pages[search->count++] = page;
+		if (page_to_pfn(page) == frame)
+			return search->count;
+	}
+	return 0;
+}
+
+static void search_end(struct search *search)
+{
+	while (search->count > 0)
+		__free_page(search->pages[--search->count]);
+}
+
+/*
+ * Free a page right after it was unmapped, and make the device write to its address once
+ * another owner has got the page. Interrupts are off until then, so that no deferred
+ * flush ends the window early, and so that the allocator's list is this processor's.
+ *
+ * If no allocation gets the page, the device writes to it nevertheless: it can be looked at if
+ * one reference is left, which is the IOMMU driver's.
+ */
+static int play_freed(struct vtd_attack *a, const struct scenario *s,
+		      struct page *page, struct result *r)
+{
+	struct search *search = kvzalloc(sizeof(*search), GFP_KERNEL);
+	struct device *dev = &a->dev.pdev->dev;
+	unsigned long frame = page_to_pfn(page);
+	unsigned long flags;
+	ktime_t unmapped;
+	int err = -ENOMEM;
+
+	if (search)
+		r->iova = dma_map_page(dev, page, 0, PAGE_SIZE, s->dir);
+	if (!search || dma_mapping_error(dev, r->iova)) {
+		__free_page(page);
+		goto out;
+	}
+	/* The allocator has a list for each processor. */
+	migrate_disable();
+	/* Earlier unmaps may have a flush pending. */
+	msleep(50);
+	err = warm_up(a, page, r->iova, &r->warm);
+	local_irq_save(flags);
+	dma_unmap_page(dev, r->iova, PAGE_SIZE, s->dir);
+	unmapped = ktime_get();
+	r->refs[0] = page_ref_count(page);
+	__free_page(page);
+	r->refs[1] = page_ref_count(page);
+	r->reused = search_for(search, frame);
+	r->intact = true;
+	if (!err && (r->reused || r->refs[1] == 1)) {
+		bool landed;
+
+		fill(page);
+		err = strike(a, s, page, r->iova, &landed);
+		r->intact = intact(page);
+		r->landed = landed && r->reused;
+		r->stale = landed && !r->reused;
+	}
+	local_irq_restore(flags);
+
+	search_end(search);
+	do {
+		bool found = search_for(search, frame);
+
+		search_end(search);
+		r->back_us = ktime_us_delta(ktime_get(), unmapped);
+		if (found)
+			break;
+		usleep_range(500, 1000);
+	} while (r->back_us < WINDOW_LIMIT_US);
+	migrate_enable();
+out:
+	kvfree(search);
+	return err;
+}
+
 static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 {
 	struct result r = { };
 	struct page *victim;
+	phys_addr_t frame;
 	int err;
 
-	if (!s->write && !a->dev.ops->read)
+	/* edu sleeps during a transfer. */
+	if (s->how == FREED ? !!a->dev.ops->read : !s->write && !a->dev.ops->read)
 		return -EOPNOTSUPP;
 
 	victim = alloc_page(GFP_KERNEL);
 	if (!victim)
 		return -ENOMEM;
+	frame = page_to_phys(victim);
 	fill(victim);
 	/* What the device holds before the attack must differ from the secret. */
 	err = prime(a);
-	if (!err)
+	if (s->how == FREED) {
+		err = play_freed(a, s, victim, &r);
+		victim = NULL;
+	} else if (!err) {
 		err = play(a, s, victim, &r);
+	}
 	scnprintf(a->result, sizeof(a->result),
-		  "scenario=%s device=%s kind=%s access=%s iova=%#llx page=%#llx warm=%d expect=%s landed=%d intact=%d device-says=%#x error=%d hits=%u last-us=%llu\n",
+		  "scenario=%s device=%s kind=%s access=%s iova=%#llx page=%#llx warm=%d expect=%s landed=%d intact=%d device-says=%#x error=%d hits=%u last-us=%llu stale=%d refs=%d,%d reused=%d back-us=%llu\n",
 		  s->name, pci_name(a->dev.pdev), a->dev.ops->name,
 		  s->write ? "write" : "read", (u64)r.iova,
-		  (u64)page_to_phys(victim), r.warm,
+		  (u64)frame, r.warm,
 		  s->allowed ? "landed" : "refused", r.landed, r.intact,
-		  a->dev.said, err, r.hits, r.last_us);
-	__free_page(victim);
+		  a->dev.said, err, r.hits, r.last_us, r.stale, r.refs[0],
+		  r.refs[1], r.reused, r.back_us);
+	if (victim)
+		__free_page(victim);
 	return err;
 }
 

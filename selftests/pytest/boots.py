@@ -122,6 +122,7 @@ BOOTS = (
          one_unit="firmware lists no other"),
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
+    Boot("held", ("hold",), older=("hold",)),
     Boot("next-kernel", ("kexec",), job="kexec"),
     Boot("kernel-after-in-tree", ("kexec",), job="kexec", words=("intel_iommu=on", "intremap=off"),
          append=("guest.first=intree",)),
