@@ -185,9 +185,50 @@ def judge_attack(attack, seen, reported, units):
     return ""
 
 
+# In the order of the table: the mode, its name there, what a page that was freed meets.
+FREED = (
+    ("lazy", "lazy, not held (hold=0)", "the next one that asks", "another owner's page"),
+    ("held", "lazy", "no one", "a page without owner"),
+    ("strict", "strict", "the next one that asks", "nothing: refused"),
+)
+
+
+def _freed_outcome(record):
+    """Returns who got the page before the device's write, and where that landed."""
+    who = "the next one that asks" if record["reused"] not in ("0", "") else "no one"
+    where = {("1", "0"): "another owner's page", ("0", "1"): "a page without owner",
+             ("0", "0"): "nothing: refused"}
+    return who, where.get((record["landed"], record["stale"]), "unknown")
+
+
+def freed(report, evidence):
+    """4. Pages that are unmapped and freed while a device has their address."""
+    report.heading("4. A page is unmapped and freed, and the device writes to its address")
+    found = {record["mode"]: record for record in evidence.records.of("freed")}
+    rows, claims = [], []
+    for mode, name, who, where in FREED:
+        if mode == "held" and evidence.driver != "vtd":
+            continue
+        record = found.get(mode)
+        if record is None or record["error"] != "0" or record["warm"] != "1":
+            claims.append((False, f"{name}: a page was freed and attacked",
+                           f"error={record['error']}" if record else "it was not"))
+            continue
+        got = _freed_outcome(record)
+        back = (record.number("back-us") or 0) / 1000
+        rows.append((name, got[0], got[1], f"{back:.1f} ms"))
+        claims.append((got == (who, where), f"{name}: {who} gets the page, and the write reaches "
+                       f"{where}", f"{got[0]} got it, and the write reached {got[1]}"))
+    report.table(rows, header=("mode", "who gets the page", "the write reaches",
+                               "the page was free after"))
+    report.line()
+    for claim in claims:
+        report.check(*claim)
+
+
 def closing(report, evidence):
-    """4. The totals of each unit, and what must hold at the end."""
-    report.heading("4. Sums")
+    """5. The totals of each unit, and what must hold at the end."""
+    report.heading("5. Sums")
     moved = sum((io.number("moved") or 0) * 2 if io["kind"] == "disk" else 32 << 20
                 for io in evidence.records.of("io") if io["result"] == "ok")
     report.line(f"  {size(moved)} moved and verified")
@@ -216,19 +257,21 @@ class _Sums:
         self.counted = {word: record.number(word) for record in evidence.records.of("statistics")
                         if record["unit"] == name or None in evidence.units
                         for word in record.values if record.number(word) is not None}
-        self.faults = len(trace.named("vtd_frr_new"))
-        # The descriptors before and after the counters were read.
+        # The descriptors before and after the counters were read, and the faults until then.
         labels = {label: mark for mark, label in evidence.records.marks().items()}
         places = dict(trace.marks())
-        self.first, self.last = (
-            sum(e.name == "vtd_inv_desc" for e in trace.events[:places.get(labels.get(label), 0)])
-            for label in ("statistics", "statistics read"))
+        before, after = (trace.events[:places.get(labels.get(label), 0)]
+                         for label in ("statistics", "statistics read"))
+        self.first, self.last = (sum(e.name == "vtd_inv_desc" for e in events)
+                                 for events in (before, after))
+        self.faults = sum(e.name == "vtd_frr_new" for e in after)
 
 
 def _sums(report, found):
     """Shows each counter of each unit, and what the trace has of it."""
     total = sum(unit.first for unit in found) or 1
-    names = list(dict.fromkeys(name for unit in found for name in unit.counted))
+    names = list(dict.fromkeys(name for unit in found for name in unit.counted
+                               if not name.startswith(("held-", "flushed-"))))
     seen = {"descriptors": lambda unit: number(unit.first), "faults": lambda unit: number(unit.faults)}
     rows = [(name.replace("-", " "), *(cell for unit in found for cell in (
         number(unit.counted.get(name)), seen.get(name, lambda _: "")(unit)))) for name in names]
@@ -264,4 +307,4 @@ def log_is_clean(report, evidence):
                  evidence.outcome.detail or "its job failed: see out/run/console.log")
 
 
-PARTS = (units, data, attacks, closing)
+PARTS = (units, data, attacks, freed, closing)

@@ -22,6 +22,7 @@ TIMEOUT = 240
 STEPS = {"load": "boot, load the driver, then the devices' drivers",
          "io": "filesystems on NVMe and virtio-blk, a file over TCP",
          "attacks": "attacks by edu and iommu-testdev",
+         "freed": "pages that are freed right after their unmap",
          "close": "statistics"}
 
 
