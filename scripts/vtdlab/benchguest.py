@@ -29,9 +29,11 @@ class Mode:
 
     word: str
     group: str
+    module: str = ""    # the parameter of vtd.ko
 
 
-MODES = {"strict": Mode("iommu.strict=1", "DMA"), "lazy": Mode("iommu.strict=0", "DMA-FQ"),
+MODES = {"strict": Mode("iommu.strict=1", "DMA"), "lazy": Mode("iommu.strict=0", "DMA-FQ", "hold=0"),
+         "held": Mode("iommu.strict=0", "DMA-FQ"),
          "identity": Mode("iommu.passthrough=1", "identity")}
 
 # One processor, on which a nanosecond of the guest is one instruction.
@@ -72,9 +74,11 @@ class Bench:
 
     def _machine(self, driver, measure, mode, *, extra=(), append=(), cpus=1, trace=TRACE,
                  image=None):
+        module_words = [f"guest.vtd={MODES[mode].module}"] if MODES[mode].module else []
         machine = self.bed.machine("bench", [*edu(), *extra], driver=driver,
                                    boot=[*WHO[driver], "intremap=off", MODES[mode].word],
-                                   append=[f"guest.measure={measure}", *append], image=image)
+                                   append=[f"guest.measure={measure}", *module_words, *append],
+                                   image=image)
         machine.cpus, machine.trace = cpus, trace
         return machine
 

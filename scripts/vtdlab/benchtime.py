@@ -55,7 +55,7 @@ def dma(bench, out, rounds):
     """Runs dma_map_benchmark: microseconds of map and unmap, one and two threads."""
     times, scaling = Samples(), Samples()
     for number in range(rounds):
-        for mode in ("strict", "lazy"):
+        for mode in ("strict", "lazy", "held"):
             said = bench.turns("dma-api", mode, {
                 driver: (out / f"dma-time-{mode}-{driver}-{number}", (), ())
                 for driver in _order(number)})
@@ -90,7 +90,7 @@ def work(bench, out, rounds):
                         disk.add(f"{mode} NVMe {r['work']}", driver, float(r["iops"]))
                     for r in records.of("net"):
                         net.add(f"{mode} {r['work']}", driver, float(r["bits"]) / 1e6)
-        for mode in ("strict", "lazy"):
+        for mode in ("strict", "lazy", "held"):
             for driver in benchguest.DRIVERS:
                 _descriptors(bench, driver, mode, out, one, descriptors)
     return (disk.table("work", "I/O per second", more=True, goal=1)
