@@ -94,13 +94,24 @@ impl<M: TableMemory> SecondStage<M> {
             runs: [first; MAX_RUNS],
             count: 1,
         };
-        let mut done = first.bytes;
-        while done < len {
-            let leaf = self.leaf_run(mem, from.wrapping_add(done))?;
+        let level1 = |at| self.level1(mem, self.level3(mem, at)?, at);
+        let (mut done, mut lower) = (first.bytes, level1(from));
+        for _ in 1..MAX_LEAVES {
+            if done >= len {
+                break;
+            }
+            let at = from.wrapping_add(done);
+            if L2::offset(at) == 0 {
+                lower = level1(at);
+            }
+            let leaf = match lower {
+                Some(table) => leaf::<L1, M>(mem, table, at),
+                None => self.leaf_run(mem, at),
+            }?;
             done = done.wrapping_add(leaf.bytes);
             memory.add(leaf)?;
         }
-        Some(memory)
+        (done >= len).then_some(memory)
     }
 
     /// Returns the memory of the leaf that begins at `iova`.
