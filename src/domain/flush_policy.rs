@@ -99,11 +99,6 @@ impl FlushPolicy {
         self.announced.load(Ordering::Relaxed) && !self.is_strict()
     }
 
-    /// Returns whether memory is held while flushes are deferred.
-    pub(super) fn holds(&self) -> bool {
-        self.choice.hold
-    }
-
     #[inline(always)]
     fn is_strict(&self) -> bool {
         self.strict.load(Ordering::Relaxed) != StrictReason::None as u8

@@ -18,7 +18,6 @@ mod snapshot;
 
 pub(crate) use counters::MapCounts;
 pub(crate) use flush_policy::FlushChoice;
-pub(crate) use holding::HeldCounts;
 pub(crate) use paging::{Domain, DomainInner};
 pub(crate) use purpose::DomainPurpose;
 pub(crate) use registry::Listed;
