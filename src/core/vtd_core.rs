@@ -10,7 +10,7 @@
 //!
 //! The modules form layers, and each layer uses only those before it: first [`spec`]; then
 //! `describe`, `dmar`, `pgtable`, `ownership`, `invalidation`, `bring_up`, `protected_memory`,
-//! `progress_timeout`, `fault_limit` and `walk_request`, which do not use each other; then
+//! `progress_timeout`, `fault_limit`, `interrupt_policy` and `walk_request`, which do not use each other; then
 //! `install`, which uses `invalidation`, `compatibility`, which uses `pgtable`, and `quirks`,
 //! which uses `dmar`.
 
@@ -26,6 +26,7 @@ pub mod describe;
 pub mod dmar;
 pub mod fault_limit;
 pub mod install;
+pub mod interrupt_policy;
 pub mod invalidation;
 pub mod ownership;
 pub mod pgtable;

@@ -28,6 +28,9 @@ impl fmt::Display for FaultRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.interrupt_index() {
             Some(index) => write!(f, "interrupt {index:#x} of {}", self.source)?,
+            None if self.is_interrupt() => {
+                write!(f, "interrupt in compatibility format of {}", self.source)?
+            }
             None => write!(
                 f,
                 "DMA {} of {:#x} by {}",

@@ -55,7 +55,7 @@ pub enum Descriptor {
         /// The pages; a mask of [`MAX_ADDRESS_MASK`] means all pages.
         block: PageBlock,
     },
-    /// Invalidate cached interrupt remapping entries (6.5.2.7). The driver never submits one.
+    /// Invalidate cached interrupt remapping entries (6.5.2.7).
     InterruptEntryCache(InterruptScope),
     /// Report that all descriptors before this one are complete (6.5.2.8).
     Wait {

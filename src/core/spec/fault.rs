@@ -92,12 +92,18 @@ impl FaultRecord {
         Iova::new(self.info).page()
     }
 
-    /// Returns the index into the interrupt remapping table, for a fault of an interrupt request.
+    /// Returns whether the faulted request was an interrupt request.
+    pub const fn is_interrupt(self) -> bool {
+        matches!(self.reason.class(), FaultClass::Interrupt)
+    }
+
+    /// Returns the index into the interrupt remapping table, for a fault of an interrupt request in
+    /// remappable format. A request in compatibility format names none.
     pub const fn interrupt_index(self) -> Option<u16> {
-        match self.reason.class() {
-            FaultClass::Interrupt => Some(field(self.info, 63, 48) as u16),
-            FaultClass::Dma | FaultClass::ScalableDma | FaultClass::Unknown => None,
+        if !self.is_interrupt() || self.reason.0 == FaultReason::COMPATIBILITY_FORMAT.0 {
+            return None;
         }
+        Some(field(self.info, 63, 48) as u16)
     }
 }
 
@@ -120,6 +126,9 @@ pub enum FaultClass {
 pub struct FaultReason(u8);
 
 impl FaultReason {
+    /// An interrupt request in compatibility format was blocked.
+    pub const COMPATIBILITY_FORMAT: Self = Self(0x25);
+
     /// Returns the reason with this code; every code is allowed.
     pub const fn new(code: u8) -> Self {
         Self(code)
@@ -175,6 +184,8 @@ impl FaultReason {
             self.0,
             0x3 | 0x7
                 ..=0xc
+                    | 0x23
+                    | 0x24
                     | 0x30
                     | 0x38
                     | 0x3a

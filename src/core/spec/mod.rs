@@ -17,6 +17,7 @@ pub mod context;
 pub mod context_lookup;
 pub mod descriptor;
 pub mod fault;
+pub mod interrupt;
 pub mod level;
 pub mod pte;
 pub mod registers;

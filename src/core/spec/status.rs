@@ -25,6 +25,10 @@ impl Gcmd {
     pub const QUEUE: Self = Self(1 << 26);
     /// IRE: interrupt remapping enable (a state).
     pub const INTERRUPT_REMAPPING: Self = Self(1 << 25);
+    /// SIRTP: accept the interrupt remapping table from `IRTA` (one-shot).
+    pub const SET_INTERRUPT_TABLE: Self = Self(1 << 24);
+    /// CFI: let interrupt requests in compatibility format pass (a state; only in xAPIC mode).
+    pub const COMPATIBILITY_FORMAT: Self = Self(1 << 23);
 
     /// Returns the value that keeps all states that `status` shows.
     pub const fn from_status(status: Gsts) -> Self {
@@ -66,7 +70,7 @@ impl Gsts {
     /// Returns whether every bit of `command` is set in the status (the bits have the same
     /// positions in both registers).
     ///
-    /// For TE, SRTP, QIE and IRE, hardware has then carried out the command. For WBF, the flush is
+    /// For TE, SRTP, QIE, IRE, SIRTP and CFI, hardware has then carried out the command. For WBF, the flush is
     /// complete when its bit is clear again.
     pub const fn has_taken_effect(self, command: Gcmd) -> bool {
         self.0 & command.0 == command.0
@@ -95,6 +99,11 @@ impl Gsts {
     /// Returns whether interrupts are remapped (IRES).
     pub const fn interrupt_remapping_enabled(self) -> bool {
         self.has_taken_effect(Gcmd::INTERRUPT_REMAPPING)
+    }
+
+    /// Returns whether interrupt requests in compatibility format pass (CFIS).
+    pub const fn compatibility_format_passes(self) -> bool {
+        self.has_taken_effect(Gcmd::COMPATIBILITY_FORMAT)
     }
 }
 

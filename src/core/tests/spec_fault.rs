@@ -99,6 +99,18 @@ fn an_interrupt_fault_names_its_index() {
         .starts_with("interrupt 0x42 of 00:05.0 refused: "));
 }
 
+#[test]
+fn a_blocked_interrupt_in_compatibility_format_names_no_index() {
+    let record = FaultRecord::decode(0x0042_0000_0000_0000, FRCD_F | (0x25 << 32) | 0x28).unwrap();
+    assert!(record.is_interrupt());
+    assert_eq!(record.interrupt_index(), None);
+    assert_eq!(
+        record.to_string(),
+        "interrupt in compatibility format of 00:05.0 refused: compatibility-format interrupts are \
+         blocked (reason 0x25)"
+    );
+}
+
 /// The codes for which the kernel's three tables have texts.
 #[test]
 fn every_known_reason_has_a_distinct_text() {

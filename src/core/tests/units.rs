@@ -3,4 +3,5 @@
 //! Tests of whole units: the order in which they are brought up, and the state that they leave.
 
 mod units_bring_up;
+mod units_interrupts;
 mod units_protected_memory;
