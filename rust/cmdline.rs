@@ -25,6 +25,24 @@ const LONGEST: usize = 2048;
 ///
 /// Process context.
 pub fn get_bool(name: &str) -> Result<Option<bool>> {
+    with_line(|line| last_bool(line, name))
+}
+
+/// Returns whether the kernel command line has `word` as a word of its own.
+///
+/// # Errors
+///
+/// [`ENOMEM`] if an allocation fails.
+///
+/// # Context
+///
+/// Process context.
+pub fn has_word(word: &str) -> Result<bool> {
+    with_line(|line| line.split_ascii_whitespace().any(|other| other == word))
+}
+
+/// Calls `f` with the kernel command line; with an empty one if it cannot be read.
+fn with_line<R>(f: impl FnOnce(&str) -> R) -> Result<R> {
     let mut line = KVec::from_elem(0u8, LONGEST, GFP_KERNEL)?;
     // SAFETY: The buffer has `LONGEST` bytes.
     let read = unsafe {
@@ -36,7 +54,7 @@ pub fn get_bool(name: &str) -> Result<Option<bool>> {
     };
     let read = usize::try_from(read).unwrap_or(0);
     let text = core::str::from_utf8(line.get(..read).unwrap_or_default()).unwrap_or("");
-    Ok(last_bool(text, name))
+    Ok(f(text))
 }
 
 /// Finds the value in `line`.

@@ -11,9 +11,11 @@
 #include <linux/interrupt.h>
 #include <linux/iommu.h>
 #include <linux/irq.h>
+#include <linux/irqdomain.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
+#include <asm/hw_irq.h>
 
 /*
  * drivers/iommu/iommu-pages.h: exported, but declared only there. helpers.c includes that header
@@ -101,6 +103,26 @@ int vtd_helper_set_parent_affinity(struct irq_data *data,
 				   const struct cpumask *mask, bool force);
 struct fwnode_handle *vtd_helper_alloc_named_id_fwnode(const char *name, int id);
 irqreturn_t vtd_helper_irq_handled(void);
+
+/* msi.c */
+struct irq_domain *vtd_helper_msi_create_parent(struct irq_domain_info *info, bool isolated);
+struct pci_dev *vtd_helper_msi_requester(const struct irq_alloc_info *info);
+void vtd_helper_msi_msg(struct msi_msg *msg, u32 address_lo, u32 data);
+bool vtd_helper_apic_dest_mode_logical(void);
+bool vtd_helper_x2apic_enabled(void);
+bool vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
+				  struct irq_domain *to);
+bool vtd_helper_has_msi_data(struct device *dev);
+
+struct vtd_irq_description {
+	char chip[32];
+	char domain[32];
+	char action[32];
+	unsigned long hwirq;
+	bool in_use;
+};
+
+bool vtd_helper_describe_irq(unsigned int irq, struct vtd_irq_description *to);
 
 /* The layout of these structures differs between configurations and versions. */
 typedef ssize_t (*vtd_device_attr_show)(struct device *dev, struct device_attribute *attr,
