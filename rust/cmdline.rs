@@ -28,7 +28,7 @@ pub fn get_bool(name: &str) -> Result<Option<bool>> {
     with_line(|line| last_bool(line, name))
 }
 
-/// Returns whether the kernel command line has `word` as a word of its own.
+/// Returns whether the kernel command line has `word` as a separate word.
 ///
 /// # Errors
 ///

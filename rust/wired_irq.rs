@@ -5,7 +5,6 @@
 //! C headers: `include/linux/irqdesc.h`, `include/linux/irqdomain.h`.
 
 use crate::bindings;
-use kernel::prelude::*;
 
 /// What sends an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +41,6 @@ impl WiredIrq {
 
 /// Returns the text in a C buffer, up to its terminator.
 fn text(bytes: &[kernel::ffi::c_char]) -> Option<&str> {
-    // SAFETY: `c_char` is `u8` in the kernel; both have one byte without padding.
-    let bytes = unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), bytes.len()) };
     let end = bytes.iter().position(|byte| *byte == 0)?;
     core::str::from_utf8(bytes.get(..end)?).ok()
 }
@@ -81,11 +78,7 @@ pub fn for_each(mut f: impl FnMut(&WiredIrq)) {
             continue;
         }
         let (chip, domain) = (text(&description.chip), text(&description.domain));
-        let source = source_of(
-            chip.unwrap_or(""),
-            domain.unwrap_or(""),
-            description.hwirq,
-        );
+        let source = source_of(chip.unwrap_or(""), domain.unwrap_or(""), description.hwirq);
         if let Some(source) = source {
             f(&WiredIrq {
                 description,

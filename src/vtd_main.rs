@@ -36,6 +36,7 @@ impl kernel::Module for VtdModule {
         let options = driver::LoadOptions {
             unit: unit::Options {
                 without_queue: value::<i32>(module_parameters::register_invalidation.value()) != 0,
+                interrupts: value::<i32>(module_parameters::interrupts.value()) != 0,
             },
             lazy: value::<i32>(module_parameters::lazy.value()),
             hold: value::<i32>(module_parameters::hold.value()),
@@ -66,6 +67,10 @@ module! {
         lazy: i32 {
             default: -1,
             description: "deferred flushing for trusted devices: 1 yes, 0 no, -1 if iommu.strict=0 was given (default)",
+        },
+        interrupts: i32 {
+            default: 1,
+            description: "interrupt remapping: 1 where possible (default), 0 off",
         },
         test_hooks: i32 {
             default: 0,

@@ -110,8 +110,8 @@ struct pci_dev *vtd_helper_msi_requester(const struct irq_alloc_info *info);
 void vtd_helper_msi_msg(struct msi_msg *msg, u32 address_lo, u32 data);
 bool vtd_helper_apic_dest_mode_logical(void);
 bool vtd_helper_x2apic_enabled(void);
-bool vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
-				  struct irq_domain *to);
+int vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
+				 struct irq_domain *to);
 bool vtd_helper_has_msi_data(struct device *dev);
 
 struct vtd_irq_description {

@@ -71,17 +71,19 @@ bool vtd_helper_apic_dest_mode_logical(void)
 
 bool vtd_helper_x2apic_enabled(void)
 {
-	return x2apic_enabled();
+	return x2apic_mode;
 }
 
 /* The device's lock is not needed: no driver is bound or being bound while this is called. */
-bool vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
-				  struct irq_domain *to)
+int vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
+				 struct irq_domain *to)
 {
-	if (dev_get_msi_domain(dev) != from || dev->msi.data)
-		return false;
+	if (dev_get_msi_domain(dev) != from)
+		return -ENODEV;
+	if (dev->msi.data)
+		return -EBUSY;
 	dev_set_msi_domain(dev, to);
-	return true;
+	return 0;
 }
 
 bool vtd_helper_has_msi_data(struct device *dev)

@@ -3,7 +3,7 @@
 
 import re
 
-from vtdlab import devices, klog, decoder, witness_units
+from vtdlab import devices, faultline, klog, decoder, witness_units
 from vtdlab.report import number, size
 
 ATTACKS = {
@@ -21,6 +21,7 @@ REFUSED = {"edu": 6, "iommu-testdev": 3}
 PAGE = ~0xFFF
 WORDS = 30
 REASON = {True: 5, False: 6}
+WRONG_SOURCE = 0x26
 
 
 def _log_of(evidence, label):
@@ -226,6 +227,35 @@ def freed(report, evidence):
         report.check(*claim)
 
 
+def interrupts(report, evidence):
+    """5. An interrupt that a device forges."""
+    if evidence.driver != "vtd":
+        return
+    report.heading("5. Interrupts")
+    for forged in evidence.records.of("interrupt"):
+        trace, log = evidence.window(forged)
+        report.line(f"  {forged['unit']}")
+        report.line(f"  {forged['attacker']} sent the request that names entry {forged['entry']}, "
+                    f"which is {forged['owner']}'s")
+        reported = [fault for fault in map(faultline.logged, log) if fault and not fault.access]
+        report.line("  The driver's log:")
+        for fault in reported:
+            report.line(f"    fault: {fault}")
+        report.line()
+        report.check(forged.number("in-use") and forged.number("before"),
+                     "the disk's interrupts are remapped", f"{forged['in-use']} entries are in use")
+        seen = [(event.value("hi") >> 32 & 0xff, event.value("hi") & 0xffff)
+                for event in trace.named("vtd_frr_new")]
+        report.check(seen == [(WRONG_SOURCE, devices.EDU.sid)],
+                     "QEMU's trace shows that the forged one was refused", f"it has {seen}")
+        logged = [(fault.bdf, fault.reason) for fault in reported]
+        report.check(logged == [(forged["attacker"], WRONG_SOURCE)], "the driver reported it once",
+                     f"it reported {logged}")
+        report.check(forged["before"] == forged["after"], "the disk's driver handled none",
+                     f"{forged['before']} before, {forged['after']} after")
+    report.check(len(evidence.records.of("interrupt")) == 1, "one interrupt was forged")
+
+
 def closing(report, evidence):
     """5. The totals of each unit, and what must hold at the end."""
     report.heading("5. Sums")
@@ -307,4 +337,4 @@ def log_is_clean(report, evidence):
                  evidence.outcome.detail or "its job failed: see out/run/console.log")
 
 
-PARTS = (units, data, attacks, freed, closing)
+PARTS = (units, data, attacks, freed, interrupts, closing)

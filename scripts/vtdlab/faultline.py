@@ -117,7 +117,7 @@ BDF = r"(?P<bdf>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
 OURS = re.compile(
     r"vtd: (?P<unit>\S+): fault: (?P<noun>device|requester) " + BDF + r"(?P<who> \([^)]*\))?.*? "
     r"(?:(?P<access>read|write|execute|atomic|page request) of (?P<address>0x[0-9a-f]+)"
-    r"|interrupt request (?P<index>0x[0-9a-f]+))(?: \(PASID (?P<pasid>0x[0-9a-f]+)\))? refused: "
+    r"|interrupt request (?:(?P<index>0x[0-9a-f]+)|in compatibility format))(?: \(PASID (?P<pasid>0x[0-9a-f]+)\))? refused: "
     r".*?\((?:VT-d [0-9.]+, )?reason (?P<reason>0x[0-9a-f]+)\)(?:[,;] (?P<rest>.*))?")
 # In-tree: 7.3 and older kernels, which print decimal codes and bare addresses.
 IN_TREE = re.compile(
@@ -143,7 +143,7 @@ class Fault:
 
     bdf: str                # with its segment
     access: str             # read, write, ..., or "" for an interrupt request
-    address: int            # or the index of the interrupt
+    address: int            # or the index of the interrupt; None in compatibility format
     reason: int             # -1 if the line does not have it
     pasid: int = None
     who: str = ""           # driver, group, owner
@@ -151,8 +151,12 @@ class Fault:
     noun: str = "device"    # or a requester ID, of several devices or of none
 
     def __str__(self):
-        request = f"{self.access} of {self.address:#x}" if self.access else \
-            f"interrupt request {self.address:#x}"
+        if self.access:
+            request = f"{self.access} of {self.address:#x}"
+        elif self.address is None:
+            request = "interrupt request in compatibility format"
+        else:
+            request = f"interrupt request {self.address:#x}"
         if self.pasid is not None:
             request += f" (PASID {self.pasid:#x})"
         text = f"{self.noun} {self.bdf}{self.who} {request} refused"
@@ -202,7 +206,8 @@ def _code(text):
 
 def _ours(m):
     access, pasid = m["access"] or "", m["pasid"]
-    return Fault(_bdf(m["bdf"]), access, int(m["address"] or m["index"], 16), _code(m["reason"]),
+    at = m["address"] or m["index"]
+    return Fault(_bdf(m["bdf"]), access, int(at, 16) if at else None, _code(m["reason"]),
                  int(pasid, 16) if pasid else None, m["who"] or "", m["rest"] or "", m["noun"])
 
 

@@ -16,6 +16,7 @@ CLASSES = {
 BDF = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 ROOT = re.compile(r"pci([0-9a-f]{4,}:[0-9a-f]{2})$")
 ENTRY = re.compile(r"([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\t\S+\t(0x[0-9a-f]{16}):(0x[0-9a-f]{16})\t")
+INTERRUPT = re.compile(r" *(\d+) (" + BDF.pattern + r") ")
 OWNERS = ("kernel", "driver", "user", "nobody", "unknown")
 
 
@@ -34,6 +35,7 @@ class Device:
     domain: str = ""        # key of its Domain; empty without one
     domain_id: str = ""     # the domain's id on its unit
     faults: int = None      # None if they are not counted
+    entries: list = dataclasses.field(default_factory=list)     # of the interrupt table
 
 
 @dataclasses.dataclass
@@ -71,6 +73,7 @@ class Unit:
     name: str
     facts: dict             # the files of sysfs
     condition: str = ""
+    interrupts: str = ""    # whether they are remapped; empty if that is unknown
     counts: dict = dataclasses.field(default_factory=dict)
     waits: dict = dataclasses.field(default_factory=dict)
     devices: list = dataclasses.field(default_factory=list)
@@ -109,6 +112,10 @@ class Machine:
         unit = Unit(name, facts)
         first = next(iter(self.dump.lines(f"vtd/{name}/registers")), "")
         unit.condition = first.partition(", ")[2]
+        remapping, *entries = self.dump.lines(f"vtd/{name}/interrupts") or [""]
+        unit.interrupts = remapping.partition(": ")[2]
+        for found in filter(None, map(INTERRUPT.match, entries)):
+            self.devices.setdefault(found[2], Device(found[2])).entries.append(int(found[1]))
         if self.driver == "vtd":
             unit.counts = self.dump.counts(f"vtd/{name}/statistics")
             unit.waits = self.dump.counts(f"vtd/{name}/waits")

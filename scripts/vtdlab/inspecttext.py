@@ -48,6 +48,8 @@ def unit_words(unit):
            f"{unit.facts.get('address', '?')}{state}")
     yield (f"tables of {able['page tables']}; pages of {able['page sizes']}; "
            f"{number(used)} of {number(there)} domain-ids in use")
+    if unit.interrupts:
+        yield f"interrupts: {unit.interrupts}"
     counts = unit.counts
     if counts:
         names = ("maps", "unmaps", "descriptors", "faults")
@@ -69,6 +71,18 @@ def fault_words(device):
     return many(device.faults, "fault") if device.faults else "no fault"
 
 
+def entry_words(device):
+    """Returns which interrupt entries it has: interrupts 1-3, 7."""
+    ranges = []
+    for index in sorted(device.entries):
+        if ranges and ranges[-1][1] == index - 1:
+            ranges[-1][1] = index
+        else:
+            ranges.append([index, index])
+    words = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+    return f"interrupts {words}" if words else ""
+
+
 def _domain_words(device, domain):
     """Returns its number, and its domain-id, which the kernel log and the queue use."""
     if domain is None:
@@ -83,7 +97,7 @@ def _device(machine, device):
             owner(group) if group else "",
             _domain_words(device, domain),
             ", ".join(filter(None, (kind(domain), pages(domain), work(domain)))) if domain else "",
-            fault_words(device))
+            fault_words(device), entry_words(device))
 
 
 def _tree(machine, devices):

@@ -23,6 +23,7 @@ STEPS = {"load": "boot, load the driver, then the devices' drivers",
          "io": "filesystems on NVMe and virtio-blk, a file over TCP",
          "attacks": "attacks by edu and iommu-testdev",
          "freed": "pages that are freed right after their unmap",
+         "interrupts": "an interrupt that edu forges",
          "close": "statistics"}
 
 
@@ -83,7 +84,8 @@ def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="",
     with FileServer() as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
         image = layout.image(bed.image, None, f"{disks}/initramfs")
         machine = bed.machine("demo", layout.devices(disks), driver=driver, image=image,
-                              append=[f"guest.port={server.port}", *layout.append()],
+                              append=[f"guest.port={server.port}", *layout.append(),
+                                      *testbed.ISOLATED],
                               iommu=layout.options(iommu))
         outcome = boot(machine, out, TIMEOUT * bed.slowness, line, tick=tick)
     evidence = Evidence(records, klog.read(outcome.console),

@@ -15,7 +15,7 @@ from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, demo, testb
 from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_lifecycle
 from vtdlab import run as demo_run
 from vtdlab import machines, vfio_machine, vfio_selftests, witness_matrix, witness_shared
-from vtdlab import witness_units
+from vtdlab import witness_interrupts, witness_units
 from vtdlab.errors import LabError
 from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
@@ -36,7 +36,7 @@ LOG_TAIL = 30
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
 WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_lifecycle.BY_TEST
              | witness_matrix.BY_TEST | witness_inspect.BY_TEST | witness_chipset.BY_TEST
-             | witness_shared.BY_TEST)
+             | witness_shared.BY_TEST | witness_interrupts.BY_TEST)
 
 
 def _stride(usual):
@@ -103,9 +103,11 @@ BOOTS = (
                  *vfio_machine.LARGE_PAGES),
          programs=vfio_selftests.programs, timeout=1500, long=True, keep="vfio-selftests.ktap"),
     Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "trace-events", "rescan",
-                      "vfio", "unload"),
+                      "vfio", "interrupts", "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
-    Boot("injected-errors", ("unit-failure",), end="reboot"),
+    Boot("isolated-interrupts", ("interrupts",), older=("interrupts",),
+         append=testbed.ISOLATED),
+    Boot("injected-errors", ("unit-failure",), end="reboot", append=testbed.ISOLATED),
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
     Boot("isolation", ("reserved", "ownership", "limited-unit", "capabilities", "strict", "walk", "adopted"),
@@ -134,14 +136,16 @@ BOOTS = (
     Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
          append=("guest.runs=load,dma,unload", "guest.skips=viability")),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
-    Boot("suspended", ("suspend", "inspect"), end="reboot", programs=benchtools.fio),
+    Boot("suspended", ("suspend", "inspect"), end="reboot", programs=benchtools.fio,
+         append=testbed.ISOLATED),
     # A warning of any kind ends this guest.
     Boot("late", ("late", "detach", "load-cycles"), devices=devices.late, tables=devices.late_tables,
-         append=("panic_on_warn=1", devices.NATIVE_PORTS), programs=benchtools.fio),
+         append=("panic_on_warn=1", devices.NATIVE_PORTS, *testbed.ISOLATED),
+         programs=benchtools.fio),
     # pciehp of 7.3 takes the lock of its slot and that of all removals in either order. Lockdep
     # would report that at the first unplug, and then stop checking.
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
-         append=(*isolation.WORDS, devices.NATIVE_PORTS), programs=benchtools.fio,
+         append=(*isolation.WORDS, devices.NATIVE_PORTS, *testbed.ISOLATED), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
     Boot("server", ("load", "dma", "attack", "domain", "vfio", "rescan", "unload"),
          machine=machines.SERVER),
@@ -168,7 +172,7 @@ BOOTS = (
     Boot("users", ("capabilities", "requests", "user-limits", "user-io", "viability", "sriov"),
          older=("capabilities", "translation", "requests", "user-io"), devices=vfio_machine.grouped,
          iommu="snoop-control=on", tables=vfio_machine.opted_in,
-         append=(*vfio_machine.HUGE_PAGES, "guest.snoop=1", "guest.optin=1")),
+         append=(*vfio_machine.HUGE_PAGES, "guest.snoop=1", "guest.optin=1", *testbed.ISOLATED)),
     Boot("hostile", ("matrix", "user-fuzz"), devices=vfio_machine.standard,
          append=(*isolation.WORDS, f"guest.fuzz_seconds={FUZZ_SECONDS}",
                  f"guest.fuzz_seed={os.environ.get('FUZZ_SEED', '')}"),

@@ -28,6 +28,13 @@ SHARED = ("vtd: dmar0: fault: requester 0000:02:00.0 (bridge 0000:00:09.0, share
           "0000:02:04.0 no driver, and 2 more, group 7, owner kernel) write of 0xffffd000 refused: "
           "the page is not mapped for writing (VT-d 7.1.3, reason 0x05), domain #4, domain-id 5 (DMA, "
           "strict); it was mapped for reading only 104 ms ago, and unmapped 4 ms ago")
+FORGED = ("vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner kernel) "
+          "interrupt request 0x2 refused: the interrupt remapping entry belongs to another source-id "
+          "(VT-d 5.1.4.1, reason 0x26), entry 0x2 belongs to 0000:01:00.0 (driver nvme)")
+COMPATIBLE = ("vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner kernel) "
+              "interrupt request in compatibility format refused: compatibility-format interrupts "
+              "are blocked (VT-d 5.1.4.1, reason 0x25), which is forged, or was set up before vtd "
+              "was loaded")
 IN_TREE = ("[   31.083125] DMAR: [DMA Write NO_PASID] Request device [0000:00:05.0] fault addr "
            "0xffffd000 [fault reason 0x05] PTE Write access is not set")
 # Lines in the forms of other kernels.
@@ -50,6 +57,8 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
     (FAILED, "0000:00:05.0", "read", 0xFFFFF000, 0x01, None),
     (UNKNOWN, "0000:02:00.0", "read", 0x1000, 0x01, None),
     (SHARED, "0000:02:00.0", "write", 0xFFFFD000, 0x05, None),
+    (FORGED, "0000:00:05.0", "", 2, 0x26, None),
+    (COMPATIBLE, "0000:00:05.0", "", None, 0x25, None),
     (IN_TREE, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
     (SHORT, "0000:00:05.0", "write", 0xFFFFE000, 0x05, None),
     (DECIMAL, "0000:00:1f.2", "read", 0xFFF00000, 0x0C, None),
@@ -60,6 +69,7 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
     ("vtd_dmar_fault sid 0x28 fault 5 addr 0xffffd000 write 1", "0000:00:05.0", "write",
      0xFFFFD000, 0x05, None),
 ], ids=["vtd", "vtd, failed unit", "vtd, unknown requester", "vtd, shared requester ID",
+        "vtd, forged interrupt", "vtd, interrupt in compatibility format",
         "in-tree 7.3", "without segment", "decimal reason", "no PASID, old form", "PASID", "interrupt", "interrupt, decimal",
         "QEMU's trace"])
 def test_every_field_of_a_line_is_decoded(line, bdf, access, address, reason, pasid):
@@ -78,7 +88,9 @@ def test_faults_of_both_drivers_are_described_equally():
     assert f"write of 0xffffd000 refused: {WRITE}" in str(theirs)
 
 
-@pytest.mark.parametrize("line", [OURS, SHARED], ids=["a device", "a shared requester ID"])
+@pytest.mark.parametrize("line", [OURS, SHARED, FORGED, COMPATIBLE],
+                         ids=["a device", "a shared requester ID", "a forged interrupt",
+                              "compatibility format"])
 def test_a_line_of_vtd_is_printed_unchanged(line):
     """The text after the prefix is printed unchanged."""
     assert str(faultline.decode(line)) == line.partition("fault: ")[2]

@@ -11,7 +11,8 @@ from vtdlab import kernel, module, testmodules
 
 # Look-ups: a missing object is not a failure.
 LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner_claimed",
-           "iommu_group_id", "irqd_cfg", "pci_ats_disabled", "pci_get_device",
+           "iommu_group_id", "irq_domain_get_irq_data", "irq_get_irq_data", "irq_get_nr_irqs",
+           "irqd_cfg", "msi_desc_to_pci_dev", "pci_ats_disabled", "pci_get_device",
            "pci_get_domain_bus_and_slot", "pci_num_vf",
            "bcmp"}
 # Other reasons. Readers of debugfs files run when a file is used, and only that use fails.
@@ -29,6 +30,8 @@ OTHERS = {
     "handle_edge_irq": "given to the core, not called",
     "irq_chip_ack_parent": "given to the core, not called",
     "irq_chip_retrigger_hierarchy": "given to the core, not called",
+    "irq_domain_set_hwirq_and_chip": "fails only for an interrupt that was not allocated",
+    "sized_strscpy": "a name that is too long is cut",
     "irq_domain_free_irqs_top": "given to the core, not called",
     "delayed_work_timer_fn": "given to the kernel, not called",
 }
@@ -36,7 +39,7 @@ OTHERS = {
 RETURN_NOTHING = {
     "_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore", "mutex_init_generic", "mutex_lock",
     "mutex_unlock", "ktime_get_mono_fast_ns", "jiffies64_to_msecs", "__msecs_to_jiffies",
-    "memcpy", "memmove", "memset", "__rcu_read_lock", "__rcu_read_unlock", "__pm_runtime_idle",
+    "memcpy", "memmove", "memset", "strlen", "__rcu_read_lock", "__rcu_read_unlock", "__pm_runtime_idle",
     "pci_lock_rescan_remove", "pci_unlock_rescan_remove", "pci_cfg_access_unlock",
     "clflush_cache_range", "add_taint", "refcount_warn_saturate",
     "timer_init_key", "dev_iommu_priv_set", "irq_domain_set_info", "register_syscore",
@@ -44,7 +47,7 @@ RETURN_NOTHING = {
     "debugfs_remove", "device_release_driver", "dput", "filp_close", "free_irq", "free_percpu",
     "iommu_device_sysfs_remove", "iommu_device_unregister", "iommu_free_pages",
     "iommu_group_put", "iommu_group_ref_get", "iommu_put_pages_list", "iounmap", "irq_domain_free_fwnode",
-    "irq_domain_free_irqs", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
+    "irq_domain_free_irqs", "irq_domain_free_irqs_common", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
     "__module_get", "pci_disable_device", "synchronize_rcu", "preempt_schedule_thunk",
     "pci_dev_get", "pci_dev_put", "unregister_syscore",
 }
@@ -53,7 +56,7 @@ VARIABLES = {
     "elfcorehdr_addr", "iomem_resource", "jiffies", "kernel_kobj", "page_offset_base",
     "param_ops_string", "pci_bus_type", "phys_base", "system_freezable_power_efficient_wq",
     "tracepoint_srcu",
-    "vmemmap_base", "x86_vector_domain", "__SCK__tp_func_io_page_fault",
+    "vmemmap_base", "x2apic_mode", "x86_vector_domain", "__SCK__tp_func_io_page_fault",
     "__SCT__tp_func_io_page_fault", "__tracepoint_io_page_fault",
 }
 CANNOT_FAIL = LOOKUPS | OTHERS.keys() | RETURN_NOTHING | VARIABLES

@@ -64,6 +64,8 @@ RIGHT = {
     ("README.md", "device           at            work"),    # the head of a table
     ("scripts/vtdlab/acpi.py", "tell"),         # of Python's files
     ("src/driver/unload.rs", "forget"),         # of Rust's core::mem
+    ("src/unit/interrupt/remapping.rs", "forget"),
+    ("rust/msi/device.rs", "forget"),
 }
 
 RUST = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"', re.S)

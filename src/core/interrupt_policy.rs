@@ -63,6 +63,9 @@ pub enum NotRemapped {
     NotExtended,
     /// In x2APIC mode requests in compatibility format are always blocked, and this needs them.
     Blocks(CompatibilityUser),
+    /// The unit does not execute the command to let requests in compatibility format pass, and this
+    /// needs them.
+    NoCompatibility(CompatibilityUser),
 }
 
 /// How a unit treats interrupts.
@@ -97,16 +100,25 @@ impl InterruptPolicy {
         }
     }
 
-    /// Returns whether a device can raise only interrupts of its own.
+    /// Returns the policy for a unit that does not execute the command to let requests in compatibility
+    /// format pass. QEMU's does not.
+    pub const fn without_compatibility(self) -> Self {
+        match self {
+            Self::Remapped(_, Some(user)) => Self::Off(NotRemapped::NoCompatibility(user)),
+            Self::Off(_) | Self::Remapped(_, None) => self,
+        }
+    }
+
+    /// Returns whether a device can raise only its own interrupts.
     pub const fn is_isolated(self) -> bool {
         matches!(self, Self::Remapped(_, None))
     }
 
-    /// Returns what stands in the way of isolation because it needs requests in compatibility
-    /// format.
+    /// Returns what prevents isolation because it needs requests in compatibility format.
     pub const fn compatibility_user(self) -> Option<CompatibilityUser> {
         match self {
-            Self::Off(NotRemapped::Blocks(user)) | Self::Remapped(_, Some(user)) => Some(user),
+            Self::Off(NotRemapped::Blocks(user) | NotRemapped::NoCompatibility(user))
+            | Self::Remapped(_, Some(user)) => Some(user),
             Self::Off(_) | Self::Remapped(_, None) => None,
         }
     }
@@ -149,6 +161,11 @@ impl fmt::Display for NotRemapped {
                 f,
                 "the processors are in x2APIC mode, in which the unit would block the interrupts \
                  of {user}"
+            ),
+            Self::NoCompatibility(user) => write!(
+                f,
+                "the unit does not let interrupts in compatibility format pass (GSTS.CFIS), which \
+                 {user} needs"
             ),
         }
     }

@@ -176,6 +176,15 @@ impl AdoptedDevices {
         drop(core::mem::take(&mut *self.list.lock()));
     }
 
+    /// Calls `f` with every adopted device behind `unit`.
+    pub(crate) fn for_each_behind(&self, unit: &Unit, mut f: impl FnMut(&PciDevice)) {
+        for one in self.list.lock().iter() {
+            if core::ptr::eq(&*one.unit, unit) {
+                f(&one.device);
+            }
+        }
+    }
+
     /// Calls `f` with every adopted device.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&PciDevice)) {
         for one in self.list.lock().iter() {

@@ -21,6 +21,8 @@ const GRAPHICS_IDENTITY: bool = cfg!(CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF);
 pub(crate) struct Chipset {
     quirks: Quirks,
     strict: bool,
+    /// Whether interrupt remapping is faulty.
+    interrupt_erratum: bool,
     /// The register base of each unit, and its workarounds if the unit is used.
     units: KVec<(PhysAddr, Option<Workarounds>)>,
     /// Functions that firmware lists behind a unit that their requests do not pass.
@@ -50,6 +52,9 @@ impl Chipset {
         let mut found = Chipset {
             quirks,
             strict: strict.is_some(),
+            interrupt_erratum: functions
+                .iter()
+                .any(|function| function.has_interrupt_erratum(|| revision_of(function))),
             units: KVec::new(),
             misplaced: KVec::new(),
         };
@@ -117,6 +122,11 @@ impl Chipset {
         self.strict
     }
 
+    /// Returns whether the chipset's interrupt remapping is faulty.
+    pub(crate) fn has_interrupt_erratum(&self) -> bool {
+        self.interrupt_erratum
+    }
+
     /// Returns the unit that serves the device at the end of `path`.
     pub(crate) fn unit_for<'a>(&self, dmar: &Dmar<'a>, path: &PciPath) -> Option<Drhd<'a>> {
         let unit = dmar.unit_for(path.segment, &path.functions)?;
@@ -162,6 +172,12 @@ fn list_functions() -> Result<KVec<PciFunction>> {
         functions.push(function, GFP_KERNEL)?;
     }
     Ok(functions)
+}
+
+/// Returns the revision of a function.
+fn revision_of(function: &PciFunction) -> Option<u8> {
+    let device = PciDevice::find(function.segment.raw(), function.source.raw())?;
+    device.read_config(8, 4).map(|register| register as u8)
 }
 
 fn register_of(device: &PciDevice, function: &PciFunction) -> Option<u32> {

@@ -110,6 +110,31 @@ impl BoundDevices {
         Ok(found)
     }
 
+    /// Finds the ports among `devices` that have drivers; nothing if another device has one.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
+    pub(crate) fn ports_only(devices: impl Iterator<Item = PciDevice>) -> Result<Self> {
+        let mut found = BoundDevices {
+            to_release: KVec::new(),
+            to_adopt: KVec::new(),
+        };
+        for device in devices {
+            match device.as_device().driver() {
+                None => {}
+                Some(driver) if driver.driver_managed_dma && device.is_bridge() => {
+                    found.to_release.push(device, GFP_KERNEL)?;
+                }
+                Some(_) => {
+                    found.to_release.clear();
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Releases the drivers, so that the core finds no bound device when it probes. Dropping the
     /// result attaches them again.
     ///
@@ -150,7 +175,7 @@ impl BoundDevices {
 
 fn explain_not_kept_enabled(port: &PciDevice, error: Error) {
     log_err!(
-        "not loaded: {} cannot be kept enabled while its driver is unbound (error {})",
+        "{} cannot be kept enabled while its driver is unbound (error {})",
         port.as_device(),
         error.to_errno()
     )

@@ -204,6 +204,7 @@ impl Running {
         let served = running.take_over(&operations, module);
         drop(released);
         served?;
+        report::log_interrupts(&machine);
         report::log_summary(&machine);
         Ok(running)
     }
@@ -269,8 +270,12 @@ impl Machine {
         bring_up::steps(self.units(), |served| served.unit.cap())
     }
 
-    /// Registers all units with the core, which probes their devices, and then enables translation.
+    /// Turns interrupt remapping on, registers all units with the core, which probes their devices,
+    /// and then enables translation.
     fn register_and_translate(&self, operations: &Arc<iommu::Operations<Machine>>) -> Result {
+        for served in self.units() {
+            served.interrupts.enable(&served.unit)?;
+        }
         for served in self.units() {
             served
                 .iommu_device

@@ -3,6 +3,7 @@
 //! The driver as a whole: load, unload, hot-plug, and the operations that the IOMMU core calls.
 
 mod hot_plug;
+mod interrupts;
 mod load;
 mod operations;
 mod options;

@@ -78,7 +78,9 @@ impl Driver for Machine {
             shared,
             self.chipset.identity_reason(&path),
         )?;
-        self.add_device(served, &data)?;
+        served.interrupts.add(&data.pci)?;
+        self.add_device(served, &data)
+            .inspect_err(|_| served.interrupts.remove(&data.pci))?;
         if let Some(why) = data.identity_reason {
             log_info!(
                 "{}: {}: identity domain by default: {why}",
@@ -105,6 +107,9 @@ impl Driver for Machine {
         let passes_through = self.is_unloading() && device::pass_through_if_reserved(data);
         device::release(data, passes_through);
         self.observer.removed(data);
+        if let Some(served) = self.served(&data.unit) {
+            served.interrupts.remove(&data.pci);
+        }
         let mut devices = self.devices.lock();
         if let Some(at) = devices.iter().position(|info| core::ptr::eq(&**info, data)) {
             let _ = devices.remove(at);

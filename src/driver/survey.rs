@@ -3,9 +3,10 @@
 //! The survey of the machine before a load changes anything: which units are used, with which
 //! workarounds, and which devices already have drivers.
 
+use super::interrupts::decide_interrupts;
 use super::options::LoadOptions;
 use crate::device::preflight::{BoundDevices, BoundPolicy};
-use crate::device::Chipset;
+use crate::device::{Chipset, DeviceInterrupts};
 use crate::domain::FlushChoice;
 use crate::machine::ServedUnit;
 use crate::report;
@@ -17,6 +18,7 @@ use kernel_ext::sysfs::AttributeGroup;
 use kernel_ext::{acpi, cmdline, iommu, log_err, log_info, memory};
 use vtd_core::dmar::error::Problem;
 use vtd_core::dmar::{CheckedDmar, Dmar};
+use vtd_core::interrupt_policy::{InterruptPolicy, NotRemapped};
 use vtd_core::pgtable::output_bits;
 
 /// The result of the survey.
@@ -55,7 +57,7 @@ impl Survey {
             lazy: chose_lazy(options.lazy)? && !chipset.is_strict(),
             hold: chose_hold(options.hold)?,
         };
-        let units = create_units(table, &dmar, &mut chipset, options.unit)?;
+        let mut units = create_units(table, &dmar, &mut chipset, options.unit)?;
         if units.is_empty() {
             log_err!("not loaded: all remapping units are left out");
             return Err(ENODEV);
@@ -63,6 +65,7 @@ impl Survey {
         let hot_plug = RescanLock::lock();
         let bound = BoundDevices::find(&dmar, &chipset, policy)?;
         drop(hot_plug);
+        decide_interrupts(&mut units, &dmar, &chipset, &bound, options.unit.interrupts)?;
         let survey = Survey {
             chipset,
             units,
@@ -122,6 +125,8 @@ fn create_units(
         let iommu_device = iommu::IommuUnit::new(unit.name(), group)
             .inspect_err(|e| report_sysfs_error("an entry in /sys/class/iommu", *e))?;
         report::log_unit(&unit);
+        let undecided = InterruptPolicy::Off(NotRemapped::NotWanted);
+        let interrupts = DeviceInterrupts::new(&unit, undecided)?;
         let saved = KBox::pin_init(
             kernel_ext::new_irq_spinlock!(None, c"vtd saved registers"),
             GFP_KERNEL,
@@ -130,6 +135,7 @@ fn create_units(
             ServedUnit {
                 unit,
                 iommu_device,
+                interrupts,
                 saved,
             },
             GFP_KERNEL,

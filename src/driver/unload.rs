@@ -2,6 +2,7 @@
 
 //! Unload: on request (`detach`), at module removal, and at shutdown; also suspend and resume.
 
+use crate::device::preflight::{BoundDevices, ReleasedDevices};
 use crate::device::{AttachedTo, DeviceInfo};
 use crate::machine::Machine;
 use crate::unit::Unit;
@@ -40,6 +41,8 @@ impl Machine {
     /// [`EBUSY`] if a device is in use, if a unit must keep translating, or while the driver is
     /// being loaded. The log has the details.
     fn detach(&self) -> Result {
+        // Attached again when this function has returned, after the locks were released.
+        let _ports = self.release_ports()?;
         // No device may be added or removed now: the core's walk over the bus would miss it.
         let _hot_plug = RescanLock::lock();
         // From here on, a thread that binds a driver waits, and then finds no unit.
@@ -77,6 +80,32 @@ impl Machine {
         }
         log_info!("detached: vtd translates for no device any more; rmmod vtd unloads the driver");
         Ok(())
+    }
+
+    /// Releases the drivers of ports, if their interrupts are remapped: a driver that is attached
+    /// again allocates interrupts that are not. Does nothing while another device has a driver, as
+    /// a detach is then refused.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`BoundDevices::release`].
+    fn release_ports(&self) -> Result<Option<ReleasedDevices>> {
+        let remaps = self.units().any(|served| served.unit.remaps_interrupts());
+        if !remaps || self.loading.load(Ordering::Acquire) || self.keeps_translation() {
+            return Ok(None);
+        }
+        let mut devices = KVec::new();
+        for info in self.devices.lock().iter() {
+            devices.push(info.pci.clone(), GFP_KERNEL)?;
+        }
+        // Without the rescan lock, see `Running::start`.
+        let ports = BoundDevices::ports_only(devices.into_iter())?;
+        Ok(Some(ports.release()?))
+    }
+
+    /// Returns whether a unit must keep translating.
+    fn keeps_translation(&self) -> bool {
+        self.units().any(|served| served.unit.keeps_translation())
     }
 
     /// Unregisters the units from the core, then stops them. Does nothing if this has been done.

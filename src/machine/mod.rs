@@ -10,7 +10,9 @@ pub(crate) use observer::DeviceObserver;
 pub(crate) use requesters::RequesterUsers;
 
 use crate::device::ownership::Ownership;
-use crate::device::{AccessControl, Chipset, DeviceInfo, PciPath, UntranslatedDevices};
+use crate::device::{
+    AccessControl, Chipset, DeviceInfo, DeviceInterrupts, PciPath, UntranslatedDevices,
+};
 use crate::domain::{Domains, FlushChoice};
 use crate::unit::{SuspendState, Unit};
 use core::sync::atomic::AtomicBool;
@@ -30,6 +32,8 @@ pub(crate) struct ServedUnit {
     pub(crate) unit: Arc<Unit>,
     /// Its registration with the IOMMU core.
     pub(crate) iommu_device: Arc<iommu::IommuUnit<Unit>>,
+    /// The interrupts of its devices.
+    pub(crate) interrupts: Pin<KBox<DeviceInterrupts>>,
     /// Its state during a system suspend.
     pub(crate) saved: Pin<KBox<IrqSpinLock<Option<SuspendState>>>>,
 }
@@ -120,6 +124,11 @@ impl Machine {
     /// Returns all units that the driver uses.
     pub(crate) fn units(&self) -> impl Iterator<Item = &ServedUnit> + Clone {
         self.units.iter()
+    }
+
+    /// Returns what the driver has for `unit`.
+    pub(crate) fn served(&self, unit: &Arc<Unit>) -> Option<&ServedUnit> {
+        self.units().find(|served| Arc::ptr_eq(&served.unit, unit))
     }
 
     /// Returns the unit that the device at the end of `chain` is behind.

@@ -5,6 +5,7 @@
 
 use super::enable::has_protected_memory;
 use super::fault_injection::FaultInjection;
+use super::interrupt::InterruptRemapping;
 use super::invalidation::{Invalidator, Queue};
 use super::registers::UnitRegisters;
 use super::state::AtomicUnitState;
@@ -59,6 +60,12 @@ impl Unit {
             None
         };
         let invalidator = Invalidator::new(geometry.cap, geometry.ecap, queue);
+        let interrupts = if options.interrupts && use_queue && geometry.ecap.interrupt_remapping() {
+            let remapping = InterruptRemapping::new(node, coherent)?;
+            Some(KBox::pin_init(remapping, GFP_KERNEL)?)
+        } else {
+            None
+        };
         let stats = Statistics::new()?;
         Arc::pin_init(
             pin_init!(Self {
@@ -76,6 +83,7 @@ impl Unit {
                 tables <- new_mutex!(tables, "vtd unit tables"),
                 ids <- new_mutex!(ids, "vtd unit domain-ids"),
                 invalidator <- invalidator,
+                interrupts,
                 stats,
                 state: AtomicUnitState::new(),
                 may_still_reach: AtomicBool::new(false),

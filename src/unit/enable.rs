@@ -124,17 +124,18 @@ impl Unit {
         }
     }
 
-    /// Turns translation and the queue off. From then on devices reach memory directly, except for
-    /// protected memory regions. Returns whether the unit has done both. If not, it may still walk
-    /// its tables or fetch from its queue, and neither may ever be freed.
+    /// Turns interrupt remapping, translation and the queue off. From then on devices reach memory directly, except for
+    /// protected memory regions. Returns whether the unit has done all of it. If not, it may still
+    /// read its tables or fetch from its queue, and neither may ever be freed.
     ///
     /// # Context
     ///
     /// Any context.
     pub(crate) fn disable(&self, event: LifecycleEvent) -> bool {
+        let remapping_off = self.disable_interrupt_remapping();
         if self.state.is_disabled() {
             // Perhaps only its queue was turned on.
-            return self.disable_queue();
+            return self.disable_queue() && remapping_off;
         }
         if self.regs.status().translation_enabled()
             && self.regs.command(Gcmd::TRANSLATION, false).is_err()
@@ -144,7 +145,7 @@ impl Unit {
         }
         self.state.disable();
         self.set_protected_memory(event);
-        self.disable_queue()
+        self.disable_queue() && remapping_off
     }
 
     /// Turns the queue off if the driver has turned it on. Returns whether it is off.
@@ -179,6 +180,7 @@ impl Unit {
     /// Any context.
     pub(crate) fn shut_down(&self) {
         if self.keeps_translation() {
+            self.disable_interrupt_remapping();
             log_info!(
                 "{self}: translation stays on because the devices behind it need it: the next \
                  kernel (kexec) will find it on"

@@ -9,6 +9,7 @@ use super::Unit;
 use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel_ext::{log_emerg, log_err};
+use vtd_core::spec::status::Gcmd;
 
 impl Unit {
     /// Fails the unit: blocks every requester, invalidates all caches and logs `failure`. A caller
@@ -20,18 +21,18 @@ impl Unit {
     pub(super) fn fail(&self, failure: &dyn fmt::Display) {
         // Interrupts are off: a handler that unmaps on this CPU would wait for this function for
         // ever.
-        let invalidated = self.failing.with(|()| {
+        let blocked = self.failing.with(|()| {
             if !self.state.begin_failing() {
                 return None;
             }
-            let invalidated = self.block_all();
-            if invalidated != Invalidated::All {
+            let blocked = self.block_all();
+            if blocked.0 != Invalidated::All {
                 self.may_still_reach.store(true, Ordering::Relaxed);
             }
             self.state.end_failing();
-            Some(invalidated)
+            Some(blocked)
         });
-        let Some(invalidated) = invalidated else {
+        let Some((invalidated, interrupts)) = blocked else {
             return;
         };
         match invalidated {
@@ -49,22 +50,48 @@ impl Unit {
                  behind it may still reach memory that was unmapped; power the machine off"
             ),
         }
+        if self.remaps_interrupts() {
+            match interrupts {
+                true => log_err!("{self}: interrupts of these devices are refused as well"),
+                false => log_err!(
+                    "{self}: interrupts of these devices may still arrive, because the unit did \
+                     not confirm that it has dropped their entries"
+                ),
+            }
+        }
     }
 
-    /// Clears the root table and invalidates all caches. Returns what the unit confirmed.
+    /// Clears the root table and makes all interrupt entries absent, and invalidates all caches.
+    /// Returns what the unit confirmed, and whether it confirmed that it has no interrupt entries.
     ///
     /// # Context
     ///
     /// Any context.
-    pub(super) fn block_all(&self) -> Invalidated {
+    pub(super) fn block_all(&self) -> (Invalidated, bool) {
         self.root.clear();
+        let by_interrupt_table = self.block_interrupts();
         let paths = InvalidationPaths {
             root_table: self.cap.root_table_invalidates()
                 && !self.fault_injection.is_set(WITHOUT_ROOT_TABLE),
             queue: !self.fault_injection.is_set(WITHOUT_QUEUE),
             registers: !self.fault_injection.is_set(WITHOUT_REGISTERS),
+            interrupts: self.remaps_interrupts(),
         };
-        self.invalidator.invalidate_all(&self.regs, paths)
+        let (invalidated, by_queue) = self.invalidator.invalidate_all(&self.regs, paths);
+        (invalidated, by_interrupt_table || by_queue)
+    }
+
+    /// Makes all interrupt entries absent, and makes the unit take the table once more. Returns
+    /// whether it has dropped what it had cached thereby.
+    fn block_interrupts(&self) -> bool {
+        let Some(remapping) = self.interrupts.as_deref() else {
+            return false;
+        };
+        remapping.block();
+        remapping.is_on()
+            && self.regs.command(Gcmd::SET_INTERRUPT_TABLE, true).is_ok()
+            && self.cap.interrupt_table_invalidates()
+            && !self.fault_injection.is_set(WITHOUT_ROOT_TABLE)
     }
 
     /// Returns whether devices behind the unit may still reach memory that was unmapped: it has

@@ -21,13 +21,15 @@
 //!    is complete, so that changes of one unit are ordered.
 //! 2. `ids` (mutex): domain-ids. No lock is taken under it.
 //! 3. `failing` (spin lock, interrupts off). Only the following locks are taken under it:
-//! 4. the spin locks of the queue and of the registers. They are the innermost locks.
+//! 4. the spin lock of the interrupt table (`interrupt`). Only the following ones are taken under it:
+//! 5. the spin locks of the queue and of the registers. They are the innermost locks.
 
 mod bring_up;
 mod enable;
 mod event;
 mod failure;
 mod fault_injection;
+mod interrupt;
 mod invalidation;
 mod registers;
 mod snapshot;
@@ -38,6 +40,7 @@ mod translation;
 
 pub(crate) use event::{FaultEvent, FaultSink};
 pub(crate) use fault_injection::InjectedError;
+pub(crate) use interrupt::InterruptSnapshot;
 pub(crate) use invalidation::Begun;
 pub(crate) use snapshot::{BusSnapshot, QueueSnapshot, RequesterEntries};
 pub(crate) use statistics::{Counter, Statistics, WAIT_KINDS};
@@ -47,6 +50,7 @@ pub(crate) use translation::{AllocatedDomainId, DomainIdOwner, Translation, WasI
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use fault_injection::FaultInjection;
+use interrupt::InterruptRemapping;
 use invalidation::Invalidator;
 use kernel::prelude::*;
 use kernel::str::CString;
@@ -68,6 +72,8 @@ use vtd_core::spec::scope::ContextScope;
 pub(crate) struct Options {
     /// Whether register-based invalidation is used even if the unit has a queue.
     pub(crate) without_queue: bool,
+    /// Whether interrupts are remapped where that is possible.
+    pub(crate) interrupts: bool,
 }
 
 /// One remapping unit.
@@ -94,6 +100,8 @@ pub(crate) struct Unit {
     ids: Mutex<DomainIds>,
     #[pin]
     invalidator: Invalidator,
+    /// Interrupt remapping, if the unit supports it and it is wanted.
+    interrupts: Option<Pin<KBox<InterruptRemapping>>>,
     stats: Statistics,
     state: AtomicUnitState,
     /// Whether the unit failed without confirming that its caches are empty and drained.
@@ -173,6 +181,11 @@ impl Unit {
     /// Returns the unit's name: `dmar0` and so on.
     pub(crate) fn name(&self) -> &CStr {
         &self.name
+    }
+
+    /// Returns the unit's number, which is part of its name.
+    pub(crate) fn index(&self) -> usize {
+        self.index
     }
 
     /// Returns the segment whose requesters the unit serves.

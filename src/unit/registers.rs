@@ -134,6 +134,28 @@ impl UnitRegisters {
         })
     }
 
+    /// Sets one command bit that a unit may lack. Returns whether GSTS shows it within `ms`; if not,
+    /// the bit is cleared again.
+    ///
+    /// # Errors
+    ///
+    /// [`ETIMEDOUT`]: GSTS shows the bit, and does so still after it was cleared.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(crate) fn try_command(&self, bit: Gcmd, ms: u64) -> Result<bool> {
+        let obeyed = self.command.with(|()| {
+            let new = Gcmd::from_status(self.status()).with(bit);
+            self.write32(registers::GCMD, new.raw());
+            Deadline::after_ms(ms).wait_until(|| self.status().has_taken_effect(bit))
+        });
+        if !obeyed {
+            self.command(bit, false)?;
+        }
+        Ok(obeyed)
+    }
+
     /// Flushes the write buffer of a unit that needs it (`CAP.RWBF`).
     ///
     /// # Errors

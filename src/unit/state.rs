@@ -15,7 +15,7 @@ const FAILING: u8 = 2;
 const FAILED: u8 = 3;
 
 /// Longer than all register commands that failing a unit issues can take together.
-const FAILING_MS: u64 = 8 * super::registers::TIME_OUT_MS;
+const FAILING_MS: u64 = 10 * super::registers::TIME_OUT_MS;
 
 /// The state of one unit.
 pub(super) struct AtomicUnitState(AtomicU8);

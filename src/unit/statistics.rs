@@ -103,6 +103,8 @@ pub(crate) struct Statistics {
     pub(crate) flush_domain: Counter,
     /// IOTLB invalidations of everything.
     pub(crate) flush_global: Counter,
+    /// Invalidations of interrupt entries.
+    pub(crate) flush_interrupt: Counter,
     /// Those of the above that went through registers.
     pub(crate) by_register: Counter,
     /// Fault records read.
@@ -126,6 +128,7 @@ impl Statistics {
             flush_page: Counter::default(),
             flush_domain: Counter::default(),
             flush_global: Counter::default(),
+            flush_interrupt: Counter::default(),
             by_register: Counter::default(),
             faults: Counter::default(),
             fault_overflows: Counter::default(),
@@ -142,6 +145,12 @@ impl Statistics {
                 Invalidation::Iotlb(scope) => self.count_iotlb(*scope),
             }
         }
+    }
+
+    /// Counts `many` invalidations of interrupt entries, which are about to be submitted. The caller
+    /// holds the lock of the queue.
+    pub(super) fn count_interrupt_entries(&self, many: u64) {
+        self.flush_interrupt.add_unsync(many)
     }
 
     /// Counts an invalidation that is about to be done through registers. The caller holds their

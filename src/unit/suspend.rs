@@ -15,6 +15,8 @@ use vtd_core::spec::status::Gcmd;
 /// The registers of a unit that a suspend loses and that no bring-up step restores.
 pub(crate) struct SuspendState {
     fault_event: [u32; 4],
+    /// Whether interrupts were remapped.
+    remapped_interrupts: bool,
     /// Whether a bring-up step failed during resume.
     resume_failed: bool,
 }
@@ -24,11 +26,14 @@ impl Unit {
     /// One CPU, interrupts off.
     pub(crate) fn suspend(&self) -> SuspendState {
         let fault_event = FAULT_EVENT.map(|register| self.regs.read32(register));
+        let remapped_interrupts = self.remaps_interrupts();
+        self.disable_interrupt_remapping();
         if !self.keeps_translation() {
             self.disable(LifecycleEvent::Suspend);
         }
         SuspendState {
             fault_event,
+            remapped_interrupts,
             resume_failed: false,
         }
     }
@@ -52,9 +57,13 @@ impl Unit {
         }
     }
 
-    /// Restores the fault event and turns translation on. The error has been logged.
+    /// Restores the fault event, and turns interrupt remapping and translation on. The error has
+    /// been logged.
     fn resume_translation(&self, saved: &SuspendState) -> Result {
         self.restore_fault_event(saved);
+        if saved.remapped_interrupts {
+            self.resume_interrupt_remapping()?;
+        }
         self.enable_translation()
     }
 
@@ -62,6 +71,9 @@ impl Unit {
     fn resume_blocked(&self, saved: &SuspendState, why: &str) {
         self.state.fail_disabled();
         let blocked = self.enable_with_empty_root_table();
+        if saved.remapped_interrupts {
+            self.resume_interrupts_blocked();
+        }
         self.restore_fault_event(saved);
         if blocked {
             log_err!(
@@ -87,7 +99,7 @@ impl Unit {
         let set = self.regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
         // A suspend leaves nothing in the caches, but a unit that was not powered off may have kept
         // some.
-        set && self.block_all() != Invalidated::Nothing && self.enable_translation().is_ok()
+        set && self.block_all().0 != Invalidated::Nothing && self.enable_translation().is_ok()
     }
 
     fn restore_fault_event(&self, saved: &SuspendState) {

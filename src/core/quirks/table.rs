@@ -94,6 +94,9 @@ pub(super) const IOAT_UNIT: u64 = 0xa000;
 /// The address bits of VTBAR.
 pub(super) const VTBAR_ADDRESS: u32 = 0xffff_0000;
 
+/// The host bridges of the 5500, 5520 and X58.
+const TYLERSBURG_BRIDGES: &[u16] = &[0x3403, 0x3405, 0x3406];
+
 /// All quirks that the presence of a chip activates.
 pub const QUIRKS: &[Quirk] = &[
     Quirk {
@@ -209,6 +212,19 @@ impl Quirk {
 }
 
 impl PciFunction {
+    /// Returns whether the function shows that the chipset does not drain interrupts when it remaps
+    /// them: it is a host bridge of Tylersburg, up to revision B3 or of revision 0x22. `revision`
+    /// is called only for such a bridge.
+    pub fn has_interrupt_erratum(&self, revision: impl FnOnce() -> Option<u8>) -> bool {
+        self.is_of_chipset()
+            && TYLERSBURG_BRIDGES.contains(&self.device)
+            && match revision() {
+                Some(0x22) => self.device == 0x3405,
+                Some(revision) => revision <= 0x13,
+                None => true,
+            }
+    }
+
     /// Returns whether the function is the sound device whose DMA a unit without IOTLB entries
     /// would stop.
     pub(super) fn is_azalia(&self) -> bool {

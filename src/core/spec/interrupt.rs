@@ -210,7 +210,7 @@ pub const fn table_address(table: PhysAddr, order: u32, mode: ApicMode) -> Optio
     Some(table.raw() | flag(extended, 11) | (order as u64 + 7))
 }
 
-/// An interrupt request in remappable format: what a device is told to write, and where
+/// An interrupt request in remappable format: what a device writes, and where
 /// (VT-d 5.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RemappableRequest {

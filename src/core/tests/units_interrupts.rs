@@ -109,6 +109,16 @@ fn each_obstacle_is_named() {
         InterruptPolicy::of(blocked),
         InterruptPolicy::Off(NotRemapped::Blocks(CompatibilityUser::IoApic(2)))
     );
+    let shared = InterruptPolicy::of(InterruptFacts {
+        compatibility: USERS[1],
+        ..GOOD
+    });
+    match shared.without_compatibility() {
+        InterruptPolicy::Off(why) => assert!(why.to_string().ends_with("which IO-APIC 2 needs")),
+        remapped => panic!("{remapped:?}"),
+    }
+    let isolated = InterruptPolicy::of(GOOD);
+    assert_eq!(isolated.without_compatibility(), isolated);
     for user in USERS.into_iter().flatten() {
         assert!(user.remedy().ends_with("to isolate them"));
     }

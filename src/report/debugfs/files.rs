@@ -6,7 +6,7 @@
 use super::domain_translation::TranslationFiles;
 use super::view::{ShowChunk, UnitView, View};
 use super::walk::WalkFile;
-use super::{context_entries, domains, groups, queue, registers, statistics, users};
+use super::{context_entries, domains, groups, interrupts, queue, registers, statistics, users};
 use crate::machine::Machine;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -62,6 +62,7 @@ fn files_of_units(machine: &Arc<Machine>, folder: &Arc<Dir>) -> Result<KVec<File
             File::new(c"registers", unit.clone(), view(registers::show_unit)?),
             File::new(c"contexts", unit.clone(), view(context_entries::show_unit)?),
             File::new(c"queue", unit.clone(), view(queue::show_unit)?),
+            File::new(c"interrupts", unit.clone(), view(interrupts::show_unit)?),
         ] {
             files.push(file, GFP_KERNEL)?;
         }
@@ -87,10 +88,11 @@ fn files_of_machine(
     ] {
         files.push(file, GFP_KERNEL)?;
     }
-    let parts: [(&CStr, ShowChunk<Arc<Machine>>); 3] = [
+    let parts: [(&CStr, ShowChunk<Arc<Machine>>); 4] = [
         (c"iommu_regset", registers::show_all),
         (c"dmar_translation_struct", context_entries::show_all),
         (c"invalidation_queue", queue::show_all),
+        (c"ir_translation_struct", interrupts::show_all),
     ];
     if in_tree.already_existed() {
         log_info!(

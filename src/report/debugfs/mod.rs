@@ -7,6 +7,7 @@ mod domain_translation;
 mod domains;
 mod files;
 mod groups;
+mod interrupts;
 mod queue;
 mod registers;
 mod statistics;

@@ -34,6 +34,7 @@ struct Sums {
     flush_page: u64,
     flush_domain: u64,
     flush_global: u64,
+    flush_interrupt: u64,
     faults: u64,
     fault_overflows: u64,
     attaches: u64,
@@ -70,6 +71,7 @@ lines! {
     flush_page "flush-page"
     flush_domain "flush-domain"
     flush_global "flush-global"
+    flush_interrupt "flush-interrupt"
     faults "faults"
     fault_overflows "fault-overflows"
     attaches "attaches"
@@ -93,9 +95,10 @@ impl Sums {
             &counts.flush_page,
             &counts.flush_domain,
             &counts.flush_global,
+            &counts.flush_interrupt,
         ]
         .map(Counter::get);
-        let [flush_context, flush_page, flush_domain, flush_global] = flushes;
+        let [flush_context, flush_page, flush_domain, flush_global, flush_interrupt] = flushes;
         let by_register = counts.by_register.get();
         let held = mapped.held;
         let [flushed_slab, flushed_long, flushed_other, flushed_full] = held.flushed;
@@ -111,6 +114,7 @@ impl Sums {
             flush_page,
             flush_domain,
             flush_global,
+            flush_interrupt,
             faults: counts.faults.get(),
             fault_overflows: counts.fault_overflows.get(),
             attaches: counts.attaches.get(),

@@ -10,6 +10,7 @@
 //! the message names no single device as the source.
 
 use super::fault_words::RefusalText;
+use super::interrupts::{silence_interrupt, EntryOwner};
 use super::unknown_requester::UnknownRequesters;
 use crate::device::{AddressHistory, AttachedTo, DeviceInfo, RateLimit};
 use crate::machine::{Machine, RequesterUsers};
@@ -53,7 +54,7 @@ impl<'a> FaultContext<'a> {
     fn read(info: &'a DeviceInfo, record: &FaultRecord) -> Self {
         let state = info.state.lock();
         let attached = state.domain();
-        let is_dma = record.interrupt_index().is_none();
+        let is_dma = !record.is_interrupt();
         FaultContext {
             info,
             driver: info.pci.as_device().driver().map(|driver| driver.name),
@@ -223,11 +224,17 @@ impl FaultReporter {
         match verdict {
             FaultVerdict::Suppress => {}
             FaultVerdict::Report { suppressed, last } => {
-                log_fault(unit, &origin, record, suppressed, last)
+                let entry = EntryOwner::read(&self.machine, unit, record);
+                log_fault(unit, &origin, record, entry, (suppressed, last))
             }
             FaultVerdict::Silence { faults, ms, report } => {
                 // Records from before are still being read, so this may be done already; then it
                 // changes nothing.
+                if record.is_interrupt() {
+                    let from = (origin.noun(), &origin as &dyn fmt::Display);
+                    silence_interrupt(unit, from, record, (faults, ms), report);
+                    return;
+                }
                 let done = unit.disable_fault_processing(&[record.source]);
                 if report {
                     log_silenced(unit, &origin, (faults, ms), done);
@@ -241,19 +248,21 @@ fn log_fault(
     unit: &Unit,
     origin: &FaultSource<'_>,
     record: &FaultRecord,
-    suppressed: u64,
-    last: bool,
+    entry: Option<EntryOwner>,
+    (suppressed, last): (u64, bool),
 ) {
     if suppressed > 0 {
         log_warn!("{unit}: fault: {suppressed} more faults of {origin} were not logged");
     }
     let context = FaultContext::read(origin.info, record);
-    log_err!(
-        "{unit}: fault: {} {}, {}",
-        DeviceText(origin, &context),
-        RefusalText(record),
-        ContextText(&context)
-    );
+    let (device, refusal) = (DeviceText(origin, &context), RefusalText(record));
+    match entry {
+        Some(entry) => log_err!("{unit}: fault: {device} {refusal}, {entry}"),
+        None => log_err!(
+            "{unit}: fault: {device} {refusal}, {}",
+            ContextText(&context)
+        ),
+    }
     if last {
         log_warn!(
             "{unit}: fault: further faults of {origin} are counted but not logged for up to \
@@ -290,7 +299,7 @@ impl FaultSink for FaultReporter {
     fn report_fault(&self, unit: &Unit, record: &FaultRecord) {
         match self.machine.fault_device(unit.segment(), record.source) {
             Some(info) => {
-                if record.interrupt_index().is_none() {
+                if !record.is_interrupt() {
                     // Traced without a limit: tracing is opt-in, and a fault storm is silenced.
                     let write =
                         matches!(record.request, FaultRequest::Write | FaultRequest::Atomic);

@@ -13,6 +13,9 @@ impl fmt::Display for RefusalText<'_> {
         let (record, reason) = (self.0, self.0.reason);
         match record.interrupt_index() {
             Some(index) => write!(f, "interrupt request {index:#x}")?,
+            None if record.is_interrupt() => {
+                f.write_str("interrupt request in compatibility format")?
+            }
             None => write!(f, "{} of {:#x}", record.request, record.address().raw())?,
         }
         if let Some(pasid) = record.pasid {

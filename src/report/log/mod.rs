@@ -5,9 +5,11 @@
 mod fault;
 mod fault_words;
 mod firmware;
+mod interrupts;
 mod units;
 mod unknown_requester;
 
 pub(crate) use fault::FaultReporter;
 pub(crate) use firmware::log_firmware_notes;
+pub(crate) use interrupts::log_interrupts;
 pub(crate) use units::{log_summary, log_unit};

@@ -178,7 +178,8 @@ impl Invalidator {
     }
 
     /// Invalidates all caches by every available path, waits for requests in flight, and turns the
-    /// queue off. For a unit that has failed, after its root table was cleared.
+    /// queue off. For a unit that has failed, after its tables were cleared. Returns what it
+    /// confirmed, and whether it confirmed that it has dropped its interrupt entries.
     ///
     /// # Context
     ///
@@ -187,30 +188,35 @@ impl Invalidator {
         &self,
         regs: &UnitRegisters,
         paths: InvalidationPaths,
-    ) -> Invalidated {
+    ) -> (Invalidated, bool) {
         // Setting the root table invalidates everything that was cached from the old one, whatever
         // state the queue is in. It does not wait for writes that were translated before: only an
         // invalidation through the queue or registers drains those.
         let by_root_table = paths.root_table && regs.command(Gcmd::SET_ROOT_TABLE, true).is_ok();
         let mut all = by_root_table && self.drain == Drain::NONE;
+        let mut interrupts = false;
         if let Some(queue) = &self.queue {
             queue.abort();
             if regs.status().queue_enabled() {
                 let drained = queue.drain_after_error(regs, self.drain);
-                all = all || (drained && paths.queue && queue.invalidate_all(regs, self.drain));
+                let by_queue = drained && paths.queue;
+                all = all || (by_queue && queue.invalidate_all(regs, self.drain));
+                interrupts =
+                    all && by_queue && paths.interrupts && queue.invalidate_interrupts(regs);
                 // The queue must be empty, with a wait as its last descriptor. Every submission
                 // ends with one.
                 let _ = regs.command(Gcmd::QUEUE, false);
             }
         }
         let by_registers = || !regs.status().queue_enabled() && self.registers.invalidate_all(regs);
-        if all || (paths.registers && by_registers()) {
+        let invalidated = if all || (paths.registers && by_registers()) {
             Invalidated::All
         } else if by_root_table {
             Invalidated::Undrained
         } else {
             Invalidated::Nothing
-        }
+        };
+        (invalidated, interrupts)
     }
 }
 
@@ -223,6 +229,8 @@ pub(crate) struct InvalidationPaths {
     pub(crate) queue: bool,
     /// The registers.
     pub(crate) registers: bool,
+    /// Whether there are interrupt entries, which only the queue invalidates.
+    pub(crate) interrupts: bool,
 }
 
 /// What a failed unit has confirmed.

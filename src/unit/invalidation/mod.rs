@@ -6,6 +6,7 @@ mod begun;
 mod by_register;
 mod failure;
 mod fast_path;
+mod interrupts;
 mod invalidator;
 mod queue;
 mod queue_error;

@@ -23,7 +23,7 @@ use core::sync::atomic::Ordering;
 use kernel_ext::clock::{self, Deadline};
 use kernel_ext::log_warn;
 use vtd_core::progress_timeout::ProgressTimeout;
-use vtd_core::spec::descriptor::Descriptor;
+use vtd_core::spec::descriptor::{Descriptor, InterruptScope};
 use vtd_core::spec::registers;
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
 use vtd_core::spec::status::Fsts;
@@ -195,8 +195,24 @@ impl Queue {
                 drain,
             },
         ];
+        self.invalidate(regs, &all)
+    }
+
+    /// Invalidates all interrupt entries, as [`Self::invalidate_all`] does.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(super) fn invalidate_interrupts(&self, regs: &UnitRegisters) -> bool {
+        self.invalidate(
+            regs,
+            &[Descriptor::InterruptEntryCache(InterruptScope::Global)],
+        )
+    }
+
+    fn invalidate(&self, regs: &UnitRegisters, all: &[Descriptor]) -> bool {
         let mine = self.state.with(|state| {
-            let words = all.into_iter().map(Descriptor::encode);
+            let words = all.iter().copied().map(Descriptor::encode);
             self.fill(regs, state, words, all.len() as u32 + 1)
         });
         let deadline = Deadline::after_ms(regs.time_out_ms());

@@ -5,6 +5,7 @@
 //! loom must find in them.
 
 mod holding_subject;
+mod interrupt_subjects;
 mod subjects;
 
 use holding_subject::HOLDING;
@@ -72,7 +73,11 @@ fn main() {
     let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../../../src");
     let out = PathBuf::from(env::var("OUT_DIR").unwrap());
     println!("cargo:rerun-if-changed=build.rs");
-    for subject in SUBJECTS.iter().chain([&HOLDING]) {
+    println!("cargo:rerun-if-changed=subjects.rs");
+    println!("cargo:rerun-if-changed=holding_subject.rs");
+    println!("cargo:rerun-if-changed=interrupt_subjects.rs");
+    let subjects = SUBJECTS.iter().chain(interrupt_subjects::SUBJECTS);
+    for subject in subjects.chain([&HOLDING]) {
         let (original, stem) = original(&source, subject.files);
         let adapt = |mistake: Option<(&str, &str)>| {
             let mut text = original.clone();

@@ -51,6 +51,7 @@ mod attachments;
 mod growth;
 mod holding;
 mod ids;
+mod interrupts;
 mod ownership;
 mod queue;
 mod readers;

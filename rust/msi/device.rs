@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device under a parent domain.
+
+use super::parent::MsiParent;
+use super::remapping::InterruptRemapping;
+use crate::bindings;
+use crate::pci::PciDevice;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// A device under a parent domain: its interrupts are allocated there. Dropping this puts it under
+/// the vector domain again.
+///
+/// # Invariants
+///
+/// The MSI domain of `device` is that of `parent`.
+pub struct RemappedDevice<R: InterruptRemapping> {
+    device: PciDevice,
+    parent: Arc<MsiParent<R>>,
+}
+
+impl<R: InterruptRemapping> RemappedDevice<R> {
+    /// Puts `device` under `parent`.
+    ///
+    /// # Errors
+    ///
+    /// [`EBUSY`]: the device has interrupts already. [`ENODEV`]: it is under another domain than
+    /// that of vectors, as a device behind a volume management device is.
+    ///
+    /// # Context
+    ///
+    /// No driver may be bound to the device or being bound.
+    pub fn new(parent: Arc<MsiParent<R>>, device: PciDevice) -> Result<Self> {
+        let dev = device.as_device().as_raw();
+        // SAFETY: A valid device. The domain lives as long as it is that of the device.
+        kernel::error::to_result(unsafe {
+            bindings::vtd_helper_change_msi_domain(dev, bindings::x86_vector_domain, parent.domain)
+        })?;
+        // INVARIANT: Changed just now.
+        Ok(RemappedDevice { device, parent })
+    }
+
+    /// Returns whether the device has interrupts, or could have some because a driver prepared for
+    /// it.
+    pub fn has_interrupts(&self) -> bool {
+        // SAFETY: A valid device.
+        unsafe { bindings::vtd_helper_has_msi_data(self.device.as_device().as_raw()) }
+    }
+}
+
+impl<R: InterruptRemapping> Drop for RemappedDevice<R> {
+    /// A device that still has interrupts stays where it is, and the domain is never removed.
+    ///
+    /// # Context
+    ///
+    /// As for [`Self::new`].
+    fn drop(&mut self) {
+        let dev = self.device.as_device().as_raw();
+        // SAFETY: A valid device.
+        let failed = unsafe {
+            bindings::vtd_helper_change_msi_domain(
+                dev,
+                self.parent.domain,
+                bindings::x86_vector_domain,
+            )
+        };
+        if failed != 0 {
+            core::mem::forget(self.parent.clone());
+        }
+    }
+}
