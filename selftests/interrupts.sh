@@ -81,9 +81,9 @@ give_without_consent() {
 disk_works() {
 	modprobe nvme
 	[ "$(driver_of "$nvme")" = nvme ] || echo "$nvme" > /sys/bus/pci/drivers_probe
-	before=$(handled "$nvme")
+	handled_before=$(handled "$nvme")
 	disk_io "$nvme" || return 1
-	remapped "$nvme" && [ "$(handled "$nvme")" -gt "$before" ] || { cat /proc/interrupts; return 1; }
+	remapped "$nvme" && [ "$(handled "$nvme")" -gt "$handled_before" ] || { cat /proc/interrupts; return 1; }
 }
 
 # The disk's interrupts move between processors while it works.

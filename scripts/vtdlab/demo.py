@@ -244,7 +244,7 @@ def interrupts(report, evidence):
         report.line()
         report.check(forged.number("in-use") and forged.number("before"),
                      "the disk's interrupts are remapped", f"{forged['in-use']} entries are in use")
-        seen = [(event.value("hi") >> 32 & 0xff, event.value("hi") & 0xffff)
+        seen = [(event.value("high") >> 32 & 0xff, event.value("high") & 0xffff)
                 for event in trace.named("vtd_frr_new")]
         report.check(seen == [(WRONG_SOURCE, devices.EDU.sid)],
                      "QEMU's trace shows that the forged one was refused", f"it has {seen}")

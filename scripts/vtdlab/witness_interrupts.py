@@ -25,7 +25,7 @@ def interrupts(evidence):
         passes = any(value & COMPATIBILITY_FORMAT for value in commands)
         yield "requests in compatibility format are blocked", (
             "a write to GCMD let them pass" if passes else "" if remaps else "nothing is remapped")
-        records = [(event.value("hi") >> 32 & 0xff, event.value("hi") & 0xffff)
+        records = [(event.value("high") >> 32 & 0xff, event.value("high") & 0xffff)
                    for event in trace.named("vtd_frr_new")]
         yield f"{name}: each was refused once, for the reason in the log", (
             "" if records == FORGED else f"the trace has (reason, source-id) {records}")
