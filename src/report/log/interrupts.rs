@@ -95,8 +95,11 @@ fn log_policy(machine: &Machine, served: &ServedUnit) {
 
 /// The device to which the entry belongs that a refused interrupt request named.
 pub(super) struct EntryOwner {
-    /// The entry, and its device with its driver; [`None`] for a request in compatibility format.
-    entry: Option<(u16, Option<(Segment, SourceId, Option<Name>)>)>,
+    /// The entry; [`None`] for a request in compatibility format.
+    index: Option<u16>,
+    /// Its device, if it belongs to one, and that one's driver.
+    owner: Option<(SourceId, Option<Name>)>,
+    segment: Segment,
     sender: SourceId,
 }
 
@@ -110,16 +113,17 @@ impl EntryOwner {
         if !record.is_interrupt() {
             return None;
         }
-        let entry = record.interrupt_index().map(|index| {
-            let owner = unit.interrupt_owner(index).map(|source| {
-                let info = machine.fault_device(unit.segment(), source);
-                let driver = info.and_then(|info| info.pci.as_device().driver());
-                (unit.segment(), source, driver.map(|driver| driver.name))
-            });
-            (index, owner)
+        let (index, segment) = (record.interrupt_index(), unit.segment());
+        let source = index.and_then(|index| unit.interrupt_owner(index));
+        let owner = source.map(|source| {
+            let info = machine.fault_device(segment, source);
+            let driver = info.and_then(|info| info.pci.as_device().driver());
+            (source, driver.map(|driver| driver.name))
         });
         Some(EntryOwner {
-            entry,
+            index,
+            owner,
+            segment,
             sender: record.source,
         })
     }
@@ -127,14 +131,15 @@ impl EntryOwner {
 
 impl fmt::Display for EntryOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.entry {
-            None => f.write_str("which is forged, or was set up before vtd was loaded"),
-            Some((index, None)) => write!(f, "entry {index:#x} belongs to no device"),
-            Some((index, Some((_, source, _)))) if *source == self.sender => {
-                write!(f, "entry {index:#x} is its own")
-            }
-            Some((index, Some((segment, source, driver)))) => {
-                write!(f, "entry {index:#x} belongs to {segment}:{source}")?;
+        let Some(index) = self.index else {
+            return f.write_str("which is forged, or was set up before vtd was loaded");
+        };
+        write!(f, "entry {index:#x} ")?;
+        match &self.owner {
+            None => f.write_str("belongs to no device"),
+            Some((source, _)) if *source == self.sender => f.write_str("is its own"),
+            Some((source, driver)) => {
+                write!(f, "belongs to {}:{source}", self.segment)?;
                 match driver {
                     Some(driver) => write!(f, " (driver {driver})"),
                     None => f.write_str(" (no driver)"),
