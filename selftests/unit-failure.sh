@@ -62,7 +62,16 @@ attach_fails() {
 	log_has "$testdev: not attached: the unit failed earlier"
 }
 
-# fails NAME INJECTIONS: seven results about one way to fail.
+# Where the unit remaps interrupts, no entry is present any more, and the log says whether the unit
+# has confirmed that.
+interrupts_are_blocked() {
+	entries=/sys/kernel/debug/vtd/$unit/interrupts
+	grep -q '; on, table at ' "$entries" || { cat "$entries"; ! grep -qw noapic /proc/cmdline; return; }
+	! grep ' vector ' "$entries" || return 1
+	log_has "vtd: $unit: interrupts of these devices (are refused as well|may still arrive)"
+}
+
+# fails NAME INJECTIONS: eight results about one way to fail.
 fails() {
 	name=$1
 	shift
@@ -79,6 +88,7 @@ fails() {
 	ktap_check "$name: the fault is recorded and explained" \
 		log_has "fault: device $edu .*reason 0x01\), its unit failed earlier"
 	ktap_check "$name: a later attach fails and is explained" attach_fails
+	ktap_check "$name: interrupts are blocked as well" interrupts_are_blocked
 	ktap_check "$name: then all is quiet" is_quiet
 }
 
@@ -249,7 +259,7 @@ overflow() {
 		attack "$testdev" never-mapped && log_has "fault: device $testdev"
 }
 
-ktap_start 84
+ktap_start 90
 dmesg -n 5 2>/dev/null
 fresh > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 [ -n "$edu" ] || ktap_skip_rest "no edu is behind the unit of $testdev"
