@@ -38,6 +38,7 @@ impl kernel::Module for VtdModule {
                 without_queue: value::<i32>(module_parameters::register_invalidation.value()) != 0,
                 interrupts: value::<i32>(module_parameters::interrupts.value()) != 0,
             },
+            remap_anyway: value::<i32>(module_parameters::interrupts.value()) == 2,
             lazy: value::<i32>(module_parameters::lazy.value()),
             hold: value::<i32>(module_parameters::hold.value()),
             bound: value::<i32>(module_parameters::bound.value()),
@@ -70,7 +71,7 @@ module! {
         },
         interrupts: i32 {
             default: 1,
-            description: "interrupt remapping: 1 where possible (default), 0 off",
+            description: "interrupt remapping: 1 where it isolates devices (default), 2 wherever possible, 0 off",
         },
         test_hooks: i32 {
             default: 0,

@@ -7,8 +7,8 @@
 //! IO-APICs and HPETs were set up in that format while the kernel booted, and a module cannot
 //! change them; nor can it change those of a device that stays in pass-through with its driver.
 //! Behind a unit with one of these, requests in that format must pass, so any device behind it can
-//! forge one. The devices behind all other units are isolated: each can raise only interrupts of
-//! its own.
+//! forge one. The devices behind all other units are isolated: each can raise only its own
+//! interrupts. Unless the user wants it, a unit whose devices would not be isolated does not remap.
 
 use crate::spec::interrupt::ApicMode;
 use core::fmt;
@@ -18,6 +18,8 @@ use core::fmt;
 pub struct InterruptFacts {
     /// Whether the user wants interrupts to be remapped.
     pub wanted: bool,
+    /// Whether the user wants that also where it does not isolate devices.
+    pub wanted_anyway: bool,
     /// Whether the DMAR table says that the platform supports it (INTR_REMAP).
     pub platform: bool,
     /// Whether the unit supports it (`ECAP.IR`).
@@ -63,6 +65,8 @@ pub enum NotRemapped {
     NotExtended,
     /// In x2APIC mode requests in compatibility format are always blocked, and this needs them.
     Blocks(CompatibilityUser),
+    /// It would not isolate devices, because this needs requests in compatibility format.
+    NotIsolated(CompatibilityUser),
     /// The unit does not execute the command to let requests in compatibility format pass, and this
     /// needs them.
     NoCompatibility(CompatibilityUser),
@@ -96,6 +100,7 @@ impl InterruptPolicy {
         match (facts.x2apic, facts.compatibility) {
             (true, Some(user)) => Self::Off(Not::Blocks(user)),
             (true, None) => Self::Remapped(ApicMode::X2Apic, None),
+            (false, Some(user)) if !facts.wanted_anyway => Self::Off(Not::NotIsolated(user)),
             (false, user) => Self::Remapped(ApicMode::XApic, user),
         }
     }
@@ -117,7 +122,11 @@ impl InterruptPolicy {
     /// Returns what prevents isolation because it needs requests in compatibility format.
     pub const fn compatibility_user(self) -> Option<CompatibilityUser> {
         match self {
-            Self::Off(NotRemapped::Blocks(user) | NotRemapped::NoCompatibility(user))
+            Self::Off(
+                NotRemapped::Blocks(user)
+                | NotRemapped::NotIsolated(user)
+                | NotRemapped::NoCompatibility(user),
+            )
             | Self::Remapped(_, Some(user)) => Some(user),
             Self::Off(_) | Self::Remapped(_, None) => None,
         }
@@ -162,6 +171,9 @@ impl fmt::Display for NotRemapped {
                 "the processors are in x2APIC mode, in which the unit would block the interrupts \
                  of {user}"
             ),
+            Self::NotIsolated(user) => {
+                write!(f, "{user} needs interrupts in compatibility format")
+            }
             Self::NoCompatibility(user) => write!(
                 f,
                 "the unit does not let interrupts in compatibility format pass (GSTS.CFIS), which \

@@ -6,6 +6,7 @@
 //! has an IO-APIC, a driver may request one of its pins at any time. So what counts is whether the
 //! kernel has it, not whether a pin is in use now: what is decided here stays true.
 
+use super::options::LoadOptions;
 use crate::device::preflight::BoundDevices;
 use crate::device::{Chipset, DeviceInterrupts, PciPath};
 use crate::machine::ServedUnit;
@@ -90,7 +91,7 @@ pub(super) fn decide_interrupts(
     dmar: &Dmar<'_>,
     chipset: &Chipset,
     bound: &BoundDevices,
-    wanted: bool,
+    options: &LoadOptions,
 ) -> Result {
     let wired = WiredInterrupts::find()?;
     for served in units {
@@ -103,7 +104,8 @@ pub(super) fn decide_interrupts(
         let keeps = |device: &PciDevice| is_behind(device) == Some(true);
         let adopted = bound.to_adopt.iter().any(keeps);
         let policy = InterruptPolicy::of(InterruptFacts {
-            wanted,
+            wanted: options.unit.interrupts,
+            wanted_anyway: options.remap_anyway,
             platform: dmar.interrupt_remapping(),
             unit: unit.ecap().interrupt_remapping(),
             queue: unit.is_queued(),

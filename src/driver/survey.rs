@@ -65,7 +65,7 @@ impl Survey {
         let hot_plug = RescanLock::lock();
         let bound = BoundDevices::find(&dmar, &chipset, policy)?;
         drop(hot_plug);
-        decide_interrupts(&mut units, &dmar, &chipset, &bound, options.unit.interrupts)?;
+        decide_interrupts(&mut units, &dmar, &chipset, &bound, options)?;
         let survey = Survey {
             chipset,
             units,

@@ -7,6 +7,7 @@ use vtd_core::spec::interrupt::ApicMode;
 
 const GOOD: InterruptFacts = InterruptFacts {
     wanted: true,
+    wanted_anyway: true,
     platform: true,
     unit: true,
     queue: true,
@@ -25,7 +26,7 @@ const USERS: [Option<CompatibilityUser>; 4] = [
 
 /// Returns every combination of facts.
 fn all() -> impl Iterator<Item = InterruptFacts> {
-    (0..128u32).flat_map(|bits| {
+    (0..256u32).flat_map(|bits| {
         USERS.into_iter().map(move |compatibility| {
             let bit = |number: u32| bits & 1 << number != 0;
             InterruptFacts {
@@ -36,6 +37,7 @@ fn all() -> impl Iterator<Item = InterruptFacts> {
                 erratum: bit(4),
                 extended: bit(5),
                 x2apic: bit(6),
+                wanted_anyway: bit(7),
                 compatibility,
             }
         })
@@ -73,7 +75,13 @@ fn interrupts_in_compatibility_format_that_are_in_use_are_never_blocked() {
 fn nothing_is_remapped_without_what_it_needs() {
     for facts in all() {
         let needs = facts.wanted && facts.unit && facts.platform && facts.queue && !facts.erratum;
-        let able = needs && (!facts.x2apic || (facts.extended && facts.compatibility.is_none()));
+        let isolates = facts.compatibility.is_none();
+        let able = needs
+            && if facts.x2apic {
+                facts.extended && isolates
+            } else {
+                facts.wanted_anyway || isolates
+            };
         let policy = InterruptPolicy::of(facts);
         assert_eq!(
             matches!(policy, InterruptPolicy::Remapped(..)),
@@ -117,6 +125,15 @@ fn each_obstacle_is_named() {
         InterruptPolicy::Off(why) => assert!(why.to_string().ends_with("which IO-APIC 2 needs")),
         remapped => panic!("{remapped:?}"),
     }
+    let default = InterruptFacts {
+        wanted_anyway: false,
+        compatibility: USERS[1],
+        ..GOOD
+    };
+    assert_eq!(
+        off(default),
+        "IO-APIC 2 needs interrupts in compatibility format"
+    );
     let isolated = InterruptPolicy::of(GOOD);
     assert_eq!(isolated.without_compatibility(), isolated);
     for user in USERS.into_iter().flatten() {
