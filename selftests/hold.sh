@@ -17,7 +17,7 @@ bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
 
 # counted_as NAME: prints this counter of the device's unit.
 counted_as() {
-	sed -n "s/^$1: //p" /sys/kernel/debug/vtd/dmar0/statistics
+	sed -n "s/^$1: //p" "/sys/kernel/debug/vtd/$(unit_of "$bdf")/statistics"
 }
 
 # loaded_with PARAMETER...: the module is loaded with these, and nothing else changes.

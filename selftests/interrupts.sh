@@ -11,7 +11,6 @@
 
 HERE=$(dirname "$0")
 FORGE=/sys/kernel/debug/vtd_forge/run
-UNIT=/sys/kernel/debug/vtd/dmar0
 NVME_CLAIMS=13
 EDU_CLAIMS=7
 
@@ -21,9 +20,14 @@ first_nvme() {
 	done
 }
 
+# unit_files: prints the folder of the disk's unit.
+unit_files() {
+	echo "/sys/kernel/debug/vtd/$(unit_of "$nvme")"
+}
+
 # entry_of BDF: the index of the first entry of the device.
 entry_of() {
-	sed -n "s/^ *\([0-9]*\) $1 vector .*/\1/p" $UNIT/interrupts | head -n1
+	sed -n "s/^ *\([0-9]*\) $1 vector .*/\1/p" "$(unit_files)"/interrupts | head -n1
 }
 
 # handled BDF: how many interrupts of the device were handled.
@@ -57,8 +61,8 @@ refused() {
 	log_start
 	before=$(handled "$nvme")
 	forge "$1" "$2" || return 1
-	log_has "vtd: dmar0: fault: .*interrupt request 0x$(printf '%x' "$2") refused: .*reason $3\\), $4" || return 1
-	[ "$(log_since | grep -c 'vtd: dmar0: fault: ')" = 1 ] || { log_since; return 1; }
+	log_has "vtd: $(unit_of "$nvme"): fault: .*interrupt request 0x$(printf '%x' "$2") refused: .*reason $3\\), $4" || return 1
+	[ "$(log_since | grep -c "vtd: $(unit_of "$nvme"): fault: ")" = 1 ] || { log_since; return 1; }
 	[ "$(handled "$nvme")" = "$before" ] || { echo "the disk got an interrupt"; return 1; }
 }
 
@@ -115,13 +119,13 @@ survives_offline() {
 # Nothing of an interrupt is left once its driver is gone.
 is_freed() {
 	[ "$(driver_of "$nvme")" = none ] || echo "$nvme" > "$PCI/$nvme/driver/unbind"
-	! grep -q " $nvme " $UNIT/interrupts || { cat $UNIT/interrupts; return 1; }
+	! grep -q " $nvme " "$(unit_files)"/interrupts || { cat "$(unit_files)"/interrupts; return 1; }
 }
 
 entries_agree() {
-	words=$(grep -c ' vector ' $UNIT/interrupts)
+	words=$(grep -c ' vector ' "$(unit_files)"/interrupts)
 	in_tree=$(grep -Ec '^ [0-9]+ +[0-9a-f]{2}:' /sys/kernel/debug/iommu/intel/ir_translation_struct)
-	[ "$words" = "$in_tree" ] && [ "$words" -gt 0 ] || { cat $UNIT/interrupts; return 1; }
+	[ "$words" = "$in_tree" ] && [ "$words" -gt 0 ] || { cat "$(unit_files)"/interrupts; return 1; }
 }
 
 # of_wired: how many interrupts of IO-APICs were handled.
@@ -142,7 +146,7 @@ wired_arrive() {
 }
 
 wired_says_the_log() {
-	dmesg | grep -Eq "vtd: dmar0: interrupts are not remapped, so a device can forge any: IO-APIC 0 needs interrupts in compatibility format \(in use: pin [0-9]+ by .*\): boot with noapic to isolate them" ||
+	dmesg | grep -Eq "vtd: $(unit_of "$nvme"): interrupts are not remapped, so a device can forge any: IO-APIC 0 needs interrupts in compatibility format \(in use: pin [0-9]+ by .*\): boot with noapic to isolate them" ||
 		{ dmesg | grep 'vtd: .*interrupt'; return 1; }
 }
 
@@ -150,13 +154,13 @@ wired_says_the_log() {
 # remap at all then.
 anyway_says_the_log() {
 	need_no_vtd && log_start && load_vtd interrupts=2 || return 1
-	dmesg | grep -Eq "vtd: dmar0: interrupts are (not remapped, so a device can forge any: the unit does not let interrupts in compatibility format pass \(GSTS.CFIS\)|remapped, but a device can forge one in compatibility format), which IO-APIC 0 needs \(in use: pin [0-9]+ by .*\): boot with noapic to isolate them" ||
+	dmesg | grep -Eq "vtd: $(unit_of "$nvme"): interrupts are (not remapped, so a device can forge any: the unit does not let interrupts in compatibility format pass \(GSTS.CFIS\)|remapped, but a device can forge one in compatibility format), which IO-APIC 0 needs \(in use: pin [0-9]+ by .*\): boot with noapic to isolate them" ||
 		{ dmesg | grep 'vtd: .*interrupt'; return 1; }
 	need_no_vtd && need_vtd
 }
 
 isolated_says_the_log() {
-	dmesg | grep -q "vtd: dmar0: interrupts are remapped: a device can raise no interrupt but its own"
+	dmesg | grep -q "vtd: $(unit_of "$nvme"): interrupts are remapped: a device can raise no interrupt but its own"
 }
 
 nvme=$(first_nvme)
@@ -240,7 +244,7 @@ unloads() {
 
 off_says_the_log() {
 	insmod "$VTD_KO" interrupts=0 || return 1
-	log_has "vtd: dmar0: interrupts are not remapped, so a device can forge any: interrupts=0 was chosen"
+	log_has "vtd: $(unit_of "$nvme"): interrupts are not remapped, so a device can forge any: interrupts=0 was chosen"
 }
 
 asks_for_consent() {

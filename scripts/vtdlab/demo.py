@@ -203,8 +203,8 @@ def _freed_outcome(record):
 
 
 def freed(report, evidence):
-    """4. Pages that are unmapped and freed while a device has their address."""
-    report.heading("4. A page is unmapped and freed, and the device writes to its address")
+    """5. Pages that are unmapped and freed while a device has their address."""
+    report.heading("5. A page is unmapped and freed, and the device writes to its address")
     found = {record["mode"]: record for record in evidence.records.of("freed")}
     rows, claims = [], []
     for mode, name, who, where in FREED:
@@ -228,10 +228,10 @@ def freed(report, evidence):
 
 
 def interrupts(report, evidence):
-    """5. An interrupt that a device forges."""
+    """4. An interrupt that a device forges."""
     if evidence.driver != "vtd":
         return
-    report.heading("5. Interrupts")
+    report.heading("4. Interrupts")
     for forged in evidence.records.of("interrupt"):
         trace, log = evidence.window(forged)
         report.line(f"  {forged['unit']}")
@@ -257,8 +257,8 @@ def interrupts(report, evidence):
 
 
 def closing(report, evidence):
-    """5. The totals of each unit, and what must hold at the end."""
-    report.heading("5. Sums")
+    """6. The totals of each unit, and what must hold at the end."""
+    report.heading("6. Sums")
     moved = sum((io.number("moved") or 0) * 2 if io["kind"] == "disk" else 32 << 20
                 for io in evidence.records.of("io") if io["result"] == "ok")
     report.line(f"  {size(moved)} moved and verified")
@@ -337,4 +337,4 @@ def log_is_clean(report, evidence):
                  evidence.outcome.detail or "its job failed: see out/run/console.log")
 
 
-PARTS = (units, data, attacks, freed, interrupts, closing)
+PARTS = (units, data, attacks, interrupts, freed, closing)
