@@ -32,7 +32,7 @@ use vtd_core::invalidation::{after_map, InvalidationRange};
 use vtd_core::spec::address::{DomainId, Iova};
 
 /// The maximum number of units on which a flush begins before it waits for them.
-const BEGUN_AT_ONCE: usize = 16;
+const BEGUN_AT_ONCE: usize = 8;
 
 /// All units of the machine.
 pub(crate) type Units = Arc<KVec<Arc<Unit>>>;
@@ -172,7 +172,8 @@ impl FlushList {
                 *slot = Some((unit, id, begin(unit, id)));
             }
             let is_last = begun.iter().any(Option::is_none);
-            for (unit, id, begun) in begun.into_iter().flatten() {
+            // By reference: the array is not copied.
+            for (unit, id, begun) in begun.iter_mut().filter_map(Option::take) {
                 finish(unit, id, begun);
             }
             if is_last {

@@ -252,7 +252,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     Subject {
         files: &["domain/flush_list.rs", "domain/attachments.rs"],
         // So that a model with three units waits twice.
-        adapted: &[("BEGUN_AT_ONCE: usize = 16", "BEGUN_AT_ONCE: usize = 2")],
+        adapted: &[("BEGUN_AT_ONCE: usize = 8", "BEGUN_AT_ONCE: usize = 2")],
         appended: "",
         mistakes: &[
             ("no_fence", "fence(Ordering::SeqCst);\n        if", "if"),
@@ -310,8 +310,8 @@ pub(crate) const SUBJECTS: &[Subject] = &[
             ),
             (
                 "one_after_the_other",
-                "BEGUN_AT_ONCE: usize = 16",
-                "BEGUN_AT_ONCE: usize = 1; // BEGUN_AT_ONCE: usize = 16",
+                "BEGUN_AT_ONCE: usize = 8",
+                "BEGUN_AT_ONCE: usize = 1; // BEGUN_AT_ONCE: usize = 8",
             ),
             (
                 "not_finished",
