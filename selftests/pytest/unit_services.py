@@ -3,7 +3,7 @@
 
 `host queue BASE VALUE` makes the unit whose registers are at BASE, in hexadecimal, treat its
 invalidation queue as VALUE says (Documentation/qemu-units.rst), or `late=MS`: it makes a step
-every MS milliseconds.
+every MS milliseconds. `host queue-error BASE VALUE` does the same for one error of its queue.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ async def _unit(guest, base):
     raise ValueError(f"no unit has its registers at {base:#x}")
 
 
-async def _set_queue(guest, path, value):
-    await guest.qmp.execute("qom-set", {"path": path, "property": "queue", "value": value})
+async def _set(guest, path, name, value):
+    await guest.qmp.execute("qom-set", {"path": path, "property": name, "value": value})
 
 
 async def _make_steps(guest, path, seconds):
@@ -44,7 +44,7 @@ async def _make_steps(guest, path, seconds):
     with contextlib.suppress(QMPError, OSError):
         while True:
             await asyncio.sleep(seconds)
-            await _set_queue(guest, path, "step")
+            await _set(guest, path, "queue", "step")
 
 
 async def _queue(guest, base, value):
@@ -54,9 +54,13 @@ async def _queue(guest, base, value):
         steps.pop(path).cancel()
     milliseconds = value.removeprefix("late=")
     is_late = milliseconds != value
-    await _set_queue(guest, path, "held" if is_late else value)
+    await _set(guest, path, "queue", "held" if is_late else value)
     if is_late:
         steps[path] = asyncio.create_task(_make_steps(guest, path, int(milliseconds) / 1000))
 
 
-SERVICES = {"queue": _queue}
+async def _queue_error(guest, base, value):
+    await _set(guest, await _unit(guest, int(base, 16)), "queue-error", value)
+
+
+SERVICES = {"queue": _queue, "queue-error": _queue_error}
