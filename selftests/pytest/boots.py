@@ -15,7 +15,7 @@ from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, demo, testb
 from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_lifecycle
 from vtdlab import run as demo_run
 from vtdlab import machines, vfio_machine, vfio_selftests, witness_matrix, witness_shared
-from vtdlab import witness_interrupts, witness_units
+from vtdlab import witness_interrupts, witness_queue, witness_units
 from vtdlab.errors import LabError
 from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
@@ -36,7 +36,7 @@ LOG_TAIL = 30
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
 WITNESSES = (witness.BY_TEST | witness_isolation.BY_TEST | witness_lifecycle.BY_TEST
              | witness_matrix.BY_TEST | witness_inspect.BY_TEST | witness_chipset.BY_TEST
-             | witness_shared.BY_TEST | witness_interrupts.BY_TEST)
+             | witness_shared.BY_TEST | witness_interrupts.BY_TEST | witness_queue.BY_TEST)
 
 
 def _stride(usual):
@@ -149,6 +149,7 @@ BOOTS = (
          debug=("lockdep.prove_locking=0",)),
     Boot("server", ("load", "dma", "attack", "domain", "vfio", "rescan", "unload"),
          machine=machines.SERVER),
+    Boot("failing-queues", ("queue-errors",), machine=machines.SERVER, programs=benchtools.fio),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
     Boot("shared-domains", ("units",), end="reboot", machine=machines.THREE_BUSES,
          append=(devices.NATIVE_PORTS,), programs=benchtools.fio),

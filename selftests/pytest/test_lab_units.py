@@ -5,7 +5,8 @@ import struct
 
 import pytest
 
-from vtdlab import acpi, devices, klog, machines, witness, witness_lifecycle, witness_units
+from vtdlab import acpi, devices, klog, machines, witness, witness_lifecycle, witness_queue
+from vtdlab import witness_units
 from vtdlab.channel import Records
 from vtdlab.errors import LabError
 from vtdlab.evidence import Evidence
@@ -128,6 +129,28 @@ def test_the_storming_device_is_dropped_from_its_own_unit():
         trace = (MARK.format(1) + translated(FAR, refused(FAR_SID)) + wrote(unit, dropped(FAR_SID))
                  + MARK.format(2))
         assert len(failed(witness.fault(evidence(trace, marks=marks)))) == wrong
+
+
+def test_an_error_of_the_queue_that_remains_is_noticed():
+    """It happens once, in the unit that the guest names, and is cleared after that."""
+    marks = ("queue-error wait-ite of dmar0 begin", "queue-error wait-ite of dmar0 end")
+    clear = "vtd_reg_write addr 0x34 size 0x4 value 0x60"
+
+    def wrong(*parts):
+        trace = MARK.format(1) + "".join(parts) + MARK.format(2)
+        return len(failed(witness_queue.queue_errors(evidence(trace, marks=marks))))
+
+    def error(unit, bit=0x40):
+        return f"vtd_unit {unit:#x} error {bit:#x} source 0x0\n"
+
+    assert not wrong(error(FAR), wrote(FAR, clear))
+    assert not wrong(error(FAR), wrote(FAR, clear), translated(FIRST, refused(NEAR_SID)))
+    assert wrong(error(FAR)) == 1 and wrong(wrote(FAR, clear), error(FAR)) == 1
+    assert wrong(error(FAR), error(FAR), wrote(FAR, clear)) == 1
+    assert wrong(wrote(FIRST), wrote(FAR, clear)) == 2
+    assert wrong(error(FIRST), wrote(FAR, clear)) == wrong(error(FAR, 0x20), wrote(FAR, clear)) == 2
+    assert wrong(error(FAR), wrote(FIRST, clear)) == 1
+    assert wrong(error(FAR), wrote(FAR, clear, refused(FAR_SID).replace("fault 5", "fault 1"))) == 1
 
 
 def structures(raw):
