@@ -125,7 +125,7 @@ impl Queue {
     fn log_completion_errors(&self, status: Fsts, sources: u64) {
         let count = self.errors.completions.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
-            for error in status.errors().filter(|_| status.has_queue_fault()) {
+            for error in Fsts::from_raw(status.raw() & COMPLETION_ERRORS).errors() {
                 log_warn!(
                     "dmar{}: {error}; the waits of its queue were resubmitted ({count} such \
                      error(s) so far, IQERCD {sources:#x}, VT-d 11.4.9)",
