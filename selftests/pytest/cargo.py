@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Runs `cargo test` on vtd_core, and on the driver's files under loom; a result for each test."""
+"""Runs `cargo test` on vtd_core, on the driver's files under loom, and on the program vtd; a result
+for each test."""
 
 import os
 import re
@@ -13,7 +14,7 @@ LINE = re.compile(r"^test (?P<name>.+?) \.\.\. (?P<what>ok|FAILED|ignored)(?P<re
 SUITE = re.compile(r"^\s+(?:Running (?:unittests )?(\S+)|Doc-tests (\S+))")
 OUTCOMES = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
 TAIL = 60
-MANIFESTS = ("Cargo.toml", "src/core/tests/concurrency/Cargo.toml")
+MANIFESTS = ("Cargo.toml", "src/core/tests/concurrency/Cargo.toml", "tools/vtd/Cargo.toml")
 
 
 class Broken(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-FILES = sorted(path for folder in ("src", "rust", "bench") for path in (TOP / folder).rglob("*")
+FILES = sorted(path for folder in ("src", "rust", "bench", "tools") for path in (TOP / folder).rglob("*")
                if path.suffix in (".rs", ".c", ".h") and "target" not in path.parts)
 # `build.rs` has functions in strings.
 RUST = [path for path in FILES if path.suffix == ".rs" and path.name != "build.rs"]

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Text for people: lines of at most 80 columns, and numbers with units.
+
+/// The width of the output.
+pub const WIDTH: usize = 80;
+
+/// Writes `text` in lines that begin with `first`, and then with as many blanks.
+pub fn wrap(first: &str, text: &str) -> String {
+    let indent = " ".repeat(first.chars().count());
+    let (mut out, mut line) = (String::new(), first.to_owned());
+    let mut is_empty = true;
+    let room = WIDTH.saturating_sub(indent.len()).max(20);
+    for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
+        let blank = usize::from(!is_empty);
+        if !is_empty && line.chars().count() + blank + word.chars().count() > WIDTH {
+            out += line.trim_end();
+            out.push('\n');
+            line.clone_from(&indent);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line += word;
+        is_empty = false;
+    }
+    out += line.trim_end();
+    out.push('\n');
+    out
+}
+
+/// Returns a word in pieces of at most `room` signs.
+fn pieces(word: &str, room: usize) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest
+            .char_indices()
+            .nth(room)
+            .map_or(rest.len(), |(at, _)| at);
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// Returns a line of at most [`WIDTH`] columns; `...` shows that it was longer.
+pub fn clip(line: &str) -> String {
+    if line.chars().count() <= WIDTH {
+        return format!("{line}\n");
+    }
+    let kept: String = line.chars().take(WIDTH - 3).collect();
+    format!("{}...\n", kept.trim_end())
+}
+
+/// Returns rows as lines whose columns are aligned; the last column may be of any width.
+pub fn columns(rows: &[Vec<String>]) -> String {
+    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..most).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line += &format!("{cell:<width$}  ");
+        }
+        out += line.trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+/// Returns a number of bytes in the largest binary unit that keeps it readable.
+pub fn size(bytes: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let (mut value, mut unit) = (bytes, 0);
+    while value >= 1024 && value % 1024 == 0 && unit + 1 < units.len() {
+        value /= 1024;
+        unit += 1;
+    }
+    if value < 10240 {
+        return format!("{} {}", grouped(value), units[unit]);
+    }
+    let mut fine = value as f64;
+    while fine >= 1024.0 && unit + 1 < units.len() {
+        fine /= 1024.0;
+        unit += 1;
+    }
+    format!("{fine:.1} {}", units[unit])
+}
+
+/// Returns a number with commas.
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Returns a count with its name, in the plural unless it is 1.
+pub fn many(count: u64, name: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {name}{plural}", grouped(count))
+}
+
+/// Returns names as a list in a sentence: a, b and c.
+pub fn list(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(4096), "4 KiB");
+        assert_eq!(size(3 << 30), "3 GiB");
+        assert_eq!(size((1 << 30) + 4096), "1.0 GiB");
+        assert_eq!(size(u64::MAX), "16.0 EiB");
+        assert_eq!(
+            (grouped(1_234_567), grouped(12)),
+            ("1,234,567".into(), "12".into())
+        );
+    }
+
+    #[test]
+    fn no_line_is_too_long() {
+        let text = "word ".repeat(100);
+        assert!(wrap("   - ", &text).lines().all(|line| line.len() <= WIDTH));
+        assert_eq!(wrap("a ", "b"), "a b\n");
+        let long = wrap("   - ", &"word".repeat(100));
+        assert!(long.lines().all(|line| line.len() <= WIDTH));
+        let whole: String = long.split_whitespace().skip(1).collect();
+        assert_eq!(whole, "word".repeat(100));
+    }
+}

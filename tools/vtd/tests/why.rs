@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vtd why`: the facts of the recorded machine, under both drivers.
+
+mod common;
+
+use common::{assert_fits, run, Tree, DRIVERS};
+use serde_json::Value;
+
+const DEVICES: &str = "sys/bus/pci/devices";
+
+fn why(tree: &Tree, device: &str) -> Value {
+    let done = tree.run(&["--json", "why", device]);
+    assert_eq!((done.status, done.err.as_str()), (0, ""));
+    done.json()
+}
+
+/// Returns (places, what they are) of what joins a group.
+fn joints(answer: &Value) -> Vec<(String, String)> {
+    let joints = answer["group_joined_by"].as_array().expect("a list");
+    let at = |joint: &Value| {
+        let at = joint["at"].as_array().expect("a list").iter();
+        at.map(|it| it.as_str().expect("text"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    joints
+        .iter()
+        .map(|it| (at(it), it["why"].as_str().expect("text").to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_port_that_makes_a_group_so_large() {
+    for driver in DRIVERS {
+        let tree = Tree::new(driver);
+        for (device, at, part) in [
+            (
+                "0000:09:00.0",
+                "0000:00:11.0",
+                "root port without access control (ACS)",
+            ),
+            (
+                "0000:07:00.0",
+                "0000:05:00.0",
+                "switch's upstream port without",
+            ),
+            (
+                "0000:07:00.0",
+                "0000:06:00.0 0000:06:01.0",
+                "switch's downstream port without",
+            ),
+            ("0000:02:01.0", "0000:00:09.0", "bridge to conventional PCI"),
+            (
+                "0000:00:1f.2",
+                "0000:00:1f.0",
+                "device with several functions without",
+            ),
+        ] {
+            let found = joints(&why(&tree, device));
+            assert!(
+                found
+                    .iter()
+                    .any(|(places, why)| places == at && why.starts_with(part)),
+                "{driver}, {device}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_group_of_several_devices_is_explained_and_no_other() {
+    for driver in DRIVERS {
+        let tree = Tree::new(driver);
+        let mut larger = 0;
+        for device in tree.names(DEVICES) {
+            let answer = why(&tree, &device);
+            let several = answer["group_devices"].as_array().expect("a list").len() > 1;
+            assert_eq!(several, !joints(&answer).is_empty(), "{driver}, {device}");
+            larger += usize::from(several);
+        }
+        assert!(larger > 8);
+    }
+}
+
+#[test]
+fn access_control_that_is_switched_off_is_named() {
+    let tree = Tree::new("vtd");
+    // The port of a group of one device, at which request redirect is switched off.
+    let name = format!("{DEVICES}/0000:00:08.0/config");
+    let mut config = std::fs::read(tree.path(&name)).expect("a file");
+    let at = (0x100..config.len() - 8)
+        .step_by(4)
+        .find(|at| config[*at..*at + 2] == [0x0d, 0])
+        .expect("the port has ACS");
+    config[at + 6] &= !(1 << 2);
+    std::fs::write(tree.path(&name), config).expect("a file");
+    let groups = "sys/kernel/debug/vtd/groups";
+    let text = tree.read(groups).replace("group=14 ", "group=5 ");
+    tree.write(groups, text);
+    let found = joints(&why(&tree, "0000:01:00.0"));
+    let words = "root port whose access control (ACS) has request redirect off";
+    assert_eq!(found, [("0000:00:08.0".to_owned(), words.to_owned())]);
+}
+
+#[test]
+fn memory_that_firmware_reserves() {
+    for driver in DRIVERS {
+        let tree = Tree::new(driver);
+        for (device, first, kind) in [
+            ("0000:00:0d.0", "0x70000000", "direct"),
+            ("0000:00:0c.0", "0x70010000", "direct-relaxable"),
+        ] {
+            let reserved = &why(&tree, device)["reserved"];
+            assert_eq!(
+                (&reserved[0]["first"], &reserved[0]["kind"]),
+                (&first.into(), &kind.into())
+            );
+        }
+        assert_eq!(
+            why(&tree, "0000:00:03.0")["reserved"],
+            serde_json::json!([])
+        );
+        let text = tree.run(&["why", "0000:00:0d.0"]).flat();
+        assert!(text.contains("gives such devices to no user"), "{text}");
+        // The table alone says it, too, if no driver runs the unit.
+        tree.remove("sys/kernel/iommu_groups");
+        let reserved = &why(&tree, "0000:00:0d.0")["reserved"];
+        assert_eq!(reserved[0]["first"], "0x70000000");
+    }
+}
+
+#[test]
+fn what_keeps_a_device_from_a_user() {
+    for driver in DRIVERS {
+        let tree = Tree::new(driver);
+        let text = tree.run(&["why", "07:00.0"]).flat();
+        assert!(text.contains(
+            "0000:08:00.0 of the same group is driven by vtd_attack. To change that: unbind it \
+             (echo 0000:08:00.0 > /sys/bus/pci/drivers/vtd_attack/unbind)"
+        ));
+        assert!(text.contains("interrupts not isolated"));
+        // With remapped interrupts, nothing keeps a device that is alone.
+        tree.write(
+            "proc/interrupts",
+            " 24: 0 0 IR-PCI-MSIX-0000:00:03.0 0-edge eth0\n",
+        );
+        let answer = why(&tree, "00:05.0");
+        assert_eq!(
+            (&answer["obstacles"], &answer["interrupts_isolated"]),
+            (&serde_json::json!([]), &true.into())
+        );
+    }
+}
+
+#[test]
+fn what_only_vtd_shows() {
+    let answer = why(&Tree::new("vtd"), "00:05.0");
+    assert_eq!(
+        (&answer["domain"], &answer["domain_id"]),
+        (&"#4".into(), &"5".into())
+    );
+    assert_eq!(
+        (&answer["owner"], &answer["faults"]),
+        (&"kernel".into(), &4.into())
+    );
+    let answer = why(&Tree::new("in-tree"), "00:05.0");
+    assert!(answer["faults"].is_null() && answer["owner"].is_null());
+}
+
+#[test]
+fn ats_and_pasid() {
+    let text = Tree::new("vtd").run(&["why", "03:00.0"]).flat();
+    assert!(
+        text.contains("ATS the device has it, off; its unit cannot serve it"),
+        "{text}"
+    );
+    // An ordinary user sees 64 bytes of configuration space.
+    let tree = Tree::new("vtd");
+    for device in tree.names(DEVICES) {
+        let name = format!("{DEVICES}/{device}/config");
+        let config = std::fs::read(tree.path(&name)).expect("a file");
+        std::fs::write(tree.path(&name), &config[..64]).expect("a file");
+    }
+    let text = tree.run(&["why", "07:00.0"]).flat();
+    assert!(text.contains("ATS unknown: only root can read"), "{text}");
+    assert!(
+        text.contains("Why they are one group only root can read"),
+        "{text}"
+    );
+}
+
+#[test]
+fn names_come_from_pci_ids() {
+    let tree = Tree::new("vtd");
+    tree.write(
+        "usr/share/misc/pci.ids",
+        "# list\n8086  Intel Corporation\n\t10d3  82574L\n\t\t8086 0001  Sub\n1b36  Red Hat\nC 01  x\n",
+    );
+    assert_eq!(
+        why(&tree, "00:03.0")["name"],
+        "Ethernet controller, 82574L [8086:10d3]"
+    );
+    assert_eq!(
+        why(&tree, "01:00.0")["name"],
+        "NVMe disk, Red Hat [1b36:0010]"
+    );
+}
+
+#[test]
+fn every_answer_fits_the_screen() {
+    for driver in DRIVERS {
+        let tree = Tree::new(driver);
+        for device in tree.names(DEVICES) {
+            let done = tree.run(&["why", &device]);
+            assert_eq!((done.status, done.err.as_str()), (0, ""));
+            assert_fits(&done.out);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_device_is_a_sentence() {
+    let tree = Tree::new("vtd");
+    for (device, part) in [
+        ("0000:00:05.7", "0000:00:05.0 exists"),
+        ("0000:77:05.0", "There is no device 0000:77:05.0 here"),
+        ("eth0", "'eth0' is no device address"),
+        ("00:20.0", "is no device address"),
+        ("", "is no device address"),
+    ] {
+        let said = tree.run(&["why", device]).sentence(1);
+        assert!(said.contains(part), "{said}");
+    }
+    let said = run(&["--root", "/nonexistent", "why", "00:05.0"]).sentence(1);
+    assert!(said.contains("mount -t sysfs"), "{said}");
+}
+
+#[test]
+fn older_dumps_are_read() {
+    // vtd-save wrote this one before domains had '#', and before this program existed.
+    let dump = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../selftests/pytest/inspect/vtd-dump.tar.gz"
+    );
+    let done = run(&["--json", "--dump", dump, "why", "01:00.0"]);
+    let answer = done.json();
+    assert_eq!(
+        (&answer["domain"], &answer["domain_id"]),
+        (&"#8".into(), &"9".into())
+    );
+    assert_eq!(
+        (&answer["unit"], &answer["driver"]),
+        (&"dmar0".into(), &"nvme".into())
+    );
+    assert_eq!(answer["problems"], serde_json::json!([]));
+}
