@@ -20,11 +20,11 @@ ENTER := scripts/enter
 LAB := $(ENTER) python3 -m vtdlab
 INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
-export SERIES VTD_CACHE KDIR DESTDIR BOOT_PARAMETERS
+export SERIES VTD_CACHE KDIR DESTDIR PREFIX BOOT_PARAMETERS
 
 .PHONY: module run debian debian-check check host-check guest-check check-units check-debug check-races \
 	vfio-selftests firmware user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
-	docs pictures kernel shell modules_install install uninstall clean distclean help
+	docs pictures kernel shell tool install-tool uninstall-tool modules_install install uninstall clean distclean help
 
 ifdef KDIR
 module: ; @$(call kbuild,$(KDIR),modules)
@@ -119,6 +119,15 @@ kernel:
 shell:
 	@$(ENTER) bash
 
+tool:
+	@$(LAB) tool
+
+install-tool:
+	@scripts/install-tool
+
+uninstall-tool:
+	@scripts/install-tool uninstall
+
 modules_install:
 	@$(call kbuild,$(INSTALL_KDIR),modules)
 	@$(call kbuild,$(INSTALL_KDIR),modules_install)
@@ -180,10 +189,14 @@ help:
 	@echo '  make pictures       draw those in Documentation/pictures again, each from its .dot'
 	@echo '  make kernel         make the test kernel and print where it is'
 	@echo '  make shell          a shell in the build root'
+	@echo '  make tool           build the program vtd, which answers questions about any machine'
+	@echo '                      with VT-d, with or without the module; out/tool/vtd'
 	@echo 'With a kernel of your own:'
 	@echo '  make KDIR=BUILD     build vtd.ko here against the kernel built in BUILD'
 	@echo '  make modules_install [KDIR=BUILD]'
 	@echo '                      install it; default /lib/modules/$$(uname -r)/build'
+	@echo '  make install-tool [PREFIX=DIR]'
+	@echo '                      install what make tool has built; uninstall-tool removes it'
 	@echo 'On a Debian machine with Linux 7.2 or newer, as root:'
 	@echo '  make install [KDIR=BUILD] [BOOT_PARAMETERS=yes]'
 	@echo '                      vtd from each start on, built again by DKMS at kernel updates'
