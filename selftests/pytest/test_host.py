@@ -55,6 +55,19 @@ def test_the_module_is_given_up_by_a_jump(series):
     assert calls and set(calls) == {"jmp"}
 
 
+def _version(name, pattern):
+    text = (lab.checkout() / name).read_text(encoding="utf-8")
+    return re.search(f"^{pattern}$", text, re.M)[1]
+
+
+def test_the_version_is_the_same_everywhere():
+    """The module, the program and the list of changes have the version of Cargo.toml."""
+    version = _version("Cargo.toml", 'version = "(.*)"')
+    assert version == _version("tools/vtd/Cargo.toml", 'version = "(.*)"')
+    assert version == _version("rust/helpers/version.c", r'MODULE_VERSION\("(.*)"\);')
+    assert version == _version("CHANGELOG.md", r"## ([0-9.]+)")
+
+
 @pytest.mark.parametrize("series", kernel.SERIES)
 def test_modinfo(series):
     """The module's information is complete, and names the kernel it was built for."""
@@ -65,7 +78,7 @@ def test_modinfo(series):
     assert info["license"] == ["GPL"]
     assert re.search("VT-d|DMA remapping|IOMMU", info["description"][0])
     assert info["vermagic"][0].split()[0] == built.release
-    assert info.get("author")
+    assert info.get("author") and info["version"] == [_version("Cargo.toml", r'version = "(.*)"')]
     params = re.search(r"params: \{(.*?)\n    \},", (lab.checkout() / "src/vtd_main.rs")
                        .read_text(encoding="utf-8"), re.S)[1]
     params = re.sub(r"\\\n\s*", "", params)     # a text may be continued on the next line

@@ -111,11 +111,11 @@ def _kind(path):
     return "" if not first.startswith(b"#!") else ".py" if b"python" in first else ".sh"
 
 
-ROOT = ("README.md", "Makefile", "Kbuild", "Cargo.toml")
+ROOT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "Kbuild", "Cargo.toml")
 
 
 def _files():
-    for folder in ("src", "rust", "bench", "selftests", "scripts", "Documentation", "fuzz"):
+    for folder in ("src", "rust", "bench", "selftests", "scripts", "Documentation", "fuzz", "tools"):
         for path in sorted((TOP / folder).rglob("*")):
             if _kind(path) in READERS and not SKIPPED & set(path.relative_to(TOP).parts):
                 yield path
@@ -145,7 +145,7 @@ PATTERNS = [(re.compile(rf"\b(?:{one})\b".replace(" ", r"[\s/#*!]+"), re.I), ins
 
 
 @pytest.mark.parametrize("top", ["src", "rust", "bench", "selftests", "scripts", "Documentation",
-                                 "fuzz", *ROOT])
+                                 "fuzz", "tools", *ROOT])
 def test_prose(top):
     wrong = [line for path in FILES if path.relative_to(TOP).parts[0] == top
              for line in _dialect(path, PATTERNS)]
