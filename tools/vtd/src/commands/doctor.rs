@@ -272,9 +272,9 @@ fn interrupts(machine: &Machine<'_>, checks: &mut Checks) {
         || dump.text("interrupts").contains("IR-");
     if is_remapped {
         words.push(
-            "Interrupts are remapped now, and vtd needs intremap=off: a device that is given to a \
-             user can then raise any interrupt, so VFIO and iommufd refuse until \
-             allow_unsafe_interrupts is set.",
+            "Interrupts are remapped now, and vtd needs intremap=off. It remaps them itself where no \
+             IO-APIC needs others (noapic). Elsewhere a device that is given to a user can raise any \
+             interrupt, so VFIO and iommufd refuse until allow_unsafe_interrupts is set.",
         );
     } else {
         words.push("Interrupts are not remapped now, so vtd costs nothing there.");
