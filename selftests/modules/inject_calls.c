@@ -31,6 +31,7 @@
 #include <linux/pci.h>
 #include <linux/percpu.h>
 #include <linux/seq_file.h>
+#include <linux/shrinker.h>
 #include <linux/slab.h>
 
 /* The kernel declares it for its own drivers only. */
@@ -223,6 +224,22 @@ int vtd_inject_calls_iommu_device_sysfs_add(struct iommu_device *iommu, struct d
 	return err;
 }
 EXPORT_SYMBOL_GPL(vtd_inject_calls_iommu_device_sysfs_add);
+
+struct shrinker *vtd_inject_calls_shrinker_alloc(unsigned int flags, const char *fmt, ...)
+{
+	struct va_format name = { .fmt = fmt };
+	struct shrinker *shrinker;
+	va_list args;
+
+	if (fails("shrinker_alloc"))
+		return NULL;
+	va_start(args, fmt);
+	name.va = &args;
+	shrinker = shrinker_alloc(flags, "%pV", &name);
+	va_end(args);
+	return shrinker;
+}
+EXPORT_SYMBOL_GPL(vtd_inject_calls_shrinker_alloc);
 
 /* The first call after the driver has copied a name. */
 size_t vtd_inject_calls_strlen(const char *name)

@@ -49,11 +49,13 @@ RETURN_NOTHING = {
     "iommu_group_put", "iommu_group_ref_get", "iommu_put_pages_list", "iounmap", "irq_domain_free_fwnode",
     "irq_domain_free_irqs", "irq_domain_free_irqs_common", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
     "__module_get", "pci_disable_device", "synchronize_rcu", "preempt_schedule_thunk",
-    "pci_dev_get", "pci_dev_put", "unregister_syscore",
+    "pci_dev_get", "pci_dev_put", "unregister_syscore", "__folio_put", "shrinker_free",
+    "shrinker_register",
 }
 VARIABLES = {
     "__preempt_count", "boot_cpu_data", "__cpu_online_mask", "__cpu_possible_mask", "__per_cpu_offset", "apic", "cpu_number",
-    "elfcorehdr_addr", "iomem_resource", "jiffies", "kernel_kobj", "page_offset_base",
+    "elfcorehdr_addr", "iomem_resource", "jiffies", "kernel_kobj", "mem_section", "nr_cpu_ids",
+    "page_offset_base", "_totalram_pages",
     "param_ops_string", "pci_bus_type", "phys_base", "system_freezable_power_efficient_wq",
     "tracepoint_srcu",
     "vmemmap_base", "x2apic_mode", "x86_vector_domain", "__SCK__tp_func_io_page_fault",
