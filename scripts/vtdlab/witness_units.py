@@ -9,6 +9,9 @@ from vtdlab import decoder, devices, klog
 
 def units(evidence):
     """Each requester belongs to one unit, and the driver knows which."""
+    if evidence.machine.units:
+        count, traced = 1 + len(evidence.machine.units), len(evidence.trace.units())
+        yield f"QEMU's trace names {count} units", "" if traced == count else f"it names {traced}"
     if None in evidence.units:
         return
     known = {sid: set(found) for sid, found in evidence.serving.items()}
@@ -20,6 +23,8 @@ def units(evidence):
              for sid, found in known.items() if len(found) > 1]
     yield "each requester is translated, refused and invalidated in one unit only", "; ".join(wrong)
     refused = {(fault.sid, evidence.units[fault.unit].name) for fault in evidence.trace.faults()}
-    other = [fault.line for fault in klog.faults(evidence.console)
-             if fault.unit and (devices.source_id(fault.bdf), fault.unit) not in refused]
-    yield "each fault is reported of the unit that refused", "; ".join(other)
+    reported = [fault for fault in klog.faults(evidence.console) if fault.unit]
+    other = [fault.line for fault in reported
+             if (devices.source_id(fault.bdf), fault.unit) not in refused]
+    if reported:
+        yield "each fault is reported of the unit that refused", "; ".join(other)

@@ -271,7 +271,7 @@ def run(boot, kernel, tests, result, tick=None):
     folder = boot.folder if boot.flavour or flavour == "test" else f"check-{flavour}"
     out = lab.checkout() / "out" / folder / f"{series}-{boot.name}"
     shutil.rmtree(out, ignore_errors=True)
-    guest = _Guest(result)
+    guest = _Guest(result, boot.job)
     try:
         bed = testbed.get(series, flavour=flavour, programs=boot.programs)
         files = {"kernel": bed.kernel.image}
@@ -321,9 +321,9 @@ def _said(test, evidence, guest):
 class _Guest:
     """Sorts the lines of the channel."""
 
-    def __init__(self, result):
+    def __init__(self, result, job):
         self.records, self.reader = Records(), ktap.Reader()
-        self.result, self.failed = result, False
+        self.result, self.job, self.failed = result, job, False
         self.broken, self.passed = set(), set()
         self.ktap = []
 
@@ -342,6 +342,9 @@ class _Guest:
             self._give(f"{found.test}: {found.name}", found.outcome, detail)
         elif found.outcome == "passed":
             self.passed.add(found.name)
+        # BOOTS lists a test for guests that have what it needs.
+        elif found.outcome == "skipped" and self.job == "tests":
+            self._give(found.name, "failed", f"it must run here, and was skipped: {detail}")
         # A whole test's result counts only if no result within it was reported.
         elif found.outcome == "skipped" or (found.outcome == "failed"
                                             and found.test not in self.broken):

@@ -67,6 +67,9 @@ class GuestFile(pytest.File):
             raise self.CollectError(f"{only} does not run on this kernel; run " + " or ".join(
                 f"{boots.COMMANDS[one]} T={only}" for one in runs) + ".")
         layouts = [machines.ALL[name] for name in self.config.getoption("--machine")]
+        if only and layouts and not any(only in boot.tests_of(one, flavour, whole) for one in wanted
+                                        for boot in boots.units(layouts)):
+            raise self.CollectError(f"{only} has no boot on these machines; run make check T={only}.")
         for series in wanted:
             for boot in boots.units(layouts) if layouts else boots.BOOTS:
                 tests = boot.tests_of(series, flavour, whole)

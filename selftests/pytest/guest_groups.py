@@ -118,6 +118,14 @@ def test_stages_differ(found):
     assert bool(virtual - again) == any(f["virtual"] not in ("", "0") for f in found["vtd"])
 
 
+def test_units(found, request):
+    """Each unit of the machine has devices, with either driver."""
+    layout = MACHINES[request.node.name.split("-")[1].rstrip("]")][3]
+    for driver in DRIVERS:
+        names = {f["unit"] for f in found[driver] if f["unit"]}
+        assert len(names) == 1 + len(layout.units), (driver, names)
+
+
 def test_outside(found, request):
     """The kernel knows which port is external-facing: otherwise `outside` proves nothing."""
     outside = any(f["removable"] == "removable" for f in found["vtd"])

@@ -39,7 +39,7 @@ OTHERS = {
 RETURN_NOTHING = {
     "_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore", "mutex_init_generic", "mutex_lock",
     "mutex_unlock", "ktime_get_mono_fast_ns", "jiffies64_to_msecs", "__msecs_to_jiffies",
-    "memcpy", "memmove", "memset", "strlen", "__rcu_read_lock", "__rcu_read_unlock", "__pm_runtime_idle",
+    "memcpy", "memmove", "memset", "__rcu_read_lock", "__rcu_read_unlock", "__pm_runtime_idle",
     "pci_lock_rescan_remove", "pci_unlock_rescan_remove", "pci_cfg_access_unlock",
     "clflush_cache_range", "add_taint", "refcount_warn_saturate",
     "timer_init_key", "dev_iommu_priv_set", "irq_domain_set_info", "register_syscore",

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from vtdlab import acpi, devices, klog, machines, witness, witness_lifecycle, witness_queue
-from vtdlab import witness_units
+from vtdlab import witness_shared, witness_units
 from vtdlab.channel import Records
 from vtdlab.errors import LabError
 from vtdlab.evidence import Evidence
@@ -120,6 +120,33 @@ def test_a_fault_reported_of_another_unit_is_noticed():
     for unit, wrong in (("dmar1", 0), ("dmar0", 1)):
         line = FAULT.format(unit, "0000:00:05.0")
         assert len(failed(witness_units.units(evidence(trace, [line])))) == wrong
+
+
+def test_a_page_that_one_unit_keeps_is_noticed():
+    """Each unit invalidates under its own domain-id what both devices of a user share."""
+    marks = ("user type1 0000:00:05.0, 0000:22:00.0 begin", "user type1 0000:00:05.0, 0000:22:00.0 end")
+    ids = {FIRST: 3, FAR: 7}
+
+    def walked(unit, sid):
+        return translated(unit, f"vtd_iotlb_page_update sid {sid:#x} iova 0x1000 slpte 0x3 "
+                                f"domain {ids[unit]:#x}")
+
+    def invalidated(unit, domain):
+        return wrote(unit, f"vtd_inv_desc invalidate desc type iotlb high 0x1000 "
+                           f"low {domain << 16 | 0x32:#x}")
+
+    def wrong(*invalidations, rounds=60):
+        one = (walked(FIRST, NEAR_SID) + walked(FAR, FAR_SID) + "".join(invalidations)
+               + translated(FIRST, refused(NEAR_SID)))
+        trace = MARK.format(1) + one * rounds + MARK.format(2)
+        return failed(witness_shared.units(evidence(trace, marks=marks)))
+
+    both = invalidated(FIRST, ids[FIRST]), invalidated(FAR, ids[FAR])
+    assert not wrong(*both)
+    assert "has it cached for far edu" in wrong(both[0])[0]
+    assert "has it cached for edu" in wrong(both[1])[0]
+    assert wrong(both[0], invalidated(FAR, ids[FIRST])) and wrong(both[0], invalidated(FIRST, ids[FAR]))
+    assert "only 50 refusals" in wrong(*both, rounds=50)[0]
 
 
 def test_the_storming_device_is_dropped_from_its_own_unit():

@@ -19,9 +19,10 @@
 //! # Several units
 //!
 //! A flush begins on all units and then waits for each of them, so it takes as long as the slowest
-//! unit, not as long as all together. While it waits, no lock is held and interrupts are as the
-//! caller left them. If a unit fails, every requester behind it is blocked before the flush
-//! returns, and the flush still waits for the other units.
+//! unit, not as long as all together. More than eight units are flushed eight at a time. While it
+//! waits, no lock is held and interrupts are as the caller left them. If a unit fails, every
+//! requester behind it is blocked before the flush returns, and the flush still waits for the other
+//! units.
 
 use crate::unit::{Begun, Unit};
 use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};
