@@ -5,7 +5,7 @@
 
 use super::Unit;
 use kernel::prelude::*;
-use kernel_ext::{log_err, log_info};
+use kernel_ext::{clock, log_err, log_info};
 use vtd_core::bring_up::BringUpStep;
 use vtd_core::invalidation::Invalidation;
 use vtd_core::protected_memory::{self, LifecycleEvent};
@@ -68,12 +68,15 @@ impl Unit {
     }
 
     fn complete_wait(&self) -> Result {
-        self.invalidator
-            .complete_wait(&self.regs)
-            .map_err(|failure| {
-                self.fail(&failure);
-                EIO
-            })
+        let start = clock::now_ns();
+        let done = self.invalidator.complete_wait(&self.regs);
+        if self.is_queued() {
+            self.stats.waits.count_since(start);
+        }
+        done.map_err(|failure| {
+            self.fail(&failure);
+            EIO
+        })
     }
 
     /// Turns off a queue that firmware or the previous kernel left enabled, once it is empty.
