@@ -171,12 +171,13 @@ testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
 
 if ! grep -qw noapic /proc/cmdline; then
 	ktap_start 5
+	need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module is not unloaded: $(cat /tmp/need)"
+	mark "interrupts wired begin"
 	need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 	ktap_check "the log says which IO-APIC prevents isolation, who uses it, and what to do" wired_says_the_log
 	payload $((8 << 20))
 	log_start
 	ktap_check "the disk works" disk_io "$nvme"
-	mark "interrupts wired begin"
 	ktap_check "interrupts of the IO-APIC still arrive" wired_arrive
 	mark "interrupts wired end"
 	ktap_check "with interrupts=2 it is tried, and the log says what became of it" anyway_says_the_log

@@ -14,15 +14,22 @@ GCMD, REMAPPING, COMPATIBILITY_FORMAT = 0x18, 1 << 25, 1 << 23
 def interrupts(evidence):
     """Each forged interrupt is recorded once, with the reason that the driver reports. Interrupts are
     remapped without letting requests in compatibility format pass, or not at all."""
-    commands = [event.value("value") for event in evidence.trace.named("vtd_reg_write")
+    def commands(trace):
+        return [event.value("value") for event in trace.named("vtd_reg_write")
                 if event.value("addr") == GCMD]
-    remaps = any(value & REMAPPING for value in commands)
+
+    whole = commands(evidence.trace)
+    remaps = any(value & REMAPPING for value in whole)
     for name, trace in brackets(evidence, "interrupts "):
         if name == "interrupts wired":
+            # Other tests of the guest write to GCMD in place of a driver.
+            loads = commands(trace)
+            turned_on = any(value & REMAPPING for value in loads)
             yield "nothing is remapped that the IO-APIC needs", (
-                "a write to GCMD turned it on" if remaps else "")
+                "a write to GCMD turned it on" if turned_on else
+                "" if loads else "the driver was not loaded")
             continue
-        passes = any(value & COMPATIBILITY_FORMAT for value in commands)
+        passes = any(value & COMPATIBILITY_FORMAT for value in whole)
         yield "requests in compatibility format are blocked", (
             "a write to GCMD let them pass" if passes else "" if remaps else "nothing is remapped")
         records = [(event.value("high") >> 32 & 0xff, event.value("high") & 0xffff)
