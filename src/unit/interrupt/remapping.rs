@@ -114,6 +114,9 @@ impl Unit {
         check: SourceCheck,
     ) -> Result<u16> {
         let remapping = self.interrupts.as_deref().ok_or(ENODEV)?;
+        if self.has_failed() {
+            return Err(EIO);
+        }
         let high = InterruptEntry::high(check);
         let mut entries = remapping.entries.lock();
         loop {
