@@ -112,6 +112,7 @@ bool vtd_helper_apic_dest_mode_logical(void);
 bool vtd_helper_x2apic_enabled(void);
 int vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
 				 struct irq_domain *to);
+void vtd_helper_keep_loaded(void);
 bool vtd_helper_has_msi_data(struct device *dev);
 
 struct vtd_irq_description {

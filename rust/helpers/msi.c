@@ -86,6 +86,12 @@ int vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
 	return 0;
 }
 
+/* The module is not removed any more. */
+void vtd_helper_keep_loaded(void)
+{
+	__module_get(THIS_MODULE);
+}
+
 bool vtd_helper_has_msi_data(struct device *dev)
 {
 	return READ_ONCE(dev->msi.data);

@@ -50,7 +50,8 @@ impl<R: InterruptRemapping> RemappedDevice<R> {
 }
 
 impl<R: InterruptRemapping> Drop for RemappedDevice<R> {
-    /// A device that still has interrupts stays where it is, and the domain is never removed.
+    /// A device that still has interrupts stays where it is. The domain is never removed then, and
+    /// neither is the module, whose functions the kernel calls for these interrupts.
     ///
     /// # Context
     ///
@@ -67,6 +68,8 @@ impl<R: InterruptRemapping> Drop for RemappedDevice<R> {
         };
         if failed != 0 {
             core::mem::forget(self.parent.clone());
+            // SAFETY: Called from a function of this module, which is therefore loaded.
+            unsafe { bindings::vtd_helper_keep_loaded() };
         }
     }
 }

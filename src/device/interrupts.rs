@@ -163,6 +163,17 @@ impl DeviceInterrupts {
         Ok(())
     }
 
+    /// Returns whether the remapped interrupts of `device` exist, or a driver prepared for some.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub(crate) fn has_interrupts(&self, device: &PciDevice) -> bool {
+        let devices = self.devices.lock();
+        let mut of_device = devices.iter().filter(|(one, _)| one.is_same_as(device));
+        of_device.any(|(_, remapped)| remapped.has_interrupts())
+    }
+
     /// Ends what [`Self::add`] began, when a device is released.
     ///
     /// # Context
@@ -177,7 +188,7 @@ impl DeviceInterrupts {
             if remapped.has_interrupts() {
                 log_err!(
                     "{}: it was released, but still has remapped interrupts: they do not arrive \
-                     any more",
+                     any more, and vtd cannot be unloaded any more",
                     device.as_device()
                 );
             }

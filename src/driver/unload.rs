@@ -4,7 +4,7 @@
 
 use crate::device::preflight::{BoundDevices, ReleasedDevices};
 use crate::device::{AttachedTo, DeviceInfo};
-use crate::machine::Machine;
+use crate::machine::{Machine, ServedUnit};
 use crate::unit::Unit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -66,7 +66,8 @@ impl Machine {
             devices.push(info.clone(), GFP_KERNEL)?;
         }
         let locked = lock_devices(&devices)?;
-        let users = devices.iter().filter(|info| is_in_use(info)).count();
+        let in_use = |info: &&Arc<DeviceInfo>| is_in_use(info) || self.has_interrupts(info);
+        let users = devices.iter().filter(in_use).count();
         if users > 0 {
             log_err!("not detached: {users} device(s) are in use. Unbind them first");
             return Err(EBUSY);
@@ -80,6 +81,20 @@ impl Machine {
         }
         log_info!("detached: vtd translates for no device any more; rmmod vtd unloads the driver");
         Ok(())
+    }
+
+    /// Returns whether a device that may keep its driver has remapped interrupts: a port that was
+    /// bound since [`Self::release_ports`] looked, or not released then. The log has it.
+    fn has_interrupts(&self, info: &DeviceInfo) -> bool {
+        let of_unit = |served: &&ServedUnit| Arc::ptr_eq(&served.unit, &info.unit);
+        let has = self
+            .units()
+            .find(of_unit)
+            .is_some_and(|served| served.interrupts.has_interrupts(&info.pci));
+        if has {
+            log_err!("{info} has remapped interrupts: a driver was bound meanwhile. Try again");
+        }
+        has
     }
 
     /// Releases the drivers of ports, if their interrupts are remapped: a driver that is attached
