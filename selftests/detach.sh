@@ -96,10 +96,14 @@ is_freed() {
 
 # --- concurrent binding ---
 
+# A detach that releases ports takes longer, and needs a longer pause.
 bind_and_unbind() {
+	pause=0
 	while [ ! -e /tmp/enough ]; do
 		echo "$victim" > /sys/bus/pci/drivers/vtd_attack/bind
 		echo "$victim" > /sys/bus/pci/drivers/vtd_attack/unbind
+		sleep 0.$pause
+		pause=$(((pause + 1) % 6))
 	done 2> /dev/null
 }
 
