@@ -69,6 +69,7 @@ class Boot:
     programs: object = None # (kernel) -> further programs for the guest
     timeout: int = TIMEOUT  # seconds
     long: bool = False      # left out with QUICK=1
+    alone: bool = False     # it measures time, so no other guest runs
     folder: str = "check"   # in out/
     keep: str = ""          # where in out/check its KTAP is stored
     stock: bool = False     # Debian's kernel in place of the test kernel
@@ -152,7 +153,7 @@ BOOTS = (
          machine=machines.SERVER),
     Boot("failing-queues", ("queue-errors",), machine=machines.SERVER, programs=benchtools.fio),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
-    Boot("shared-domains", ("units",), end="reboot", machine=machines.THREE_BUSES,
+    Boot("shared-domains", ("units",), end="reboot", machine=machines.THREE_BUSES, alone=True,
          append=(devices.NATIVE_PORTS,), programs=benchtools.fio),
     Boot("client", ("load", "attack", "domain", "vfio", "unload"), machine=machines.CLIENT),
     Boot("other-topologies", ("topology",), devices=devices.topology,

@@ -131,6 +131,7 @@ class GuestItem(StreamItem):
     def __init__(self, *, boot, kernel, tests, **kwargs):
         super().__init__(**kwargs)
         self.boot, self.kernel, self.tests = boot, kernel, tests
+        self.alone = boot.alone
 
     def skipped(self):
         """Returns why it is not booted; empty if it is."""

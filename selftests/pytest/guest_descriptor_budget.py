@@ -27,6 +27,9 @@ PARTS = ("boot", "disk", "net")
 # By how much two runs of one driver differ: the disk merges requests at its own pace, and the end
 # of a part may fall between an unmap and its descriptor.
 REPEATS = {"boot": 1, "disk": 1.03, "net": 1.001}
+# vtd completes a wait at bring-up: without one, the kernel that follows after a crash could not
+# disable the queue of a unit that was not used.
+BRING_UP = {"boot": 1, "disk": 0, "net": 0}
 
 
 def pytest_generate_tests(metafunc):
@@ -91,6 +94,7 @@ def test_descriptors_are_never_more(found, part):
     """Compares the sum, and the waits, during which a processor does no other work."""
     (their_work, theirs), (our_work, ours) = (found[driver][part] for driver in DRIVERS)
     assert our_work and sum(theirs.values())
+    ours["wait"] -= BRING_UP[part]
     wrong = [f"{name}: {our / our_work:.3f} where in-tree has {their / their_work:.3f}"
              for name, our, their in (("all", sum(ours.values()), sum(theirs.values())),
                                       ("wait", ours["wait"], theirs["wait"]))

@@ -9,10 +9,13 @@ guest after the other, in order: the results of a guest before its turn are stor
 
 - At most `concurrency` guests run, and the one whose turn it is is among them: they
   start in the order in which they are reported.
+- A guest that measures time (`alone`) runs while no other does: QEMU's timers are late on
+  processors that have more to do.
 - None runs any more after `end()`.
 """
 
 import concurrent.futures
+import contextlib
 import os
 import queue
 import threading
@@ -21,6 +24,7 @@ from vtdlab import cache as lab
 from vtdlab.errors import LabError
 
 USUAL = 3
+LOOK = 1        # seconds between two looks at whether the tests have ended
 OVER = object()
 
 
@@ -33,10 +37,12 @@ def concurrency():
 
 
 class GuestPool:
-    """Runs every one of `guests`: objects with `guest(result, tick)`."""
+    """Runs every one of `guests`: objects with `guest(result, tick)` and `alone`."""
 
     def __init__(self, guests, most=None):
         self.ended = threading.Event()
+        self.changed = threading.Condition()
+        self.running, self.alone = 0, None
         self.pool = concurrent.futures.ThreadPoolExecutor(most or concurrency())
         self.results = {guest: queue.SimpleQueue() for guest in guests}
         self.runs = {guest: self.pool.submit(self._run, guest) for guest in guests}
@@ -44,9 +50,31 @@ class GuestPool:
     def _run(self, guest):
         results = self.results[guest]
         try:
-            guest.guest(lambda *result: results.put(result), self._tick)
+            with self._place(guest):
+                guest.guest(lambda *result: results.put(result), self._tick)
         finally:
             results.put(OVER)
+
+    @contextlib.contextmanager
+    def _place(self, guest):
+        """Waits until the guest may run, and lets others run afterwards."""
+        with self.changed:
+            self._wait(lambda: self.alone is None)
+            if guest.alone:
+                self.alone = guest
+                self._wait(lambda: not self.running)
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.alone = None if self.alone is guest else self.alone
+                self.changed.notify_all()
+
+    def _wait(self, condition):
+        while not self.changed.wait_for(condition, LOOK):
+            self._tick()
 
     def _tick(self):
         if self.ended.is_set():

@@ -15,8 +15,8 @@ PATIENCE = 20
 class Guest:
     """Reports `words` once `before` has happened; then raises `error`."""
 
-    def __init__(self, words=(), before=None, error=None):
-        self.words, self.before, self.error = words, before, error
+    def __init__(self, words=(), before=None, error=None, alone=False):
+        self.words, self.before, self.error, self.alone = words, before, error, alone
         self.running, self.stopped = threading.Event(), None
 
     def guest(self, result, tick):
@@ -72,6 +72,21 @@ def test_no_more_guests_run_than_requested():
     assert all(guest.running.wait(PATIENCE) for guest in guests[:2])
     assert not guests[2].running.wait(0.2)
     go.set()
+    assert guests[2].running.wait(PATIENCE)
+    running.end()
+
+
+def test_a_guest_that_measures_time_runs_alone():
+    """It waits until the others have ended, and the next one waits for it."""
+    first, over = threading.Event(), threading.Event()
+    guests = [Guest(before=first), Guest(before=over, alone=True), Guest()]
+    running = guest_pool.GuestPool(guests, 3)
+    assert guests[0].running.wait(PATIENCE)
+    assert not guests[1].running.wait(0.2)
+    first.set()
+    assert guests[1].running.wait(PATIENCE)
+    assert not guests[2].running.wait(0.2)
+    over.set()
     assert guests[2].running.wait(PATIENCE)
     running.end()
 

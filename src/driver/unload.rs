@@ -92,7 +92,9 @@ impl Machine {
             .find(of_unit)
             .is_some_and(|served| served.interrupts.has_interrupts(&info.pci));
         if has {
-            log_err!("{info} has remapped interrupts: a driver was bound meanwhile. Try again");
+            log_err!(
+                "{info} has remapped interrupts: a driver was bound during the detach. Try again"
+            );
         }
         has
     }
