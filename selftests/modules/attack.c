@@ -19,60 +19,12 @@
 #include <linux/pci.h>
 #include <linux/seq_file.h>
 
-#include "devices.h"
+#include "attack.h"
 
-/* What a victim page holds before the attack, in every word. */
-#define SECRET		0x5ec2e75au
-/* What a page holds before an allowed write of the device. */
-#define UNTOUCHED	0x0badf00du
 /* What edu's buffer holds before a scenario: anything but the secret. */
 #define PRIMER		0xa77ac0deu
-#define ATTACK_LEN	4
 /* Attempts of a storm: more than the driver records. */
 #define STORM		3000
-
-struct vtd_attack {
-	struct vtd_dma_device dev;
-	struct dentry *dir;
-	struct mutex lock;	/* one scenario at a time; protects @result */
-	struct page *bench;	/* a page that the device may always use */
-	dma_addr_t bench_iova;
-	char result[400];
-};
-
-struct result {
-	dma_addr_t iova;
-	bool warm;	/* the mapping was used by the device before */
-	bool landed;	/* data moved */
-	bool intact;	/* the victim page is as it was */
-	bool stale;	/* data moved to a page without owner */
-	int refs[2];	/* references to the page, after the unmap and after it was freed */
-	int reused;	/* the allocation that got the page first, from 1; 0: none */
-	u64 back_us;	/* when the page could be allocated again, since the unmap */
-	u32 hits;	/* how often a repeated attack landed */
-	u64 last_us;	/* when it last did, since the unmap */
-};
-
-/* How the address that the device accesses was prepared. */
-enum how {
-	MAPPED,		/* mapped, in the direction that the scenario names */
-	NEVER,		/* the page's physical address, which is not mapped */
-	STALE,		/* mapped, used once by the device, unmapped */
-	WINDOW,		/* the same, attacked again and again until it is refused */
-	FREED,		/* mapped, used, unmapped, freed, and allocated again if possible */
-};
-
-/* Longer than any flush may be deferred. */
-#define WINDOW_LIMIT_US	(3 * USEC_PER_SEC)
-
-struct scenario {
-	const char *name;
-	enum how how;
-	enum dma_data_direction dir;
-	bool write;
-	bool allowed;
-	int times;	/* 0: once */
-};
 
 static const struct scenario scenarios[] = {
 	{ "allowed-write", MAPPED, DMA_BIDIRECTIONAL, true, true },
@@ -88,7 +40,7 @@ static const struct scenario scenarios[] = {
 	{ "freed", FREED, DMA_BIDIRECTIONAL, true, false },
 };
 
-static void fill(struct page *page)
+void vtd_attack_fill(struct page *page)
 {
 	u32 *word = page_address(page);
 	int i;
@@ -97,7 +49,7 @@ static void fill(struct page *page)
 		WRITE_ONCE(word[i], SECRET);
 }
 
-static bool intact(struct page *page)
+bool vtd_attack_intact(struct page *page)
 {
 	u32 *word = page_address(page);
 	int i;
@@ -128,7 +80,7 @@ static int fetch(struct vtd_attack *a, struct page *page, dma_addr_t iova,
  * what the device holds afterwards, which it is made to write to its separate bench
  * page.
  */
-static int strike(struct vtd_attack *a, const struct scenario *s,
+int vtd_attack_strike(struct vtd_attack *a, const struct scenario *s,
 		  struct page *victim, dma_addr_t iova, bool *landed)
 {
 	u32 got;
@@ -136,7 +88,7 @@ static int strike(struct vtd_attack *a, const struct scenario *s,
 
 	if (s->write) {
 		err = a->dev.ops->write(&a->dev, iova, page_to_phys(victim), ATTACK_LEN);
-		*landed = !intact(victim);
+		*landed = !vtd_attack_intact(victim);
 		return err;
 	}
 	err = a->dev.ops->read(&a->dev, iova, ATTACK_LEN);
@@ -148,7 +100,7 @@ static int strike(struct vtd_attack *a, const struct scenario *s,
 }
 
 /* Use the mapping once, so that the unit has it in its IOTLB. */
-static int warm_up(struct vtd_attack *a, struct page *victim, dma_addr_t iova,
+int vtd_attack_warm_up(struct vtd_attack *a, struct page *victim, dma_addr_t iova,
 		   bool *warm)
 {
 	u32 got;
@@ -156,7 +108,7 @@ static int warm_up(struct vtd_attack *a, struct page *victim, dma_addr_t iova,
 
 	err = fetch(a, victim, iova, &got);
 	*warm = !err;
-	fill(victim);
+	vtd_attack_fill(victim);
 	return err;
 }
 
@@ -177,13 +129,13 @@ static int strike_on(struct vtd_attack *a, const struct scenario *s,
 	int err;
 
 	do {
-		err = strike(a, s, victim, r->iova, &landed);
+		err = vtd_attack_strike(a, s, victim, r->iova, &landed);
 		if (err || !landed)
 			return err;
 		r->landed = true;
 		r->hits++;
 		r->last_us = ktime_us_delta(ktime_get(), unmapped);
-		fill(victim);
+		vtd_attack_fill(victim);
 	} while (r->last_us < WINDOW_LIMIT_US);
 	return -ETIMEDOUT;
 }
@@ -206,12 +158,12 @@ static int play(struct vtd_attack *a, const struct scenario *s,
 		if (is_mapped(dev, r->iova))
 			return -EBUSY;
 		do {
-			err = strike(a, s, victim, r->iova, &r->landed);
+			err = vtd_attack_strike(a, s, victim, r->iova, &r->landed);
 			/* A unit records no second fault of a device while the first is unread. */
 			if (left)
 				usleep_range(100, 200);
 		} while (!err && !r->landed && --left > 0);
-		r->intact = intact(victim);
+		r->intact = vtd_attack_intact(victim);
 		return err;
 	}
 
@@ -221,116 +173,20 @@ static int play(struct vtd_attack *a, const struct scenario *s,
 	if (s->how == STALE || s->how == WINDOW) {
 		ktime_t unmapped;
 
-		err = warm_up(a, victim, r->iova, &r->warm);
+		err = vtd_attack_warm_up(a, victim, r->iova, &r->warm);
 		dma_unmap_page(dev, r->iova, PAGE_SIZE, s->dir);
 		unmapped = ktime_get();
-		fill(victim);
+		vtd_attack_fill(victim);
 		if (!err && s->how == WINDOW)
 			err = strike_on(a, s, victim, r, unmapped);
 		else if (!err)
-			err = strike(a, s, victim, r->iova, &r->landed);
-		r->intact = intact(victim);
+			err = vtd_attack_strike(a, s, victim, r->iova, &r->landed);
+		r->intact = vtd_attack_intact(victim);
 		return err;
 	}
-	err = strike(a, s, victim, r->iova, &r->landed);
-	r->intact = intact(victim);
+	err = vtd_attack_strike(a, s, victim, r->iova, &r->landed);
+	r->intact = vtd_attack_intact(victim);
 	dma_unmap_page(dev, r->iova, PAGE_SIZE, s->dir);
-	return err;
-}
-
-/* Allocations that look for one page; the allocator gives out first what was freed last. */
-#define SEARCH	512
-
-struct search {
-	struct page *pages[SEARCH];
-	int count;
-};
-
-/*
- * Allocate pages until @frame is among them. Return how many that took, or 0 if it was
- * not found; search_end() frees them.
- */
-static int search_for(struct search *search, unsigned long frame)
-{
-	while (search->count < SEARCH) {
-		struct page *page = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
-
-		if (!page)
-			break;
-		search->pages[search->count++] = page;
-		if (page_to_pfn(page) == frame)
-			return search->count;
-	}
-	return 0;
-}
-
-static void search_end(struct search *search)
-{
-	while (search->count > 0)
-		__free_page(search->pages[--search->count]);
-}
-
-/*
- * Free a page right after it was unmapped, and make the device write to its address once
- * another owner has got the page. Interrupts are off until then, so that no deferred
- * flush ends the window early, and so that the allocator's list is this processor's.
- *
- * If no allocation gets the page, the device writes to it nevertheless: it can be looked at if
- * one reference is left, which is the IOMMU driver's.
- */
-static int play_freed(struct vtd_attack *a, const struct scenario *s,
-		      struct page *page, struct result *r)
-{
-	struct search *search = kvzalloc(sizeof(*search), GFP_KERNEL);
-	struct device *dev = &a->dev.pdev->dev;
-	unsigned long frame = page_to_pfn(page);
-	unsigned long flags;
-	ktime_t unmapped;
-	int err = -ENOMEM;
-
-	if (search)
-		r->iova = dma_map_page(dev, page, 0, PAGE_SIZE, s->dir);
-	if (!search || dma_mapping_error(dev, r->iova)) {
-		__free_page(page);
-		goto out;
-	}
-	/* The allocator has a list for each processor. */
-	migrate_disable();
-	/* Earlier unmaps may have a flush pending. */
-	msleep(50);
-	err = warm_up(a, page, r->iova, &r->warm);
-	local_irq_save(flags);
-	dma_unmap_page(dev, r->iova, PAGE_SIZE, s->dir);
-	unmapped = ktime_get();
-	r->refs[0] = page_ref_count(page);
-	__free_page(page);
-	r->refs[1] = page_ref_count(page);
-	r->reused = search_for(search, frame);
-	r->intact = true;
-	if (!err && (r->reused || r->refs[1] == 1)) {
-		bool landed;
-
-		fill(page);
-		err = strike(a, s, page, r->iova, &landed);
-		r->intact = intact(page);
-		r->landed = landed && r->reused;
-		r->stale = landed && !r->reused;
-	}
-	local_irq_restore(flags);
-
-	search_end(search);
-	do {
-		bool found = search_for(search, frame);
-
-		search_end(search);
-		r->back_us = ktime_us_delta(ktime_get(), unmapped);
-		if (found)
-			break;
-		usleep_range(500, 1000);
-	} while (r->back_us < WINDOW_LIMIT_US);
-	migrate_enable();
-out:
-	kvfree(search);
 	return err;
 }
 
@@ -349,11 +205,11 @@ static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 	if (!victim)
 		return -ENOMEM;
 	frame = page_to_phys(victim);
-	fill(victim);
+	vtd_attack_fill(victim);
 	/* What the device holds before the attack must differ from the secret. */
 	err = prime(a);
 	if (s->how == FREED) {
-		err = play_freed(a, s, victim, &r);
+		err = vtd_attack_freed(a, s, victim, &r);
 		victim = NULL;
 	} else if (!err) {
 		err = play(a, s, victim, &r);
