@@ -11,14 +11,6 @@
 
 HERE=$(dirname "$0")
 FORGE=/sys/kernel/debug/vtd_forge/run
-NVME_CLAIMS=13
-EDU_CLAIMS=7
-
-first_nvme() {
-	for listed in ${VTD_DISKS:-}; do
-		[ "$(cat "$PCI/$listed/class")" = 0x010802 ] && { echo "$listed"; return; }
-	done
-}
 
 # unit_files: prints the folder of the disk's unit.
 unit_files() {
@@ -71,15 +63,8 @@ no_consent() {
 		[ "$(cat /sys/module/iommufd/parameters/allow_unsafe_interrupts)" = N ]
 }
 
-# as vfio_users.sh, but without consent.
 give_without_consent() {
-	modprobe -q vfio-pci && modprobe -q vfio_iommu_type1 || return 1
-	echo 0 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
-	echo 0 > /sys/module/iommufd/parameters/allow_unsafe_interrupts
-	[ "$(driver_of "$1")" = none ] || echo "$1" > "$PCI/$1/driver/unbind"
-	echo vfio-pci > "$PCI/$1/driver_override"
-	echo "$1" > /sys/bus/pci/drivers_probe
-	[ "$(driver_of "$1")" = vfio-pci ] && no_consent
+	give_to_user "$1" 0 && no_consent
 }
 
 disk_works() {
@@ -159,6 +144,11 @@ anyway_says_the_log() {
 	need_no_vtd && need_vtd
 }
 
+is_refused() {
+	need_no_vtd && log_start || return 1
+	! insmod "$VTD_KO" interrupts=3 2> /dev/null && log_has "not loaded: interrupts=3 is not valid: give 0"
+}
+
 isolated_says_the_log() {
 	dmesg | grep -q "vtd: $(unit_of "$nvme"): interrupts are remapped: a device can raise no interrupt but its own"
 }
@@ -170,7 +160,7 @@ testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$edu" ] && [ -n "$testdev" ] || ktap_skip_all "edu or iommu-testdev is not there"
 
 if ! grep -qw noapic /proc/cmdline; then
-	ktap_start 5
+	ktap_start 6
 	need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module is not unloaded: $(cat /tmp/need)"
 	mark "interrupts wired begin"
 	need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
@@ -181,6 +171,7 @@ if ! grep -qw noapic /proc/cmdline; then
 	ktap_check "interrupts of the IO-APIC still arrive" wired_arrive
 	mark "interrupts wired end"
 	ktap_check "with interrupts=2 it is tried, and the log says what became of it" anyway_says_the_log
+	ktap_check "interrupts=3: the load is refused" is_refused
 	ktap_check "no kernel warning" dmesg_is_clean
 	ktap_end
 	exit

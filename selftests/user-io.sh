@@ -8,14 +8,6 @@
 . "$(dirname "$0")/lib/vfio_users.sh"
 
 HERE=$(dirname "$0")
-NVME_CLAIMS=13
-EDU_CLAIMS=7
-
-first_nvme() {
-	for listed in ${VTD_DISKS:-}; do
-		[ "$(cat "$PCI/$listed/class")" = 0x010802 ] && { echo "$listed"; return; }
-	done
-}
 
 disk_again() {
 	modprobe nvme

@@ -38,7 +38,7 @@ impl kernel::Module for VtdModule {
                 without_queue: value::<i32>(module_parameters::register_invalidation.value()) != 0,
                 interrupts: value::<i32>(module_parameters::interrupts.value()) != 0,
             },
-            remap_anyway: value::<i32>(module_parameters::interrupts.value()) == 2,
+            interrupts: value::<i32>(module_parameters::interrupts.value()),
             lazy: value::<i32>(module_parameters::lazy.value()),
             hold: value::<i32>(module_parameters::hold.value()),
             bound: value::<i32>(module_parameters::bound.value()),

@@ -5,12 +5,23 @@
 
 CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}
 
-# give_to_user BDF: binds the device to vfio-pci, which requires consent to interrupts that are not
-# remapped, and gives the consent.
+# How many claims vfio_nvme and vfio_edu make.
+NVME_CLAIMS=13
+EDU_CLAIMS=7
+
+# first_nvme: prints the first NVMe disk that may be overwritten.
+first_nvme() {
+	for listed in ${VTD_DISKS:-}; do
+		[ "$(cat "$PCI/$listed/class")" = 0x010802 ] && { echo "$listed"; return; }
+	done
+}
+
+# give_to_user BDF [CONSENT]: binds the device to vfio-pci, with consent to interrupts that are not
+# remapped (1, the default) or without (0).
 give_to_user() {
 	modprobe -q vfio-pci && modprobe -q vfio_iommu_type1 || return 1
-	echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
-	echo 1 > /sys/module/iommufd/parameters/allow_unsafe_interrupts
+	echo "${2-1}" > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
+	echo "${2-1}" > /sys/module/iommufd/parameters/allow_unsafe_interrupts
 	[ "$(driver_of "$1")" = none ] || echo "$1" > "$PCI/$1/driver/unbind"
 	echo vfio-pci > "$PCI/$1/driver_override"
 	echo "$1" > /sys/bus/pci/drivers_probe

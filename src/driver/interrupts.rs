@@ -105,7 +105,7 @@ pub(super) fn decide_interrupts(
         let adopted = bound.to_adopt.iter().any(keeps);
         let policy = InterruptPolicy::of(InterruptFacts {
             wanted: options.unit.interrupts,
-            wanted_anyway: options.remap_anyway,
+            wanted_anyway: options.interrupts == 2,
             platform: dmar.interrupt_remapping(),
             unit: unit.ecap().interrupt_remapping(),
             queue: unit.is_queued(),

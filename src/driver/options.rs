@@ -15,8 +15,8 @@ pub(crate) struct LoadOptions {
     /// How devices with drivers are treated: the number of a
     /// [`BoundPolicy`](crate::device::preflight::BoundPolicy).
     pub(crate) bound: i32,
-    /// Whether interrupts are remapped also where that does not isolate devices.
-    pub(crate) remap_anyway: bool,
+    /// 0: interrupts are not remapped; 1: where that isolates devices; 2: wherever possible.
+    pub(crate) interrupts: i32,
     /// The units that are left out, as text.
     pub(crate) ignore: &'static str,
     /// Whether the sysfs files for tests accept writes.

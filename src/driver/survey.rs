@@ -57,6 +57,7 @@ impl Survey {
             lazy: chose_lazy(options.lazy)? && !chipset.is_strict(),
             hold: chose_hold(options.hold)?,
         };
+        check_interrupts(options.interrupts)?;
         let mut units = create_units(table, &dmar, &mut chipset, options.unit)?;
         if units.is_empty() {
             log_err!("not loaded: all remapping units are left out");
@@ -154,6 +155,18 @@ fn report_host_width(dmar: &Dmar<'_>) {
             output_bits(table, processors)
         );
     }
+}
+
+/// Checks the module parameter `interrupts`.
+fn check_interrupts(parameter: i32) -> Result {
+    if (0..=2).contains(&parameter) {
+        return Ok(());
+    }
+    log_err!(
+        "not loaded: interrupts={parameter} is not valid: give 0 (not remapped), 1 (where that \
+         isolates devices) or 2 (wherever possible)"
+    );
+    Err(EINVAL)
 }
 
 /// Returns whether unmapped memory is held until a deferred flush.
