@@ -97,7 +97,16 @@ bool vtd_helper_has_msi_data(struct device *dev)
 	return READ_ONCE(dev->msi.data);
 }
 
-/* Copies the outermost chip and domain of an interrupt, and what its first handler is called. */
+/* Whether the domains of this chip exist for good. Those of devices may be freed at any time. */
+static bool domain_stays(const char *chip)
+{
+	return !strcmp(chip, "IO-APIC") || !strcmp(chip, "HPET-MSI");
+}
+
+/*
+ * Copies the outermost chip of an interrupt, the domain of an IO-APIC's or HPET's, and what its
+ * first handler is called.
+ */
 bool vtd_helper_describe_irq(unsigned int irq, struct vtd_irq_description *to)
 {
 	struct irq_data *data;
@@ -114,7 +123,7 @@ bool vtd_helper_describe_irq(unsigned int irq, struct vtd_irq_description *to)
 	raw_spin_lock_irqsave(&desc->lock, flags);
 	if (data->chip && data->chip->name)
 		strscpy(to->chip, data->chip->name);
-	if (data->domain && data->domain->name)
+	if (domain_stays(to->chip) && data->domain && data->domain->name)
 		strscpy(to->domain, data->domain->name);
 	to->hwirq = data->hwirq;
 	to->in_use = desc->action;
