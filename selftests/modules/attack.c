@@ -81,7 +81,7 @@ static int fetch(struct vtd_attack *a, struct page *page, dma_addr_t iova,
  * page.
  */
 int vtd_attack_strike(struct vtd_attack *a, const struct scenario *s,
-		  struct page *victim, dma_addr_t iova, bool *landed)
+		      struct page *victim, dma_addr_t iova, bool *landed)
 {
 	u32 got;
 	int err;
@@ -101,7 +101,7 @@ int vtd_attack_strike(struct vtd_attack *a, const struct scenario *s,
 
 /* Use the mapping once, so that the unit has it in its IOTLB. */
 int vtd_attack_warm_up(struct vtd_attack *a, struct page *victim, dma_addr_t iova,
-		   bool *warm)
+		       bool *warm)
 {
 	u32 got;
 	int err;

@@ -48,7 +48,7 @@ static void search_end(struct search *search)
  * one reference is left, which is the IOMMU driver's.
  */
 int vtd_attack_freed(struct vtd_attack *a, const struct scenario *s,
-		      struct page *page, struct result *r)
+		     struct page *page, struct result *r)
 {
 	struct search *search = kvzalloc(sizeof(*search), GFP_KERNEL);
 	struct device *dev = &a->dev.pdev->dev;
