@@ -14,7 +14,7 @@ LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner
            "iommu_group_id", "irq_domain_get_irq_data", "irq_get_irq_data", "irq_get_nr_irqs",
            "irqd_cfg", "msi_desc_to_pci_dev", "pci_ats_disabled", "pci_get_device",
            "pci_get_domain_bus_and_slot", "pci_num_vf",
-           "bcmp"}
+           "bcmp", "strcmp"}
 # Other reasons. Readers of debugfs files run when a file is used, and only that use fails.
 OTHERS = {
     "__seq_open_private": "readers", "seq_read": "readers", "seq_write": "readers",
