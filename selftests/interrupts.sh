@@ -108,9 +108,9 @@ is_freed() {
 }
 
 entries_agree() {
-	words=$(grep -c ' vector ' "$(unit_files)"/interrupts)
+	words=$(cat /sys/kernel/debug/vtd/dmar*/interrupts | grep -c ' vector ')
 	in_tree=$(grep -Ec '^ [0-9]+ +[0-9a-f]{2}:' /sys/kernel/debug/iommu/intel/ir_translation_struct)
-	[ "$words" = "$in_tree" ] && [ "$words" -gt 0 ] || { cat "$(unit_files)"/interrupts; return 1; }
+	[ "$words" = "$in_tree" ] && [ "$words" -gt 0 ] || { cat /sys/kernel/debug/vtd/dmar*/interrupts; return 1; }
 }
 
 # of_wired: how many interrupts of IO-APICs were handled.
