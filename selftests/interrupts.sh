@@ -154,10 +154,9 @@ isolated_says_the_log() {
 }
 
 nvme=$(first_nvme)
-edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
-testdev=$(pci_by_id 0x1b36:0x0005 | head -n1)
 [ -n "$nvme" ] || ktap_skip_all "VTD_DISKS names no NVMe disk that may be overwritten"
-[ -n "$edu" ] && [ -n "$testdev" ] || ktap_skip_all "edu or iommu-testdev is not there"
+[ -n "$(pci_by_id 0x1234:0x11e8)" ] && [ -n "$(pci_by_id 0x1b36:0x0005)" ] ||
+	ktap_skip_all "edu or iommu-testdev is not there"
 
 if ! grep -qw noapic /proc/cmdline; then
 	ktap_start 6
@@ -180,6 +179,10 @@ fi
 ktap_start $((2 * (NVME_CLAIMS + EDU_CLAIMS) + 21))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_forge.ko" || ktap_abort "vtd_forge does not load"
+# An index means an entry of the table of the device's unit.
+edu=$(pci_by_id 0x1234:0x11e8 | behind_unit "$(unit_of "$nvme")" | head -n1)
+testdev=$(pci_by_id 0x1b36:0x0005 | behind_unit "$(unit_of "$nvme")" | head -n1)
+[ -n "$edu" ] && [ -n "$testdev" ] || ktap_abort "no edu or iommu-testdev is behind the unit of $nvme"
 log_start
 payload $((8 << 20))
 ktap_check "the log says that devices are isolated" isolated_says_the_log

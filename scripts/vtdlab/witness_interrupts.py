@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What QEMU's trace says about interrupts that devices forged, and about those of the IO-APIC."""
 
+from vtdlab import acpi
 from vtdlab.witness import brackets
 
 # Reason and source-id of each forged interrupt of selftests/interrupts.sh, in order. QEMU attributes
@@ -22,8 +23,9 @@ def interrupts(evidence):
     remaps = any(value & REMAPPING for value in whole)
     for name, trace in brackets(evidence, "interrupts "):
         if name == "interrupts wired":
-            # Other tests of the guest write to GCMD in place of a driver.
-            loads = commands(trace)
+            # Other tests of the guest write to GCMD in place of a driver. Interrupts of other units
+            # may be remapped: the first one has the IO-APIC.
+            loads = commands(trace.of_unit(acpi.UNIT_BASE if trace.units() else None))
             turned_on = any(value & REMAPPING for value in loads)
             yield "nothing is remapped that the IO-APIC needs", (
                 "a write to GCMD turned it on" if turned_on else
