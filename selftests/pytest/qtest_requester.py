@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A vtd-requester (selftests/qemu) on a machine of qtest.py, and a unit in scalable mode."""
+"""A vtd-requester (selftests/qemu) on a machine of qtest.py, and a unit in legacy or scalable mode."""
+
+import contextlib
 
 import qtest
-from qtest import ECAM, IOVA, Machine, Unit
+from qtest import ECAM, FIRST_UNIT, IOVA, Machine, Unit
 
 # Registers and what they have; Documentation/qemu-units.rst describes them.
 REGISTERS = ("magic", "command", "status", "address", "value", "pasid", "flags", "count", "done",
              "translation", "mask", "permissions", "group", "answers", "delay", "kept",
              "translated", "blocked_translated", "blocked_translations", "blocked_interrupts",
-             "messages")
+             "messages", "blocked_pasids")
 READ, WRITE, TRANSLATE, REQUEST_PAGES, INTERRUPT, DISCARD = range(1, 7)
 COMPLETE, REFUSED, BLOCKED, NOT_KEPT, NOT_ENABLED, INVALID, QUEUE_FULL = range(7)
 (WITH_PASID, FOR_WRITE, PRIVILEGED, USE_KEPT, AS_TRANSLATED, UNCHECKED,
@@ -124,7 +126,7 @@ class ScalableUnit(Unit):
     """The unit of a machine, in scalable mode."""
 
     def __init__(self, machine_, first_stage):
-        super().__init__(machine_, 0xFED90000, ROOT)
+        super().__init__(machine_, FIRST_UNIT, ROOT)
         self.first_stage = first_stage
         self.leaf_bits = 7 if first_stage else 3
         self.tables = {}
@@ -220,3 +222,37 @@ def page_response(source, pasid, group, code=0):
 def wait(value, address=STATUS):
     """Waits until all before it is done, and then writes a value."""
     return 5 | 1 << 5 | value << 32, address
+
+
+# Where the tables of a unit in legacy mode are, and what IOVA leads to.
+TABLES_AT, TARGET = 0x2000000, 0x3000000
+IRTA, REMAP, SET_TABLE = 0xB8, 1 << 25, 1 << 24
+
+
+@contextlib.contextmanager
+def scalable_machine(built):
+    """A requester whose requests without PASID, and with PASIDs 5 and 6, are translated."""
+    with machine(built, EVERYTHING) as started:
+        requester = Requester(started)
+        unit = ScalableUnit(started, first_stage=True)
+        unit.start_scalable(SOURCE, (0, 5, 6))
+        yield started, requester, unit
+
+
+@contextlib.contextmanager
+def legacy_machine(built):
+    """A requester whose untranslated requests are translated in legacy mode."""
+    with machine(built, "device-iotlb=on,intremap=on") as started:
+        requester = Requester(started)
+        unit = Unit(started, FIRST_UNIT, TABLES_AT)
+        unit.map([SOURCE], TARGET)
+        unit.start()
+        yield started, requester, unit
+
+
+def start_remapping(unit):
+    """Turns interrupt remapping on, with an empty table."""
+    unit.set(IRTA, unit.tables + 0x100000)
+    unit.set(qtest.GCMD, qtest.QUEUE | SET_TABLE, 4)
+    unit.set(qtest.GCMD, qtest.QUEUE | REMAP, 4)
+    assert unit.register(qtest.GSTS, 4) & REMAP

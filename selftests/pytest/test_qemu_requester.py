@@ -4,18 +4,17 @@
 import pytest
 
 import qtest
-from qtest import IOVA, Machine, Unit
+from qtest import FIRST_UNIT, IOVA, Machine, Unit
 from qtest_requester import (ATS, AS_TRANSLATED, BAR, BLOCKED, COMMAND, COMPLETE, DISCARD,
                              DTE, EVERYTHING, FOR_WRITE, IGNORE, INTERRUPT, INVALID, INVALIDATION,
                              LAST_OF_GROUP, MASTER, NO_PASID, NOT_ENABLED, NOT_KEPT, PROMPT,
                              PAGE_RESPONSE, PASID, PASIDE, PQT, PRE, PRESENT, PRI, PRIVILEGED, PRS,
                              QUEUE_FULL, READ, REFUSED, REQUEST_PAGES, REQUESTS, SOURCE, TRANSLATE,
-                             UNCHECKED, USE_KEPT, WRITE, Requester, ScalableUnit, device_tlb,
-                             frame_of, machine, page_response, pasid_iotlb, wait)
+                             TABLES_AT, TARGET, UNCHECKED, USE_KEPT, WRITE, Requester,
+                             ScalableUnit, device_tlb, frame_of, legacy_machine, machine,
+                             page_response, pasid_iotlb, scalable_machine, start_remapping, wait)
 
-FIRST_UNIT, FAR = 0xFED90000, 0xFED91000
-TABLES, TARGET = 0x2000000, 0x3000000
-IRTA, REMAP, SET_TABLE = 0xB8, 1 << 25, 1 << 24
+FAR = 0xFED91000
 # An address of which the bits that are set say the size of an invalidation: all there is.
 EVERYWHERE = 0x7FFFFFFFFFFFF000
 OLD_FORMAT, NEW_FORMAT = 0xFEE00000, 0xFEE00010
@@ -23,22 +22,14 @@ OLD_FORMAT, NEW_FORMAT = 0xFEE00000, 0xFEE00010
 
 @pytest.fixture(name="scalable")
 def requester_in_scalable_mode(built):
-    """A requester whose requests without PASID, and with PASIDs 5 and 6, are translated."""
-    with machine(built, EVERYTHING) as started:
-        requester = Requester(started)
-        unit = ScalableUnit(started, first_stage=True)
-        unit.start_scalable(SOURCE, (0, 5, 6))
-        yield started, requester, unit
+    with scalable_machine(built) as made:
+        yield made
 
 
 @pytest.fixture(name="legacy")
 def requester_in_legacy_mode(built):
-    with machine(built, "device-iotlb=on,intremap=on") as started:
-        requester = Requester(started)
-        unit = Unit(started, FIRST_UNIT, TABLES)
-        unit.map([SOURCE], TARGET)
-        unit.start()
-        yield started, requester, unit
+    with legacy_machine(built) as made:
+        yield made
 
 
 def set_type(unit, kind):
@@ -186,7 +177,7 @@ def test_the_context_entry_allows_translated_requests_in_legacy_mode(legacy, kin
     assert requester.run(TRANSLATE, flags=FOR_WRITE) == COMPLETE
     set_type(unit, kind or 0)
     if kind is None:
-        started.write(TABLES, 0)
+        started.write(TABLES_AT, 0)
     wanted = COMPLETE if allowed else BLOCKED
     assert requester.run(WRITE, flags=USE_KEPT, value=1) == wanted
     assert requester.run(WRITE, TARGET + 8, flags=AS_TRANSLATED, value=2) == wanted
@@ -237,10 +228,7 @@ def test_interrupts_in_the_old_format_end_with_remapping(legacy):
     _, requester, unit = legacy
     for command in (INTERRUPT, WRITE):
         assert requester.run(command, OLD_FORMAT, value=0x41) == COMPLETE
-    unit.set(IRTA, TABLES + 0x100000)
-    unit.set(qtest.GCMD, qtest.QUEUE | SET_TABLE, 4)
-    unit.set(qtest.GCMD, qtest.QUEUE | REMAP, 4)
-    assert unit.register(qtest.GSTS, 4) & REMAP
+    start_remapping(unit)
     for command in (INTERRUPT, WRITE):
         assert requester.run(command, OLD_FORMAT, value=0x41) == BLOCKED
     assert requester.get("blocked_interrupts") == 2
@@ -282,7 +270,7 @@ def test_it_is_behind_the_unit_of_its_bus(built):
         started.open_configuration()
         started.start_bridge(0x2000, 0x21, 0xE1000000)
         sources = {0x20: FIRST_UNIT, 0x28: FAR, 0x2100: FAR}
-        for base, tables in ((FIRST_UNIT, TABLES), (FAR, TABLES + 0x100000)):
+        for base, tables in ((FIRST_UNIT, TABLES_AT), (FAR, TABLES_AT + 0x100000)):
             unit = Unit(started, base, tables)
             unit.map(sources, TARGET + (0x1000 if base == FAR else 0))
             unit.start()

@@ -16,8 +16,7 @@
 #include "requester.h"
 
 enum {
-	GSTS = 0x1c, FSTS = 0x34, FECTL = 0x38, FEDATA = 0x3c, FEADDR = 0x40,
-	FEUADDR = 0x44, IQH = 0x80, IQT = 0x88, IQA = 0x90, IQERCD = 0xb0,
+	GSTS = 0x1c, FSTS = 0x34, IQH = 0x80, IQT = 0x88, IQA = 0x90, IQERCD = 0xb0,
 };
 
 #define QUEUE_ENABLED (1u << 26)
@@ -25,8 +24,6 @@ enum {
 #define ICE (1u << 5)
 #define ITE (1u << 6)
 #define OTHER_FAULTS (IQE | 3)
-#define MASKED (1u << 31)
-#define MESSAGE_PENDING (1u << 30)
 #define WIDE (1u << 11)
 
 enum { DEVICE_TLB = 3, WAIT = 5, DEVICE_TLB_PASID = 8 };
@@ -123,31 +120,17 @@ static bool pass_instead(struct unit *unit, uint64_t head, const uint64_t *other
 	return accepted;
 }
 
-static void send_event(struct unit *unit)
-{
-	uint64_t address = registers_read(unit, FEADDR, 4) |
-			   registers_read(unit, FEUADDR, 4) << 32;
-	uint32_t data = (uint32_t)registers_read(unit, FEDATA, 4);
-
-	unit->queue.event_pending = false;
-	qemu.address_space_rw(qemu.address_space_memory, address, 0, &data, sizeof(data), true);
-}
-
 /* The requester's id is in bits 47:32 of the record for ITE; for ICE none is known. */
 static void set_error_bit(struct unit *unit, uint32_t bit, uint16_t source)
 {
 	struct queue *queue = &unit->queue;
+	uint32_t earlier = registers_read(unit, FSTS, 4) & OTHER_FAULTS;
 
 	queue->status |= bit;
 	queue->record = queue->sourceless ? 0 : (uint64_t)source << 32;
 	qemu.qemu_log("vtd_unit 0x%llx error 0x%x source 0x%x\n", (unsigned long long)unit->base,
 		      bit, source);
-	if (registers_read(unit, FSTS, 4) & OTHER_FAULTS)
-		return;
-	if (registers_read(unit, FECTL, 4) & MASKED)
-		queue->event_pending = true;
-	else
-		send_event(unit);
+	fault_event(unit, earlier);
 }
 
 static void time_out(struct unit *unit)
@@ -298,13 +281,9 @@ void queue_written(struct unit *unit, uint64_t at, uint64_t value)
 {
 	struct queue *queue = &unit->queue;
 
-	if (at == FECTL && queue->event_pending && !(value & MASKED))
-		send_event(unit);
 	if (at != FSTS)
 		return;
 	queue->status &= ~(uint32_t)value;
-	if (!queue->status)
-		queue->event_pending = false;
 	if (is_enabled(unit))
 		advance(unit);
 }
@@ -318,8 +297,6 @@ uint64_t queue_read(struct unit *unit, uint64_t at, uint64_t value)
 		return is_enabled(unit) && queue->waits ? queue->tail : value;
 	case FSTS:
 		return is_enabled(unit) ? value | queue->status : value;
-	case FECTL:
-		return queue->event_pending ? value | MESSAGE_PENDING : value;
 	case IQERCD:
 		return queue->record;
 	case IQERCD + 4:

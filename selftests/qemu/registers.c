@@ -70,7 +70,7 @@ static uint64_t read_register(void *device, uint64_t at, unsigned int size)
 		return adjusted(&unit->cap, value, at, size);
 	if ((at & ~7ull) == ECAP)
 		return adjusted(&unit->ecap, value, at, size);
-	return queue_read(unit, at, value);
+	return fault_read(unit, at, queue_read(unit, at, value), size);
 }
 
 static void write_register(void *device, uint64_t at, uint64_t value, unsigned int size)
@@ -81,10 +81,11 @@ static void write_register(void *device, uint64_t at, uint64_t value, unsigned i
 		proved++;
 		return;
 	}
-	if (queue_takes(unit, at, value))
+	if (queue_takes(unit, at, value) || fault_takes(unit, at, value, size))
 		return;
 	registers_write(unit, at, value, size);
 	queue_written(unit, at, value);
+	fault_written(unit, at, value);
 }
 
 /* The word after the table is what its functions get as their first parameter, the unit. */

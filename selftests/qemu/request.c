@@ -79,6 +79,17 @@ static enum status transfer(void *space, uint64_t address, uint64_t attributes, 
 	return COMPLETE;
 }
 
+/* The checks of permission.c: a request that is refused is counted, and recorded as a fault. */
+static bool is_blocked(struct requester *requester, unsigned int reason, int counter,
+		       uint64_t information, bool write)
+{
+	if (!reason || requester->registers[R_FLAGS] & UNCHECKED)
+		return false;
+	requester->registers[counter]++;
+	fault_record(requester, reason, information, write);
+	return true;
+}
+
 /*
  * In legacy mode, QEMU's unit translates what is translated already, so a request that passed the
  * check goes to memory.
@@ -90,10 +101,13 @@ static enum status transfer_translated(struct requester *requester, uint64_t tar
 	if (registers[R_FLAGS] & UNCHECKED)
 		return transfer(listener_space(requester, pasid_of(requester)), target, translated,
 				value, write);
-	if (IS_INTERRUPT(target) || !may_translate(requester)) {
+	if (IS_INTERRUPT(target)) {
 		registers[R_BLOCKED_TRANSLATED]++;
 		return BLOCKED;
 	}
+	if (is_blocked(requester, refuses_translations(requester), R_BLOCKED_TRANSLATED, target,
+		       write))
+		return BLOCKED;
 	registers[R_TRANSLATED]++;
 	return transfer(qemu.address_space_memory, target, 0, value, write);
 }
@@ -104,11 +118,13 @@ static enum status interrupt(struct requester *requester, uint64_t address)
 
 	if (!IS_INTERRUPT(address) || address % 4)
 		return INVALID;
-	if (!(registers[R_FLAGS] & UNCHECKED) &&
-	    ((registers[R_FLAGS] & WITH_PASID) || !may_interrupt(requester, address))) {
+	if ((registers[R_FLAGS] & (WITH_PASID | UNCHECKED)) == WITH_PASID) {
 		registers[R_BLOCKED_INTERRUPTS]++;
 		return BLOCKED;
 	}
+	if (is_blocked(requester, refuses_interrupt(requester, address), R_BLOCKED_INTERRUPTS, 0,
+		       true))
+		return BLOCKED;
 	qemu.msi_send_message(requester->device, address, (uint32_t)registers[R_VALUE]);
 	return COMPLETE;
 }
@@ -128,6 +144,8 @@ static enum status access_memory(struct requester *requester, uint64_t address, 
 	}
 	if (IS_INTERRUPT(address) && write)
 		return interrupt(requester, address);
+	if (is_blocked(requester, refuses_pasid(requester), R_BLOCKED_PASIDS, address, write))
+		return BLOCKED;
 	return transfer(listener_space(requester, pasid_of(requester)), address, 0,
 			&registers[R_VALUE], write);
 }
@@ -140,10 +158,9 @@ static enum status translate(struct requester *requester, uint64_t address)
 	uint32_t errors = 0;
 	ptrdiff_t results;
 
-	if (!(registers[R_FLAGS] & UNCHECKED) && !may_translate(requester)) {
-		registers[R_BLOCKED_TRANSLATIONS]++;
+	if (is_blocked(requester, refuses_translations(requester), R_BLOCKED_TRANSLATIONS, address,
+		       wanted & MAY_WRITE))
 		return BLOCKED;
-	}
 	if (!is_translating(requester))
 		return REFUSED;
 	listener_space(requester, got.pasid);

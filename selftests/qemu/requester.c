@@ -29,7 +29,7 @@ static const uint32_t writable =
 	1u << R_ADDRESS | 1u << R_VALUE | 1u << R_PASID | 1u << R_FLAGS | 1u << R_COUNT |
 	1u << R_GROUP | 1u << R_ANSWERS | 1u << R_DELAY | 1u << R_TRANSLATED |
 	1u << R_BLOCKED_TRANSLATED | 1u << R_BLOCKED_TRANSLATIONS | 1u << R_BLOCKED_INTERRUPTS |
-	1u << R_COMMAND | 1u << R_MESSAGES;
+	1u << R_COMMAND | 1u << R_MESSAGES | 1u << R_BLOCKED_PASIDS;
 
 struct requester *requester_at(size_t index)
 {

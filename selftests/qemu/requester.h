@@ -24,7 +24,7 @@ enum {
 	R_MAGIC, R_COMMAND, R_STATUS, R_ADDRESS, R_VALUE, R_PASID, R_FLAGS, R_COUNT, R_DONE,
 	R_TRANSLATION, R_MASK, R_PERMISSIONS, R_GROUP, R_ANSWERS, R_DELAY, R_KEPT,
 	R_TRANSLATED, R_BLOCKED_TRANSLATED, R_BLOCKED_TRANSLATIONS, R_BLOCKED_INTERRUPTS,
-	R_MESSAGES, REGISTERS,
+	R_MESSAGES, R_BLOCKED_PASIDS, REGISTERS,
 };
 
 #define R_LOG 0x800
@@ -108,9 +108,25 @@ const struct translation *kept_find(const struct requester *requester, uint32_t 
 void kept_invalidate(struct requester *requester, const struct invalidation *invalidation);
 void kept_clear(struct requester *requester);
 
-/* permission.c: the checks that QEMU's unit leaves out */
+/* Reasons of faults (VT-d 7.1.3) */
+enum {
+	ROOT_ABSENT = 0x01, CONTEXT_ABSENT = 0x02, TYPE_BLOCKED = 0x0d, OLD_FORMAT_BLOCKED = 0x25,
+	ROOT_INVALID = 0x30, PASID_IN_LEGACY_MODE = 0x31, SCALABLE_ROOT_ABSENT = 0x39,
+	SCALABLE_CONTEXT_ABSENT = 0x41, TRANSLATIONS_BLOCKED = 0x44,
+	INTERRUPT_REASONS = 0x20, LAST_INTERRUPT_REASON = 0x2f, NOT_RECORDED = 0x100,
+};
+
+/*
+ * permission.c: the checks that QEMU's unit leaves out. Each returns why the unit refuses, or 0:
+ * requests that are translated or for translations, those with PASID, and interrupts.
+ */
 bool is_translating(const struct requester *requester);
-bool may_translate(const struct requester *requester);
-bool may_interrupt(const struct requester *requester, uint64_t address);
+unsigned int refuses_translations(const struct requester *requester);
+unsigned int refuses_pasid(const struct requester *requester);
+unsigned int refuses_interrupt(const struct requester *requester, uint64_t address);
+
+/* fault.c: records a fault of the request that the registers describe. */
+void fault_record(const struct requester *requester, unsigned int reason, uint64_t information,
+		  bool write);
 
 #endif

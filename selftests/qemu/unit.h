@@ -32,8 +32,13 @@ struct queue {
 	bool sourceless;		/* ITE does not say which device it was */
 	uint32_t status;		/* bits of FSTS in addition to those of QEMU's unit */
 	uint64_t record;		/* the register IQERCD */
-	bool event_pending;
 	void *timer[32];		/* QEMU's structure is smaller */
+};
+
+/* The fault record of this object, and an event that waits until it is no longer masked. */
+struct faults {
+	uint64_t low, high;
+	bool event_pending;
 };
 
 struct unit {
@@ -42,6 +47,7 @@ struct unit {
 	const char *scope;		/* of a vtd-unit: see scope.c */
 	struct bits cap, ecap;
 	struct queue queue;
+	struct faults faults;
 	void **functions;		/* QEMU's functions for its registers: see registers.c */
 	uint64_t masks[MASKS];		/* its reserved bits: see masks.c */
 };
@@ -81,6 +87,12 @@ void queue_open(struct unit *unit);
 bool queue_takes(struct unit *unit, uint64_t at, uint64_t value);
 void queue_written(struct unit *unit, uint64_t at, uint64_t value);
 uint64_t queue_read(struct unit *unit, uint64_t at, uint64_t value);
+
+/* fault.c: as queue.c. fault_event() sends the event, unless FSTS has bits of an earlier one. */
+void fault_event(struct unit *unit, uint32_t earlier);
+bool fault_takes(struct unit *unit, uint64_t at, uint64_t value, unsigned int size);
+void fault_written(struct unit *unit, uint64_t at, uint64_t value);
+uint64_t fault_read(const struct unit *unit, uint64_t at, uint64_t value, unsigned int size);
 
 /* scope.c: scope_unit() returns the unit of a device, or NULL. */
 void *scope_unit(void *device);
