@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Virtual functions of an igb: each is in a separate group, is added and removed with SR-IOV, and
+# Virtual functions of each igb: each is in a separate group, is added and removed with SR-IOV, and
 # works for a user while the physical function works for the kernel.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
@@ -52,35 +52,42 @@ rebound() {
 		! log_since | grep "did not come back"
 }
 
-pf=$(pci_by_id 0x8086:0x10c9 | head -n1)
-[ -n "$pf" ] || ktap_skip_all "there is no igb (8086:10c9)"
-[ -e "$PCI/$pf/sriov_numvfs" ] || ktap_skip_all "$pf has no SR-IOV in this kernel"
-[ -x "$PROGRAM" ] || ktap_skip_all "vfio_igbvf was not built"
-ktap_start $((2 * CLAIMS + 11))
-need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
-log_start
-# No driver of the kernel may bind to the virtual functions.
-echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"
-ktap_check "the physical function works for the kernel" works_for_kernel
-ktap_check "three virtual functions appear" functions 3
-ktap_check "each in a separate group" has_groups 3
-vf=$(basename "$(readlink "$PCI/$pf/virtfn1")")
-ktap_check "one is given to vfio-pci" give_to_user "$vf"
-for mode in type1 iommufd; do
-	user_claims $mode $CLAIMS "$PROGRAM" $mode "$vf"
+igbs=$(pci_by_id 0x8086:0x10c9)
+[ -n "$igbs" ] || ktap_skip_all "there is no igb (8086:10c9)"
+for pf in $igbs; do
+	[ -e "$PCI/$pf/sriov_numvfs" ] || ktap_skip_all "$pf has no SR-IOV in this kernel"
 done
-ktap_check "a fault on what the user unmapped is reported for that function" \
-	log_has "vtd: .*fault: .*$vf.*vfio-pci.* read"
-ktap_check "the physical function still works for the kernel" works_for_kernel
-take_back "$vf"
-ktap_check "the virtual functions are removed" are_gone
-ktap_check "the virtual functions are created and removed again" eval 'functions 7 && has_groups 7 && functions 0'
-if [ "$VTD_KO" = none ]; then
-	ktap_skip "bound=2 names the physical function whose virtual functions were removed" "it is the kernel's own driver"
-	ktap_skip "the virtual functions can be created again, as the log says" "it is the kernel's own driver"
-else
-	ktap_check "bound=2 names the physical function whose virtual functions were removed" rebound
-	ktap_check "the virtual functions can be created again, as the log says" eval 'functions 2 && has_groups 2 && functions 0'
-fi
-ktap_check "no kernel warning" log_is_clean
+[ -x "$PROGRAM" ] || ktap_skip_all "vfio_igbvf was not built"
+ktap_start $(($(echo "$igbs" | wc -l) * (2 * CLAIMS + 11)))
+for pf in $igbs; do
+	need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+	log_start
+	# No driver of the kernel may bind to the virtual functions.
+	echo 0 > "$PCI/$pf/sriov_drivers_autoprobe"
+	ktap_check "$pf: the physical function works for the kernel" works_for_kernel
+	ktap_check "$pf: three virtual functions appear" functions 3
+	ktap_check "$pf: each in a separate group" has_groups 3
+	vf=$(basename "$(readlink "$PCI/$pf/virtfn1")")
+	ktap_check "$pf: one is given to vfio-pci" give_to_user "$vf"
+	for mode in type1 iommufd; do
+		user_claims "$vf, $mode" $CLAIMS "$PROGRAM" $mode "$vf"
+	done
+	ktap_check "$pf: a fault on what the user unmapped is reported for that function" \
+		log_has "vtd: .*fault: .*$vf.*vfio-pci.* read"
+	ktap_check "$pf: the physical function still works for the kernel" works_for_kernel
+	take_back "$vf"
+	ktap_check "$pf: the virtual functions are removed" are_gone
+	ktap_check "$pf: the virtual functions are created and removed again" \
+		eval 'functions 7 && has_groups 7 && functions 0'
+	if [ "$VTD_KO" = none ]; then
+		for what in "bound=2 names it" "its virtual functions can be created again"; do
+			ktap_skip "$pf: $what" "it is the kernel's own driver"
+		done
+	else
+		ktap_check "$pf: bound=2 names it, whose virtual functions were removed" rebound
+		ktap_check "$pf: the virtual functions can be created again, as the log says" \
+			eval 'functions 2 && has_groups 2 && functions 0'
+	fi
+	ktap_check "$pf: no kernel warning" log_is_clean
+done
 ktap_end
