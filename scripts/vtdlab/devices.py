@@ -42,7 +42,9 @@ FAR_EDU = Device("0000:22:00.0", "far edu")
 FAR_TESTDEV = Device("0000:23:00.0", "far iommu-testdev")
 FAR_IGB = Device("0000:24:00.0", "far igb")
 GRAPHICS = Device("0000:00:02.0", "edu in the graphics slot")
-NAMED = (*ALL, FAR_NVME, FAR_EDU, FAR_TESTDEV, FAR_IGB, GRAPHICS)
+# Below the second root bus, in the machine with three.
+REQUESTER = Device("0000:25:00.0", "requester")
+NAMED = (*ALL, FAR_NVME, FAR_EDU, FAR_TESTDEV, FAR_IGB, GRAPHICS, REQUESTER)
 
 NVME_DEVICE = "nvme,id=nvme,drive=nvme0,serial=vtd,bus=port0,addr=00.0"
 

@@ -118,24 +118,36 @@ SERVER = Layout(
     nodes=True)
 
 # The same with a third root bus, whose unit has the capabilities of the first, and caching mode: one
-# domain can serve both, whichever it is allocated for. Slots report hot-plug events themselves.
+# domain can serve both, whichever it is allocated for. On the second root bus there is a requester,
+# whose unit could serve translation requests. Slots report hot-plug events themselves.
 TWIN_BUS = 0x30
 TWIN_PORT = f"0000:{TWIN_BUS:02x}:00.0"
+# One domain must not have the same domain-id on both units by chance, so the units serve different
+# numbers of devices: an empty slot makes the difference.
+REQUESTER_PORT, EMPTY_PORT = (f"0000:{devices.FAR_BUS:02x}:{slot:02x}.0" for slot in (4, 5))
 
 
 def _far_and_twin(folder):
     return [*_far(folder),
             "-device", "pcie-root-port,id=twinport,bus=twin,chassis=30,addr=00.0",
-            "-device", "iommu-testdev,bus=twinport,addr=00.0", *devices.NATIVE_SLOTS]
+            "-device", "iommu-testdev,bus=twinport,addr=00.0",
+            "-device", "pcie-root-port,id=farport4,bus=far,chassis=24,addr=04.0",
+            "-device", f"{preload.REQUESTER},bus=farport4,addr=00.0",
+            "-device", "pcie-root-port,id=farport5,bus=far,chassis=25,addr=05.0",
+            *devices.NATIVE_SLOTS]
 
 
 THREE_BUSES = dataclasses.replace(
     SERVER, name="three-buses", text="a remapping unit for each of three root buses",
-    units=(*SERVER.units,
+    units=(Unit("farunit", acpi.UNIT_BASE + 0x1000, "far",
+                "aw-bits=39,caching-mode=on,device-iotlb=on",
+                acpi.bridges(*FAR_PORTS, REQUESTER_PORT, EMPTY_PORT)),
            Unit("twinunit", acpi.UNIT_BASE + 0x2000, "twin", "snoop-control=on,caching-mode=on",
                 acpi.bridges(TWIN_PORT))),
     buses=(*SERVER.buses, "-device", f"pxb-pcie,id=twin,bus_nr={TWIN_BUS},bus=pcie.0,addr=1d.0"),
-    bridges=(*SERVER.bridges, "0000:00:1d.0"), below=_far_and_twin)
+    bridges=(*SERVER.bridges, "0000:00:1d.0"), below=_far_and_twin,
+    structures=(acpi.root_ports_with_ats(*FAR_PORTS, REQUESTER_PORT, TWIN_PORT),
+                acpi.integrated_with_ats(devices.VIRTIO.bdf)))
 
 # A client: a unit for the slot of the graphics device only. It has fewer capabilities than the
 # other: without page-selective invalidation (CAP.PSI) it drops a whole domain from its caches.

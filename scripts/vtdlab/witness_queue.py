@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""QEMU's trace of a unit whose invalidation queue reports an error, or stops.
+"""QEMU's trace of a unit whose invalidation queue reports an error, or stops; and of a requester that
+sends what ordinary devices do not.
 
 Like witness.py: functions of the evidence that return (claim, why not) pairs.
 """
 
+from vtdlab import devices
 from vtdlab.witness import brackets, unit_failure
 
 FSTS = 0x34
@@ -30,4 +32,20 @@ def queue_errors(evidence):
     yield from unit_failure(evidence)
 
 
-BY_TEST = {"queue-errors": queue_errors}
+# Each refused request of selftests/requester.sh, in order. The last two are interrupts, which are sent
+# only if they are remapped.
+REASONS = [0x31, 0x31, 0xd, 0xd, 0xd, 0x25, 0x26]
+
+
+def requester(evidence):
+    """Each request is recorded once, as one of the requester, and no others are refused."""
+    for name, trace in brackets(evidence, "requester "):
+        records = [(event.value("high") & 0xffff, event.value("high") >> 32 & 0xff)
+                   for event in trace.named("vtd_frr_new")]
+        wanted = [(devices.source_id(name.split()[1]), reason) for reason in REASONS]
+        yield f"{name}: each request was refused once, for the reason in the log", (
+            "" if records in (wanted, wanted[:-2]) else
+            f"the trace has (source-id, reason) {records}")
+
+
+BY_TEST = {"queue-errors": queue_errors, "requester": requester}

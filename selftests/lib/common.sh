@@ -36,6 +36,11 @@ PATIENCE=${PATIENCE:-1} SHRINK=${SHRINK:-1}
 # The user programs read it, too.
 export PATIENCE
 
+# is_short: a test runs its short form; the boot of another target runs all of it.
+is_short() {
+	[ "$(cmdline guest.short)" = 1 ] && [ "$(cmdline guest.long)" != 1 ]
+}
+
 driver_of() {
 	if [ -e "$PCI/$1/driver" ]; then basename "$(readlink "$PCI/$1/driver")"; else echo none; fi
 }
@@ -54,6 +59,7 @@ pci_by_id() {
 attackers() {
 	pci_by_id 0x1234:0x11e8
 	pci_by_id 0x1b36:0x0005
+	pci_by_id 0x1b36:0x00f0
 }
 
 # --- requirements on the machine ---

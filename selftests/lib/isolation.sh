@@ -72,17 +72,22 @@ word() {
 	od -An -v "-tu$3" -j "$2" -N "$3" "$PCI/$1/config" | tr -d ' '
 }
 
-# access_control BDF: prints the offset of the ACS capability (PCIe 7.7.11), if it has one.
-access_control() {
+# extended_capability BDF ID: prints the offset of this capability (PCIe 7.6.3), if it has it.
+extended_capability() {
 	[ "$(stat -c %s "$PCI/$1/config")" -gt 256 ] || return 0
 	at=256
 	for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
 		header=$(word "$1" $at 4)
 		[ "${header:-0}" -ne 0 ] && [ "$header" -ne 4294967295 ] || return 0
-		[ $((header & 0xffff)) -ne 13 ] || { echo $at; return 0; }
+		[ $((header & 0xffff)) -ne "$2" ] || { echo $at; return 0; }
 		at=$((header >> 20))
 		[ $at -ge 256 ] || return 0
 	done
+}
+
+# access_control BDF: prints the offset of the ACS capability (PCIe 7.7.11), if it has one.
+access_control() {
+	extended_capability "$1" 13
 }
 
 # access_control_off BDF OFFSET: turns it off, as a reset does.

@@ -2,7 +2,7 @@
 /*
  * vtd_attack - make a device access memory that was not mapped for it.
  *
- * Drives QEMU's edu and iommu-testdev. User space writes the name of a scenario to
+ * Drives the devices of vtd_devices. User space writes the name of a scenario to
  * debugfs vtd_attack/<bdf>/run and reads one line of key=value words from the same file:
  * what was tried, at which address, and what happened to the victim page. "landed" is
  * judged from memory alone, never from what the device reports; the device's own status

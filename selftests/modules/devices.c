@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vtd_devices - two devices that do DMA to a given address: QEMU's edu, which reads and
- * writes through its own buffer, and iommu-testdev, which writes a fixed word. This file
- * only drives them; vtd_attack and vtd_domain decide what they do.
+ * vtd_devices - devices that do DMA to a given address: QEMU's edu, which reads and writes
+ * through its own buffer, iommu-testdev, which writes a fixed word, and the vtd-requester of
+ * selftests/qemu. This file only drives them; vtd_attack and vtd_domain decide what they do.
  */
 #include <linux/dma-mapping.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
@@ -82,10 +82,49 @@ static const struct vtd_dma_ops testdev_ops = {
 	.write = testdev_write,
 };
 
+#define REQUESTER_COMMAND	0x08
+#define REQUESTER_STATUS	0x10
+#define REQUESTER_ADDRESS	0x18
+#define REQUESTER_FLAGS		0x30
+#define REQUESTER_COUNT		0x38
+#define REQUESTER_READ		1
+#define REQUESTER_WRITE		2
+#define REQUESTER_FOUR_BYTES	0x80
+
+/* A write sends what the last read got. */
+static int requester_transfer(struct vtd_dma_device *d, dma_addr_t iova, u64 command)
+{
+	writeq(iova, d->mmio + REQUESTER_ADDRESS);
+	writeq(REQUESTER_FOUR_BYTES, d->mmio + REQUESTER_FLAGS);
+	writeq(1, d->mmio + REQUESTER_COUNT);
+	writeq(command, d->mmio + REQUESTER_COMMAND);
+	d->said = readl(d->mmio + REQUESTER_STATUS);
+	return 0;
+}
+
+static int requester_write(struct vtd_dma_device *d, dma_addr_t iova,
+			   phys_addr_t phys, u32 len)
+{
+	return requester_transfer(d, iova, REQUESTER_WRITE);
+}
+
+static int requester_read(struct vtd_dma_device *d, dma_addr_t iova, u32 len)
+{
+	return requester_transfer(d, iova, REQUESTER_READ);
+}
+
+static const struct vtd_dma_ops requester_ops = {
+	.name = "vtd-requester",
+	.write = requester_write,
+	.read = requester_read,
+};
+
 const struct pci_device_id vtd_dma_ids[] = {
 	{ PCI_DEVICE(0x1234, 0x11e8), .driver_data = (kernel_ulong_t)&edu_ops },
 	{ PCI_DEVICE(0x1b36, 0x0005),
 	  .driver_data = (kernel_ulong_t)&testdev_ops },
+	{ PCI_DEVICE(0x1b36, 0x00f0),
+	  .driver_data = (kernel_ulong_t)&requester_ops },
 	{ }
 };
 EXPORT_SYMBOL_GPL(vtd_dma_ids);

@@ -31,6 +31,7 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS") or 28)
 # Tests that count rounds make many more rounds.
 LONG = ("guest.long=1",) if os.environ.get("LONG") else ()
 LONGER = 8
+SHORT = "guest.short=1"
 LOG_TAIL = 30
 # What a kernel with debugging found.
 WATCHERS = {"debug": witness.watchers, "kcsan": witness.races}
@@ -149,13 +150,11 @@ BOOTS = (
     Boot("hot-plug", ("hotplug",), devices=vfio_machine.hotplug,
          append=(*isolation.WORDS, devices.NATIVE_PORTS, *testbed.ISOLATED), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
-    Boot("server", ("load", "dma", "attack", "domain", "vfio", "rescan", "unload"),
-         machine=machines.SERVER),
-    Boot("failing-queues", ("queue-errors",), machine=machines.SERVER, programs=benchtools.fio),
-    # Ends with a reset: QEMU's power-off does nothing after a suspend.
-    Boot("shared-domains", ("units",), end="reboot", machine=machines.THREE_BUSES, alone=True,
-         append=(devices.NATIVE_PORTS,), programs=benchtools.fio),
-    Boot("client", ("load", "attack", "domain", "vfio", "unload"), machine=machines.CLIENT),
+    # Ends with a reset because of LONG: QEMU's power-off does nothing after a suspend.
+    Boot("server", ("load", "attack", "requester", "queue-errors", "units"), end="reboot", alone=True,
+         machine=machines.THREE_BUSES, append=(devices.NATIVE_PORTS, SHORT), programs=benchtools.fio),
+    Boot("client", ("load", "attack", "domain", "vfio", "unload"), older=("load", "attack", "vfio"),
+         machine=machines.CLIENT),
     Boot("other-topologies", ("topology",), devices=devices.topology,
          tables=devices.topology_tables, append=isolation.WORDS),
     Boot("call-failures", ("call-failures", "hotplug-races"),
@@ -184,14 +183,25 @@ BOOTS = (
          left_out="its tests are in other guests here; KCSAN and KASAN exclude each other"),
 )
 
+# Of several units, what takes minutes: `make check` has it in a short form.
+WHOLE = (
+    Boot("failing-queues", ("queue-errors",), machine=machines.SERVER, programs=benchtools.fio),
+    # Ends with a reset: QEMU's power-off does nothing after a suspend.
+    Boot("shared-domains", ("requester", "units"), end="reboot", machine=machines.THREE_BUSES,
+         alone=True, append=(devices.NATIVE_PORTS,), programs=benchtools.fio),
+)
+
 
 def units(layouts):
-    """Returns the boots of `make check-units`: all tests on each machine with several units."""
+    """Returns the boots of `make check-units`: all tests on each machine with several units. Those
+    of WHOLE need what a server has."""
+    whole = [dataclasses.replace(boot, folder="check-units", timeout=2 * boot.timeout)
+             for boot in WHOLE if machines.SERVER in layouts]
     return [dataclasses.replace(boot, name=f"{layout.name}-{boot.name}", machine=layout,
                                 folder="check-units", timeout=2 * boot.timeout)
             for layout in layouts for boot in BOOTS
             if "test" in boot.on and not boot.flavour and not boot.stock and not boot.one_unit
-            and boot.machine is machines.STANDARD]
+            and boot.machine is machines.STANDARD] + whole
 
 
 # Which guests boot which kernel.

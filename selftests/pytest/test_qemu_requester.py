@@ -5,13 +5,13 @@ import pytest
 
 import qtest
 from qtest import FIRST_UNIT, IOVA, Machine, Unit
-from qtest_requester import (ATS, AS_TRANSLATED, BAR, BLOCKED, COMMAND, COMPLETE, DISCARD,
-                             DTE, EVERYTHING, FOR_WRITE, IGNORE, INTERRUPT, INVALID, INVALIDATION,
-                             LAST_OF_GROUP, MASTER, NO_PASID, NOT_ENABLED, NOT_KEPT, PROMPT,
-                             PAGE_RESPONSE, PASID, PASIDE, PQT, PRE, PRESENT, PRI, PRIVILEGED, PRS,
-                             QUEUE_FULL, READ, REFUSED, REQUEST_PAGES, REQUESTS, SOURCE, TRANSLATE,
-                             TABLES_AT, TARGET, UNCHECKED, USE_KEPT, WRITE, Requester,
-                             ScalableUnit, device_tlb, frame_of, legacy_machine, machine,
+from qtest_requester import (AS_TRANSLATED, ATS, BAR, BLOCKED, COMMAND, COMPLETE, DISCARD, DTE,
+                             EVERYTHING, FOR_WRITE, FOUR_BYTES, IGNORE, INTERRUPT, INVALID,
+                             INVALIDATION, LAST_OF_GROUP, MASTER, NOT_ENABLED, NOT_KEPT, NO_PASID,
+                             PAGE_RESPONSE, PASID, PASIDE, PQT, PRE, PRESENT, PRI, PRIVILEGED,
+                             PROMPT, PRS, QUEUE_FULL, READ, REFUSED, REQUESTS, REQUEST_PAGES,
+                             SOURCE, TABLES_AT, TARGET, TRANSLATE, UNCHECKED, USE_KEPT, WRITE,
+                             Requester, ScalableUnit, device_tlb, frame_of, legacy_machine, machine,
                              page_response, pasid_iotlb, scalable_machine, start_remapping, wait)
 
 FAR = 0xFED91000
@@ -77,8 +77,17 @@ def test_a_command_is_repeated_page_by_page(scalable):
     assert requester.get("done") == 2
     assert requester.run(WRITE, pasid=5, address=IOVA - 0x1000, count=2) == REFUSED
     assert requester.get("done") == 1
-    assert requester.run(WRITE, count=0) == INVALID and requester.run(WRITE, flags=128) == INVALID
+    assert requester.run(WRITE, count=0) == INVALID and requester.run(WRITE, flags=256) == INVALID
     assert requester.run(77) == INVALID
+
+
+def test_a_request_can_have_four_bytes(scalable):
+    started, requester, _ = scalable
+    started.write(frame_of(0), -1)
+    assert requester.run(WRITE, flags=FOUR_BYTES, value=0x1122334455667788) == COMPLETE
+    assert started.read(frame_of(0)) == 0xFFFFFFFF55667788
+    assert requester.run(READ, IOVA + 4, flags=FOUR_BYTES, value=0) == COMPLETE
+    assert requester.get("value") == 0xFFFFFFFF
 
 
 def test_registers_have_two_halves(scalable):

@@ -68,14 +68,15 @@ static uint32_t pasid_of(const struct requester *requester)
 	return (uint32_t)requester->registers[R_PASID];
 }
 
-static enum status transfer(void *space, uint64_t address, uint64_t attributes, uint64_t *value,
-			    bool write)
+static enum status transfer(struct requester *requester, void *space, uint64_t address,
+			    uint64_t attributes, bool write)
 {
-	uint64_t data = *value;
+	uint64_t *registers = requester->registers, data = registers[R_VALUE];
+	size_t size = registers[R_FLAGS] & FOUR_BYTES ? 4 : sizeof(data);
 
-	if (qemu.address_space_rw(space, address, attributes, &data, sizeof(data), write))
+	if (qemu.address_space_rw(space, address, attributes, &data, size, write))
 		return REFUSED;
-	*value = data;
+	registers[R_VALUE] = data;
 	return COMPLETE;
 }
 
@@ -96,11 +97,11 @@ static bool is_blocked(struct requester *requester, unsigned int reason, int cou
  */
 static enum status transfer_translated(struct requester *requester, uint64_t target, bool write)
 {
-	uint64_t *registers = requester->registers, *value = &registers[R_VALUE];
+	uint64_t *registers = requester->registers;
 
 	if (registers[R_FLAGS] & UNCHECKED)
-		return transfer(listener_space(requester, pasid_of(requester)), target, translated,
-				value, write);
+		return transfer(requester, listener_space(requester, pasid_of(requester)), target,
+				translated, write);
 	if (IS_INTERRUPT(target)) {
 		registers[R_BLOCKED_TRANSLATED]++;
 		return BLOCKED;
@@ -109,7 +110,7 @@ static enum status transfer_translated(struct requester *requester, uint64_t tar
 		       write))
 		return BLOCKED;
 	registers[R_TRANSLATED]++;
-	return transfer(qemu.address_space_memory, target, 0, value, write);
+	return transfer(requester, qemu.address_space_memory, target, 0, write);
 }
 
 static enum status interrupt(struct requester *requester, uint64_t address)
@@ -146,8 +147,8 @@ static enum status access_memory(struct requester *requester, uint64_t address, 
 		return interrupt(requester, address);
 	if (is_blocked(requester, refuses_pasid(requester), R_BLOCKED_PASIDS, address, write))
 		return BLOCKED;
-	return transfer(listener_space(requester, pasid_of(requester)), address, 0,
-			&registers[R_VALUE], write);
+	return transfer(requester, listener_space(requester, pasid_of(requester)), address, 0,
+			write);
 }
 
 static enum status translate(struct requester *requester, uint64_t address)

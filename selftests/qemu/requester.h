@@ -36,8 +36,8 @@ enum status { COMPLETE, REFUSED, BLOCKED, NOT_KEPT, NOT_ENABLED, INVALID, QUEUE_
 
 enum {
 	WITH_PASID = 1 << 0, FOR_WRITE = 1 << 1, PRIVILEGED = 1 << 2, USE_KEPT = 1 << 3,
-	AS_TRANSLATED = 1 << 4, UNCHECKED = 1 << 5, LAST_OF_GROUP = 1 << 6,
-	ALL_FLAGS = (1 << 7) - 1,
+	AS_TRANSLATED = 1 << 4, UNCHECKED = 1 << 5, LAST_OF_GROUP = 1 << 6, FOUR_BYTES = 1 << 7,
+	ALL_FLAGS = (1 << 8) - 1,
 };
 
 /* What it does when it is message to invalidate. */
