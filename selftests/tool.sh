@@ -109,7 +109,7 @@ follows_faults() {
 	grep -q "$(attack_word iova)" /tmp/followed || { cat /tmp/followed; return 1; }
 }
 
-ktap_start 11
+ktap_start 12
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 ktap_check "each device has the group, driver and unit that sysfs shows" agrees
@@ -122,6 +122,12 @@ ktap_check "a refused request is in the difference to a dump" sees_a_change
 ktap_check "faults are printed when they come" follows_faults
 ktap_check "a fault is explained" says "$edu .* refused: the page is not mapped .*reason 0x0" faults
 ktap_check "doctor reads the kernel's table" says "vtd's parser takes it" doctor
+what="doctor shows what firmware says of ATS and of memory near to a unit"
+if [ "$(cmdline guest.machine)" = server ]; then
+	ktap_check "$what" says "\(RHSA\).*\(ATSR\).*\(SATC\)" doctor
+else
+	ktap_skip "$what" "this machine's firmware says nothing of that"
+fi
 ktap_check "counters are read" says "^unit .* $(unit_of "$edu") .* %" top -n 1 -i 0.5
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -44,6 +44,17 @@ impl<'a> Dmar<'a> {
         })
     }
 
+    /// Returns whether the integrated device at the end of `chain` has a device-TLB: a SATC structure
+    /// names it.
+    pub fn has_device_tlb(&self, segment: Segment, chain: &[SourceId]) -> bool {
+        self.structures().any(|structure| match structure {
+            Structure::Satc(devices) => {
+                devices.segment == segment && devices.scopes.covers(chain).is_some()
+            }
+            _ => false,
+        })
+    }
+
     /// Returns whether the root port at the start of `chain` takes translation requests of devices
     /// below it: an ATSR structure names it, or claims all ports of the segment.
     pub fn takes_translation_requests(&self, segment: Segment, chain: &[SourceId]) -> bool {

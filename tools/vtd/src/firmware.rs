@@ -78,6 +78,28 @@ pub fn serves(unit: &Drhd<'_>) -> String {
     }
 }
 
+/// Returns the devices that may send translation requests (ATS), in words; `None` if firmware lists
+/// none.
+pub fn translation_requests(dmar: &Dmar<'_>) -> Option<String> {
+    let mut listed = Vec::new();
+    for structure in dmar.structures() {
+        match structure {
+            Structure::Atsr(ports) if ports.all_ports => listed.push(format!(
+                "devices below all root ports of segment {} (ATSR)",
+                ports.segment
+            )),
+            Structure::Atsr(ports) => listed.extend(
+                (scope_names(ports.scopes).into_iter()).map(|name| format!("{name} (ATSR)")),
+            ),
+            Structure::Satc(devices) => listed.extend(
+                (scope_names(devices.scopes).into_iter()).map(|name| format!("{name} (SATC)")),
+            ),
+            _ => {}
+        }
+    }
+    (!listed.is_empty()).then(|| crate::text::list(&listed))
+}
+
 fn scope_names(scopes: Scopes<'_>) -> Vec<String> {
     let name = |scope: vtd_core::dmar::DeviceScope<'_>| {
         let path: Vec<_> = scope

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{assert_fits, Tree, DRIVERS};
+use common::{assert_fits, dmar_with, Tree, DRIVERS};
 use serde_json::Value;
 use std::path::Path;
 
@@ -46,6 +46,31 @@ fn a_machine_that_can() {
         text.ends_with("vtd can run here, once the notes are read."),
         "{text}"
     );
+}
+
+#[test]
+fn what_firmware_says_of_ats_and_memory() {
+    let tree = ready();
+    assert!(check(&tree.run(&["--json", "doctor"]).json(), "ATS").is_empty());
+    let mut structures = vec![2, 0, 16, 0, 0, 0, 0, 0, 2, 8, 0, 0, 0, 0, 0x0e, 0];
+    structures.extend([5, 0, 16, 0, 0, 0, 0, 0, 1, 8, 0, 0, 0, 0, 4, 0]);
+    structures.extend([2, 0, 8, 0, 1, 0, 7, 0]);
+    structures.extend([3, 0, 20, 0, 0, 0, 0, 0]);
+    structures.extend(0xfed9_0000_u64.to_le_bytes());
+    structures.extend(5_u32.to_le_bytes());
+    let table = dmar_with(&tree, &structures);
+    tree.write("sys/firmware/acpi/tables/DMAR", &table);
+    let answer = tree.run(&["--json", "doctor"]).json();
+    let (verdict, words) = check(&answer, "ATS")[0];
+    assert_eq!(verdict, "ok");
+    for listed in [
+        "all below 00:0e.0 (ATSR)",
+        "00:04.0 (SATC)",
+        "below all root ports of segment 0007 (ATSR)",
+    ] {
+        assert!(words.contains(listed), "{words}");
+    }
+    assert!(check(&answer, "unit")[0].1.contains("proximity domain 5 (RHSA)"));
 }
 
 /// A change of a machine that can run vtd, the check that finds it, and words of that check.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{assert_fits, run, Tree, DRIVERS};
+use common::{assert_fits, dmar_with, run, Tree, DRIVERS};
 use serde_json::Value;
 
 const DEVICES: &str = "sys/bus/pci/devices";
@@ -175,6 +175,21 @@ fn ats_and_pasid() {
         text.contains("ATS the device has it, off; its unit cannot serve it"),
         "{text}"
     );
+    // ATSR: below 00:0e.0. SATC: 03:00.0 itself, for lack of an integrated device with ATS.
+    let port = [2, 0, 16, 0, 0, 0, 0, 0, 2, 8, 0, 0, 0, 0, 0x0e, 0];
+    let other = [2, 0, 16, 0, 0, 0, 0, 0, 2, 8, 0, 0, 0, 0, 0x10, 0];
+    let device = [5, 0, 18, 0, 0, 0, 0, 0, 1, 10, 0, 0, 0, 0, 0x0e, 0, 0, 0];
+    for (structure, words) in [
+        (&port[..], "; firmware lists its root port (ATSR)"),
+        (&other[..], "; firmware lists no ATS for its root port (ATSR)"),
+        (&device[..], "; firmware lists it (SATC)"),
+    ] {
+        let tree = Tree::new("vtd");
+        let table = dmar_with(&tree, structure);
+        tree.write("sys/firmware/acpi/tables/DMAR", &table);
+        let text = tree.run(&["why", "03:00.0"]).flat();
+        assert!(text.contains(&format!("cannot serve it{words} ")), "{text}");
+    }
     // An ordinary user sees 64 bytes of configuration space.
     let tree = Tree::new("vtd");
     for device in tree.names(DEVICES) {

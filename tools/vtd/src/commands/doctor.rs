@@ -182,10 +182,21 @@ fn parsed(machine: &Machine<'_>, dmar: &Dmar<'_>, checks: &mut Checks) {
         } else {
             serves
         };
+        let near = dmar.proximity_of(unit.register_base);
+        let near = near.map_or(String::new(), |node| {
+            format!(" It is near to memory of proximity domain {node} (RHSA).")
+        });
         checks.add(
             "unit",
             Verdict::Good,
-            format!("{:#x} serves {serves}.", unit.register_base.raw()),
+            format!("{:#x} serves {serves}.{near}", unit.register_base.raw()),
+        );
+    }
+    if let Some(listed) = firmware::translation_requests(dmar) {
+        checks.add(
+            "ATS",
+            Verdict::Good,
+            format!("Firmware lets these send translation requests: {listed}. vtd turns ATS on for none."),
         );
     }
     let mut wrong = Vec::new();

@@ -64,6 +64,16 @@ pub fn run(arguments: &[&str]) -> Done {
     done
 }
 
+/// Returns the tree's DMAR table with these structures at its end.
+pub fn dmar_with(tree: &Tree, structures: &[u8]) -> Vec<u8> {
+    let mut raw = fs::read(tree.path("sys/firmware/acpi/tables/DMAR")).expect("a table");
+    raw.extend_from_slice(structures);
+    let length = u32::try_from(raw.len()).expect("a small table");
+    raw[4..8].copy_from_slice(&length.to_le_bytes());
+    raw[9] = raw[9].wrapping_sub(raw.iter().fold(0, |sum, byte| sum.wrapping_add(*byte)));
+    raw
+}
+
 /// A folder that is removed at the end.
 pub struct Scratch(pub PathBuf);
 

@@ -37,12 +37,15 @@ pub fn features(machine: &Machine<'_>, bdf: Bdf, device: &Device) -> Vec<(&'stat
     if let (Some(Ok(dmar)), Feature::Off) = (firmware::table(machine), config.ats()) {
         let chain = firmware::chain(machine, bdf, device);
         let is_below_port = chain.len() > 1;
-        let takes = bdf
-            .vtd_segment()
-            .is_some_and(|segment| dmar.takes_translation_requests(segment, &chain));
-        if is_below_port && !takes {
-            found[0].1 += "; firmware lists no ATS for its root port (ATSR)";
-        }
+        let segment = bdf.vtd_segment();
+        let takes = segment.is_some_and(|it| dmar.takes_translation_requests(it, &chain));
+        let is_listed = segment.is_some_and(|it| dmar.has_device_tlb(it, &chain));
+        found[0].1 += match (is_below_port, takes, is_listed) {
+            (_, _, true) => "; firmware lists it (SATC)",
+            (true, true, false) => "; firmware lists its root port (ATSR)",
+            (true, false, false) => "; firmware lists no ATS for its root port (ATSR)",
+            (false, _, false) => "",
+        };
     }
     found
 }
