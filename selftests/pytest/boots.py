@@ -152,6 +152,7 @@ BOOTS = (
          debug=("lockdep.prove_locking=0",)),
     # Ends with a reset because of LONG: QEMU's power-off does nothing after a suspend.
     Boot("server", ("load", "attack", "requester", "queue-errors", "units"), end="reboot", alone=True,
+         timeout=2 * TIMEOUT,
          machine=machines.THREE_BUSES, append=(devices.NATIVE_PORTS, SHORT), programs=benchtools.fio),
     Boot("client", ("load", "attack", "domain", "vfio", "unload"), older=("load", "attack", "vfio"),
          machine=machines.CLIENT),
