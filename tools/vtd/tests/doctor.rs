@@ -70,7 +70,9 @@ fn what_firmware_says_of_ats_and_memory() {
     ] {
         assert!(words.contains(listed), "{words}");
     }
-    assert!(check(&answer, "unit")[0].1.contains("proximity domain 5 (RHSA)"));
+    assert!(check(&answer, "unit")[0]
+        .1
+        .contains("proximity domain 5 (RHSA)"));
 }
 
 /// A change of a machine that can run vtd, the check that finds it, and words of that check.

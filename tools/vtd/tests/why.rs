@@ -181,7 +181,10 @@ fn ats_and_pasid() {
     let device = [5, 0, 18, 0, 0, 0, 0, 0, 1, 10, 0, 0, 0, 0, 0x0e, 0, 0, 0];
     for (structure, words) in [
         (&port[..], "; firmware lists its root port (ATSR)"),
-        (&other[..], "; firmware lists no ATS for its root port (ATSR)"),
+        (
+            &other[..],
+            "; firmware lists no ATS for its root port (ATSR)",
+        ),
         (&device[..], "; firmware lists it (SATC)"),
     ] {
         let tree = Tree::new("vtd");
