@@ -8,7 +8,6 @@
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
-. "$(dirname "$0")/lib/vfio_users.sh"
 
 ATS=15 PASID=27
 READ=1 WRITE=2 TRANSLATE=3 INTERRUPT=5

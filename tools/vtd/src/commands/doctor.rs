@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::text::wrap;
 use crate::{firmware, isolation};
 use serde_json::{json, Value};
-use vtd_core::dmar::Dmar;
+use vtd_core::dmar::{Dmar, Drhd};
 
 mod kernel;
 mod machine_checks;
@@ -172,33 +172,9 @@ fn parsed(machine: &Machine<'_>, dmar: &Dmar<'_>, checks: &mut Checks) {
         format!("vtd's parser takes it: {count}, {bits} address bits."),
     );
     for unit in &units {
-        let serves = firmware::serves(unit);
-        let serves = if serves.len() > 200 {
-            let end = serves
-                .char_indices()
-                .nth(200)
-                .map_or(serves.len(), |(at, _)| at);
-            format!("{} and more", &serves[..end])
-        } else {
-            serves
-        };
-        let near = dmar.proximity_of(unit.register_base);
-        let near = near.map_or(String::new(), |node| {
-            format!(" It is near to memory of proximity domain {node} (RHSA).")
-        });
-        checks.add(
-            "unit",
-            Verdict::Good,
-            format!("{:#x} serves {serves}.{near}", unit.register_base.raw()),
-        );
+        serves(dmar, unit, checks);
     }
-    if let Some(listed) = firmware::translation_requests(dmar) {
-        checks.add(
-            "ATS",
-            Verdict::Good,
-            format!("Firmware lets these send translation requests: {listed}. vtd turns ATS on for none."),
-        );
-    }
+    translation_requests(dmar, checks);
     let mut wrong = Vec::new();
     dmar.notes(|note| {
         if note.is_wrong() {
@@ -228,6 +204,40 @@ fn parsed(machine: &Machine<'_>, dmar: &Dmar<'_>, checks: &mut Checks) {
         );
     }
     reserved(machine, dmar, checks);
+}
+
+/// Says what a unit serves, and which memory is near to it.
+fn serves(dmar: &Dmar<'_>, unit: &Drhd<'_>, checks: &mut Checks) {
+    let serves = firmware::serves(unit);
+    let serves = if serves.len() > 200 {
+        let end = serves
+            .char_indices()
+            .nth(200)
+            .map_or(serves.len(), |(at, _)| at);
+        format!("{} and more", &serves[..end])
+    } else {
+        serves
+    };
+    let near = dmar.proximity_of(unit.register_base);
+    let near = near.map_or(String::new(), |node| {
+        format!(" It is near to memory of proximity domain {node} (RHSA).")
+    });
+    checks.add(
+        "unit",
+        Verdict::Good,
+        format!("{:#x} serves {serves}.{near}", unit.register_base.raw()),
+    );
+}
+
+/// Says which devices may send translation requests.
+fn translation_requests(dmar: &Dmar<'_>, checks: &mut Checks) {
+    if let Some(listed) = firmware::translation_requests(dmar) {
+        checks.add(
+            "ATS",
+            Verdict::Good,
+            format!("Firmware lets these send translation requests: {listed}. vtd turns ATS on for none."),
+        );
+    }
 }
 
 /// Says which devices firmware itself uses.
