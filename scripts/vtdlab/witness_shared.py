@@ -70,9 +70,12 @@ def _refusals(trace, pair):
 
 def units(evidence):
     """When an unmap has returned, no unit has the page cached for a device of the domain, under the
-    domain-id that this unit has for the domain. The next write of a device shows that it has."""
+    domain-id that this unit has for the domain. The next write of a device shows that it has. Users
+    of one device are left out."""
     for name, trace in brackets(evidence, "user "):
         pair = [devices.source_id(word.rstrip(",")) for word in name.split() if ":" in word]
+        if len(pair) < 2:
+            continue
         refused, wrong = _refusals(trace, pair)
         yield f"{name}: what was unmapped is cached by no unit", wrong or (
             "" if refused > 50 else f"the trace has only {refused} refusals of pages that were cached")
