@@ -9,7 +9,7 @@ import pytest
 
 import boots
 from vtdlab import cache as lab
-from vtdlab import check, devices, klog, ktap, demo, vfio_selftests, decoder
+from vtdlab import check, devices, klog, ktap, demo, machines, vfio_selftests, decoder
 from vtdlab.cpio import Archive
 from vtdlab.errors import LabError
 from vtdlab.channel import Records
@@ -187,6 +187,15 @@ def test_every_test_of_the_guests_is_run_somewhere():
                if path.stat().st_mode & 0o111}
     assert {test for boot in boots.BOOTS for test in boot.tests} == \
         scripts | {"crash", "kexec", "kselftest", "run"}
+
+
+def test_what_is_short_is_whole_elsewhere():
+    """Each test of a boot with short forms is whole in make check-units, on the machine of a server."""
+    server, client = (boots.units([layout]) for layout in (machines.SERVER, machines.CLIENT))
+    short = {test for boot in boots.BOOTS if boots.SHORT in boot.append for test in boot.tests}
+    whole = {test for boot in server if boots.SHORT not in boot.append for test in boot.tests}
+    assert {"units", "queue-errors"} <= short <= whole
+    assert not {"units", "queue-errors"} & {test for boot in client for test in boot.tests}
 
 
 def test_where_a_test_can_be_requested():
