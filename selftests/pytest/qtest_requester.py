@@ -242,7 +242,7 @@ def scalable_machine(built):
 @contextlib.contextmanager
 def legacy_machine(built):
     """A requester whose untranslated requests are translated in legacy mode."""
-    with machine(built, "device-iotlb=on,intremap=on") as started:
+    with machine(built, "id=unit,device-iotlb=on,intremap=on") as started:
         requester = Requester(started)
         unit = Unit(started, FIRST_UNIT, TABLES_AT)
         unit.map([SOURCE], TARGET)

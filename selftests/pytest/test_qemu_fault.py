@@ -11,6 +11,7 @@ from qtest_requester import (AS_TRANSLATED, BLOCKED, COMPLETE, FOR_WRITE, INTERR
                              scalable_machine, start_remapping)
 
 FECTL, FEDATA, FEADDR = 0x38, 0x3C, 0x40
+ITE = 1 << 6
 
 
 @pytest.fixture(name="scalable")
@@ -94,6 +95,38 @@ def test_a_recorded_fault_raises_the_event(legacy):
     assert unit.register(FECTL, 4) == 1 << 31
     unit.set(FECTL, 0, 4)
     assert started.read(TARGET + 0x100, 4) == 0
+
+
+def test_there_is_one_event_until_all_is_served(legacy):
+    """A fault while the queue has an error raises none, and neither does the other way round."""
+    started, requester, unit = legacy
+    unit.set(FEADDR, TARGET + 0x100, 4)
+    unit.set(FEDATA, 0x55, 4)
+    unit.set(FECTL, 0, 4)
+
+    def discard_a_wait():
+        started.set_property("unit", queue_error="wait-ite")
+        started.write(unit.tables + qtest.RING + unit.tail, 5 | 1 << 5)
+        started.write(unit.tables + qtest.RING + unit.tail + 8, TARGET + 0x200)
+        unit.tail += 16
+        unit.set(qtest.IQT, unit.tail)
+        assert unit.register(qtest.FSTS, 4) & ITE
+
+    def events():
+        seen = started.read(TARGET + 0x100, 4)
+        started.write(TARGET + 0x100, 0, 4)
+        return seen
+
+    discard_a_wait()
+    assert events() == 0x55
+    assert requester.run(TRANSLATE) == BLOCKED and events() == 0
+    unit.set(qtest.FSTS, ITE, 4)
+    discard_a_wait()
+    assert events() == 0
+    unit.set(qtest.FSTS, ITE, 4)
+    assert fault(unit)
+    discard_a_wait()
+    assert events() == 0x55
 
 
 def test_an_interrupt_in_the_old_format_is_recorded(legacy):

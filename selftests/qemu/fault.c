@@ -46,7 +46,7 @@ static uint64_t record_offset(const struct unit *unit)
 }
 
 /* The bits of FSTS that make an event, of QEMU's unit and of this object. */
-static uint32_t status(const struct unit *unit)
+uint32_t fault_status(const struct unit *unit)
 {
 	uint32_t own = unit->faults.high & FAULT ? RECORDED : 0;
 
@@ -61,7 +61,7 @@ void fault_record(const struct requester *requester, unsigned int reason, uint64
 	struct unit *unit = requester->unit;
 	uint16_t source = qemu.pci_requester_id(requester->device);
 	uint64_t high = FAULT | (uint64_t)reason << 32 | source;
-	uint32_t earlier = status(unit);
+	uint32_t earlier = fault_status(unit);
 
 	if (reason & NOT_RECORDED)
 		return;
@@ -105,7 +105,7 @@ void fault_written(struct unit *unit, uint64_t at, uint64_t value)
 		return;
 	if (at == FECTL && !(value & MASKED))
 		send_event(unit);
-	else if (!status(unit))
+	else if (!fault_status(unit))
 		unit->faults.event_pending = false;
 }
 

@@ -23,7 +23,6 @@ enum {
 #define IQE (1u << 4)
 #define ICE (1u << 5)
 #define ITE (1u << 6)
-#define OTHER_FAULTS (IQE | 3)
 #define WIDE (1u << 11)
 
 enum { DEVICE_TLB = 3, WAIT = 5, DEVICE_TLB_PASID = 8 };
@@ -124,7 +123,7 @@ static bool pass_instead(struct unit *unit, uint64_t head, const uint64_t *other
 static void set_error_bit(struct unit *unit, uint32_t bit, uint16_t source)
 {
 	struct queue *queue = &unit->queue;
-	uint32_t earlier = registers_read(unit, FSTS, 4) & OTHER_FAULTS;
+	uint32_t earlier = fault_status(unit);
 
 	queue->status |= bit;
 	queue->record = queue->sourceless ? 0 : (uint64_t)source << 32;

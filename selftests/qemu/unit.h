@@ -88,7 +88,11 @@ bool queue_takes(struct unit *unit, uint64_t at, uint64_t value);
 void queue_written(struct unit *unit, uint64_t at, uint64_t value);
 uint64_t queue_read(struct unit *unit, uint64_t at, uint64_t value);
 
-/* fault.c: as queue.c. fault_event() sends the event, unless FSTS has bits of an earlier one. */
+/*
+ * fault.c: as queue.c. fault_event() sends the event, unless FSTS had bits of an earlier one, which
+ * fault_status() returns.
+ */
+uint32_t fault_status(const struct unit *unit);
 void fault_event(struct unit *unit, uint32_t earlier);
 bool fault_takes(struct unit *unit, uint64_t at, uint64_t value, unsigned int size);
 void fault_written(struct unit *unit, uint64_t at, uint64_t value);
