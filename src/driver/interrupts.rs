@@ -11,19 +11,19 @@ use crate::device::preflight::BoundDevices;
 use crate::device::{Chipset, DeviceInterrupts, PciPath};
 use crate::machine::ServedUnit;
 use kernel::prelude::*;
+use kernel_ext::acpi::AcpiTable;
 use kernel_ext::pci::PciDevice;
 use kernel_ext::wired_irq::{self, WiredSource};
 use kernel_ext::{cmdline, msi};
-use vtd_core::dmar::{Dmar, ScopeKind};
+use vtd_core::dmar::Dmar;
 use vtd_core::interrupt_policy::{CompatibilityUser, InterruptFacts, InterruptPolicy};
 use vtd_core::spec::address::PhysAddr;
+use vtd_core::wired_interrupts::{io_apic_ids, WiredSources};
 
-/// The IO-APICs and HPETs whose interrupts the kernel has set up.
+/// Whether the kernel uses IO-APICs, and those and the HPETs whose interrupts it has set up.
 struct WiredInterrupts {
-    /// Whether the kernel uses IO-APICs.
     io_apics: bool,
-    /// Those with interrupts, by number.
-    found: KVec<CompatibilityUser>,
+    used: KVec<CompatibilityUser>,
 }
 
 impl WiredInterrupts {
@@ -33,47 +33,29 @@ impl WiredInterrupts {
     ///
     /// [`ENOMEM`] if an allocation fails.
     fn find() -> Result<Self> {
-        let mut found = KVec::new();
+        let mut used = KVec::new();
         let mut done = Ok(());
+        let mut add = |user| {
+            if done.is_ok() && !used.contains(&user) {
+                done = used.push(user, GFP_KERNEL).map_err(Error::from);
+            }
+        };
         wired_irq::for_each(|irq| {
-            let user = match irq.source {
+            add(match irq.source {
                 WiredSource::IoApic { id, .. } => CompatibilityUser::IoApic(id),
                 WiredSource::Hpet(number) => CompatibilityUser::Hpet(number),
-            };
-            if done.is_ok() && !found.contains(&user) {
-                done = found.push(user, GFP_KERNEL).map_err(Error::from);
-            }
+            })
         });
+        // One without an interrupt counts, too. Without a MADT there are none but those found above.
+        let wanted = !cmdline::has_word("noapic")?;
+        let madt = wanted.then(|| AcpiTable::find(b"APIC").ok()).flatten();
+        for id in madt.iter().flat_map(|madt| io_apic_ids(madt.bytes())) {
+            add(CompatibilityUser::IoApic(id));
+        }
         done?;
         let is_io_apic = |user: &CompatibilityUser| matches!(user, CompatibilityUser::IoApic(_));
-        let io_apics = !cmdline::has_word("noapic")? || found.iter().any(is_io_apic);
-        Ok(WiredInterrupts { io_apics, found })
-    }
-
-    /// Returns what needs requests in compatibility format from the unit at `base`: an IO-APIC or
-    /// HPET that firmware lists behind the unit, or behind no unit at all.
-    fn user_behind(&self, dmar: &Dmar<'_>, base: PhysAddr) -> Option<CompatibilityUser> {
-        let listed = |of: Option<PhysAddr>| {
-            dmar.units()
-                .filter(move |unit| of.is_none_or(|base| unit.register_base == base))
-                .flat_map(|unit| unit.scopes.iter())
-                .filter_map(|scope| match scope.kind {
-                    ScopeKind::IoApic => Some(CompatibilityUser::IoApic(scope.enumeration_id)),
-                    ScopeKind::Hpet => Some(CompatibilityUser::Hpet(scope.enumeration_id)),
-                    _ => None,
-                })
-        };
-        let is_used = |user: &CompatibilityUser| match user {
-            CompatibilityUser::IoApic(_) => self.io_apics,
-            _ => self.found.contains(user),
-        };
-        let own = listed(Some(base)).find(is_used);
-        let unlisted = || {
-            self.found
-                .iter()
-                .find(|user| !listed(None).any(|one| one == **user))
-        };
-        own.or_else(|| unlisted().copied())
+        let io_apics = wanted || used.iter().any(is_io_apic);
+        Ok(WiredInterrupts { io_apics, used })
     }
 }
 
@@ -93,7 +75,11 @@ pub(super) fn decide_interrupts(
     bound: &BoundDevices,
     options: &LoadOptions,
 ) -> Result {
-    let wired = WiredInterrupts::find()?;
+    let found = WiredInterrupts::find()?;
+    let wired = WiredSources {
+        io_apics: found.io_apics,
+        used: &found.used,
+    };
     for served in units {
         let unit = &served.unit;
         let base = PhysAddr::new(unit.register_base());
