@@ -60,6 +60,29 @@ impl InterruptRemapping for UnitTable {
     }
 }
 
+/// Logs that the interrupts of `device` are not remapped, as [`RemappedDevice::new`] found by
+/// `error`. `refuses`: the unit lets no interrupt in compatibility format pass.
+fn log_not_remapped(device: &PciDevice, error: Error, refuses: bool) {
+    let device = device.as_device();
+    match (error, refuses) {
+        (EBUSY, true) => log_warn!(
+            "{device}: its interrupts were set up before vtd was loaded: they are not remapped, so \
+             the unit refuses them, and users get the device only with allow_unsafe_interrupts. \
+             Remove and rescan it"
+        ),
+        (EBUSY, false) => log_warn!(
+            "{device}: its interrupts were set up before vtd was loaded: they are not remapped. \
+             Remove and rescan it"
+        ),
+        _ => log_warn!(
+            "{device}: its interrupts are not remapped, and users get it only with \
+             allow_unsafe_interrupts: they are not allocated from the vectors of processors, but \
+             from what a controller above it provides, as behind a volume management device (VMD). \
+             Turn that controller off in firmware, if it is one"
+        ),
+    }
+}
+
 /// The remapped interrupts of the devices behind one unit.
 #[pin_data]
 pub(crate) struct DeviceInterrupts {
@@ -130,7 +153,9 @@ impl DeviceInterrupts {
     }
 
     /// Makes the interrupts of `device`, which has no driver, remapped. A device that has
-    /// interrupts already keeps them as they are, and the log says so.
+    /// interrupts already, or whose interrupts are not allocated from the vector domain, stays where
+    /// it is, and the log says so. VFIO and iommufd do not take it for isolated, because its domain
+    /// is not.
     ///
     /// # Errors
     ///
@@ -149,16 +174,7 @@ impl DeviceInterrupts {
             Ok(remapped) => {
                 let _ = devices.push_within_capacity((device.clone(), remapped));
             }
-            Err(EBUSY) => log_warn!(
-                "{}: its interrupts were set up before vtd was loaded: they are not remapped{}",
-                device.as_device(),
-                match self.policy().is_isolated() {
-                    true => ", so the unit refuses them. Remove and rescan it",
-                    false => "",
-                }
-            ),
-            // A volume management device remaps them before the unit does.
-            Err(_) => {}
+            Err(e) => log_not_remapped(device, e, self.policy().is_isolated()),
         }
         Ok(())
     }
