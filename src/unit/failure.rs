@@ -55,7 +55,8 @@ impl Unit {
                 true => log_err!("{self}: interrupts of these devices are refused as well"),
                 false => log_err!(
                     "{self}: interrupts of these devices may still arrive, because the unit did \
-                     not confirm that it has dropped their entries"
+                     not confirm that it has dropped their entries. Once their drivers are unbound, \
+                     they may arrive at another device's driver, which gets the vector next: reboot"
                 ),
             }
         }
