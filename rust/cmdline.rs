@@ -41,6 +41,22 @@ pub fn has_word(word: &str) -> Result<bool> {
     with_line(|line| line.split_ascii_whitespace().any(|other| other == word))
 }
 
+/// Returns whether the kernel command line has a word that begins with `name=`.
+///
+/// # Errors
+///
+/// [`ENOMEM`] if an allocation fails.
+///
+/// # Context
+///
+/// Process context.
+pub fn has_parameter(name: &str) -> Result<bool> {
+    with_line(|line| {
+        let mut words = line.split_ascii_whitespace();
+        words.any(|word| word.split_once('=').is_some_and(|(key, _)| key == name))
+    })
+}
+
 /// Calls `f` with the kernel command line; with an empty one if it cannot be read.
 fn with_line<R>(f: impl FnOnce(&str) -> R) -> Result<R> {
     let mut line = KVec::from_elem(0u8, LONGEST, GFP_KERNEL)?;

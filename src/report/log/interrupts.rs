@@ -8,7 +8,7 @@ use crate::unit::Unit;
 use core::fmt;
 use kernel_ext::device::Name;
 use kernel_ext::wired_irq::{self, WiredSource};
-use kernel_ext::{log_info, log_warn};
+use kernel_ext::{cmdline, log_info, log_warn};
 use vtd_core::interrupt_policy::{CompatibilityUser, InterruptPolicy};
 use vtd_core::spec::address::{Segment, SourceId};
 use vtd_core::spec::fault::FaultRecord;
@@ -57,7 +57,8 @@ impl fmt::Display for UsersText<'_> {
     }
 }
 
-/// Logs for each unit in one sentence whether its devices can forge interrupts, and why.
+/// Logs for each unit in one sentence whether its devices can forge interrupts, and why. If that
+/// changes what a crash kernel needs, it logs that, too.
 ///
 /// # Context
 ///
@@ -66,6 +67,14 @@ pub(crate) fn log_interrupts(machine: &Machine) {
     machine
         .units()
         .for_each(|served| log_policy(machine, served));
+    let isolates = |served: &ServedUnit| served.interrupts.policy().is_isolated();
+    // If memory is too short to find out, the sentence is left out.
+    if machine.units().any(isolates) && cmdline::has_parameter("crashkernel") == Ok(true) {
+        log_warn!(
+            "a crash kernel gets interrupts of these devices only if it is booted with \
+             intel_iommu=on intremap=on and without noapic: set its command line so"
+        );
+    }
 }
 
 fn log_policy(machine: &Machine, served: &ServedUnit) {
