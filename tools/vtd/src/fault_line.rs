@@ -21,8 +21,8 @@ pub struct Fault {
     pub who: String,
     /// read, write, ...; empty for an interrupt request.
     pub access: String,
-    /// The address, or the index of the interrupt.
-    pub address: u64,
+    /// The address, or the index of the interrupt; `None` in compatibility format.
+    pub address: Option<u64>,
     pub pasid: Option<u64>,
     /// `None` if the line does not have it.
     pub reason: Option<u64>,
@@ -99,11 +99,15 @@ impl Fault {
 
     pub fn words(&self) -> String {
         let mut text = format!("{} {}{} ", self.noun, self.bdf, self.who);
-        let _ = if self.access.is_empty() {
-            write!(text, "interrupt request {:#x}", self.address)
-        } else {
-            write!(text, "{} of {:#x}", self.access, self.address)
-        };
+        match self.address {
+            None => text += "interrupt request in compatibility format",
+            Some(index) if self.access.is_empty() => {
+                let _ = write!(text, "interrupt request {index:#x}");
+            }
+            Some(address) => {
+                let _ = write!(text, "{} of {address:#x}", self.access);
+            }
+        }
         if let Some(pasid) = self.pasid {
             let _ = write!(text, " (PASID {pasid:#x})");
         }
@@ -146,7 +150,7 @@ impl Line {
                 "is_device": fault.noun == "device",
                 "who": fault.who.trim_matches([' ', '(', ')']),
                 "access": fault.access,
-                "address": format!("{:#x}", fault.address),
+                "address": fault.address.map(|address| format!("{address:#x}")),
                 "pasid": fault.pasid,
                 "reason": fault.reason,
                 "words": fault.words(),

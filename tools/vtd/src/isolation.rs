@@ -94,8 +94,25 @@ fn lack(acs: Acs) -> Option<String> {
     }
 }
 
-/// Whether devices can raise only the interrupts that they were given, and why not.
+/// Returns what vtd says about the unit of `device`: whether it isolates the interrupts of its
+/// devices, and why not. `None` if vtd says nothing.
+fn isolation_by_vtd(machine: &Machine<'_>, device: &Device) -> Option<Result<String, String>> {
+    let text = machine
+        .dump
+        .text(&format!("vtd/{}/interrupts", device.unit));
+    let (_, words) = text.lines().next()?.split_once(": ")?;
+    Some(match words.split_once("remapped, devices isolated") {
+        Some(("", _)) => Ok(format!("interrupts are remapped by {}", device.unit)),
+        _ => Err(words.split(';').next().unwrap_or(words).to_owned()),
+    })
+}
+
+/// Whether devices can raise only the interrupts that they were given, and why not. Of several units
+/// only some may isolate their devices.
 pub fn interrupts(machine: &Machine<'_>, device: &Device) -> Result<String, String> {
+    if let Some(known) = isolation_by_vtd(machine, device) {
+        return known;
+    }
     let chips = machine.dump.text("interrupts");
     if chips.lines().any(|chip| chip.starts_with("IR-")) {
         return Ok("interrupts are remapped".to_owned());

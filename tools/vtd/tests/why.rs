@@ -273,3 +273,38 @@ fn older_dumps_are_read() {
     );
     assert_eq!(answer["problems"], serde_json::json!([]));
 }
+
+/// Of several units some isolate the interrupts of their devices, and others do not.
+#[test]
+fn interrupts_are_isolated_by_unit() {
+    let tree = Tree::new("vtd");
+    let file = "sys/kernel/debug/vtd/dmar0/interrupts";
+    for (says, isolated, why) in [
+        (
+            "remapped, devices isolated; on, table at 0x1000, 3 of 256 entries in use",
+            true,
+            "interrupts are remapped by dmar0",
+        ),
+        (
+            "remapped, devices not isolated because of IO-APIC 0; on, table at 0x1000, 0 of 256 \
+             entries in use",
+            false,
+            "remapped, devices not isolated because of IO-APIC 0",
+        ),
+        (
+            "not remapped: IO-APIC 0 needs interrupts in compatibility format",
+            false,
+            "not remapped: IO-APIC 0 needs interrupts in compatibility format",
+        ),
+    ] {
+        tree.write(file, format!("dmar0: {says}\n"));
+        // Whatever other units do.
+        tree.write(
+            "proc/interrupts",
+            "  24:  3  IR-PCI-MSIX-0000:21:00.0  0-edge  nvme0q0\n",
+        );
+        let answer = why(&tree, "0000:00:1f.2");
+        assert_eq!(answer["interrupts_isolated"], isolated, "{says}");
+        assert_eq!(answer["interrupts_why"], why);
+    }
+}

@@ -119,15 +119,17 @@ fn words(entries: &[Entry]) -> String {
         };
     }
     let walked = entries.iter().find_map(|entry| match &entry.line {
-        Line::Fault(fault) if fault.is_ours && !fault.access.is_empty() => Some(fault),
+        Line::Fault(fault) if fault.is_ours && !fault.access.is_empty() => {
+            Some((fault.bdf, fault.address?))
+        }
         _ => None,
     });
     if faults > 1 {
         text += &format!("{} in all\n", many(faults, "refused request"));
     }
-    if let Some(fault) = walked {
+    if let Some((bdf, address)) = walked {
         text += "To see entry by entry why, on that machine:\n";
-        text += &format!("  vtd-inspect --walk {} {:#x}\n", fault.bdf, fault.address);
+        text += &format!("  vtd-inspect --walk {bdf} {address:#x}\n");
     }
     text
 }

@@ -22,7 +22,8 @@ const FORMS: [(&str, Reader); 9] = [
             r"vtd(?: [0-9a-f:.]+)?: (?P<unit>\S+): fault: (?P<noun>device|requester) BDF",
             r"(?P<who> \([^)]*\))?.*? (?:",
             r"(?P<access>read|write|execute|atomic|page request) of ",
-            r"(?P<address>0x[0-9a-f]+)|interrupt request (?P<index>0x[0-9a-f]+))",
+            r"(?P<address>0x[0-9a-f]+)|interrupt request (?:(?P<index>0x[0-9a-f]+)",
+            r"|in compatibility format))",
             r"(?: \(PASID (?P<pasid>0x[0-9a-f]+)\))? refused: .*?\(",
             r"(?:VT-d [0-9.]+, )?reason (?P<reason>0x[0-9a-f]+)\)(?:[,;] (?P<rest>.*))?",
         ),
@@ -148,7 +149,7 @@ fn code(text: &str) -> Option<u64> {
 }
 
 fn ours(found: &Captures<'_>) -> Option<Line> {
-    let address = found.name("address").or(found.name("index"))?;
+    let address = found.name("address").or(found.name("index"));
     Some(Line::Fault(Fault {
         noun: if group(found, "noun") == "device" {
             "device"
@@ -158,7 +159,7 @@ fn ours(found: &Captures<'_>) -> Option<Line> {
         bdf: Bdf::parse(group(found, "bdf"))?,
         who: group(found, "who").to_owned(),
         access: group(found, "access").to_owned(),
-        address: hex(address.as_str())?,
+        address: address.and_then(|address| hex(address.as_str())),
         pasid: hex(group(found, "pasid")),
         reason: code(group(found, "reason")),
         rest: group(found, "rest").trim_end().to_owned(),
@@ -174,7 +175,7 @@ fn in_tree(found: &Captures<'_>) -> Option<Line> {
         bdf: Bdf::parse(group(found, "bdf"))?,
         who: String::new(),
         access: name("access").unwrap_or_default().to_lowercase(),
-        address: hex(group(found, "address"))?,
+        address: Some(hex(group(found, "address"))?),
         pasid: pasid.filter(|pasid| *pasid != 0xffff_ffff),
         reason: code(group(found, "reason")),
         rest: String::new(),
@@ -197,7 +198,7 @@ fn qemu(found: &Captures<'_>) -> Option<Line> {
             "read"
         }
         .to_owned(),
-        address: hex(group(found, "address"))?,
+        address: Some(hex(group(found, "address"))?),
         pasid: None,
         reason: code(group(found, "reason")),
         rest: String::new(),

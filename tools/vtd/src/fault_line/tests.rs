@@ -65,10 +65,79 @@ fn requests() {
         assert_eq!(found.bdf.to_string(), bdf, "{line}");
         assert_eq!(
             (found.access.as_str(), found.address, found.reason, found.pasid),
-            (access, address, Some(reason), pasid),
+            (access, Some(address), Some(reason), pasid),
             "{line}"
         );
     }
+}
+
+#[test]
+fn interrupt_requests() {
+    const REASONS: [(u64, &str, &str); 7] = [
+        (
+            0x20,
+            "Detected reserved fields in the decoded interrupt-remapped request",
+            "reserved bits are set in the remappable interrupt request",
+        ),
+        (
+            0x21,
+            "Interrupt index exceeded the interrupt-remapping table size",
+            "the interrupt index is beyond the remapping table",
+        ),
+        (
+            0x22,
+            "Present field in the IRTE entry is clear",
+            "the interrupt remapping entry is not present",
+        ),
+        (
+            0x23,
+            "Error accessing interrupt-remapping table pointed by IRTA_REG",
+            "the interrupt remapping table could not be read",
+        ),
+        (
+            0x24,
+            "Detected reserved fields in the IRTE entry",
+            "reserved bits are set in the interrupt remapping entry",
+        ),
+        (
+            0x25,
+            "Blocked a compatibility format interrupt request",
+            "compatibility-format interrupts are blocked",
+        ),
+        (
+            0x26,
+            "Blocked an interrupt request due to source-id verification failure",
+            "the interrupt remapping entry belongs to another source-id",
+        ),
+    ];
+    for (reason, in_tree, words) in REASONS {
+        let wanted = format!(
+            "device 0000:00:05.0 interrupt request 0x2 refused: {words} (VT-d 5.1.4.1, reason {reason:#04x})"
+        );
+        // Kernels before 7.3 print the code in decimal.
+        for code in [format!("{reason:#04x}"), reason.to_string()] {
+            let line = format!(
+                "DMAR: [INTR-REMAP] Request device [00:05.0] fault index 0x2 [fault reason {code}] {in_tree}"
+            );
+            assert_eq!(fault(&line).words(), wanted);
+        }
+        let line = format!(
+            "vtd: dmar0: fault: device 0000:00:05.0 interrupt request 0x2 refused: {words} (VT-d 5.1.4.1, reason {reason:#04x})"
+        );
+        assert_eq!(fault(&line).words(), wanted);
+    }
+}
+
+#[test]
+fn an_interrupt_request_in_compatibility_format() {
+    let words =
+        "device 0000:00:05.0 (driver vtd_attack, group 11, owner kernel) interrupt request in \
+                 compatibility format refused: compatibility-format interrupts are blocked (VT-d \
+                 5.1.4.1, reason 0x25), which is forged, or was set up before vtd was loaded";
+    let found = fault(&format!("[   12.5] vtd: dmar0: fault: {words}"));
+    assert_eq!((found.address, found.reason), (None, Some(0x25)));
+    assert_eq!(found.words(), words);
+    assert!(found.cause().ends_with("or forged"));
 }
 
 #[test]
