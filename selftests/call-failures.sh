@@ -13,7 +13,9 @@
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
 . "$(dirname "$0")/lib/memory.sh"
+. "$(dirname "$0")/lib/interrupts.sh"
 
+VECTORS=/sys/kernel/debug/vtd_vectors/run
 FAIL=/sys/kernel/debug/vtd_inject_calls/fail
 BUSY=/sys/kernel/debug/vtd_inject_calls/busy
 DETACH=/sys/kernel/vtd/detach
@@ -26,6 +28,8 @@ VTD_KO=$VTD_TEST_MODULES/vtd_relinked.ko
 need_memory
 victim=$(attackers | head -n1)
 [ -n "$victim" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
+edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
+[ -n "$edu" ] || ktap_skip_all "edu is not there"
 
 # failed_one: ends the injection; prints which function failed, if the step was reached.
 failed_one() {
@@ -125,6 +129,17 @@ one_detach_and_release() {
 	as_before
 }
 
+# one_allocation: interrupts are allocated and requested, or not and nothing is left of them, and
+# they are freed.
+one_allocation() {
+	echo $nth > $FAIL
+	echo "$edu msi 1" > $VECTORS || refused=1
+	failed_one || function=-
+	[ $refused = 0 ] || [ "$function" != - ] || { echo "refused, though nothing failed"; return 1; }
+	echo "$edu free 0" > $VECTORS
+	! grep " $edu vector" "$(unit_files "$edu")"/interrupts
+}
+
 # one_detach: is refused and changes nothing, or succeeds, and then the driver loads again.
 one_detach() {
 	echo $nth > $FAIL
@@ -162,7 +177,7 @@ result_of_each() {
 	: > /tmp/summary
 }
 
-ktap_start 12
+ktap_start 13
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 PAGE=$(memory 0x8000)
 log_start
@@ -176,6 +191,16 @@ result_of_each "each step of a user's claim, mapping and attach: refused, or it 
 result_of_each "each step of a user's detach and release: they succeed" each_call one_detach_and_release
 ktap_check "no detach and no release was refused" eval '[ "$times_refused" = 0 ]'
 rmmod vtd_owner
+if grep -qw noapic /proc/cmdline; then
+	insmod "$VTD_TEST_MODULES/vtd_vectors.ko"
+	result_of_each "each step of an allocation of interrupts: it is refused, or does without" each_call one_allocation
+	rmmod vtd_vectors
+	# What is left of a driver that was not bound goes with the device.
+	echo 1 > "$PCI/$edu/remove"
+	echo 1 > /sys/bus/pci/rescan
+else
+	ktap_skip "each step of an allocation of interrupts: it is refused, or does without" "they are not remapped"
+fi
 result_of_each "each step of a driver detach: refused, or it does without" each_call one_detach
 ktap_check "afterwards drivers serve their devices" \
 	eval 'load_drivers && attack "$victim" allowed-write && [ "$(attack_word landed)" = 1 ]'

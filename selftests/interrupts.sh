@@ -8,54 +8,48 @@
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
+. "$(dirname "$0")/lib/interrupts.sh"
 
 HERE=$(dirname "$0")
-FORGE=/sys/kernel/debug/vtd_forge/run
-
-# unit_files: prints the folder of the disk's unit.
-unit_files() {
-	echo "/sys/kernel/debug/vtd/$(unit_of "$nvme")"
-}
-
-# entry_of BDF: the index of the first entry of the device.
-entry_of() {
-	sed -n "s/^ *\([0-9]*\) $1 vector .*/\1/p" "$(unit_files)"/interrupts | head -n1
-}
-
-# handled BDF: how many interrupts of the device were handled.
-handled() {
-	awk -v chip="IR-PCI-MSIX?-$1\$" '{
-		for (at = 2; at <= NF; at++) {
-			if ($at ~ chip)
-				for (cpu = 2; cpu < at; cpu++)
-					sum += $cpu
-		}
-	} END { print sum + 0 }' /proc/interrupts
-}
-
+# Entries that no device has: in the table, and beyond it.
+FREE=200
+BEYOND=5000
 remapped() {
 	grep -Eq "IR-PCI-MSIX?-$1" /proc/interrupts || { cat /proc/interrupts; return 1; }
 }
 
-# The address of a request in remappable format without a sub-handle.
-address_of() {
-	printf '0x%x' $((0xfee00010 | ($1 & 0x7fff) << 5))
+# kernel_forges BDF INDEX: the device raises the interrupt with this index.
+kernel_forges() {
+	echo "$1 $(request_of "$2") 0" > "$FORGE"
 }
 
-# forge BDF INDEX: the device raises the interrupt with this index.
-forge() {
-	echo "$1 $(address_of "$2") 0" > $FORGE
+# user_forges BDF INDEX: the same, by DMA of the user who has the device, through the interface
+# $user_mode.
+user_forges() {
+	"$HERE/vfio_forge" "$user_mode" "$1" "$(request_of "$2")"
 }
 
-# refused ATTACKER INDEX REASON TEXT: the request is refused, reported with the reason, and the disk
-# sees no interrupt.
+# refused HOW ATTACKER INDEX REASON TEXT: the request is refused, reported with the reason, and the
+# disk sees no interrupt. QEMU attributes the writes of iommu-testdev to 00:00.0.
 refused() {
 	log_start
 	before=$(handled "$nvme")
-	forge "$1" "$2" || return 1
-	log_has "vtd: $(unit_of "$nvme"): fault: .*interrupt request 0x$(printf '%x' "$2") refused: .*reason $3\\), $4" || return 1
-	[ "$(log_since | grep -c "vtd: $(unit_of "$nvme"): fault: ")" = 1 ] || { log_since; return 1; }
+	"$1_forges" "$2" "$3" || return 1
+	sender=$2 fault="vtd: $(unit_of "$2"): fault: "
+	[ "$2" != "$testdev" ] || sender=0000:00:00.0
+	log_has "${fault}device $sender .*owner $1.*interrupt request 0x$(printf '%x' "$3") refused: .*reason $4\\), $5" || return 1
+	[ "$(log_since | grep -c "$fault")" = 1 ] || { log_since; return 1; }
 	[ "$(handled "$nvme")" = "$before" ] || { echo "the disk got an interrupt"; return 1; }
+}
+
+# attacks HOW ATTACKER NAME: three results.
+attacks() {
+	ktap_check "$3 raises an interrupt of the disk" \
+		refused "$1" "$2" "$victim" 0x26 "entry 0x$(printf '%x' "$victim") belongs to $nvme \(driver nvme\)"
+	ktap_check "$3 raises an interrupt that no device has" \
+		refused "$1" "$2" $FREE 0x22 "entry $(printf '0x%x' $FREE) belongs to no device"
+	ktap_check "$3 raises an interrupt beyond the table" \
+		refused "$1" "$2" $BEYOND 0x21 "entry $(printf '0x%x' $BEYOND) belongs to no device"
 }
 
 no_consent() {
@@ -104,7 +98,7 @@ survives_offline() {
 # Nothing of an interrupt is left once its driver is gone.
 is_freed() {
 	[ "$(driver_of "$nvme")" = none ] || echo "$nvme" > "$PCI/$nvme/driver/unbind"
-	! grep -q " $nvme " "$(unit_files)"/interrupts || { cat "$(unit_files)"/interrupts; return 1; }
+	! grep -q " $nvme " "$(unit_files "$nvme")"/interrupts || { cat "$(unit_files "$nvme")"/interrupts; return 1; }
 }
 
 entries_agree() {
@@ -149,8 +143,22 @@ is_refused() {
 	! insmod "$VTD_KO" interrupts=3 2> /dev/null && log_has "not loaded: interrupts=3 is not valid: give 0"
 }
 
+# isolated_says_the_log BDF
 isolated_says_the_log() {
-	dmesg | grep -q "vtd: $(unit_of "$nvme"): interrupts are remapped: a device can raise no interrupt but its own"
+	dmesg | grep -q "vtd: $(unit_of "$1"): interrupts are remapped: a device can raise no interrupt but its own"
+}
+
+# isolated_edu: prints an edu behind a unit that isolates its devices.
+isolated_edu() {
+	for bdf in $(pci_by_id 0x1234:0x11e8); do
+		! grep -q 'remapped, devices isolated' "$(unit_files "$bdf")"/interrupts || { echo "$bdf"; return; }
+	done
+}
+
+# Of several units, the one without an IO-APIC isolates its devices.
+one_isolates() {
+	far=$(isolated_edu)
+	[ -n "$far" ] && isolated_says_the_log "$far" || { dmesg | grep 'vtd: .*interrupt'; return 1; }
 }
 
 nvme=$(first_nvme)
@@ -158,16 +166,39 @@ nvme=$(first_nvme)
 [ -n "$(pci_by_id 0x1234:0x11e8)" ] && [ -n "$(pci_by_id 0x1b36:0x0005)" ] ||
 	ktap_skip_all "edu or iommu-testdev is not there"
 
+# attackers_at_disk: an index means an entry of the table of the device's unit, so the attackers are
+# behind that of the disk.
+attackers_at_disk() {
+	edu=$(pci_by_id 0x1234:0x11e8 | behind_unit "$(unit_of "$nvme")" | head -n1)
+	testdev=$(pci_by_id 0x1b36:0x0005 | behind_unit "$(unit_of "$nvme")" | head -n1)
+	[ -n "$edu" ] && [ -n "$testdev" ] || ktap_abort "no edu or iommu-testdev is behind the unit of $nvme"
+}
+
 if ! grep -qw noapic /proc/cmdline; then
-	ktap_start 6
+	units=$(all_units | wc -l)
+	ktap_start $((units > 1 ? 11 : 6))
 	need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module is not unloaded: $(cat /tmp/need)"
 	mark "interrupts wired begin"
 	need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+	attackers_at_disk
 	ktap_check "the log says which IO-APIC prevents isolation, who uses it, and what to do" wired_says_the_log
 	payload $((8 << 20))
 	log_start
 	ktap_check "the disk works" disk_io "$nvme"
 	ktap_check "interrupts of the IO-APIC still arrive" wired_arrive
+	if [ "$units" -gt 1 ]; then
+		ktap_check "a unit without an IO-APIC isolates its devices, says the log" one_isolates
+		insmod "$VTD_TEST_MODULES/vtd_forge.ko"
+		ktap_check "an interrupt that a device behind it forges is refused" \
+			refused kernel "$far" $FREE 0x22 "entry .* belongs to no device"
+		rmmod vtd_forge
+		ktap_check "a user gets that device without consent" eval 'give_without_consent "$far" && is_taken "$far"'
+		take_back "$far"
+		ktap_check "without consent no user gets one behind the IO-APIC's unit" \
+			eval 'give_to_user "$edu" 0 && needs_consent "$edu"'
+		ktap_check "with consent a user gets it" eval 'take_back "$edu"; give_to_user "$edu" 1 && is_taken "$edu"'
+		take_back "$edu"
+	fi
 	mark "interrupts wired end"
 	ktap_check "with interrupts=2 it is tried, and the log says what became of it" anyway_says_the_log
 	ktap_check "interrupts=3: the load is refused" is_refused
@@ -176,37 +207,40 @@ if ! grep -qw noapic /proc/cmdline; then
 	exit
 fi
 
-ktap_start $((2 * (NVME_CLAIMS + EDU_CLAIMS) + 21))
+ktap_start $((2 * (NVME_CLAIMS + EDU_CLAIMS) + 29))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_forge.ko" || ktap_abort "vtd_forge does not load"
-# An index means an entry of the table of the device's unit.
-edu=$(pci_by_id 0x1234:0x11e8 | behind_unit "$(unit_of "$nvme")" | head -n1)
-testdev=$(pci_by_id 0x1b36:0x0005 | behind_unit "$(unit_of "$nvme")" | head -n1)
-[ -n "$edu" ] && [ -n "$testdev" ] || ktap_abort "no edu or iommu-testdev is behind the unit of $nvme"
+attackers_at_disk
 log_start
 payload $((8 << 20))
-ktap_check "the log says that devices are isolated" isolated_says_the_log
+ktap_check "the log says that devices are isolated" isolated_says_the_log "$nvme"
 ktap_check "the disk works with remapped interrupts" disk_works
 ktap_check "the files in words and in the in-tree form list the same entries" entries_agree
 ktap_check "its interrupts move between processors while it works" moves
 ktap_check "a processor is turned off and on" survives_offline
 
 victim=$(entry_of "$nvme")
-free=200
 mark "interrupts forged begin"
-ktap_check "edu raises an interrupt of the disk" \
-	refused "$edu" "$victim" 0x26 "entry 0x$(printf '%x' "$victim") belongs to $nvme \(driver nvme\)"
-ktap_check "edu raises an interrupt that no device has" \
-	refused "$edu" $free 0x22 "entry 0xc8 belongs to no device"
-ktap_check "edu raises an interrupt beyond the table" \
-	refused "$edu" 5000 0x21 "entry 0x1388 belongs to no device"
-ktap_check "iommu-testdev writes an interrupt of the disk" \
-	refused "$testdev" "$victim" 0x26 "entry 0x$(printf '%x' "$victim") belongs to $nvme"
-ktap_check "iommu-testdev writes an interrupt that no device has" \
-	refused "$testdev" $free 0x22 "entry 0xc8 belongs to no device"
+attacks kernel "$edu" edu
+attacks kernel "$testdev" iommu-testdev
 mark "interrupts forged end"
+ktap_check "edu is given to a user without consent" give_without_consent "$edu"
+for mode in type1 iommufd; do
+	user_claims "edu, $mode" $EDU_CLAIMS "$HERE/vfio_edu" $mode "$edu"
+done
+mark "interrupts forged by a user begin"
+for user_mode in type1 iommufd; do
+	attacks user "$edu" "a user's edu ($user_mode)"
+done
+mark "interrupts forged by a user end"
+mark "interrupts freed begin"
 ktap_check "when the disk is unbound its entries are gone" is_freed
-ktap_check "an interrupt that it had is refused" refused "$edu" "$victim" 0x22 "entry .* belongs to no device"
+freed="an interrupt that the disk had is refused"
+ktap_check "$freed: a user's edu" refused user "$edu" "$victim" 0x22 "entry .* belongs to no device"
+take_back "$edu"
+ktap_check "$freed: edu" refused kernel "$edu" "$victim" 0x22 "entry .* belongs to no device"
+ktap_check "$freed: iommu-testdev" refused kernel "$testdev" "$victim" 0x22 "entry .* belongs to no device"
+mark "interrupts freed end"
 
 ktap_check "the disk is given to a user without consent" give_without_consent "$nvme"
 for mode in type1 iommufd; do
@@ -214,20 +248,6 @@ for mode in type1 iommufd; do
 done
 take_back "$nvme"
 ktap_check "the disk returns to the kernel and works" disk_works
-ktap_check "edu is given to a user without consent" give_without_consent "$edu"
-for mode in type1 iommufd; do
-	user_claims "edu, $mode" $EDU_CLAIMS "$HERE/vfio_edu" $mode "$edu"
-done
-victim=$(entry_of "$nvme")
-forged_by_user() {
-	hold iommufd "$edu" && refused "$edu" "$victim" 0x26 "entry .* belongs to $nvme" &&
-		log_since | grep 'owner user'
-	forged=$?
-	release_user
-	return $forged
-}
-ktap_check "edu raises an interrupt of the disk while a user has it" forged_by_user
-take_back "$edu"
 rmmod vtd_forge
 
 unloads() {
@@ -242,21 +262,11 @@ off_says_the_log() {
 	log_has "vtd: $(unit_of "$nvme"): interrupts are not remapped, so a device can forge any: interrupts=0 was chosen"
 }
 
-asks_for_consent() {
-	modprobe -q vfio-pci
-	echo 0 > /sys/module/iommufd/parameters/allow_unsafe_interrupts
-	echo "$edu" > "$PCI/$edu/driver/unbind" 2> /dev/null
-	echo vfio-pci > "$PCI/$edu/driver_override"
-	echo "$edu" > /sys/bus/pci/drivers_probe
-	! "$HERE/vfio_edu" iommufd "$edu" 2>&1
-}
-
 ktap_check "the driver is unloaded, and no interrupt is remapped any more" unloads
 log_start
 ktap_check "with interrupts=0 nothing is remapped, and the log says so" off_says_the_log
-ktap_check "a user then needs consent" asks_for_consent
-echo "$edu" > "$PCI/$edu/driver/unbind"
-echo > "$PCI/$edu/driver_override"
+ktap_check "a user then needs consent" eval 'give_to_user "$edu" 0 && needs_consent "$edu"'
+take_back "$edu"
 ktap_check "the driver is unloaded" sh -c 'rmmod vfio_pci vfio_pci_core 2> /dev/null; echo 1 > /sys/kernel/vtd/detach && rmmod vtd'
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A device given to user space, by VFIO's container and by iommufd: it reaches what its user
-# mapped and nothing else, and is returned to the kernel. Without interrupt remapping, which a
-# module cannot provide, both require consent.
+# mapped and nothing else, and is returned to the kernel. Where interrupts are not remapped, both
+# require consent.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

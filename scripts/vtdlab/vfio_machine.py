@@ -5,8 +5,6 @@ from vtdlab import acpi, devices
 
 IGB_PORT = devices.Device("0000:00:0c.0", "PCIe root port of the igb")
 
-# Without interrupt remapping, which a module cannot provide, both interfaces require consent.
-CONSENT = ("iommufd.allow_unsafe_interrupts=1", "vfio_iommu_type1.allow_unsafe_interrupts=1")
 VIRTUAL_FUNCTIONS = ("vfio_pci.enable_sriov=1",)
 HUGE_PAGES = ("hugepagesz=2M", "hugepages=16")
 # Huge pages of every size that the tests of the kernel tree map.
@@ -19,6 +17,15 @@ def standard(folder):
         "-device", f"pcie-root-port,id=igbport,chassis=12,bus=pcie.0,addr={IGB_PORT.bdf[8:]}",
         "-netdev", "user,id=igbnet,ipv6=off",
         "-device", "igb,id=igb,netdev=igbnet,mac=52:54:00:76:74:65,bus=igbport,addr=00.0",
+    ]
+
+
+def interrupting(folder):
+    """Returns the same, a device with several interrupts of conventional MSI, and one with more
+    interrupts than a table has entries at first."""
+    return standard(folder) + [
+        "-device", "qemu-xhci,msi=on,msix=off,bus=pcie.0,addr=07.0",
+        "-device", "nvme,serial=vtd5,msix_qsize=320,bus=pcie.0,addr=0f.0",
     ]
 
 

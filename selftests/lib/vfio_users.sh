@@ -16,12 +16,18 @@ first_nvme() {
 	done
 }
 
-# give_to_user BDF [CONSENT]: binds the device to vfio-pci, with consent to interrupts that are not
-# remapped (1, the default) or without (0).
+# consent: prints whether users need consent to interrupts that are not remapped. With noapic vtd
+# isolates all devices.
+consent() {
+	if [ "$VTD_KO" != none ] && grep -qw noapic /proc/cmdline; then echo 0; else echo 1; fi
+}
+
+# give_to_user BDF [CONSENT]: binds the device to vfio-pci, with that consent (1) or without (0).
 give_to_user() {
 	modprobe -q vfio-pci && modprobe -q vfio_iommu_type1 || return 1
-	echo "${2-1}" > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
-	echo "${2-1}" > /sys/module/iommufd/parameters/allow_unsafe_interrupts
+	given_consent=${2-$(consent)}
+	echo "$given_consent" > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
+	echo "$given_consent" > /sys/module/iommufd/parameters/allow_unsafe_interrupts
 	[ "$(driver_of "$1")" = none ] || echo "$1" > "$PCI/$1/driver/unbind"
 	echo vfio-pci > "$PCI/$1/driver_override"
 	echo "$1" > /sys/bus/pci/drivers_probe
@@ -32,6 +38,21 @@ give_to_user() {
 take_back() {
 	echo "$1" > "$PCI/$1/driver/unbind"
 	echo > "$PCI/$1/driver_override"
+}
+
+# is_taken BDF: a user can take the device, through either interface.
+is_taken() {
+	for mode in type1 iommufd; do
+		"$CLAIM" $mode "$1" < /dev/null > /tmp/claimed 2>&1 || { echo "$mode:"; cat /tmp/claimed; return 1; }
+	done
+}
+
+# needs_consent BDF: neither interface gives the device to a user, for lack of permission.
+needs_consent() {
+	for mode in type1 iommufd; do
+		! "$CLAIM" $mode "$1" < /dev/null > /tmp/claimed 2>&1 || { echo "$mode gave it to a user"; return 1; }
+		grep -q '^refused 1 ' /tmp/claimed || { cat /tmp/claimed; return 1; }
+	done
 }
 
 # user_claims NAME COUNT PROGRAM...: prints each claim of a program as a result, and a failure for

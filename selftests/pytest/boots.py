@@ -96,19 +96,19 @@ BOOTS = (
     # The longest guests start first, so that none runs alone at the end. These are the part of
     # `make check-debug` and `make check-races` that `make check` has time for:
     Boot("watched", ("attack", "alloc-failures"), on=("test",), flavour="debug",
-         devices=devices.few, append=(*isolation.WORDS, _stride(29)),
+         devices=devices.few, append=(*isolation.WORDS, _stride(29), *testbed.ISOLATED),
          tables=isolation.reserving, left_out="its tests are in other guests here", long=True),
     Boot("raced", ("domain", "fault"), on=("test",), flavour="kcsan",
          left_out="KCSAN and KASAN exclude each other", long=True),
     Boot("vfio-selftests", ("vfio-selftests",), devices=vfio_machine.standard, memory="4G",
-         append=(*vfio_machine.CONSENT, *vfio_machine.VIRTUAL_FUNCTIONS,
+         append=(*testbed.ISOLATED, *vfio_machine.VIRTUAL_FUNCTIONS,
                  *vfio_machine.LARGE_PAGES),
          programs=vfio_selftests.programs, timeout=1500, long=True, keep="vfio-selftests.ktap"),
     Boot("ordinary", ("refusal", "load", "dma", "attack", "fault", "domain", "trace-events", "rescan",
                       "vfio", "interrupts", "unload"),
          older=("load", "dma", "attack", "unload"), end="reboot"),
-    Boot("isolated-interrupts", ("interrupts",), older=("interrupts",),
-         append=testbed.ISOLATED),
+    Boot("isolated-interrupts", ("interrupts", "vectors"), older=("interrupts",),
+         devices=vfio_machine.interrupting, append=testbed.ISOLATED),
     Boot("injected-errors", ("unit-failure",), end="reboot", append=testbed.ISOLATED),
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
@@ -134,7 +134,10 @@ BOOTS = (
     Boot("crash-kernel", ("crash",), job="crash", append=("crashkernel=384M",),
          debug=("crashkernel=1G",)),
     Boot("crash-kernel-in-tree", ("crash",), job="crash",
-         append=("crashkernel=384M", "guest.crash=intree"), debug=("crashkernel=1G",)),
+         append=("crashkernel=384M", "guest.crash=intree", *testbed.ISOLATED),
+         debug=("crashkernel=1G",)),
+    Boot("crash-kernel-isolated", ("crash",), job="crash", on=("debug",),
+         append=("crashkernel=1G", "guest.crash=isolated", *testbed.ISOLATED)),
     # The tests as the kernel's own kselftest builds, packs and runs them.
     Boot("kselftest", ("kselftest",), job="kselftest", programs=kselftest.programs,
          append=("guest.runs=load,dma,unload", "guest.skips=viability")),
@@ -151,7 +154,8 @@ BOOTS = (
          append=(*isolation.WORDS, devices.NATIVE_PORTS, *testbed.ISOLATED), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
     # Ends with a reset because of LONG: QEMU's power-off does nothing after a suspend.
-    Boot("server", ("load", "attack", "requester", "queue-errors", "units"), end="reboot", alone=True,
+    Boot("server", ("load", "attack", "requester", "interrupts", "queue-errors",
+                    "units"), end="reboot", alone=True,
          timeout=2 * TIMEOUT,
          machine=machines.THREE_BUSES, append=(devices.NATIVE_PORTS, SHORT), programs=benchtools.fio),
     Boot("client", ("load", "attack", "domain", "vfio", "unload"), older=("load", "attack", "vfio"),
@@ -159,12 +163,14 @@ BOOTS = (
     Boot("other-topologies", ("topology",), devices=devices.topology,
          tables=devices.topology_tables, append=isolation.WORDS),
     Boot("call-failures", ("call-failures", "hotplug-races"),
-         append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5))),
+         append=("panic_on_warn=1", "init_on_free=1", *isolation.WORDS, _stride(5),
+                 *testbed.ISOLATED)),
     # Allocations can be made to fail only on the debug kernel. Fewer devices make fewer
     # allocations, of which fewer are skipped; one device has reserved memory, so that allocations
     # for that fail, too.
     Boot("failing-allocations", ("alloc-failures",), on=("debug",), devices=devices.few,
-         append=(*isolation.WORDS, _stride(17)), tables=isolation.reserving, keep="alloc-failures.ktap"),
+         append=(*isolation.WORDS, _stride(17), *testbed.ISOLATED), tables=isolation.reserving,
+         keep="alloc-failures.ktap"),
     # Lock debugging must still be on at the end, with more devices than the locks that it records
     # of a task.
     Boot("many-devices", ("unload",), on=("debug",), devices=devices.crowded),
@@ -181,6 +187,9 @@ BOOTS = (
                  f"guest.fuzz_seed={os.environ.get('FUZZ_SEED', '')}"),
          timeout=2 * TIMEOUT + FUZZ_SECONDS),
     Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "unload"), on=("kcsan",),
+         left_out="its tests are in other guests here; KCSAN and KASAN exclude each other"),
+    Boot("remapped-races", ("interrupts", "vectors", "user-io", "sriov"), on=("kcsan",),
+         devices=vfio_machine.interrupting, append=testbed.ISOLATED,
          left_out="its tests are in other guests here; KCSAN and KASAN exclude each other"),
 )
 

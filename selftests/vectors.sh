@@ -1,0 +1,177 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Remapped interrupts of every kind: several of conventional MSI, some that are allocated late, more
+# than a table has entries at first, those of a NIC. Then devices whose interrupts cannot be
+# remapped: the log names them, and no user gets them as isolated. Booted with noapic.
+. "$(dirname "$0")/lib/ktap.sh"
+. "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/vfio_users.sh"
+. "$(dirname "$0")/lib/interrupts.sh"
+
+RUN=/sys/kernel/debug/vtd_vectors/run
+
+# run BDF COMMAND NUMBER: sets vectors to what vtd_vectors says.
+run() {
+	echo "$*" > $RUN || { echo "refused: $*"; return 1; }
+	vectors=$(cat $RUN)
+}
+
+# vector_word NUMBER: prints IRQ:CALLS of one interrupt.
+vector_word() {
+	echo "$vectors" | cut -d' ' -f$(($1 + 1))
+}
+
+# arrives BDF NUMBER: the device raises this interrupt, its handler is called once, and no other.
+arrives() {
+	run "$1" raise "$2"
+	before=$vectors
+	run "$1" raise "$2" || return 1
+	wanted=$(echo "$before" | awk -v at=$(($2 + 1)) '{
+		for (i = 1; i <= NF; i++) {
+			split($i, word, ":")
+			printf "%d:%d ", word[1], word[2] + (i == at)
+		}
+	}')
+	[ "$vectors" = "${wanted% }" ] || [ "$vectors" = "$wanted" ] ||
+		{ echo "interrupt $2: before $before, after $vectors"; return 1; }
+}
+
+all_arrive() {
+	for number in $(seq 0 $(($2 - 1))); do arrives "$1" "$number" || return 1; done
+}
+
+# have_entries BDF COUNT
+have_entries() {
+	[ "$(entries_of "$1" | wc -l)" = "$2" ] || { cat "$(unit_files "$1")"/interrupts; return 1; }
+}
+
+# Entries of conventional MSI are consecutive, and aligned to their number.
+are_aligned() {
+	have_entries "$1" "$2" || return 1
+	first=$(entry_of "$1")
+	[ $((first % $2)) = 0 ] && [ "$(entries_of "$1" | tail -n1)" = $((first + $2 - 1)) ] ||
+		{ entries_of "$1"; return 1; }
+}
+
+# Without remapping all would move together.
+moves_alone() {
+	word=$(vector_word 3)
+	other=$(vector_word 4)
+	echo 2 > "/proc/irq/${word%%:*}/smp_affinity" && arrives "$xhci" 3 || return 1
+	echo 1 > "/proc/irq/${other%%:*}/smp_affinity" && arrives "$xhci" 4 || return 1
+	[ "$(cat "/proc/irq/${word%%:*}/effective_affinity") $(cat "/proc/irq/${other%%:*}/effective_affinity")" = "2 1" ] ||
+		{ cat /proc/interrupts; return 1; }
+}
+
+used() {
+	sed -n '1s/.*, \([0-9]*\) of \([0-9]*\) entries in use/\1 \2/p' "$(unit_files "$1")"/interrupts
+}
+
+# grows: a device takes more entries than there are, while a disk is read.
+grows() {
+	used "$many" > /tmp/used
+	disk=$(block_device "$nvme") || return 1
+	dd if="/dev/$disk" of=/dev/null bs=4k count=4000 iflag=direct 2> /tmp/read &
+	reader=$!
+	run "$many" msix 300
+	grown=$?
+	wait $reader && [ $grown = 0 ] || { cat /tmp/read; return 1; }
+	log_has "vtd: $(unit_of "$many"): its interrupt remapping table was enlarged to 512 entries" &&
+		have_entries "$many" 300 && all_arrive_after_growth
+}
+
+# The disk's entries are the same in the larger table, and those beyond the old one are checked.
+all_arrive_after_growth() {
+	disk_io "$nvme" || return 1
+	last=$(entries_of "$many" | tail -n1)
+	[ "$last" -gt 255 ] || { echo "the last entry is $last"; return 1; }
+	echo "$edu $(request_of "$last") 0" > "$FORGE"
+	log_has "fault: device $edu .*interrupt request $(printf '0x%x' "$last") refused: .*reason 0x26\\), entry .* belongs to $many"
+}
+
+# is_released BDF: what vtd_vectors had of the device is freed, and the device is as if it was new.
+is_released() {
+	run "$1" free 0 && echo 1 > "$PCI/$1/remove" || return 1
+	echo 0 > /sys/bus/pci/drivers_autoprobe
+	echo 1 > /sys/bus/pci/rescan
+	echo 1 > /sys/bus/pci/drivers_autoprobe
+	is_present "$1" 1 && ! grep " $1 vector" "$(unit_files "$1")"/interrupts
+}
+
+shrinks_to() {
+	is_released "$many" || return 1
+	set -- $(used "$nvme") $(cat /tmp/used)
+	[ "$1" -le "$3" ] && [ "$2" = 512 ] || { echo "$1 of $2 entries, $3 of $4 before"; return 1; }
+}
+
+# The other NIC has the same network.
+nic_works() {
+	nic=$(pci_by_id 0x8086:0x10d3 | head -n1)
+	[ -z "$nic" ] || echo "$nic" > "$PCI/$nic/driver/unbind"
+	modprobe igb && net_io "$igb" $((1 << 20)) || return 1
+	[ "$(handled "$igb")" -gt 0 ] || { cat /proc/interrupts; return 1; }
+}
+
+# The disks of the machine, and a controller without a disk.
+without_disk() {
+	for found in "$PCI"/*; do
+		[ "$(cat "$found/class")" = 0x010802 ] || continue
+		case " $VTD_DISKS " in *" ${found##*/} "*) ;; *) echo "${found##*/}" ;; esac
+	done
+}
+
+loads_with_hidden() {
+	need_no_vtd && run "$edu" msi 1 && run "$igb" hide 0 && log_start && load_vtd
+}
+
+nvme=$(first_nvme)
+edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
+xhci=$(pci_by_id 0x1b36:0x000d | head -n1)
+igb=$(pci_by_id 0x8086:0x10c9 | head -n1)
+many=$(without_disk | head -n1)
+[ -n "$nvme" ] || ktap_skip_all "VTD_DISKS names no NVMe disk that may be overwritten"
+[ -n "$edu" ] || ktap_skip_all "edu is not there"
+[ -n "$xhci" ] && [ -n "$igb" ] && [ -n "$many" ] ||
+	ktap_skip_all "qemu-xhci, an igb or an NVMe controller without a disk is not there"
+grep -qw noapic /proc/cmdline || ktap_skip_all "interrupts are not remapped without noapic"
+
+ktap_start 21
+need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+insmod "$VTD_TEST_MODULES/vtd_vectors.ko" && insmod "$VTD_TEST_MODULES/vtd_forge.ko" ||
+	ktap_abort "vtd_vectors or vtd_forge does not load"
+log_start
+payload $((4 << 20))
+ktap_check "a NIC with several interrupts works" nic_works
+rmmod igb
+ktap_check "a device gets eight interrupts of conventional MSI" run "$xhci" msi 8
+ktap_check "their entries are consecutive and aligned" are_aligned "$xhci" 8
+ktap_check "each arrives at its handler, and at no other" all_arrive "$xhci" 8
+ktap_check "each moves to a processor alone" moves_alone
+ktap_check "they are freed" is_released "$xhci"
+ktap_check "a device gets two interrupts of MSI-X" eval 'run "$igb" msix 2 && have_entries "$igb" 2'
+ktap_check "each arrives" all_arrive "$igb" 2
+ktap_check "a third one is allocated while the others are in use" eval 'run "$igb" more 0 && have_entries "$igb" 3'
+ktap_check "all three arrive" all_arrive "$igb" 3
+ktap_check "they are freed" is_released "$igb"
+echo "$many" > "$PCI/$many/driver/unbind"
+ktap_check "the table is replaced by a larger one while a disk is read" grows
+ktap_check "the entries are free again, in the larger table" shrinks_to
+rmmod vtd_forge
+ktap_check "the driver loads where one device has interrupts, and another one has a different domain" loads_with_hidden
+ktap_check "the log has the device whose interrupts were set up before" \
+	log_has "vtd: $edu: its interrupts were set up before vtd was loaded: they are not remapped, so the unit refuses them, .* Remove and rescan it"
+ktap_check "the log has the device with a different domain" \
+	log_has "vtd: $igb: its interrupts are not remapped, and users get it only with allow_unsafe_interrupts: .*volume management"
+ktap_check "no user gets it without consent" eval 'give_to_user "$igb" 0 && needs_consent "$igb"'
+ktap_check "with consent a user gets it" eval 'take_back "$igb"; give_to_user "$igb" 1 && is_taken "$igb"'
+take_back "$igb"
+log_start
+ktap_check "removed and rescanned, the other one is remapped" is_released "$edu"
+ktap_check "and given to a user without consent" eval 'give_to_user "$edu" 0 && is_taken "$edu" && ! log_since | grep "vtd: $edu: its interrupts"'
+take_back "$edu"
+rmmod vfio_pci vfio_pci_core 2> /dev/null
+run "$igb" show 0
+rmmod vtd_vectors
+ktap_check "no kernel warning" dmesg_is_clean
+ktap_end
