@@ -9,7 +9,7 @@ import argparse
 
 from vtdlab import cache as lab
 from vtdlab import (benchcounted, benchdescriptors, benchdma, benchguest, benchinstructions,
-                    benchmemory, benchplot, benchprofile, benchrecord, benchtable, benchtime,
+                    benchinterrupts, benchmemory, benchplot, benchprofile, benchrecord, benchtable, benchtime,
                     benchunits, kernel)
 from vtdlab.errors import is_none_of
 
@@ -17,6 +17,7 @@ from vtdlab.errors import is_none_of
 COUNTED = {"instructions": benchinstructions.measure, "descriptors": benchdescriptors.measure,
            "dma-api": benchdma.measure, "memory": benchmemory.memory,
            "growth": benchmemory.growth, "units": benchunits.count,
+           "interrupts": benchinterrupts.measure,
            "work-counted": benchcounted.measure}
 TIMED = {"dma-time": benchtime.dma, "units-time": benchunits.time, "work": benchtime.work}
 TOOLS = ("work-counted", "dma-time", "work")

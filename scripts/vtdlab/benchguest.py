@@ -9,7 +9,8 @@ import dataclasses
 import shutil
 
 from vtdlab import cache as lab
-from vtdlab import benchtools, initramfs, kernel, module, progress, testbed, interleave
+from vtdlab import (benchtools, initramfs, interleave, kernel, module, progress, testbed,
+                    testmodules)
 from vtdlab.errors import LabError
 from vtdlab.qemu import TRACE, boot
 from vtdlab.channel import Records
@@ -121,9 +122,14 @@ def get(series=None, tools=False):
                        "of the drivers; turn it off in scripts/config/test.config.")
     vtd = module.get(cache, built)
     contents = initramfs.Contents(built.modules, built.release, vtd,
-                                  (module.get(cache, built, module.BENCH),),
+                                  (module.get(cache, built, module.BENCH), _vectors(built, cache)),
                                   benchtools.programs(built, cache) if tools else ())
     return Bench(testbed.Testbed(built, initramfs.get(contents, cache), vtd))
+
+
+def _vectors(built, cache):
+    """Returns the test module that allocates and raises interrupts."""
+    return next(path for path in testmodules.get(built, cache) if path.stem == "vtd_vectors")
 
 
 def plugin(cache=None):
