@@ -64,7 +64,7 @@ sleeps_and_wakes() {
 	echo mem > /sys/power/state
 }
 
-ktap_start 17
+ktap_start 18
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 ktap_check "graphics of another kind: the driver loads and unloads" eval \
@@ -73,6 +73,8 @@ ktap_check "of this kind, unit already translating: refused, with what to do" ev
 log_start
 ktap_check "translation off before: the driver loads" load_vtd
 ktap_check "the log says that translation cannot be turned off" log_has "vtd: $unit: $TESTDEV: .*translation off"
+ktap_check "an IO-APIC that firmware lists behind no unit keeps this one from remapping interrupts" \
+	log_has "vtd: $unit: interrupts are not remapped, so a device can forge any: IO-APIC 0 needs "
 ktap_check "a device that firmware lists behind no unit is in no group" \
 	eval '[ -e "$PCI/$EDU" ] && [ ! -e "$PCI/$EDU/iommu_group" ]'
 ktap_check "integrated graphics have an identity domain, which can be changed" \

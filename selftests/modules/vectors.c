@@ -135,8 +135,8 @@ static int one_more(struct pci_dev *pdev)
 }
 
 /*
- * An interrupter raises its interrupt when it is told that the ring of its events was read up to
- * another place than it was written to. The ring exists, but has no event.
+ * An interrupter raises its interrupt if its register says that the ring of its events was read up
+ * to another place than it was written to. The ring exists, but has no event.
  */
 static int raise_xhci(struct pci_dev *pdev, void __iomem *mmio, int number)
 {
@@ -158,7 +158,7 @@ static int raise_xhci(struct pci_dev *pdev, void __iomem *mmio, int number)
 	iova += 0x100 + XHCI_TRB;
 	writel(upper_32_bits(iova), at + XHCI_ERDP + 4);
 	writel(lower_32_bits(iova) | XHCI_ERDP_EHB, at + XHCI_ERDP);
-	/* The interrupter forgets the ring. */
+	/* The ring is freed next. */
 	writel(0, at + XHCI_IMAN);
 	writel(0, at + XHCI_ERSTSZ);
 	writel(0, at + XHCI_ERSTBA);

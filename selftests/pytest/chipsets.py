@@ -27,6 +27,7 @@ def several(dmar):
 
 
 def alone(_dmar):
-    """Returns a table with QEMU's unit for iommu-testdev alone, and none for the rest."""
-    return {"dmar": acpi.dmar(units=(
+    """Returns a table with QEMU's unit for iommu-testdev alone, and none for the rest, nor for the
+    IO-APIC."""
+    return {"dmar": acpi.dmar(flags=acpi.INTERRUPT_REMAPPING, units=(
         acpi.Unit(acpi.UNIT_BASE, acpi.endpoints(devices.TESTDEV.bdf)),))}

@@ -28,6 +28,11 @@ pub(crate) const SUBJECTS: &[crate::subjects::Subject] = &[
             ("block_not_copied", "larger.blocked = self.blocked;", ""),
             ("not_blocked", "if !self.blocked {", "if true {"),
             (
+                "never_absent",
+                "if !self.blocked {",
+                "if !self.blocked && low != 0 {",
+            ),
+            (
                 "one_not_cleared",
                 "0..self.len() {\n            self.pages.write(index * 2, InterruptEntry::ABSENT",
                 "1..self.len() {\n            self.pages.write(index * 2, InterruptEntry::ABSENT",

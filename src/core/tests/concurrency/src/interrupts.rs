@@ -11,12 +11,13 @@ use vtd_core::spec::address::SourceId;
 
 subjects! {
     table table_not_copied table_source_not_copied table_block_not_copied table_not_blocked
-    table_one_not_cleared entries entries_not_taken entries_unaligned entries_not_freed
+    table_one_not_cleared table_never_absent entries entries_not_taken entries_unaligned entries_not_freed
 }
 
 const HERE: u64 = 0x10001;
 const THERE: u64 = 0x20001;
 const SOURCE: u64 = 0x40100;
+const OTHER_SOURCE: u64 = 0x40200;
 
 /// Declares the unit with a table of a module.
 macro_rules! unit {
@@ -108,6 +109,53 @@ macro_rules! blocked {
     };
 }
 
+/// One thread frees the entry of its device, another one takes it for a device with another source,
+/// as src/unit/interrupt/remapping.rs does, while the unit looks it up.
+macro_rules! reused {
+    ($module:ident) => {
+        unit!($module);
+        crate::check(|| {
+            let owners = [1, 2].map(SourceId::from_raw);
+            let unit = Unit::new();
+            unit.set(HERE);
+            let mut one = entries::Entries::new(1).unwrap();
+            assert_eq!(one.take(1, owners[0]), Some(0));
+            let one = Arc::new(lock::new(one, c"entries"));
+            let (freed, taken) = (unit.clone(), unit.clone());
+            let (freeing, taking) = (one.clone(), one);
+            let owner = loom::thread::spawn(move || {
+                freed.set(0);
+                freeing.with(|entries| {
+                    freed.table.with(|table| table.set_high(0, 0));
+                    entries.free(0, 1);
+                });
+            });
+            let next = loom::thread::spawn(move || {
+                let got = taking.with(|entries| {
+                    let got = entries.take(1, owners[1]);
+                    if got.is_some() {
+                        taken.table.with(|table| table.set_high(0, OTHER_SOURCE));
+                    }
+                    got
+                });
+                if got.is_some() {
+                    taken.set(THERE);
+                }
+            });
+            // Hardware reads an entry as a whole: nothing may have changed in between.
+            let (low, high) = unit.entry(0);
+            if unit.entry(0) == (low, high) {
+                assert!(
+                    low == 0 || (low, high) == (HERE, SOURCE) || (low, high) == (THERE, OTHER_SOURCE),
+                    "another device raises the interrupt"
+                );
+            }
+            owner.join().unwrap();
+            next.join().unwrap();
+        })
+    };
+}
+
 /// Two devices take entries, return some, and take others.
 macro_rules! taken {
     ($module:ident) => {
@@ -149,6 +197,11 @@ laws! {
     a_block_that_is_lost_is_noticed: table_block_not_copied, "an interrupt of a failed unit";
     an_ignored_block_is_noticed: table_not_blocked, "an interrupt of a failed unit";
     an_entry_that_stays_is_noticed: table_one_not_cleared, "an interrupt of a failed unit";
+}
+
+laws! {
+    a_freed_entry_takes_no_target_along: table, reused;
+    an_entry_that_never_becomes_absent_is_noticed: table_never_absent, "another device raises the interrupt";
 }
 
 laws! {
