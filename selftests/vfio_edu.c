@@ -6,6 +6,16 @@
  */
 #include "vfio_user.h"
 
+/* Registers of 64 bits, which must be accessed as a whole. */
+#define EDU_SOURCE	(0x80 / 8)
+#define EDU_TARGET	(0x88 / 8)
+#define EDU_COUNT	(0x90 / 8)
+#define EDU_COMMAND	(0x98 / 8)
+#define EDU_RUN		1
+#define EDU_TO_MEMORY	2
+#define EDU_BUFFER	0x40000
+#define PATIENCE_MS	5000
+
 #define FROM		(70 * GIB)
 #define TO		(5 * GIB)
 
@@ -37,10 +47,27 @@ static uint64_t leaf_of(struct user *u, uint64_t iova)
 	return leaf;
 }
 
+static int run(struct user *u, uint64_t source, uint64_t target, uint32_t command)
+{
+	volatile uint64_t *bar = (volatile uint64_t *)u->bar;
+	int ms;
+
+	bar[EDU_SOURCE] = source;
+	bar[EDU_TARGET] = target;
+	bar[EDU_COUNT] = PAGE;
+	bar[EDU_COMMAND] = command | EDU_RUN;
+	for (ms = 0; bar[EDU_COMMAND] & EDU_RUN; ms++) {
+		if (ms == PATIENCE_MS * patience())
+			return 0;
+		usleep(1000);
+	}
+	return 1;
+}
+
 static int moves(struct user *u, const char *from, const char *to)
 {
-	return edu_copies(u, FROM, EDU_BUFFER, PAGE, 0) &&
-	       edu_copies(u, EDU_BUFFER, TO, PAGE, EDU_TO_MEMORY) && !memcmp(from, to, PAGE);
+	return run(u, FROM, EDU_BUFFER, 0) && run(u, EDU_BUFFER, TO, EDU_TO_MEMORY) &&
+	       !memcmp(from, to, PAGE);
 }
 
 int main(int argc, char **argv)

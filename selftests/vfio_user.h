@@ -306,35 +306,6 @@ static inline uint64_t domain_ids(struct user *u)
 
 /* --- what scripted devices can do --- */
 
-/* Registers of edu, of 64 bits, which must be accessed as a whole. */
-#define EDU_SOURCE	(0x80 / 8)
-#define EDU_TARGET	(0x88 / 8)
-#define EDU_COUNT	(0x90 / 8)
-#define EDU_COMMAND	(0x98 / 8)
-#define EDU_RUN		1
-#define EDU_TO_MEMORY	2
-#define EDU_BUFFER	0x40000
-#define EDU_PATIENCE_MS	5000
-
-/* Lets edu copy between its buffer and memory. Returns whether it has done so. */
-static inline int edu_copies(struct user *u, uint64_t source, uint64_t target, uint64_t count,
-			     uint32_t command)
-{
-	volatile uint64_t *bar = (volatile uint64_t *)u->bar;
-	int ms;
-
-	bar[EDU_SOURCE] = source;
-	bar[EDU_TARGET] = target;
-	bar[EDU_COUNT] = count;
-	bar[EDU_COMMAND] = command | EDU_RUN;
-	for (ms = 0; bar[EDU_COMMAND] & EDU_RUN; ms++) {
-		if (ms == EDU_PATIENCE_MS * patience())
-			return 0;
-		usleep(1000);
-	}
-	return 1;
-}
-
 #define UNWRITTEN	0xffffffffu
 
 #define TESTDEV_FIRE	(0x00 / 4)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The test machine with devices for users: an igb, whose functions SR-IOV multiplies."""
 
-from vtdlab import acpi, devices
+from vtdlab import acpi, devices, preload
 
 IGB_PORT = devices.Device("0000:00:0c.0", "PCIe root port of the igb")
+
+FORGER = devices.Device("0000:00:0a.0", "requester")
 
 VIRTUAL_FUNCTIONS = ("vfio_pci.enable_sriov=1",)
 HUGE_PAGES = ("hugepagesz=2M", "hugepages=16")
@@ -21,9 +23,10 @@ def standard(folder):
 
 
 def interrupting(folder):
-    """Returns the same, a device with several interrupts of conventional MSI, and one with more
-    interrupts than a table has entries at first."""
+    """Returns the same, a device with several interrupts of conventional MSI, one with more
+    interrupts than a table has entries at first, and a requester for users."""
     return standard(folder) + [
+        "-device", f"{preload.REQUESTER},ats=off,pri=off,pasid-bits=0,bus=pcie.0,addr={FORGER.bdf[8:]}",
         "-device", "qemu-xhci,msi=on,msix=off,bus=pcie.0,addr=07.0",
         "-device", "nvme,serial=vtd5,msix_qsize=320,bus=pcie.0,addr=0f.0",
     ]

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """What QEMU's trace says about interrupts that devices forged, and about those of the IO-APIC."""
 
-from vtdlab import acpi
+from vtdlab import acpi, vfio_machine
 from vtdlab.witness import brackets
 
 # Reason and source-id of each forged interrupt of selftests/interrupts.sh, in order. QEMU attributes
 # the writes of iommu-testdev to 00:00.0.
-EDU, HOST_BRIDGE = 0x28, 0x00
+EDU, HOST_BRIDGE, USER = 0x28, 0x00, vfio_machine.FORGER.sid
 ATTACKS = (0x26, 0x22, 0x21)
 FORGED = {
     "interrupts forged": [*((reason, EDU) for reason in ATTACKS),
                           *((reason, HOST_BRIDGE) for reason in ATTACKS)],
-    "interrupts forged by a user": [(reason, EDU) for reason in 2 * ATTACKS],
-    "interrupts freed": [(0x22, EDU), (0x22, EDU), (0x22, HOST_BRIDGE)],
+    "interrupts forged by a user": [(reason, USER) for reason in 2 * ATTACKS],
+    "interrupts freed": [(0x22, USER), (0x22, EDU), (0x22, HOST_BRIDGE)],
 }
 
 GCMD, REMAPPING, COMPATIBILITY_FORMAT = 0x18, 1 << 25, 1 << 23
