@@ -121,9 +121,10 @@ class Picture:
         right = GROUP_X + GROUP_W - 18
         self.parts.append(text(right, at_y + 15, clip(device.driver or "no driver", 20),
                                "" if device.driver else "s", "end"))
-        if device.faults != 0:
-            self.parts.append(text(right, at_y + 28, inspecttext.fault_words(device),
-                                   "f" if device.faults else "s", "end"))
+        words = (inspecttext.fault_words(device) if device.faults != 0
+                 else clip(inspecttext.entry_words(device), 24))
+        if words:
+            self.parts.append(text(right, at_y + 28, words, "f" if device.faults else "s", "end"))
 
     def _buses(self):
         """Draws a box for each root bus and each bridge with something behind it."""

@@ -74,6 +74,27 @@ def test_the_tree(saved):
     assert "│  └─ 0000:01:00.0" in lines[port + 1] and "kernel" in lines[port + 1]
 
 
+def test_the_entries_of_devices(saved):
+    """The text and the picture have the interrupt entries of each device, the text also what its
+    unit guarantees."""
+    source = (lab.checkout() / "src/report/debugfs/interrupts.rs").read_text(encoding="utf-8")
+    assert "remapped, devices isolated" in source, "not what the driver prints"
+    disk, rest = "0000:01:00.0", "vector 0x23 at 0x1, from 01:00.0"
+    entries = "".join(f"{index:>5} {disk} {rest}\n" for index in (1, 2, 3, 7))
+    found = Machine(Dump(files_of_saved() | {"vtd/dmar0/interrupts":
+        f"dmar0: remapped, devices isolated; on, table at 0x1000, 5 of 256 entries in use\n{entries}"
+        f"    8 0000:00:04.0 absent, from 00:04.0\n"}))
+    assert found.devices[disk].entries == [1, 2, 3, 7] and found.devices[disk].faults == 0
+    lines = list(inspecttext.draw(found))
+    assert any("interrupts: remapped, devices isolated; on" in line for line in lines)
+    (line,) = (line for line in lines if disk in line)
+    assert line.rstrip().endswith("interrupts 1-3, 7")
+    assert any("0000:00:04.0" in line and "interrupts 8" in line for line in lines)
+    texts = [part.text for part in xml.fromstring(inspectsvg.draw(found)).iter(f"{SVG}text")]
+    assert "interrupts 1-3, 7" in texts and "interrupts 8" in texts
+    assert not [line for line in inspecttext.draw(saved) if "interrupts 1" in line]
+
+
 def _boxes(svg):
     return [[float(rect.get(name)) for name in ("x", "y", "width", "height")]
             for rect in svg.iter(f"{SVG}rect") if rect.get("x") and float(rect.get("width")) > 60]
