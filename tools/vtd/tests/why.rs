@@ -279,7 +279,7 @@ fn older_dumps_are_read() {
 fn interrupts_are_isolated_by_unit() {
     let tree = Tree::new("vtd");
     let file = "sys/kernel/debug/vtd/dmar0/interrupts";
-    for (says, isolated, why) in [
+    for (says, isolated, because) in [
         (
             "remapped, devices isolated; on, table at 0x1000, 3 of 256 entries in use",
             true,
@@ -297,7 +297,13 @@ fn interrupts_are_isolated_by_unit() {
             "not remapped: IO-APIC 0 needs interrupts in compatibility format",
         ),
     ] {
-        tree.write(file, format!("dmar0: {says}\n"));
+        tree.write(
+            file,
+            format!(
+                "dmar0: {says}\n    1 0000:00:1f.2 vector 0x23 at 0x1, from 00:1f.2\n    2 \
+                 0000:01:00.0 absent, from 01:00.0\n  256 0000:00:1f.2 absent, from 00:1f.2\n"
+            ),
+        );
         // Whatever other units do.
         tree.write(
             "proc/interrupts",
@@ -305,6 +311,7 @@ fn interrupts_are_isolated_by_unit() {
         );
         let answer = why(&tree, "0000:00:1f.2");
         assert_eq!(answer["interrupts_isolated"], isolated, "{says}");
-        assert_eq!(answer["interrupts_why"], why);
+        assert_eq!(answer["interrupts_why"], because);
+        assert_eq!(answer["interrupt_entries"], serde_json::json!([1, 256]));
     }
 }

@@ -10,7 +10,7 @@ use crate::bdf::Bdf;
 use crate::error::Result;
 use crate::fail;
 use crate::firmware;
-use crate::isolation::{consent, interrupts, joints, obstacles};
+use crate::isolation::{consent, interrupt_entries, interrupts, joints, obstacles};
 use crate::machine::{Device, Machine};
 use crate::names::Names;
 use crate::text::{clip, columns, list, many, size, wrap};
@@ -84,6 +84,11 @@ pub fn run(context: &Context, name: &str) -> Result<Answer> {
             Err(why) => format!("not isolated: {why}"),
         },
     );
+    let entries = interrupt_entries(&machine, bdf, device);
+    if !entries.is_empty() {
+        let words: Vec<_> = entries.iter().map(u64::to_string).collect();
+        text += &row("entries", &list(&words));
+    }
     text += &user_words(&machine, bdf, device);
     text += &unread(&dump);
     let mut json = facts(&machine, bdf, device);
@@ -95,6 +100,7 @@ pub fn run(context: &Context, name: &str) -> Result<Answer> {
         .map(|(name, state)| json!({"name": name, "state": state}))
         .collect();
     json["interrupts_isolated"] = json!(isolated.is_ok());
+    json["interrupt_entries"] = json!(entries);
     json["interrupts_why"] = json!(isolated.unwrap_or_else(|why| why));
     json["problems"] = json!(dump.problems.borrow().clone());
     Ok(Answer {
