@@ -71,8 +71,8 @@ pub(crate) fn log_interrupts(machine: &Machine) {
     // If memory is too short to find out, the sentence is left out.
     if machine.units().any(isolates) && cmdline::has_parameter("crashkernel") == Ok(true) {
         log_warn!(
-            "a crash kernel gets interrupts of these devices only if it is booted with \
-             intel_iommu=on intremap=on and without noapic: set its command line so"
+            "interrupts are isolated, so the crash kernel that crashkernel= is for gets them only if \
+             it is booted with intel_iommu=on intremap=on and without noapic: see to that"
         );
     }
 }
