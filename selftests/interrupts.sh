@@ -175,7 +175,7 @@ attackers_at_disk() {
 }
 
 if ! grep -qw noapic /proc/cmdline; then
-	units=$(all_units | wc -l)
+	units=$(firmware_units | wc -l)
 	ktap_start $((units > 1 ? 11 : 6))
 	need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module is not unloaded: $(cat /tmp/need)"
 	mark "interrupts wired begin"
