@@ -101,6 +101,7 @@ is_released() {
 
 shrinks_to() {
 	is_released "$many" || return 1
+	# shellcheck disable=SC2046 # numbers are words
 	set -- $(used "$nvme") $(cat /tmp/used)
 	[ "$1" -le "$3" ] && [ "$2" = 512 ] || { echo "$1 of $2 entries, $3 of $4 before"; return 1; }
 }

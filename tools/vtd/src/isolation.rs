@@ -109,7 +109,9 @@ fn isolation_by_vtd(machine: &Machine<'_>, device: &Device) -> Option<Result<Str
 
 /// Returns the interrupt remapping entries of a device that vtd shows.
 pub fn interrupt_entries(machine: &Machine<'_>, bdf: Bdf, device: &Device) -> Vec<u64> {
-    let text = machine.dump.text(&format!("vtd/{}/interrupts", device.unit));
+    let text = machine
+        .dump
+        .text(&format!("vtd/{}/interrupts", device.unit));
     let owner = bdf.to_string();
     let entries = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();

@@ -146,7 +146,9 @@ macro_rules! reused {
             let (low, high) = unit.entry(0);
             if unit.entry(0) == (low, high) {
                 assert!(
-                    low == 0 || (low, high) == (HERE, SOURCE) || (low, high) == (THERE, OTHER_SOURCE),
+                    low == 0
+                        || (low, high) == (HERE, SOURCE)
+                        || (low, high) == (THERE, OTHER_SOURCE),
                     "another device raises the interrupt"
                 );
             }
