@@ -128,7 +128,7 @@ BOOTS = (
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
     Boot("held", ("hold",), older=("hold",)),
-    Boot("next-kernel", ("kexec",), job="kexec"),
+    Boot("next-kernel", ("kexec",), job="kexec", append=testbed.ISOLATED),
     Boot("kernel-after-in-tree", ("kexec",), job="kexec", words=("intel_iommu=on", "intremap=off"),
          append=("guest.first=intree",)),
     Boot("crash-kernel", ("crash",), job="crash", append=("crashkernel=384M",),
