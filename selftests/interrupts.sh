@@ -143,9 +143,10 @@ is_refused() {
 	! insmod "$VTD_KO" interrupts=3 2> /dev/null && log_has "not loaded: interrupts=3 is not valid: give 0"
 }
 
-# isolated_says_the_log BDF
+# isolated_says_the_log BDF: of a crash kernel it speaks only if there may be one.
 isolated_says_the_log() {
-	dmesg | grep -q "vtd: $(unit_of "$1"): interrupts are remapped: a device can raise no interrupt but its own"
+	dmesg | grep -q "vtd: $(unit_of "$1"): interrupts are remapped: a device can raise no interrupt but its own" &&
+		{ grep -q crashkernel= /proc/cmdline || ! dmesg | grep 'vtd: .*crash kernel'; }
 }
 
 # isolated_edu: prints an edu behind a unit that isolates its devices.
