@@ -88,6 +88,30 @@ def test_faults_of_both_drivers_are_described_equally():
     assert f"write of 0xffffd000 refused: {WRITE}" in str(theirs)
 
 
+# As the in-tree driver names them (irq_remap_fault_reasons in drivers/iommu/intel/dmar.c).
+OF_INTERRUPTS = {
+    0x20: "Detected reserved fields in the decoded interrupt-remapped request",
+    0x21: "Interrupt index exceeded the interrupt-remapping table size",
+    0x22: "Present field in the IRTE entry is clear",
+    0x23: "Error accessing interrupt-remapping table pointed by IRTA_REG",
+    0x24: "Detected reserved fields in the IRTE entry",
+    0x25: "Blocked a compatibility format interrupt request",
+    0x26: "Blocked an interrupt request due to source-id verification failure",
+}
+
+
+@pytest.mark.parametrize("reason, theirs", OF_INTERRUPTS.items())
+def test_refused_interrupts_of_both_drivers(reason, theirs):
+    """Each reason, from each driver's line, gives the same words."""
+    ours = (f"vtd: dmar0: fault: device 0000:00:05.0 interrupt request 0x2 refused: "
+            f"{faultline.WORDS[reason]} (VT-d 5.1.4.1, reason {reason:#04x})")
+    for code in (f"{reason:#04x}", f"{reason}"):
+        line = (f"DMAR: [INTR-REMAP] Request device [00:05.0] fault index 0x2 [fault reason {code}] "
+                f"{theirs}")
+        assert str(faultline.decode(line)) == ours.partition("fault: ")[2]
+    assert faultline.decode(ours).reason == reason
+
+
 @pytest.mark.parametrize("line", [OURS, SHARED, FORGED, COMPATIBLE],
                          ids=["a device", "a shared requester ID", "a forged interrupt",
                               "compatibility format"])

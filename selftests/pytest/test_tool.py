@@ -22,7 +22,7 @@ TREES = lab.checkout() / "tools/vtd/tests/trees"
 TIMEOUT = 600
 LINES = [getattr(test_faultline, name) for name in (
     "OURS", "FAILED", "UNKNOWN", "SHARED", "IN_TREE", "SHORT", "DECIMAL", "NO_PASID", "PASID",
-    "INTERRUPT", "OLD_INTERRUPT")]
+    "INTERRUPT", "OLD_INTERRUPT", "FORGED", "COMPATIBLE")]
 
 
 def _cargo(command, *more):
