@@ -78,8 +78,10 @@ bool vtd_helper_x2apic_enabled(void)
 int vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
 				 struct irq_domain *to)
 {
-	if (dev_get_msi_domain(dev) != from)
-		return -ENODEV;
+	struct irq_domain *found = dev_get_msi_domain(dev);
+
+	if (found != from)
+		return found == to ? -EEXIST : -ENODEV;
 	if (dev->msi.data)
 		return -EBUSY;
 	dev_set_msi_domain(dev, to);

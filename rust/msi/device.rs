@@ -25,8 +25,10 @@ impl<R: InterruptRemapping> RemappedDevice<R> {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`]: the device has interrupts already. [`ENODEV`]: it is under another domain than
-    /// that of vectors, as a device behind a volume management device is.
+    /// [`EBUSY`]: the device has interrupts already. [`EEXIST`]: it is under `parent` already, as its
+    /// bus is: its volume management device gave the bus the domain that itself has. That one's
+    /// driver takes the device away before the domain is removed. [`ENODEV`]: it is under
+    /// another domain than that of vectors, such as one of a volume management device.
     ///
     /// # Context
     ///
