@@ -52,6 +52,14 @@ attacks() {
 		refused "$1" "$2" $BEYOND 0x21 "entry $(printf '0x%x' $BEYOND) belongs to no device"
 }
 
+# More requests than the driver records of a device, for the disk's entry.
+storms() {
+	log_start
+	echo "$edu $(request_of "$victim") 0 1500" > "$FORGE" || return 1
+	log_has "fault: device $edu raised 1000 faults within [0-9]+ ms: further interrupt requests are refused as before, and those that name this entry.* no longer recorded" &&
+		grep "^ *$victim $nvme .*faults not recorded" "$(unit_files "$nvme")"/interrupts
+}
+
 no_consent() {
 	[ "$(cat /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts)" = N ] &&
 		[ "$(cat /sys/module/iommufd/parameters/allow_unsafe_interrupts)" = N ]
@@ -210,7 +218,7 @@ fi
 
 requester=$(pci_by_id 0x1b36:0x00f0 | head -n1)
 [ -n "$requester" ] || ktap_skip_all "vtd-requester is not there"
-ktap_start $((2 * (NVME_CLAIMS + EDU_CLAIMS) + 30))
+ktap_start $((2 * (NVME_CLAIMS + EDU_CLAIMS) + 33))
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_forge.ko" || ktap_abort "vtd_forge does not load"
 attackers_at_disk
@@ -253,6 +261,11 @@ for mode in type1 iommufd; do
 done
 take_back "$nvme"
 ktap_check "the disk returns to the kernel and works" disk_works
+victim=$(entry_of "$nvme")
+ktap_check "of a storm of requests no more are recorded, says the log" storms
+ktap_check "further ones are refused and not recorded" records_faults 0 kernel_forges "$edu" "$victim"
+ktap_check "once the disk uses the entry again they are recorded" eval \
+	'is_freed && disk_works && records_faults 1 kernel_forges "$edu" "$victim"'
 rmmod vtd_forge
 
 unloads() {

@@ -41,6 +41,13 @@ all_arrive() {
 	for number in $(seq 0 $(($2 - 1))); do arrives "$1" "$number" || return 1; done
 }
 
+# The bridge replaces the requester ID: the entry of the edu behind it accepts that.
+bridged_arrives() {
+	run "$bridged" msi 1 && arrives "$bridged" 0 || return 1
+	grep -E " $bridged vector .*, from (buses|[0-9a-f]+:[0-9a-f]+\.[0-7]$)" "$(unit_files "$bridged")"/interrupts &&
+		! grep " $bridged vector .*, from ${bridged#0000:}\$" "$(unit_files "$bridged")"/interrupts
+}
+
 # have_entries BDF COUNT
 have_entries() {
 	[ "$(entries_of "$1" | wc -l)" = "$2" ] || { cat "$(unit_files "$1")"/interrupts; return 1; }
@@ -130,14 +137,21 @@ nvme=$(first_nvme)
 edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
 xhci=$(pci_by_id 0x1b36:0x000d | head -n1)
 igb=$(pci_by_id 0x8086:0x10c9 | head -n1)
+# behind_bridge: of the devices on standard input, prints those behind a bridge to conventional PCI.
+behind_bridge() {
+	while read -r bdf; do
+		[ "$(cat "$(dirname "$(readlink -f "$PCI/$bdf")")/device" 2> /dev/null)" != 0x000e ] || echo "$bdf"
+	done
+}
+bridged=$(pci_by_id 0x1234:0x11e8 | behind_bridge | head -n1)
 many=$(without_disk | head -n1)
 [ -n "$nvme" ] || ktap_skip_all "VTD_DISKS names no NVMe disk that may be overwritten"
 [ -n "$edu" ] || ktap_skip_all "edu is not there"
-[ -n "$xhci" ] && [ -n "$igb" ] && [ -n "$many" ] ||
-	ktap_skip_all "qemu-xhci, an igb or an NVMe controller without a disk is not there"
+[ -n "$xhci" ] && [ -n "$igb" ] && [ -n "$many" ] && [ -n "$bridged" ] ||
+	ktap_skip_all "qemu-xhci, an igb, an NVMe controller without a disk or edu behind a bridge is not there"
 grep -qw noapic /proc/cmdline || ktap_skip_all "interrupts are not remapped without noapic"
 
-ktap_start 21
+ktap_start 23
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_vectors.ko" && insmod "$VTD_TEST_MODULES/vtd_forge.ko" ||
 	ktap_abort "vtd_vectors or vtd_forge does not load"
@@ -155,6 +169,8 @@ ktap_check "each arrives" all_arrive "$igb" 2
 ktap_check "a third one is allocated while the others are in use" eval 'run "$igb" more 0 && have_entries "$igb" 3'
 ktap_check "all three arrive" all_arrive "$igb" 3
 ktap_check "they are freed" is_released "$igb"
+ktap_check "an interrupt arrives through a bridge that replaces the requester ID" bridged_arrives
+ktap_check "it is freed" is_released "$bridged"
 echo "$many" > "$PCI/$many/driver/unbind"
 ktap_check "the table is replaced by a larger one while a disk is read" grows
 ktap_check "the entries are free again, in the larger table" shrinks_to

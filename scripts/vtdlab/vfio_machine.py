@@ -24,8 +24,11 @@ def standard(folder):
 
 def interrupting(folder):
     """Returns the same, a device with several interrupts of conventional MSI, one with more
-    interrupts than a table has entries at first, and a requester for users."""
+    interrupts than a table has entries at first, one behind a conventional bridge, and a requester
+    for users."""
     return standard(folder) + [
+        "-device", f"pcie-pci-bridge,id=bridge,bus=pcie.0,addr={devices.BRIDGE.bdf[8:]}",
+        "-device", "edu,bus=bridge,addr=01.0,dma_mask=0xffffffffffffffff",
         "-device", f"{preload.REQUESTER},ats=off,pri=off,pasid-bits=0,bus=pcie.0,addr={FORGER.bdf[8:]}",
         "-device", "qemu-xhci,msi=on,msix=off,bus=pcie.0,addr=07.0",
         "-device", "nvme,serial=vtd5,msix_qsize=320,bus=pcie.0,addr=0f.0",

@@ -2,8 +2,8 @@
 /*
  * vtd_forge - make a device send an interrupt request of its choice.
  *
- * User space writes "BDF ADDRESS DATA" to debugfs vtd_forge/run. QEMU's edu sends the
- * request as its MSI, and so with its own requester ID. iommu-testdev writes a fixed
+ * User space writes "BDF ADDRESS DATA [TIMES]" to debugfs vtd_forge/run. QEMU's edu sends
+ * the request as its MSI, and so with its own requester ID. iommu-testdev writes a fixed
  * word to the address; QEMU attributes that to 00:00.0.
  */
 #include <linux/delay.h>
@@ -22,7 +22,8 @@
 #define TESTDEV_LEN	0x0c
 #define TESTDEV_ARM	0x14
 
-static void send_msi(struct pci_dev *pdev, void __iomem *mmio, u32 address, u16 data)
+static void send_msi(struct pci_dev *pdev, void __iomem *mmio, u32 address, u16 data,
+		     int times)
 {
 	int msi = pdev->msi_cap;
 	u32 old_address, old_data;
@@ -35,8 +36,13 @@ static void send_msi(struct pci_dev *pdev, void __iomem *mmio, u32 address, u16 
 	pci_write_config_dword(pdev, msi + PCI_MSI_ADDRESS_LO, address);
 	pci_write_config_dword(pdev, msi + PCI_MSI_DATA_64, data);
 	pci_write_config_word(pdev, msi + PCI_MSI_FLAGS, old_flags | PCI_MSI_FLAGS_ENABLE);
-	writel(1, mmio + EDU_RAISE);
-	writel(1, mmio + EDU_ACK);
+	while (times--) {
+		writel(1, mmio + EDU_RAISE);
+		writel(1, mmio + EDU_ACK);
+		/* The next one would not be recorded before the driver has read this one. */
+		if (times)
+			usleep_range(100, 200);
+	}
 
 	pci_write_config_word(pdev, msi + PCI_MSI_FLAGS, old_flags);
 	pci_write_config_dword(pdev, msi + PCI_MSI_ADDRESS_LO, old_address);
@@ -57,11 +63,11 @@ static int run(struct seq_buf *out, char *line)
 {
 	unsigned int domain, bus, slot, function, address, data;
 	struct pci_dev *pdev;
+	int times = 1, err = 0;
 	void __iomem *mmio;
-	int err = 0;
 
-	if (sscanf(line, "%x:%x:%x.%x %x %x", &domain, &bus, &slot, &function, &address,
-		   &data) != 6)
+	if (sscanf(line, "%x:%x:%x.%x %x %x %d", &domain, &bus, &slot, &function, &address,
+		   &data, &times) < 6)
 		return -EINVAL;
 	pdev = pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, function));
 	if (!pdev)
@@ -71,7 +77,7 @@ static int run(struct seq_buf *out, char *line)
 	if (!mmio)
 		err = -ENOMEM;
 	else if (pdev->device == 0x11e8 && pdev->msi_cap)
-		send_msi(pdev, mmio, address, data);
+		send_msi(pdev, mmio, address, data, times);
 	else if (pdev->device == 0x0005)
 		send_write(mmio, address);
 	else
