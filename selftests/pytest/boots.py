@@ -154,9 +154,8 @@ BOOTS = (
          append=(*isolation.WORDS, devices.NATIVE_PORTS, *testbed.ISOLATED), programs=benchtools.fio,
          debug=("lockdep.prove_locking=0",)),
     # Ends with a reset because of LONG: QEMU's power-off does nothing after a suspend.
-    Boot("server", ("load", "attack", "requester", "interrupts", "queue-errors",
-                    "units"), end="reboot", alone=True,
-         timeout=2 * TIMEOUT,
+    Boot("server", ("load", "attack", "requester", "interrupts", "queue-errors", "units"),
+         end="reboot", alone=True, timeout=2 * TIMEOUT,
          machine=machines.THREE_BUSES, append=(devices.NATIVE_PORTS, SHORT), programs=benchtools.fio),
     Boot("client", ("load", "attack", "domain", "vfio", "unload"), older=("load", "attack", "vfio"),
          machine=machines.CLIENT),
