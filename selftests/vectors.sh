@@ -22,19 +22,21 @@ vector_word() {
 	echo "$vectors" | cut -d' ' -f$(($1 + 1))
 }
 
-# arrives BDF NUMBER: the device raises this interrupt, its handler is called once, and no other.
+# arrives BDF NUMBER: the device raises this interrupt, its handler is called, and no other.
 arrives() {
 	run "$1" raise "$2"
 	before=$vectors
 	run "$1" raise "$2" || return 1
-	wanted=$(echo "$before" | awk -v at=$(($2 + 1)) '{
-		for (i = 1; i <= NF; i++) {
-			split($i, word, ":")
-			printf "%d:%d ", word[1], word[2] + (i == at)
+	# An igb may raise one again.
+	echo "$before / $vectors" | awk -v at=$(($2 + 1)) '{
+		count = (NF - 1) / 2
+		for (i = 1; i <= count; i++) {
+			split($i, old, ":")
+			split($(count + 1 + i), new, ":")
+			if (old[1] != new[1] || (i == at ? new[2] <= old[2] : new[2] != old[2])) exit 1
 		}
-	}')
-	[ "$vectors" = "${wanted% }" ] || [ "$vectors" = "$wanted" ] ||
-		{ echo "interrupt $2: before $before, after $vectors"; return 1; }
+		if (at > count) exit 1
+	}' || { echo "interrupt $2: before $before, after $vectors"; return 1; }
 }
 
 all_arrive() {
