@@ -25,3 +25,16 @@ pub fn ignore() -> Result<&'static str> {
     let text = unsafe { CStr::from_char_ptr(bindings::vtd_helper_ignore_parameter()) };
     text.to_str().map_err(|_| EINVAL)
 }
+
+/// Returns the module parameter `rmrr`, which is empty if it was not given.
+///
+/// # Errors
+///
+/// [`EINVAL`] if it is not UTF-8.
+// Inline, as `ignore()`.
+#[inline]
+pub fn rmrr() -> Result<&'static str> {
+    // SAFETY: As in `ignore()`.
+    let text = unsafe { CStr::from_char_ptr(bindings::vtd_helper_rmrr_parameter()) };
+    text.to_str().map_err(|_| EINVAL)
+}

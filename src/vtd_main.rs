@@ -25,7 +25,7 @@ mod unit;
 
 use kernel::prelude::*;
 use kernel_ext::log_err;
-use kernel_ext::param::{ignore, value};
+use kernel_ext::param::{ignore, rmrr, value};
 
 struct VtdModule {
     _loaded: driver::Loaded,
@@ -43,6 +43,7 @@ impl kernel::Module for VtdModule {
             hold: value::<i32>(module_parameters::hold.value()),
             bound: value::<i32>(module_parameters::bound.value()),
             ignore: ignore().inspect_err(|_| log_err!("not loaded: ignore= is not valid text"))?,
+            rmrr: rmrr().inspect_err(|_| log_err!("not loaded: rmrr= is not valid text"))?,
             test_hooks: value::<i32>(module_parameters::test_hooks.value()) != 0,
         };
         let _loaded = driver::Loaded::load(module, options)?;

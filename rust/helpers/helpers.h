@@ -166,8 +166,9 @@ u64 vtd_helper_folios_put(struct folio **folios, u32 count);
 bool vtd_helper_irqs_disabled(void);
 u64 vtd_helper_totalram_pages(void);
 
-/* ignore.c: the module parameter ignore=. */
+/* parameters.c: the module parameters ignore= and rmrr=. */
 const char *vtd_helper_ignore_parameter(void);
+const char *vtd_helper_rmrr_parameter(void);
 
 /* bench.c: only for the bench module. */
 unsigned long vtd_helper_local_irq_save(void);

@@ -113,7 +113,7 @@ BOOTS = (
     Boot("in-tree-driver-on", ("refusal",), words=("intel_iommu=on", "intremap=off")),
     Boot("interrupt-remapping-on", ("refusal",), words=("intel_iommu=off",)),
     Boot("isolation", ("reserved", "ownership", "limited-unit", "capabilities", "strict", "walk", "adopted",
-                       "tool"),
+                       "tool", "rmrr"),
          older=("reserved", "ownership", "limited-unit", "capabilities", "strict", "walk", "adopted", "tool"),
          programs=tool.programs, append=(*isolation.WORDS, "guest.snoop=0", "guest.optin=0"),
          devices=isolation.machine, tables=isolation.tables),

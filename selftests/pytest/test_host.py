@@ -84,7 +84,7 @@ def test_modinfo(series):
     params = re.sub(r"\\\n\s*", "", params)     # a text may be continued on the next line
     wanted = re.findall(r'(\w+): \w+ \{\s*default: [^,]+,\s*description: "([^"]+)"', params)
     # The helpers define string parameters: the kernel crate of 7.2 has none.
-    texts = (lab.checkout() / "rust/helpers/ignore.c").read_text(encoding="utf-8")
+    texts = (lab.checkout() / "rust/helpers/parameters.c").read_text(encoding="utf-8")
     wanted += re.findall(r'MODULE_PARM_DESC\((\w+),\s*"([^"]+)"\)', texts)
     shown = {parm.rpartition(" (")[0] for parm in info["parm"]}
     assert wanted and {f"{name}:{words}" for name, words in wanted} == shown

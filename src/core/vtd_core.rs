@@ -10,9 +10,10 @@
 //!
 //! The modules form layers, and each layer uses only those before it: first [`spec`]; then
 //! `describe`, `dmar`, `pgtable`, `ownership`, `invalidation`, `bring_up`, `protected_memory`,
-//! `progress_timeout`, `fault_limit`, `interrupt_policy` and `walk_request`, which do not use each other; then
-//! `install`, which uses `invalidation`, `compatibility`, which uses `pgtable`, `quirks`, which uses
-//! `dmar`, and `wired_interrupts`, which uses `dmar` and `interrupt_policy`.
+//! `progress_timeout`, `fault_limit`, `interrupt_policy`, `relax_list` and `walk_request`, which do
+//! not use each other; then `install`, which uses `invalidation`, `compatibility`, which uses
+//! `pgtable`, `quirks`, which uses `dmar`, and `wired_interrupts`, which uses `dmar` and
+//! `interrupt_policy`.
 
 // Kbuild already sets `no_std` for every module (`-Zcrate-attr`), and rustc warns about a
 // second one.
@@ -33,6 +34,7 @@ pub mod pgtable;
 pub mod progress_timeout;
 pub mod protected_memory;
 pub mod quirks;
+pub mod relax_list;
 pub mod spec;
 pub mod walk_request;
 pub mod wired_interrupts;

@@ -262,15 +262,16 @@ pub(crate) fn release(info: &DeviceInfo, stays_attached: bool) {
 ///
 /// May sleep.
 pub(crate) fn pass_through_if_reserved(info: &DeviceInfo) -> bool {
-    let reserved = |region: &ReservedRegion| region.kind == RegionKind::Direct;
-    if !info.regions.iter().any(reserved) {
+    if !info.regions.iter().any(|region| region.in_use) {
         return false;
     }
     let mut state = info.state.lock();
     let before = match state.attached_to {
         AttachedTo::Identity => return true,
         AttachedTo::Blocked => WasInstalled::No,
-        AttachedTo::Dma | AttachedTo::Unmanaged => WasInstalled::Yes,
+        AttachedTo::Dma => WasInstalled::Yes,
+        // Nobody is given all of memory on unload whom the kernel does not trust with it.
+        AttachedTo::Unmanaged => return false,
     };
     let to = Translation::PassThrough;
     if info.unit.install(&info.requesters, before, to).is_err() {

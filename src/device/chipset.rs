@@ -12,6 +12,7 @@ use vtd_core::dmar::{Dmar, Drhd};
 use vtd_core::quirks::{
     table, IdentityReason, IgnoreList, PciFunction, Quirks, UnitVerdict, Workarounds,
 };
+use vtd_core::relax_list::RelaxList;
 use vtd_core::spec::address::{PhysAddr, Segment, SourceId};
 
 /// Whether the in-tree driver of this kernel would give integrated graphics an identity domain.
@@ -25,6 +26,8 @@ pub(crate) struct Chipset {
     interrupt_erratum: bool,
     /// The register base of each unit, and its workarounds if the unit is used.
     units: KVec<(PhysAddr, Option<Workarounds>)>,
+    /// The devices whose reserved memory does not keep users away.
+    relax: RelaxList<'static>,
     /// Functions that firmware lists behind a unit that their requests do not pass.
     misplaced: KVec<(Segment, SourceId)>,
 }
@@ -35,18 +38,23 @@ impl Chipset {
     ///
     /// # Errors
     ///
-    /// [`EINVAL`]: `ignore` cannot be parsed, and the log says why. [`ENOMEM`] if an allocation
+    /// [`EINVAL`]: `ignore` or `rmrr` cannot be parsed, and the log says why. [`ENOMEM`] if an allocation
     /// fails.
     ///
     /// # Context
     ///
     /// Process context.
-    pub(crate) fn find(dmar: &Dmar<'_>, ignore: &str) -> Result<Self> {
+    pub(crate) fn find(dmar: &Dmar<'_>, ignore: &str, rmrr: &'static str) -> Result<Self> {
         let ignore = IgnoreList::parse(ignore, dmar).map_err(|why| {
             log_err!("not loaded: {why}");
             EINVAL
         })?;
+        let relax = RelaxList::parse(rmrr).map_err(|why| {
+            log_err!("not loaded: {why}");
+            EINVAL
+        })?;
         let functions = list_functions()?;
+        warn_of_absent(&relax, &functions);
         let quirks = Quirks::of(&functions);
         let strict = quirks.strict(&ignore);
         let mut found = Chipset {
@@ -56,6 +64,7 @@ impl Chipset {
                 .iter()
                 .any(|function| function.has_interrupt_erratum(|| revision_of(function))),
             units: KVec::new(),
+            relax,
             misplaced: KVec::new(),
         };
         for (index, unit) in dmar.units().enumerate() {
@@ -155,9 +164,28 @@ impl Chipset {
         self.workarounds_of(base).is_some() && !self.misplaced.contains(&place)
     }
 
+    /// Returns whether the user wants the device at the end of `path` to be given to users although
+    /// firmware reserves memory for it.
+    pub(crate) fn relaxes(&self, path: &PciPath) -> bool {
+        self.relax.contains(path.segment, path.last.source)
+    }
+
     /// Returns why the device at the end of `path` has an identity domain by default, if it has.
     pub(crate) fn identity_reason(&self, path: &PciPath) -> Option<IdentityReason> {
         self.quirks.identity(&path.last, GRAPHICS_IDENTITY)
+    }
+}
+
+/// Warns of names in `rmrr=` that belong to no device.
+fn warn_of_absent(relax: &RelaxList<'_>, functions: &[PciFunction]) {
+    for (segment, source) in relax.devices() {
+        let is_it = |one: &PciFunction| (one.segment, one.source) == (segment, source);
+        if !functions.iter().any(is_it) {
+            log_warn!(
+                "rmrr=relax:{segment}:{source}: there is no such device; its reserved memory is \
+                 relaxed if it is added later"
+            );
+        }
     }
 }
 

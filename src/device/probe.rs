@@ -5,6 +5,7 @@
 
 use super::access_control::AccessControl;
 use super::attachment::DeviceState;
+use super::chipset::Chipset;
 use super::info::DeviceInfo;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
@@ -17,7 +18,6 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
-use vtd_core::quirks::IdentityReason;
 use vtd_core::spec::address::{Segment, SourceId};
 
 /// The number of the next device.
@@ -50,7 +50,7 @@ pub(crate) fn probe(
     path: &PciPath,
     unit: Arc<Unit>,
     shared: SharedRecords,
-    identity_reason: Option<IdentityReason>,
+    chipset: &Chipset,
 ) -> Result<Arc<DeviceInfo>> {
     let SharedRecords {
         ownership,
@@ -59,7 +59,7 @@ pub(crate) fn probe(
     } = shared;
     access_control.record_required(&pci);
     let requesters = requesters_of(&pci)?;
-    let regions = reserved_regions_of(dmar, &pci, path)?;
+    let regions = reserved_regions_of(dmar, &pci, path, chipset.relaxes(path))?;
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
     let properties = dma_device.properties();
     let segment = u16::try_from(properties.segment).map_err(|_| ENODEV)?;
@@ -70,7 +70,7 @@ pub(crate) fn probe(
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             unit,
             untrusted: pci.properties().untrusted,
-            identity_reason,
+            identity_reason: chipset.identity_reason(path),
             pci,
             segment: Segment::new(segment),
             source: SourceId::from_raw(properties.requester),

@@ -37,11 +37,14 @@ pub(crate) struct ReservedRegion {
     pub(crate) start: u64,
     /// Its size in bytes.
     pub(crate) bytes: u64,
-    /// Its kind.
+    /// Its kind, as reported to the core.
     pub(crate) kind: RegionKind,
+    /// Whether firmware uses it while the system runs.
+    pub(crate) in_use: bool,
 }
 
-/// Returns the reserved regions of `pci`, whose path is `path`.
+/// Returns the reserved regions of `pci`, whose path is `path`. If it `is_relaxed`, a region that
+/// firmware uses does not keep users away.
 ///
 /// # Errors
 ///
@@ -50,12 +53,20 @@ pub(super) fn reserved_regions_of(
     dmar: &Dmar<'_>,
     pci: &PciDevice,
     path: &PciPath,
+    is_relaxed: bool,
 ) -> Result<KVec<ReservedRegion>> {
     let properties = pci.properties();
     let class = properties.class;
     let mut regions = KVec::new();
-    let mut add =
-        |start, bytes, kind| regions.push(ReservedRegion { start, bytes, kind }, GFP_KERNEL);
+    let mut add = |start, bytes, kind, in_use| {
+        let region = ReservedRegion {
+            start,
+            bytes,
+            kind,
+            in_use,
+        };
+        regions.push(region, GFP_KERNEL)
+    };
     // Firmware lists physical functions only, and uses only those.
     let has_rmrrs = !properties.is_virtual_function;
     for rmrr in dmar
@@ -63,17 +74,17 @@ pub(super) fn reserved_regions_of(
         .filter(|_| has_rmrrs)
     {
         // Firmware stops using USB controllers and displays when their drivers take over.
-        let relaxable = class >> 8 == CLASS_USB || class >> 16 == BASE_CLASS_DISPLAY;
-        let kind = if relaxable {
-            RegionKind::DirectRelaxable
-        } else {
+        let in_use = class >> 8 != CLASS_USB && class >> 16 != BASE_CLASS_DISPLAY;
+        let kind = if in_use && !is_relaxed {
             RegionKind::Direct
+        } else {
+            RegionKind::DirectRelaxable
         };
-        add(rmrr.base.raw(), rmrr.bytes(), kind)?;
+        add(rmrr.base.raw(), rmrr.bytes(), kind, in_use)?;
     }
     if ISA_WINDOW_IS_USED && class >> 8 == CLASS_ISA_BRIDGE {
-        add(ISA_WINDOW.0, ISA_WINDOW.1, RegionKind::DirectRelaxable)?;
+        add(ISA_WINDOW.0, ISA_WINDOW.1, RegionKind::DirectRelaxable, false)?;
     }
-    add(MSI_WINDOW.0, MSI_WINDOW.1, RegionKind::Msi)?;
+    add(MSI_WINDOW.0, MSI_WINDOW.1, RegionKind::Msi, false)?;
     Ok(regions)
 }

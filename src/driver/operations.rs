@@ -5,6 +5,7 @@
 use crate::device::{self, DeviceInfo, PciPath, SharedRecords};
 use crate::domain::{Domain, DomainPurpose};
 use crate::machine::Machine;
+use crate::report;
 use crate::unit::{Translation, Unit};
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
@@ -76,7 +77,7 @@ impl Driver for Machine {
             &path,
             served.unit.clone(),
             shared,
-            self.chipset.identity_reason(&path),
+            &self.chipset,
         )?;
         served.interrupts.add(&data.pci)?;
         self.add_device(served, &data)
@@ -87,6 +88,9 @@ impl Driver for Machine {
                 &*data.unit,
                 &*data
             );
+        }
+        if self.chipset.relaxes(&path) {
+            report::log_relaxed_regions(&data);
         }
         // If its debugfs file cannot be created, the device works without it.
         let _ = self.observer.added(&data);

@@ -19,6 +19,8 @@ pub(crate) struct LoadOptions {
     pub(crate) interrupts: i32,
     /// The units that are left out, as text.
     pub(crate) ignore: &'static str,
+    /// The devices whose reserved memory does not keep users away, as text.
+    pub(crate) rmrr: &'static str,
     /// Whether the sysfs files for tests accept writes.
     pub(crate) test_hooks: bool,
 }

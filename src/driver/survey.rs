@@ -51,7 +51,7 @@ impl Survey {
         let policy = BoundPolicy::from_parameter(options.bound)?;
         // No device, and no bridge above one, is removed while it is examined.
         let hot_plug = RescanLock::lock();
-        let mut chipset = Chipset::find(&dmar, options.ignore)?;
+        let mut chipset = Chipset::find(&dmar, options.ignore, options.rmrr)?;
         drop(hot_plug);
         let flushing = FlushChoice {
             lazy: chose_lazy(options.lazy)? && !chipset.is_strict(),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Log messages about oddities of the DMAR table. Firmware determines the length of the table, but
+//! Log messages about oddities of the DMAR table, and about the regions it reserves. Firmware determines the length of the table, but
 //! the number of messages is limited.
 
+use crate::device::DeviceInfo;
 use core::fmt;
 use kernel_ext::memory::has_system_ram;
 use kernel_ext::{log_info, log_warn, taint};
@@ -44,6 +45,31 @@ pub(crate) fn log_firmware_notes(dmar: &Dmar<'_>) {
     }
     if report.wrong {
         taint::add_taint_firmware_workaround();
+    }
+}
+
+/// Logs the regions of a device that `rmrr=` names. Taints the kernel if one of them would otherwise
+/// keep users away: firmware does not expect that.
+///
+/// # Context
+///
+/// Any context.
+pub(crate) fn log_relaxed_regions(info: &DeviceInfo) {
+    let unit = &*info.unit;
+    let mut any = false;
+    for region in info.regions.iter().filter(|region| region.in_use) {
+        any = true;
+        log_warn!(
+            "{unit}: {info} can be given to a user although firmware uses {:#x} to {:#x} through it \
+             (RMRR), as rmrr= says: what firmware does there fails while a user has it",
+            region.start,
+            region.start.saturating_add(region.bytes).saturating_sub(1)
+        );
+    }
+    if any {
+        taint::add_taint_user();
+    } else {
+        log_info!("{unit}: {info}: rmrr= changes nothing: no reserved memory keeps users from it");
     }
 }
 

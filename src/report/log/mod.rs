@@ -10,6 +10,6 @@ mod units;
 mod unknown_requester;
 
 pub(crate) use fault::FaultReporter;
-pub(crate) use firmware::log_firmware_notes;
+pub(crate) use firmware::{log_firmware_notes, log_relaxed_regions};
 pub(crate) use interrupts::log_interrupts;
 pub(crate) use units::{log_summary, log_unit};
