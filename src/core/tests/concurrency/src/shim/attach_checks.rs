@@ -36,4 +36,5 @@ pub(crate) struct ReservedRegion {
     pub(crate) start: u64,
     pub(crate) bytes: u64,
     pub(crate) kind: RegionKind,
+    pub(crate) in_use: bool,
 }
