@@ -8,10 +8,16 @@
 # against the test kernel, and the checkout is not changed.
 
 MAKEFLAGS += --no-print-directory
+# The command of make guest is passed on as it is. Before anything else, because make expands it for
+# each program that it runs.
+ifneq ($(value RUN),)
+override RUN := $(value RUN)
+endif
 # A script may pass a variable that it has not set as an empty one. Refuse that: the
 # default may be hours of other work.
-EMPTY := $(strip $(foreach name,KDIR KERNEL MACHINE SERIES T SECTION ROUNDS ROW DRIVER FUZZ_SECONDS FUZZ_SEED,\
-	$(if $(findstring command line,$(origin $(name))),$(if $(strip $($(name))),,$(name)))))
+EMPTY := $(strip $(foreach name,KDIR KERNEL MACHINE SERIES T SECTION ROUNDS ROW DRIVER FUZZ_SECONDS FUZZ_SEED \
+	RUN DEVICE IOMMU GDB ACCEL APPEND,\
+	$(if $(findstring command line,$(origin $(name))),$(if $(strip $(value $(name))),,$(name)))))
 ifneq ($(EMPTY),)
 $(error $(EMPTY) is given without a value: give one, or leave '$(firstword $(EMPTY))=' out)
 endif
@@ -22,7 +28,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR DESTDIR PREFIX BOOT_PARAMETERS
 
-.PHONY: module run debian debian-check check host-check guest-check check-units check-debug check-races \
+.PHONY: module run guest debian debian-check check host-check guest-check check-units check-debug check-races \
 	vfio-selftests firmware user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
 	docs pictures kernel shell tool install-tool uninstall-tool modules_install install uninstall clean distclean help
 
@@ -40,7 +46,18 @@ kdir=$$(realpath -ms -- '$(subst ','\'',$(1))') && flags=$$(scripts/kdir "$$kdir
 endef
 
 run:
-	@$(LAB) run $(addprefix --kernel ,$(KERNEL)) $(addprefix --machine ,$(MACHINE))
+	@$(LAB) run $(addprefix --kernel ,$(KERNEL)) $(addprefix --machine ,$(MACHINE)) \
+		$(addprefix --driver ,$(DRIVER)) $(addprefix --iommu ,$(IOMMU))
+
+guest: export RUN := $(RUN)
+guest: export DEVICE := $(DEVICE)
+guest: export APPEND := $(APPEND)
+guest: export MACHINE := $(MACHINE)
+guest:
+	@scripts/vtd-guest $(if $(value RUN),--run="$$RUN") $(if $(DEVICE),--device="$$DEVICE") \
+		$(if $(APPEND),--append="$$APPEND") $(if $(MACHINE),--machine="$$MACHINE") \
+		$(addprefix --driver ,$(DRIVER)) $(addprefix --iommu ,$(IOMMU)) \
+		$(addprefix --kernel ,$(KERNEL)) $(addprefix --accel ,$(ACCEL)) $(if $(filter-out 0,$(GDB)),--gdb)
 
 debian:
 	@$(LAB) debian
@@ -160,6 +177,13 @@ help:
 	@echo '  make run            boot QEMU with the driver and show it in use; out/run/'
 	@echo '                      KERNEL=debian: on a stock Debian kernel'
 	@echo '                      MACHINE=server, MACHINE=client: with several remapping units'
+	@echo '                      DRIVER=intree: the same with the kernel'"'"'s own driver'
+	@echo '                      IOMMU=caching-mode=on: options of QEMU'"'"'s intel-iommu'
+	@echo '  make guest          a shell in that machine; out/guest/ keeps what each one leaves'
+	@echo '                      RUN="vtd doctor": this command in place of a shell'
+	@echo '                      DRIVER=intree, DRIVER=none: not vtd; KERNEL=, IOMMU= as above'
+	@echo '                      MACHINE=server, or a dump, or a folder with a DMAR table'
+	@echo '                      DEVICE="edu,addr=10.0": a further QEMU device; GDB=1: gdb may attach'
 	@echo '  make debian         build vtd.ko against the stock Debian kernel that runs here,'
 	@echo '                      or else the newest of the series; out/module/'
 	@echo '  make debian-check   install, start, uninstall and start again in a Debian guest'

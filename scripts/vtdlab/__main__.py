@@ -21,6 +21,7 @@ COMMANDS = {
     "tool": ("tool", "build the program vtd, static"),
     "lint": ("cmd_lint", "rustfmt and clippy over the module's sources"),
     "run": ("run", "boot the test machine and show the driver in use"),
+    "guest": ("guest", "a shell in the test machine, or one command"),
     "check": ("check", "every test, host and guest"),
     "docs": ("docs", "the pages as HTML"),
     "bench": ("bench", "measure this driver and the kernel's own"),

@@ -43,6 +43,8 @@ class Layout:
     tested: tuple = ()      # those of them that do DMA
     structures: tuple = ()  # of the table, in addition to units and reserved regions
     nodes: bool = False     # firmware says which unit is near to which memory
+    firmware: bytes = b""   # the table, if it is that of another machine
+    notes: tuple = ()       # sentences about it
 
     def devices(self, folder, usual=devices.standard):
         """Returns the words for QEMU, units before all devices: a device looks for its unit when
@@ -65,6 +67,8 @@ class Layout:
     def image(self, image, tables, target):
         """Returns the first root `image` with firmware's tables in front of it: `tables` of
         dmar(), or None for those that the machine needs. A new one is written to `target`."""
+        if self.firmware:
+            return acpi.put_before(image, {"dmar": self.firmware}, target)
         if not tables and not self.units:
             return image
         return acpi.put_before(image, tables(self.dmar) if tables else {"dmar": self.dmar()}, target)

@@ -4,7 +4,8 @@
 The guest has two serial ports: ttyS0 is the kernel's console, which is written to a file;
 ttyS1 is the channel, a line protocol between the guest's scripts and the host. A guest may
 request a service with a line `host VERB WORDS`, and reads one line of answer. QMP reports
-how the guest ended. Every guest has a watch-dog.
+how the guest ended. Every guest has a watch-dog. A guest that a person uses has a third
+port, ttyS2, with a terminal at its other end (vtdlab/terminal.py).
 
 Once in some hundred boots an emulated kernel hangs before its first process runs, and so
 before any driver is loaded. Such a guest is booted once more.
@@ -29,6 +30,8 @@ CONNECT_TIMEOUT = 60
 QUIT_TIMEOUT = 10
 DRAIN_TIMEOUT = 10
 TICK = 0.5
+# KVM models the interrupt controllers that remapping needs only in part; QEMU does the rest.
+ACCEL = {"tcg": "tcg", "kvm": "kvm,kernel-irqchip=split"}
 
 # The events that the trace has. Those of every single transfer, which say nothing about the
 # driver, are left out.
@@ -50,6 +53,9 @@ class Machine:
     cpus: int = 2
     trace: tuple = TRACE    # none if time is measured
     patience: int = None    # seconds until the first line of its first process
+    accel: str = "tcg"      # how its processors run: tcg, or kvm
+    terminal: object = None # serves its third port: terminal.serve(guest, reader, writer)
+    more: tuple = ()        # further QEMU arguments
 
 
 @dataclasses.dataclass
@@ -74,8 +80,11 @@ def arguments(machine, out, sockets):
     # Without the last one a busy host makes the kernel give up on its timer: emulation may
     # deliver no tick within the time in which the kernel expects ten.
     words = ["console=ttyS0", "panic=-1", "oops=panic", "no_timer_check", *machine.append]
+    if machine.terminal:
+        # The first and the third port have one interrupt.
+        words.append("8250.share_irqs=1")
     argv = [BINARY, "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "q35,accel=tcg", "-cpu", "max,la57=off",
+            "-machine", f"q35,accel={ACCEL[machine.accel]}", "-cpu", "max,la57=off",
             "-smp", str(machine.cpus), "-m", machine.memory, "-no-reboot",
             "-device", unit, *machine.devices,
             "-serial", f"file:{out / 'console.log'}",
@@ -86,6 +95,10 @@ def arguments(machine, out, sockets):
             "-append", " ".join(words), "-D", str(out / "qemu-trace.log")]
     for pattern in machine.trace:
         argv += ["-trace", pattern]
+    if machine.terminal:
+        argv += ["-chardev", f"socket,id=terminal,path={sockets}/terminal",
+                 "-device", "isa-serial,index=2,chardev=terminal"]
+    argv += machine.more
     if preload.is_needed(argv):
         return preload.command(preload.get(), argv)
     return argv
@@ -106,7 +119,8 @@ class Guest:
         self.connected = asyncio.Event()    # from then on QMP can be used
         self.reason = None
         self.channel = None
-        self.serving = set()    # tasks that read the channel
+        self.writer = None      # to the guest, by the channel
+        self.serving = set()    # tasks that read the channel and the terminal
         self.patience = patience or math.inf    # until the first line comes
         self.started = time.monotonic()
 
@@ -117,7 +131,10 @@ class Guest:
             (self.out / name).unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="vtd-qemu-") as sockets, \
                 open(self.out / "channel.log", "w", encoding="utf-8") as self.channel:
-            server = await asyncio.start_unix_server(self._serve, f"{sockets}/channel")
+            servers = [await asyncio.start_unix_server(self._serve, f"{sockets}/channel")]
+            if self.machine.terminal:
+                servers.append(await asyncio.start_unix_server(self._converse,
+                                                               f"{sockets}/terminal"))
             await self.qmp.start_server(f"{sockets}/qmp")
             argv = arguments(self.machine, self.out, sockets)
             (self.out / "qemu-command").write_text("\n".join(argv) + "\n", encoding="utf-8")
@@ -128,7 +145,8 @@ class Guest:
                 return await self._watch(child)
             finally:
                 await self._end(child)
-                server.close()
+                for server in servers:
+                    server.close()
 
     async def _watch(self, child):
         exited = asyncio.create_task(child.wait())
@@ -200,6 +218,7 @@ class Guest:
     async def _serve(self, reader, writer):
         """Serves the channel: reads lines, answers requests."""
         self.serving.add(asyncio.current_task())
+        self.writer = writer
         with contextlib.suppress(ConnectionError):
             while raw := await reader.readline():
                 self.patience = math.inf
@@ -213,6 +232,22 @@ class Guest:
                     self.on_line(line)
         writer.close()
 
+    async def _converse(self, reader, writer):
+        """Connects the guest's third port to the terminal."""
+        self.serving.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError):
+            await self.machine.terminal.serve(self, reader, writer)
+        writer.close()
+
+    def push(self, line):
+        """Sends the guest a line that it did not request."""
+        self.writer.write(f"{line}\n".encode())
+
+    async def quit(self):
+        """Ends the machine without a request to its guest."""
+        with contextlib.suppress(QMPError):
+            await self.qmp.execute("quit")
+
     async def _request(self, words):
         verb = words[0] if words else ""
         if verb not in self.services:
@@ -223,14 +258,14 @@ class Guest:
             return f"error {err}"
 
 
-def boot(machine, out, timeout, on_line=None, services=None, tick=None):
-    """Runs one guest to its end, from ordinary code. A silent one is booted a second time, which
-    may take the whole time again; its console is stored as silent-console.log."""
+def boot(machine, out, timeout, on_line=None, services=None, tick=None, again=True):
+    """Runs one guest to its end, from ordinary code. A silent one is booted a second time if
+    `again`, which may take the whole time again; its console is stored as silent-console.log."""
     if not os.path.exists(machine.kernel):
         raise LabError(f"There is no kernel at {machine.kernel} to boot.")
     callbacks = (on_line, services, tick)
     outcome = asyncio.run(Guest(machine, out, timeout, *callbacks, machine.patience).run())
-    if outcome.ending == "silent":
+    if outcome.ending == "silent" and again:
         outcome.console.rename(outcome.console.with_name("silent-console.log"))
         outcome = asyncio.run(Guest(machine, out, timeout, *callbacks).run())
     return outcome
