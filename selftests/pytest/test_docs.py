@@ -265,3 +265,18 @@ def test_kernel_options_are_those_that_are_checked():
         for word in literals(page):
             if re.fullmatch(r"CONFIG_\w+", word):
                 assert word in configs or word in needed, word
+
+
+def test_each_file_of_the_driver_has_an_entry_of_the_kernels_form():
+    """Documentation/ABI has the files that the page lists, and each entry has what the kernel's have."""
+    listed = set(re.findall(r"^``(/sys/kernel/(?:debug/)?vtd/\S+)``$", text(DOCS / "parameters.rst"), re.M))
+    listed |= {f"/sys/class/iommu/dmarN/intel-iommu/{name}" for name in terms("parameters.rst", "Files")
+               if re.fullmatch(r"\w+", name)}
+    entries = [entry for path in sorted((DOCS / "ABI/testing").iterdir())
+               for entry in text(path).split("\n\nWhat:")]
+    found = re.findall(r"^(?:What:)?\t\t(/sys/\S+)$", "\n".join(entries), re.M)
+    assert len(listed) > 12 and set(found) == listed and len(found) == len(listed)
+    for entry in entries:
+        fields = re.findall(r"^(\w+):(?=\t|$)", "What:" * (not entry.startswith("What:")) + entry, re.M)
+        assert fields == ["What", "Date", "KernelVersion", "Contact", "Description", "Users"][:len(fields)]
+        assert len(fields) >= 5

@@ -50,7 +50,7 @@ def test_every_placed_file_is_removed(system):
     assert status == 0, text
     placed = files(system) - before
     assert {"etc/initramfs-tools/hooks/vtd", "etc/initramfs-tools/scripts/init-top/00_vtd",
-            "etc/default/grub.d/vtd.cfg"} <= placed
+            "etc/default/grub.d/vtd.cfg", "etc/modprobe.d/vtd.conf"} <= placed
     sources = {name.split("/", 3)[3] for name in placed if name.startswith("usr/src/vtd-")}
     assert {"dkms.conf", "Kbuild", "src/vtd_main.rs", "src/core/vtd_core.rs", "rust/kernel_ext.rs",
             "scripts/kdir", "scripts/prepare-kdir", "scripts/debian/dkms-build"} <= sources
