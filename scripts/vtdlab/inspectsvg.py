@@ -258,8 +258,7 @@ def draw(machine):
     """Returns the whole picture."""
     picture = Picture(machine)
     height = picture.bottom + 64
-    driver = "vtd" if machine.driver == "vtd" else "the in-tree driver"
-    title = f"Who may reach what: {driver} on Linux {machine.kernel}"
+    title = f"Who may reach what: {inspecttext.driver_words(machine)} on Linux {machine.kernel}"
     heads = [(UNIT_X, "REMAPPING UNITS"), (BUS_X, "BUSES AND BRIDGES"),
              (GROUP_X, "GROUPS AND DEVICES"), (DOMAIN_X, "DOMAINS")]
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '

@@ -7,6 +7,11 @@ OWNER_WORDS = {"kernel": "kernel", "driver": "a driver's own", "user": "user", "
                "unknown": "unknown"}
 
 
+def driver_words(machine):
+    """Returns the driver of the units, in words."""
+    return {"vtd": "vtd", "none": "no driver"}.get(machine.driver, "the in-tree driver")
+
+
 def owner(group):
     """Returns the owner of a group, in words."""
     return OWNER_WORDS[group.owner] + (f" ({group.via})" if group.via else "")
@@ -135,8 +140,7 @@ def _columns(rows):
 
 def draw(machine):
     """Yields the lines of the tree."""
-    driver = "vtd" if machine.driver == "vtd" else "the in-tree driver"
-    yield f"{driver} on Linux {machine.kernel}"
+    yield f"{driver_words(machine)} on Linux {machine.kernel}"
     for unit in machine.units:
         first, *more = unit_words(unit)
         yield ""

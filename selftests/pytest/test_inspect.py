@@ -95,6 +95,14 @@ def test_the_entries_of_devices(saved):
     assert not [line for line in inspecttext.draw(saved) if "interrupts 1" in line]
 
 
+def test_a_machine_without_a_driver():
+    """vtd save writes a dump of it; both say that there is none."""
+    found = machine({"about": "format 1\nkernel 7.3.4\ndriver none\n", **dict([LISTED])})
+    text = list(inspecttext.draw(found))
+    assert text[0] == "no driver on Linux 7.3.4" and text[-1] == "behind no unit: 0000:00:05.0"
+    assert "no driver on Linux 7.3.4" in inspectsvg.draw(found)
+
+
 def _boxes(svg):
     return [[float(rect.get(name)) for name in ("x", "y", "width", "height")]
             for rect in svg.iter(f"{SVG}rect") if rect.get("x") and float(rect.get("width")) > 60]
