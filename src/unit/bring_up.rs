@@ -26,6 +26,7 @@ use vtd_core::quirks::Workarounds;
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::registers as regs;
 use vtd_core::spec::status::Gsts;
 
@@ -55,7 +56,10 @@ impl Unit {
         let ids = DomainIds::new(geometry.domain_count)?;
         let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
         let queue = if use_queue {
-            Some(KBox::pin_init(Queue::new(index, node)?, GFP_KERNEL)?)
+            Some(KBox::pin_init(
+                Queue::new(index, DescriptorWidth::Bits128, node)?,
+                GFP_KERNEL,
+            )?)
         } else {
             None
         };

@@ -122,7 +122,7 @@ impl Unit {
         match error {
             QueueError::InvalidDescriptor => {
                 let words = [INVALID].into_iter();
-                if let Err(failure) = queue.submit_words(&self.regs, words, || {}) {
+                if let Err(failure) = queue.submit(&self.regs, words, || {}) {
                     self.fail(&failure);
                 }
             }

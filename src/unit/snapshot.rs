@@ -5,14 +5,13 @@
 //! A unit that is disabled or has failed is read like any other: its registers stay mapped as long
 //! as the driver has the unit. While the machine is suspended no report is running.
 
-use super::invalidation::{Queue, SLOTS};
+use super::invalidation::Queue;
 use super::registers::UnitRegisters;
 use super::Unit;
 use kernel::prelude::*;
 use vtd_core::describe::register::Register;
 use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::{ContextEntry, CONTEXT_ENTRIES};
-use vtd_core::spec::registers as regs;
 use vtd_core::spec::root::RootEntry;
 
 /// The invalidation queue at one moment.
@@ -34,23 +33,33 @@ pub(crate) struct QueueSnapshot {
 }
 
 impl QueueSnapshot {
+    /// Returns the number of slots.
+    fn count(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// Returns the slot of a descriptor, by its number.
+    pub(crate) fn slot_of(&self, number: u32) -> u32 {
+        number.checked_rem(self.count()).unwrap_or(0)
+    }
+
     /// Returns the numbers of the last `most` descriptors, oldest first.
     pub(crate) fn last(&self, most: u32) -> impl Iterator<Item = u32> {
-        let many = most.min(SLOTS).min(self.submitted);
+        let many = most.min(self.count()).min(self.submitted);
         let end = self.submitted;
         (1..=many).rev().map(move |back| end.wrapping_sub(back))
     }
 
-    /// Returns the contents of the slot of a descriptor, by its number.
-    pub(crate) fn slot(&self, number: u32) -> [u64; 2] {
-        let slot = self.slots.get((number % SLOTS) as usize);
-        slot.copied().unwrap_or_default()
+    /// Returns the contents of a slot.
+    pub(crate) fn slot(&self, slot: u32) -> [u64; 2] {
+        let words = self.slots.get(slot as usize);
+        words.copied().unwrap_or_default()
     }
 
     /// Returns whether hardware has not yet completed the descriptor in a slot.
     pub(crate) fn is_pending(&self, slot: u32) -> bool {
         let pending = self.submitted.wrapping_sub(self.finished);
-        let from_finished = slot.wrapping_sub(self.finished) % SLOTS;
+        let from_finished = self.slot_of(slot.wrapping_sub(self.finished));
         from_finished < pending
     }
 }
@@ -66,17 +75,16 @@ impl Queue {
     ///
     /// May sleep.
     fn snapshot(&self, regs: &UnitRegisters) -> Result<QueueSnapshot> {
-        let mut slots = KVec::with_capacity(SLOTS as usize, GFP_KERNEL)?;
+        let mut slots = KVec::with_capacity(self.slots() as usize, GFP_KERNEL)?;
         // Submitters may be waiting for the lock: only copy.
         Ok(self.state.with(|state| {
-            for slot in 0..SLOTS as usize {
-                let words = [self.ring.read(slot * 2), self.ring.read(slot * 2 + 1)];
-                let _ = slots.push_within_capacity(words);
+            for slot in 0..self.slots() {
+                let _ = slots.push_within_capacity(self.read(slot));
             }
             QueueSnapshot {
                 base: self.ring.phys(),
-                head: regs::queue_head(regs.read64(regs::IQH)),
-                tail: regs::queue_head(regs.read64(regs::IQT)),
+                head: self.head(regs),
+                tail: self.tail(regs),
                 submitted: state.submitted.wrapping_sub(state.first),
                 finished: self.finished().wrapping_sub(state.first),
                 aborted: state.limit == 0,

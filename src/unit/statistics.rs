@@ -7,7 +7,7 @@ use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::pages::Charge;
 use kernel_ext::percpu::PerCpuCounters;
-use vtd_core::invalidation::Invalidation;
+use vtd_core::spec::invalidation::{Invalidation, PasidIotlbScope};
 use vtd_core::spec::scope::IotlbScope;
 
 /// A counter that only grows.
@@ -95,7 +95,7 @@ impl Waits {
 pub(crate) struct Statistics {
     /// Waits for the queue.
     pub(crate) waits: Waits,
-    /// Context-cache invalidations.
+    /// Context-cache and PASID-cache invalidations.
     pub(crate) flush_context: Counter,
     /// IOTLB invalidations of pages.
     pub(crate) flush_page: Counter,
@@ -141,8 +141,19 @@ impl Statistics {
     pub(super) fn count_requests(&self, requests: &[Invalidation]) {
         for request in requests {
             match request {
-                Invalidation::Context(_) => self.flush_context.add_unsync(1),
+                Invalidation::Context(_) | Invalidation::Pasid(_) => {
+                    self.flush_context.add_unsync(1)
+                }
                 Invalidation::Iotlb(scope) => self.count_iotlb(*scope),
+                Invalidation::PasidIotlb(PasidIotlbScope::Pages { .. }) => {
+                    self.flush_page.add_unsync(1)
+                }
+                Invalidation::PasidIotlb(PasidIotlbScope::Pasid { .. }) => {
+                    self.flush_domain.add_unsync(1)
+                }
+                Invalidation::InterruptEntries(_) => self.count_interrupt_entries(1),
+                // The driver enables no device-TLB.
+                Invalidation::DeviceTlb(_) => {}
             }
         }
     }
@@ -160,21 +171,13 @@ impl Statistics {
         self.count_requests(&[request]);
     }
 
-    fn count_iotlb(&self, scope: IotlbScope) {
+    /// Counts one IOTLB invalidation, as [`Self::count_requests`] does.
+    #[inline(always)]
+    pub(super) fn count_iotlb(&self, scope: IotlbScope) {
         match scope {
             IotlbScope::Pages { .. } => self.flush_page.add_unsync(1),
             IotlbScope::Domain(_) => self.flush_domain.add_unsync(1),
             IotlbScope::Global => self.flush_global.add_unsync(1),
-        }
-    }
-
-    /// Counts one IOTLB invalidation, of pages or of a domain, as [`Self::count_requests`] does.
-    #[inline(always)]
-    pub(super) fn count_range_invalidation(&self, pages: bool) {
-        if pages {
-            self.flush_page.add_unsync(1)
-        } else {
-            self.flush_domain.add_unsync(1)
         }
     }
 }

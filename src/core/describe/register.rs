@@ -2,9 +2,10 @@
 
 //! Names the registers and describes their values in words (VT-d 11.4).
 
-use crate::spec::address::PhysAddr;
+use crate::spec::address::{PhysAddr, PAGE_SIZE};
 use crate::spec::bits;
 use crate::spec::capability::{Capability, ExtendedCapability};
+use crate::spec::queue::DescriptorWidth;
 use crate::spec::registers::{self as regs, Reg32, Reg64};
 use crate::spec::status::{Fsts, Gcmd, Gsts};
 use core::fmt;
@@ -138,12 +139,12 @@ impl fmt::Display for RegisterText {
                 "protected memory on"
             }),
             Register::Wide(regs::IQH | regs::IQT) => {
-                write!(f, "descriptor {}", regs::queue_head(value))
+                write!(f, "descriptor {}", DescriptorWidth::Bits128.slot(value))
             }
             Register::Wide(regs::IQA) => write!(
                 f,
                 "{} descriptors at {}",
-                256u32 << bits::field(value, 2, 0),
+                DescriptorWidth::of(value).slots(PAGE_SIZE as u32) << bits::field(value, 2, 0),
                 PhysAddr::new(value).page()
             ),
             _ => Ok(()),

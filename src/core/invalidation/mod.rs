@@ -12,15 +12,13 @@
 //!   [`after_absent_fpd_changes`] invalidate the context cache. Translations stay cached.
 //! - After a map: [`after_map`] invalidates the IOTLB only on a unit with caching mode.
 //! - After an unmap: [`cover_range`] invalidates the IOTLB for the unmapped range, with the fewest
-//!   invalidations that the budget allows. [`RangeInvalidator`] is its fast form.
+//!   invalidations that the budget allows. [`RangeInvalidator`] is its fast form for one.
 
 mod range;
 mod sequence;
 
-pub use range::{
-    cover_range, cover_range_with_one, InvalidationRange, IotlbScopes, RangeInvalidator,
-};
+pub use range::{cover_range, InvalidationRange, IotlbScopes, RangeInvalidator};
 pub use sequence::{
-    after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, Invalidation,
-    InvalidationStep, InvalidationSteps,
+    after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, InvalidationStep,
+    InvalidationSteps,
 };

@@ -4,8 +4,7 @@
 
 use crate::spec::address::{DomainId, Iova, PAGE_SHIFT};
 use crate::spec::capability::Capability;
-use crate::spec::descriptor::IotlbEncoder;
-use crate::spec::scope::{Drain, IotlbScope, PageBlock};
+use crate::spec::scope::{IotlbScope, PageBlock};
 
 /// A range of addresses whose page-table entries were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,40 +89,18 @@ pub fn cover_range(
     }
 }
 
-/// Returns what [`cover_range`] returns for a budget of 1, computed in one step.
-#[inline]
-pub fn cover_range_with_one(
-    cap: Capability,
-    domain: DomainId,
-    range: InvalidationRange,
-) -> IotlbScope {
-    match PageBlock::covering(range.first, range.last) {
-        Some(block) if cap.page_selective() && block.address_mask() <= cap.max_address_mask() => {
-            IotlbScope::Pages {
-                domain,
-                block,
-                leaves_only: !range.tables_freed,
-            }
-        }
-        _ => IotlbScope::Domain(domain),
-    }
-}
-
 /// The range invalidation of one unit: everything that depends only on its capabilities is computed
 /// once.
 #[derive(Clone, Copy, Debug)]
 pub struct RangeInvalidator {
-    words: IotlbEncoder,
     /// One more than the largest address mask; 0 if the unit cannot drop single pages.
     masks: u8,
 }
 
 impl RangeInvalidator {
-    /// Creates the invalidator of a unit with capabilities `cap`; it drains all requests that the
-    /// unit can drain.
+    /// Creates the invalidator of a unit with capabilities `cap`.
     pub fn new(cap: Capability) -> Self {
         Self {
-            words: IotlbEncoder::new(Drain::of(cap)),
             masks: if cap.page_selective() {
                 cap.max_address_mask().saturating_add(1)
             } else {
@@ -132,15 +109,16 @@ impl RangeInvalidator {
         }
     }
 
-    /// Returns the descriptor of the scope that [`cover_range_with_one`] returns, and whether it is
-    /// page-selective.
+    /// Returns what [`cover_range`] returns for a budget of 1, computed in one step.
     #[inline(always)]
-    pub fn encode(&self, domain: DomainId, range: InvalidationRange) -> ([u64; 2], bool) {
+    pub fn scope(&self, domain: DomainId, range: InvalidationRange) -> IotlbScope {
         match PageBlock::covering(range.first, range.last) {
-            Some(block) if block.address_mask() < self.masks => {
-                (self.words.pages(domain, block, !range.tables_freed), true)
-            }
-            _ => (self.words.domain(domain), false),
+            Some(block) if block.address_mask() < self.masks => IotlbScope::Pages {
+                domain,
+                block,
+                leaves_only: !range.tables_freed,
+            },
+            _ => IotlbScope::Domain(domain),
         }
     }
 }

@@ -5,19 +5,11 @@
 use super::range::{cover_range, InvalidationRange};
 use crate::spec::address::{DomainId, SourceId};
 use crate::spec::capability::Capability;
+use crate::spec::invalidation::Invalidation;
 use crate::spec::scope::{ContextScope, FunctionMask, IotlbScope};
 
 /// The domain-id with which caching mode tags entries that are not present (VT-d 6.1).
 const ABSENT_DOMAIN: DomainId = DomainId::new(0);
-
-/// An invalidation of a unit's caches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Invalidation {
-    /// Invalidates cached context entries.
-    Context(ContextScope),
-    /// Invalidates cached translations.
-    Iotlb(IotlbScope),
-}
 
 /// One step that must follow a change of a table in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -193,3 +193,37 @@ identifier! {
     /// domain-ids of a unit.
     DomainId(u16), "{}"
 }
+
+/// An address space of a device in scalable mode (PCIe PASID); 20 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Pasid(u32);
+
+impl Pasid {
+    /// The number of bits.
+    pub const BITS: u32 = 20;
+
+    /// Creates the PASID `raw`, or returns `None` if it has more than 20 bits.
+    pub const fn new(raw: u32) -> Option<Self> {
+        if raw >> Self::BITS != 0 {
+            return None;
+        }
+        Some(Self(raw))
+    }
+
+    /// Returns the PASID in bits `low + 19..=low` of `word`.
+    pub(super) const fn from_field(word: u64, low: u32) -> Self {
+        Self(super::bits::field(word, low + Self::BITS - 1, low) as u32)
+    }
+
+    /// Returns the PASID as a number.
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Pasid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}

@@ -7,10 +7,35 @@
 //! bit set, and hardware clears the bit when the invalidation is complete.
 
 use super::bits::{at, bit, field, flag, one};
+use super::invalidation::Invalidation;
 use super::scope::{ContextScope, Drain, Granularity, IotlbScope};
 
 /// ICC and IVT: the command is in progress.
 const BUSY: u32 = 63;
+
+/// An invalidation as values of registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterCommand {
+    /// A command of `CCMD`.
+    Context(ContextCommand),
+    /// A command of `IVA` and `IOTLB`.
+    Iotlb(IotlbCommand),
+}
+
+impl RegisterCommand {
+    /// Creates the command that invalidates `what` and drains `drain`, or returns `None` if only
+    /// the queue can invalidate it.
+    pub const fn new(what: Invalidation, drain: Drain) -> Option<Self> {
+        match what {
+            Invalidation::Context(scope) => Some(Self::Context(ContextCommand::new(scope))),
+            Invalidation::Iotlb(scope) => Some(Self::Iotlb(IotlbCommand::new(scope, drain))),
+            Invalidation::Pasid(_)
+            | Invalidation::PasidIotlb(_)
+            | Invalidation::DeviceTlb(_)
+            | Invalidation::InterruptEntries(_) => None,
+        }
+    }
+}
 
 /// A context-cache invalidation as a value of `CCMD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +91,7 @@ impl IotlbCommand {
                 domain,
                 block,
                 leaves_only,
-            } => (
-                domain.raw(),
-                Some(block.address().raw() | flag(leaves_only, 6) | block.address_mask() as u64),
-            ),
+            } => (domain.raw(), Some(block.operand(leaves_only))),
         };
         Self {
             address,

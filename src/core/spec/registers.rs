@@ -6,7 +6,6 @@
 //! width, so an access of the wrong width does not compile.
 
 use super::address::{PhysAddr, PAGE_SIZE};
-use super::bits;
 use super::capability::{Capability, ExtendedCapability};
 
 /// The offset of a 32-bit register in bytes from the unit's register base.
@@ -127,34 +126,6 @@ pub const fn root_table_address(table: PhysAddr) -> Option<u64> {
         return None;
     }
     Some(table.raw())
-}
-
-/// Bytes of an invalidation queue descriptor in legacy mode (`IQA.DW` = 0).
-pub const DESCRIPTOR_BYTES: u64 = 16;
-
-/// Returns the value of `IQA` for a queue of `2^order` pages of 128-bit descriptors.
-///
-/// The queue holds `256 << order` descriptors. `None` if `queue` is not page
-/// aligned or `order` is above 7.
-pub const fn queue_address(queue: PhysAddr, order: u32) -> Option<u64> {
-    if !queue.is_page_aligned() || order > 7 {
-        return None;
-    }
-    Some(queue.raw() | order as u64)
-}
-
-/// Returns the value of `IQT` that makes descriptor `index` the first one that hardware does not
-/// fetch, or `None` if no queue is that long (32768 descriptors).
-pub const fn queue_tail(index: u32) -> Option<u64> {
-    if index > 0x7fff {
-        return None;
-    }
-    Some((index as u64) << 4)
-}
-
-/// Returns the index of the descriptor that hardware fetches next, from `IQH`.
-pub const fn queue_head(iqh: u64) -> u32 {
-    bits::field(iqh, 18, 4) as u32
 }
 
 /// The two halves of one fault recording register (11.4.14).

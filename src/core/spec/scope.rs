@@ -60,6 +60,12 @@ impl PageBlock {
         self.mask
     }
 
+    /// Returns the address operand of an invalidation: address, IH and AM.
+    #[inline(always)]
+    pub(super) const fn operand(self, leaves_only: bool) -> u64 {
+        self.address.raw() | ((leaves_only as u64) << 6) | self.mask as u64
+    }
+
     /// Returns the last byte.
     pub const fn last(self) -> Iova {
         Iova::new(self.address.raw() | bits::low_mask(PAGE_SHIFT + self.mask as u32))

@@ -8,11 +8,10 @@ use crate::caches_driver::Driver;
 use crate::caches_hardware::Hardware;
 use crate::caches_held::Holding;
 use crate::pgtable_arena::PageId;
-use vtd_core::invalidation::{
-    after_map, cover_range_with_one, Invalidation, InvalidationRange, InvalidationStep,
-};
+use vtd_core::invalidation::{after_map, InvalidationRange, InvalidationStep, RangeInvalidator};
 use vtd_core::pgtable::{Prot, SecondStage};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
+use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::pte::Access;
 use vtd_core::spec::scope::{IotlbScope, PageBlock};
 
@@ -89,9 +88,9 @@ impl Driver {
             if unit != 0 && self.hw.has(Bug::OtherUnitNotFlushed) {
                 continue;
             }
-            let scope = cover_range_with_one(self.hw.cap(unit), DomainId::new(id), range);
+            let scope = RangeInvalidator::new(self.hw.cap(unit)).scope(DomainId::new(id), range);
             self.hw
-                .begin(unit, &[self.hw.iotlb(unit, self.with_bug(scope))]);
+                .begin(unit, &[Invalidation::Iotlb(self.with_bug(scope))]);
         }
         for &(unit, _, _) in attachments {
             if unit == 0 || !self.hw.has(Bug::OtherUnitNotWaitedFor) {

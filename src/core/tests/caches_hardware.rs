@@ -14,11 +14,12 @@ use crate::caches_bugs::Bug;
 use crate::pgtable_arena::{Arena, PageId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use vtd_core::invalidation::{Invalidation, InvalidationStep};
+use vtd_core::invalidation::InvalidationStep;
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::context::{ContextEntry, TranslationType};
-use vtd_core::spec::descriptor::Descriptor;
+use vtd_core::spec::descriptor::{Descriptor, InvalidationEncoder};
+use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope};
 
 /// The address bits of an entry.
@@ -234,9 +235,8 @@ impl Hardware {
             };
             match invalidation {
                 Invalidation::Context(_) if self.has(Bug::ContextNotFlushed) => {}
-                Invalidation::Context(scope) => batch.push(Descriptor::ContextCache(scope)),
                 Invalidation::Iotlb(_) if self.has(Bug::IotlbNotFlushedWithContext) => {}
-                Invalidation::Iotlb(scope) => batch.push(self.iotlb(unit, scope)),
+                what => batch.push(what),
             }
         }
         if batch.len() > 1 && self.has(Bug::IotlbBeforeContext) {
@@ -245,27 +245,21 @@ impl Hardware {
         self.submit(unit, &batch);
     }
 
-    pub(crate) fn iotlb(&self, unit: usize, scope: IotlbScope) -> Descriptor {
-        Descriptor::Iotlb {
-            scope,
-            drain: Drain::of(self.cap(unit)),
-        }
-    }
-
     /// Does the same as `Queue::submit`.
-    pub(crate) fn submit(&self, unit: usize, batch: &[Descriptor]) {
+    pub(crate) fn submit(&self, unit: usize, batch: &[Invalidation]) {
         self.begin(unit, batch);
         self.finish(unit);
     }
 
     /// Writes descriptors and a wait into the queue of a unit.
-    pub(crate) fn begin(&self, unit: usize, batch: &[Descriptor]) {
+    pub(crate) fn begin(&self, unit: usize, batch: &[Invalidation]) {
         if batch.is_empty() {
             return;
         }
+        let encoder = InvalidationEncoder::new(Drain::of(self.cap(unit)));
         let twice = if self.has(Bug::EverythingTwice) { 2 } else { 1 };
         for _ in 0..twice {
-            let words = batch.iter().map(|descriptor| descriptor.encode());
+            let words = batch.iter().map(|what| encoder.encode(*what));
             self.units[unit].borrow_mut().queue.extend(words);
         }
         if self.has(Bug::WaitLeftOut) {
@@ -291,8 +285,10 @@ impl Hardware {
     fn execute(&self, unit: usize, words: [u64; 2]) {
         let unit = &mut *self.units[unit].borrow_mut();
         match Descriptor::decode(words) {
-            Ok(Descriptor::ContextCache(scope)) => unit.invalidate_contexts(scope),
-            Ok(Descriptor::Iotlb { scope, .. }) => {
+            Ok(Descriptor::Invalidate(Invalidation::Context(scope), _)) => {
+                unit.invalidate_contexts(scope)
+            }
+            Ok(Descriptor::Invalidate(Invalidation::Iotlb(scope), _)) => {
                 if let IotlbScope::Pages { block, .. } = scope {
                     if !unit.cap.page_selective()
                         || block.address_mask() > unit.cap.max_address_mask()

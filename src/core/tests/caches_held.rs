@@ -11,6 +11,7 @@ use crate::caches_domain::Extent;
 use crate::caches_driver::Driver;
 use vtd_core::invalidation::InvalidationRange;
 use vtd_core::spec::address::DomainId;
+use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::scope::IotlbScope;
 
 /// The memory that a domain holds.
@@ -108,7 +109,7 @@ impl Driver {
         for &(unit, id, _) in &self.domains[domain].attachments {
             if unit == 0 {
                 let scope = IotlbScope::Domain(DomainId::new(id));
-                self.hw.begin(unit, &[self.hw.iotlb(unit, scope)]);
+                self.hw.begin(unit, &[Invalidation::Iotlb(scope)]);
                 self.hw.finish(unit);
             }
         }

@@ -3,10 +3,13 @@
 //! Descriptors and the register-based commands.
 
 use proptest::prelude::*;
-use vtd_core::spec::address::{DomainId, Iova, PhysAddr, SourceId};
+use vtd_core::spec::address::{DomainId, Iova, Pasid, PhysAddr, SourceId};
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::command::{ContextCommand, IotlbCommand};
-use vtd_core::spec::descriptor::{BadDescriptor, Descriptor, InterruptScope};
+use vtd_core::spec::command::{ContextCommand, IotlbCommand, RegisterCommand};
+use vtd_core::spec::descriptor::{BadDescriptor, Descriptor};
+use vtd_core::spec::invalidation::{
+    DeviceTlbScope, InterruptScope, Invalidation, PasidIotlbScope, PasidScope,
+};
 use vtd_core::spec::scope::{
     ContextScope, Drain, FunctionMask, Granularity, IotlbScope, PageBlock, MAX_ADDRESS_MASK,
 };
@@ -34,26 +37,31 @@ fn pages() -> IotlbScope {
     }
 }
 
-fn device_tlb(address: u64, mask: u8) -> Descriptor {
-    Descriptor::DeviceTlb {
+fn invalidate(what: Invalidation) -> Descriptor {
+    Descriptor::Invalidate(what, Drain::NONE)
+}
+
+fn device_tlb(pasid: Option<Pasid>, address: u64, mask: u8) -> Descriptor {
+    invalidate(Invalidation::DeviceTlb(DeviceTlbScope {
         source: SOURCE,
         physical_function: SOURCE,
         queue_depth: 0x1f,
+        pasid,
         block: PageBlock::new(Iova::new(address), mask).unwrap(),
-    }
+    }))
 }
 
 /// Descriptors with their 128 bits, computed by hand.
 fn by_hand() -> Vec<(Descriptor, [u64; 2])> {
-    let iotlb = |scope, drain| Descriptor::Iotlb { scope, drain };
+    let context = |scope| invalidate(Invalidation::Context(scope));
+    let iotlb = |scope, drain| Descriptor::Invalidate(Invalidation::Iotlb(scope), drain);
+    let interrupts = |scope| invalidate(Invalidation::InterruptEntries(scope));
+    let device_tlb = |address, mask| device_tlb(None, address, mask);
     vec![
-        (Descriptor::ContextCache(ContextScope::Global), [0x11, 0]),
+        (context(ContextScope::Global), [0x11, 0]),
+        (context(ContextScope::Domain(DOMAIN)), [0x5_0021, 0]),
         (
-            Descriptor::ContextCache(ContextScope::Domain(DOMAIN)),
-            [0x5_0021, 0],
-        ),
-        (
-            Descriptor::ContextCache(device(FunctionMask::ALL_FUNCTIONS)),
+            context(device(FunctionMask::ALL_FUNCTIONS)),
             [0x0003_0028_0005_0031, 0],
         ),
         (iotlb(IotlbScope::Global, BOTH), [0xd2, 0]),
@@ -70,12 +78,9 @@ fn by_hand() -> Vec<(Descriptor, [u64; 2])> {
             device_tlb(0, MAX_ADDRESS_MASK),
             [0x0020_0028_001f_8003, 0x7fff_ffff_ffff_f001],
         ),
+        (interrupts(InterruptScope::Global), [4, 0]),
         (
-            Descriptor::InterruptEntryCache(InterruptScope::Global),
-            [4, 0],
-        ),
-        (
-            Descriptor::InterruptEntryCache(InterruptScope::Entries { index: 5, mask: 2 }),
+            interrupts(InterruptScope::Entries { index: 5, mask: 2 }),
             [0x5_1000_0014, 0],
         ),
         (
@@ -93,11 +98,53 @@ fn by_hand() -> Vec<(Descriptor, [u64; 2])> {
     ]
 }
 
+/// Descriptors of scalable mode with their bits 127:0, computed by hand.
+fn wide_by_hand() -> Vec<(Descriptor, [u64; 2])> {
+    let pasid = Pasid::new(0xabcde).unwrap();
+    let cache = |scope| invalidate(Invalidation::Pasid(scope));
+    let iotlb = |scope| invalidate(Invalidation::PasidIotlb(scope));
+    let pages = |mask, leaves_only| PasidIotlbScope::Pages {
+        domain: DOMAIN,
+        pasid,
+        block: PageBlock::new(Iova::new(0x20_0000), mask).unwrap(),
+        leaves_only,
+    };
+    let domain = DOMAIN;
+    vec![
+        (cache(PasidScope::Global), [0x37, 0]),
+        (cache(PasidScope::Domain(domain)), [0x5_0007, 0]),
+        (
+            cache(PasidScope::Pasid { domain, pasid }),
+            [0xa_bcde_0005_0017, 0],
+        ),
+        (
+            iotlb(PasidIotlbScope::Pasid { domain, pasid }),
+            [0xa_bcde_0005_0026, 0],
+        ),
+        (iotlb(pages(9, true)), [0xa_bcde_0005_0036, 0x20_0049]),
+        (iotlb(pages(0, false)), [0xa_bcde_0005_0036, 0x20_0000]),
+        (
+            device_tlb(Some(pasid), 0x1000, 0),
+            [0x002a_bcde_0028_81f8, 0x1000],
+        ),
+        (
+            device_tlb(Some(pasid), 0x4000, 2),
+            [0x002a_bcde_0028_81f8, 0x5800],
+        ),
+        (
+            device_tlb(Some(pasid), 0, MAX_ADDRESS_MASK),
+            [0x002a_bcde_0028_81f8, 0x7fff_ffff_ffff_f800],
+        ),
+    ]
+}
+
 #[test]
 fn descriptors_encode_as_computed_by_hand() {
-    for (descriptor, words) in by_hand() {
+    for (descriptor, words) in by_hand().into_iter().chain(wide_by_hand()) {
         let encoded = descriptor.encode();
         assert_eq!(encoded, words, "{descriptor:?}: {encoded:#x?}");
+        let [low, high] = words;
+        assert_eq!(descriptor.encode_wide(), [low, high, 0, 0]);
     }
 }
 
@@ -105,6 +152,44 @@ fn descriptors_encode_as_computed_by_hand() {
 fn descriptors_decode_to_what_they_encode() {
     for (descriptor, words) in by_hand() {
         assert_eq!(Descriptor::decode(words), Ok(descriptor));
+    }
+    for (descriptor, [low, high]) in by_hand().into_iter().chain(wide_by_hand()) {
+        let decode = Descriptor::decode_wide;
+        assert_eq!(decode([low, high, 0, 0]), Ok(descriptor));
+        // Bits 255:128 are reserved in all of them.
+        let refused = Err(BadDescriptor::Field(low as u8 & 0xf));
+        assert_eq!(decode([low, high, 1, 0]), refused);
+        assert_eq!(decode([low, high, 0, 1 << 63]), refused);
+    }
+}
+
+#[test]
+fn legacy_mode_has_no_descriptor_with_a_pasid() {
+    for (_, words) in wide_by_hand() {
+        let refused = Err(BadDescriptor::Type(words[0] as u8 & 0xf));
+        assert_eq!(Descriptor::decode(words), refused);
+    }
+    assert_eq!(Pasid::new(1 << 20), None);
+}
+
+#[test]
+fn registers_invalidate_the_context_cache_and_the_iotlb_only() {
+    let context = ContextScope::Domain(DOMAIN);
+    assert_eq!(
+        RegisterCommand::new(Invalidation::Context(context), BOTH),
+        Some(RegisterCommand::Context(ContextCommand::new(context)))
+    );
+    assert_eq!(
+        RegisterCommand::new(Invalidation::Iotlb(pages()), BOTH),
+        Some(RegisterCommand::Iotlb(IotlbCommand::new(pages(), BOTH)))
+    );
+    for (descriptor, _) in by_hand().into_iter().chain(wide_by_hand()) {
+        let Descriptor::Invalidate(what, _) = descriptor else {
+            continue;
+        };
+        let by_register = matches!(what, Invalidation::Context(_) | Invalidation::Iotlb(_));
+        let command = RegisterCommand::new(what, BOTH);
+        assert_eq!(command.is_some(), by_register, "{what}");
     }
 }
 
@@ -127,6 +212,17 @@ fn what_hardware_refuses_does_not_decode() {
         Descriptor::decode([3, u64::MAX]),
         Err(BadDescriptor::Field(3))
     );
+    for (words, kind) in [
+        // Granularities that the PASID caches do not have, an unaligned page, more than all pages.
+        ([0x27, 0, 0, 0], 7),
+        ([0x6, 0, 0, 0], 6),
+        ([0x16, 0, 0, 0], 6),
+        ([0x36, 0x1001, 0, 0], 6),
+        ([0x8, u64::MAX, 0, 0], 8),
+    ] {
+        let refused = Err(BadDescriptor::Field(kind));
+        assert_eq!(Descriptor::decode_wide(words), refused);
+    }
     assert_eq!(Descriptor::wait(PhysAddr::new(2), 0), None);
 }
 
@@ -222,10 +318,14 @@ proptest! {
     }
 
     #[test]
-    fn decoding_is_total_and_encoding_undoes_it(low: u64, high: u64, kind in 1u64..6) {
-        let words = [low & !0xf | kind, high];
-        if let Ok(descriptor) = Descriptor::decode(words) {
+    fn decoding_is_total_and_encoding_undoes_it(low: u64, high: u64, kind in 1u64..9) {
+        let low = low & !0xf | kind;
+        if let Ok(descriptor) = Descriptor::decode([low, high]) {
             prop_assert_eq!(Descriptor::decode(descriptor.encode()), Ok(descriptor));
+        }
+        if let Ok(descriptor) = Descriptor::decode_wide([low, high, 0, 0]) {
+            let again = Descriptor::decode_wide(descriptor.encode_wide());
+            prop_assert_eq!(again, Ok(descriptor));
         }
     }
 }

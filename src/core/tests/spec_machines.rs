@@ -5,7 +5,7 @@
 //! drivers/iommu/intel/iommu.h.
 
 use vtd_core::compatibility::{Incompatible, Restriction, TableFormat, WalkCapabilities};
-use vtd_core::invalidation::{cover_range_with_one, InvalidationRange};
+use vtd_core::invalidation::{InvalidationRange, RangeInvalidator};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::{AddressWidth, PageSize};
@@ -36,7 +36,7 @@ fn last(tables: &TableFormat) -> u64 {
 /// Returns the scope that invalidates two pages.
 fn two_pages(unit: &WalkCapabilities) -> IotlbScope {
     let range = InvalidationRange::new(Iova::new(0x1_0000), Iova::new(0x1_1fff), false).unwrap();
-    cover_range_with_one(unit.cap, DomainId::new(5), range)
+    RangeInvalidator::new(unit.cap).scope(DomainId::new(5), range)
 }
 
 /// Returns whether the unit invalidates single pages, rather than only whole domains.

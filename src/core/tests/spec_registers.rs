@@ -3,6 +3,7 @@
 //! The offsets of registers, and the values of command and status registers.
 
 use vtd_core::spec::address::PhysAddr;
+use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::registers as reg;
 use vtd_core::spec::status::{Fsts, Gcmd, Gsts};
 
@@ -111,22 +112,47 @@ fn addresses_in_registers_are_aligned() {
     let page = PhysAddr::new(0x1234_5000);
     assert_eq!(reg::root_table_address(page), Some(0x1234_5000));
     assert_eq!(reg::root_table_address(PhysAddr::new(0x400)), None);
-    assert_eq!(reg::queue_address(page, 0), Some(0x1234_5000));
-    assert_eq!(reg::queue_address(page, 7), Some(0x1234_5007));
-    assert_eq!(reg::queue_address(page, 8), None);
-    assert_eq!(reg::queue_address(PhysAddr::new(8), 0), None);
+}
+
+#[test]
+fn a_queue_says_where_it_is_and_how_wide_its_descriptors_are() {
+    let page = PhysAddr::new(0x1234_5000);
+    for (width, order, iqa) in [
+        (DescriptorWidth::Bits128, 0, 0x1234_5000),
+        (DescriptorWidth::Bits128, 7, 0x1234_5007),
+        (DescriptorWidth::Bits256, 0, 0x1234_5800),
+        (DescriptorWidth::Bits256, 7, 0x1234_5807),
+    ] {
+        assert_eq!(width.address(page, order), Some(iqa));
+        assert_eq!(DescriptorWidth::of(iqa), width);
+        assert_eq!(width.address(page, 8), None);
+        assert_eq!(width.address(PhysAddr::new(8), 0), None);
+    }
 }
 
 #[test]
 fn queue_positions_are_counted_in_descriptors() {
-    assert_eq!(reg::queue_tail(0), Some(0));
-    assert_eq!(reg::queue_tail(255), Some(0xff0));
-    assert_eq!(reg::queue_tail(0x7fff), Some(0x7fff0));
-    assert_eq!(reg::queue_tail(0x8000), None);
-    for index in [0, 1, 255, 0x7fff] {
-        assert_eq!(reg::queue_head(reg::queue_tail(index).unwrap()), index);
+    // Descriptor, and where its slot begins in a ring of one page.
+    let narrow = [(0, 0), (1, 0x10), (255, 0xff0), (256, 0)];
+    let wide = [(0, 0), (1, 0x20), (127, 0xfe0), (128, 0)];
+    for (width, slots, expected) in [
+        (DescriptorWidth::Bits128, 256, narrow),
+        (DescriptorWidth::Bits256, 128, wide),
+    ] {
+        assert_eq!(width.slots(4096), slots);
+        for (number, offset) in expected {
+            assert_eq!(width.offset(number, 4096), offset);
+            assert_eq!(width.slot(u64::from(offset)), number % slots);
+        }
+        // The count of descriptors wraps.
+        let last = width.offset(slots - 1, 4096);
+        assert_eq!(width.offset(u32::MAX, 4096), last);
     }
-    assert_eq!(reg::queue_head(0xffff_ffff_fff8_000f), 0);
+    // The registers have bits 18:4 for an index, or 18:5; hardware may set others.
+    assert_eq!(DescriptorWidth::Bits128.slot(0x7fff0), 0x7fff);
+    assert_eq!(DescriptorWidth::Bits256.slot(0x7ffe0), 0x3fff);
+    assert_eq!(DescriptorWidth::Bits128.slot(0xffff_ffff_fff8_000f), 0);
+    assert_eq!(DescriptorWidth::Bits256.slot(0xffff_ffff_fff8_001f), 0);
 }
 
 #[test]

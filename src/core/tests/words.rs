@@ -8,9 +8,12 @@ use vtd_core::compatibility::Incompatible;
 use vtd_core::describe::register::NAMED_REGISTERS;
 use vtd_core::dmar::ScopeKind;
 use vtd_core::pgtable::{MapError, MapFailed, UnmapStop};
-use vtd_core::spec::address::{DomainId, Iova, PhysAddr, SourceId};
+use vtd_core::spec::address::{DomainId, Iova, Pasid, PhysAddr, SourceId};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::descriptor::{BadDescriptor, Descriptor};
+use vtd_core::spec::invalidation::{
+    DeviceTlbScope, InterruptScope, Invalidation, PasidIotlbScope, PasidScope,
+};
 use vtd_core::spec::level::{AddressWidth, PageSize};
 use vtd_core::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope, PageBlock};
 use vtd_core::spec::status::{Fsts, Gsts};
@@ -152,7 +155,7 @@ fn a_block_shows_its_first_and_last_byte() {
         reads: true,
         writes: false,
     };
-    let descriptor = Descriptor::Iotlb { scope, drain };
+    let descriptor = Descriptor::Invalidate(Invalidation::Iotlb(scope), drain);
     assert_eq!(Descriptor::decode(descriptor.encode()), Ok(descriptor));
 }
 
@@ -167,39 +170,57 @@ fn descriptors_have_different_texts() {
         block,
         leaves_only,
     };
-    let drain = Drain::NONE;
+    let pasid = Pasid::new(0x2b).unwrap();
+    let device_tlb = |pasid| DeviceTlbScope {
+        source,
+        physical_function: source,
+        queue_depth: 0,
+        pasid,
+        block,
+    };
     let said = [
-        Descriptor::ContextCache(ContextScope::Global),
-        Descriptor::ContextCache(ContextScope::Domain(domain)),
-        Descriptor::ContextCache(ContextScope::Device {
+        Invalidation::Context(ContextScope::Global),
+        Invalidation::Context(ContextScope::Domain(domain)),
+        Invalidation::Context(ContextScope::Device {
             domain,
             source,
             functions,
         }),
-        Descriptor::Iotlb {
-            scope: IotlbScope::Global,
-            drain,
-        },
-        Descriptor::Iotlb {
-            scope: IotlbScope::Domain(domain),
-            drain,
-        },
-        Descriptor::Iotlb {
-            scope: pages(block, true),
-            drain,
-        },
-        Descriptor::Iotlb {
-            scope: pages(one, false),
-            drain,
-        },
-        Descriptor::wait(PhysAddr::new(0x1004), 7).unwrap(),
+        Invalidation::Iotlb(IotlbScope::Global),
+        Invalidation::Iotlb(IotlbScope::Domain(domain)),
+        Invalidation::Iotlb(pages(block, true)),
+        Invalidation::Iotlb(pages(one, false)),
+        Invalidation::Pasid(PasidScope::Global),
+        Invalidation::Pasid(PasidScope::Domain(domain)),
+        Invalidation::Pasid(PasidScope::Pasid { domain, pasid }),
+        Invalidation::PasidIotlb(PasidIotlbScope::Pasid { domain, pasid }),
+        Invalidation::PasidIotlb(PasidIotlbScope::Pages {
+            domain,
+            pasid,
+            block,
+            leaves_only: false,
+        }),
+        Invalidation::DeviceTlb(device_tlb(None)),
+        Invalidation::DeviceTlb(device_tlb(Some(pasid))),
+        Invalidation::InterruptEntries(InterruptScope::Global),
+        Invalidation::InterruptEntries(InterruptScope::Entries { index: 5, mask: 2 }),
     ]
-    .map(|descriptor| descriptor.to_string());
+    .map(|what| Descriptor::Invalidate(what, Drain::NONE).to_string());
     all_different(&said);
     assert_eq!(said[2], "context cache: 01:05.0 in domain-id 3");
     assert_eq!(said[5], "IOTLB: domain-id 3, 4 pages from 0x4000");
     assert_eq!(said[6], "IOTLB: domain-id 3, 1 page at 0x5000, tables too");
-    assert_eq!(said[7], "wait: write 0x7 to 0x1004");
+    assert_eq!(said[9], "PASID cache: PASID 0x2b in domain-id 3");
+    assert_eq!(
+        said[11],
+        "PASID IOTLB: PASID 0x2b in domain-id 3, 4 pages from 0x4000, tables too"
+    );
+    assert_eq!(
+        said[13],
+        "device-TLB of 01:05.0: PASID 0x2b, 4 pages from 0x4000"
+    );
+    let wait = Descriptor::wait(PhysAddr::new(0x1004), 7).unwrap();
+    assert_eq!(wait.to_string(), "wait: write 0x7 to 0x1004");
 }
 
 #[test]
@@ -224,6 +245,8 @@ fn registers_are_described() {
     );
     assert_eq!(meaning("IQT", 0x50), "descriptor 5");
     assert_eq!(meaning("IQA", 0x12_3001), "512 descriptors at 0x123000");
+    // Descriptors of 256 bits.
+    assert_eq!(meaning("IQA", 0x12_3801), "256 descriptors at 0x123000");
     assert_eq!(meaning("FEDATA", 0x4021), "");
 }
 

@@ -31,8 +31,8 @@ fn write_queue(queue: &QueueSnapshot, to: &mut Text<'_>) -> fmt::Result {
     let state = if queue.aborted { "abandoned" } else { "in use" };
     writeln!(to, "state: {state}")?;
     for number in queue.last(SHOWN_DESCRIPTORS) {
-        let [low, high] = queue.slot(number);
-        let slot = number % 256;
+        let slot = queue.slot_of(number);
+        let [low, high] = queue.slot(slot);
         let state = if queue.is_pending(slot) {
             "pending"
         } else {

@@ -12,10 +12,9 @@
 
 use crate::unit::Unit;
 use kernel::prelude::*;
-use vtd_core::invalidation::{
-    cover_range_with_one, Invalidation, InvalidationRange, InvalidationStep, InvalidationSteps,
-};
+use vtd_core::invalidation::{InvalidationRange, InvalidationStep, InvalidationSteps};
 use vtd_core::spec::address::DomainId;
+use vtd_core::spec::invalidation::Invalidation;
 
 /// An invalidation that was begun on a unit, and has to be finished there.
 #[must_use = "the unit may still have the translations in its caches"]
@@ -35,12 +34,8 @@ impl Unit {
     ///
     /// Any context.
     pub(crate) fn begin_range(&self, id: DomainId, range: InvalidationRange) -> Begun {
-        if !self.is_queued() {
-            let scope = cover_range_with_one(self.cap, id, range);
-            return self.begin_by_register(Invalidation::Iotlb(scope));
-        }
-        let (words, pages) = self.invalidator.range_invalidator.encode(id, range);
-        self.begin(&words, || self.stats.count_range_invalidation(pages))
+        let scope = self.invalidator.range_invalidator.scope(id, range);
+        self.begin(Invalidation::Iotlb(scope))
     }
 
     /// Returns when the unit has confirmed what [`Self::begin_range`] began, or when it has failed.
@@ -68,13 +63,7 @@ impl Unit {
         let mut steps = steps.iter();
         match (steps.next(), steps.next()) {
             (None, _) => Begun::Nothing,
-            (Some(InvalidationStep::Invalidate(only)), None) if !self.is_queued() => {
-                self.begin_by_register(only)
-            }
-            (Some(InvalidationStep::Invalidate(only)), None) => {
-                let words = self.invalidator.descriptor(only).encode();
-                self.begin(&words, || self.stats.count_requests(&[only]))
-            }
+            (Some(InvalidationStep::Invalidate(only)), None) => self.begin(only),
             _ => Begun::Postponed,
         }
     }
@@ -96,8 +85,13 @@ impl Unit {
         }
     }
 
-    fn begin(&self, words: &[u64; 2], count: impl FnOnce()) -> Begun {
-        match self.try_submit(words, count) {
+    #[inline(always)]
+    fn begin(&self, request: Invalidation) -> Begun {
+        if !self.is_queued() {
+            return self.begin_by_register(request);
+        }
+        let words = self.invalidator.encoder.encode(request);
+        match self.try_submit(&words, || self.stats.count_requests(&[request])) {
             Some((_, end)) => Begun::Submitted(end),
             None => Begun::Postponed,
         }

@@ -22,9 +22,9 @@ use crate::unit::registers::UnitRegisters;
 use kernel::prelude::*;
 use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
-use vtd_core::invalidation::Invalidation;
 use vtd_core::progress_timeout::ProgressTimeout;
-use vtd_core::spec::command::{ContextCommand, IotlbCommand};
+use vtd_core::spec::command::{ContextCommand, IotlbCommand, RegisterCommand};
+use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::registers::{self, IotlbRegisters};
 use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
 
@@ -79,8 +79,9 @@ impl RegisterInvalidator {
         })
     }
 
-    /// Writes a command, if the registers are free. Returns the number to wait for. `count` is
-    /// called with the registers locked, once it is certain that the command will be written.
+    /// Writes a command, if the registers are free and have one for `request`. Returns the number to
+    /// wait for. `count` is called with the registers locked, once it is certain that the command
+    /// will be written.
     ///
     /// # Context
     ///
@@ -91,13 +92,14 @@ impl RegisterInvalidator {
         request: Invalidation,
         count: impl FnOnce(),
     ) -> Option<u32> {
+        let command = RegisterCommand::new(request, self.drain)?;
         self.state.with(|state| {
             self.update(regs, state);
             if state.current.is_some() {
                 return None;
             }
             count();
-            self.write(regs, state, request);
+            self.write(regs, state, command);
             Some(state.begun)
         })
     }
@@ -107,7 +109,7 @@ impl RegisterInvalidator {
     ///
     /// # Errors
     ///
-    /// Those of [`Self::wait_for`].
+    /// Those of [`Self::wait_for`], and [`InvalidationFailure::NoCommand`].
     ///
     /// # Context
     ///
@@ -118,11 +120,13 @@ impl RegisterInvalidator {
         request: Invalidation,
         count: impl Fn(),
     ) -> Result<u32, InvalidationFailure> {
+        let command = RegisterCommand::new(request, self.drain)
+            .ok_or(InvalidationFailure::NoCommand(request))?;
         let mut end = None;
         self.wait_until(regs, |state| {
             if state.current.is_none() {
                 count();
-                self.write(regs, state, request);
+                self.write(regs, state, command);
                 end = Some(state.begun);
             }
             end.is_some()
@@ -211,15 +215,14 @@ impl RegisterInvalidator {
     }
 
     /// Writes a command into the registers, which are locked and free.
-    fn write(&self, regs: &UnitRegisters, state: &mut Commands, request: Invalidation) {
+    fn write(&self, regs: &UnitRegisters, state: &mut Commands, command: RegisterCommand) {
         state.begun = state.begun.wrapping_add(1);
-        state.current = Some(match request {
-            Invalidation::Context(scope) => {
-                regs.write64(registers::CCMD, ContextCommand::new(scope).raw());
+        state.current = Some(match command {
+            RegisterCommand::Context(command) => {
+                regs.write64(registers::CCMD, command.raw());
                 CommandRegister::Context
             }
-            Invalidation::Iotlb(scope) => {
-                let command = IotlbCommand::new(scope, self.drain);
+            RegisterCommand::Iotlb(command) => {
                 if let Some(address) = command.address() {
                     regs.write64(self.iotlb.address, address);
                 }
@@ -237,8 +240,8 @@ impl RegisterInvalidator {
     /// Any context.
     pub(super) fn invalidate_all(&self, regs: &UnitRegisters) -> bool {
         let everything = [
-            Invalidation::Context(ContextScope::Global),
-            Invalidation::Iotlb(IotlbScope::Global),
+            RegisterCommand::Context(ContextCommand::new(ContextScope::Global)),
+            RegisterCommand::Iotlb(IotlbCommand::new(IotlbScope::Global, self.drain)),
         ];
         self.state.with(|state| {
             let finish = |state: &mut Commands| {
@@ -251,8 +254,8 @@ impl RegisterInvalidator {
             let free = finish(state);
             // An earlier command may have been refused.
             state.refused = None;
-            let mut invalidate = |request| {
-                self.write(regs, state, request);
+            let mut invalidate = |command| {
+                self.write(regs, state, command);
                 finish(state) && state.refused.is_none()
             };
             free && everything.into_iter().all(&mut invalidate)

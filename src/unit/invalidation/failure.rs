@@ -4,6 +4,7 @@
 
 use super::queue_error::QueueFailure;
 use core::fmt;
+use vtd_core::spec::invalidation::Invalidation;
 
 /// Why hardware did not confirm an invalidation.
 pub(crate) enum InvalidationFailure {
@@ -13,6 +14,8 @@ pub(crate) enum InvalidationFailure {
     Register(&'static str),
     /// A register command that completed without invalidating anything.
     Refused(&'static str),
+    /// An invalidation that only a queue can do, on a unit without one.
+    NoCommand(Invalidation),
 }
 
 impl fmt::Display for InvalidationFailure {
@@ -22,6 +25,9 @@ impl fmt::Display for InvalidationFailure {
             InvalidationFailure::Register(name) => write!(f, "its {name} register stays busy"),
             InvalidationFailure::Refused(name) => {
                 write!(f, "its {name} register refused an invalidation")
+            }
+            InvalidationFailure::NoCommand(what) => {
+                write!(f, "its registers have no command for \"{what}\"")
             }
         }
     }

@@ -21,8 +21,9 @@ use super::queue::Queue;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::clock;
-use vtd_core::invalidation::{cover_range_with_one, Invalidation, InvalidationRange};
+use vtd_core::invalidation::InvalidationRange;
 use vtd_core::spec::address::DomainId;
+use vtd_core::spec::invalidation::Invalidation;
 
 impl Unit {
     /// Invalidates what the unit has cached of `range` in the domain `id`, and waits until hardware
@@ -35,16 +36,18 @@ impl Unit {
     /// Any context.
     #[inline]
     pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
-        let (words, pages) = self.invalidator.range_invalidator.encode(id, range);
-        if !self.invalidate_range_fast(words, pages) {
+        if !self.invalidate_range_fast(id, range) {
             self.invalidate_range_slow(id, range);
         }
     }
 
     /// Submits one descriptor and waits for it. Returns false, without having submitted anything,
     /// if the unit has no queue, is not enabled, or has no room in its queue.
-    fn invalidate_range_fast(&self, words: [u64; 2], pages: bool) -> bool {
-        let count = || self.stats.count_range_invalidation(pages);
+    #[inline(always)]
+    fn invalidate_range_fast(&self, id: DomainId, range: InvalidationRange) -> bool {
+        let scope = self.invalidator.range_invalidator.scope(id, range);
+        let words = self.invalidator.encoder.encode(Invalidation::Iotlb(scope));
+        let count = || self.stats.count_iotlb(scope);
         let Some((queue, end)) = self.try_submit(&words, count) else {
             return false;
         };
@@ -95,10 +98,11 @@ impl Unit {
     }
 
     /// Invalidates the range when nothing could be submitted without waiting.
+    // Given what the scope is chosen from: the fast path would have to store the scope in memory.
     #[cold]
     #[inline(never)]
     pub(super) fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {
-        let scope = cover_range_with_one(self.cap, id, range);
+        let scope = self.invalidator.range_invalidator.scope(id, range);
         // After an error every requester is blocked, so the caller can continue.
         let _ = self.invalidate(&[Invalidation::Iotlb(scope)]);
     }

@@ -8,7 +8,7 @@ use crate::unit::Unit;
 use core::cell::Cell;
 use kernel::prelude::*;
 use kernel_ext::clock;
-use vtd_core::spec::descriptor::{Descriptor, InterruptScope};
+use vtd_core::spec::invalidation::{InterruptScope, Invalidation};
 
 /// Up to this many entries are invalidated one by one. A device with conventional MSI has no more.
 const ONE_BY_ONE: usize = 32;
@@ -37,14 +37,15 @@ impl Unit {
         };
         let one_by_one = count <= ONE_BY_ONE;
         let descriptors = (0..if one_by_one { count } else { 1 }).map(|number| {
-            Descriptor::InterruptEntryCache(if one_by_one {
+            let entries = Invalidation::InterruptEntries(if one_by_one {
                 InterruptScope::Entries {
                     index: (first + number) as u16,
                     mask: 0,
                 }
             } else {
                 InterruptScope::Global
-            })
+            });
+            self.invalidator.encoder.encode(entries)
         });
         let many = descriptors.len() as u64;
         let submitted = Cell::new(false);

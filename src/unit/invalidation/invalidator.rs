@@ -16,9 +16,10 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
-use vtd_core::invalidation::{Invalidation, RangeInvalidator};
+use vtd_core::invalidation::RangeInvalidator;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
-use vtd_core::spec::descriptor::Descriptor;
+use vtd_core::spec::descriptor::InvalidationEncoder;
+use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::registers;
 use vtd_core::spec::scope::Drain;
 use vtd_core::spec::status::Gcmd;
@@ -30,6 +31,7 @@ pub(crate) struct Invalidator {
     /// Whether hardware may use the queue.
     is_on: AtomicBool,
     drain: Drain,
+    pub(super) encoder: InvalidationEncoder,
     pub(super) range_invalidator: RangeInvalidator,
     #[pin]
     pub(super) registers: RegisterInvalidator,
@@ -46,6 +48,7 @@ impl Invalidator {
             queue,
             is_on: AtomicBool::new(false),
             drain: Drain::of(cap),
+            encoder: InvalidationEncoder::new(Drain::of(cap)),
             range_invalidator: RangeInvalidator::new(cap),
             registers <- RegisterInvalidator::new(registers::iotlb(ecap), Drain::of(cap)),
         })
@@ -114,17 +117,6 @@ impl Invalidator {
         })
     }
 
-    /// Returns the descriptor of `request`.
-    pub(super) fn descriptor(&self, request: Invalidation) -> Descriptor {
-        match request {
-            Invalidation::Context(scope) => Descriptor::ContextCache(scope),
-            Invalidation::Iotlb(scope) => Descriptor::Iotlb {
-                scope,
-                drain: self.drain,
-            },
-        }
-    }
-
     /// Submits `requests` and returns when hardware has confirmed all of them.
     ///
     /// # Errors
@@ -145,7 +137,7 @@ impl Invalidator {
         }
         match &self.queue {
             Some(queue) => {
-                let descriptors = requests.iter().map(|request| self.descriptor(*request));
+                let descriptors = requests.iter().map(|request| self.encoder.encode(*request));
                 let submitted = Cell::new(false);
                 let count = || {
                     submitted.set(true);
@@ -198,11 +190,13 @@ impl Invalidator {
         if let Some(queue) = &self.queue {
             queue.abort();
             if regs.status().queue_enabled() {
-                let drained = queue.drain_after_error(regs, self.drain);
+                let drained = queue.drain_after_error(regs, &self.encoder);
                 let by_queue = drained && paths.queue;
-                all = all || (by_queue && queue.invalidate_all(regs, self.drain));
-                interrupts =
-                    all && by_queue && paths.interrupts && queue.invalidate_interrupts(regs);
+                all = all || (by_queue && queue.invalidate_all(regs, &self.encoder));
+                interrupts = all
+                    && by_queue
+                    && paths.interrupts
+                    && queue.invalidate_interrupts(regs, &self.encoder);
                 // The queue must be empty, with a wait as its last descriptor. Every submission
                 // ends with one.
                 let _ = regs.command(Gcmd::QUEUE, false);

@@ -14,4 +14,4 @@ mod queue_recovery;
 
 pub(crate) use begun::Begun;
 pub(super) use invalidator::{Invalidated, InvalidationPaths, Invalidator};
-pub(super) use queue::{Queue, SLOTS};
+pub(super) use queue::Queue;

@@ -2,7 +2,7 @@
 
 //! The invalidation queue (VT-d 6.5.2).
 //!
-//! A ring of [`SLOTS`] descriptors. Software adds descriptors at the tail, and hardware fetches
+//! A ring of descriptors in one page. Software adds descriptors at the tail, and hardware fetches
 //! them from the head. Every submission ends with a wait descriptor that makes hardware write how
 //! many descriptors it has completed in total. This number only grows, so any number of submitters
 //! can wait for it concurrently, and no bookkeeping of slots is needed.
@@ -13,6 +13,7 @@
 //! - At least one slot is always free, because a full ring would look empty.
 //! - A queue that was aborted accepts no more submissions.
 //! - `submitted` is the number that the last wait descriptor in the ring makes hardware write.
+//! - Bits 255:128 of wide slots are 0, as they were allocated.
 //!
 //! # Locks
 //!
@@ -28,11 +29,12 @@ use kernel_ext::pages::{Gfp, NumaNode, Pages};
 use vtd_core::progress_timeout::ProgressTimeout;
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::descriptor::Descriptor;
+use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::registers;
 use vtd_core::spec::status::Gcmd;
 
-/// The number of descriptors in one page.
-pub(in crate::unit) const SLOTS: u32 = 256;
+/// The size of the ring: one page.
+const BYTES: u32 = 4096;
 
 /// The number of polls of the status word between two checks of the fault status register.
 const POLLS_PER_CHECK: u32 = 1024;
@@ -40,16 +42,16 @@ const POLLS_PER_CHECK: u32 = 1024;
 /// The maximum number of descriptors in one submission, without its wait descriptor.
 pub(super) const MAX_BATCH: usize = 64;
 
-/// The maximum number of descriptors outstanding. One slot stays free, and one more is for the wait
-/// that is submitted after an error.
-const LIMIT: u32 = SLOTS - 2;
+/// The number of slots that are never outstanding. One stays free, and one more is for the wait that
+/// is submitted after an error.
+const SPARE: u32 = 2;
 
 pub(in crate::unit) struct QueueState {
     /// The number of descriptors submitted so far, waits included; wraps.
     pub(in crate::unit) submitted: u32,
-    /// What `submitted` was when the queue was turned on: a multiple of [`SLOTS`].
+    /// What `submitted` was when the queue was turned on: a multiple of the number of slots.
     pub(in crate::unit) first: u32,
-    /// [`LIMIT`], or 0 once the queue was aborted.
+    /// The maximum number of descriptors outstanding, or 0 once the queue was aborted.
     pub(in crate::unit) limit: u32,
 }
 
@@ -65,6 +67,7 @@ pub(crate) struct Queue {
     /// The index of the unit, for messages.
     pub(super) index: usize,
     pub(in crate::unit) ring: Pages,
+    width: DescriptorWidth,
     /// The page where hardware writes how many descriptors it has completed.
     finished: Pages,
     /// The address in wait descriptors. Only tests set it to anything but `finished`.
@@ -75,23 +78,28 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Allocates the queue of unit number `index`, near `node`. It is off.
+    /// Allocates the queue of unit number `index` with slots of this width, near `node`. It is off.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`] if an allocation fails.
-    pub(crate) fn new(index: usize, node: NumaNode) -> Result<impl PinInit<Self>> {
+    pub(crate) fn new(
+        index: usize,
+        width: DescriptorWidth,
+        node: NumaNode,
+    ) -> Result<impl PinInit<Self>> {
         let ring = Pages::new(node, 0, Gfp::KERNEL)?;
         let finished = Pages::new(node, 0, Gfp::KERNEL)?;
         let status_address = AtomicU64::new(finished.phys());
         let state = QueueState {
             submitted: 0,
             first: 0,
-            limit: LIMIT,
+            limit: width.slots(BYTES) - SPARE,
         };
         Ok(pin_init!(Self {
             index,
             ring,
+            width,
             finished,
             status_address,
             state <- kernel_ext::new_irq_spinlock!(state, c"vtd queue"),
@@ -110,17 +118,40 @@ impl Queue {
     ///
     /// Any context.
     pub(crate) fn enable(&self, regs: &UnitRegisters) -> Result {
-        let address = registers::queue_address(PhysAddr::new(self.ring.phys()), 0).ok_or(EINVAL)?;
+        let ring = PhysAddr::new(self.ring.phys());
+        let address = self.width.address(ring, 0).ok_or(EINVAL)?;
+        let slots = self.slots();
         self.state.with(|state| {
             // The numbers continue after a suspend: a thread that was not running then may still
             // wait for one of them. Everything that was submitted before is complete.
-            state.first = state.submitted.wrapping_add(SLOTS - 1) & !(SLOTS - 1);
+            state.first = state.submitted.wrapping_add(slots - 1) & !(slots - 1);
             state.submitted = state.first;
             self.finished.write(0, u64::from(state.first));
         });
         regs.write64(registers::IQT, 0);
         regs.write64(registers::IQA, address);
         regs.command(Gcmd::QUEUE, true)
+    }
+
+    /// Returns the number of slots.
+    pub(in crate::unit) fn slots(&self) -> u32 {
+        self.width.slots(BYTES)
+    }
+
+    /// Returns the words of the descriptor in slot `at`.
+    pub(in crate::unit) fn read(&self, at: u32) -> [u64; 2] {
+        let word = self.width.offset(at, BYTES) as usize / 8;
+        [self.ring.read(word), self.ring.read(word | 1)]
+    }
+
+    /// Returns the slot of the descriptor that hardware fetches next.
+    pub(in crate::unit) fn head(&self, regs: &UnitRegisters) -> u32 {
+        self.width.slot(regs.read64(registers::IQH))
+    }
+
+    /// Returns the first slot that hardware does not fetch.
+    pub(in crate::unit) fn tail(&self, regs: &UnitRegisters) -> u32 {
+        self.width.slot(regs.read64(registers::IQT))
     }
 
     /// Returns how many descriptors hardware has completed. What the caller does afterwards, with
@@ -146,9 +177,9 @@ impl Queue {
         self.status_address.store(at, Ordering::Relaxed);
     }
 
-    /// Submits `descriptors`, [`MAX_BATCH`] at most, with one wait, and returns when hardware has
-    /// completed them. `count` is called with the queue locked, once it is certain that they will
-    /// be submitted.
+    /// Submits `descriptors`, given in their encoding, [`MAX_BATCH`] at most, with one wait, and
+    /// returns when hardware has completed them. `count` is called with the queue locked, once it is
+    /// certain that they will be submitted.
     ///
     /// # Errors
     ///
@@ -157,21 +188,7 @@ impl Queue {
     /// # Context
     ///
     /// Any context.
-    pub(crate) fn submit(
-        &self,
-        regs: &UnitRegisters,
-        descriptors: impl ExactSizeIterator<Item = Descriptor>,
-        count: impl FnOnce(),
-    ) -> Result<(), QueueFailure> {
-        self.submit_words(regs, descriptors.map(Descriptor::encode), count)
-    }
-
-    /// Submits descriptors as [`Self::submit`] does, given in their encoding.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::submit`].
-    pub(in crate::unit) fn submit_words(
+    pub(in crate::unit) fn submit(
         &self,
         regs: &UnitRegisters,
         descriptors: impl ExactSizeIterator<Item = [u64; 2]>,
@@ -236,10 +253,13 @@ impl Queue {
             count();
             let at = state.submitted;
             let end = at.wrapping_add(2);
-            self.write(at, *words);
-            self.write(at.wrapping_add(1), self.wait_words(end));
+            // Read once: the compiler cannot know that a store to the ring does not change it.
+            let width = self.width;
+            self.write_slot(width, at, *words);
+            self.write_slot(width, at.wrapping_add(1), self.wait_words(end));
             state.submitted = end;
-            self.move_tail(regs, end);
+            let tail = width.offset(end, BYTES);
+            regs.write64(registers::IQT, u64::from(tail));
             Some(end)
         })
     }
@@ -312,19 +332,22 @@ impl Queue {
     }
 
     /// Writes a slot that belongs to the caller.
+    pub(super) fn write(&self, at: u32, words: [u64; 2]) {
+        self.write_slot(self.width, at, words)
+    }
+
     #[inline(always)]
-    pub(super) fn write(&self, at: u32, [low, high]: [u64; 2]) {
-        let slot = (at % SLOTS) as usize * 2;
-        self.ring.write(slot + 1, high);
-        self.ring.write(slot, low);
+    fn write_slot(&self, width: DescriptorWidth, at: u32, [low, high]: [u64; 2]) {
+        let word = width.offset(at, BYTES) as usize / 8;
+        self.ring.write(word | 1, high);
+        self.ring.write(word, low);
     }
 
     /// Moves the tail: gives hardware every descriptor before slot `at`.
     #[inline(always)]
     pub(super) fn move_tail(&self, regs: &UnitRegisters, at: u32) {
         // A register write is ordered after the stores to the slots.
-        if let Some(tail) = registers::queue_tail(at % SLOTS) {
-            regs.write64(registers::IQT, tail);
-        }
+        let tail = self.width.offset(at, BYTES);
+        regs.write64(registers::IQT, u64::from(tail));
     }
 }

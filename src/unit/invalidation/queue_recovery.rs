@@ -16,16 +16,17 @@
 //!
 //! Each waiter checks for errors itself. The first one that finds an error handles it.
 
-use super::queue::{Queue, SLOTS};
+use super::queue::Queue;
 use super::queue_error::QueueFailure;
 use crate::unit::registers::UnitRegisters;
 use core::sync::atomic::Ordering;
 use kernel_ext::clock::{self, Deadline};
 use kernel_ext::log_warn;
 use vtd_core::progress_timeout::ProgressTimeout;
-use vtd_core::spec::descriptor::{Descriptor, InterruptScope};
+use vtd_core::spec::descriptor::InvalidationEncoder;
+use vtd_core::spec::invalidation::{InterruptScope, Invalidation};
 use vtd_core::spec::registers;
-use vtd_core::spec::scope::{ContextScope, Drain, IotlbScope};
+use vtd_core::spec::scope::{ContextScope, IotlbScope};
 use vtd_core::spec::status::Fsts;
 
 /// The errors after which the queue continues.
@@ -71,12 +72,13 @@ impl Queue {
             return Err(QueueFailure::Aborted);
         }
         let status = self.fault_status(regs);
-        let head = registers::queue_head(regs.read64(registers::IQH));
+        let head = self.head(regs);
         if status.contains(Fsts::QUEUE_ERROR) {
+            let [descriptor, _] = self.read(head);
             return Err(QueueFailure::Reported {
                 status,
                 head,
-                descriptor: self.ring.read((head % SLOTS) as usize * 2),
+                descriptor,
             });
         }
         self.acknowledge(regs);
@@ -110,7 +112,7 @@ impl Queue {
             let busy = state.submitted.wrapping_sub(self.finished());
             // A slot is reserved for this wait. If hardware does not free it before a second error,
             // the waiters get a time-out.
-            if busy < SLOTS - 1 && state.limit > 0 {
+            if busy < self.slots() - 1 && state.limit > 0 {
                 self.fill(regs, state, core::iter::empty(), 1);
             }
             Some((status, sources))
@@ -146,31 +148,30 @@ impl Queue {
     }
 
     /// Makes hardware complete what is in the queue, after [`Self::abort`]. Each invalid descriptor
-    /// is replaced by one that invalidates all translations and drains as `drain` says, so its
-    /// submitter gets no less than it waits for. Returns whether the queue is empty.
+    /// is replaced by one that invalidates all translations, so its submitter gets no less than it
+    /// waits for. Returns whether the queue is empty.
     ///
     /// # Context
     ///
     /// Any context.
-    pub(super) fn drain_after_error(&self, regs: &UnitRegisters, drain: Drain) -> bool {
+    pub(super) fn drain_after_error(
+        &self,
+        regs: &UnitRegisters,
+        encoder: &InvalidationEncoder,
+    ) -> bool {
         let submitted = self.state.with(|state| state.submitted);
         let deadline = Deadline::after_ms(regs.time_out_ms());
-        let everything = Descriptor::Iotlb {
-            scope: IotlbScope::Global,
-            drain,
-        };
-        for _ in 0..SLOTS {
+        let everything = Invalidation::Iotlb(IotlbScope::Global);
+        for _ in 0..self.slots() {
             if self.fault_status(regs).contains(Fsts::QUEUE_ERROR) {
-                let head = registers::queue_head(regs.read64(registers::IQH));
-                self.write(head, everything.encode());
+                self.write(self.head(regs), encoder.encode(everything));
             }
             self.clear(regs, COMPLETION_ERRORS | Fsts::QUEUE_ERROR.raw());
             // The same tail again: QEMU processes the queue only when the tail is written.
             self.move_tail(regs, submitted);
-            let head = || registers::queue_head(regs.read64(registers::IQH));
+            let is_empty = || self.head(regs) == submitted % self.slots();
             let stopped = || self.fault_status(regs).contains(Fsts::QUEUE_ERROR);
-            let drained_or_stopped =
-                deadline.wait_until(|| head() == submitted % SLOTS || stopped());
+            let drained_or_stopped = deadline.wait_until(|| is_empty() || stopped());
             if !drained_or_stopped {
                 return false;
             }
@@ -181,21 +182,22 @@ impl Queue {
         false
     }
 
-    /// Invalidates everything that is cached, draining as `drain` says, after
-    /// [`Self::drain_after_error`]. Returns whether hardware has confirmed it.
+    /// Invalidates everything that is cached, after [`Self::drain_after_error`]. Returns whether
+    /// hardware has confirmed it.
     ///
     /// # Context
     ///
     /// Any context.
-    pub(super) fn invalidate_all(&self, regs: &UnitRegisters, drain: Drain) -> bool {
+    pub(super) fn invalidate_all(
+        &self,
+        regs: &UnitRegisters,
+        encoder: &InvalidationEncoder,
+    ) -> bool {
         let all = [
-            Descriptor::ContextCache(ContextScope::Global),
-            Descriptor::Iotlb {
-                scope: IotlbScope::Global,
-                drain,
-            },
+            Invalidation::Context(ContextScope::Global),
+            Invalidation::Iotlb(IotlbScope::Global),
         ];
-        self.invalidate(regs, &all)
+        self.invalidate(regs, encoder, &all)
     }
 
     /// Invalidates all interrupt entries, as [`Self::invalidate_all`] does.
@@ -203,16 +205,23 @@ impl Queue {
     /// # Context
     ///
     /// Any context.
-    pub(super) fn invalidate_interrupts(&self, regs: &UnitRegisters) -> bool {
-        self.invalidate(
-            regs,
-            &[Descriptor::InterruptEntryCache(InterruptScope::Global)],
-        )
+    pub(super) fn invalidate_interrupts(
+        &self,
+        regs: &UnitRegisters,
+        encoder: &InvalidationEncoder,
+    ) -> bool {
+        let all = [Invalidation::InterruptEntries(InterruptScope::Global)];
+        self.invalidate(regs, encoder, &all)
     }
 
-    fn invalidate(&self, regs: &UnitRegisters, all: &[Descriptor]) -> bool {
+    fn invalidate(
+        &self,
+        regs: &UnitRegisters,
+        encoder: &InvalidationEncoder,
+        all: &[Invalidation],
+    ) -> bool {
         let mine = self.state.with(|state| {
-            let words = all.iter().copied().map(Descriptor::encode);
+            let words = all.iter().map(|what| encoder.encode(*what));
             self.fill(regs, state, words, all.len() as u32 + 1)
         });
         let deadline = Deadline::after_ms(regs.time_out_ms());

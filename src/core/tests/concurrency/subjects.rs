@@ -19,7 +19,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         files: &["unit/invalidation/queue.rs"],
         // Four slots, so that two submitters fill the ring; a check at each poll.
         adapted: &[
-            ("SLOTS: u32 = 256", "SLOTS: u32 = 4"),
+            ("BYTES: u32 = 4096", "BYTES: u32 = 64"),
             ("POLLS_PER_CHECK: u32 = 1024", "POLLS_PER_CHECK: u32 = 1"),
         ],
         appended:
@@ -32,11 +32,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
                 "while !self.has_finished(end) {",
                 "while false {",
             ),
-            (
-                "no_free_slot",
-                "LIMIT: u32 = SLOTS - 2",
-                "LIMIT: u32 = SLOTS",
-            ),
+            ("no_free_slot", "SPARE: u32 = 2", "SPARE: u32 = 0"),
             (
                 "tail_before_slots",
                 "let mut at = state.submitted;",
@@ -59,8 +55,8 @@ pub(crate) const SUBJECTS: &[Subject] = &[
             ),
             (
                 "counts_again",
-                "state.first = state.submitted.wrapping_add(SLOTS - 1) & !(SLOTS - 1);",
-                "state.first = 0;",
+                "state.first = state.submitted.wrapping_add(slots - 1) & !(slots - 1);",
+                "state.first = slots - slots;",
             ),
             (
                 "no_second_check_for_room",

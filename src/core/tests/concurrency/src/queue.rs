@@ -8,38 +8,38 @@ use std::rc::Rc;
 use std::sync::Arc;
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::descriptor::Descriptor;
-use vtd_core::spec::registers::queue_tail;
+use vtd_core::spec::invalidation::Invalidation;
+use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::scope::{Drain, IotlbScope};
 
 subjects! { queue queue_no_wait queue_no_free_slot queue_tail_before_slots
 queue_tail_before_slots_fast queue_unordered queue_any_wait_will_do
 queue_counts_again queue_no_second_check_for_room queue_no_second_check_of_the_end }
 
-/// The number of slots in the ring, as set by `subjects.rs`.
-const SLOTS: u64 = 4;
+/// The width of the slots in the ring.
+const WIDTH: DescriptorWidth = DescriptorWidth::Bits128;
+
+/// The size of the ring, as set by `subjects.rs`.
+const BYTES: u32 = 64;
 
 fn invalidate_domain(id: u16) -> Descriptor {
-    Descriptor::Iotlb {
-        scope: IotlbScope::Domain(DomainId::new(id)),
-        drain: Drain::NONE,
-    }
+    let scope = IotlbScope::Domain(DomainId::new(id));
+    Descriptor::Invalidate(Invalidation::Iotlb(scope), Drain::NONE)
 }
 
 /// Fetches and executes one descriptor, if there is one. Returns whether there was one.
 fn step(regs: &UnitRegisters) -> bool {
     let mut fetched = regs.fetched.lock().unwrap();
-    let head = *fetched % SLOTS;
-    if regs.tail.load(Ordering::Acquire) == queue_tail(head as u32).unwrap() {
+    let head = *fetched as u32;
+    let slot = WIDTH.offset(head, BYTES);
+    if regs.tail.load(Ordering::Acquire) == u64::from(slot) {
         return false;
     }
     *fetched += 1;
     let ring = pages::at(regs.address.load(Ordering::Acquire));
-    let slot = head as usize * 2;
+    let slot = slot as usize / 8;
     match Descriptor::decode([ring.read(slot), ring.read(slot + 1)]).expect("a filled slot") {
-        Descriptor::Iotlb {
-            scope: IotlbScope::Domain(id),
-            ..
-        } => {
+        Descriptor::Invalidate(Invalidation::Iotlb(IotlbScope::Domain(id)), _) => {
             let before = regs.done.fetch_or(1 << id.raw(), Ordering::Relaxed);
             assert_eq!(before & 1 << id.raw(), 0, "not a filled slot: an old one");
         }
@@ -69,7 +69,7 @@ macro_rules! confirmed {
         crate::check(|| {
             pages::clear_all();
             let regs = Arc::new(UnitRegisters::new($on_tail));
-            let queue = Arc::new($module::Queue::new(0, pages::NumaNode).unwrap());
+            let queue = Arc::new($module::Queue::new(0, WIDTH, pages::NumaNode).unwrap());
             // Not yet enabled: the tail is written before the address.
             queue.enable(&regs).unwrap();
             let other = regs.clone();
@@ -84,7 +84,8 @@ macro_rules! confirmed {
                         match queue.try_submit(&regs, &invalidate_domain(id).encode(), || ()) {
                             Some(end) => queue.wait_for(&regs, end),
                             None => {
-                                queue.submit(&regs, core::iter::once(invalidate_domain(id)), || ())
+                                let words = core::iter::once(invalidate_domain(id).encode());
+                                queue.submit(&regs, words, || ())
                             }
                         };
                     assert!(waited.is_ok());
@@ -106,7 +107,7 @@ macro_rules! stalled_machine {
         crate::check(|| {
             pages::clear_all();
             let regs = Arc::new(UnitRegisters::new(|_: &UnitRegisters| ()));
-            let queue = $module::Queue::new(0, crate::shim::pages::NumaNode).unwrap();
+            let queue = $module::Queue::new(0, WIDTH, crate::shim::pages::NumaNode).unwrap();
             queue.enable(&regs).unwrap();
             let works = || {
                 let other = regs.clone();
@@ -116,7 +117,8 @@ macro_rules! stalled_machine {
             assert!(full.is_some());
             clock::stall(works());
             clock::while_waiting(Some(works()));
-            let submitted = queue.submit(&regs, core::iter::once(invalidate_domain(3)), || ());
+            let words = core::iter::once(invalidate_domain(3).encode());
+            let submitted = queue.submit(&regs, words, || ());
             assert!(submitted.is_ok(), "reported as full");
             clock::while_waiting(None);
             let end = queue
@@ -139,7 +141,7 @@ macro_rules! suspended_machine {
             let regs = Arc::new(UnitRegisters::new(
                 |regs: &UnitRegisters| while step(regs) {},
             ));
-            let queue = $module::Queue::new(0, crate::shim::pages::NumaNode).unwrap();
+            let queue = $module::Queue::new(0, WIDTH, crate::shim::pages::NumaNode).unwrap();
             queue.enable(&regs).unwrap();
             let submit = |id| {
                 queue

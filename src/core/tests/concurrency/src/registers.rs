@@ -6,9 +6,9 @@ use crate::shim::{clock, pages, registers::UnitRegisters};
 use loom::sync::atomic::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
-use vtd_core::invalidation::Invalidation;
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::ExtendedCapability;
+use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::registers::iotlb;
 use vtd_core::spec::scope::{Drain, IotlbScope};
 
