@@ -9,6 +9,8 @@ use super::error::MapError;
 use super::level::{Directory, TableLevel, L1};
 use super::memory::{PresentEntry, TableMemory};
 use super::release::ReleaseLevel;
+use super::visit::first_leaf;
+use super::walk::WalkLevel;
 use crate::spec::address::Iova;
 use crate::spec::level::TABLE_ENTRIES;
 
@@ -88,7 +90,7 @@ impl MapLevel for L1 {
 
 impl<L: Directory> MapLevel for L
 where
-    L::Child: MapLevel + ReleaseLevel,
+    L::Child: MapLevel + ReleaseLevel + WalkLevel,
 {
     #[inline]
     fn map<M: TableMemory, R: FnMut(M::Page)>(
@@ -159,12 +161,12 @@ fn remove_empty_table<L: Directory, M: TableMemory, R: FnMut(M::Page)>(
     cursor: &mut MapCursor<'_, M, R>,
 ) -> Result<(), MapError>
 where
-    L::Child: ReleaseLevel,
+    L::Child: ReleaseLevel + WalkLevel,
 {
     let Some(PresentEntry::Table(child)) = cursor.mem.load_entry(table, index) else {
         return Err(cursor.in_use());
     };
-    if let Some(offset) = L::Child::first_leaf(child, cursor.mem) {
+    if let Some(offset) = first_leaf::<L::Child, M>(child, cursor.mem) {
         let iova = at(cursor.iova, offset);
         return Err(MapError::AddressInUse { iova });
     }

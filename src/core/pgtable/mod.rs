@@ -62,6 +62,7 @@ mod table_counts;
 mod trace;
 mod unmap;
 mod visit;
+mod walk;
 
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
 pub use geometry::{output_bits, Geometry};

@@ -23,21 +23,11 @@ impl<M: TableMemory> SecondStage<M> {
 pub(super) trait ReleaseLevel: TableLevel {
     /// Hands `table` and all tables below it to `retire`; entries stay as they are.
     fn release<M: TableMemory, R: FnMut(M::Page)>(table: M::Table<Self>, mem: &M, retire: &mut R);
-
-    /// Returns the offset of the first leaf in or below `table` from the table's first address, in
-    /// bytes, or `None` if nothing is mapped there.
-    fn first_leaf<M: TableMemory>(table: M::Table<Self>, mem: &M) -> Option<u64>;
 }
 
 impl ReleaseLevel for L1 {
     fn release<M: TableMemory, R: FnMut(M::Page)>(table: M::Table<Self>, mem: &M, retire: &mut R) {
         retire(mem.page(table));
-    }
-
-    fn first_leaf<M: TableMemory>(table: M::Table<Self>, mem: &M) -> Option<u64> {
-        (0..TABLE_ENTRIES)
-            .find(|&index| mem.leaf(table, index).is_some())
-            .map(|index| (index as u64) << Self::SHIFT)
     }
 }
 
@@ -52,15 +42,5 @@ where
             }
         }
         retire(mem.page(table));
-    }
-
-    fn first_leaf<M: TableMemory>(table: M::Table<Self>, mem: &M) -> Option<u64> {
-        (0..TABLE_ENTRIES).find_map(|index| {
-            let below = match mem.load_entry(table, index)? {
-                PresentEntry::Leaf(_) => 0,
-                PresentEntry::Table(child) => L::Child::first_leaf(child, mem)?,
-            };
-            Some(((index as u64) << Self::SHIFT) | below)
-        })
     }
 }

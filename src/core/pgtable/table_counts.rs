@@ -2,10 +2,11 @@
 
 //! Counts tables and large pages without reading level-1 tables.
 
-use super::level::{Directory, TableLevel, L1};
-use super::memory::{PresentEntry, TableMemory};
+use super::level::{Directory, TableLevel};
+use super::memory::TableMemory;
+use super::walk::{EntryAt, Visitor, WalkLevel};
 use super::{at_top, SecondStage};
-use crate::spec::level::{Level, TABLE_ENTRIES};
+use crate::spec::level::Level;
 use core::ops::ControlFlow;
 
 /// The counts of tables and large pages.
@@ -52,89 +53,58 @@ impl<M: TableMemory> SecondStage<M> {
         tables: u32,
         counts: &mut TableCounts,
     ) -> Option<CountCursor> {
-        let mut walk = CountWalk {
-            mem,
+        let mut count = Count {
             from: rest,
             tables,
             counts,
         };
         at_top!(self, L, top => {
-            if walk.from.is_left(0, L::LEVEL) {
-                walk.counts.tables += 1;
+            if rest.is_left(0, L::LEVEL) {
+                count.counts.tables += 1;
             }
-            L::count_tables(top, 0, &mut walk)
+            L::walk(top, mem, 0, rest.base, &mut count)
         })
         .break_value()
     }
 }
 
 /// The state of a count in progress.
-struct CountWalk<'a, M: TableMemory> {
-    mem: &'a M,
+struct Count<'a> {
     from: CountCursor,
     /// The number of directories that may still be entered.
     tables: u32,
     counts: &'a mut TableCounts,
 }
 
-/// A level at which a count can be.
-trait CountLevel: TableLevel {
-    /// Counts the tables below `table`, whose first address is `base`.
-    fn count_tables<M: TableMemory>(
-        table: M::Table<Self>,
-        base: u64,
-        walk: &mut CountWalk<'_, M>,
-    ) -> ControlFlow<CountCursor>;
-}
+impl<M: TableMemory> Visitor<M> for Count<'_> {
+    const ONE_ADDRESS: bool = false;
 
-impl CountLevel for L1 {
-    fn count_tables<M: TableMemory>(
-        _: M::Table<Self>,
-        _: u64,
-        _: &mut CountWalk<'_, M>,
-    ) -> ControlFlow<CountCursor> {
-        ControlFlow::Continue(())
-    }
-}
+    type Break = CountCursor;
 
-impl<L: Directory> CountLevel for L
-where
-    L::Child: CountLevel,
-{
-    fn count_tables<M: TableMemory>(
-        table: M::Table<Self>,
-        base: u64,
-        walk: &mut CountWalk<'_, M>,
-    ) -> ControlFlow<CountCursor> {
-        let first = if walk.from.base > base {
-            L::index(walk.from.base)
-        } else {
-            0
-        };
-        let child_level = L::Child::LEVEL;
-        for index in first..TABLE_ENTRIES {
-            let at = base | ((index as u64) << Self::SHIFT);
-            match walk.mem.load_entry(table, index) {
-                None => {}
-                Some(PresentEntry::Leaf(_)) if L::LEVEL == Level::L2 => walk.counts.leaves_2m += 1,
-                Some(PresentEntry::Leaf(_)) => walk.counts.leaves_1g += 1,
-                Some(PresentEntry::Table(child)) => {
-                    if child_level != Level::L1 {
-                        let Some(left) = walk.tables.checked_sub(1) else {
-                            return ControlFlow::Break(CountCursor {
-                                base: at,
-                                level: child_level.number(),
-                            });
-                        };
-                        walk.tables = left;
-                    }
-                    if walk.from.is_left(at, child_level) {
-                        walk.counts.tables += 1;
-                    }
-                    L::Child::count_tables(child, at, walk)?;
-                }
-            }
+    fn leaf<L: TableLevel>(&mut self, _: EntryAt<M::Table<L>>, _: u64) -> ControlFlow<CountCursor> {
+        match L::LEVEL {
+            Level::L1 => {}
+            Level::L2 => self.counts.leaves_2m += 1,
+            Level::L3 | Level::L4 | Level::L5 => self.counts.leaves_1g += 1,
         }
         ControlFlow::Continue(())
+    }
+
+    fn link<L: Directory>(&mut self, at: EntryAt<M::Table<L>>) -> ControlFlow<CountCursor, bool> {
+        let level = L::Child::LEVEL;
+        let is_directory = level != Level::L1;
+        if is_directory {
+            let Some(tables) = self.tables.checked_sub(1) else {
+                return ControlFlow::Break(CountCursor {
+                    base: at.iova,
+                    level: level.number(),
+                });
+            };
+            self.tables = tables;
+        }
+        if self.from.is_left(at.iova, level) {
+            self.counts.tables += 1;
+        }
+        ControlFlow::Continue(is_directory)
     }
 }

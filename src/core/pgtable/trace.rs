@@ -3,8 +3,9 @@
 //! Traces one IOVA through the page table as hardware would walk it, and reports which entry ends
 //! the walk for a read and for a write.
 
-use super::level::{Directory, TableLevel, L1};
-use super::memory::{PresentEntry, TableMemory};
+use super::level::{Directory, TableLevel};
+use super::memory::TableMemory;
+use super::walk::{EntryAt, Visitor, WalkLevel};
 use super::{at_top, Geometry, SecondStage};
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::fault::FaultReason;
@@ -84,29 +85,30 @@ impl<M: TableMemory> SecondStage<M> {
         if iova.raw() > self.last_iova {
             return WalkTrace::faulted(BEYOND_WIDTH);
         }
-        let mut walk = TraceWalk {
+        let from = iova.raw();
+        let mut trace = Trace {
             mem,
-            iova: iova.raw(),
+            iova: from,
             geometry: &self.geometry,
             read: None,
             write: None,
             see,
         };
-        let _ = at_top!(self, L, top => L::trace(top, &mut walk));
+        let _ = at_top!(self, L, top => L::walk(top, mem, 0, from, &mut trace));
         // A walk ends at level 1 at the latest, whose entries decide both outcomes.
         let undecided = WalkOutcome::Faulted {
             reason: RESERVED_BITS,
             level: None,
         };
         WalkTrace {
-            read: walk.read.unwrap_or(undecided),
-            write: walk.write.unwrap_or(undecided),
+            read: trace.read.unwrap_or(undecided),
+            write: trace.write.unwrap_or(undecided),
         }
     }
 }
 
 /// The state of a trace in progress.
-struct TraceWalk<'a, M: TableMemory, F> {
+struct Trace<'a, M: TableMemory, F> {
     mem: &'a M,
     iova: u64,
     geometry: &'a Geometry,
@@ -117,13 +119,19 @@ struct TraceWalk<'a, M: TableMemory, F> {
     see: &'a mut F,
 }
 
-impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> TraceWalk<'_, M, F> {
+impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> Trace<'_, M, F> {
     /// Checks an entry as a unit does: its permissions, then its reserved bits, then its meaning.
-    fn check_entry<L: TableLevel>(&mut self, table: M::Table<L>, entry: Entry) -> ControlFlow<()> {
+    /// Breaks once the outcomes of reads and writes are known.
+    fn check_entry<L: TableLevel>(
+        &mut self,
+        at: EntryAt<M::Table<L>>,
+        entry: u64,
+    ) -> ControlFlow<()> {
+        let entry = Entry::from_raw(entry);
         (self.see)(TraceStep {
             level: L::LEVEL,
-            table: self.mem.page::<L>(table),
-            index: L::index(self.iova),
+            table: self.mem.page::<L>(at.table),
+            index: at.index,
             entry,
         });
         let faulted = |reason| WalkOutcome::Faulted {
@@ -171,46 +179,23 @@ impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> TraceWalk<'_, M, F> {
     }
 }
 
-/// A level through which a walk descends.
-trait TraceLevel: TableLevel {
-    /// Traces the walk from `table` on. Breaks once the outcomes of reads and writes are known.
-    fn trace<M: TableMemory, F: FnMut(TraceStep<M::Page>)>(
-        table: M::Table<Self>,
-        walk: &mut TraceWalk<'_, M, F>,
-    ) -> ControlFlow<()>;
-}
+impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> Visitor<M> for Trace<'_, M, F> {
+    const ONE_ADDRESS: bool = true;
 
-impl TraceLevel for L1 {
-    fn trace<M: TableMemory, F: FnMut(TraceStep<M::Page>)>(
-        table: M::Table<Self>,
-        walk: &mut TraceWalk<'_, M, F>,
-    ) -> ControlFlow<()> {
-        let entry = walk.mem.raw(table, Self::index(walk.iova));
-        walk.check_entry::<Self>(table, Entry::from_raw(entry))
+    type Break = ();
+
+    fn absent<L: TableLevel>(&mut self, at: EntryAt<M::Table<L>>) -> ControlFlow<()> {
+        self.check_entry::<L>(at, Entry::ABSENT.raw())
     }
-}
 
-impl<L: Directory> TraceLevel for L
-where
-    L::Child: TraceLevel,
-{
-    fn trace<M: TableMemory, F: FnMut(TraceStep<M::Page>)>(
-        table: M::Table<Self>,
-        walk: &mut TraceWalk<'_, M, F>,
-    ) -> ControlFlow<()> {
-        let index = Self::index(walk.iova);
-        match walk.mem.load_entry(table, index) {
-            None => walk.check_entry::<Self>(table, Entry::ABSENT),
-            Some(PresentEntry::Leaf(entry)) => {
-                walk.check_entry::<Self>(table, Entry::from_raw(entry))
-            }
-            Some(PresentEntry::Table(child)) => {
-                // Read again: the entry may have been cleared since, and the trace reports what is
-                // there now.
-                let entry = walk.mem.raw(table, index);
-                walk.check_entry::<Self>(table, Entry::from_raw(entry))?;
-                L::Child::trace(child, walk)
-            }
-        }
+    fn leaf<L: TableLevel>(&mut self, at: EntryAt<M::Table<L>>, entry: u64) -> ControlFlow<()> {
+        self.check_entry::<L>(at, entry)
+    }
+
+    fn link<L: Directory>(&mut self, at: EntryAt<M::Table<L>>) -> ControlFlow<(), bool> {
+        // Read again: the entry may have been cleared since, and the trace reports what is there
+        // now.
+        let entry = self.mem.raw(at.table, at.index);
+        self.check_entry::<L>(at, entry).map_continue(|()| true)
     }
 }

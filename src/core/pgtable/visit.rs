@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Visits every leaf of a table with the entries that lead to it, in one call or in parts.
+//! Visits every leaf of a table with the entries that lead to it, in one call or in parts; and finds
+//! the first leaf below an entry.
 
-use super::level::{Directory, TableLevel, L1};
-use super::memory::{PresentEntry, TableMemory};
+use super::level::{Directory, TableLevel};
+use super::memory::TableMemory;
+use super::walk::{EntryAt, Visitor, WalkLevel};
 use super::{at_top, SecondStage};
 use crate::spec::address::Iova;
-use crate::spec::level::{Level, TABLE_ENTRIES};
+use crate::spec::level::Level;
 use core::ops::ControlFlow;
 
 /// A leaf and the entries that lead to it.
@@ -65,125 +67,93 @@ impl<M: TableMemory> SecondStage<M> {
         if from.raw() > self.last_iova {
             return VisitEnd::Done;
         }
-        let mut walk = VisitWalk {
+        let from = from.raw();
+        let mut visit = Visit {
             mem,
-            from: from.raw(),
+            from,
             path: [0; 5],
             tables,
-            resume_at: None,
             see,
         };
-        match at_top!(self, L, top => L::visit(top, 0, &mut walk)) {
-            ControlFlow::Continue(()) => VisitEnd::Done,
-            ControlFlow::Break(()) => walk
-                .resume_at
-                .map_or(VisitEnd::Broken, |at| VisitEnd::At(Iova::new(at))),
-        }
+        at_top!(self, L, top => L::walk(top, mem, 0, from, &mut visit))
+            .break_value()
+            .unwrap_or(VisitEnd::Done)
     }
 }
 
 /// The state of a visit in progress.
-struct VisitWalk<'a, M: TableMemory, F> {
+struct Visit<'a, M: TableMemory, F> {
     mem: &'a M,
     from: u64,
     path: [u64; 5],
     /// The number of tables that may still be entered.
     tables: u32,
-    /// The first address of the table at which the limit was reached.
-    resume_at: Option<u64>,
     see: &'a mut F,
 }
 
-impl<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>> VisitWalk<'_, M, F> {
+impl<M: TableMemory, F> Visit<'_, M, F> {
     fn set_path<L: TableLevel>(&mut self, entry: u64) {
         let above = usize::from(L::LEVEL.number()).wrapping_sub(1);
         if let Some(place) = self.path.get_mut(above) {
             *place = entry;
         }
     }
+}
 
-    fn leaf<L: TableLevel>(&mut self, iova: u64, entry: u64) -> ControlFlow<()> {
+impl<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>> Visitor<M> for Visit<'_, M, F> {
+    const ONE_ADDRESS: bool = false;
+
+    type Break = VisitEnd;
+
+    fn leaf<L: TableLevel>(
+        &mut self,
+        at: EntryAt<M::Table<L>>,
+        entry: u64,
+    ) -> ControlFlow<VisitEnd> {
         self.set_path::<L>(entry);
         let flow = (self.see)(&VisitedLeaf {
-            iova: Iova::new(iova),
+            iova: Iova::new(at.iova),
             level: L::LEVEL,
             path: self.path,
         });
         self.set_path::<L>(0);
-        flow
+        flow.map_break(|()| VisitEnd::Broken)
     }
 
-    /// Counts the table that starts at `base` as entered, or breaks at the limit.
-    fn enter(&mut self, base: u64) -> ControlFlow<()> {
-        match self.tables.checked_sub(1) {
-            Some(left) => {
-                self.tables = left;
-                ControlFlow::Continue(())
-            }
-            None => {
-                self.resume_at = Some(base.max(self.from));
-                ControlFlow::Break(())
-            }
-        }
+    /// Counts the table as entered, or breaks at the limit.
+    fn link<L: Directory>(&mut self, at: EntryAt<M::Table<L>>) -> ControlFlow<VisitEnd, bool> {
+        let Some(tables) = self.tables.checked_sub(1) else {
+            let resume_at = Iova::new(at.iova.max(self.from));
+            return ControlFlow::Break(VisitEnd::At(resume_at));
+        };
+        self.tables = tables;
+        self.set_path::<L>(self.mem.raw(at.table, at.index));
+        ControlFlow::Continue(true)
     }
 
-    /// Returns the first index to read in a table of level `L` that starts at `base`.
-    fn first_index<L: TableLevel>(&self, base: u64) -> usize {
-        if self.from > base {
-            L::index(self.from)
-        } else {
-            0
-        }
+    fn left<L: Directory>(&mut self) {
+        self.set_path::<L>(0);
     }
 }
 
-/// A level at which a visit can be.
-trait VisitLevel: TableLevel {
-    /// Visits the leaves in and below `table`, whose first address is `base`.
-    fn visit<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>>(
-        table: M::Table<Self>,
-        base: u64,
-        walk: &mut VisitWalk<'_, M, F>,
-    ) -> ControlFlow<()>;
+/// Returns the offset of the first leaf in or below `table` from the table's first address, in bytes,
+/// or `None` if nothing is mapped there.
+pub(super) fn first_leaf<L: WalkLevel, M: TableMemory>(table: M::Table<L>, mem: &M) -> Option<u64> {
+    L::walk(table, mem, 0, 0, &mut FirstLeaf).break_value()
 }
 
-impl VisitLevel for L1 {
-    fn visit<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>>(
-        table: M::Table<Self>,
-        base: u64,
-        walk: &mut VisitWalk<'_, M, F>,
-    ) -> ControlFlow<()> {
-        for index in walk.first_index::<Self>(base)..TABLE_ENTRIES {
-            if let Some(entry) = walk.mem.leaf(table, index) {
-                walk.leaf::<Self>(base | ((index as u64) << Self::SHIFT), entry)?;
-            }
-        }
-        ControlFlow::Continue(())
+struct FirstLeaf;
+
+impl<M: TableMemory> Visitor<M> for FirstLeaf {
+    const ONE_ADDRESS: bool = false;
+
+    type Break = u64;
+
+    fn leaf<L: TableLevel>(&mut self, at: EntryAt<M::Table<L>>, _: u64) -> ControlFlow<u64> {
+        ControlFlow::Break(at.iova)
     }
-}
 
-impl<L: Directory> VisitLevel for L
-where
-    L::Child: VisitLevel,
-{
-    fn visit<M: TableMemory, F: FnMut(&VisitedLeaf) -> ControlFlow<()>>(
-        table: M::Table<Self>,
-        base: u64,
-        walk: &mut VisitWalk<'_, M, F>,
-    ) -> ControlFlow<()> {
-        for index in walk.first_index::<Self>(base)..TABLE_ENTRIES {
-            let iova = base | ((index as u64) << Self::SHIFT);
-            match walk.mem.load_entry(table, index) {
-                None => {}
-                Some(PresentEntry::Leaf(entry)) => walk.leaf::<Self>(iova, entry)?,
-                Some(PresentEntry::Table(child)) => {
-                    walk.enter(iova)?;
-                    walk.set_path::<Self>(walk.mem.raw(table, index));
-                    L::Child::visit(child, iova, walk)?;
-                    walk.set_path::<Self>(0);
-                }
-            }
-        }
-        ControlFlow::Continue(())
+    fn link<L: Directory>(&mut self, _: EntryAt<M::Table<L>>) -> ControlFlow<u64, bool> {
+        ControlFlow::Continue(true)
     }
 }
