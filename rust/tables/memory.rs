@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Second-stage tables on real pages.
+//! Tables on real pages.
 //!
 //! # Invariants
 //!
@@ -17,40 +17,39 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel_ext::iommu::table_pages;
 use kernel_ext::pages::Gfp;
 use vtd_core::pgtable::run::{clear_run, fill_run, is_leaf, is_link};
-use vtd_core::pgtable::{Directory, OutOfMemory, PresentEntry, TableLevel, TableMemory};
+use vtd_core::pgtable::{Directory, Format, OutOfMemory, PresentEntry, TableLevel, TableMemory};
 use vtd_core::spec::address::PhysAddr;
-use vtd_core::spec::pte::Entry;
 
-/// A bit of a link that hardware ignores (VT-d 9.8). It is set after the link has been written back
-/// to memory, where a unit that does not snoop sees it.
-const WRITTEN_BACK: u64 = 1 << 52;
-
-/// Memory for the tables of one domain, during one call. `COHERENT`: the units that walk them
-/// snoop processor caches.
+/// Memory for the tables of one domain, of the format `F`, during one call. `COHERENT`: the units
+/// that walk them snoop processor caches.
+///
+/// The bit [`Format::IGNORED`] of a link is set after the link has been written back to memory, where
+/// a unit that does not snoop sees it.
 #[derive(Clone, Copy)]
-pub(crate) struct Memory<const COHERENT: bool> {
+pub(crate) struct Memory<F, const COHERENT: bool> {
     /// The allocator of the pages.
-    pub(crate) tables: table_pages::TablePages,
+    tables: table_pages::TablePages,
     /// How the call may allocate.
-    pub(crate) gfp: Gfp,
+    gfp: Gfp,
+    format: PhantomData<F>,
 }
 
-/// A table of level `L`.
+/// A table of level `L` and of the format `F`.
 ///
 /// # Invariants
 ///
 /// The table is live while the handle is used.
-pub(crate) struct LevelTable<L>(table_pages::TablePage, PhantomData<L>);
+pub(crate) struct LevelTable<F, L>(table_pages::TablePage, PhantomData<(F, L)>);
 
-impl<L> Clone for LevelTable<L> {
+impl<F, L> Clone for LevelTable<F, L> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<L> Copy for LevelTable<L> {}
+impl<F, L> Copy for LevelTable<F, L> {}
 
-impl<L> LevelTable<L> {
+impl<F, L> LevelTable<F, L> {
     #[inline(always)]
     fn entry(&self, index: usize) -> &AtomicU64 {
         // SAFETY: Live by the type's invariants.
@@ -71,7 +70,17 @@ impl<L> LevelTable<L> {
     }
 }
 
-impl<const COHERENT: bool> Memory<COHERENT> {
+impl<F: Format, const COHERENT: bool> Memory<F, COHERENT> {
+    /// Returns the memory of tables whose pages `tables` allocates, as `gfp` allows.
+    #[inline(always)]
+    pub(crate) fn new(tables: table_pages::TablePages, gfp: Gfp) -> Self {
+        Memory {
+            tables,
+            gfp,
+            format: PhantomData,
+        }
+    }
+
     /// Returns the table that a link in a table of level `L` points to.
     ///
     /// # Safety
@@ -79,7 +88,7 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     /// `link` must be what [`TableMemory::link`] stored there, and not have been unlinked before
     /// the caller's walk began.
     #[inline(always)]
-    unsafe fn follow<L: Directory>(&self, link: u64) -> LevelTable<L::Child> {
+    unsafe fn follow<L: Directory>(&self, link: u64) -> LevelTable<F, L::Child> {
         // INVARIANT: Live: a table that is unlinked is not freed during a walk.
         // SAFETY: The address of a table that was live when it was linked, and is by the above.
         LevelTable(unsafe { self.tables.follow(link) }, PhantomData)
@@ -90,8 +99,11 @@ impl<const COHERENT: bool> Memory<COHERENT> {
     /// # Safety
     ///
     /// As for [`Self::follow`], if `entry` is a link; it must not be 0.
-    unsafe fn present_entry<L: Directory>(&self, entry: u64) -> PresentEntry<LevelTable<L::Child>> {
-        if is_leaf::<L>(entry) {
+    unsafe fn present_entry<L: Directory>(
+        &self,
+        entry: u64,
+    ) -> PresentEntry<LevelTable<F, L::Child>> {
+        if is_leaf::<F, L>(entry) {
             PresentEntry::Leaf(entry)
         } else {
             // SAFETY: No leaf and not 0, so a link; the rest is this function's contract.
@@ -99,31 +111,32 @@ impl<const COHERENT: bool> Memory<COHERENT> {
         }
     }
 
-    /// Writes the link in entry `index` back to memory, then sets [`WRITTEN_BACK`] in it. The bit
+    /// Writes the link in entry `index` back to memory, then sets [`Format::IGNORED`] in it. The bit
     /// is not set if the entry has changed since: this can happen if the caller is a reader, which
     /// holds no range.
     // Without `self`: the fast paths would have to store it in memory for the call.
     #[cold]
     #[inline(never)]
-    fn write_link_back<L>(table: LevelTable<L>, index: usize, link: u64) {
+    fn write_link_back<L>(table: LevelTable<F, L>, index: usize, link: u64) {
         // SAFETY: Live by the type's invariants.
         unsafe { table_pages::write_back(table.0, index, 1) };
         let slot = table.entry(index);
-        let noted = link | WRITTEN_BACK;
+        let noted = link | F::IGNORED;
         let _ = slot.compare_exchange(link, noted, Ordering::Release, Ordering::Relaxed);
     }
 }
 
-impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
-    type Table<L: TableLevel> = LevelTable<L>;
+impl<F: Format, const COHERENT: bool> TableMemory for Memory<F, COHERENT> {
+    type Format = F;
+    type Table<L: TableLevel> = LevelTable<F, L>;
     type Page = table_pages::TablePage;
 
     #[inline(always)]
-    fn page<L: TableLevel>(&self, table: LevelTable<L>) -> table_pages::TablePage {
+    fn page<L: TableLevel>(&self, table: LevelTable<F, L>) -> table_pages::TablePage {
         table.0
     }
 
-    fn alloc<L: TableLevel>(&self) -> Result<LevelTable<L>, OutOfMemory> {
+    fn alloc<L: TableLevel>(&self) -> Result<LevelTable<F, L>, OutOfMemory> {
         let table = self.tables.alloc(self.gfp).map_err(|_| OutOfMemory)?;
         if !COHERENT {
             // SAFETY: Just allocated.
@@ -133,7 +146,7 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
         Ok(LevelTable(table, PhantomData))
     }
 
-    fn discard<L: TableLevel>(&self, table: LevelTable<L>) {
+    fn discard<L: TableLevel>(&self, table: LevelTable<F, L>) {
         // SAFETY: Live and never linked, so that only the caller has known it; it is done with it.
         unsafe { self.tables.free(table.0) }
     }
@@ -141,14 +154,14 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     #[inline(always)]
     fn load_entry<L: Directory>(
         &self,
-        table: LevelTable<L>,
+        table: LevelTable<F, L>,
         index: usize,
-    ) -> Option<PresentEntry<LevelTable<L::Child>>> {
+    ) -> Option<PresentEntry<LevelTable<F, L::Child>>> {
         let entry = table.entry(index).load(Ordering::Acquire);
         if entry == 0 {
             return None;
         }
-        if !COHERENT && !is_leaf::<L>(entry) && entry & WRITTEN_BACK == 0 {
+        if !COHERENT && !is_leaf::<F, L>(entry) && entry & F::IGNORED == 0 {
             Self::write_link_back(table, index, entry);
         }
         // SAFETY: An entry of a live directory that is not 0, by the module's invariants a leaf or
@@ -159,14 +172,14 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     #[inline(always)]
     fn child<L: Directory>(
         &self,
-        table: LevelTable<L>,
+        table: LevelTable<F, L>,
         index: usize,
-    ) -> Option<LevelTable<L::Child>> {
+    ) -> Option<LevelTable<F, L::Child>> {
         let entry = table.entry(index).load(Ordering::Acquire);
-        if !is_link::<L>(entry) {
+        if !is_link::<F, L>(entry) {
             return None;
         }
-        if !COHERENT && entry & WRITTEN_BACK == 0 {
+        if !COHERENT && entry & F::IGNORED == 0 {
             Self::write_link_back(table, index, entry);
         }
         // SAFETY: A link of a live directory.
@@ -174,40 +187,39 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     }
 
     #[inline(always)]
-    fn raw<L: TableLevel>(&self, table: LevelTable<L>, index: usize) -> u64 {
+    fn raw<L: TableLevel>(&self, table: LevelTable<F, L>, index: usize) -> u64 {
         table.entry(index).load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     fn fill<L: TableLevel>(
         &self,
-        table: LevelTable<L>,
+        table: LevelTable<F, L>,
         first: usize,
         count: usize,
         entry: u64,
     ) -> usize {
-        fill_run::<L>(table.run(first, count), entry)
+        fill_run::<F, L>(table.run(first, count), entry)
     }
 
     #[inline(always)]
-    fn clear<L: TableLevel>(&self, table: LevelTable<L>, first: usize, count: usize) -> usize {
-        clear_run::<L>(table.run(first, count))
+    fn clear<L: TableLevel>(&self, table: LevelTable<F, L>, first: usize, count: usize) -> usize {
+        clear_run::<F, L>(table.run(first, count))
     }
 
     fn link<L: Directory>(
         &self,
-        table: LevelTable<L>,
+        table: LevelTable<F, L>,
         index: usize,
-        child: LevelTable<L::Child>,
-    ) -> Result<(), PresentEntry<LevelTable<L::Child>>> {
-        let link = Entry::table(PhysAddr::new(self.tables.phys(child.0)));
-        let link = link.map_or(0, Entry::raw);
+        child: LevelTable<F, L::Child>,
+    ) -> Result<(), PresentEntry<LevelTable<F, L::Child>>> {
+        let link = F::link(PhysAddr::new(self.tables.phys(child.0))).unwrap_or(0);
         let slot = table.entry(index);
         let linked = slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire);
         // The thread that loses the race continues below the winner's link, which may not have been
         // written back yet.
         let there = linked.err().unwrap_or(link);
-        if !COHERENT && is_link::<L>(there) && there & WRITTEN_BACK == 0 {
+        if !COHERENT && is_link::<F, L>(there) && there & F::IGNORED == 0 {
             Self::write_link_back(table, index, there);
         }
         match linked {
@@ -218,12 +230,12 @@ impl<const COHERENT: bool> TableMemory for Memory<COHERENT> {
     }
 
     #[inline(always)]
-    fn unlink<L: Directory>(&self, table: LevelTable<L>, index: usize) {
+    fn unlink<L: Directory>(&self, table: LevelTable<F, L>, index: usize) {
         table.entry(index).store(0, Ordering::Relaxed)
     }
 
     #[inline(always)]
-    fn flush<L: TableLevel>(&self, table: LevelTable<L>, first: usize, count: usize) {
+    fn flush<L: TableLevel>(&self, table: LevelTable<F, L>, first: usize, count: usize) {
         if !COHERENT {
             // SAFETY: Live by the type's invariants.
             unsafe { table_pages::write_back(table.0, first, count) }

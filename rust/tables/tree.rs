@@ -9,14 +9,14 @@ use kernel::prelude::*;
 use kernel_ext::iommu::table_pages;
 use kernel_ext::pages::Gfp;
 use vtd_core::pgtable::{
-    CountCursor, SecondStage, TableCounts, TraceStep, VisitEnd, VisitedLeaf, WalkTrace,
+    CountCursor, PageTable, SecondStage, TableCounts, TraceStep, VisitEnd, VisitedLeaf, WalkTrace,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 
 /// The tables, for units that snoop when they walk or for units that do not.
 pub(crate) enum Stage {
-    Coherent(SecondStage<Memory<true>>),
-    NonCoherent(SecondStage<Memory<false>>),
+    Coherent(PageTable<Memory<SecondStage, true>>),
+    NonCoherent(PageTable<Memory<SecondStage, false>>),
 }
 
 /// Runs `$body` with the second stage and its memory, whichever kind it is.
@@ -24,17 +24,11 @@ macro_rules! with_stage {
     ($owner:expr, $gfp:expr, |$stage:ident, $mem:ident| $body:expr) => {
         match &$owner.stage {
             $crate::tree::Stage::Coherent($stage) => {
-                let $mem = $crate::memory::Memory::<true> {
-                    tables: $owner.pages,
-                    gfp: $gfp,
-                };
+                let $mem = $crate::memory::Memory::<_, true>::new($owner.pages, $gfp);
                 $body
             }
             $crate::tree::Stage::NonCoherent($stage) => {
-                let $mem = $crate::memory::Memory::<false> {
-                    tables: $owner.pages,
-                    gfp: $gfp,
-                };
+                let $mem = $crate::memory::Memory::<_, false>::new($owner.pages, $gfp);
                 $body
             }
         }
@@ -95,7 +89,7 @@ impl Tree {
         ))
     }
 
-    /// Visits leaves, as [`SecondStage::visit_part`].
+    /// Visits leaves, as [`PageTable::visit_part`].
     ///
     /// # Context
     ///
@@ -112,7 +106,7 @@ impl Tree {
         })
     }
 
-    /// Traces a walk, as [`SecondStage::trace_walk`].
+    /// Traces a walk, as [`PageTable::trace_walk`].
     ///
     /// # Context
     ///
@@ -137,7 +131,7 @@ impl Tree {
         })
     }
 
-    /// Counts tables, as [`SecondStage::count_tables`].
+    /// Counts tables, as [`PageTable::count_tables`].
     ///
     /// # Context
     ///

@@ -7,7 +7,7 @@
 //! unsafe, because they cannot check that a table is live or that an entry is a link. This crate
 //! combines the two. This is why that is sound:
 //!
-//! - Handles of tables exist only inside [`SecondStage`]; neither it nor its memory leaves this
+//! - Handles of tables exist only inside [`PageTable`]; neither it nor its memory leaves this
 //!   crate. Levels are types there, so a leaf is never taken for a link. A link is written when its
 //!   table is complete, and a table is retired once, after its link was cleared. The host tests of
 //!   `vtd_core::pgtable` check these rules; its code forbids `unsafe`, and is trusted to keep them.
@@ -39,8 +39,8 @@ use kernel_ext::pages::{Charge, Gfp, NumaNode};
 use memory::Memory;
 use tree::{with_stage, Owned, Stage};
 use vtd_core::pgtable::{
-    Geometry, MapError, MappedMemory, MemoryRun, OutOfMemory, PendingMap, PendingUnmap, Prot,
-    SecondStage,
+    Geometry, MapError, MappedMemory, MemoryRun, OutOfMemory, PageTable, PendingMap, PendingUnmap,
+    Prot,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -75,12 +75,12 @@ impl DomainTables {
     pub fn new(geometry: Geometry, coherent: bool, node: NumaNode, charge: Charge) -> Result<Self> {
         let (pages, gfp) = (table_pages::TablePages::new(node), charge.gfp());
         let (stage, same) = if coherent {
-            let mem = Memory::<true> { tables: pages, gfp };
-            let stage = SecondStage::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
+            let mem = Memory::<_, true>::new(pages, gfp);
+            let stage = PageTable::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
             (Stage::Coherent(stage.alias()), Stage::Coherent(stage))
         } else {
-            let mem = Memory::<false> { tables: pages, gfp };
-            let stage = SecondStage::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
+            let mem = Memory::<_, false>::new(pages, gfp);
+            let stage = PageTable::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
             (Stage::NonCoherent(stage.alias()), Stage::NonCoherent(stage))
         };
         let owned = Owned { stage: same, pages };
@@ -225,7 +225,7 @@ impl DomainTables {
     }
 
     /// Returns the memory that a range is mapped to, before it is unmapped, if it is
-    /// [one leaf](SecondStage::mapped_leaf).
+    /// [one leaf](PageTable::mapped_leaf).
     ///
     /// # Context
     ///
@@ -240,7 +240,7 @@ impl DomainTables {
     }
 
     /// Returns the memory that a range is mapped to, before it is unmapped; [`None`] if that is
-    /// [too much to remember](SecondStage::mapped_memory).
+    /// [too much to remember](PageTable::mapped_memory).
     ///
     /// # Context
     ///

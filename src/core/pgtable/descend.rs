@@ -5,16 +5,13 @@
 //! Nearly all requests are of this kind: a page, a buffer, a large page. The fast path descends to
 //! a table, writes a run of entries, and descends to the next table.
 
+use super::format::Format;
 use super::level::{TableLevel, L1, L2, L3, L4, L5};
 use super::memory::TableMemory;
-use super::{SecondStage, Top};
+use super::{PageTable, Top};
 use crate::spec::level::TABLE_ENTRIES;
-use crate::spec::pte::Entry;
 
-/// The address bits of an entry.
-const ADDRESS: u64 = Entry::from_raw(u64::MAX).address().raw();
-
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Returns the level-3 table that serves `iova`, if there is one. Every tree has this level,
     /// and no table above it holds leaves.
     #[inline(always)]
@@ -42,8 +39,13 @@ pub(super) fn covers<L: TableLevel>(iova: u64, len: u64) -> bool {
 
 /// Returns whether a mapping of `left` bytes at `iova` can start with a leaf of level `L`.
 #[inline(always)]
-pub(super) fn fits<L: TableLevel>(iova: u64, entry: u64, left: u64, page_sizes: u64) -> bool {
-    L::HAS_LEAVES && covers::<L>(iova | (entry & ADDRESS), left) && page_sizes & L::SPAN != 0
+pub(super) fn fits<F: Format, L: TableLevel>(
+    iova: u64,
+    entry: u64,
+    left: u64,
+    page_sizes: u64,
+) -> bool {
+    L::HAS_LEAVES && covers::<L>(iova | (entry & F::ADDRESS), left) && page_sizes & L::SPAN != 0
 }
 
 /// Returns whether one entry of level `L` serves both addresses.

@@ -5,10 +5,10 @@
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::level::{AddressWidth, PageSize};
 
-/// The shape of a second-stage table and the limits of its leaves.
+/// The shape of a table and the limits of its leaves.
 ///
 /// It is derived from the capabilities of the unit that serves the device. Another unit can use the
-/// table only if it can walk a table of this [geometry](super::SecondStage::geometry).
+/// table only if it can walk a table of this [geometry](super::PageTable::geometry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// The depth of the table: 3, 4 or 5 levels.

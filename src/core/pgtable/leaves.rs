@@ -2,12 +2,12 @@
 
 //! Leaves: the memory that a short range is mapped to, before it is unmapped.
 
+use super::format::Format;
 use super::level::{TableLevel, L1, L2, L3};
 use super::memory::TableMemory;
 use super::run::is_leaf;
-use super::SecondStage;
+use super::PageTable;
 use crate::spec::address::{Iova, PhysAddr};
-use crate::spec::pte::Entry;
 
 /// The most leaves that are read.
 const MAX_LEAVES: usize = 16;
@@ -57,7 +57,7 @@ impl MappedMemory {
     }
 }
 
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Returns the memory that `len` bytes from `iova` are mapped to, if that is one leaf which
     /// begins there: nearly all ranges. [`None`] otherwise.
     ///
@@ -136,8 +136,10 @@ fn leaf<L: TableLevel, M: TableMemory>(
     iova: u64,
 ) -> Option<MemoryRun> {
     let entry = mem.raw(table, L::index(iova));
-    (is_leaf::<L>(entry) && (L::SPAN == L1::SPAN || L::offset(iova) == 0)).then(|| MemoryRun {
-        start: Entry::from_raw(entry).address(),
-        bytes: L::SPAN,
+    (is_leaf::<M::Format, L>(entry) && (L::SPAN == L1::SPAN || L::offset(iova) == 0)).then(|| {
+        MemoryRun {
+            start: PhysAddr::new(entry & M::Format::ADDRESS),
+            bytes: L::SPAN,
+        }
     })
 }

@@ -6,9 +6,7 @@
 //! different types: code cannot write a link to a table of the wrong level, and shifts and masks
 //! are constants.
 
-use crate::spec::address::PhysAddr;
-use crate::spec::level::{Level, PageSize, TABLE_ENTRIES};
-use crate::spec::pte::{Access, Entry};
+use crate::spec::level::{Level, TABLE_ENTRIES};
 
 mod sealed {
     pub trait Sealed {}
@@ -28,14 +26,6 @@ pub trait TableLevel: sealed::Sealed + Copy + 'static {
     /// Whether units exist whose tables of this level hold leaves.
     const HAS_LEAVES: bool = Self::LEVEL.page_size().is_some();
 
-    /// The bits that distinguish a leaf of this level from a link: page size above level 1.
-    ///
-    /// The constant is the same at levels 4 and 5, where no leaf is ever written.
-    const LEAF_MARK: u64 = match Self::LEVEL {
-        Level::L1 => 0,
-        Level::L2 | Level::L3 | Level::L4 | Level::L5 => LARGE,
-    };
-
     /// Returns the index of the entry that serves `iova`; always below [`TABLE_ENTRIES`].
     #[inline(always)]
     fn index(iova: u64) -> usize {
@@ -53,16 +43,6 @@ pub trait TableLevel: sealed::Sealed + Copy + 'static {
 pub trait Directory: TableLevel {
     /// The level below.
     type Child: TableLevel;
-}
-
-/// The page-size bit, taken from the specification's encoder.
-const LARGE: u64 = permissions(PageSize::Size2M) ^ permissions(PageSize::Size4K);
-
-const fn permissions(size: PageSize) -> u64 {
-    match Entry::leaf(PhysAddr::new(0), size, Access::Read, false) {
-        Some(entry) => entry.raw(),
-        None => 0,
-    }
 }
 
 macro_rules! level {
@@ -118,13 +98,6 @@ mod tests {
             L5::HAS_LEAVES,
         ];
         assert_eq!(leaves, [true, true, true, false, false]);
-    }
-
-    #[test]
-    fn a_leaf_mark_is_the_page_size_bit_above_level_1_only() {
-        assert_eq!(L1::LEAF_MARK, 0);
-        assert_eq!(L2::LEAF_MARK, 1 << 7);
-        assert_eq!(L3::LEAF_MARK, 1 << 7);
     }
 
     #[test]

@@ -4,36 +4,14 @@
 
 use super::descend::{entries_left, fits};
 use super::error::{MapError, MapFailed};
+use super::format::{Format, Prot};
 use super::level::{TableLevel, L1, L2, L3};
 use super::map_level::{MapCursor, MapLevel};
 use super::memory::TableMemory;
-use super::{at, at_top, is_page_aligned, SecondStage};
+use super::{at, at_top, is_page_aligned, PageTable};
 use crate::spec::address::{Iova, PhysAddr};
-use crate::spec::level::PageSize;
-use crate::spec::pte::{Access, Entry};
 
-/// The protection of mapped memory: the accesses that a device may make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prot {
-    /// Reads, writes or both.
-    pub access: Access,
-    /// Whether accesses snoop processor caches even if the device requests no snooping.
-    pub snoop: bool,
-}
-
-impl Prot {
-    /// Returns the bits of a leaf other than the address.
-    #[inline(always)]
-    fn entry_bits(self) -> u64 {
-        match Entry::leaf(PhysAddr::new(0), PageSize::Size4K, self.access, self.snoop) {
-            Some(entry) => entry.raw(),
-            // Not reached: address 0 is aligned. An entry of 0 would only block.
-            None => 0,
-        }
-    }
-}
-
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Maps `len` bytes from `iova` to memory from `paddr`.
     ///
     /// Uses the largest pages that the alignment of both addresses allows. On return, all entries
@@ -89,7 +67,7 @@ impl<M: TableMemory> SecondStage<M> {
     ) -> Result<(), PendingMap> {
         let (from, to) = (iova.raw(), paddr.raw());
         let done = if self.can_map(from, to, len, prot) {
-            self.fill_next(mem, from, to | prot.entry_bits(), len)
+            self.fill_next(mem, from, to | M::Format::leaf_bits(prot), len)
         } else {
             0
         };
@@ -113,7 +91,7 @@ impl<M: TableMemory> SecondStage<M> {
     ///
     /// The rest of the request, for whatever reason it is not mapped.
     pub fn map_existing(&self, mem: &M, mut rest: PendingMap) -> Result<(), PendingMap> {
-        let entry = rest.paddr.raw() | rest.prot.entry_bits();
+        let entry = rest.paddr.raw() | M::Format::leaf_bits(rest.prot);
         let mut bytes = rest.done;
         while bytes != 0 {
             let left = rest.len.wrapping_sub(rest.done);
@@ -148,7 +126,7 @@ impl<M: TableMemory> SecondStage<M> {
         if !self.can_map(iova.raw(), paddr.raw(), len, prot) {
             return Err(MapFailed::untouched(self.refusal(iova, paddr, len)));
         }
-        let entry = paddr.raw() | prot.entry_bits();
+        let entry = paddr.raw() | M::Format::leaf_bits(prot);
         self.map_remaining(mem, iova.raw(), entry, len, done, retire)
     }
 
@@ -180,7 +158,7 @@ impl<M: TableMemory> SecondStage<M> {
         if left < L3::SPAN {
             return self.fill_below(mem, upper, iova, entry, left);
         }
-        if fits::<L3>(iova, entry, left, self.page_sizes) {
+        if fits::<M::Format, L3>(iova, entry, left, self.page_sizes) {
             return fill::<L3, M>(upper, mem, iova, entry, left);
         }
         self.fill_below(mem, upper, iova, entry, left)
@@ -192,7 +170,7 @@ impl<M: TableMemory> SecondStage<M> {
         let Some(middle) = mem.child(upper, L3::index(iova)) else {
             return 0;
         };
-        if fits::<L2>(iova, entry, left, self.page_sizes) {
+        if fits::<M::Format, L2>(iova, entry, left, self.page_sizes) {
             return fill::<L2, M>(middle, mem, iova, entry, left);
         }
         match mem.child(middle, L2::index(iova)) {
@@ -272,7 +250,7 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A request that [`SecondStage::map_fast`] has mapped in part or not at all.
+/// A request that [`PageTable::map_fast`] has mapped in part or not at all.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingMap {
     iova: Iova,

@@ -33,7 +33,7 @@ impl<M: TableMemory, R: FnMut(M::Page)> MapCursor<'_, M, R> {
     /// Returns whether the rest can start with a leaf of level `L`.
     #[inline(always)]
     fn fits<L: TableLevel>(&self) -> bool {
-        fits::<L>(self.iova, self.entry, self.left, self.page_sizes)
+        fits::<M::Format, L>(self.iova, self.entry, self.left, self.page_sizes)
     }
 
     /// Writes leaves of level `L` from `index` on, until the end of the rest, the end of the table

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory interface of a second-stage table.
+//! The memory interface of a page table.
 
+use super::format::Format;
 use super::level::{Directory, TableLevel, L1};
 
 /// The error that no page was available for a table.
@@ -20,7 +21,7 @@ pub enum PresentEntry<T> {
 /// Memory for tables: pages of 512 entries of 64 bits.
 ///
 /// The trait has levels as types so that an implementation on real pages can be sound with safe
-/// callers. An entry of a directory is 0, a leaf (which has [`TableLevel::LEAF_MARK`]) or a link,
+/// callers. An entry of a directory is 0, a leaf (which has the [mark](leaf_mark) of its level) or a link,
 /// and only [`link`](Self::link) writes links. A handle of level L comes only from
 /// [`alloc`](Self::alloc) or from the link in a table of level L + 1.
 ///
@@ -34,12 +35,15 @@ pub enum PresentEntry<T> {
 ///   other values, but does not panic.
 /// - Stores are visible to hardware in program order, but need not be complete when a method
 ///   returns. The caller issues the barriers that the unit or the processor needs (a write-buffer
-///   flush, `RWBF`), once per [`map`](super::SecondStage::map), before the range is used.
+///   flush, `RWBF`), once per [`map`](super::PageTable::map), before the range is used.
 /// - On units whose page walks do not snoop (`ECAP.C` = 0), hardware sees links and leaves only
 ///   after their cache lines are written back. [`flush`](Self::flush) does so for leaves and
 ///   cleared entries. `alloc`, `link` and `load_entry` do so for links themselves, as described
 ///   there.
 pub trait TableMemory {
+    /// The format of the tables.
+    type Format: Format;
+
     /// A table of level `L` that is linked, or about to be.
     ///
     /// A handle is used only while the table is reachable: the caller that frees retired tables
@@ -95,7 +99,7 @@ pub trait TableMemory {
     /// that is not 0. Returns how many it wrote.
     ///
     /// The first leaf is `entry`, and each further one is [`TableLevel::SPAN`] more. This method
-    /// adds [`TableLevel::LEAF_MARK`]. It uses plain stores, because no other thread writes these
+    /// adds the [mark](leaf_mark) of the level. It uses plain stores, because no other thread writes these
     /// entries. [`fill_run`](super::run::fill_run) is the loop.
     fn fill<L: TableLevel>(
         &self,

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Second-stage page tables in legacy mode (VT-d 3.7, 9.8): map, unmap, query.
+//! Page tables (VT-d 3.6, 3.7, 9.7, 9.8): map, unmap, query.
 //!
-//! A [`SecondStage`] is a tree of tables with 512 entries each, 3 to 5 levels deep, in memory that
-//! the caller provides ([`TableMemory`]). One descent serves a whole range. Levels are types, so
+//! A [`PageTable`] is a tree of tables with 512 entries each, 3 to 5 levels deep, in memory that
+//! the caller provides ([`TableMemory`]). The memory says which [`Format`] the entries have. One
+//! descent serves a whole range. Levels are types, so
 //! that every step is compiled for its level. The recursion is at most as deep as the tree.
 //!
 //! # On map
 //!
-//! [`map`](SecondStage::map) writes the leaves, allocates and links the tables that are missing,
+//! [`map`](PageTable::map) writes the leaves, allocates and links the tables that are missing,
 //! and uses the largest pages that the alignment allows. The caller then invalidates the IOTLB or
 //! flushes the write buffer where the unit requires it.
 //!
 //! # On unmap
 //!
-//! [`unmap`](SecondStage::unmap) clears the leaves of the range in order, up to the first address
+//! [`unmap`](PageTable::unmap) clears the leaves of the range in order, up to the first address
 //! that is not mapped. It unlinks the tables that lie wholly within the range and hands them to
 //! `retire`. It invalidates nothing: hardware may still use what it has cached. The caller
 //! invalidates the IOTLB for the unmapped range, and only then frees the retired tables and the
@@ -26,7 +27,7 @@
 //!   whole entry is unmapped (or mapped by one large page). Links permit reads and writes; only
 //!   leaves restrict access.
 //! - A table is retired exactly once, after its link is cleared; the top table only by
-//!   [`release`](SecondStage::release).
+//!   [`release`](PageTable::release).
 //! - A leaf gives access to memory only between the `map` that wrote it and the `unmap` that
 //!   cleared it. A failed `map` changes no mapping.
 //!
@@ -49,6 +50,7 @@
 
 mod descend;
 mod error;
+pub mod format;
 mod geometry;
 mod leaves;
 mod level;
@@ -65,10 +67,11 @@ mod visit;
 mod walk;
 
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
+pub use format::{Format, Prot, SecondStage};
 pub use geometry::{output_bits, Geometry};
 pub use leaves::{MappedMemory, MemoryRun, MAX_RUNS};
 pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};
-pub use map::{PendingMap, Prot};
+pub use map::PendingMap;
 pub use memory::{OutOfMemory, PresentEntry, TableMemory};
 pub use query::MappedPage;
 pub use table_counts::{CountCursor, TableCounts};
@@ -79,11 +82,11 @@ pub use visit::{VisitEnd, VisitedLeaf};
 use crate::spec::address::{Iova, PAGE_SIZE};
 use crate::spec::level::AddressWidth;
 
-/// A second-stage page table in the memory `M`.
+/// A page table in the memory `M`, of the format that the memory has.
 ///
 /// Dropping it leaks its tables; [`release`](Self::release) hands them back.
 #[must_use = "dropping a table leaks its memory: release it"]
-pub struct SecondStage<M: TableMemory> {
+pub struct PageTable<M: TableMemory> {
     top: Top<M>,
     geometry: Geometry,
     /// `geometry.last_iova()`, computed once because every request needs it.
@@ -130,7 +133,7 @@ macro_rules! at_top {
 }
 use at_top;
 
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Creates an empty table of the given shape, which blocks every request.
     ///
     /// # Errors

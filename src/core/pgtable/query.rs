@@ -2,13 +2,13 @@
 
 //! Query: the translation of one address.
 
+use super::format::{Format, Prot};
 use super::level::{Directory, TableLevel, L1};
-use super::map::Prot;
 use super::memory::{PresentEntry, TableMemory};
-use super::{at_top, SecondStage};
+use super::{at_top, PageTable};
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::level::PageSize;
-use crate::spec::pte::{DecodedEntry, Entry};
+use crate::spec::pte::DecodedEntry;
 
 /// The translation of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct MappedPage {
     pub prot: Prot,
 }
 
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Returns the translation of `iova`, or `None` if it is not mapped.
     ///
     /// # Context
@@ -45,7 +45,7 @@ trait QueryLevel: TableLevel {
 impl QueryLevel for L1 {
     #[inline(always)]
     fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<MappedPage> {
-        decode_leaf::<Self>(mem.leaf(table, Self::index(iova))?, iova)
+        decode_leaf::<M::Format, Self>(mem.leaf(table, Self::index(iova))?, iova)
     }
 }
 
@@ -57,15 +57,15 @@ where
     fn query<M: TableMemory>(table: M::Table<Self>, mem: &M, iova: u64) -> Option<MappedPage> {
         match mem.load_entry(table, Self::index(iova))? {
             PresentEntry::Table(child) => L::Child::query(child, mem, iova),
-            PresentEntry::Leaf(entry) => decode_leaf::<Self>(entry, iova),
+            PresentEntry::Leaf(entry) => decode_leaf::<M::Format, Self>(entry, iova),
         }
     }
 }
 
 /// Returns the translation of `iova` by the leaf `entry` of level `L`.
 #[inline(always)]
-fn decode_leaf<L: TableLevel>(entry: u64, iova: u64) -> Option<MappedPage> {
-    match Entry::from_raw(entry).decode(L::LEVEL) {
+fn decode_leaf<F: Format, L: TableLevel>(entry: u64, iova: u64) -> Option<MappedPage> {
+    match F::decode(entry, L::LEVEL) {
         DecodedEntry::Leaf {
             address,
             size,

@@ -4,10 +4,10 @@
 
 use super::level::{Directory, TableLevel, L1};
 use super::memory::{PresentEntry, TableMemory};
-use super::{at_top, SecondStage};
+use super::{at_top, PageTable};
 use crate::spec::level::TABLE_ENTRIES;
 
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Hands every table to `retire` once, lower tables before those that link to them, the top
     /// table last.
     ///

@@ -6,9 +6,8 @@
 //! a table. The accesses are relaxed atomics, because hardware reads the entries concurrently and
 //! must see each one whole. On x86 they are plain moves.
 
+use super::format::{leaf_mark, Format};
 use super::level::{Directory, TableLevel};
-use crate::spec::address::PhysAddr;
-use crate::spec::pte::Entry;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The number of entries that are first checked, then written together: one cache line.
@@ -16,11 +15,11 @@ const LINE: usize = 8;
 
 /// Writes leaves of level `L` into `entries` until one is not 0. Returns how many were written.
 ///
-/// The first leaf is `entry` with [`TableLevel::LEAF_MARK`], and each further one is
+/// The first leaf is `entry` with its [mark](leaf_mark), and each further one is
 /// [`TableLevel::SPAN`] more.
 #[inline(always)]
-pub fn fill_run<L: TableLevel>(entries: &[AtomicU64], entry: u64) -> usize {
-    let value = entry | L::LEAF_MARK;
+pub fn fill_run<F: Format, L: TableLevel>(entries: &[AtomicU64], entry: u64) -> usize {
+    let value = entry | leaf_mark::<F, L>();
     // One page is the most frequent request.
     if let [slot] = entries {
         return fill_one(slot, value);
@@ -77,16 +76,16 @@ fn fill_singly<L: TableLevel>(entries: &[AtomicU64], mut value: u64) -> usize {
 /// Sets `entries` of a table of level `L` to 0 until one is not a leaf. Returns how many were
 /// cleared.
 #[inline(always)]
-pub fn clear_run<L: TableLevel>(entries: &[AtomicU64]) -> usize {
+pub fn clear_run<F: Format, L: TableLevel>(entries: &[AtomicU64]) -> usize {
     if let [slot] = entries {
-        return clear_one::<L>(slot);
+        return clear_one::<F, L>(slot);
     }
-    clear_many::<L>(entries)
+    clear_many::<F, L>(entries)
 }
 
 #[inline(always)]
-fn clear_one<L: TableLevel>(slot: &AtomicU64) -> usize {
-    if !is_leaf::<L>(slot.load(Relaxed)) {
+fn clear_one<F: Format, L: TableLevel>(slot: &AtomicU64) -> usize {
+    if !is_leaf::<F, L>(slot.load(Relaxed)) {
         return 0;
     }
     slot.store(0, Relaxed);
@@ -95,7 +94,7 @@ fn clear_one<L: TableLevel>(slot: &AtomicU64) -> usize {
 
 /// Clears one line at a time while lines are full, then entry by entry.
 #[inline]
-fn clear_many<L: TableLevel>(entries: &[AtomicU64]) -> usize {
+fn clear_many<F: Format, L: TableLevel>(entries: &[AtomicU64]) -> usize {
     let mut done = 0usize;
     let lines = entries.chunks_exact(LINE);
     let rest = lines.remainder();
@@ -104,22 +103,22 @@ fn clear_many<L: TableLevel>(entries: &[AtomicU64]) -> usize {
             return done;
         };
         let slots = [a, b, c, d, e, f, g, h];
-        if !slots.iter().all(|slot| is_leaf::<L>(slot.load(Relaxed))) {
-            return done.wrapping_add(clear_singly::<L>(line));
+        if !slots.iter().all(|slot| is_leaf::<F, L>(slot.load(Relaxed))) {
+            return done.wrapping_add(clear_singly::<F, L>(line));
         }
         for slot in slots {
             slot.store(0, Relaxed);
         }
         done = done.wrapping_add(LINE);
     }
-    done.wrapping_add(clear_singly::<L>(rest))
+    done.wrapping_add(clear_singly::<F, L>(rest))
 }
 
 #[inline]
-fn clear_singly<L: TableLevel>(entries: &[AtomicU64]) -> usize {
+fn clear_singly<F: Format, L: TableLevel>(entries: &[AtomicU64]) -> usize {
     let mut done = 0usize;
     for slot in entries {
-        if clear_one::<L>(slot) == 0 {
+        if clear_one::<F, L>(slot) == 0 {
             break;
         }
         done = done.wrapping_add(1);
@@ -130,8 +129,8 @@ fn clear_singly<L: TableLevel>(entries: &[AtomicU64]) -> usize {
 /// Returns whether an entry of a table of level `L` is a leaf, given that it is 0, a leaf or a
 /// link.
 #[inline(always)]
-pub fn is_leaf<L: TableLevel>(entry: u64) -> bool {
-    match L::LEAF_MARK {
+pub fn is_leaf<F: Format, L: TableLevel>(entry: u64) -> bool {
+    match leaf_mark::<F, L>() {
         0 => entry != 0,
         mark => L::HAS_LEAVES && entry & mark != 0,
     }
@@ -140,23 +139,18 @@ pub fn is_leaf<L: TableLevel>(entry: u64) -> bool {
 /// Returns whether an entry of a table of level `L` is a link, given that it is 0, a leaf or a
 /// link.
 #[inline(always)]
-pub fn is_link<L: Directory>(entry: u64) -> bool {
+pub fn is_link<F: Format, L: Directory>(entry: u64) -> bool {
     if L::HAS_LEAVES {
-        // Links are readable, so one comparison excludes 0 and leaves.
-        entry & (L::LEAF_MARK | READABLE) == READABLE
+        // One comparison excludes 0 and leaves.
+        entry & (F::LARGE | F::LINK) == F::LINK
     } else {
         entry != 0
     }
 }
 
-/// The read permission, which every link has.
-const READABLE: u64 = match Entry::table(PhysAddr::new(0)) {
-    Some(link) => link.raw() & 1,
-    None => 0,
-};
-
 #[cfg(test)]
 mod tests {
+    use super::super::format::SecondStage;
     use super::super::level::{L1, L2, L4};
     use super::*;
 
@@ -177,7 +171,7 @@ mod tests {
             for place in 0..=count {
                 let entries = entries(count, 0, place, 0x77);
                 let run = entries.get(..count).unwrap_or_default();
-                assert_eq!(fill_run::<L2>(run, 0x4000_0003), place);
+                assert_eq!(fill_run::<SecondStage, L2>(run, 0x4000_0003), place);
                 for (index, entry) in entries.iter().enumerate() {
                     let expected = match index {
                         _ if index < place => 0x4000_0083 + 0x20_0000 * index as u64,
@@ -199,9 +193,9 @@ mod tests {
                     let entries = entries(count, leaf, place, other);
                     let run = entries.get(..count).unwrap_or_default();
                     let done = if leaf & 0x80 == 0 {
-                        clear_run::<L1>(run)
+                        clear_run::<SecondStage, L1>(run)
                     } else {
-                        clear_run::<L2>(run)
+                        clear_run::<SecondStage, L2>(run)
                     };
                     assert_eq!(done, place);
                     for (index, entry) in entries.iter().enumerate() {
@@ -225,15 +219,33 @@ mod tests {
             (0x3003, false, true),
             (0x83, true, false),
         ] {
-            assert_eq!((is_leaf::<L2>(entry), is_link::<L2>(entry)), (leaf, link));
+            assert_eq!(
+                (
+                    is_leaf::<SecondStage, L2>(entry),
+                    is_link::<SecondStage, L2>(entry)
+                ),
+                (leaf, link)
+            );
         }
         // A write-only page is not a link.
-        assert_eq!((is_leaf::<L2>(0x82), is_link::<L2>(0x82)), (true, false));
         assert_eq!(
-            (is_leaf::<L4>(0x3003), is_link::<L4>(0x3003)),
+            (
+                is_leaf::<SecondStage, L2>(0x82),
+                is_link::<SecondStage, L2>(0x82)
+            ),
+            (true, false)
+        );
+        assert_eq!(
+            (
+                is_leaf::<SecondStage, L4>(0x3003),
+                is_link::<SecondStage, L4>(0x3003)
+            ),
             (false, true)
         );
-        assert_eq!((is_leaf::<L4>(0), is_link::<L4>(0)), (false, false));
-        assert!(is_leaf::<L1>(2) && !is_leaf::<L1>(0));
+        assert_eq!(
+            (is_leaf::<SecondStage, L4>(0), is_link::<SecondStage, L4>(0)),
+            (false, false)
+        );
+        assert!(is_leaf::<SecondStage, L1>(2) && !is_leaf::<SecondStage, L1>(0));
     }
 }

@@ -5,7 +5,7 @@
 use super::level::{Directory, TableLevel};
 use super::memory::TableMemory;
 use super::walk::{EntryAt, Visitor, WalkLevel};
-use super::{at_top, SecondStage};
+use super::{at_top, PageTable};
 use crate::spec::level::Level;
 use core::ops::ControlFlow;
 
@@ -38,7 +38,7 @@ impl CountCursor {
     }
 }
 
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Continues a count at `rest` and enters at most `tables` directories; fewer than 4 may make
     /// no progress. Returns the position at which to continue, or `None` if the count is complete.
     ///

@@ -3,10 +3,11 @@
 //! Traces one IOVA through the page table as hardware would walk it, and reports which entry ends
 //! the walk for a read and for a write.
 
+use super::format::SecondStage;
 use super::level::{Directory, TableLevel};
 use super::memory::TableMemory;
 use super::walk::{EntryAt, Visitor, WalkLevel};
-use super::{at_top, Geometry, SecondStage};
+use super::{at_top, Geometry, PageTable};
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::fault::FaultReason;
 use crate::spec::level::Level;
@@ -68,7 +69,7 @@ const NOT_FOR_WRITING: FaultReason = FaultReason::new(0x5);
 const NOT_FOR_READING: FaultReason = FaultReason::new(0x6);
 const RESERVED_BITS: FaultReason = FaultReason::new(0xc);
 
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory<Format = SecondStage>> PageTable<M> {
     /// Traces `iova`: calls `see` with each entry that a unit reads, from the top table down, until
     /// the outcomes of reads and writes are known.
     ///

@@ -15,11 +15,11 @@ use super::descend::{covers, entries_left, is_same_entry, is_short};
 use super::error::{UnmapStop, Unmapped};
 use super::level::{Directory, TableLevel, L1, L2, L3, L4};
 use super::memory::{PresentEntry, TableMemory};
-use super::{at_top, is_page_aligned, SecondStage};
+use super::{at_top, is_page_aligned, PageTable};
 use crate::spec::address::{Iova, PAGE_SIZE};
 use crate::spec::level::TABLE_ENTRIES;
 
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Unmaps `len` bytes from `iova`, up to the first address that is not mapped.
     ///
     /// On return, the entries are cleared and flushed, but hardware may still use what it has
@@ -162,7 +162,7 @@ impl<M: TableMemory> SecondStage<M> {
     }
 }
 
-/// A request of which [`SecondStage::unmap_fast`] has unmapped a part.
+/// A request of which [`PageTable::unmap_fast`] has unmapped a part.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingUnmap {
     /// The start of the request.

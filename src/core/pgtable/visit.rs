@@ -6,7 +6,7 @@
 use super::level::{Directory, TableLevel};
 use super::memory::TableMemory;
 use super::walk::{EntryAt, Visitor, WalkLevel};
-use super::{at_top, SecondStage};
+use super::{at_top, PageTable};
 use crate::spec::address::Iova;
 use crate::spec::level::Level;
 use core::ops::ControlFlow;
@@ -23,7 +23,7 @@ pub struct VisitedLeaf {
     pub path: [u64; 5],
 }
 
-/// How [`SecondStage::visit_part`] ended.
+/// How [`PageTable::visit_part`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VisitEnd {
     /// Every leaf was visited.
@@ -34,7 +34,7 @@ pub enum VisitEnd {
     At(Iova),
 }
 
-impl<M: TableMemory> SecondStage<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Calls `see` with every leaf that maps `from` or an address above, in order, until it returns
     /// `Break`.
     ///

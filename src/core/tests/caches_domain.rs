@@ -9,7 +9,7 @@ use crate::caches_hardware::Hardware;
 use crate::caches_held::Holding;
 use crate::pgtable_arena::PageId;
 use vtd_core::invalidation::{after_map, InvalidationRange, InvalidationStep, RangeInvalidator};
-use vtd_core::pgtable::{Prot, SecondStage};
+use vtd_core::pgtable::{PageTable, Prot};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
 use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::pte::Access;
@@ -32,7 +32,7 @@ pub(crate) struct Gather {
 }
 
 pub(crate) struct Domain {
-    pub(crate) stage: SecondStage<Hardware>,
+    pub(crate) stage: PageTable<Hardware>,
     /// The unit, the domain-id on it, the devices.
     pub(crate) attachments: Vec<(usize, u16, u32)>,
     pub(crate) needs_map_invalidation: bool,

@@ -18,7 +18,7 @@ use crate::caches_held::Holding;
 use std::collections::BTreeSet;
 use vtd_core::install::{replace_context_entry, ContextSlot};
 use vtd_core::invalidation::{after_context_change, after_fpd_change, InvalidationSteps};
-use vtd_core::pgtable::{Geometry, SecondStage};
+use vtd_core::pgtable::{Geometry, PageTable};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
@@ -91,7 +91,7 @@ impl Driver {
     pub(crate) fn new(caps: [vtd_core::spec::capability::Capability; 2], bug: Bug) -> Self {
         let hw = Hardware::new(&caps, &SOURCES.concat(), bug);
         let domain = |_| Domain {
-            stage: SecondStage::new(&hw, GEOMETRY).expect("a first page"),
+            stage: PageTable::new(&hw, GEOMETRY).expect("a first page"),
             attachments: Vec::new(),
             needs_map_invalidation: false,
             truth: Vec::new(),

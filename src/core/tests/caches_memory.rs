@@ -5,9 +5,12 @@
 use crate::caches_bugs::Bug;
 use crate::caches_hardware::Hardware;
 use crate::pgtable_arena::{Arena, PageId};
-use vtd_core::pgtable::{Directory, OutOfMemory, PresentEntry, TableLevel, TableMemory};
+use vtd_core::pgtable::{
+    Directory, OutOfMemory, PresentEntry, SecondStage, TableLevel, TableMemory,
+};
 
 impl TableMemory for Hardware {
+    type Format = SecondStage;
     type Table<L: TableLevel> = <Arena as TableMemory>::Table<L>;
     type Page = PageId;
 

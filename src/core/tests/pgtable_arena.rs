@@ -10,14 +10,12 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering::*};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use vtd_core::pgtable::{run, Directory, OutOfMemory, PresentEntry, TableLevel, TableMemory};
+use vtd_core::pgtable::{run, Directory, Format, OutOfMemory, PresentEntry, SecondStage};
+use vtd_core::pgtable::{TableLevel, TableMemory};
+use vtd_core::spec::address::PhysAddr;
 
 /// The physical address of the arena's pages; any address that is easy to recognise.
 const BASE: u64 = 0x12_3400_0000;
-/// The address bits of a link.
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/// An ignored bit: the link was written back (see `TableMemory::load_entry`).
-const WRITTEN_BACK: u64 = 1 << 52;
 
 const LIVE: u8 = 1;
 const DISCARDED: u8 = 2;
@@ -53,7 +51,9 @@ pub(crate) struct Table<L> {
     level: PhantomData<L>,
 }
 
-pub(crate) struct Arena {
+/// Memory for tables of the format `F`.
+pub(crate) struct Arena<F = SecondStage> {
+    format: PhantomData<F>,
     cells: Box<[OnceLock<Box<Cell>>]>,
     used: AtomicUsize,
     /// The number of allocations that still succeed.
@@ -67,7 +67,14 @@ pub(crate) struct Arena {
 
 impl Arena {
     pub(crate) fn new(pages: usize) -> Self {
+        Self::with_format(pages)
+    }
+}
+
+impl<F: Format> Arena<F> {
+    pub(crate) fn with_format(pages: usize) -> Self {
         Self {
+            format: PhantomData,
             cells: (0..pages).map(|_| OnceLock::new()).collect(),
             used: AtomicUsize::new(0),
             budget: AtomicI64::new(i64::MAX),
@@ -183,17 +190,18 @@ impl Arena {
     }
 
     fn present_entry<L: Directory>(entry: u64) -> PresentEntry<Table<L::Child>> {
-        if run::is_leaf::<L>(entry) {
+        if run::is_leaf::<F, L>(entry) {
             return PresentEntry::Leaf(entry);
         }
         PresentEntry::Table(Table {
-            page: PageId::at(entry & ADDRESS).expect("a link into the arena"),
+            page: PageId::at(entry & F::ADDRESS).expect("a link into the arena"),
             level: PhantomData,
         })
     }
 }
 
-impl TableMemory for Arena {
+impl<F: Format> TableMemory for Arena<F> {
+    type Format = F;
     type Table<L: TableLevel> = Table<L>;
     type Page = PageId;
 
@@ -235,7 +243,7 @@ impl TableMemory for Arena {
         if entry == 0 {
             return None;
         }
-        if !run::is_leaf::<L>(entry) && entry & WRITTEN_BACK == 0 {
+        if !run::is_leaf::<F, L>(entry) && entry & F::IGNORED == 0 {
             Self::write_back(cell, index);
         }
         Some(Self::present_entry::<L>(entry))
@@ -252,11 +260,11 @@ impl TableMemory for Arena {
         count: usize,
         entry: u64,
     ) -> usize {
-        run::fill_run::<L>(&self.used(table).processor[first..first + count], entry)
+        run::fill_run::<F, L>(&self.used(table).processor[first..first + count], entry)
     }
 
     fn clear<L: TableLevel>(&self, table: Table<L>, first: usize, count: usize) -> usize {
-        run::clear_run::<L>(&self.used(table).processor[first..first + count])
+        run::clear_run::<F, L>(&self.used(table).processor[first..first + count])
     }
 
     fn link<L: Directory>(
@@ -266,7 +274,7 @@ impl TableMemory for Arena {
         child: Table<L::Child>,
     ) -> Result<(), PresentEntry<Table<L::Child>>> {
         let cell = self.used(table);
-        let link = child.page.phys() | 3;
+        let link = F::link(PhysAddr::new(child.page.phys())).expect("an aligned address");
         if let Err(there) = cell.processor[index].compare_exchange(0, link, SeqCst, SeqCst) {
             self.lost_races.fetch_add(1, SeqCst);
             Self::write_back(cell, index);
@@ -275,14 +283,14 @@ impl TableMemory for Arena {
         // Gives another thread time to find the link before hardware can.
         std::thread::yield_now();
         Self::write_back(cell, index);
-        cell.processor[index].fetch_or(WRITTEN_BACK, SeqCst);
+        cell.processor[index].fetch_or(F::IGNORED, SeqCst);
         Ok(())
     }
 
     fn unlink<L: Directory>(&self, table: Table<L>, index: usize) {
         let entry = self.used(table).processor[index].swap(0, SeqCst);
         assert!(
-            entry != 0 && !run::is_leaf::<L>(entry),
+            entry != 0 && !run::is_leaf::<F, L>(entry),
             "unlinked an entry that is not a link"
         );
     }

@@ -7,7 +7,7 @@ use crate::pgtable_walker::{Found, Tables, Unit};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use vtd_core::pgtable::{
-    Geometry, MapError, MapFailed, MemoryRun, Prot, SecondStage, UnmapStop, Unmapped,
+    Geometry, MapError, MapFailed, MemoryRun, PageTable, Prot, UnmapStop, Unmapped,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -99,7 +99,7 @@ impl Model {
 /// A table, its memory, the unit that walks it, and the model of its contents.
 pub(crate) struct Bench {
     pub(crate) arena: Arena,
-    pub(crate) stage: SecondStage<Arena>,
+    pub(crate) stage: PageTable<Arena>,
     pub(crate) unit: Unit,
     pub(crate) model: Model,
     pub(crate) retired: Vec<PageId>,
@@ -127,7 +127,7 @@ fn check_memory(said: Option<(Vec<MemoryRun>, u64)>, bytes: u64, removed: Vec<Pa
 impl Bench {
     pub(crate) fn new(geometry: Geometry) -> Self {
         let arena = Arena::new(8192);
-        let stage = SecondStage::new(&arena, geometry).expect("a first page");
+        let stage = PageTable::new(&arena, geometry).expect("a first page");
         let unit = Unit {
             aw: geometry.width.code(),
             host_bits: geometry.output_bits,

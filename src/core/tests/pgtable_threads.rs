@@ -7,7 +7,7 @@ use crate::pgtable_model::{GIGA, MEGA, PAGE};
 use crate::pgtable_walker::Unit;
 use crate::FULL;
 use std::sync::Barrier;
-use vtd_core::pgtable::{Prot, SecondStage};
+use vtd_core::pgtable::{PageTable, Prot};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
@@ -29,7 +29,7 @@ const PROT: Prot = Prot {
 
 /// The part of one thread in a round: maps, checks that hardware translates it, unmaps, checks that
 /// hardware does not.
-fn work(arena: &Arena, stage: &SecondStage<Arena>, iova: u64, len: u64, retired: &mut Vec<PageId>) {
+fn work(arena: &Arena, stage: &PageTable<Arena>, iova: u64, len: u64, retired: &mut Vec<PageId>) {
     let read = |place| arena.hardware_read(place);
     let top = stage.top(arena).phys();
     let walk = |at| UNIT.translate(&read, top, at, true);
@@ -57,7 +57,7 @@ fn run(races: usize, place: impl Fn(u64, u64) -> (u64, u64) + Sync) -> usize {
     let mut lost = 0;
     for round in 0..ROUNDS {
         let arena = Arena::new(4096);
-        let stage = SecondStage::new(&arena, FULL).expect("a first page");
+        let stage = PageTable::new(&arena, FULL).expect("a first page");
         arena.race(THREADS as usize, races);
         let barrier = Barrier::new(THREADS as usize);
         let retired: Vec<PageId> = std::thread::scope(|scope| {

@@ -365,10 +365,10 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         adapted: &[],
         appended: "",
         mistakes: &[
-            ("reader_trusts_writer", "entry & WRITTEN_BACK == 0", "false"),
+            ("reader_trusts_writer", "entry & F::IGNORED == 0", "false"),
             (
                 "loser_trusts_winner",
-                "is_link::<L>(there) && there & WRITTEN_BACK == 0",
+                "is_link::<F, L>(there) && there & F::IGNORED == 0",
                 "linked.is_ok()",
             ),
             (
@@ -376,7 +376,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
                 "unsafe { table_pages::write_back(table.0, index, 1) };\n        \
                  let slot = table.entry(index);",
                 "let slot = table.entry(index);\n        \
-                 slot.fetch_or(WRITTEN_BACK, Ordering::Release);\n        \
+                 slot.fetch_or(F::IGNORED, Ordering::Release);\n        \
                  unsafe { table_pages::write_back(table.0, index, 1) };",
             ),
             (

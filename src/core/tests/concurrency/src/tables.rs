@@ -6,7 +6,7 @@
 use crate::shim::pages::Gfp;
 use crate::shim::table_pages::TablePages;
 use std::sync::Arc;
-use vtd_core::pgtable::{Geometry, Prot, SecondStage};
+use vtd_core::pgtable::{Geometry, PageTable, Prot, SecondStage};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::pte::Access;
@@ -28,11 +28,8 @@ const GEOMETRY: Geometry = Geometry {
 macro_rules! found {
     ($module:ident) => {
         crate::check(|| {
-            let mem = || $module::Memory::<false> {
-                tables: TablePages,
-                gfp: Gfp::KERNEL,
-            };
-            let stage = Arc::new(SecondStage::new(&mem(), GEOMETRY).unwrap());
+            let mem = || $module::Memory::<SecondStage, false>::new(TablePages, Gfp::KERNEL);
+            let stage = Arc::new(PageTable::new(&mem(), GEOMETRY).unwrap());
             let map = |page: u64| {
                 let (stage, mem) = (stage.clone(), mem());
                 move || {

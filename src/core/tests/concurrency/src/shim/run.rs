@@ -3,24 +3,25 @@
 //! Runs of entries without the store loops of vtd_core.
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
+use vtd_core::pgtable::format::leaf_mark;
 pub(crate) use vtd_core::pgtable::run::{is_leaf, is_link};
-use vtd_core::pgtable::TableLevel;
+use vtd_core::pgtable::{Format, TableLevel};
 
-pub(crate) fn fill_run<L: TableLevel>(entries: &[AtomicU64], entry: u64) -> usize {
+pub(crate) fn fill_run<F: Format, L: TableLevel>(entries: &[AtomicU64], entry: u64) -> usize {
     let empty = entries
         .iter()
         .take_while(|slot| slot.load(Relaxed) == 0)
         .count();
     for (slot, number) in entries[..empty].iter().zip(0..) {
-        slot.store((entry | L::LEAF_MARK) + number * L::SPAN, Relaxed);
+        slot.store((entry | leaf_mark::<F, L>()) + number * L::SPAN, Relaxed);
     }
     empty
 }
 
-pub(crate) fn clear_run<L: TableLevel>(entries: &[AtomicU64]) -> usize {
+pub(crate) fn clear_run<F: Format, L: TableLevel>(entries: &[AtomicU64]) -> usize {
     let leaves = entries
         .iter()
-        .take_while(|slot| is_leaf::<L>(slot.load(Relaxed)))
+        .take_while(|slot| is_leaf::<F, L>(slot.load(Relaxed)))
         .count();
     entries[..leaves]
         .iter()

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The format of a table: what the bits of its entries mean. Everything else in this folder is the
+//! same for every format.
+
+use super::level::TableLevel;
+use crate::spec::address::PhysAddr;
+use crate::spec::level::{Level, PageSize};
+use crate::spec::pte::{Access, DecodedEntry, Entry};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The protection of mapped memory: the accesses that a device may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prot {
+    /// Reads, writes or both.
+    pub access: Access,
+    /// Whether accesses snoop processor caches even if the device requests no snooping.
+    pub snoop: bool,
+}
+
+/// How the entries of a table are written and read.
+///
+/// All formats have tables of 512 entries of 64 bits, and an entry is 0, a leaf or a link.
+pub trait Format: sealed::Sealed + Copy + Send + Sync + 'static {
+    /// The bits of the address of a page or of a table.
+    const ADDRESS: u64;
+
+    /// The bit that distinguishes a leaf from a link in a table above level 1.
+    const LARGE: u64;
+
+    /// A bit of every link. Together with [`Self::LARGE`] it distinguishes a link from a leaf and
+    /// from 0.
+    const LINK: u64;
+
+    /// A bit of a link that hardware ignores. The memory of the tables may use it.
+    const IGNORED: u64;
+
+    /// Returns the bits of a leaf of level 1 other than the address. Leaves of other levels have
+    /// [`Self::LARGE`] as well.
+    fn leaf_bits(prot: Prot) -> u64;
+
+    /// Returns a link to the table of the level below at `address`, or `None` if that is not page
+    /// aligned or has bits above 51. A link permits everything; only leaves restrict access.
+    fn link(address: PhysAddr) -> Option<u64>;
+
+    /// Returns the meaning of an entry of a table of `level`.
+    fn decode(entry: u64, level: Level) -> DecodedEntry;
+}
+
+/// Second-stage tables (VT-d 3.7, 9.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecondStage;
+
+impl sealed::Sealed for SecondStage {}
+
+impl Format for SecondStage {
+    const ADDRESS: u64 = Entry::from_raw(u64::MAX).address().raw();
+
+    const LARGE: u64 = read_only(PageSize::Size2M) ^ read_only(PageSize::Size4K);
+
+    // R.
+    const LINK: u64 = match Entry::table(PhysAddr::new(0)) {
+        Some(link) => link.raw() & 1,
+        None => 0,
+    };
+
+    const IGNORED: u64 = 1 << 52;
+
+    #[inline(always)]
+    fn leaf_bits(prot: Prot) -> u64 {
+        match Entry::leaf(PhysAddr::new(0), PageSize::Size4K, prot.access, prot.snoop) {
+            Some(entry) => entry.raw(),
+            // Not reached: address 0 is aligned. An entry of 0 would only block.
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn link(address: PhysAddr) -> Option<u64> {
+        Entry::table(address).map(Entry::raw)
+    }
+
+    #[inline(always)]
+    fn decode(entry: u64, level: Level) -> DecodedEntry {
+        Entry::from_raw(entry).decode(level)
+    }
+}
+
+/// Returns the leaf of `size` at address 0 that permits reads.
+const fn read_only(size: PageSize) -> u64 {
+    match Entry::leaf(PhysAddr::new(0), size, Access::Read, false) {
+        Some(entry) => entry.raw(),
+        None => 0,
+    }
+}
+
+/// Returns the bits that distinguish a leaf of level `L` from a link: none in level 1, which has no
+/// links.
+///
+/// They are the same at levels 4 and 5, where no leaf is ever written.
+#[inline(always)]
+pub const fn leaf_mark<F: Format, L: TableLevel>() -> u64 {
+    match L::LEVEL {
+        Level::L1 => 0,
+        Level::L2 | Level::L3 | Level::L4 | Level::L5 => F::LARGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::level::{L1, L2, L3};
+    use super::*;
+
+    #[test]
+    fn a_leaf_mark_is_the_page_size_bit_above_level_1_only() {
+        assert_eq!(leaf_mark::<SecondStage, L1>(), 0);
+        assert_eq!(leaf_mark::<SecondStage, L2>(), 1 << 7);
+        assert_eq!(leaf_mark::<SecondStage, L3>(), 1 << 7);
+    }
+
+    #[test]
+    fn the_bits_of_a_second_stage_are_those_of_the_specification() {
+        assert_eq!(SecondStage::ADDRESS, 0x000f_ffff_ffff_f000);
+        assert_eq!(SecondStage::LINK, 1);
+        assert_eq!(SecondStage::link(PhysAddr::new(0x1000)), Some(0x1003));
+        assert_eq!(SecondStage::link(PhysAddr::new(0x1008)), None);
+        let ignored = Entry::from_raw(SecondStage::IGNORED | 3);
+        assert_eq!(ignored.reserved_bits(Level::L2, 39, false), 0);
+        for (access, snoop, bits) in [
+            (Access::Read, false, 1),
+            (Access::Write, false, 2),
+            (Access::ReadWrite, true, 0x803),
+        ] {
+            assert_eq!(SecondStage::leaf_bits(Prot { access, snoop }), bits);
+        }
+    }
+}
