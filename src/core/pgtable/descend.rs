@@ -31,6 +31,35 @@ impl<M: TableMemory> PageTable<M> {
     }
 }
 
+/// A reader of the leaf that maps an address.
+pub(super) trait ReadLeaf<F: Format> {
+    /// What is read.
+    type Leaf;
+
+    /// Reads the leaf `entry` of level `L` for `iova`. Returns `None` if the entry is no leaf.
+    fn read<L: TableLevel>(self, entry: u64, iova: u64) -> Option<Self::Leaf>;
+}
+
+impl<M: TableMemory> PageTable<M> {
+    /// Descends to the entry that maps `iova` and lets `reader` read it, if there is one.
+    #[inline(always)]
+    pub(super) fn read_leaf<R: ReadLeaf<M::Format>>(
+        &self,
+        mem: &M,
+        iova: u64,
+        reader: R,
+    ) -> Option<R::Leaf> {
+        let upper = self.level3(mem, iova)?;
+        let Some(middle) = mem.child(upper, L3::index(iova)) else {
+            return reader.read::<L3>(mem.raw(upper, L3::index(iova)), iova);
+        };
+        let Some(lower) = mem.child(middle, L2::index(iova)) else {
+            return reader.read::<L2>(mem.raw(middle, L2::index(iova)), iova);
+        };
+        reader.read::<L1>(mem.raw(lower, L1::index(iova)), iova)
+    }
+}
+
 /// Returns whether `iova` is the start of an entry of level `L` and `len` covers its whole span.
 #[inline(always)]
 pub(super) fn covers<L: TableLevel>(iova: u64, len: u64) -> bool {

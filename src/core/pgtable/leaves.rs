@@ -2,8 +2,9 @@
 
 //! Leaves: the memory that a short range is mapped to, before it is unmapped.
 
+use super::descend::ReadLeaf;
 use super::format::Format;
-use super::level::{TableLevel, L1, L2, L3};
+use super::level::{TableLevel, L1, L2};
 use super::memory::TableMemory;
 use super::run::is_leaf;
 use super::PageTable;
@@ -105,7 +106,9 @@ impl<M: TableMemory> PageTable<M> {
                 lower = level1(at);
             }
             let leaf = match lower {
-                Some(table) => leaf::<L1, M>(mem, table, at),
+                Some(table) => {
+                    ReadLeaf::<M::Format>::read::<L1>(LeafRun, mem.raw(table, L1::index(at)), at)
+                }
                 None => self.leaf_run(mem, at),
             }?;
             done = done.wrapping_add(leaf.bytes);
@@ -117,29 +120,23 @@ impl<M: TableMemory> PageTable<M> {
     /// Returns the memory of the leaf that begins at `iova`.
     #[inline(always)]
     fn leaf_run(&self, mem: &M, iova: u64) -> Option<MemoryRun> {
-        let upper = self.level3(mem, iova)?;
-        let Some(middle) = mem.child(upper, L3::index(iova)) else {
-            return leaf::<L3, M>(mem, upper, iova);
-        };
-        let Some(lower) = mem.child(middle, L2::index(iova)) else {
-            return leaf::<L2, M>(mem, middle, iova);
-        };
-        leaf::<L1, M>(mem, lower, iova)
+        self.read_leaf(mem, iova, LeafRun)
     }
 }
 
-/// Returns the memory of the leaf of `table` that begins at `iova`.
-#[inline(always)]
-fn leaf<L: TableLevel, M: TableMemory>(
-    mem: &M,
-    table: M::Table<L>,
-    iova: u64,
-) -> Option<MemoryRun> {
-    let entry = mem.raw(table, L::index(iova));
-    (is_leaf::<M::Format, L>(entry) && (L::SPAN == L1::SPAN || L::offset(iova) == 0)).then(|| {
-        MemoryRun {
-            start: PhysAddr::new(entry & M::Format::ADDRESS),
-            bytes: L::SPAN,
-        }
-    })
+/// Reads the memory of a leaf, if the address is its first.
+struct LeafRun;
+
+impl<F: Format> ReadLeaf<F> for LeafRun {
+    type Leaf = MemoryRun;
+
+    #[inline(always)]
+    fn read<L: TableLevel>(self, entry: u64, iova: u64) -> Option<MemoryRun> {
+        (is_leaf::<F, L>(entry) && (L::SPAN == L1::SPAN || L::offset(iova) == 0)).then(|| {
+            MemoryRun {
+                start: PhysAddr::new(entry & F::ADDRESS),
+                bytes: L::SPAN,
+            }
+        })
+    }
 }
