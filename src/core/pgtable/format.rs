@@ -5,6 +5,7 @@
 
 use super::level::TableLevel;
 use crate::spec::address::PhysAddr;
+use crate::spec::first_stage::FirstStageEntry;
 use crate::spec::level::{Level, PageSize};
 use crate::spec::pte::{Access, DecodedEntry, Entry};
 
@@ -39,7 +40,8 @@ pub trait Format: sealed::Sealed + Copy + Send + Sync + 'static {
     const IGNORED: u64;
 
     /// Returns the bits of a leaf of level 1 other than the address. Leaves of other levels have
-    /// [`Self::LARGE`] as well.
+    /// [`Self::LARGE`] as well. They permit what `prot` says, and reads if the format cannot permit
+    /// writes alone.
     fn leaf_bits(prot: Prot) -> u64;
 
     /// Returns a link to the table of the level below at `address`, or `None` if that is not page
@@ -97,6 +99,48 @@ const fn read_only(size: PageSize) -> u64 {
     }
 }
 
+/// First-stage tables (VT-d 3.6, 9.7), which the driver does not use yet.
+///
+/// Addresses are canonical, so an aperture is the lower half. Accesses snoop as the PASID entry says,
+/// not as [`Prot::snoop`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstStage;
+
+impl sealed::Sealed for FirstStage {}
+
+impl Format for FirstStage {
+    const ADDRESS: u64 = FirstStageEntry::from_raw(u64::MAX).address().raw();
+
+    const LARGE: u64 = SecondStage::LARGE;
+
+    // P.
+    const LINK: u64 = match FirstStageEntry::table(PhysAddr::new(0)) {
+        Some(link) => link.raw() & 1,
+        None => 0,
+    };
+
+    const IGNORED: u64 = 1 << 52;
+
+    #[inline(always)]
+    fn leaf_bits(prot: Prot) -> u64 {
+        match FirstStageEntry::leaf(PhysAddr::new(0), PageSize::Size4K, prot.access) {
+            Some(entry) => entry.raw(),
+            // Not reached: address 0 is aligned. An entry of 0 would only block.
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn link(address: PhysAddr) -> Option<u64> {
+        FirstStageEntry::table(address).map(FirstStageEntry::raw)
+    }
+
+    #[inline(always)]
+    fn decode(entry: u64, level: Level) -> DecodedEntry {
+        FirstStageEntry::from_raw(entry).decode(level)
+    }
+}
+
 /// Returns the bits that distinguish a leaf of level `L` from a link: none in level 1, which has no
 /// links.
 ///
@@ -119,6 +163,17 @@ mod tests {
         assert_eq!(leaf_mark::<SecondStage, L1>(), 0);
         assert_eq!(leaf_mark::<SecondStage, L2>(), 1 << 7);
         assert_eq!(leaf_mark::<SecondStage, L3>(), 1 << 7);
+    }
+
+    #[test]
+    fn the_bits_of_a_first_stage_are_those_of_the_specification() {
+        let large = |size| FirstStageEntry::leaf(PhysAddr::new(0), size, Access::Read);
+        let mark =
+            [PageSize::Size4K, PageSize::Size2M].map(|size| large(size).map_or(0, |e| e.raw()));
+        assert_eq!(FirstStage::LARGE, mark[0] ^ mark[1]);
+        assert_eq!(FirstStage::ADDRESS, 0x000f_ffff_ffff_f000);
+        assert_eq!(FirstStage::LINK, 1);
+        assert_eq!(FirstStage::link(PhysAddr::new(0x1000)), Some(0x1027));
     }
 
     #[test]

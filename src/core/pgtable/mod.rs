@@ -67,7 +67,7 @@ mod visit;
 mod walk;
 
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
-pub use format::{Format, Prot, SecondStage};
+pub use format::{FirstStage, Format, Prot, SecondStage};
 pub use geometry::{output_bits, Geometry};
 pub use leaves::{MappedMemory, MemoryRun, MAX_RUNS};
 pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};

@@ -17,6 +17,7 @@ pub mod context;
 pub mod context_lookup;
 pub mod descriptor;
 pub mod fault;
+pub mod first_stage;
 pub mod interrupt;
 pub mod invalidation;
 pub mod level;

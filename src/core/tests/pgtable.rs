@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of second-stage page tables.
+//! Tests of page tables.
 
 mod pgtable_arena;
 mod pgtable_counts;
 mod pgtable_edges;
+mod pgtable_first_stage;
 mod pgtable_memory;
 mod pgtable_model;
 mod pgtable_random;

@@ -8,6 +8,7 @@
 mod spec_capability;
 mod spec_entries;
 mod spec_fault;
+mod spec_first_stage;
 mod spec_interrupt;
 mod spec_invalidate;
 mod spec_machines;

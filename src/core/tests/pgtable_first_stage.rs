@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! First-stage tables: hardware finds what is mapped, in entries that are computed by hand.
+
+use crate::pgtable_arena::{Arena, PageId};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use vtd_core::pgtable::{FirstStage, Geometry, PageTable, Prot, UnmapStop};
+use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::pte::Access;
+
+/// Four levels, and the lower half of canonical addresses.
+const FOUR_LEVELS: Geometry = Geometry {
+    width: AddressWidth::Bits48,
+    input_bits: 47,
+    output_bits: 46,
+    large_2m: true,
+    large_1g: true,
+    snoop_control: false,
+};
+
+const FIVE_LEVELS: Geometry = Geometry {
+    width: AddressWidth::Bits57,
+    input_bits: 56,
+    ..FOUR_LEVELS
+};
+
+struct Bench {
+    arena: Arena<FirstStage>,
+    table: PageTable<Arena<FirstStage>>,
+    levels: u32,
+}
+
+impl Bench {
+    fn new(geometry: Geometry) -> Self {
+        let arena = Arena::with_format(4096);
+        let table = PageTable::new(&arena, geometry).expect("a first page");
+        Self {
+            arena,
+            table,
+            levels: u32::from(geometry.width.levels()),
+        }
+    }
+
+    fn map(&self, iova: u64, len: u64, phys: u64, access: Access) -> bool {
+        let prot = Prot {
+            access,
+            snoop: false,
+        };
+        let mut retired = Vec::new();
+        let retire = &mut |page: PageId| retired.push(page);
+        let (iova, phys) = (Iova::new(iova), PhysAddr::new(phys));
+        let mapped = self
+            .table
+            .map(&self.arena, iova, phys, len, prot, retire)
+            .is_ok();
+        retired.drain(..).for_each(|page| self.arena.retire(page));
+        mapped
+    }
+
+    fn unmap(&self, iova: u64, len: u64) -> (u64, Option<UnmapStop>) {
+        let mut retired = Vec::new();
+        let retire = &mut |page: PageId| retired.push(page);
+        let unmapped = self.table.unmap(&self.arena, Iova::new(iova), len, retire);
+        retired.drain(..).for_each(|page| self.arena.retire(page));
+        (unmapped.bytes, unmapped.stop)
+    }
+
+    /// Returns the entries that hardware reads for `iova`, the last one first: a leaf or 0.
+    fn entries(&self, iova: u64) -> Vec<u64> {
+        let mut table = self.table.top(&self.arena).phys();
+        let mut read = Vec::new();
+        for level in (0..self.levels).rev() {
+            let index = iova >> (12 + 9 * level) & 511;
+            let entry = self
+                .arena
+                .hardware_read(table + 8 * index)
+                .expect("a table");
+            read.insert(0, entry);
+            // Not present, or a leaf.
+            if entry & 1 == 0 || entry & 0x80 != 0 {
+                break;
+            }
+            table = entry & 0x000f_ffff_ffff_f000;
+        }
+        read
+    }
+}
+
+#[test]
+fn hardware_finds_pages_of_each_size() {
+    for geometry in [FOUR_LEVELS, FIVE_LEVELS] {
+        let bench = Bench::new(geometry);
+        let base = geometry.last_iova().raw() + 1 - (1 << 39);
+        for (iova, len, phys, access, leaf) in [
+            (0x5000, 0x1000, 0x9000, Access::Read, 0x9025),
+            (
+                0x20_0000,
+                0x20_0000,
+                0x60_0000,
+                Access::ReadWrite,
+                0x60_00e7,
+            ),
+            (
+                0x4000_0000,
+                0x4000_0000,
+                0x8000_0000,
+                Access::Read,
+                0x8000_00a5,
+            ),
+            // A first stage cannot refuse reads of what may be written.
+            (0x7000, 0x1000, 0xa000, Access::Write, 0xa067),
+        ] {
+            assert!(bench.map(base + iova, len, phys, access));
+            let entries = bench.entries(base + iova);
+            assert_eq!(entries[0], leaf, "{entries:#x?}");
+            // P, RW, US and A. Hardware ignores bit 52.
+            for link in &entries[1..] {
+                assert_eq!(link & 0xffe0_0000_0000_0fff, 0x27);
+            }
+            let found = bench
+                .table
+                .query(&bench.arena, Iova::new(base + iova + 0x123));
+            let found = found.expect("mapped");
+            assert_eq!(found.paddr.raw(), phys + 0x123);
+            assert_eq!(found.size.bytes(), len);
+            assert_eq!(found.prot.access.writes(), leaf & 2 != 0);
+            assert!(found.prot.access.reads());
+        }
+        assert_eq!(bench.unmap(base + 0x20_0000, 0x20_0000), (0x20_0000, None));
+        assert_eq!(bench.entries(base + 0x20_0000)[0], 0);
+        let hole = Some(UnmapStop::Hole);
+        assert_eq!(bench.unmap(base + 0x5000, 0x3000), (0x1000, hole));
+    }
+}
+
+#[test]
+fn the_upper_half_is_outside_the_aperture() {
+    let bench = Bench::new(FOUR_LEVELS);
+    assert!(!bench.map(1 << 47, 0x1000, 0x9000, Access::Read));
+    assert!(bench.map((1 << 47) - 0x1000, 0x1000, 0x9000, Access::Read));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Pages are mapped and unmapped at random; hardware finds exactly what is mapped.
+    #[test]
+    fn hardware_finds_what_is_mapped(
+        steps in prop::collection::vec((0u64..1024, 1u64..700, any::<bool>(), any::<bool>()), 1..12)
+    ) {
+        let bench = Bench::new(FOUR_LEVELS);
+        let mut model = BTreeMap::new();
+        for (number, (page, pages, unmap, writes)) in steps.into_iter().enumerate() {
+            let range = page..page + pages;
+            let access = if writes { Access::ReadWrite } else { Access::Read };
+            if unmap {
+                // Up to the first hole, but a large page at the end is unmapped as a whole.
+                let (bytes, _) = bench.unmap(page << 12, pages << 12);
+                for page in page..page + (bytes >> 12) {
+                    prop_assert!(model.remove(&page).is_some());
+                }
+            } else {
+                // Not congruent to the addresses every other time: small pages only.
+                let phys = (number as u64 + 1 << 32) + (page << 12) + (number as u64 % 2 << 12);
+                let free = range.clone().all(|page| !model.contains_key(&page));
+                prop_assert_eq!(bench.map(page << 12, pages << 12, phys, access), free);
+                if free {
+                    let entry = |page: u64| phys + (page - range.start << 12) | if writes { 0x67 } else { 0x25 };
+                    model.extend(range.clone().map(|page| (page, entry(page))));
+                }
+            }
+            for page in 0..1024 + 700 {
+                let entries = bench.entries(page << 12);
+                // The page of a large leaf.
+                let found = match (entries[0], entries.len()) {
+                    (0, _) => None,
+                    (leaf, 4) => Some(leaf),
+                    (leaf, _) => Some((leaf & !0x80) + (page % 512 << 12)),
+                };
+                prop_assert_eq!(found, model.get(&page).copied());
+            }
+        }
+    }
+}
