@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Replaces a context entry: the order of stores and invalidations.
+//! Changes a context entry: the order of stores and invalidations.
 //!
 //! A context entry has 128 bits, and a processor stores 64 bits at a time. A unit may read the word
 //! with the present bit first and the other word later. An invalidation for the old domain-id finds
@@ -19,9 +19,8 @@ pub trait ContextSlot {
     /// The reason why the unit did not confirm an invalidation.
     type Error;
 
-    /// Stores `entry`, then writes both words back if the unit does not snoop.
-    ///
-    /// Stores the word with the present bit last if the entry is present, and first if it is not.
+    /// Performs the [`entry_stores`] of `entry`, then writes both words back if the unit does not
+    /// snoop.
     fn write(&mut self, entry: ContextEntry);
 
     /// Performs `steps` in their order and returns when the unit has confirmed all of them.
@@ -30,6 +29,19 @@ pub trait ContextSlot {
     ///
     /// The reason why the unit did not confirm one of them.
     fn perform(&mut self, steps: InvalidationSteps) -> Result<(), Self::Error>;
+}
+
+/// Returns the stores that write an entry of 128 bits, in their order: the index of a word, and its
+/// value.
+///
+/// A unit never sees half of an entry as present: the word with the present bit is stored last if
+/// the entry is present, and first if it is not.
+pub const fn entry_stores([low, high]: [u64; 2]) -> [(usize, u64); 2] {
+    if low & 1 == 0 {
+        [(0, low), (1, high)]
+    } else {
+        [(1, high), (0, low)]
+    }
 }
 
 /// Replaces the context entry `old`, which the slot of `source` holds, by `new`.
@@ -61,4 +73,25 @@ pub fn replace_context_entry<S: ContextSlot>(
         slot.perform(after_context_change(cap, source, None, Some(new.domain())))?;
     }
     Ok(())
+}
+
+/// Disables the recording of faults (FPD) in the context entry `old`, which the slot of `source`
+/// holds, unless it is disabled there.
+///
+/// # Errors
+///
+/// The error of [`ContextSlot::perform`]. The bit in memory is set then.
+pub fn disable_fault_processing<S: ContextSlot>(
+    slot: &mut S,
+    cap: Capability,
+    source: SourceId,
+    old: ContextEntry,
+) -> Result<(), S::Error> {
+    if old.fault_processing_disabled() {
+        return Ok(());
+    }
+    // One bit in the word with the present bit: hardware never sees a half-written entry.
+    slot.write(old.with_fault_processing_disabled());
+    let id = old.is_present().then(|| old.domain());
+    slot.perform(after_fpd_change(cap, source, id))
 }

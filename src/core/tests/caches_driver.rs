@@ -3,10 +3,9 @@
 //! The steps of the driver in their order, on the units of `caches_hardware`.
 //!
 //! vtd_core makes the decisions: tables, entries, steps, scopes, descriptors, and how an entry is
-//! replaced. This file has the order in which the driver does the rest. It follows these functions
-//! line by line: `install_in` of src/unit/translation/install.rs, `disable_fault_processing` of
-//! src/unit/translation/fault_recording.rs (`set` as `write_entry` of
-//! src/unit/translation/legacy.rs), `attach` of src/device/attach.rs, `attach_unit` and
+//! stored, replaced and changed. This file has the order in which the driver does the rest. It
+//! follows these functions line by line: `install_in` of src/unit/translation/install.rs, `attach`
+//! of src/device/attach.rs, `attach_unit` and
 //! `detach_unit` of src/domain/attachments.rs, `invalidate_range`, `invalidate_all` and
 //! `sync_map_slow` of src/domain/flush_list.rs, and `map`, `map_slow`, `unmap` and `sync` of
 //! src/domain/paging.rs.
@@ -16,8 +15,10 @@ use crate::caches_domain::{Domain, Gather};
 use crate::caches_hardware::Hardware;
 use crate::caches_held::Holding;
 use std::collections::BTreeSet;
-use vtd_core::install::{replace_context_entry, ContextSlot};
-use vtd_core::invalidation::{after_context_change, after_fpd_change, InvalidationSteps};
+use vtd_core::install::{
+    disable_fault_processing, entry_stores, replace_context_entry, ContextSlot,
+};
+use vtd_core::invalidation::{after_context_change, InvalidationSteps};
 use vtd_core::pgtable::{Geometry, PageTable};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
@@ -123,10 +124,12 @@ impl Driver {
 
     /// `ContextTables::set`.
     fn set(&self, unit: usize, source: u16, entry: ContextEntry) {
-        let [low, high] = entry.words();
-        let low_first = !entry.is_present() || self.hw.has(Bug::PresentBitFirst);
-        for word in if low_first { [0, 1] } else { [1, 0] } {
-            self.hw.store(unit, source, word, [low, high][word]);
+        let mut stores = entry_stores(entry.words());
+        if self.hw.has(Bug::PresentBitFirst) {
+            stores.sort();
+        }
+        for (word, value) in stores {
+            self.hw.store(unit, source, word, value);
         }
     }
 
@@ -200,19 +203,24 @@ impl Driver {
         }
     }
 
-    /// `Unit::disable_fault_processing`.
+    /// `vtd_core::install::disable_fault_processing` itself for each requester ID, or a version with
+    /// a bug.
     pub(crate) fn disable_fault_processing(&mut self, device: usize) {
         let Device { unit, sources, .. } = self.devices[device];
         for &source in sources {
-            let entry = self.entry(unit, source);
-            if !entry.fault_processing_disabled() {
-                self.set(unit, source, entry.with_fault_processing_disabled());
-                let id = entry.is_present().then(|| entry.domain());
-                let steps = after_fpd_change(self.hw.cap(unit), SourceId::from_raw(source), id);
-                if !self.hw.has(Bug::FpdChangeNotFlushed) {
-                    self.hw.perform(unit, steps.iter());
-                }
+            let old = self.entry(unit, source);
+            if self.hw.has(Bug::FpdChangeNotFlushed) {
+                self.set(unit, source, old.with_fault_processing_disabled());
+                continue;
             }
+            let mut slot = Slot {
+                driver: self,
+                unit,
+                source,
+            };
+            let name = SourceId::from_raw(source);
+            let done = disable_fault_processing(&mut slot, self.hw.cap(unit), name, old);
+            done.expect("a unit of the model never fails");
         }
     }
 

@@ -3,9 +3,11 @@
 //! Disables the recording of faults of a requester (FPD, VT-d 9.3). [`Unit::install`] enables it
 //! again.
 
+use super::install::Slot;
 use crate::unit::Unit;
 use kernel::prelude::*;
-use vtd_core::invalidation::{after_absent_fpd_changes, after_fpd_change};
+use vtd_core::install::disable_fault_processing;
+use vtd_core::invalidation::after_absent_fpd_changes;
 use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::ContextEntry;
 
@@ -36,16 +38,9 @@ impl Unit {
         self.change_tables(|state| {
             for &source in sources {
                 state.prepare(&self.root, source)?;
-                let entry = state.tables.get(source);
-                if !entry.fault_processing_disabled() {
-                    // One bit in the word with the present bit: hardware never sees a half-written
-                    // entry.
-                    state
-                        .tables
-                        .set(source, entry.with_fault_processing_disabled());
-                    let id = entry.is_present().then(|| entry.domain());
-                    self.perform(after_fpd_change(self.cap(), source, id).iter())?;
-                }
+                let old = state.tables.get(source);
+                let mut slot = Slot::new(self, &mut state.tables, source);
+                disable_fault_processing(&mut slot, self.cap(), source, old)?;
             }
             Ok(())
         })

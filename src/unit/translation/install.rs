@@ -220,11 +220,7 @@ impl Unit {
             }
             self.stats.attaches.add(1);
             let cap = self.cap();
-            let mut slot = Slot {
-                unit: self,
-                tables: &mut state.tables,
-                source,
-            };
+            let mut slot = Slot::new(self, &mut state.tables, source);
             replace_context_entry(&mut slot, cap, source, old, wanted)?;
         }
         Ok(())
@@ -232,10 +228,21 @@ impl Unit {
 }
 
 /// One context entry, in a unit whose tables are locked.
-struct Slot<'a> {
+pub(super) struct Slot<'a> {
     unit: &'a Unit,
     tables: &'a mut ContextTables,
     source: SourceId,
+}
+
+impl<'a> Slot<'a> {
+    /// Returns the entry of `source`.
+    pub(super) fn new(unit: &'a Unit, tables: &'a mut ContextTables, source: SourceId) -> Self {
+        Slot {
+            unit,
+            tables,
+            source,
+        }
+    }
 }
 
 impl ContextSlot for Slot<'_> {

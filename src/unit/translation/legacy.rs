@@ -13,19 +13,15 @@
 
 use kernel::prelude::*;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
+use vtd_core::install::entry_stores;
 use vtd_core::spec::address::{PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::root::{RootEntry, ROOT_ENTRIES};
 
-/// Writes a 128-bit entry so that hardware never sees half of it as present. The word with the
-/// present bit is written last when the entry is set present, and first when it is cleared.
-fn write_entry(pages: &Pages, index: usize, [low, high]: [u64; 2], coherent: bool) {
-    if low & 1 == 0 {
-        pages.write(index * 2, low);
-        pages.write(index * 2 + 1, high);
-    } else {
-        pages.write(index * 2 + 1, high);
-        pages.write(index * 2, low);
+/// Writes a 128-bit entry so that hardware never sees half of it as present.
+fn write_entry(pages: &Pages, index: usize, words: [u64; 2], coherent: bool) {
+    for (word, value) in entry_stores(words) {
+        pages.write(index * 2 + word, value);
     }
     if !coherent {
         pages.flush(index * 2, 2);
