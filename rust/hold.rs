@@ -11,6 +11,7 @@
 use crate::bindings;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The most folios that one piece of memory may take.
 pub const MAX_FOLIOS: usize = bindings::VTD_HOLD_FOLIOS as usize;
@@ -77,8 +78,10 @@ impl HeldFolio {
         }
     }
 
-    /// Never gives the reference back.
-    pub fn keep_for_good(self) {}
+    /// Never gives the reference back. The folio has this number of pages.
+    pub fn keep_for_good(self, pages: u32) {
+        count_kept_for_good(pages.into())
+    }
 }
 
 /// References that are put together: the first `count` places of an array.
@@ -135,8 +138,21 @@ pub const fn is_tolerated() -> bool {
     !cfg!(CONFIG_BTRFS_ASSERT) && !cfg!(CONFIG_EROFS_FS_DEBUG)
 }
 
-/// Returns the number of pages of all memory.
-pub fn total_pages() -> u64 {
+/// The part of all memory that is kept for good is at most 1 / this.
+const KEPT_PART: u64 = 8;
+
+/// The number of pages that were kept for good.
+static KEPT: AtomicU64 = AtomicU64::new(0);
+
+/// Counts pages that are kept for good.
+pub fn count_kept_for_good(pages: u64) {
+    KEPT.fetch_add(pages, Ordering::Relaxed);
+}
+
+/// Returns the number of pages that may still be kept for good: an eighth of all memory, less what
+/// was kept so far.
+pub fn may_keep_for_good() -> u64 {
     // SAFETY: Has no preconditions.
-    unsafe { bindings::vtd_helper_totalram_pages() }
+    let all = unsafe { bindings::vtd_helper_totalram_pages() };
+    (all / KEPT_PART).saturating_sub(KEPT.load(Ordering::Relaxed))
 }

@@ -19,7 +19,8 @@ pub trait Shrink: Send + Sync + 'static {
     /// Returns how many pages could be released; 0 if that is not known.
     fn count(&self) -> usize;
 
-    /// Releases them. Returns how many it were, or [`None`] if it cannot be done now.
+    /// Releases all of them. Returns how many it were, or [`None`] if it were none, or if it cannot be
+    /// done now.
     fn scan(&self) -> Option<usize>;
 }
 
@@ -58,6 +59,8 @@ impl<T: Shrink> Shrinker<T> {
             let fields = shrinker.as_ptr();
             (*fields).count_objects = Some(Self::count_objects);
             (*fields).scan_objects = Some(Self::scan_objects);
+            // Each scan releases everything, so a single page to be scanned is enough for one.
+            (*fields).batch = 1;
             (*fields).private_data = (&raw const *target).cast_mut().cast();
             bindings::shrinker_register(fields);
         }

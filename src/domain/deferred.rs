@@ -66,7 +66,9 @@ impl DomainInner {
         match (kept, after) {
             (Ok(()), _) => {}
             (Err(why), Deferred::Hold) => self.flush_now(iova, bytes, gather.has_tables(), why),
-            (Err(_), Deferred::FlushNow) => self.flush_range(iova, bytes, gather.has_tables()),
+            (Err(_), Deferred::FlushNow) => {
+                self.flush_now(iova, bytes, gather.has_tables(), MustFlush::Strict)
+            }
         }
         bytes
     }

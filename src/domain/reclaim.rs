@@ -8,17 +8,20 @@ use kernel_ext::shrinker::Shrink;
 
 impl Shrink for Domains<DomainInner> {
     fn count(&self) -> usize {
-        let held = |domain: &DomainInner| domain.holding.pages() as usize;
+        let held = |domain: &DomainInner| domain.holding.releasable() as usize;
         self.try_sum(held).unwrap_or(0)
     }
 
     fn scan(&self) -> Option<usize> {
-        self.try_sum(|domain| {
-            let before = domain.holding.pages();
-            if before != 0 {
-                domain.flush_all();
+        let released = self.try_sum(|domain| {
+            let before = domain.holding.releasable();
+            if before == 0 {
+                return 0;
             }
+            domain.holding.count_reclaim();
+            domain.flush_all();
             before.saturating_sub(domain.holding.pages()) as usize
-        })
+        })?;
+        (released != 0).then_some(released)
     }
 }

@@ -26,7 +26,7 @@
 //! reference is put: freeing memory takes locks.
 
 use super::confirmed::Confirmed;
-use super::records::{HeldCounts, MustFlush, Records, PUT_AT_ONCE};
+use super::records::{HeldCounts, MustFlush, Records, PUT_AT_ONCE, REASONS};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel_ext::hold::{self, Batch, MAX_FOLIOS};
@@ -34,9 +34,6 @@ use kernel_ext::late::LateBox;
 use kernel_ext::lock::{self, IrqSpinLock};
 use kernel_ext::percpu;
 use vtd_core::pgtable::MemoryRun;
-
-/// The part of all memory that is kept for good is at most 1 / this.
-const LOST_PART: u64 = 8;
 
 /// The memory that one domain holds.
 pub(in crate::domain) struct Holding {
@@ -46,6 +43,10 @@ pub(in crate::domain) struct Holding {
     lost: AtomicBool,
     most: AtomicU64,
     freed: AtomicU64,
+    /// Unmaps that were flushed immediately, by [`MustFlush`].
+    flushed: [AtomicU64; REASONS],
+    /// Flushes because the kernel had little memory left.
+    reclaims: AtomicU64,
     /// The records of each processor, allocated with the first of them.
     processors: LateBox<KVec<LateBox<Processor>>>,
 }
@@ -94,6 +95,8 @@ impl Holding {
             lost: AtomicBool::new(false),
             most: AtomicU64::new(0),
             freed: AtomicU64::new(0),
+            flushed: core::array::from_fn(|_| AtomicU64::new(0)),
+            reclaims: AtomicU64::new(0),
             processors: LateBox::new(),
         }
     }
@@ -112,14 +115,10 @@ impl Holding {
     #[inline]
     pub(in crate::domain) fn keep(&self, memory: &[MemoryRun]) -> Result<(), MustFlush> {
         let Some(processor) = self.this_processor() else {
-            return Err(MustFlush::Other);
+            return Err(MustFlush::NoMemory);
         };
-        let may_lose = if self.lost.load(Ordering::Relaxed) {
-            let part = hold::total_pages() / LOST_PART;
-            part.checked_div(percpu::cpu_count() as u64).unwrap_or(0)
-        } else {
-            0
-        };
+        let is_lost = self.lost.load(Ordering::Relaxed);
+        let may_lose = is_lost.then(hold::may_keep_for_good);
         processor.records.with(|records| {
             // A flush that begins later than the count is read finds the entries cleared.
             lock::full_barrier_after_lock();
@@ -135,9 +134,15 @@ impl Holding {
     /// Counts an unmap that was flushed immediately.
     #[cold]
     pub(in crate::domain) fn count_flushed(&self, why: MustFlush) {
-        if let Some(processor) = self.this_processor() {
-            processor.records.with(|records| records.count_flushed(why));
+        if let Some(count) = self.flushed.get(why as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a flush because the kernel had little memory left.
+    #[cold]
+    pub(in crate::domain) fn count_reclaim(&self) {
+        self.reclaims.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns the records of this processor; [`None`] if there is no memory for them.
@@ -214,7 +219,12 @@ impl Holding {
 
     /// Keeps everything for good, because a unit did not confirm that it has invalidated it.
     pub(in crate::domain) fn lose(&self) -> Option<u64> {
-        (!self.lost.swap(true, Ordering::Relaxed)).then(|| self.pages())
+        if self.lost.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let pages = self.pages();
+        hold::count_kept_for_good(pages);
+        Some(pages)
     }
 
     /// Returns what was held and what was not.
@@ -222,8 +232,12 @@ impl Holding {
         let mut counts = HeldCounts {
             most: self.most.load(Ordering::Relaxed),
             freed: self.freed.load(Ordering::Relaxed),
+            reclaims: self.reclaims.load(Ordering::Relaxed),
             ..HeldCounts::default()
         };
+        for (count, flushed) in counts.flushed.iter_mut().zip(&self.flushed) {
+            *count = flushed.load(Ordering::Relaxed);
+        }
         let is_lost = self.lost.load(Ordering::Relaxed);
         for processor in self.processors.value().iter().flat_map(|all| all.iter()) {
             let Some(processor) = processor.value() else {
@@ -242,5 +256,13 @@ impl Holding {
         };
         let all = self.processors.value();
         all.map_or(0, |all| all.iter().map(pages).sum())
+    }
+
+    /// Returns how many pages a flush can release.
+    pub(in crate::domain) fn releasable(&self) -> u64 {
+        match self.lost.load(Ordering::Relaxed) {
+            true => 0,
+            false => self.pages(),
+        }
     }
 }

@@ -36,10 +36,14 @@ pub(in crate::domain) enum MustFlush {
     Other,
     /// There is no room for more records.
     Full,
+    /// There is no memory for any records.
+    NoMemory,
+    /// The domain is strict, whatever the core chooses.
+    Strict,
 }
 
 /// The number of reasons in [`MustFlush`].
-const REASONS: usize = 4;
+pub(in crate::domain) const REASONS: usize = 6;
 
 /// What was held, in pages, and what was not, in unmaps.
 #[derive(Clone, Copy, Default)]
@@ -56,6 +60,8 @@ pub(crate) struct HeldCounts {
     pub(crate) lost: u64,
     /// Unmaps that were flushed immediately, by [`MustFlush`].
     pub(crate) flushed: [u64; REASONS],
+    /// Flushes because the kernel had little memory left.
+    pub(crate) reclaims: u64,
 }
 
 impl HeldCounts {
@@ -66,6 +72,7 @@ impl HeldCounts {
         self.total += other.total;
         self.freed += other.freed;
         self.lost += other.lost;
+        self.reclaims += other.reclaims;
         for (sum, count) in self.flushed.iter_mut().zip(other.flushed) {
             *sum += count;
         }
@@ -85,7 +92,6 @@ pub(in crate::domain) struct Records {
     total: u64,
     /// Pages kept without a record.
     lost: u64,
-    flushed: [u64; REASONS],
 }
 
 struct Record {
@@ -115,13 +121,12 @@ impl Records {
             pages: 0,
             total: 0,
             lost: 0,
-            flushed: [0; REASONS],
         })
     }
 
     /// Holds the memory of a run, and records it under the number of flushes that have `begun`.
-    /// `folios` is the number of folios that may still be held, `may_lose` the number of pages that
-    /// may be kept without a record.
+    /// `folios` is the number of folios that may still be held. `may_lose`: keep it for good, without
+    /// a record, and at most this number of pages.
     ///
     /// # Errors
     ///
@@ -131,7 +136,7 @@ impl Records {
         run: &MemoryRun,
         begun: u32,
         folios: &mut usize,
-        may_lose: u64,
+        may_lose: Option<u64>,
     ) -> Result<(), MustFlush> {
         let mut at = run.start.raw();
         let end = at.wrapping_add(run.bytes);
@@ -143,19 +148,21 @@ impl Records {
                 continue;
             }
             *folios = folios.checked_sub(1).ok_or(MustFlush::Long)?;
-            let is_full =
-                self.made.wrapping_sub(self.released) == RECORDS as u64 || self.pages >= MAX_PAGES;
-            if is_full && self.lost >= may_lose {
+            let is_full = match may_lose {
+                None => self.is_full(),
+                Some(pages) => pages == 0,
+            };
+            if is_full {
                 return Err(MustFlush::Full);
             }
             let attempt = HeldFolio::try_hold(at, end.wrapping_sub(at));
             if let Some(folio) = attempt.folio {
-                self.add(folio, attempt.pages, begun, is_full);
+                self.add(folio, attempt.pages, begun, may_lose.is_some());
             }
             match attempt.memory {
                 Ok(memory) => {
                     at = memory.end;
-                    if !is_full {
+                    if may_lose.is_none() {
                         self.last = memory;
                     }
                 }
@@ -167,13 +174,17 @@ impl Records {
         Ok(())
     }
 
-    /// Adds a record; none if there is no room, because it is kept for good.
-    fn add(&mut self, folio: HeldFolio, pages: u32, begun: u32, is_full: bool) {
+    fn is_full(&self) -> bool {
+        self.made.wrapping_sub(self.released) == RECORDS as u64 || self.pages >= MAX_PAGES
+    }
+
+    /// Adds a record; none if it is kept for good.
+    fn add(&mut self, folio: HeldFolio, pages: u32, begun: u32, for_good: bool) {
         self.last = 0..0;
         self.total += u64::from(pages);
-        if is_full {
+        if for_good {
             self.lost += u64::from(pages);
-            return folio.keep_for_good();
+            return folio.keep_for_good(pages);
         }
         *self.slot(self.made) = Record {
             folio: Some(folio),
@@ -208,18 +219,12 @@ impl Records {
         }
     }
 
-    /// Counts an unmap that was flushed immediately.
-    pub(in crate::domain) fn count_flushed(&mut self, why: MustFlush) {
-        self.flushed[why as usize] += 1;
-    }
-
-    /// Returns what was held and what was not. `is_lost`: what is held now is kept for good.
+    /// Returns what was held. `is_lost`: what is held now is kept for good.
     pub(in crate::domain) fn counts(&self, is_lost: bool) -> HeldCounts {
         HeldCounts {
             now: self.pages,
             total: self.total,
             lost: self.lost + if is_lost { self.pages } else { 0 },
-            flushed: self.flushed,
             ..HeldCounts::default()
         }
     }

@@ -47,6 +47,9 @@ struct Sums {
     flushed_long: u64,
     flushed_other: u64,
     flushed_full: u64,
+    flushed_memory: u64,
+    flushed_strict: u64,
+    flushed_reclaim: u64,
 }
 
 macro_rules! lines {
@@ -84,6 +87,9 @@ lines! {
     flushed_long "flushed-long"
     flushed_other "flushed-other"
     flushed_full "flushed-full"
+    flushed_memory "flushed-memory"
+    flushed_strict "flushed-strict"
+    flushed_reclaim "flushed-reclaim"
 }
 
 impl Sums {
@@ -101,7 +107,8 @@ impl Sums {
         let [flush_context, flush_page, flush_domain, flush_global, flush_interrupt] = flushes;
         let by_register = counts.by_register.get();
         let held = mapped.held;
-        let [flushed_slab, flushed_long, flushed_other, flushed_full] = held.flushed;
+        let [flushed_slab, flushed_long, flushed_other, flushed_full, flushed_memory, flushed_strict] =
+            held.flushed;
         let queued = flushes.iter().sum::<u64>().saturating_sub(by_register);
         Self {
             maps: mapped.maps,
@@ -127,6 +134,9 @@ impl Sums {
             flushed_long,
             flushed_other,
             flushed_full,
+            flushed_memory,
+            flushed_strict,
+            flushed_reclaim: held.reclaims,
         }
     }
 }

@@ -92,7 +92,7 @@ impl HeldFolio {
         }
     }
 
-    pub(crate) fn keep_for_good(self) {}
+    pub(crate) fn keep_for_good(self, _: u32) {}
 }
 
 pub(crate) const MAX_FOLIOS: usize = 8;
@@ -117,7 +117,9 @@ impl<const N: usize> Batch<N> {
     }
 }
 
-pub(crate) fn total_pages() -> u64 {
+pub(crate) fn count_kept_for_good(_: u64) {}
+
+pub(crate) fn may_keep_for_good() -> u64 {
     0
 }
 
