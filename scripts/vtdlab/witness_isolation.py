@@ -83,6 +83,23 @@ def hold(evidence):
         landed = record["landed"] == "1"
         yield f"{record['policy']}: a page that was freed, reused={record['reused']}", (
             "it was reached" if landed and record["policy"] != "hold=0" else "")
+    yield from _kinds_of_memory(evidence)
+
+
+def _kinds_of_memory(evidence):
+    """What is counted as held was not invalidated by its unmap; what is counted as flushed was."""
+    said = {record["name"]: record for record in evidence.records.of("kind")}
+    for name, whole in brackets(evidence, "hold kind "):
+        record = said[name.split()[-1]]
+        unit, trace = evidence.of_device(whole, record["bdf"])
+        kinds = trace.descriptor_kinds()
+        late = record["counter"] == "held-pages"
+        found = kinds["iotlb-pages" if unit.cap & PSI or late else "iotlb-domain"]
+        wanted = 0 if late else record.number("grew")
+        good = found == wanted if unit.cap & PSI or late else found >= wanted
+        yield f"{name}: {'held' if late else 'flushed'}, as {record['counter']} says", (
+            "" if good else f"the trace has {dict(kinds)}, and the counter has grown by "
+                            f"{record['grew']}")
 
 
 def reserved(evidence):
@@ -99,3 +116,4 @@ def reserved(evidence):
 
 BY_TEST = {function.__name__.replace("_", "-"): function
            for function in (limited_unit, ownership, strict, lazy, hold, reserved)}
+BY_TEST["hold-lifetime"] = _kinds_of_memory

@@ -38,6 +38,10 @@ static const struct scenario scenarios[] = {
 	{ "storm", NEVER, DMA_NONE, true, false, STORM },
 	{ "window", WINDOW, DMA_BIDIRECTIONAL, true, false },
 	{ "freed", FREED, DMA_BIDIRECTIONAL, true, false },
+	{ "freed-slab", FREED_SLAB, DMA_BIDIRECTIONAL, true, false },
+	{ "freed-pool", FREED_POOL, DMA_BIDIRECTIONAL, true, false },
+	{ "stress", STRESS, DMA_BIDIRECTIONAL, true, false, 2 },
+	{ "long-stress", STRESS, DMA_BIDIRECTIONAL, true, false, 60 },
 };
 
 void vtd_attack_fill(struct page *page)
@@ -194,23 +198,23 @@ static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 {
 	struct result r = { };
 	struct page *victim;
-	phys_addr_t frame;
 	int err;
 
 	/* edu sleeps during a transfer. */
-	if (s->how == FREED ? !!a->dev.ops->read : !s->write && !a->dev.ops->read)
+	if (s->how >= FREED ? !!a->dev.ops->read : !s->write && !a->dev.ops->read)
 		return -EOPNOTSUPP;
 
 	victim = alloc_page(GFP_KERNEL);
 	if (!victim)
 		return -ENOMEM;
-	frame = page_to_phys(victim);
+	r.frame = page_to_phys(victim);
 	vtd_attack_fill(victim);
 	/* What the device holds before the attack must differ from the secret. */
 	err = prime(a);
-	if (s->how == FREED) {
-		err = vtd_attack_freed(a, s, victim, &r);
-		victim = NULL;
+	if (!err && s->how == STRESS) {
+		err = vtd_attack_stress(a, s, &r);
+	} else if (!err && s->how >= FREED) {
+		err = vtd_attack_freed(a, s, &r);
 	} else if (!err) {
 		err = play(a, s, victim, &r);
 	}
@@ -218,12 +222,11 @@ static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 		  "scenario=%s device=%s kind=%s access=%s iova=%#llx page=%#llx warm=%d expect=%s landed=%d intact=%d device-says=%#x error=%d hits=%u last-us=%llu stale=%d refs=%d,%d reused=%d back-us=%llu\n",
 		  s->name, pci_name(a->dev.pdev), a->dev.ops->name,
 		  s->write ? "write" : "read", (u64)r.iova,
-		  (u64)frame, r.warm,
+		  (u64)r.frame, r.warm,
 		  s->allowed ? "landed" : "refused", r.landed, r.intact,
 		  a->dev.said, err, r.hits, r.last_us, r.stale, r.refs[0],
 		  r.refs[1], r.reused, r.back_us);
-	if (victim)
-		__free_page(victim);
+	__free_page(victim);
 	return err;
 }
 

@@ -25,13 +25,14 @@ struct vtd_attack {
 
 struct result {
 	dma_addr_t iova;
+	phys_addr_t frame;
 	bool warm;	/* the mapping was used by the device before */
 	bool landed;	/* data moved */
 	bool intact;	/* the victim page is as it was */
 	bool stale;	/* data moved to a page without owner */
 	int refs[2];	/* references to the page, after the unmap and after it was freed */
 	int reused;	/* the allocation that got the page first, from 1; 0: none */
-	u64 back_us;	/* when the page could be allocated again, since the unmap */
+	u64 back_us;	/* when the allocator had the page again, since the unmap */
 	u32 hits;	/* how often a repeated attack landed */
 	u64 last_us;	/* when it last did, since the unmap */
 };
@@ -43,6 +44,9 @@ enum how {
 	STALE,		/* mapped, used once by the device, unmapped */
 	WINDOW,		/* the same, attacked again and again until it is refused */
 	FREED,		/* mapped, used, unmapped, freed, and allocated again if possible */
+	FREED_SLAB,	/* the same with an object of a slab */
+	FREED_POOL,	/* the same with a page of a pool */
+	STRESS,		/* the first by several threads, again and again */
 };
 
 /* Longer than any flush may be deferred. */
@@ -54,7 +58,7 @@ struct scenario {
 	enum dma_data_direction dir;
 	bool write;
 	bool allowed;
-	int times;	/* 0: once */
+	int times;	/* 0: once; the seconds that a stress takes */
 };
 
 void vtd_attack_fill(struct page *page);
@@ -64,7 +68,9 @@ int vtd_attack_strike(struct vtd_attack *a, const struct scenario *s, struct pag
 int vtd_attack_warm_up(struct vtd_attack *a, struct page *victim, dma_addr_t iova, bool *warm);
 
 /* attack_freed.c */
-int vtd_attack_freed(struct vtd_attack *a, const struct scenario *s, struct page *page,
-		     struct result *r);
+int vtd_attack_freed(struct vtd_attack *a, const struct scenario *s, struct result *r);
+
+/* attack_stress.c */
+int vtd_attack_stress(struct vtd_attack *a, const struct scenario *s, struct result *r);
 
 #endif

@@ -4,26 +4,33 @@
  * whether the IOMMU driver takes a reference to it: a deferred flush cannot come before
  * interrupts are on again.
  *
- * debugfs vtd_kinds/run: write the name of a kind, or "many"; read a line with the number
- * of references that the unmap added, and with those that are left 200 ms later.
+ * debugfs vtd_kinds/run: write the name of a kind, "many", or "blocks"; read a line with the
+ * number of references that the unmaps added, and with those that are left 200 ms later.
+ * "file" and "huge" are a page of the files whose names the parameters have.
  */
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mman.h>
 #include <linux/module.h>
+#include <linux/page_frag_cache.h>
 #include <linux/pci.h>
-#include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "kinds.h"
 #include "runfile.h"
 
-/* More than the driver has records for. */
-#define MANY	600
-/* Of a scattered list. */
-#define MOST	64
-
-static struct pci_dev *pdev;
+struct pci_dev *vtd_kinds_pdev;
 static char report[256];
+
+static char *file_name = "";
+module_param_named(file, file_name, charp, 0400);
+MODULE_PARM_DESC(file, "A file whose first page is in the page cache");
+static char *huge_name = "";
+module_param_named(huge, huge_name, charp, 0400);
+MODULE_PARM_DESC(huge, "A file of hugetlbfs");
 
 /* Memory of one kind: the page to be mapped, and what frees it. */
 struct memory {
@@ -31,6 +38,8 @@ struct memory {
 	void *virt;
 	size_t len;
 	unsigned int order;
+	unsigned long at;	/* where a file is mapped in the process */
+	struct page_frag_cache frags;
 };
 
 struct kind {
@@ -142,6 +151,22 @@ static int new_large_kmalloc(struct memory *m)
 	return new_kmalloc(m, 4 * PAGE_SIZE);
 }
 
+/* A page with a type that no owner expects to be referenced. */
+static int new_typed(struct memory *m)
+{
+	int err = new_page_0(m);
+
+	if (!err)
+		__SetPageOffline(m->page);
+	return err;
+}
+
+static void free_typed(struct memory *m)
+{
+	__ClearPageOffline(m->page);
+	free_block(m);
+}
+
 static int new_reserved(struct memory *m)
 {
 	int err = new_page_0(m);
@@ -170,6 +195,60 @@ static void unpin(struct memory *m)
 	unpin_user_page(m->page);
 }
 
+/* The first page of a file, which the process that writes to this one maps. */
+static int pin_file(struct memory *m, const char *name)
+{
+	struct file *file = filp_open(name, O_RDONLY, 0);
+	unsigned long at;
+	int err;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	at = vm_mmap(file, 0, PMD_SIZE, PROT_READ, MAP_SHARED, 0);
+	fput(file);
+	if (IS_ERR_VALUE(at))
+		return at;
+	m->at = at;
+	err = pin_user_pages_fast(at, 1, 0, &m->page);
+	if (err != 1) {
+		vm_munmap(at, PMD_SIZE);
+		return err < 0 ? err : -EFAULT;
+	}
+	return 0;
+}
+
+static void unpin_file(struct memory *m)
+{
+	unpin(m);
+	vm_munmap(m->at, PMD_SIZE);
+}
+
+static int new_file(struct memory *m)
+{
+	return pin_file(m, file_name);
+}
+
+static int new_huge(struct memory *m)
+{
+	return pin_file(m, huge_name);
+}
+
+static int new_frag(struct memory *m)
+{
+	m->len = 256;
+	m->virt = page_frag_alloc(&m->frags, m->len, GFP_KERNEL);
+	if (!m->virt)
+		return -ENOMEM;
+	m->page = virt_to_page(m->virt);
+	return 0;
+}
+
+static void free_frag(struct memory *m)
+{
+	page_frag_free(m->virt);
+	page_frag_cache_drain(&m->frags);
+}
+
 static const struct kind kinds[] = {
 	{ "page", new_page_0, free_block },
 	{ "head", new_head, free_block },
@@ -182,13 +261,12 @@ static const struct kind kinds[] = {
 	{ "slab", new_slab, free_kmalloc },
 	{ "large-kmalloc", new_large_kmalloc, free_kmalloc },
 	{ "reserved", new_reserved, free_reserved },
+	{ "typed", new_typed, free_typed },
 	{ "user", pin, unpin },
+	{ "page_frag", new_frag, free_frag },
+	{ "file", new_file, unpin_file },
+	{ "huge", new_huge, unpin_file },
 };
-
-static int references(struct page *page)
-{
-	return page_ref_count(compound_head(page));
-}
 
 /* Map and unmap it twice: the second unmap takes no other reference. */
 static int try_kind(struct seq_buf *out, const struct kind *kind)
@@ -204,11 +282,11 @@ static int try_kind(struct seq_buf *out, const struct kind *kind)
 	before = references(m.page);
 	local_irq_save(flags);
 	for (round = 0; !err && round < 2; round++) {
-		iova = dma_map_page(&pdev->dev, m.page, offset_in_page(m.virt), m.len,
+		iova = dma_map_page(&vtd_kinds_pdev->dev, m.page, offset_in_page(m.virt), m.len,
 				    DMA_BIDIRECTIONAL);
-		err = dma_mapping_error(&pdev->dev, iova);
+		err = dma_mapping_error(&vtd_kinds_pdev->dev, iova);
 		if (!err)
-			dma_unmap_page(&pdev->dev, iova, m.len, DMA_BIDIRECTIONAL);
+			dma_unmap_page(&vtd_kinds_pdev->dev, iova, m.len, DMA_BIDIRECTIONAL);
 	}
 	after = references(m.page);
 	local_irq_restore(flags);
@@ -223,101 +301,14 @@ static int try_kind(struct seq_buf *out, const struct kind *kind)
 /* Registers of the device, which have no struct page that could be held. */
 static int try_registers(struct seq_buf *out)
 {
-	dma_addr_t iova = dma_map_resource(&pdev->dev, pci_resource_start(pdev, 0), PAGE_SIZE,
+	dma_addr_t iova = dma_map_resource(&vtd_kinds_pdev->dev, pci_resource_start(vtd_kinds_pdev, 0), PAGE_SIZE,
 					   DMA_BIDIRECTIONAL, 0);
 
-	if (dma_mapping_error(&pdev->dev, iova))
+	if (dma_mapping_error(&vtd_kinds_pdev->dev, iova))
 		return -ENOMEM;
-	dma_unmap_resource(&pdev->dev, iova, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+	dma_unmap_resource(&vtd_kinds_pdev->dev, iova, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 	seq_buf_puts(out, "kind=registers taken=0 left=0\n");
 	return 0;
-}
-
-struct many {
-	struct page *pages[MANY];
-	dma_addr_t iovas[MANY];
-};
-
-static int held_of(struct many *many, int count)
-{
-	int held = 0, i;
-
-	for (i = 0; i < count; i++)
-		held += page_ref_count(many->pages[i]) - 1;
-	return held;
-}
-
-/* Many different pages, one unmap each. */
-static int try_many(struct seq_buf *out)
-{
-	struct many *many = kvzalloc(sizeof(*many), GFP_KERNEL);
-	int taken, count, err = -ENOMEM, i;
-	unsigned long flags;
-
-	if (!many)
-		return -ENOMEM;
-	for (count = 0; count < MANY; count++) {
-		many->pages[count] = alloc_page(GFP_KERNEL);
-		if (!many->pages[count])
-			goto out;
-		many->iovas[count] = dma_map_page(&pdev->dev, many->pages[count], 0, PAGE_SIZE,
-						  DMA_BIDIRECTIONAL);
-		if (dma_mapping_error(&pdev->dev, many->iovas[count])) {
-			__free_page(many->pages[count]);
-			goto out;
-		}
-	}
-	err = 0;
-out:
-	local_irq_save(flags);
-	for (i = 0; i < count; i++)
-		dma_unmap_page(&pdev->dev, many->iovas[i], PAGE_SIZE, DMA_BIDIRECTIONAL);
-	taken = held_of(many, count);
-	local_irq_restore(flags);
-	msleep(200);
-	if (!err)
-		seq_buf_printf(out, "kind=many taken=%d left=%d\n", taken, held_of(many, count));
-	for (i = 0; i < count; i++)
-		__free_page(many->pages[i]);
-	kvfree(many);
-	return err;
-}
-
-/* A scattered list of separate pages, one unmap for all. */
-static int try_scattered(struct seq_buf *out, int count)
-{
-	static struct scatterlist list[MOST];
-	int before = 0, after = 0, left = 0, got, i, err = -ENOMEM;
-	unsigned long flags;
-
-	sg_init_table(list, count);
-	for (got = 0; got < count; got++) {
-		/* Two pages each, of which one is mapped: no two are neighbours. */
-		struct page *page = alloc_pages(GFP_KERNEL | __GFP_COMP, 1);
-
-		if (!page)
-			goto out;
-		sg_set_page(&list[got], page, PAGE_SIZE, 0);
-	}
-	for (i = 0; i < count; i++)
-		before += references(sg_page(&list[i]));
-	if (!dma_map_sg(&pdev->dev, list, count, DMA_BIDIRECTIONAL))
-		goto out;
-	local_irq_save(flags);
-	dma_unmap_sg(&pdev->dev, list, count, DMA_BIDIRECTIONAL);
-	for (i = 0; i < count; i++)
-		after += references(sg_page(&list[i]));
-	local_irq_restore(flags);
-	msleep(200);
-	for (i = 0; i < count; i++)
-		left += references(sg_page(&list[i]));
-	seq_buf_printf(out, "kind=scattered-%d taken=%d left=%d\n", count, after - before,
-		       left - before);
-	err = 0;
-out:
-	for (i = 0; i < got; i++)
-		__free_pages(sg_page(&list[i]), 1);
-	return err;
 }
 
 static int run(struct seq_buf *out, char *line)
@@ -325,11 +316,13 @@ static int run(struct seq_buf *out, char *line)
 	int count, i;
 
 	if (!strcmp(line, "many"))
-		return try_many(out);
+		return vtd_kinds_many(out, "many", MANY, 0);
+	if (!strcmp(line, "blocks"))
+		return vtd_kinds_many(out, "blocks", BLOCKS, BLOCK_ORDER);
 	if (!strcmp(line, "registers"))
 		return try_registers(out);
 	if (sscanf(line, "scattered-%d", &count) == 1)
-		return count > 0 && count <= MOST ? try_scattered(out, count) : -EINVAL;
+		return vtd_kinds_scattered(out, count);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(line, kinds[i].name))
 			return try_kind(out, &kinds[i]);
@@ -347,8 +340,8 @@ static struct dentry *root;
 
 static int __init vtd_kinds_init(void)
 {
-	pdev = pci_get_device(0x1b36, 0x0005, NULL);
-	if (!pdev)
+	vtd_kinds_pdev = pci_get_device(0x1b36, 0x0005, NULL);
+	if (!vtd_kinds_pdev)
 		return -ENODEV;
 	root = debugfs_create_dir("vtd_kinds", NULL);
 	runfile_add(&file, root);
@@ -358,7 +351,7 @@ static int __init vtd_kinds_init(void)
 static void __exit vtd_kinds_exit(void)
 {
 	debugfs_remove_recursive(root);
-	pci_dev_put(pdev);
+	pci_dev_put(vtd_kinds_pdev);
 }
 
 module_init(vtd_kinds_init);

@@ -127,7 +127,12 @@ BOOTS = (
          one_unit="firmware lists no other"),
     Boot("lazy-by-kernel", ("lazy",), append=("iommu.strict=0",)),
     Boot("lazy-by-module", ("lazy",)),
-    Boot("held", ("hold",), older=("hold",)),
+    # The test kernel neither swaps nor has transparent huge pages. Little memory is soon used up.
+    Boot("pressed", ("hold-pressure",), on=("test",), stock=True, memory="640M",
+         left_out="its kernel is Debian's, as Debian built it"),
+    # Ends with a reset: QEMU's power-off does nothing after a suspend.
+    Boot("held", ("hold", "hold-lifetime"), older=("hold",), end="reboot",
+         timeout=2 * TIMEOUT),
     Boot("next-kernel", ("kexec",), job="kexec", append=testbed.ISOLATED),
     Boot("kernel-after-in-tree", ("kexec",), job="kexec", words=("intel_iommu=on", "intremap=off"),
          append=("guest.first=intree",)),
@@ -185,7 +190,7 @@ BOOTS = (
          append=(*isolation.WORDS, f"guest.fuzz_seconds={FUZZ_SECONDS}",
                  f"guest.fuzz_seed={os.environ.get('FUZZ_SEED', '')}"),
          timeout=2 * TIMEOUT + FUZZ_SECONDS),
-    Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "unload"), on=("kcsan",),
+    Boot("races", ("dma", "domain", "vfio", "fault", "user-io", "hold", "unload"), on=("kcsan",),
          left_out="its tests are in other guests here; KCSAN and KASAN exclude each other"),
     Boot("remapped-races", ("interrupts", "vectors", "user-io", "sriov"), on=("kcsan",),
          devices=vfio_machine.interrupting, append=testbed.ISOLATED,
@@ -293,7 +298,8 @@ def run(boot, kernel, tests, result, tick=None):
     shutil.rmtree(out, ignore_errors=True)
     guest = _Guest(result, boot.job)
     try:
-        bed = testbed.get(series, flavour=flavour, programs=boot.programs)
+        bed = testbed.get(series, flavour="debian" if boot.stock else flavour,
+                          programs=boot.programs)
         files = {"kernel": bed.kernel.image}
         with FileServer(files) as server, tempfile.TemporaryDirectory(prefix="vtd-disks-") as disks:
             files["initramfs"] = boot.machine.image(bed.image, boot.tables, f"{disks}/initramfs")

@@ -12,7 +12,7 @@ pub(super) const HOLDING: Subject = Subject {
             "use crate::shim::hold::Confirmed;",
         ),
         // Fewer records, so that a model's threads copy less.
-        ("RECORDS: usize = 248", "RECORDS: usize = 2"),
+        ("RECORDS: usize = 248", "RECORDS: usize = 3"),
         ("PUT_AT_ONCE: usize = 16", "PUT_AT_ONCE: usize = 2"),
         ("GFP_ATOMIC | __GFP_NOWARN", "()"),
         ("-> impl Init<Self>", "-> Self"),
@@ -50,6 +50,12 @@ pub(super) const HOLDING: Subject = Subject {
             "if self.released == self.made {\n            self.last = 0..0;\n        }",
             "",
         ),
+        (
+            "released_early",
+            "match invalidate() {",
+            "self.release(flush, Confirmed); match invalidate() {",
+        ),
+        ("batch_left_out", "if is_last {", "if true {"),
         (
             "lost_released",
             "if self.lost.load(Ordering::Relaxed) {\n            return;",

@@ -11,13 +11,17 @@ use vtd_core::spec::address::PhysAddr;
 
 subjects! {
     holding holding_no_barrier holding_counted_late holding_all_taken holding_not_renewed
-    holding_still_last holding_lost_released
+    holding_still_last holding_released_early holding_batch_left_out holding_lost_released
 }
 
-const MEMORY: [MemoryRun; 1] = [MemoryRun {
-    start: PhysAddr::new(0x5000),
-    bytes: 0x1000,
-}];
+const MEMORY: [MemoryRun; 1] = [page(0x5000)];
+
+const fn page(start: u64) -> MemoryRun {
+    MemoryRun {
+        start: PhysAddr::new(start),
+        bytes: 0x1000,
+    }
+}
 
 /// `$times`: how often the page is unmapped. In between it is mapped and used again.
 macro_rules! never_free_and_reached {
@@ -56,6 +60,27 @@ macro_rules! never_free_and_reached {
     };
 }
 
+/// A flush releases more than one batch.
+macro_rules! all_released {
+    ($module:ident) => {
+        crate::check(|| {
+            let frame = Frame::renew();
+            let holding = $module::memory::Holding::new();
+            frame.entry.store(0, Ordering::Relaxed);
+            for start in [0x5000, 0x7000, 0x9000] {
+                assert!(holding.keep(&[page(start)]).is_ok());
+            }
+            assert_eq!(frame.references(), 4);
+            let invalidate = || {
+                frame.invalidate();
+                Some(Confirmed)
+            };
+            holding.flush(invalidate);
+            assert_eq!(frame.references(), 1, "still held");
+        })
+    };
+}
+
 /// A unit does not confirm a flush. What was held then is never free.
 macro_rules! kept_for_good {
     ($module:ident) => {
@@ -80,6 +105,12 @@ laws! {
     a_record_of_a_later_unmap_that_is_taken_is_noticed: holding_all_taken, "the unit reaches it";
     a_second_unmap_that_is_not_recorded_is_noticed: holding_not_renewed, "the unit reaches it";
     a_last_record_that_was_released_is_noticed: holding_still_last, "the unit reaches it";
+    a_release_before_the_flush_is_noticed: holding_released_early, "the unit reaches it";
+}
+
+laws! {
+    a_flush_releases_everything: holding, all_released;
+    a_batch_that_is_left_out_is_noticed: holding_batch_left_out, "still held";
 }
 
 laws! {
