@@ -46,8 +46,9 @@ replaced() {
 		[ "$(counted_as held-now)" = 0 ] && set_type "$bdf" DMA-FQ && bind "$bdf" vtd_attack
 }
 
+# The debug kernel warns of what is mapped when a driver is unbound.
 removed() {
-	keeps "remove $PAGES" && echo 1 > "$PCI/$bdf/remove" && none_left $PAGES || return 1
+	unbind "$bdf" && keeps "remove $PAGES" && echo 1 > "$PCI/$bdf/remove" && none_left $PAGES || return 1
 	rmmod vtd_keep
 	echo 1 > /sys/bus/pci/rescan
 	is_present "$bdf" 1 && with_keep
