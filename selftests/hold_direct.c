@@ -47,9 +47,9 @@ static void *fork_on(void *unused)
 		if (child < 0)
 			fails("fork");
 		if (!child) {
-			for (size_t at = 0; at < LEN / sizeof(uint64_t); at += PAGE / sizeof(uint64_t)) {
-				written[at] = ~0ULL;
-				read_back[at] = ~0ULL;
+			for (size_t at = 0; at < LEN; at += PAGE) {
+				written[at / sizeof(uint64_t)] = ~0ULL;
+				read_back[at / sizeof(uint64_t)] = ~0ULL;
 			}
 			_exit(0);
 		}
@@ -111,9 +111,10 @@ static void block(int disk, uint64_t round, size_t at, size_t len)
 	if (pread(disk, read_back + first, len, at) != (ssize_t)len)
 		fails("read");
 	for (size_t i = first; i < first + count; i++) {
-		if (read_back[i] != (round << 32 | i)) {
-			printf("round %llu: word %zu is %#llx, not %#llx\n", (unsigned long long)round,
-			       i, (unsigned long long)read_back[i], (unsigned long long)(round << 32 | i));
+		unsigned long long is = read_back[i], was = round << 32 | i;
+
+		if (is != was) {
+			printf("word %zu is %#llx, not %#llx\n", i, is, was);
 			exit(1);
 		}
 	}

@@ -211,13 +211,12 @@ static int run_scenario(struct vtd_attack *a, const struct scenario *s)
 	vtd_attack_fill(victim);
 	/* What the device holds before the attack must differ from the secret. */
 	err = prime(a);
-	if (!err && s->how == STRESS) {
+	if (!err && s->how == STRESS)
 		err = vtd_attack_stress(a, s, &r);
-	} else if (!err && s->how >= FREED) {
+	else if (!err && s->how >= FREED)
 		err = vtd_attack_freed(a, s, &r);
-	} else if (!err) {
+	else if (!err)
 		err = play(a, s, victim, &r);
-	}
 	scnprintf(a->result, sizeof(a->result),
 		  "scenario=%s device=%s kind=%s access=%s iova=%#llx page=%#llx warm=%d expect=%s landed=%d intact=%d device-says=%#x error=%d hits=%u last-us=%llu stale=%d refs=%d,%d reused=%d back-us=%llu\n",
 		  s->name, pci_name(a->dev.pdev), a->dev.ops->name,

@@ -157,13 +157,13 @@ static int new_typed(struct memory *m)
 	int err = new_page_0(m);
 
 	if (!err)
-		__SetPageOffline(m->page);
+		m->page->page_type = (unsigned int)PGTY_offline << 24;
 	return err;
 }
 
 static void free_typed(struct memory *m)
 {
-	__ClearPageOffline(m->page);
+	m->page->page_type = UINT_MAX;
 	free_block(m);
 }
 
@@ -301,7 +301,8 @@ static int try_kind(struct seq_buf *out, const struct kind *kind)
 /* Registers of the device, which have no struct page that could be held. */
 static int try_registers(struct seq_buf *out)
 {
-	dma_addr_t iova = dma_map_resource(&vtd_kinds_pdev->dev, pci_resource_start(vtd_kinds_pdev, 0), PAGE_SIZE,
+	dma_addr_t iova = dma_map_resource(&vtd_kinds_pdev->dev,
+					   pci_resource_start(vtd_kinds_pdev, 0), PAGE_SIZE,
 					   DMA_BIDIRECTIONAL, 0);
 
 	if (dma_mapping_error(&vtd_kinds_pdev->dev, iova))
