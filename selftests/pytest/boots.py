@@ -131,8 +131,7 @@ BOOTS = (
     Boot("pressed", ("hold-pressure",), on=("test",), stock=True, memory="640M",
          left_out="its kernel is Debian's, as Debian built it"),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
-    Boot("held", ("hold", "hold-lifetime"), older=("hold",), end="reboot",
-         timeout=2 * TIMEOUT),
+    Boot("held", ("hold", "hold-lifetime"), older=("hold",), end="reboot", timeout=2 * TIMEOUT),
     Boot("next-kernel", ("kexec",), job="kexec", append=testbed.ISOLATED),
     Boot("kernel-after-in-tree", ("kexec",), job="kexec", words=("intel_iommu=on", "intremap=off"),
          append=("guest.first=intree",)),
