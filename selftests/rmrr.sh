@@ -70,7 +70,7 @@ ktap_check "it can be bound to vfio-pci" give_to_user $DIRECT
 ktap_check "VFIO's container gives it to a user" given type1
 ktap_check "iommufd gives it to a user" given iommufd
 take_back $DIRECT
-ktap_check "given back: it reaches its region and nothing else" only_region
+ktap_check "returned: it reaches its region and nothing else" only_region
 ktap_check "a user claims it" ask claim $DIRECT a
 ktap_check "claimed: it reaches nothing, not even its region" \
 	eval 'is_now $DIRECT blocked && refused $DIRECT "$REGION" && refused $DIRECT "$FREE"'

@@ -270,7 +270,7 @@ pub(crate) fn pass_through_if_reserved(info: &DeviceInfo) -> bool {
         AttachedTo::Identity => return true,
         AttachedTo::Blocked => WasInstalled::No,
         AttachedTo::Dma => WasInstalled::Yes,
-        // Nobody is given all of memory on unload whom the kernel does not trust with it.
+        // What a user has programmed does not get all of memory on unload.
         AttachedTo::Unmanaged => return false,
     };
     let to = Translation::PassThrough;

@@ -83,7 +83,12 @@ pub(super) fn reserved_regions_of(
         add(rmrr.base.raw(), rmrr.bytes(), kind, in_use)?;
     }
     if ISA_WINDOW_IS_USED && class >> 8 == CLASS_ISA_BRIDGE {
-        add(ISA_WINDOW.0, ISA_WINDOW.1, RegionKind::DirectRelaxable, false)?;
+        add(
+            ISA_WINDOW.0,
+            ISA_WINDOW.1,
+            RegionKind::DirectRelaxable,
+            false,
+        )?;
     }
     add(MSI_WINDOW.0, MSI_WINDOW.1, RegionKind::Msi, false)?;
     Ok(regions)
