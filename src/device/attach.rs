@@ -16,7 +16,6 @@ use super::attachment::{AttachTarget, AttachedTo, DeviceState};
 use super::info::DeviceInfo;
 use super::neighbours::refuse_neighbour_of_untranslated;
 use super::ownership::{Grant, GroupRecords};
-use super::regions::ReservedRegion;
 use crate::unit::{Translation, WasInstalled};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
