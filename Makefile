@@ -95,7 +95,7 @@ bench-record:
 
 bench-profile:
 	@$(if $(ROW),,$(error ROW is missing: name the row to profile, such as ROW="4K map", ROW=attach or ROW=load))
-	@$(LAB) bench --profile '$(ROW)' $(if $(DRIVER),--driver $(DRIVER))
+	@$(LAB) bench --profile '$(ROW)' $(if $(DRIVER),--driver $(DRIVER)) $(if $(MODE),--mode $(MODE))
 
 vfio-selftests:
 	@$(LAB) check --guest --series 7.3 --test vfio-selftests

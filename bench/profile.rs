@@ -2,6 +2,7 @@
 
 //! The maps and unmaps of `instructions`, in windows for the profiler instead of with time stamps.
 
+use crate::dma;
 use crate::fixture;
 use crate::report::Report;
 use crate::ticks::{REPETITIONS, WARM_UP};
@@ -42,15 +43,23 @@ fn profile_attach() -> Result {
 }
 
 /// Profiles `row`, which is "WORKLOAD map" or "WORKLOAD unmap", followed by "attached" if the
-/// device shall be attached, or "attach" for the attach of a device.
+/// device shall be attached; the same with a row of the DMA API and "dma" in front; or "attach" for
+/// the attach of a device.
 ///
 /// # Errors
 ///
 /// [`EINVAL`] if `row` does not have this form; [`EIO`] if a page was not unmapped; or the error of
 /// the core.
 pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
+    let mut windows = REPETITIONS;
     if row == "attach" {
         profile_attach()?;
+    } else if let Some(row) = row.strip_prefix("dma ") {
+        windows = match row.split_once(' ').ok_or(EINVAL)? {
+            (name, "map") => dma::profile(name, true)?,
+            (name, "unmap") => dma::profile(name, false)?,
+            _ => return Err(EINVAL),
+        };
     } else {
         let mut words = row.split_ascii_whitespace();
         let work = words.next().and_then(Workload::find).ok_or(EINVAL)?;
@@ -66,7 +75,7 @@ pub(crate) fn measure(report: &mut Report, row: &str) -> Result {
         };
         profile(&mut fixture::domain(attached)?, work, maps)?;
     }
-    report.write_line(format_args!("profile windows={REPETITIONS}"))
+    report.write_line(format_args!("profile windows={windows}"))
 }
 
 /// Opens or closes a window around what user space does.

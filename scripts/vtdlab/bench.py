@@ -34,7 +34,8 @@ def _row(text):
     if text not in benchprofile.ROWS:
         raise argparse.ArgumentTypeError(is_none_of(
             "row", text, benchprofile.ROWS, "attach, load, and WORK map, WORK unmap, each also "
-            f"with 'attached' behind it, for WORK one of {', '.join(benchprofile.WORKS)}"))
+            f"with 'attached' behind it, for WORK one of {', '.join(benchprofile.WORKS)}, and dma "
+            f"WORK map, dma WORK unmap, for WORK one of {', '.join(benchprofile.DMA)}"))
     return text
 
 
@@ -53,6 +54,8 @@ def add_arguments(parser):
                              '"attach", or "load"')
     parser.add_argument("--driver", choices=benchguest.DRIVERS,
                         help="with --profile, only this driver")
+    parser.add_argument("--mode", choices=benchguest.MODES, default="strict",
+                        help="with --profile, how the guest flushes (default strict)")
 
 
 def main(args):
@@ -88,11 +91,12 @@ def _measure(args, out):
 
 def _profile(bench, args, out):
     first, all_of_it = [], []
-    slug = args.profile.replace(" ", "-")
+    slug = f"{args.profile} {args.mode}".replace(" ", "-")
     files = {"": bench.bed.kernel.kdir / "vmlinux", "vtd": bench.bed.vtd}
     for driver in [args.driver] if args.driver else benchguest.DRIVERS:
-        functions, windows = benchprofile.profile(bench, args.profile, driver, out / driver)
-        title = f"{args.profile}, {benchguest.NAMES[driver]}"
+        functions, windows = benchprofile.profile(bench, args.profile, driver, out / driver,
+                                                   args.mode)
+        title = f"{args.profile}, {args.mode}, {benchguest.NAMES[driver]}"
         first.append(benchprofile.text(functions, windows, title, benchprofile.SHOWN))
         all_of_it.append(benchprofile.text(functions, windows, title))
         (out / f"{slug}-{driver}.lst").write_text(

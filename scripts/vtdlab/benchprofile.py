@@ -20,8 +20,11 @@ TOOL_TIMEOUT = 120
 WITNESS = "iommu_map"
 # The works of bench/workload.rs, and all that can be profiled.
 WORKS = ("4K", "16x4K", "256x4K", "2M", "256x2M", "1G", "4K-hole", "4K-sparse", "mixed")
+# The rows of bench/dma.rs.
+DMA = ("1", "16", "512", "different", "scattered")
 ROWS = ("attach", "load", *(f"{work} {operation}{attached}" for work in WORKS
-                            for operation in ("map", "unmap") for attached in ("", " attached")))
+                            for operation in ("map", "unmap") for attached in ("", " attached")),
+        *(f"dma {work} {operation}" for work in DMA for operation in ("map", "unmap")))
 # Functions of the kernel between which a driver starts: the in-tree driver's own
 # initcall, and the next after the guest is about to load ours.
 START = {"intree": "pci_iommu_init", "vtd": "do_one_initcall"}
@@ -48,11 +51,11 @@ class Function:
     total: int = 0
 
 
-def profile(bench, row, driver, out):
+def profile(bench, row, driver, out, mode="strict"):
     """(functions, windows) of one row such as "4K map", the costliest first."""
     out.mkdir(parents=True, exist_ok=True)
     start = _start(bench.bed.kernel, driver) if row == "load" else ""
-    records = bench.run(driver, "profile", out, timeout=900,
+    records = bench.run(driver, "profile", out, timeout=900, mode=mode,
                         extra=(*benchguest.COUNTING, *plugin(out, start)),
                         append=[f"guest.row={row.replace(' ', ',')}",
                                 *(benchguest.TIMED_START if start else ())])

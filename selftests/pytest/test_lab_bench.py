@@ -29,6 +29,8 @@ def test_the_rows_are_those_of_the_bench_module():
     """Host and guest have the same names: otherwise a guest would boot without effect."""
     source = (lab.checkout() / "bench/workload.rs").read_text(encoding="utf-8")
     assert tuple(re.findall(r'\bworkload\("([^"]+)"', source)) == benchprofile.WORKS
+    source = (lab.checkout() / "bench/dma.rs").read_text(encoding="utf-8")
+    assert tuple(re.findall(r'\("([^"]+)", Memory::', source)) == benchprofile.DMA
     for row in benchprofile.ROWS:
         assert _parsed("--profile", row).profile == row
 
