@@ -9,12 +9,10 @@
 //! C header: `include/linux/page_ref.h`.
 
 use crate::bindings;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
-
-/// The most folios that one piece of memory may take.
-pub const MAX_FOLIOS: usize = bindings::VTD_HOLD_FOLIOS as usize;
 
 /// A reference to a folio. Dropping it leaks the folio: only [`Batch::put`] gives it back.
 ///
@@ -33,8 +31,6 @@ unsafe impl Send for HeldFolio {}
 pub enum NotHeld {
     /// It belongs to a slab or a large kmalloc: its owner frees an object, not a page.
     Slab,
-    /// It would take more than [`MAX_FOLIOS`] folios of the size of the first one.
-    Long,
     /// For another reason.
     Other,
 }
@@ -43,8 +39,8 @@ pub enum NotHeld {
 pub struct Attempt {
     /// A reference. There is one also if the memory was freed concurrently.
     pub folio: Option<HeldFolio>,
-    /// The number of pages of the folio.
-    pub pages: u32,
+    /// The base 2 logarithm of the number of pages of that folio.
+    pub order: u8,
     /// The physical addresses of the folio.
     ///
     /// # Errors
@@ -54,25 +50,29 @@ pub struct Attempt {
 }
 
 impl HeldFolio {
-    /// Tries to take a reference to the folio that contains the physical address `phys`, from which
-    /// on `bytes` bytes are to be held. Any address is allowed: whether there is memory is checked.
+    /// Tries to take a reference to the folio that contains the physical address `phys`. Any address
+    /// is allowed: whether there is memory is checked.
     ///
     /// # Context
     ///
     /// Any context. Raw spin locks may be held.
-    #[inline]
-    pub fn try_hold(phys: u64, bytes: u64) -> Attempt {
-        let mut held = bindings::vtd_held::default();
+    #[inline(always)]
+    pub fn try_hold(phys: u64) -> Attempt {
+        let mut held = bindings::vtd_held {
+            start: 0,
+            end: 0,
+            order: 0,
+            why: 0,
+        };
         // SAFETY: Any address is allowed; `held` is written only.
-        let folio = unsafe { bindings::vtd_helper_folio_try_hold(phys, bytes, &mut held) };
+        let folio = unsafe { bindings::vtd_helper_folio_try_hold(phys, &mut held) };
         Attempt {
             // INVARIANT: The reference is the caller's.
             folio: NonNull::new(folio).map(HeldFolio),
-            pages: held.pages,
+            order: held.order as u8,
             memory: match held.why {
                 bindings::VTD_HOLD_HELD => Ok(held.start..held.end),
                 bindings::VTD_HOLD_SLAB => Err(NotHeld::Slab),
-                bindings::VTD_HOLD_LONG => Err(NotHeld::Long),
                 _ => Err(NotHeld::Other),
             },
         }
@@ -84,50 +84,57 @@ impl HeldFolio {
     }
 }
 
-/// References that are put together: the first `count` places of an array.
+/// References that are put together.
+///
+/// # Invariants
+///
+/// The first `count` places are initialised, and `count` is at most `N`.
 pub struct Batch<const N: usize> {
-    folios: [Option<HeldFolio>; N],
+    folios: [MaybeUninit<HeldFolio>; N],
     count: usize,
 }
 
 impl<const N: usize> Batch<N> {
     /// Creates an empty batch.
     #[allow(clippy::new_without_default)]
-    #[inline]
+    #[inline(always)]
     pub fn new() -> Self {
+        // INVARIANT: No place is counted.
         Batch {
-            folios: [const { None }; N],
+            folios: [const { MaybeUninit::uninit() }; N],
             count: 0,
         }
     }
 
     /// Adds a reference, if there is room. Otherwise it is never put.
-    #[inline]
+    #[inline(always)]
     pub fn add(&mut self, folio: HeldFolio) {
         if let Some(place) = self.folios.get_mut(self.count) {
-            *place = Some(folio);
+            // INVARIANT: One more is initialised, and there was room.
+            place.write(folio);
             self.count += 1;
         }
     }
 
     /// Returns the number of references.
-    #[inline]
+    #[inline(always)]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Puts all references. Returns how many pages were freed by that: those of the folios to which
-    /// they were the last ones.
+    /// Puts all references, so that the batch is empty. Returns how many pages were freed by that:
+    /// those of the folios to which they were the last ones.
     ///
     /// # Context
     ///
     /// Any context but NMI. No raw spin lock may be held.
-    pub fn put(mut self) -> u64 {
-        // SAFETY: The first `count` places are references, one pointer each, that are not used
-        // afterwards.
-        unsafe {
-            bindings::vtd_helper_folios_put(self.folios.as_mut_ptr().cast(), self.count as u32)
-        }
+    #[inline]
+    pub fn put(&mut self) -> u64 {
+        // INVARIANT: No place is counted.
+        let count = core::mem::take(&mut self.count) as u32;
+        // SAFETY: By the type's invariants the first `count` places are references, one pointer
+        // each. They are not used afterwards.
+        unsafe { bindings::vtd_helper_folios_put(self.folios.as_mut_ptr().cast(), count) }
     }
 }
 

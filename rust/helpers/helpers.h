@@ -147,21 +147,17 @@ int vtd_helper_iommu_sysfs_add(struct iommu_device *iommu,
 /* hold.c: references to memory of other owners. */
 #define VTD_HOLD_HELD	0	/* held */
 #define VTD_HOLD_SLAB	1	/* not: its owner frees objects, not pages */
-#define VTD_HOLD_LONG	2	/* not: it would take too many folios of the size of the first */
-#define VTD_HOLD_OTHER	3	/* not, for another reason */
+#define VTD_HOLD_OTHER	2	/* not, for another reason */
 
-/* The most folios that are held for one piece of memory. */
-#define VTD_HOLD_FOLIOS	8
-
-/* The result: the memory of the folio, if it is held. */
+/* The result: the memory of the folio and its order, if there is a reference. */
 struct vtd_held {
-	u32 why;
-	u32 pages;
 	u64 start;
 	u64 end;
+	u32 order;
+	u32 why;
 };
 
-struct folio *vtd_helper_folio_try_hold(u64 phys, u64 bytes, struct vtd_held *held);
+struct folio *vtd_helper_folio_try_hold(u64 phys, struct vtd_held *held);
 u64 vtd_helper_folios_put(struct folio **folios, u32 count);
 bool vtd_helper_irqs_disabled(void);
 u64 vtd_helper_totalram_pages(void);

@@ -9,8 +9,19 @@
 #include <linux/mmzone.h>
 #include "helpers.h"
 
-static struct folio *try_hold(struct page *page, u64 bytes, struct vtd_held *held)
+/* Returns what typed memory is, except hugetlb, which is as memory without a type. */
+static u32 why_not(const struct folio *folio)
 {
+	/* kfree() frees an object, and the next kmalloc() reuses it; its page has no count. */
+	if (folio_test_slab(folio) || folio_test_large_kmalloc(folio))
+		return VTD_HOLD_SLAB;
+	/* __folio_put() knows no other type, and owners of typed pages do not expect it. */
+	return folio_test_hugetlb(folio) ? VTD_HOLD_HELD : VTD_HOLD_OTHER;
+}
+
+struct folio *vtd_helper_folio_try_hold(u64 phys, struct vtd_held *held)
+{
+	struct page *page = pfn_to_online_page(PHYS_PFN(phys));
 	struct folio *folio;
 
 	held->why = VTD_HOLD_OTHER;
@@ -24,34 +35,22 @@ static struct folio *try_hold(struct page *page, u64 bytes, struct vtd_held *hel
 	if (zone_cma_pages(page_zone(page)))
 		return NULL;
 	folio = page_folio(page);
-	/* kfree() frees an object, and the next kmalloc() reuses it; its page has no count. */
-	if (folio_test_slab(folio) || folio_test_large_kmalloc(folio)) {
-		held->why = VTD_HOLD_SLAB;
+	if (unlikely(page_has_type(&folio->page))) {
+		held->why = why_not(folio);
+		if (held->why != VTD_HOLD_HELD)
+			return NULL;
+	}
+	/* 0: free, or a later page of a block that is no folio. */
+	if (!folio_try_get(folio)) {
+		held->why = VTD_HOLD_OTHER;
 		return NULL;
 	}
-	/* __folio_put() knows no other type, and owners of typed pages do not expect it. */
-	if (!folio_test_hugetlb(folio) && page_has_type(&folio->page))
-		return NULL;
-	held->why = VTD_HOLD_LONG;
-	if (bytes > VTD_HOLD_FOLIOS * folio_size(folio))
-		return NULL;
-	held->why = VTD_HOLD_OTHER;
-	/* 0: free, or a later page of a block that is no folio. */
-	if (!folio_try_get(folio))
-		return NULL;
-	held->pages = folio_nr_pages(folio);
+	held->order = folio_order(folio);
 	held->start = PFN_PHYS(folio_pfn(folio));
-	held->end = held->start + folio_size(folio);
+	held->end = held->start + (PAGE_SIZE << held->order);
 	/* Not if its owner freed the memory before it was unmapped. Nor may it be put here. */
-	if (page_folio(page) == folio)
-		held->why = VTD_HOLD_HELD;
+	held->why = likely(page_folio(page) == folio) ? VTD_HOLD_HELD : VTD_HOLD_OTHER;
 	return folio;
-}
-
-/* @bytes is the length of the memory to be held from @phys on. */
-struct folio *vtd_helper_folio_try_hold(u64 phys, u64 bytes, struct vtd_held *held)
-{
-	return try_hold(pfn_to_online_page(PHYS_PFN(phys)), bytes, held);
 }
 
 /* Returns the number of pages to which these were the last references: they are free now. */

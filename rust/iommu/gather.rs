@@ -71,6 +71,16 @@ impl Gather {
         unsafe { (*self.0.get()).queued }
     }
 
+    /// Has the core invalidate the range before the unmap returns, although it wanted to defer that.
+    ///
+    /// The core reads its choice from here after the unmap (`__iommu_dma_unmap`): it calls
+    /// `iotlb_sync`, and frees the addresses then.
+    #[inline]
+    pub fn flush_now(self: Pin<&mut Self>) {
+        // SAFETY: Initialised and exclusively ours by the contract of `from_raw`.
+        unsafe { (*self.0.get()).queued = false }
+    }
+
     /// Returns the list of tables; valid as long as the gather.
     pub(crate) fn freelist(self: Pin<&mut Self>) -> *mut bindings::iommu_pages_list {
         // SAFETY: Only a place is computed.

@@ -39,8 +39,7 @@ use kernel_ext::pages::{Charge, Gfp, NumaNode};
 use memory::Memory;
 use tree::{with_stage, Owned, Stage};
 use vtd_core::pgtable::{
-    Geometry, MapError, MappedMemory, MemoryRun, OutOfMemory, PageTable, PendingMap, PendingUnmap,
-    Prot,
+    Geometry, MapError, MappedMemory, OutOfMemory, PageTable, PendingMap, PendingUnmap, Prot,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -224,19 +223,23 @@ impl DomainTables {
         unmapped.bytes
     }
 
-    /// Returns the memory that a range is mapped to, before it is unmapped, if it is
-    /// [one leaf](PageTable::mapped_leaf).
+    /// Unmaps a range if it is [one page](PageTable::unmap_page), and returns its memory.
+    ///
+    /// # Errors
+    ///
+    /// The range, if it is not.
     ///
     /// # Context
     ///
     /// Any context.
     #[inline(always)]
-    pub fn mapped_leaf(range: &Held<'_, Self>) -> Option<MemoryRun> {
-        with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage.mapped_leaf(
+    pub fn unmap_page(range: Held<'_, Self>) -> Result<PhysAddr, Held<'_, Self>> {
+        with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage.unmap_page(
             &mem,
             Iova::new(range.iova()),
             range.len()
         ))
+        .ok_or(range)
     }
 
     /// Returns the memory that a range is mapped to, before it is unmapped; [`None`] if that is
@@ -245,7 +248,7 @@ impl DomainTables {
     /// # Context
     ///
     /// Any context.
-    #[cold]
+    #[inline]
     pub fn mapped_memory(range: &Held<'_, Self>) -> Option<MappedMemory> {
         with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage
             .mapped_memory(&mem, Iova::new(range.iova()), range.len()))

@@ -85,17 +85,17 @@ static int new_compound(struct memory *m)
 	return new_block(m, __GFP_COMP, 2, 3);
 }
 
-/* One folio of 16 pages, all of them; and one of 64, which has too many. */
+/* One folio of 8 pages, all of them; and one of 16, which are too many. */
 static int new_large(struct memory *m)
 {
-	m->len = 16 * PAGE_SIZE;
-	return new_block(m, __GFP_COMP, 4, 0);
+	m->len = 8 * PAGE_SIZE;
+	return new_block(m, __GFP_COMP, 3, 0);
 }
 
 static int new_long(struct memory *m)
 {
-	m->len = 64 * PAGE_SIZE;
-	return new_block(m, __GFP_COMP, 6, 0);
+	m->len = 16 * PAGE_SIZE;
+	return new_block(m, __GFP_COMP, 4, 0);
 }
 
 static int new_exact(struct memory *m)

@@ -24,13 +24,13 @@ static int held_of(struct many *many, int count)
 	return held;
 }
 
-/* @wanted different blocks of memory, one unmap each. */
+/* @wanted different blocks of memory, one unmap of the first page of each. */
 int vtd_kinds_many(struct seq_buf *out, const char *name, int wanted, unsigned int order)
 {
 	struct many *many = kvzalloc(sizeof(*many), GFP_KERNEL);
 	int taken, count, err = -ENOMEM, i;
 	struct device *dev = &vtd_kinds_pdev->dev;
-	size_t len = PAGE_SIZE << order;
+	size_t len = PAGE_SIZE;
 	unsigned long flags;
 
 	if (!many)

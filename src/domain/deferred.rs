@@ -2,9 +2,8 @@
 
 //! Unmaps whose flush the core defers, and that flush.
 
-use super::flush_list;
 use super::flush_policy::Deferred;
-use super::holding::{Confirmed, MustFlush};
+use super::holding::{Confirmed, MustFlush, MAX_BYTES};
 use super::paging::DomainInner;
 use core::pin::Pin;
 use kernel_ext::iommu::{Gather, Held};
@@ -13,81 +12,73 @@ use kernel_ext::pages::PAGE_SIZE;
 use vtd_tables::DomainTables;
 
 impl DomainInner {
-    /// Unmaps a range whose flush the core defers, and returns the number of bytes. The memory is
-    /// held until that flush, or invalidated before this returns.
+    /// Unmaps a range whose flush the core defers, and holds its memory until then. Returns the
+    /// number of bytes. Called if the domain does not [follow the
+    /// core](super::flush_policy::FlushPolicy::follows_core).
+    ///
+    /// # Errors
+    ///
+    /// The range, if the caller is to unmap it. If it must not wait for that flush, `gather` tells
+    /// the core to invalidate it before its unmap returns.
     ///
     /// # Context
     ///
     /// Any context.
-    #[inline(never)]
-    pub(super) fn unmap_deferred(
+    #[inline(always)]
+    pub(super) fn unmap_held<'a>(
         &self,
-        range: Held<'_, DomainTables>,
-        mut gather: Pin<&mut Gather>,
-        after: Deferred,
-    ) -> u64 {
-        let iova = range.iova();
-        let leaf = DomainTables::mapped_leaf(&range);
-        let (Some(leaf), Deferred::Hold) = (leaf, after) else {
-            return self.unmap_several(range, gather, after);
-        };
-        let bytes = DomainTables::unmap(range, gather.as_mut());
-        // Only now that the entry is cleared: the next flush releases what is recorded.
-        let kept = if leaf.bytes == bytes {
-            self.holding.keep(core::slice::from_ref(&leaf))
-        } else {
-            Err(MustFlush::Other)
-        };
-        if let Err(why) = kept {
-            self.flush_now(iova, bytes, gather.has_tables(), why);
+        range: Held<'a, DomainTables>,
+        gather: Pin<&mut Gather>,
+    ) -> Result<u64, Held<'a, DomainTables>> {
+        match self.flushing.after_unmap(&self.allocated_for) {
+            Some(Deferred::Hold) if range.len() > MAX_BYTES => {
+                self.must_flush(gather, MustFlush::Long);
+                return Err(range);
+            }
+            Some(Deferred::Hold) => {}
+            Some(Deferred::FlushNow) => {
+                self.must_flush(gather, MustFlush::Strict);
+                return Err(range);
+            }
+            None => return Err(range),
         }
-        bytes
+        let page = match DomainTables::unmap_page(range) {
+            Ok(page) => page,
+            Err(range) => return Ok(self.unmap_pages(range, gather)),
+        };
+        // Only now that the entry is cleared: the next flush releases what is recorded.
+        if let Err(why) = self.holding.keep_page(page) {
+            self.must_flush(gather, why);
+        }
+        Ok(PAGE_SIZE as u64)
     }
 
-    /// Does the same if the range is not one leaf, or if the domain is strict.
-    #[cold]
+    /// Does the same with a range that is not one page.
     #[inline(never)]
-    fn unmap_several(
-        &self,
-        range: Held<'_, DomainTables>,
-        mut gather: Pin<&mut Gather>,
-        after: Deferred,
-    ) -> u64 {
-        let iova = range.iova();
-        let memory = match after {
-            Deferred::Hold => DomainTables::mapped_memory(&range),
-            Deferred::FlushNow => None,
-        };
+    fn unmap_pages(&self, range: Held<'_, DomainTables>, mut gather: Pin<&mut Gather>) -> u64 {
+        let memory = DomainTables::mapped_memory(&range);
         let bytes = DomainTables::unmap(range, gather.as_mut());
         let kept = match &memory {
-            Some(memory) if memory.bytes() == bytes => self.holding.keep(memory.runs()),
+            Some(memory) if memory.bytes() == bytes && bytes <= MAX_BYTES => {
+                self.holding.keep(memory.runs())
+            }
             _ => Err(MustFlush::Long),
         };
-        match (kept, after) {
-            (Ok(()), _) => {}
-            (Err(why), Deferred::Hold) => self.flush_now(iova, bytes, gather.has_tables(), why),
-            (Err(_), Deferred::FlushNow) => {
-                self.flush_now(iova, bytes, gather.has_tables(), MustFlush::Strict)
-            }
+        if let Err(why) = kept {
+            self.must_flush(gather, why);
         }
         bytes
     }
 
-    /// Invalidates an unmapped range that is not held. The core flushes later, too, and delays the
-    /// reuse of the addresses until then.
+    /// Has an unmapped range that is not held invalidated before its unmap returns.
+    #[cold]
     #[inline(never)]
-    fn flush_now(&self, iova: u64, bytes: u64, tables: bool, why: MustFlush) {
+    fn must_flush(&self, gather: Pin<&mut Gather>, why: MustFlush) {
         self.holding.count_flushed(why);
         if why == MustFlush::Full {
-            self.flush_all()
+            self.flush_all();
         } else {
-            self.flush_range(iova, bytes, tables)
-        }
-    }
-
-    fn flush_range(&self, iova: u64, bytes: u64, tables: bool) {
-        if let Some(range) = flush_list::range_of(iova, bytes, tables) {
-            self.attachments.flush_list.invalidate_range(range);
+            gather.flush_now();
         }
     }
 

@@ -7,7 +7,7 @@
 //! however that was enabled. So lazy flushing is announced here, and overridden here for untrusted
 //! devices.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use kernel_ext::device::Name;
 use kernel_ext::{hold, log_warn, taint};
 
@@ -42,17 +42,24 @@ impl FlushChoice {
     }
 }
 
-/// Why a domain is strict, whatever the core chooses.
+/// Why a domain is strict, whatever the core chooses: a bit of [`FlushPolicy`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum StrictReason {
     /// It is not strict.
-    None,
+    None = 0,
     /// A driver of an attached device does not tolerate that its memory is held.
-    NotTolerated,
+    NotTolerated = 1 << 2,
     /// An untrusted device is, or was, attached.
-    Untrusted,
+    Untrusted = 1 << 3,
 }
+
+/// A flush was deferred, and the log explained that.
+const ANNOUNCED: u8 = 1;
+/// Memory is held until the flush.
+const HOLD: u8 = 1 << 1;
+/// The domain is lazy, and its memory is held.
+const ALL_HELD: u8 = ANNOUNCED | HOLD;
 
 /// What must follow an unmap whose flush the core defers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,22 +72,21 @@ pub(super) enum Deferred {
 
 /// The flush policy of one domain.
 pub(super) struct FlushPolicy {
-    strict: AtomicU8,
-    announced: AtomicBool,
+    /// [`ANNOUNCED`], [`HOLD`] and each [`StrictReason`]: bits that are only ever set.
+    state: AtomicU8,
     choice: FlushChoice,
 }
 
 impl FlushPolicy {
     /// Creates a policy that follows the core.
     pub(super) fn new(choice: FlushChoice) -> Self {
-        let strict = if choice.hold && !hold::is_tolerated() {
-            StrictReason::NotTolerated
-        } else {
-            StrictReason::None
+        let state = match choice.hold {
+            true if hold::is_tolerated() => HOLD,
+            true => HOLD | StrictReason::NotTolerated as u8,
+            false => 0,
         };
         FlushPolicy {
-            strict: AtomicU8::new(strict as u8),
-            announced: AtomicBool::new(false),
+            state: AtomicU8::new(state),
             choice,
         }
     }
@@ -91,50 +97,65 @@ impl FlushPolicy {
         if reason == StrictReason::NotTolerated && !self.choice.hold {
             return;
         }
-        self.strict.fetch_max(reason as u8, Ordering::Relaxed);
+        self.state.fetch_or(reason as u8, Ordering::Relaxed);
     }
 
     /// Returns whether flushes are deferred: the core has done so, and the domain is not strict.
     pub(super) fn is_lazy(&self) -> bool {
-        self.announced.load(Ordering::Relaxed) && !self.is_strict()
+        matches!(self.state(), ANNOUNCED | ALL_HELD)
     }
 
     #[inline(always)]
-    fn is_strict(&self) -> bool {
-        self.strict.load(Ordering::Relaxed) != StrictReason::None as u8
+    fn state(&self) -> u8 {
+        self.state.load(Ordering::Relaxed)
     }
 
-    /// Returns what must follow an unmap whose flush the core defers. [`None`]: nothing. Called for
-    /// each such unmap; the first one is announced in the log.
+    /// Returns whether nothing must follow an unmap whose flush the core defers. If something must,
+    /// [`Self::after_unmap`] returns what.
     ///
     /// # Context
     ///
     /// Any context.
-    #[inline]
+    #[inline(always)]
+    pub(super) fn follows_core(&self) -> bool {
+        self.state() == ANNOUNCED
+    }
+
+    /// Returns what must follow an unmap whose flush the core defers. [`None`]: nothing. The first
+    /// such unmap is announced in the log.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    #[inline(always)]
     pub(super) fn after_unmap(&self, device: &Name) -> Option<Deferred> {
-        if !self.announced.load(Ordering::Relaxed) {
-            self.announce(device);
+        if self.state() == ALL_HELD {
+            return Some(Deferred::Hold);
         }
-        if self.is_strict() {
-            Some(Deferred::FlushNow)
-        } else {
-            self.choice.hold.then_some(Deferred::Hold)
-        }
+        self.after_other_unmap(device)
     }
 
     #[cold]
     #[inline(never)]
-    fn announce(&self, device: &Name) {
-        if self.announced.swap(true, Ordering::Relaxed) {
-            return;
+    fn after_other_unmap(&self, device: &Name) -> Option<Deferred> {
+        let before = self.state.fetch_or(ANNOUNCED, Ordering::Relaxed);
+        if before & ANNOUNCED == 0 {
+            self.announce(device, before);
         }
-        let strict = self.strict.load(Ordering::Relaxed);
-        if strict == StrictReason::Untrusted as u8 {
+        match before | ANNOUNCED {
+            ANNOUNCED => None,
+            ALL_HELD => Some(Deferred::Hold),
+            _ => Some(Deferred::FlushNow),
+        }
+    }
+
+    fn announce(&self, device: &Name, state: u8) {
+        if state & StrictReason::Untrusted as u8 != 0 {
             log_warn!(
                 "{device}: deferred flushing was chosen, but the device is not trusted: it stays \
                  strict"
             );
-        } else if strict != StrictReason::None as u8 {
+        } else if state & StrictReason::NotTolerated as u8 != 0 {
             log_warn!(
                 "{device}: deferred flushing was chosen, but its memory cannot be held: it stays \
                  strict (hold=0 would change that)"

@@ -185,6 +185,14 @@ impl DomainInner {
             })
     }
 
+    /// Adds an unmapped range to the gather and to the reports.
+    #[inline(always)]
+    pub(super) fn record_unmap(&self, iova: u64, bytes: u64, gather: Pin<&mut Gather>) {
+        gather.add(iova, bytes);
+        self.history.record_unmap(iova, bytes);
+        self.counters.count_unmap(bytes);
+    }
+
     /// Visits leaves from `from` on, in up to [`TABLES_PER_VISIT`] page tables.
     pub(super) fn visit_leaves(
         &self,
@@ -298,17 +306,12 @@ impl Paging for Domain {
     fn unmap_range(&self, range: Held<'_, DomainTables>, mut gather: Pin<&mut Gather>) -> u64 {
         let iova = range.iova();
         let inner = &*self.0;
-        let after = match gather.is_queued() {
-            true => inner.flushing.after_unmap(&inner.allocated_for),
-            false => None,
+        let held = match gather.is_queued() && !inner.flushing.follows_core() {
+            true => inner.unmap_held(range, gather.as_mut()),
+            false => Err(range),
         };
-        let bytes = match after {
-            Some(after) => inner.unmap_deferred(range, gather.as_mut(), after),
-            None => DomainTables::unmap(range, gather.as_mut()),
-        };
-        gather.add(iova, bytes);
-        inner.history.record_unmap(iova, bytes);
-        inner.counters.count_unmap(bytes);
+        let bytes = held.unwrap_or_else(|range| DomainTables::unmap(range, gather.as_mut()));
+        inner.record_unmap(iova, bytes, gather);
         bytes
     }
 

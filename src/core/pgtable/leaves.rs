@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Leaves: the memory that a short range is mapped to, before it is unmapped.
+//! Leaves: the memory that a short range is mapped to, before or while it is unmapped.
 
 use super::descend::ReadLeaf;
 use super::format::Format;
 use super::level::{TableLevel, L1, L2};
 use super::memory::TableMemory;
 use super::run::is_leaf;
-use super::PageTable;
+use super::{is_page_aligned, PageTable};
 use crate::spec::address::{Iova, PhysAddr};
 
-/// The most leaves that are read.
-const MAX_LEAVES: usize = 16;
-
-/// The most runs of memory that a result holds.
+/// The most leaves that are read, and so the most runs of memory that a result holds.
 pub const MAX_RUNS: usize = 8;
 
 /// Physically contiguous memory.
@@ -59,24 +56,33 @@ impl MappedMemory {
 }
 
 impl<M: TableMemory> PageTable<M> {
-    /// Returns the memory that `len` bytes from `iova` are mapped to, if that is one leaf which
-    /// begins there: nearly all ranges. [`None`] otherwise.
+    /// Unmaps `len` bytes from `iova` if they are one page of 4 KiB, as nearly all short ranges are,
+    /// and returns its memory. Otherwise nothing has changed.
+    ///
+    /// What is true after [`unmap`](Self::unmap) is true afterwards, and no table was retired.
     ///
     /// # Context
     ///
     /// Any context. The caller holds the range.
     #[inline(always)]
-    pub fn mapped_leaf(&self, mem: &M, iova: Iova, len: u64) -> Option<MemoryRun> {
+    pub fn unmap_page(&self, mem: &M, iova: Iova, len: u64) -> Option<PhysAddr> {
         let from = iova.raw();
-        if !self.is_in_aperture(from, len) {
+        if len != L1::SPAN || !is_page_aligned(from) || !self.is_in_aperture(from, len) {
             return None;
         }
-        self.leaf_run(mem, from).filter(|leaf| leaf.bytes >= len)
+        let table = self.level1(mem, self.level3(mem, from)?, from)?;
+        let index = L1::index(from);
+        let entry = mem.leaf(table, index)?;
+        if mem.clear(table, index, 1) == 0 {
+            return None;
+        }
+        mem.flush(table, index, 1);
+        Some(PhysAddr::new(entry & <M::Format as Format>::ADDRESS))
     }
 
     /// Returns the memory that `len` bytes from `iova` are mapped to. [`None`] if a part is not
     /// mapped, if the range begins inside a leaf, or if it is too long for the caller to remember:
-    /// more than 16 leaves or [`MAX_RUNS`] runs.
+    /// more than [`MAX_RUNS`] leaves.
     ///
     /// # Context
     ///
@@ -88,7 +94,7 @@ impl<M: TableMemory> PageTable<M> {
         }
         let first = self.leaf_run(mem, from)?;
         // Pages of the size of the first one would be too many.
-        if len > first.bytes.saturating_mul(MAX_LEAVES as u64) {
+        if len > first.bytes.saturating_mul(MAX_RUNS as u64) {
             return None;
         }
         let mut memory = MappedMemory {
@@ -97,7 +103,7 @@ impl<M: TableMemory> PageTable<M> {
         };
         let level1 = |at| self.level1(mem, self.level3(mem, at)?, at);
         let (mut done, mut lower) = (first.bytes, level1(from));
-        for _ in 1..MAX_LEAVES {
+        for _ in 1..MAX_RUNS {
             if done >= len {
                 break;
             }

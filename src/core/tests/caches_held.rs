@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Deferred unmaps of the modelled driver, which hold memory until the flush: `unmap_deferred` and
+//! Deferred unmaps of the modelled driver, which hold memory until the flush: `unmap_held` and
 //! `flush_all` of src/domain/deferred.rs, `keep` and `release` of src/domain/holding/memory.rs.
 //!
 //! The law: no memory is released while a unit can still reach it. Its owner frees all memory as

@@ -103,6 +103,8 @@ pub(crate) struct Bench {
     pub(crate) unit: Unit,
     pub(crate) model: Model,
     pub(crate) retired: Vec<PageId>,
+    /// Whether the flush of the last unmap was deferred.
+    deferred: bool,
 }
 
 /// Checks what was said to be mapped against what an unmap removed.
@@ -141,6 +143,7 @@ impl Bench {
             unit,
             model: Model::default(),
             retired: Vec::new(),
+            deferred: true,
         }
     }
 
@@ -185,19 +188,17 @@ impl Bench {
 
     /// Unmaps in table and model, which must agree on the outcome.
     pub(crate) fn unmap(&mut self, iova: u64, len: u64) -> (u64, Option<UnmapStop>) {
-        let memory = self
-            .stage
-            .mapped_memory(&self.arena, Iova::new(iova), len)
-            .map(|memory| (memory.runs().to_vec(), memory.bytes()));
-        let leaf = self
-            .stage
-            .mapped_leaf(&self.arena, Iova::new(iova), len)
-            .map(|leaf| (vec![leaf], leaf.bytes));
-        let before = self.model.pages.clone();
         let (arena, retired) = (&self.arena, &mut self.retired);
-        let stage = &self.stage;
-        let got = stage
-            .unmap_fast(arena, Iova::new(iova), len)
+        let (stage, at) = (&self.stage, Iova::new(iova));
+        let memory = stage
+            .mapped_memory(arena, at, len)
+            .map(|memory| (memory.runs().to_vec(), memory.bytes()));
+        let before = self.model.pages.clone();
+        self.deferred = !self.deferred;
+        let deferred = self.deferred;
+        let page = deferred.then(|| stage.unmap_page(arena, at, len)).flatten();
+        let got = page
+            .map_or_else(|| stage.unmap_fast(arena, at, len), |_| Ok(len))
             .or_else(|rest| stage.unmap_existing(arena, rest))
             .map(|bytes| Unmapped { bytes, stop: None })
             .unwrap_or_else(|rest| stage.unmap_slow(arena, rest, &mut |page| retired.push(page)));
@@ -208,11 +209,16 @@ impl Bench {
             .iter()
             .filter(|(start, _)| !self.model.pages.contains_key(start));
         let removed: Vec<Page> = removed.map(|(_, page)| *page).collect();
-        if memory.is_none() || leaf.is_none() {
-            let whole = removed.len() == 1 && len <= removed[0].bytes;
-            assert!(!whole, "the memory of one page is not known");
-        }
-        check_memory(leaf, expected.0, removed.clone());
+        let is_page = removed.len() == 1 && len <= removed[0].bytes;
+        assert!(
+            !is_page || memory.is_some(),
+            "the memory of one page is not known"
+        );
+        let is_small = deferred && is_page && removed[0].bytes == 1 << 12;
+        assert_eq!(page.is_some(), is_small, "one page");
+        let start = page.unwrap_or(PhysAddr::new(0));
+        let run = MemoryRun { start, bytes: len };
+        check_memory(page.map(|_| (vec![run], len)), expected.0, removed.clone());
         check_memory(memory, expected.0, removed);
         expected
     }

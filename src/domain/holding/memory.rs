@@ -29,11 +29,12 @@ use super::confirmed::Confirmed;
 use super::records::{HeldCounts, MustFlush, Records, PUT_AT_ONCE, REASONS};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel_ext::hold::{self, Batch, MAX_FOLIOS};
+use kernel_ext::hold::{self, Batch};
 use kernel_ext::late::LateBox;
 use kernel_ext::lock::{self, IrqSpinLock};
 use kernel_ext::percpu;
 use vtd_core::pgtable::MemoryRun;
+use vtd_core::spec::address::PhysAddr;
 
 /// The memory that one domain holds.
 pub(in crate::domain) struct Holding {
@@ -71,9 +72,9 @@ impl Processor {
     /// Puts the references of all records that were made before flush number `flush` began. Returns
     /// the number of pages that were freed.
     fn release(&self, flush: u32) -> u64 {
+        let mut taken = Batch::<PUT_AT_ONCE>::new();
         let mut freed = 0;
         loop {
-            let mut taken = Batch::<PUT_AT_ONCE>::new();
             self.records.with(|records| {
                 records.take(flush, &mut taken);
                 self.pages.store(records.pages, Ordering::Relaxed);
@@ -112,23 +113,53 @@ impl Holding {
     /// # Context
     ///
     /// Any context but NMI.
-    #[inline]
     pub(in crate::domain) fn keep(&self, memory: &[MemoryRun]) -> Result<(), MustFlush> {
+        self.with_records(|records, begun, may_lose| {
+            let mut runs = memory.iter();
+            runs.try_for_each(|run| records.keep(run, begun, may_lose))
+        })
+    }
+
+    /// Does the same with the page at physical address `phys`.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not held.
+    ///
+    /// # Context
+    ///
+    /// Any context but NMI.
+    #[inline(always)]
+    pub(in crate::domain) fn keep_page(&self, phys: PhysAddr) -> Result<(), MustFlush> {
+        self.with_records(|records, begun, may_lose| {
+            let kept = records.keep_folio(phys.raw(), begun, may_lose);
+            kept.map(|_| ())
+        })
+    }
+
+    /// Calls `keep` with the records of this processor, the number of flushes that have begun, and
+    /// the number of pages that may be kept for good if they must be.
+    #[inline(always)]
+    fn with_records(
+        &self,
+        keep: impl FnOnce(&mut Records, u32, Option<u64>) -> Result<(), MustFlush>,
+    ) -> Result<(), MustFlush> {
         let Some(processor) = self.this_processor() else {
             return Err(MustFlush::NoMemory);
         };
         let is_lost = self.lost.load(Ordering::Relaxed);
         let may_lose = is_lost.then(hold::may_keep_for_good);
-        processor.records.with(|records| {
-            // A flush that begins later than the count is read finds the entries cleared.
-            lock::full_barrier_after_lock();
-            let begun = self.begun.load(Ordering::Relaxed);
-            let mut folios = MAX_FOLIOS;
-            let mut runs = memory.iter();
-            let kept = runs.try_for_each(|run| records.keep(run, begun, &mut folios, may_lose));
-            processor.pages.store(records.pages, Ordering::Relaxed);
-            kept
-        })
+        processor.records.with(
+            #[inline(always)]
+            |records| {
+                // A flush that begins later than the count is read finds the entries cleared.
+                lock::full_barrier_after_lock();
+                let begun = self.begun.load(Ordering::Relaxed);
+                let kept = keep(records, begun, may_lose);
+                processor.pages.store(records.pages, Ordering::Relaxed);
+                kept
+            },
+        )
     }
 
     /// Counts an unmap that was flushed immediately.
@@ -146,7 +177,7 @@ impl Holding {
     }
 
     /// Returns the records of this processor; [`None`] if there is no memory for them.
-    #[inline]
+    #[inline(always)]
     fn this_processor(&self) -> Option<&Processor> {
         let cpu = percpu::this_cpu();
         let there = self

@@ -9,4 +9,4 @@ mod records;
 pub(super) use confirmed::Confirmed;
 pub(super) use memory::Holding;
 pub(crate) use records::HeldCounts;
-pub(super) use records::MustFlush;
+pub(super) use records::{MustFlush, MAX_BYTES};

@@ -15,15 +15,19 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kernel_ext::hold::{Batch, HeldFolio, NotHeld};
 use vtd_core::pgtable::MemoryRun;
+use vtd_core::spec::address::PAGE_SIZE;
 
 /// The most records of one processor, which then take a page. The core queues 255 addresses.
-const RECORDS: usize = 248;
+const RECORDS: usize = 288;
+
+/// The most bytes of one unmap that are held. To invalidate more costs less than to hold it.
+pub(in crate::domain) const MAX_BYTES: u64 = 8 * PAGE_SIZE;
 
 /// The most pages that the records of one processor hold: 64 MiB.
 const MAX_PAGES: u64 = 16384;
 
 /// The number of references that are put between two times that the lock is taken.
-pub(in crate::domain) const PUT_AT_ONCE: usize = 16;
+pub(in crate::domain) const PUT_AT_ONCE: usize = 32;
 
 /// Why unmapped memory must be invalidated before the unmap returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,15 @@ pub(in crate::domain) enum MustFlush {
 
 /// The number of reasons in [`MustFlush`].
 pub(in crate::domain) const REASONS: usize = 6;
+
+impl From<NotHeld> for MustFlush {
+    fn from(why: NotHeld) -> Self {
+        match why {
+            NotHeld::Slab => MustFlush::Slab,
+            NotHeld::Other => MustFlush::Other,
+        }
+    }
+}
 
 /// What was held, in pages, and what was not, in unmaps.
 #[derive(Clone, Copy, Default)]
@@ -79,54 +92,42 @@ impl HeldCounts {
     }
 }
 
-/// The records of one processor, in the order in which they were made.
+/// The records of one processor, in the order in which they were made: rings of [`RECORDS`] places.
 pub(in crate::domain) struct Records {
-    ring: [Record; RECORDS],
-    /// How many records were made and released so far.
-    made: u64,
-    released: u64,
+    folios: [Option<HeldFolio>; RECORDS],
+    /// The number of flushes that had begun.
+    begun: [u32; RECORDS],
+    orders: [u8; RECORDS],
+    /// The place of the next record, and the number of records.
+    next: usize,
+    count: usize,
     /// The addresses of the folio of the last record, while that is not released.
     last: Range<u64>,
-    /// Pages held now, and so far.
+    /// Pages held now.
     pub(in crate::domain) pages: u64,
-    total: u64,
+    /// Pages released so far.
+    released: u64,
     /// Pages kept without a record.
     lost: u64,
-}
-
-struct Record {
-    folio: Option<HeldFolio>,
-    pages: u32,
-    /// The number of flushes that had begun.
-    begun: u32,
-}
-
-impl Record {
-    fn none() -> Self {
-        Record {
-            folio: None,
-            pages: 0,
-            begun: 0,
-        }
-    }
 }
 
 impl Records {
     pub(in crate::domain) fn new() -> impl Init<Self> {
         init!(Self {
-            ring <- pin_init::init_array_from_fn(|_| Ok::<_, Infallible>(Record::none())),
-            made: 0,
-            released: 0,
+            folios <- pin_init::init_array_from_fn(|_| Ok::<_, Infallible>(None)),
+            begun <- pin_init::init_array_from_fn(|_| Ok::<_, Infallible>(0)),
+            orders <- pin_init::init_array_from_fn(|_| Ok::<_, Infallible>(0)),
+            next: 0,
+            count: 0,
             last: 0..0,
             pages: 0,
-            total: 0,
+            released: 0,
             lost: 0,
         })
     }
 
     /// Holds the memory of a run, and records it under the number of flushes that have `begun`.
-    /// `folios` is the number of folios that may still be held. `may_lose`: keep it for good, without
-    /// a record, and at most this number of pages.
+    /// `may_lose`: keep it for good, without a record, and at most this number of pages.
     ///
     /// # Errors
     ///
@@ -135,97 +136,143 @@ impl Records {
         &mut self,
         run: &MemoryRun,
         begun: u32,
-        folios: &mut usize,
         may_lose: Option<u64>,
     ) -> Result<(), MustFlush> {
         let mut at = run.start.raw();
         let end = at.wrapping_add(run.bytes);
         while at < end {
-            if self.last.contains(&at) {
-                // The last record holds it, and a flush that has begun since must not release it.
-                self.slot(self.made.wrapping_sub(1)).begun = begun;
-                at = self.last.end;
-                continue;
-            }
-            *folios = folios.checked_sub(1).ok_or(MustFlush::Long)?;
-            let is_full = match may_lose {
-                None => self.is_full(),
-                Some(pages) => pages == 0,
-            };
-            if is_full {
-                return Err(MustFlush::Full);
-            }
-            let attempt = HeldFolio::try_hold(at, end.wrapping_sub(at));
-            if let Some(folio) = attempt.folio {
-                self.add(folio, attempt.pages, begun, may_lose.is_some());
-            }
-            match attempt.memory {
-                Ok(memory) => {
-                    at = memory.end;
-                    if may_lose.is_none() {
-                        self.last = memory;
-                    }
-                }
-                Err(NotHeld::Slab) => return Err(MustFlush::Slab),
-                Err(NotHeld::Long) => return Err(MustFlush::Long),
-                Err(NotHeld::Other) => return Err(MustFlush::Other),
-            }
+            at = self.keep_folio(at, begun, may_lose)?;
         }
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
-        self.made.wrapping_sub(self.released) == RECORDS as u64 || self.pages >= MAX_PAGES
-    }
-
-    /// Adds a record; none if it is kept for good.
-    fn add(&mut self, folio: HeldFolio, pages: u32, begun: u32, for_good: bool) {
-        self.last = 0..0;
-        self.total += u64::from(pages);
-        if for_good {
-            self.lost += u64::from(pages);
-            return folio.keep_for_good(pages);
+    /// Does the same with the folio at physical address `at`. Returns its end.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not held.
+    #[inline(always)]
+    pub(in crate::domain) fn keep_folio(
+        &mut self,
+        at: u64,
+        begun: u32,
+        may_lose: Option<u64>,
+    ) -> Result<u64, MustFlush> {
+        if self.last.contains(&at) {
+            // The last record holds it, and a flush that has begun since must not release it.
+            self.renew_last(begun);
+            return Ok(self.last.end);
         }
-        *self.slot(self.made) = Record {
-            folio: Some(folio),
-            pages,
-            begun,
-        };
-        self.made += 1;
-        self.pages += u64::from(pages);
+        if let Some(pages) = may_lose {
+            return self.lose(at, pages);
+        }
+        if self.count == RECORDS || self.pages >= MAX_PAGES {
+            return Err(MustFlush::Full);
+        }
+        let attempt = HeldFolio::try_hold(at);
+        if let Some(folio) = attempt.folio {
+            self.add(folio, attempt.order, begun);
+        }
+        match attempt.memory {
+            Ok(memory) => {
+                self.last = memory;
+                Ok(self.last.end)
+            }
+            Err(why) => {
+                self.last = 0..0;
+                Err(why.into())
+            }
+        }
     }
 
-    fn slot(&mut self, number: u64) -> &mut Record {
-        &mut self.ring[number as usize % RECORDS]
+    /// Does the same without a record: the folio is kept for good.
+    #[cold]
+    #[inline(never)]
+    fn lose(&mut self, at: u64, may_lose: u64) -> Result<u64, MustFlush> {
+        if may_lose == 0 {
+            return Err(MustFlush::Full);
+        }
+        let attempt = HeldFolio::try_hold(at);
+        if let Some(folio) = attempt.folio {
+            let pages = 1 << attempt.order;
+            self.lost += u64::from(pages);
+            folio.keep_for_good(pages);
+        }
+        attempt.memory.map(|memory| memory.end).map_err(Into::into)
+    }
+
+    #[inline(always)]
+    fn add(&mut self, folio: HeldFolio, order: u8, begun: u32) {
+        if let Some((place, place_begun, place_order)) = self.place(self.next) {
+            *place = Some(folio);
+            *place_begun = begun;
+            *place_order = order;
+        }
+        self.next = after(self.next);
+        self.count += 1;
+        self.pages += 1 << order;
+    }
+
+    #[inline(always)]
+    fn renew_last(&mut self, begun: u32) {
+        let last = self.next.checked_sub(1).unwrap_or(RECORDS - 1);
+        if let Some((_, place_begun, _)) = self.place(last) {
+            *place_begun = begun;
+        }
+    }
+
+    #[inline(always)]
+    fn place(&mut self, number: usize) -> Option<(&mut Option<HeldFolio>, &mut u32, &mut u8)> {
+        Some((
+            self.folios.get_mut(number)?,
+            self.begun.get_mut(number)?,
+            self.orders.get_mut(number)?,
+        ))
     }
 
     /// Moves the references of records that were made before flush number `flush` began to `taken`,
     /// as many as it has room for.
+    #[inline(always)]
     pub(in crate::domain) fn take(&mut self, flush: u32, taken: &mut Batch<PUT_AT_ONCE>) {
-        while taken.count() < PUT_AT_ONCE && self.released != self.made {
-            let record = self.slot(self.released);
-            if flush.wrapping_sub(record.begun) as i32 <= 0 {
+        let distance = self.next.wrapping_sub(self.count);
+        let mut first = distance.min(distance.wrapping_add(RECORDS));
+        while taken.count() < PUT_AT_ONCE && self.count != 0 {
+            let Some((folio, begun, order)) = self.place(first) else {
+                break;
+            };
+            if flush.wrapping_sub(*begun) as i32 <= 0 {
                 break;
             }
-            let pages = u64::from(record.pages);
-            if let Some(folio) = record.folio.take() {
+            let pages = 1 << *order;
+            if let Some(folio) = folio.take() {
                 taken.add(folio);
             }
             self.pages -= pages;
-            self.released += 1;
+            self.released += pages;
+            self.count -= 1;
+            first = after(first);
         }
-        if self.released == self.made {
+        if self.count == 0 {
             self.last = 0..0;
         }
     }
 
-    /// Returns what was held. `is_lost`: what is held now is kept for good.
+    /// Returns what was held and what was not. `is_lost`: what is held now is kept for good.
     pub(in crate::domain) fn counts(&self, is_lost: bool) -> HeldCounts {
         HeldCounts {
             now: self.pages,
-            total: self.total,
+            total: self.released + self.pages + self.lost,
             lost: self.lost + if is_lost { self.pages } else { 0 },
             ..HeldCounts::default()
         }
+    }
+}
+
+/// Returns the place after place `number`.
+#[inline(always)]
+fn after(number: usize) -> usize {
+    match number + 1 {
+        RECORDS => 0,
+        next => next,
     }
 }

@@ -12,8 +12,8 @@ pub(super) const HOLDING: Subject = Subject {
             "use crate::shim::hold::Confirmed;",
         ),
         // Fewer records, so that a model's threads copy less.
-        ("RECORDS: usize = 248", "RECORDS: usize = 3"),
-        ("PUT_AT_ONCE: usize = 16", "PUT_AT_ONCE: usize = 2"),
+        ("RECORDS: usize = 288", "RECORDS: usize = 3"),
+        ("PUT_AT_ONCE: usize = 32", "PUT_AT_ONCE: usize = 2"),
         ("GFP_ATOMIC | __GFP_NOWARN", "()"),
         ("-> impl Init<Self>", "-> Self"),
         (
@@ -21,8 +21,8 @@ pub(super) const HOLDING: Subject = Subject {
             "\n        core::convert::identity(Self {",
         ),
         (
-            "pin_init::init_array_from_fn(|_| Ok::<_, Infallible>(Record::none()))",
-            "core::array::from_fn(|_| Record::none())",
+            "pin_init::init_array_from_fn(|_| Ok::<_, Infallible>(",
+            "core::array::from_fn(|_| core::convert::identity(",
         ),
     ],
     appended: "",
@@ -37,17 +37,13 @@ pub(super) const HOLDING: Subject = Subject {
         ),
         (
             "all_taken",
-            "flush.wrapping_sub(record.begun) as i32 <= 0",
+            "flush.wrapping_sub(*begun) as i32 <= 0",
             "false",
         ),
-        (
-            "not_renewed",
-            "self.slot(self.made.wrapping_sub(1)).begun = begun;",
-            "",
-        ),
+        ("not_renewed", "self.renew_last(begun);", ""),
         (
             "still_last",
-            "if self.released == self.made {\n            self.last = 0..0;\n        }",
+            "if self.count == 0 {\n            self.last = 0..0;\n        }",
             "",
         ),
         (
@@ -56,6 +52,13 @@ pub(super) const HOLDING: Subject = Subject {
             "self.release(flush, Confirmed); match invalidate() {",
         ),
         ("batch_left_out", "if is_last {", "if true {"),
+        ("unbounded", "self.count == RECORDS || ", ""),
+        ("not_wrapped", "RECORDS => 0,", "RECORDS => RECORDS,"),
+        (
+            "wrong_first",
+            "distance.min(distance.wrapping_add(RECORDS))",
+            "self.next",
+        ),
         (
             "lost_released",
             "if self.lost.load(Ordering::Relaxed) {\n            return;",

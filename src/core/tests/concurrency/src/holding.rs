@@ -12,6 +12,7 @@ use vtd_core::spec::address::PhysAddr;
 subjects! {
     holding holding_no_barrier holding_counted_late holding_all_taken holding_not_renewed
     holding_still_last holding_released_early holding_batch_left_out holding_lost_released
+    holding_unbounded holding_not_wrapped holding_wrong_first
 }
 
 const MEMORY: [MemoryRun; 1] = [page(0x5000)];
@@ -81,6 +82,35 @@ macro_rules! all_released {
     };
 }
 
+/// More pages are unmapped than there are records for. Each record is released once, wherever in the
+/// ring it is.
+macro_rules! each_record_released {
+    ($module:ident) => {
+        crate::check(|| {
+            let frame = Frame::renew();
+            let holding = $module::memory::Holding::new();
+            frame.entry.store(0, Ordering::Relaxed);
+            let keep = |page: u64| holding.keep_page(PhysAddr::new(page << 12));
+            let flush = || {
+                holding.flush(|| {
+                    frame.invalidate();
+                    Some(Confirmed)
+                });
+                assert_eq!(frame.references(), 1, "not all were released");
+            };
+            assert!(keep(1).is_ok());
+            flush();
+            for page in [2, 3, 4] {
+                assert!(keep(page).is_ok());
+            }
+            assert_eq!(frame.references(), 4, "not all are held");
+            assert!(keep(5).is_err(), "held without room");
+            flush();
+            assert_eq!(holding.counts().now, 0);
+        })
+    };
+}
+
 /// A unit does not confirm a flush. What was held then is never free.
 macro_rules! kept_for_good {
     ($module:ident) => {
@@ -111,6 +141,13 @@ laws! {
 laws! {
     a_flush_releases_everything: holding, all_released;
     a_batch_that_is_left_out_is_noticed: holding_batch_left_out, "still held";
+}
+
+laws! {
+    records_are_released_wherever_they_are: holding, each_record_released;
+    a_record_too_many_is_noticed: holding_unbounded, "held without room";
+    a_ring_that_does_not_begin_again_is_noticed: holding_not_wrapped, "not all were released";
+    a_release_that_begins_elsewhere_is_noticed: holding_wrong_first, "not all were released";
 }
 
 laws! {

@@ -70,32 +70,29 @@ pub(crate) struct HeldFolio;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotHeld {
     Slab,
-    Long,
     Other,
 }
 
 pub(crate) struct Attempt {
     pub(crate) folio: Option<HeldFolio>,
-    pub(crate) pages: u32,
+    pub(crate) order: u8,
     pub(crate) memory: Result<Range<u64>, NotHeld>,
 }
 
 impl HeldFolio {
-    pub(crate) fn try_hold(phys: u64, _: u64) -> Attempt {
+    pub(crate) fn try_hold(phys: u64) -> Attempt {
         let frame = frame();
         let before = frame.references.fetch_add(1, Ordering::AcqRel);
         assert_ne!(before, 0, "a free page is held");
         Attempt {
             folio: Some(HeldFolio),
-            pages: 1,
+            order: 0,
             memory: Ok(phys..phys + 0x1000),
         }
     }
 
     pub(crate) fn keep_for_good(self, _: u32) {}
 }
-
-pub(crate) const MAX_FOLIOS: usize = 8;
 
 pub(crate) struct Batch<const N: usize>(usize);
 
@@ -112,8 +109,9 @@ impl<const N: usize> Batch<N> {
         self.0
     }
 
-    pub(crate) fn put(self) -> u64 {
-        (0..self.0).map(|_| u64::from(frame().put())).sum()
+    pub(crate) fn put(&mut self) -> u64 {
+        let count = core::mem::take(&mut self.0);
+        (0..count).map(|_| u64::from(frame().put())).sum()
     }
 }
 
