@@ -9,8 +9,8 @@ import argparse
 
 from vtdlab import cache as lab
 from vtdlab import (benchcounted, benchdescriptors, benchdma, benchguest, benchinstructions,
-                    benchinterrupts, benchmemory, benchplot, benchprofile, benchrecord, benchtable, benchtime,
-                    benchunits, kernel)
+                    benchinterrupts, benchlatency, benchmemory, benchmodes, benchplot,
+                    benchprofile, benchrecord, benchtable, benchtime, benchunits, kernel)
 from vtdlab.errors import is_none_of
 
 # What is measured together; each row names its section.
@@ -20,7 +20,9 @@ COUNTED = {"instructions": benchinstructions.measure, "descriptors": benchdescri
            "interrupts": benchinterrupts.measure,
            "work-counted": benchcounted.measure}
 TIMED = {"dma-time": benchtime.dma, "units-time": benchunits.time, "work": benchtime.work}
-TOOLS = ("work-counted", "dma-time", "work")
+# What has a separate table, of more than two guests.
+TABLES = {"modes": benchmodes.measure}
+TOOLS = ("work-counted", "dma-time", "work", "modes")
 ROUNDS = 3
 
 
@@ -42,7 +44,7 @@ def _row(text):
 def add_arguments(parser):
     """Adds the options; without them, every section is measured."""
     parser.add_argument("--series", choices=kernel.SERIES, help="kernel series")
-    parser.add_argument("--section", choices=[*COUNTED, *TIMED], action="append",
+    parser.add_argument("--section", choices=[*COUNTED, *TIMED, *TABLES], action="append",
                         help="only this section; may be repeated")
     parser.add_argument("--rounds", type=_rounds, default=ROUNDS, metavar="N",
                         help=f"rounds of what is measured in time (default {ROUNDS})")
@@ -67,7 +69,8 @@ def main(args):
     benchtable.read(results)    # a wrong file is reported before hours of measuring
     if args.section or not (args.plot or args.record):
         _measure(args, out)
-    plots = benchplot.draw(benchtable.read(results), out)
+    rows = benchtable.read(results)
+    plots = benchplot.draw(rows, out) + benchlatency.draw(rows, out)
     for path in plots:
         lab.say("plot", path.relative_to(lab.checkout()))
     lab.say("figures", results.relative_to(lab.checkout()))
@@ -77,13 +80,16 @@ def main(args):
 
 
 def _measure(args, out):
-    wanted = args.section or [*COUNTED, *TIMED]
+    wanted = args.section or [*COUNTED, *TIMED, *TABLES]
     bench = benchguest.get(args.series, tools=any(name in TOOLS for name in wanted))
     for name in wanted:
-        rows = (COUNTED[name](bench, out) if name in COUNTED
-                else TIMED[name](bench, out, args.rounds))
-        table = benchtable.text(rows)
-        benchtable.write(out / "results.csv", rows)
+        if name in TABLES:
+            table = TABLES[name](bench, out, args.rounds)
+        else:
+            rows = (COUNTED[name](bench, out) if name in COUNTED
+                    else TIMED[name](bench, out, args.rounds))
+            table = benchtable.text(rows)
+            benchtable.write(out / "results.csv", rows)
         (out / f"{name}.txt").write_text(table + "\n", encoding="utf-8")
         benchrecord.note(out, name, bench.bed.kernel)
         print(f"\n{table}\n", flush=True)

@@ -63,15 +63,21 @@ class Bench:
     def turns(self, measure, mode, hows, **how):
         """Like `run` for each driver, two processors each, taking turns; `hows` has for each
         driver (out, extra, append)."""
-        records = {driver: Records() for driver in DRIVERS}
-        step = progress.Step("guests", f"{measure}, {' and '.join(NAMES.values())} by turns")
+        return self.modes(measure, {driver: (driver, mode, *words)
+                                    for driver, words in hows.items()}, **how)
+
+    def modes(self, measure, hows, **how):
+        """The same for guests with any names, each with its (driver, mode, out, extra, append)."""
+        records = {name: Records() for name in hows}
+        step = progress.Step("guests", f"{measure}, {' and '.join(hows)} by turns")
         outcomes = interleave.boot([(self._machine(driver, measure, mode, extra=extra, append=append,
                                               cpus=2, trace=(), **how),
-                                out, len(DRIVERS) * TIMEOUT, records[driver].add)
-                               for driver, (out, extra, append) in hows.items()], step.update)
+                                out, len(hows) * TIMEOUT, records[name].add)
+                               for name, (driver, mode, out, extra, append) in hows.items()],
+                              step.update)
         step.end()
-        return {driver: _judged(records[driver], outcome, driver, measure, mode)
-                for driver, outcome in zip(hows, outcomes)}
+        return {name: _judged(records[name], outcome, driver, measure, mode)
+                for (name, (driver, mode, *_)), outcome in zip(hows.items(), outcomes)}
 
     def _machine(self, driver, measure, mode, *, extra=(), append=(), cpus=1, trace=TRACE,
                  image=None):

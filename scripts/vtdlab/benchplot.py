@@ -72,7 +72,7 @@ class Scale:
             x, one = self.at(2 ** bits), bits == 0
             look = f'stroke="{INK}"' if one else f'stroke="{FAINT}" stroke-dasharray="2 3"'
             yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 2}" y2="{bottom + 4}" {look}/>'
-            yield _text(x, bottom + 20, f"{2.0 ** bits:g}", "middle", size=11)
+            yield text(x, bottom + 20, f"{2.0 ** bits:g}", "middle", size=11)
 
 
 def svg(section, unit, rows):
@@ -88,11 +88,11 @@ def svg(section, unit, rows):
              '<!-- SPDX-License-Identifier: GPL-2.0 -->',
              f"<title>{escape(title)}</title>", f"<desc>{escape(' '.join(words))}</desc>",
              f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-             _text(16, 26, title, size=16, weight="bold"),
-             *(_text(16, 50 + LINE * at, line) for at, line in enumerate(words)),
-             _text(IN_TREE_X, top - 10, "in-tree", "end", weight="bold"),
-             _text(VTD_X, top - 10, "vtd", "end", weight="bold"),
-             _text(BARS_X, top - 10, f"vtd by in-tree, {side} is better", weight="bold"),
+             text(16, 26, title, size=16, weight="bold"),
+             *(text(16, 50 + LINE * at, line) for at, line in enumerate(words)),
+             text(IN_TREE_X, top - 10, "in-tree", "end", weight="bold"),
+             text(VTD_X, top - 10, "vtd", "end", weight="bold"),
+             text(BARS_X, top - 10, f"vtd by in-tree, {side} is better", weight="bold"),
              *scale.axis(top, top + ROW * len(rows))]
     for index, row in enumerate(rows):
         parts += _row(row, top + index * ROW, scale)
@@ -111,9 +111,10 @@ def _words(rows):
             f"{spread} Figures: the median of each driver's rounds; their quotient is another number."]
 
 
-def _text(x, y, text, anchor="start", size=12, weight="normal"):
+def text(x, y, words, anchor="start", size=12, weight="normal"):
+    """Returns words at a place."""
     return (f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="{size}" '
-            f'font-weight="{weight}">{escape(text)}</text>')
+            f'font-weight="{weight}">{escape(words)}</text>')
 
 
 def verdict(row):
@@ -127,12 +128,12 @@ def verdict(row):
 
 def _row(row, y, scale):
     yield (f'<line x1="16" x2="{WIDTH - 16}" y1="{y - 2}" y2="{y - 2}" stroke="{FAINT}"/>')
-    yield _text(LABEL_X, y + 14, row["row"], "end")
-    yield _text(IN_TREE_X, y + 14, row["in_tree"], "end")
-    yield _text(VTD_X, y + 14, row["vtd"], "end")
+    yield text(LABEL_X, y + 14, row["row"], "end")
+    yield text(IN_TREE_X, y + 14, row["in_tree"], "end")
+    yield text(VTD_X, y + 14, row["vtd"], "end")
     said, end = verdict(row), BARS_X + BARS + 14
     if not row["ratio"]:
-        yield _text(end, y + 14, "-", size=14, weight="bold")
+        yield text(end, y + 14, "-", size=14, weight="bold")
         return
     one, here = scale.at(1), scale.at(float(row["ratio"]))
     look = f'fill="{WORSE}" stroke="{FRAME}"' if said == "worse" else f'fill="{BETTER}"'
@@ -142,6 +143,6 @@ def _row(row, y, scale):
         least, most = scale.at(float(row["least"])), scale.at(float(row["most"]))
         yield (f'<path d="M{least:.1f} {y + 5}v9M{least:.1f} {y + 9.5}H{most:.1f}M{most:.1f} {y + 5}v9" '
                f'stroke="{INK}" fill="none"/>')
-    yield _text(end, y + 14, f"{float(row['ratio']):.2f}", size=14, weight="bold")
+    yield text(end, y + 14, f"{float(row['ratio']):.2f}", size=14, weight="bold")
     if said in ("worse", "undecided"):
-        yield _text(end + 42, y + 14, said)
+        yield text(end + 42, y + 14, said)

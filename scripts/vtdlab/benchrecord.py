@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from vtdlab import cache as lab
-from vtdlab import qemu
+from vtdlab import benchmodes, qemu
 from vtdlab.errors import LabError
 
 ABOUT = "about.txt"
@@ -51,6 +51,7 @@ def record(out, plots):
     folder = lab.checkout() / "Documentation/benchmarks"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in (out / "results.csv", out / ABOUT, *plots):
+    modes = [path for path in (out / benchmodes.TABLE,) if path.exists()]
+    for path in (out / "results.csv", out / ABOUT, *modes, *plots):
         shutil.copy(path, folder)
     lab.say("record", folder.relative_to(lab.checkout()))

@@ -8,10 +8,11 @@ import re
 
 import pytest
 
-from vtdlab import bench, benchplot, benchprofile, benchtable, benchtime
+from vtdlab import bench, benchlatency, benchmodes, benchplot, benchprofile, benchtable, benchtime
 from vtdlab import cache as lab
 from vtdlab.benchprofile import Symbol, by_function
 from vtdlab.benchtable import Row
+from vtdlab.channel import Records
 from vtdlab.errors import LabError
 
 
@@ -84,6 +85,43 @@ def test_a_round_of_nothing_has_no_ratio():
         samples.add("r", "vtd", ours)
     row, = samples.table("s", "u")
     assert (row.in_tree, row.vtd, row.ratio) == (0, 1, None)
+
+
+class _FourGuests:
+    """Guests that all need as long, but in held mode half as long again for an unmap."""
+
+    def modes(self, measure, hows):
+        said = {name: Records() for name in hows}
+        for name, (driver, mode, *_) in hows.items():
+            unmap = 3 if mode == "held" else 2
+            said[name].add(f'dma-time threads=1 work="1 pages" map=1 unmap={unmap} descriptors=20 '
+                           f"unmaps={10 if driver == 'vtd' else 0} freed=0")
+        return said
+
+
+def test_held_is_compared_with_lazy_of_the_same_round(tmp_path):
+    said = benchmodes.measure(_FourGuests(), tmp_path, 2).splitlines()
+    assert said[2].split()[-6:] == ["2", "3", "1.50", "1.50", "1.50", "MISSED"]
+    assert "MISSED" not in said[1]
+    assert (tmp_path / benchmodes.TABLE).read_text().splitlines()[3] == \
+        '"1 pages, 1 thread: descriptors of an unmap",,2,2,2,,,'
+
+
+def _counted(row, vtd):
+    return {"section": "dma-api", "row": row, "unit": benchlatency.UNIT, "vtd": vtd}
+
+
+def test_lines_meet_where_an_unmap_takes_as_long(tmp_path):
+    rows = [_counted("strict 1 pages unmap", "600"), _counted("held 1 pages of 1024 unmap", "854"),
+            _counted("held 1 pages unmap", "590"), _counted("lazy 1 pages unmap", "500")]
+    assert benchlatency.draw(rows[:3], tmp_path) == []
+    strict, other, same, _ = benchlatency.lines(rows)
+    assert benchlatency.crossing(strict, other) == pytest.approx(255)
+    assert benchlatency.crossing(strict, same) is None
+    path, = benchlatency.draw(rows, tmp_path)
+    words = [node.firstChild.data
+             for node in minidom.parse(str(path)).getElementsByTagName("text")]
+    assert "meets strict at 255 ns" in words
 
 
 def test_a_new_measurement_replaces_its_own_rows_only(tmp_path):
@@ -180,7 +218,8 @@ def test_the_spread_is_drawn_or_marked_unknown():
 def test_the_plots_of_the_documentation_are_of_its_figures(tmp_path):
     folder = lab.checkout() / "Documentation/benchmarks"
     rows = benchtable.read(folder / "results.csv")
-    drawn = {path.name: path.read_text() for path in benchplot.pictures(rows, tmp_path)}
+    paths = benchplot.pictures(rows, tmp_path) + benchlatency.draw(rows, tmp_path)
+    drawn = {path.name: path.read_text() for path in paths}
     assert drawn == {path.name: path.read_text() for path in folder.glob("*.svg")}
     for row in rows:
         if row["of"] == "figures" and row["ratio"] and float(row["in_tree"]) >= 100:
