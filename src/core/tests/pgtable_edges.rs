@@ -207,6 +207,28 @@ fn a_second_map_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn the_memory_of_one_whole_page_is_returned_and_no_other() {
+    let mut bench = Bench::new(FULL);
+    bench.map(PAGE, PAGE, rw(5 * PAGE)).expect("free");
+    bench.map(MEGA, MEGA, rw(0)).expect("free");
+    let end = 1 << FULL.width.bits();
+    for (iova, len) in [
+        (PAGE + 8, PAGE),
+        (PAGE, PAGE - 1),
+        (PAGE, 2 * PAGE),
+        (2 * PAGE, PAGE),
+        (MEGA, PAGE),
+        (end + PAGE, PAGE),
+    ] {
+        let got = bench.stage.unmap_page(&bench.arena, Iova::new(iova), len);
+        assert_eq!(got, None, "{iova:#x}+{len:#x}");
+        bench.check();
+    }
+    let got = bench.stage.unmap_page(&bench.arena, Iova::new(PAGE), PAGE);
+    assert_eq!(got, Some(PhysAddr::new(5 * PAGE)));
+}
+
+#[test]
 fn an_unmap_stops_at_the_first_hole() {
     let mut bench = Bench::new(FULL);
     bench.map(0, 8 * PAGE, rw(0)).expect("free");
