@@ -10,7 +10,7 @@
  *		    interrupts are off until it resumes)
  *   "reclaim COUNT" the same now, and softirqs are off on this CPU, so that no timer flushes,
  *		    until the references are put; another CPU allocates all memory
- *   "lose COUNT"   map, unmap and free this many blocks of 2 MiB
+ *   "lose COUNT"   map and unmap a page of this many blocks of 2 MiB, and free them
  *   "left"	    how many references are left
  *   "free"	    free the pages
  *
@@ -162,13 +162,13 @@ static int lose(int blocks)
 
 		if (!page)
 			return -ENOMEM;
-		iova = dma_map_page(&pdev->dev, page, 0, PAGE_SIZE << BLOCK_ORDER,
+		iova = dma_map_page(&pdev->dev, page, 0, PAGE_SIZE,
 				    DMA_BIDIRECTIONAL);
 		if (dma_mapping_error(&pdev->dev, iova)) {
 			__free_pages(page, BLOCK_ORDER);
 			return -ENOMEM;
 		}
-		dma_unmap_page(&pdev->dev, iova, PAGE_SIZE << BLOCK_ORDER, DMA_BIDIRECTIONAL);
+		dma_unmap_page(&pdev->dev, iova, PAGE_SIZE, DMA_BIDIRECTIONAL);
 		kept += page_ref_count(page) - 1;
 		__free_pages(page, BLOCK_ORDER);
 	}
