@@ -169,11 +169,15 @@ static int raise_xhci(struct pci_dev *pdev, void __iomem *mmio, int number)
 
 static int raise(struct pci_dev *pdev, int number)
 {
-	void __iomem *mmio = pci_iomap(pdev, 0, 0);
-	int err = 0;
+	int before, tries, err = 0;
+	void __iomem *mmio;
 
+	if (vectors.pdev != pdev || number < 0 || number >= vectors.count)
+		return -EINVAL;
+	mmio = pci_iomap(pdev, 0, 0);
 	if (!mmio)
 		return -ENOMEM;
+	before = atomic_read(&vectors.calls[number]);
 	switch ((u32)pdev->vendor << 16 | pdev->device) {
 	case XHCI:
 		err = raise_xhci(pdev, mmio, number);
@@ -191,9 +195,13 @@ static int raise(struct pci_dev *pdev, int number)
 	default:
 		err = -EOPNOTSUPP;
 	}
-	/* It is on its way to a processor, and is handled there. */
+	/* It is on its way to a processor, and is handled there: soon, unless the host is busy. */
 	readl(mmio);
-	msleep(20);
+	for (tries = 0; tries < 100; tries++) {
+		msleep(20);
+		if (atomic_read(&vectors.calls[number]) != before)
+			break;
+	}
 	pci_iounmap(pdev, mmio);
 	return err;
 }
