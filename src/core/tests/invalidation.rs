@@ -3,12 +3,16 @@
 //! The invalidations cover what has changed, with at most the allowed number of descriptors.
 
 use proptest::prelude::*;
+use vtd_core::install::{disable_fault_processing, ContextSlot};
 use vtd_core::invalidation::{
     after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, cover_range,
 };
-use vtd_core::invalidation::{InvalidationRange, InvalidationStep, RangeInvalidator};
+use vtd_core::invalidation::{
+    InvalidationRange, InvalidationStep, InvalidationSteps, RangeInvalidator,
+};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
+use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope};
 
@@ -265,6 +269,33 @@ fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
     ));
     let steps: Vec<_> = after(CACHING).iter().collect();
     assert_eq!(steps, [iotlb(IotlbScope::Domain(DOMAIN))]);
+}
+
+/// The entries that were written, and the number of requests for steps.
+#[derive(Default)]
+struct Recorded(Vec<ContextEntry>, usize);
+
+impl ContextSlot for Recorded {
+    type Error = ();
+
+    fn write(&mut self, entry: ContextEntry) {
+        self.0.push(entry);
+    }
+
+    fn perform(&mut self, _: InvalidationSteps) -> Result<(), ()> {
+        self.1 += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn fault_recording_is_disabled_once() {
+    let disabled = ContextEntry::ABSENT.with_fault_processing_disabled();
+    let mut slot = Recorded::default();
+    for old in [ContextEntry::ABSENT, disabled] {
+        disable_fault_processing(&mut slot, cap(0, 0), SOURCE, old).unwrap();
+    }
+    assert_eq!((slot.0, slot.1), (vec![disabled], 1));
 }
 
 proptest! {

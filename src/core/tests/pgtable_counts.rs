@@ -2,6 +2,7 @@
 
 //! A count finds every table and every large page once, however small its parts are.
 
+use crate::pgtable_arena::PageId;
 use crate::pgtable_model::{Bench, GIGA, MEGA, PAGE};
 use crate::{rw, FULL};
 use vtd_core::pgtable::{CountCursor, Geometry, TableCounts};
@@ -68,4 +69,17 @@ fn an_empty_domain_has_one_table() {
     let (counts, _) = count(&bench, 4);
     assert_eq!((counts.tables, counts.leaves_2m), (1, 0));
     bench.release();
+}
+
+#[test]
+fn a_count_reads_no_table_of_level_1() {
+    let mut bench = Bench::new(FULL);
+    bench.map(0, PAGE, rw(0)).expect("free");
+    let live = bench.arena.live();
+    let lowest = |page: &&PageId| bench.arena.level(**page) == 1;
+    // The arena notices each use of a retired page.
+    bench
+        .arena
+        .retire(*live.iter().find(lowest).expect("a table of level 1"));
+    assert_eq!(count(&bench, 4).0.tables, 4);
 }
