@@ -17,7 +17,10 @@ fuzz_target!(|words: [u64; 2]| {
     }
     let [low, high] = words;
     if let Ok(descriptor) = Descriptor::decode_wide([low, high, 0, 0]) {
-        assert_eq!(Descriptor::decode_wide(descriptor.encode_wide()), Ok(descriptor));
+        assert_eq!(
+            Descriptor::decode_wide(descriptor.encode_wide()),
+            Ok(descriptor)
+        );
     }
     assert_eq!(ContextEntry::from_words(low, high).words(), words);
     if let Some(fault) = FaultRecord::decode(low, high) {
