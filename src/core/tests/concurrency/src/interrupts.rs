@@ -142,9 +142,10 @@ macro_rules! reused {
                     taken.set(THERE);
                 }
             });
-            // Hardware reads an entry as a whole: nothing may have changed in between.
-            let (low, high) = unit.entry(0);
-            if unit.entry(0) == (low, high) {
+            // Hardware reads an entry as a whole, after the invalidation of what it was before.
+            let page = pages::at(unit.irta.load(Ordering::Acquire));
+            let (high, low) = (page.read_acquire(1), page.read_acquire(0));
+            if page.read_acquire(1) == high {
                 assert!(
                     low == 0
                         || (low, high) == (HERE, SOURCE)
