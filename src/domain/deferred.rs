@@ -105,9 +105,11 @@ impl DomainInner {
         if let Some(pages @ 1..) = pages {
             log_emerg!(
                 "{}: {} KiB that the device may still reach are kept from use for good, and so is \
-                 what is unmapped from now on: power the machine off",
+                 what is unmapped from now on, unless it is more than {} KiB at once: power the \
+                 machine off",
                 self.allocated_for,
                 pages * (PAGE_SIZE as u64 / 1024),
+                MAX_BYTES / 1024,
             );
         }
     }
