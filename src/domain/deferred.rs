@@ -105,7 +105,7 @@ impl DomainInner {
         if let Some(pages @ 1..) = pages {
             log_emerg!(
                 "{}: {} KiB that the device may still reach are kept from use for good, and so is \
-                 what is unmapped from now on, unless it is more than {} KiB at once: power the \
+                 what is unmapped from now on, unless one call unmaps more than {} KiB: power the \
                  machine off",
                 self.allocated_for,
                 pages * (PAGE_SIZE as u64 / 1024),
