@@ -51,6 +51,10 @@ held_of() {
 }
 
 ktap_start 10
+# Off by default where there is little memory.
+echo madvise > /sys/kernel/mm/transparent_hugepage/enabled
+# The kernel complains if it finds no page for the tables of its swap.
+echo 16384 > /proc/sys/vm/min_free_kbytes
 log_start
 # Where the drivers of devices are part of the kernel.
 { load_vtd lazy=1 bound=2 && load_drivers && insmod "$VTD_TEST_MODULES/vtd_keep.ko"; } > /tmp/need 2>&1 ||

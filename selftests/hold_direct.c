@@ -80,6 +80,15 @@ static uint64_t *memory(int huge)
 	return (uint64_t *)at;
 }
 
+/* Takes new memory, because transparent huge pages are split once both of a fork have written. */
+static void renew(uint64_t *at, int huge)
+{
+	/* Reserved huge pages stay whole, and might be gone. */
+	if (!huge && madvise(at, LEN, MADV_DONTNEED))
+		fails("new memory");
+	memset(at, 1, LEN);
+}
+
 /* Returns how much of the process's memory are huge pages, in KiB; 0 if the kernel does not say. */
 static unsigned long huge_kb(void)
 {
@@ -136,8 +145,6 @@ int main(int argc, char **argv)
 		fails(argv[1]);
 	written = memory(argc > 3);
 	read_back = memory(argc > 3);
-	memset(written, 1, LEN);
-	memset(read_back, 1, LEN);
 	if (pthread_create(&forker, NULL, fork_on, NULL))
 		fails("a thread");
 	end = time(NULL) + atoi(argv[2]);
@@ -145,13 +152,16 @@ int main(int argc, char **argv)
 		size_t len = round % 2 ? PAGE : LARGE;
 		size_t at = round * LARGE % LEN;
 
-		block(disk, round, at, len);
-		blocks++;
 		if (round % 32 == 1) {
-			unsigned long kb = huge_kb();
+			unsigned long kb;
 
+			renew(written, argc > 3);
+			renew(read_back, argc > 3);
+			kb = huge_kb();
 			most = kb > most ? kb : most;
 		}
+		block(disk, round, at, len);
+		blocks++;
 	}
 	stop = 1;
 	pthread_join(forker, NULL);
