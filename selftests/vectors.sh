@@ -157,6 +157,9 @@ ktap_start 23
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_vectors.ko" && insmod "$VTD_TEST_MODULES/vtd_forge.ko" ||
 	ktap_abort "vtd_vectors or vtd_forge does not load"
+# What forges requests is behind the unit whose table grows.
+edu=$(pci_by_id 0x1234:0x11e8 | behind_unit "$(unit_of "$many")" | grep -vx "$bridged" | head -n1)
+[ -n "$edu" ] || ktap_abort "no edu is behind the unit of $many"
 log_start
 payload $((4 << 20))
 ktap_check "a NIC with several interrupts works" nic_works
