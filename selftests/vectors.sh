@@ -131,6 +131,23 @@ without_disk() {
 	done
 }
 
+# The PCI core gives the bus of a bridge that is added the interrupt domain of the bridge.
+bridge_returns() {
+	above=$(basename "$(dirname "$(readlink -f "$PCI/$nvme")")")
+	echo 1 > "$PCI/$above/remove" && echo 1 > /sys/bus/pci/rescan && is_present "$nvme" 1 &&
+		load_drivers && disk_io "$nvme" && [ -n "$(entries_of "$nvme")" ]
+}
+
+# uses_msi BDF: and no wired interrupt, which drivers use if there is no MSI.
+uses_msi() {
+	[ -n "$(ls "$PCI/$1/msi_irqs" 2> /dev/null)" ] || { echo "$1 has no MSI"; return 1; }
+}
+
+works_without_vtd() {
+	need_no_vtd && modprobe nvme && disk_io "$nvme" && uses_msi "$nvme" &&
+		echo 1 > "$PCI/$nvme/remove" && echo 1 > /sys/bus/pci/rescan && disk_io "$nvme" && uses_msi "$nvme"
+}
+
 loads_with_hidden() {
 	need_no_vtd && run "$edu" msi 1 && run "$igb" hide 0 && log_start && load_vtd
 }
@@ -153,7 +170,7 @@ many=$(without_disk | head -n1)
 	ktap_skip_all "qemu-xhci, an igb, an NVMe controller without a disk or edu behind a bridge is not there"
 grep -qw noapic /proc/cmdline || ktap_skip_all "interrupts are not remapped without noapic"
 
-ktap_start 23
+ktap_start 25
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 insmod "$VTD_TEST_MODULES/vtd_vectors.ko" && insmod "$VTD_TEST_MODULES/vtd_forge.ko" ||
 	ktap_abort "vtd_vectors or vtd_forge does not load"
@@ -195,5 +212,7 @@ take_back "$edu"
 rmmod vfio_pci vfio_pci_core 2> /dev/null
 run "$igb" show 0
 rmmod vtd_vectors
+ktap_check "a bridge is removed and found: what is behind it is remapped" bridge_returns
+ktap_check "after the unload the disk works, also if it is found only then" works_without_vtd
 ktap_check "no kernel warning" dmesg_is_clean
 ktap_end

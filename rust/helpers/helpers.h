@@ -110,8 +110,9 @@ struct pci_dev *vtd_helper_msi_requester(const struct irq_alloc_info *info);
 void vtd_helper_msi_msg(struct msi_msg *msg, u32 address_lo, u32 data);
 bool vtd_helper_apic_dest_mode_logical(void);
 bool vtd_helper_x2apic_enabled(void);
-int vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
-				 struct irq_domain *to);
+void vtd_helper_leave_inherited_domain(struct pci_dev *pdev);
+int vtd_helper_enter_msi_domain(struct pci_dev *pdev, struct irq_domain *domain);
+int vtd_helper_leave_msi_domain(struct pci_dev *pdev, struct irq_domain *domain);
 void vtd_helper_keep_loaded(void);
 bool vtd_helper_has_msi_data(struct device *dev);
 

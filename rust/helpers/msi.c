@@ -74,17 +74,49 @@ bool vtd_helper_x2apic_enabled(void)
 	return x2apic_mode;
 }
 
-/* The device's lock is not needed: no driver is bound or being bound while this is called. */
-int vtd_helper_change_msi_domain(struct device *dev, struct irq_domain *from,
-				 struct irq_domain *to)
+/*
+ * The PCI core gives a bus that is added the domain of the bridge above, and a device that is added
+ * that of its bus: pci_set_bus_msi_domain(), pcibios_device_add().
+ */
+static void leave_inherited(struct device *dev)
 {
 	struct irq_domain *found = dev_get_msi_domain(dev);
 
-	if (found != from)
-		return found == to ? -EEXIST : -ENODEV;
+	if (found && found->msi_parent_ops == &parent_ops && !dev->msi.data)
+		dev_set_msi_domain(dev, x86_vector_domain);
+}
+
+/* Here and below no driver is bound or being bound, so the device's lock is not needed. */
+void vtd_helper_leave_inherited_domain(struct pci_dev *pdev)
+{
+	leave_inherited(&pdev->dev);
+}
+
+static int change_domain(struct device *dev, struct irq_domain *from, struct irq_domain *to)
+{
+	if (dev_get_msi_domain(dev) != from)
+		return -ENODEV;
 	if (dev->msi.data)
 		return -EBUSY;
 	dev_set_msi_domain(dev, to);
+	return 0;
+}
+
+int vtd_helper_enter_msi_domain(struct pci_dev *pdev, struct irq_domain *domain)
+{
+	return change_domain(&pdev->dev, x86_vector_domain, domain);
+}
+
+/* Buses keep no domain that may be removed next: the one of the device, and the one below it. */
+int vtd_helper_leave_msi_domain(struct pci_dev *pdev, struct irq_domain *domain)
+{
+	int err = change_domain(&pdev->dev, domain, x86_vector_domain);
+
+	if (err)
+		return err;
+	leave_inherited(&pdev->bus->dev);
+	if (pdev->subordinate)
+		leave_inherited(&pdev->subordinate->dev);
 	return 0;
 }
 

@@ -9,6 +9,18 @@ use crate::pci::PciDevice;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+/// Puts `device`, which was added just now, under the vector domain if its bus put it under a parent
+/// domain. That one may be of another remapping table than the device's, and it is removed without
+/// regard to a device for which no [`RemappedDevice`] lives.
+///
+/// # Context
+///
+/// As for [`RemappedDevice::new`].
+pub fn leave_inherited_domain(device: &PciDevice) {
+    // SAFETY: A valid device.
+    unsafe { bindings::vtd_helper_leave_inherited_domain(device.as_raw()) }
+}
+
 /// A device under a parent domain: its interrupts are allocated there. Dropping this puts it under
 /// the vector domain again.
 ///
@@ -25,19 +37,16 @@ impl<R: InterruptRemapping> RemappedDevice<R> {
     ///
     /// # Errors
     ///
-    /// [`EBUSY`]: the device has interrupts already. [`EEXIST`]: it is under `parent` already, as its
-    /// bus is: its volume management device gave the bus the domain that itself has. That one's
-    /// driver takes the device away before the domain is removed. [`ENODEV`]: it is under
-    /// another domain than that of vectors, such as one of a volume management device.
+    /// [`EBUSY`]: the device has interrupts already. [`ENODEV`]: it is under another domain than
+    /// that of vectors, such as one of a volume management device.
     ///
     /// # Context
     ///
     /// No driver may be bound to the device or being bound.
     pub fn new(parent: Arc<MsiParent<R>>, device: PciDevice) -> Result<Self> {
-        let dev = device.as_device().as_raw();
         // SAFETY: A valid device. The domain lives as long as it is that of the device.
         kernel::error::to_result(unsafe {
-            bindings::vtd_helper_change_msi_domain(dev, bindings::x86_vector_domain, parent.domain)
+            bindings::vtd_helper_enter_msi_domain(device.as_raw(), parent.domain)
         })?;
         // INVARIANT: Changed just now.
         Ok(RemappedDevice { device, parent })
@@ -59,14 +68,9 @@ impl<R: InterruptRemapping> Drop for RemappedDevice<R> {
     ///
     /// As for [`Self::new`].
     fn drop(&mut self) {
-        let dev = self.device.as_device().as_raw();
         // SAFETY: A valid device.
         let failed = unsafe {
-            bindings::vtd_helper_change_msi_domain(
-                dev,
-                self.parent.domain,
-                bindings::x86_vector_domain,
-            )
+            bindings::vtd_helper_leave_msi_domain(self.device.as_raw(), self.parent.domain)
         };
         if failed != 0 {
             core::mem::forget(self.parent.clone());

@@ -21,6 +21,6 @@ mod device;
 mod parent;
 mod remapping;
 
-pub use device::RemappedDevice;
+pub use device::{leave_inherited_domain, RemappedDevice};
 pub use parent::{x2apic_enabled, MsiParent};
 pub use remapping::{InterruptRemapping, Message, Target};

@@ -13,8 +13,8 @@ use kernel::sync::Arc;
 /// # Invariants
 ///
 /// `domain` has `fwnode`, and `_remapping` as its data. Only devices for which a
-/// [`RemappedDevice`](super::RemappedDevice) lives are under it, and those behind such a volume
-/// management device while its driver is bound, so nothing else has interrupts in it.
+/// [`RemappedDevice`](super::RemappedDevice) lives are under it, so nothing else has interrupts in
+/// it. Buses next to such a device may be under it as long as that lives.
 pub struct MsiParent<R: InterruptRemapping> {
     pub(super) domain: *mut bindings::irq_domain,
     fwnode: *mut bindings::fwnode_handle,

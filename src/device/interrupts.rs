@@ -174,8 +174,6 @@ impl DeviceInterrupts {
             Ok(remapped) => {
                 let _ = devices.push_within_capacity((device.clone(), remapped));
             }
-            // Behind a volume management device that has the domain: also remapped.
-            Err(EEXIST) => {}
             Err(e) => log_not_remapped(device, e, self.policy().is_isolated()),
         }
         Ok(())

@@ -16,7 +16,7 @@ use kernel_ext::iommu::{
     Probed, Regions,
 };
 use kernel_ext::pci::PciDevice;
-use kernel_ext::{log_err, log_info};
+use kernel_ext::{log_err, log_info, msi};
 use vtd_core::quirks::IdentityReason;
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
@@ -56,6 +56,8 @@ impl Driver for Machine {
 
     fn probe_device(&self, dev: &Device) -> Result<Probed<Self>> {
         let pci = PciDevice::try_from(dev)?;
+        // Also if it is behind another unit than the bridges above it, or behind none.
+        msi::leave_inherited_domain(&pci);
         let path = PciPath::of(&pci)?;
         let served = self.unit_of(&path)?;
         if !served.iommu_device.is_listed() {
