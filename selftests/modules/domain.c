@@ -141,12 +141,7 @@ static int run(struct seq_buf *out, char *name)
 }
 
 /* Its lock protects bound[], too. */
-static struct runfile file = {
-	.lock = __MUTEX_INITIALIZER(file.lock),
-	.report = report,
-	.size = sizeof(report),
-	.run = run,
-};
+static struct runfile file;
 
 /* Returns where in bound[] the device goes; BENCH_DEVICES if it is not one of ours. */
 static unsigned int place_of(struct pci_dev *pdev)
@@ -211,7 +206,7 @@ static int __init vtd_domain_init(void)
 	if (err)
 		return err;
 	root = debugfs_create_dir("vtd_domain", NULL);
-	runfile_add(&file, root);
+	runfile_add(&file, root, report, sizeof(report), run);
 	return 0;
 }
 

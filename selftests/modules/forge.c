@@ -91,19 +91,14 @@ static int run(struct seq_buf *out, char *line)
 }
 
 static char report[128];
-static struct runfile runs = {
-	.lock = __MUTEX_INITIALIZER(runs.lock),
-	.report = report,
-	.size = sizeof(report),
-	.run = run,
-};
+static struct runfile runs;
 
 static struct dentry *root;
 
 static int __init vtd_forge_init(void)
 {
 	root = debugfs_create_dir("vtd_forge", NULL);
-	runfile_add(&runs, root);
+	runfile_add(&runs, root, report, sizeof(report), run);
 	return 0;
 }
 

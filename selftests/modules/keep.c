@@ -239,12 +239,7 @@ static struct syscore syscore = {
 	.ops = &syscore_ops,
 };
 
-static struct runfile file = {
-	.lock = __MUTEX_INITIALIZER(file.lock),
-	.report = report,
-	.size = sizeof(report),
-	.run = run,
-};
+static struct runfile file;
 
 static struct dentry *root;
 
@@ -262,7 +257,7 @@ static int __init vtd_keep_init(void)
 	}
 	register_syscore(&syscore);
 	root = debugfs_create_dir("vtd_keep", NULL);
-	runfile_add(&file, root);
+	runfile_add(&file, root, report, sizeof(report), run);
 	return 0;
 }
 

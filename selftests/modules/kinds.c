@@ -330,12 +330,7 @@ static int run(struct seq_buf *out, char *line)
 	return -EINVAL;
 }
 
-static struct runfile file = {
-	.lock = __MUTEX_INITIALIZER(file.lock),
-	.report = report,
-	.size = sizeof(report),
-	.run = run,
-};
+static struct runfile file;
 
 static struct dentry *root;
 
@@ -345,7 +340,7 @@ static int __init vtd_kinds_init(void)
 	if (!vtd_kinds_pdev)
 		return -ENODEV;
 	root = debugfs_create_dir("vtd_kinds", NULL);
-	runfile_add(&file, root);
+	runfile_add(&file, root, report, sizeof(report), run);
 	return 0;
 }
 

@@ -67,9 +67,14 @@ static const struct file_operations runfile_fops = {
 	.release = single_release,
 };
 
-/* Makes the file "run" in @dir. */
-static inline void runfile_add(struct runfile *f, struct dentry *dir)
+/* Makes the file "run" in @dir. @report is a buffer of @size bytes for results. */
+static inline void runfile_add(struct runfile *f, struct dentry *dir, char *report, size_t size,
+			       int (*run)(struct seq_buf *out, char *line))
 {
+	mutex_init(&f->lock);
+	f->report = report;
+	f->size = size;
+	f->run = run;
 	debugfs_create_file("run", 0600, dir, f, &runfile_fops);
 }
 

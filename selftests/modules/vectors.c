@@ -337,19 +337,14 @@ static int run(struct seq_buf *out, char *line)
 }
 
 static char report[512];
-static struct runfile runs = {
-	.lock = __MUTEX_INITIALIZER(runs.lock),
-	.report = report,
-	.size = sizeof(report),
-	.run = run,
-};
+static struct runfile runs;
 
 static struct dentry *root;
 
 static int __init vtd_vectors_init(void)
 {
 	root = debugfs_create_dir("vtd_vectors", NULL);
-	runfile_add(&runs, root);
+	runfile_add(&runs, root, report, sizeof(report), run);
 	return 0;
 }
 

@@ -16,6 +16,7 @@ from _pytest.reports import TestReport
 import guest_pool
 import boots
 import cargo
+import qtest_requester
 from vtdlab import machines, preload
 from vtdlab.errors import LabError
 
@@ -26,6 +27,20 @@ POOL = pytest.StashKey()
 def object_in_cache():
     """Returns the object that adds units and a requester to QEMU."""
     return preload.get()
+
+
+@pytest.fixture(name="scalable")
+def requester_in_scalable_mode(built):
+    """Gives a test a requester whose unit is in scalable mode."""
+    with qtest_requester.scalable_machine(built) as made:
+        yield made
+
+
+@pytest.fixture(name="legacy")
+def requester_in_legacy_mode(built):
+    """Gives a test a requester whose unit is in legacy mode."""
+    with qtest_requester.legacy_machine(built) as made:
+        yield made
 
 
 def pytest_addoption(parser):

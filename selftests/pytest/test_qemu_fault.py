@@ -2,28 +2,14 @@
 """Faults of requests that QEMU's unit would let pass: the requester refuses them, as a unit does, and
 its unit records why. No guest runs."""
 
-import pytest
-
 import qtest
 from qtest import IOVA
 from qtest_requester import (AS_TRANSLATED, BLOCKED, COMPLETE, FOR_WRITE, INTERRUPT, PRESENT, READ,
-                             REFUSED, SOURCE, TARGET, TRANSLATE, UNCHECKED, WRITE, legacy_machine,
-                             scalable_machine, start_remapping)
+                             REFUSED, SOURCE, TARGET, TRANSLATE, UNCHECKED, WRITE,
+                             start_remapping)
 
 FECTL, FEDATA, FEADDR = 0x38, 0x3C, 0x40
 ITE = 1 << 6
-
-
-@pytest.fixture(name="scalable")
-def requester_in_scalable_mode(built):
-    with scalable_machine(built) as made:
-        yield made
-
-
-@pytest.fixture(name="legacy")
-def requester_in_legacy_mode(built):
-    with legacy_machine(built) as made:
-        yield made
 
 
 def fault(unit):

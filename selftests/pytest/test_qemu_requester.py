@@ -11,25 +11,13 @@ from qtest_requester import (AS_TRANSLATED, ATS, BAR, BLOCKED, COMMAND, COMPLETE
                              PAGE_RESPONSE, PASID, PASIDE, PQT, PRE, PRESENT, PRI, PRIVILEGED,
                              PROMPT, PRS, QUEUE_FULL, READ, REFUSED, REQUESTS, REQUEST_PAGES,
                              SOURCE, TABLES_AT, TARGET, TRANSLATE, UNCHECKED, USE_KEPT, WRITE,
-                             Requester, ScalableUnit, device_tlb, frame_of, legacy_machine, machine,
-                             page_response, pasid_iotlb, scalable_machine, start_remapping, wait)
+                             Requester, ScalableUnit, device_tlb, frame_of, machine,
+                             page_response, pasid_iotlb, start_remapping, wait)
 
 FAR = 0xFED91000
 # An address of which the bits that are set say the size of an invalidation: all there is.
 EVERYWHERE = 0x7FFFFFFFFFFFF000
 OLD_FORMAT, NEW_FORMAT = 0xFEE00000, 0xFEE00010
-
-
-@pytest.fixture(name="scalable")
-def requester_in_scalable_mode(built):
-    with scalable_machine(built) as made:
-        yield made
-
-
-@pytest.fixture(name="legacy")
-def requester_in_legacy_mode(built):
-    with legacy_machine(built) as made:
-        yield made
 
 
 def set_type(unit, kind):
