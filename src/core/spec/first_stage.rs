@@ -5,7 +5,7 @@
 use super::address::PhysAddr;
 use super::bits;
 use super::level::{Level, PageSize};
-use super::pte::{Access, DecodedEntry};
+use super::pte::{self, Access, DecodedEntry, Entry};
 
 /// Bit 0: present, and readable.
 const PRESENT: u64 = 1 << 0;
@@ -17,10 +17,6 @@ const USER: u64 = 1 << 2;
 const ACCESSED: u64 = 1 << 5;
 /// Bit 6: dirty; leaves only.
 const DIRTY: u64 = 1 << 6;
-/// Bit 7: a leaf above level 1. In level 1 it is a part of the memory type.
-const PAGE_SIZE: u64 = 1 << 7;
-/// Bits 51:12: the page or the next table.
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// Bit 63: execute disable.
 const EXECUTE_DISABLE: u64 = 1 << 63;
 
@@ -46,16 +42,11 @@ impl FirstStageEntry {
     /// and dirty flags are set, so that hardware does not write to the entry. Returns `None` if
     /// `address` is not a multiple of the size or has bits above 51.
     pub const fn leaf(address: PhysAddr, size: PageSize, access: Access) -> Option<Self> {
-        let raw = address.raw();
-        if !address.is_aligned(size.shift()) || raw & !ADDRESS != 0 {
-            return None;
-        }
-        let large = match size {
-            PageSize::Size4K => 0,
-            PageSize::Size2M | PageSize::Size1G => PAGE_SIZE,
-        };
         let write = if access.writes() { WRITE | DIRTY } else { 0 };
-        Some(Self(raw | large | write | PRESENT | USER | ACCESSED))
+        match pte::page_bits(address, size) {
+            Some(page) => Some(Self(page | write | PRESENT | USER | ACCESSED)),
+            None => None,
+        }
     }
 
     /// Creates a link to the table of the level below at `address`.
@@ -63,11 +54,10 @@ impl FirstStageEntry {
     /// It permits everything; only leaves restrict access. Returns `None` if `address` is not page
     /// aligned or has bits above 51.
     pub const fn table(address: PhysAddr) -> Option<Self> {
-        let raw = address.raw();
-        if raw & !ADDRESS != 0 {
-            return None;
+        match pte::page_bits(address, PageSize::Size4K) {
+            Some(table) => Some(Self(table | PRESENT | WRITE | USER | ACCESSED)),
+            None => None,
         }
-        Some(Self(raw | PRESENT | WRITE | USER | ACCESSED))
     }
 
     /// Returns whether the entry is present.
@@ -77,16 +67,12 @@ impl FirstStageEntry {
 
     /// Returns whether a present entry at `level` maps a page rather than linking to a table.
     pub const fn is_leaf(self, level: Level) -> bool {
-        match level {
-            Level::L1 => true,
-            Level::L2 | Level::L3 => self.0 & PAGE_SIZE != 0,
-            Level::L4 | Level::L5 => false,
-        }
+        pte::is_leaf(self.0, level)
     }
 
     /// Returns the address field of any entry.
     pub const fn address(self) -> PhysAddr {
-        PhysAddr::new(self.0 & ADDRESS)
+        Entry::from_raw(self.0).address()
     }
 
     /// Returns the accesses, or `None` if the entry is not present.
@@ -122,7 +108,7 @@ impl FirstStageEntry {
         if self.is_leaf(level) {
             if let Some(size) = level.page_size() {
                 return DecodedEntry::Leaf {
-                    address: PhysAddr::new(self.0 & ADDRESS & !bits::low_mask(size.shift())),
+                    address: PhysAddr::new(self.address().raw() & !bits::low_mask(size.shift())),
                     size,
                     access,
                     snoop: false,

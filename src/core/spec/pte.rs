@@ -95,6 +95,28 @@ pub enum DecodedEntry {
     },
 }
 
+/// Returns the bits of an entry that name the page of `size` at `address`, or `None` if the address
+/// is not a multiple of the size or has bits above 51. They are the same in all formats.
+pub(super) const fn page_bits(address: PhysAddr, size: PageSize) -> Option<u64> {
+    let raw = address.raw();
+    if !address.is_aligned(size.shift()) || raw & !ADDRESS != 0 {
+        return None;
+    }
+    match size {
+        PageSize::Size4K => Some(raw),
+        PageSize::Size2M | PageSize::Size1G => Some(raw | PAGE_SIZE),
+    }
+}
+
+/// Returns whether a present entry at `level` maps a page, in all formats.
+pub(super) const fn is_leaf(raw: u64, level: Level) -> bool {
+    match level {
+        Level::L1 => true,
+        Level::L2 | Level::L3 => raw & PAGE_SIZE != 0,
+        Level::L4 | Level::L5 => false,
+    }
+}
+
 /// One second-stage entry, as the 64 bits that hardware reads (little-endian).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
@@ -124,17 +146,10 @@ impl Entry {
         access: Access,
         snoop: bool,
     ) -> Option<Self> {
-        let raw = address.raw();
-        if !address.is_aligned(size.shift()) || raw & !ADDRESS != 0 {
-            return None;
+        match page_bits(address, size) {
+            Some(page) => Some(Self(page | access.entry_bits() | bits::flag(snoop, 11))),
+            None => None,
         }
-        let large = match size {
-            PageSize::Size4K => 0,
-            PageSize::Size2M | PageSize::Size1G => PAGE_SIZE,
-        };
-        Some(Self(
-            raw | large | access.entry_bits() | bits::flag(snoop, 11),
-        ))
     }
 
     /// Creates a link to the table of the level below at `address`.
@@ -142,11 +157,10 @@ impl Entry {
     /// It permits reads and writes; only leaves restrict access. Returns `None` if `address` is not
     /// page aligned or has bits above 51.
     pub const fn table(address: PhysAddr) -> Option<Self> {
-        let raw = address.raw();
-        if raw & !ADDRESS != 0 {
-            return None;
+        match page_bits(address, PageSize::Size4K) {
+            Some(table) => Some(Self(table | READ | WRITE)),
+            None => None,
         }
-        Some(Self(raw | READ | WRITE))
     }
 
     /// Returns whether the entry is present (VT-d 3.7: an entry with R and W clear is not present).
@@ -156,11 +170,7 @@ impl Entry {
 
     /// Returns whether a present entry at `level` maps a page rather than linking to a table.
     pub const fn is_leaf(self, level: Level) -> bool {
-        match level {
-            Level::L1 => true,
-            Level::L2 | Level::L3 => self.0 & PAGE_SIZE != 0,
-            Level::L4 | Level::L5 => false,
-        }
+        is_leaf(self.0, level)
     }
 
     /// Returns the address field of any entry.
