@@ -141,7 +141,7 @@ static int run(struct seq_buf *out, char *name)
 }
 
 /* Its lock protects bound[], too. */
-static struct runfile file;
+DEFINE_RUNFILE(file, report, run);
 
 /* Returns where in bound[] the device goes; BENCH_DEVICES if it is not one of ours. */
 static unsigned int place_of(struct pci_dev *pdev)
@@ -206,7 +206,7 @@ static int __init vtd_domain_init(void)
 	if (err)
 		return err;
 	root = debugfs_create_dir("vtd_domain", NULL);
-	runfile_add(&file, root, report, sizeof(report), run);
+	runfile_add(&file, root);
 	return 0;
 }
 

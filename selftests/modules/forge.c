@@ -91,14 +91,14 @@ static int run(struct seq_buf *out, char *line)
 }
 
 static char report[128];
-static struct runfile runs;
+DEFINE_RUNFILE(runs, report, run);
 
 static struct dentry *root;
 
 static int __init vtd_forge_init(void)
 {
 	root = debugfs_create_dir("vtd_forge", NULL);
-	runfile_add(&runs, root, report, sizeof(report), run);
+	runfile_add(&runs, root);
 	return 0;
 }
 

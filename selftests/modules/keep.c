@@ -239,7 +239,7 @@ static struct syscore syscore = {
 	.ops = &syscore_ops,
 };
 
-static struct runfile file;
+DEFINE_RUNFILE(file, report, run);
 
 static struct dentry *root;
 
@@ -257,7 +257,7 @@ static int __init vtd_keep_init(void)
 	}
 	register_syscore(&syscore);
 	root = debugfs_create_dir("vtd_keep", NULL);
-	runfile_add(&file, root, report, sizeof(report), run);
+	runfile_add(&file, root);
 	return 0;
 }
 

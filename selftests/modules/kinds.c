@@ -330,7 +330,7 @@ static int run(struct seq_buf *out, char *line)
 	return -EINVAL;
 }
 
-static struct runfile file;
+DEFINE_RUNFILE(file, report, run);
 
 static struct dentry *root;
 
@@ -340,7 +340,7 @@ static int __init vtd_kinds_init(void)
 	if (!vtd_kinds_pdev)
 		return -ENODEV;
 	root = debugfs_create_dir("vtd_kinds", NULL);
-	runfile_add(&file, root, report, sizeof(report), run);
+	runfile_add(&file, root);
 	return 0;
 }
 

@@ -67,14 +67,18 @@ static const struct file_operations runfile_fops = {
 	.release = single_release,
 };
 
-/* Makes the file "run" in @dir. @report is a buffer of @size bytes for results. */
-static inline void runfile_add(struct runfile *f, struct dentry *dir, char *report, size_t size,
-			       int (*run)(struct seq_buf *out, char *line))
+/* Defines a file that is ready before it is added: a driver's probe may take its lock. */
+#define DEFINE_RUNFILE(name, report_, run_)				\
+	static struct runfile name = {					\
+		.lock = __MUTEX_INITIALIZER(name.lock),			\
+		.report = report_,					\
+		.size = sizeof(report_),				\
+		.run = run_,						\
+	}
+
+/* Makes the file "run" in @dir. */
+static inline void runfile_add(struct runfile *f, struct dentry *dir)
 {
-	mutex_init(&f->lock);
-	f->report = report;
-	f->size = size;
-	f->run = run;
 	debugfs_create_file("run", 0600, dir, f, &runfile_fops);
 }
 

@@ -337,14 +337,14 @@ static int run(struct seq_buf *out, char *line)
 }
 
 static char report[512];
-static struct runfile runs;
+DEFINE_RUNFILE(runs, report, run);
 
 static struct dentry *root;
 
 static int __init vtd_vectors_init(void)
 {
 	root = debugfs_create_dir("vtd_vectors", NULL);
-	runfile_add(&runs, root, report, sizeof(report), run);
+	runfile_add(&runs, root);
 	return 0;
 }
 
