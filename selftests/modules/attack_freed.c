@@ -10,6 +10,8 @@
 
 /* Allocations that look for one page; the allocator gives out first what was freed last. */
 #define SEARCH	512
+/* A deferred flush has ended after this time: the kernel's timer for it is of 10 ms. */
+#define FLUSHED_MS	50
 
 /* Where the memory comes from, and where it goes back to. */
 struct allocator {
@@ -148,7 +150,7 @@ static int attack_freed(struct vtd_attack *a, const struct scenario *s, struct s
 	/* The allocator has a list for each processor. */
 	migrate_disable();
 	/* Earlier unmaps may have a flush pending. */
-	msleep(50);
+	msleep(FLUSHED_MS);
 	err = vtd_attack_warm_up(a, page, r->iova, &r->warm);
 	local_irq_save(flags);
 	dma_unmap_page(dev, r->iova, PAGE_SIZE, s->dir);
@@ -171,6 +173,8 @@ static int attack_freed(struct vtd_attack *a, const struct scenario *s, struct s
 
 	search_end(search);
 	wait_until_free(search, page, unmapped, r);
+	/* A page that is not held is free before the flush, which is to be in this attack's trace. */
+	msleep(FLUSHED_MS);
 	migrate_enable();
 	return err;
 }
