@@ -173,7 +173,7 @@ static int attack_freed(struct vtd_attack *a, const struct scenario *s, struct s
 
 	search_end(search);
 	wait_until_free(search, page, unmapped, r);
-	/* A page that is not held is free before the flush, which is to be in this attack's trace. */
+	/* A page that is not held is free before the flush, which this attack's trace must have. */
 	msleep(FLUSHED_MS);
 	migrate_enable();
 	return err;
