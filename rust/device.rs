@@ -4,6 +4,7 @@
 
 use crate::bindings;
 use crate::pages::NumaNode;
+use crate::print::Level;
 use core::fmt;
 use core::ptr;
 use kernel::container_of;
@@ -78,6 +79,29 @@ impl Device {
     pub fn trace_fault(&self, iova: u64, write: bool) {
         // SAFETY: `self` is a valid device; the event copies what it shows.
         unsafe { bindings::vtd_helper_trace_io_page_fault(self.as_raw(), iova as usize, write) }
+    }
+
+    /// Logs a message about the device, with a line end. The record has the device's subsystem and
+    /// name, by which `journalctl` and readers of `/dev/kmsg` find it. The text has the module's
+    /// prefix, as all others, and not the name of the device's driver, as that of `dev_err()` has.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    #[cfg_attr(not(CONFIG_PRINTK), allow(unused_variables))]
+    pub fn log(&self, level: Level, text: &str) {
+        // SAFETY: `self` is a valid device. The format reads an `int` and, from the pointer, at most
+        // that many bytes, which are those of `text`. Messages are shorter than `c_int::MAX`.
+        #[cfg(CONFIG_PRINTK)]
+        unsafe {
+            bindings::dev_printk_emit(
+                level as i32,
+                self.as_raw(),
+                c"vtd: %.*s\n".as_char_ptr(),
+                text.len() as i32,
+                text.as_ptr(),
+            )
+        };
     }
 
     /// Returns the driver bound at this moment, if any; [`None`] for a device that is not on the

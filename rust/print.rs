@@ -13,6 +13,18 @@ use core::mem::MaybeUninit;
 /// The maximum length of a message in bytes; every message of the driver is shorter.
 const LINE: usize = 768;
 
+/// The level of a message about a device.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub enum Level {
+    /// `KERN_ERR`.
+    Err = 3,
+    /// `KERN_WARNING`.
+    Warning = 4,
+    /// `KERN_INFO`.
+    Info = 6,
+}
+
 /// A buffer in which a message is formatted.
 ///
 /// # Invariants
@@ -96,3 +108,28 @@ macro_rules! log_info { ($($arg:tt)*) => { ::kernel::pr_info!("{}\n", $crate::lo
 /// Logs at level debug, with a line end; compiled in only with `CONFIG_RUST_DEBUG_ASSERTIONS`.
 #[macro_export]
 macro_rules! log_debug { ($($arg:tt)*) => { ::kernel::pr_debug!("{}\n", ::core::format_args!($($arg)*)) } }
+
+/// Logs a message about a device at level err, with a line end: see
+/// [`Device::log`](crate::device::Device::log).
+#[macro_export]
+macro_rules! log_dev_err {
+    ($device:expr, $($arg:tt)*) => {
+        $device.log($crate::print::Level::Err, $crate::log_line!($($arg)*))
+    };
+}
+
+/// Logs a message about a device at level warning, with a line end.
+#[macro_export]
+macro_rules! log_dev_warn {
+    ($device:expr, $($arg:tt)*) => {
+        $device.log($crate::print::Level::Warning, $crate::log_line!($($arg)*))
+    };
+}
+
+/// Logs a message about a device at level info, with a line end.
+#[macro_export]
+macro_rules! log_dev_info {
+    ($device:expr, $($arg:tt)*) => {
+        $device.log($crate::print::Level::Info, $crate::log_line!($($arg)*))
+    };
+}

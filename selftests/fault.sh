@@ -77,7 +77,7 @@ noisy=$(pci_by_id 0x1b36:0x0005 | head -n1)
 quiet=$(pci_by_id 0x1234:0x11e8 | head -n1)
 [ -n "$noisy" ] && [ -n "$quiet" ] || ktap_skip_all "iommu-testdev and edu are not both there"
 
-ktap_start 26
+ktap_start 28
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 # A device has ten reports in five seconds, and earlier tests may have used some of them.
 sleep 6
@@ -85,6 +85,7 @@ log_start
 mark "fault report begin"
 ktap_check "a fault is recorded" records_faults 1 attack_is_refused "$quiet"
 ktap_check "the report names the device" log_has "fault: device $quiet"
+ktap_check "readers of the log find the report by the device" log_is_about "$quiet" "fault: device $quiet"
 ktap_check "the report names the device's driver" log_has "fault: device $quiet.*vtd_attack"
 ktap_check "the report names the access" log_has "fault: device $quiet.*write"
 ktap_check "the report gives the reason in words and as a code" \
@@ -125,6 +126,7 @@ ktap_check "a device raises a storm" attack "$noisy" storm
 ktap_check "the log says how many faults were not logged" logs_suppressed "$noisy"
 ktap_check "the log says that its faults are no longer recorded" \
 	log_has "device $noisy raised 1000 faults within [0-9]+ ms:.*no longer recorded"
+ktap_check "readers of the log find all lines about it by the device" log_is_about "$noisy" "fault: .*$noisy"
 mark "fault storm end"
 mark "fault silence begin"
 ktap_check "further faults of it are refused and not recorded" \

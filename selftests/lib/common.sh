@@ -110,6 +110,21 @@ log_has() {
 	return 1
 }
 
+# log_is_about BDF PATTERN: there are lines like this since log_start, and the record of each has the
+# device in its fields, by which journalctl finds them.
+log_is_about() {
+	log_has "$2" || return 1
+	# Reading the records never ends, and sed reads one line more than it prints.
+	for log_end in 1 2; do echo "$log_token, and now at its records" > /dev/kmsg; done
+	sed "/$log_token, and/q" /dev/kmsg | log_device="+pci:$1" log_pattern=$2 awk -v token="$log_token" '
+		/^[^ ]/ { like = since && $0 ~ ENVIRON["log_pattern"]; lines += like }
+		index($0, token) { since = 1 }
+		like && $0 == " SUBSYSTEM=pci" { fields++ }
+		like && $0 == " DEVICE=" ENVIRON["log_device"] { fields++ }
+		END { print lines + 0 " line(s) like this, with " fields + 0 " of 2 fields each"
+			exit !(lines && fields == 2 * lines) }'
+}
+
 COMPLAINTS='WARNING:|BUG:|Oops|Call Trace:|possible .* locking|DMA-API: .*: |panicked at'
 
 # The host judges data races: it can distinguish the driver's from others'.

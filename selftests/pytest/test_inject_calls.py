@@ -19,6 +19,7 @@ LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner
 OTHERS = {
     "__seq_open_private": "readers", "seq_read": "readers", "seq_write": "readers",
     "seq_lseek": "readers", "seq_release_private": "readers", "simple_write_to_buffer": "readers",
+    "dev_printk_emit": "returns only how much was logged",
     "device_attach": "a driver's probe, which may fail at any time",
     "iommu_alloc_resv_region": "asked with __GFP_NOFAIL",
     "mutex_trylock": "a lock that is held: selftests/detach.sh",

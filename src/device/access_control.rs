@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::clock;
-use kernel_ext::log_warn;
+use kernel_ext::log_dev_warn;
 use kernel_ext::pci::{AcsControl, PciDevice};
 use kernel_ext::periodic::PeriodicWork;
 use vtd_core::fault_limit::FaultLimit;
@@ -120,7 +120,8 @@ impl AccessControl {
                 continue;
             }
             if let Some(note) = AllowedLine::from_verdict(entry.log_limit.count(began)) {
-                log_warn!(
+                log_dev_warn!(
+                    entry.device.as_device(),
                     "{}: its access control was off, as it is after a reset, and has been turned \
                      on again. Until now devices in different groups could reach each other \
                      through it{note}",

@@ -19,7 +19,7 @@ use super::topology::{is_neighbour, requesters_of};
 use crate::unit::{Translation, Unit, WasInstalled};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel_ext::log_warn;
+use kernel_ext::log_dev_warn;
 use kernel_ext::pci::PciDevice;
 use vtd_core::spec::address::SourceId;
 
@@ -67,19 +67,22 @@ impl AdoptedDevices {
         list.reserve(1, GFP_KERNEL)?;
         unit.install(&requesters, WasInstalled::No, Translation::PassThrough)
             .inspect_err(|e| match *e {
-                EINVAL => log_warn!(
+                EINVAL => log_dev_warn!(
+                    device.as_device(),
                     "{}: cannot be left in pass-through: {} does not support it (ECAP.PT)",
                     device.as_device(),
                     &**unit
                 ),
-                _ => log_warn!(
+                _ => log_dev_warn!(
+                    device.as_device(),
                     "{}: cannot be left in pass-through: {} has no context entry for it (error {})",
                     device.as_device(),
                     &**unit,
                     e.to_errno()
                 ),
             })?;
-        log_warn!(
+        log_dev_warn!(
+            device.as_device(),
             "{}: left in pass-through because it was in use when vtd was loaded: it can reach all \
              of memory. Remove and rescan it to have it translated",
             device.as_device()
@@ -118,7 +121,8 @@ impl AdoptedDevices {
             return Ok(false);
         };
         self.adopt(device.clone(), unit)?;
-        log_warn!(
+        log_dev_warn!(
+            device.as_device(),
             "{}: uses a requester ID of {}: remove both before a rescan",
             device.as_device(),
             other.as_device()

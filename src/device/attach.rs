@@ -21,7 +21,7 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{AttachArgs, DomainKind, RegionKind};
-use kernel_ext::{log_err, log_info, log_warn};
+use kernel_ext::{log_dev_err, log_dev_info, log_dev_warn};
 use vtd_core::ownership::{
     AttachPhase, AttachRequest, BoundDriver, DomainInterface, Owner, RequestedDomain,
 };
@@ -71,7 +71,11 @@ pub(crate) fn attach(
     record(&mut state, args, to);
     let recorded = silenced && !info.unit.is_fault_processing_disabled(&info.requesters);
     if recorded && info.fault_limit.may_announce() {
-        log_info!("{}: {info}: its faults are recorded again", &*info.unit);
+        log_dev_info!(
+            info.pci.as_device(),
+            "{}: {info}: its faults are recorded again",
+            &*info.unit
+        );
     }
     let old = core::mem::replace(&mut state.domain, attached);
     let share = old.as_ref().and_then(|old| old.detach_unit(&info.unit));
@@ -106,7 +110,7 @@ fn check_ownership(
         .check(group, &info.pci, state, &request)?
         .map_err(|refused| {
             if let Some(note) = info.log_limit.allow_line() {
-                log_warn!("{}: {refused}{note}", &*info.unit);
+                log_dev_warn!(info.pci.as_device(), "{}: {refused}{note}", &*info.unit);
             }
             EBUSY
         })
@@ -186,7 +190,8 @@ fn accept_while_failed(info: &DeviceInfo, state: &DeviceState, args: &AttachArgs
         return accepted;
     }
     if let Some(note) = info.log_limit.allow_line() {
-        log_err!(
+        log_dev_err!(
+            info.pci.as_device(),
             "{}: {info}: {}: the unit failed earlier; reload vtd or reboot{note}",
             &*info.unit,
             match (accepted, args.old) {
@@ -230,7 +235,8 @@ fn refuse_reserved(info: &DeviceInfo, args: &AttachArgs) -> Result {
         return Ok(());
     };
     if let Some(note) = info.log_limit.allow_line() {
-        log_warn!(
+        log_dev_warn!(
+            info.pci.as_device(),
             "{}: {info} cannot be given to a user: firmware requires it to reach {:#x} to {:#x} at \
              all times (RMRR), which only a kernel domain maps; ask the platform's vendor{note}",
             &*info.unit,

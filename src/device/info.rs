@@ -14,7 +14,7 @@ use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::iommu::Group;
-use kernel_ext::log_err;
+use kernel_ext::log_dev_err;
 use kernel_ext::pci::PciDevice;
 use vtd_core::quirks::IdentityReason;
 use vtd_core::spec::address::{Segment, SourceId};
@@ -134,7 +134,8 @@ impl DeviceInfo {
             return;
         }
         if let Some(note) = self.log_limit.allow_line() {
-            log_err!(
+            log_dev_err!(
+                self.pci.as_device(),
                 "{}: {self} cannot be attached: {} of the unit's domain-ids are in use, and any \
                  that are left are reserved for default domains. Take devices back from users, \
                  then try again{note}",

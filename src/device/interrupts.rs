@@ -16,7 +16,7 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::msi::{InterruptRemapping, Message, MsiParent, RemappedDevice, Target};
 use kernel_ext::pci::PciDevice;
-use kernel_ext::{log_err, log_warn};
+use kernel_ext::{log_dev_err, log_dev_warn};
 use vtd_core::interrupt_policy::InterruptPolicy;
 use vtd_core::spec::interrupt::{InterruptTarget, RemappableRequest, SourceCheck};
 
@@ -65,16 +65,19 @@ impl InterruptRemapping for UnitTable {
 fn log_not_remapped(device: &PciDevice, error: Error, refuses: bool) {
     let device = device.as_device();
     match (error, refuses) {
-        (EBUSY, true) => log_warn!(
+        (EBUSY, true) => log_dev_warn!(
+            device,
             "{device}: its interrupts were set up before vtd was loaded: they are not remapped, so \
              the unit refuses them, and users get the device only with allow_unsafe_interrupts. \
              Remove and rescan it"
         ),
-        (EBUSY, false) => log_warn!(
+        (EBUSY, false) => log_dev_warn!(
+            device,
             "{device}: its interrupts were set up before vtd was loaded: they are not remapped. \
              Remove and rescan it"
         ),
-        _ => log_warn!(
+        _ => log_dev_warn!(
+            device,
             "{device}: its interrupts are not remapped, and users get it only with \
              allow_unsafe_interrupts: they are not allocated from the vectors of processors, but \
              from what a controller above it provides, as behind a volume management device (VMD). \
@@ -202,7 +205,8 @@ impl DeviceInterrupts {
         };
         if let Ok((_, remapped)) = devices.remove(at) {
             if remapped.has_interrupts() {
-                log_err!(
+                log_dev_err!(
+                    device.as_device(),
                     "{}: it was released, but still has remapped interrupts: they do not arrive \
                      any more, and vtd cannot be unloaded any more",
                     device.as_device()

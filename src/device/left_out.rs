@@ -10,7 +10,7 @@
 use super::topology::{is_neighbour, requesters_of};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
-use kernel_ext::log_warn;
+use kernel_ext::log_dev_warn;
 use kernel_ext::pci::PciDevice;
 use vtd_core::spec::address::{Segment, SourceId};
 
@@ -60,7 +60,8 @@ impl LeftOutDevices {
         {
             return;
         }
-        log_warn!(
+        log_dev_warn!(
+            device.as_device(),
             "{}: behind no unit, because its unit is left out: it can reach all of memory",
             device.as_device()
         );

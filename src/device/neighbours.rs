@@ -6,7 +6,7 @@ use super::info::DeviceInfo;
 use core::fmt;
 use kernel::prelude::*;
 use kernel_ext::iommu::{AttachArgs, DomainKind};
-use kernel_ext::log_warn;
+use kernel_ext::log_dev_warn;
 use kernel_ext::pci::PciDevice;
 
 /// A device that no unit translates, and from which another device cannot be isolated.
@@ -82,7 +82,8 @@ pub(super) fn refuse_neighbour_of_untranslated(info: &DeviceInfo, args: &AttachA
         return Ok(());
     };
     if let Some(note) = info.log_limit.allow_line() {
-        log_warn!(
+        log_dev_warn!(
+            info.pci.as_device(),
             "{}: {info} cannot be given to a user{neighbour}{note}",
             &*info.unit
         );

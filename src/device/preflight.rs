@@ -7,7 +7,7 @@ use super::chipset::Chipset;
 use super::topology::PciPath;
 use kernel::prelude::*;
 use kernel_ext::pci::{KeptEnabled, PciDevice};
-use kernel_ext::{log_err, log_info, log_warn};
+use kernel_ext::{log_dev_err, log_dev_info, log_dev_warn, log_err};
 use vtd_core::dmar::Dmar;
 
 /// What the user chose for devices whose drivers are bound when vtd is loaded. Ports are excepted:
@@ -81,7 +81,8 @@ impl BoundDevices {
             match policy {
                 _ if is_port => found.to_release.push(device, GFP_KERNEL)?,
                 BoundPolicy::Rebind => {
-                    log_info!(
+                    log_dev_info!(
+                        device.as_device(),
                         "{}: driver {} is unbound and bound again",
                         device.as_device(),
                         driver.name
@@ -91,7 +92,8 @@ impl BoundDevices {
                 BoundPolicy::Adopt => found.to_adopt.push(device, GFP_KERNEL)?,
                 BoundPolicy::Refuse => {
                     conflicts += 1;
-                    log_err!(
+                    log_dev_err!(
+                        device.as_device(),
                         "{} is in use by driver {}: its DMA would break",
                         device.as_device(),
                         driver.name
@@ -174,7 +176,8 @@ impl BoundDevices {
 }
 
 fn explain_not_kept_enabled(port: &PciDevice, error: Error) {
-    log_err!(
+    log_dev_err!(
+        port.as_device(),
         "{} cannot be kept enabled while its driver is unbound (error {})",
         port.as_device(),
         error.to_errno()
@@ -203,7 +206,8 @@ impl Drop for ReleasedDevices {
             } else {
                 "the device is unbound"
             };
-            log_warn!(
+            log_dev_warn!(
+                device.as_device(),
                 "{}: could not re-attach its driver: {lost}",
                 device.as_device()
             );
@@ -215,7 +219,8 @@ impl Drop for ReleasedDevices {
         for (physical, count) in self.functions.iter() {
             let device = physical.as_device();
             if physical.virtual_functions() < *count {
-                log_warn!(
+                log_dev_warn!(
+                    device,
                     "{device}: its {count} virtual function(s) were removed with its driver. To \
                      create them again: echo {count} > /sys/bus/pci/devices/{device}/sriov_numvfs"
                 );

@@ -7,12 +7,13 @@ use crate::device::PciPath;
 use crate::machine::Machine;
 use kernel::prelude::*;
 use kernel_ext::pci::PciDevice;
-use kernel_ext::{log_warn, notifier};
+use kernel_ext::{log_dev_warn, notifier};
 
 impl notifier::BusNotifier for Machine {
     fn device_added(&self, device: &PciDevice) {
         if !self.is_unloading() && self.enable_access_control(device).is_err() {
-            log_warn!(
+            log_dev_warn!(
+                device.as_device(),
                 "{}: no memory to monitor its access control: its group may become larger",
                 device.as_device()
             );

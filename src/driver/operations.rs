@@ -16,7 +16,7 @@ use kernel_ext::iommu::{
     Probed, Regions,
 };
 use kernel_ext::pci::PciDevice;
-use kernel_ext::{log_err, log_info, msi};
+use kernel_ext::{log_dev_err, log_dev_info, msi};
 use vtd_core::quirks::IdentityReason;
 
 /// `IOMMU_HW_INFO_TYPE_INTEL_VTD` of `include/uapi/linux/iommufd.h`.
@@ -31,7 +31,8 @@ impl Machine {
     fn refuse_bound(&self, device: &PciDevice) -> Result {
         match device.as_device().driver() {
             Some(driver) if self.loading.load(Ordering::Acquire) && !driver.driver_managed_dma => {
-                log_err!(
+                log_dev_err!(
+                    device.as_device(),
                     "{} was bound to driver {} while vtd was loading: not loaded",
                     device.as_device(),
                     driver.name
@@ -85,7 +86,8 @@ impl Driver for Machine {
         self.add_device(served, &data)
             .inspect_err(|_| served.interrupts.remove(&data.pci))?;
         if let Some(why) = data.identity_reason {
-            log_info!(
+            log_dev_info!(
+                data.pci.as_device(),
                 "{}: {}: identity domain by default: {why}",
                 &*data.unit,
                 &*data

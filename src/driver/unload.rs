@@ -13,7 +13,7 @@ use kernel::sync::Arc;
 use kernel_ext::device::DeviceGuard;
 use kernel_ext::pci::RescanLock;
 use kernel_ext::sysfs::Attribute;
-use kernel_ext::{log_err, log_info, syscore};
+use kernel_ext::{log_dev_err, log_err, log_info, syscore};
 use vtd_core::protected_memory::LifecycleEvent;
 
 /// The file `/sys/kernel/vtd/detach`.
@@ -92,7 +92,8 @@ impl Machine {
             .find(of_unit)
             .is_some_and(|served| served.interrupts.has_interrupts(&info.pci));
         if has {
-            log_err!(
+            log_dev_err!(
+                info.pci.as_device(),
                 "{info} has remapped interrupts: a driver was bound during the detach. Try again"
             );
         }
@@ -162,7 +163,8 @@ impl Machine {
     fn explain_still_translating(&self, unit: &Arc<Unit>) {
         self.for_each_device(|info| {
             if Arc::ptr_eq(&info.unit, unit) {
-                log_err!(
+                log_dev_err!(
+                    info.pci.as_device(),
                     "{unit}: translation stays on: {info} is being added or removed and is still \
                      attached",
                     unit = **unit
@@ -186,7 +188,8 @@ fn lock_devices(devices: &[Arc<DeviceInfo>]) -> Result<KVec<DeviceGuard<'_>>> {
     for info in devices {
         let device = info.pci.as_device();
         let lock = device.try_lock().ok_or_else(|| {
-            log_err!(
+            log_dev_err!(
+                device,
                 "not detached: a driver is being bound to {device} or unbound from it. Try again"
             );
             EBUSY
@@ -207,16 +210,21 @@ fn is_in_use(info: &DeviceInfo) -> bool {
     match device.driver() {
         Some(driver) if driver.driver_managed_dma && info.pci.is_bridge() => false,
         Some(driver) => {
-            log_err!("{info} is in use by driver {} ({attached_to})", driver.name);
+            log_dev_err!(
+                device,
+                "{info} is in use by driver {} ({attached_to})",
+                driver.name
+            );
             true
         }
         None if attached_to == AttachedTo::Unmanaged => {
-            log_err!("{info} is in use by a user's domain");
+            log_dev_err!(device, "{info} is in use by a user's domain");
             true
         }
         // A group that has an owner must not be released.
         None if attached_to == AttachedTo::Blocked && info.group_is_owned() => {
-            log_err!(
+            log_dev_err!(
+                device,
                 "{info} is in use: its group is claimed by a user or a module, and is blocked"
             );
             true

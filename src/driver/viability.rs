@@ -11,7 +11,7 @@
 
 use crate::device::DeviceInfo;
 use crate::machine::Machine;
-use kernel_ext::log_warn;
+use kernel_ext::log_dev_warn;
 
 impl Machine {
     /// Logs the devices that prevent a user from claiming `claimed`.
@@ -37,7 +37,8 @@ impl Machine {
             let Some(note) = claimed.log_limit.allow_line() else {
                 return;
             };
-            log_warn!(
+            log_dev_warn!(
+                claimed.pci.as_device(),
                 "{}: group {group}: {claimed} cannot be given to a user: {info} of the same group is \
                  driven by {1}. Unbind it (echo {info} > /sys/bus/pci/drivers/{1}/unbind), or give \
                  it to the same user{note}",

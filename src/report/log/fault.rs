@@ -19,7 +19,7 @@ use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Name;
-use kernel_ext::{log_err, log_warn};
+use kernel_ext::{log_dev_err, log_dev_warn, log_warn};
 use vtd_core::fault_limit::{FaultVerdict, WINDOW_S};
 use vtd_core::ownership::OwnerState;
 use vtd_core::spec::address::{Segment, SourceId};
@@ -84,6 +84,8 @@ impl<'a> FaultContext<'a> {
 struct FaultSource<'a> {
     /// The device, or one of several that share the requester ID.
     info: &'a DeviceInfo,
+    /// The device for which its faults are counted: it has the requester ID itself, if a device has.
+    counted: &'a DeviceInfo,
     users: &'a RequesterUsers,
     requester: (Segment, SourceId),
 }
@@ -218,6 +220,7 @@ impl FaultReporter {
         let origin = FaultSource {
             // The list may be empty: the device may just have been removed.
             info: users.first().map_or(device, |info| info),
+            counted: device,
             users: &users,
             requester,
         };
@@ -231,8 +234,10 @@ impl FaultReporter {
                 // Records from before are still being read, so this may be done already; then it
                 // changes nothing.
                 if record.is_interrupt() {
-                    let from = (origin.noun(), &origin as &dyn fmt::Display);
-                    silence_interrupt(unit, from, record, (faults, ms), report);
+                    let result = silence_interrupt(unit, record);
+                    if report {
+                        log_silenced_interrupts(unit, &origin, (faults, ms), result);
+                    }
                     return;
                 }
                 let done = unit.disable_fault_processing(&[record.source]);
@@ -251,43 +256,67 @@ fn log_fault(
     entry: Option<EntryOwner>,
     (suppressed, last): (u64, bool),
 ) {
+    let about = origin.counted.pci.as_device();
     if suppressed > 0 {
-        log_warn!("{unit}: fault: {suppressed} more faults of {origin} were not logged");
+        log_dev_warn!(
+            about,
+            "{unit}: fault: {suppressed} more faults of {origin} were not logged"
+        );
     }
     let context = FaultContext::read(origin.info, record);
     let (device, refusal) = (DeviceText(origin, &context), RefusalText(record));
     match entry {
-        Some(entry) => log_err!("{unit}: fault: {device} {refusal}, {entry}"),
-        None => log_err!(
+        Some(entry) => log_dev_err!(about, "{unit}: fault: {device} {refusal}, {entry}"),
+        None => log_dev_err!(
+            about,
             "{unit}: fault: {device} {refusal}, {}",
             ContextText(&context)
         ),
     }
     if last {
-        log_warn!(
+        log_dev_warn!(
+            about,
             "{unit}: fault: further faults of {origin} are counted but not logged for up to \
              {WINDOW_S} s"
         );
     }
 }
 
+fn log_silenced_interrupts(
+    unit: &Unit,
+    origin: &FaultSource<'_>,
+    (faults, ms): (u64, u64),
+    result: &str,
+) {
+    log_dev_warn!(
+        origin.counted.pci.as_device(),
+        "{unit}: fault: {} {origin} raised {faults} faults within {ms} ms: further interrupt \
+         requests are refused as before{result}",
+        origin.noun()
+    );
+}
+
 fn log_silenced(unit: &Unit, origin: &FaultSource<'_>, (faults, ms): (u64, u64), done: Result) {
     let (noun, users) = (origin.noun(), origin.users);
+    let about = origin.counted.pci.as_device();
     match done {
-        Ok(()) if users.is_shared() => log_warn!(
+        Ok(()) if users.is_shared() => log_dev_warn!(
+            about,
             "{unit}: fault: {noun} {origin} raised {faults} faults within {ms} ms: further requests \
              with this requester ID ({users}) are refused as before, but no longer recorded, \
              whichever of these devices sends them, so that other devices' faults are not lost; \
              the next attach of one of them turns recording on again (for example, remove and \
              rescan it)"
         ),
-        Ok(()) => log_warn!(
+        Ok(()) => log_dev_warn!(
+            about,
             "{unit}: fault: {noun} {origin} raised {faults} faults within {ms} ms: further requests \
              are refused as before, but no longer recorded, so that other devices' faults are not \
              lost; its next attach turns recording on again (for example, remove and rescan the \
              device)"
         ),
-        Err(e) => log_warn!(
+        Err(e) => log_dev_warn!(
+            about,
             "{unit}: fault: {noun} {origin} raised {faults} faults within {ms} ms, and the unit \
              cannot be made to stop recording them (error {})",
             e.to_errno()

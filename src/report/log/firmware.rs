@@ -6,7 +6,7 @@
 use crate::device::DeviceInfo;
 use core::fmt;
 use kernel_ext::memory::has_system_ram;
-use kernel_ext::{log_info, log_warn, taint};
+use kernel_ext::{log_dev_info, log_dev_warn, log_info, log_warn, taint};
 use vtd_core::dmar::Dmar;
 
 /// The maximum number of lines in the log for one table. Real tables have had about ten at most.
@@ -55,11 +55,12 @@ pub(crate) fn log_firmware_notes(dmar: &Dmar<'_>) {
 ///
 /// Any context.
 pub(crate) fn log_relaxed_regions(info: &DeviceInfo) {
-    let unit = &*info.unit;
+    let (unit, device) = (&*info.unit, info.pci.as_device());
     let mut any = false;
     for region in info.regions.iter().filter(|region| region.in_use) {
         any = true;
-        log_warn!(
+        log_dev_warn!(
+            device,
             "{unit}: {info} can be given to a user although firmware uses {:#x} to {:#x} through it \
              (RMRR), as rmrr= says: what firmware does there fails while a user has it",
             region.start,
@@ -69,7 +70,10 @@ pub(crate) fn log_relaxed_regions(info: &DeviceInfo) {
     if any {
         taint::add_taint_user();
     } else {
-        log_info!("{unit}: {info}: rmrr= changes nothing: no reserved memory keeps users from it");
+        log_dev_info!(
+            device,
+            "{unit}: {info}: rmrr= changes nothing: no reserved memory keeps users from it"
+        );
     }
 }
 

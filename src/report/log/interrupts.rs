@@ -158,34 +158,21 @@ impl fmt::Display for EntryOwner {
     }
 }
 
-/// Stops the recording of faults of the entry that a refused request named, because `origin`, a
-/// `noun`, does not stop. Logs it if `report` says so.
+/// Stops the recording of faults of the entry that a refused request named. Returns the result in
+/// words, for the end of a message.
 ///
 /// # Context
 ///
 /// May sleep.
-pub(super) fn silence_interrupt(
-    unit: &Unit,
-    (noun, origin): (&str, &dyn fmt::Display),
-    record: &FaultRecord,
-    (faults, ms): (u64, u64),
-    report: bool,
-) {
+pub(super) fn silence_interrupt(unit: &Unit, record: &FaultRecord) -> &'static str {
     let silenced = record
         .interrupt_index()
         .is_some_and(|index| unit.disable_interrupt_fault_processing(index));
-    if !report {
-        return;
-    }
-    let result = match silenced {
+    match silenced {
         true => {
             ", and those that name this entry, or a further one that continues, are no longer \
              recorded until the entry is used again"
         }
         false => ", and the unit cannot be made to stop recording them",
-    };
-    log_warn!(
-        "{unit}: fault: {noun} {origin} raised {faults} faults within {ms} ms: further interrupt \
-         requests are refused as before{result}"
-    );
+    }
 }

@@ -8,4 +8,12 @@ macro_rules! log {
     };
 }
 
+macro_rules! log_dev {
+    ($device:expr, $($text:tt)*) => {{
+        let _ = $device;
+        drop(format!($($text)*))
+    }};
+}
+
 pub(crate) use {log as log_err, log as log_info, log as log_warn};
+pub(crate) use {log_dev as log_dev_err, log_dev as log_dev_info, log_dev as log_dev_warn};
