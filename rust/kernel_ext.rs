@@ -44,4 +44,5 @@ pub mod shrinker;
 pub mod syscore;
 pub mod sysfs;
 pub mod taint;
+pub mod trace;
 pub mod wired_irq;

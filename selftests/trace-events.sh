@@ -5,33 +5,16 @@
 # device joins a group, what is attached, mapped and unmapped, and what was refused.
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/tracing.sh"
 
-TRACING=/sys/kernel/tracing
 EVENTS=$TRACING/events/iommu
 OWNER=/sys/kernel/debug/vtd_owner/do
 IOVA=0x4000000000
 SIZE=0x203000
 
-[ -d $EVENTS ] || mount -t tracefs tracefs $TRACING 2> /dev/null
 [ -d $EVENTS ] || ktap_skip_all "this kernel has no trace events of the IOMMU core"
 edu=$(attackers | head -n1)
 [ -n "$edu" ] || ktap_skip_all "neither edu nor iommu-testdev is there"
-
-listen() {
-	echo 1 > $EVENTS/enable && : > $TRACING/trace && echo 1 > $TRACING/tracing_on
-}
-
-# traces PATTERN [TIMES]: in the events since the last listen. A thread reports faults: it waits.
-traces() {
-	for try in $(seq $((10 * PATIENCE))); do
-		times=$(grep -Ec "$1" $TRACING/trace)
-		[ "$times" = "${2:-1}" ] && return 0
-		sleep 0.1
-	done
-	echo "$times events, not ${2:-1}, are like: $1; all are:"
-	cat $TRACING/trace
-	return 1
-}
 
 ask() {
 	echo "$*" > $OWNER

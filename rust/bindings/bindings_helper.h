@@ -13,3 +13,4 @@
 #include <asm/hw_irq.h>
 #include <asm/irqdomain.h>
 #include "../helpers/helpers.h"
+#include "../helpers/trace.h"

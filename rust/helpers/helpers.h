@@ -167,6 +167,77 @@ u64 vtd_helper_totalram_pages(void);
 const char *vtd_helper_ignore_parameter(void);
 const char *vtd_helper_rmrr_parameter(void);
 
+/* trace.h: what the trace events record, and the values of their fields. */
+#define VTD_REQUEST_READ	0
+#define VTD_REQUEST_WRITE	1
+#define VTD_REQUEST_EXECUTE	2
+#define VTD_REQUEST_ATOMIC	3
+#define VTD_REQUEST_PAGE	4
+#define VTD_REQUEST_INTERRUPT	5	/* the address is the index of its entry */
+#define VTD_REQUEST_COMPATIBLE	6	/* an interrupt request that names no entry */
+
+struct vtd_fault_event {
+	u32 unit;
+	u16 segment;
+	u16 source;	/* the requester ID: bus << 8 | devfn */
+	u8 request;
+	u8 reason;
+	u64 address;
+	s32 pasid;	/* -1: none */
+	u64 domain;	/* 0: none */
+	u16 domain_id;
+};
+
+#define VTD_ATTACHED_BLOCKED	0
+#define VTD_ATTACHED_IDENTITY	1
+#define VTD_ATTACHED_DMA	2
+#define VTD_ATTACHED_UNMANAGED	3
+
+struct vtd_attach_event {
+	u32 unit;
+	s32 group;	/* -1: not known any more, or not yet */
+	u8 from;
+	u8 to;
+	u64 domain;
+	u16 domain_id;
+};
+
+#define VTD_REFUSED_NEIGHBOUR	0
+#define VTD_REFUSED_RESERVED	1
+#define VTD_REFUSED_OWNER	2
+#define VTD_REFUSED_TABLES	3
+#define VTD_REFUSED_DOMAIN_ID	4
+#define VTD_REFUSED_UNIT	5
+
+struct vtd_refuse_event {
+	u32 unit;
+	u8 from;
+	u8 to;
+	u8 why;
+	s32 error;
+};
+
+#define VTD_CACHE_CONTEXT	0
+#define VTD_CACHE_IOTLB		1
+#define VTD_CACHE_INTERRUPT	2
+#define VTD_CACHE_OTHER		3	/* one that the driver does not use yet */
+
+#define VTD_SCOPE_GLOBAL	0
+#define VTD_SCOPE_DOMAIN	1
+#define VTD_SCOPE_SELECTIVE	2
+
+struct vtd_invalidate_event {
+	u32 unit;
+	u8 cache;
+	u8 scope;
+	u16 domain_id;
+	u16 source;
+	u64 first;	/* an address, or the index of an interrupt entry */
+	u8 order;	/* 2^order pages or entries */
+	bool leaves_only;
+	bool by_register;
+};
+
 /* bench.c: only for the bench module. */
 unsigned long vtd_helper_local_irq_save(void);
 void vtd_helper_local_irq_restore(unsigned long flags);

@@ -61,6 +61,27 @@ def descriptor_kind(low, high):
                 kind, f"type-{kind}")
 
 
+def invalidation(low, high):
+    """Returns the values of the trace event vtd:invalidate for a descriptor, as it shows them; None
+    for a wait."""
+    cache = {1: "context", 2: "iotlb", 4: "interrupt", 5: None}.get(field(low, 0, 4), "other")
+    if cache is None:
+        return None
+    domain = source = first = order = leaves = 0
+    scope = {2: "domain", 3: "selective"}.get(field(low, 4, 2), "global")
+    if cache == "interrupt":
+        scope = "selective" if field(low, 4, 1) else "global"
+        first, order = (field(low, 32, 16), field(low, 27, 5)) if field(low, 4, 1) else (0, 0)
+    elif scope != "global":
+        domain = field(low, 16, 16)
+    if (cache, scope) == ("context", "selective"):
+        source = field(low, 32, 16)
+    if (cache, scope) == ("iotlb", "selective"):
+        first, order, leaves = high & ~0xfff, field(high, 0, 6), field(high, 6, 1)
+    name = f"{source >> 8:02x}:{source >> 3 & 31:02x}.{source & 7}"
+    return cache, scope, str(domain), name, hex(first), str(order), str(leaves)
+
+
 def descriptor(low, high):
     """Returns a descriptor in words."""
     kind = descriptor_kind(low, high)

@@ -267,11 +267,40 @@ def test_kernel_options_are_those_that_are_checked():
                 assert word in configs or word in needed, word
 
 
+def trace_events():
+    """Returns the name of each trace event with its fields: (type, name) pairs."""
+    header = text(TOP / "rust/helpers/trace.h")
+    for event in re.split(r"^TRACE_EVENT\(", header, flags=re.M)[1:]:
+        yield event.split(",")[0], [
+            (kind or "string", name) for kind, name in
+            re.findall(r"^\t\t__(?:field\((\w+), |string\()(\w+)", event, re.M)]
+
+
+def test_trace_events():
+    """Each field is in the events' entries, in order and with its type, and on the page. So is each
+    name of a value."""
+    page = text(DOCS / "trace-events.rst")
+    entries = dict(zip(*[iter(re.split(r"^What:\t\t/sys/kernel/tracing/events/vtd/(\w+)$", text(
+        DOCS / "ABI/testing/tracefs-events-vtd"), flags=re.M)[1:])] * 2))
+    assert [name for name, _ in trace_events()] == list(entries)
+    for event, fields in trace_events():
+        said = re.search(r"Fields: (.*?)\.\n(?=\n|Users)", entries[event], re.S)[1]
+        order = [f"{kind} {name}" for kind, name in fields]
+        words = re.sub(r"\([^)]*\)|,", " ", said.replace(" and ", " ")).split()
+        assert [f"{kind} {name}" for kind, name in zip(words, words[1:])
+                if re.fullmatch(r"[us]\d+|bool|string", kind)] == order
+        for _, name in fields:
+            assert f"``{name}``" in page, f"{event}: {name}"
+    for value in re.findall(r'\{ VTD_(?!CACHE_OTHER)\w+, "([\w-]+)" \}', text(TOP / "rust/helpers/trace.h")):
+        assert f"``{value}``" in page or f" {value} " in page, value
+
+
 def test_each_file_of_the_driver_has_an_entry_of_the_kernels_form():
     """Documentation/ABI has the files that the page lists, and each entry has what the kernel's have."""
     listed = set(re.findall(r"^``(/sys/kernel/(?:debug/)?vtd/\S+)``$", text(DOCS / "parameters.rst"), re.M))
     listed |= {f"/sys/class/iommu/dmarN/intel-iommu/{name}" for name in terms("parameters.rst", "Files")
                if re.fullmatch(r"\w+", name)}
+    listed |= {f"/sys/kernel/tracing/events/vtd/{name}" for name, _ in trace_events()}
     entries = [entry for path in sorted((DOCS / "ABI/testing").iterdir())
                for entry in text(path).split("\n\nWhat:")]
     found = re.findall(r"^(?:What:)?\t\t(/sys/\S+)$", "\n".join(entries), re.M)

@@ -36,6 +36,11 @@ OTHERS = {
     "irq_domain_free_irqs_top": "given to the core, not called",
     "delayed_work_timer_fn": "given to the kernel, not called",
 }
+TRACING = "a trace event that is lost"
+OTHERS |= dict.fromkeys((
+    "perf_trace_buf_alloc", "trace_event_buffer_reserve", "trace_event_raw_init", "trace_event_reg",
+    "trace_handle_return", "trace_print_symbols_seq", "trace_raw_output_prep",
+    "__trace_trigger_soft_disabled"), TRACING)
 # Functions that return nothing: locks, clocks, copies, taints, and everything that frees.
 RETURN_NOTHING = {
     "_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore", "mutex_init_generic", "mutex_lock",
@@ -51,14 +56,15 @@ RETURN_NOTHING = {
     "irq_domain_free_irqs", "irq_domain_free_irqs_common", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
     "__module_get", "pci_disable_device", "synchronize_rcu", "preempt_schedule_thunk",
     "pci_dev_get", "pci_dev_put", "unregister_syscore", "__folio_put", "shrinker_free",
-    "shrinker_register",
+    "shrinker_register", "perf_trace_run_bpf_submit", "trace_event_buffer_commit",
+    "trace_event_printf", "preempt_schedule_notrace_thunk",
 }
 VARIABLES = {
     "__preempt_count", "boot_cpu_data", "__cpu_online_mask", "__cpu_possible_mask", "__per_cpu_offset", "apic", "cpu_number",
     "elfcorehdr_addr", "iomem_resource", "jiffies", "kernel_kobj", "mem_section", "nr_cpu_ids",
     "page_offset_base", "_totalram_pages",
     "param_ops_string", "pci_bus_type", "phys_base", "system_freezable_power_efficient_wq",
-    "tracepoint_srcu",
+    "tracepoint_srcu", "this_cpu_off",
     "vmemmap_base", "x2apic_mode", "x86_vector_domain", "__SCK__tp_func_io_page_fault",
     "__SCT__tp_func_io_page_fault", "__tracepoint_io_page_fault",
 }

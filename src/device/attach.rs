@@ -16,11 +16,13 @@ use super::attachment::{AttachTarget, AttachedTo, DeviceState};
 use super::info::DeviceInfo;
 use super::neighbours::refuse_neighbour_of_untranslated;
 use super::ownership::{Grant, GroupRecords};
+use super::trace::{trace_attach, trace_refusal};
 use crate::unit::{Translation, WasInstalled};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{AttachArgs, DomainKind, RegionKind};
+use kernel_ext::trace::RefusedBy;
 use kernel_ext::{log_dev_err, log_dev_info, log_dev_warn};
 use vtd_core::ownership::{
     AttachPhase, AttachRequest, BoundDriver, DomainInterface, Owner, RequestedDomain,
@@ -44,17 +46,23 @@ pub(crate) fn attach(
     args: &AttachArgs,
     target: &impl AttachTarget,
 ) -> Result {
-    refuse_neighbour_of_untranslated(info, args)?;
+    let refused = |by| trace_refusal(info, args, by);
+    refuse_neighbour_of_untranslated(info, args).inspect_err(refused(RefusedBy::Neighbour))?;
     if args.new.kind != DomainKind::Blocked {
         info.access_control.hold_for_attach();
     }
-    refuse_reserved(info, args)?;
+    refuse_reserved(info, args).inspect_err(refused(RefusedBy::ReservedMemory))?;
     let mut groups = info.ownership.lock();
     let mut state = info.state.lock();
-    let grant = check_ownership(&mut groups, dev, info, args, &state)?;
-    let to = add_unit(info, &mut state, args, target)?;
+    let grant = check_ownership(&mut groups, dev, info, args, &state)
+        .inspect_err(refused(RefusedBy::Owner))?;
+    target
+        .check(&info.unit)
+        .inspect_err(refused(RefusedBy::Tables))?;
+    let to = add_unit(info, &mut state, args, target).inspect_err(refused(RefusedBy::DomainId))?;
     let attached = target.domain();
-    let before = match state.attached_to {
+    let from = state.attached_to;
+    let before = match from {
         AttachedTo::Blocked => WasInstalled::No,
         _ => WasInstalled::Yes,
     };
@@ -64,6 +72,7 @@ pub(crate) fn attach(
             if let Some(attached) = attached {
                 drop(attached.detach_unit(&info.unit));
             }
+            refused(RefusedBy::Unit)(&e);
             return Err(e);
         }
     }
@@ -80,6 +89,7 @@ pub(crate) fn attach(
     let old = core::mem::replace(&mut state.domain, attached);
     let share = old.as_ref().and_then(|old| old.detach_unit(&info.unit));
     state.retained_id = share.filter(|_| args.new.kind == DomainKind::Blocked);
+    trace_attach(info, from, &state);
     drop(state);
     drop(groups);
     // Dropped after the locks are released: it may be the last reference to the domain.
@@ -116,11 +126,11 @@ fn check_ownership(
         })
 }
 
-/// Adds the device's unit to `target`, if it can use it. Returns what to install.
+/// Adds the device's unit to `target`, which can use it. Returns what to install.
 ///
 /// # Errors
 ///
-/// Those of [`AttachTarget`].
+/// Those of [`AttachTarget::attach_unit`].
 fn add_unit(
     info: &DeviceInfo,
     state: &mut DeviceState,
@@ -129,7 +139,6 @@ fn add_unit(
 ) -> Result<Translation> {
     let to_previous = state.previous_domain == Some(args.new.token);
     let retained_id = state.retained_id.take_if(|_| to_previous);
-    target.check(&info.unit)?;
     target
         .attach_unit(&info.unit, retained_id)
         .inspect_err(|e| info.explain_no_domain_id(*e))
@@ -137,12 +146,7 @@ fn add_unit(
 
 /// Records that `to` is installed for the domain `args.new`.
 fn record(state: &mut DeviceState, args: &AttachArgs, to: Translation) {
-    state.attached_to = match args.new.kind {
-        DomainKind::Blocked => AttachedTo::Blocked,
-        DomainKind::Identity => AttachedTo::Identity,
-        DomainKind::DmaApi => AttachedTo::Dma,
-        DomainKind::Iommufd | DomainKind::Unmanaged => AttachedTo::Unmanaged,
-    };
+    state.attached_to = args.new.kind.into();
     state.domain_id = match to {
         Translation::SecondStage { id, .. } => id.raw(),
         _ => 0,
@@ -282,8 +286,9 @@ pub(crate) fn pass_through_if_reserved(info: &DeviceInfo) -> bool {
     if info.unit.install(&info.requesters, before, to).is_err() {
         return false;
     }
-    state.attached_to = AttachedTo::Identity;
+    let from = core::mem::replace(&mut state.attached_to, AttachedTo::Identity);
     let old = state.domain.take();
+    trace_attach(info, from, &state);
     drop(state);
     if let Some(old) = old {
         drop(old.detach_unit(&info.unit));
@@ -302,8 +307,9 @@ fn block(info: &DeviceInfo) {
     let _ = info
         .unit
         .install(&info.requesters, WasInstalled::Yes, Translation::Blocked);
-    state.attached_to = AttachedTo::Blocked;
+    let from = core::mem::replace(&mut state.attached_to, AttachedTo::Blocked);
     let old = state.domain.take();
+    trace_attach(info, from, &state);
     drop(state);
     if let Some(old) = old {
         drop(old.detach_unit(&info.unit));

@@ -7,7 +7,7 @@ use crate::unit::{AllocatedDomainId, Translation, Unit};
 use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel_ext::iommu::Group;
+use kernel_ext::iommu::{DomainKind, Group};
 use vtd_core::ownership::OwnerState;
 use vtd_core::pgtable::{TraceStep, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
@@ -103,6 +103,17 @@ pub(crate) enum AttachedTo {
     Dma,
     /// A domain that a user or another driver allocated.
     Unmanaged,
+}
+
+impl From<DomainKind> for AttachedTo {
+    fn from(kind: DomainKind) -> Self {
+        match kind {
+            DomainKind::Blocked => AttachedTo::Blocked,
+            DomainKind::Identity => AttachedTo::Identity,
+            DomainKind::DmaApi => AttachedTo::Dma,
+            DomainKind::Iommufd | DomainKind::Unmanaged => AttachedTo::Unmanaged,
+        }
+    }
 }
 
 impl fmt::Display for AttachedTo {

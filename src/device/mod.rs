@@ -30,6 +30,7 @@ mod probe;
 mod rate_limit;
 mod regions;
 mod topology;
+mod trace;
 mod untranslated;
 
 pub(crate) use access_control::AccessControl;

@@ -63,7 +63,7 @@ impl Unit {
         } else {
             None
         };
-        let invalidator = Invalidator::new(geometry.cap, geometry.ecap, queue);
+        let invalidator = Invalidator::new(index, geometry.cap, geometry.ecap, queue);
         let interrupts = if options.interrupts && use_queue && geometry.ecap.interrupt_remapping() {
             let remapping = InterruptRemapping::new(node, coherent)?;
             Some(KBox::pin_init(remapping, GFP_KERNEL)?)

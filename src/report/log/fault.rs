@@ -9,6 +9,7 @@
 //! Faults of a requester ID that several devices share are counted for the bridge that has it, and
 //! the message names no single device as the source.
 
+use super::fault_event::fault_event;
 use super::fault_words::RefusalText;
 use super::interrupts::{silence_interrupt, EntryOwner};
 use super::unknown_requester::UnknownRequesters;
@@ -19,7 +20,7 @@ use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::Name;
-use kernel_ext::{log_dev_err, log_dev_warn, log_warn};
+use kernel_ext::{log_dev_err, log_dev_warn, log_warn, trace};
 use vtd_core::fault_limit::{FaultVerdict, WINDOW_S};
 use vtd_core::ownership::OwnerState;
 use vtd_core::spec::address::{Segment, SourceId};
@@ -326,7 +327,10 @@ fn log_silenced(unit: &Unit, origin: &FaultSource<'_>, (faults, ms): (u64, u64),
 
 impl FaultSink for FaultReporter {
     fn report_fault(&self, unit: &Unit, record: &FaultRecord) {
-        match self.machine.fault_device(unit.segment(), record.source) {
+        let device = self.machine.fault_device(unit.segment(), record.source);
+        let traced = device.as_ref().map(|info| info.pci.as_device());
+        trace::fault(traced, || fault_event(unit, device.as_deref(), record));
+        match device {
             Some(info) => {
                 if !record.is_interrupt() {
                     // Traced without a limit: tracing is opt-in, and a fault storm is silenced.

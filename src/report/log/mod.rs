@@ -3,6 +3,7 @@
 //! Log messages about the machine and about refused requests.
 
 mod fault;
+mod fault_event;
 mod fault_words;
 mod firmware;
 mod interrupts;

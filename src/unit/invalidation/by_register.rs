@@ -18,6 +18,7 @@
 //! if the unit has failed.
 
 use super::failure::InvalidationFailure;
+use super::trace::trace_command;
 use crate::unit::registers::UnitRegisters;
 use kernel::prelude::*;
 use kernel_ext::clock;
@@ -57,6 +58,8 @@ struct Commands {
 /// The registers with which one unit's caches are invalidated.
 #[pin_data]
 pub(super) struct RegisterInvalidator {
+    /// The index of the unit.
+    index: usize,
     iotlb: IotlbRegisters,
     drain: Drain,
     #[pin]
@@ -64,8 +67,8 @@ pub(super) struct RegisterInvalidator {
 }
 
 impl RegisterInvalidator {
-    /// Creates the invalidator of a unit with these IOTLB registers.
-    pub(super) fn new(iotlb: IotlbRegisters, drain: Drain) -> impl PinInit<Self> {
+    /// Creates the invalidator of unit number `index` with these IOTLB registers.
+    pub(super) fn new(index: usize, iotlb: IotlbRegisters, drain: Drain) -> impl PinInit<Self> {
         let none = Commands {
             begun: 0,
             finished: 0,
@@ -73,6 +76,7 @@ impl RegisterInvalidator {
             refused: None,
         };
         pin_init!(Self {
+            index,
             iotlb,
             drain,
             state <- kernel_ext::new_irq_spinlock!(none, c"vtd register invalidation"),
@@ -99,6 +103,7 @@ impl RegisterInvalidator {
                 return None;
             }
             count();
+            trace_command(self.index, request);
             self.write(regs, state, command);
             Some(state.begun)
         })
@@ -126,6 +131,7 @@ impl RegisterInvalidator {
         self.wait_until(regs, |state| {
             if state.current.is_none() {
                 count();
+                trace_command(self.index, request);
                 self.write(regs, state, command);
                 end = Some(state.begun);
             }
@@ -240,8 +246,8 @@ impl RegisterInvalidator {
     /// Any context.
     pub(super) fn invalidate_all(&self, regs: &UnitRegisters) -> bool {
         let everything = [
-            RegisterCommand::Context(ContextCommand::new(ContextScope::Global)),
-            RegisterCommand::Iotlb(IotlbCommand::new(IotlbScope::Global, self.drain)),
+            Invalidation::Context(ContextScope::Global),
+            Invalidation::Iotlb(IotlbScope::Global),
         ];
         self.state.with(|state| {
             let finish = |state: &mut Commands| {
@@ -254,7 +260,11 @@ impl RegisterInvalidator {
             let free = finish(state);
             // An earlier command may have been refused.
             state.refused = None;
-            let mut invalidate = |command| {
+            let mut invalidate = |what| {
+                let Some(command) = RegisterCommand::new(what, self.drain) else {
+                    return false;
+                };
+                trace_command(self.index, what);
                 self.write(regs, state, command);
                 finish(state) && state.refused.is_none()
             };

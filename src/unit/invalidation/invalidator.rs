@@ -38,8 +38,9 @@ pub(crate) struct Invalidator {
 }
 
 impl Invalidator {
-    /// Creates the invalidator of a unit, with a queue if one is to be used. The queue is off.
+    /// Creates the invalidator of unit number `index`, with a queue if one is to be used. The queue is off.
     pub(crate) fn new(
+        index: usize,
         cap: Capability,
         ecap: ExtendedCapability,
         queue: Option<Pin<KBox<Queue>>>,
@@ -50,7 +51,7 @@ impl Invalidator {
             drain: Drain::of(cap),
             encoder: InvalidationEncoder::new(Drain::of(cap)),
             range_invalidator: RangeInvalidator::new(cap),
-            registers <- RegisterInvalidator::new(registers::iotlb(ecap), Drain::of(cap)),
+            registers <- RegisterInvalidator::new(index, registers::iotlb(ecap), Drain::of(cap)),
         })
     }
 

@@ -11,6 +11,7 @@ mod invalidator;
 mod queue;
 mod queue_error;
 mod queue_recovery;
+mod trace;
 
 pub(crate) use begun::Begun;
 pub(super) use invalidator::{Invalidated, InvalidationPaths, Invalidator};

@@ -20,6 +20,7 @@
 //! `state` is held while slots are filled and the tail is moved, and never while waiting.
 
 use super::queue_error::{QueueErrors, QueueFailure};
+use super::trace::trace_descriptor;
 use crate::unit::registers::UnitRegisters;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
@@ -251,6 +252,7 @@ impl Queue {
                 return None;
             }
             count();
+            trace_descriptor(&self.index, *words);
             let at = state.submitted;
             let end = at.wrapping_add(2);
             // Read once: the compiler cannot know that a store to the ring does not change it.
@@ -315,10 +317,13 @@ impl Queue {
     ) -> u32 {
         let end = state.submitted.wrapping_add(wanted);
         let mut at = state.submitted;
-        for words in descriptors.chain(core::iter::once(self.wait_words(end))) {
+        for words in descriptors {
+            trace_descriptor(&self.index, words);
             self.write(at, words);
             at = at.wrapping_add(1);
         }
+        self.write(at, self.wait_words(end));
+        at = at.wrapping_add(1);
         state.submitted = at;
         self.move_tail(regs, at);
         end

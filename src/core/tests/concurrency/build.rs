@@ -25,6 +25,7 @@ const COMMON: &[(&str, &str)] = &[
     ("crate::unit::", "crate::shim::unit::"),
     ("super::registers::TIME_OUT_MS", "1"),
     ("super::queue_error::", "crate::shim::queue_error::"),
+    ("super::trace::", "crate::shim::trace::"),
     ("vtd_core::pgtable::run::", "crate::shim::run::"),
     ("#[pin_data]", ""),
     ("#[pin]", ""),

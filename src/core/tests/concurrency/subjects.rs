@@ -178,14 +178,14 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         mistakes: &[
             (
                 "unlocked_before_install",
-                "args, &state)?;\n    let to",
-                "args, &state)?; drop(groups); let groups = &*info.ownership; let to",
+                "(RefusedBy::Owner))?;",
+                "(RefusedBy::Owner))?; drop(groups); let groups = &*info.ownership;",
             ),
             (
                 "installed_after_unlock",
-                "args, &state)?;\n    let to",
-                "args, &state)?; let groups = { let committed = groups.commit(&info.pci, grant); \
-                 drop(groups); super::Committed(committed) }; let grant = (); let to",
+                "(RefusedBy::Owner))?;",
+                "(RefusedBy::Owner))?; let groups = { let committed = groups.commit(&info.pci, grant); \
+                 drop(groups); super::Committed(committed) }; let grant = ();",
             ),
             (
                 "never_checked",

@@ -33,7 +33,7 @@ fn complete(regs: &UnitRegisters, refuse: bool) {
 macro_rules! new_registers {
     ($module:ident) => {{
         let iotlb = iotlb(ExtendedCapability::from_raw(0));
-        $module::by_register::RegisterInvalidator::new(iotlb, Drain::NONE)
+        $module::by_register::RegisterInvalidator::new(0, iotlb, Drain::NONE)
     }};
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod run;
 pub(crate) mod steps;
 pub(crate) mod sync;
 pub(crate) mod table_pages;
+pub(crate) mod trace;
 pub(crate) mod unit;
 
 pub(crate) use print::{log_dev_err, log_dev_info, log_dev_warn, log_err, log_info, log_warn};
