@@ -52,7 +52,7 @@ nothing_claimed() {
 
 first_disk=$(echo "${VTD_DISKS:-}" | cut -d' ' -f1)
 
-ktap_start 20
+ktap_start 23
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 ktap_check "users lists every device with its driver" lists_users
@@ -101,5 +101,42 @@ five_times() {
 }
 ktap_check "five loads and unloads in a row" five_times
 ktap_check "devices work after five loads and unloads" eval 'need_vtd && still_works'
+# The module as make install leaves it, in a guest that has the file.
+CONF=/guest/modprobe.conf
+LIB=/lib/modules/$(uname -r)
+
+installed() {
+	mkdir -p "$LIB/updates" /etc/modprobe.d && cp "$VTD_KO" "$LIB/updates/vtd.ko" &&
+		cp $CONF /etc/modprobe.d/vtd.conf && /sbin/depmod
+}
+
+modprobe_is_refused() {
+	! modprobe -r vtd 2> /tmp/why || { echo "vtd was removed"; return 1; }
+	vtd_is_loaded && each_unit eval 'translates_at "$(unit_base "$unit")"'
+}
+
+# comes_and_goes: vtd is loaded by its name, and removed with a detach, twice.
+comes_and_goes() {
+	for round in 1 2; do
+		modprobe vtd && vtd_is_loaded || { echo "modprobe vtd: round $round"; return 1; }
+		modprobe -r vtd && ! vtd_is_loaded || { echo "modprobe -r vtd: round $round"; return 1; }
+	done
+	gone /sys/kernel/vtd && [ -z "$(all_units)" ]
+}
+
+if [ -e $CONF ]; then
+	ktap_check "the module is installed for modprobe" installed
+	ktap_check "modprobe -r is refused while devices are in use" modprobe_is_refused
+	unload_drivers
+	modprobe -r vtd
+	ktap_check "modprobe loads it, and modprobe -r detaches and removes it, twice" comes_and_goes
+	rm -r "$LIB/updates" /etc/modprobe.d/vtd.conf
+	/sbin/depmod
+else
+	for what in "the module is installed for modprobe" "modprobe -r is refused while devices are in use" \
+		"modprobe loads it, and modprobe -r detaches and removes it, twice"; do
+		ktap_skip "$what" "only in a guest: it writes to /lib/modules"
+	done
+fi
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -19,7 +19,7 @@ from vtdlab.errors import LabError
 # Programs in addition to busybox, and what each one reads.
 TOOLS = {"/usr/sbin/mkfs.ext4": ("/etc/mke2fs.conf",), "/usr/bin/kmod": ()}
 OPTIONAL = {"/usr/sbin/kexec": ()}
-KMOD_NAMES = ("insmod", "rmmod", "modprobe", "modinfo", "lsmod")
+KMOD_NAMES = ("insmod", "rmmod", "modprobe", "modinfo", "lsmod", "depmod")
 LDD_TIMEOUT = 30
 SIGNED = b"~Module signature appended~\n"
 
@@ -49,6 +49,7 @@ class Contents:
                       and (kept is None or folder != self.modules or path.suffix != ".ko"
                            or str(path.relative_to(folder)) in kept)]
         found.append(("guest/vtd-save", top / "scripts/vtd-save"))
+        found.append(("guest/modprobe.conf", top / "scripts/debian/modprobe.conf"))
         if self.vtd:
             found.append(("vtd/vtd.ko", Path(self.vtd)))
         found += [(f"vtd/modules/{Path(path).name}", Path(path)) for path in self.test_modules]
