@@ -67,7 +67,15 @@ host_width_is_noted() {
 	if [ "$cpu" -gt "$table" ]; then log_has "$note"; else ! log_since | grep "host address width"; fi
 }
 
-ktap_start 21
+# Each parameter that modinfo lists has a line, and those that were given have their values.
+parameters_are_shown() {
+	shown=/sys/kernel/vtd/parameters
+	modinfo -F parm "$VTD_KO" | cut -d: -f1 | sort > /tmp/known
+	sed 's/=.*//' $shown | sort | diff /tmp/known - || return 1
+	for word in $VTD_ARGS; do grep -Fqx "$word" $shown || { cat $shown; return 1; }; done
+}
+
+ktap_start 23
 need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 log_start
 mark "load begin"
@@ -97,6 +105,9 @@ ktap_check "log: the unit is named" each_unit unit_is_logged vtd ''
 ktap_check "log: the log says so if processors have more address bits than the table" \
 	host_width_is_noted
 ktap_check "log: capabilities in words" each_unit unit_is_logged vtd '(levels|level|pages|2M|2 MiB|GiB)'
+ktap_check "/sys/kernel/vtd/parameters has what the module was given" parameters_are_shown
+ktap_check "/sys/module/vtd/version is the module's" \
+	test "$(cat /sys/module/vtd/version)" = "$(modinfo -F version "$VTD_KO")"
 ktap_check "/sys/kernel/vtd/users lists the devices" grep -q "nvme\|e1000e" /sys/kernel/vtd/users
 load_again() {
 	! insmod "$VTD_KO" 2> /dev/null

@@ -16,6 +16,7 @@ TESTDEV=0000:00:06.0
 insmod() { /sbin/insmod "$@"; }
 rmmod() { /sbin/rmmod "$@"; }
 modprobe() { /sbin/modprobe "$@"; }
+modinfo() { /sbin/modinfo "$@"; }
 
 say() {
 	echo "$*" >&3

@@ -3,7 +3,7 @@
 //! Load. Everything is checked before anything is changed, and a failure leaves the machine as it
 //! was found.
 
-use super::options::LoadOptions;
+use super::options::{LoadOptions, PARAMETERS};
 use super::survey::{report_sysfs_error, Survey};
 use super::unload::DETACH;
 use crate::device::ownership::Ownership;
@@ -15,6 +15,7 @@ use crate::report;
 use crate::unit::FaultEvent;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
+use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
 use kernel_ext::module::keep_loaded;
@@ -29,6 +30,7 @@ use vtd_core::bring_up::{self, BringUpStep};
 /// The files in `/sys/kernel/vtd/`.
 static ATTRIBUTES: &[Attribute<Machine>] = &[
     report::USERS,
+    PARAMETERS,
     DETACH,
     report::LIMIT_UNITS,
     report::INJECT_ERROR,
@@ -101,6 +103,7 @@ impl Loaded {
         let domains = Domains::new(of_domains)?;
         let translations = Arc::pin_init(report::TranslationFiles::new()?, GFP_KERNEL)?;
         let observer: Arc<dyn DeviceObserver> = translations.clone();
+        let parameters = CString::try_from_fmt(core::format_args!("{options}"))?;
         let machine = Arc::pin_init(
             pin_init!(Machine {
                 table,
@@ -117,6 +120,7 @@ impl Loaded {
                 gate <- new_mutex!((), "vtd gate"),
                 devices <- new_mutex!(KVec::new(), "vtd devices"),
                 test_hooks: options.test_hooks,
+                parameters,
                 observer,
             }),
             GFP_KERNEL,

@@ -2,7 +2,10 @@
 
 //! The options of a load, from the module parameters.
 
+use crate::machine::Machine;
 use crate::unit::Options as UnitOptions;
+use core::fmt;
+use kernel_ext::sysfs::Attribute;
 
 /// The options of a load, from the module parameters.
 pub(crate) struct LoadOptions {
@@ -24,3 +27,30 @@ pub(crate) struct LoadOptions {
     /// Whether the sysfs files for tests accept writes.
     pub(crate) test_hooks: bool,
 }
+
+impl fmt::Display for LoadOptions {
+    /// Writes `name=value` of each module parameter, one a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = [
+            ("bound", self.bound),
+            ("hold", self.hold),
+            ("lazy", self.lazy),
+            ("interrupts", self.interrupts),
+            ("test_hooks", self.test_hooks.into()),
+            ("register_invalidation", self.unit.without_queue.into()),
+        ];
+        for (name, value) in numbers {
+            writeln!(f, "{name}={value}")?;
+        }
+        writeln!(f, "ignore={}\nrmrr={}", self.ignore, self.rmrr)
+    }
+}
+
+/// The file `/sys/kernel/vtd/parameters`: the module parameters of this load. `module!` of 7.2 and
+/// 7.3 shows none in `/sys/module/vtd/parameters`.
+pub(super) const PARAMETERS: Attribute<Machine> = Attribute {
+    name: c"parameters",
+    mode: 0o444,
+    show: |machine, to| to.write_str(machine.parameters.to_str().unwrap_or_default()),
+    store: None,
+};

@@ -17,6 +17,7 @@ use crate::domain::{Domains, FlushChoice};
 use crate::unit::{SuspendState, Unit};
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
+use kernel::str::CString;
 use kernel::sync::{Arc, Mutex};
 use kernel_ext::acpi;
 use kernel_ext::iommu;
@@ -103,6 +104,8 @@ pub(crate) struct Machine {
     pub(crate) observer: Arc<dyn DeviceObserver>,
     /// Whether the sysfs files for tests accept writes.
     pub(crate) test_hooks: bool,
+    /// The module parameters of this load, as text.
+    pub(crate) parameters: CString,
 }
 
 impl Machine {
