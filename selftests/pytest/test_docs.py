@@ -297,7 +297,7 @@ def test_trace_events():
 
 def test_each_file_of_the_driver_has_an_entry_of_the_kernels_form():
     """Documentation/ABI has the files that the page lists, and each entry has what the kernel's have."""
-    listed = set(re.findall(r"^``(/sys/kernel/(?:debug/)?vtd/\S+)``$", text(DOCS / "parameters.rst"), re.M))
+    listed = set(re.findall(r"^``(/sys/kernel/(?:debug/)?(?:vtd|iommu/intel)/\S+)``$", text(DOCS / "parameters.rst"), re.M))
     listed |= {f"/sys/class/iommu/dmarN/intel-iommu/{name}" for name in terms("parameters.rst", "Files")
                if re.fullmatch(r"\w+", name)}
     listed |= {f"/sys/kernel/tracing/events/vtd/{name}" for name, _ in trace_events()}
