@@ -17,6 +17,9 @@ OURS = ("[   25.859987] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attac
         "kernel) write of 0xffffd000 refused: the page is not mapped for writing (VT-d 7.1.3, "
         "reason 0x05), domain #4, domain-id 5 (DMA, strict); it was unmapped 100 ms ago, having been "
         "mapped for reading and writing 200 ms ago")
+# The same as a record of /dev/kmsg and as a line of the journal.
+RECORD = "3,594,25859987,-;" + OURS.partition("] ")[2]
+JOURNAL = "Nov 30 06:00:00 host kernel: " + OURS.partition("] ")[2]
 FAILED = ("[    8.156787] vtd: dmar0: fault: device 0000:00:05.0 (driver vtd_attack, group 3, owner "
           "kernel) read of 0xfffff000 refused: no device of its bus has been attached (root entry "
           "not present) (VT-d 7.1.3, reason 0x01), its unit failed earlier")
@@ -54,6 +57,8 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
 
 @pytest.mark.parametrize("line, bdf, access, address, reason, pasid", [
     (OURS, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
+    (RECORD, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
+    (JOURNAL, "0000:00:05.0", "write", 0xFFFFD000, 0x05, None),
     (FAILED, "0000:00:05.0", "read", 0xFFFFF000, 0x01, None),
     (UNKNOWN, "0000:02:00.0", "read", 0x1000, 0x01, None),
     (SHARED, "0000:02:00.0", "write", 0xFFFFD000, 0x05, None),
@@ -68,7 +73,7 @@ OLD_INTERRUPT = ("DMAR: [INTR-REMAP] Request device [00:02.0] fault index 1c [fa
     (OLD_INTERRUPT, "0000:00:02.0", "", 0x1C, 0x26, None),
     ("vtd_dmar_fault sid 0x28 fault 5 addr 0xffffd000 write 1", "0000:00:05.0", "write",
      0xFFFFD000, 0x05, None),
-], ids=["vtd", "vtd, failed unit", "vtd, unknown requester", "vtd, shared requester ID",
+], ids=["vtd", "vtd, a record", "vtd, the journal", "vtd, failed unit", "vtd, unknown requester", "vtd, shared requester ID",
         "vtd, forged interrupt", "vtd, interrupt in compatibility format",
         "in-tree 7.3", "without segment", "decimal reason", "no PASID, old form", "PASID", "interrupt", "interrupt, decimal",
         "QEMU's trace"])

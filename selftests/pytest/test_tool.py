@@ -71,6 +71,15 @@ def test_fault_lines_have_the_same_words(program, tmp_path):
         assert found["device"] == fault.bdf and found["reason"] == fault.reason
 
 
+def test_a_line_is_the_same_in_each_log(program, tmp_path):
+    """In dmesg, as a record of /dev/kmsg, and in the journal."""
+    log = tmp_path / "log"
+    lines = (test_faultline.OURS, test_faultline.RECORD, test_faultline.JOURNAL)
+    log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (found,) = _json(program, "faults", log)["lines"]
+    assert found["count"] == len(lines) and found["words"] == str(faultline.decode(lines[0]))
+
+
 def test_every_reason_has_the_same_words(program, tmp_path):
     """Known and unknown ones, and their usual causes."""
     lines = [f"DMAR: [DMA Read NO_PASID] Request device [00:05.0] fault addr 0x1000 "

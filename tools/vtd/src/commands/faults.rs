@@ -329,4 +329,18 @@ mod tests {
             assert_eq!(time_of(line), time, "{line}");
         }
     }
+
+    /// Records about a device have properties, in lines that begin with a blank.
+    #[test]
+    fn properties_are_no_lines() {
+        let log = std::env::temp_dir().join(format!("vtd-kmsg-{}", std::process::id()));
+        let text =
+            "3,1,4959444,-;vtd: x\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:05.0\n6,2,5000000,-;y\n";
+        std::fs::write(&log, text).unwrap();
+        let mut found = Vec::new();
+        let mut take = |when: &str, text: &str| found.push(format!("{when} {text}"));
+        drain(&mut File::open(&log).unwrap(), &mut Vec::new(), &mut take).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        assert_eq!(found, ["4.959444 vtd: x", "5.000000 y"]);
+    }
 }
