@@ -222,6 +222,13 @@ void vtd_helper_device_unlock(struct device *dev)
 void vtd_helper_pci_properties(struct pci_dev *pdev,
 			       struct vtd_pci_properties *properties)
 {
+	/* The flags that are read here are set when the device is found; others change later. */
+	pci_dev_flags_t flags = data_race(pdev->dev_flags);
+	/* So do other bits of this word. */
+	bool is_virtfn = data_race((bool)pdev->is_virtfn);
+	/* As is_virtfn. */
+	bool untrusted = data_race((bool)pdev->untrusted);
+
 	*properties = (struct vtd_pci_properties) {
 		.requester = pci_dev_id(pdev),
 		.vendor = pdev->vendor,
@@ -229,11 +236,11 @@ void vtd_helper_pci_properties(struct pci_dev *pdev,
 		.is_pcie = pci_is_pcie(pdev),
 		.pcie_type = pci_is_pcie(pdev) ? pci_pcie_type(pdev) : 0,
 		.is_bridge = pci_is_bridge(pdev),
-		.is_virtfn = pdev->is_virtfn,
-		.untrusted = pdev->untrusted,
-		.xlate_root = pdev->dev_flags & PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT,
-		.bridge_no_alias = pdev->dev_flags & PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS,
-		.pcie_bridge_alias = pdev->dev_flags & PCI_DEV_FLAG_PCIE_BRIDGE_ALIAS,
+		.is_virtfn = is_virtfn,
+		.untrusted = untrusted,
+		.xlate_root = flags & PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT,
+		.bridge_no_alias = flags & PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS,
+		.pcie_bridge_alias = flags & PCI_DEV_FLAG_PCIE_BRIDGE_ALIAS,
 		.has_alias_mask = pdev->dma_alias_mask,
 		.class = pdev->class,
 	};
@@ -289,7 +296,8 @@ u16 vtd_helper_pci_acs_offered(struct pci_dev *pdev)
 
 bool vtd_helper_pci_is_external(struct pci_dev *pdev)
 {
-	return pdev->external_facing || pdev->untrusted;
+	/* Neither bit changes once the device was found; others of their words do. */
+	return data_race(pdev->external_facing || pdev->untrusted);
 }
 
 void vtd_helper_delayed_work_init(struct delayed_work *work, work_func_t run)
