@@ -3,8 +3,10 @@
 //! The format of a table: what the bits of its entries mean. Everything else in this folder is the
 //! same for every format.
 
+use super::geometry::Geometry;
 use super::level::TableLevel;
 use crate::spec::address::PhysAddr;
+use crate::spec::fault::FaultReason;
 use crate::spec::first_stage::FirstStageEntry;
 use crate::spec::level::{Level, PageSize};
 use crate::spec::pte::{Access, DecodedEntry, Entry};
@@ -50,6 +52,19 @@ pub trait Format: sealed::Sealed + Copy + Send + Sync + 'static {
 
     /// Returns the meaning of an entry of a table of `level`.
     fn decode(entry: u64, level: Level) -> DecodedEntry;
+
+    /// The reason with which a unit refuses an address beyond the width of the table.
+    const BEYOND_WIDTH: FaultReason;
+
+    /// The reason with which a unit refuses a request if reserved bits of an entry are set.
+    const RESERVED_BITS: FaultReason;
+
+    /// Returns the reason with which a unit refuses `access` at an entry, or `None` if the entry
+    /// permits it.
+    fn refuses(entry: u64, access: Access) -> Option<FaultReason>;
+
+    /// Returns the set bits of an entry on which a unit would fault, or 0 if there are none.
+    fn reserved_bits(entry: u64, level: Level, geometry: &Geometry) -> u64;
 }
 
 /// Second-stage tables (VT-d 3.7, 9.8).
@@ -88,6 +103,20 @@ impl Format for SecondStage {
     #[inline(always)]
     fn decode(entry: u64, level: Level) -> DecodedEntry {
         Entry::from_raw(entry).decode(level)
+    }
+
+    const BEYOND_WIDTH: FaultReason = FaultReason::new(0x4);
+
+    const RESERVED_BITS: FaultReason = FaultReason::new(0xc);
+
+    fn refuses(entry: u64, access: Access) -> Option<FaultReason> {
+        let given = Entry::from_raw(entry).access();
+        let refused = !given.is_some_and(|given| given.permits(access));
+        refused.then_some(FaultReason::new(if access.writes() { 0x5 } else { 0x6 }))
+    }
+
+    fn reserved_bits(entry: u64, level: Level, geometry: &Geometry) -> u64 {
+        Entry::from_raw(entry).reserved_bits(level, geometry.output_bits, geometry.snoop_control)
     }
 }
 
@@ -138,6 +167,22 @@ impl Format for FirstStage {
     #[inline(always)]
     fn decode(entry: u64, level: Level) -> DecodedEntry {
         FirstStageEntry::from_raw(entry).decode(level)
+    }
+
+    const BEYOND_WIDTH: FaultReason = FaultReason::new(0x80);
+
+    const RESERVED_BITS: FaultReason = FaultReason::new(0x72);
+
+    fn refuses(entry: u64, access: Access) -> Option<FaultReason> {
+        match FirstStageEntry::from_raw(entry).access() {
+            None => Some(FaultReason::new(0x71)),
+            Some(given) if given.permits(access) => None,
+            Some(_) => Some(FaultReason::new(0x85)),
+        }
+    }
+
+    fn reserved_bits(entry: u64, level: Level, geometry: &Geometry) -> u64 {
+        FirstStageEntry::from_raw(entry).reserved_bits(level, geometry.output_bits)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Traces one IOVA through the page table as hardware would walk it, and reports which entry ends
 //! the walk for a read and for a write.
 
-use super::format::SecondStage;
+use super::format::Format;
 use super::level::{Directory, TableLevel};
 use super::memory::TableMemory;
 use super::walk::{EntryAt, Visitor, WalkLevel};
@@ -11,7 +11,7 @@ use super::{at_top, Geometry, PageTable};
 use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::fault::FaultReason;
 use crate::spec::level::Level;
-use crate::spec::pte::{DecodedEntry, Entry};
+use crate::spec::pte::{Access, DecodedEntry};
 use core::ops::ControlFlow;
 
 /// One entry that the walk reads.
@@ -24,7 +24,9 @@ pub struct TraceStep<P> {
     /// The index of the entry in the table.
     pub index: usize,
     /// The entry.
-    pub entry: Entry,
+    pub entry: u64,
+    /// Its meaning in the format of the table.
+    pub meaning: DecodedEntry,
 }
 
 /// The outcome of a walk for one kind of request.
@@ -64,12 +66,7 @@ impl WalkTrace {
     }
 }
 
-const BEYOND_WIDTH: FaultReason = FaultReason::new(0x4);
-const NOT_FOR_WRITING: FaultReason = FaultReason::new(0x5);
-const NOT_FOR_READING: FaultReason = FaultReason::new(0x6);
-const RESERVED_BITS: FaultReason = FaultReason::new(0xc);
-
-impl<M: TableMemory<Format = SecondStage>> PageTable<M> {
+impl<M: TableMemory> PageTable<M> {
     /// Traces `iova`: calls `see` with each entry that a unit reads, from the top table down, until
     /// the outcomes of reads and writes are known.
     ///
@@ -84,7 +81,7 @@ impl<M: TableMemory<Format = SecondStage>> PageTable<M> {
         see: &mut F,
     ) -> WalkTrace {
         if iova.raw() > self.last_iova {
-            return WalkTrace::faulted(BEYOND_WIDTH);
+            return WalkTrace::faulted(M::Format::BEYOND_WIDTH);
         }
         let from = iova.raw();
         let mut trace = Trace {
@@ -98,7 +95,7 @@ impl<M: TableMemory<Format = SecondStage>> PageTable<M> {
         let _ = at_top!(self, L, top => L::walk(top, mem, 0, from, &mut trace));
         // A walk ends at level 1 at the latest, whose entries decide both outcomes.
         let undecided = WalkOutcome::Faulted {
-            reason: RESERVED_BITS,
+            reason: M::Format::RESERVED_BITS,
             level: None,
         };
         WalkTrace {
@@ -128,28 +125,28 @@ impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> Trace<'_, M, F> {
         at: EntryAt<M::Table<L>>,
         entry: u64,
     ) -> ControlFlow<()> {
-        let entry = Entry::from_raw(entry);
+        let meaning = M::Format::decode(entry, L::LEVEL);
         (self.see)(TraceStep {
             level: L::LEVEL,
             table: self.mem.page::<L>(at.table),
             index: at.index,
             entry,
+            meaning,
         });
         let faulted = |reason| WalkOutcome::Faulted {
             reason,
             level: Some(L::LEVEL),
         };
-        let access = entry.access();
-        if !access.is_some_and(|access| access.reads()) {
-            self.read.get_or_insert(faulted(NOT_FOR_READING));
+        if let Some(reason) = M::Format::refuses(entry, Access::Read) {
+            self.read.get_or_insert(faulted(reason));
         }
-        if !access.is_some_and(|access| access.writes()) {
-            self.write.get_or_insert(faulted(NOT_FOR_WRITING));
+        if let Some(reason) = M::Format::refuses(entry, Access::Write) {
+            self.write.get_or_insert(faulted(reason));
         }
-        let end = if self.has_reserved::<L>(entry) {
-            Some(faulted(RESERVED_BITS))
+        let end = if self.has_reserved::<L>(entry, meaning) {
+            Some(faulted(M::Format::RESERVED_BITS))
         } else {
-            match entry.decode(L::LEVEL) {
+            match meaning {
                 DecodedEntry::Leaf { address, .. } => Some(WalkOutcome::Translated(PhysAddr::new(
                     address.raw() | L::offset(self.iova),
                 ))),
@@ -169,14 +166,12 @@ impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> Trace<'_, M, F> {
 
     /// Returns whether a unit with this geometry would find a reserved bit set. An unsupported page
     /// size counts as one.
-    fn has_reserved<L: TableLevel>(&self, entry: Entry) -> bool {
-        let geometry = self.geometry;
-        let unsupported_page = match entry.decode(L::LEVEL) {
-            DecodedEntry::Leaf { size, .. } => geometry.page_sizes() & size.bytes() == 0,
+    fn has_reserved<L: TableLevel>(&self, entry: u64, meaning: DecodedEntry) -> bool {
+        let unsupported_page = match meaning {
+            DecodedEntry::Leaf { size, .. } => self.geometry.page_sizes() & size.bytes() == 0,
             DecodedEntry::Absent | DecodedEntry::Table { .. } => false,
         };
-        unsupported_page
-            || entry.reserved_bits(L::LEVEL, geometry.output_bits, geometry.snoop_control) != 0
+        unsupported_page || M::Format::reserved_bits(entry, L::LEVEL, self.geometry) != 0
     }
 }
 
@@ -186,7 +181,7 @@ impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> Visitor<M> for Trace<'_, M, F
     type Break = ();
 
     fn absent<L: TableLevel>(&mut self, at: EntryAt<M::Table<L>>) -> ControlFlow<()> {
-        self.check_entry::<L>(at, Entry::ABSENT.raw())
+        self.check_entry::<L>(at, 0)
     }
 
     fn leaf<L: TableLevel>(&mut self, at: EntryAt<M::Table<L>>, entry: u64) -> ControlFlow<()> {

@@ -17,6 +17,8 @@ const USER: u64 = 1 << 2;
 const ACCESSED: u64 = 1 << 5;
 /// Bit 6: dirty; leaves only.
 const DIRTY: u64 = 1 << 6;
+/// Bit 7: a leaf above level 1.
+const PAGE_SIZE: u64 = 1 << 7;
 /// Bit 63: execute disable.
 const EXECUTE_DISABLE: u64 = 1 << 63;
 
@@ -119,5 +121,24 @@ impl FirstStageEntry {
             address: self.address(),
             access,
         }
+    }
+
+    /// Returns the set bits on which a unit would fault (reason 0x72), or 0 if there are none.
+    ///
+    /// The unit has `host_bits` physical address bits. An entry that is not present has no reserved
+    /// bits. Execute disable counts as reserved, because this driver never enables it.
+    pub const fn reserved_bits(self, level: Level, host_bits: u32) -> u64 {
+        if !self.is_present() {
+            return 0;
+        }
+        let address = self.address();
+        let mut reserved = EXECUTE_DISABLE | (address.raw() & !bits::low_mask(host_bits));
+        if matches!(level, Level::L4 | Level::L5) {
+            reserved |= PAGE_SIZE;
+        } else if self.is_leaf(level) && !matches!(level, Level::L1) {
+            // Bit 12 of a large page is an attribute (PAT), which is ignored.
+            reserved |= bits::low_mask(level.page_shift()) & !bits::low_mask(13);
+        }
+        self.0 & reserved
     }
 }

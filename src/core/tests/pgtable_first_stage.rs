@@ -5,7 +5,7 @@
 use crate::pgtable_arena::{Arena, PageId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use vtd_core::pgtable::{FirstStage, Geometry, PageTable, Prot, UnmapStop};
+use vtd_core::pgtable::{FirstStage, Geometry, PageTable, Prot, UnmapStop, WalkOutcome};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::pte::Access;
@@ -133,6 +133,39 @@ fn hardware_finds_pages_of_each_size() {
         let hole = Some(UnmapStop::Hole);
         assert_eq!(bench.unmap(base + 0x5000, 0x3000), (0x1000, hole));
     }
+}
+
+#[test]
+fn a_trace_has_the_entries_and_reasons_of_a_first_stage() {
+    let bench = Bench::new(FOUR_LEVELS);
+    assert!(bench.map(0x5000, 0x1000, 0x9000, Access::Read));
+    assert!(bench.map(0x20_0000, 0x20_0000, 0x60_0000, Access::ReadWrite));
+    let outcome = |iova| {
+        let mut read = Vec::new();
+        let see = &mut |step: vtd_core::pgtable::TraceStep<PageId>| read.insert(0, step.entry);
+        let trace = bench.table.trace_walk(&bench.arena, Iova::new(iova), see);
+        // Hardware ignores bit 52.
+        let seen = |entries: Vec<u64>| entries.into_iter().map(|entry| entry & !(1 << 52));
+        if !read.is_empty() {
+            assert!(seen(read).eq(seen(bench.entries(iova))));
+        }
+        let code = |outcome| match outcome {
+            WalkOutcome::Translated(there) => (there.raw(), 0),
+            WalkOutcome::Faulted { reason, level } => {
+                (level.map_or(0, |at| u64::from(at.number())), reason.code())
+            }
+        };
+        (code(trace.read), code(trace.write))
+    };
+    assert_eq!(outcome(0x5123), ((0x9123, 0), (1, 0x85)));
+    assert_eq!(outcome(0x20_1234), ((0x60_1234, 0), (0x60_1234, 0)));
+    assert_eq!(outcome(0x6000), ((1, 0x71), (1, 0x71)));
+    assert_eq!(outcome(0x80_0000), ((2, 0x71), (2, 0x71)));
+    assert_eq!(outcome(1 << 47), ((0, 0x80), (0, 0x80)));
+    // Written behind the driver's back.
+    let at = bench.entries(0x5000)[1] & 0x000f_ffff_ffff_f000;
+    bench.arena.spoil(at + 5 * 8, 1 << 63 | 0x9025);
+    assert_eq!(outcome(0x5123), ((1, 0x72), (1, 0x85)));
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn trace_of(bench: &Bench, iova: u64) -> (WalkTrace, Vec<(Level, u64, u64)>) {
         .stage
         .trace_walk(&bench.arena, Iova::new(iova), &mut |step| {
             let place = step.table.phys() + step.index as u64 * 8;
-            steps.push((step.level, place, step.entry.raw()));
+            steps.push((step.level, place, step.entry));
         });
     (trace, steps)
 }

@@ -86,3 +86,25 @@ fn first_stage_flags_are_one_bit_each() {
         assert_eq!(flags(1 << bit), only, "bit {bit}");
     }
 }
+
+#[test]
+fn reserved_bits_of_a_first_stage_are_found() {
+    let reserved = |raw, level| FirstStageEntry::from_raw(raw).reserved_bits(level, 46);
+    for (raw, level, bits) in [
+        // Nothing is reserved in an entry that is not present, and not the ignored bits 62:52.
+        (0xffff_ffff_ffff_fffe, Level::L1, 0),
+        (0x7ff0_3fff_ffff_f067, Level::L1, 0),
+        // The memory type of a page of 4 KiB, and of a large page.
+        (0x90fd, Level::L1, 0),
+        (0x20_10e7, Level::L2, 0),
+        (0x20_70e7, Level::L2, 0x6000),
+        (0x4020_00a5, Level::L3, 0x20_0000),
+        // A large page in a table that has none, too many address bits, XD.
+        (0x50a7, Level::L4, 0x80),
+        (0x50a7, Level::L5, 0x80),
+        (0x4000_0000_5027, Level::L4, 0x4000_0000_0000),
+        (0x8000_0000_0000_9025, Level::L1, 1 << 63),
+    ] {
+        assert_eq!(reserved(raw, level), bits, "{raw:#x} at {level:?}");
+    }
+}

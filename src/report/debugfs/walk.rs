@@ -212,13 +212,13 @@ fn access_words(access: Access) -> &'static str {
 
 /// Writes one entry of a page table.
 fn write_entry(step: &TraceStep<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
-    let (level, raw) = (step.level.number(), step.entry.raw());
+    let (level, raw) = (step.level.number(), step.entry);
     let (table, index) = (step.table, step.index);
     write!(
         to,
         "level {level}: table {table}, entry {index}: {raw:#018x}: "
     )?;
-    match step.entry.decode(step.level) {
+    match step.meaning {
         DecodedEntry::Absent => writeln!(to, "not present"),
         DecodedEntry::Table { address, access } => {
             writeln!(to, "table {address}, {}", access_words(access))
