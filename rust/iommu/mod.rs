@@ -24,6 +24,7 @@ mod held;
 mod operations;
 mod own_gather;
 mod paging_domain;
+mod paging_request;
 mod region;
 mod slot;
 pub mod table_pages;
@@ -38,7 +39,7 @@ pub use operations::{default_passthrough, Operations};
 pub use region::{RegionKind, Regions};
 pub use slot::DriverSlot;
 pub use traits::{
-    Aperture, DefaultDomain, Driver, HardwareInfo, IommuCapability, NewPaging, Paging, Probed,
-    Protection,
+    Aperture, DefaultDomain, Driver, HardwareInfo, IommuCapability, NewPaging, Paging,
+    PagingRequest, Probed, Protection,
 };
 pub use unit::{IommuUnit, OperationsHandle};

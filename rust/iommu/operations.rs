@@ -5,7 +5,8 @@
 use super::attach_args::AttachArgs;
 use super::callbacks::{attach, with_device, DeviceData};
 use super::group::Group;
-use super::paging_domain::{OperationTables, PagingDomain, NO_DOMAIN_OPS};
+use super::paging_domain::NO_DOMAIN_OPS;
+use super::paging_request::{AllocRequest, NewDomain};
 use super::region::Regions;
 use super::slot::DriverSlot;
 use super::traits::{DefaultDomain, Driver, IommuCapability, Probed};
@@ -63,7 +64,7 @@ impl<D: Driver> Operations<D> {
             device_group: Some(Self::device_group),
             get_resv_regions: Some(Self::get_resv_regions),
             def_domain_type: Some(Self::def_domain_type),
-            default_domain_ops: &OperationTables::<D::Paging, D>::DOMAIN,
+            // No `default_domain_ops`: each domain comes with the operations of its type.
             owner: module.as_ptr(),
             // No `release_domain`: for a device with direct mappings the core would use identity
             // instead. The driver decides what a device can reach when it is released.
@@ -286,17 +287,17 @@ impl<D: Driver> Operations<D> {
         if flags != 0 || !user_data.is_null() {
             return eopnotsupp().to_ptr();
         }
-        // SAFETY: The core passes a device that this driver probed, and which holds the module.
-        let new =
-            unsafe { with_device::<D, _>(dev, |d, dev, data| d.domain_alloc_paging(dev, data)) };
-        let domain = new.unwrap_or(Err(ENODEV)).and_then(|new| {
+        let alloc = |driver: &D, dev: &Device, data: &D::Device| {
             let module = D::slot().table().ok_or(ENODEV)?.owner;
-            // SAFETY: This module, which the device holds.
-            unsafe { PagingDomain::<_, D>::create(new, module) }
-        });
-        match domain {
-            Ok(domain) => domain,
-            Err(e) => e.to_ptr(),
+            // SAFETY: This module, which the device holds by this function's contract.
+            let request = unsafe { AllocRequest::<D>::new(module) };
+            driver.domain_alloc_paging(dev, data, request)
+        };
+        // SAFETY: The core passes a device that this driver probed.
+        match unsafe { with_device::<D, _>(dev, alloc) } {
+            Some(Ok(domain)) => NewDomain::into_raw(domain),
+            Some(Err(e)) => e.to_ptr(),
+            None => ENODEV.to_ptr(),
         }
     }
 

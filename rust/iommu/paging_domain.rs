@@ -50,10 +50,10 @@ pub(super) const NO_DOMAIN_OPS: bindings::iommu_domain_ops = bindings::iommu_dom
 };
 
 /// The operation tables of `P`'s domains, for devices that `D` probes.
-pub(super) struct OperationTables<P, D>(PhantomData<(P, D)>);
+struct OperationTables<P, D>(PhantomData<(P, D)>);
 
 impl<P: Paging, D: Driver<Device = P::Device>> OperationTables<P, D> {
-    pub(super) const DOMAIN: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
+    const DOMAIN: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
         attach_dev: Some(PagingDomain::<P, D>::attach_dev),
         map_pages: Some(PagingDomain::<P, D>::map_pages),
         unmap_pages: Some(PagingDomain::<P, D>::unmap_pages),

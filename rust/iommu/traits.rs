@@ -79,7 +79,8 @@ pub struct Aperture {
     pub page_sizes: u64,
 }
 
-/// A domain with page tables.
+/// A domain with page tables. A driver may have several types of them, each with a table of C
+/// operations: the core's indirect call selects the code for the domain's tables.
 ///
 /// Map, unmap, flush and sync are called in any context and by several threads concurrently.
 /// [`Held`] is the proof that the ranges of concurrent maps and unmaps do not overlap.
@@ -179,6 +180,24 @@ pub struct NewPaging<P: Paging> {
     pub charge: Charge,
 }
 
+/// A request of the core for a paging domain, which the driver answers with a domain of any of its
+/// types.
+pub trait PagingRequest<Device> {
+    /// The domain that was created.
+    type Domain;
+
+    /// Creates the core's domain.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails, or [`ENODEV`] while the module is being unloaded.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    fn create<P: Paging<Device = Device>>(self, new: NewPaging<P>) -> Result<Self::Domain>;
+}
+
 /// The result of a probe.
 pub struct Probed<D: Driver> {
     /// The unit that serves the device; it must be [listed](IommuUnit::is_listed).
@@ -193,8 +212,6 @@ pub trait Driver: Send + Sync + Sized + 'static {
     type Device: Send + Sync + 'static;
     /// The object that the sysfs attributes of a unit show.
     type UnitData: Send + Sync + 'static;
-    /// Its paging domains.
-    type Paging: Paging<Device = Self::Device>;
 
     /// Returns a static of the module, always the same one.
     fn slot() -> &'static DriverSlot<Self>;
@@ -236,7 +253,7 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// that is not reported here.
     fn get_resv_regions(&self, dev: &Device, data: &Self::Device, regions: Pin<&mut Regions>);
 
-    /// Creates a paging domain that is compatible with the device.
+    /// Creates the paging domain of `request`, compatible with the device.
     ///
     /// # Errors
     ///
@@ -245,11 +262,12 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// # Context
     ///
     /// May sleep.
-    fn domain_alloc_paging(
+    fn domain_alloc_paging<R: PagingRequest<Self::Device>>(
         &self,
         dev: &Device,
         data: &Self::Device,
-    ) -> Result<NewPaging<Self::Paging>>;
+        request: R,
+    ) -> Result<R::Domain>;
 
     /// Attaches the device to the identity domain, in which it can reach all of memory. As
     /// [`Paging::attach_dev`].

@@ -9,142 +9,137 @@ use kernel::prelude::*;
 use kernel_ext::iommu::table_pages;
 use kernel_ext::pages::Gfp;
 use vtd_core::pgtable::{
-    CountCursor, PageTable, SecondStage, TableCounts, TraceStep, VisitEnd, VisitedLeaf, WalkTrace,
+    CountCursor, Format, PageTable, TableCounts, TraceStep, VisitEnd, VisitedLeaf, WalkTrace,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 
-/// The tables, for units that snoop when they walk or for units that do not.
-pub(crate) enum Stage {
-    Coherent(PageTable<Memory<SecondStage, true>>),
-    NonCoherent(PageTable<Memory<SecondStage, false>>),
-}
-
-/// Runs `$body` with the second stage and its memory, whichever kind it is.
-macro_rules! with_stage {
-    ($owner:expr, $gfp:expr, |$stage:ident, $mem:ident| $body:expr) => {
-        match &$owner.stage {
-            $crate::tree::Stage::Coherent($stage) => {
-                let $mem = $crate::memory::Memory::<_, true>::new($owner.pages, $gfp);
-                $body
-            }
-            $crate::tree::Stage::NonCoherent($stage) => {
-                let $mem = $crate::memory::Memory::<_, false>::new($owner.pages, $gfp);
-                $body
-            }
-        }
-    };
-}
-pub(crate) use with_stage;
-
 /// The tables, and the allocator of their pages.
-pub(crate) struct Owned {
-    pub(crate) stage: Stage,
+pub(crate) struct Owned<F: Format, const COHERENT: bool> {
+    pub(crate) table: PageTable<Memory<F, COHERENT>>,
     pub(crate) pages: table_pages::TablePages,
 }
 
-impl Drop for Owned {
+impl<F: Format, const COHERENT: bool> Owned<F, COHERENT> {
+    /// Returns the memory of the tables, for calls that allocate nothing.
+    fn memory(&self) -> Memory<F, COHERENT> {
+        Memory::new(self.pages, Gfp::KERNEL)
+    }
+}
+
+impl<F: Format, const COHERENT: bool> Drop for Owned<F, COHERENT> {
     fn drop(&mut self) {
-        with_stage!(self, Gfp::KERNEL, |stage, mem| stage.release(
-            &mem,
-            &mut |table| {
-                // SAFETY: `release` passes each live table once and does not use it afterwards.
-                // Nothing else uses the tables: a walk borrows an owner of the `Tree`, and a domain
-                // that has given them to hardware holds it until no unit is attached.
-                unsafe { self.pages.free(table) }
-            }
-        ))
+        self.table.release(&self.memory(), &mut |table| {
+            // SAFETY: `release` passes each live table once and does not use it afterwards. Nothing
+            // else uses the tables: a walk borrows an owner of the `Tree`, and a domain that has
+            // given them to hardware holds it until no unit is attached.
+            unsafe { self.pages.free(table) }
+        })
     }
 }
 
 /// The tables, shared by reports and by the domain that gives them to hardware. They are freed with
 /// the last reference.
-///
-/// A walk here holds no range. A table that it is in may be unlinked concurrently, and is then
-/// freed after the walk has ended (`readers.rs`).
 #[pin_data]
-pub struct Tree {
-    owned: Owned,
+pub(crate) struct Tree<F: Format, const COHERENT: bool> {
+    owned: Owned<F, COHERENT>,
     #[pin]
     pub(crate) readers: Readers,
 }
 
-impl Tree {
+impl<F: Format, const COHERENT: bool> Tree<F, COHERENT> {
     /// Creates a tree of `owned`, without readers.
-    pub(crate) fn new(owned: Owned) -> impl PinInit<Self> {
+    pub(crate) fn new(owned: Owned<F, COHERENT>) -> impl PinInit<Self> {
         pin_init!(Self {
             owned,
             readers <- Readers::new(),
         })
     }
+}
 
+/// A tree of any type, for what is possible at any time: all but map and unmap.
+///
+/// A walk here holds no range. A table that it is in may be unlinked concurrently, and is then
+/// freed after the walk has ended (`readers.rs`).
+pub trait SharedTables: Send + Sync {
     /// Returns the address of the top table, which is freed last.
     ///
     /// # Context
     ///
     /// Any context.
-    pub fn top_table(&self) -> PhysAddr {
-        let owned = &self.owned;
-        with_stage!(owned, Gfp::KERNEL, |stage, mem| PhysAddr::new(
-            owned.pages.phys(stage.top(&mem))
-        ))
-    }
+    fn top_table(&self) -> PhysAddr;
 
     /// Visits leaves, as [`PageTable::visit_part`].
     ///
     /// # Context
     ///
     /// Any context; `visit` runs with interrupts off.
-    pub fn visit_part(
+    fn visit_part(
         &self,
         from: Iova,
         tables: u32,
-        visit: &mut impl FnMut(&VisitedLeaf) -> ControlFlow<()>,
-    ) -> VisitEnd {
-        self.readers.walk(|| {
-            with_stage!(self.owned, Gfp::KERNEL, |stage, mem| stage
-                .visit_part(&mem, from, tables, visit))
-        })
-    }
+        visit: &mut dyn FnMut(&VisitedLeaf) -> ControlFlow<()>,
+    ) -> VisitEnd;
 
     /// Traces a walk, as [`PageTable::trace_walk`].
     ///
     /// # Context
     ///
     /// Any context; `visit` runs with interrupts off.
-    pub fn trace_walk(
-        &self,
-        address: Iova,
-        visit: &mut impl FnMut(TraceStep<PhysAddr>),
-    ) -> WalkTrace {
-        let owned = &self.owned;
-        self.readers.walk(|| {
-            with_stage!(owned, Gfp::KERNEL, |stage, mem| stage.trace_walk(
-                &mem,
-                address,
-                &mut |step| visit(TraceStep {
-                    level: step.level,
-                    table: PhysAddr::new(owned.pages.phys(step.table)),
-                    index: step.index,
-                    entry: step.entry,
-                })
-            ))
-        })
-    }
+    fn trace_walk(&self, address: Iova, visit: &mut dyn FnMut(TraceStep<PhysAddr>)) -> WalkTrace;
 
     /// Counts tables, as [`PageTable::count_tables`].
     ///
     /// # Context
     ///
     /// Any context.
-    pub fn count_tables(
+    fn count_tables(
+        &self,
+        rest: CountCursor,
+        tables: u32,
+        counts: &mut TableCounts,
+    ) -> Option<CountCursor>;
+}
+
+impl<F: Format, const COHERENT: bool> SharedTables for Tree<F, COHERENT> {
+    fn top_table(&self) -> PhysAddr {
+        let owned = &self.owned;
+        PhysAddr::new(owned.pages.phys(owned.table.top(&owned.memory())))
+    }
+
+    fn visit_part(
+        &self,
+        from: Iova,
+        tables: u32,
+        visit: &mut dyn FnMut(&VisitedLeaf) -> ControlFlow<()>,
+    ) -> VisitEnd {
+        let (table, mem) = (&self.owned.table, self.owned.memory());
+        self.readers
+            .walk(|| table.visit_part(&mem, from, tables, &mut |leaf: &_| visit(leaf)))
+    }
+
+    fn trace_walk(&self, address: Iova, visit: &mut dyn FnMut(TraceStep<PhysAddr>)) -> WalkTrace {
+        let (table, mem) = (&self.owned.table, self.owned.memory());
+        let mut found = |step: TraceStep<table_pages::TablePage>| {
+            visit(TraceStep {
+                level: step.level,
+                table: PhysAddr::new(self.owned.pages.phys(step.table)),
+                index: step.index,
+                entry: step.entry,
+                meaning: step.meaning,
+            })
+        };
+        self.readers
+            .walk(|| table.trace_walk(&mem, address, &mut found))
+    }
+
+    fn count_tables(
         &self,
         rest: CountCursor,
         tables: u32,
         counts: &mut TableCounts,
     ) -> Option<CountCursor> {
-        self.readers.walk(|| {
-            with_stage!(self.owned, Gfp::KERNEL, |stage, mem| stage
-                .count_tables(&mem, rest, tables, counts))
-        })
+        let (table, mem) = (&self.owned.table, self.owned.memory());
+        self.readers
+            .walk(|| table.count_tables(&mem, rest, tables, counts))
     }
 }

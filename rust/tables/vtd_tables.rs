@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Second-stage page tables in the kernel's memory, with a safe interface.
+//! Page tables in the kernel's memory, with a safe interface.
 //!
 //! `vtd_core::pgtable` is the algorithm: safe code that is generic over the memory of the tables.
 //! [`kernel_ext::iommu::table_pages`] is this memory: pages and addresses. Its functions are
@@ -17,7 +17,7 @@
 //!   before the reader ends.
 //! - A retired table is put on a [`Gather`] together with its range. Its page is freed after the
 //!   driver's invalidation of that gather has returned.
-//! - All other tables are freed with the last reference to [`Tree`].
+//! - All other tables are freed with the last reference to the tree (`tree.rs`).
 //!
 //! What hardware does with tables that are freed too early is not part of this argument; see
 //! `Documentation/invariants.rst`.
@@ -37,32 +37,34 @@ use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging};
 use kernel_ext::pages::{Charge, Gfp, NumaNode};
 use memory::Memory;
-use tree::{with_stage, Owned, Stage};
+use tree::{Owned, Tree};
 use vtd_core::pgtable::{
-    Geometry, MapError, MappedMemory, OutOfMemory, PageTable, PendingMap, PendingUnmap, Prot,
+    Format, Geometry, MapError, MappedMemory, OutOfMemory, PageTable, PendingMap, PendingUnmap,
+    Prot,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
-pub use tree::Tree;
+pub use tree::SharedTables;
 
 /// The tables of a domain, owned by the core's domain. A [`Held`] range is a range of these.
 ///
+/// `COHERENT`: the units that walk them snoop processor caches.
+///
 /// # Invariants
 ///
-/// `stage` and `pages` are copies of those of `tree`, so that a map needs no load to find them.
+/// `table` and `pages` are copies of those of `tree`, so that a map needs no load to find them.
 /// There is one for each `tree`.
-pub struct DomainTables {
-    stage: Stage,
+pub struct DomainTables<F: Format, const COHERENT: bool> {
+    table: PageTable<Memory<F, COHERENT>>,
     pages: table_pages::TablePages,
     /// Whether leaves make the device's accesses snoop.
     snoop: AtomicBool,
-    tree: Arc<Tree>,
+    tree: Arc<Tree<F, COHERENT>>,
 }
 
-impl DomainTables {
-    /// Creates empty tables near `node`, for units that snoop when they walk (`coherent`) or for
-    /// units that do not. The memory is charged as `charge` says.
+impl<F: Format, const COHERENT: bool> DomainTables<F, COHERENT> {
+    /// Creates empty tables near `node`. The memory is charged as `charge` says.
     ///
     /// # Errors
     ///
@@ -71,31 +73,33 @@ impl DomainTables {
     /// # Context
     ///
     /// Process context.
-    pub fn new(geometry: Geometry, coherent: bool, node: NumaNode, charge: Charge) -> Result<Self> {
-        let (pages, gfp) = (table_pages::TablePages::new(node), charge.gfp());
-        let (stage, same) = if coherent {
-            let mem = Memory::<_, true>::new(pages, gfp);
-            let stage = PageTable::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
-            (Stage::Coherent(stage.alias()), Stage::Coherent(stage))
-        } else {
-            let mem = Memory::<_, false>::new(pages, gfp);
-            let stage = PageTable::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?;
-            (Stage::NonCoherent(stage.alias()), Stage::NonCoherent(stage))
+    pub fn new(geometry: Geometry, node: NumaNode, charge: Charge) -> Result<Self> {
+        let pages = table_pages::TablePages::new(node);
+        let mem = Memory::new(pages, charge.gfp());
+        let owned = Owned {
+            table: PageTable::new(&mem, geometry).map_err(|OutOfMemory| ENOMEM)?,
+            pages,
         };
-        let owned = Owned { stage: same, pages };
+        let table = owned.table.alias();
         let tree = Arc::pin_init(Tree::new(owned), charge.flags())?;
         // INVARIANT: Both are copies of what `tree` was just given.
         Ok(DomainTables {
-            stage,
+            table,
             pages,
             snoop: AtomicBool::new(false),
             tree,
         })
     }
 
+    /// Returns the memory of the tables, which allocates as `gfp` allows.
+    #[inline(always)]
+    fn memory(&self, gfp: Gfp) -> Memory<F, COHERENT> {
+        Memory::new(self.pages, gfp)
+    }
+
     /// Returns the shared part of the tables, for reports and for the context entries.
-    pub fn tree(&self) -> &Arc<Tree> {
-        &self.tree
+    pub fn shared(&self) -> Arc<dyn SharedTables> {
+        self.tree.clone()
     }
 
     /// Sets the snoop bit in all leaves that are written from now on.
@@ -134,9 +138,8 @@ impl DomainTables {
         let tables = range.tables();
         let snoop = tables.snoop.load(Ordering::Relaxed);
         let prot = Prot { access, snoop };
-        let begun = with_stage!(tables, gfp, |stage, mem| stage
-            .map_fast(&mem, iova, to, len, prot));
-        if let Err(rest) = begun {
+        let mem = tables.memory(gfp);
+        if let Err(rest) = tables.table.map_fast(&mem, iova, to, len, prot) {
             tables.map_slow(rest, gfp, paging)?;
         }
         Ok(())
@@ -147,22 +150,19 @@ impl DomainTables {
     #[cold]
     #[inline(never)]
     fn map_slow<P: Paging>(&self, rest: PendingMap, gfp: Gfp, paging: &P) -> Result {
-        let rest = match with_stage!(self, gfp, |stage, mem| stage.map_existing(&mem, rest)) {
+        let mem = self.memory(gfp);
+        let rest = match self.table.map_existing(&mem, rest) {
             Ok(()) => return Ok(()),
             Err(rest) => rest,
         };
         let (iova, len) = rest.range();
         Gather::with_own(paging, |mut gather| {
-            let done = with_stage!(self, gfp, |stage, mem| stage.map_slow(
-                &mem,
-                rest,
-                &mut |table| {
-                    // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use
-                    // afterwards. Its range is held, so only readers can be in it; the code below
-                    // waits until they have ended.
-                    unsafe { self.pages.retire(table, gather.as_mut()) }
-                }
-            ));
+            let done = self.table.map_slow(&mem, rest, &mut |table| {
+                // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use
+                // afterwards. Its range is held, so only readers can be in it; the code below waits
+                // until they have ended.
+                unsafe { self.pages.retire(table, gather.as_mut()) }
+            });
             if gather.has_tables() {
                 self.tree.readers.wait();
                 gather.as_mut().add(iova.raw(), len);
@@ -185,12 +185,8 @@ impl DomainTables {
     pub fn unmap(range: Held<'_, Self>, gather: Pin<&mut Gather>) -> u64 {
         let (iova, len) = (range.iova(), range.len());
         let tables = range.tables();
-        let begun = with_stage!(tables, Gfp::KERNEL, |stage, mem| stage.unmap_fast(
-            &mem,
-            Iova::new(iova),
-            len
-        ));
-        match begun {
+        let mem = tables.memory(Gfp::KERNEL);
+        match tables.table.unmap_fast(&mem, Iova::new(iova), len) {
             Ok(bytes) => bytes,
             Err(rest) => tables.unmap_slow(rest, iova, gather),
         }
@@ -201,21 +197,17 @@ impl DomainTables {
     #[cold]
     #[inline(never)]
     fn unmap_slow(&self, rest: PendingUnmap, iova: u64, mut gather: Pin<&mut Gather>) -> u64 {
-        let gfp = Gfp::KERNEL;
-        let rest = match with_stage!(self, gfp, |stage, mem| stage.unmap_existing(&mem, rest)) {
+        let mem = self.memory(Gfp::KERNEL);
+        let rest = match self.table.unmap_existing(&mem, rest) {
             Ok(bytes) => return bytes,
             Err(rest) => rest,
         };
         let mut retired = false;
-        let unmapped = with_stage!(self, gfp, |stage, mem| stage.unmap_slow(
-            &mem,
-            rest,
-            &mut |table| {
-                retired = true;
-                // SAFETY: As in `map_slow`; the gather is invalidated after we return.
-                unsafe { self.pages.retire(table, gather.as_mut()) }
-            },
-        ));
+        let unmapped = self.table.unmap_slow(&mem, rest, &mut |table| {
+            retired = true;
+            // SAFETY: As in `map_slow`; the gather is invalidated after we return.
+            unsafe { self.pages.retire(table, gather.as_mut()) }
+        });
         if retired {
             self.tree.readers.wait();
             gather.add(iova, unmapped.bytes);
@@ -234,12 +226,12 @@ impl DomainTables {
     /// Any context.
     #[inline(always)]
     pub fn unmap_page(range: Held<'_, Self>) -> Result<PhysAddr, Held<'_, Self>> {
-        with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage.unmap_page(
-            &mem,
-            Iova::new(range.iova()),
-            range.len()
-        ))
-        .ok_or(range)
+        let tables = range.tables();
+        let mem = tables.memory(Gfp::KERNEL);
+        tables
+            .table
+            .unmap_page(&mem, Iova::new(range.iova()), range.len())
+            .ok_or(range)
     }
 
     /// Returns the memory that a range is mapped to, before it is unmapped; [`None`] if that is
@@ -250,8 +242,11 @@ impl DomainTables {
     /// Any context.
     #[inline]
     pub fn mapped_memory(range: &Held<'_, Self>) -> Option<MappedMemory> {
-        with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage
-            .mapped_memory(&mem, Iova::new(range.iova()), range.len()))
+        let tables = range.tables();
+        let mem = tables.memory(Gfp::KERNEL);
+        tables
+            .table
+            .mapped_memory(&mem, Iova::new(range.iova()), range.len())
     }
 
     /// Returns the physical address that the first byte of a range is mapped to.
@@ -260,9 +255,10 @@ impl DomainTables {
     ///
     /// Any context.
     pub fn iova_to_phys(range: &Held<'_, Self>) -> Option<PhysAddr> {
-        with_stage!(range.tables(), Gfp::KERNEL, |stage, mem| stage
-            .query(&mem, Iova::new(range.iova())))
-        .map(|found| found.paddr)
+        let tables = range.tables();
+        let mem = tables.memory(Gfp::KERNEL);
+        let found = tables.table.query(&mem, Iova::new(range.iova()))?;
+        Some(found.paddr)
     }
 }
 

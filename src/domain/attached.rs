@@ -20,7 +20,7 @@ impl AttachedDomain for DomainInner {
     }
 
     fn top_table(&self) -> PhysAddr {
-        self.tree.top_table()
+        self.tables.top_table()
     }
 
     fn collect_leaves(&self, from: Iova, found: &mut KVec<VisitedLeaf>) -> Option<Iova> {

@@ -9,6 +9,7 @@ use core::pin::Pin;
 use kernel_ext::iommu::{Gather, Held};
 use kernel_ext::log_emerg;
 use kernel_ext::pages::PAGE_SIZE;
+use vtd_core::pgtable::Format;
 use vtd_tables::DomainTables;
 
 impl DomainInner {
@@ -25,11 +26,11 @@ impl DomainInner {
     ///
     /// Any context.
     #[inline(always)]
-    pub(super) fn unmap_held<'a>(
+    pub(super) fn unmap_held<'a, F: Format, const COHERENT: bool>(
         &self,
-        range: Held<'a, DomainTables>,
+        range: Held<'a, DomainTables<F, COHERENT>>,
         gather: Pin<&mut Gather>,
-    ) -> Result<u64, Held<'a, DomainTables>> {
+    ) -> Result<u64, Held<'a, DomainTables<F, COHERENT>>> {
         match self.flushing.after_unmap(&self.allocated_for) {
             Some(Deferred::Hold) if range.len() > MAX_BYTES => {
                 self.must_flush(gather, MustFlush::Long);
@@ -55,7 +56,11 @@ impl DomainInner {
 
     /// Does the same with a range that is not one page.
     #[inline(never)]
-    fn unmap_pages(&self, range: Held<'_, DomainTables>, mut gather: Pin<&mut Gather>) -> u64 {
+    fn unmap_pages<F: Format, const COHERENT: bool>(
+        &self,
+        range: Held<'_, DomainTables<F, COHERENT>>,
+        mut gather: Pin<&mut Gather>,
+    ) -> u64 {
         let memory = DomainTables::mapped_memory(&range);
         let bytes = DomainTables::unmap(range, gather.as_mut());
         let kept = match &memory {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Paging domains: second-stage page tables, and the units that walk them.
+//! Paging domains: page tables, and the units that walk them.
 
 mod attached;
 mod attachments;
@@ -18,7 +18,7 @@ mod snapshot;
 
 pub(crate) use counters::MapCounts;
 pub(crate) use flush_policy::FlushChoice;
-pub(crate) use paging::{Domain, DomainInner};
+pub(crate) use paging::{DomainInner, NewDomainArgs};
 pub(crate) use purpose::DomainPurpose;
 pub(crate) use registry::Listed;
 

@@ -28,6 +28,7 @@ use super::purpose::DomainPurpose;
 use super::registry::Domains;
 use crate::device::{self, AttachTarget, AttachedDomain, DeviceInfo};
 use crate::unit::{AllocatedDomainId, DomainIdOwner, Translation, Unit};
+use core::marker::PhantomData;
 use core::ops::ControlFlow;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -35,24 +36,25 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::device::{Device, Name};
 use kernel_ext::iommu::{
-    Aperture, AttachArgs, DomainKind, Gather, Held, NewPaging, Paging, Protection,
+    Aperture, AttachArgs, DomainKind, Gather, Held, NewPaging, Paging, PagingRequest, Protection,
 };
 use kernel_ext::log_debug;
 use kernel_ext::pages::{Charge, Gfp};
 use vtd_core::compatibility::TableFormat;
 use vtd_core::invalidation::InvalidationRange;
-use vtd_core::pgtable::{VisitEnd, VisitedLeaf};
+use vtd_core::pgtable::{Format, SecondStage, VisitEnd, VisitedLeaf};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
-use vtd_tables::{DomainTables, Tree};
+use vtd_tables::{DomainTables, SharedTables};
 
 /// How many page tables are searched for leaves in one step, with interrupts off.
 pub(super) const TABLES_PER_VISIT: u32 = 16;
 
-/// A paging domain, owned by the IOMMU core.
-pub(crate) struct Domain(Arc<DomainInner>);
+/// A paging domain, owned by the IOMMU core. There is one type, with its own C operations, for each
+/// kind of tables that units walk.
+struct Domain<F: Format, const COHERENT: bool>(Arc<DomainInner>, PhantomData<fn() -> F>);
 
-impl Drop for Domain {
+impl<F: Format, const COHERENT: bool> Drop for Domain<F, COHERENT> {
     fn drop(&mut self) {
         // No device is attached any more: nothing that the domain holds can be reached.
         self.0.flush_all();
@@ -65,7 +67,7 @@ impl Drop for Domain {
 pub(crate) struct DomainInner {
     /// The number of the domain, which no other domain has or had.
     pub(super) number: u64,
-    pub(super) tree: Arc<Tree>,
+    pub(super) tables: Arc<dyn SharedTables>,
     pub(super) format: TableFormat,
     /// The unit of the device for which the domain was allocated.
     pub(super) primary_unit: Arc<Unit>,
@@ -83,8 +85,24 @@ pub(crate) struct DomainInner {
     pub(super) attachments: Attachments,
 }
 
-impl Domain {
-    /// Creates an empty domain for `device`, which is behind `primary_unit`, and lists it.
+/// What a new domain is for.
+pub(crate) struct NewDomainArgs<'a> {
+    /// The unit of the device.
+    pub(crate) primary_unit: Arc<Unit>,
+    /// The bits of a physical address of the machine.
+    pub(crate) host_bits: u32,
+    /// The device for which the domain is allocated.
+    pub(crate) device: &'a Device,
+    /// Its purpose.
+    pub(crate) purpose: DomainPurpose,
+    /// When it is flushed.
+    pub(crate) flushing: FlushChoice,
+    /// The list to add it to.
+    pub(crate) domains: &'a Arc<Domains<DomainInner>>,
+}
+
+impl NewDomainArgs<'_> {
+    /// Creates an empty domain of the type whose tables the unit walks, and lists it.
     ///
     /// # Errors
     ///
@@ -94,34 +112,49 @@ impl Domain {
     /// # Context
     ///
     /// May sleep.
-    pub(crate) fn new(
-        primary_unit: Arc<Unit>,
-        host_bits: u32,
-        device: &Device,
-        purpose: DomainPurpose,
-        flushing: FlushChoice,
-        domains: &Arc<Domains<DomainInner>>,
-    ) -> Result<NewPaging<Self>> {
-        let charge = purpose.charge();
-        let format = primary_unit
+    pub(crate) fn create<R: PagingRequest<DeviceInfo>>(self, request: R) -> Result<R::Domain> {
+        let format = self
+            .primary_unit
             .walk_capabilities()
-            .format(host_bits)
+            .format(self.host_bits)
             .ok_or(EINVAL)?;
+        match format.coherent {
+            true => request.create(Domain::<SecondStage, true>::new(format, self)?),
+            false => request.create(Domain::<SecondStage, false>::new(format, self)?),
+        }
+    }
+}
+
+impl<F: Format, const COHERENT: bool> Domain<F, COHERENT> {
+    /// Creates a domain with tables of `format`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`NewDomainArgs::create`].
+    fn new(format: TableFormat, args: NewDomainArgs<'_>) -> Result<NewPaging<Self>> {
+        let NewDomainArgs {
+            primary_unit,
+            device,
+            purpose,
+            domains,
+            ..
+        } = args;
+        let charge = purpose.charge();
         let geometry = format.geometry;
         let node = device.numa_node();
-        let tables = DomainTables::new(geometry, format.coherent, node, charge)?;
-        let tree = tables.tree().clone();
+        let tables = DomainTables::new(geometry, node, charge)?;
+        let shared = tables.shared();
         let counters = DomainCounters::new(charge)?;
         let flush_list = FlushList::new(primary_unit.clone(), domains.units().clone(), charge)?;
         let inner = Arc::pin_init(
             pin_init!(DomainInner {
                 number: domains.alloc_number(),
-                tree,
+                tables: shared,
                 format,
                 attachments <- Attachments::new(flush_list),
                 primary_unit,
                 allocated_for: device.name(),
-                flushing: FlushPolicy::new(flushing),
+                flushing: FlushPolicy::new(args.flushing),
                 holding: Holding::new(),
                 history: MappingHistory::new(),
                 counters,
@@ -136,7 +169,7 @@ impl Domain {
         }
         domains.add(&inner)?;
         Ok(NewPaging {
-            paging: Domain(inner),
+            paging: Domain(inner, PhantomData),
             tables,
             aperture: Aperture {
                 last: geometry.last_iova().raw(),
@@ -197,9 +230,9 @@ impl DomainInner {
     pub(super) fn visit_leaves(
         &self,
         from: Iova,
-        visit: &mut impl FnMut(&VisitedLeaf) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(&VisitedLeaf) -> ControlFlow<()>,
     ) -> VisitEnd {
-        self.tree.visit_part(from, TABLES_PER_VISIT, visit)
+        self.tables.visit_part(from, TABLES_PER_VISIT, visit)
     }
 
     /// Returns whether nothing is mapped.
@@ -244,7 +277,7 @@ impl AttachTarget for PagingTarget<'_> {
             domain.attachments.retain_units();
         }
         Ok(Translation::SecondStage {
-            table: domain.tree.top_table(),
+            table: domain.tables.top_table(),
             width: domain.format.geometry.width,
             id: domain
                 .attachments
@@ -257,9 +290,9 @@ impl AttachTarget for PagingTarget<'_> {
     }
 }
 
-impl Paging for Domain {
+impl<F: Format, const COHERENT: bool> Paging for Domain<F, COHERENT> {
     type Device = DeviceInfo;
-    type Tables = DomainTables;
+    type Tables = DomainTables<F, COHERENT>;
 
     fn attach_dev(&self, dev: &Device, info: &DeviceInfo, args: &AttachArgs) -> Result {
         let inner = &self.0;
@@ -288,7 +321,7 @@ impl Paging for Domain {
     #[inline(always)]
     fn map_range(
         &self,
-        range: Held<'_, DomainTables>,
+        range: Held<'_, Self::Tables>,
         phys: u64,
         prot: Protection,
         gfp: Gfp,
@@ -303,7 +336,7 @@ impl Paging for Domain {
     }
 
     #[inline(always)]
-    fn unmap_range(&self, range: Held<'_, DomainTables>, mut gather: Pin<&mut Gather>) -> u64 {
+    fn unmap_range(&self, range: Held<'_, Self::Tables>, mut gather: Pin<&mut Gather>) -> u64 {
         let iova = range.iova();
         let inner = &*self.0;
         let held = match gather.is_queued() && !inner.flushing.follows_core() {
@@ -334,11 +367,11 @@ impl Paging for Domain {
         self.0.attachments.flush_list.sync_map(iova, len)
     }
 
-    fn iova_to_phys(&self, byte: &Held<'_, DomainTables>) -> Option<u64> {
+    fn iova_to_phys(&self, byte: &Held<'_, Self::Tables>) -> Option<u64> {
         DomainTables::iova_to_phys(byte).map(PhysAddr::raw)
     }
 
-    fn enforce_cache_coherency(&self, tables: &DomainTables) -> bool {
+    fn enforce_cache_coherency(&self, tables: &Self::Tables) -> bool {
         let inner = &*self.0;
         if inner.snoop.load(Ordering::Acquire) {
             return true;

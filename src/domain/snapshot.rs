@@ -70,7 +70,7 @@ impl DomainInner {
     /// [`AttachedDomain::trace_walk`](crate::device::AttachedDomain::trace_walk).
     pub(super) fn trace_into(&self, address: Iova, steps: &mut TraceSteps) -> WalkTrace {
         let mut free = steps.iter_mut();
-        self.tree.trace_walk(address, &mut |step| {
+        self.tables.trace_walk(address, &mut |step| {
             if let Some(slot) = free.next() {
                 *slot = Some(step);
             }
@@ -87,7 +87,10 @@ impl DomainInner {
         let mut counts = TableCounts::default();
         let mut rest = CountCursor::ALL;
         for _ in 0..MAX_VISITS {
-            match self.tree.count_tables(rest, TABLES_PER_VISIT, &mut counts) {
+            match self
+                .tables
+                .count_tables(rest, TABLES_PER_VISIT, &mut counts)
+            {
                 None => return Some(counts),
                 Some(next) => rest = next,
             }

@@ -3,7 +3,7 @@
 //! The operations of the driver that the IOMMU core calls.
 
 use crate::device::{self, DeviceInfo, PciPath, SharedRecords};
-use crate::domain::{Domain, DomainPurpose};
+use crate::domain::{DomainPurpose, NewDomainArgs};
 use crate::machine::Machine;
 use crate::report;
 use crate::unit::{Translation, Unit};
@@ -12,8 +12,8 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel_ext::device::Device;
 use kernel_ext::iommu::{
-    AttachArgs, DefaultDomain, Driver, DriverSlot, Group, HardwareInfo, IommuCapability, NewPaging,
-    Probed, Regions,
+    AttachArgs, DefaultDomain, Driver, DriverSlot, Group, HardwareInfo, IommuCapability,
+    PagingRequest, Probed, Regions,
 };
 use kernel_ext::pci::PciDevice;
 use kernel_ext::{log_dev_err, log_dev_info, msi};
@@ -49,7 +49,6 @@ static SLOT: DriverSlot<Machine> = DriverSlot::new();
 impl Driver for Machine {
     type Device = DeviceInfo;
     type UnitData = Unit;
-    type Paging = Domain;
 
     fn slot() -> &'static DriverSlot<Self> {
         &SLOT
@@ -175,8 +174,12 @@ impl Driver for Machine {
         }
     }
 
-    fn domain_alloc_paging(&self, dev: &Device, data: &DeviceInfo) -> Result<NewPaging<Domain>> {
-        let (unit, host_bits) = (data.unit.clone(), self.host_bits());
+    fn domain_alloc_paging<R: PagingRequest<DeviceInfo>>(
+        &self,
+        dev: &Device,
+        data: &DeviceInfo,
+        request: R,
+    ) -> Result<R::Domain> {
         // A device that was never attached means that the core allocates the first default domain
         // of its group. A device that a user has was attached to the kernel's domain before.
         let purpose = if data.state.lock().in_group_record {
@@ -184,7 +187,15 @@ impl Driver for Machine {
         } else {
             DomainPurpose::FirstDefault
         };
-        Domain::new(unit, host_bits, dev, purpose, self.flushing, &self.domains)
+        let args = NewDomainArgs {
+            primary_unit: data.unit.clone(),
+            host_bits: self.host_bits(),
+            device: dev,
+            purpose,
+            flushing: self.flushing,
+            domains: &self.domains,
+        };
+        args.create(request)
             .inspect_err(|e| data.explain_no_domain_id(*e))
     }
 

@@ -4,7 +4,9 @@
 //! compiler reports it only if nothing else is wrong.)
 
 use kernel_ext::iommu::Held;
-use vtd_tables::DomainTables;
+use vtd_core::pgtable::SecondStage;
+
+type DomainTables = vtd_tables::DomainTables<SecondStage, true>;
 
 /// A range without a holder.
 pub fn holds_anything(tables: &DomainTables) -> Held<'_, DomainTables> {

@@ -9,7 +9,9 @@ use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging, RegionKind, Regions};
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
-use vtd_tables::DomainTables;
+use vtd_core::pgtable::SecondStage;
+
+type DomainTables = vtd_tables::DomainTables<SecondStage, true>;
 
 /// Allocates, and reads an address.
 pub fn tables(tables: &table_pages::TablePages) -> Result<u64> {

@@ -7,7 +7,9 @@ use kernel::prelude::*;
 use kernel_ext::iommu::{Gather, Held, Regions};
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::{Gfp, Pages};
-use vtd_tables::DomainTables;
+use vtd_core::pgtable::SecondStage;
+
+type DomainTables = vtd_tables::DomainTables<SecondStage, true>;
 
 /// A range without a holder.
 pub fn holds_anything(tables: &DomainTables) -> Held<'_, DomainTables> {

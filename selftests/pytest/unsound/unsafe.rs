@@ -6,7 +6,9 @@ use core::pin::Pin;
 use kernel::prelude::*;
 use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging};
-use vtd_tables::DomainTables;
+use vtd_core::pgtable::SecondStage;
+
+type DomainTables = vtd_tables::DomainTables<SecondStage, true>;
 
 /// Writes to any physical page.
 pub fn follows_anything(tables: &table_pages::TablePages) -> table_pages::TablePage {
