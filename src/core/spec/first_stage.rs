@@ -43,6 +43,7 @@ impl FirstStageEntry {
     /// A first stage cannot allow writes without reads: [`Access::Write`] allows both. The accessed
     /// and dirty flags are set, so that hardware does not write to the entry. Returns `None` if
     /// `address` is not a multiple of the size or has bits above 51.
+    #[inline]
     pub const fn leaf(address: PhysAddr, size: PageSize, access: Access) -> Option<Self> {
         let write = if access.writes() { WRITE | DIRTY } else { 0 };
         match pte::page_bits(address, size) {
@@ -55,6 +56,7 @@ impl FirstStageEntry {
     ///
     /// It permits everything; only leaves restrict access. Returns `None` if `address` is not page
     /// aligned or has bits above 51.
+    #[inline]
     pub const fn table(address: PhysAddr) -> Option<Self> {
         match pte::page_bits(address, PageSize::Size4K) {
             Some(table) => Some(Self(table | PRESENT | WRITE | USER | ACCESSED)),

@@ -97,6 +97,7 @@ pub enum DecodedEntry {
 
 /// Returns the bits of an entry that name the page of `size` at `address`, or `None` if the address
 /// is not a multiple of the size or has bits above 51. They are the same in all formats.
+#[inline]
 pub(super) const fn page_bits(address: PhysAddr, size: PageSize) -> Option<u64> {
     let raw = address.raw();
     if !address.is_aligned(size.shift()) || raw & !ADDRESS != 0 {
@@ -140,6 +141,7 @@ impl Entry {
     ///
     /// `snoop` may be true only if the unit has snoop control (`ECAP.SC`); the bit is reserved on
     /// other units. Returns `None` if `address` is not a multiple of the size or has bits above 51.
+    #[inline]
     pub const fn leaf(
         address: PhysAddr,
         size: PageSize,
@@ -156,6 +158,7 @@ impl Entry {
     ///
     /// It permits reads and writes; only leaves restrict access. Returns `None` if `address` is not
     /// page aligned or has bits above 51.
+    #[inline]
     pub const fn table(address: PhysAddr) -> Option<Self> {
         match page_bits(address, PageSize::Size4K) {
             Some(table) => Some(Self(table | READ | WRITE)),
