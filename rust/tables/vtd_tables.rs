@@ -37,10 +37,11 @@ use kernel_ext::iommu::table_pages;
 use kernel_ext::iommu::{Gather, Held, Paging};
 use kernel_ext::pages::{Charge, Gfp, NumaNode};
 use memory::Memory;
+use readers::Readers;
 use tree::{Owned, Tree};
 use vtd_core::pgtable::{
-    Format, Geometry, MapError, MappedMemory, OutOfMemory, PageTable, PendingMap, PendingUnmap,
-    Prot,
+    FlushGather, Format, Geometry, MapError, MappedMemory, OutOfMemory, PageTable, PendingMap,
+    PendingUnmap, Prot,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -95,6 +96,15 @@ impl<F: Format, const COHERENT: bool> DomainTables<F, COHERENT> {
     #[inline(always)]
     fn memory(&self, gfp: Gfp) -> Memory<F, COHERENT> {
         Memory::new(self.pages, gfp)
+    }
+
+    /// Returns what gathers changes of the tables into `gather`.
+    fn gathers_into<'a>(&'a self, gather: Pin<&'a mut Gather>) -> TableGather<'a> {
+        TableGather {
+            pages: &self.pages,
+            readers: &self.tree.readers,
+            gather,
+        }
     }
 
     /// Returns the shared part of the tables, for reports and for the context entries.
@@ -155,22 +165,9 @@ impl<F: Format, const COHERENT: bool> DomainTables<F, COHERENT> {
             Ok(()) => return Ok(()),
             Err(rest) => rest,
         };
-        let (iova, len) = rest.range();
-        Gather::with_own(paging, |mut gather| {
-            let done = self.table.map_slow(&mem, rest, &mut |table| {
-                // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use
-                // afterwards. Its range is held, so only readers can be in it; the code below waits
-                // until they have ended.
-                unsafe { self.pages.retire(table, gather.as_mut()) }
-            });
-            if gather.has_tables() {
-                self.tree.readers.wait();
-                gather.as_mut().add(iova.raw(), len);
-            }
-            done.map_err(|failed| {
-                gather.add(iova.raw(), failed.undone);
-                errno(failed.error)
-            })
+        Gather::with_own(paging, |gather| {
+            let gather = &mut self.gathers_into(gather);
+            self.table.map_gathered(&mem, rest, gather).map_err(errno)
         })
     }
 
@@ -196,23 +193,15 @@ impl<F: Format, const COHERENT: bool> DomainTables<F, COHERENT> {
     /// something is not mapped.
     #[cold]
     #[inline(never)]
-    fn unmap_slow(&self, rest: PendingUnmap, iova: u64, mut gather: Pin<&mut Gather>) -> u64 {
+    fn unmap_slow(&self, rest: PendingUnmap, iova: u64, gather: Pin<&mut Gather>) -> u64 {
         let mem = self.memory(Gfp::KERNEL);
         let rest = match self.table.unmap_existing(&mem, rest) {
             Ok(bytes) => return bytes,
             Err(rest) => rest,
         };
-        let mut retired = false;
-        let unmapped = self.table.unmap_slow(&mem, rest, &mut |table| {
-            retired = true;
-            // SAFETY: As in `map_slow`; the gather is invalidated after we return.
-            unsafe { self.pages.retire(table, gather.as_mut()) }
-        });
-        if retired {
-            self.tree.readers.wait();
-            gather.add(iova, unmapped.bytes);
-        }
-        unmapped.bytes
+        let gather = &mut self.gathers_into(gather);
+        self.table
+            .unmap_gathered(&mem, rest, Iova::new(iova), gather)
     }
 
     /// Unmaps a range if it is [one page](PageTable::unmap_page), and returns its memory.
@@ -259,6 +248,31 @@ impl<F: Format, const COHERENT: bool> DomainTables<F, COHERENT> {
         let mem = tables.memory(Gfp::KERNEL);
         let found = tables.table.query(&mem, Iova::new(range.iova()))?;
         Some(found.paddr)
+    }
+}
+
+/// The core's gather, for the changes of one call to the tables of a domain. The call holds the range
+/// of each table that it retires, and the gather is invalidated after it.
+struct TableGather<'a> {
+    pages: &'a table_pages::TablePages,
+    readers: &'a Readers,
+    gather: Pin<&'a mut Gather>,
+}
+
+impl FlushGather<table_pages::TablePage> for TableGather<'_> {
+    fn retire(&mut self, table: table_pages::TablePage) {
+        // SAFETY: A live table, which `vtd_core::pgtable` retires once and does not use afterwards.
+        // Its range is held, so only readers can be in it; `vtd_core` waits until they have ended,
+        // and adds the range, before the call returns.
+        unsafe { self.pages.retire(table, self.gather.as_mut()) }
+    }
+
+    fn wait_for_readers(&mut self) {
+        self.readers.wait()
+    }
+
+    fn add(&mut self, iova: Iova, len: u64) {
+        self.gather.as_mut().add(iova.raw(), len)
     }
 }
 

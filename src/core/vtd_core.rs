@@ -11,7 +11,7 @@
 //! The modules form layers, and each layer uses only those before it: first [`spec`]; then
 //! `describe`, `dmar`, `pgtable`, `ownership`, `invalidation`, `bring_up`, `protected_memory`,
 //! `progress_timeout`, `fault_limit`, `interrupt_policy`, `relax_list` and `walk_request`, which do
-//! not use each other; then `install`, which uses `invalidation`, `compatibility`, which uses
+//! not use each other; then `install` and `lockless`, which use `invalidation`, `compatibility`, which uses
 //! `pgtable`, `quirks`, which uses `dmar`, and `wired_interrupts`, which uses `dmar` and
 //! `interrupt_policy`.
 
@@ -29,6 +29,7 @@ pub mod fault_limit;
 pub mod install;
 pub mod interrupt_policy;
 pub mod invalidation;
+pub mod lockless;
 pub mod ownership;
 pub mod pgtable;
 pub mod progress_timeout;

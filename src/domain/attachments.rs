@@ -25,12 +25,13 @@
 //!
 //! `list` orders attaches and detaches. A flush takes no lock: it reads `flush_list`.
 
-use super::flush_list::FlushList;
+use super::flush_list::{published_id, FlushList};
 use crate::unit::{AllocatedDomainId, DomainIdOwner, Unit};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
+use vtd_core::lockless::flush_list::PublishedId;
 use vtd_core::spec::address::DomainId;
 
 /// A unit that walks the tables.
@@ -85,8 +86,10 @@ impl Attachments {
     ///
     /// May sleep.
     pub(super) fn reserve_primary(&self) -> Result {
-        let id =
-            AllocatedDomainId::allocate(self.flush_list.primary_unit(), DomainIdOwner::Kernel)?;
+        let id = AllocatedDomainId::allocate(
+            self.flush_list.units().primary_unit(),
+            DomainIdOwner::Kernel,
+        )?;
         self.insert(id, None)
     }
 
@@ -107,7 +110,7 @@ impl Attachments {
         id_owner: DomainIdOwner,
         retained_id: Option<Arc<AllocatedDomainId>>,
     ) -> Result<DomainId> {
-        let published = self.flush_list.published_id(unit).ok_or(ENODEV)?;
+        let published = published_id(&self.flush_list, unit).ok_or(ENODEV)?;
         if let Some(id) = self.get(unit, published) {
             return Ok(id);
         }
@@ -121,17 +124,14 @@ impl Attachments {
     }
 
     /// Adds a unit that is not in the list, with one device and its id `published`, or without.
-    fn insert(&self, id: Arc<AllocatedDomainId>, published: Option<&AtomicU32>) -> Result {
-        let cap = id.unit().cap();
-        if cap.caching_mode() || cap.needs_write_buffer_flush() {
-            self.flush_list.set_needs_map_invalidation();
-        }
+    fn insert(&self, id: Arc<AllocatedDomainId>, published: Option<&PublishedId>) -> Result {
+        self.flush_list.note_map_invalidation(id.unit().cap());
         let devices = u32::from(published.is_some());
         self.push(Attachment { id, devices }, published)
     }
 
     /// Counts one more device behind a unit that is in the list, and returns the domain-id.
-    fn get(&self, unit: &Arc<Unit>, published: &AtomicU32) -> Option<DomainId> {
+    fn get(&self, unit: &Arc<Unit>, published: &PublishedId) -> Option<DomainId> {
         self.list.with(|list| {
             let entry = list
                 .iter_mut()
@@ -145,7 +145,7 @@ impl Attachments {
     }
 
     /// Adds an entry. Memory is allocated and freed without the lock.
-    fn push(&self, entry: Attachment, published: Option<&AtomicU32>) -> Result {
+    fn push(&self, entry: Attachment, published: Option<&PublishedId>) -> Result {
         let id = entry.id.id();
         let mut entry = Some(entry);
         let mut room = KVec::new();
@@ -191,7 +191,7 @@ impl Attachments {
             if entry.devices > 0 {
                 return share;
             }
-            if let Some(published) = self.flush_list.published_id(unit) {
+            if let Some(published) = published_id(&self.flush_list, unit) {
                 self.flush_list.withdraw(published);
             }
             if !self.units_retained.load(Ordering::Relaxed) {

@@ -20,7 +20,7 @@
 
 use super::attachments::Attachments;
 use super::counters::DomainCounters;
-use super::flush_list::FlushList;
+use super::flush_list::{AllUnits, FlushList};
 use super::flush_policy::{FlushChoice, FlushPolicy, StrictReason};
 use super::history::MappingHistory;
 use super::holding::Holding;
@@ -145,13 +145,13 @@ impl<F: Format, const COHERENT: bool> Domain<F, COHERENT> {
         let tables = DomainTables::new(geometry, node, charge)?;
         let shared = tables.shared();
         let counters = DomainCounters::new(charge)?;
-        let flush_list = FlushList::new(primary_unit.clone(), domains.units().clone(), charge)?;
+        let units = AllUnits::new(primary_unit.clone(), domains.units().clone(), charge)?;
         let inner = Arc::pin_init(
             pin_init!(DomainInner {
                 number: domains.alloc_number(),
                 tables: shared,
                 format,
-                attachments <- Attachments::new(flush_list),
+                attachments <- Attachments::new(FlushList::new(units)),
                 primary_unit,
                 allocated_for: device.name(),
                 flushing: FlushPolicy::new(args.flushing),
@@ -364,7 +364,7 @@ impl<F: Format, const COHERENT: bool> Paging for Domain<F, COHERENT> {
     }
 
     fn iotlb_sync_map(&self, iova: u64, len: u64) -> Result {
-        self.0.attachments.flush_list.sync_map(iova, len)
+        self.0.attachments.flush_list.sync_map(Iova::new(iova), len)
     }
 
     fn iova_to_phys(&self, byte: &Held<'_, Self::Tables>) -> Option<u64> {

@@ -4,12 +4,17 @@
 
 use super::fault_injection::{WITHOUT_QUEUE, WITHOUT_REGISTERS, WITHOUT_ROOT_TABLE};
 use super::invalidation::{Invalidated, InvalidationPaths};
-use super::state::UnitState;
+use super::registers::TIME_OUT_MS;
 use super::Unit;
 use core::fmt;
 use core::sync::atomic::Ordering;
+use kernel_ext::clock::Deadline;
 use kernel_ext::{log_emerg, log_err};
+use vtd_core::lockless::unit_state::UnitState;
 use vtd_core::spec::status::Gcmd;
+
+/// Longer than all register commands that failing a unit issues can take together.
+const FAILING_MS: u64 = 10 * TIME_OUT_MS;
 
 impl Unit {
     /// Fails the unit: blocks every requester, invalidates all caches and logs `failure`. A caller
@@ -111,6 +116,17 @@ impl Unit {
     ///
     /// Any context.
     pub(crate) fn has_failed(&self) -> bool {
-        matches!(self.state.get(), UnitState::Failed)
+        matches!(self.state(), UnitState::Failed)
+    }
+
+    /// Returns the state. While the unit is being failed, waits until all requesters are blocked.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(super) fn state(&self) -> UnitState {
+        self.state.get(|is_over| {
+            let _ = Deadline::after_ms(FAILING_MS).wait_until(is_over);
+        })
     }
 }

@@ -33,7 +33,6 @@ mod interrupt;
 mod invalidation;
 mod registers;
 mod snapshot;
-mod state;
 mod statistics;
 mod suspend;
 mod translation;
@@ -41,7 +40,6 @@ mod translation;
 pub(crate) use event::{FaultEvent, FaultSink};
 pub(crate) use fault_injection::InjectedError;
 pub(crate) use interrupt::InterruptSnapshot;
-pub(crate) use invalidation::Begun;
 pub(crate) use snapshot::{BusSnapshot, QueueSnapshot, RequesterEntries};
 pub(crate) use statistics::{Counter, Statistics, WAIT_KINDS};
 pub(crate) use suspend::SuspendState;
@@ -57,10 +55,10 @@ use kernel::str::CString;
 use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
 use registers::UnitRegisters;
-use state::{AtomicUnitState, UnitState};
 use translation::{DomainIds, RootTable, TranslationState};
 use vtd_core::compatibility::{Restriction, WalkCapabilities};
 use vtd_core::invalidation::InvalidationStep;
+use vtd_core::lockless::unit_state::{AtomicUnitState, UnitState};
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::invalidation::Invalidation;
@@ -127,7 +125,7 @@ impl Unit {
     ///
     /// Any context.
     pub(crate) fn invalidate(&self, requests: &[Invalidation]) -> Result {
-        match self.state.get() {
+        match self.state() {
             UnitState::Enabled => {}
             UnitState::Failed => return Err(EIO),
             // Nothing is translated, so no cache can be stale.

@@ -38,6 +38,13 @@ impl InvalidationRange {
         })
     }
 
+    /// Creates the range of `len` bytes from `first` on, or returns `None` if it is empty or extends
+    /// beyond the largest address.
+    pub fn of(first: Iova, len: u64, tables_freed: bool) -> Option<Self> {
+        let last = first.raw().checked_add(len.checked_sub(1)?)?;
+        Self::new(first, Iova::new(last), tables_freed)
+    }
+
     /// Returns the same range with cached non-leaf entries included.
     pub(super) const fn with_tables_freed(self) -> Self {
         Self {

@@ -51,6 +51,7 @@
 mod descend;
 mod error;
 pub mod format;
+mod gather;
 mod geometry;
 mod leaves;
 mod level;
@@ -68,6 +69,7 @@ mod walk;
 
 pub use error::{MapError, MapFailed, UnmapStop, Unmapped};
 pub use format::{FirstStage, Format, Prot, SecondStage};
+pub use gather::FlushGather;
 pub use geometry::{output_bits, Geometry};
 pub use leaves::{MappedMemory, MemoryRun, MAX_RUNS};
 pub use level::{Directory, TableLevel, L1, L2, L3, L4, L5};

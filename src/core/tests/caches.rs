@@ -10,5 +10,6 @@ mod caches_hardware;
 mod caches_held;
 mod caches_memory;
 mod caches_scenario;
+mod caches_units;
 #[allow(dead_code)]
 mod pgtable_arena;

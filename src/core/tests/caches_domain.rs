@@ -7,13 +7,13 @@ use crate::caches_bugs::Bug;
 use crate::caches_driver::Driver;
 use crate::caches_hardware::Hardware;
 use crate::caches_held::Holding;
+use crate::caches_units::AllUnits;
 use crate::pgtable_arena::PageId;
-use vtd_core::invalidation::{after_map, InvalidationRange, InvalidationStep, RangeInvalidator};
-use vtd_core::pgtable::{PageTable, Prot};
+use vtd_core::invalidation::InvalidationRange;
+use vtd_core::lockless::flush_list::{FlushList, PublishedId};
+use vtd_core::pgtable::{FlushGather, PageTable, Prot};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
-use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::pte::Access;
-use vtd_core::spec::scope::{IotlbScope, PageBlock};
 
 /// A range that is, or was, mapped: the first byte of the request, length, memory, permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +29,15 @@ pub(crate) struct Extent {
 pub(crate) struct Gather {
     range: Option<(u64, u64)>,
     pub(crate) tables: Vec<PageId>,
+    /// A bug: ranges without retired tables are left out.
+    only_with_tables: bool,
 }
 
 pub(crate) struct Domain {
     pub(crate) stage: PageTable<Hardware>,
     /// The unit, the domain-id on it, the devices.
     pub(crate) attachments: Vec<(usize, u16, u32)>,
-    pub(crate) needs_map_invalidation: bool,
+    pub(crate) flush_list: FlushList<AllUnits>,
     /// The mapped ranges.
     pub(crate) truth: Vec<Extent>,
     /// The ranges that were unmapped with a deferred flush and may still be reached.
@@ -55,19 +57,22 @@ impl Driver {
         let used = &mut self.ids[unit];
         let id = (2..).find(|id| !used.contains(id)).expect("an id");
         used.insert(id);
-        let cap = self.hw.cap(unit);
-        it.needs_map_invalidation |= cap.caching_mode() || cap.needs_write_buffer_flush();
+        it.flush_list.note_map_invalidation(self.hw.cap(unit));
         it.attachments.push((unit, id, 1));
+        it.flush_list
+            .publish(it.published_id(unit), DomainId::new(id));
         id
     }
 
     /// `Attachments::detach_unit`.
     pub(crate) fn leave(&mut self, domain: usize, unit: usize) {
-        let list = &mut self.domains[domain].attachments;
+        let it = &mut self.domains[domain];
+        let list = &mut it.attachments;
         let at = list.iter().position(|one| one.0 == unit).expect("joined");
         list[at].2 -= 1;
         if list[at].2 == 0 {
             let (_, id, _) = list.remove(at);
+            it.flush_list.withdraw(it.published_id(unit));
             self.ids[unit].remove(&id);
             let cached = self.hw.units[unit].borrow();
             let holds = cached.leaves.iter().any(|leaf| leaf.0 == id)
@@ -81,95 +86,6 @@ impl Driver {
         }
     }
 
-    /// `FlushList::invalidate_range`, with `Unit::begin_range` and `Unit::finish_range`.
-    pub(crate) fn invalidate_range(&self, domain: usize, range: InvalidationRange) {
-        let attachments = &self.domains[domain].attachments;
-        for &(unit, id, _) in attachments {
-            if unit != 0 && self.hw.has(Bug::OtherUnitNotFlushed) {
-                continue;
-            }
-            let scope = RangeInvalidator::new(self.hw.cap(unit)).scope(DomainId::new(id), range);
-            self.hw
-                .begin(unit, &[Invalidation::Iotlb(self.with_bug(scope))]);
-        }
-        for &(unit, _, _) in attachments {
-            if unit == 0 || !self.hw.has(Bug::OtherUnitNotWaitedFor) {
-                self.hw.finish(unit);
-            }
-        }
-    }
-
-    pub(crate) fn with_bug(&self, scope: IotlbScope) -> IotlbScope {
-        let IotlbScope::Pages {
-            mut domain,
-            mut block,
-            mut leaves_only,
-        } = scope
-        else {
-            return match scope {
-                IotlbScope::Domain(id) if self.hw.has(Bug::WrongDomainId) => {
-                    IotlbScope::Domain(DomainId::new(id.raw() ^ 1))
-                }
-                _ => scope,
-            };
-        };
-        if self.hw.has(Bug::WholeDomainEachTime) {
-            return IotlbScope::Domain(domain);
-        }
-        if self.hw.has(Bug::WrongDomainId) {
-            domain = DomainId::new(domain.raw() ^ 1);
-        }
-        if block.address_mask() > 0 && self.hw.has(Bug::MaskOneTooSmall) {
-            block = PageBlock::new(block.address(), block.address_mask() - 1).expect("aligned");
-        }
-        if self.hw.has(Bug::HintAlwaysSet) {
-            leaves_only = true;
-        }
-        if self.hw.has(Bug::HintNeverSet) {
-            leaves_only = false;
-        }
-        IotlbScope::Pages {
-            domain,
-            block,
-            leaves_only,
-        }
-    }
-
-    /// `FlushList::sync_map`.
-    fn sync_map(&self, domain: usize, range: InvalidationRange) {
-        if !self.domains[domain].needs_map_invalidation {
-            return;
-        }
-        for &(unit, id, _) in &self.domains[domain].attachments {
-            let cap = self.hw.cap(unit);
-            let steps = after_map(cap, DomainId::new(id), range);
-            let steps = steps.iter().filter_map(|step| match step {
-                InvalidationStep::Invalidate(Invalidation::Iotlb(_))
-                    if self.hw.has(Bug::MapNotInvalidated) =>
-                {
-                    None
-                }
-                InvalidationStep::Invalidate(Invalidation::Iotlb(IotlbScope::Pages {
-                    domain,
-                    block,
-                    ..
-                })) if self.hw.has(Bug::MapInvalidatedLeavesOnly) => {
-                    let leaves_only = IotlbScope::Pages {
-                        domain,
-                        block,
-                        leaves_only: true,
-                    };
-                    Some(InvalidationStep::Invalidate(Invalidation::Iotlb(
-                        leaves_only,
-                    )))
-                }
-                step => Some(step),
-            });
-            self.hw.perform(unit, steps);
-            self.must_be_written(unit);
-        }
-    }
-
     /// `iommu_map`: `Paging::map_range`, then `iotlb_sync_map`, with memory for `tables` tables.
     /// Returns whether something had to be flushed before the end.
     pub(crate) fn map(&mut self, domain: usize, what: Extent, tables: i64) -> bool {
@@ -178,57 +94,48 @@ impl Driver {
             access,
             snoop: false,
         };
-        let mut retired = Vec::new();
+        let mut gather = Gather {
+            only_with_tables: self.hw.has(Bug::FailedMapNotFlushed),
+            ..Gather::default()
+        };
         self.hw.arena.limit(tables);
-        let stage = &self.domains[domain].stage;
+        let Domain {
+            stage, flush_list, ..
+        } = &self.domains[domain];
         let (iova, phys) = (Iova::new(what.iova), PhysAddr::new(what.phys));
         let done = stage
             .map_fast(&self.hw, iova, phys, what.len, prot)
             .or_else(|rest| stage.map_existing(&self.hw, rest))
-            .or_else(|rest| stage.map_slow(&self.hw, rest, &mut |page| retired.push(page)));
+            .or_else(|rest| stage.map_gathered(&self.hw, rest, &mut gather));
         self.hw.arena.limit(i64::MAX);
-        let changed = match &done {
-            Ok(()) if !retired.is_empty() => what.len,
-            Ok(()) => 0,
-            Err(failed) if !retired.is_empty() => what.len.max(failed.undone),
-            Err(_) if self.hw.has(Bug::FailedMapNotFlushed) => 0,
-            Err(failed) => failed.undone,
-        };
-        if let Some(range) = range(what.iova, changed, !retired.is_empty()) {
+        if let Some(range) = gather.to_invalidate() {
             if !self.hw.has(Bug::RemovedTableNotFlushed) {
-                self.invalidate_range(domain, range);
+                flush_list.invalidate_range(range);
             }
         }
-        for page in retired {
+        let flushed = gather.range.is_some();
+        for page in gather.tables {
             self.hw.free(page);
         }
         if done.is_err() {
             return true;
         }
+        let Ok(()) = flush_list.sync_map(iova, what.len);
         self.domains[domain].truth.push(what);
-        if let Some(range) = range(what.iova, what.len, false) {
-            self.sync_map(domain, range);
-        }
-        changed != 0
+        flushed
     }
 
     /// `Paging::unmap_range` of several ranges into one gather, which holds the unmapped ranges
     /// afterwards.
     pub(crate) fn unmap(&mut self, domain: usize, iova: u64, len: u64, gather: &mut Gather) {
-        let tables = &mut gather.tables;
         let it = &mut self.domains[domain];
         let stage = &it.stage;
         let bytes = stage
             .unmap_fast(&self.hw, Iova::new(iova), len)
             .or_else(|rest| stage.unmap_existing(&self.hw, rest))
-            .unwrap_or_else(|rest| {
-                let retire = &mut |page| tables.push(page);
-                stage.unmap_slow(&self.hw, rest, retire).bytes
-            });
+            .unwrap_or_else(|rest| stage.unmap_gathered(&self.hw, rest, Iova::new(iova), gather));
+        gather.add(Iova::new(iova), bytes);
         if bytes != 0 {
-            let last = iova + bytes - 1;
-            let (low, high) = gather.range.unwrap_or((iova, last));
-            gather.range = Some((low.min(iova), high.max(last)));
             it.cut(iova, iova + bytes);
         }
     }
@@ -243,8 +150,8 @@ impl Driver {
         let late = self.hw.has(Bug::FlushedBeforeCleared);
         if late {
             for &(iova, len) in ranges {
-                let range = range(iova, len, true).expect("not empty");
-                self.invalidate_range(domain, range);
+                let range = InvalidationRange::of(Iova::new(iova), len, true).expect("not empty");
+                self.domains[domain].flush_list.invalidate_range(range);
             }
         }
         let earlier = core::mem::take(&mut self.domains[domain].pending);
@@ -265,7 +172,7 @@ impl Driver {
             };
             let range =
                 InvalidationRange::new(Iova::new(first), Iova::new(last), freed).expect("in order");
-            self.invalidate_range(domain, range);
+            self.domains[domain].flush_list.invalidate_range(range);
         }
         for page in tables {
             self.hw.free(page);
@@ -281,7 +188,43 @@ impl Driver {
     }
 }
 
+impl Gather {
+    /// `iotlb_sync` of src/domain/paging.rs: what to invalidate.
+    fn to_invalidate(&self) -> Option<InvalidationRange> {
+        let (first, last) = self.range?;
+        InvalidationRange::new(Iova::new(first), Iova::new(last), !self.tables.is_empty())
+    }
+}
+
+impl FlushGather<PageId> for Gather {
+    fn retire(&mut self, table: PageId) {
+        self.tables.push(table);
+    }
+
+    fn wait_for_readers(&mut self) {}
+
+    fn add(&mut self, iova: Iova, len: u64) {
+        let (Some(last), false) = (
+            len.checked_sub(1),
+            self.only_with_tables && self.tables.is_empty(),
+        ) else {
+            return;
+        };
+        let (first, last) = (iova.raw(), iova.raw() + last);
+        let (low, high) = self.range.unwrap_or((first, last));
+        self.range = Some((low.min(first), high.max(last)));
+    }
+}
+
 impl Domain {
+    /// `published_id` of src/domain/flush_list.rs.
+    fn published_id(&self, unit: usize) -> &PublishedId {
+        match unit {
+            0 => self.flush_list.primary_id(),
+            _ => self.flush_list.units().other_id(unit),
+        }
+    }
+
     /// Moves the mapped ranges between two addresses to the pending ones.
     fn cut(&mut self, first: u64, end: u64) {
         let part = |old: &Extent, from: u64, to: u64| {
@@ -300,10 +243,4 @@ impl Domain {
                 .extend(part(&old, start.max(first), stop.min(end)));
         }
     }
-}
-
-/// `range` of src/domain/paging.rs.
-fn range(iova: u64, len: u64, tables_freed: bool) -> Option<InvalidationRange> {
-    let last = iova.checked_add(len.checked_sub(1)?)?;
-    InvalidationRange::new(Iova::new(iova), Iova::new(last), tables_freed)
 }

@@ -2,23 +2,24 @@
 
 //! The steps of the driver in their order, on the units of `caches_hardware`.
 //!
-//! vtd_core makes the decisions: tables, entries, steps, scopes, descriptors, and how an entry is
-//! stored, replaced and changed. This file has the order in which the driver does the rest. It
+//! vtd_core makes the decisions: tables, entries, steps, scopes, descriptors, how an entry is
+//! stored, replaced and changed, what a flush reaches, and what a map or unmap leaves to be flushed
+//! and freed. This file has the order in which the driver does the rest. It
 //! follows these functions line by line: `install_in` of src/unit/translation/install.rs, `attach`
-//! of src/device/attach.rs, `attach_unit` and
-//! `detach_unit` of src/domain/attachments.rs, `invalidate_range`, `invalidate_all` and
-//! `sync_map_slow` of src/domain/flush_list.rs, and `map`, `map_slow`, `unmap` and `sync` of
-//! src/domain/paging.rs.
+//! of src/device/attach.rs, `attach_unit` and `detach_unit` of src/domain/attachments.rs.
 
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};
 use crate::caches_hardware::Hardware;
 use crate::caches_held::Holding;
+use crate::caches_units::AllUnits;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use vtd_core::install::{
     disable_fault_processing, entry_stores, replace_context_entry, ContextSlot,
 };
 use vtd_core::invalidation::{after_context_change, InvalidationSteps};
+use vtd_core::lockless::flush_list::FlushList;
 use vtd_core::pgtable::{Geometry, PageTable};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
@@ -43,7 +44,7 @@ pub(crate) enum Target {
 }
 
 pub(crate) struct Driver {
-    pub(crate) hw: Hardware,
+    pub(crate) hw: Rc<Hardware>,
     pub(crate) domains: Vec<Domain>,
     pub(crate) devices: Vec<Device>,
     /// The allocated domain-ids of each unit.
@@ -66,7 +67,7 @@ impl ContextSlot for Slot<'_> {
 
     fn perform(&mut self, steps: InvalidationSteps) -> Result<(), Self::Error> {
         self.driver.hw.perform(self.unit, steps.iter());
-        self.driver.must_be_written(self.unit);
+        self.driver.hw.must_be_written(self.unit);
         Ok(())
     }
 }
@@ -90,11 +91,11 @@ impl Driver {
     /// Creates three devices behind unit 0, for which the domains are allocated, and one behind
     /// unit 1.
     pub(crate) fn new(caps: [vtd_core::spec::capability::Capability; 2], bug: Bug) -> Self {
-        let hw = Hardware::new(&caps, &SOURCES.concat(), bug);
+        let hw = Rc::new(Hardware::new(&caps, &SOURCES.concat(), bug));
         let domain = |_| Domain {
-            stage: PageTable::new(&hw, GEOMETRY).expect("a first page"),
+            stage: PageTable::new(&*hw, GEOMETRY).expect("a first page"),
             attachments: Vec::new(),
-            needs_map_invalidation: false,
+            flush_list: FlushList::new(AllUnits::new(&hw)),
             truth: Vec::new(),
             pending: Vec::new(),
             queue: Gather::default(),
@@ -193,14 +194,6 @@ impl Driver {
             () => replace_context_entry(&mut slot, cap, name, old, new),
         };
         replaced.expect("a unit of the model never fails");
-    }
-
-    /// Checks, after the steps that follow a store, that the write buffer holds nothing of it.
-    pub(crate) fn must_be_written(&self, unit: usize) {
-        if self.hw.units[unit].borrow().buffered {
-            self.hw
-                .report_problem(format!("unit {unit} has stores in its write buffer"));
-        }
     }
 
     /// `vtd_core::install::disable_fault_processing` itself for each requester ID, or a version with

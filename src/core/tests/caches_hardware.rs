@@ -218,6 +218,13 @@ impl Hardware {
         }
     }
 
+    /// Checks, after the steps that follow a store, that the write buffer holds nothing of it.
+    pub(crate) fn must_be_written(&self, unit: usize) {
+        if self.units[unit].borrow().buffered {
+            self.report_problem(format!("unit {unit} has stores in its write buffer"));
+        }
+    }
+
     /// Does the same as `Unit::perform`: flushes and invalidations in their order, one wait at the
     /// end.
     pub(crate) fn perform(&self, unit: usize, steps: impl Iterator<Item = InvalidationStep>) {

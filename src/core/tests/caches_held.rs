@@ -9,10 +9,6 @@
 use crate::caches_bugs::Bug;
 use crate::caches_domain::Extent;
 use crate::caches_driver::Driver;
-use vtd_core::invalidation::InvalidationRange;
-use vtd_core::spec::address::DomainId;
-use vtd_core::spec::invalidation::Invalidation;
-use vtd_core::spec::scope::IotlbScope;
 
 /// The memory that a domain holds.
 #[derive(Default)]
@@ -78,7 +74,7 @@ impl Driver {
         }
         let queue = core::mem::take(&mut self.domains[domain].queue);
         let pending = core::mem::take(&mut self.domains[domain].pending);
-        self.invalidate_all(domain);
+        self.domains[domain].flush_list.invalidate_all();
         if let Some((iova, len)) = during {
             // Hardware still finds what is mapped.
             self.hw.fill_caches();
@@ -97,20 +93,6 @@ impl Driver {
                 let Extent { iova, .. } = old;
                 self.hw
                     .report_problem(format!("{iova:#x} is held after the flush"));
-            }
-        }
-    }
-
-    /// `FlushList::invalidate_all`.
-    fn invalidate_all(&self, domain: usize) {
-        if !self.hw.has(Bug::OtherUnitNotFlushedAtAll) {
-            return self.invalidate_range(domain, InvalidationRange::ALL);
-        }
-        for &(unit, id, _) in &self.domains[domain].attachments {
-            if unit == 0 {
-                let scope = IotlbScope::Domain(DomainId::new(id));
-                self.hw.begin(unit, &[Invalidation::Iotlb(scope)]);
-                self.hw.finish(unit);
             }
         }
     }

@@ -13,7 +13,9 @@
 use crate::unit::Unit;
 use kernel::prelude::*;
 use vtd_core::invalidation::{InvalidationRange, InvalidationStep, InvalidationSteps};
+use vtd_core::lockless::flush_list::FlushedUnit;
 use vtd_core::spec::address::DomainId;
+use vtd_core::spec::capability::Capability;
 use vtd_core::spec::invalidation::Invalidation;
 
 /// An invalidation that was begun on a unit, and has to be finished there.
@@ -27,23 +29,25 @@ pub(crate) enum Begun {
     Postponed,
 }
 
-impl Unit {
-    /// Begins to invalidate what the unit has cached of `range` in the domain `id`.
-    ///
-    /// # Context
-    ///
-    /// Any context.
-    pub(crate) fn begin_range(&self, id: DomainId, range: InvalidationRange) -> Begun {
+impl FlushedUnit for Unit {
+    type Begun = Begun;
+    type Error = Error;
+
+    fn cap(&self) -> Capability {
+        self.cap
+    }
+
+    #[inline(always)]
+    fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
+        Unit::invalidate_range(self, id, range)
+    }
+
+    fn begin_range(&self, id: DomainId, range: InvalidationRange) -> Begun {
         let scope = self.invalidator.range_invalidator.scope(id, range);
         self.begin(Invalidation::Iotlb(scope))
     }
 
-    /// Returns when the unit has confirmed what [`Self::begin_range`] began, or when it has failed.
-    ///
-    /// # Context
-    ///
-    /// Any context.
-    pub(crate) fn finish_range(&self, begun: Begun, id: DomainId, range: InvalidationRange) {
+    fn finish_range(&self, begun: Begun, id: DomainId, range: InvalidationRange) {
         match begun {
             Begun::Nothing => {}
             // After an error every requester is blocked, so the caller can continue.
@@ -54,12 +58,7 @@ impl Unit {
         }
     }
 
-    /// Begins the `steps` that a change of tables requires.
-    ///
-    /// # Context
-    ///
-    /// Any context.
-    pub(crate) fn begin_steps(&self, steps: InvalidationSteps) -> Begun {
+    fn begin_steps(&self, steps: InvalidationSteps) -> Begun {
         let mut steps = steps.iter();
         match (steps.next(), steps.next()) {
             (None, _) => Begun::Nothing,
@@ -68,23 +67,16 @@ impl Unit {
         }
     }
 
-    /// Returns when the unit has confirmed the `steps` that [`Self::begin_steps`] began.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::invalidate`].
-    ///
-    /// # Context
-    ///
-    /// Any context.
-    pub(crate) fn finish_steps(&self, begun: Begun, steps: InvalidationSteps) -> Result {
+    fn finish_steps(&self, begun: Begun, steps: InvalidationSteps) -> Result {
         match begun {
             Begun::Nothing => Ok(()),
             Begun::Submitted(end) => self.finish(end),
             Begun::Postponed => self.perform(steps.iter()),
         }
     }
+}
 
+impl Unit {
     #[inline(always)]
     fn begin(&self, request: Invalidation) -> Begun {
         if !self.is_queued() {

@@ -3,11 +3,11 @@
 //! Invalidates what the unit has cached of its interrupt remapping table. Only the queue can do
 //! that.
 
-use crate::unit::state::UnitState;
 use crate::unit::Unit;
 use core::cell::Cell;
 use kernel::prelude::*;
 use kernel_ext::clock;
+use vtd_core::lockless::unit_state::UnitState;
 use vtd_core::spec::invalidation::{InterruptScope, Invalidation};
 
 /// Up to this many entries are invalidated one by one. A device with conventional MSI has no more.
@@ -26,7 +26,7 @@ impl Unit {
     ///
     /// Any context, also with the lock of an interrupt descriptor held.
     pub(in crate::unit) fn invalidate_interrupts(&self, first: usize, count: usize) -> Result {
-        match self.state.get() {
+        match self.state() {
             UnitState::Enabled => {}
             UnitState::Failed => return Err(EIO),
             // Nothing is remapped, so no cache can be stale.

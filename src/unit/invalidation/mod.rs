@@ -13,6 +13,5 @@ mod queue_error;
 mod queue_recovery;
 mod trace;
 
-pub(crate) use begun::Begun;
 pub(super) use invalidator::{Invalidated, InvalidationPaths, Invalidator};
 pub(super) use queue::Queue;

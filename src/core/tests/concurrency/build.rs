@@ -2,10 +2,12 @@
 
 //! Copies the files of the driver that `subjects.rs` lists, with the kernel's names and the
 //! processor's atomics replaced by those of `shim`, and makes one more copy with each mistake that
-//! loom must find in them.
+//! loom must find in them. The files of `src/core/lockless` are compiled as they are: only their
+//! mistakes are made here.
 
 mod holding_subject;
 mod interrupt_subjects;
+mod lockless_mistakes;
 mod subjects;
 
 use holding_subject::HOLDING;
@@ -27,6 +29,7 @@ const COMMON: &[(&str, &str)] = &[
     ("super::queue_error::", "crate::shim::queue_error::"),
     ("super::trace::", "crate::shim::trace::"),
     ("vtd_core::pgtable::run::", "crate::shim::run::"),
+    ("vtd_core::lockless::", "crate::lockless::"),
     ("#[pin_data]", ""),
     ("#[pin]", ""),
     ("pin_init!(", "core::convert::identity("),
@@ -48,6 +51,12 @@ fn replaced(text: &str, files: &[&str], from: &str, to: &str) -> String {
 
 fn write(out: &Path, name: &str, text: &str) {
     fs::write(out.join(format!("{name}.rs")), text).expect("the build's folder");
+}
+
+/// Removes the documentation of a module, which cannot be included.
+fn included(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.starts_with("//!"));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// Returns the text of the files, and the name of the module that they form.
@@ -77,6 +86,7 @@ fn main() {
     println!("cargo:rerun-if-changed=subjects.rs");
     println!("cargo:rerun-if-changed=holding_subject.rs");
     println!("cargo:rerun-if-changed=interrupt_subjects.rs");
+    println!("cargo:rerun-if-changed=lockless_mistakes.rs");
     let subjects = SUBJECTS.iter().chain(interrupt_subjects::SUBJECTS);
     for subject in subjects.chain([&HOLDING]) {
         let (original, stem) = original(&source, subject.files);
@@ -88,12 +98,19 @@ fn main() {
             for (from, to) in COMMON {
                 text = text.replace(from, to);
             }
-            let lines = text.lines().filter(|line| !line.starts_with("//!"));
-            lines.collect::<Vec<_>>().join("\n") + "\n" + subject.appended
+            included(&text) + subject.appended
         };
         write(&out, &stem, &adapt(None));
         for (name, from, to) in subject.mistakes {
             write(&out, &format!("{stem}_{name}"), &adapt(Some((from, to))));
+        }
+    }
+    for (stem, mistakes) in lockless_mistakes::FILES {
+        let file = format!("core/lockless/{stem}.rs");
+        let (original, _) = original(&source, &[&file]);
+        for (name, from, to) in *mistakes {
+            let text = replaced(&original, &[&file], from, to);
+            write(&out, &format!("{stem}_{name}"), &included(&text));
         }
     }
 }

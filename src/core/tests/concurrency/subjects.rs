@@ -97,19 +97,6 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        files: &["unit/state.rs"],
-        adapted: &[],
-        appended: "",
-        mistakes: &[
-            (
-                "unordered",
-                "Ordering::AcqRel, Ordering::Acquire",
-                "Ordering::Relaxed, Ordering::Relaxed",
-            ),
-            ("no_wait", "== FAILING {", "== 99 {"),
-        ],
-    },
-    Subject {
         files: &["unit/translation/domain_ids.rs"],
         adapted: &[],
         appended: "",
@@ -247,37 +234,18 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     },
     Subject {
         files: &["domain/flush_list.rs", "domain/attachments.rs"],
-        // So that a model with three units waits twice.
-        adapted: &[("BEGUN_AT_ONCE: usize = 8", "BEGUN_AT_ONCE: usize = 2")],
+        adapted: &[],
         appended: "",
         mistakes: &[
-            ("no_fence", "fence(Ordering::SeqCst);\n        if", "if"),
-            (
-                "weak_store",
-                ".store(u32::from(id.raw()) + 1, Ordering::SeqCst)",
-                ".store(u32::from(id.raw()) + 1, Ordering::Release)",
-            ),
             (
                 "one_by_one",
                 "if let Some(id) = self.get(unit, published) {",
                 "if let Some(id) = None {",
             ),
             (
-                "not_counted",
-                "self.other_units.fetch_add(1, Ordering::SeqCst);",
-                "",
-            ),
-            (
-                "all_leave_with_one",
-                "self.other_units.fetch_sub(1, Ordering::SeqCst);",
-                "self.other_units.store(0, Ordering::SeqCst);",
-            ),
-            (
-                "primary_counted_out",
-                "published.store(0, Ordering::SeqCst);\n        \
-                 if !core::ptr::eq(published, &self.primary_id) {",
-                "published.store(0, Ordering::SeqCst);\n        \
-                 if true {",
+                "added_unpublished",
+                "self.flush_list.publish(published, id);",
+                "let _ = (published, id);",
             ),
             (
                 "not_published",
@@ -291,43 +259,8 @@ pub(crate) const SUBJECTS: &[Subject] = &[
             ),
             (
                 "published_for_another",
-                "self.other_ids.get(at)",
-                "self.other_ids.get(at.min(1))",
-            ),
-            (
-                "primary_left_out",
-                "Iterator::chain(primary, others)",
-                "Iterator::chain(primary.take(0), others)",
-            ),
-            (
-                "first_part_only",
-                "let is_last = begun.iter().any(Option::is_none);",
-                "let is_last = true;",
-            ),
-            (
-                "one_after_the_other",
-                "BEGUN_AT_ONCE: usize = 8",
-                "BEGUN_AT_ONCE: usize = 1; // BEGUN_AT_ONCE: usize = 8",
-            ),
-            (
-                "not_finished",
-                "finish(unit, id, begun);",
-                "let _ = (unit, id, begun, &mut finish);",
-            ),
-            (
-                "stops_at_an_error",
-                "let one = unit.finish_steps(",
-                "if failed.is_err() { return; } let one = unit.finish_steps(",
-            ),
-            (
-                "error_lost",
-                "failed = failed.and(one);",
-                "failed = Ok(());",
-            ),
-            (
-                "one_error_counts",
-                "if works {",
-                "if works && failed.is_ok() {",
+                "all.other_ids.get(at)",
+                "all.other_ids.get(at.min(1))",
             ),
             (
                 "not_retained",
@@ -339,25 +272,6 @@ pub(crate) const SUBJECTS: &[Subject] = &[
                 "if !self.units_retained.load(Ordering::Relaxed) {",
                 "if true {",
             ),
-        ],
-    },
-    Subject {
-        files: &["../rust/tables/readers.rs"],
-        adapted: &[],
-        appended: "",
-        mistakes: &[
-            ("silent", "self.walking.store(true, Ordering::Relaxed);", ""),
-            (
-                "no_fence_before_walk",
-                "fence(Ordering::SeqCst);\n            let result",
-                "let result",
-            ),
-            (
-                "no_fence_before_check",
-                "fence(Ordering::SeqCst);\n        if self",
-                "if self",
-            ),
-            ("no_wait", "self.lock.with(|()| ());", ""),
         ],
     },
     Subject {

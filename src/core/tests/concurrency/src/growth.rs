@@ -37,7 +37,7 @@ macro_rules! many_devices {
                     }
                     joined += 1;
                 }
-                let range = $module::flush_list::range_of(0, 0x1000, false).unwrap();
+                let range = crate::attachments::page();
                 let last = all.last().unwrap();
                 let took = (
                     steps::of(|| domain.flush_list.invalidate_range(range)),

@@ -8,9 +8,34 @@
 // Functions that are unsafe in the kernel are safe in `shim`.
 #![allow(unused_unsafe)]
 // The mistakes drop values that they should have kept.
-#![allow(dropping_references, unused_mut)]
+#![allow(dropping_references, unused_mut, unused_variables)]
 
 mod shim;
+
+// What the driver's lock-free files use of their crate.
+use vtd_core::{invalidation, spec};
+
+/// The driver's lock-free files as they are.
+#[path = "../../../lockless"]
+mod lockless {
+    use crate::shim::atomic;
+
+    pub(crate) mod flush_list;
+    pub(crate) mod readers;
+    pub(crate) mod unit_state;
+}
+
+/// Declares a module for a lock-free file of the driver with each mistake.
+macro_rules! mistakes {
+    ($($name:ident)+) => {
+        use crate::shim::atomic;
+        $(
+            mod $name {
+                include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));
+            }
+        )+
+    };
+}
 
 /// Declares a module for the driver's file as it is, and one for each mistake.
 macro_rules! subjects {
@@ -48,6 +73,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 }
 
 mod attachments;
+mod flush_list;
 mod growth;
 mod holding;
 mod ids;
@@ -56,5 +82,5 @@ mod ownership;
 mod queue;
 mod readers;
 mod registers;
-mod state;
 mod tables;
+mod unit_state;

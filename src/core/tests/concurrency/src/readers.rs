@@ -5,31 +5,36 @@
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
-subjects! {
-    readers readers_silent readers_no_fence_before_walk readers_no_fence_before_check readers_no_wait
+use crate::lockless::readers;
+use crate::shim::lock;
+
+mistakes! {
+    readers_silent readers_no_fence_before_walk readers_no_fence_before_check readers_no_wait
 }
 
 macro_rules! alive {
     ($module:ident) => {
         crate::check(|| {
-            let readers = Arc::new($module::Readers::new());
+            let readers = Arc::new(($module::Readers::new(), lock::new((), c"readers")));
             let link = Arc::new(AtomicU64::new(1));
             let is_free = Arc::new(AtomicBool::new(false));
             let unmap = {
                 let (readers, link, is_free) = (readers.clone(), link.clone(), is_free.clone());
                 move || {
                     link.store(0, Ordering::Relaxed);
-                    readers.wait();
+                    let (readers, lock) = &*readers;
+                    readers.wait(|| lock.with(|()| ()));
                     is_free.store(true, Ordering::Relaxed);
                 }
             };
             let other = loom::thread::spawn(unmap);
             for _ in 0..2 {
-                readers.walk(|| {
+                let walk = || {
                     if link.load(Ordering::Acquire) != 0 {
                         assert!(!is_free.load(Ordering::Relaxed), "a free table is read");
                     }
-                });
+                };
+                readers.1.with(|()| readers.0.walk(walk));
             }
             other.join().unwrap();
         })

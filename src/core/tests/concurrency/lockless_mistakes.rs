@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mistakes in `src/core/lockless`, which loom must find. The files themselves are compiled as they
+//! are.
+
+/// The mistakes in one file: a name, the text in the file, the text that replaces it.
+type Mistakes = &'static [(&'static str, &'static str, &'static str)];
+
+/// The files, with their mistakes.
+pub(crate) const FILES: &[(&str, Mistakes)] = &[
+    (
+        "flush_list",
+        &[
+            ("no_fence", "fence(Ordering::SeqCst);\n        if", "if"),
+            (
+                "weak_store",
+                "published.0.store(id, Ordering::SeqCst)",
+                "published.0.store(id, Ordering::Release)",
+            ),
+            (
+                "not_counted",
+                "self.other_units.fetch_add(1, Ordering::SeqCst);",
+                "",
+            ),
+            (
+                "all_leave_with_one",
+                "self.other_units.fetch_sub(1, Ordering::SeqCst);",
+                "self.other_units.store(0, Ordering::SeqCst);",
+            ),
+            (
+                "primary_counted_out",
+                "published.0.store(0, Ordering::SeqCst);\n        \
+                 if !core::ptr::eq(published, &self.primary_id) {",
+                "published.0.store(0, Ordering::SeqCst);\n        \
+                 if true {",
+            ),
+            (
+                "primary_left_out",
+                "Iterator::chain(primary, self.units.others())",
+                "Iterator::chain(primary.take(0), self.units.others())",
+            ),
+            (
+                "first_part_only",
+                "let is_last = begun.iter().any(Option::is_none);",
+                "let is_last = true;",
+            ),
+            (
+                "one_after_the_other",
+                "[const { None }; AT_ONCE]",
+                "[const { None }; 1]",
+            ),
+            (
+                "not_finished",
+                "finish(unit, id, begun);",
+                "let _ = (unit, id, begun, &mut finish);",
+            ),
+            (
+                "stops_at_an_error",
+                "let one = unit.finish_steps(",
+                "if failed.is_err() { return; } let one = unit.finish_steps(",
+            ),
+            (
+                "error_lost",
+                "failed = failed.and(one);",
+                "failed = Ok(());",
+            ),
+            (
+                "one_error_counts",
+                "if works {",
+                "if works && failed.is_ok() {",
+            ),
+        ],
+    ),
+    (
+        "readers",
+        &[
+            ("silent", "self.walking.store(true, Ordering::Relaxed);", ""),
+            (
+                "no_fence_before_walk",
+                "fence(Ordering::SeqCst);\n        let result",
+                "let result",
+            ),
+            (
+                "no_fence_before_check",
+                "fence(Ordering::SeqCst);\n        if self",
+                "if self",
+            ),
+            ("no_wait", "take_lock();", ""),
+        ],
+    ),
+    (
+        "unit_state",
+        &[
+            (
+                "unordered",
+                "Ordering::AcqRel, Ordering::Acquire",
+                "Ordering::Relaxed, Ordering::Relaxed",
+            ),
+            ("no_wait", "== FAILING {", "== 99 {"),
+        ],
+    ),
+];
