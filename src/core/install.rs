@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Changes a context entry: the order of stores and invalidations.
+//! Changes what requesters can reach: which context entries change, and the order of stores and
+//! invalidations.
 //!
 //! A context entry has 128 bits, and a processor stores 64 bits at a time. A unit may read the word
 //! with the present bit first and the other word later. An invalidation for the old domain-id finds
@@ -42,6 +43,86 @@ pub const fn entry_stores([low, high]: [u64; 2]) -> [(usize, u64); 2] {
     } else {
         [(1, high), (0, low)]
     }
+}
+
+/// Whether a device had a translation installed before, and with it a use of each of its
+/// requester IDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WasInstalled {
+    /// The device was blocked.
+    No,
+    /// The device was attached to something.
+    Yes,
+}
+
+/// The context entries of a unit, and how many devices use each of their requester IDs.
+pub trait RequesterEntries {
+    /// The reason why an entry was not replaced.
+    type Error;
+
+    /// Allocates what the entry of `source` needs, unless it exists.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it.
+    fn prepare(&mut self, source: SourceId) -> Result<(), Self::Error>;
+
+    /// Counts one more (`more`) or one fewer device that uses `source`, and returns how many do.
+    fn count_use(&mut self, source: SourceId, more: bool) -> u16;
+
+    /// Returns the entry of `source`.
+    fn entry(&self, source: SourceId) -> ContextEntry;
+
+    /// Replaces the entry `old` of `source` by `new`: [`replace_context_entry`].
+    ///
+    /// # Errors
+    ///
+    /// That of [`ContextSlot::perform`].
+    fn replace(
+        &mut self,
+        source: SourceId,
+        old: ContextEntry,
+        new: ContextEntry,
+    ) -> Result<(), Self::Error>;
+}
+
+/// Installs `new` for every requester ID in `sources`, all of which one device uses. `before`:
+/// whether something was installed for this device. A requester ID that another device uses stays
+/// as it is if `new` is not present.
+///
+/// On return, no cache of the unit holds what the requesters could reach before.
+///
+/// # Errors
+///
+/// That of [`RequesterEntries::prepare`], and nothing has changed then, or that of
+/// [`ContextSlot::perform`].
+pub fn install<E: RequesterEntries>(
+    entries: &mut E,
+    sources: &[SourceId],
+    before: WasInstalled,
+    new: ContextEntry,
+) -> Result<(), E::Error> {
+    for &source in sources {
+        entries.prepare(source)?;
+    }
+    for &source in sources {
+        match (before, new.is_present()) {
+            (WasInstalled::No, true) => {
+                entries.count_use(source, true);
+            }
+            // The device had nothing installed. A requester ID that it shares may be in use by a
+            // sibling.
+            (WasInstalled::No, false) => continue,
+            // Another device may still use this requester ID.
+            (WasInstalled::Yes, false) if entries.count_use(source, false) > 0 => continue,
+            (WasInstalled::Yes, _) => {}
+        }
+        let old = entries.entry(source);
+        if old.words() != new.words() {
+            entries.replace(source, old, new)?;
+        }
+    }
+    Ok(())
 }
 
 /// Replaces the context entry `old`, which the slot of `source` holds, by `new`.

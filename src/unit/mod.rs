@@ -43,7 +43,8 @@ pub(crate) use interrupt::InterruptSnapshot;
 pub(crate) use snapshot::{BusSnapshot, QueueSnapshot, RequesterEntries};
 pub(crate) use statistics::{Counter, Statistics, WAIT_KINDS};
 pub(crate) use suspend::SuspendState;
-pub(crate) use translation::{AllocatedDomainId, DomainIdOwner, Translation, WasInstalled};
+pub(crate) use translation::{AllocatedDomainId, DomainIdOwner, Translation};
+pub(crate) use vtd_core::install::WasInstalled;
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -30,6 +30,8 @@ pub(crate) enum Bug {
     AbsenceNotFlushed,
     AbsenceTaggedWithNewId,
     FpdChangeNotFlushed,
+    SharedRequesterBlocked,
+    UseNotCountedBack,
     MapNotInvalidated,
     MapInvalidatedLeavesOnly,
     WriteBufferNotFlushed,
@@ -107,6 +109,8 @@ noticed! {
     missing_flush_of_absence_is_noticed: AbsenceNotFlushed, "context entry";
     absence_under_another_tag_is_noticed: AbsenceTaggedWithNewId, "context entry";
     missing_flush_after_fpd_change_is_noticed: FpdChangeNotFlushed, "context entry";
+    a_blocked_sibling_is_noticed: SharedRequesterBlocked, "is not in its domain";
+    a_use_that_stays_counted_is_noticed: UseNotCountedBack, "as its id is freed|not allocated|freed table|as it is freed";
     missing_map_invalidation_is_noticed: MapNotInvalidated, "absent";
     map_invalidation_of_leaves_only_is_noticed: MapInvalidatedLeavesOnly, "absent";
     missing_write_buffer_flush_is_noticed: WriteBufferNotFlushed, "write buffer";

@@ -3,20 +3,21 @@
 //! The steps of the driver in their order, on the units of `caches_hardware`.
 //!
 //! vtd_core makes the decisions: tables, entries, steps, scopes, descriptors, how an entry is
-//! stored, replaced and changed, what a flush reaches, and what a map or unmap leaves to be flushed
+//! stored, replaced and changed, which entries of a device change, what a flush reaches, and what a map or unmap leaves to be flushed
 //! and freed. This file has the order in which the driver does the rest. It
-//! follows these functions line by line: `install_in` of src/unit/translation/install.rs, `attach`
-//! of src/device/attach.rs, `attach_unit` and `detach_unit` of src/domain/attachments.rs.
+//! follows these functions line by line: `attach` of src/device/attach.rs, `attach_unit` and
+//! `detach_unit` of src/domain/attachments.rs.
 
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};
 use crate::caches_hardware::Hardware;
 use crate::caches_held::Holding;
 use crate::caches_units::AllUnits;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use vtd_core::install::{
-    disable_fault_processing, entry_stores, replace_context_entry, ContextSlot,
+    disable_fault_processing, entry_stores, install, replace_context_entry, ContextSlot,
+    RequesterEntries, WasInstalled,
 };
 use vtd_core::invalidation::{after_context_change, InvalidationSteps};
 use vtd_core::lockless::flush_list::FlushList;
@@ -49,6 +50,8 @@ pub(crate) struct Driver {
     pub(crate) devices: Vec<Device>,
     /// The allocated domain-ids of each unit.
     pub(crate) ids: Vec<BTreeSet<u16>>,
+    /// `RequesterUses`: how many devices use each requester ID.
+    uses: BTreeMap<u16, u16>,
 }
 
 /// The same as `Slot` of src/unit/translation/install.rs.
@@ -72,6 +75,47 @@ impl ContextSlot for Slot<'_> {
     }
 }
 
+/// The same as `Entries` of src/unit/translation/install.rs.
+struct Entries<'a> {
+    driver: &'a mut Driver,
+    unit: usize,
+}
+
+impl RequesterEntries for Entries<'_> {
+    type Error = core::convert::Infallible;
+
+    fn prepare(&mut self, _: SourceId) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn count_use(&mut self, source: SourceId, more: bool) -> u16 {
+        let uses = self.driver.uses.entry(source.raw()).or_default();
+        if more {
+            *uses += 1;
+        } else if *uses < 2 || !self.driver.hw.has(Bug::UseNotCountedBack) {
+            *uses -= 1;
+        }
+        if *uses > 0 && self.driver.hw.has(Bug::SharedRequesterBlocked) {
+            return 0;
+        }
+        *uses
+    }
+
+    fn entry(&self, source: SourceId) -> ContextEntry {
+        self.driver.entry(self.unit, source.raw())
+    }
+
+    fn replace(
+        &mut self,
+        source: SourceId,
+        old: ContextEntry,
+        new: ContextEntry,
+    ) -> Result<(), Self::Error> {
+        self.driver.replace(self.unit, source.raw(), old, new);
+        Ok(())
+    }
+}
+
 const GEOMETRY: Geometry = Geometry {
     width: AddressWidth::Bits39,
     input_bits: 39,
@@ -84,8 +128,9 @@ const GEOMETRY: Geometry = Geometry {
 /// The same as `PASS_THROUGH` of src/unit/translation/domain_ids.rs.
 const PASS_THROUGH: u16 = 1;
 
-/// The requester IDs of the devices; the second device uses two.
-const SOURCES: [&[u16]; 4] = [&[0x10], &[0x18, 0x19], &[0x20], &[0x28]];
+/// The requester IDs of the devices. The second and the third device are a group, because they
+/// share one.
+const SOURCES: [&[u16]; 4] = [&[0x10], &[0x18, 0x19], &[0x20, 0x19], &[0x28]];
 
 impl Driver {
     /// Creates three devices behind unit 0, for which the domains are allocated, and one behind
@@ -113,12 +158,13 @@ impl Driver {
             domains,
             devices: SOURCES.iter().enumerate().map(device).collect(),
             ids: vec![BTreeSet::new(); 2],
+            uses: BTreeMap::new(),
         };
         driver.hw.fill_caches();
         driver
     }
 
-    fn entry(&self, unit: usize, source: u16) -> ContextEntry {
+    pub(crate) fn entry(&self, unit: usize, source: u16) -> ContextEntry {
         let [low, high] = self.hw.units[unit].borrow().memory[&source];
         ContextEntry::from_words(low, high)
     }
@@ -135,14 +181,20 @@ impl Driver {
     }
 
     /// `Unit::install`.
-    fn install(&self, device: usize, to: ContextEntry) {
-        let Device { unit, sources, .. } = self.devices[device];
-        for &source in sources {
-            let old = self.entry(unit, source);
-            if old.words() != to.words() {
-                self.replace(unit, source, old, to);
-            }
-        }
+    fn install(&mut self, device: usize, to: ContextEntry) {
+        let Device {
+            unit,
+            sources,
+            attached,
+            ..
+        } = self.devices[device];
+        let before = match attached {
+            true => WasInstalled::Yes,
+            false => WasInstalled::No,
+        };
+        let names: Vec<_> = sources.iter().map(|&s| SourceId::from_raw(s)).collect();
+        let mut entries = Entries { driver: self, unit };
+        install(&mut entries, &names, before, to).expect("a unit of the model never fails");
     }
 
     /// `vtd_core::install::replace_context_entry` itself, or a version with a bug.
@@ -217,8 +269,17 @@ impl Driver {
         }
     }
 
+    /// Attaches all devices of a group, one after the other, as the core does. A device that is
+    /// removed is blocked alone.
+    pub(crate) fn attach_group(&mut self, device: usize, target: Target) {
+        self.attach(device, target);
+        if let (1 | 2, true) = (device, target != Target::Blocked) {
+            self.attach(3 - device, target);
+        }
+    }
+
     /// `device::attach`.
-    pub(crate) fn attach(&mut self, device: usize, target: Target) {
+    fn attach(&mut self, device: usize, target: Target) {
         let unit = self.devices[device].unit;
         if target == Target::Blocked && !self.devices[device].attached {
             return;

@@ -4,7 +4,7 @@
 
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Extent};
-use crate::caches_driver::{Driver, Target};
+use crate::caches_driver::{Device, Driver, Target};
 use crate::caches_hardware::{Counts, Leaf};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -194,9 +194,9 @@ fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
             Ok(driver.domains[domain].attachments.len() as u32)
         }
         Operation::Attach { device, target } => {
-            driver.attach(device, target);
-            // IOTLB invalidations for the old and the new domain: the device may have had none.
-            Ok(2 * driver.devices[device].sources.len() as u32)
+            driver.attach_group(device, target);
+            // IOTLB invalidations for the old and the new domain: the devices may have had none.
+            Ok(2 * 4)
         }
         Operation::DisableFaultProcessing { device } => {
             driver.disable_fault_processing(device);
@@ -287,10 +287,32 @@ fn check_invariants(driver: &Driver) -> Result<(), String> {
                 ));
             }
         }
+        for device in driver.devices.iter().filter(|one| one.unit == number) {
+            check_device(driver, device)?;
+        }
         for domain in &driver.domains {
             if let Some(&(_, id, _)) = domain.attachments.iter().find(|one| one.0 == number) {
                 check_domain(driver, number, id, domain)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the context entries of a device lead to what it is attached to.
+fn check_device(driver: &Driver, device: &Device) -> Result<(), String> {
+    let of_unit = |one: &&(usize, u16, u32)| one.0 == device.unit;
+    for &source in device.sources {
+        let entry = driver.entry(device.unit, source);
+        let Some(domain) = device.domain else {
+            continue;
+        };
+        let joined = driver.domains[domain].attachments.iter().find(of_unit);
+        let id = joined.map(|one| one.1);
+        if !entry.is_present() || id != Some(entry.domain().raw()) {
+            return Err(format!(
+                "{source:#x} is not in its domain, but has {entry:?}"
+            ));
         }
     }
     Ok(())

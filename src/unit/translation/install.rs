@@ -33,7 +33,9 @@ use super::requester_uses::RequesterUses;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
-use vtd_core::install::{replace_context_entry, ContextSlot};
+use vtd_core::install::{
+    install, replace_context_entry, ContextSlot, RequesterEntries, WasInstalled,
+};
 use vtd_core::invalidation::InvalidationSteps;
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
@@ -68,16 +70,6 @@ impl Translation {
             }
         }
     }
-}
-
-/// Whether a device had a translation installed before, and with it a use of each of its
-/// requester IDs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WasInstalled {
-    /// The device was blocked.
-    No,
-    /// The device was attached to something.
-    Yes,
 }
 
 /// The context tables of a unit and the use counts of their entries. The lock `tables` of [`Unit`]
@@ -188,42 +180,38 @@ impl Unit {
             // The device is blocked already, with or without tables. Blocking must not need memory.
             return Ok(());
         }
-        self.change_tables(|state| self.install_in(state, sources, before, entry))
+        self.change_tables(|state| {
+            let mut entries = Entries { unit: self, state };
+            install(&mut entries, sources, before, entry)
+        })
+    }
+}
+
+/// The context entries of a unit, whose lock is held.
+struct Entries<'a> {
+    unit: &'a Unit,
+    state: &'a mut TranslationState,
+}
+
+impl RequesterEntries for Entries<'_> {
+    type Error = Error;
+
+    fn prepare(&mut self, source: SourceId) -> Result {
+        self.state.prepare(&self.unit.root, source)
     }
 
-    fn install_in(
-        &self,
-        state: &mut TranslationState,
-        sources: &[SourceId],
-        before: WasInstalled,
-        entry: ContextEntry,
-    ) -> Result {
-        for &source in sources {
-            state.prepare(&self.root, source)?;
-        }
-        for &source in sources {
-            let wanted = match (before, entry.is_present()) {
-                (WasInstalled::No, true) => {
-                    state.uses.count(source, true);
-                    entry
-                }
-                // The device had nothing installed. A requester ID that it shares may be in use by
-                // a sibling.
-                (WasInstalled::No, false) => continue,
-                // Another device may still use this requester ID.
-                (WasInstalled::Yes, false) if state.uses.count(source, false) > 0 => continue,
-                _ => entry,
-            };
-            let old = state.tables.get(source);
-            if old.words() == wanted.words() {
-                continue;
-            }
-            self.stats.attaches.add(1);
-            let cap = self.cap();
-            let mut slot = Slot::new(self, &mut state.tables, source);
-            replace_context_entry(&mut slot, cap, source, old, wanted)?;
-        }
-        Ok(())
+    fn count_use(&mut self, source: SourceId, more: bool) -> u16 {
+        self.state.uses.count(source, more)
+    }
+
+    fn entry(&self, source: SourceId) -> ContextEntry {
+        self.state.tables.get(source)
+    }
+
+    fn replace(&mut self, source: SourceId, old: ContextEntry, new: ContextEntry) -> Result {
+        self.unit.stats.attaches.add(1);
+        let mut slot = Slot::new(self.unit, &mut self.state.tables, source);
+        replace_context_entry(&mut slot, self.unit.cap(), source, old, new)
     }
 }
 

@@ -10,6 +10,6 @@ mod requester_uses;
 mod taken_id;
 
 pub(crate) use domain_ids::{DomainIdOwner, DomainIds};
-pub(crate) use install::{Translation, TranslationState, WasInstalled};
+pub(crate) use install::{Translation, TranslationState};
 pub(crate) use legacy::RootTable;
 pub(crate) use taken_id::AllocatedDomainId;
