@@ -25,13 +25,14 @@
 //!
 //! `list` orders attaches and detaches. A flush takes no lock: it reads `flush_list`.
 
-use super::flush_list::{published_id, FlushList};
+use super::flush_list::{published_tag, FlushList};
 use crate::unit::{AllocatedDomainId, DomainIdOwner, Unit};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
-use vtd_core::lockless::flush_list::PublishedId;
+use vtd_core::invalidation::CacheTag;
+use vtd_core::lockless::flush_list::PublishedTag;
 use vtd_core::spec::address::DomainId;
 
 /// A unit that walks the tables.
@@ -42,6 +43,11 @@ struct Attachment {
 }
 
 impl Attachment {
+    /// Returns the tag of what the unit caches of the domain.
+    fn tag(&self) -> CacheTag {
+        CacheTag::SecondStage(self.id.id())
+    }
+
     /// Returns whether the unit has devices in the domain.
     fn in_use(entry: &&Self) -> bool {
         entry.devices > 0
@@ -110,7 +116,7 @@ impl Attachments {
         id_owner: DomainIdOwner,
         retained_id: Option<Arc<AllocatedDomainId>>,
     ) -> Result<DomainId> {
-        let published = published_id(&self.flush_list, unit).ok_or(ENODEV)?;
+        let published = published_tag(&self.flush_list, unit).ok_or(ENODEV)?;
         if let Some(id) = self.get(unit, published) {
             return Ok(id);
         }
@@ -123,21 +129,21 @@ impl Attachments {
         Ok(id)
     }
 
-    /// Adds a unit that is not in the list, with one device and its id `published`, or without.
-    fn insert(&self, id: Arc<AllocatedDomainId>, published: Option<&PublishedId>) -> Result {
+    /// Adds a unit that is not in the list, with one device and its tag `published`, or without.
+    fn insert(&self, id: Arc<AllocatedDomainId>, published: Option<&PublishedTag>) -> Result {
         self.flush_list.note_map_invalidation(id.unit().cap());
         let devices = u32::from(published.is_some());
         self.push(Attachment { id, devices }, published)
     }
 
     /// Counts one more device behind a unit that is in the list, and returns the domain-id.
-    fn get(&self, unit: &Arc<Unit>, published: &PublishedId) -> Option<DomainId> {
+    fn get(&self, unit: &Arc<Unit>, published: &PublishedTag) -> Option<DomainId> {
         self.list.with(|list| {
             let entry = list
                 .iter_mut()
                 .find(|entry| Arc::ptr_eq(entry.id.unit(), unit))?;
             if entry.devices == 0 {
-                self.flush_list.publish(published, entry.id.id());
+                self.flush_list.publish(published, entry.tag());
             }
             entry.devices += 1;
             Some(entry.id.id())
@@ -145,8 +151,8 @@ impl Attachments {
     }
 
     /// Adds an entry. Memory is allocated and freed without the lock.
-    fn push(&self, entry: Attachment, published: Option<&PublishedId>) -> Result {
-        let id = entry.id.id();
+    fn push(&self, entry: Attachment, published: Option<&PublishedTag>) -> Result {
+        let tag = entry.tag();
         let mut entry = Some(entry);
         let mut room = KVec::new();
         loop {
@@ -164,7 +170,7 @@ impl Attachments {
                     let _ = list.push_within_capacity(entry);
                 }
                 if let Some(published) = published {
-                    self.flush_list.publish(published, id);
+                    self.flush_list.publish(published, tag);
                 }
                 None
             });
@@ -191,7 +197,7 @@ impl Attachments {
             if entry.devices > 0 {
                 return share;
             }
-            if let Some(published) = published_id(&self.flush_list, unit) {
+            if let Some(published) = published_tag(&self.flush_list, unit) {
                 self.flush_list.withdraw(published);
             }
             if !self.units_retained.load(Ordering::Relaxed) {

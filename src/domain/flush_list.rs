@@ -7,7 +7,7 @@ use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::pages::Charge;
-use vtd_core::lockless::flush_list::{self, DomainUnits, PublishedId};
+use vtd_core::lockless::flush_list::{self, DomainUnits, PublishedTag};
 
 /// All units of the machine.
 pub(crate) type Units = Arc<KVec<Arc<Unit>>>;
@@ -15,13 +15,13 @@ pub(crate) type Units = Arc<KVec<Arc<Unit>>>;
 /// The units that a flush of one domain reaches.
 pub(super) type FlushList = flush_list::FlushList<AllUnits>;
 
-/// All units, with the place of each published domain-id.
+/// All units, with the place of the tag of each.
 pub(super) struct AllUnits {
     /// The unit of the device for which the domain was allocated.
     primary: Arc<Unit>,
-    /// The published ids of `units`, in the same order. That of the primary unit is not used. Empty
+    /// The published tags of `units`, in the same order. That of the primary unit is not used. Empty
     /// if there is only one unit.
-    other_ids: KVec<PublishedId>,
+    other_tags: KVec<PublishedTag>,
     units: Units,
 }
 
@@ -37,13 +37,13 @@ impl AllUnits {
     /// May sleep.
     pub(super) fn new(primary: Arc<Unit>, units: Units, charge: Charge) -> Result<Self> {
         let others = if units.len() > 1 { units.len() } else { 0 };
-        let mut other_ids = KVec::with_capacity(others, charge.flags())?;
+        let mut other_tags = KVec::with_capacity(others, charge.flags())?;
         for _ in 0..others {
-            let _ = other_ids.push_within_capacity(PublishedId::new());
+            let _ = other_tags.push_within_capacity(PublishedTag::new());
         }
         Ok(AllUnits {
             primary,
-            other_ids,
+            other_tags,
             units,
         })
     }
@@ -62,18 +62,18 @@ impl DomainUnits for AllUnits {
         &self.primary
     }
 
-    fn others(&self) -> impl Iterator<Item = (&Unit, &PublishedId)> {
+    fn others(&self) -> impl Iterator<Item = (&Unit, &PublishedTag)> {
         let units = self.units.iter().map(|unit| &**unit);
-        units.zip(self.other_ids.iter())
+        units.zip(self.other_tags.iter())
     }
 }
 
-/// Returns where the domain-id on `unit` is published; [`None`] if it is none of the machine's.
-pub(super) fn published_id<'a>(list: &'a FlushList, unit: &Arc<Unit>) -> Option<&'a PublishedId> {
+/// Returns where the tag of `unit` is published; [`None`] if it is none of the machine's.
+pub(super) fn published_tag<'a>(list: &'a FlushList, unit: &Arc<Unit>) -> Option<&'a PublishedTag> {
     let all = list.units();
     if Arc::ptr_eq(unit, &all.primary) {
-        return Some(list.primary_id());
+        return Some(list.primary_tag());
     }
     let at = all.units.iter().position(|one| Arc::ptr_eq(one, unit))?;
-    all.other_ids.get(at)
+    all.other_tags.get(at)
 }

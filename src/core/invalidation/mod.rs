@@ -16,9 +16,11 @@
 
 mod range;
 mod sequence;
+mod tag;
 
 pub use range::{cover_range, InvalidationRange, IotlbScopes, RangeInvalidator};
 pub use sequence::{
     after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, InvalidationStep,
     InvalidationSteps,
 };
+pub use tag::CacheTag;

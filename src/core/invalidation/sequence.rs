@@ -2,7 +2,8 @@
 
 //! The steps that must follow a change of a context entry or of a page table, in their order.
 
-use super::range::{cover_range, InvalidationRange};
+use super::range::{InvalidationRange, RangeInvalidator};
+use super::tag::CacheTag;
 use crate::spec::address::{DomainId, SourceId};
 use crate::spec::capability::Capability;
 use crate::spec::invalidation::Invalidation;
@@ -123,14 +124,13 @@ pub fn after_absent_fpd_changes(cap: Capability) -> InvalidationSteps {
 /// Most hardware does not cache entries that are not present, so there is nothing to invalidate.
 /// Hardware in caching mode does: it may have cached a directory entry as not present to which a
 /// table is linked now, so non-leaf entries are invalidated too.
-pub fn after_map(cap: Capability, domain: DomainId, range: InvalidationRange) -> InvalidationSteps {
+pub fn after_map(cap: Capability, tag: CacheTag, range: InvalidationRange) -> InvalidationSteps {
     let invalidation = cap
         .caching_mode()
-        .then(|| cover_range(cap, domain, range.with_tables_freed(), 1).next())
-        .flatten();
+        .then(|| RangeInvalidator::new(cap).invalidation(tag, range.with_tables_freed()));
     InvalidationSteps([
         flush_if_required(cap),
-        invalidation.map(InvalidationStep::iotlb),
+        invalidation.map(InvalidationStep::Invalidate),
         None,
     ])
 }

@@ -4,17 +4,22 @@
 //!
 //! # Invariants
 //!
-//! - A unit's published id is its domain-id plus one from before its first context entry points to
-//!   the tables until after its last one has been replaced; otherwise it is 0.
-//! - `other_units` is not 0 as long as a unit other than the primary one walks the tables.
+//! - The tag of a unit's translations is published from before its first context entry points to
+//!   the tables until after its last one has been replaced; otherwise nothing is.
+//! - `other_tags` is not 0 as long as a tag other than that of the primary unit is published.
 //!
 //! # Why no lock is needed
 //!
-//! A flush writes the tables, then reads the published ids, with a full barrier between. An attach
-//! publishes the id, counts the unit, and then writes the context entry, with a full barrier
+//! A flush writes the tables, then reads the published tags, with a full barrier between. An attach
+//! publishes the tag, counts it, and then writes the context entry, with a full barrier
 //! between. So either the flush sees the unit, or the unit sees what was written. A flush may race
 //! with a detach and use a domain-id that was just freed. It then invalidates translations of the
 //! next domain with that id, which only costs IOTLB misses.
+//!
+//! # One tag
+//!
+//! Most domains have one tag, of a second stage on the primary unit. Their flush finds that by two
+//! loads. A unit may have several tags in a domain: with a first stage there is one for each PASID.
 //!
 //! # Several units
 //!
@@ -24,8 +29,8 @@
 //! requester behind it is blocked before the flush returns, and the flush still waits for the other
 //! units.
 
-use super::atomic::{fence, AtomicBool, AtomicU32, Ordering};
-use crate::invalidation::{after_map, InvalidationRange, InvalidationSteps};
+use super::atomic::{fence, AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::invalidation::{after_map, CacheTag, InvalidationRange, InvalidationSteps};
 use crate::spec::address::{DomainId, Iova};
 use crate::spec::capability::Capability;
 
@@ -43,15 +48,16 @@ pub trait FlushedUnit {
     /// Returns the capabilities.
     fn cap(&self) -> Capability;
 
-    /// Invalidates what the unit has cached of `range` in the domain `id`. Returns when the unit
-    /// has confirmed it, or when it has failed and every requester behind it is blocked.
+    /// Invalidates what the unit has cached of `range` of a second stage with the domain-id `id`.
+    /// Returns when the unit has confirmed it, or when it has failed and every requester behind it
+    /// is blocked.
     fn invalidate_range(&self, id: DomainId, range: InvalidationRange);
 
-    /// Begins the same.
-    fn begin_range(&self, id: DomainId, range: InvalidationRange) -> Self::Begun;
+    /// Begins the same for what is tagged with `tag`.
+    fn begin_range(&self, tag: CacheTag, range: InvalidationRange) -> Self::Begun;
 
     /// Finishes what [`Self::begin_range`] began, and returns as [`Self::invalidate_range`] does.
-    fn finish_range(&self, begun: Self::Begun, id: DomainId, range: InvalidationRange);
+    fn finish_range(&self, begun: Self::Begun, tag: CacheTag, range: InvalidationRange);
 
     /// Begins the `steps` that a change of tables requires.
     fn begin_steps(&self, steps: InvalidationSteps) -> Self::Begun;
@@ -73,26 +79,23 @@ pub trait DomainUnits {
     /// Returns the unit of the device for which the domain was allocated.
     fn primary(&self) -> &Self::Unit;
 
-    /// Returns all units and where their domain-ids are published. That of the primary unit is not
-    /// used here. Nothing if there is only one unit.
-    fn others(&self) -> impl Iterator<Item = (&Self::Unit, &PublishedId)>;
+    /// Returns where further tags are published, and their units.
+    fn others(&self) -> impl Iterator<Item = (&Self::Unit, &PublishedTag)>;
 }
 
-/// Where the domain-id of one unit is published, for flushes.
-pub struct PublishedId(AtomicU32);
+/// Where one tag of one unit is published, for flushes: [`CacheTag::packed`], or 0.
+pub struct PublishedTag(AtomicU64);
 
-impl PublishedId {
-    /// Creates one that holds no id.
+impl PublishedTag {
+    /// Creates one that holds no tag.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        Self(AtomicU32::new(0))
+        Self(AtomicU64::new(0))
     }
 
-    /// Returns the domain-id, if the unit has devices in the domain.
-    #[inline(always)]
-    fn read(&self) -> Option<DomainId> {
-        let id = self.0.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(DomainId::new(id as u16))
+    /// Returns the tag, if the unit has devices in the domain.
+    fn read(&self) -> Option<CacheTag> {
+        CacheTag::unpack(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -102,10 +105,10 @@ type Error<U> = <<U as DomainUnits>::Unit as FlushedUnit>::Error;
 /// The units that a flush of one domain reaches: those that have devices in the domain. It begins
 /// on up to `AT_ONCE` of them before it waits.
 pub struct FlushList<U, const AT_ONCE: usize = BEGUN_AT_ONCE> {
-    /// The published id of the primary unit.
-    primary_id: PublishedId,
-    /// The number of other units that have devices in the domain.
-    other_units: AtomicU32,
+    /// The published tag of the primary unit, or one of them.
+    primary_tag: PublishedTag,
+    /// The number of other tags.
+    other_tags: AtomicU32,
     /// Whether a unit needs an invalidation after a map. Never cleared.
     needs_map_invalidation: AtomicBool,
     units: U,
@@ -115,8 +118,8 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
     /// Creates an empty list of `units`.
     pub fn new(units: U) -> Self {
         Self {
-            primary_id: PublishedId::new(),
-            other_units: AtomicU32::new(0),
+            primary_tag: PublishedTag::new(),
+            other_tags: AtomicU32::new(0),
             needs_map_invalidation: AtomicBool::new(false),
             units,
         }
@@ -127,27 +130,26 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
         &self.units
     }
 
-    /// Returns where the id of the primary unit is published.
-    pub fn primary_id(&self) -> &PublishedId {
-        &self.primary_id
+    /// Returns where the tag of the primary unit is published.
+    pub fn primary_tag(&self) -> &PublishedTag {
+        &self.primary_tag
     }
 
-    /// Makes flushes reach a unit that is about to walk the tables, whose id is published at
+    /// Makes flushes reach a unit that is about to walk the tables, whose `tag` is published at
     /// `published`. Callers exclude each other.
-    pub fn publish(&self, published: &PublishedId, id: DomainId) {
-        let id = u32::from(id.raw()) + 1;
-        published.0.store(id, Ordering::SeqCst);
-        if !core::ptr::eq(published, &self.primary_id) {
-            self.other_units.fetch_add(1, Ordering::SeqCst);
+    pub fn publish(&self, published: &PublishedTag, tag: CacheTag) {
+        published.0.store(tag.packed(), Ordering::SeqCst);
+        if !core::ptr::eq(published, &self.primary_tag) {
+            self.other_tags.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     /// Makes flushes no longer reach a unit whose translations of the domain were invalidated.
     /// Callers exclude each other.
-    pub fn withdraw(&self, published: &PublishedId) {
+    pub fn withdraw(&self, published: &PublishedTag) {
         published.0.store(0, Ordering::SeqCst);
-        if !core::ptr::eq(published, &self.primary_id) {
-            self.other_units.fetch_sub(1, Ordering::SeqCst);
+        if !core::ptr::eq(published, &self.primary_tag) {
+            self.other_tags.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
@@ -165,41 +167,44 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
     #[inline]
     pub fn invalidate_range(&self, range: InvalidationRange) {
         fence(Ordering::SeqCst);
-        if self.other_units.load(Ordering::Relaxed) != 0 {
-            self.invalidate_on_several(range);
-        } else if let Some(id) = self.primary_id.read() {
+        let primary = self.primary_tag.0.load(Ordering::Relaxed);
+        if self.other_tags.load(Ordering::Relaxed) != 0 {
+            self.invalidate_all_tags(range);
+        } else if let Some(id) = CacheTag::unpack_second_stage(primary) {
             self.units.primary().invalidate_range(id, range);
+        } else if primary != 0 {
+            self.invalidate_all_tags(range);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn invalidate_on_several(&self, range: InvalidationRange) {
-        self.on_all_units(
-            |unit, id| unit.begin_range(id, range),
-            |unit, id, begun| unit.finish_range(begun, id, range),
+    fn invalidate_all_tags(&self, range: InvalidationRange) {
+        self.on_all_tags(
+            |unit, tag| unit.begin_range(tag, range),
+            |unit, tag, begun| unit.finish_range(begun, tag, range),
         )
     }
 
-    /// Calls `begin` for all units that walk the tables, and then `finish` for each of them. The
+    /// Calls `begin` for all tags, and then `finish` for each of them. The
     /// caller has executed a full barrier after it wrote the tables.
-    fn on_all_units(
+    fn on_all_tags(
         &self,
-        begin: impl Fn(&U::Unit, DomainId) -> Begun<U>,
-        mut finish: impl FnMut(&U::Unit, DomainId, Begun<U>),
+        begin: impl Fn(&U::Unit, CacheTag) -> Begun<U>,
+        mut finish: impl FnMut(&U::Unit, CacheTag, Begun<U>),
     ) {
-        let primary = core::iter::once((self.units.primary(), &self.primary_id));
+        let primary = core::iter::once((self.units.primary(), &self.primary_tag));
         let mut units = Iterator::chain(primary, self.units.others())
             .filter_map(|(unit, published)| Some((unit, published.read()?)));
         loop {
             let mut begun = [const { None }; AT_ONCE];
-            for (slot, (unit, id)) in begun.iter_mut().zip(&mut units) {
-                *slot = Some((unit, id, begin(unit, id)));
+            for (slot, (unit, tag)) in begun.iter_mut().zip(&mut units) {
+                *slot = Some((unit, tag, begin(unit, tag)));
             }
             let is_last = begun.iter().any(Option::is_none);
             // By reference: the array is not copied.
-            for (unit, id, begun) in begun.iter_mut().filter_map(Option::take) {
-                finish(unit, id, begun);
+            for (unit, tag, begun) in begun.iter_mut().filter_map(Option::take) {
+                finish(unit, tag, begun);
             }
             if is_last {
                 return;
@@ -236,10 +241,10 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
         fence(Ordering::SeqCst);
         // A failed unit has blocked every requester, so only the others have to see the mapping.
         let (mut works, mut failed) = (false, Ok(()));
-        self.on_all_units(
-            |unit, id| unit.begin_steps(after_map(unit.cap(), id, range)),
-            |unit, id, begun| {
-                let one = unit.finish_steps(begun, after_map(unit.cap(), id, range));
+        self.on_all_tags(
+            |unit, tag| unit.begin_steps(after_map(unit.cap(), tag, range)),
+            |unit, tag, begun| {
+                let one = unit.finish_steps(begun, after_map(unit.cap(), tag, range));
                 works |= one.is_ok();
                 failed = failed.and(one);
             },

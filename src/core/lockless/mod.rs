@@ -4,12 +4,14 @@
 //!
 //! Each file takes its atomics from `super::atomic`. Here they are the processor's. The crate in
 //! `src/core/tests/concurrency` compiles the same files with loom's, which try every order of the
-//! loads and stores; and with atomics that make one mistake, which must be noticed.
+//! loads and stores.
 
 pub mod flush_list;
 pub mod readers;
 pub mod unit_state;
 
 mod atomic {
-    pub(super) use core::sync::atomic::{fence, AtomicBool, AtomicU32, AtomicU8, Ordering};
+    pub(super) use core::sync::atomic::{
+        fence, AtomicBool, AtomicU32, AtomicU64, AtomicU8, Ordering,
+    };
 }

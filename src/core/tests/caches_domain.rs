@@ -9,8 +9,8 @@ use crate::caches_hardware::Hardware;
 use crate::caches_held::Holding;
 use crate::caches_units::AllUnits;
 use crate::pgtable_arena::PageId;
-use vtd_core::invalidation::InvalidationRange;
-use vtd_core::lockless::flush_list::{FlushList, PublishedId};
+use vtd_core::invalidation::{CacheTag, InvalidationRange};
+use vtd_core::lockless::flush_list::{FlushList, PublishedTag};
 use vtd_core::pgtable::{FlushGather, PageTable, Prot};
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
@@ -59,8 +59,8 @@ impl Driver {
         used.insert(id);
         it.flush_list.note_map_invalidation(self.hw.cap(unit));
         it.attachments.push((unit, id, 1));
-        it.flush_list
-            .publish(it.published_id(unit), DomainId::new(id));
+        let tag = CacheTag::SecondStage(DomainId::new(id));
+        it.flush_list.publish(it.published_tag(unit), tag);
         id
     }
 
@@ -72,7 +72,7 @@ impl Driver {
         list[at].2 -= 1;
         if list[at].2 == 0 {
             let (_, id, _) = list.remove(at);
-            it.flush_list.withdraw(it.published_id(unit));
+            it.flush_list.withdraw(it.published_tag(unit));
             self.ids[unit].remove(&id);
             let cached = self.hw.units[unit].borrow();
             let holds = cached.leaves.iter().any(|leaf| leaf.0 == id)
@@ -217,11 +217,11 @@ impl FlushGather<PageId> for Gather {
 }
 
 impl Domain {
-    /// `published_id` of src/domain/flush_list.rs.
-    fn published_id(&self, unit: usize) -> &PublishedId {
+    /// `published_tag` of src/domain/flush_list.rs.
+    fn published_tag(&self, unit: usize) -> &PublishedTag {
         match unit {
-            0 => self.flush_list.primary_id(),
-            _ => self.flush_list.units().other_id(unit),
+            0 => self.flush_list.primary_tag(),
+            _ => self.flush_list.units().other_tag(unit),
         }
     }
 

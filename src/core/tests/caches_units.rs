@@ -8,9 +8,9 @@ use crate::caches_hardware::Hardware;
 use core::convert::Infallible;
 use std::rc::Rc;
 use vtd_core::invalidation::{
-    InvalidationRange, InvalidationStep, InvalidationSteps, RangeInvalidator,
+    CacheTag, InvalidationRange, InvalidationStep, InvalidationSteps, RangeInvalidator,
 };
-use vtd_core::lockless::flush_list::{DomainUnits, FlushedUnit, PublishedId};
+use vtd_core::lockless::flush_list::{DomainUnits, FlushedUnit, PublishedTag};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::invalidation::Invalidation;
@@ -23,19 +23,19 @@ pub(crate) struct ModelUnit {
 }
 
 /// All units. The first one is the primary unit of each domain.
-pub(crate) struct AllUnits(Vec<(ModelUnit, PublishedId)>);
+pub(crate) struct AllUnits(Vec<(ModelUnit, PublishedTag)>);
 
 impl AllUnits {
     pub(crate) fn new(hw: &Rc<Hardware>) -> Self {
         let unit = |number| {
             let hw = hw.clone();
-            (ModelUnit { hw, number }, PublishedId::new())
+            (ModelUnit { hw, number }, PublishedTag::new())
         };
         Self((0..hw.units.len()).map(unit).collect())
     }
 
-    /// Returns where the id of a unit other than the first is published.
-    pub(crate) fn other_id(&self, unit: usize) -> &PublishedId {
+    /// Returns where the tag of a unit other than the first is published.
+    pub(crate) fn other_tag(&self, unit: usize) -> &PublishedTag {
         &self.0[unit].1
     }
 }
@@ -47,7 +47,7 @@ impl DomainUnits for AllUnits {
         &self.0[0].0
     }
 
-    fn others(&self) -> impl Iterator<Item = (&ModelUnit, &PublishedId)> {
+    fn others(&self) -> impl Iterator<Item = (&ModelUnit, &PublishedTag)> {
         self.0.iter().map(|(unit, id)| (unit, id))
     }
 }
@@ -61,11 +61,12 @@ impl FlushedUnit for ModelUnit {
     }
 
     fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
-        self.begin_range(id, range);
-        self.finish_range((), id, range);
+        let tag = CacheTag::SecondStage(id);
+        self.begin_range(tag, range);
+        self.finish_range((), tag, range);
     }
 
-    fn begin_range(&self, id: DomainId, range: InvalidationRange) {
+    fn begin_range(&self, tag: CacheTag, range: InvalidationRange) {
         let is_other = self.number != 0;
         if is_other && self.hw.has(Bug::OtherUnitNotFlushed) {
             return;
@@ -74,12 +75,14 @@ impl FlushedUnit for ModelUnit {
         {
             return;
         }
-        let scope = RangeInvalidator::new(self.cap()).scope(id, range);
-        let scope = self.with_bug(scope);
-        self.hw.begin(self.number, &[Invalidation::Iotlb(scope)]);
+        let mut invalidation = RangeInvalidator::new(self.cap()).invalidation(tag, range);
+        if let Invalidation::Iotlb(scope) = &mut invalidation {
+            *scope = self.with_bug(*scope);
+        }
+        self.hw.begin(self.number, &[invalidation]);
     }
 
-    fn finish_range(&self, (): (), _: DomainId, _: InvalidationRange) {
+    fn finish_range(&self, (): (), _: CacheTag, _: InvalidationRange) {
         if self.number == 0 || !self.hw.has(Bug::OtherUnitNotWaitedFor) {
             self.hw.finish(self.number);
         }

@@ -8,13 +8,13 @@ use vtd_core::invalidation::{
     after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, cover_range,
 };
 use vtd_core::invalidation::{
-    InvalidationRange, InvalidationStep, InvalidationSteps, RangeInvalidator,
+    CacheTag, InvalidationRange, InvalidationStep, InvalidationSteps, RangeInvalidator,
 };
-use vtd_core::spec::address::{DomainId, Iova, SourceId};
+use vtd_core::spec::address::{DomainId, Iova, Pasid, SourceId};
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::context::ContextEntry;
-use vtd_core::spec::invalidation::Invalidation;
-use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope};
+use vtd_core::spec::invalidation::{Invalidation, PasidIotlbScope};
+use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope, PageBlock};
 
 const DOMAIN: DomainId = DomainId::new(7);
 const OTHER: DomainId = DomainId::new(9);
@@ -255,7 +255,13 @@ fn absent_entries_are_invalidated_where_they_may_be_cached() {
 
 #[test]
 fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
-    let after = |flags| after_map(cap(flags, 18), DOMAIN, range(0x1000, 0x1fff));
+    let after = |flags| {
+        after_map(
+            cap(flags, 18),
+            CacheTag::SecondStage(DOMAIN),
+            range(0x1000, 0x1fff),
+        )
+    };
     assert!(after(PSI).is_empty());
     assert!(after(PSI | WRITE_BUFFER)
         .iter()
@@ -316,4 +322,51 @@ proptest! {
         let pages = matches!(scope, IotlbScope::Pages { .. });
         prop_assert!(flags & PSI != 0 || !pages);
     }
+
+    #[test]
+    fn a_packed_tag_is_the_tag(id in any::<u16>(), pasid in 0u32..1 << 20, other in any::<u64>()) {
+        let (domain, pasid) = (DomainId::new(id), Pasid::new(pasid).unwrap());
+        let second = CacheTag::SecondStage(domain);
+        let first = CacheTag::FirstStage { domain, pasid };
+        for tag in [second, first] {
+            prop_assert_ne!(tag.packed(), 0);
+            prop_assert_eq!(CacheTag::unpack(tag.packed()), Some(tag));
+        }
+        prop_assert_eq!(CacheTag::unpack_second_stage(second.packed()), Some(domain));
+        prop_assert_eq!(CacheTag::unpack_second_stage(first.packed()), None);
+        prop_assert_eq!(CacheTag::unpack(0), None);
+        if let Some(tag) = CacheTag::unpack(other & 0xff_ffff_ffff) {
+            prop_assert_eq!(CacheTag::unpack(tag.packed()), Some(tag));
+        }
+    }
+}
+
+#[test]
+fn a_first_stage_is_invalidated_by_pasid() {
+    let pasid = Pasid::new(0x1234).unwrap();
+    let tag = CacheTag::FirstStage {
+        domain: DOMAIN,
+        pasid,
+    };
+    let after = |unit, range| RangeInvalidator::new(unit).invalidation(tag, range);
+    let page = |leaves_only| {
+        let block = PageBlock::new(Iova::new(0x1000), 0).unwrap();
+        Invalidation::PasidIotlb(PasidIotlbScope::Pages {
+            domain: DOMAIN,
+            pasid,
+            block,
+            leaves_only,
+        })
+    };
+    let all = Invalidation::PasidIotlb(PasidIotlbScope::Pasid {
+        domain: DOMAIN,
+        pasid,
+    });
+    assert_eq!(after(cap(PSI, 18), range(0x1000, 0x1fff)), page(true));
+    // Two pages on either side of a GiB multiple need a block of 2 GiB, more than 2^18 pages.
+    assert_eq!(after(cap(PSI, 18), range(0x3fff_f000, 0x4000_0fff)), all);
+    assert_eq!(after(cap(0, 0), range(0x1000, 0x1fff)), all);
+    assert_eq!(after(cap(PSI, 18), InvalidationRange::ALL), all);
+    let steps = after_map(cap(PSI | CACHING, 18), tag, range(0x1000, 0x1fff));
+    assert!(steps.iter().eq([InvalidationStep::Invalidate(page(false))]));
 }

@@ -5,7 +5,7 @@
 use crate::dmar_build::*;
 use crate::quirks_ids::{function, DISPLAY, HOST_BRIDGE, NETWORK};
 use vtd_core::dmar::Dmar;
-use vtd_core::invalidation::{after_context_change, after_fpd_change, after_map};
+use vtd_core::invalidation::{after_context_change, after_fpd_change, after_map, CacheTag};
 use vtd_core::invalidation::{InvalidationRange, InvalidationStep};
 use vtd_core::quirks::{IgnoreList, LeaveOutReason, PciFunction, Quirks, UnitVerdict, Workarounds};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
@@ -271,7 +271,9 @@ fn steps(cap: Capability) -> Vec<Vec<InvalidationStep>> {
     let source = SourceId::from_raw(0x10);
     let range = InvalidationRange::new(Iova::new(0x1000), Iova::new(0x1fff), false).unwrap();
     let mut all = vec![
-        after_map(cap, new, range).iter().collect(),
+        after_map(cap, CacheTag::SecondStage(new), range)
+            .iter()
+            .collect(),
         after_fpd_change(cap, source, Some(new)).iter().collect(),
     ];
     for (before, after) in [(None, Some(new)), (Some(old), Some(new)), (Some(old), None)] {

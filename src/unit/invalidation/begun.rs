@@ -12,7 +12,7 @@
 
 use crate::unit::Unit;
 use kernel::prelude::*;
-use vtd_core::invalidation::{InvalidationRange, InvalidationStep, InvalidationSteps};
+use vtd_core::invalidation::{CacheTag, InvalidationRange, InvalidationStep, InvalidationSteps};
 use vtd_core::lockless::flush_list::FlushedUnit;
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::Capability;
@@ -42,19 +42,18 @@ impl FlushedUnit for Unit {
         Unit::invalidate_range(self, id, range)
     }
 
-    fn begin_range(&self, id: DomainId, range: InvalidationRange) -> Begun {
-        let scope = self.invalidator.range_invalidator.scope(id, range);
-        self.begin(Invalidation::Iotlb(scope))
+    fn begin_range(&self, tag: CacheTag, range: InvalidationRange) -> Begun {
+        self.begin(self.invalidator.range_invalidator.invalidation(tag, range))
     }
 
-    fn finish_range(&self, begun: Begun, id: DomainId, range: InvalidationRange) {
+    fn finish_range(&self, begun: Begun, tag: CacheTag, range: InvalidationRange) {
         match begun {
             Begun::Nothing => {}
             // After an error every requester is blocked, so the caller can continue.
             Begun::Submitted(end) => {
                 let _ = self.finish(end);
             }
-            Begun::Postponed => self.invalidate_range_slow(id, range),
+            Begun::Postponed => self.invalidate_range_slow(tag, range),
         }
     }
 

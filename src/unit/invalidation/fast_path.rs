@@ -21,7 +21,7 @@ use super::queue::Queue;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::clock;
-use vtd_core::invalidation::InvalidationRange;
+use vtd_core::invalidation::{CacheTag, InvalidationRange};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::invalidation::Invalidation;
 
@@ -37,7 +37,7 @@ impl Unit {
     #[inline]
     pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
         if !self.invalidate_range_fast(id, range) {
-            self.invalidate_range_slow(id, range);
+            self.invalidate_range_slow(CacheTag::SecondStage(id), range);
         }
     }
 
@@ -101,9 +101,9 @@ impl Unit {
     // Given what the scope is chosen from: the fast path would have to store the scope in memory.
     #[cold]
     #[inline(never)]
-    pub(super) fn invalidate_range_slow(&self, id: DomainId, range: InvalidationRange) {
-        let scope = self.invalidator.range_invalidator.scope(id, range);
+    pub(super) fn invalidate_range_slow(&self, tag: CacheTag, range: InvalidationRange) {
+        let invalidation = self.invalidator.range_invalidator.invalidation(tag, range);
         // After an error every requester is blocked, so the caller can continue.
-        let _ = self.invalidate(&[Invalidation::Iotlb(scope)]);
+        let _ = self.invalidate(&[invalidation]);
     }
 }

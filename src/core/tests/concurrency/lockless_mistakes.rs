@@ -11,26 +11,30 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
     (
         "flush_list",
         &[
-            ("no_fence", "fence(Ordering::SeqCst);\n        if", "if"),
+            (
+                "no_fence",
+                "fence(Ordering::SeqCst);\n        let primary",
+                "let primary",
+            ),
             (
                 "weak_store",
-                "published.0.store(id, Ordering::SeqCst)",
-                "published.0.store(id, Ordering::Release)",
+                "published.0.store(tag.packed(), Ordering::SeqCst)",
+                "published.0.store(tag.packed(), Ordering::Release)",
             ),
             (
                 "not_counted",
-                "self.other_units.fetch_add(1, Ordering::SeqCst);",
+                "self.other_tags.fetch_add(1, Ordering::SeqCst);",
                 "",
             ),
             (
                 "all_leave_with_one",
-                "self.other_units.fetch_sub(1, Ordering::SeqCst);",
-                "self.other_units.store(0, Ordering::SeqCst);",
+                "self.other_tags.fetch_sub(1, Ordering::SeqCst);",
+                "self.other_tags.store(0, Ordering::SeqCst);",
             ),
             (
                 "primary_counted_out",
                 "published.0.store(0, Ordering::SeqCst);\n        \
-                 if !core::ptr::eq(published, &self.primary_id) {",
+                 if !core::ptr::eq(published, &self.primary_tag) {",
                 "published.0.store(0, Ordering::SeqCst);\n        \
                  if true {",
             ),
@@ -51,8 +55,8 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
             ),
             (
                 "not_finished",
-                "finish(unit, id, begun);",
-                "let _ = (unit, id, begun, &mut finish);",
+                "finish(unit, tag, begun);",
+                "let _ = (unit, tag, begun, &mut finish);",
             ),
             (
                 "stops_at_an_error",

@@ -244,12 +244,12 @@ pub(crate) const SUBJECTS: &[Subject] = &[
             ),
             (
                 "added_unpublished",
-                "self.flush_list.publish(published, id);",
-                "let _ = (published, id);",
+                "self.flush_list.publish(published, tag);",
+                "let _ = (published, tag);",
             ),
             (
                 "not_published",
-                "self.flush_list.publish(published, entry.id.id());",
+                "self.flush_list.publish(published, entry.tag());",
                 "let _ = published;",
             ),
             (
@@ -259,8 +259,8 @@ pub(crate) const SUBJECTS: &[Subject] = &[
             ),
             (
                 "published_for_another",
-                "all.other_ids.get(at)",
-                "all.other_ids.get(at.min(1))",
+                "all.other_tags.get(at)",
+                "all.other_tags.get(at.min(1))",
             ),
             (
                 "not_retained",

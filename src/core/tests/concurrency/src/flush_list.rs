@@ -10,12 +10,12 @@ use crate::shim::prelude::{Error, Result, EIO};
 use crate::shim::unit::{events, Begun, Unit};
 use loom::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use vtd_core::invalidation::{InvalidationRange, InvalidationSteps};
+use vtd_core::invalidation::{CacheTag, InvalidationRange, InvalidationSteps};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::capability::Capability;
 
 /// The units of a machine, the first of which is the primary one, with `$module`'s places of
-/// published ids.
+/// published tags.
 macro_rules! machines {
     ($($module:ident)+) => {$(
         impl $module::FlushedUnit for Unit {
@@ -30,12 +30,12 @@ macro_rules! machines {
                 self.invalidate_range(id, range)
             }
 
-            fn begin_range(&self, id: DomainId, range: InvalidationRange) -> Begun {
-                self.begin_range(id, range)
+            fn begin_range(&self, tag: CacheTag, range: InvalidationRange) -> Begun {
+                self.begin_range(tag, range)
             }
 
-            fn finish_range(&self, begun: Begun, id: DomainId, range: InvalidationRange) {
-                self.finish_range(begun, id, range)
+            fn finish_range(&self, begun: Begun, tag: CacheTag, range: InvalidationRange) {
+                self.finish_range(begun, tag, range)
             }
 
             fn begin_steps(&self, steps: InvalidationSteps) -> Begun {
@@ -47,25 +47,25 @@ macro_rules! machines {
             }
         }
 
-        impl $module::DomainUnits for Machine<$module::PublishedId> {
+        impl $module::DomainUnits for Machine<$module::PublishedTag> {
             type Unit = Unit;
 
             fn primary(&self) -> &Unit {
                 &self.units[0]
             }
 
-            fn others(&self) -> impl Iterator<Item = (&Unit, &$module::PublishedId)> {
+            fn others(&self) -> impl Iterator<Item = (&Unit, &$module::PublishedTag)> {
                 let units = self.units.iter().map(|unit| &**unit);
-                units.zip(&self.ids)
+                units.zip(&self.tags)
             }
         }
     )+};
 }
 
-/// All units of a machine, and where their ids are published; that of the first is not used.
+/// All units of a machine, and where their tags are published; that of the first is not used.
 struct Machine<P> {
     units: Vec<Arc<Unit>>,
-    ids: Vec<P>,
+    tags: Vec<P>,
 }
 
 /// Declares a module for each mistake, and uses all of them with [`Machine`].
@@ -86,18 +86,21 @@ flush_lists! {
 /// Makes the list of a domain, which flushes two units at a time.
 macro_rules! list {
     ($module:ident, $units:expr) => {{
-        let ids = $units.iter().map(|_| $module::PublishedId::new()).collect();
+        let tags = $units
+            .iter()
+            .map(|_| $module::PublishedTag::new())
+            .collect();
         let units = $units.to_vec();
-        $module::FlushList::<_, 2>::new(Machine { units, ids })
+        $module::FlushList::<_, 2>::new(Machine { units, tags })
     }};
 }
 
-/// The place of the published id of the unit with a number.
+/// The place of the published tag of the unit with a number.
 macro_rules! place {
     ($list:expr, $at:expr) => {
         match $at {
-            0 => $list.primary_id(),
-            at => &$list.units().ids[at],
+            0 => $list.primary_tag(),
+            at => &$list.units().tags[at],
         }
     };
 }
@@ -106,7 +109,8 @@ macro_rules! place {
 macro_rules! join {
     ($list:expr, $at:expr) => {
         let unit = &$list.units().units[$at];
-        $list.publish(place!($list, $at), DomainId::new(unit.id));
+        let tag = CacheTag::SecondStage(DomainId::new(unit.id));
+        $list.publish(place!($list, $at), tag);
         $list.note_map_invalidation(unit.cap());
         // The context entry is written.
         unit.walk();

@@ -18,7 +18,11 @@ use vtd_core::{invalidation, spec};
 /// The driver's lock-free files as they are.
 #[path = "../../../lockless"]
 mod lockless {
-    use crate::shim::atomic;
+    /// Loom's atomics.
+    pub(crate) mod atomic {
+        pub(crate) use crate::shim::atomic::PublishedU64 as AtomicU64;
+        pub(crate) use crate::shim::atomic::{fence, AtomicBool, AtomicU32, AtomicU8, Ordering};
+    }
 
     pub(crate) mod flush_list;
     pub(crate) mod readers;
@@ -28,7 +32,7 @@ mod lockless {
 /// Declares a module for a lock-free file of the driver with each mistake.
 macro_rules! mistakes {
     ($($name:ident)+) => {
-        use crate::shim::atomic;
+        use crate::lockless::atomic;
         $(
             mod $name {
                 include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));

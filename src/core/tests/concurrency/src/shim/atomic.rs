@@ -39,6 +39,26 @@ impl AtomicU32 {
     }
 }
 
+/// A word with the same barriers, for the files of `src/core/lockless`.
+pub(crate) struct PublishedU64(loom::sync::atomic::AtomicU64);
+
+impl PublishedU64 {
+    pub(crate) fn new(value: u64) -> Self {
+        Self(loom::sync::atomic::AtomicU64::new(value))
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> u64 {
+        step();
+        self.0.load(order)
+    }
+
+    pub(crate) fn store(&self, value: u64, order: Ordering) {
+        step();
+        self.0.store(value, order);
+        barrier(order);
+    }
+}
+
 fn barrier(order: Ordering) {
     if order == Ordering::SeqCst {
         fence(Ordering::SeqCst);

@@ -6,7 +6,7 @@ use super::prelude::{Result, EIO, ENOSPC};
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::sync::Mutex;
 use std::sync::Arc;
-use vtd_core::invalidation::{InvalidationRange, InvalidationSteps};
+use vtd_core::invalidation::{CacheTag, InvalidationRange, InvalidationSteps};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::Capability;
 
@@ -80,6 +80,10 @@ impl Unit {
         }
     }
 
+    fn tag(&self) -> CacheTag {
+        CacheTag::SecondStage(DomainId::new(self.id))
+    }
+
     pub(crate) fn cap(&self) -> Capability {
         Capability::from_raw(u64::from(self.caching_mode) << 7)
     }
@@ -111,23 +115,24 @@ impl Unit {
 
     pub(crate) fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
         super::steps::step();
-        let begun = self.begin_range(id, range);
-        self.finish_range(begun, id, range);
+        let tag = CacheTag::SecondStage(id);
+        let begun = self.begin_range(tag, range);
+        self.finish_range(begun, tag, range);
     }
 
     /// Submits, so late that hardware has nothing done until the unit is waited for.
-    pub(crate) fn begin_range(&self, id: DomainId, _: InvalidationRange) -> Begun {
+    pub(crate) fn begin_range(&self, tag: CacheTag, _: InvalidationRange) -> Begun {
         super::steps::step();
         EVENTS.with_borrow_mut(|events| events.push('b'));
-        Begun(id)
+        Begun(tag)
     }
 
-    pub(crate) fn finish_range(&self, begun: Begun, _: DomainId, _: InvalidationRange) {
+    pub(crate) fn finish_range(&self, begun: Begun, _: CacheTag, _: InvalidationRange) {
         let _ = self.finish(begun);
     }
 
     pub(crate) fn begin_steps(&self, _: InvalidationSteps) -> Begun {
-        Begun(DomainId::new(self.id))
+        Begun(self.tag())
     }
 
     pub(crate) fn finish_steps(&self, begun: Begun, _: InvalidationSteps) -> Result {
@@ -137,7 +142,7 @@ impl Unit {
     /// Hardware invalidates, or everything behind the unit is blocked.
     fn finish(&self, begun: Begun) -> Result {
         EVENTS.with_borrow_mut(|events| events.push('f'));
-        if begun.0.raw() == self.id || self.fails {
+        if begun.0 == self.tag() || self.fails {
             *self.cached.lock().unwrap() = 0;
         }
         if self.fails {
@@ -148,8 +153,8 @@ impl Unit {
     }
 }
 
-/// The domain-id of an invalidation that was begun.
-pub(crate) struct Begun(DomainId);
+/// The tag of an invalidation that was begun.
+pub(crate) struct Begun(CacheTag);
 
 thread_local! {
     // A model and all of its threads run in one thread.
