@@ -6,6 +6,7 @@ mod pgtable_arena;
 mod pgtable_counts;
 mod pgtable_edges;
 mod pgtable_first_stage;
+mod pgtable_gather;
 mod pgtable_memory;
 mod pgtable_model;
 mod pgtable_random;
