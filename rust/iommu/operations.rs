@@ -289,7 +289,8 @@ impl<D: Driver> Operations<D> {
         }
         let alloc = |driver: &D, dev: &Device, data: &D::Device| {
             let module = D::slot().table().ok_or(ENODEV)?.owner;
-            // SAFETY: This module, which the device holds by this function's contract.
+            // SAFETY: This module, which the device holds by this function's contract. The driver
+            // cannot keep the request for longer, because it must take one with any lifetime.
             let request = unsafe { AllocRequest::<D>::new(module) };
             driver.domain_alloc_paging(dev, data, request)
         };
