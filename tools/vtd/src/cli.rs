@@ -2,7 +2,9 @@
 
 //! The command line.
 
-use crate::commands::{diff, doctor, faults, give, maps, save, top, trial, why, Answer, Context};
+use crate::commands::{
+    diff, doctor, faults, give, maps, save, top, tree, trial, walk, why, Answer, Context,
+};
 use crate::error::Result;
 use crate::root::Root;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -52,6 +54,12 @@ enum Command {
         /// An address such as 0000:00:05.0 or 00:05.0
         device: String,
     },
+    /// Draw units, buses, groups, owners and domains as a tree
+    Tree {
+        /// Also draw a picture
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
     /// Show the lines of the kernel log that are about faults, in plain words
     ///
     /// Understands vtd, the kernel's own driver in all its forms, and QEMU's traces. The status is 1
@@ -70,6 +78,15 @@ enum Command {
     Maps {
         /// An address such as 0000:00:05.0 or 00:05.0
         device: String,
+    },
+    /// Show what a read and a write of an address would do, entry by entry
+    ///
+    /// The running module vtd walks its tables as hardware does.
+    Walk {
+        /// The source of the requests, such as 0000:00:05.0 or 00:05.0
+        requester: String,
+        /// An address such as 0xffffe000
+        address: String,
     },
     /// Show what changed between two dumps, or since a dump
     ///
@@ -167,6 +184,8 @@ impl Arguments {
                 };
                 faults::run(&context, &options)
             }
+            Command::Tree { svg } => tree::run(&context, svg.as_deref()),
+            Command::Walk { requester, address } => walk::run(&context, &requester, &address),
             Command::Maps { device } => maps::run(&context, &device),
             Command::Diff { before, after } => diff::run(&context, &before, after.as_deref()),
             Command::Top { interval, count } => top::run(

@@ -18,6 +18,8 @@ pub struct Device {
     pub driver: String,
     pub driver_override: String,
     pub group: String,
+    /// Its root bus, such as `0000:00`.
+    pub root: String,
     /// The bridges above it, topmost first.
     pub bridges: Vec<Bdf>,
     pub unit: String,
@@ -32,6 +34,8 @@ pub struct Device {
     pub untrusted: bool,
     /// The physical function of a virtual one.
     pub physical: Option<Bdf>,
+    /// Its entries of the interrupt table.
+    pub entries: Vec<u32>,
     config: Vec<u8>,
 }
 
@@ -60,6 +64,8 @@ pub struct Unit {
     pub facts: BTreeMap<String, String>,
     /// What the driver says of its state.
     pub state: String,
+    /// Whether it remaps interrupts, and what prevents isolation; empty if unknown.
+    pub interrupts: String,
     pub counts: Vec<(String, u64)>,
     pub waits: Vec<(String, u64)>,
 }
@@ -139,6 +145,10 @@ impl<'a> Machine<'a> {
                 driver: known(&line, "driver"),
                 driver_override: known(&line, "override"),
                 group: known(&line, "group"),
+                root: above
+                    .iter()
+                    .find_map(|part| root_bus(part))
+                    .unwrap_or_default(),
                 bridges: above.iter().filter_map(|part| Bdf::parse(part)).collect(),
                 untrusted: known(&line, "untrusted") == "1"
                     || known(&line, "removable") == "removable",
@@ -172,6 +182,7 @@ impl<'a> Machine<'a> {
                 .split_once(", ")
                 .map_or("", |(_, state)| state)
                 .to_owned();
+            unit.interrupts = self.read_interrupts(&name);
             if self.is_ours() {
                 unit.counts = self.dump.counts(&format!("vtd/{name}/statistics"));
                 unit.waits = self.dump.counts(&format!("vtd/{name}/waits"));
@@ -182,6 +193,21 @@ impl<'a> Machine<'a> {
             }
             self.units.insert(name, unit);
         }
+    }
+
+    /// Reads the entries of a unit's interrupt table; returns what its first line says.
+    fn read_interrupts(&mut self, unit: &str) -> String {
+        let text = self.dump.text(&format!("vtd/{unit}/interrupts"));
+        let mut lines = text.lines();
+        let first = lines.next().and_then(|line| line.split_once(": "));
+        for line in lines {
+            let mut words = line.split_whitespace();
+            let entry = words.next().and_then(|word| word.parse().ok());
+            if let (Some(entry), Some(bdf)) = (entry, words.next().and_then(Bdf::parse)) {
+                self.devices.entry(bdf).or_default().entries.push(entry);
+            }
+        }
+        first.map_or("", |(_, state)| state).to_owned()
     }
 
     fn read_groups(&mut self) {
@@ -337,6 +363,12 @@ fn pasid_entry(words: &str) -> Option<Entry> {
     } else {
         Entry::Translated((middle & 0xffff) as u16)
     })
+}
+
+/// Returns the root bus that a part of a device's path names.
+fn root_bus(part: &str) -> Option<String> {
+    let name = part.strip_prefix("pci")?;
+    name.contains(':').then(|| name.to_owned())
 }
 
 /// Returns a word of a line, or an empty text for a dash or none.

@@ -7,6 +7,7 @@ mod cli;
 mod collect;
 mod commands;
 mod config_space;
+mod drawing;
 mod dump;
 mod error;
 mod fault_line;
@@ -16,6 +17,7 @@ mod kernel_build;
 mod machine;
 mod names;
 mod root;
+mod svg;
 mod text;
 
 use clap::Parser;

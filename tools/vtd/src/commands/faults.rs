@@ -129,7 +129,8 @@ fn words(entries: &[Entry]) -> String {
     }
     if let Some((bdf, address)) = walked {
         text += "To see entry by entry why, on that machine:\n";
-        text += &format!("  vtd-inspect --walk {bdf} {address:#x}\n");
+        text += &format!("  vtd walk {bdf} {address:#x}
+");
     }
     text
 }

@@ -10,7 +10,9 @@ pub mod give;
 pub mod maps;
 pub mod save;
 pub mod top;
+pub mod tree;
 pub mod trial;
+pub mod walk;
 pub mod why;
 
 use crate::collect::collect;

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vtd tree`: units, buses, groups, owners and domains as a tree of text, and as a picture.
+
+use super::{unread, Answer, Context};
+use crate::bdf::Bdf;
+use crate::drawing::{domain_of, domains, faults_of, joined, kind_of, place, Domain, Owner};
+use crate::error::{said, Result};
+use crate::fail;
+use crate::machine::{Device, Machine, Unit};
+use crate::svg;
+use crate::text::{grouped, many};
+use serde_json::{json, Value};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// A path of a dump may have any length.
+const MOST_BRIDGES: usize = 32;
+
+pub fn run(context: &Context, picture: Option<&Path>) -> Result<Answer> {
+    let dump = context.dump()?;
+    let machine = Machine::new(&dump);
+    if machine.units.is_empty() && context.dump.is_none() && context.root.is_live() {
+        fail!("No remapping unit is in use here: vtd is not loaded, and the kernel's own driver is off. vtd doctor says what this machine has.");
+    }
+    let domains = domains(&machine);
+    if let Some(path) = picture {
+        if let Err(error) = std::fs::write(path, svg::draw(&machine, &domains)) {
+            fail!("{} cannot be written: {}.", path.display(), said(&error));
+        }
+    }
+    let mut text = format!("{}\n", title(&machine));
+    for (name, unit) in &machine.units {
+        text += &draw_unit(&machine, &domains, name, unit);
+    }
+    text += &rest(&machine, &domains);
+    text += &unread(&dump);
+    let json = json!({
+        "kernel": dump.kernel,
+        "driver": dump.driver,
+        "units": machine.units.iter().map(|(name, unit)| unit_json(&machine, name, unit)).collect::<Vec<_>>(),
+        "domains": domains.values().map(domain_json).collect::<Vec<_>>(),
+        "problems": dump.problems.borrow().clone(),
+    });
+    Ok(Answer {
+        text,
+        json,
+        status: 0,
+    })
+}
+
+/// Returns whose machine it is: `vtd on Linux 7.3.4`.
+pub fn title(machine: &Machine<'_>) -> String {
+    let driver = match machine.dump.driver.as_str() {
+        "vtd" => "vtd",
+        "none" => "no driver",
+        _ => "the kernel's own driver",
+    };
+    format!("{driver} on Linux {}", machine.dump.kernel)
+}
+
+/// Returns a unit's properties and counters, a line each.
+fn unit_words(name: &str, unit: &Unit) -> Vec<String> {
+    let state = Some(unit.state.clone());
+    let mut lines = vec![joined([Some(format!("{name}: {}", unit.title())), state])];
+    lines.push(format!(
+        "tables of {}; pages of {}; {} in use",
+        unit.tables(),
+        unit.page_sizes(),
+        unit.domain_ids()
+    ));
+    if !unit.interrupts.is_empty() {
+        lines.push(format!("interrupts: {}", unit.interrupts));
+    }
+    if unit.counts.is_empty() {
+        return lines;
+    }
+    let counts = ["maps", "unmaps", "descriptors", "faults"];
+    lines.push(joined(
+        counts.map(|name| Some(format!("{} {name}", grouped(unit.count(name))))),
+    ));
+    let used = |found: &[(String, u64)], prefix: &str, of: &str| {
+        joined(
+            found
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| {
+                    let name = name.strip_prefix(prefix)?.replace('-', " ");
+                    Some(format!("{}{of} {name}", grouped(*count)))
+                }),
+        )
+    };
+    for (label, words) in [
+        ("invalidations", used(&unit.counts, "flush-", " of")),
+        ("waits", used(&unit.waits, "", "")),
+    ] {
+        if !words.is_empty() {
+            lines.push(format!("{label}: {words}"));
+        }
+    }
+    lines
+}
+
+/// Returns which interrupt entries a device has: `interrupts 1-3, 7`.
+fn entries_of(device: &Device) -> String {
+    let mut entries = device.entries.clone();
+    entries.sort_unstable();
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for entry in entries {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(entry) => *last = entry,
+            _ => ranges.push((entry, entry)),
+        }
+    }
+    let words = joined(ranges.iter().map(|(first, last)| {
+        Some(if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        })
+    }));
+    if words.is_empty() {
+        words
+    } else {
+        format!("interrupts {words}")
+    }
+}
+
+fn cells(
+    machine: &Machine<'_>,
+    domains: &BTreeMap<String, Domain>,
+    device: &Device,
+) -> Vec<String> {
+    let word = |word: &str, without: &str| {
+        if word.is_empty() {
+            without.to_owned()
+        } else {
+            word.to_owned()
+        }
+    };
+    let group = match device.group.as_str() {
+        "" => "no group".to_owned(),
+        name => format!("group {name}"),
+    };
+    let owner = match device.group.as_str() {
+        "" => "",
+        name => Owner::of(machine, name).words(),
+    };
+    let (at, what) = match domains.get(&domain_of(device)) {
+        None => (device.attached.clone(), String::new()),
+        Some(domain) => {
+            let id = match device.domain_id.as_str() {
+                id if !id.is_empty() && !device.domain.is_empty() => format!(" (domain-id {id})"),
+                _ => String::new(),
+            };
+            let words = [domain.kind(), domain.pages(), domain.work()].map(Some);
+            (format!("{}{id}", domain.name), joined(words))
+        }
+    };
+    vec![
+        kind_of(device),
+        word(&device.driver, "no driver"),
+        group,
+        owner.to_owned(),
+        at,
+        what,
+        faults_of(device),
+        entries_of(device),
+    ]
+}
+
+/// The functions below a bus or a bridge.
+#[derive(Default)]
+struct Node(BTreeMap<Bdf, Node>);
+
+/// Appends a line for each function below a node: its name with the tree's lines, and its cells.
+fn below(
+    machine: &Machine<'_>,
+    domains: &BTreeMap<String, Domain>,
+    node: &Node,
+    indent: &str,
+    rows: &mut Vec<Vec<String>>,
+) {
+    let last = node.0.len().saturating_sub(1);
+    for (at, (bdf, inner)) in node.0.iter().enumerate() {
+        let (corner, more) = if at == last {
+            ("└─", "   ")
+        } else {
+            ("├─", "│  ")
+        };
+        let mut row = vec![format!("{indent}{corner} {bdf}")];
+        match machine.devices.get(bdf) {
+            Some(device) => row.extend(cells(machine, domains, device)),
+            None => row.push("bridge".to_owned()),
+        }
+        rows.push(row);
+        below(machine, domains, inner, &format!("{indent}{more}"), rows);
+    }
+}
+
+fn draw_unit(
+    machine: &Machine<'_>,
+    domains: &BTreeMap<String, Domain>,
+    name: &str,
+    unit: &Unit,
+) -> String {
+    let mut roots: BTreeMap<&str, Node> = BTreeMap::new();
+    for (bdf, device) in &machine.devices {
+        if device.unit == name {
+            let root = if device.root.is_empty() {
+                "?"
+            } else {
+                &device.root
+            };
+            let mut node = roots.entry(root).or_default();
+            for bridge in device.bridges.iter().take(MOST_BRIDGES) {
+                node = node.0.entry(*bridge).or_default();
+            }
+            node.0.entry(*bdf).or_default();
+        }
+    }
+    let mut rows = Vec::new();
+    let last = roots.len().saturating_sub(1);
+    for (at, (root, node)) in roots.iter().enumerate() {
+        let (corner, more) = if at == last {
+            ("└─", "   ")
+        } else {
+            ("├─", "│  ")
+        };
+        rows.push(vec![format!("{corner} root bus {root}")]);
+        below(machine, domains, node, more, &mut rows);
+    }
+    let mut text = String::new();
+    let words = unit_words(name, unit);
+    for (at, line) in words.iter().enumerate() {
+        let bar = match at {
+            0 => "\n",
+            _ if rows.is_empty() => "   ",
+            _ => "│  ",
+        };
+        let _ = writeln!(text, "{bar}{line}");
+    }
+    text + &aligned(&rows)
+}
+
+/// Returns rows with aligned columns; a row with one cell has no columns.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows
+            .iter()
+            .filter(|row| row.len() > 1)
+            .filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    // A column in which no row has a word takes no room.
+    let widths: Vec<_> = (0..most).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            if *width > 0 || row.len() == 1 {
+                line += &format!("{cell:<width$}  ");
+            }
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns what the trees do not have: devices behind no unit, and domains without a device.
+fn rest(machine: &Machine<'_>, domains: &BTreeMap<String, Domain>) -> String {
+    let mut text = String::new();
+    let elsewhere = machine
+        .devices
+        .iter()
+        .filter(|(_, device)| device.unit.is_empty());
+    let names = joined(elsewhere.map(|(bdf, _)| Some(bdf.to_string())));
+    if !names.is_empty() {
+        let _ = write!(text, "\nbehind no unit: {names}\n");
+    }
+    for domain in domains.values().filter(|domain| !domain.is_used) {
+        let words = joined([Some(domain.kind()), Some(domain.pages())]);
+        let _ = writeln!(text, "no device is in {}: {words}", domain.name);
+    }
+    text
+}
+
+fn unit_json(machine: &Machine<'_>, name: &str, unit: &Unit) -> Value {
+    let mut devices: Vec<_> = machine
+        .devices
+        .iter()
+        .filter(|(_, device)| device.unit == name)
+        .collect();
+    devices.sort_by_key(|(bdf, device)| place(**bdf, device));
+    let some = |word: &str| (!word.is_empty()).then(|| word.to_owned());
+    let devices = devices.into_iter().map(|(bdf, device)| {
+        json!({
+            "device": bdf.to_string(),
+            "kind": kind_of(device),
+            "driver": some(&device.driver),
+            "root": some(&device.root),
+            "bridges": device.bridges.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "group": some(&device.group),
+            "owner": some(&device.group).map(|group| Owner::of(machine, &group).words()),
+            "domain": some(&domain_of(device)),
+            "domain_id": some(&device.domain_id),
+            "faults": device.faults,
+            "interrupts": device.entries,
+        })
+    });
+    json!({
+        "name": name,
+        "address": unit.address().map(|address| format!("{address:#x}")),
+        "state": some(&unit.state),
+        "interrupts": some(&unit.interrupts),
+        "counts": unit.counts.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "devices": devices.collect::<Vec<_>>(),
+    })
+}
+
+fn domain_json(domain: &Domain) -> Value {
+    json!({
+        "name": domain.name,
+        "type": domain.kind(),
+        "ids": domain.ids,
+        "mapped": domain.mapped,
+        "tables": domain.tables,
+        "maps": domain.maps,
+        "in_use": domain.is_used,
+    })
+}
+
+/// Returns a number of faults for the picture, if there are any.
+pub fn unit_faults(unit: &Unit) -> Option<String> {
+    let count = unit.count("faults");
+    (count > 0).then(|| many(count, "fault"))
+}

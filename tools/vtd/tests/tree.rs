@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vtd tree`, with its picture, and `vtd walk`.
+
+mod common;
+
+use common::{run, Scratch, Tree, DRIVERS};
+use std::fs;
+
+const GROUPS: &str = "\
+group=3 owner=iommufd device=0000:00:05.0 driver=vfio-pci unit=dmar0 attached=unmanaged domain=#9 domain-id=5 faults=2
+group=4 owner=nobody device=0000:00:06.0 driver=- unit=dmar0 attached=blocked domain=- domain-id=- faults=0
+group=- owner=kernel device=0000:00:07.0 driver=ahci unit=- attached=untranslated domain=- domain-id=- faults=0
+";
+const DOMAINS: &str = "\
+domain=#9 units=dmar0:5:1 mapped-bytes=3145728 unmapped-bytes=1048576 tables=4 leaves-2m=1 leaves-1g=0 lazy=no
+domain=#11 units=- mapped-bytes=0 unmapped-bytes=0 tables=1 lazy=no
+";
+
+/// Draws a dump of these files; returns the text and the picture.
+fn draw(driver: &str, files: &[(&str, &str)]) -> (String, String) {
+    let scratch = Scratch::new();
+    let about = format!("format 1\nkernel 7.3.4\ndriver {driver}\n");
+    for (name, text) in [("about", about.as_str())].iter().chain(files) {
+        let path = scratch.0.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    let picture = scratch.path("picture.svg");
+    let dump = scratch.path("");
+    let done = run(&["--dump", &dump, "tree", "--svg", &picture]);
+    assert_eq!((done.status, done.err.as_str()), (0, ""));
+    (done.out, fs::read_to_string(picture).expect("a picture"))
+}
+
+#[test]
+fn every_device_is_drawn_once_below_its_bridge() {
+    for driver in DRIVERS {
+        let tree = Tree::new(driver);
+        let picture = tree.scratch.path("machine.svg");
+        let done = tree.run(&["tree", "--svg", &picture]);
+        assert_eq!((done.status, done.err.as_str()), (0, ""));
+        let drawn = fs::read_to_string(&picture).expect("a picture");
+        for device in tree.names("sys/bus/pci/devices") {
+            let lines: Vec<_> = done
+                .out
+                .lines()
+                .filter(|line| line.contains(&device))
+                .collect();
+            assert_eq!(lines.len(), 1, "{device}: {lines:?}");
+            assert!(drawn.contains(&format!(">{device}</text>")), "{device}");
+        }
+        let lines: Vec<_> = done.out.lines().collect();
+        let port = lines
+            .iter()
+            .position(|line| line.contains("─ 0000:00:08.0"))
+            .expect("a port");
+        assert!(
+            lines[port + 1].contains("└─ 0000:01:00.0"),
+            "{}",
+            lines[port + 1]
+        );
+        assert!(lines[port + 1].contains("NVMe disk") && lines[port + 1].contains("kernel"));
+        assert!(drawn.ends_with("</svg>\n") && drawn.len() < 60 << 10);
+        let dump = tree.save("dump.tar.gz");
+        assert_eq!(run(&["--dump", &dump, "tree"]).out, done.out);
+        let json = run(&["--dump", &dump, "--json", "tree"]).json();
+        let devices = json["units"][0]["devices"].as_array().expect("a list");
+        assert!(devices.len() > 10 && devices.iter().all(|device| device["group"].is_string()));
+    }
+}
+
+#[test]
+fn owners_are_distinguished() {
+    let (text, picture) = draw(
+        "vtd",
+        &[
+            ("vtd/groups", GROUPS),
+            ("vtd/domains", DOMAINS),
+            ("units/dmar0/version", "1:0"),
+        ],
+    );
+    let line = |device: &str| {
+        text.lines()
+            .find(|line| line.contains(device))
+            .expect("a line")
+    };
+    assert!(line("00:05.0").contains("user (iommufd)") && line("00:05.0").ends_with("2 faults"));
+    assert!(line("00:05.0").contains("domain #9 (domain-id 5)"));
+    assert!(line("00:05.0").contains("unmanaged, 2 MiB mapped, 4 tables, 1 large page"));
+    assert!(line("00:06.0").contains("nobody") && line("00:06.0").contains("blocked"));
+    assert!(line("00:06.0").ends_with("no fault"));
+    assert!(text.contains("behind no unit: 0000:00:07.0"));
+    assert!(text.contains("no device is in domain #11: nothing mapped, 1 table"));
+    for words in [
+        ">domain #9<",
+        "domain-id dmar0:5",
+        ">user (iommufd)<",
+        ">reaches nothing<",
+        ">2 faults<",
+    ] {
+        assert!(picture.contains(words), "{words}");
+    }
+    assert!(!picture.contains(">no fault<"));
+}
+
+#[test]
+fn what_is_not_counted_is_unknown() {
+    let pci = "device=0000:00:05.0 class=0x010802 driver=nvme group=3 path=/sys/devices/pci0000:00/0000:00:05.0\n";
+    let (text, picture) = draw(
+        "in-tree",
+        &[("pci", pci), ("units/dmar0/devices", "0000:00:05.0\n")],
+    );
+    assert!(text.starts_with("the kernel's own driver on Linux 7.3.4\n"));
+    assert!(text.contains("faults unknown") && picture.contains("faults unknown"));
+    assert!(text.contains("kernel") && text.contains("└─ root bus 0000:00"));
+}
+
+#[test]
+fn the_state_of_a_unit_is_shown() {
+    for (state, style) in [("enabled", "s"), ("failed (all requesters blocked)", "f")] {
+        let registers = format!("dmar0 at 0xfed90000, {state}\n");
+        let (text, picture) = draw(
+            "vtd",
+            &[
+                ("units/dmar0/address", "fed90000\n"),
+                ("vtd/dmar0/registers", &registers),
+            ],
+        );
+        assert!(text.contains(&format!("at fed90000, {state}")), "{text}");
+        let shown = state.split(' ').next().expect("a word");
+        assert!(picture.contains(&format!("class=\"{style}\" text-anchor=\"end\">{shown}")));
+    }
+}
+
+#[test]
+fn markup_stays_text() {
+    let hostile = GROUPS.replace("driver=-", "driver=</text><script>&\"1\"</script>");
+    let (_, picture) = draw(
+        "vtd",
+        &[("vtd/groups", &hostile), ("units/dmar0/version", "<&>")],
+    );
+    assert!(!picture.contains("<script") && picture.contains("&lt;/text&gt;"));
+    assert!(picture.contains("VT-d &lt;&amp;&gt;"));
+}
+
+#[test]
+fn a_path_of_any_length_is_drawn() {
+    let path = "0000:00:01.0/".repeat(50_000);
+    let pci =
+        format!("device=0000:00:05.0 class=0 path=/sys/devices/pci0000:00/{path}0000:00:05.0\n");
+    let (text, _) = draw(
+        "vtd",
+        &[("pci", &pci), ("units/dmar0/devices", "0000:00:05.0\n")],
+    );
+    assert!(text.contains("0000:00:05.0"));
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_a_sentence() {
+    let tree = Tree::new("vtd");
+    let said = tree.run(&["tree", "--svg", "/no/where/x.svg"]).sentence(1);
+    assert!(said.contains("/no/where/x.svg cannot be written"), "{said}");
+}
+
+#[test]
+fn a_walk_needs_the_module() {
+    let tree = Tree::new("in-tree");
+    let said = tree.run(&["walk", "00:05.0", "0x1000"]).sentence(1);
+    assert!(said.contains("the module vtd loaded"), "{said}");
+    assert!(!tree.path("sys/kernel/debug/vtd").exists());
+    let dump = tree.save("dump.tar");
+    let said = run(&["--dump", &dump, "walk", "00:05.0", "0x1000"]).sentence(1);
+    assert!(said.contains("on the machine itself"), "{said}");
+    // A file keeps what was written, so that the answer names the request.
+    tree.write("sys/kernel/debug/vtd/walk", "");
+    let done = tree.run(&["walk", "00:05.0", "0x1000"]);
+    assert_eq!((done.status, done.out.as_str()), (0, "00:05.0 0x1000"));
+}
