@@ -58,13 +58,9 @@ mark() {
 	say "mark number=$mark_count label=\"$*\""
 }
 
-# send_dump: sends the host a dump, by the program vtd if it is there. It needs no driver.
+# send_dump: sends the host a dump. It needs no driver.
 send_dump() {
-	if [ -x /selftests/vtd ]; then
-		/selftests/vtd save /tmp/dump.tar.gz > /run/why 2>&1 || return 1
-	else
-		/guest/vtd-save /tmp/dump.tar && gzip -f /tmp/dump.tar || return 1
-	fi
+	/selftests/vtd save /tmp/dump.tar.gz > /run/why 2>&1 || { cat /run/why; return 1; }
 	base64 /tmp/dump.tar.gz | while read -r line; do say "dump line=$line"; done
 	say "dump-end"
 }

@@ -6,11 +6,11 @@ module with options has `add_arguments(parser)`; every module has `main(args)`,
 which returns the exit status.
 """
 
+import argparse
 import importlib
 import signal
 import sys
 
-from vtdlab import console
 from vtdlab.errors import LabError
 
 COMMANDS = {
@@ -28,9 +28,16 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse, with one sentence for a wrong argument."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def main(argv=None):
     """Runs a command; LabError becomes one sentence and status 1."""
-    parser = console.Parser(prog="vtdlab", description=__doc__.splitlines()[0])
+    parser = Parser(prog="vtdlab", description=__doc__.splitlines()[0])
     sub = parser.add_subparsers(dest="command", required=True)
     argv = sys.argv[1:] if argv is None else argv
     for name, (module, text) in COMMANDS.items():

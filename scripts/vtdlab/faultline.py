@@ -8,10 +8,8 @@ them), whichever driver wrote the line.
 
 import dataclasses
 import re
-import sys
 
-from vtdlab import console
-from vtdlab.errors import LabError
+from vtdlab import decoder
 
 LEGACY = {
     0x01: "no device of its bus has been attached (root entry not present)",
@@ -238,7 +236,6 @@ def _queue(m):
 
 
 def _descriptor(m):
-    from vtdlab import decoder  # pylint: disable=import-outside-toplevel
     low, high = int(m["low"], 16), int(m["high"], 16)
     which = "at its head" if m["which"] == "HEAD" else "before its head"
     return Note(f"the queue's descriptor {which}: {decoder.descriptor(low, high)}")
@@ -273,54 +270,3 @@ def decode(line):
     if match := PLAIN.search(line):
         return Note(line[match.start() + len("vtd: "):].rstrip())
     return None
-
-
-def _lines(path):
-    """Yields the lines of a log; raises LabError if it cannot be read."""
-    try:
-        with (sys.stdin if path == "-" else
-              open(path, encoding="utf-8", errors="replace")) as file:
-            yield from file
-    except OSError as err:
-        raise LabError(f"{path} cannot be read: {err.strerror}") from err
-
-
-def _explain(args):
-    """Returns whether a line about a fault was found, and whether vtd can walk its address."""
-    explained, found, ours = set(), False, False
-    for line in (line for path in args.files or ["-"] for line in _lines(path)):
-        what = decode(line)
-        if what is None:
-            if args.all:
-                print(line.rstrip("\n"))
-            continue
-        found = True
-        print(what)
-        ours = ours or (isinstance(what, Fault) and bool(what.access and OURS.search(line)))
-        if what.cause and what.cause not in explained:
-            explained.add(what.cause)
-            print(f"    as a rule: {what.cause}")
-    return found, ours
-
-
-def main(argv=None):
-    """Reads logs, and prints what their lines about faults mean."""
-    parser = console.Parser(prog="vtd-fault-decode", description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", metavar="FILE", help="logs; default: standard input")
-    parser.add_argument("--all", action="store_true", help="print all other lines as they are")
-    args = parser.parse_args(argv)
-    try:
-        found, ours = _explain(args)
-    except LabError as err:
-        print(f"vtd-fault-decode: {err}", file=sys.stderr)
-        return 2
-    if ours:
-        print("to see entry by entry why, on that machine: vtd-inspect --walk REQUESTER ADDRESS")
-    if not found:
-        print("vtd-fault-decode: no line about a fault, by vtd or by DMAR, was found",
-              file=sys.stderr)
-    return 0 if found else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

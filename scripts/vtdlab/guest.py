@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from vtdlab import accel, cache as lab
-from vtdlab import inspection, kernel, klog, machines, progress, saved_table, testbed, tool
+from vtdlab import dump, kernel, klog, machines, progress, saved_table, testbed
 from vtdlab.channel import Records
 from vtdlab.errors import LabError, is_none_of
 from vtdlab.qemu import boot
@@ -128,7 +128,7 @@ class _Session:
         """Boots it; returns the status."""
         flavour = self.args.kernel
         self.bed = testbed.get(self.args.series, with_vtd=self.args.driver != "intree",
-                               flavour=flavour, programs=tool.programs)
+                               flavour=flavour)
         self.out = new_folder(self.args.out)
         for note in self.layout.notes:
             print(f"  machine   {note}")
@@ -248,11 +248,11 @@ class _Session:
         elif status:
             yield "status", str(status)
         yield "refused", self._refused(outcome, console)
-        dump = inspection.receive(self.records, self.out)
+        saved = dump.receive(self.records, self.out)
         names = sorted(path.name for path in self.out.iterdir()
                        if path.name not in ("gdb.socket", "report.txt"))
         yield "kept", (f"{self._shown(self.out)}: {', '.join(names)}"
-                       + ("" if dump else "; no dump was made"))
+                       + ("" if saved else "; no dump was made"))
 
     def _refused(self, outcome, console):
         seen, said = len(Trace.read(outcome.trace).faults()), len(klog.faults(console))

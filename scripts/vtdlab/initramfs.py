@@ -48,7 +48,6 @@ class Contents:
                       if path.is_file() and not _left_out(path.relative_to(folder))
                       and (kept is None or folder != self.modules or path.suffix != ".ko"
                            or str(path.relative_to(folder)) in kept)]
-        found.append(("guest/vtd-save", top / "scripts/vtd-save"))
         found.append(("guest/modprobe.conf", top / "scripts/debian/modprobe.conf"))
         if self.vtd:
             found.append(("vtd/vtd.ko", Path(self.vtd)))

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from vtdlab import cache as lab
-from vtdlab import inspection, kernel, klog, machines, progress, demo, stock, testbed
+from vtdlab import dump, kernel, klog, machines, progress, demo, stock, testbed
 from vtdlab.evidence import Evidence
 from vtdlab.fileserver import FileServer
 from vtdlab.qemu import boot
@@ -97,11 +97,11 @@ def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="",
         report.line(f"  {stock.not_shown(bed.kernel)}")
     for part in demo.PARTS:
         part(report, evidence)
-    dump = inspection.receive(records, out)
-    if dump:
+    saved = dump.receive(records, out)
+    if saved:
         report.line()
-        report.line(f"  Who may reach what: machine.svg, drawn from {dump.name}, which "
-                    "scripts/vtd-inspect --dump reads")
+        report.line(f"  Who may reach what: machine.svg, drawn from {saved.name}, which "
+                    "vtd --dump reads")
     return outcome
 
 

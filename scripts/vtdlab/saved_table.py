@@ -56,8 +56,8 @@ def table(path):
         raise LabError(f"MACHINE={path} cannot be read: {err.strerror or err}.") from err
     if not found:
         raise LabError(f"MACHINE={path} has no DMAR table: it is neither a dump that vtd save wrote "
-                       "nor a folder with a file DMAR, nor such a table. A dump by scripts/vtd-save "
-                       "has none.")
+                       "nor a folder with a file DMAR, nor such a table. Dumps that the former "
+                       "program vtd-save wrote have none.")
     raw = acpi.replacing(found)
     if not raw:
         raise LabError(f"MACHINE={path}: the kernel would refuse this table: its signature, length or "

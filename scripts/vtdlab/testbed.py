@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from vtdlab import cache as lab
-from vtdlab import initramfs, kernel, stock, testmodules
+from vtdlab import initramfs, kernel, stock, testmodules, tool
 from vtdlab.qemu import Machine
 
 # In-tree remapping is off, so that the units are free for vtd.
@@ -58,7 +58,8 @@ class Testbed:
 
 
 def get(series=None, with_vtd=True, flavour="test", programs=None):
-    """Builds whatever is not in the cache; `programs(kernel)` are further programs of the guest."""
+    """Builds whatever is not in the cache; `programs(kernel)` are further programs of the guest,
+    which always has the tests' and vtd."""
     cache = lab.Cache()
     stocked = flavour == "debian"
     built = stock.get(cache, series) if stocked else kernel.get(cache, series, flavour)
@@ -67,7 +68,7 @@ def get(series=None, with_vtd=True, flavour="test", programs=None):
     if vtd and not stocked:
         tests = (*tests, testmodules.relinked(vtd, tests, cache))
     contents = initramfs.Contents(built.modules, built.release, vtd, tests,
-                                  (*testmodules.programs(cache),
+                                  (*testmodules.programs(cache), ("vtd", tool.build()),
                                    *(programs(built) if programs else ())),
                                   stock.MODULES if stocked else ())
     return Testbed(built, initramfs.get(contents, cache), vtd, flavour)

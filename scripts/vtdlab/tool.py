@@ -5,6 +5,7 @@ It has no interpreter and no library, so that it runs in any guest and initramfs
 from cargo's cache, or from the registry if they are not there yet; Cargo.lock fixes their versions.
 """
 
+import functools
 import os
 import shutil
 import subprocess
@@ -19,10 +20,10 @@ STATIC = f'target.{TARGET}.rustflags=["-Ctarget-feature=+crt-static"]'
 TIMEOUT = 900
 
 
-def build(cache=None):
-    """Returns the path of the static program."""
-    cache = cache or lab.Cache()
-    folder = cache.cargo_target("cargo-target")
+@functools.cache
+def build():
+    """Returns the path of the static program, which is built once in a process."""
+    folder = lab.Cache().cargo_target("cargo-target")
     log = lab.checkout() / "out/tool/build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     argv = ["cargo", "build", "--release", "--locked", "--config", STATIC, "--target", TARGET,
@@ -38,11 +39,6 @@ def build(cache=None):
                        + "\n".join(done.stdout.splitlines()[-20:]))
     step.end()
     return folder / TARGET / "release/vtd"
-
-
-def programs(_kernel=None):
-    """Returns it as a program of a guest: its name and its path."""
-    return (("vtd", build()),)
 
 
 def publish(program):

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Compares QEMU's trace and the dump with selftests/inspect.sh."""
 
-from vtdlab import inspection, inspecttext
+from vtdlab import dump
 from vtdlab.errors import LabError
-from vtdlab.inspectdump import Dump
-from vtdlab.inspectmodel import Machine
 from vtdlab.witness import brackets
 
 KINDS = {"flush-context": ("context-device", "context-domain", "context-global"),
@@ -34,22 +32,22 @@ def _counts(evidence):
 def _saved(evidence):
     """The dump agrees with the guest's sysfs about every device."""
     try:
-        path = inspection.receive(evidence.records, evidence.outcome.console.parent)
+        path = dump.receive(evidence.records, evidence.outcome.console.parent)
         if path is None:
             yield "the dump has arrived", "the guest sent none"
             return
-        machine = Machine(Dump.read(path))
+        drawn = dump.draw(path)
     except LabError as err:
         yield "the dump can be read", str(err)
         return
-    yield "all of the dump can be read", "; ".join(machine.problems)
-    wrong = [device.bdf for unit in machine.units for device in unit.devices
-             if machine.groups[device.group].owner != "kernel" or device.attached != "DMA"
-             or device.domain not in machine.domains]
+    yield "all of the dump can be read", drawn.partition("Not read:")[2]
+    saved = dump.Saved(path)
+    served = {bdf: device for bdf, device in saved.devices.items() if device["unit"]}
+    wrong = [bdf for bdf, device in served.items() if saved.owners[device["group"]] != "kernel"
+             or device["attached"] != "DMA" or device["domain"] not in saved.mapped]
     yield "every device belongs to the kernel, in a DMA domain", ", ".join(wrong)
-    drawn = "\n".join(inspecttext.draw(machine))
-    missing = [bdf for bdf in machine.devices if bdf not in drawn]
-    yield "every device is drawn", ", ".join(missing) or ("" if machine.devices else "there is none")
+    missing = [bdf for bdf in saved.devices if bdf not in drawn]
+    yield "every device is drawn", ", ".join(missing) or ("" if served else "there is none")
 
 
 def inspect(evidence):

@@ -11,7 +11,7 @@ import chipsets
 import isolation
 import unit_services
 from vtdlab import cache as lab
-from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, demo, testbed, tool
+from vtdlab import benchtools, devices, klog, kselftest, ktap, qemu, demo, testbed
 from vtdlab import witness, witness_chipset, witness_inspect, witness_isolation, witness_lifecycle
 from vtdlab import run as demo_run
 from vtdlab import machines, vfio_machine, vfio_selftests, witness_matrix, witness_shared
@@ -115,7 +115,7 @@ BOOTS = (
     Boot("isolation", ("reserved", "ownership", "limited-unit", "capabilities", "strict", "walk", "adopted",
                        "tool", "rmrr"),
          older=("reserved", "ownership", "limited-unit", "capabilities", "strict", "walk", "adopted", "tool"),
-         programs=tool.programs, append=(*isolation.WORDS, "guest.snoop=0", "guest.optin=0"),
+         append=(*isolation.WORDS, "guest.snoop=0", "guest.optin=0"),
          devices=isolation.machine, tables=isolation.tables),
     Boot("several-units", ("chipset",), devices=chipsets.machine, tables=chipsets.several,
          append=(*isolation.WORDS, "guest.units=several")),

@@ -2,8 +2,6 @@
 """Fault lines that both drivers printed are decoded in the same words."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -161,28 +159,3 @@ def test_other_lines_about_faults(line, words):
 def test_other_lines_are_ignored(line):
     """Lines that are not about faults are ignored."""
     assert faultline.decode(line) is None
-
-
-def _decode(text, *args):
-    program = lab.checkout() / "scripts/vtd-fault-decode"
-    done = subprocess.run([sys.executable, "-I", str(program), *args], input=text, text=True,
-                          capture_output=True, timeout=60, check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_the_program():
-    """The program reads a log, prints each cause once, and reports a log without faults."""
-    code, said, _ = _decode(f"boot\n{IN_TREE}\n{SHORT}\nend\n")
-    assert code == 0 and said.count(WRITE) == 2 and said.count("as a rule") == 1
-    assert "boot" not in said
-    code, _, wrong = _decode("", "/proc/self/mem")
-    assert code == 2 and wrong.startswith("vtd-fault-decode: /proc/self/mem cannot be read: ")
-    code, said, _ = _decode(f"boot\n{IN_TREE}\n", "--all")
-    assert code == 0 and said.startswith("boot\n")
-    assert "--walk" not in said
-    code, said, _ = _decode(f"{OURS}\n{FAILED}\n")
-    assert code == 0 and said.count("vtd-inspect --walk REQUESTER ADDRESS") == 1
-    code, _, problem = _decode("boot\n")
-    assert code == 1 and "no line about a fault" in problem
-    code, _, problem = _decode("", "/does/not/exist")
-    assert code == 2 and "/does/not/exist cannot be read" in problem

@@ -161,8 +161,8 @@ def copy_scripts(tmp_path):
     return top
 
 
-PROGRAMS = ("distclean", "build-root", "debian-image", "enter", "install", "kdir", "prepare-kdir",
-            "vtd-save", "vtd-inspect", "vtd-fault-decode", "../fuzz/run")
+PROGRAMS = ("distclean", "build-root", "debian-image", "enter", "install", "kdir",
+            "prepare-kdir", "../fuzz/run")
 
 
 def everything(*folders):
@@ -223,8 +223,7 @@ def test_help_is_printed_and_nothing_is_done(sandbox, program, option):
     ("distclean", ["out"]), ("build-root", []), ("build-root", ["a", "b"]), ("debian-image", ["x"]),
     ("enter", []), ("install", ["remove"]), ("install", ["uninstall", "x"]), ("kdir", []),
     ("kdir", ["a", "b"]), ("prepare-kdir", ["a", "b"]), ("prepare-kdir", ["--x", "b", "c"]),
-    ("vtd-save", []), ("vtd-save", ["a", "b"]), ("vtd-inspect", ["x"]), ("../fuzz/run", ["soon"]),
-    ("../fuzz/run", ["3", "keep", "x"]),
+    ("../fuzz/run", ["soon"]), ("../fuzz/run", ["3", "keep", "x"]),
 ], ids=lambda value: value if isinstance(value, str) else " ".join(value) or "nothing")
 def test_a_wrong_argument_is_refused_with_one_sentence(sandbox, program, args):
     status, said, problem = ask(sandbox, program, *args)

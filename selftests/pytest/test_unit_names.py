@@ -14,7 +14,6 @@ TOP = Path(__file__).resolve().parents[2]
 NAME = re.compile(r"dmar\d", re.I)
 # Files that may name one, and why.
 RIGHT = {
-    "scripts/vtdlab/inspectmodel.py": "a comment gives an example",
     "selftests/pytest/test_*.py": "they boot nothing: their samples are texts of drivers",
 }
 

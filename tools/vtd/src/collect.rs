@@ -13,10 +13,11 @@ use std::fmt::Write;
 
 pub const PCI: &str = "sys/bus/pci/devices";
 pub const DEBUG: &str = "sys/kernel/debug";
-const INTEL_FILES: [&str; 4] = [
+const INTEL_FILES: [&str; 5] = [
     "iommu_regset",
     "dmar_translation_struct",
     "invalidation_queue",
+    "ir_translation_struct",
     "dmar_perf_latency",
 ];
 /// The parameters of other modules that decide who may have a device.
@@ -43,6 +44,11 @@ pub fn collect(root: &Root) -> Result<Dump> {
         dump.problem(format!(
             "{} may be read by root alone, so that part is missing: run vtd as root",
             some(&denied)
+        ));
+    } else if dump.driver != "none" && root.exists(DEBUG) && root.names(DEBUG).is_empty() {
+        dump.problem(format!(
+            "debugfs is not mounted, so counters, domains and tables are missing: mount -t debugfs \
+             debugfs /{DEBUG}"
         ));
     }
     Ok(dump)

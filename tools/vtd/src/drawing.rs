@@ -6,7 +6,7 @@
 use crate::bdf::Bdf;
 use crate::machine::{Device, Machine, Unit};
 use crate::names::kind;
-use crate::text::{grouped, many, size};
+use crate::text::{cut, grouped, many, size};
 use std::collections::BTreeMap;
 use vtd_core::spec::level::{AddressWidth, PageSize};
 
@@ -160,6 +160,9 @@ pub fn domains(machine: &Machine<'_>) -> BTreeMap<String, Domain> {
                 "translated" => Domain {
                     name: format!("domain-id {}", device.domain_id),
                     ids: key.clone(),
+                    width: device
+                        .width
+                        .map_or(String::new(), |width| width.bits().to_string()),
                     ..Domain::default()
                 },
                 _ if !device.domain.is_empty() => Domain {
@@ -196,6 +199,31 @@ pub fn faults_of(device: &Device) -> String {
     }
 }
 
+/// Returns which interrupt entries a device has: `interrupts 1-3, 7`.
+pub fn entries_of(device: &Device) -> String {
+    let mut entries = device.entries.clone();
+    entries.sort_unstable();
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for entry in entries {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(entry) => *last = entry,
+            _ => ranges.push((entry, entry)),
+        }
+    }
+    let words = joined(ranges.iter().map(|(first, last)| {
+        Some(if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        })
+    }));
+    if words.is_empty() {
+        words
+    } else {
+        format!("interrupts {words}")
+    }
+}
+
 /// Sorts devices in the order of the tree: each below its bridge.
 pub fn place(bdf: Bdf, device: &Device) -> (String, Vec<Bdf>) {
     let above = device.bridges.iter().copied();
@@ -203,13 +231,19 @@ pub fn place(bdf: Bdf, device: &Device) -> (String, Vec<Bdf>) {
 }
 
 impl Unit {
-    fn fact(&self, name: &str) -> &str {
-        self.facts.get(name).map_or("?", String::as_str)
+    /// Returns a fact as the kernel shows it.
+    pub fn fact(&self, name: &str) -> String {
+        cut(self.facts.get(name).map_or("?", String::as_str), 32)
     }
 
     /// Returns `VT-d 1:0 at fed90000`.
     pub fn title(&self) -> String {
         format!("VT-d {} at {}", self.fact("version"), self.fact("address"))
+    }
+
+    /// Returns a fact that is a number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.facts.get(name)?.parse().ok()
     }
 
     pub fn count(&self, name: &str) -> u64 {
@@ -223,10 +257,7 @@ impl Unit {
         let mut widths: Vec<_> = AddressWidth::WIDEST_FIRST
             .into_iter()
             .filter(|width| cap.is_some_and(|cap| cap.supports(*width)))
-            .map(|width| {
-                let bits = width.last().raw().trailing_ones();
-                format!("{bits} bits ({} levels)", (bits - 12) / 9)
-            })
+            .map(|width| format!("{} bits ({} levels)", width.bits(), width.levels()))
             .collect();
         widths.reverse();
         match widths.as_slice() {
@@ -249,7 +280,7 @@ impl Unit {
 
     /// Returns `8 of 65,536 domain-ids`.
     pub fn domain_ids(&self) -> String {
-        let number = |name: &str| self.fact(name).parse().map_or("?".to_owned(), grouped);
+        let number = |name: &str| self.number(name).map_or("?".to_owned(), grouped);
         format!(
             "{} of {} domain-ids",
             number("domains_used"),

@@ -19,6 +19,12 @@ use std::path::Path;
 pub const TOP: &str = "vtd-dump";
 const MOST_FILES: usize = 4096;
 const MOST_BYTES: u64 = 32 << 20;
+/// How files begin that other programs than gzip have compressed.
+const OTHER_COMPRESSIONS: [(&[u8], &str); 3] = [
+    (b"\xfd7zXZ", "xz"),
+    (b"BZh", "bzip2"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+];
 
 /// A saved or running machine.
 pub struct Dump {
@@ -214,10 +220,16 @@ fn folder(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
 
 fn archive(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
     let mut file = BufReader::new(fs::File::open(path)?);
-    let is_gzip = {
-        let head = io::BufRead::fill_buf(&mut file)?;
-        head.starts_with(&[0x1f, 0x8b])
-    };
+    let head = io::BufRead::fill_buf(&mut file)?;
+    let is_gzip = head.starts_with(&[0x1f, 0x8b]);
+    for (start, program) in OTHER_COMPRESSIONS {
+        if head.starts_with(start) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("it is compressed by {program}; {program} -d makes an archive of it"),
+            ));
+        }
+    }
     // What a compressed file may grow to.
     let most = 2 * MOST_BYTES;
     let reader: Box<dyn Read> = if is_gzip {

@@ -37,6 +37,8 @@ pub enum Line {
     Fault(Fault),
     /// Any other information, and its usual cause.
     Note(String, &'static str),
+    /// A line about anything else.
+    Other(String),
 }
 
 const DRIVER: &str =
@@ -130,7 +132,7 @@ impl Line {
     pub fn words(&self) -> String {
         match self {
             Self::Fault(fault) => fault.words(),
-            Self::Note(text, _) => text.clone(),
+            Self::Note(text, _) | Self::Other(text) => text.clone(),
         }
     }
 
@@ -138,12 +140,14 @@ impl Line {
         match self {
             Self::Fault(fault) => fault.cause(),
             Self::Note(_, cause) => cause,
+            Self::Other(_) => "",
         }
     }
 
     pub fn json(&self) -> Value {
         match self {
             Self::Note(text, cause) => json!({"kind": "note", "words": text, "cause": cause}),
+            Self::Other(text) => json!({"kind": "other", "words": text}),
             Self::Fault(fault) => json!({
                 "kind": "fault",
                 "device": fault.bdf.to_string(),

@@ -8,6 +8,7 @@ use crate::dump::{Dump, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::context::{ContextEntry, TranslationType};
+use vtd_core::spec::level::AddressWidth;
 
 /// One PCI function. A text is empty if it is unknown or does not apply.
 #[derive(Default)]
@@ -28,6 +29,8 @@ pub struct Device {
     /// The number of its domain, such as `#4`.
     pub domain: String,
     pub domain_id: String,
+    /// The width of its tables, if its context entry is all that the driver shows.
+    pub width: Option<AddressWidth>,
     /// `None` if faults are not counted.
     pub faults: Option<u64>,
     /// Whether firmware says that it is behind an external port.
@@ -275,9 +278,10 @@ impl<'a> Machine<'a> {
             }
             match entries.get(&(device.unit.clone(), bdf.source.raw())) {
                 Some(Entry::Identity) => "identity".clone_into(&mut device.attached),
-                Some(Entry::Translated(id)) => {
+                Some(Entry::Translated(id, width)) => {
                     "translated".clone_into(&mut device.attached);
                     device.domain_id = id.to_string();
+                    device.width = *width;
                 }
                 None => {
                     // Without debugfs, the type of the group is all that is known.
@@ -310,8 +314,8 @@ impl<'a> Machine<'a> {
 #[derive(Clone, Copy)]
 enum Entry {
     Identity,
-    /// The domain-id.
-    Translated(u16),
+    /// The domain-id, and the width of second-stage tables.
+    Translated(u16, Option<AddressWidth>),
 }
 
 /// Returns the present entries by unit and source-id, in the format of the in-tree driver.
@@ -346,22 +350,22 @@ fn legacy_entry(words: &str) -> Option<Entry> {
     let entry = ContextEntry::from_words(number(low)?, number(high)?);
     entry.is_present().then(|| match entry.translation_type() {
         TranslationType::PassThrough => Entry::Identity,
-        _ => Entry::Translated(entry.domain().raw()),
+        _ => Entry::Translated(entry.domain().raw(), entry.width()),
     })
 }
 
 /// Reads the first three words of a PASID table entry, the highest first (VT-d 9.6).
 fn pasid_entry(words: &str) -> Option<Entry> {
-    let mut words = words.split(':');
-    let (_, middle, low) = (
-        words.next()?,
-        number(words.next()?)?,
-        number(words.next()?)?,
-    );
-    (low & 1 != 0).then_some(if (low >> 6) & 7 == 4 {
-        Entry::Identity
-    } else {
-        Entry::Translated((middle & 0xffff) as u16)
+    let mut words = words.split(':').map_while(number);
+    let (high, middle, low) = (words.next()?, words.next()?, words.next()?);
+    let width = match (low >> 6) & 7 {
+        // The first stage has 4 or 5 levels.
+        1 => AddressWidth::from_code(2 + ((high >> 2) & 3) as u8),
+        _ => AddressWidth::from_code(((low >> 2) & 7) as u8),
+    };
+    (low & 1 != 0).then_some(match (low >> 6) & 7 {
+        4 => Entry::Identity,
+        _ => Entry::Translated((middle & 0xffff) as u16, width),
     })
 }
 

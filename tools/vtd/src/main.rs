@@ -25,6 +25,8 @@ use commands::Answer;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+/// The status if there is no answer. 1 is an answer: no.
+const FAILED: u8 = 2;
 /// The status that a shell reports for a program that ended by SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
 
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
         Ok(answer) => print(&answer, json),
         Err(error) => {
             eprint!("{}", text::wrap("vtd: ", &error.to_string()));
-            ExitCode::from(1)
+            ExitCode::from(FAILED)
         }
     }
 }
@@ -74,7 +76,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         format!("{}; see vtd --help.", words.trim_end_matches('.'))
     };
     eprint!("{}", text::wrap("vtd: ", &words));
-    ExitCode::from(2)
+    ExitCode::from(FAILED)
 }
 
 fn print(answer: &Answer, json: bool) -> ExitCode {
@@ -83,7 +85,7 @@ fn print(answer: &Answer, json: bool) -> ExitCode {
         let pretty = serde_json::to_string_pretty(&answer.json);
         pretty.unwrap_or_default() + "\n"
     } else {
-        answer.text.clone()
+        text::shown(&answer.text)
     };
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -99,5 +101,5 @@ pub fn output_failed(error: &io::Error) -> ExitCode {
     }
     let words = format!("the output cannot be written: {}.", error::said(error));
     eprint!("{}", text::wrap("vtd: ", &words));
-    ExitCode::from(1)
+    ExitCode::from(FAILED)
 }

@@ -11,10 +11,10 @@ mod shapes;
 
 use crate::bdf::Bdf;
 use crate::commands::tree::{title, unit_faults};
-use crate::drawing::{domain_of, faults_of, kind_of, place, Domain, Owner};
+use crate::drawing::{domain_of, entries_of, faults_of, kind_of, place, Domain, Owner};
 use crate::machine::{Device, Machine, Unit};
-use crate::text::many;
-use shapes::{clip, edge, rect, text, text_end, Look};
+use crate::text::{cut, many};
+use shapes::{edge, rect, text, text_end, Look};
 use std::collections::BTreeMap;
 
 const MARGIN: f64 = 24.0;
@@ -59,7 +59,7 @@ pub fn draw(machine: &Machine<'_>, domains: &BTreeMap<String, Domain>) -> String
     let height = picture.bottom + 64.0;
     let title = format!("Who may reach what: {}", title(machine));
     let mut lines = shapes::head(WIDTH, height, &title);
-    lines.push(text(MARGIN, 42.0, &clip(&title, 90), "h"));
+    lines.push(text(MARGIN, 42.0, &cut(&title, 90), "h"));
     for ((x, _), words) in [
         (UNIT, "REMAPPING UNITS"),
         (BUS, "BUSES AND BRIDGES"),
@@ -184,17 +184,20 @@ impl<'a> Picture<'a> {
         ));
         self.parts.push(text(x, y + 15.0, &bdf.to_string(), "m"));
         self.parts
-            .push(text(x, y + 28.0, &clip(&kind_of(device), 24), "s"));
+            .push(text(x, y + 28.0, &cut(&kind_of(device), 24), "s"));
         let (driver, style) = match device.driver.as_str() {
             "" => ("no driver", "s"),
             driver => (driver, ""),
         };
         self.parts
-            .push(text_end(right, y + 15.0, &clip(driver, 20), style));
-        if device.faults != Some(0) {
-            let style = if device.faults.is_some() { "f" } else { "s" };
-            self.parts
-                .push(text_end(right, y + 28.0, &faults_of(device), style));
+            .push(text_end(right, y + 15.0, &cut(driver, 20), style));
+        let (words, style) = match device.faults {
+            Some(0) => (cut(&entries_of(device), 24), "s"),
+            Some(_) => (faults_of(device), "f"),
+            None => (faults_of(device), "s"),
+        };
+        if !words.is_empty() {
+            self.parts.push(text_end(right, y + 28.0, &words, style));
         }
     }
 
@@ -219,7 +222,7 @@ impl<'a> Picture<'a> {
             self.bus_y.insert(bus.clone(), centre);
             let (indent, name, words) = match bus {
                 Bus::Root(_, root) if root.is_empty() => (0.0, "?".to_owned(), "root bus"),
-                Bus::Root(_, root) => (0.0, root.clone(), "root bus"),
+                Bus::Root(_, root) => (0.0, cut(root, 16), "root bus"),
                 Bus::Bridge(bridge) => (24.0, bridge.to_string(), "bridge"),
             };
             let x = BUS.0 + indent;
@@ -284,7 +287,7 @@ impl<'a> Picture<'a> {
         self.parts.push(text(x, y + 22.0, name, "t"));
         let style = if failed { "f" } else { "s" };
         self.parts
-            .push(text_end(right, y + 22.0, &clip(&unit.state, 22), style));
+            .push(text_end(right, y + 22.0, &cut(&unit.state, 22), style));
         let mut lines = vec![
             unit.title(),
             format!(
@@ -301,7 +304,7 @@ impl<'a> Picture<'a> {
         }
         for (number, words) in lines.iter().enumerate() {
             let at = y + 44.0 + 17.0 * number as f64;
-            self.parts.push(text(x, at, &clip(words, 32), "s"));
+            self.parts.push(text(x, at, &cut(words, 32), "s"));
         }
         if let Some(faults) = unit_faults(unit) {
             self.parts
@@ -364,7 +367,7 @@ impl<'a> Picture<'a> {
         let lines = [first, domain.pages(), domain.work()];
         for (number, words) in lines.iter().filter(|words| !words.is_empty()).enumerate() {
             let at = y + 35.0 + 13.5 * number as f64;
-            self.parts.push(text(x, at, &clip(words, 36), "s"));
+            self.parts.push(text(x, at, &cut(words, 36), "s"));
         }
     }
 }

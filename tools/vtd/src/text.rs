@@ -56,6 +56,14 @@ pub fn clip(line: &str) -> String {
     format!("{}...\n", kept.trim_end())
 }
 
+/// Returns the text, cut to `most` signs.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
 /// Returns rows as lines whose columns are aligned; the last column may be of any width.
 pub fn columns(rows: &[Vec<String>]) -> String {
     let most = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -123,9 +131,51 @@ pub fn list(names: &[String]) -> String {
     }
 }
 
+/// Returns the text as the terminal can show it, by the variables of the locale.
+pub fn shown(text: &str) -> String {
+    let set = |name: &&str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set);
+    encoded(text, &locale.unwrap_or_default().to_string_lossy())
+}
+
+/// Replaces what an encoding other than UTF-8 lacks. Without a locale, nothing says that the
+/// terminal has another encoding.
+fn encoded(text: &str, locale: &str) -> String {
+    let name = locale.to_ascii_lowercase();
+    if ["", "c", "posix"].contains(&name.as_str())
+        || name.contains("utf-8")
+        || name.contains("utf8")
+    {
+        return text.to_owned();
+    }
+    let plain = |sign| match sign {
+        '└' => '`',
+        '├' | '│' => '|',
+        '─' => '-',
+        '…' => '~',
+        sign if sign.is_ascii() => sign,
+        _ => '?',
+    };
+    text.chars().map(plain).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_encoding_without_the_signs_of_trees() {
+        for (locale, shown) in [
+            ("", "└─ a… é"),
+            ("C", "└─ a… é"),
+            ("de_DE.UTF-8", "└─ a… é"),
+            ("C.utf8", "└─ a… é"),
+            ("de_DE.ISO-8859-1", "`- a~ ?"),
+            ("de_DE", "`- a~ ?"),
+        ] {
+            assert_eq!(encoded("└─ a… é", locale), shown, "{locale}");
+        }
+    }
 
     #[test]
     fn numbers() {

@@ -71,6 +71,22 @@ fn other_lines_only_on_request() {
     assert!(run(&["faults", "--all", &path])
         .out
         .contains("usb 1-1: new device"));
+    // The whole log stays as it is: equal lines, and their order.
+    let lines = [
+        "[ 1.5]   a  b",
+        IN_TREE,
+        "[ 2.5] c",
+        IN_TREE,
+        "[ 1.5]   a  b",
+    ];
+    let (_scratch, path) = log(&(lines.join("\n") + "\n"));
+    let out = run(&["faults", "-a", &path]).out;
+    let others: Vec<_> = out.lines().filter(|line| line.starts_with('[')).collect();
+    assert_eq!(others, [lines[0], lines[2], lines[4]]);
+    assert_eq!(out.matches(" refused: ").count(), 2);
+    let answer = run(&["--json", "faults", "-a", &path]).json();
+    assert_eq!(answer["lines"].as_array().expect("a list").len(), 5);
+    assert_eq!(answer["lines"][0]["kind"], "other");
 }
 
 #[test]
@@ -84,6 +100,11 @@ fn a_log_without_faults() {
             "No line about a fault, by vtd or by the in-tree driver, was found."
         )
     );
+    let done = run(&["faults", "--all", &path]);
+    assert_eq!(done.status, 1);
+    assert!(done
+        .out
+        .starts_with("usb 1-1: new device\nNo line about a fault"));
 }
 
 #[test]
@@ -139,16 +160,16 @@ fn what_cannot_be_read_is_a_sentence() {
     tree.remove("dev/kmsg");
     assert!(tree
         .run(&["faults"])
-        .sentence(1)
+        .sentence(2)
         .contains("give a file that has the kernel log"));
     assert!(run(&["faults", "/nonexistent"])
-        .sentence(1)
+        .sentence(2)
         .contains("No such file"));
-    assert!(run(&["faults", "/"]).sentence(1).contains("Is a directory"));
+    assert!(run(&["faults", "/"]).sentence(2).contains("Is a directory"));
     assert!(run(&["faults", "-f", "/dev/null"])
-        .sentence(1)
+        .sentence(2)
         .contains("takes no file"));
     assert!(run(&["--dump", "/nonexistent", "faults"])
-        .sentence(1)
+        .sentence(2)
         .contains("no kernel log"));
 }

@@ -66,7 +66,7 @@ fn with_yes_it_does_just_that() {
 fn a_failed_step_is_undone() {
     let tree = tree();
     tree.remove(PROBE);
-    let said = tree.run(&["give", "--yes", "00:05.0"]).sentence(1);
+    let said = tree.run(&["give", "--yes", "00:05.0"]).sentence(2);
     assert!(
         said.contains("drivers_probe did not take \"0000:00:05.0\""),
         "{said}"
@@ -91,7 +91,7 @@ fn obstacles_are_named_and_refuse() {
         tree.write(file, "");
     }
     let done = tree.run(&["give", "--yes", "07:00.0"]);
-    assert_eq!((done.status, done.out.as_str()), (1, ""));
+    assert_eq!((done.status, done.out.as_str()), (2, ""));
     assert!(done.err.contains("add --force"), "{}", done.err);
     assert_eq!(tree.read(UNBIND), "");
     assert_eq!(tree.run(&["give", "--yes", "--force", "07:00.0"]).status, 0);
@@ -125,10 +125,10 @@ fn only_a_name_is_a_driver() {
     for driver in ["../../x", "a b", "a/b", "a\n"] {
         let said = tree
             .run(&["give", "--driver", driver, "00:05.0"])
-            .sentence(1);
+            .sentence(2);
         assert!(said.contains("is no name of a driver"), "{said}");
     }
     let dump = tree.save("dump.tar");
-    let said = common::run(&["--dump", &dump, "give", "--yes", "00:05.0"]).sentence(1);
+    let said = common::run(&["--dump", &dump, "give", "--yes", "00:05.0"]).sentence(2);
     assert!(said.contains("A dump cannot be changed"), "{said}");
 }

@@ -44,16 +44,16 @@ fn no_page_table_is_a_sentence() {
     let tree = Tree::new("in-tree");
     assert!(tree
         .run(&["maps", "00:05.0"])
-        .sentence(1)
+        .sentence(2)
         .contains("debugfs is not mounted"));
     tree.write("sys/kernel/debug/iommu/devices", "");
     assert!(tree
         .run(&["maps", "00:05.0"])
-        .sentence(1)
+        .sentence(2)
         .contains("CONFIG_INTEL_IOMMU_DEBUGFS"));
     let dump = tree.save("dump.tar");
     assert!(run(&["--dump", &dump, "maps", "00:05.0"])
-        .sentence(1)
+        .sentence(2)
         .contains("on the machine itself"));
 }
 
@@ -81,16 +81,67 @@ fn a_dump_says_what_the_machine_says() {
 }
 
 #[test]
+fn a_dump_has_every_file_that_a_driver_shows() {
+    let tree = Tree::new("vtd");
+    let debug = "sys/kernel/debug/vtd";
+    for name in ["ir_translation_struct", "dmar_perf_latency"] {
+        tree.write(&format!("{INTEL}/{name}"), "x\n");
+    }
+    tree.write(&format!("{debug}/dmar0/interrupts"), "x\n");
+    let dump = std::fs::File::open(tree.save("dump.tar")).expect("a dump");
+    let mut archive = tar::Archive::new(dump);
+    let saved = archive.entries().expect("an archive").map(|entry| {
+        let entry = entry.expect("an entry");
+        entry
+            .path()
+            .expect("a name")
+            .to_str()
+            .expect("text")
+            .to_owned()
+    });
+    let saved: Vec<_> = saved.collect();
+    let dmar0 = format!("{debug}/dmar0");
+    let mut count = 0;
+    for (folder, place) in [(INTEL, "intel"), (debug, "vtd"), (&dmar0, "vtd/dmar0")] {
+        for name in tree.names(folder) {
+            // The answer to the last walk, of any program, and each device's tables are left out.
+            let path = tree.path(&format!("{folder}/{name}"));
+            if path.is_file() && name != "walk" {
+                count += 1;
+                assert!(
+                    saved.contains(&format!("vtd-dump/{place}/{name}")),
+                    "{name}"
+                );
+            }
+        }
+    }
+    assert!(count > 14, "{count}");
+}
+
+#[test]
+fn debugfs_that_is_not_mounted_is_reported() {
+    let tree = Tree::new("in-tree");
+    std::fs::create_dir_all(tree.path("sys/kernel/debug")).expect("a folder");
+    let done = tree.run(&["tree"]);
+    assert_eq!(done.status, 0);
+    assert!(
+        done.flat().contains("debugfs is not mounted, so"),
+        "{}",
+        done.out
+    );
+}
+
+#[test]
 fn saving_leaves_what_was_there_if_it_fails() {
     let tree = Tree::new("vtd");
-    let said = tree.run(&["save", "/nonexistent/dump.tar"]).sentence(1);
+    let said = tree.run(&["save", "/nonexistent/dump.tar"]).sentence(2);
     assert!(said.contains("cannot be written: No such file"), "{said}");
     let folder = tree.scratch.path("folder");
     std::fs::create_dir_all(format!("{folder}/inner")).expect("a folder");
-    tree.run(&["save", &folder]).sentence(1);
+    tree.run(&["save", &folder]).sentence(2);
     assert!(tree
         .run(&["save", "/dev/full"])
-        .sentence(1)
+        .sentence(2)
         .contains("No space left"));
     assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 1);
 }
@@ -199,12 +250,12 @@ fn rates() {
     assert_eq!(answer["units"][0]["per_second"]["maps"], 0.0);
     assert!(Tree::new("in-tree")
         .run(&["top"])
-        .sentence(1)
+        .sentence(2)
         .contains("counts neither"));
     for interval in ["0", "nan", "1e9"] {
         assert!(tree
             .run(&["top", "-i", interval])
-            .sentence(1)
+            .sentence(2)
             .contains("makes no sense"));
     }
 }

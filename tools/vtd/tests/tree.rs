@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{run, Scratch, Tree, DRIVERS};
+use common::{recorded, run, Scratch, Tree, DRIVERS};
 use std::fs;
 
 const GROUPS: &str = "\
@@ -71,6 +71,18 @@ fn every_device_is_drawn_once_below_its_bridge() {
 }
 
 #[test]
+fn recorded_machines_are_drawn() {
+    // The former programs, in Python, drew the same of them.
+    for name in ["by-script", "server"] {
+        let dump = recorded(name);
+        let expected = fs::read_to_string(dump.replace("tar.gz", "tree")).expect("a file");
+        let done = run(&["--dump", &dump, "tree"]);
+        assert_eq!((done.status, done.err.as_str()), (0, ""));
+        assert_eq!(done.out, expected, "{name}");
+    }
+}
+
+#[test]
 fn owners_are_distinguished() {
     let (text, picture) = draw(
         "vtd",
@@ -102,6 +114,90 @@ fn owners_are_distinguished() {
         assert!(picture.contains(words), "{words}");
     }
     assert!(!picture.contains(">no fault<"));
+}
+
+#[test]
+fn the_entries_of_devices() {
+    // src/report/debugfs/interrupts.rs writes this form.
+    let entry = |index: u32| format!("{index:>5} 0000:00:06.0 vector 0x23 at 0x1, from 00:06.0\n");
+    let interrupts = format!(
+        "dmar0: remapped, devices isolated; on, table at 0x1000, 5 of 256 entries in use\n{}    8 \
+         0000:00:04.0 absent, from 00:04.0\n",
+        [1, 2, 3, 7].map(entry).concat()
+    );
+    let pci = "device=0000:00:04.0 class=0x010000 driver=virtio-pci group=2 path=/sys/devices/pci0000:00/0000:00:04.0\n";
+    let groups = format!("{GROUPS}group=2 owner=kernel device=0000:00:04.0 driver=virtio-pci unit=dmar0 attached=DMA domain=#2 domain-id=2 faults=0\n");
+    let (text, picture) = draw(
+        "vtd",
+        &[
+            ("vtd/groups", &groups),
+            ("pci", pci),
+            ("units/dmar0/version", "1:0"),
+            ("vtd/dmar0/interrupts", &interrupts),
+        ],
+    );
+    assert!(
+        text.contains("interrupts: remapped, devices isolated; on"),
+        "{text}"
+    );
+    for (device, words) in [
+        ("00:06.0", "interrupts 1-3, 7"),
+        ("00:04.0", "interrupts 8"),
+    ] {
+        let line = text.lines().find(|line| line.contains(device));
+        assert!(line.is_some_and(|line| line.ends_with(words)), "{text}");
+        assert!(picture.contains(&format!(">{words}<")), "{words}");
+    }
+}
+
+#[test]
+fn a_machine_without_a_driver() {
+    let pci =
+        "device=0000:00:05.0 class=0 driver=- group=- path=/sys/devices/pci0000:00/0000:00:05.0\n";
+    let (text, picture) = draw("none", &[("pci", pci)]);
+    assert_eq!(
+        text,
+        "no driver on Linux 7.3.4\n\nbehind no unit: 0000:00:05.0\n"
+    );
+    assert!(picture.contains("no driver on Linux 7.3.4"));
+}
+
+#[test]
+fn a_domain_of_the_in_tree_driver_has_the_width_of_its_context_entry() {
+    let pci = "device=0000:00:03.0 class=0x020000 driver=e1000e group=1 path=/sys/devices/pci0000:00/0000:00:03.0\n";
+    let entry = |words: &str| {
+        format!("IOMMU dmar0: Root Table Address: 0x1000\nB.D.F\tRoot\n00:03.0\t0x0000000000000000:0x0000000100001001\t{words}\n")
+    };
+    for (words, width) in [
+        // Legacy, then a PASID table entry of the second stage, and of the first.
+        (
+            "0x0000000000000502:0x0000000100002001\t-1    \t0x0:0x0:0x0",
+            "48 bits",
+        ),
+        (
+            "0x0:0x0\t0\t0x0000000000000000:0x0000000000000005:0x0000000100002085",
+            "39 bits",
+        ),
+        (
+            "0x0:0x0\t0\t0x0000000000000004:0x0000000000000005:0x0000000000000041",
+            "57 bits",
+        ),
+    ] {
+        let (text, picture) = draw(
+            "in-tree",
+            &[
+                ("pci", pci),
+                ("types", "group=1 type=DMA-FQ\n"),
+                ("units/dmar0/devices", "0000:00:03.0\n"),
+                ("intel/dmar_translation_struct", &entry(words)),
+            ],
+        );
+        assert!(text.contains("domain-id 5"), "{text}");
+        assert!(
+            picture.contains(&format!(">domain-id dmar0:5, {width}<")),
+            "{words}"
+        );
+    }
 }
 
 #[test]
@@ -159,21 +255,27 @@ fn a_path_of_any_length_is_drawn() {
 #[test]
 fn a_picture_that_cannot_be_written_is_a_sentence() {
     let tree = Tree::new("vtd");
-    let said = tree.run(&["tree", "--svg", "/no/where/x.svg"]).sentence(1);
+    let said = tree.run(&["tree", "--svg", "/no/where/x.svg"]).sentence(2);
     assert!(said.contains("/no/where/x.svg cannot be written"), "{said}");
 }
 
 #[test]
 fn a_walk_needs_the_module() {
     let tree = Tree::new("in-tree");
-    let said = tree.run(&["walk", "00:05.0", "0x1000"]).sentence(1);
+    let said = tree.run(&["walk", "00:05.0", "0x1000"]).sentence(2);
     assert!(said.contains("the module vtd loaded"), "{said}");
     assert!(!tree.path("sys/kernel/debug/vtd").exists());
     let dump = tree.save("dump.tar");
-    let said = run(&["--dump", &dump, "walk", "00:05.0", "0x1000"]).sentence(1);
+    let said = run(&["--dump", &dump, "walk", "00:05.0", "0x1000"]).sentence(2);
     assert!(said.contains("on the machine itself"), "{said}");
     // A file keeps what was written, so that the answer names the request.
     tree.write("sys/kernel/debug/vtd/walk", "");
     let done = tree.run(&["walk", "00:05.0", "0x1000"]);
     assert_eq!((done.status, done.out.as_str()), (0, "00:05.0 0x1000"));
+    // Another program's walk is not accepted, as often as it comes.
+    tree.remove("sys/kernel/debug/vtd/walk");
+    std::os::unix::fs::symlink("/dev/null", tree.path("sys/kernel/debug/vtd/walk"))
+        .expect("a link");
+    let said = tree.run(&["walk", "00:05.0", "0x1000"]).sentence(2);
+    assert!(said.contains("try again"), "{said}");
 }

@@ -31,7 +31,7 @@ fn the_plan() {
     );
     assert!(text.contains("intel_iommu=off intremap=off'"), "{text}");
     assert!(!text.contains("intel_iommu=on"), "{text}");
-    let said = tree.run(&["try", "--yes"]).sentence(1);
+    let said = tree.run(&["try", "--yes"]).sentence(2);
     assert!(said.contains("Only the running system"), "{said}");
 }
 
@@ -67,9 +67,9 @@ fn no_plan() {
     for (change, part) in cases {
         let tree = ready();
         change(&tree);
-        let said = tree.run(&["try"]).sentence(1);
+        let said = tree.run(&["try"]).sentence(2);
         assert!(said.contains(part), "{part}: {said}");
     }
-    let said = run(&["--dump", "/nonexistent", "try"]).sentence(1);
+    let said = run(&["--dump", "/nonexistent", "try"]).sentence(2);
     assert!(said.contains("cannot be booted"), "{said}");
 }

@@ -54,6 +54,7 @@ fn every_command_has_json() {
             &["diff", &dump],
             &["metrics"],
             &["save", &dump],
+            &["tree"],
             &["give", "00:05.0"],
             &["take", "00:06.0"],
         ] {
@@ -134,7 +135,7 @@ fn a_full_disk_is_a_sentence() {
         .output()
         .expect("the program starts");
     let said = String::from_utf8_lossy(&done.stderr);
-    assert_eq!(done.status.code(), Some(1));
+    assert_eq!(done.status.code(), Some(2));
     assert_eq!(
         said,
         "vtd: the output cannot be written: No space left on device.\n"

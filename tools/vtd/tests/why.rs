@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{assert_fits, dmar_with, run, Tree, DRIVERS};
+use common::{assert_fits, dmar_with, recorded, run, Tree, DRIVERS};
 use serde_json::Value;
 
 const DEVICES: &str = "sys/bus/pci/devices";
@@ -247,21 +247,17 @@ fn a_wrong_device_is_a_sentence() {
         ("00:20.0", "is no device address"),
         ("", "is no device address"),
     ] {
-        let said = tree.run(&["why", device]).sentence(1);
+        let said = tree.run(&["why", device]).sentence(2);
         assert!(said.contains(part), "{said}");
     }
-    let said = run(&["--root", "/nonexistent", "why", "00:05.0"]).sentence(1);
+    let said = run(&["--root", "/nonexistent", "why", "00:05.0"]).sentence(2);
     assert!(said.contains("mount -t sysfs"), "{said}");
 }
 
 #[test]
 fn older_dumps_are_read() {
-    // vtd-save wrote this one before domains had '#', and before this program existed.
-    let dump = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../selftests/pytest/inspect/vtd-dump.tar.gz"
-    );
-    let done = run(&["--json", "--dump", dump, "why", "01:00.0"]);
+    // A script wrote this one before domains had '#', and before this program existed.
+    let done = run(&["--json", "--dump", &recorded("by-script"), "why", "01:00.0"]);
     let answer = done.json();
     assert_eq!(
         (&answer["domain"], &answer["domain_id"]),

@@ -21,6 +21,7 @@ const KMSG: &str = "dev/kmsg";
 /// A record of /dev/kmsg is at most this long.
 const RECORD: usize = 8192;
 const LONGEST_LINE: u64 = 1 << 16;
+const MOST_COMPARED: usize = 1000;
 /// EPIPE: records were overwritten before they were read.
 const OVERWRITTEN: i32 = 32;
 const O_NONBLOCK: i32 = 0o4000;
@@ -53,10 +54,12 @@ pub fn run(context: &Context, options: &Options) -> Result<Answer> {
     let mut take = |when: &str, text: &str| {
         let line = match decoder.decode(text) {
             Some(line) => line,
-            None if options.all => Line::Note(text.trim_end().to_owned(), ""),
+            None if options.all => Line::Other(text.trim_end().to_owned()),
             None => return,
         };
-        add(&mut entries, line, when);
+        // The whole log keeps its order.
+        let equal = if options.all { 0 } else { MOST_COMPARED };
+        add(&mut entries, line, when, equal);
     };
     if options.files.is_empty() {
         records(context, &mut take)?;
@@ -64,10 +67,11 @@ pub fn run(context: &Context, options: &Options) -> Result<Answer> {
     for path in &options.files {
         lines(path, &mut take)?;
     }
-    let status = u8::from(entries.is_empty());
+    let is_other = |entry: &Entry| matches!(entry.line, Line::Other(_));
+    let is_without = entries.iter().all(is_other);
     let mut text = words(&entries);
-    if entries.is_empty() {
-        text = wrap(
+    if is_without {
+        text += &wrap(
             "",
             "No line about a fault, by vtd or by the in-tree driver, was found.",
         );
@@ -76,16 +80,17 @@ pub fn run(context: &Context, options: &Options) -> Result<Answer> {
     Ok(Answer {
         text,
         json: json!({"lines": list}),
-        status,
+        status: u8::from(is_without),
     })
 }
 
-fn add(entries: &mut Vec<Entry>, line: Line, when: &str) {
+/// Appends a line, or counts it with an equal one among the last `compared`.
+fn add(entries: &mut Vec<Entry>, line: Line, when: &str, compared: usize) {
     let same = |entry: &&mut Entry| match (&entry.line, &line) {
         (Line::Fault(one), Line::Fault(other)) => one.repeats(other),
         (one, other) => one == other,
     };
-    if let Some(entry) = entries.iter_mut().rev().take(1000).find(same) {
+    if let Some(entry) = entries.iter_mut().rev().take(compared).find(same) {
         entry.count += 1;
         when.clone_into(&mut entry.last);
         return;
@@ -129,14 +134,25 @@ fn words(entries: &[Entry]) -> String {
     }
     if let Some((bdf, address)) = walked {
         text += "To see entry by entry why, on that machine:\n";
-        text += &format!("  vtd walk {bdf} {address:#x}
-");
+        text += &format!(
+            "  vtd walk {bdf} {address:#x}
+"
+        );
     }
     text
 }
 
 fn one(entry: &Entry, explained: &mut BTreeSet<&'static str>) -> String {
     let label = format!("{:>12}  ", entry.first);
+    if let Line::Other(text) = &entry.line {
+        // A line of a file has its time.
+        let label = if text.contains(&entry.first) {
+            ""
+        } else {
+            &label
+        };
+        return format!("{label}{text}\n");
+    }
     let times = match entry.count {
         1 => String::new(),
         count if entry.last.is_empty() => format!(" [{count} times]"),
@@ -285,7 +301,7 @@ fn follow(context: &Context, options: &Options) -> Result<Answer> {
                 if options.json {
                     said += &format!("{}\n", json_of(&entry));
                 } else {
-                    said += &one(&entry, &mut explained);
+                    said += &crate::text::shown(&one(&entry, &mut explained));
                 }
             }
         })?;

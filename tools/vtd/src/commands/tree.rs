@@ -4,12 +4,14 @@
 
 use super::{unread, Answer, Context};
 use crate::bdf::Bdf;
-use crate::drawing::{domain_of, domains, faults_of, joined, kind_of, place, Domain, Owner};
+use crate::drawing::{
+    domain_of, domains, entries_of, faults_of, joined, kind_of, place, Domain, Owner,
+};
 use crate::error::{said, Result};
 use crate::fail;
 use crate::machine::{Device, Machine, Unit};
 use crate::svg;
-use crate::text::{grouped, many};
+use crate::text::{cut, grouped, many, wrap};
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,6 +19,9 @@ use std::path::Path;
 
 /// A path of a dump may have any length.
 const MOST_BRIDGES: usize = 32;
+/// So may its words.
+const LONGEST_CELL: usize = 64;
+const LONGEST_LINE: usize = 200;
 
 pub fn run(context: &Context, picture: Option<&Path>) -> Result<Answer> {
     let dump = context.dump()?;
@@ -76,9 +81,9 @@ fn unit_words(name: &str, unit: &Unit) -> Vec<String> {
     if unit.counts.is_empty() {
         return lines;
     }
-    let counts = ["maps", "unmaps", "descriptors", "faults"];
+    let counts = ["map", "unmap", "descriptor", "fault"];
     lines.push(joined(
-        counts.map(|name| Some(format!("{} {name}", grouped(unit.count(name))))),
+        counts.map(|name| Some(many(unit.count(&format!("{name}s")), name))),
     ));
     let used = |found: &[(String, u64)], prefix: &str, of: &str| {
         joined(
@@ -100,31 +105,6 @@ fn unit_words(name: &str, unit: &Unit) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Returns which interrupt entries a device has: `interrupts 1-3, 7`.
-fn entries_of(device: &Device) -> String {
-    let mut entries = device.entries.clone();
-    entries.sort_unstable();
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for entry in entries {
-        match ranges.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(entry) => *last = entry,
-            _ => ranges.push((entry, entry)),
-        }
-    }
-    let words = joined(ranges.iter().map(|(first, last)| {
-        Some(if first == last {
-            first.to_string()
-        } else {
-            format!("{first}-{last}")
-        })
-    }));
-    if words.is_empty() {
-        words
-    } else {
-        format!("interrupts {words}")
-    }
 }
 
 fn cells(
@@ -168,6 +148,9 @@ fn cells(
         faults_of(device),
         entries_of(device),
     ]
+    .into_iter()
+    .map(|cell| cut(&cell, LONGEST_CELL))
+    .collect()
 }
 
 /// The functions below a bus or a bridge.
@@ -228,7 +211,10 @@ fn draw_unit(
         } else {
             ("├─", "│  ")
         };
-        rows.push(vec![format!("{corner} root bus {root}")]);
+        rows.push(vec![format!(
+            "{corner} root bus {}",
+            cut(root, LONGEST_CELL)
+        )]);
         below(machine, domains, node, more, &mut rows);
     }
     let mut text = String::new();
@@ -239,7 +225,7 @@ fn draw_unit(
             _ if rows.is_empty() => "   ",
             _ => "│  ",
         };
-        let _ = writeln!(text, "{bar}{line}");
+        let _ = writeln!(text, "{bar}{}", cut(line, LONGEST_LINE));
     }
     text + &aligned(&rows)
 }
@@ -279,11 +265,13 @@ fn rest(machine: &Machine<'_>, domains: &BTreeMap<String, Domain>) -> String {
         .filter(|(_, device)| device.unit.is_empty());
     let names = joined(elsewhere.map(|(bdf, _)| Some(bdf.to_string())));
     if !names.is_empty() {
-        let _ = write!(text, "\nbehind no unit: {names}\n");
+        text += "\n";
+        text += &wrap("behind no unit: ", &names);
     }
     for domain in domains.values().filter(|domain| !domain.is_used) {
         let words = joined([Some(domain.kind()), Some(domain.pages())]);
-        let _ = writeln!(text, "no device is in {}: {words}", domain.name);
+        let line = format!("no device is in {}: {words}", domain.name);
+        let _ = writeln!(text, "{}", cut(&line, LONGEST_LINE));
     }
     text
 }
@@ -305,6 +293,7 @@ fn unit_json(machine: &Machine<'_>, name: &str, unit: &Unit) -> Value {
             "bridges": device.bridges.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "group": some(&device.group),
             "owner": some(&device.group).map(|group| Owner::of(machine, &group).words()),
+            "attached": some(&device.attached),
             "domain": some(&domain_of(device)),
             "domain_id": some(&device.domain_id),
             "faults": device.faults,
@@ -314,9 +303,17 @@ fn unit_json(machine: &Machine<'_>, name: &str, unit: &Unit) -> Value {
     json!({
         "name": name,
         "address": unit.address().map(|address| format!("{address:#x}")),
+        "version": unit.fact("version"),
         "state": some(&unit.state),
+        "tables": unit.tables(),
+        "page_sizes": unit.page_sizes(),
+        "domain_ids": {
+            "used": unit.number("domains_used"),
+            "supported": unit.number("domains_supported"),
+        },
         "interrupts": some(&unit.interrupts),
         "counts": unit.counts.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "waits": unit.waits.iter().cloned().collect::<BTreeMap<_, _>>(),
         "devices": devices.collect::<Vec<_>>(),
     })
 }
@@ -326,6 +323,8 @@ fn domain_json(domain: &Domain) -> Value {
         "name": domain.name,
         "type": domain.kind(),
         "ids": domain.ids,
+        "width": domain.width,
+        "large_pages": domain.large,
         "mapped": domain.mapped,
         "tables": domain.tables,
         "maps": domain.maps,

@@ -70,14 +70,6 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// Returns the text, cut to `most` signs.
-pub fn clip(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
-}
-
 fn line_of_text(x: f64, y: f64, words: &str, style: &str, anchor: &str) -> String {
     let class = match style {
         "" => String::new(),

@@ -64,6 +64,11 @@ pub fn run(arguments: &[&str]) -> Done {
     done
 }
 
+/// Returns the path of a dump that a guest sent.
+pub fn recorded(name: &str) -> String {
+    format!("{}/tests/dumps/{name}.tar.gz", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// Returns the tree's DMAR table with these structures at its end.
 pub fn dmar_with(tree: &Tree, structures: &[u8]) -> Vec<u8> {
     let mut raw = fs::read(tree.path("sys/firmware/acpi/tables/DMAR")).expect("a table");
