@@ -5,6 +5,7 @@ import argparse
 import asyncio
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -49,6 +50,16 @@ def test_a_wrong_argument_is_a_sentence_before_anything_is_built(argv, sentence,
         guest.main(options("--out", str(tmp_path / "out"), *argv))
     assert sentence in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_script_knows_every_option():
+    """scripts/vtd-guest refuses an unknown one, and describes each, before the build root is made."""
+    parser = argparse.ArgumentParser(add_help=False)
+    guest.add_arguments(parser)
+    known = set(re.findall(r"--([a-z]+)", parser.format_usage()))
+    script = (SCRIPTS / "vtd-guest").read_text(encoding="utf-8")
+    assert {"gdb", *re.search(r'names="(.*)"', script)[1].split("|")} == known
+    assert set(re.findall(r"^#.*--([a-z]+) ", script, re.M)) | {"kernel", "gdb"} == known
 
 
 def test_without_a_terminal_there_must_be_a_command():

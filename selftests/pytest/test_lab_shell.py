@@ -161,8 +161,8 @@ def copy_scripts(tmp_path):
     return top
 
 
-PROGRAMS = ("distclean", "build-root", "debian-image", "enter", "install", "kdir",
-            "prepare-kdir", "../fuzz/run")
+PROGRAMS = ("distclean", "build-root", "debian-image", "enter", "install", "install-tool", "kdir",
+            "prepare-kdir", "vtd-guest", "../fuzz/run")
 
 
 def everything(*folders):
