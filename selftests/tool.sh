@@ -109,7 +109,19 @@ follows_faults() {
 	grep -q "$(attack_word iova)" /tmp/followed || { cat /tmp/followed; return 1; }
 }
 
-ktap_start 12
+# is_kept: the devices that unload names are those for which a detach is refused.
+is_kept() {
+	"$VTD" --json unload > /tmp/json
+	[ $? = 1 ] || { cat /tmp/json; return 1; }
+	sed -n 's/^ *"device": "\(.*\)",$/\1/p' /tmp/json | sort > /tmp/kept
+	before=$(dmesg | wc -l)
+	! echo 1 > /sys/kernel/vtd/detach 2> /tmp/said || return 1
+	dmesg | tail -n +$((before + 1)) > /tmp/log
+	grep -E ' in use( by|:)' /tmp/log | grep -o '[0-9a-f]*:[0-9a-f]*:[0-9a-f]*\.[0-7]' | sort > /tmp/refused
+	[ -s /tmp/kept ] && cmp /tmp/kept /tmp/refused || { cat /tmp/json /tmp/log; return 1; }
+}
+
+ktap_start 13
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 ktap_check "each device has the group, driver and unit that sysfs shows" agrees
@@ -128,6 +140,7 @@ if [ "$(cmdline guest.machine)" = server ]; then
 else
 	ktap_skip "$what" "this machine's firmware says nothing of that"
 fi
+ktap_check "what keeps the module loaded is named" is_kept
 ktap_check "counters are read" says "^unit .* $(unit_of "$edu") .* %" top -n 1 -i 0.5
 ktap_check "no kernel warning" log_is_clean
 ktap_end

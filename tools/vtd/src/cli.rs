@@ -3,7 +3,7 @@
 //! The command line.
 
 use crate::commands::{
-    diff, doctor, faults, give, maps, save, top, tree, trial, walk, why, Answer, Context,
+    diff, doctor, faults, give, maps, save, top, tree, trial, unload, walk, why, Answer, Context,
 };
 use crate::error::Result;
 use crate::root::Root;
@@ -147,6 +147,10 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Say which devices keep vtd loaded, and how to unload it
+    ///
+    /// Changes nothing. The status is 1 if a device keeps it.
+    Unload,
     /// Start this kernel once with vtd, by kexec
     ///
     /// Without --yes it only shows what it would do, or why it cannot. With --yes it loads the
@@ -213,6 +217,7 @@ impl Arguments {
                 },
             ),
             Command::Take { device, yes } => give::take(&context, &device, yes),
+            Command::Unload => unload::run(&context),
             Command::Try { yes } => trial::run(&context, yes),
             Command::Man { folder } => man(folder),
             Command::Completion { shell } => completion(shell),

@@ -7,13 +7,14 @@ mod common;
 use common::{run, Scratch, Tree, DRIVERS};
 use std::path::Path;
 
-const COMMANDS: [&[&str]; 6] = [
+const COMMANDS: [&[&str]; 7] = [
     &["why", "00:05.0"],
     &["doctor"],
     &["metrics"],
     &["--json", "why", "07:00.0"],
     &["tree", "--svg", "/dev/stdout"],
     &["--json", "tree"],
+    &["unload"],
 ];
 
 fn unpack(dump: &str, folder: &Path) -> Vec<std::path::PathBuf> {

@@ -12,6 +12,7 @@ pub mod save;
 pub mod top;
 pub mod tree;
 pub mod trial;
+pub mod unload;
 pub mod walk;
 pub mod why;
 
