@@ -109,6 +109,25 @@ follows_faults() {
 	grep -q "$(attack_word iova)" /tmp/followed || { cat /tmp/followed; return 1; }
 }
 
+# is_drawn: the tree has every device behind a unit once, with its driver.
+is_drawn() {
+	"$VTD" tree --svg /tmp/machine.svg > /tmp/tree || return 1
+	for device in "$PCI"/*; do
+		[ -e "$device/iommu" ] || continue
+		bdf=${device##*/}
+		driver=$(driver_of "$bdf")
+		[ "$driver" != none ] || driver="no driver"
+		[ "$(grep -c "─ $bdf .* $driver " /tmp/tree)" = 1 ] && grep -q ">$bdf<" /tmp/machine.svg ||
+			{ echo "$bdf, $driver"; cat /tmp/tree; return 1; }
+	done
+}
+
+# walks: the walk is the one that debugfs has for this request.
+walks() {
+	"$VTD" walk "$edu" 0x12345000 > /tmp/walk || return 1
+	echo "$edu 0x12345000" > /sys/kernel/debug/vtd/walk && cmp /tmp/walk /sys/kernel/debug/vtd/walk
+}
+
 # is_kept: the devices that unload names are those for which a detach is refused.
 is_kept() {
 	"$VTD" --json unload > /tmp/json
@@ -121,7 +140,7 @@ is_kept() {
 	[ -s /tmp/kept ] && cmp /tmp/kept /tmp/refused || { cat /tmp/json /tmp/log; return 1; }
 }
 
-ktap_start 13
+ktap_start 15
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 ktap_check "each device has the group, driver and unit that sysfs shows" agrees
@@ -141,6 +160,8 @@ else
 	ktap_skip "$what" "this machine's firmware says nothing of that"
 fi
 ktap_check "what keeps the module loaded is named" is_kept
+ktap_check "the tree and the picture have every device of a unit" is_drawn
+ktap_check "an address is walked" walks
 ktap_check "counters are read" says "^unit .* $(unit_of "$edu") .* %" top -n 1 -i 0.5
 ktap_check "no kernel warning" log_is_clean
 ktap_end

@@ -48,7 +48,7 @@ def _is_inside(one, other):
                for at in (0, 1))
 
 
-@pytest.mark.parametrize("name", ["by-script", "server"])
+@pytest.mark.parametrize("name", ["by-script", "client"])
 def test_the_picture(program, tmp_path, name):
     """It is well-formed, has every device and no script or external content; no frames cross."""
     path = DUMPS / f"{name}.tar.gz"
@@ -89,7 +89,7 @@ def test_a_damaged_dump_is_a_whole_picture(program, tmp_path, name):
         assert "<script" not in text
 
 
-@pytest.mark.parametrize("name", ["by-script", "server"])
+@pytest.mark.parametrize("name", ["by-script", "client"])
 def test_the_answer_for_programs(program, tmp_path, name):
     """Units, devices and domains are those that this lab reads."""
     path = DUMPS / f"{name}.tar.gz"
@@ -113,13 +113,13 @@ def test_the_answer_for_programs(program, tmp_path, name):
         able = dict(decoder.capabilities(int(facts["cap"], 16), int(facts["ecap"], 16)))
         assert (unit["tables"], unit["page_sizes"]) == (able["page tables"], able["page sizes"])
         assert unit["domain_ids"]["used"] == int(facts["domains_used"])
-    assert len(found["units"]) == {"by-script": 1, "server": 2}[name]
+    assert len(found["units"]) == {"by-script": 1, "client": 2}[name]
 
 
 def test_a_number_is_no_domain_id(program, tmp_path):
     """A domain's number has a '#', also of an older dump; the domain-id, which the log uses, follows
     in parentheses."""
-    for name in ("by-script", "server"):
+    for name in ("by-script", "client"):
         text, picture, _ = _draw(program, DUMPS / f"{name}.tar.gz", tmp_path / "machine.svg")
         assert "domain #4 (domain-id" in text and ">domain #4<" in picture
         for drawn in (text, picture):
@@ -137,6 +137,15 @@ def test_no_text_of_the_driver_has_a_bare_domain_number():
     assert not wrong
     pages = [lab.checkout() / "README.md", *(lab.checkout() / "Documentation").glob("*.rst")]
     assert not [page.name for page in pages if NUMBER.search(page.read_text(encoding="utf-8"))]
+
+
+def test_the_page_has_what_the_program_draws(program, tmp_path):
+    """The tree and the picture of Documentation/inspecting.rst."""
+    text, picture, _ = _draw(program, DUMPS / "client.tar.gz", tmp_path / "machine.svg")
+    page = lab.checkout() / "Documentation/inspecting.rst"
+    shown = [line.strip() for line in page.read_text(encoding="utf-8").splitlines()]
+    assert not [line for line in text.splitlines() if line.strip() not in shown]
+    assert (page.parent / "inspecting/machine.svg").read_text(encoding="utf-8") == picture
 
 
 @pytest.mark.parametrize("source, words", [

@@ -73,7 +73,7 @@ fn every_device_is_drawn_once_below_its_bridge() {
 #[test]
 fn recorded_machines_are_drawn() {
     // The former programs, in Python, drew the same of them.
-    for name in ["by-script", "server"] {
+    for name in ["by-script", "client"] {
         let dump = recorded(name);
         let expected = fs::read_to_string(dump.replace("tar.gz", "tree")).expect("a file");
         let done = run(&["--dump", &dump, "tree"]);

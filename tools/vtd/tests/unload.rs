@@ -8,7 +8,7 @@ use common::{assert_fits, recorded, run, Tree, DRIVERS};
 
 #[test]
 fn what_keeps_it_loaded_is_listed() {
-    let done = run(&["--dump", &recorded("server"), "unload"]);
+    let done = run(&["--dump", &recorded("client"), "unload"]);
     assert_eq!((done.status, done.err.as_str()), (1, ""));
     assert_fits(&done.out);
     assert!(
