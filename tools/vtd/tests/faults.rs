@@ -49,6 +49,31 @@ fn the_recorded_logs() {
 }
 
 #[test]
+fn devices_are_named() {
+    let tree = Tree::new("in-tree");
+    tree.write(
+        "usr/share/misc/pci.ids",
+        "1234  QEMU\n\t11e8  Educational device\n",
+    );
+    let named = |done: &common::Done| {
+        done.flat()
+            .contains("Educational device [1234:11e8]; driver vtd_attack, group")
+    };
+    let done = tree.run(&["faults"]);
+    assert!(named(&done), "{}", done.out);
+    assert_fits(&done.out);
+    let answer = tree.run(&["--json", "faults"]).json();
+    let devices = answer["devices"].as_array().expect("a list");
+    assert_eq!(devices[0]["driver"], "vtd_attack");
+    // A log in a file may be of another machine, unless its dump is given.
+    let (_scratch, path) = log(&format!("{IN_TREE}\n"));
+    assert!(!named(&tree.run(&["faults", &path])));
+    let dump = tree.save("dump.tar");
+    let done = run(&["--root", &tree.root, "--dump", &dump, "faults", &path]);
+    assert!(named(&done), "{}", done.out);
+}
+
+#[test]
 fn equal_lines_are_counted() {
     let line = |second| format!("[    {second}.5] {IN_TREE}\n");
     let lines = [1, 2, 3, 4, 5].map(line).concat();

@@ -2,6 +2,8 @@
 
 //! `vtd faults [-f] [FILE...]`: the lines of a kernel log that are about faults, in plain words.
 
+mod devices;
+
 use super::{Answer, Context};
 use crate::error::{said, Result};
 use crate::fail;
@@ -69,7 +71,8 @@ pub fn run(context: &Context, options: &Options) -> Result<Answer> {
     }
     let is_other = |entry: &Entry| matches!(entry.line, Line::Other(_));
     let is_without = entries.iter().all(is_other);
-    let mut text = words(&entries);
+    let known = devices::known(context, options, &entries);
+    let mut text = words(&entries, &known);
     if is_without {
         text += &wrap(
             "",
@@ -79,7 +82,7 @@ pub fn run(context: &Context, options: &Options) -> Result<Answer> {
     let list: Vec<Value> = entries.iter().map(json_of).collect();
     Ok(Answer {
         text,
-        json: json!({"lines": list}),
+        json: json!({"lines": list, "devices": devices::json(&known)}),
         status: u8::from(is_without),
     })
 }
@@ -111,7 +114,7 @@ fn json_of(entry: &Entry) -> Value {
     value
 }
 
-fn words(entries: &[Entry]) -> String {
+fn words(entries: &[Entry], known: &[devices::Known]) -> String {
     let mut explained = BTreeSet::new();
     let mut text = String::new();
     let mut faults = 0;
@@ -132,6 +135,7 @@ fn words(entries: &[Entry]) -> String {
     if faults > 1 {
         text += &format!("{} in all\n", many(faults, "refused request"));
     }
+    text += &devices::words(known);
     if let Some((bdf, address)) = walked {
         text += "To see entry by entry why, on that machine:\n";
         text += &format!(
