@@ -31,6 +31,28 @@ fn check<'v>(answer: &'v Value, name: &str) -> Vec<(&'v str, &'v str)> {
 }
 
 #[test]
+fn where_vtd_runs_it_says_whether_interrupts_are_isolated() {
+    let tree = Tree::new("vtd");
+    for (says, part) in [
+        (
+            "remapped, devices isolated; on, table at 0x1000",
+            "ok interrupts dmar0: remapped, devices isolated.",
+        ),
+        (
+            "not remapped: IO-APIC 0 needs interrupts in compatibility format",
+            "note interrupts dmar0: not remapped: IO-APIC 0 needs interrupts in compatibility format.",
+        ),
+    ] {
+        tree.write(
+            "sys/kernel/debug/vtd/dmar0/interrupts",
+            format!("dmar0: {says}\n"),
+        );
+        let text = tree.run(&["doctor"]).flat();
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
 fn a_machine_that_can() {
     let tree = ready();
     let done = tree.run(&["doctor"]);

@@ -264,8 +264,28 @@ fn reserved(machine: &Machine<'_>, dmar: &Dmar<'_>, checks: &mut Checks) {
     }
 }
 
+/// Says what vtd, which runs here, has done to interrupts; returns whether it shows that.
+fn remapped_by_vtd(machine: &Machine<'_>, checks: &mut Checks) -> bool {
+    let units = machine.units.iter();
+    let shown: Vec<_> = units
+        .filter(|(_, unit)| !unit.interrupts.is_empty())
+        .collect();
+    for (name, unit) in &shown {
+        let state = unit.interrupts.split(';').next().unwrap_or_default();
+        let verdict = match state {
+            "remapped, devices isolated" => Verdict::Good,
+            _ => Verdict::Mind,
+        };
+        checks.add("interrupts", verdict, format!("{name}: {state}."));
+    }
+    !shown.is_empty()
+}
+
 /// Says what booting with intremap=off costs on this machine.
 fn interrupts(machine: &Machine<'_>, checks: &mut Checks) {
+    if remapped_by_vtd(machine, checks) {
+        return;
+    }
     let dump = machine.dump;
     let mut words = Vec::new();
     let facts = dump.records("cpus", &["cpus", "x2apic"]);
