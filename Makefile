@@ -24,11 +24,12 @@ endif
 
 ENTER := scripts/enter
 LAB := $(ENTER) python3 -m vtdlab
+DEBIAN_WAYS := $(or $(T),install packages)
 INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR DESTDIR PREFIX BOOT_PARAMETERS
 
-.PHONY: module run guest debian debian-check check host-check guest-check check-units check-debug check-races \
+.PHONY: module run guest debian deb debian-check check host-check guest-check check-units check-debug check-races \
 	vfio-selftests firmware user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
 	docs pictures kernel shell tool install-tool uninstall-tool modules_install install uninstall clean distclean help
 
@@ -62,9 +63,12 @@ guest:
 debian:
 	@$(LAB) debian
 
+deb:
+	@$(LAB) deb
+
 debian-check:
-	@scripts/debian-image
-	@$(LAB) debian-check
+	@$(if $(filter packages,$(DEBIAN_WAYS)),$(LAB) deb)
+	@set -e; for way in $(DEBIAN_WAYS); do scripts/debian-image $$way; $(LAB) debian-check $$way; done
 
 check:
 	@$(LAB) check
@@ -186,7 +190,9 @@ help:
 	@echo '                      DEVICE="edu,addr=10.0": a further QEMU device; GDB=1: gdb may attach'
 	@echo '  make debian         build vtd.ko against the stock Debian kernel that runs here,'
 	@echo '                      or else the newest of the series; out/module/'
-	@echo '  make debian-check   install, start, uninstall and start again in a Debian guest'
+	@echo '  make deb            the packages vtd-dkms and vtd-tools; out/deb/'
+	@echo '  make debian-check   install, start, uninstall and start again in a Debian guest, by make'
+	@echo '                      install and with the packages; T=packages: only these; minutes'
 	@echo '  make check          every test, host and guest; out/check/'
 	@echo '                      T=attack: only selftests/attack.sh; T=faultline: what pytest finds by that'
 	@echo '  make host-check     the tests that boot nothing'

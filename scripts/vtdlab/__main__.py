@@ -18,6 +18,7 @@ COMMANDS = {
     "module": ("cmd_module", "build vtd.ko against the test kernel"),
     "debian": ("cmd_debian", "build vtd.ko for a stock Debian kernel"),
     "debian-check": ("debianguest", "a Debian guest in which vtd was installed"),
+    "deb": ("deb", "build the Debian packages"),
     "tool": ("tool", "build the program vtd, static"),
     "lint": ("cmd_lint", "rustfmt and clippy over the module's sources"),
     "run": ("run", "boot the test machine and show the driver in use"),

@@ -81,6 +81,13 @@ class Archive:
             "7.2 (SERIES=7.2)."
         )
 
+    def newest_package(self, package):
+        """Returns the newest version of a binary package."""
+        version = self._newest(package)
+        if not version:
+            raise LabError(f"The Debian archive holds no package {package}.")
+        return version
+
     def _newest(self, package):
         return next(iter(self._held(package)), None)
 

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make debian-check`: boots a Debian guest in which vtd was installed, twice.
+"""`make debian-check`: boots a Debian guest in which vtd was installed.
 
-scripts/debian-image has made the system and run `make install` in it. Its own kernel and the
-initramfs that initramfs-tools made there are booted, with the root file system on an NVMe
-disk. The first boot tests the driver and ends with `make uninstall`; the second checks that
-the machine is as it was before.
+scripts/debian-image has made the system, in one of two ways: by `make install`, or with the packages
+of `make deb` and a second kernel after them. Its own kernels and the initramfs that initramfs-tools
+made there are booted, with the root file system on an NVMe disk. The last boot but one removes vtd;
+the last one checks that the machine is as it was before.
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 
 from vtdlab import cache as lab
-from vtdlab import devices, klog, ktap, progress
+from vtdlab import devices, klog, ktap, progress, secureboot
 from vtdlab.errors import LabError
 from vtdlab.qemu import Machine, boot
 from vtdlab.report import Report
@@ -24,24 +25,33 @@ DISK_TIMEOUT = 600
 # emulated.
 TIMEOUT = 1500
 ROOT = devices.NVME
+# The release of the second kernel has it; what DKMS prints for each build that succeeds.
+UPDATE = "-cloud-"
+BUILT = re.compile(r"^Building module\(s\)\.+ ?done", re.M)
 
 
-def image():
+def add_arguments(parser):
+    """Adds the way in which vtd was installed."""
+    parser.add_argument("way", choices=WAYS)
+
+
+def image(way):
     """Returns the system that scripts/debian-image has made of this checkout."""
     name = hashlib.sha256(str(lab.checkout()).encode()).hexdigest()[:12]
-    folder = lab.Cache().entry("debian", f"installed-{name}")
+    folder = lab.Cache().entry("debian", f"{way}-{name}")
     if not (folder / "boot").is_dir():
         raise LabError(f"There is no Debian with vtd in {folder}; make debian-check makes it.")
     return folder
 
 
-def release_of(root):
-    """Returns the one kernel of the system."""
-    found = sorted(path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
-    if len(found) != 1:
-        raise LabError(f"{root}/boot holds {len(found)} kernels where one was expected: "
+def releases_of(root, count):
+    """Returns the kernels of the system, that of an update last."""
+    found = sorted((path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*")),
+                   key=lambda release: (UPDATE in release, release))
+    if len(found) != count:
+        raise LabError(f"{root}/boot holds {len(found)} kernels where {count} were expected: "
                        f"{', '.join(found) or 'none'}.")
-    return found[0]
+    return found
 
 
 def make_disk(root, path):
@@ -61,7 +71,7 @@ def take(disk, name, target):
     return target
 
 
-def machine(disk, folder, release, job):
+def machine(disk, folder, release, job, more=()):
     """Returns kernel, initramfs and command line from that disk, like a boot loader."""
     kernel = take(disk, f"/boot/vmlinuz-{release}", folder / "vmlinuz")
     initramfs = take(disk, f"/boot/initrd.img-{release}", folder / "initrd.img")
@@ -75,10 +85,10 @@ def machine(disk, folder, release, job):
                     "-device", devices.NVME_DEVICE,
                     "-blockdev", f"driver=raw,node-name=virtio0,file.driver=file,file.filename={other}",
                     "-device", "virtio-blk-pci,drive=virtio0,iommu_platform=on,disable-legacy=on,"
-                               f"bus=pcie.0,addr={devices.VIRTIO.bdf[8:]}"])
+                               f"bus=pcie.0,addr={devices.VIRTIO.bdf[8:]}"], more=more)
 
 
-def start(report, disk, folder, release, job):
+def start(report, disk, folder, release, job, firmware=lambda folder: ()):
     """Boots the guest once; yields its results, those of its trace and of its end."""
     folder.mkdir(parents=True)
     reader = ktap.Reader()
@@ -89,7 +99,8 @@ def start(report, disk, folder, release, job):
             report.check(found.outcome == "passed", found.name, "; ".join(found.notes))
 
     step = progress.Step("guest", f"start of {job}")
-    outcome = boot(machine(disk, folder, release, job), folder, TIMEOUT, line, tick=step.update)
+    outcome = boot(machine(disk, folder, release, job, firmware(folder)), folder, TIMEOUT, line,
+                   tick=step.update)
     step.end()
     for sentence in reader.missing():
         report.check(False, f"the guest kept its plan ({job})", sentence)
@@ -111,23 +122,77 @@ def installed(report, trace):
                  str(trace.faults()[0]) if trace.faults() else "")
 
 
-def main(_args):
-    """Boots twice; returns the exit status of `make debian-check`."""
-    out = lab.checkout() / "out/debian-check"
+def dkms(report, root, releases):
+    """Yields the results of the steps of scripts/debian/try-packages."""
+    first, second = releases
+    logs = root / "guest/packages"
+    log = {path.name: path.read_text(encoding="utf-8", errors="replace") for path in logs.iterdir()}
+
+    def step(name, good, text):
+        status = log[f"{name}.status"].strip()
+        report.check(good and status == "0", text, f"status {status}; the end of its output: "
+                     + " / ".join(log[name].splitlines()[-8:]))
+
+    def built(name):
+        return BUILT.findall(log[name])
+
+    step("install", len(built("install")) == 1,
+         f"apt installs the packages, and DKMS builds once, for {first}")
+    step("update", len(built("update")) == 1,
+         f"a kernel update: DKMS builds once, for {second}")
+    for release, name in ((first, "fresh"), (first, "status"), (second, "status")):
+        step(name, re.search(rf"^vtd/\S+, {re.escape(release)}, x86_64: installed", log[name], re.M),
+             f"dkms status has vtd for {release}, {'before' if name == 'fresh' else 'after'} the update")
+    step("unfit", "should not be built" in log["unfit"] and not built("unfit"),
+         "a kernel without Rust is left out with a sentence, and its installation continues")
+
+
+def boots_installed(report, root, disk, out):
+    """Boots what `make install` has made, and what is left after `make uninstall`."""
+    release, = releases_of(root, 1)
+    report.heading(f"vtd installed in Debian, Linux {release}")
+    installed(report, start(report, disk, out / "installed", release, "installed"))
+    report.heading("The same machine after make uninstall")
+    start(report, disk, out / "removed", release, "removed")
+
+
+def boots_packaged(report, root, disk, out):
+    """Boots both kernels with the packages, and the first one after they were purged."""
+    first, second = releases_of(root, 2)
+    report.heading("The packages installed, and a kernel update")
+    dkms(report, root, (first, second))
+    report.heading(f"The packages in Debian, Linux {first}")
+    installed(report, start(report, disk, out / "packaged", first, "packaged"))
+    report.heading("The same with Secure Boot, and DKMS's key enrolled")
+    key = root / "var/lib/dkms/mok.pub"
+    installed(report, start(report, disk, out / "secure", first, "secure",
+                            lambda folder: secureboot.arguments(folder, key)))
+    report.heading("The same with Secure Boot, without that key")
+    start(report, disk, out / "no-key", first, "no-key",
+          lambda folder: secureboot.arguments(folder, None))
+    report.heading(f"The packages in Debian, Linux {second}, and their removal")
+    installed(report, start(report, disk, out / "updated", second, "updated"))
+    report.heading("The same machine after apt-get purge")
+    start(report, disk, out / "removed", first, "removed")
+
+
+WAYS = {"install": boots_installed, "packages": boots_packaged}
+
+
+def main(args):
+    """Boots a system as often as its way needs; returns the exit status."""
+    out = lab.checkout() / "out/debian-check" / args.way
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    root = image()
-    release = release_of(root)
+    root = image(args.way)
     disk = out / "disk.img"
     make_disk(root, disk)
     report = Report(out / "report.txt")
     try:
-        report.heading(f"vtd installed in Debian, Linux {release}")
-        installed(report, start(report, disk, out / "installed", release, "installed"))
-        report.heading("The same machine after make uninstall")
-        start(report, disk, out / "removed", release, "removed")
+        WAYS[args.way](report, root, disk, out)
         status = report.verdict("debian-check")
     finally:
         report.close()
         disk.unlink(missing_ok=True)
+    shutil.rmtree(root)
     return status

@@ -48,7 +48,7 @@ class Contents:
                       if path.is_file() and not _left_out(path.relative_to(folder))
                       and (kept is None or folder != self.modules or path.suffix != ".ko"
                            or str(path.relative_to(folder)) in kept)]
-        found.append(("guest/modprobe.conf", top / "scripts/debian/modprobe.conf"))
+        found.append(("guest/modprobe.conf", top / "debian/modprobe.conf"))
         if self.vtd:
             found.append(("vtd/vtd.ko", Path(self.vtd)))
         found += [(f"vtd/modules/{Path(path).name}", Path(path)) for path in self.test_modules]

@@ -59,7 +59,7 @@ def _clippy(cache, kernel, each):
 
 def shellcheck():
     """Returns shellcheck's output for every shell script."""
-    files = [path for path in tracked("scripts", "selftests", ".ci")
+    files = [path for path in tracked("scripts", "selftests", ".ci", "debian")
              if path.suffix == ".sh" or path.read_bytes()[:64].startswith(
                  (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash"))]
     code, text = _run(["shellcheck", "-x", "-S", "warning", "-e", "SC2034,SC2154", *map(str, files)], cwd=lab.checkout())

@@ -9,6 +9,7 @@ import functools
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from vtdlab import cache as lab
 from vtdlab import progress
@@ -16,7 +17,7 @@ from vtdlab.errors import LabError
 
 MANIFEST = "tools/vtd/Cargo.toml"
 TARGET = "x86_64-unknown-linux-gnu"
-STATIC = f'target.{TARGET}.rustflags=["-Ctarget-feature=+crt-static"]'
+STATIC = 'target.{}.rustflags=["-Ctarget-feature=+crt-static", "--remap-path-prefix={}=/cargo"]'
 TIMEOUT = 900
 
 
@@ -26,7 +27,9 @@ def build():
     folder = lab.Cache().cargo_target("cargo-target")
     log = lab.checkout() / "out/tool/build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    argv = ["cargo", "build", "--release", "--locked", "--config", STATIC, "--target", TARGET,
+    # The program names the files of crates, and the same files have to give the same program.
+    flags = STATIC.format(TARGET, os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+    argv = ["cargo", "build", "--release", "--locked", "--config", flags, "--target", TARGET,
             "--manifest-path", str(lab.checkout() / MANIFEST)]
     step = progress.Step("tool", "vtd, a static program")
     done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

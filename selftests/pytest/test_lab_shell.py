@@ -220,7 +220,8 @@ def test_help_is_printed_and_nothing_is_done(sandbox, program, option):
 
 @pytest.mark.parametrize("program, args", [
     *((program, ["--unknown"]) for program in PROGRAMS),
-    ("distclean", ["out"]), ("build-root", []), ("build-root", ["a", "b"]), ("debian-image", ["x"]),
+    ("distclean", ["out"]), ("build-root", []), ("build-root", ["a", "b"]), ("debian-image", []),
+    ("debian-image", ["x"]),
     ("enter", []), ("install", ["remove"]), ("install", ["uninstall", "x"]), ("kdir", []),
     ("kdir", ["a", "b"]), ("prepare-kdir", ["a", "b"]), ("prepare-kdir", ["--x", "b", "c"]),
     ("../fuzz/run", ["soon"]), ("../fuzz/run", ["3", "keep", "x"]),

@@ -97,7 +97,10 @@ READERS = {".rs": _found_by(RUST), ".c": _found_by(C), ".h": _found_by(C), ".py"
 # Files with `#` comments.
 READERS |= dict.fromkeys((".conf", ".config", ".toml", ".ini", ".cfg"), READERS[".sh"])
 BY_NAME = {"Kbuild": ".sh", "Makefile": ".sh", "config": ".sh", "settings": ".sh",
-           "bindgen_parameters": ".sh"}
+           "bindgen_parameters": ".sh",
+           # Of debian/.
+           "vtd-dkms.dkms": ".conf", "vtd-dkms.preinst": ".sh",
+           "vtd-dkms.postrm": ".sh", "vtd-dkms.README.Debian": ".md", "control": ".md"}
 
 
 def _kind(path):
@@ -115,7 +118,8 @@ ROOT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "Kbuild", "C
 
 
 def _files():
-    for folder in ("src", "rust", "bench", "selftests", "scripts", "Documentation", "fuzz", "tools"):
+    for folder in ("src", "rust", "bench", "selftests", "scripts", "Documentation", "fuzz", "tools",
+                   "debian"):
         for path in sorted((TOP / folder).rglob("*")):
             if _kind(path) in READERS and not SKIPPED & set(path.relative_to(TOP).parts):
                 yield path
