@@ -71,7 +71,7 @@ def take(disk, name, target):
     return target
 
 
-def machine(disk, folder, release, job, more=()):
+def machine(disk, folder, release, job, loader=None):
     """Returns kernel, initramfs and command line from that disk, like a boot loader."""
     kernel = take(disk, f"/boot/vmlinuz-{release}", folder / "vmlinuz")
     initramfs = take(disk, f"/boot/initrd.img-{release}", folder / "initrd.img")
@@ -85,10 +85,10 @@ def machine(disk, folder, release, job, more=()):
                     "-device", devices.NVME_DEVICE,
                     "-blockdev", f"driver=raw,node-name=virtio0,file.driver=file,file.filename={other}",
                     "-device", "virtio-blk-pci,drive=virtio0,iommu_platform=on,disable-legacy=on,"
-                               f"bus=pcie.0,addr={devices.VIRTIO.bdf[8:]}"], more=more)
+                               f"bus=pcie.0,addr={devices.VIRTIO.bdf[8:]}"], loader=loader)
 
 
-def start(report, disk, folder, release, job, firmware=lambda folder: ()):
+def start(report, disk, folder, release, job, loader=lambda folder: None):
     """Boots the guest once; yields its results, those of its trace and of its end."""
     folder.mkdir(parents=True)
     reader = ktap.Reader()
@@ -99,7 +99,7 @@ def start(report, disk, folder, release, job, firmware=lambda folder: ()):
             report.check(found.outcome == "passed", found.name, "; ".join(found.notes))
 
     step = progress.Step("guest", f"start of {job}")
-    outcome = boot(machine(disk, folder, release, job, firmware(folder)), folder, TIMEOUT, line,
+    outcome = boot(machine(disk, folder, release, job, loader(folder)), folder, TIMEOUT, line,
                    tick=step.update)
     step.end()
     for sentence in reader.missing():
@@ -166,10 +166,10 @@ def boots_packaged(report, root, disk, out):
     report.heading("The same with Secure Boot, and DKMS's key enrolled")
     key = root / "var/lib/dkms/mok.pub"
     installed(report, start(report, disk, out / "secure", first, "secure",
-                            lambda folder: secureboot.arguments(folder, key)))
+                            lambda folder: secureboot.loader(folder, key)))
     report.heading("The same with Secure Boot, without that key")
     start(report, disk, out / "no-key", first, "no-key",
-          lambda folder: secureboot.arguments(folder, None))
+          lambda folder: secureboot.loader(folder, None))
     report.heading(f"The packages in Debian, Linux {second}, and their removal")
     installed(report, start(report, disk, out / "updated", second, "updated"))
     report.heading("The same machine after apt-get purge")

@@ -56,6 +56,7 @@ class Machine:
     accel: str = "tcg"      # how its processors run: tcg, or kvm
     terminal: object = None # serves its third port: terminal.serve(guest, reader, writer)
     more: tuple = ()        # further QEMU arguments
+    loader: object = None   # of a firmware: loader(machine, words) returns its QEMU arguments
 
 
 @dataclasses.dataclass
@@ -91,8 +92,12 @@ def arguments(machine, out, sockets):
             "-chardev", f"socket,id=channel,path={sockets}/channel",
             "-serial", "chardev:channel",
             "-qmp", f"unix:{sockets}/qmp",
-            "-kernel", str(machine.kernel), "-initrd", str(machine.initramfs),
-            "-append", " ".join(words), "-D", str(out / "qemu-trace.log")]
+            "-D", str(out / "qemu-trace.log")]
+    if machine.loader:
+        argv += machine.loader(machine, words)
+    else:
+        argv += ["-kernel", str(machine.kernel), "-initrd", str(machine.initramfs),
+                 "-append", " ".join(words)]
     for pattern in machine.trace:
         argv += ["-trace", pattern]
     if machine.terminal:

@@ -57,6 +57,8 @@ def test_dkms_leaves_out_the_kernels_that_kdir_refuses():
     assert 'option RUST)" = y' in kdir and len(needed) == 5
     stated = re.search(r'^BUILD_EXCLUSIVE_CONFIG="(.*)"$', DKMS_CONF, re.M)[1].split()
     assert sorted(stated) == sorted(f"CONFIG_{name}" for name in needed)
+    tried = (TOP / "scripts/debian/try-packages").read_text(encoding="utf-8")
+    assert set(re.search(r"for option in (.*); do", tried)[1].split()) == needed
     pattern = re.compile(re.search(r'^BUILD_EXCLUSIVE_KERNEL="(.*)"$', DKMS_CONF, re.M)[1])
     for release, fits in (("7.2.0-1-amd64", True), ("7.10.3-cloud-amd64", True), ("8.0.1", True),
                           ("10.1.0", True), ("7.1.13-amd64", False), ("6.12.9", False)):
