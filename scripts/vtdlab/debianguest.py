@@ -21,9 +21,9 @@ from vtdlab.trace import Trace
 
 DISK_SIZE = "8G"
 DISK_TIMEOUT = 600
-# An uninstall rebuilds the initramfs, which takes minutes if the processor is
+# A removal makes the initramfs of each kernel again, which takes minutes if the processor is
 # emulated.
-TIMEOUT = 1500
+TIMEOUT = 2400
 ROOT = devices.NVME
 # The release of the second kernel has it; what DKMS prints for each build that succeeds.
 UPDATE = "-cloud-"
@@ -194,5 +194,6 @@ def main(args):
     finally:
         report.close()
         disk.unlink(missing_ok=True)
-    shutil.rmtree(root)
+    if not status:
+        shutil.rmtree(root)     # what failed can be looked at
     return status

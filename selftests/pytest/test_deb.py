@@ -11,7 +11,7 @@ import tomllib
 
 import pytest
 
-from vtdlab import deb, lint
+from vtdlab import deb, lint, qemu, secureboot
 from vtdlab.cache import checkout
 
 TOP = checkout()
@@ -167,3 +167,28 @@ def test_headers_with_rust_metadata_need_no_source(tmp_path):
     assert build().stdout.startswith(f"make -C {headers} M={sources} CC=gcc -j")
     (headers / "rust/libkernel.rmeta").unlink()
     assert build().returncode == 1 and "linux-headers-7.3.4-arch1-1 is not installed" in build().stderr
+
+
+def test_a_machine_with_secure_boot_boots_only_what_is_signed(tmp_path, monkeypatch):
+    """The firmware starts the programs of the partition: QEMU passes it no kernel by itself. The key
+    is in the firmware's variables only if it is wished."""
+    for name in ("kernel", "initramfs", "program"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(secureboot, "program", lambda package, name: tmp_path / "program")
+    subprocess.run(["openssl", "req", "-new", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=key",
+                    "-keyout", tmp_path / "key", "-outform", "DER", "-out", tmp_path / "mok.pub"],
+                   check=True, capture_output=True, timeout=TIMEOUT)
+    for known in (True, False):
+        folder = tmp_path / str(known)
+        folder.mkdir()
+        machine = qemu.Machine(tmp_path / "kernel", tmp_path / "initramfs", ["root=LABEL=vtd"], [],
+                               loader=secureboot.loader(folder, tmp_path / "mok.pub" if known else None))
+        argv = qemu.arguments(machine, folder, folder)
+        assert not {"-kernel", "-initrd", "-append"} & set(argv)
+        text = (folder / "esp/EFI/debian/grub.cfg").read_text(encoding="ascii")
+        assert re.fullmatch(r"linux /vmlinuz console=ttyS0 .*root=LABEL=vtd\ninitrd /initrd.img\nboot\n", text)
+        said = subprocess.run(["virt-fw-vars", "--input", folder / "variables.fd", "--print"], check=True,
+                              capture_output=True, text=True, timeout=TIMEOUT).stdout
+        assert re.search(r"SecureBootEnable\s*: bool: ON", said)
+        assert ("MokList" in said) == known
+        assert ((tmp_path / "mok.pub").read_bytes() in (folder / "variables.fd").read_bytes()) == known
