@@ -60,7 +60,7 @@ def build(out, kind="both"):
 def judge(out):
     """Has lintian read the packages; what it says is an error."""
     changes = next(out.glob("*.changes"))
-    progress.run("lintian", "what Debian's policy says of them",
+    progress.run("lintian", "reading the packages",
                  ["lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0",
                   str(changes)], out / "lintian.log", timeout=LINTIAN_TIMEOUT)
 

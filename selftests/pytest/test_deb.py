@@ -3,6 +3,7 @@
 installs them."""
 
 import hashlib
+import io
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ import tomllib
 
 import pytest
 
-from vtdlab import deb, lint, qemu, secureboot
+from vtdlab import deb, debianguest, lint, qemu, report, secureboot
 from vtdlab.cache import checkout
 
 TOP = checkout()
@@ -167,6 +168,29 @@ def test_headers_with_rust_metadata_need_no_source(tmp_path):
     assert build().stdout.startswith(f"make -C {headers} M={sources} CC=gcc -j")
     (headers / "rust/libkernel.rmeta").unlink()
     assert build().returncode == 1 and "linux-headers-7.3.4-arch1-1 is not installed" in build().stderr
+
+
+@pytest.mark.parametrize("spoiled, with_what, failed", [
+    (None, "", 0), ("update", "Building module(s)... done.\n", 1),
+    ("install", "Building module(s).....(bad exit status: 2)\n", 1), ("install.status", "100", 1),
+    ("status", "vtd/0.1.0, 7.3.4-amd64, x86_64: installed\n", 1), ("unfit", "", 1)])
+def test_the_judge_of_the_installation_counts_builds(tmp_path, spoiled, with_what, failed):
+    """A second build at an update, none at the installation, and a kernel without vtd are found."""
+    first, second = "7.3.4-amd64", "7.3.4-cloud-amd64"
+    built = "Building module(s)........ done.\n"
+    status = "".join(f"vtd/0.1.0, {release}, x86_64: installed\n" for release in (first, second))
+    logs = {"install": built, "fresh": status, "update": built, "status": status,
+            "unfit": "This indicates that it should not be built.\n"}
+    logs |= {f"{name}.status": "0\n" for name in logs}
+    if spoiled:
+        logs[spoiled] = logs[spoiled] + with_what if spoiled == "update" else with_what
+    folder = tmp_path / "guest/packages"
+    folder.mkdir(parents=True)
+    for name, text in logs.items():
+        (folder / name).write_text(text)
+    judged = report.Report(stream=io.StringIO())
+    debianguest.dkms(judged, tmp_path, (first, second))
+    assert (judged.passed, judged.failed) == (6 - failed, failed)
 
 
 def test_a_machine_with_secure_boot_boots_only_what_is_signed(tmp_path, monkeypatch):
