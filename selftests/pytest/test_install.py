@@ -159,6 +159,7 @@ def test_dracut_is_not_replaced(system):
         status, text = run(system)
         assert (status, files(system)) == (1, before)
         assert "dracut makes the initramfs here" in text and "apt-get" not in text
+        assert "the package vtd-dkms (make deb) serves both" in text
     for name in ("update-initramfs", "mkinitramfs"):
         (system / "usr/bin" / name).touch(mode=0o755)
     assert run(system)[0] == 0
