@@ -111,7 +111,7 @@ firmware:
 	@FIRMWARE=all T=guest_firmware $(LAB) check --guest
 
 coverage:
-	@$(ENTER) python3 -m vtdlab.coverage
+	@$(ENTER) python3 -m vtdlab.commands.coverage
 
 fuzz:
 	@$(ENTER) fuzz/run $(or $(FUZZ_SECONDS),600) keep

@@ -5,6 +5,8 @@
 # same requester ID stays in pass-through with it. A device that cannot be isolated from it is
 # given to no user. A removed device reaches nothing. One of the devices is behind a PCIe-to-PCI
 # bridge together with another device, one behind a switch without isolation.
+#
+# Boots: isolation*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

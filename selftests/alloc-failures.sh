@@ -8,6 +8,8 @@
 # Loads and probes make hundreds of allocations. With VTD_STRIDE (or guest.stride) above 1 only
 # every VTD_STRIDE-th of them is tried. Setting up the DMA API for a group makes 256 allocations
 # that are alike, for each group of a load: of those every ALIKEth is tried.
+#
+# Boots: watched, failing-allocations
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/memory.sh"
@@ -83,7 +85,7 @@ loads() {
 	only_within "$@" && ports unbind || return 1
 	load_state > /tmp/before
 	before=$(table_pages)
-	"$(dirname "$0")/load_nth" "$VTD_KO" "$every" > /tmp/loads || { cat /tmp/loads; return 1; }
+	"$PROGRAMS/load_nth" "$VTD_KO" "$every" > /tmp/loads || { cat /tmp/loads; return 1; }
 	load_state > /tmp/after
 	only_within 0 0xffffffffffffffff && ports bind || return 1
 	diff /tmp/before /tmp/after || return 1

@@ -9,6 +9,8 @@
 # alloc-failures.sh injects failures into the kernel's own allocations, on the debug kernel.
 #
 # With VTD_STRIDE (or guest.stride) above 1 only every VTD_STRIDE-th step of a load is tried.
+#
+# Boots: call-failures
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -59,7 +61,7 @@ each_call() {
 loads() {
 	load_state > /tmp/before
 	before=$(table_pages)
-	"$(dirname "$0")/load_nth" "$VTD_KO" "$STRIDE" steps > /tmp/summary ||
+	"$PROGRAMS/load_nth" "$VTD_KO" "$STRIDE" steps > /tmp/summary ||
 		{ cat /tmp/summary; return 1; }
 	load_state > /tmp/after
 	diff /tmp/before /tmp/after || return 1

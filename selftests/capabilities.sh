@@ -3,6 +3,8 @@
 #
 # The capabilities that the driver reports are those of the unit: of its own registers, as
 # /dev/mem shows them. iommufd, VFIO, vDPA, Thunderbolt and the DMA API rely on them.
+#
+# Boots: isolation*, users*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

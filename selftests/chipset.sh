@@ -5,6 +5,8 @@
 # requests it, or because graphics do not work behind them. Their devices are behind no unit, and
 # given to no user. Also what else chipsets need: identity domains, and a write buffer that is
 # flushed. Functions are disguised as those of the chipsets.
+#
+# Boots: several-units, no-translation
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

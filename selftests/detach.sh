@@ -4,6 +4,8 @@
 # The states in which the driver is asked to detach. While a device is in use the detach is
 # refused, the log names the device, and its work is not disturbed. In each other state the
 # detach succeeds, and translation is off before the tables are freed.
+#
+# Boots: late
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

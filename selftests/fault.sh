@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The text of fault reports. One noisy device does not suppress the reports of another.
+#
+# Boots: raced, ordinary, caching-mode, races
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

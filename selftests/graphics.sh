@@ -4,6 +4,8 @@
 # A unit that serves only graphics whose translation must never be turned off: it stays on when a
 # detach is requested, during suspend, and when the machine shuts down. A device is disguised as
 # such graphics; the driver stays loaded until the machine shuts down.
+#
+# Boots: graphics-unit
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

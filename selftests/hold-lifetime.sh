@@ -5,6 +5,8 @@
 # are held as its driver is unbound, its domain replaced, the device removed, the module unloaded.
 # Then during direct I/O of processes that fork, as there is no memory for records, as all memory is
 # used up, and as the machine suspends.
+#
+# Boots: held
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -113,7 +115,7 @@ no_memory() {
 
 # direct_io SECONDS [huge]: reads and writes of a disk, past its cache, while children are forked.
 direct_io() {
-	"$(dirname "$0")/hold_direct" "/dev/$(block_device "$disk")" "$@"
+	"$PROGRAMS/hold_direct" "/dev/$(block_device "$disk")" "$@"
 }
 
 held_by_disk() {

@@ -4,6 +4,8 @@
 # Held memory on a kernel that swaps and has transparent huge pages: more memory is used than there
 # is, with swap on an NVMe disk behind the unit, and huge pages are read and written directly while
 # processes fork. No byte is wrong, no process is killed, and reclaim gets held memory back.
+#
+# Boots: pressed
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/memory.sh"
@@ -34,13 +36,13 @@ swaps() {
 pressed() {
 	before=$(swapped_out)
 	room=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
-	"$(dirname "$0")/hold_swap" $((room + MORE)) || { echo "of $((room + MORE)) MiB"; return 1; }
+	"$PROGRAMS/hold_swap" $((room + MORE)) || { echo "of $((room + MORE)) MiB"; return 1; }
 	echo "$room MiB were free; $(($(swapped_out) - before)) pages were swapped out"
 	[ $(($(swapped_out) - before)) -ge $((MORE * 128)) ]
 }
 
 huge_and_forked() {
-	"$(dirname "$0")/hold_direct" "/dev/$(block_device "$other")" $SECONDS_OF_IO > /tmp/direct ||
+	"$PROGRAMS/hold_direct" "/dev/$(block_device "$other")" $SECONDS_OF_IO > /tmp/direct ||
 		{ cat /tmp/direct; return 1; }
 	grep -q '^ok .*huge-kb=[1-9]' /tmp/direct || { cat /tmp/direct; return 1; }
 }

@@ -4,6 +4,8 @@
 # A page is unmapped and freed, and a device immediately writes to its address. In strict mode
 # nothing lands. With deferred flushing nothing lands in a page of another owner, because the page
 # is held; it does with hold=0.
+#
+# Boots: held*, races
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -5,6 +5,8 @@
 # served or released, and nothing that the core still uses is freed. The other thread is delayed
 # at the point that matters (vtd_slow, vtd_inject_calls), so that one try is enough. Freed memory
 # is zeroed or poisoned in these guests (init_on_free=1, KASAN).
+#
+# Boots: call-failures
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

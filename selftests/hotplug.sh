@@ -5,6 +5,8 @@
 # warning, removed and rescanned, virtual functions created and removed, moved from one driver to
 # another and to a user. A removed device reaches nothing, a present device reaches only what its
 # owner mapped, and no page is leaked.
+#
+# Boots: hot-plug
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -4,6 +4,8 @@
 # What debugfs shows is the actual state. It is compared with the hardware's registers and tables
 # as /dev/mem shows them, with sysfs, with itself and, by the host, with QEMU's trace. Every
 # reading is whole while devices are added and removed and while the machine suspends.
+#
+# Boots: suspended
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

@@ -5,12 +5,13 @@
 # gets devices without consent to unsafe interrupts, and forged interrupts are refused and
 # explained. Without noapic the log says what prevents that. Disks named in VTD_DISKS are
 # overwritten.
+#
+# Boots: ordinary, isolated-interrupts*, server, remapped-races
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 . "$(dirname "$0")/lib/interrupts.sh"
 
-HERE=$(dirname "$0")
 # Entries that no device has: in the table, and beyond it.
 FREE=200
 BEYOND=5000
@@ -26,7 +27,7 @@ kernel_forges() {
 # user_forges BDF INDEX: the same, as the user who has the device requests it, through the interface
 # $user_mode.
 user_forges() {
-	"$HERE/vfio_forge" "$user_mode" "$1" "$(request_of "$2")"
+	"$PROGRAMS/vfio_forge" "$user_mode" "$1" "$(request_of "$2")"
 }
 
 # refused HOW ATTACKER INDEX REASON TEXT: the request is refused, reported with the reason, and the
@@ -237,7 +238,7 @@ attacks kernel "$testdev" iommu-testdev
 mark "interrupts forged end"
 ktap_check "edu is given to a user without consent" give_without_consent "$edu"
 for mode in type1 iommufd; do
-	user_claims "edu, $mode" $EDU_CLAIMS "$HERE/vfio_edu" $mode "$edu"
+	user_claims "edu, $mode" $EDU_CLAIMS "$PROGRAMS/vfio_edu" $mode "$edu"
 done
 take_back "$edu"
 ktap_check "a requester is given to a user without consent" give_without_consent "$requester"
@@ -257,7 +258,7 @@ mark "interrupts freed end"
 
 ktap_check "the disk is given to a user without consent" give_without_consent "$nvme"
 for mode in type1 iommufd; do
-	user_claims "nvme, $mode" $NVME_CLAIMS "$HERE/vfio_nvme" $mode "$nvme"
+	user_claims "nvme, $mode" $NVME_CLAIMS "$PROGRAMS/vfio_nvme" $mode "$nvme"
 done
 take_back "$nvme"
 ktap_check "the disk returns to the kernel and works" disk_works

@@ -5,6 +5,9 @@
 # pass-through until they are removed and rescanned. bound=2 unbinds their drivers and binds them
 # again behind the unit. Disks are in use throughout, and the drivers of ports stay bound. Boot
 # with panic_on_warn=1, so that no warning can be overlooked.
+#
+# Boots: late
+# Order: first
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/fio.sh"

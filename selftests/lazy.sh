@@ -3,6 +3,8 @@
 #
 # Deferred flushing chosen on the kernel's command line (iommu.strict=0), or by the module's
 # parameter: the choice takes effect and is logged once. Memory is held (hold.sh).
+#
+# Boots: lazy-by-kernel, lazy-by-module
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

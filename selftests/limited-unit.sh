@@ -4,6 +4,8 @@
 # A domain whose tables a unit cannot walk is refused before anything changes, and the next
 # domain is allocated to suit the unit. The test reduces the unit's capabilities at run time, like
 # a unit among more capable ones.
+#
+# Boots: isolation*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -4,6 +4,8 @@
 # Load, use and unload, repeatedly: every page is returned. Use is I/O of two disks through DMA
 # domains, with remapped interrupts if the kernel was booted with noapic, DMA of a test device, and a
 # user's claim of it. A hundred rounds with guest.long=1.
+#
+# Boots: late
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"

@@ -6,13 +6,15 @@
 # trace and stores the matrix. edu and iommu-testdev are driven from the kernel and past its
 # drivers, NVMe and a virtual function of an igb by a user, with iommufd. What a device cannot try
 # is printed with the reason.
+#
+# Boots: hostile
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 . "$(dirname "$0")/lib/isolation.sh"
 
 need_memory
-VFIO_ATTACK=${VFIO_ATTACK:-$(dirname "$0")/vfio_attack}
+VFIO_ATTACK=${VFIO_ATTACK:-$PROGRAMS/vfio_attack}
 BEYOND=0x1000000000000
 AFTER_WINDOW=0xfef00000
 SPOT=$(memory 0x40000)

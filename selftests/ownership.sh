@@ -4,6 +4,8 @@
 # The devices of one group belong to the kernel or to one user, never to both. What would mix them
 # is refused, by the core and by the driver itself; what ends a claim must not fail. The group is
 # a PCIe-to-PCI bridge with two devices behind it, which all use the bridge's requester ID.
+#
+# Boots: isolation*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -6,6 +6,8 @@
 # no caller gets an error. After an invalid descriptor (IQE), or if the unit reads no further
 # descriptor, the unit fails: its devices are blocked, those of the other unit continue, and the
 # driver detaches. In the short form one unit reports each kind of error once.
+#
+# Boots: server, failing-queues
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/fio.sh"

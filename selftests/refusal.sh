@@ -3,6 +3,9 @@
 #
 # A load that cannot be safe is refused. One log line names the cause, and the machine is left
 # unchanged. Which causes can be tried depends on how the machine was booted.
+#
+# Boots: ordinary, in-tree-driver-on, interrupt-remapping-on
+# Order: first
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

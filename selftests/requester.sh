@@ -5,6 +5,8 @@
 # interrupts that are not its own. The device has these capabilities, and turns them on by itself.
 # Everything is refused, though the page is mapped for it, and each fault line says why. See
 # Documentation/qemu-units.rst for its registers.
+#
+# Boots: server, shared-domains
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -4,12 +4,14 @@
 # Requests that do not fit (unaligned, empty, wrapping, past the aperture, over or across existing
 # mappings) have defined results and are never done by half: through VFIO's container, through
 # iommufd, and through the kernel's own interface.
+#
+# Boots: three-levels, users*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 
-PROGRAM=${VFIO_REQUESTS:-$(dirname "$0")/vfio_requests}
-STRESS=${VFIO_STRESS:-$(dirname "$0")/vfio_stress}
+PROGRAM=${VFIO_REQUESTS:-$PROGRAMS/vfio_requests}
+STRESS=${VFIO_STRESS:-$PROGRAMS/vfio_stress}
 STRESS_CLAIMS=4
 TYPE1_CLAIMS=46
 IOMMUFD_CLAIMS=59

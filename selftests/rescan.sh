@@ -3,6 +3,8 @@
 #
 # Devices are removed and rescanned: they are served as before, and nothing of them is left in
 # between.
+#
+# Boots: ordinary
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

@@ -4,6 +4,9 @@
 # A requester reaches no memory that was not mapped for it, be it a device without a driver or a
 # requester ID without a device. Regions that firmware reserves for a device are reported, and the
 # device reaches them in every state it can be brought into.
+#
+# Boots: isolation*
+# Order: first
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -65,7 +68,7 @@ driverless=0000:00:06.0
 [ -e "$PCI/$DIRECT" ] && [ -e "$PCI/$RELAXED" ] && [ -e "$PCI/$driverless" ] ||
 	ktap_skip_all "this is not the machine whose firmware reserves memory"
 
-CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}
+CLAIM=${VFIO_CLAIM:-$PROGRAMS/vfio_claim}
 
 # given MODE BDF: VFIO gives a user the device, for a moment.
 given() {

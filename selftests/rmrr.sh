@@ -3,6 +3,8 @@
 #
 # rmrr=relax:DEVICE: a user gets a device for which firmware reserves memory. While the user has it
 # the device does not reach that memory; at all other times it does, as without the parameter.
+#
+# Boots: isolation
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

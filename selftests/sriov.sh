@@ -3,12 +3,14 @@
 #
 # Virtual functions of each igb: each is in a separate group, is added and removed with SR-IOV, and
 # works for a user while the physical function works for the kernel.
+#
+# Boots: users, remapped-races
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 
 CLAIMS=8
-PROGRAM=${VFIO_IGBVF:-$(dirname "$0")/vfio_igbvf}
+PROGRAM=${VFIO_IGBVF:-$PROGRAMS/vfio_igbvf}
 
 functions() {
 	echo "$1" > "$PCI/$pf/sriov_numvfs"

@@ -3,6 +3,8 @@
 #
 # Unmapped memory is out of reach when the unmap returns, unless the user chose lazy mode; then the
 # log says what that costs. On a kernel whose own default is to defer flushes.
+#
+# Boots: isolation*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -3,6 +3,9 @@
 #
 # Suspend to memory resets the unit's registers. After the resume everything is as before, disks
 # that were in use continue, and no more memory is reachable than before.
+#
+# Boots: suspended
+# Order: first
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/fio.sh"

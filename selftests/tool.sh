@@ -4,6 +4,8 @@
 # The program vtd on a live machine: what it says of a device is what sysfs and debugfs say; the
 # ranges of a device are all of its leaves; give and take hand a device over and back; doctor
 # refuses nothing. The program is /selftests/vtd.
+#
+# Boots: isolation*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -4,6 +4,8 @@
 # Devices in places other than the first root bus: behind a conventional bridge, which substitutes
 # its own requester ID for theirs; on another root bus; behind no unit. And a device that sends
 # requests as a function that it does not have.
+#
+# Boots: other-topologies
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -164,7 +166,7 @@ UNKNOWN_LINES=27
 # sweep ROUNDS: sets swept to the number of faults recorded of it.
 sweep() {
 	before=$(faults_recorded) || return 1
-	"$(dirname "$0")/raw_sweep" "$bridge" "$base" "$(memory)" $SWEPT_FIRST $SWEPT_LAST "$1" || return 1
+	"$PROGRAMS/raw_sweep" "$bridge" "$base" "$(memory)" $SWEPT_FIRST $SWEPT_LAST "$1" || return 1
 	after=$(settled faults_recorded) || return 1
 	swept=$((after - before))
 	echo "$swept faults recorded"

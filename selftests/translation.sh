@@ -3,6 +3,8 @@
 #
 # debugfs iommu/intel/<device>/domain_translation_struct: what each device can reach, in the form
 # of the in-tree driver, also while mappings are made and removed.
+#
+# Boots: three-levels, users*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

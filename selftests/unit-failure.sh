@@ -5,6 +5,8 @@
 # hang. Afterwards no device of the unit reaches memory, one log line says so, nothing loops, and
 # the driver unloads and the machine shuts down in the ordinary way. Errors that do not affect
 # memory protection interrupt no device.
+#
+# Boots: injected-errors
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

@@ -5,6 +5,8 @@
 # that cannot walk the domain is left alone. What happens to one unit does not concern the other:
 # its devices leave, are unplugged, or it is slow, stops, or fails. In the short form there are fewer
 # rounds, one unit is slow, one stops, the other reports an error, and nothing is suspended.
+#
+# Boots: server, shared-domains
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
@@ -12,7 +14,6 @@
 . "$(dirname "$0")/lib/fio.sh"
 . "$(dirname "$0")/lib/memory.sh"
 
-HERE=$(dirname "$0")
 INJECT=/sys/kernel/vtd/inject_error
 MODES="type1 iommufd hwpt"
 CYCLES=100 VF_CLAIMS=8
@@ -25,7 +26,7 @@ command -v host > /dev/null || ktap_skip_all "no host is there to hold a queue"
 fio_is_there || ktap_skip_all "there is no fio"
 [ "$VTD_KO" != none ] || ktap_skip_all "the kernel's own driver has no list of domains"
 for program in vfio_units vfio_join vfio_outage vfio_igbvf; do
-	[ -x "$HERE/$program" ] || ktap_skip_all "$program was not built"
+	[ -x "$PROGRAMS/$program" ] || ktap_skip_all "$program was not built"
 done
 
 # behind_unit UNIT FUNCTION...: prints the first of these functions that is behind the unit.
@@ -77,7 +78,7 @@ if is_short; then CYCLES=10; fi
 shares() {
 	shares_claims=18
 	[ "$1" != hwpt ] || shares_claims=20
-	user_claims "$1, $2 first, then $3" $shares_claims "$HERE/vfio_units" "$@"
+	user_claims "$1, $2 first, then $3" $shares_claims "$PROGRAMS/vfio_units" "$@"
 	! grep -q 'note shared=1' /tmp/claims || echo "$*" >> /tmp/shared
 	! grep -q 'domain is refused' /tmp/claims || refused=1
 }
@@ -121,7 +122,7 @@ choose_pair() {
 
 # joins COUNT
 joins() {
-	"$HERE/vfio_join" "$1" "$owner" "$guest" > /tmp/joined 2>&1 || { cat /tmp/joined; return 1; }
+	"$PROGRAMS/vfio_join" "$1" "$owner" "$guest" > /tmp/joined 2>&1 || { cat /tmp/joined; return 1; }
 }
 
 # --- hot-plug ---
@@ -158,7 +159,7 @@ has_user() {
 
 # is_late UNIT: six results about a user whose device is behind a unit that is slow.
 is_late() {
-	begins "$HERE/vfio_outage" slow "$1" "$owner" "$guest"
+	begins "$PROGRAMS/vfio_outage" slow "$1" "$owner" "$guest"
 	step 1 "$1 is slow"
 	host queue "$(unit_base "$1")" late=$LATE > /tmp/answer || cat /tmp/answer
 	step 5 "$1 is slow"
@@ -225,7 +226,7 @@ starts() {
 
 # fails COMMAND: the command makes the unit fail; sixteen results.
 fails() {
-	begins "$HERE/vfio_outage" fails "$struck" "$owner" "$guest"
+	begins "$PROGRAMS/vfio_outage" fails "$struck" "$owner" "$guest"
 	step 1 "$name"
 	ktap_check "$name: it does" "$1"
 	step 10 "$name"
@@ -238,7 +239,7 @@ fails() {
 
 # suspends: six results about a suspend while one domain serves both units.
 suspends() {
-	begins "$HERE/vfio_outage" sleeps "$struck" "$owner" "$guest"
+	begins "$PROGRAMS/vfio_outage" sleeps "$struck" "$owner" "$guest"
 	step 1 "suspend"
 	ktap_check "suspend: the machine suspends and resumes" sleep_and_wake
 	step 4 "suspend"
@@ -327,7 +328,7 @@ if [ -n "$pf" ]; then
 	ktap_check "they have domain-ids of $pf_unit only" same_ids "$ids_before" "$pf_unit" 3
 	ktap_check "one of them is given to a user" has_user
 	vf=$(basename "$(readlink "$PCI/$pf/virtfn1")")
-	user_claims "virtual function" $VF_CLAIMS "$HERE/vfio_igbvf" iommufd "$vf"
+	user_claims "virtual function" $VF_CLAIMS "$PROGRAMS/vfio_igbvf" iommufd "$vf"
 	take_back "$vf"
 	ktap_check "they are removed" functions 0
 	ktap_check "their domain-ids are free again" same_ids "$ids_before"

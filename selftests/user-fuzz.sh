@@ -5,13 +5,15 @@
 # ordinary user who was given the device node, with processes killed in the middle. Afterwards
 # nothing of them is left. The seed is printed; FUZZ_SEED sets it, FUZZ_SECONDS sets for how long
 # all of them run together.
+#
+# Boots: hostile
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 . "$(dirname "$0")/lib/isolation.sh"
 
 need_memory
-PROGRAM=${VFIO_FUZZ:-$(dirname "$0")/vfio_fuzz}
+PROGRAM=${VFIO_FUZZ:-$PROGRAMS/vfio_fuzz}
 ORDINARY=1000
 CLAIMS=4
 FUZZ_SECONDS=${FUZZ_SECONDS:-$(cmdline guest.fuzz_seconds)}
@@ -77,7 +79,7 @@ echo "seed: FUZZ_SEED=$FUZZ_SEED" | ktap_note
 # Only hostile users may change what is counted.
 unload_drivers || ktap_abort "drivers of other devices stay"
 ktap_check "the device is given to vfio-pci" give_to_user "$bdf"
-ktap_check "a well-behaved user gets it" "$(dirname "$0")/vfio_dma" iommufd "$bdf"
+ktap_check "a well-behaved user gets it" "$PROGRAMS/vfio_dma" iommufd "$bdf"
 sleep 2
 settled held > /tmp/held-before 2> /tmp/need || ktap_abort "$(cat /tmp/need)"
 for user in 0 $ORDINARY; do
@@ -90,7 +92,7 @@ for user in 0 $ORDINARY; do
 	done
 done
 hand_over 0
-ktap_check "a well-behaved user gets it again" "$(dirname "$0")/vfio_dma" iommufd "$bdf"
+ktap_check "a well-behaved user gets it again" "$PROGRAMS/vfio_dma" iommufd "$bdf"
 take_back "$bdf"
 ktap_check "the kernel uses it again" works_for_kernel
 ktap_check "nothing is left when it is detached" eval 'need_no_vtd && ! vtd_is_loaded'

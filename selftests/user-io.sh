@@ -3,11 +3,12 @@
 #
 # Devices that a user drives: NVMe and edu driven from user space through VFIO's container and
 # through iommufd. Disks named in VTD_DISKS are overwritten.
+#
+# Boots: caching-mode, users*, races, remapped-races
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 
-HERE=$(dirname "$0")
 
 disk_again() {
 	modprobe nvme
@@ -18,7 +19,7 @@ disk_again() {
 # hold_while COMMAND: runs it while a user has the disk.
 hold_while() {
 	mkfifo /tmp/held
-	"$HERE/vfio_claim" iommufd "$nvme" < /tmp/held > /tmp/holder 2>&1 &
+	"$PROGRAMS/vfio_claim" iommufd "$nvme" < /tmp/held > /tmp/holder 2>&1 &
 	holder=$!
 	exec 7> /tmp/held
 	for try in $(seq $((10 * PATIENCE))); do
@@ -56,7 +57,7 @@ log_start
 payload $((8 << 20))
 ktap_check "the disk is given to vfio-pci" give_to_user "$nvme"
 for mode in type1 iommufd; do
-	user_claims "nvme, $mode" $NVME_CLAIMS "$HERE/vfio_nvme" $mode "$nvme"
+	user_claims "nvme, $mode" $NVME_CLAIMS "$PROGRAMS/vfio_nvme" $mode "$nvme"
 done
 ktap_check "a fault on what the user unmapped is reported for the disk" \
 	log_has "vtd: .*fault: .*$nvme.*vfio-pci.*owner user\) write of .*\(unmanaged\); it was unmapped .*[0-9]+ pages from"
@@ -71,7 +72,7 @@ else
 fi
 ktap_check "edu is given to vfio-pci" give_to_user "$edu"
 for mode in type1 iommufd; do
-	user_claims "edu, $mode" $EDU_CLAIMS "$HERE/vfio_edu" $mode "$edu"
+	user_claims "edu, $mode" $EDU_CLAIMS "$PROGRAMS/vfio_edu" $mode "$edu"
 done
 take_back "$edu"
 echo "$edu" > /sys/bus/pci/drivers_probe

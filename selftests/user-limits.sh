@@ -4,11 +4,13 @@
 # An ordinary user requests as much as possible, without cost to others: a domain that is attached
 # to no device uses no domain-id, the last ids stay reserved for the kernel, all memory is charged
 # to the user, and the log gets few lines.
+#
+# Boots: users
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 
-PROGRAM=${VFIO_LIMITS:-$(dirname "$0")/vfio_limits}
+PROGRAM=${VFIO_LIMITS:-$PROGRAMS/vfio_limits}
 LIMIT=/sys/kernel/vtd/limit_units
 TRACING=/sys/kernel/tracing
 ALLOCATIONS="kmem/kmalloc kmem/kmem_cache_alloc kmem/mm_page_alloc percpu/percpu_alloc_percpu"

@@ -4,6 +4,8 @@
 # Remapped interrupts of every kind: several of conventional MSI, some that are allocated late, more
 # than a table has entries at first, those of a NIC. Then devices whose interrupts cannot be
 # remapped: the log names them, and no user gets them as isolated. Booted with noapic.
+#
+# Boots: isolated-interrupts, remapped-races
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"

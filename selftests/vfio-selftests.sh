@@ -4,13 +4,15 @@
 # The kernel tree's own tools/testing/selftests/vfio on an igb: each of their results becomes a
 # result of this test. VFIO_SELFTESTS is the folder with the programs. They map pages of 4 KiB,
 # 2 MiB and 1 GiB and read in debugfs iommu/intel which page sizes the tables hold.
+#
+# Boots: vfio-selftests
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"
 
 VFIO_SELFTESTS=${VFIO_SELFTESTS:-$(dirname "$0")/vfio-selftests}
 # Seconds. A program that hangs must not prevent the others' results. Each of its tests has
-# 300 s (scripts/vtdlab/vfio_selftests.py), all together take some minutes.
+# 300 s (scripts/vtdlab/build/vfio_selftests.py), all together take some minutes.
 LIMIT=$((800 * PATIENCE))
 total=0
 

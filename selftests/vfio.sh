@@ -4,12 +4,13 @@
 # A device given to user space, by VFIO's container and by iommufd: it reaches what its user
 # mapped and nothing else, and is returned to the kernel. Where interrupts are not remapped, both
 # require consent.
+#
+# Boots: ordinary, client*, races
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
 CLAIMS=15
-HERE=$(dirname "$0")
-VFIO_DMA=${VFIO_DMA:-$HERE/vfio_dma}
+VFIO_DMA=${VFIO_DMA:-$PROGRAMS/vfio_dma}
 IOMMUFD_CONSENT=/sys/module/iommufd/parameters/allow_unsafe_interrupts
 
 bdf=$(pci_by_id 0x1b36:0x0005 | head -n1)
@@ -66,7 +67,7 @@ STORM_SECONDS=4
 storms() {
 	log_start
 	began=$(cut -d. -f1 /proc/uptime)
-	"$HERE/vfio_storm" "$bdf" $STORM_SECONDS > /tmp/storm 2>&1 || { cat /tmp/storm; return 1; }
+	"$PROGRAMS/vfio_storm" "$bdf" $STORM_SECONDS > /tmp/storm 2>&1 || { cat /tmp/storm; return 1; }
 	took=$(($(cut -d. -f1 /proc/uptime) - began + 1))
 	cat /tmp/storm
 	sleep 0.5

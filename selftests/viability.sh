@@ -4,6 +4,8 @@
 # Devices that a unit cannot distinguish belong all to the kernel or all to one user: edu and
 # iommu-testdev behind a conventional bridge. When a claim is refused, the log says why: which
 # sibling, which driver, what to do.
+#
+# Boots: users
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"

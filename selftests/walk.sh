@@ -3,6 +3,8 @@
 #
 # The walk of an address that debugfs shows: its entries are those in memory where hardware reads
 # them, and its verdict is the unit's.
+#
+# Boots: isolation*
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The command line: python3 -m vtdlab COMMAND.
 
-Each command is a module of this package, imported only when it is requested. A
-module with options has `add_arguments(parser)`; every module has `main(args)`,
-which returns the exit status.
+Each command is a module, imported only when it is requested. A module with options has
+`add_arguments(parser)`; every module has `main(args)`, which returns the exit status.
 """
 
 import argparse
@@ -14,18 +13,18 @@ import sys
 from vtdlab.errors import LabError
 
 COMMANDS = {
-    "kernel": ("cmd_kernel", "build the test kernel and print its path"),
-    "module": ("cmd_module", "build vtd.ko against the test kernel"),
-    "debian": ("cmd_debian", "build vtd.ko for a stock Debian kernel"),
-    "debian-check": ("debianguest", "a Debian guest in which vtd was installed"),
+    "kernel": ("commands.kernel", "build the test kernel and print its path"),
+    "module": ("commands.module", "build vtd.ko against the test kernel"),
+    "debian": ("commands.debian", "build vtd.ko for a stock Debian kernel"),
+    "debian-check": ("commands.debian_check", "a Debian guest in which vtd was installed"),
     "deb": ("deb", "build the Debian packages"),
-    "tool": ("tool", "build the program vtd, static"),
-    "lint": ("cmd_lint", "rustfmt and clippy over the module's sources"),
-    "run": ("run", "boot the test machine and show the driver in use"),
-    "guest": ("guest", "a shell in the test machine, or one command"),
-    "check": ("check", "every test, host and guest"),
-    "docs": ("docs", "the pages as HTML"),
-    "bench": ("bench", "measure this driver and the kernel's own"),
+    "tool": ("build.tool", "build the program vtd, static"),
+    "lint": ("commands.lint", "rustfmt and clippy over the module's sources"),
+    "run": ("commands.run", "boot the test machine and show the driver in use"),
+    "guest": ("commands.guest", "a shell in the test machine, or one command"),
+    "check": ("commands.check", "every test, host and guest"),
+    "docs": ("commands.docs", "the pages as HTML"),
+    "bench": ("commands.bench", "measure this driver and the kernel's own"),
 }
 
 

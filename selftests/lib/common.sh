@@ -15,6 +15,8 @@ first_there() {
 here=$(cd "$(dirname "$0")" && pwd)
 VTD_KO=${VTD_KO:-$(first_there /vtd/vtd.ko "$here/../vtd.ko" "$(modinfo -n vtd 2>/dev/null)")}
 VTD_TEST_MODULES=${VTD_TEST_MODULES:-$(dirname "$(first_there "$here/modules/vtd_devices.ko" /vtd/modules/vtd_devices.ko)")}
+# The programs for users are in user/; kselftest installs them next to the tests.
+PROGRAMS=$(dirname "$(first_there "$here/user/raw_dma" "$here/raw_dma")")
 VTD_ARGS=${VTD_ARGS-$(sed -n 's/.*\bguest\.vtd=\([^ ]*\).*/\1/p' /proc/cmdline)}
 DRIVERS="nvme e1000e igb virtio_blk virtio_pci"
 

@@ -4,7 +4,7 @@
 # (memmap=SIZE$ADDRESS), to which the tests make devices write.
 # shellcheck shell=dash disable=SC3045
 
-RAW_DMA=${RAW_DMA:-$(dirname "$0")/raw_dma}
+RAW_DMA=${RAW_DMA:-$PROGRAMS/raw_dma}
 OWNER=/sys/kernel/debug/vtd_owner/do
 # Where a user's domain maps its first page: above all memory.
 USER_IOVA=0x4000000000

@@ -3,7 +3,7 @@
 # What tests with users of VFIO share. Sourced after ktap.sh and common.sh.
 # shellcheck shell=dash
 
-CLAIM=${VFIO_CLAIM:-$(dirname "$0")/vfio_claim}
+CLAIM=${VFIO_CLAIM:-$PROGRAMS/vfio_claim}
 
 # How many claims vfio_nvme and vfio_edu make.
 NVME_CLAIMS=13

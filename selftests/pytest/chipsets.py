@@ -2,7 +2,7 @@
 """The machines of the tests about chipsets: firmware that lists units at whose addresses there is
 no device."""
 
-from vtdlab import acpi, devices
+from vtdlab.guest import acpi, devices
 
 ABSENT = "0000:00:1e.0"
 # On a root bus whose requests QEMU's unit does not see.

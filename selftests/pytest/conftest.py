@@ -14,11 +14,13 @@ import pytest
 from _pytest.reports import TestReport
 
 import guest_pool
+import boot_runner
 import boots
 import cargo
 import qtest_requester
-from vtdlab import machines, preload
+from vtdlab.build import preload
 from vtdlab.errors import LabError
+from vtdlab.guest import machines
 
 POOL = pytest.StashKey()
 
@@ -126,7 +128,7 @@ class StreamItem(pytest.Item):
             self.ihook.pytest_runtest_logreport(report=report)
 
     def repr_failure(self, excinfo, style=None):
-        if isinstance(excinfo.value, (boots.Broken, cargo.Broken)):
+        if isinstance(excinfo.value, (boot_runner.Broken, cargo.Broken)):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -156,7 +158,7 @@ class GuestItem(StreamItem):
 
     def guest(self, result, tick):
         """Returns the pool that boots guests ahead."""
-        boots.run(self.boot, self.kernel, self.tests, result, tick)
+        boot_runner.run(self.boot, self.kernel, self.tests, result, tick)
 
     def runtest(self):
         if self.skipped():

@@ -14,12 +14,14 @@ import tempfile
 
 import pytest
 
+import boot_runner
 import boots
 from vtdlab import cache as lab
-from vtdlab import devices, klog, qemu, testbed
-from vtdlab.fileserver import FileServer
-from vtdlab.channel import Records
-from vtdlab.trace import Trace
+from vtdlab.evidence import klog
+from vtdlab.evidence.trace import Trace
+from vtdlab.guest import devices, qemu, testbed
+from vtdlab.guest.channel import Records
+from vtdlab.guest.fileserver import FileServer
 
 TIMEOUT = 300
 DRIVERS = ("intree", "vtd")
@@ -49,7 +51,7 @@ def _boot(series, driver):
         records = Records()
         outcome = qemu.boot(machine, out, TIMEOUT, records.add)
     console = klog.read(outcome.console)
-    assert outcome.ending == "poweroff", (outcome.detail, console[-boots.LOG_TAIL:])
+    assert outcome.ending == "poweroff", (outcome.detail, console[-boot_runner.LOG_TAIL:])
     assert not klog.complaints(console)
     assert not [record["text"] for record in records.of("problem")]
     trace = Trace.read(outcome.trace)

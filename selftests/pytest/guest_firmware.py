@@ -19,11 +19,13 @@ import tempfile
 import pytest
 
 import guest_pool
+import boot_runner
 import boots
-from vtdlab import acpi, devices, klog, qemu, testbed
 from vtdlab import cache as lab
-from vtdlab.channel import Records
-from vtdlab.trace import Trace
+from vtdlab.evidence import klog
+from vtdlab.evidence.trace import Trace
+from vtdlab.guest import acpi, devices, qemu, testbed
+from vtdlab.guest.channel import Records
 
 CORPUS = lab.checkout() / "src/core/tests/dmar_corpus"
 TIMEOUT = 120
@@ -175,7 +177,7 @@ def _write(name, boot):
 def test_table(boot):
     """It was this table; the outcome is the documented one; a refusal has written no register."""
     name, boot = boot
-    tail = "\n".join(boot.console[-boots.LOG_TAIL:])
+    tail = "\n".join(boot.console[-boot_runner.LOG_TAIL:])
     assert boot.outcome.ending == "poweroff", (boot.outcome.detail, tail)
     assert boot.records.of("table")[0]["sum"] == hashlib.sha256(tables()[name]).hexdigest()
     assert not klog.complaints(boot.console)

@@ -13,12 +13,14 @@ import tempfile
 import pytest
 
 import guest_pool
+import boot_runner
 import boots
 import topologies
-from vtdlab import acpi
 from vtdlab import cache as lab
-from vtdlab import klog, machines, qemu, testbed
-from vtdlab.channel import Records
+from vtdlab.evidence import klog
+from vtdlab.guest import acpi
+from vtdlab.guest import machines, qemu, testbed
+from vtdlab.guest.channel import Records
 
 TIMEOUT = 180
 DRIVERS = ("intree", "vtd")
@@ -65,7 +67,7 @@ def _boot(series, name, driver):
         records = Records()
         outcome = qemu.boot(machine, out, TIMEOUT, records.add)
     console = klog.read(outcome.console)
-    assert outcome.ending == "poweroff", (outcome.detail, console[-boots.LOG_TAIL:])
+    assert outcome.ending == "poweroff", (outcome.detail, console[-boot_runner.LOG_TAIL:])
     assert not klog.complaints(console)
     assert not [record["text"] for record in records.of("problem")]
     outcome.trace.unlink()

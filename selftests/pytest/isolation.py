@@ -5,7 +5,7 @@ group with what is plugged into it (an old model without access control); a devi
 blocks during a reset; and a switch that isolates nothing: its upstream port is a
 multi-function device without access control."""
 
-from vtdlab import acpi, devices
+from vtdlab.guest import acpi, devices
 
 # Memory that the kernel does not use, so that tests can read it. Firmware reserves the first pages
 # for devices, the rest is for the tests.

@@ -9,7 +9,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from vtdlab import preload, qemu
+from vtdlab.build import preload
+from vtdlab.guest import qemu
 
 TIMEOUT = 20
 # Seconds for which a machine may exist.

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import kernel, module
+from vtdlab.build import kernel, module
 
 TIMEOUT = 120
 INSTRUCTION = re.compile(r"^ +[0-9a-f]+:\t(\S+)")

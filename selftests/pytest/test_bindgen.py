@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import kernel, module
+from vtdlab.build import kernel, module
 
 ITEM = re.compile(r"^ *pub (?:unsafe )?(?:const |static (?:mut )?|struct |union |type |fn |enum )"
                   r"([A-Za-z_]\w*)")

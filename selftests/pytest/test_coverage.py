@@ -4,7 +4,7 @@
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import coverage
+from vtdlab.commands import coverage
 
 
 def test_core_is_covered():

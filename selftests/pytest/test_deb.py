@@ -12,8 +12,12 @@ import tomllib
 
 import pytest
 
-from vtdlab import deb, debianguest, lint, qemu, report, secureboot
+from vtdlab import report
+from vtdlab.build import deb
 from vtdlab.cache import checkout
+from vtdlab.checks import lint
+from vtdlab.commands import debian_check
+from vtdlab.guest import qemu, secureboot
 
 TOP = checkout()
 DKMS_CONF = (TOP / "debian/vtd-dkms.dkms").read_text(encoding="utf-8")
@@ -189,7 +193,7 @@ def test_the_judge_of_the_installation_counts_builds(tmp_path, spoiled, with_wha
     for name, text in logs.items():
         (folder / name).write_text(text)
     judged = report.Report(stream=io.StringIO())
-    debianguest.dkms(judged, tmp_path, (first, second))
+    debian_check.dkms(judged, tmp_path, (first, second))
     assert (judged.passed, judged.failed) == (6 - failed, failed)
 
 

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import docs
+from vtdlab.commands import docs
 
 PAGES = lab.checkout() / "Documentation"
 TIMEOUT = 300

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import faultline
+from vtdlab.evidence import faultline
 
 WRITE = "the page is not mapped for writing (VT-d 7.1.3, reason 0x05)"
 

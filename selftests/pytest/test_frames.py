@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import kernel, module
+from vtdlab.build import kernel, module
 
 TIMEOUT = 120
 # CONFIG_FRAME_WARN is 2 KiB for C; what a load builds in place is in two frames.

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import kernel, lint, module
+from vtdlab.build import kernel, module
+from vtdlab.checks import lint
 
 TIMEOUT = 60
 CHECKS = ("spdx", "rustfmt", "shellcheck", "checkpatch", "clippy")

@@ -7,7 +7,7 @@ selftests/call-failures.sh can make each of their calls fail."""
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import kernel, module, testmodules
+from vtdlab.build import kernel, module, testmodules
 
 # Look-ups: a missing object is not a failure.
 LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner_claimed",

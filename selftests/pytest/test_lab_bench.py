@@ -8,12 +8,13 @@ import re
 
 import pytest
 
-from vtdlab import bench, benchlatency, benchmodes, benchplot, benchprofile, benchtable, benchtime
 from vtdlab import cache as lab
-from vtdlab.benchprofile import Symbol, by_function
-from vtdlab.benchtable import Row
-from vtdlab.channel import Records
+from vtdlab.bench import compared, drawing, figures, latency, profiles, timed
+from vtdlab.bench.figures import Row
+from vtdlab.bench.profiles import Symbol, by_function
+from vtdlab.commands import bench
 from vtdlab.errors import LabError
+from vtdlab.guest.channel import Records
 
 
 def _parsed(*argv):
@@ -29,10 +30,10 @@ def _parsed(*argv):
 def test_the_rows_are_those_of_the_bench_module():
     """Host and guest have the same names: otherwise a guest would boot without effect."""
     source = (lab.checkout() / "bench/workload.rs").read_text(encoding="utf-8")
-    assert tuple(re.findall(r'\bworkload\("([^"]+)"', source)) == benchprofile.WORKS
+    assert tuple(re.findall(r'\bworkload\("([^"]+)"', source)) == profiles.WORKS
     source = (lab.checkout() / "bench/dma.rs").read_text(encoding="utf-8")
-    assert tuple(re.findall(r'\("([^"]+)", Memory::', source)) == benchprofile.DMA
-    for row in benchprofile.ROWS:
+    assert tuple(re.findall(r'\("([^"]+)", Memory::', source)) == profiles.DMA
+    for row in profiles.ROWS:
         assert _parsed("--profile", row).profile == row
 
 
@@ -63,11 +64,11 @@ def test_a_goal_is_met_up_to_its_bound(row, met):
 
 
 def test_a_missed_goal_is_reported():
-    assert "0.50 MISSED" in benchtable.text([Row("s", "r", "u", 10, 6, goal=0.5)])
+    assert "0.50 MISSED" in figures.text([Row("s", "r", "u", 10, 6, goal=0.5)])
 
 
 def test_rounds_are_compared_one_by_one():
-    samples = benchtime.Samples()
+    samples = timed.Samples()
     for theirs, ours in ((10, 8), (100, 90), (2, 1)):
         samples.add("r", "intree", theirs)
         samples.add("r", "vtd", ours)
@@ -79,7 +80,7 @@ def test_rounds_are_compared_one_by_one():
 
 
 def test_a_round_of_nothing_has_no_ratio():
-    samples = benchtime.Samples()
+    samples = timed.Samples()
     for theirs, ours in ((0, 1), (0, 0), (4, 3)):
         samples.add("r", "intree", theirs)
         samples.add("r", "vtd", ours)
@@ -100,25 +101,25 @@ class _FourGuests:
 
 
 def test_held_is_compared_with_lazy_of_the_same_round(tmp_path):
-    said = benchmodes.measure(_FourGuests(), tmp_path, 2).splitlines()
+    said = compared.measure(_FourGuests(), tmp_path, 2).splitlines()
     assert said[2].split()[-6:] == ["2", "3", "1.50", "1.50", "1.50", "MISSED"]
     assert "MISSED" not in said[1]
-    assert (tmp_path / benchmodes.TABLE).read_text().splitlines()[3] == \
+    assert (tmp_path / compared.TABLE).read_text().splitlines()[3] == \
         '"1 pages, 1 thread: descriptors of an unmap",,2,2,2,,,'
 
 
 def _counted(row, vtd):
-    return {"section": "dma-api", "row": row, "unit": benchlatency.UNIT, "vtd": vtd}
+    return {"section": "dma-api", "row": row, "unit": latency.UNIT, "vtd": vtd}
 
 
 def test_lines_meet_where_an_unmap_takes_as_long(tmp_path):
     rows = [_counted("strict 1 pages unmap", "600"), _counted("held 1 pages of 1024 unmap", "854"),
             _counted("held 1 pages unmap", "590"), _counted("lazy 1 pages unmap", "500")]
-    assert benchlatency.draw(rows[:3], tmp_path) == []
-    strict, other, same, _ = benchlatency.lines(rows)
-    assert benchlatency.crossing(strict, other) == pytest.approx(255)
-    assert benchlatency.crossing(strict, same) is None
-    path, = benchlatency.draw(rows, tmp_path)
+    assert latency.draw(rows[:3], tmp_path) == []
+    strict, other, same, _ = latency.lines(rows)
+    assert latency.crossing(strict, other) == pytest.approx(255)
+    assert latency.crossing(strict, same) is None
+    path, = latency.draw(rows, tmp_path)
     words = [node.firstChild.data
              for node in minidom.parse(str(path)).getElementsByTagName("text")]
     assert "meets strict at 255 ns" in words
@@ -126,10 +127,10 @@ def test_lines_meet_where_an_unmap_takes_as_long(tmp_path):
 
 def test_a_new_measurement_replaces_its_own_rows_only(tmp_path):
     path = tmp_path / "results.csv"
-    benchtable.write(path, [Row("a", "old", "x", 2, 1), Row("a", "other unit", "y", 2, 1),
+    figures.write(path, [Row("a", "old", "x", 2, 1), Row("a", "other unit", "y", 2, 1),
                             Row("b", "other section", "x", 0, 1)])
-    benchtable.write(path, [Row("a", "new", "x", 4, 1)])
-    assert [(r["row"], r["ratio"]) for r in benchtable.read(path)] == [
+    figures.write(path, [Row("a", "new", "x", 4, 1)])
+    assert [(r["row"], r["ratio"]) for r in figures.read(path)] == [
         ("other unit", "0.500"), ("other section", ""), ("new", "0.250")]
 
 
@@ -142,7 +143,7 @@ def test_results_of_an_older_bench_are_refused_with_a_sentence(tmp_path, head, l
     """An old file is refused, whether it is drawn or added to."""
     path = tmp_path / "results.csv"
     path.write_text(f"{head}\n{line}\n")
-    for use in (lambda: benchtable.read(path), lambda: benchtable.write(path, [Row("a", "r", "u", 1, 1)])):
+    for use in (lambda: figures.read(path), lambda: figures.write(path, [Row("a", "r", "u", 1, 1)])):
         with pytest.raises(LabError, match=f"rows without {missing}.*; remove it"):
             use()
 
@@ -162,7 +163,7 @@ def _row(row, in_tree, vtd, ratio, better="less", of="figures", least="", most="
 
 def _drawn(rows):
     """Returns (all texts, the bars as (x, width, is framed)) of a picture."""
-    picture = minidom.parseString(benchplot.svg("section", "unit", rows))
+    picture = minidom.parseString(drawing.svg("section", "unit", rows))
     bars = [(float(node.getAttribute("x")), float(node.getAttribute("width")),
              node.hasAttribute("stroke"))
             for node in picture.getElementsByTagName("rect") if node.hasAttribute("x")]
@@ -181,7 +182,7 @@ def test_bar_and_number_are_one_statistic(better):
     rows = [_row(name, "100", figure, ratio, better, "rounds") for name, figure, ratio in
             (("below", "150", "0.500"), ("same", "50", "1.000"), ("above", "20", "2.000"))]
     texts, bars = _drawn(rows)
-    scale = benchplot.Scale(rows)
+    scale = drawing.Scale(rows)
     for row, (x, width, _) in zip(rows, bars, strict=True):
         ends = sorted((scale.at(1), scale.at(float(row["ratio"]))))
         assert (x, x + width) == pytest.approx(ends, abs=0.2)
@@ -201,24 +202,24 @@ def test_bar_and_number_are_one_statistic(better):
 def test_a_loss_is_called_a_loss(ratio, least, most, better, said):
     """A ratio is undecided if the rounds do not show a difference."""
     row = _row("r", "1", "1", ratio, better, "rounds", least, most)
-    assert benchplot.verdict(row) == said
+    assert drawing.verdict(row) == said
     assert (said in _drawn([row])[0]) == (said in ("worse", "undecided"))
 
 
 def test_the_spread_is_drawn_or_marked_unknown():
     row = _row("r", "1", "1", "0.900", of="rounds", least="0.500", most="4.000")
     assert any("from the least to the most" in text for text in _drawn([row])[0])
-    scale = benchplot.Scale([row])
-    assert f"M{scale.at(0.5):.1f} " in benchplot.svg("s", "u", [row])
-    assert scale.at(4) == benchplot.BARS_X + benchplot.BARS
+    scale = drawing.Scale([row])
+    assert f"M{scale.at(0.5):.1f} " in drawing.svg("s", "u", [row])
+    assert scale.at(4) == drawing.BARS_X + drawing.BARS
     assert any("was not recorded" in text for text in _drawn([row | {"least": "", "most": ""}])[0])
     assert any("Counted, not timed" in text for text in _drawn([_row("r", "1", "1", "1.000")])[0])
 
 
 def test_the_plots_of_the_documentation_are_of_its_figures(tmp_path):
     folder = lab.checkout() / "Documentation/benchmarks"
-    rows = benchtable.read(folder / "results.csv")
-    paths = benchplot.pictures(rows, tmp_path) + benchlatency.draw(rows, tmp_path)
+    rows = figures.read(folder / "results.csv")
+    paths = drawing.pictures(rows, tmp_path) + latency.draw(rows, tmp_path)
     drawn = {path.name: path.read_text() for path in paths}
     assert drawn == {path.name: path.read_text() for path in folder.glob("*.svg")}
     for row in rows:
@@ -229,8 +230,8 @@ def test_the_plots_of_the_documentation_are_of_its_figures(tmp_path):
 
 def test_a_table_names_its_ratio(tmp_path):
     path = tmp_path / "results.csv"
-    benchtable.write(path, [Row("s", "timed", "u", 10, 20, more=True, paired=1.5,
+    figures.write(path, [Row("s", "timed", "u", 10, 20, more=True, paired=1.5,
                                 spread=(1.25, 1.75)), Row("s", "counted", "u", 10, 20)])
     assert [(r["better"], r["of"], r["ratio"], r["least"], r["most"])
-            for r in benchtable.read(path)] == [("more", "rounds", "1.500", "1.250", "1.750"),
+            for r in figures.read(path)] == [("more", "rounds", "1.500", "1.250", "1.750"),
                                                 ("less", "figures", "2.000", "", "")]

@@ -10,9 +10,11 @@ import time
 
 import pytest
 
-from vtdlab import buildlog, check, kconfig, kernel, module, progress
-from vtdlab.archive import Archive
+from vtdlab import progress
+from vtdlab.build import buildlog, kconfig, kernel, module
+from vtdlab.build.archive import Archive
 from vtdlab.cache import Cache, checkout
+from vtdlab.commands import check
 from vtdlab.errors import LabError
 
 

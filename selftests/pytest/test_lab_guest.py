@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest that hangs (vtdlab/qemu.py), with a real QEMU whose processors never start."""
+"""A guest that hangs (vtdlab/guest/qemu.py), with a real QEMU whose processors never start."""
 
 import socket
 from pathlib import Path
 
 import pytest
 
-from vtdlab import qemu
+from vtdlab.guest import qemu
 
 PATIENCE = 1
 TIMEOUT = 3

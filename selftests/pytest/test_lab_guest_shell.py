@@ -16,9 +16,11 @@ import time
 import pytest
 
 from test_lab_shell import SCRIPTS, make, run
-from vtdlab import accel, acpi, guest, machines, preload, qemu, saved_table, terminal
+from vtdlab.build import preload
 from vtdlab.cache import Cache, checkout
+from vtdlab.commands import guest
 from vtdlab.errors import LabError
+from vtdlab.guest import accel, acpi, machines, qemu, saved_table, terminal
 
 NOW = time.struct_time((2026, 11, 30, 2, 3, 4, 0, 334, 0))
 ROOT = acpi.UNIT_BASE

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that take turns (vtdlab/interleave.py), with fake ones."""
+"""Guests that take turns (vtdlab/guest/interleave.py), with fake ones."""
 
 import asyncio
 
 import pytest
 
-from vtdlab import interleave
 from vtdlab.errors import LabError
+from vtdlab.guest import interleave
 
 TIMESLICE = 0.01
 PATIENCE = 20

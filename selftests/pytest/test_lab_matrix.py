@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the witness of the matrix of attacks accepts, and what it does not."""
 
-from vtdlab import witness_matrix
-from vtdlab.channel import Records
-from vtdlab.trace import Trace, parse
+from evidence import matrix
+from vtdlab.evidence.trace import Trace, parse
+from vtdlab.guest.channel import Records
 
 DEVICE = "0000:00:05.0"
 CELL = (f"cell kind=edu row=unmapped device={DEVICE} access=write iova=0x5000 reason=5 landed=0 "
@@ -17,8 +17,8 @@ LINE = (f"vtd: dmar0: fault: device {DEVICE} (driver x, group 1, owner kernel) w
 def _judge(cell=CELL, faults=(FAULT,), lines=(LINE,)):
     # pylint: disable=protected-access
     trace = Trace(parse(number, line) for number, line in enumerate(faults))
-    return witness_matrix.judge(Records().add(cell), witness_matrix._traced(trace, DEVICE),
-                                witness_matrix._faults(lines, DEVICE))
+    return matrix.judge(Records().add(cell), matrix._traced(trace, DEVICE),
+                                matrix._faults(lines, DEVICE))
 
 
 def test_all_agree():
@@ -66,7 +66,7 @@ def test_requests_of_unknown_requesters():
 
 def test_what_is_missing_shows():
     """An attempt that was not made does not count as one that cannot be made."""
-    shown = witness_matrix.table({("edu", "unmapped"): "refused, 0x05"},
+    shown = matrix.table({("edu", "unmapped"): "refused, 0x05"},
                                  {("edu", "unplugged"): "why"})
     assert "MISSING" in shown and "1 of 1 attempts" in shown
     assert "edu, unplugged: why" in shown

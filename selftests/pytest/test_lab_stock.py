@@ -6,7 +6,7 @@ import types
 import pytest
 
 from test_lab_build import Answers
-from vtdlab import initramfs, stock
+from vtdlab.build import initramfs, stock
 from vtdlab.cache import Cache
 from vtdlab.errors import LabError
 

@@ -5,12 +5,13 @@ import struct
 
 import pytest
 
-from vtdlab import acpi, devices, klog, machines, witness, witness_lifecycle, witness_queue
-from vtdlab import witness_shared, witness_units
-from vtdlab.channel import Records
+from evidence import detach, ending, fault, load, queue_errors, units
 from vtdlab.errors import LabError
-from vtdlab.evidence import Evidence
-from vtdlab.trace import Trace
+from vtdlab.evidence import klog, serving
+from vtdlab.evidence.run import Evidence
+from vtdlab.evidence.trace import Trace
+from vtdlab.guest import acpi, devices, machines
+from vtdlab.guest.channel import Records
 
 FIRST, FAR = 0xFED90000, 0xFED91000
 CONSOLE = [
@@ -85,10 +86,10 @@ def test_a_unit_that_was_not_switched_on_is_noticed():
     begin, end = MARK.format(1), MARK.format(2)
     marks = ("load begin", "load end")
     good = begin + wrote(FAR, *on) + wrote(FIRST, *on) + end
-    assert not failed(witness.load(evidence(good, marks=marks)))
+    assert not failed(load.claims(evidence(good, marks=marks)))
     for bad in (begin + wrote(FIRST, *on) + end, begin + wrote(FAR, *on, *on) + end,
                 begin + wrote(FAR, *on) + wrote(FIRST, *reversed(on)) + end):
-        assert failed(witness.load(evidence(bad, marks=marks))), bad
+        assert failed(load.claims(evidence(bad, marks=marks))), bad
 
 
 def test_a_unit_that_stays_on_is_noticed():
@@ -98,11 +99,11 @@ def test_a_unit_that_stays_on_is_noticed():
     begin, end = MARK.format(1), MARK.format(2)
     both, one = (on + begin + wrote(FIRST, *off) + last + end for last in (wrote(FAR, *off), ""))
     marks = ("detach order begin", "detach order end")
-    assert not failed(witness.ending(evidence(both)))
-    assert not failed(witness_lifecycle.detach(evidence(both, marks=marks)))
-    assert failed(witness.ending(evidence(one))) == ["the trace has it still on"]
-    assert failed(witness_lifecycle.detach(evidence(one, marks=marks)))
-    assert failed(witness.ending(evidence(both), stays_on=True))
+    assert not failed(ending.ending(evidence(both)))
+    assert not failed(detach.claims(evidence(both, marks=marks)))
+    assert failed(ending.ending(evidence(one))) == ["the trace has it still on"]
+    assert failed(detach.claims(evidence(one, marks=marks)))
+    assert failed(ending.ending(evidence(both), stays_on=True))
 
 
 def test_a_requester_belongs_to_one_unit():
@@ -110,8 +111,8 @@ def test_a_requester_belongs_to_one_unit():
     walked = f"vtd_iotlb_page_update sid {FAR_SID:#x} iova 0x1000 slpte 0x3 domain 0x2"
     good = wrote(FIRST, dropped(NEAR_SID)) + wrote(FAR, dropped(FAR_SID), walked)
     bad = wrote(FIRST, dropped(NEAR_SID), dropped(FAR_SID)) + wrote(FAR, walked)
-    assert not failed(witness_units.units(evidence(good)))
-    assert "22:00.0): ['dmar0', 'dmar1']" in failed(witness_units.units(evidence(bad)))[0]
+    assert not failed(serving.claims(evidence(good)))
+    assert "22:00.0): ['dmar0', 'dmar1']" in failed(serving.claims(evidence(bad)))[0]
 
 
 def test_a_fault_reported_of_another_unit_is_noticed():
@@ -119,7 +120,7 @@ def test_a_fault_reported_of_another_unit_is_noticed():
     trace = wrote(FAR) + translated(FIRST, refused(NEAR_SID))
     for unit, wrong in (("dmar1", 0), ("dmar0", 1)):
         line = FAULT.format(unit, "0000:00:05.0")
-        assert len(failed(witness_units.units(evidence(trace, [line])))) == wrong
+        assert len(failed(serving.claims(evidence(trace, [line])))) == wrong
 
 
 def test_a_page_that_one_unit_keeps_is_noticed():
@@ -139,7 +140,7 @@ def test_a_page_that_one_unit_keeps_is_noticed():
         one = (walked(FIRST, NEAR_SID) + walked(FAR, FAR_SID) + "".join(invalidations)
                + translated(FIRST, refused(NEAR_SID)))
         trace = MARK.format(1) + one * rounds + MARK.format(2)
-        return failed(witness_shared.units(evidence(trace, marks=marks)))
+        return failed(units.claims(evidence(trace, marks=marks)))
 
     both = invalidated(FIRST, ids[FIRST]), invalidated(FAR, ids[FAR])
     assert not wrong(*both)
@@ -155,7 +156,7 @@ def test_the_storming_device_is_dropped_from_its_own_unit():
     for unit, wrong in ((FAR, 0), (FIRST, 1)):
         trace = (MARK.format(1) + translated(FAR, refused(FAR_SID)) + wrote(unit, dropped(FAR_SID))
                  + MARK.format(2))
-        assert len(failed(witness.fault(evidence(trace, marks=marks)))) == wrong
+        assert len(failed(fault.claims(evidence(trace, marks=marks)))) == wrong
 
 
 def test_an_error_of_the_queue_that_remains_is_noticed():
@@ -165,7 +166,7 @@ def test_an_error_of_the_queue_that_remains_is_noticed():
 
     def wrong(*parts):
         trace = MARK.format(1) + "".join(parts) + MARK.format(2)
-        return len(failed(witness_queue.queue_errors(evidence(trace, marks=marks))))
+        return len(failed(queue_errors.claims(evidence(trace, marks=marks))))
 
     def error(unit, bit=0x40):
         return f"vtd_unit {unit:#x} error {bit:#x} source 0x0\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vtdlab.imports import Imports
+from vtdlab.checks.imports import Imports
 
 TOP = Path(__file__).resolve().parents[2]
 FOLDERS = ("src", "rust", "bench")

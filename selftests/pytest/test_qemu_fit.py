@@ -10,8 +10,9 @@ import qtest
 from qtest import IOVA
 from qtest_requester import (EVERYTHING, SOURCE, TRANSLATE, Requester, ScalableUnit, device_tlb,
                              machine, page_response)
-from vtdlab import preload, qemu
+from vtdlab.build import preload
 from vtdlab.errors import LabError
+from vtdlab.guest import qemu
 
 FURTHER = "vtd-unit,scope=05.0,base=0xfed91000"
 

@@ -14,7 +14,8 @@ import pytest
 
 import test_faultline
 from vtdlab import cache as lab
-from vtdlab import dump, faultline, tool
+from vtdlab.build import tool
+from vtdlab.evidence import dump, faultline
 
 TREES = lab.checkout() / "tools/vtd/tests/trees"
 TIMEOUT = 600

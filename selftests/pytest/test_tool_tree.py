@@ -10,7 +10,8 @@ import xml.etree.ElementTree as xml
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import decoder, dump, tool
+from vtdlab.build import tool
+from vtdlab.evidence import decoder, dump
 
 DUMPS = lab.checkout() / "tools/vtd/tests/dumps"
 BY_SCRIPT = DUMPS / "by-script.tar.gz"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vtdlab import cache as lab
-from vtdlab import kernel, module
+from vtdlab.build import kernel, module
 
 TIMEOUT = 120
 HERE = Path(__file__).parent / "unsound"

@@ -9,11 +9,14 @@ import pytest
 
 import boots
 from vtdlab import cache as lab
-from vtdlab import check, devices, klog, ktap, demo, machines, vfio_selftests, decoder
-from vtdlab.cpio import Archive
+from vtdlab.build import vfio_selftests
+from vtdlab.build.cpio import Archive
+from vtdlab.commands import check
 from vtdlab.errors import LabError
-from vtdlab.channel import Records
-from vtdlab.trace import Trace, parse
+from vtdlab.evidence import decoder, demo, klog, ktap
+from vtdlab.evidence.trace import Trace, parse
+from vtdlab.guest import devices, machines
+from vtdlab.guest.channel import Records
 
 TRACE = """\
 vtd_dmar_enable enable 1

@@ -62,7 +62,7 @@ RIGHT = {
     *((f"scripts/{name}", "") for name in ("build-root", "prepare-kdir", "config/test.config",
                                            "config/debug.config", "config/kcsan.config")),
     ("README.md", "device           at            work"),    # the head of a table
-    ("scripts/vtdlab/acpi.py", "tell"),         # of Python's files
+    ("scripts/vtdlab/guest/acpi.py", "tell"),         # of Python's files
     ("src/driver/unload.rs", "forget"),         # of Rust's core::mem
     ("src/unit/interrupt/remapping.rs", "forget"),
     ("rust/msi/device.rs", "forget"),

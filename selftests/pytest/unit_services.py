@@ -11,7 +11,8 @@ import contextlib
 
 from qemu.qmp import QMPError
 
-from vtdlab import acpi, preload
+from vtdlab.build import preload
+from vtdlab.guest import acpi
 
 UNIT_FOLDERS = ("/machine/peripheral", "/machine/peripheral-anon")
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is built: kernels, modules, programs, a guest's root."""
