@@ -30,7 +30,7 @@ disk=${VTD_DISKS%% *}
 FAIL=/sys/kernel/debug/vtd_inject_calls/fail
 
 with_keep() {
-	insmod "$VTD_TEST_MODULES/vtd_keep.ko"
+	insmod "$VTD_TEST_MODULES/vtd_keep.ko" device="$bdf"
 }
 
 # ends_free: the owner frees its pages.

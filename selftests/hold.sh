@@ -208,7 +208,7 @@ ktap_check "held: the kernel is not tainted" eval '! tainted > /dev/null'
 	truncate -s 2M /tmp/huge/page && mkfs.ext4 -q -F "/dev/$(block_device "${VTD_DISKS%% *}")" &&
 	mkdir -p /mnt/io && mount -t ext4 "/dev/$(block_device "${VTD_DISKS%% *}")" /mnt/io &&
 	cp /tmp/payload /mnt/io/file && mount -o remount,ro /mnt/io &&
-	insmod "$VTD_TEST_MODULES/vtd_kinds.ko" file=/mnt/io/file huge=/tmp/huge/page; } > /tmp/need 2>&1 ||
+	insmod "$VTD_TEST_MODULES/vtd_kinds.ko" device="$bdf" file=/mnt/io/file huge=/tmp/huge/page; } > /tmp/need 2>&1 ||
 	ktap_abort "vtd_kinds does not load: $(cat /tmp/need)"
 sync
 nothing_held > /dev/null
@@ -254,7 +254,7 @@ rmmod vtd_owner
 
 log_start
 attackers_with lazy=1 test_hooks=1 > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
-insmod "$VTD_TEST_MODULES/vtd_keep.ko"
+insmod "$VTD_TEST_MODULES/vtd_keep.ko" device="$bdf"
 ktap_check "lost: what a unit may still reach is kept when it fails" lost
 ktap_check "lost: the log says so" log_has "KiB that the device may still reach are kept from use for good.*power the machine off"
 ktap_check "lost: at the emergency level" is_an_emergency

@@ -33,4 +33,12 @@ extern const struct pci_device_id vtd_dma_ids[];
 int vtd_dma_device_init(struct vtd_dma_device *d, struct pci_dev *pdev,
 			const struct pci_device_id *id);
 
+/* Return the device of this name with a reference; NULL if it is not there. */
+static inline struct pci_dev *vtd_device_get(const char *name)
+{
+	struct device *dev = bus_find_device_by_name(&pci_bus_type, NULL, name);
+
+	return dev ? to_pci_dev(dev) : NULL;
+}
+
 #endif /* VTD_DEVICES_H */

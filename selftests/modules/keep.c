@@ -25,6 +25,7 @@
 #include <linux/syscore_ops.h>
 #include <linux/workqueue.h>
 
+#include "devices.h"
 #include "runfile.h"
 
 /* Fewer than the driver has records for. */
@@ -35,6 +36,10 @@
 enum event { NONE, NOW, UNBIND, REMOVE, SUSPEND, RECLAIM };
 
 static const char * const events[] = { "none", "now", "unbind", "remove", "suspend", "reclaim" };
+
+static char *device = "";
+module_param(device, charp, 0400);
+MODULE_PARM_DESC(device, "The PCI device for which pages are mapped, such as 0000:00:05.0");
 
 static struct pci_dev *pdev;
 static struct page *pages[MOST];
@@ -247,7 +252,7 @@ static int __init vtd_keep_init(void)
 {
 	int err;
 
-	pdev = pci_get_device(0x1b36, 0x0005, NULL);
+	pdev = vtd_device_get(device);
 	if (!pdev)
 		return -ENODEV;
 	err = bus_register_notifier(&pci_bus_type, &notifier);

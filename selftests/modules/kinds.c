@@ -19,12 +19,16 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "devices.h"
 #include "kinds.h"
 #include "runfile.h"
 
 struct pci_dev *vtd_kinds_pdev;
 static char report[256];
 
+static char *device = "";
+module_param(device, charp, 0400);
+MODULE_PARM_DESC(device, "The PCI device for which memory is mapped, such as 0000:00:05.0");
 static char *file_name = "";
 module_param_named(file, file_name, charp, 0400);
 MODULE_PARM_DESC(file, "A file whose first page is in the page cache");
@@ -336,7 +340,7 @@ static struct dentry *root;
 
 static int __init vtd_kinds_init(void)
 {
-	vtd_kinds_pdev = pci_get_device(0x1b36, 0x0005, NULL);
+	vtd_kinds_pdev = vtd_device_get(device);
 	if (!vtd_kinds_pdev)
 		return -ENODEV;
 	root = debugfs_create_dir("vtd_kinds", NULL);
