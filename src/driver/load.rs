@@ -15,7 +15,6 @@ use crate::report;
 use crate::unit::FaultEvent;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
-use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::irq::Interrupt;
 use kernel_ext::module::keep_loaded;
@@ -103,7 +102,7 @@ impl Loaded {
         let domains = Domains::new(of_domains)?;
         let translations = Arc::pin_init(report::TranslationFiles::new()?, GFP_KERNEL)?;
         let observer: Arc<dyn DeviceObserver> = translations.clone();
-        let parameters = CString::try_from_fmt(core::format_args!("{options}"))?;
+        let parameters = options.text()?;
         let machine = Arc::pin_init(
             pin_init!(Machine {
                 table,

@@ -5,6 +5,8 @@
 use crate::machine::Machine;
 use crate::unit::Options as UnitOptions;
 use core::fmt;
+use kernel::prelude::*;
+use kernel::str::CString;
 use kernel_ext::sysfs::Attribute;
 
 /// The options of a load, from the module parameters.
@@ -26,6 +28,19 @@ pub(crate) struct LoadOptions {
     pub(crate) rmrr: &'static str,
     /// Whether the sysfs files for tests accept writes.
     pub(crate) test_hooks: bool,
+}
+
+impl LoadOptions {
+    /// Returns the text of [`PARAMETERS`]. Not inlined: what formats it would stay in the frame of
+    /// the load.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if an allocation fails.
+    #[inline(never)]
+    pub(super) fn text(&self) -> Result<CString> {
+        Ok(CString::try_from_fmt(core::format_args!("{self}"))?)
+    }
 }
 
 impl fmt::Display for LoadOptions {
