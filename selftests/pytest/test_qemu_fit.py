@@ -172,17 +172,9 @@ def test_a_guest_whose_qemu_stops_to_fit_could_not_run_either(tmp_path, monkeypa
         }
         """)
     late = preload.build([source], tmp_path / "late.so")
-    arguments = qemu.arguments
-
-    def without_kernel(*details):
-        words = arguments(*details)
-        at = words.index("-kernel")
-        return [*words[:at], "-S", *words[words.index("-D"):]]
-
     monkeypatch.setattr(preload, "get", lambda: late)
-    monkeypatch.setattr(qemu, "arguments", without_kernel)
     monkeypatch.setattr(preload, "DEVICE", "edu")
-    guest = qemu.Machine(source, source, [], ["-device", "edu"])
+    guest = qemu.Machine(source, source, [], ["-device", "edu"], loader=lambda *_: ["-S"])
     with pytest.raises(LabError, match="could not run(?s:.*)it no longer fits"):
         qemu.boot(guest, tmp_path / "out", qtest.TIMEOUT)
 
