@@ -6,6 +6,7 @@
 # processes fork. No byte is wrong, no process is killed, and reclaim gets held memory back.
 #
 # Boots: pressed
+# Order: first
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/memory.sh"
@@ -53,6 +54,7 @@ held_of() {
 }
 
 ktap_start 10
+need_no_vtd > /tmp/need 2>&1 || ktap_abort "the module could not be unloaded first: $(cat /tmp/need)"
 # Off by default where there is little memory.
 echo madvise > /sys/kernel/mm/transparent_hugepage/enabled
 # The kernel complains if it finds no page for the tables of its swap.

@@ -5,6 +5,7 @@
 # the device does not reach that memory; at all other times it does, as without the parameter.
 #
 # Boots: isolation
+# Order: last
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
