@@ -104,7 +104,8 @@ five_times() {
 }
 ktap_check "five loads and unloads in a row" five_times
 ktap_check "devices work after five loads and unloads" eval 'need_vtd && still_works'
-# The module as make install leaves it, in a guest that has the file.
+# The module as make install leaves it, in a guest that has the file. By kmod: the modprobe of busybox
+# does not know the "remove" of a configuration.
 CONF=/guest/modprobe.conf
 LIB=/lib/modules/$(uname -r)
 
@@ -114,15 +115,15 @@ installed() {
 }
 
 modprobe_is_refused() {
-	! modprobe -r vtd 2> /tmp/why || { echo "vtd was removed"; return 1; }
+	! /sbin/modprobe -r vtd 2> /tmp/why || { echo "vtd was removed"; return 1; }
 	vtd_is_loaded && each_unit eval 'translates_at "$(unit_base "$unit")"'
 }
 
 # comes_and_goes: vtd is loaded by its name, and removed with a detach, twice.
 comes_and_goes() {
 	for round in 1 2; do
-		modprobe vtd && vtd_is_loaded || { echo "modprobe vtd: round $round"; return 1; }
-		modprobe -r vtd && ! vtd_is_loaded || { echo "modprobe -r vtd: round $round"; return 1; }
+		/sbin/modprobe vtd && vtd_is_loaded || { echo "modprobe vtd: round $round"; return 1; }
+		/sbin/modprobe -r vtd && ! vtd_is_loaded || { echo "modprobe -r vtd: round $round"; return 1; }
 	done
 	gone /sys/kernel/vtd && [ -z "$(all_units)" ]
 }
@@ -131,7 +132,7 @@ if [ -e $CONF ]; then
 	ktap_check "the module is installed for modprobe" installed
 	ktap_check "modprobe -r is refused while devices are in use" modprobe_is_refused
 	unload_drivers
-	modprobe -r vtd
+	/sbin/modprobe -r vtd
 	ktap_check "modprobe loads it, and modprobe -r detaches and removes it, twice" comes_and_goes
 	rm -r "$LIB/updates" /etc/modprobe.d/vtd.conf
 	/sbin/depmod
