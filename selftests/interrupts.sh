@@ -57,7 +57,7 @@ attacks() {
 # A unit that is not read in time loses faults, so it may take more of them until enough are counted.
 storms() {
 	log_start
-	for try in $(seq 10); do
+	for try in $(seq $((10 * PATIENCE))); do
 		echo "$edu $(request_of "$victim") 0 1500" > "$FORGE" || return 1
 		sleep 0.2
 		! log_since | grep -q "raised 1000 faults" || break

@@ -6,7 +6,7 @@ import os
 
 import chipsets
 import isolation
-from heads import read, tests_of
+from heads import read, run_in
 from vtdlab.bench import workloads
 from vtdlab.build import kselftest, vfio_selftests
 from vtdlab.guest import devices, machines, testbed, vfio_machine
@@ -172,8 +172,8 @@ _WHOLE = (
 def _with_tests(boot, heads):
     if boot.job != "tests":
         return boot
-    return dataclasses.replace(boot, tests=tests_of(boot.name, heads),
-                               older=tests_of(boot.name, heads, older=True))
+    return dataclasses.replace(boot, tests=run_in(boot.name, heads),
+                               older=run_in(boot.name, heads, older=True))
 
 
 _HEADS = read()

@@ -30,7 +30,7 @@ def read():
     return found
 
 
-def tests_of(boot, heads, older=False):
+def run_in(boot, heads, older=False):
     """Returns the tests that run in a boot, in order."""
     names = {f"{boot}*"} | (set() if older else {boot})
     here = [(place, test) for test, (boots, place) in heads.items() if names & set(boots)]

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import boots
+import heads
 from vtdlab import cache as lab
 from vtdlab.build import vfio_selftests
 from vtdlab.build.cpio import Archive
@@ -190,6 +191,13 @@ def test_every_test_of_the_guests_is_run_somewhere():
                if path.stat().st_mode & 0o111}
     assert {test for boot in boots.BOOTS for test in boot.tests} == \
         scripts | {"crash", "kexec", "kselftest", "run"}
+
+
+def test_every_boot_that_a_test_names_exists():
+    """The head of a test names no other boot, and each boot of tests has some."""
+    named = {name.removesuffix("*") for names, _ in heads.read().values() for name in names}
+    assert named == {boot.name for boot in (*boots.BOOTS, *boots.WHOLE) 
+                     if boot.job == "tests"}
 
 
 def test_what_is_short_is_whole_elsewhere():
