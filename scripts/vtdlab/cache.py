@@ -16,6 +16,7 @@ import hashlib
 import os
 import shutil
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -114,9 +115,9 @@ def is_complete(folder):
 
 
 def set_complete(folder, text=""):
-    """Marks the entry as complete; the last step of its build."""
+    """Marks the entry as complete; the last step of its build. Several may do so concurrently."""
     folder = Path(folder)
-    new = folder / (COMPLETE + ".new")
+    new = folder / f"{COMPLETE}.{os.getpid()}-{threading.get_ident()}"
     with open(new, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

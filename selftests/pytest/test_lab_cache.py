@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cache folder: keys, locks, completion."""
 
+import concurrent.futures
 import multiprocessing
 import os
 import signal
@@ -35,6 +36,14 @@ def test_entry_is_complete_only_after_the_mark(tmp_path):
     assert not lab.is_complete(folder)
     lab.set_complete(folder, "text")
     assert lab.is_complete(folder)
+
+
+def test_several_threads_mark_one_entry(tmp_path):
+    """Guests are prepared by several threads, and each may find the program vtd built."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(lab.set_complete, tmp_path, "text") for _ in range(400)]:
+            done.result()
+    assert [path.name for path in tmp_path.iterdir()] == [lab.COMPLETE]
 
 
 def test_only_old_unused_entries_beyond_the_kept_go(tmp_path):

@@ -9,6 +9,7 @@ import functools
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 from vtdlab import cache as lab
@@ -21,9 +22,18 @@ STATIC = 'target.{}.rustflags=["-Ctarget-feature=+crt-static", "--remap-path-pre
 TIMEOUT = 900
 
 
-@functools.cache
+# Guests are prepared by several threads.
+_ONE = threading.Lock()
+
+
 def build():
     """Returns the path of the static program, which is built once in a process."""
+    with _ONE:
+        return _build()
+
+
+@functools.cache
+def _build():
     folder = lab.Cache().cargo_target("cargo-target")
     log = lab.checkout() / "out/tool/build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
