@@ -63,11 +63,19 @@ still_bound() {
 	done
 }
 
+# fresh: vtd is loaded in strict mode, whatever an earlier test chose.
+fresh() {
+	unload_drivers || return 1
+	bound=$(still_bound)
+	for bdf in $bound; do echo "$bdf" > "$PCI/$bdf/driver/unbind"; done
+	need_no_vtd && need_vtd || return 1
+	for bdf in $bound; do echo "$bdf" > /sys/bus/pci/drivers_probe; done
+}
+
 no_domain="domain=0 domain_id=0"
 
 ktap_start 20
-# An earlier test may have loaded it in lazy mode.
-{ need_no_vtd && need_vtd; } > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+fresh > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 unit=$(unit_of "$edu")
 group=$(group_of "$edu")
