@@ -39,7 +39,7 @@ impl LoadOptions {
     /// [`ENOMEM`] if an allocation fails.
     #[inline(never)]
     pub(super) fn text(&self) -> Result<CString> {
-        Ok(CString::try_from_fmt(core::format_args!("{self}"))?)
+        CString::try_from_fmt(core::format_args!("{self}"))
     }
 }
 
