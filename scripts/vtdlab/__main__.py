@@ -17,7 +17,7 @@ COMMANDS = {
     "module": ("commands.module", "build vtd.ko against the test kernel"),
     "debian": ("commands.debian", "build vtd.ko for a stock Debian kernel"),
     "debian-check": ("commands.debian_check", "a Debian guest in which vtd was installed"),
-    "deb": ("deb", "build the Debian packages"),
+    "deb": ("build.deb", "build the Debian packages"),
     "tool": ("build.tool", "build the program vtd, static"),
     "lint": ("commands.lint", "rustfmt and clippy over the module's sources"),
     "run": ("commands.run", "boot the test machine and show the driver in use"),

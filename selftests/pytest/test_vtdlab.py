@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The tools that judge the driver are tested first."""
 
+import importlib
 import io
 import re
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 import boots
 import heads
+from vtdlab import __main__
 from vtdlab import cache as lab
 from vtdlab.build import vfio_selftests
 from vtdlab.build.cpio import Archive
@@ -191,6 +193,12 @@ def test_every_test_of_the_guests_is_run_somewhere():
                if path.stat().st_mode & 0o111}
     assert {test for boot in boots.BOOTS for test in boot.tests} == \
         scripts | {"crash", "kexec", "kselftest", "run"}
+
+
+@pytest.mark.parametrize("name", __main__.COMMANDS)
+def test_each_command_has_its_module(name):
+    """The modules are imported only when their command is given."""
+    assert callable(importlib.import_module(f"vtdlab.{__main__.COMMANDS[name][0]}").main)
 
 
 def test_every_boot_that_a_test_names_exists():
