@@ -5,7 +5,7 @@
 # as /dev/mem shows them, with sysfs, with itself and, by the host, with QEMU's trace. Every
 # reading is whole while devices are added and removed and while the machine suspends.
 #
-# Boots: suspended
+# Boots: suspended, scalable
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

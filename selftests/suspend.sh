@@ -4,7 +4,7 @@
 # Suspend to memory resets the unit's registers. After the resume everything is as before, disks
 # that were in use continue, and no more memory is reachable than before.
 #
-# Boots: suspended
+# Boots: suspended, scalable
 # Order: first
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"

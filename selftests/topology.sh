@@ -5,7 +5,7 @@
 # its own requester ID for theirs; on another root bus; behind no unit. And a device that sends
 # requests as a function that it does not have.
 #
-# Boots: other-topologies
+# Boots: other-topologies, scalable-places
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

@@ -6,7 +6,7 @@
 # the driver unloads and the machine shuts down in the ordinary way. Errors that do not affect
 # memory protection interrupt no device.
 #
-# Boots: injected-errors
+# Boots: injected-errors, scalable
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

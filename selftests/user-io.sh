@@ -4,7 +4,7 @@
 # Devices that a user drives: NVMe and edu driven from user space through VFIO's container and
 # through iommufd. Disks named in VTD_DISKS are overwritten.
 #
-# Boots: caching-mode, users*, races, remapped-races
+# Boots: caching-mode, users*, races, remapped-races, scalable-caching
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"

@@ -37,6 +37,7 @@ impl kernel::Module for VtdModule {
             unit: unit::Options {
                 without_queue: value::<i32>(module_parameters::register_invalidation.value()) != 0,
                 interrupts: value::<i32>(module_parameters::interrupts.value()) != 0,
+                scalable: value::<i32>(module_parameters::scalable.value()) != 0,
             },
             interrupts: value::<i32>(module_parameters::interrupts.value()),
             lazy: value::<i32>(module_parameters::lazy.value()),
@@ -73,6 +74,10 @@ module! {
         interrupts: i32 {
             default: 1,
             description: "interrupt remapping: 1 where it isolates devices (default), 2 wherever possible, 0 off",
+        },
+        scalable: i32 {
+            default: 1,
+            description: "scalable mode: 1 for each unit that has it (default), 0 legacy mode for all",
         },
         test_hooks: i32 {
             default: 0,

@@ -9,7 +9,8 @@
 
 use crate::pgtable::Geometry;
 use crate::spec::capability::{Capability, ExtendedCapability};
-use crate::spec::level::{AddressWidth, PageSize};
+use crate::spec::level::{AddressWidth, PageSize, Stage};
+use crate::spec::registers::TranslationTableMode as Mode;
 use core::fmt;
 
 /// The capabilities of a unit that decide which tables it can walk.
@@ -17,8 +18,10 @@ use core::fmt;
 pub struct WalkCapabilities {
     /// `CAP`: the source of widths and page sizes.
     pub cap: Capability,
-    /// `ECAP`: the source of coherency and snoop control.
+    /// `ECAP`: the source of coherency, snoop control and, in scalable mode, the stages.
     pub ecap: ExtendedCapability,
+    /// The mode in which the unit translates.
+    pub mode: Mode,
     /// The capabilities that the driver does not use although the unit has them.
     pub restriction: Restriction,
 }
@@ -35,18 +38,23 @@ pub struct Restriction {
 /// The format of a domain's page tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableFormat {
+    /// The stage.
+    pub stage: Stage,
     /// The width, the page sizes and the address ranges.
     pub geometry: Geometry,
     /// The tables are not written back from CPU caches: only units whose page walks snoop can read
     /// them.
     pub coherent: bool,
-    /// Leaves may have the snoop bit set.
+    /// The unit must make accesses snoop: by a bit of the leaves of a second stage, or of the PASID
+    /// entry that points to a first stage.
     pub snoops: bool,
 }
 
 /// Why a unit cannot walk the tables of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incompatible {
+    /// The unit has no tables of this stage in its mode.
+    Stage(Stage, Mode),
     /// The unit has no tables of this width.
     Width(AddressWidth),
     /// The unit translates fewer address bits than the domain offers.
@@ -64,6 +72,12 @@ pub enum Incompatible {
 impl fmt::Display for Incompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Stage(stage, Mode::Legacy) => {
+                write!(f, "it translates in legacy mode, without {stage} tables")
+            }
+            Self::Stage(stage, Mode::Scalable) => {
+                write!(f, "it has no {stage} tables in scalable mode")
+            }
             Self::Width(width) => write!(f, "it walks no {}-bit tables", width.bits()),
             Self::Reach => f.write_str("it translates fewer address bits"),
             Self::PageSize(size) => write!(f, "it has no pages of {} bytes", size.bytes()),
@@ -74,15 +88,88 @@ impl fmt::Display for Incompatible {
     }
 }
 
+/// The input address bits of a first stage: those of the lower half of the canonical addresses. A
+/// domain has one range of addresses, so the upper half is not used.
+const LOWER_HALF_BITS: u32 = 47;
+
+/// Why a unit is left in legacy mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegacyReason {
+    /// It has no scalable mode.
+    NoScalableMode,
+    /// The user has chosen legacy mode.
+    Chosen,
+    /// Its invalidation queue is not used.
+    NoQueue,
+    /// It has no stage in scalable mode for which the driver has tables.
+    NoStage,
+}
+
+impl fmt::Display for LegacyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoScalableMode => "the unit has no scalable mode",
+            Self::Chosen => "as chosen by scalable=0",
+            Self::NoQueue => "scalable mode needs the invalidation queue, which is not used",
+            Self::NoStage => "the unit has no second stage in scalable mode",
+        })
+    }
+}
+
 impl WalkCapabilities {
+    /// Checks whether a unit with these registers can be put into scalable mode. `wanted`: whether
+    /// the user wants that. `queued`: whether its invalidation queue is used.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it is left in legacy mode.
+    pub fn scalable_mode(
+        cap: Capability,
+        ecap: ExtendedCapability,
+        wanted: bool,
+        queued: bool,
+    ) -> Result<(), LegacyReason> {
+        let unit = Self {
+            cap,
+            ecap,
+            mode: Mode::Scalable,
+            restriction: Restriction::default(),
+        };
+        match unit.stage() {
+            _ if !ecap.scalable_mode() => Err(LegacyReason::NoScalableMode),
+            _ if !wanted => Err(LegacyReason::Chosen),
+            _ if !queued => Err(LegacyReason::NoQueue),
+            Some(Stage::Second) => Ok(()),
+            Some(Stage::First) | None => Err(LegacyReason::NoStage),
+        }
+    }
+
+    /// Returns the stage of a new domain's tables: the second wherever the unit has one in its mode,
+    /// because a first stage cannot refuse to read a page that may be written. `None` if the unit
+    /// walks no tables.
+    pub fn stage(&self) -> Option<Stage> {
+        let mut stages = [Stage::Second, Stage::First].into_iter();
+        stages.find(|&stage| self.width(stage).is_some())
+    }
+
+    fn has_stage(&self, stage: Stage) -> bool {
+        match (self.mode, stage) {
+            (Mode::Legacy, Stage::Second) => true,
+            (Mode::Legacy, Stage::First) => false,
+            (Mode::Scalable, Stage::Second) => self.ecap.second_stage(),
+            (Mode::Scalable, Stage::First) => self.ecap.first_stage(),
+        }
+    }
+
     /// Returns the table width for a new domain: the narrowest that holds all addresses that the
     /// unit translates (`CAP.MGAW`), because each additional level costs one read per walk.
     ///
-    /// If no width holds them all, returns the widest. Returns `None` if the unit walks no tables.
-    pub fn width(&self) -> Option<AddressWidth> {
+    /// If no width holds them all, returns the widest. Returns `None` if the unit walks no tables
+    /// of `stage`.
+    fn width(&self, stage: Stage) -> Option<AddressWidth> {
         let walked = || {
             let widths = AddressWidth::WIDEST_FIRST.into_iter();
-            widths.filter(|&width| self.supports(width))
+            widths.filter(move |&width| self.supports(stage, width))
         };
         let wide_enough = |width: &AddressWidth| width.bits() >= self.cap.input_bits();
         walked()
@@ -91,28 +178,57 @@ impl WalkCapabilities {
             .or_else(|| walked().next())
     }
 
-    fn supports(&self, width: AddressWidth) -> bool {
-        self.cap.supports(width) && (width == AddressWidth::Bits39 || !self.restriction.narrow)
+    fn supports(&self, stage: Stage, width: AddressWidth) -> bool {
+        let walks = match stage {
+            Stage::Second => self.cap.supports(width),
+            // Five levels (CAP.FS5LP) would cost each walk one more read.
+            Stage::First => width == AddressWidth::Bits48,
+        };
+        let restricted = self.restriction.narrow && width != AddressWidth::Bits39;
+        self.has_stage(stage) && walks && !restricted
+    }
+
+    /// Returns the address bits that a device may use.
+    fn input_bits(&self, stage: Stage) -> u32 {
+        match stage {
+            Stage::Second => self.cap.input_bits(),
+            Stage::First => self.cap.input_bits().min(LOWER_HALF_BITS),
+        }
     }
 
     /// Returns whether the unit can read leaves of `size`.
-    pub fn has_page_size(&self, size: PageSize) -> bool {
-        self.cap.has_page_size(size) && (size == PageSize::Size4K || !self.restriction.small_pages)
+    fn has_page_size(&self, stage: Stage, size: PageSize) -> bool {
+        let reads = match (stage, size) {
+            (Stage::Second, _) => self.cap.has_page_size(size),
+            (Stage::First, PageSize::Size1G) => self.cap.first_stage_1g(),
+            (Stage::First, PageSize::Size4K | PageSize::Size2M) => true,
+        };
+        reads && (size == PageSize::Size4K || !self.restriction.small_pages)
+    }
+
+    /// Returns whether the unit snoops processor caches when it walks page tables.
+    pub fn walks_coherently(&self) -> bool {
+        match self.mode {
+            Mode::Legacy => self.ecap.coherent_walk(),
+            Mode::Scalable => self.ecap.scalable_coherent_walk(),
+        }
     }
 
     /// Returns the best format that this unit supports, on a platform with `host_bits` physical
     /// address bits, or `None` if it walks no tables.
     pub fn format(&self, host_bits: u32) -> Option<TableFormat> {
+        let stage = self.stage()?;
         Some(TableFormat {
+            stage,
             geometry: Geometry {
-                width: self.width()?,
-                input_bits: self.cap.input_bits(),
+                width: self.width(stage)?,
+                input_bits: self.input_bits(stage),
                 output_bits: host_bits,
-                large_2m: self.has_page_size(PageSize::Size2M),
-                large_1g: self.has_page_size(PageSize::Size1G),
-                snoop_control: self.ecap.snoop_control(),
+                large_2m: self.has_page_size(stage, PageSize::Size2M),
+                large_1g: self.has_page_size(stage, PageSize::Size1G),
+                snoop_control: stage == Stage::Second && self.ecap.snoop_control(),
             },
-            coherent: self.ecap.coherent_walk(),
+            coherent: self.walks_coherently(),
             snoops: false,
         })
     }
@@ -124,22 +240,26 @@ impl WalkCapabilities {
     ///
     /// The first reason why it cannot; the caller returns `-EINVAL`.
     pub fn check(&self, tables: &TableFormat, cpu_page: u64) -> Result<(), Incompatible> {
-        let own = &tables.geometry;
+        let (stage, own) = (tables.stage, &tables.geometry);
         if own.page_sizes() & (cpu_page | (cpu_page - 1)) == 0 {
             return Err(Incompatible::CpuPage);
         }
-        if !self.supports(own.width) {
+        if !self.has_stage(stage) {
+            return Err(Incompatible::Stage(stage, self.mode));
+        }
+        if !self.supports(stage, own.width) {
             return Err(Incompatible::Width(own.width));
         }
-        if self.cap.last_input(own.width) < own.last_iova() {
+        let input_bits = self.input_bits(stage);
+        if (Geometry { input_bits, ..*own }).last_iova() < own.last_iova() {
             return Err(Incompatible::Reach);
         }
         for size in [PageSize::Size4K, PageSize::Size2M, PageSize::Size1G] {
-            if own.page_sizes() & size.bytes() != 0 && !self.has_page_size(size) {
+            if own.page_sizes() & size.bytes() != 0 && !self.has_page_size(stage, size) {
                 return Err(Incompatible::PageSize(size));
             }
         }
-        if tables.coherent && !self.ecap.coherent_walk() {
+        if tables.coherent && !self.walks_coherently() {
             return Err(Incompatible::Coherency);
         }
         if tables.snoops && !self.ecap.snoop_control() {
@@ -164,6 +284,7 @@ mod tests {
         WalkCapabilities {
             cap: Capability::from_raw(cap),
             ecap: ExtendedCapability::from_raw(ecap),
+            mode: Mode::Legacy,
             restriction: Restriction::default(),
         }
     }
@@ -216,7 +337,8 @@ mod tests {
     fn tables_are_no_deeper_than_the_unit_translates() {
         let width = |sagaw: u64, bits: u64| {
             let cap = QEMU_CAP & !(0x1f << 8) & !(0x3f << 16) | sagaw << 8 | (bits - 1) << 16;
-            unit(cap, QEMU_ECAP).width().map(AddressWidth::bits)
+            let width = unit(cap, QEMU_ECAP).width(Stage::Second);
+            width.map(AddressWidth::bits)
         };
         assert_eq!(width(0b0110, 39), Some(39));
         assert_eq!(width(0b0110, 40), Some(48));
@@ -233,11 +355,13 @@ mod tests {
             for user in units() {
                 let tables = best(&maker);
                 let has = |size: PageSize| user.cap.has_page_size(size);
-                let fits = user.cap.supports(tables.geometry.width)
+                let width = tables.geometry.width;
+                let reach = (1u64 << user.cap.input_bits().min(width.bits())) - 1;
+                let fits = user.cap.supports(width)
                     && (!tables.geometry.large_2m || has(PageSize::Size2M))
                     && (!tables.geometry.large_1g || has(PageSize::Size1G))
                     && (!tables.coherent || user.ecap.coherent_walk())
-                    && user.cap.last_input(tables.geometry.width) >= tables.geometry.last_iova();
+                    && reach >= tables.geometry.last_iova().raw();
                 assert_eq!(
                     user.check(&tables, CPU_PAGE).is_ok(),
                     fits,

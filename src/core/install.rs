@@ -1,28 +1,142 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Changes what requesters can reach: which context entries change, and the order of stores and
+//! Changes what requesters can reach: which entries change, and the order of stores and
 //! invalidations.
 //!
-//! A context entry has 128 bits, and a processor stores 64 bits at a time. A unit may read the word
-//! with the present bit first and the other word later. An invalidation for the old domain-id finds
+//! A context entry has 128 or 256 bits, and a processor stores 64 bits at a time. A unit may read the
+//! word with the present bit first and the others later. An invalidation for the old domain-id finds
 //! only what was cached under that id. Therefore only the low word of a present entry changes, to
 //! clear P and FPD, before the unit has confirmed that it invalidated the entry (VT-d 6.5.3.3).
 //! Otherwise the unit could cache the old table under the new domain-id, where no invalidation of
 //! the old domain-id finds it.
+//!
+//! In scalable mode the context entry leads to the PASID table of the requester. Its PASID entry is
+//! written only while the context entry is not present and not cached, so no unit can read halves of
+//! it either.
 
 use crate::invalidation::{after_context_change, after_fpd_change, InvalidationSteps};
-use crate::spec::address::SourceId;
+use crate::spec::address::{DomainId, SourceId};
 use crate::spec::capability::Capability;
 use crate::spec::context::ContextEntry;
+use crate::spec::pasid::PasidEntry;
+use crate::spec::registers::TranslationTableMode;
 
-/// The context entry of one requester, in memory, and the unit that reads it.
-pub trait ContextSlot {
+/// What the tables of a unit hold for one requester ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequesterEntry {
+    /// Legacy mode: the context entry.
+    Legacy(ContextEntry),
+    /// Scalable mode: the context entry, which leads to the PASID table of this requester ID, and
+    /// the PASID entry there for requests without PASID.
+    Scalable {
+        /// P of the context entry.
+        present: bool,
+        /// FPD of the context entry.
+        fault_processing_disabled: bool,
+        /// The PASID entry.
+        pasid: PasidEntry,
+    },
+}
+
+impl RequesterEntry {
+    /// Returns an entry that blocks the requester, for a unit in this mode.
+    pub const fn absent(mode: TranslationTableMode) -> Self {
+        match mode {
+            TranslationTableMode::Legacy => Self::Legacy(ContextEntry::ABSENT),
+            TranslationTableMode::Scalable => Self::Scalable {
+                present: false,
+                fault_processing_disabled: false,
+                pasid: PasidEntry::ABSENT,
+            },
+        }
+    }
+
+    /// Returns an entry of scalable mode that leads to `pasid`.
+    pub const fn scalable(pasid: PasidEntry) -> Self {
+        Self::Scalable {
+            present: pasid.is_present(),
+            fault_processing_disabled: false,
+            pasid,
+        }
+    }
+
+    /// Returns the mode of units that read this entry.
+    pub const fn mode(&self) -> TranslationTableMode {
+        match self {
+            Self::Legacy(_) => TranslationTableMode::Legacy,
+            Self::Scalable { .. } => TranslationTableMode::Scalable,
+        }
+    }
+
+    /// Returns whether requests can reach anything.
+    pub const fn is_present(&self) -> bool {
+        match self {
+            Self::Legacy(entry) => entry.is_present(),
+            Self::Scalable { present, .. } => *present,
+        }
+    }
+
+    /// Returns whether faults are not recorded.
+    pub const fn fault_processing_disabled(&self) -> bool {
+        match self {
+            Self::Legacy(entry) => entry.fault_processing_disabled(),
+            Self::Scalable {
+                fault_processing_disabled,
+                ..
+            } => *fault_processing_disabled,
+        }
+    }
+
+    /// Returns the domain-id, if the entry is present.
+    pub const fn domain(&self) -> Option<DomainId> {
+        match self {
+            _ if !self.is_present() => None,
+            Self::Legacy(entry) => Some(entry.domain()),
+            Self::Scalable { pasid, .. } => Some(pasid.domain()),
+        }
+    }
+
+    /// Returns this entry with P and FPD of the context entry clear. Hardware that has read any part
+    /// of it before finds the rest unchanged.
+    pub const fn withdrawn(self) -> Self {
+        match self {
+            Self::Legacy(entry) => Self::Legacy(entry.withdrawn()),
+            Self::Scalable { pasid, .. } => Self::Scalable {
+                present: false,
+                fault_processing_disabled: false,
+                pasid,
+            },
+        }
+    }
+
+    /// Returns this entry with FPD set: faults are not recorded.
+    pub const fn with_fault_processing_disabled(self) -> Self {
+        match self {
+            Self::Legacy(entry) => Self::Legacy(entry.with_fault_processing_disabled()),
+            Self::Scalable { present, pasid, .. } => Self::Scalable {
+                present,
+                fault_processing_disabled: true,
+                pasid,
+            },
+        }
+    }
+}
+
+impl From<ContextEntry> for RequesterEntry {
+    fn from(entry: ContextEntry) -> Self {
+        Self::Legacy(entry)
+    }
+}
+
+/// The entry of one requester ID, in memory, and the unit that reads it.
+pub trait RequesterSlot {
     /// The reason why the unit did not confirm an invalidation.
     type Error;
 
-    /// Performs the [`entry_stores`] of `entry`, then writes both words back if the unit does not
-    /// snoop.
-    fn write(&mut self, entry: ContextEntry);
+    /// Performs the [`entry_stores`] of `entry`, then writes the words back if the unit does not
+    /// snoop. In scalable mode, a PASID entry that changes is stored while the context entry is not
+    /// present: before it becomes present, or after it was withdrawn.
+    fn write(&mut self, entry: RequesterEntry);
 
     /// Performs `steps` in their order and returns when the unit has confirmed all of them.
     ///
@@ -32,17 +146,19 @@ pub trait ContextSlot {
     fn perform(&mut self, steps: InvalidationSteps) -> Result<(), Self::Error>;
 }
 
-/// Returns the stores that write an entry of 128 bits, in their order: the index of a word, and its
-/// value.
+/// Returns the stores that write an entry, in their order: the index of a word, and its value.
 ///
-/// A unit never sees half of an entry as present: the word with the present bit is stored last if
+/// A unit never sees a part of an entry as present: the word with the present bit is stored last if
 /// the entry is present, and first if it is not.
-pub const fn entry_stores([low, high]: [u64; 2]) -> [(usize, u64); 2] {
-    if low & 1 == 0 {
-        [(0, low), (1, high)]
-    } else {
-        [(1, high), (0, low)]
+pub fn entry_stores<const WORDS: usize>(words: [u64; WORDS]) -> [(usize, u64); WORDS] {
+    let mut stores = [(0, 0); WORDS];
+    for (store, word) in stores.iter_mut().zip(words.into_iter().enumerate()) {
+        *store = word;
     }
+    if words.first().is_some_and(|low| low & 1 != 0) {
+        stores.reverse();
+    }
+    stores
 }
 
 /// Whether a device had a translation installed before, and with it a use of each of its
@@ -55,7 +171,7 @@ pub enum WasInstalled {
     Yes,
 }
 
-/// The context entries of a unit, and how many devices use each of their requester IDs.
+/// The entries of a unit, and how many devices use each of their requester IDs.
 pub trait RequesterEntries {
     /// The reason why an entry was not replaced.
     type Error;
@@ -71,18 +187,18 @@ pub trait RequesterEntries {
     fn count_use(&mut self, source: SourceId, more: bool) -> u16;
 
     /// Returns the entry of `source`.
-    fn entry(&self, source: SourceId) -> ContextEntry;
+    fn entry(&self, source: SourceId) -> RequesterEntry;
 
-    /// Replaces the entry `old` of `source` by `new`: [`replace_context_entry`].
+    /// Replaces the entry `old` of `source` by `new`: [`replace_entry`].
     ///
     /// # Errors
     ///
-    /// That of [`ContextSlot::perform`].
+    /// That of [`RequesterSlot::perform`].
     fn replace(
         &mut self,
         source: SourceId,
-        old: ContextEntry,
-        new: ContextEntry,
+        old: RequesterEntry,
+        new: RequesterEntry,
     ) -> Result<(), Self::Error>;
 }
 
@@ -95,12 +211,12 @@ pub trait RequesterEntries {
 /// # Errors
 ///
 /// That of [`RequesterEntries::prepare`], and nothing has changed then, or that of
-/// [`ContextSlot::perform`].
+/// [`RequesterSlot::perform`].
 pub fn install<E: RequesterEntries>(
     entries: &mut E,
     sources: &[SourceId],
     before: WasInstalled,
-    new: ContextEntry,
+    new: RequesterEntry,
 ) -> Result<(), E::Error> {
     for &source in sources {
         entries.prepare(source)?;
@@ -118,61 +234,60 @@ pub fn install<E: RequesterEntries>(
             (WasInstalled::Yes, _) => {}
         }
         let old = entries.entry(source);
-        if old.words() != new.words() {
+        if old != new {
             entries.replace(source, old, new)?;
         }
     }
     Ok(())
 }
 
-/// Replaces the context entry `old`, which the slot of `source` holds, by `new`.
+/// Replaces the entry `old`, which the slot of `source` holds, by `new`.
 ///
-/// On return, no cache of the unit holds a context entry or a translation that came from `old`.
+/// On return, no cache of the unit holds an entry or a translation that came from `old`.
 ///
 /// # Errors
 ///
-/// The error of [`ContextSlot::perform`]. The entry in memory may then block the requester, or may
-/// be `new` already.
-pub fn replace_context_entry<S: ContextSlot>(
+/// The error of [`RequesterSlot::perform`]. The entry in memory may then block the requester, or
+/// may be `new` already.
+pub fn replace_entry<S: RequesterSlot>(
     slot: &mut S,
     cap: Capability,
     source: SourceId,
-    old: ContextEntry,
-    new: ContextEntry,
+    old: RequesterEntry,
+    new: RequesterEntry,
 ) -> Result<(), S::Error> {
-    if old.is_present() {
+    let mode = new.mode();
+    if let Some(id) = old.domain() {
         slot.write(old.withdrawn());
-        let steps = after_context_change(cap, source, Some(old.domain()), None);
-        slot.perform(steps)?;
+        slot.perform(after_context_change(mode, cap, source, Some(id), None))?;
     } else if old.fault_processing_disabled() {
-        slot.write(ContextEntry::ABSENT);
+        slot.write(old.withdrawn());
         slot.perform(after_fpd_change(cap, source, None))?;
     }
     // The unit reads only P and FPD of an entry that is not present, and FPD is clear by now.
     slot.write(new);
-    if new.is_present() {
-        slot.perform(after_context_change(cap, source, None, Some(new.domain())))?;
+    if let Some(id) = new.domain() {
+        slot.perform(after_context_change(mode, cap, source, None, Some(id)))?;
     }
     Ok(())
 }
 
-/// Disables the recording of faults (FPD) in the context entry `old`, which the slot of `source`
-/// holds, unless it is disabled there.
+/// Disables the recording of faults (FPD) in the entry `old`, which the slot of `source` holds,
+/// unless it is disabled there.
 ///
 /// # Errors
 ///
-/// The error of [`ContextSlot::perform`]. The bit in memory is set then.
-pub fn disable_fault_processing<S: ContextSlot>(
+/// The error of [`RequesterSlot::perform`]. The bit in memory is set then.
+pub fn disable_fault_processing<S: RequesterSlot>(
     slot: &mut S,
     cap: Capability,
     source: SourceId,
-    old: ContextEntry,
+    old: RequesterEntry,
 ) -> Result<(), S::Error> {
     if old.fault_processing_disabled() {
         return Ok(());
     }
     // One bit in the word with the present bit: hardware never sees a half-written entry.
     slot.write(old.with_fault_processing_disabled());
-    let id = old.is_present().then(|| old.domain());
-    slot.perform(after_fpd_change(cap, source, id))
+    slot.perform(after_fpd_change(cap, source, old.domain()))
 }

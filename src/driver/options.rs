@@ -53,6 +53,7 @@ impl fmt::Display for LoadOptions {
             ("interrupts", self.interrupts),
             ("test_hooks", self.test_hooks.into()),
             ("register_invalidation", self.unit.without_queue.into()),
+            ("scalable", self.unit.scalable.into()),
         ];
         for (name, value) in numbers {
             writeln!(f, "{name}={value}")?;

@@ -20,6 +20,7 @@ use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::{cmdline, kdump, log_err, log_info, log_warn};
+use vtd_core::compatibility::WalkCapabilities;
 use vtd_core::lockless::unit_state::AtomicUnitState;
 use vtd_core::protected_memory::regions_enabled;
 use vtd_core::quirks::Workarounds;
@@ -27,7 +28,7 @@ use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::queue::DescriptorWidth;
-use vtd_core::spec::registers as regs;
+use vtd_core::spec::registers::{self as regs, TranslationTableMode};
 use vtd_core::spec::status::Gsts;
 
 impl Unit {
@@ -51,15 +52,19 @@ impl Unit {
         let io = claim_registers(index, base)?;
         let geometry = UnitGeometry::read(index, &io, workarounds)?;
         let coherent = geometry.ecap.coherent_walk();
-        let root = RootTable::new(coherent, node)?;
-        let tables = TranslationState::new(coherent, node)?;
-        let ids = DomainIds::new(geometry.domain_count)?;
         let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
+        let (cap, ecap) = (geometry.cap, geometry.ecap);
+        let legacy_reason =
+            WalkCapabilities::scalable_mode(cap, ecap, options.scalable, use_queue).err();
+        let (mode, width) = match legacy_reason {
+            None => (TranslationTableMode::Scalable, DescriptorWidth::Bits256),
+            Some(_) => (TranslationTableMode::Legacy, DescriptorWidth::Bits128),
+        };
+        let root = RootTable::new(mode, coherent, node)?;
+        let tables = TranslationState::new(mode, coherent, node)?;
+        let ids = DomainIds::new(geometry.domain_count)?;
         let queue = if use_queue {
-            Some(KBox::pin_init(
-                Queue::new(index, DescriptorWidth::Bits128, node)?,
-                GFP_KERNEL,
-            )?)
+            Some(KBox::pin_init(Queue::new(index, width, node)?, GFP_KERNEL)?)
         } else {
             None
         };
@@ -80,6 +85,7 @@ impl Unit {
                 cap: geometry.cap,
                 ecap: geometry.ecap,
                 width: geometry.width,
+                legacy_reason,
                 restriction: AtomicU32::new(0),
                 keeps_translation: workarounds.keeps_translation(geometry.cap),
                 protected_memory_at_load: geometry.protected,

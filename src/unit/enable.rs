@@ -7,11 +7,10 @@ use super::Unit;
 use kernel::prelude::*;
 use kernel_ext::{clock, log_err, log_info};
 use vtd_core::bring_up::BringUpStep;
+use vtd_core::invalidation::everything;
 use vtd_core::protected_memory::{self, LifecycleEvent};
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::registers as regs;
-use vtd_core::spec::scope::{ContextScope, IotlbScope};
 use vtd_core::spec::status::Gcmd;
 
 impl Unit {
@@ -33,13 +32,10 @@ impl Unit {
                 ("flush its write buffer", flushed)
             }
             BringUpStep::SetRootTable => ("accept the root table", self.set_root_table()),
-            BringUpStep::InvalidateAll => {
-                let everything = [
-                    Invalidation::Context(ContextScope::Global),
-                    Invalidation::Iotlb(IotlbScope::Global),
-                ];
-                ("invalidate its caches", self.invalidate(&everything))
-            }
+            BringUpStep::InvalidateAll => (
+                "invalidate its caches",
+                self.invalidate(everything(self.mode())),
+            ),
             BringUpStep::CompleteWait => (
                 "complete a wait in its invalidation queue",
                 self.complete_wait(),
@@ -60,7 +56,7 @@ impl Unit {
     }
 
     fn set_root_table(&self) -> Result {
-        let root = regs::root_table_address(self.root.address()).ok_or(EINVAL)?;
+        let root = self.root.register_value().ok_or(EINVAL)?;
         self.regs.write64(regs::RTADDR, root);
         self.regs.command(Gcmd::SET_ROOT_TABLE, true)?;
         self.state.enable();

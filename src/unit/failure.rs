@@ -10,7 +10,9 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel_ext::clock::Deadline;
 use kernel_ext::{log_emerg, log_err};
+use vtd_core::invalidation::everything;
 use vtd_core::lockless::unit_state::UnitState;
+use vtd_core::spec::registers::TranslationTableMode;
 use vtd_core::spec::status::Gcmd;
 
 /// Longer than all register commands that failing a unit issues can take together.
@@ -80,10 +82,13 @@ impl Unit {
             root_table: self.cap.root_table_invalidates()
                 && !self.fault_injection.is_set(WITHOUT_ROOT_TABLE),
             queue: !self.fault_injection.is_set(WITHOUT_QUEUE),
-            registers: !self.fault_injection.is_set(WITHOUT_REGISTERS),
+            // Scalable mode has no invalidation by registers (VT-d 6.5).
+            registers: self.mode() == TranslationTableMode::Legacy
+                && !self.fault_injection.is_set(WITHOUT_REGISTERS),
             interrupts: self.remaps_interrupts(),
         };
-        let (invalidated, by_queue) = self.invalidator.invalidate_all(&self.regs, paths);
+        let all = everything(self.mode());
+        let (invalidated, by_queue) = self.invalidator.invalidate_all(&self.regs, all, paths);
         (invalidated, by_interrupt_table || by_queue)
     }
 

@@ -57,14 +57,14 @@ use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
 use registers::UnitRegisters;
 use translation::{DomainIds, RootTable, TranslationState};
-use vtd_core::compatibility::{Restriction, WalkCapabilities};
-use vtd_core::invalidation::InvalidationStep;
+use vtd_core::compatibility::{LegacyReason, Restriction, WalkCapabilities};
+use vtd_core::invalidation::{InvalidationStep, MAX_INVALIDATIONS};
 use vtd_core::lockless::unit_state::{AtomicUnitState, UnitState};
 use vtd_core::spec::address::Segment;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::level::AddressWidth;
-use vtd_core::spec::registers as regs;
+use vtd_core::spec::registers::{self as regs, TranslationTableMode};
 use vtd_core::spec::scope::ContextScope;
 
 /// Options that the user sets for all units.
@@ -74,6 +74,8 @@ pub(crate) struct Options {
     pub(crate) without_queue: bool,
     /// Whether interrupts are remapped where that is possible.
     pub(crate) interrupts: bool,
+    /// Whether units that can are put into scalable mode.
+    pub(crate) scalable: bool,
 }
 
 /// One remapping unit.
@@ -87,6 +89,8 @@ pub(crate) struct Unit {
     cap: Capability,
     ecap: ExtendedCapability,
     width: AddressWidth,
+    /// Why the unit is in legacy mode, if it is.
+    legacy_reason: Option<LegacyReason>,
     /// The [`Restriction`] that a test has set, as bits.
     restriction: AtomicU32,
     /// Whether translation must stay on once it was turned on.
@@ -151,7 +155,7 @@ impl Unit {
     ///
     /// Those of [`Self::invalidate`].
     pub(crate) fn perform(&self, steps: impl Iterator<Item = InvalidationStep>) -> Result {
-        let mut batch = [Invalidation::Context(ContextScope::Global); 3];
+        let mut batch = [Invalidation::Context(ContextScope::Global); MAX_INVALIDATIONS];
         let mut len = 0;
         for step in steps {
             let invalidation = match step {
@@ -203,6 +207,16 @@ impl Unit {
         self.ecap
     }
 
+    /// Returns the kind of tables that the unit walks.
+    pub(crate) fn mode(&self) -> TranslationTableMode {
+        self.root.mode()
+    }
+
+    /// Returns why the unit is in legacy mode, if it is.
+    pub(crate) fn legacy_reason(&self) -> Option<LegacyReason> {
+        self.legacy_reason
+    }
+
     /// Returns the width of the widest second-stage tables that the unit walks.
     pub(crate) fn width(&self) -> AddressWidth {
         self.width
@@ -214,6 +228,7 @@ impl Unit {
         WalkCapabilities {
             cap: self.cap,
             ecap: self.ecap,
+            mode: self.mode(),
             restriction: Restriction {
                 narrow: bits & 1 != 0,
                 small_pages: bits & 2 != 0,

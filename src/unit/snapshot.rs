@@ -10,8 +10,10 @@ use super::registers::UnitRegisters;
 use super::Unit;
 use kernel::prelude::*;
 use vtd_core::describe::register::Register;
-use vtd_core::spec::address::SourceId;
-use vtd_core::spec::context::{ContextEntry, CONTEXT_ENTRIES};
+use vtd_core::spec::address::{PhysAddr, SourceId};
+use vtd_core::spec::context::CONTEXT_ENTRIES;
+use vtd_core::spec::context_lookup::LookupEntries;
+use vtd_core::spec::registers::TranslationTableMode;
 use vtd_core::spec::root::RootEntry;
 
 /// The invalidation queue at one moment.
@@ -100,26 +102,42 @@ pub(crate) struct BusSnapshot {
     pub(crate) bus: u8,
     /// Its root entry.
     pub(crate) root: RootEntry,
-    /// Its context entries that are not zero, each with the number of devices that use it.
-    pub(crate) entries: KVec<(SourceId, ContextEntry, u16)>,
+    /// The entries of its requesters whose context entry is not zero, each with the number of
+    /// devices that use it.
+    pub(crate) entries: KVVec<(SourceId, LookupEntries, u16)>,
 }
 
-/// The root and context entry of one requester.
+impl BusSnapshot {
+    /// Returns the context tables of the bus: two in scalable mode, at most one in legacy mode.
+    pub(crate) fn context_tables(&self, mode: TranslationTableMode) -> [Option<PhysAddr>; 2] {
+        let upper = match mode {
+            TranslationTableMode::Legacy => None,
+            TranslationTableMode::Scalable => self.root.context_table(mode, u8::MAX),
+        };
+        [self.root.context_table(mode, 0), upper]
+    }
+}
+
+/// The root entry and the further entries of one requester.
 pub(crate) struct RequesterEntries {
     /// The root entry of its bus.
     pub(crate) root: RootEntry,
     /// The physical address of that root entry.
     pub(crate) root_at: u64,
-    /// Its context entry.
-    pub(crate) context: ContextEntry,
+    /// Its other entries.
+    pub(crate) lookup: LookupEntries,
 }
 
 impl RequesterEntries {
     /// Returns the physical address of the context entry of `source`, if its bus has a context
     /// table.
     pub(crate) fn context_at(&self, source: SourceId) -> Option<u64> {
-        let table = self.root.context_table()?;
-        Some(table.raw() + u64::from(source.devfn()) * 16)
+        let (mode, devfn) = (self.lookup.mode(), source.devfn());
+        let table = self.root.context_table(mode, devfn)?.raw();
+        Some(match mode {
+            TranslationTableMode::Legacy => table + u64::from(devfn) * 16,
+            TranslationTableMode::Scalable => table + u64::from(devfn & 0x7f) * 32,
+        })
     }
 }
 
@@ -134,7 +152,7 @@ impl Unit {
         RequesterEntries {
             root: self.root.get(source.bus()),
             root_at: self.root_table() + u64::from(source.bus()) * 16,
-            context: state.tables.get(source),
+            lookup: state.tables.lookup(source),
         }
     }
 
@@ -193,15 +211,15 @@ impl Unit {
     ///
     /// May sleep.
     pub(crate) fn next_bus_snapshot(&self, from: u8) -> Result<Option<BusSnapshot>> {
-        let mut entries = KVec::with_capacity(CONTEXT_ENTRIES, GFP_KERNEL)?;
+        let mut entries = KVVec::with_capacity(CONTEXT_ENTRIES, GFP_KERNEL)?;
         let state = self.tables.lock();
         let Some(bus) = state.tables.next_bus(from) else {
             return Ok(None);
         };
         for devfn in 0..=u8::MAX {
             let source = SourceId::from_bus_devfn(bus, devfn);
-            let entry = state.tables.get(source);
-            if entry != ContextEntry::ABSENT {
+            let entry = state.tables.lookup(source);
+            if entry.context_words() != [0; 4] {
                 let _ = entries.push_within_capacity((source, entry, state.uses.get(source)));
             }
         }

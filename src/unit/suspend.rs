@@ -92,7 +92,7 @@ impl Unit {
     /// Turns translation on with an empty root table. Returns whether the unit confirmed it.
     fn enable_with_empty_root_table(&self) -> bool {
         self.root.clear();
-        let Some(root) = regs::root_table_address(self.root.address()) else {
+        let Some(root) = self.root.register_value() else {
             return false;
         };
         self.regs.write64(regs::RTADDR, root);

@@ -20,7 +20,7 @@ mod tag;
 
 pub use range::{cover_range, InvalidationRange, IotlbScopes, RangeInvalidator};
 pub use sequence::{
-    after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, InvalidationStep,
-    InvalidationSteps,
+    after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, everything,
+    InvalidationStep, InvalidationSteps, MAX_INVALIDATIONS,
 };
 pub use tag::CacheTag;

@@ -4,10 +4,26 @@
 
 use super::range::{InvalidationRange, RangeInvalidator};
 use super::tag::CacheTag;
-use crate::spec::address::{DomainId, SourceId};
+use crate::spec::address::{DomainId, Pasid, SourceId};
 use crate::spec::capability::Capability;
-use crate::spec::invalidation::Invalidation;
+use crate::spec::invalidation::{Invalidation, PasidScope};
+use crate::spec::registers::TranslationTableMode;
 use crate::spec::scope::{ContextScope, FunctionMask, IotlbScope};
+
+/// Returns the invalidations of all that a unit in this mode has cached for requests, in their order.
+pub const fn everything(mode: TranslationTableMode) -> &'static [Invalidation] {
+    match mode {
+        TranslationTableMode::Legacy => &[
+            Invalidation::Context(ContextScope::Global),
+            Invalidation::Iotlb(IotlbScope::Global),
+        ],
+        TranslationTableMode::Scalable => &[
+            Invalidation::Context(ContextScope::Global),
+            Invalidation::Pasid(PasidScope::Global),
+            Invalidation::Iotlb(IotlbScope::Global),
+        ],
+    }
+}
 
 /// The domain-id with which caching mode tags entries that are not present (VT-d 6.1).
 const ABSENT_DOMAIN: DomainId = DomainId::new(0);
@@ -26,14 +42,21 @@ impl InvalidationStep {
         Self::Invalidate(Invalidation::Context(scope))
     }
 
+    const fn pasid(scope: PasidScope) -> Self {
+        Self::Invalidate(Invalidation::Pasid(scope))
+    }
+
     const fn iotlb(scope: IotlbScope) -> Self {
         Self::Invalidate(Invalidation::Iotlb(scope))
     }
 }
 
-/// Up to three steps; the caller performs one after the other.
+/// Up to four steps; the caller performs one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidationSteps([Option<InvalidationStep>; 3]);
+pub struct InvalidationSteps([Option<InvalidationStep>; 4]);
+
+/// The maximum number of invalidations among [`InvalidationSteps`].
+pub const MAX_INVALIDATIONS: usize = 3;
 
 impl InvalidationSteps {
     /// Returns the steps in their order.
@@ -53,13 +76,18 @@ fn flush_if_required(cap: Capability) -> Option<InvalidationStep> {
 }
 
 /// Returns the steps that invalidate the caches after the context entry of `source` changed in
-/// memory.
+/// memory, in scalable mode together with its PASID entry.
 ///
 /// `old` and `new` are the domain-ids of the entry before and after the change, `None` where the
-/// entry is not present. The specification demands this order: the context cache before the IOTLB
-/// (VT-d 6.5.3.3), because a walk that starts from a stale context entry would cache stale
-/// translations again. The caller invalidates a device-TLB last.
+/// entry is not present. The specification demands this order: the context cache before the PASID
+/// cache, and both before the IOTLB (VT-d 6.5.3.3), because a walk that starts from a stale entry
+/// would cache stale translations again. The caller invalidates a device-TLB last.
+///
+/// In scalable mode hardware ignores the domain-id of a context-cache invalidation, and the PASID
+/// cache is also invalidated after an entry became present on a unit without caching mode: QEMU's
+/// unit notices there that a requester is no longer in pass-through.
 pub fn after_context_change(
+    mode: TranslationTableMode,
     cap: Capability,
     source: SourceId,
     old: Option<DomainId>,
@@ -80,8 +108,31 @@ pub fn after_context_change(
                 functions: FunctionMask::EXACT,
             })
         }),
+        match mode {
+            TranslationTableMode::Legacy => None,
+            TranslationTableMode::Scalable => pasid_scope(cap, old, new),
+        }
+        .map(InvalidationStep::pasid),
         translations.map(|domain| InvalidationStep::iotlb(IotlbScope::Domain(domain))),
     ])
+}
+
+/// Returns the PASID-cache invalidation of [`after_context_change`].
+fn pasid_scope(
+    cap: Capability,
+    old: Option<DomainId>,
+    new: Option<DomainId>,
+) -> Option<PasidScope> {
+    match (old, new) {
+        (Some(old), _) => Some(PasidScope::Domain(old)),
+        // What was cached as not present has no domain-id that could be given.
+        (None, Some(_)) if cap.caching_mode() => Some(PasidScope::Global),
+        (None, Some(domain)) => Some(PasidScope::Pasid {
+            domain,
+            pasid: Pasid::RID,
+        }),
+        (None, None) => None,
+    }
 }
 
 /// Returns the steps that invalidate the caches after only FPD (fault processing disable) changed
@@ -106,7 +157,7 @@ pub fn after_fpd_change(
             functions: FunctionMask::EXACT,
         })
     });
-    InvalidationSteps([flush_if_required(cap), context, None])
+    InvalidationSteps([flush_if_required(cap), context, None, None])
 }
 
 /// Returns the steps that invalidate the caches after only FPD changed in context entries of one
@@ -116,7 +167,7 @@ pub fn after_absent_fpd_changes(cap: Capability) -> InvalidationSteps {
     let context = cap
         .caching_mode()
         .then_some(InvalidationStep::context(ContextScope::Global));
-    InvalidationSteps([flush_if_required(cap), context, None])
+    InvalidationSteps([flush_if_required(cap), context, None, None])
 }
 
 /// Returns the steps that must follow a map, which filled page-table entries that were not present.
@@ -131,6 +182,7 @@ pub fn after_map(cap: Capability, tag: CacheTag, range: InvalidationRange) -> In
     InvalidationSteps([
         flush_if_required(cap),
         invalidation.map(InvalidationStep::Invalidate),
+        None,
         None,
     ])
 }

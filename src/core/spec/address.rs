@@ -203,6 +203,9 @@ impl Pasid {
     /// The number of bits.
     pub const BITS: u32 = 20;
 
+    /// The PASID of requests without one, in the tables that this driver writes.
+    pub const RID: Self = Self(0);
+
     /// Creates the PASID `raw`, or returns `None` if it has more than 20 bits.
     pub const fn new(raw: u32) -> Option<Self> {
         if raw >> Self::BITS != 0 {

@@ -2,8 +2,7 @@
 
 //! The capability and extended capability registers (VT-d 11.4.2, 11.4.3).
 
-use super::address::Iova;
-use super::bits::{bit, field, low_mask};
+use super::bits::{bit, field};
 use super::level::{AddressWidth, PageSize};
 
 /// The value of `CAP`, and whether RWBF counts as set although the register does not have it set.
@@ -71,14 +70,6 @@ impl Capability {
     /// Returns the bits of input address that the unit takes (MGAW), 1 to 64.
     pub const fn input_bits(self) -> u32 {
         field(self.0, 21, 16) as u32 + 1
-    }
-
-    /// Returns the highest address that a table of `width` translates on this unit: hardware blocks
-    /// a request above MGAW even if the table could hold it.
-    pub const fn last_input(self, width: AddressWidth) -> Iova {
-        let input = low_mask(self.input_bits());
-        let table = width.last().raw();
-        Iova::new(if input < table { input } else { table })
     }
 
     /// Returns whether leaves of this size are allowed (SSLPS, formerly SLLPS).

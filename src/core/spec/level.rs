@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The levels of a second-stage table, the page sizes and the address widths (VT-d 3.7).
+//! The stages, the levels of their tables, the page sizes and the address widths (VT-d 3.6, 3.7).
 
 use super::address::{Iova, PAGE_SHIFT};
 use super::bits;
@@ -12,7 +12,25 @@ pub const TABLE_BITS: u32 = 9;
 /// The number of entries in one table.
 pub const TABLE_ENTRIES: usize = 1 << TABLE_BITS;
 
-/// A level of a second-stage table; level 1 holds the entries of 4 KiB pages.
+/// A stage of translation (VT-d 3.6, 3.7), which has a format of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The first: the format of the processor's own tables. Scalable mode only.
+    First,
+    /// The second.
+    Second,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::First => "first-stage",
+            Self::Second => "second-stage",
+        })
+    }
+}
+
+/// A level of a table of either stage; level 1 holds the entries of 4 KiB pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {

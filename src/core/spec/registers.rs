@@ -118,14 +118,25 @@ pub const fn version(ver: u32) -> (u8, u8) {
     (ver >> 4, ver & 0xf)
 }
 
-/// Returns the value of `RTADDR` for a legacy-mode root table, or `None` if it is not page aligned.
-///
-/// Bits 11:10 (translation table mode) are 0: legacy.
-pub const fn root_table_address(table: PhysAddr) -> Option<u64> {
+/// The kind of tables that a unit walks (TTM, bits 11:10 of `RTADDR`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TranslationTableMode {
+    /// 00: a context entry leads to the second stage of a requester.
+    Legacy,
+    /// 01: a context entry leads to a PASID table, whose entries lead to both stages
+    /// (`ECAP.SMTS`). Invalidations need the queue.
+    Scalable,
+}
+
+/// Returns the value of `RTADDR` for a root table of this mode, or `None` if it is not page aligned.
+pub const fn root_table_address(table: PhysAddr, mode: TranslationTableMode) -> Option<u64> {
     if !table.is_page_aligned() {
         return None;
     }
-    Some(table.raw())
+    Some(match mode {
+        TranslationTableMode::Legacy => table.raw(),
+        TranslationTableMode::Scalable => table.raw() | 1 << 10,
+    })
 }
 
 /// The two halves of one fault recording register (11.4.14).

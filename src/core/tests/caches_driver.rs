@@ -16,8 +16,8 @@ use crate::caches_units::AllUnits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use vtd_core::install::{
-    disable_fault_processing, entry_stores, install, replace_context_entry, ContextSlot,
-    RequesterEntries, WasInstalled,
+    disable_fault_processing, entry_stores, install, replace_entry, RequesterEntries,
+    RequesterEntry, RequesterSlot, WasInstalled,
 };
 use vtd_core::invalidation::{after_context_change, InvalidationSteps};
 use vtd_core::lockless::flush_list::FlushList;
@@ -25,6 +25,7 @@ use vtd_core::pgtable::{Geometry, PageTable};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::registers::TranslationTableMode;
 
 /// A device: its unit and its requester IDs.
 pub(crate) struct Device {
@@ -61,10 +62,10 @@ struct Slot<'a> {
     source: u16,
 }
 
-impl ContextSlot for Slot<'_> {
+impl RequesterSlot for Slot<'_> {
     type Error = core::convert::Infallible;
 
-    fn write(&mut self, entry: ContextEntry) {
+    fn write(&mut self, entry: RequesterEntry) {
         self.driver.set(self.unit, self.source, entry);
     }
 
@@ -101,15 +102,15 @@ impl RequesterEntries for Entries<'_> {
         *uses
     }
 
-    fn entry(&self, source: SourceId) -> ContextEntry {
+    fn entry(&self, source: SourceId) -> RequesterEntry {
         self.driver.entry(self.unit, source.raw())
     }
 
     fn replace(
         &mut self,
         source: SourceId,
-        old: ContextEntry,
-        new: ContextEntry,
+        old: RequesterEntry,
+        new: RequesterEntry,
     ) -> Result<(), Self::Error> {
         self.driver.replace(self.unit, source.raw(), old, new);
         Ok(())
@@ -124,6 +125,10 @@ const GEOMETRY: Geometry = Geometry {
     large_1g: true,
     snoop_control: false,
 };
+
+/// The mode of the units of the model.
+const LEGACY: TranslationTableMode = TranslationTableMode::Legacy;
+const ABSENT: RequesterEntry = RequesterEntry::absent(LEGACY);
 
 /// The same as `PASS_THROUGH` of src/unit/translation/domain_ids.rs.
 const PASS_THROUGH: u16 = 1;
@@ -164,13 +169,16 @@ impl Driver {
         driver
     }
 
-    pub(crate) fn entry(&self, unit: usize, source: u16) -> ContextEntry {
+    pub(crate) fn entry(&self, unit: usize, source: u16) -> RequesterEntry {
         let [low, high] = self.hw.units[unit].borrow().memory[&source];
-        ContextEntry::from_words(low, high)
+        ContextEntry::from_words(low, high).into()
     }
 
     /// `ContextTables::set`.
-    fn set(&self, unit: usize, source: u16, entry: ContextEntry) {
+    fn set(&self, unit: usize, source: u16, entry: RequesterEntry) {
+        let RequesterEntry::Legacy(entry) = entry else {
+            panic!("an entry of scalable mode in a unit in legacy mode");
+        };
         let mut stores = entry_stores(entry.words());
         if self.hw.has(Bug::PresentBitFirst) {
             stores.sort();
@@ -181,7 +189,7 @@ impl Driver {
     }
 
     /// `Unit::install`.
-    fn install(&mut self, device: usize, to: ContextEntry) {
+    fn install(&mut self, device: usize, to: RequesterEntry) {
         let Device {
             unit,
             sources,
@@ -197,10 +205,10 @@ impl Driver {
         install(&mut entries, &names, before, to).expect("a unit of the model never fails");
     }
 
-    /// `vtd_core::install::replace_context_entry` itself, or a version with a bug.
-    fn replace(&self, unit: usize, source: u16, old: ContextEntry, new: ContextEntry) {
+    /// `vtd_core::install::replace_entry` itself, or a version with a bug.
+    fn replace(&self, unit: usize, source: u16, old: RequesterEntry, new: RequesterEntry) {
         let cap = self.hw.cap(unit);
-        let id = |entry: ContextEntry| entry.is_present().then(|| entry.domain());
+        let id = |entry: RequesterEntry| entry.domain();
         let name = SourceId::from_raw(source);
         let mut slot = Slot {
             driver: self,
@@ -210,25 +218,23 @@ impl Driver {
         let both = old.is_present() && new.is_present();
         let replaced = match () {
             () if old.is_present() && self.hw.has(Bug::ErasedBeforeInvalidated) => {
-                slot.write(ContextEntry::ABSENT);
-                slot.perform(after_context_change(cap, name, id(old), None))
-                    .and_then(|()| {
-                        replace_context_entry(&mut slot, cap, name, ContextEntry::ABSENT, new)
-                    })
+                slot.write(ABSENT);
+                slot.perform(after_context_change(LEGACY, cap, name, id(old), None))
+                    .and_then(|()| replace_entry(&mut slot, cap, name, ABSENT, new))
             }
             // With caching mode, the model would find the cached entry that is not present instead.
             () if both && !cap.caching_mode() && self.hw.has(Bug::RewrittenBeforeInvalidated) => {
-                slot.write(ContextEntry::ABSENT);
+                slot.write(ABSENT);
                 slot.write(new);
-                slot.perform(after_context_change(cap, name, id(old), id(new)))
+                slot.perform(after_context_change(LEGACY, cap, name, id(old), id(new)))
             }
             () if both && self.hw.has(Bug::EntryNotWithdrawn) => {
                 slot.write(new);
-                slot.perform(after_context_change(cap, name, id(old), id(new)))
+                slot.perform(after_context_change(LEGACY, cap, name, id(old), id(new)))
             }
             () if both && cap.caching_mode() && self.hw.has(Bug::AbsenceNotFlushed) => {
                 slot.write(old.withdrawn());
-                let done = slot.perform(after_context_change(cap, name, id(old), None));
+                let done = slot.perform(after_context_change(LEGACY, cap, name, id(old), None));
                 slot.write(new);
                 done
             }
@@ -238,12 +244,12 @@ impl Driver {
                 && self.hw.has(Bug::AbsenceTaggedWithNewId) =>
             {
                 slot.write(new);
-                slot.perform(after_context_change(cap, name, id(new), None))
+                slot.perform(after_context_change(LEGACY, cap, name, id(new), None))
             }
             () if old.fault_processing_disabled() && self.hw.has(Bug::FpdChangeNotFlushed) => {
-                replace_context_entry(&mut slot, cap, name, ContextEntry::ABSENT, new)
+                replace_entry(&mut slot, cap, name, ABSENT, new)
             }
-            () => replace_context_entry(&mut slot, cap, name, old, new),
+            () => replace_entry(&mut slot, cap, name, old, new),
         };
         replaced.expect("a unit of the model never fails");
     }
@@ -285,15 +291,16 @@ impl Driver {
             return;
         }
         let entry = match target {
-            Target::Blocked => ContextEntry::ABSENT,
+            Target::Blocked => ABSENT,
             Target::Identity => {
-                ContextEntry::pass_through(AddressWidth::Bits39, DomainId::new(PASS_THROUGH))
+                ContextEntry::pass_through(AddressWidth::Bits39, DomainId::new(PASS_THROUGH)).into()
             }
             Target::Domain(domain) => {
                 let id = DomainId::new(self.join(domain, unit));
                 let top = PhysAddr::new(self.domains[domain].stage.top(&self.hw).phys());
                 ContextEntry::translating(top, AddressWidth::Bits39, id, false)
                     .expect("an aligned table")
+                    .into()
             }
         };
         let early = self.hw.has(Bug::DetachedBeforeBlocked);

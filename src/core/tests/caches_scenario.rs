@@ -8,7 +8,7 @@ use crate::caches_driver::{Device, Driver, Target};
 use crate::caches_hardware::{Counts, Leaf};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use vtd_core::spec::address::Iova;
+use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::scope::PageBlock;
@@ -309,7 +309,7 @@ fn check_device(driver: &Driver, device: &Device) -> Result<(), String> {
         };
         let joined = driver.domains[domain].attachments.iter().find(of_unit);
         let id = joined.map(|one| one.1);
-        if !entry.is_present() || id != Some(entry.domain().raw()) {
+        if id.is_none() || id != entry.domain().map(DomainId::raw) {
             return Err(format!(
                 "{source:#x} is not in its domain, but has {entry:?}"
             ));

@@ -9,6 +9,7 @@ use vtd_core::pgtable::Geometry;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers::register_bytes;
+use vtd_core::spec::registers::TranslationTableMode as Mode;
 
 fn scopes(scopes: Scopes<'_>) -> String {
     let text = |scope: vtd_core::dmar::DeviceScope<'_>| {
@@ -191,6 +192,7 @@ fn caps(pair: &str) {
     let unit = WalkCapabilities {
         cap,
         ecap,
+        mode: Mode::Legacy,
         restriction,
     };
     let format = unit.format(46).expect("every unit here walks tables");

@@ -3,7 +3,7 @@
 //! The invalidations cover what has changed, with at most the allowed number of descriptors.
 
 use proptest::prelude::*;
-use vtd_core::install::{disable_fault_processing, ContextSlot};
+use vtd_core::install::{disable_fault_processing, RequesterEntry, RequesterSlot};
 use vtd_core::invalidation::{
     after_absent_fpd_changes, after_context_change, after_fpd_change, after_map, cover_range,
 };
@@ -12,13 +12,15 @@ use vtd_core::invalidation::{
 };
 use vtd_core::spec::address::{DomainId, Iova, Pasid, SourceId};
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::context::ContextEntry;
-use vtd_core::spec::invalidation::{Invalidation, PasidIotlbScope};
+use vtd_core::spec::invalidation::{Invalidation, PasidIotlbScope, PasidScope};
+use vtd_core::spec::registers::TranslationTableMode;
 use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope, PageBlock};
 
 const DOMAIN: DomainId = DomainId::new(7);
 const OTHER: DomainId = DomainId::new(9);
 const SOURCE: SourceId = SourceId::from_bus_devfn(0, 0x28);
+const LEGACY: TranslationTableMode = TranslationTableMode::Legacy;
+const SCALABLE: TranslationTableMode = TranslationTableMode::Scalable;
 const PSI: u64 = 1 << 39;
 const CACHING: u64 = 1 << 7;
 const WRITE_BUFFER: u64 = 1 << 4;
@@ -181,7 +183,16 @@ proptest! {
 }
 
 fn steps(flags: u64, old: Option<DomainId>, new: Option<DomainId>) -> Vec<InvalidationStep> {
-    after_context_change(cap(flags, 0), SOURCE, old, new)
+    steps_in(LEGACY, flags, old, new)
+}
+
+fn steps_in(
+    mode: TranslationTableMode,
+    flags: u64,
+    old: Option<DomainId>,
+    new: Option<DomainId>,
+) -> Vec<InvalidationStep> {
+    after_context_change(mode, cap(flags, 0), SOURCE, old, new)
         .iter()
         .collect()
 }
@@ -215,6 +226,37 @@ fn an_absent_entry_is_cached_in_caching_mode_only_and_as_domain_0() {
     let expected = [context(zero), iotlb(IotlbScope::Domain(DOMAIN))];
     assert_eq!(steps(CACHING, None, Some(DOMAIN)), expected);
     assert_eq!(steps(CACHING, None, None), []);
+}
+
+#[test]
+fn the_pasid_cache_is_invalidated_between_the_context_cache_and_the_iotlb() {
+    let pasid = |scope| InvalidationStep::Invalidate(Invalidation::Pasid(scope));
+    let translations = iotlb(IotlbScope::Domain(DOMAIN));
+    let withdrawn = [
+        context(DOMAIN),
+        pasid(PasidScope::Domain(DOMAIN)),
+        translations,
+    ];
+    for flags in [0, CACHING] {
+        assert_eq!(steps_in(SCALABLE, flags, Some(DOMAIN), None), withdrawn);
+    }
+    let installed = PasidScope::Pasid {
+        domain: DOMAIN,
+        pasid: Pasid::RID,
+    };
+    assert_eq!(
+        steps_in(SCALABLE, 0, None, Some(DOMAIN)),
+        [pasid(installed)]
+    );
+    assert_eq!(
+        steps_in(SCALABLE, CACHING, None, Some(DOMAIN)),
+        [
+            context(DomainId::new(0)),
+            pasid(PasidScope::Global),
+            translations
+        ]
+    );
+    assert_eq!(steps_in(SCALABLE, CACHING, None, None), []);
 }
 
 #[test]
@@ -279,12 +321,12 @@ fn filled_entries_matter_to_caching_mode_and_write_buffers_only() {
 
 /// The entries that were written, and the number of requests for steps.
 #[derive(Default)]
-struct Recorded(Vec<ContextEntry>, usize);
+struct Recorded(Vec<RequesterEntry>, usize);
 
-impl ContextSlot for Recorded {
+impl RequesterSlot for Recorded {
     type Error = ();
 
-    fn write(&mut self, entry: ContextEntry) {
+    fn write(&mut self, entry: RequesterEntry) {
         self.0.push(entry);
     }
 
@@ -296,12 +338,15 @@ impl ContextSlot for Recorded {
 
 #[test]
 fn fault_recording_is_disabled_once() {
-    let disabled = ContextEntry::ABSENT.with_fault_processing_disabled();
-    let mut slot = Recorded::default();
-    for old in [ContextEntry::ABSENT, disabled] {
-        disable_fault_processing(&mut slot, cap(0, 0), SOURCE, old).unwrap();
+    for mode in [LEGACY, SCALABLE] {
+        let absent = RequesterEntry::absent(mode);
+        let disabled = absent.with_fault_processing_disabled();
+        let mut slot = Recorded::default();
+        for old in [absent, disabled] {
+            disable_fault_processing(&mut slot, cap(0, 0), SOURCE, old).unwrap();
+        }
+        assert_eq!((slot.0, slot.1), (vec![disabled], 1));
     }
-    assert_eq!((slot.0, slot.1), (vec![disabled], 1));
 }
 
 proptest! {

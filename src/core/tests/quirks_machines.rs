@@ -10,6 +10,7 @@ use vtd_core::invalidation::{InvalidationRange, InvalidationStep};
 use vtd_core::quirks::{IgnoreList, LeaveOutReason, PciFunction, Quirks, UnitVerdict, Workarounds};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::capability::Capability;
+use vtd_core::spec::registers::TranslationTableMode;
 
 /// Capabilities with drain of reads and writes, and 4 levels.
 const CAP: u64 = 0x00d2_0080_2066_0462;
@@ -278,7 +279,7 @@ fn steps(cap: Capability) -> Vec<Vec<InvalidationStep>> {
     ];
     for (before, after) in [(None, Some(new)), (Some(old), Some(new)), (Some(old), None)] {
         all.push(
-            after_context_change(cap, source, before, after)
+            after_context_change(TranslationTableMode::Legacy, cap, source, before, after)
                 .iter()
                 .collect(),
         );

@@ -13,3 +13,5 @@ mod spec_interrupt;
 mod spec_invalidate;
 mod spec_machines;
 mod spec_registers;
+mod spec_scalable;
+mod spec_stages;

@@ -2,7 +2,6 @@
 
 //! Capabilities: QEMU 11.1's default unit and the limits of each field.
 
-use vtd_core::spec::address::Iova;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::{AddressWidth, PageSize};
 use vtd_core::spec::registers::{fault_record, iotlb, register_bytes};
@@ -134,27 +133,6 @@ fn widest_table_is_the_highest_known_sagaw_bit() {
     assert_eq!(widest(0b00110), Some(AddressWidth::Bits48));
     assert_eq!(widest(0b01110), Some(AddressWidth::Bits57));
     assert_eq!(widest(0b01010), Some(AddressWidth::Bits57));
-}
-
-#[test]
-fn input_ends_at_the_narrower_of_mgaw_and_table() {
-    let mgaw = |bits: u64| Capability::from_raw((bits - 1) << 16);
-    assert_eq!(
-        mgaw(39).last_input(AddressWidth::Bits48),
-        Iova::new((1 << 39) - 1)
-    );
-    assert_eq!(
-        mgaw(48).last_input(AddressWidth::Bits39),
-        Iova::new((1 << 39) - 1)
-    );
-    assert_eq!(
-        mgaw(57).last_input(AddressWidth::Bits57),
-        Iova::new((1 << 57) - 1)
-    );
-    assert_eq!(
-        mgaw(64).last_input(AddressWidth::Bits57),
-        Iova::new((1 << 57) - 1)
-    );
 }
 
 #[test]

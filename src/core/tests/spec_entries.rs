@@ -5,13 +5,16 @@
 use proptest::prelude::*;
 use vtd_core::spec::address::{DomainId, Iova, PhysAddr, Segment, SourceId};
 use vtd_core::spec::context::{ContextEntry, TranslationType};
-use vtd_core::spec::context_lookup::ContextLookup;
+use vtd_core::spec::context_lookup::{ContextLookup, LookupEntries};
 use vtd_core::spec::fault::FaultReason;
-use vtd_core::spec::level::{AddressWidth, Level, PageSize};
+use vtd_core::spec::level::{AddressWidth, Level, PageSize, Stage};
 use vtd_core::spec::pte::{Access, DecodedEntry, Entry};
+use vtd_core::spec::registers::TranslationTableMode;
 use vtd_core::spec::root::RootEntry;
 
 const LEVELS: [Level; 5] = [Level::L1, Level::L2, Level::L3, Level::L4, Level::L5];
+
+const LEGACY: TranslationTableMode = TranslationTableMode::Legacy;
 
 #[test]
 fn source_id_is_bus_device_function() {
@@ -76,12 +79,15 @@ fn widths_match_their_levels() {
 fn root_entry_encodes_as_computed_by_hand() {
     let entry = RootEntry::new(PhysAddr::new(0x1234_5000)).unwrap();
     assert_eq!(entry.words(), [0x1234_5001, 0]);
-    assert_eq!(entry.context_table(), Some(PhysAddr::new(0x1234_5000)));
+    assert_eq!(
+        entry.context_table(LEGACY, 0xff),
+        Some(PhysAddr::new(0x1234_5000))
+    );
     assert_eq!(RootEntry::new(PhysAddr::new(0x1234_5008)), None);
-    assert_eq!(RootEntry::ABSENT.context_table(), None);
-    assert_eq!(entry.reserved_bits(39), [0, 0]);
+    assert_eq!(RootEntry::ABSENT.context_table(LEGACY, 0), None);
+    assert_eq!(entry.reserved_bits(LEGACY, 0, 39), [0, 0]);
     let bad = RootEntry::from_words((1 << 39) | 0x2 | 1, 5);
-    assert_eq!(bad.reserved_bits(39), [(1 << 39) | 0x2, 5]);
+    assert_eq!(bad.reserved_bits(LEGACY, 0, 39), [(1 << 39) | 0x2, 5]);
 }
 
 #[test]
@@ -230,6 +236,7 @@ fn entries_are_checked_in_the_order_of_the_walk() {
     let tables = ContextLookup::Tables {
         top: PhysAddr::new(0x5000),
         width,
+        stage: Stage::Second,
     };
     let through = ContextEntry::pass_through(width, DomainId::new(1));
     let refused = |code| ContextLookup::Faulted(FaultReason::new(code));
@@ -252,7 +259,7 @@ fn entries_are_checked_in_the_order_of_the_walk() {
         (root, changed(0, 4), refused(0x3)),
     ] {
         assert_eq!(
-            ContextLookup::of(root, context, 46),
+            ContextLookup::of(root, &LookupEntries::Legacy(context), 0x28, 46),
             expected,
             "{context:?}"
         );

@@ -10,6 +10,7 @@ use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::{AddressWidth, PageSize};
 use vtd_core::spec::registers::register_bytes;
+use vtd_core::spec::registers::TranslationTableMode as Mode;
 use vtd_core::spec::scope::IotlbScope;
 
 const CPU_PAGE: u64 = 4096;
@@ -18,6 +19,7 @@ fn unit(cap: u64, ecap: u64) -> WalkCapabilities {
     WalkCapabilities {
         cap: Capability::from_raw(cap),
         ecap: ExtendedCapability::from_raw(ecap),
+        mode: Mode::Legacy,
         restriction: Restriction::default(),
     }
 }

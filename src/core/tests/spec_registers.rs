@@ -110,8 +110,20 @@ fn fault_status_decodes_as_computed_by_hand() {
 #[test]
 fn addresses_in_registers_are_aligned() {
     let page = PhysAddr::new(0x1234_5000);
-    assert_eq!(reg::root_table_address(page), Some(0x1234_5000));
-    assert_eq!(reg::root_table_address(PhysAddr::new(0x400)), None);
+    assert_eq!(
+        reg::root_table_address(page, reg::TranslationTableMode::Legacy),
+        Some(0x1234_5000)
+    );
+    assert_eq!(
+        reg::root_table_address(page, reg::TranslationTableMode::Scalable),
+        Some(0x1234_5400)
+    );
+    for mode in [
+        reg::TranslationTableMode::Legacy,
+        reg::TranslationTableMode::Scalable,
+    ] {
+        assert_eq!(reg::root_table_address(PhysAddr::new(0x400), mode), None);
+    }
 }
 
 #[test]

@@ -9,29 +9,39 @@ use crate::unit::{BusSnapshot, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
-use vtd_core::spec::context::{ContextEntry, TranslationType};
+use vtd_core::spec::address::{Pasid, SourceId};
+use vtd_core::spec::context_lookup::{ContextLookup, LookupEntries};
+use vtd_core::spec::registers::TranslationTableMode;
+use vtd_core::spec::root::RootEntry;
 
 /// Written in place of a bus that could not be read for lack of memory.
 const NO_MEMORY: &str = "(not all is shown: no memory)";
 
-/// Formats what an entry permits its requester.
-struct ContextEntryText(ContextEntry);
+/// Formats what the entries of a requester permit.
+struct EntriesText<'a> {
+    root: RootEntry,
+    source: SourceId,
+    entries: &'a LookupEntries,
+}
 
-impl fmt::Display for ContextEntryText {
+impl fmt::Display for EntriesText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entry = self.0;
-        if !entry.is_present() {
+        if !self.entries.is_present() {
             return f.write_str("blocked");
         }
-        match entry.translation_type() {
-            TranslationType::Translate | TranslationType::TranslateWithDeviceTlb => {
-                write!(f, "domain-id {}, table {}", entry.domain(), entry.table())?;
-                entry.width().map_or(Ok(()), |width| write!(f, ", {width}"))
+        let id = self.entries.domain();
+        // Whether a pointer lies within physical memory is not checked here.
+        let every_bit = 64;
+        match ContextLookup::of(self.root, self.entries, self.source.devfn(), every_bit) {
+            ContextLookup::Tables { top, width, stage } => {
+                write!(f, "domain-id {id}, table {top}, {width}")?;
+                if self.entries.mode() == TranslationTableMode::Scalable {
+                    write!(f, ", {stage}")?;
+                }
+                Ok(())
             }
-            TranslationType::PassThrough => {
-                write!(f, "pass-through, domain-id {}", entry.domain())
-            }
-            TranslationType::Reserved => f.write_str("reserved translation type"),
+            ContextLookup::PassThrough => write!(f, "pass-through, domain-id {id}"),
+            ContextLookup::Faulted(reason) => f.write_str(reason.description()),
         }
     }
 }
@@ -62,12 +72,12 @@ pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'
     let bus_entries = next_bus(unit, number - 1, to)?;
     let mut write = || {
         let (bus, segment) = (bus_entries.bus, unit.segment());
-        match bus_entries.root.context_table() {
-            Some(table) => writeln!(to, "bus {segment}:{bus:02x}: context table at {table}")?,
-            None => writeln!(
-                to,
-                "bus {segment}:{bus:02x}: root entry cleared, all blocked"
-            )?,
+        write!(to, "bus {segment}:{bus:02x}:")?;
+        let tables = bus_entries.context_tables(unit.mode());
+        match tables {
+            [None, None] => writeln!(to, " root entry cleared, all blocked")?,
+            [Some(table), None] | [None, Some(table)] => writeln!(to, " context table at {table}")?,
+            [Some(lower), Some(upper)] => writeln!(to, " context tables at {lower} and {upper}")?,
         }
         for (source, entry, uses) in &bus_entries.entries {
             let recorded = if entry.fault_processing_disabled() {
@@ -78,7 +88,11 @@ pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'
             writeln!(
                 to,
                 "  {source} {}, {uses} device(s){recorded}",
-                ContextEntryText(*entry)
+                EntriesText {
+                    root: bus_entries.root,
+                    source: *source,
+                    entries: entry,
+                }
             )?;
         }
         Ok(())
@@ -97,13 +111,20 @@ fn write_entries(bus_entries: &BusSnapshot, to: &mut Text<'_>) -> fmt::Result {
         .iter()
         .filter(|(_, entry, _)| entry.is_present())
     {
-        let [low, high] = entry.words();
+        let [low, high, ..] = entry.context_words();
         write!(
             to,
             "{source}\t{root_high:#018x}:{root_low:#018x}\t{high:#018x}:{low:#018x}\t"
         )?;
         // No PASIDs in legacy mode.
-        writeln!(to, "{:<6}\t{1:#018x}:{1:#018x}:{1:#018x}", -1, 0)?;
+        let (number, [low, second, third]) = match entry {
+            LookupEntries::Legacy(_) => (-1, [0; 3]),
+            LookupEntries::Scalable { pasid, .. } => {
+                let [low, second, third, ..] = pasid.words();
+                (Pasid::RID.raw() as i32, [low, second, third])
+            }
+        };
+        writeln!(to, "{number:<6}\t{third:#018x}:{second:#018x}:{low:#018x}")?;
     }
     Ok(())
 }

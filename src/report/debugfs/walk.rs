@@ -14,10 +14,10 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::debugfs::{SeqFile, Text};
 use vtd_core::pgtable::{TraceStep, WalkOutcome, WalkTrace};
-use vtd_core::spec::address::PhysAddr;
-use vtd_core::spec::context::ContextEntry;
-use vtd_core::spec::context_lookup::ContextLookup;
+use vtd_core::spec::address::{Pasid, PhysAddr};
+use vtd_core::spec::context_lookup::{ContextLookup, LookupEntries};
 use vtd_core::spec::fault::FaultReason;
+use vtd_core::spec::pasid::{PasidDirectoryEntry, PasidEntry};
 use vtd_core::spec::pte::{Access, DecodedEntry};
 use vtd_core::walk_request::WalkRequest;
 
@@ -75,7 +75,7 @@ fn write_answer(machine: &Machine, request: WalkRequest, to: &mut Text<'_>) -> f
             request,
             unit: &info.unit,
             entries: &entries,
-            lookup: ContextLookup::of(entries.root, entries.context, host_bits),
+            lookup: ContextLookup::of(entries.root, &entries.lookup, source.devfn(), host_bits),
         };
         return write_walk(&target, Some((&**info, &users)), attached.as_deref(), to);
     }
@@ -87,7 +87,7 @@ fn write_answer(machine: &Machine, request: WalkRequest, to: &mut Text<'_>) -> f
             request,
             unit: &served.unit,
             entries: &entries,
-            lookup: ContextLookup::of(entries.root, entries.context, host_bits),
+            lookup: ContextLookup::of(entries.root, &entries.lookup, source.devfn(), host_bits),
         };
         write_walk(&target, None, None, to)?;
     }
@@ -170,32 +170,78 @@ fn write_root_and_context(target: &RequesterAtUnit<'_>, to: &mut Text<'_>) -> fm
     let Some(at) = entries.context_at(source) else {
         return writeln!(to, "{high:#018x}:{low:#018x}: not present");
     };
-    let table = entries.root.context_table().map_or(0, PhysAddr::raw);
-    writeln!(to, "{high:#018x}:{low:#018x}: context table {table:#x}")?;
-    let [low, high] = entries.context.words();
     let devfn = source.devfn();
+    let table = entries.root.context_table(entries.lookup.mode(), devfn);
+    let table = table.map_or(0, PhysAddr::raw);
+    writeln!(to, "{high:#018x}:{low:#018x}: context table {table:#x}")?;
+    let [low, high, ..] = entries.lookup.context_words();
     write!(
         to,
         "context entry {devfn:#04x} at {at:#x}: {high:#018x}:{low:#018x}: "
     )?;
-    write_context(entries.context, target.lookup, to)?;
-    writeln!(
-        to,
-        "{}",
-        if entries.context.fault_processing_disabled() {
-            ", faults not recorded"
-        } else {
-            ""
+    let recorded = if entries.lookup.fault_processing_disabled() {
+        ", faults not recorded"
+    } else {
+        ""
+    };
+    match entries.lookup {
+        LookupEntries::Scalable {
+            context,
+            directory,
+            pasid,
+        } if context.is_present() => {
+            let at = context.directory();
+            writeln!(to, "PASID directory {at}{recorded}")?;
+            write_pasid(target.lookup, (at, directory), pasid, to)
         }
-    )
+        _ => {
+            write_context(&entries.lookup, target.lookup, to)?;
+            writeln!(to, "{recorded}")
+        }
+    }
 }
 
-fn write_context(entry: ContextEntry, lookup: ContextLookup, to: &mut Text<'_>) -> fmt::Result {
+/// Writes the directory entry and the entry of RID_PASID.
+fn write_pasid(
+    lookup: ContextLookup,
+    (at, directory): (PhysAddr, PasidDirectoryEntry),
+    entry: PasidEntry,
+    to: &mut Text<'_>,
+) -> fmt::Result {
+    write!(
+        to,
+        "PASID directory entry 0x0 at {at}: {:#018x}: ",
+        directory.raw()
+    )?;
+    let Some(table) = directory.table() else {
+        return writeln!(to, "not present");
+    };
+    writeln!(to, "PASID table {table}")?;
+    let [low, second, third, ..] = entry.words();
+    write!(
+        to,
+        "PASID entry {} (requests without PASID) at {table}: \
+         {third:#018x}:{second:#018x}:{low:#018x}: ",
+        Pasid::RID
+    )?;
+    match lookup {
+        _ if !entry.is_present() => writeln!(to, "not present"),
+        ContextLookup::Faulted(reason) => writeln!(to, "{}", reason.description()),
+        ContextLookup::PassThrough => writeln!(to, "pass-through, domain-id {}", entry.domain()),
+        ContextLookup::Tables { top, width, stage } => writeln!(
+            to,
+            "domain-id {}, {stage} table {top}, {width}",
+            entry.domain()
+        ),
+    }
+}
+
+fn write_context(entry: &LookupEntries, lookup: ContextLookup, to: &mut Text<'_>) -> fmt::Result {
     match lookup {
         _ if !entry.is_present() => to.write_str("not present"),
         ContextLookup::Faulted(reason) => to.write_str(reason.description()),
         ContextLookup::PassThrough => write!(to, "pass-through, domain-id {}", entry.domain()),
-        ContextLookup::Tables { top, width } => {
+        ContextLookup::Tables { top, width, .. } => {
             write!(to, "domain-id {}, table {top}, {width}", entry.domain())
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn log_unit(unit: &Unit) {
         width.bits(),
         width.levels(),
         cap.domain_count().unwrap_or(0),
-        if ecap.coherent_walk() {
+        if unit.walk_capabilities().walks_coherently() {
             "snoop caches"
         } else {
             "do not snoop caches"
@@ -49,6 +49,10 @@ pub(crate) fn log_unit(unit: &Unit) {
             ""
         },
     );
+    match unit.legacy_reason() {
+        None => log_info!("{unit}: scalable mode, second-stage tables"),
+        Some(reason) => log_info!("{unit}: legacy mode: {reason}"),
+    }
     log_info!("{unit}: CAP: {cap}");
     log_info!("{unit}: ECAP: {ecap}");
 }

@@ -19,7 +19,7 @@ use kernel_ext::clock;
 use vtd_core::invalidation::RangeInvalidator;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::descriptor::InvalidationEncoder;
-use vtd_core::spec::invalidation::Invalidation;
+use vtd_core::spec::invalidation::{InterruptScope, Invalidation};
 use vtd_core::spec::registers;
 use vtd_core::spec::scope::Drain;
 use vtd_core::spec::status::Gcmd;
@@ -170,7 +170,7 @@ impl Invalidator {
         }
     }
 
-    /// Invalidates all caches by every available path, waits for requests in flight, and turns the
+    /// Invalidates `everything` by every available path, waits for requests in flight, and turns the
     /// queue off. For a unit that has failed, after its tables were cleared. Returns what it
     /// confirmed, and whether it confirmed that it has dropped its interrupt entries.
     ///
@@ -180,6 +180,7 @@ impl Invalidator {
     pub(crate) fn invalidate_all(
         &self,
         regs: &UnitRegisters,
+        everything: &[Invalidation],
         paths: InvalidationPaths,
     ) -> (Invalidated, bool) {
         // Setting the root table invalidates everything that was cached from the old one, whatever
@@ -193,11 +194,10 @@ impl Invalidator {
             if regs.status().queue_enabled() {
                 let drained = queue.drain_after_error(regs, &self.encoder);
                 let by_queue = drained && paths.queue;
-                all = all || (by_queue && queue.invalidate_all(regs, &self.encoder));
-                interrupts = all
-                    && by_queue
-                    && paths.interrupts
-                    && queue.invalidate_interrupts(regs, &self.encoder);
+                let invalidate = |what| queue.invalidate(regs, &self.encoder, what);
+                all = all || (by_queue && invalidate(everything));
+                let entries = Invalidation::InterruptEntries(InterruptScope::Global);
+                interrupts = all && by_queue && paths.interrupts && invalidate(&[entries]);
                 // The queue must be empty, with a wait as its last descriptor. Every submission
                 // ends with one.
                 let _ = regs.command(Gcmd::QUEUE, false);

@@ -24,9 +24,9 @@ use kernel_ext::clock::{self, Deadline};
 use kernel_ext::log_warn;
 use vtd_core::progress_timeout::ProgressTimeout;
 use vtd_core::spec::descriptor::InvalidationEncoder;
-use vtd_core::spec::invalidation::{InterruptScope, Invalidation};
+use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::registers;
-use vtd_core::spec::scope::{ContextScope, IotlbScope};
+use vtd_core::spec::scope::IotlbScope;
 use vtd_core::spec::status::Fsts;
 
 /// The errors after which the queue continues.
@@ -182,39 +182,12 @@ impl Queue {
         false
     }
 
-    /// Invalidates everything that is cached, after [`Self::drain_after_error`]. Returns whether
-    /// hardware has confirmed it.
+    /// Submits `all`, after [`Self::drain_after_error`]. Returns whether hardware has confirmed it.
     ///
     /// # Context
     ///
     /// Any context.
-    pub(super) fn invalidate_all(
-        &self,
-        regs: &UnitRegisters,
-        encoder: &InvalidationEncoder,
-    ) -> bool {
-        let all = [
-            Invalidation::Context(ContextScope::Global),
-            Invalidation::Iotlb(IotlbScope::Global),
-        ];
-        self.invalidate(regs, encoder, &all)
-    }
-
-    /// Invalidates all interrupt entries, as [`Self::invalidate_all`] does.
-    ///
-    /// # Context
-    ///
-    /// Any context.
-    pub(super) fn invalidate_interrupts(
-        &self,
-        regs: &UnitRegisters,
-        encoder: &InvalidationEncoder,
-    ) -> bool {
-        let all = [Invalidation::InterruptEntries(InterruptScope::Global)];
-        self.invalidate(regs, encoder, &all)
-    }
-
-    fn invalidate(
+    pub(super) fn invalidate(
         &self,
         regs: &UnitRegisters,
         encoder: &InvalidationEncoder,

@@ -6,10 +6,9 @@
 use super::install::Slot;
 use crate::unit::Unit;
 use kernel::prelude::*;
-use vtd_core::install::disable_fault_processing;
+use vtd_core::install::{disable_fault_processing, RequesterEntry};
 use vtd_core::invalidation::after_absent_fpd_changes;
 use vtd_core::spec::address::SourceId;
-use vtd_core::spec::context::ContextEntry;
 
 impl Unit {
     /// Returns whether fault recording is disabled for one of `sources`.
@@ -48,7 +47,7 @@ impl Unit {
 
     /// Disables fault recording for the blocked requesters of `bus`, except those that are marked
     /// in `known`, by device and function number, until the next [`Unit::install`] for each.
-    /// Allocates one page of tables at most.
+    /// Allocates two pages of tables at most.
     ///
     /// # Errors
     ///
@@ -59,15 +58,14 @@ impl Unit {
     /// May sleep.
     pub(crate) fn disable_unknown_fault_processing(&self, bus: u8, known: &[bool; 256]) -> Result {
         self.change_tables(|state| {
-            state.prepare(&self.root, SourceId::from_bus_devfn(bus, 0))?;
             let tables = &mut state.tables;
+            tables.prepare_blocked(&self.root, bus)?;
+            let absent = RequesterEntry::absent(self.mode());
             for (devfn, known) in (0..=u8::MAX).zip(known) {
                 let source = SourceId::from_bus_devfn(bus, devfn);
-                if !known && tables.get(source) == ContextEntry::ABSENT {
-                    tables.set(
-                        source,
-                        ContextEntry::ABSENT.with_fault_processing_disabled(),
-                    );
+                let entry = tables.get(source);
+                if !known && !entry.is_present() && !entry.fault_processing_disabled() {
+                    tables.set(source, absent.with_fault_processing_disabled());
                 }
             }
             self.perform(after_absent_fpd_changes(self.cap()).iter())

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Installs translations: writes the context entries of requesters (legacy mode, VT-d 9.3).
+//! Installs translations: writes the entries of requesters (VT-d 9.3 to 9.6).
 //!
-//! This is the only place that changes what a requester can reach. Scalable mode would add another
-//! [`Unit::install`] here, one that writes PASID entries.
+//! This is the only place that changes what a requester can reach.
 //!
-//! # What is invalidated after a context entry has changed
+//! # What is invalidated after an entry has changed
 //!
-//! [`replace_context_entry`] stores the entry and requests the invalidations.
+//! [`replace_entry`] stores the entry and requests the invalidations.
 //! [`after_context_change`](vtd_core::invalidation::after_context_change) and
 //! [`after_fpd_change`](vtd_core::invalidation::after_fpd_change) decide which ones. Each wait ends
-//! when the unit has confirmed the invalidations before it.
+//! when the unit has confirmed the invalidations before it. In legacy mode:
 //!
 //! 1. If the old entry was present, its present bit is cleared. Then come a context-cache
 //!    invalidation of this source-id under the old domain-id, a domain-selective IOTLB invalidation
@@ -22,24 +21,31 @@
 //!    the new domain-id, and a wait follow. Without caching mode no invalidation is needed, because
 //!    absent entries are not cached.
 //!
+//! In scalable mode, step 1 also invalidates the PASID entries that are cached under the old
+//! domain-id, between the context cache and the IOTLB. The PASID entry is written in step 3, before
+//! the context entry. Then the PASID cache is invalidated, with or without caching mode.
+//!
 //! A unit with `CAP.RWBF` also has its write buffer flushed after each of these stores, except
 //! where step 3 stores an absent entry. The driver enables no device-TLBs, so there are none to
 //! invalidate. `src/core/tests/caches.rs` runs this sequence against a unit that caches everything
 //! it may. The file `fault_recording.rs` says what is invalidated when only FPD changes.
 
 use super::domain_ids::PASS_THROUGH;
-use super::legacy::{ContextTables, RootTable};
 use super::requester_uses::RequesterUses;
+use super::root::RootTable;
+use super::tables::RequesterTables;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
 use vtd_core::install::{
-    install, replace_context_entry, ContextSlot, RequesterEntries, WasInstalled,
+    install, replace_entry, RequesterEntries, RequesterEntry, RequesterSlot, WasInstalled,
 };
 use vtd_core::invalidation::InvalidationSteps;
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::pasid::PasidEntry;
+use vtd_core::spec::registers::TranslationTableMode;
 
 /// What a requester can reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,26 +63,64 @@ pub(crate) enum Translation {
         /// Its domain-id in this unit.
         id: DomainId,
     },
+    /// What a first-stage table of 4 levels maps. Scalable mode only.
+    FirstStage {
+        /// The address of its top-level table.
+        table: PhysAddr,
+        /// Its domain-id in this unit.
+        id: DomainId,
+    },
 }
 
 impl Translation {
-    fn entry(self, unit: &Unit) -> Result<ContextEntry> {
+    /// Returns the entry that a unit in legacy mode needs.
+    fn legacy_entry(self, unit: &Unit) -> Option<ContextEntry> {
         match self {
-            Translation::Blocked => Ok(ContextEntry::ABSENT),
-            Translation::PassThrough if !unit.ecap().pass_through() => Err(EINVAL),
-            Translation::PassThrough => Ok(ContextEntry::pass_through(unit.width(), PASS_THROUGH)),
-            Translation::SecondStage { table, width, id } => {
-                ContextEntry::translating(table, width, id, false).ok_or(EINVAL)
+            Translation::Blocked => Some(ContextEntry::ABSENT),
+            Translation::PassThrough => {
+                Some(ContextEntry::pass_through(unit.width(), PASS_THROUGH))
             }
+            Translation::SecondStage { table, width, id } => {
+                ContextEntry::translating(table, width, id, false)
+            }
+            Translation::FirstStage { .. } => None,
         }
+    }
+
+    /// Returns the PASID entry that a unit in scalable mode needs.
+    fn pasid_entry(self, unit: &Unit) -> Option<PasidEntry> {
+        let snooped = unit.ecap().scalable_coherent_walk();
+        match self {
+            Translation::Blocked => Some(PasidEntry::ABSENT),
+            Translation::PassThrough => Some(PasidEntry::pass_through(
+                unit.width(),
+                PASS_THROUGH,
+                snooped,
+            )),
+            Translation::SecondStage { table, width, id } => {
+                PasidEntry::second_stage(table, width, id, snooped)
+            }
+            Translation::FirstStage { table, id } => PasidEntry::first_stage(table, id, snooped),
+        }
+    }
+
+    fn entry(self, unit: &Unit) -> Result<RequesterEntry> {
+        if self == Translation::PassThrough && !unit.ecap().pass_through() {
+            return Err(EINVAL);
+        }
+        match unit.mode() {
+            TranslationTableMode::Legacy => self.legacy_entry(unit).map(RequesterEntry::Legacy),
+            TranslationTableMode::Scalable => self.pasid_entry(unit).map(RequesterEntry::scalable),
+        }
+        .ok_or(EINVAL)
     }
 }
 
-/// The context tables of a unit and the use counts of their entries. The lock `tables` of [`Unit`]
+/// The tables of a unit and the use counts of their entries. The lock `tables` of [`Unit`]
 /// protects them.
 pub(crate) struct TranslationState {
-    /// The context tables.
-    pub(crate) tables: ContextTables,
+    /// The tables.
+    pub(crate) tables: RequesterTables,
     /// The use counts.
     pub(crate) uses: RequesterUses,
 }
@@ -88,14 +132,14 @@ impl TranslationState {
     /// # Errors
     ///
     /// [`ENOMEM`] if an allocation fails.
-    pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
+    pub(crate) fn new(mode: TranslationTableMode, coherent: bool, node: NumaNode) -> Result<Self> {
         Ok(TranslationState {
-            tables: ContextTables::new(coherent, node)?,
+            tables: RequesterTables::new(mode, coherent, node)?,
             uses: RequesterUses::new()?,
         })
     }
 
-    /// Allocates the context table and the use counts for `source`, unless they exist.
+    /// Allocates the tables and the use counts for `source`, unless they exist.
     ///
     /// # Errors
     ///
@@ -187,7 +231,7 @@ impl Unit {
     }
 }
 
-/// The context entries of a unit, whose lock is held.
+/// The entries of a unit, whose lock is held.
 struct Entries<'a> {
     unit: &'a Unit,
     state: &'a mut TranslationState,
@@ -204,27 +248,27 @@ impl RequesterEntries for Entries<'_> {
         self.state.uses.count(source, more)
     }
 
-    fn entry(&self, source: SourceId) -> ContextEntry {
+    fn entry(&self, source: SourceId) -> RequesterEntry {
         self.state.tables.get(source)
     }
 
-    fn replace(&mut self, source: SourceId, old: ContextEntry, new: ContextEntry) -> Result {
+    fn replace(&mut self, source: SourceId, old: RequesterEntry, new: RequesterEntry) -> Result {
         self.unit.stats.attaches.add(1);
         let mut slot = Slot::new(self.unit, &mut self.state.tables, source);
-        replace_context_entry(&mut slot, self.unit.cap(), source, old, new)
+        replace_entry(&mut slot, self.unit.cap(), source, old, new)
     }
 }
 
-/// One context entry, in a unit whose tables are locked.
+/// The entry of one requester, in a unit whose tables are locked.
 pub(super) struct Slot<'a> {
     unit: &'a Unit,
-    tables: &'a mut ContextTables,
+    tables: &'a mut RequesterTables,
     source: SourceId,
 }
 
 impl<'a> Slot<'a> {
     /// Returns the entry of `source`.
-    pub(super) fn new(unit: &'a Unit, tables: &'a mut ContextTables, source: SourceId) -> Self {
+    pub(super) fn new(unit: &'a Unit, tables: &'a mut RequesterTables, source: SourceId) -> Self {
         Slot {
             unit,
             tables,
@@ -233,10 +277,10 @@ impl<'a> Slot<'a> {
     }
 }
 
-impl ContextSlot for Slot<'_> {
+impl RequesterSlot for Slot<'_> {
     type Error = Error;
 
-    fn write(&mut self, entry: ContextEntry) {
+    fn write(&mut self, entry: RequesterEntry) {
         self.tables.set(self.source, entry)
     }
 

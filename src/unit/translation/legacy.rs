@@ -1,82 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Root table and context tables in legacy mode (VT-d 3.4, 9.1, 9.3).
+//! Context tables in legacy mode (VT-d 3.4.2, 9.3).
 //!
 //! # Invariants
 //!
-//! - A root entry is absent or points to the context table in `buses` at its index. It is set
-//!   present once, and its upper word is always 0, so no unit can read halves of two entries. The
-//!   table that it points to is freed with the unit only. Context entries differ in both words, and
-//!   are changed as [`vtd_core::install`] describes.
-//! - A context entry is present only while a device uses its requester ID. All other
-//!   requesters are blocked.
+//! - A context entry is present only while a device uses its requester ID. All other requesters are
+//!   blocked.
 
+use super::root::{zeroed_pages, RootTable};
+use super::write_entry;
 use kernel::prelude::*;
-use kernel_ext::pages::{Gfp, NumaNode, Pages};
-use vtd_core::install::entry_stores;
-use vtd_core::spec::address::{PhysAddr, SourceId};
+use kernel_ext::pages::{NumaNode, Pages};
+use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::ContextEntry;
-use vtd_core::spec::root::{RootEntry, ROOT_ENTRIES};
-
-/// Writes a 128-bit entry so that hardware never sees half of it as present.
-fn write_entry(pages: &Pages, index: usize, words: [u64; 2], coherent: bool) {
-    for (word, value) in entry_stores(words) {
-        pages.write(index * 2 + word, value);
-    }
-    if !coherent {
-        pages.flush(index * 2, 2);
-    }
-}
-
-/// The root table. It is separate from the context tables, so that it can be cleared in any
-/// context.
-pub(crate) struct RootTable {
-    pages: Pages,
-    coherent: bool,
-}
-
-impl RootTable {
-    /// Allocates an empty root table near `node`. `coherent`: the unit snoops the CPU caches when
-    /// it walks.
-    ///
-    /// # Errors
-    ///
-    /// [`ENOMEM`] if an allocation fails.
-    pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
-        let pages = Pages::new(node, 0, Gfp::KERNEL)?;
-        if !coherent {
-            pages.flush(0, pages.len());
-        }
-        Ok(RootTable { pages, coherent })
-    }
-
-    /// Returns its physical address.
-    pub(crate) fn address(&self) -> PhysAddr {
-        PhysAddr::new(self.pages.phys())
-    }
-
-    /// Returns the root entry of a bus.
-    pub(crate) fn get(&self, bus: u8) -> RootEntry {
-        let at = usize::from(bus) * 2;
-        RootEntry::from_words(self.pages.read(at), self.pages.read(at + 1))
-    }
-
-    fn set(&self, bus: usize, entry: RootEntry) {
-        write_entry(&self.pages, bus, entry.words(), self.coherent);
-    }
-
-    /// Clears every root entry, so that all requesters are blocked once the caches are invalidated.
-    /// The context tables stay allocated.
-    ///
-    /// # Context
-    ///
-    /// Any context.
-    pub(crate) fn clear(&self) {
-        for bus in 0..ROOT_ENTRIES {
-            self.set(bus, RootEntry::ABSENT);
-        }
-    }
-}
+use vtd_core::spec::root::ROOT_ENTRIES;
 
 /// The context tables of one unit.
 pub(crate) struct ContextTables {
@@ -92,7 +29,7 @@ impl ContextTables {
     /// # Errors
     ///
     /// [`ENOMEM`] if an allocation fails.
-    pub(crate) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
+    pub(super) fn new(coherent: bool, node: NumaNode) -> Result<Self> {
         let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
         Ok(ContextTables {
             buses: KBox::init(none, GFP_KERNEL)?,
@@ -101,8 +38,13 @@ impl ContextTables {
         })
     }
 
-    fn bus(&self, source: SourceId) -> Option<&Pages> {
-        self.buses.get(usize::from(source.bus()))?.as_ref()
+    fn bus(&self, bus: u8) -> Option<&Pages> {
+        self.buses.get(usize::from(bus))?.as_ref()
+    }
+
+    /// Returns whether the bus has a context table.
+    pub(super) fn has_bus(&self, bus: u8) -> bool {
+        self.bus(bus).is_some()
     }
 
     /// Allocates the context table of `source`'s bus, unless it exists, and links it in `root`.
@@ -110,39 +52,32 @@ impl ContextTables {
     /// # Errors
     ///
     /// [`ENOMEM`] if an allocation fails.
-    pub(crate) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
+    pub(super) fn prepare(&mut self, root: &RootTable, source: SourceId) -> Result {
         let bus = usize::from(source.bus());
         let slot = self.buses.get_mut(bus).ok_or(EINVAL)?;
         if slot.is_none() {
-            let entries = Pages::new(self.node, 0, Gfp::KERNEL)?;
-            if !self.coherent {
-                entries.flush(0, entries.len());
-            }
-            let entry = RootEntry::new(PhysAddr::new(entries.phys())).ok_or(EINVAL)?;
-            *slot = Some(entries);
-            root.set(bus, entry);
+            root.link(
+                source,
+                slot.insert(zeroed_pages(self.node, 0, self.coherent)?),
+            )?;
         }
         Ok(())
     }
 
     /// Returns the context entry of `source`.
-    pub(crate) fn get(&self, source: SourceId) -> ContextEntry {
+    pub(super) fn get(&self, source: SourceId) -> ContextEntry {
         let at = usize::from(source.devfn()) * 2;
-        self.bus(source).map_or(ContextEntry::ABSENT, |entries| {
-            ContextEntry::from_words(entries.read(at), entries.read(at + 1))
-        })
+        self.bus(source.bus())
+            .map_or(ContextEntry::ABSENT, |entries| {
+                ContextEntry::from_words(entries.read(at), entries.read(at + 1))
+            })
     }
 
     /// Writes the context entry of `source`, whose bus was [prepared](Self::prepare).
-    pub(crate) fn set(&mut self, source: SourceId, entry: ContextEntry) {
-        if let Some(entries) = self.bus(source) {
-            let at = usize::from(source.devfn());
+    pub(super) fn set(&mut self, source: SourceId, entry: ContextEntry) {
+        if let Some(entries) = self.bus(source.bus()) {
+            let at = usize::from(source.devfn()) * 2;
             write_entry(entries, at, entry.words(), self.coherent);
         }
-    }
-
-    /// Returns the first bus from `from` on that has a context table.
-    pub(crate) fn next_bus(&self, from: u8) -> Option<u8> {
-        (from..=u8::MAX).find(|bus| matches!(self.buses.get(usize::from(*bus)), Some(Some(_))))
     }
 }

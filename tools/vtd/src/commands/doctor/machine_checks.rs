@@ -9,6 +9,7 @@ use crate::text::{list, many};
 use std::collections::BTreeMap;
 use vtd_core::compatibility::{Restriction, WalkCapabilities};
 use vtd_core::quirks::{IgnoreList, PciFunction, Quirks, UnitVerdict};
+use vtd_core::spec::registers::TranslationTableMode as Mode;
 
 /// A function whose quirk depends on a register is checked by the module itself.
 fn function(bdf: Bdf, device: &Device) -> Option<PciFunction> {
@@ -43,6 +44,7 @@ fn capabilities(machine: &Machine<'_>, checks: &mut Checks) {
         let walk = WalkCapabilities {
             cap,
             ecap,
+            mode: Mode::Legacy,
             restriction: Restriction::default(),
         };
         let format = walk
