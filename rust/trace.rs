@@ -83,6 +83,10 @@ pub enum Cache {
     Interrupt = bindings::VTD_CACHE_INTERRUPT as u8,
     /// Another one.
     Other = bindings::VTD_CACHE_OTHER as u8,
+    /// PASID entries.
+    Pasid = bindings::VTD_CACHE_PASID as u8,
+    /// Translations of a first stage.
+    PasidIotlb = bindings::VTD_CACHE_PASID_IOTLB as u8,
 }
 
 /// How much of it is invalidated.
@@ -95,6 +99,8 @@ pub enum Scope {
     Domain = bindings::VTD_SCOPE_DOMAIN as u8,
     /// What one device, a block of pages or a block of interrupt entries has.
     Selective = bindings::VTD_SCOPE_SELECTIVE as u8,
+    /// What is tagged with a domain-id and a PASID.
+    Pasid = bindings::VTD_SCOPE_PASID as u8,
 }
 
 /// Returns whether a tracepoint is enabled.

@@ -221,10 +221,13 @@ struct vtd_refuse_event {
 #define VTD_CACHE_IOTLB		1
 #define VTD_CACHE_INTERRUPT	2
 #define VTD_CACHE_OTHER		3	/* one that the driver does not use yet */
+#define VTD_CACHE_PASID		4
+#define VTD_CACHE_PASID_IOTLB	5
 
 #define VTD_SCOPE_GLOBAL	0
 #define VTD_SCOPE_DOMAIN	1
 #define VTD_SCOPE_SELECTIVE	2
+#define VTD_SCOPE_PASID		3
 
 struct vtd_invalidate_event {
 	u32 unit;
@@ -232,6 +235,7 @@ struct vtd_invalidate_event {
 	u8 scope;
 	u16 domain_id;
 	u16 source;
+	u32 pasid;
 	u64 first;	/* an address, or the index of an interrupt entry */
 	u8 order;	/* 2^order pages or entries */
 	bool leaves_only;

@@ -134,6 +134,7 @@ TRACE_EVENT(invalidate,
 		__field(u8, scope)
 		__field(u16, domain_id)
 		__field(u16, source)
+		__field(u32, pasid)
 		__field(u64, first)
 		__field(u8, order)
 		__field(bool, leaves_only)
@@ -145,25 +146,29 @@ TRACE_EVENT(invalidate,
 		__entry->scope = event->scope;
 		__entry->domain_id = event->domain_id;
 		__entry->source = event->source;
+		__entry->pasid = event->pasid;
 		__entry->first = event->first;
 		__entry->order = event->order;
 		__entry->leaves_only = event->leaves_only;
 		__entry->by_register = event->by_register;
 	),
-	TP_printk("unit=dmar%u cache=%s scope=%s domain_id=%u source=%02x:%02x.%x first=0x%llx order=%u leaves_only=%d by_register=%d",
+	TP_printk("unit=dmar%u cache=%s scope=%s domain_id=%u source=%02x:%02x.%x pasid=%u first=0x%llx order=%u leaves_only=%d by_register=%d",
 		  __entry->unit,
 		  __print_symbolic(__entry->cache,
 				   { VTD_CACHE_CONTEXT, "context" },
 				   { VTD_CACHE_IOTLB, "iotlb" },
 				   { VTD_CACHE_INTERRUPT, "interrupt" },
-				   { VTD_CACHE_OTHER, "other" }),
+				   { VTD_CACHE_OTHER, "other" },
+				   { VTD_CACHE_PASID, "pasid" },
+				   { VTD_CACHE_PASID_IOTLB, "pasid-iotlb" }),
 		  __print_symbolic(__entry->scope,
 				   { VTD_SCOPE_GLOBAL, "global" },
 				   { VTD_SCOPE_DOMAIN, "domain" },
-				   { VTD_SCOPE_SELECTIVE, "selective" }),
+				   { VTD_SCOPE_SELECTIVE, "selective" },
+				   { VTD_SCOPE_PASID, "pasid" }),
 		  __entry->domain_id, __entry->source >> 8, (__entry->source >> 3) & 0x1f,
-		  __entry->source & 7, __entry->first, __entry->order, __entry->leaves_only,
-		  __entry->by_register)
+		  __entry->source & 7, __entry->pasid, __entry->first, __entry->order,
+		  __entry->leaves_only, __entry->by_register)
 );
 
 #endif

@@ -31,5 +31,5 @@ def claims(evidence):
 
 def _words_of(record):
     """Returns an event of an invalidation as decoder.invalidation returns a descriptor."""
-    return tuple(record[word] for word in ("cache", "scope", "domain_id", "source", "first", "order",
-                                           "leaves_only"))
+    return tuple(record[word] for word in ("cache", "scope", "domain_id", "source", "pasid", "first",
+                                           "order", "leaves_only"))

@@ -19,6 +19,11 @@ FAULT_REASONS = {
     0xB: "reserved bits are set in a context entry",
     0xC: "reserved bits are set in a page-table entry",
     0xD: "the translation type of the context entry forbids this request",
+    0x70: "a first-stage table could not be read",
+    0x71: "the first-stage entry is not present",
+    0x72: "reserved bits are set in a first-stage entry",
+    0x80: "the address is not canonical",
+    0x85: "the page may not be written (scalable mode)",
 }
 
 REGISTERS = {
@@ -64,11 +69,13 @@ def descriptor_kind(low, high):
 def invalidation(low, high):
     """Returns the values of the trace event vtd:invalidate for a descriptor, as it shows them; None
     for a wait."""
-    cache = {1: "context", 2: "iotlb", 4: "interrupt", 5: None}.get(field(low, 0, 4), "other")
+    cache = {1: "context", 2: "iotlb", 4: "interrupt", 5: None, 6: "pasid-iotlb",
+             7: "pasid"}.get(field(low, 0, 4), "other")
     if cache is None:
         return None
-    domain = source = first = order = leaves = 0
-    scope = {2: "domain", 3: "selective"}.get(field(low, 4, 2), "global")
+    domain = source = pasid = first = order = leaves = 0
+    scopes = {"pasid": {0: "domain", 1: "pasid"}, "pasid-iotlb": {2: "pasid", 3: "selective"}}
+    scope = scopes.get(cache, {2: "domain", 3: "selective"}).get(field(low, 4, 2), "global")
     if cache == "interrupt":
         scope = "selective" if field(low, 4, 1) else "global"
         first, order = (field(low, 32, 16), field(low, 27, 5)) if field(low, 4, 1) else (0, 0)
@@ -76,10 +83,12 @@ def invalidation(low, high):
         domain = field(low, 16, 16)
     if (cache, scope) == ("context", "selective"):
         source = field(low, 32, 16)
-    if (cache, scope) == ("iotlb", "selective"):
+    if cache in scopes and scope in ("pasid", "selective"):
+        pasid = field(low, 32, 20)
+    if cache in ("iotlb", "pasid-iotlb") and scope == "selective":
         first, order, leaves = high & ~0xfff, field(high, 0, 6), field(high, 6, 1)
     name = f"{source >> 8:02x}:{source >> 3 & 31:02x}.{source & 7}"
-    return cache, scope, str(domain), name, hex(first), str(order), str(leaves)
+    return cache, scope, str(domain), name, str(pasid), hex(first), str(order), str(leaves)
 
 
 def descriptor(low, high):
@@ -98,6 +107,12 @@ def descriptor(low, high):
         leaf = ", leaf entries only" if field(high, 6, 1) else ""
         return (f"invalidate IOTLB of domain-id {domain}, {pages} page"
                 f"{'s' if pages > 1 else ''} from {high & ~0xfff:#x}{leaf}")
+    if kind == "pasid-iotlb":
+        pasid = f"domain-id {domain}, PASID {field(low, 32, 20)}"
+        if field(low, 4, 2) != 3:
+            return f"invalidate PASID-based IOTLB of {pasid}"
+        return (f"invalidate PASID-based IOTLB of {pasid}, {1 << field(high, 0, 6)} page(s) from "
+                f"{high & ~0xfff:#x}{', leaf entries only' if field(high, 6, 1) else ''}")
     if kind == "wait":
         return _wait(low, high)
     return f"invalidate {kind.replace('-', ' ')} ({high:#018x} {low:#018x})"

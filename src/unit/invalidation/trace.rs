@@ -4,8 +4,9 @@
 //! or through registers, and none for waits.
 
 use kernel_ext::trace::{self, Cache, InvalidateEvent, Scope};
+use vtd_core::spec::address::{DomainId, Pasid};
 use vtd_core::spec::descriptor::Descriptor;
-use vtd_core::spec::invalidation::{InterruptScope, Invalidation};
+use vtd_core::spec::invalidation::{InterruptScope, Invalidation, PasidIotlbScope, PasidScope};
 use vtd_core::spec::scope::{ContextScope, Granularity, IotlbScope};
 
 /// Traces a descriptor that is about to be submitted to the queue of unit number `unit`. The caller
@@ -49,6 +50,8 @@ fn fields(what: Invalidation) -> InvalidateEvent {
     match what {
         Invalidation::Context(scope) => context_fields(scope),
         Invalidation::Iotlb(scope) => iotlb_fields(scope),
+        Invalidation::Pasid(scope) => pasid_fields(scope),
+        Invalidation::PasidIotlb(scope) => pasid_iotlb_fields(scope),
         Invalidation::InterruptEntries(InterruptScope::Global) => {
             of(Cache::Interrupt, Granularity::Global)
         }
@@ -59,10 +62,8 @@ fn fields(what: Invalidation) -> InvalidateEvent {
                 ..of(Cache::Interrupt, Granularity::Selective)
             }
         }
-        // The driver uses no other cache yet.
-        Invalidation::Pasid(_) | Invalidation::PasidIotlb(_) | Invalidation::DeviceTlb(_) => {
-            of(Cache::Other, Granularity::Global)
-        }
+        // The driver enables no device-TLB.
+        Invalidation::DeviceTlb(_) => of(Cache::Other, Granularity::Global),
     }
 }
 
@@ -101,6 +102,53 @@ fn iotlb_fields(scope: IotlbScope) -> InvalidateEvent {
             leaves_only,
             ..event
         },
+    }
+}
+
+fn pasid_fields(scope: PasidScope) -> InvalidateEvent {
+    match scope {
+        PasidScope::Global => of(Cache::Pasid, Granularity::Global),
+        PasidScope::Domain(id) => InvalidateEvent {
+            domain_id: id.raw(),
+            ..of(Cache::Pasid, Granularity::Domain)
+        },
+        PasidScope::Pasid { domain, pasid } => InvalidateEvent {
+            cache: Cache::Pasid as u8,
+            ..of_pasid(domain, pasid)
+        },
+    }
+}
+
+fn pasid_iotlb_fields(scope: PasidIotlbScope) -> InvalidateEvent {
+    let cache = Cache::PasidIotlb as u8;
+    match scope {
+        PasidIotlbScope::Pasid { domain, pasid } => InvalidateEvent {
+            cache,
+            ..of_pasid(domain, pasid)
+        },
+        PasidIotlbScope::Pages {
+            domain,
+            pasid,
+            block,
+            leaves_only,
+        } => InvalidateEvent {
+            cache,
+            scope: Scope::Selective as u8,
+            first: block.address().raw(),
+            order: block.address_mask(),
+            leaves_only,
+            ..of_pasid(domain, pasid)
+        },
+    }
+}
+
+/// Returns the fields of all that is tagged with a domain-id and a PASID.
+fn of_pasid(domain: DomainId, pasid: Pasid) -> InvalidateEvent {
+    InvalidateEvent {
+        scope: Scope::Pasid as u8,
+        domain_id: domain.raw(),
+        pasid: pasid.raw(),
+        ..Default::default()
     }
 }
 
