@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * An independent oracle: the same random requests go to a domain of vtd and to a table
- * of the kernel's own generic_pt, in the same format (vtdss). After each request both
- * must have returned the same and must translate every requested address alike. After
- * every few requests both tables are walked entry by entry, ours from where the unit
- * itself finds it: register, root entry, context entry.
+ * of the kernel's own generic_pt, in the same format: vtdss, or x86_64 if it is a first
+ * stage. After each request both must have returned the same and must translate every
+ * requested address alike. After every few requests both tables are walked entry by
+ * entry, ours from where the unit itself finds it: register, root entry, context entry
+ * and, in scalable mode, PASID directory and PASID table.
  *
  * The requests go to the tables' own operations, below the core's checks.
  */
-#include <linux/acpi.h>
-#include <linux/io.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/prandom.h>
@@ -17,6 +16,7 @@
 #include <linux/sizes.h>
 
 #include "domain.h"
+#include "domain_oracle.h"
 
 static unsigned int oracle_seed;
 module_param(oracle_seed, uint, 0644);
@@ -26,28 +26,15 @@ static unsigned int oracle_ms = 8000;
 module_param(oracle_ms, uint, 0644);
 MODULE_PARM_DESC(oracle_ms, "how long the oracle runs");
 
-#if IS_ENABLED(CONFIG_IOMMU_PT_VTDSS)
-#include <linux/generic_pt/common.h>
-#include <linux/generic_pt/iommu.h>
+#if ORACLE_HAS_TABLES
 
-MODULE_IMPORT_NS("GENERIC_PT_IOMMU");
-
-/* The bits of an entry that are compared: address, R, W, large page, snoop (VT-d 9.8). */
-#define ADDRESS		GENMASK_ULL(51, 12)
-#define LARGE		BIT_ULL(7)
-#define MEANING		(ADDRESS | LARGE | BIT_ULL(11) | BIT_ULL(1) | BIT_ULL(0))
-#define ENTRIES		512
-#define RTADDR		0x20
 #define KEPT		64	/* successful maps that are kept, to be unmapped */
 #define WALK_EACH	50	/* requests */
 #define ROOM		6	/* the most lines of complaints */
 
 struct oracle {
 	struct bench *b;
-	struct pt_iommu *ours;
-	struct pt_iommu_vtdss theirs;
-	phys_addr_t our_top, their_top;
-	int levels;
+	struct oracle_tables t;
 	struct rnd_state rnd;
 	unsigned int seed, asked, refused, leaves, walks, complaints;
 	struct { u64 iova, len; } kept[KEPT];
@@ -66,98 +53,6 @@ static __printf(2, 3) void differ(struct oracle *o, const char *fmt, ...)
 	va_end(args);
 }
 
-static void free_gathered(struct iommu_domain *domain, struct iommu_iotlb_gather *gather)
-{
-	iommu_put_pages_list(&gather->freelist);
-}
-
-static const struct iommu_domain_ops their_ops = {
-	IOMMU_PT_DOMAIN_OPS(vtdss),
-	.iotlb_sync = free_gathered,
-};
-
-/* --- where the tables are --- */
-
-/*
- * The register page of the unit that a device is behind, according to firmware's table, in whose
- * order units are numbered; 0 if there is none.
- */
-static u64 unit_of(struct device *dev)
-{
-	struct acpi_table_header *dmar;
-	unsigned int number;
-	u64 base = 0;
-	u32 at;
-
-	if (sscanf(dev_name(dev->iommu->iommu_dev->dev), "dmar%u", &number) != 1 ||
-	    ACPI_FAILURE(acpi_get_table(ACPI_SIG_DMAR, 0, &dmar)))
-		return 0;
-	for (at = sizeof(struct acpi_table_dmar); !base && at + 4 < dmar->length; ) {
-		struct acpi_dmar_header *h = (void *)dmar + at;
-
-		if (h->type == ACPI_DMAR_TYPE_HARDWARE_UNIT && !number--)
-			base = ((struct acpi_dmar_hardware_unit *)h)->address;
-		if (!h->length)
-			break;
-		at += h->length;
-	}
-	acpi_put_table(dmar);
-	return base;
-}
-
-static u64 word_at(phys_addr_t table, unsigned int index)
-{
-	return READ_ONCE(((u64 *)phys_to_virt(table))[index]);
-}
-
-static int find_our_table(struct oracle *o)
-{
-	struct pci_dev *pdev = o->b->dev[0]->pdev;
-	u64 base = unit_of(&pdev->dev), root, context;
-	void __iomem *regs;
-
-	if (!base)
-		return -ENODEV;
-	regs = ioremap(base, SZ_4K);
-	if (!regs)
-		return -ENOMEM;
-	root = readq(regs + RTADDR) & PAGE_MASK;
-	iounmap(regs);
-	context = word_at(root, pdev->bus->number * 2);
-	if (!(context & 1))
-		return -ENXIO;
-	context &= PAGE_MASK;
-	if (!(word_at(context, pdev->devfn * 2) & 1))
-		return -ENXIO;
-	o->our_top = word_at(context, pdev->devfn * 2) & PAGE_MASK;
-	/* 1: 3 levels, 39 bits; 2: 4 levels, 48 bits (VT-d 9.3) */
-	o->levels = (word_at(context, pdev->devfn * 2 + 1) & 7) + 2;
-	return 0;
-}
-
-static int make_their_table(struct oracle *o)
-{
-	struct pt_iommu_vtdss_cfg cfg = {
-		.common.features = BIT(PT_FEAT_FLUSH_RANGE),
-		.common.hw_max_vasz_lg2 = 12 + 9 * o->levels,
-		.common.hw_max_oasz_lg2 = 52,
-		.top_level = o->levels - 1,
-	};
-	struct pt_iommu_vtdss_hw_info info;
-	int err;
-
-	o->theirs.iommu.nid = NUMA_NO_NODE;
-	o->theirs.iommu.domain.ops = &their_ops;
-	o->theirs.iommu.domain.type = IOMMU_DOMAIN_UNMANAGED;
-	err = pt_iommu_vtdss_init(&o->theirs, &cfg, GFP_KERNEL);
-	if (err)
-		return err;
-	o->theirs.iommu.domain.pgsize_bitmap = o->b->domain->pgsize_bitmap;
-	pt_iommu_vtdss_hw_info(&o->theirs, &info);
-	o->their_top = info.ssptptr;
-	return 0;
-}
-
 /* --- comparing --- */
 
 /* Whether a table, at @level above the leaves, holds no leaf. */
@@ -166,7 +61,7 @@ static bool is_empty(phys_addr_t table, int level)
 	int i;
 
 	for (i = 0; i < ENTRIES; i++) {
-		u64 entry = word_at(table, i);
+		u64 entry = oracle_word_at(table, i);
 
 		if (entry && (!level || entry & LARGE || !is_empty(entry & ADDRESS, level - 1)))
 			return false;
@@ -181,7 +76,7 @@ static void compare_tables(struct oracle *o, phys_addr_t ours, phys_addr_t their
 	int i;
 
 	for (i = 0; i < ENTRIES; i++, iova += SZ_4K << (9 * level)) {
-		u64 a = word_at(ours, i) & MEANING, b = word_at(theirs, i) & MEANING;
+		u64 a = oracle_word_at(ours, i) & o->t.meaning, b = oracle_word_at(theirs, i) & o->t.meaning;
 		bool a_links = a && level && !(a & LARGE), b_links = b && level && !(b & LARGE);
 
 		if (a_links && !b && is_empty(a & ADDRESS, level - 1))
@@ -211,7 +106,7 @@ static void compare_queries(struct oracle *o, u64 iova, u64 len)
 		u64 at = i < 4 ? edges[i] :
 			 iova - SZ_2M + prandom_u32_state(&o->rnd) % (len + 2 * SZ_2M);
 		phys_addr_t a = iommu_iova_to_phys(o->b->domain, at);
-		phys_addr_t b = iommu_iova_to_phys(&o->theirs.iommu.domain, at);
+		phys_addr_t b = iommu_iova_to_phys(&o->t.theirs.iommu.domain, at);
 
 		if (a != b)
 			differ(o, "%#llx is at %#llx, theirs at %#llx", at, (u64)a, (u64)b);
@@ -289,8 +184,8 @@ static void ask_to_map(struct oracle *o)
 	u64 iova, phys, len;
 
 	choose(o, &iova, &phys, &len);
-	a = map(o->ours, iova, phys, len, prot);
-	b = map(&o->theirs.iommu, iova, phys, len, prot);
+	a = map(o->t.ours, iova, phys, len, prot);
+	b = map(&o->t.theirs.iommu, iova, phys, len, prot);
 	if (!a != !b || (a == -EADDRINUSE) != (b == -EADDRINUSE))
 		differ(o, "map of %#llx, %#llx bytes at %#llx: error %d, theirs %d",
 		       iova, len, phys, a, b);
@@ -319,8 +214,8 @@ static void ask_to_unmap(struct oracle *o)
 			o->kept[i].len = 0;
 		}
 	}
-	a = unmap(o->ours, iova, len);
-	b = unmap(&o->theirs.iommu, iova, len);
+	a = unmap(o->t.ours, iova, len);
+	b = unmap(&o->t.theirs.iommu, iova, len);
 	if (a != b)
 		differ(o, "unmap of %#llx, %#llx bytes: %#zx unmapped, theirs %#zx",
 		       iova, len, a, b);
@@ -332,7 +227,7 @@ static void compare_everything(struct oracle *o)
 {
 	o->walks++;
 	o->leaves = 0;
-	compare_tables(o, o->our_top, o->their_top, o->levels - 1, 0);
+	compare_tables(o, o->t.our_top, o->t.their_top, o->t.levels - 1, 0);
 }
 
 static void interrogate(struct oracle *o)
@@ -355,8 +250,8 @@ static void interrogate(struct oracle *o)
 	expect(o->b, o->asked >= 200 && most >= 20,
 	       "only %u requests, at most %u leaves: nothing was compared", o->asked, most);
 	snprintf(o->b->note, sizeof(o->b->note),
-		 ": seed %#x, %u requests (%u refused), %u walks, at most %u leaves",
-		 o->seed, o->asked, o->refused, o->walks, most);
+		 ": %s stage, seed %#x, %u requests (%u refused), %u walks, at most %u leaves",
+		 o->t.first_stage ? "first" : "second", o->seed, o->asked, o->refused, o->walks, most);
 }
 
 void play_oracle(struct bench *b)
@@ -369,19 +264,19 @@ void play_oracle(struct bench *b)
 		return;
 	}
 	o->b = b;
-	o->ours = iommupt_from_domain(b->domain);
+	o->t.ours = iommupt_from_domain(b->domain);
 	o->seed = oracle_seed ?: get_random_u32();
 	prandom_seed_state(&o->rnd, o->seed);
-	err = o->ours ? find_our_table(o) : -EOPNOTSUPP;
+	err = o->t.ours ? oracle_find_ours(&o->t, b->dev[0]->pdev) : -EOPNOTSUPP;
 	expect(b, !err, "the domain's table was not found: error %d", err);
 	if (!err) {
-		err = make_their_table(o);
+		err = oracle_make_theirs(&o->t, b->domain);
 		expect(b, !err, "generic_pt's table could not be set up: error %d", err);
 	}
 	if (!err) {
 		interrogate(o);
 		/* The rest is freed with the tables, which no device uses any more. */
-		pt_iommu_deinit(&o->theirs.iommu);
+		pt_iommu_deinit(&o->t.theirs.iommu);
 	}
 	kfree(o);
 }
@@ -390,7 +285,7 @@ void play_oracle(struct bench *b)
 
 void play_oracle(struct bench *b)
 {
-	seq_buf_puts(b->out, "skip: this kernel has no vtdss tables (IOMMU_PT_VTDSS)\n");
+	seq_buf_puts(b->out, "skip: this kernel has no vtdss or x86_64 tables (IOMMU_PT_VTDSS, IOMMU_PT_X86_64)\n");
 }
 
 #endif
