@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib/common.sh"
 
 RUN=/sys/kernel/debug/vtd_domain/run
-SCENARIOS="map-4k map-2m map-1g map-mixed resize occupied width read-only blocked second-owner shared churn oracle threads"
+SCENARIOS="map-4k map-2m map-1g map-mixed across-1g resize occupied width read-only blocked second-owner shared churn oracle threads"
 # With a device behind each of two units; "shared" and "churn" have both in one domain.
 OF_TWO_UNITS="shared churn"
 

@@ -90,6 +90,36 @@ static void map_mixed(struct bench *b)
 		       "offset %#llx is still mapped", at);
 }
 
+/*
+ * Unmap two adjacent pages, one on each side of a multiple of 1 GiB, in one call. The smallest block
+ * that covers both has more pages than one invalidation of a block may have on QEMU's unit (2^18).
+ */
+static void across_1g(struct bench *b)
+{
+	static const u64 multiples[] = { BASE, BASE + SZ_1G, BASE + 2ULL * SZ_1G };
+	int i, page, err;
+
+	for (i = 0; i < ARRAY_SIZE(multiples); i++) {
+		dma_addr_t first = multiples[i] - SZ_4K;
+
+		for (page = 0; page < 2; page++) {
+			dma_addr_t iova = first + page * SZ_4K;
+
+			err = iommu_map(b->domain, iova, page_to_phys(b->page), SZ_4K,
+					PROT, GFP_KERNEL);
+			expect(b, !err, "iommu_map at %#llx: error %d", (u64)iova, err);
+			expect(b, bench_write_lands(b, 0, iova) == 1,
+			       "a write to %#llx, which is mapped, did not land", (u64)iova);
+		}
+		expect(b, iommu_unmap(b->domain, first, 2 * SZ_4K) == 2 * SZ_4K,
+		       "the pages at %#llx were not both unmapped", (u64)first);
+		for (page = 0; page < 2; page++)
+			expect(b, !bench_write_lands(b, 0, first + page * SZ_4K),
+			       "a write to %#llx landed after iommu_unmap",
+			       (u64)first + page * SZ_4K);
+	}
+}
+
 /* A table of small pages is replaced by one large page, and back. */
 static void resize(struct bench *b)
 {
@@ -243,6 +273,7 @@ const struct domain_scenario domain_scenarios[] = {
 	{ "map-2m", 1, true, map_2m },
 	{ "map-1g", 1, true, map_1g },
 	{ "map-mixed", 1, true, map_mixed },
+	{ "across-1g", 1, true, across_1g },
 	{ "resize", 1, true, resize },
 	{ "occupied", 1, true, occupied },
 	{ "width", 1, true, width },
