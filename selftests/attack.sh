@@ -21,8 +21,8 @@ outcome() {
 	attack "$1" "$2" || return 1
 	echo "$attacked"
 	[ "$(attack_word error)" = 0 ] || return 1
-	case $2 in
-	allowed-*)
+	case $(attack_word expect)/$2 in
+	landed/*)
 		[ "$(attack_word landed)" = 1 ] ;;
 	*)
 		[ "$(attack_word landed)" = 0 ] && [ "$(attack_word intact)" = 1 ] &&
@@ -35,9 +35,11 @@ outcome() {
 # reported BDF SCENARIO: the driver's log line about it.
 reported() {
 	access=$(attack_word access)
-	code=5
-	[ "$access" = write ] || code=6
-	log_has "vtd: .*fault: device $1 .*$access.* 0x0*$(page_of "$(attack_word iova)")[0-9a-f]{3} .*reason 0x0*$code\\)"
+	case $2 in
+	*-only) code=$(reason_of "$1" "$access" present) ;;
+	*) code=$(reason_of "$1" "$access") ;;
+	esac
+	log_has "vtd: .*fault: device $1 .*$access.* 0x0*$(page_of "$(attack_word iova)")[0-9a-f]{3} .*reason 0x$code\\)"
 }
 
 not_reported() {
@@ -62,8 +64,8 @@ for bdf in $found; do
 	for scenario in $scenarios; do
 		mark "attack $bdf $scenario"
 		log_start
-		case $scenario in
-		allowed-*)
+		case $scenario/$(stage_of "$bdf") in
+		allowed-*/* | write-only/first)
 			ktap_check "$bdf: $scenario lands" outcome "$bdf" "$scenario"
 			ktap_check "$bdf: $scenario is no fault" not_reported "$bdf" ;;
 		*)

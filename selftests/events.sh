@@ -40,7 +40,7 @@ listed_domain() {
 
 fault_agrees() {
 	listen && attack "$edu" never-mapped && log_has "fault: device $edu " &&
-		traces " fault: unit=$unit requester=$edu device=$edu request=write address=$(attack_word iova) reason=0x05 pasid=-1 $(logged_domain)\$"
+		traces " fault: unit=$unit requester=$edu device=$edu request=write address=$(attack_word iova) reason=0x$(reason_of "$edu" write) pasid=-1 $(logged_domain)\$"
 }
 
 # attached FROM TO DOMAIN: the last event says so.
@@ -90,7 +90,7 @@ ktap_check "fault: its fields" has_fields fault \
 ktap_check "attach: its fields" has_fields attach "unit device group from to domain domain_id"
 ktap_check "refuse: its fields" has_fields refuse "unit device from to why error"
 ktap_check "invalidate: its fields" has_fields invalidate \
-	"unit cache scope domain_id source first order leaves_only by_register"
+	"unit cache scope domain_id source pasid first order leaves_only by_register"
 # An earlier test may have used up the device's lines in the log.
 sleep 6
 ktap_check "fault: as in the log" fault_agrees

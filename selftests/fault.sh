@@ -91,7 +91,7 @@ ktap_check "readers of the log find the report by the device" log_is_about "$qui
 ktap_check "the report names the device's driver" log_has "fault: device $quiet.*vtd_attack"
 ktap_check "the report names the access" log_has "fault: device $quiet.*write"
 ktap_check "the report gives the reason in words and as a code" \
-	log_has "fault: device $quiet.*refused: .*[a-z]+ .*reason 0x0?5"
+	log_has "fault: device $quiet.*refused: .*[a-z]+ .*reason 0x$(reason_of "$quiet" write)"
 ktap_check "the report names the unit" log_has "vtd: $(unit_of "$quiet"): fault: device $quiet"
 ktap_check "the report has the domain's number, domain-id and type" \
 	log_has "fault: device $quiet.*, $(domain_of "$quiet") \(DMA, (strict|lazy)\)"

@@ -231,6 +231,28 @@ unit_of() {
 	basename "$(readlink "$PCI/$1/iommu")"
 }
 
+# stage_of BDF: prints first if the tables of its domains are of a first stage, or else second. A
+# unit in scalable mode (ECAP, bit 43) has a first stage (47) only if it has no second (46).
+stage_of() {
+	stage_ecap=$(cat "$PCI/$1/iommu/intel-iommu/ecap" 2> /dev/null)
+	case $VTD_KO/$VTD_ARGS/$(cmdline intel_iommu) in
+	none/*/*sm_on*) ;;
+	none/* | */*scalable=0*/*) stage_ecap=0 ;;
+	esac
+	if [ $((0x${stage_ecap:-0} >> 43 & 0x19)) = $((0x11)) ]; then echo first; else echo second; fi
+}
+
+# reason_of BDF ACCESS [present]: prints the code with which a read or write is refused of a page that
+# is not mapped or, present, is not mapped for this.
+reason_of() {
+	case $(stage_of "$1")/$2/${3-} in
+	first/*/present) echo 85 ;;
+	first/*) echo 71 ;;
+	*/write/*) echo 05 ;;
+	*) echo 06 ;;
+	esac
+}
+
 # firmware_units: prints the addresses of the registers of firmware's units, in the table's order.
 firmware_units() {
 	# A header of 48 bytes; then structures: type u16, length u16. A unit (DRHD) has type 0 and its
@@ -335,13 +357,16 @@ is_present() {
 
 # --- attacks ---
 
-# attack BDF SCENARIO: sets attacked to the module's line about it.
+# attack BDF SCENARIO: sets attacked to the module's line about it. A first stage cannot permit writes
+# without reads.
 attack() {
 	attacked=
 	run=/sys/kernel/debug/vtd_attack/$1/run
 	[ -e "$run" ] || { echo "vtd_attack does not drive $1"; return 1; }
 	echo "$2" > "$run" || { echo "$1 cannot do $2"; return 1; }
 	attacked=$(cat "$run")
+	[ "$(stage_of "$1")" = second ] || attacked=$(echo "$attacked stage=first" |
+		sed '/scenario=write-only /s/expect=refused/expect=landed/')
 }
 
 # attack_word NAME: prints a value from the last attack's line.

@@ -162,6 +162,13 @@ def attacks(report, evidence):
     report.check(refused >= wanted, "all attacks were made", f"only {refused} of {wanted} were")
 
 
+def _reason(attack, write):
+    """Returns the reason of a refusal. That of a first stage depends on whether the page is present."""
+    if attack["stage"] == "first":
+        return 0x85 if attack["scenario"] == "read-only" else 0x71
+    return REASON[write]
+
+
 def judge_attack(attack, seen, reported, units):
     """Returns why an attack's outcome is wrong; empty if it is right."""
     if attack["error"] != "0":
@@ -174,7 +181,7 @@ def judge_attack(attack, seen, reported, units):
     if attack["scenario"].startswith("unmapped") and attack["warm"] != "1":
         return "the device could not use the page before it was unmapped"
     write, address = attack["access"] == "write", (attack.number("iova") or 0) & PAGE
-    expected = (write, address, REASON[write])
+    expected = (write, address, _reason(attack, write))
     for who, faults in (("QEMU's trace", seen), ("the driver's log", reported)):
         if len(faults) != 1:
             return f"{who} has {len(faults)} faults of the device where there was one attack"
