@@ -5,10 +5,10 @@
 
 use super::geometry::Geometry;
 use super::level::TableLevel;
-use crate::spec::address::PhysAddr;
+use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::fault::FaultReason;
 use crate::spec::first_stage::FirstStageEntry;
-use crate::spec::level::{Level, PageSize};
+use crate::spec::level::{AddressWidth, Level, PageSize, Stage};
 use crate::spec::pte::{Access, DecodedEntry, Entry};
 
 mod sealed {
@@ -28,6 +28,9 @@ pub struct Prot {
 ///
 /// All formats have tables of 512 entries of 64 bits, and an entry is 0, a leaf or a link.
 pub trait Format: sealed::Sealed + Copy + Send + Sync + 'static {
+    /// The stage that has tables of this format.
+    const STAGE: Stage;
+
     /// The bits of the address of a page or of a table.
     const ADDRESS: u64;
 
@@ -41,9 +44,12 @@ pub trait Format: sealed::Sealed + Copy + Send + Sync + 'static {
     /// A bit of a link that hardware ignores. The memory of the tables may use it.
     const IGNORED: u64;
 
+    /// Returns what a leaf permits that is mapped for `access`: reads as well, if the format cannot
+    /// permit writes alone.
+    fn permitted(access: Access) -> Access;
+
     /// Returns the bits of a leaf of level 1 other than the address. Leaves of other levels have
-    /// [`Self::LARGE`] as well. They permit what `prot` says, and reads if the format cannot permit
-    /// writes alone.
+    /// [`Self::LARGE`] as well. They permit what is [permitted](Self::permitted) for `prot`.
     fn leaf_bits(prot: Prot) -> u64;
 
     /// Returns a link to the table of the level below at `address`, or `None` if that is not page
@@ -53,8 +59,9 @@ pub trait Format: sealed::Sealed + Copy + Send + Sync + 'static {
     /// Returns the meaning of an entry of a table of `level`.
     fn decode(entry: u64, level: Level) -> DecodedEntry;
 
-    /// The reason with which a unit refuses an address beyond the width of the table.
-    const BEYOND_WIDTH: FaultReason;
+    /// Returns the reason with which a unit refuses an address beyond the last that a table of
+    /// `width` can map.
+    fn refuses_beyond(iova: Iova, width: AddressWidth) -> FaultReason;
 
     /// The reason with which a unit refuses a request if reserved bits of an entry are set.
     const RESERVED_BITS: FaultReason;
@@ -74,6 +81,8 @@ pub struct SecondStage;
 impl sealed::Sealed for SecondStage {}
 
 impl Format for SecondStage {
+    const STAGE: Stage = Stage::Second;
+
     const ADDRESS: u64 = Entry::from_raw(u64::MAX).address().raw();
 
     const LARGE: u64 = read_only(PageSize::Size2M) ^ read_only(PageSize::Size4K);
@@ -85,6 +94,11 @@ impl Format for SecondStage {
     };
 
     const IGNORED: u64 = 1 << 52;
+
+    #[inline(always)]
+    fn permitted(access: Access) -> Access {
+        access
+    }
 
     #[inline(always)]
     fn leaf_bits(prot: Prot) -> u64 {
@@ -105,7 +119,9 @@ impl Format for SecondStage {
         Entry::from_raw(entry).decode(level)
     }
 
-    const BEYOND_WIDTH: FaultReason = FaultReason::new(0x4);
+    fn refuses_beyond(_: Iova, _: AddressWidth) -> FaultReason {
+        FaultReason::new(0x4)
+    }
 
     const RESERVED_BITS: FaultReason = FaultReason::new(0xc);
 
@@ -128,7 +144,7 @@ const fn read_only(size: PageSize) -> u64 {
     }
 }
 
-/// First-stage tables (VT-d 3.6, 9.7), which the driver does not use yet.
+/// First-stage tables (VT-d 3.6, 9.7).
 ///
 /// Addresses are canonical, so an aperture is the lower half. Accesses snoop as the PASID entry says,
 /// not as [`Prot::snoop`] does.
@@ -138,6 +154,8 @@ pub struct FirstStage;
 impl sealed::Sealed for FirstStage {}
 
 impl Format for FirstStage {
+    const STAGE: Stage = Stage::First;
+
     const ADDRESS: u64 = FirstStageEntry::from_raw(u64::MAX).address().raw();
 
     const LARGE: u64 = SecondStage::LARGE;
@@ -149,6 +167,15 @@ impl Format for FirstStage {
     };
 
     const IGNORED: u64 = 1 << 52;
+
+    #[inline(always)]
+    fn permitted(access: Access) -> Access {
+        if access.writes() {
+            Access::ReadWrite
+        } else {
+            access
+        }
+    }
 
     #[inline(always)]
     fn leaf_bits(prot: Prot) -> u64 {
@@ -169,7 +196,13 @@ impl Format for FirstStage {
         FirstStageEntry::from_raw(entry).decode(level)
     }
 
-    const BEYOND_WIDTH: FaultReason = FaultReason::new(0x80);
+    fn refuses_beyond(iova: Iova, width: AddressWidth) -> FaultReason {
+        // Canonical: all bits from the highest of the width on are equal. The upper half is never
+        // mapped.
+        let upper = iova.raw() >> (width.bits() - 1);
+        let is_canonical = upper == 0 || upper == u64::MAX >> (width.bits() - 1);
+        FaultReason::new(if is_canonical { 0x71 } else { 0x80 })
+    }
 
     const RESERVED_BITS: FaultReason = FaultReason::new(0x72);
 
@@ -219,6 +252,27 @@ mod tests {
         assert_eq!(FirstStage::ADDRESS, 0x000f_ffff_ffff_f000);
         assert_eq!(FirstStage::LINK, 1);
         assert_eq!(FirstStage::link(PhysAddr::new(0x1000)), Some(0x1027));
+    }
+
+    #[test]
+    fn a_leaf_permits_what_its_format_says() {
+        fn permits<F: Format>(access: Access) -> Option<Access> {
+            let prot = Prot {
+                access,
+                snoop: false,
+            };
+            match F::decode(F::leaf_bits(prot), Level::L1) {
+                DecodedEntry::Leaf { access, .. } => Some(access),
+                _ => None,
+            }
+        }
+        for access in [Access::Read, Access::Write, Access::ReadWrite] {
+            assert_eq!(permits::<SecondStage>(access), Some(access));
+            assert_eq!(SecondStage::permitted(access), access);
+            let both = FirstStage::permitted(access);
+            assert_eq!(permits::<FirstStage>(access), Some(both));
+            assert!(both.permits(access) && both.writes() == access.writes());
+        }
     }
 
     #[test]

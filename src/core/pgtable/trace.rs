@@ -81,7 +81,8 @@ impl<M: TableMemory> PageTable<M> {
         see: &mut F,
     ) -> WalkTrace {
         if iova.raw() > self.last_iova {
-            return WalkTrace::faulted(M::Format::BEYOND_WIDTH);
+            let reason = M::Format::refuses_beyond(iova, self.geometry.width);
+            return WalkTrace::faulted(reason);
         }
         let from = iova.raw();
         let mut trace = Trace {

@@ -5,8 +5,9 @@
 use crate::pgtable_arena::{Arena, PageId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use vtd_core::pgtable::{FirstStage, Geometry, PageTable, Prot, UnmapStop, WalkOutcome};
+use vtd_core::pgtable::{FirstStage, Geometry, PageTable, Prot, UnmapStop, WalkOutcome, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::pte::Access;
 
@@ -162,6 +163,21 @@ fn a_trace_has_the_entries_and_reasons_of_a_first_stage() {
     assert_eq!(outcome(0x6000), ((1, 0x71), (1, 0x71)));
     assert_eq!(outcome(0x80_0000), ((2, 0x71), (2, 0x71)));
     assert_eq!(outcome(1 << 47), ((0, 0x80), (0, 0x80)));
+    assert_eq!(outcome(1 << 63), ((0, 0x80), (0, 0x80)));
+    // The upper half is canonical, and not mapped.
+    let upper_half = 0xffff_8000_0000_0000;
+    assert_eq!(outcome(upper_half), ((0, 0x71), (0, 0x71)));
+    assert_eq!(outcome(upper_half - 1), ((0, 0x80), (0, 0x80)));
+    // So is what lies between the last address of a narrower unit and the upper half.
+    let narrow = Geometry {
+        input_bits: 39,
+        ..FOUR_LEVELS
+    };
+    let narrow = Bench::new(narrow);
+    let beyond = narrow
+        .table
+        .trace_walk(&narrow.arena, Iova::new(1 << 40), &mut |_| ());
+    assert_eq!(beyond, WalkTrace::faulted(FaultReason::new(0x71)));
     // Written behind the driver's back.
     let at = bench.entries(0x5000)[1] & 0x000f_ffff_ffff_f000;
     bench.arena.spoil(at + 5 * 8, 1 << 63 | 0x9025);
