@@ -34,20 +34,18 @@ use kernel_ext::lock::IrqSpinLock;
 use vtd_core::invalidation::CacheTag;
 use vtd_core::lockless::flush_list::PublishedTag;
 use vtd_core::spec::address::DomainId;
+use vtd_core::spec::level::Stage;
 
 /// A unit that walks the tables.
 struct Attachment {
     /// The unit, and the domain's id there.
     id: Arc<AllocatedDomainId>,
+    /// The tag of what the unit caches of the domain.
+    tag: CacheTag,
     devices: u32,
 }
 
 impl Attachment {
-    /// Returns the tag of what the unit caches of the domain.
-    fn tag(&self) -> CacheTag {
-        CacheTag::SecondStage(self.id.id())
-    }
-
     /// Returns whether the unit has devices in the domain.
     fn in_use(entry: &&Self) -> bool {
         entry.devices > 0
@@ -61,16 +59,19 @@ pub(super) struct Attachments {
     pub(super) flush_list: FlushList,
     /// Whether units stay in the list without devices.
     units_retained: AtomicBool,
+    /// The stage of the tables.
+    stage: Stage,
     #[pin]
     list: IrqSpinLock<KVec<Attachment>>,
 }
 
 impl Attachments {
-    /// Creates an empty list.
-    pub(super) fn new(flush_list: FlushList) -> impl PinInit<Self> {
+    /// Creates an empty list of units that walk tables of `stage`.
+    pub(super) fn new(flush_list: FlushList, stage: Stage) -> impl PinInit<Self> {
         pin_init!(Self {
             flush_list,
             units_retained: AtomicBool::new(false),
+            stage,
             list <- kernel_ext::new_irq_spinlock!(KVec::new(), c"vtd domain attachments"),
         })
     }
@@ -132,8 +133,9 @@ impl Attachments {
     /// Adds a unit that is not in the list, with one device and its tag `published`, or without.
     fn insert(&self, id: Arc<AllocatedDomainId>, published: Option<&PublishedTag>) -> Result {
         self.flush_list.note_map_invalidation(id.unit().cap());
+        let tag = CacheTag::of_requester_ids(self.stage, id.id());
         let devices = u32::from(published.is_some());
-        self.push(Attachment { id, devices }, published)
+        self.push(Attachment { id, tag, devices }, published)
     }
 
     /// Counts one more device behind a unit that is in the list, and returns the domain-id.
@@ -143,7 +145,7 @@ impl Attachments {
                 .iter_mut()
                 .find(|entry| Arc::ptr_eq(entry.id.unit(), unit))?;
             if entry.devices == 0 {
-                self.flush_list.publish(published, entry.tag());
+                self.flush_list.publish(published, entry.tag);
             }
             entry.devices += 1;
             Some(entry.id.id())
@@ -152,7 +154,7 @@ impl Attachments {
 
     /// Adds an entry. Memory is allocated and freed without the lock.
     fn push(&self, entry: Attachment, published: Option<&PublishedTag>) -> Result {
-        let tag = entry.tag();
+        let tag = entry.tag;
         let mut entry = Some(entry);
         let mut room = KVec::new();
         loop {

@@ -42,8 +42,9 @@ use kernel_ext::log_debug;
 use kernel_ext::pages::{Charge, Gfp};
 use vtd_core::compatibility::TableFormat;
 use vtd_core::invalidation::InvalidationRange;
-use vtd_core::pgtable::{Format, SecondStage, VisitEnd, VisitedLeaf};
+use vtd_core::pgtable::{FirstStage, Format, SecondStage, VisitEnd, VisitedLeaf};
 use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::level::Stage;
 use vtd_core::spec::pte::Access;
 use vtd_tables::{DomainTables, SharedTables};
 
@@ -77,7 +78,8 @@ pub(crate) struct DomainInner {
     pub(super) holding: Holding,
     pub(super) history: MappingHistory,
     pub(super) counters: DomainCounters,
-    /// Whether leaves force devices' accesses to snoop. Set only while nothing is mapped.
+    /// Whether devices' accesses are forced to snoop: in a second stage by the leaves, so it is set
+    /// only while nothing is mapped; in a first stage by the PASID entries.
     pub(super) snoop: AtomicBool,
     /// The list that the domain is in.
     domains: Arc<Domains<DomainInner>>,
@@ -118,9 +120,13 @@ impl NewDomainArgs<'_> {
             .walk_capabilities()
             .format(self.host_bits)
             .ok_or(EINVAL)?;
-        match format.coherent {
-            true => request.create(Domain::<SecondStage, true>::new(format, self)?),
-            false => request.create(Domain::<SecondStage, false>::new(format, self)?),
+        match (format.stage, format.coherent) {
+            (Stage::Second, true) => request.create(Domain::<SecondStage, true>::new(format, self)?),
+            (Stage::Second, false) => {
+                request.create(Domain::<SecondStage, false>::new(format, self)?)
+            }
+            (Stage::First, true) => request.create(Domain::<FirstStage, true>::new(format, self)?),
+            (Stage::First, false) => request.create(Domain::<FirstStage, false>::new(format, self)?),
         }
     }
 }
@@ -151,7 +157,7 @@ impl<F: Format, const COHERENT: bool> Domain<F, COHERENT> {
                 number: domains.alloc_number(),
                 tables: shared,
                 format,
-                attachments <- Attachments::new(FlushList::new(units)),
+                attachments <- Attachments::new(FlushList::new(units), format.stage),
                 primary_unit,
                 allocated_for: device.name(),
                 flushing: FlushPolicy::new(args.flushing),
@@ -276,12 +282,13 @@ impl AttachTarget for PagingTarget<'_> {
         if self.id_owner == DomainIdOwner::Kernel {
             domain.attachments.retain_units();
         }
-        Ok(Translation::SecondStage {
-            table: domain.tables.top_table(),
-            width: domain.format.geometry.width,
-            id: domain
-                .attachments
-                .attach_unit(unit, self.id_owner, retained_id)?,
+        let (table, width) = (domain.tables.top_table(), domain.format.geometry.width);
+        let id = domain
+            .attachments
+            .attach_unit(unit, self.id_owner, retained_id)?;
+        Ok(match domain.format.stage {
+            Stage::Second => Translation::SecondStage { table, width, id },
+            Stage::First => Translation::FirstStage { table, width, id },
         })
     }
 
@@ -326,7 +333,7 @@ impl<F: Format, const COHERENT: bool> Paging for Domain<F, COHERENT> {
         prot: Protection,
         gfp: Gfp,
     ) -> Result {
-        let access = Access::new(prot.read(), prot.write()).ok_or(EINVAL)?;
+        let access = F::permitted(Access::new(prot.read(), prot.write()).ok_or(EINVAL)?);
         let (iova, len) = (range.iova(), range.len());
         DomainTables::map(range, PhysAddr::new(phys), access, gfp, self)?;
         let inner = &*self.0;
@@ -376,13 +383,16 @@ impl<F: Format, const COHERENT: bool> Paging for Domain<F, COHERENT> {
         if inner.snoop.load(Ordering::Acquire) {
             return true;
         }
-        let can = inner.format.geometry.snoop_control
-            && inner
-                .attachments
-                .all_units(|unit| unit.ecap().snoop_control())
-            && inner.is_empty();
+        let snoops = |unit: &Unit| unit.ecap().snoop_control();
+        // On units that can, every PASID entry that points to a first stage forces snooping.
+        let by_leaves = F::STAGE == Stage::Second;
+        let can = snoops(&inner.primary_unit)
+            && inner.attachments.all_units(snoops)
+            && (!by_leaves || inner.is_empty());
         if can {
-            tables.snoop();
+            if by_leaves {
+                tables.snoop();
+            }
             inner.snoop.store(true, Ordering::Release);
         }
         can

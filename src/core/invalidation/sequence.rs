@@ -129,7 +129,7 @@ fn pasid_scope(
         (None, Some(_)) if cap.caching_mode() => Some(PasidScope::Global),
         (None, Some(domain)) => Some(PasidScope::Pasid {
             domain,
-            pasid: Pasid::RID,
+            pasid: Pasid::RID_PASID,
         }),
         (None, None) => None,
     }

@@ -5,6 +5,7 @@
 use super::range::{InvalidationRange, RangeInvalidator};
 use crate::spec::address::{DomainId, Pasid};
 use crate::spec::invalidation::{Invalidation, PasidIotlbScope};
+use crate::spec::level::Stage;
 use crate::spec::scope::IotlbScope;
 
 /// The tag of translations in the IOTLB and in the paging-structure caches (VT-d 6.2).
@@ -26,6 +27,18 @@ const FIRST_STAGE: u64 = 1 << 32;
 const PASID_SHIFT: u32 = 33;
 
 impl CacheTag {
+    /// Returns the tag of what a unit caches, for requests without PASID, of tables of `stage` with
+    /// the domain-id `domain`.
+    pub const fn of_requester_ids(stage: Stage, domain: DomainId) -> Self {
+        match stage {
+            Stage::Second => Self::SecondStage(domain),
+            Stage::First => Self::FirstStage {
+                domain,
+                pasid: Pasid::RID_PASID,
+            },
+        }
+    }
+
     /// Returns the tag as a number that is not 0: that of a second stage is its domain-id plus one.
     pub const fn packed(self) -> u64 {
         match self {

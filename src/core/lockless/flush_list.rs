@@ -18,8 +18,7 @@
 //!
 //! # One tag
 //!
-//! Most domains have one tag, of a second stage on the primary unit. Their flush finds that by two
-//! loads. A unit may have several tags in a domain: with a first stage there is one for each PASID.
+//! Most domains have one tag, on the primary unit. Their flush finds that by two loads. A unit may have several tags in a domain: with a first stage there is one for each PASID.
 //!
 //! # Several units
 //!
@@ -173,7 +172,17 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
         } else if let Some(id) = CacheTag::unpack_second_stage(primary) {
             self.units.primary().invalidate_range(id, range);
         } else if primary != 0 {
-            self.invalidate_all_tags(range);
+            self.invalidate_primary_tag(primary, range);
+        }
+    }
+
+    /// Invalidates a range of what has only the packed tag `primary`, of a first stage.
+    #[inline(never)]
+    fn invalidate_primary_tag(&self, primary: u64, range: InvalidationRange) {
+        if let Some(tag) = CacheTag::unpack(primary) {
+            let unit = self.units.primary();
+            let begun = unit.begin_range(tag, range);
+            unit.finish_range(begun, tag, range);
         }
     }
 

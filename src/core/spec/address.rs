@@ -203,8 +203,8 @@ impl Pasid {
     /// The number of bits.
     pub const BITS: u32 = 20;
 
-    /// The PASID of requests without one, in the tables that this driver writes.
-    pub const RID: Self = Self(0);
+    /// RID_PASID: the PASID with which a unit translates requests that have none (9.4).
+    pub const RID_PASID: Self = Self(0);
 
     /// Creates the PASID `raw`, or returns `None` if it has more than 20 bits.
     pub const fn new(raw: u32) -> Option<Self> {

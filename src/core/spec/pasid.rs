@@ -144,17 +144,26 @@ impl PasidEntry {
         ))
     }
 
-    /// Creates an entry that translates through the first-stage table of 4 levels at `table`, or
-    /// returns `None` if that is not page aligned.
+    /// Creates an entry that translates through the first-stage table at `table`, or returns `None`
+    /// if that is not page aligned, or if no first stage has this width.
     ///
     /// `snooped`: as for [`Self::second_stage`].
-    pub const fn first_stage(table: PhysAddr, domain: DomainId, snooped: bool) -> Option<Self> {
+    pub const fn first_stage(
+        table: PhysAddr,
+        width: AddressWidth,
+        domain: DomainId,
+        snooped: bool,
+    ) -> Option<Self> {
+        let levels = match width {
+            AddressWidth::Bits39 => return None,
+            AddressWidth::Bits48 => 0,
+            AddressWidth::Bits57 => 1,
+        };
         if !table.is_page_aligned() {
             return None;
         }
-        // FSPM, bits 3:2 of this word, is 0: 4 levels. Requests without privilege see no entry
-        // whose U/S bit is clear, and all entries have it set.
-        let third = table.raw();
+        // FSPM.
+        let third = table.raw() | bits::at(levels, 2);
         Some(Self::build(
             0,
             PasidTranslation::FirstStage,
@@ -189,6 +198,17 @@ impl PasidEntry {
             0,
             0,
             0,
+        ])
+    }
+
+    /// Returns this entry with PGSNP set: all accesses through its first stage snoop processor
+    /// caches, as a second stage's leaves with the snoop bit demand it (`ECAP.SC`).
+    pub const fn with_page_snoop(self) -> Self {
+        let [low, second, third, rest @ ..] = self.0;
+        let [fourth, fifth, sixth, seventh, eighth] = rest;
+        let second = second | bits::one(24);
+        Self([
+            low, second, third, fourth, fifth, sixth, seventh, eighth,
         ])
     }
 

@@ -32,7 +32,7 @@ impl ScalableContextEntry {
             return None;
         }
         let low = directory.raw() | bits::at(ONE_PAGE, 9) | 1;
-        Some(Self([low, Pasid::RID.raw() as u64, 0, 0]))
+        Some(Self([low, Pasid::RID_PASID.raw() as u64, 0, 0]))
     }
 
     /// Creates the entry from its words in memory, the lowest bits first.

@@ -14,6 +14,7 @@ use vtd_core::spec::address::{DomainId, Iova, Pasid, SourceId};
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::invalidation::{Invalidation, PasidIotlbScope, PasidScope};
 use vtd_core::spec::registers::TranslationTableMode;
+use vtd_core::spec::level::Stage;
 use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope, PageBlock};
 
 const DOMAIN: DomainId = DomainId::new(7);
@@ -242,7 +243,7 @@ fn the_pasid_cache_is_invalidated_between_the_context_cache_and_the_iotlb() {
     }
     let installed = PasidScope::Pasid {
         domain: DOMAIN,
-        pasid: Pasid::RID,
+        pasid: Pasid::RID_PASID,
     };
     assert_eq!(
         steps_in(SCALABLE, 0, None, Some(DOMAIN)),
@@ -384,6 +385,17 @@ proptest! {
             prop_assert_eq!(CacheTag::unpack(tag.packed()), Some(tag));
         }
     }
+}
+
+#[test]
+fn requests_without_pasid_have_the_tag_of_their_stage() {
+    let tag = |stage| CacheTag::of_requester_ids(stage, DOMAIN);
+    assert_eq!(tag(Stage::Second), CacheTag::SecondStage(DOMAIN));
+    let first = CacheTag::FirstStage {
+        domain: DOMAIN,
+        pasid: Pasid::new(0).unwrap(),
+    };
+    assert_eq!(tag(Stage::First), first);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn a_context_entry_encodes_as_computed_by_hand() {
     assert_eq!(ScalableContextEntry::new(UNALIGNED), None);
     assert_eq!(entry.directory(), TABLE);
     assert_eq!(entry.directory_entries(), 512);
-    assert_eq!(entry.rid_pasid(), Pasid::RID);
+    assert_eq!(entry.rid_pasid(), Pasid::RID_PASID);
     assert_eq!(entry.reserved_bits(46), [0; 4]);
     let disabled = entry.with_fault_processing_disabled(true);
     assert_eq!(disabled.words(), [0x12_3456_7403, 0, 0, 0]);
@@ -93,11 +93,20 @@ fn a_pasid_entry_encodes_as_computed_by_hand() {
     let snooped = PasidEntry::second_stage(TABLE, AddressWidth::Bits39, ID, true).unwrap();
     assert_eq!(words(snooped), [0x12_3456_7085, 0x80_abcd, 0]);
 
-    let first = PasidEntry::first_stage(TABLE, ID, true).unwrap();
+    let first = PasidEntry::first_stage(TABLE, AddressWidth::Bits48, ID, true).unwrap();
     assert_eq!(words(first), [0x41, 0x80_abcd, 0x12_3456_7000]);
     assert_eq!(first.translation(), PasidTranslation::FirstStage);
     assert_eq!(first.first_stage_table(), TABLE);
     assert_eq!(first.first_stage_width(), Some(AddressWidth::Bits48));
+    assert_eq!(
+        words(first.with_page_snoop()),
+        [0x41, 0x180_abcd, 0x12_3456_7000]
+    );
+    let wide = PasidEntry::first_stage(TABLE, AddressWidth::Bits57, ID, true).unwrap();
+    assert_eq!(words(wide), [0x41, 0x80_abcd, 0x12_3456_7004]);
+    assert_eq!(wide.first_stage_width(), Some(AddressWidth::Bits57));
+    let narrow = PasidEntry::first_stage(TABLE, AddressWidth::Bits39, ID, true);
+    assert_eq!(narrow, None);
 
     let through = PasidEntry::pass_through(AddressWidth::Bits57, ID, false);
     assert_eq!(words(through), [0x10d, 0xabcd, 0]);
@@ -110,7 +119,7 @@ fn a_pasid_entry_encodes_as_computed_by_hand() {
         PasidEntry::second_stage(UNALIGNED, AddressWidth::Bits48, ID, false),
         None
     );
-    assert_eq!(PasidEntry::first_stage(UNALIGNED, ID, false), None);
+    assert_eq!(PasidEntry::first_stage(UNALIGNED, AddressWidth::Bits48, ID, false), None);
     assert!(!second.is_within(36));
     assert!(!first.is_within(36));
 }
@@ -168,7 +177,7 @@ fn entries_are_checked_in_the_order_of_the_walk() {
         of(root, with(context, directory, pasid)),
         tables(Stage::Second)
     );
-    let first = PasidEntry::first_stage(TABLE, ID, false).unwrap();
+    let first = PasidEntry::first_stage(TABLE, AddressWidth::Bits48, ID, false).unwrap();
     assert_eq!(
         of(root, with(context, directory, first)),
         tables(Stage::First)

@@ -121,7 +121,7 @@ fn write_entries(bus_entries: &BusSnapshot, to: &mut Text<'_>) -> fmt::Result {
             LookupEntries::Legacy(_) => (-1, [0; 3]),
             LookupEntries::Scalable { pasid, .. } => {
                 let [low, second, third, ..] = pasid.words();
-                (Pasid::RID.raw() as i32, [low, second, third])
+                (Pasid::RID_PASID.raw() as i32, [low, second, third])
             }
         };
         writeln!(to, "{number:<6}\t{third:#018x}:{second:#018x}:{low:#018x}")?;

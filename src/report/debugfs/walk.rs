@@ -222,7 +222,7 @@ fn write_pasid(
         to,
         "PASID entry {} (requests without PASID) at {table}: \
          {third:#018x}:{second:#018x}:{low:#018x}: ",
-        Pasid::RID
+        Pasid::RID_PASID
     )?;
     match lookup {
         _ if !entry.is_present() => writeln!(to, "not present"),

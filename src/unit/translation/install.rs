@@ -63,10 +63,12 @@ pub(crate) enum Translation {
         /// Its domain-id in this unit.
         id: DomainId,
     },
-    /// What a first-stage table of 4 levels maps. Scalable mode only.
+    /// What a first-stage table maps. Scalable mode only.
     FirstStage {
         /// The address of its top-level table.
         table: PhysAddr,
+        /// The width of its addresses.
+        width: AddressWidth,
         /// Its domain-id in this unit.
         id: DomainId,
     },
@@ -100,7 +102,15 @@ impl Translation {
             Translation::SecondStage { table, width, id } => {
                 PasidEntry::second_stage(table, width, id, snooped)
             }
-            Translation::FirstStage { table, id } => PasidEntry::first_stage(table, id, snooped),
+            Translation::FirstStage { table, width, id } => {
+                PasidEntry::first_stage(table, width, id, snooped).map(|entry| {
+                    if unit.ecap().snoop_control() {
+                        entry.with_page_snoop()
+                    } else {
+                        entry
+                    }
+                })
+            }
         }
     }
 

@@ -119,7 +119,7 @@ impl ScalableTables {
         let pages = zeroed_pages(self.node, PASID_ORDER, self.coherent)?;
         let table = PhysAddr::new(pages.phys() + PAGE_SIZE as u64);
         let link = PasidDirectoryEntry::new(table).ok_or(EINVAL)?;
-        let at = PasidIndex::of(Pasid::RID).directory;
+        let at = PasidIndex::of(Pasid::RID_PASID).directory;
         write_entry(&pages, at, [link.raw()], self.coherent);
         let half = usize::from(source.raw()) / SCALABLE_CONTEXT_ENTRIES;
         let half = self.halves.get_mut(half).and_then(Option::as_mut);
@@ -139,7 +139,7 @@ impl ScalableTables {
     }
 
     fn pasid_entry(pages: &Pages) -> PasidEntry {
-        let at = FIRST_TABLE + PasidIndex::of(Pasid::RID).table * PASID_ENTRY_WORDS;
+        let at = FIRST_TABLE + PasidIndex::of(Pasid::RID_PASID).table * PASID_ENTRY_WORDS;
         PasidEntry::from_words(core::array::from_fn(|word| pages.read(at + word)))
     }
 
@@ -161,7 +161,7 @@ impl ScalableTables {
         LookupEntries::Scalable {
             context: self.context(source),
             directory: pages.map_or_else(Default::default, |pages| {
-                let at = PasidIndex::of(Pasid::RID).directory;
+                let at = PasidIndex::of(Pasid::RID_PASID).directory;
                 PasidDirectoryEntry::from_raw(pages.read(at))
             }),
             pasid: pages.map_or(PasidEntry::ABSENT, Self::pasid_entry),
@@ -208,7 +208,7 @@ impl ScalableTables {
             return;
         };
         if Self::pasid_entry(pages) != entry {
-            let at = FIRST_TABLE + PasidIndex::of(Pasid::RID).table * PASID_ENTRY_WORDS;
+            let at = FIRST_TABLE + PasidIndex::of(Pasid::RID_PASID).table * PASID_ENTRY_WORDS;
             write_entry(pages, at, entry.words(), self.coherent);
         }
     }

@@ -23,9 +23,10 @@ macro_rules! new_domain {
         }
         let (primary, charge) = ($units[0].clone(), crate::shim::unit::Charge);
         let units = $module::flush_list::AllUnits::new(primary, Arc::new(all), charge);
-        $module::attachments::Attachments::new(crate::lockless::flush_list::FlushList::new(
-            units.unwrap(),
-        ))
+        $module::attachments::Attachments::new(
+            crate::lockless::flush_list::FlushList::new(units.unwrap()),
+            vtd_core::spec::level::Stage::Second,
+        )
     }};
 }
 pub(crate) use new_domain;
