@@ -92,58 +92,7 @@ impl fmt::Display for Incompatible {
 /// domain has one range of addresses, so the upper half is not used.
 const LOWER_HALF_BITS: u32 = 47;
 
-/// Why a unit is left in legacy mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LegacyReason {
-    /// It has no scalable mode.
-    NoScalableMode,
-    /// The user has chosen legacy mode.
-    Chosen,
-    /// Its invalidation queue is not used.
-    NoQueue,
-    /// It has no stage in scalable mode for which the driver has tables.
-    NoStage,
-}
-
-impl fmt::Display for LegacyReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoScalableMode => "the unit has no scalable mode",
-            Self::Chosen => "as chosen by scalable=0",
-            Self::NoQueue => "scalable mode needs the invalidation queue, which is not used",
-            Self::NoStage => "the unit has no second stage in scalable mode",
-        })
-    }
-}
-
 impl WalkCapabilities {
-    /// Checks whether a unit with these registers can be put into scalable mode. `wanted`: whether
-    /// the user wants that. `queued`: whether its invalidation queue is used.
-    ///
-    /// # Errors
-    ///
-    /// The reason why it is left in legacy mode.
-    pub fn scalable_mode(
-        cap: Capability,
-        ecap: ExtendedCapability,
-        wanted: bool,
-        queued: bool,
-    ) -> Result<(), LegacyReason> {
-        let unit = Self {
-            cap,
-            ecap,
-            mode: Mode::Scalable,
-            restriction: Restriction::default(),
-        };
-        match unit.stage() {
-            _ if !ecap.scalable_mode() => Err(LegacyReason::NoScalableMode),
-            _ if !wanted => Err(LegacyReason::Chosen),
-            _ if !queued => Err(LegacyReason::NoQueue),
-            Some(Stage::Second) => Ok(()),
-            Some(Stage::First) | None => Err(LegacyReason::NoStage),
-        }
-    }
-
     /// Returns the stage of a new domain's tables: the second wherever the unit has one in its mode,
     /// because a first stage cannot refuse to read a page that may be written. `None` if the unit
     /// walks no tables.

@@ -13,7 +13,7 @@
 //! `progress_timeout`, `fault_limit`, `interrupt_policy`, `relax_list` and `walk_request`, which do
 //! not use each other; then `install` and `lockless`, which use `invalidation`, `compatibility`, which uses
 //! `pgtable`, `quirks`, which uses `dmar`, and `wired_interrupts`, which uses `dmar` and
-//! `interrupt_policy`.
+//! `interrupt_policy`; and `translation_mode`, which uses `compatibility`.
 
 // Kbuild already sets `no_std` for every module (`-Zcrate-attr`), and rustc warns about a
 // second one.
@@ -37,5 +37,6 @@ pub mod protected_memory;
 pub mod quirks;
 pub mod relax_list;
 pub mod spec;
+pub mod translation_mode;
 pub mod walk_request;
 pub mod wired_interrupts;

@@ -121,12 +121,16 @@ impl NewDomainArgs<'_> {
             .format(self.host_bits)
             .ok_or(EINVAL)?;
         match (format.stage, format.coherent) {
-            (Stage::Second, true) => request.create(Domain::<SecondStage, true>::new(format, self)?),
+            (Stage::Second, true) => {
+                request.create(Domain::<SecondStage, true>::new(format, self)?)
+            }
             (Stage::Second, false) => {
                 request.create(Domain::<SecondStage, false>::new(format, self)?)
             }
             (Stage::First, true) => request.create(Domain::<FirstStage, true>::new(format, self)?),
-            (Stage::First, false) => request.create(Domain::<FirstStage, false>::new(format, self)?),
+            (Stage::First, false) => {
+                request.create(Domain::<FirstStage, false>::new(format, self)?)
+            }
         }
     }
 }
@@ -138,13 +142,8 @@ impl<F: Format, const COHERENT: bool> Domain<F, COHERENT> {
     ///
     /// Those of [`NewDomainArgs::create`].
     fn new(format: TableFormat, args: NewDomainArgs<'_>) -> Result<NewPaging<Self>> {
-        let NewDomainArgs {
-            primary_unit,
-            device,
-            purpose,
-            domains,
-            ..
-        } = args;
+        let (primary_unit, device) = (args.primary_unit, args.device);
+        let (purpose, domains) = (args.purpose, args.domains);
         let charge = purpose.charge();
         let geometry = format.geometry;
         let node = device.numa_node();
@@ -307,8 +306,7 @@ impl<F: Format, const COHERENT: bool> Paging for Domain<F, COHERENT> {
             DomainKind::DmaApi => DomainIdOwner::Kernel,
             _ => DomainIdOwner::User,
         };
-        // Before any lock: an allocation that is charged to a user may wait for the user's memory
-        // to be reclaimed.
+        // Before any lock: an allocation that is charged to a user may wait for reclaim.
         inner.allocate_history(id_owner.charge())?;
         let target = PagingTarget {
             domain: inner,

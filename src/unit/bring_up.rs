@@ -20,7 +20,6 @@ use kernel_ext::errno::eopnotsupp;
 use kernel_ext::mmio::Registers;
 use kernel_ext::pages::NumaNode;
 use kernel_ext::{cmdline, kdump, log_err, log_info, log_warn};
-use vtd_core::compatibility::WalkCapabilities;
 use vtd_core::lockless::unit_state::AtomicUnitState;
 use vtd_core::protected_memory::regions_enabled;
 use vtd_core::quirks::Workarounds;
@@ -30,6 +29,7 @@ use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::registers::{self as regs, TranslationTableMode};
 use vtd_core::spec::status::Gsts;
+use vtd_core::translation_mode::check_scalable_mode;
 
 impl Unit {
     /// Claims unit number `index`, whose registers are at `base`, and allocates its tables near the
@@ -51,11 +51,10 @@ impl Unit {
         let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
         let io = claim_registers(index, base)?;
         let geometry = UnitGeometry::read(index, &io, workarounds)?;
-        let coherent = geometry.ecap.coherent_walk();
-        let use_queue = geometry.ecap.queued_invalidation() && !options.without_queue;
         let (cap, ecap) = (geometry.cap, geometry.ecap);
-        let legacy_reason =
-            WalkCapabilities::scalable_mode(cap, ecap, options.scalable, use_queue).err();
+        let coherent = ecap.coherent_walk();
+        let use_queue = ecap.queued_invalidation() && !options.without_queue;
+        let legacy_reason = check_scalable_mode(cap, ecap, options.scalable, use_queue).err();
         let (mode, width) = match legacy_reason {
             None => (TranslationTableMode::Scalable, DescriptorWidth::Bits256),
             Some(_) => (TranslationTableMode::Legacy, DescriptorWidth::Bits128),
@@ -63,17 +62,14 @@ impl Unit {
         let root = RootTable::new(mode, coherent, node)?;
         let tables = TranslationState::new(mode, coherent, node)?;
         let ids = DomainIds::new(geometry.domain_count)?;
-        let queue = if use_queue {
-            Some(KBox::pin_init(Queue::new(index, width, node)?, GFP_KERNEL)?)
-        } else {
-            None
-        };
-        let invalidator = Invalidator::new(index, geometry.cap, geometry.ecap, queue);
-        let interrupts = if options.interrupts && use_queue && geometry.ecap.interrupt_remapping() {
-            let remapping = InterruptRemapping::new(node, coherent)?;
-            Some(KBox::pin_init(remapping, GFP_KERNEL)?)
-        } else {
-            None
+        let queue = new_queue(index, use_queue.then_some(width), node)?;
+        let invalidator = Invalidator::new(index, cap, ecap, queue);
+        let interrupts = match options.interrupts && use_queue && ecap.interrupt_remapping() {
+            true => Some(KBox::pin_init(
+                InterruptRemapping::new(node, coherent)?,
+                GFP_KERNEL,
+            )?),
+            false => None,
         };
         let stats = Statistics::new()?;
         Arc::pin_init(
@@ -82,8 +78,8 @@ impl Unit {
                 name,
                 segment,
                 regs <- UnitRegisters::new(io),
-                cap: geometry.cap,
-                ecap: geometry.ecap,
+                cap,
+                ecap,
                 width: geometry.width,
                 legacy_reason,
                 restriction: AtomicU32::new(0),
@@ -103,6 +99,25 @@ impl Unit {
             GFP_KERNEL,
         )
     }
+}
+
+/// Allocates the queue of unit number `index`, if it is to have one with descriptors of `width`.
+///
+/// # Errors
+///
+/// [`ENOMEM`] if an allocation fails.
+fn new_queue(
+    index: usize,
+    width: Option<DescriptorWidth>,
+    node: NumaNode,
+) -> Result<Option<Pin<KBox<Queue>>>> {
+    let Some(width) = width else {
+        return Ok(None);
+    };
+    Ok(Some(KBox::pin_init(
+        Queue::new(index, width, node)?,
+        GFP_KERNEL,
+    )?))
 }
 
 /// Claims the registers of unit number `index`; logs the reason if it cannot.

@@ -57,7 +57,7 @@ use kernel::sync::Mutex;
 use kernel_ext::lock::IrqSpinLock;
 use registers::UnitRegisters;
 use translation::{DomainIds, RootTable, TranslationState};
-use vtd_core::compatibility::{LegacyReason, Restriction, WalkCapabilities};
+use vtd_core::compatibility::{Restriction, WalkCapabilities};
 use vtd_core::invalidation::{InvalidationStep, MAX_INVALIDATIONS};
 use vtd_core::lockless::unit_state::{AtomicUnitState, UnitState};
 use vtd_core::spec::address::Segment;
@@ -66,6 +66,7 @@ use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers::{self as regs, TranslationTableMode};
 use vtd_core::spec::scope::ContextScope;
+use vtd_core::translation_mode::LegacyReason;
 
 /// Options that the user sets for all units.
 #[derive(Clone, Copy)]

@@ -207,9 +207,7 @@ impl PasidEntry {
         let [low, second, third, rest @ ..] = self.0;
         let [fourth, fifth, sixth, seventh, eighth] = rest;
         let second = second | bits::one(24);
-        Self([
-            low, second, third, fourth, fifth, sixth, seventh, eighth,
-        ])
+        Self([low, second, third, fourth, fifth, sixth, seventh, eighth])
     }
 
     /// Creates the entry from its words in memory, the lowest bits first.

@@ -2,6 +2,8 @@
 
 //! The invalidations cover what has changed, with at most the allowed number of descriptors.
 
+mod invalidation_scalable;
+
 use proptest::prelude::*;
 use vtd_core::install::{disable_fault_processing, RequesterEntry, RequesterSlot};
 use vtd_core::invalidation::{
@@ -12,10 +14,10 @@ use vtd_core::invalidation::{
 };
 use vtd_core::spec::address::{DomainId, Iova, Pasid, SourceId};
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::invalidation::{Invalidation, PasidIotlbScope, PasidScope};
-use vtd_core::spec::registers::TranslationTableMode;
+use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::level::Stage;
-use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope, PageBlock};
+use vtd_core::spec::registers::TranslationTableMode;
+use vtd_core::spec::scope::{ContextScope, FunctionMask, IotlbScope};
 
 const DOMAIN: DomainId = DomainId::new(7);
 const OTHER: DomainId = DomainId::new(9);
@@ -230,37 +232,6 @@ fn an_absent_entry_is_cached_in_caching_mode_only_and_as_domain_0() {
 }
 
 #[test]
-fn the_pasid_cache_is_invalidated_between_the_context_cache_and_the_iotlb() {
-    let pasid = |scope| InvalidationStep::Invalidate(Invalidation::Pasid(scope));
-    let translations = iotlb(IotlbScope::Domain(DOMAIN));
-    let withdrawn = [
-        context(DOMAIN),
-        pasid(PasidScope::Domain(DOMAIN)),
-        translations,
-    ];
-    for flags in [0, CACHING] {
-        assert_eq!(steps_in(SCALABLE, flags, Some(DOMAIN), None), withdrawn);
-    }
-    let installed = PasidScope::Pasid {
-        domain: DOMAIN,
-        pasid: Pasid::RID_PASID,
-    };
-    assert_eq!(
-        steps_in(SCALABLE, 0, None, Some(DOMAIN)),
-        [pasid(installed)]
-    );
-    assert_eq!(
-        steps_in(SCALABLE, CACHING, None, Some(DOMAIN)),
-        [
-            context(DomainId::new(0)),
-            pasid(PasidScope::Global),
-            translations
-        ]
-    );
-    assert_eq!(steps_in(SCALABLE, CACHING, None, None), []);
-}
-
-#[test]
 fn the_write_buffer_is_flushed_first() {
     assert_eq!(
         steps(WRITE_BUFFER, None, Some(DOMAIN)),
@@ -396,34 +367,4 @@ fn requests_without_pasid_have_the_tag_of_their_stage() {
         pasid: Pasid::new(0).unwrap(),
     };
     assert_eq!(tag(Stage::First), first);
-}
-
-#[test]
-fn a_first_stage_is_invalidated_by_pasid() {
-    let pasid = Pasid::new(0x1234).unwrap();
-    let tag = CacheTag::FirstStage {
-        domain: DOMAIN,
-        pasid,
-    };
-    let after = |unit, range| RangeInvalidator::new(unit).invalidation(tag, range);
-    let page = |leaves_only| {
-        let block = PageBlock::new(Iova::new(0x1000), 0).unwrap();
-        Invalidation::PasidIotlb(PasidIotlbScope::Pages {
-            domain: DOMAIN,
-            pasid,
-            block,
-            leaves_only,
-        })
-    };
-    let all = Invalidation::PasidIotlb(PasidIotlbScope::Pasid {
-        domain: DOMAIN,
-        pasid,
-    });
-    assert_eq!(after(cap(PSI, 18), range(0x1000, 0x1fff)), page(true));
-    // Two pages on either side of a GiB multiple need a block of 2 GiB, more than 2^18 pages.
-    assert_eq!(after(cap(PSI, 18), range(0x3fff_f000, 0x4000_0fff)), all);
-    assert_eq!(after(cap(0, 0), range(0x1000, 0x1fff)), all);
-    assert_eq!(after(cap(PSI, 18), InvalidationRange::ALL), all);
-    let steps = after_map(cap(PSI | CACHING, 18), tag, range(0x1000, 0x1fff));
-    assert!(steps.iter().eq([InvalidationStep::Invalidate(page(false))]));
 }

@@ -119,7 +119,10 @@ fn a_pasid_entry_encodes_as_computed_by_hand() {
         PasidEntry::second_stage(UNALIGNED, AddressWidth::Bits48, ID, false),
         None
     );
-    assert_eq!(PasidEntry::first_stage(UNALIGNED, AddressWidth::Bits48, ID, false), None);
+    assert_eq!(
+        PasidEntry::first_stage(UNALIGNED, AddressWidth::Bits48, ID, false),
+        None
+    );
     assert!(!second.is_within(36));
     assert!(!first.is_within(36));
 }

@@ -49,9 +49,10 @@ pub(crate) fn log_unit(unit: &Unit) {
             ""
         },
     );
-    match unit.legacy_reason() {
-        None => log_info!("{unit}: scalable mode, second-stage tables"),
-        Some(reason) => log_info!("{unit}: legacy mode: {reason}"),
+    match (unit.legacy_reason(), unit.walk_capabilities().stage()) {
+        (Some(reason), _) => log_info!("{unit}: legacy mode: {reason}"),
+        (None, Some(stage)) => log_info!("{unit}: scalable mode, {stage} tables"),
+        (None, None) => {}
     }
     log_info!("{unit}: CAP: {cap}");
     log_info!("{unit}: ECAP: {ecap}");

@@ -9,7 +9,8 @@ use crate::text::{list, many};
 use std::collections::BTreeMap;
 use vtd_core::compatibility::{Restriction, WalkCapabilities};
 use vtd_core::quirks::{IgnoreList, PciFunction, Quirks, UnitVerdict};
-use vtd_core::spec::registers::TranslationTableMode as Mode;
+use vtd_core::spec::registers::TranslationTableMode;
+use vtd_core::translation_mode::check_scalable_mode;
 
 /// A function whose quirk depends on a register is checked by the module itself.
 fn function(bdf: Bdf, device: &Device) -> Option<PciFunction> {
@@ -44,7 +45,10 @@ fn capabilities(machine: &Machine<'_>, checks: &mut Checks) {
         let walk = WalkCapabilities {
             cap,
             ecap,
-            mode: Mode::Legacy,
+            mode: match check_scalable_mode(cap, ecap, true, ecap.queued_invalidation()) {
+                Ok(()) => TranslationTableMode::Scalable,
+                Err(_) => TranslationTableMode::Legacy,
+            },
             restriction: Restriction::default(),
         };
         let format = walk

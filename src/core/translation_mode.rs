@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The choice of the mode of a unit: scalable where the unit has that mode and tables for it.
+
+use crate::compatibility::{Restriction, WalkCapabilities};
+use crate::spec::capability::{Capability, ExtendedCapability};
+use crate::spec::registers::TranslationTableMode;
+use core::fmt;
+
+/// Why a unit is left in legacy mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegacyReason {
+    /// It has no scalable mode.
+    NoScalableMode,
+    /// The user has chosen legacy mode.
+    Chosen,
+    /// Its invalidation queue is not used.
+    NoQueue,
+    /// It has no stage in scalable mode.
+    NoStage,
+}
+
+impl fmt::Display for LegacyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoScalableMode => "the unit has no scalable mode",
+            Self::Chosen => "as chosen by scalable=0",
+            Self::NoQueue => "scalable mode needs the invalidation queue, which is not used",
+            Self::NoStage => "the unit has no stage in scalable mode",
+        })
+    }
+}
+
+/// Checks whether a unit with these registers can be put into scalable mode. `wanted`: whether the
+/// user wants that. `queued`: whether its invalidation queue is used.
+///
+/// # Errors
+///
+/// The reason why it is left in legacy mode.
+pub fn check_scalable_mode(
+    cap: Capability,
+    ecap: ExtendedCapability,
+    wanted: bool,
+    queued: bool,
+) -> Result<(), LegacyReason> {
+    let unit = WalkCapabilities {
+        cap,
+        ecap,
+        mode: TranslationTableMode::Scalable,
+        restriction: Restriction::default(),
+    };
+    match unit.stage() {
+        _ if !ecap.scalable_mode() => Err(LegacyReason::NoScalableMode),
+        _ if !wanted => Err(LegacyReason::Chosen),
+        _ if !queued => Err(LegacyReason::NoQueue),
+        None => Err(LegacyReason::NoStage),
+        Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// QEMU's unit with `scalable-mode=on`.
+    const CAP: u64 = 0x80d2_008c_222f_0606;
+    const ECAP: u64 = 0x4800_80f0_0f4a;
+    const SMTS: u64 = 1 << 43;
+    const SSTS: u64 = 1 << 46;
+    const FSTS: u64 = 1 << 47;
+
+    fn check(ecap: u64, wanted: bool, queued: bool) -> Result<(), LegacyReason> {
+        let (cap, ecap) = (
+            Capability::from_raw(CAP),
+            ExtendedCapability::from_raw(ecap),
+        );
+        check_scalable_mode(cap, ecap, wanted, queued)
+    }
+
+    #[test]
+    fn scalable_mode_needs_the_units_capability_a_stage_and_the_queue() {
+        assert_eq!(check(ECAP, true, true), Ok(()));
+        assert_eq!(check(ECAP & !SSTS | FSTS, true, true), Ok(()));
+        assert_eq!(
+            check(ECAP & !SMTS, true, true),
+            Err(LegacyReason::NoScalableMode)
+        );
+        assert_eq!(check(ECAP, false, true), Err(LegacyReason::Chosen));
+        assert_eq!(check(ECAP, true, false), Err(LegacyReason::NoQueue));
+        assert_eq!(check(ECAP & !SSTS, true, true), Err(LegacyReason::NoStage));
+    }
+}
