@@ -8,6 +8,7 @@
 # Boots: suspended, scalable
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/tables.sh"
 
 VTD=/sys/kernel/debug/vtd
 INTEL=/sys/kernel/debug/iommu/intel
@@ -83,14 +84,29 @@ regset_agrees() {
 	done
 }
 
-# entry BDF: prints the two words of its context entry in memory, found through RTADDR.
-entry() {
-	bus=${1#*:} bus=${bus%%:*}
-	slot=${1##*:}
-	devfn=$((0x${slot%.*} << 3 | ${slot#*.}))
-	root=$(($(register "$(unit_of "$1")" RTADDR) + 0x$bus * 16))
-	table=$((0x$(memory $root 64) & ~0xfff))
-	echo "$(memory $((table + devfn * 16)) 64) $(memory $((table + devfn * 16 + 8)) 64)"
+# words ADDRESS COUNT: prints the words there, the highest first, as the files of the in-tree form do.
+words() {
+	text=
+	for number in $(seq 0 $(($2 - 1))); do
+		text=$(printf '0x%016x' "$(word_at $(($1 + number * 8)))")${text:+:$text}
+	done
+	echo "$text"
+}
+
+# held_entry BDF: sets shows to its entries in memory as the in-tree form shows them: the context entry,
+# PASID and PASID entry; id and table to what they lead to.
+held_entry() {
+	locate "$1"
+	if [ $pasid_at = 0 ]; then
+		zero=0x0000000000000000
+		shows="$(words $context_at 2) -1 $zero:$zero:$zero"
+		id=$(($(word_at $((context_at + 8))) >> 8 & 0xffff)) top=$(word_at $context_at)
+	else
+		shows="$(words $context_at 2) 0 $(words $pasid_at 3)"
+		id=$(($(word_at $((pasid_at + 8))) & 0xffff)) top=$(word_at $pasid_at)
+		[ $((top >> 6 & 7)) -ne 1 ] || top=$(word_at $((pasid_at + 16)))
+	fi
+	table=$(printf '%x' $((top & TABLE_MASK)))
 }
 
 entries_are_memorys() {
@@ -99,12 +115,9 @@ entries_are_memorys() {
 		of_unit=$(unit_of "$bdf")
 		line=$(section "$of_unit" "^IOMMU " $INTEL/dmar_translation_struct | grep "^${bdf#*:}") ||
 			{ echo "$bdf has no line"; return 1; }
-		shown=$(echo "$line" | awk '{ print $3 }')
-		held=$(entry "$bdf")
-		high=${held#* } low=${held% *}
-		[ $((${shown##*:})) -eq $((0x$low)) ] && [ $((${shown%%:*})) -eq $((0x$high)) ] ||
-			{ echo "$bdf is shown as $shown, memory has $high:$low"; return 1; }
-		id=$((0x$high >> 8 & 0xffff)) table=$(printf '%x' $((0x$low & ~0xfff)))
+		held_entry "$bdf"
+		[ "$(echo "$line" | awk '{ print $3, $4, $5 }')" = "$shows" ] ||
+			{ echo "$bdf is shown as $line, memory has $shows"; return 1; }
 		grep -q "^  ${bdf#*:} domain-id $id, table 0x$table, " "$VTD/$of_unit/contexts" ||
 			{ echo "contexts has no entry $id 0x$table for $bdf"; return 1; }
 		[ "$(grep "device=$bdf " $VTD/groups | word domain-id)" = $id ] ||
@@ -121,6 +134,8 @@ entries_are_memorys() {
 # The file has the last 32 descriptors, or as many as there were.
 queue_is_hardwares() {
 	queue=$VTD/$unit/queue
+	slot_bytes=16
+	! is_scalable "$unit" || slot_bytes=32
 	base=$(sed -n 's/^base: //p' "$queue")
 	[ $((base)) -eq $(($(register "$unit" IQA) & ~0xfff)) ] || { echo "it is not at $base"; return 1; }
 	[ "$(sed -n 's/^pending: //p' "$queue")" = 0 ] || { echo "something is pending"; return 1; }
@@ -134,13 +149,13 @@ queue_is_hardwares() {
 	section "$unit" "^Invalidation queue on IOMMU: " $INTEL/invalidation_queue > /tmp/slots
 	tail -n 8 /tmp/descriptors > /tmp/queue
 	while read -r slot low high rest; do
-		at=$((base + slot * 16))
+		at=$((base + slot * slot_bytes))
 		[ $((low)) -eq $((0x$(memory $at 64))) ] && [ $((high)) -eq $((0x$(memory $((at + 8)) 64))) ] ||
 			{ echo "slot $slot is shown as $low $high"; return 1; }
 		full=$(printf '%5d\t%016x\t%016x\t' "$slot" $((low)) $((high)))
 		grep -q "^$full" /tmp/slots || { echo "the other file lacks: $full"; return 1; }
 	done < /tmp/queue
-	[ "$(grep -c '^ *[0-9]*	[0-9a-f]*	' /tmp/slots)" -eq 256 ]
+	[ "$(grep -c '^ *[0-9]*	[0-9a-f]*	' /tmp/slots)" -eq $((4096 / slot_bytes)) ]
 }
 
 # counts: prints the counters of all units together, as NAME=COUNT words.

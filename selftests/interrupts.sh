@@ -6,7 +6,7 @@
 # explained. Without noapic the log says what prevents that. Disks named in VTD_DISKS are
 # overwritten.
 #
-# Boots: ordinary, isolated-interrupts*, server, remapped-races, scalable
+# Boots: ordinary, isolated-interrupts*, server, remapped-races
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"

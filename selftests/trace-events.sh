@@ -4,7 +4,7 @@
 # The trace events of the IOMMU core report of our domains what they report of any driver's: which
 # device joins a group, what is attached, mapped and unmapped, and what was refused.
 #
-# Boots: ordinary, scalable
+# Boots: ordinary
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/tracing.sh"

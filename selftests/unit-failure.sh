@@ -9,6 +9,7 @@
 # Boots: injected-errors, scalable
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/tables.sh"
 
 INJECT=/sys/kernel/vtd/inject_error
 
@@ -77,6 +78,15 @@ interrupts_are_blocked() {
 fails() {
 	name=$1
 	shift
+	case $name in
+	*", by registers")
+		if is_scalable "$unit"; then
+			for number in 1 2 3 4 5 6 7 8; do
+				ktap_skip "$name: $number" "scalable mode has no invalidation by registers"
+			done
+			return
+		fi ;;
+	esac
 	ktap_check "$name: vtd loads and a device reaches its memory" eval 'fresh && lands "$edu"'
 	mark "unit-failure $name begin"
 	log_start
@@ -117,7 +127,7 @@ no_register_works() {
 	log_start
 	inject fail-without-root-table fail-without-queue fail-without-registers \
 		invalid-descriptor || return 1
-	log_has 'does not respond to register commands either.*power the machine off'
+	log_has '(does not respond to register commands either|has not dropped what it cached).*power the machine off'
 }
 
 # ask WORDS: makes a request to the IOMMU core, like users of groups.

@@ -8,12 +8,12 @@
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
+. "$(dirname "$0")/lib/tables.sh"
 
 WALK=/sys/kernel/debug/vtd/walk
 INTEL=/sys/kernel/debug/iommu/intel
 OUTPUT=/tmp/walk
 LEAVES=8
-MASK=$((0xffffffffff000))
 
 need_memory
 edu=$(pci_by_id 0x1234:0x11e8 | head -n1)
@@ -37,13 +37,24 @@ prints() {
 	tail -n1 $OUTPUT | grep -Eq "$1" || { echo "not $1:"; cat $OUTPUT; return 1; }
 }
 
+# of_the_mode: replaces a reason by that of the mode of the unit that was walked. QEMU's unit reports
+# the reasons of legacy mode for root and context entries that are not present, in scalable mode, too.
+of_the_mode() {
+	if is_scalable "$(sed -n '2s/,.*//p' $OUTPUT)"; then
+		sed 's/^.*reason 0x02)$/the scalable-mode context entry is not present (VT-d 7.1.3, reason 0x41)/
+		     s/^.*reason 0x01)$/the scalable-mode root entry is not present (VT-d 7.1.3, reason 0x39)/'
+	else
+		cat
+	fi
+}
+
 # agrees BDF ACCESS ADDRESS: the fault in the log and the walk have the same reason, word for
 # word.
 agrees() {
 	log_has "fault: .*$1.* $2 of $3 refused" || return 1
-	fault=$(log_since | sed -n "s/.*fault: .*$1.* $2 of $3 refused: \(.*reason 0x[0-9a-f]*)\).*/\1/p" |
-		tail -n1)
 	walk "$1" "$3" || return 1
+	fault=$(log_since | sed -n "s/.*fault: .*$1.* $2 of $3 refused: \(.*reason 0x[0-9a-f]*)\).*/\1/p" |
+		tail -n1 | of_the_mode)
 	walked=$(clause "$2" | sed -n 's/^is refused[^:]*: //p')
 	[ -n "$fault" ] && [ "$fault" = "$walked" ] ||
 		{ echo "the unit: $fault; the walk: $walked"; cat $OUTPUT; return 1; }
@@ -62,32 +73,40 @@ struck_agrees() {
 	refused "$1" "$2" "$(memory)" && agrees "${3:-$1}" write "$2"
 }
 
-held() {
-	printf '%x' "$(devmem "$1" 64)"
+# words_are_held ADDRESS WORDS: the words, the highest first, are in memory from there on.
+words_are_held() {
+	count=$(echo "$2" | awk -F: '{ print NF }')
+	word=$(($1 + count * 8))
+	for shown in $(echo "$2" | tr : ' '); do
+		word=$((word - 8))
+		[ $((shown)) -eq "$(word_at $word)" ] || { echo "at $1 is shown $2"; return 1; }
+	done
 }
 
 # entries_are_memorys BDF ADDRESS: each entry that the walk shows is in memory, where the previous
 # entry points.
 entries_are_memorys() {
-	rtaddr=$(awk '$1 == "RTADDR" { print $3 }' "/sys/kernel/debug/vtd/$(unit_of "$1")/registers")
-	bus=${1#*:} slot=${1##*:}
-	devfn=$((0x${slot%.*} << 3 | ${slot#*.}))
-	wanted=$(((rtaddr & MASK) + 0x${bus%%:*} * 16))
-	grep -E '^(root|context) entry ' $OUTPUT | sed 's/:/ /g' > /tmp/entries
-	[ "$(wc -l < /tmp/entries)" -eq 2 ] || { cat $OUTPUT; return 1; }
-	while read -r name _ index _ at high low rest; do
-		[ $((at)) -eq $wanted ] && [ $((low)) -eq $((0x$(held "$at"))) ] &&
-			[ $((high)) -eq $((0x$(held $((at + 8))))) ] ||
-			{ echo "$name entry $index is shown as $high $low at $at"; return 1; }
-		table=$((low & MASK)) wanted=$(((low & MASK) + devfn * 16))
+	locate "$1"
+	sed -n 's/^\(root\|context\|PASID\) .* at \(0x[0-9a-f]*\): \(0x[0-9a-fx:]*\): .*/\2 \3/p' $OUTPUT > /tmp/entries
+	[ "$(wc -l < /tmp/entries)" -eq "$(echo "$located" | wc -w)" ] || { echo "$located"; cat $OUTPUT; return 1; }
+	set -- "$1" "$2" $located
+	while read -r at words; do
+		[ $((at)) -eq "$3" ] || { echo "an entry is shown at $at, and is at $3"; cat $OUTPUT; return 1; }
+		words_are_held "$at" "$words" || return 1
+		[ "$#" -gt 3 ] || { low=${words##*:} third=${words%%:*}; break; }
+		first=$1 second=$2
+		shift 3
+		set -- "$first" "$second" "$@"
 	done < /tmp/entries
+	table=$((low & TABLE_MASK))
+	[ $((low >> 6 & 7)) -ne 1 ] || [ $pasid_at = 0 ] || table=$((third & TABLE_MASK))
 	sed -n 's/^level \(.\): table \(.*\), entry \(.*\): \(0x[0-9a-f]*\): .*/\1 \2 \3 \4/p' $OUTPUT > /tmp/steps
 	while read -r level at index raw; do
 		wanted=$((${2} >> (12 + 9 * (level - 1)) & 511))
 		[ $((at)) -eq $table ] && [ "$index" -eq $wanted ] &&
-			[ $((raw)) -eq $((0x$(held $((at + index * 8))))) ] ||
+			[ $((raw)) -eq "$(word_at $((at + index * 8)))" ] ||
 			{ echo "level $level, entry $index is shown as $raw in $at"; return 1; }
-		table=$((raw & MASK))
+		table=$((raw & TABLE_MASK))
 	done < /tmp/steps
 }
 
@@ -102,7 +121,7 @@ mapped_pages_are_reached() {
 			for kind in 1:read:0x06 2:write:0x05; do
 				bit=${kind%%:*} access=${kind#*:}
 				access=${access%:*}
-				wanted="reaches memory at $(printf '0x%x' $((leaf & MASK)))"
+				wanted="reaches memory at $(printf '0x%x' $((leaf & TABLE_MASK)))"
 				[ $((leaf & bit)) -ne 0 ] || wanted="is refused at level [1-3]: .*reason ${kind##*:})"
 				clause "$access" | grep -Eq "^$wanted$" ||
 					{ echo "$bdf $iova, $access: not $wanted:"; cat $OUTPUT; return 1; }
@@ -158,7 +177,7 @@ two_megabytes() {
 
 claimed() {
 	is_now "$victim" blocked && struck_agrees "$victim" "$(memory)" &&
-		prints 'reason 0x02' && ask release "$victim"
+		prints 'reason 0x(02|41)' && ask release "$victim"
 }
 
 removed() {

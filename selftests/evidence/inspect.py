@@ -5,7 +5,8 @@ from evidence.common import brackets
 from vtdlab.errors import LabError
 from vtdlab.evidence import dump
 
-KINDS = {"flush-context": ("context-device", "context-domain", "context-global"),
+KINDS = {"flush-context": ("context-device", "context-domain", "context-global",
+                           "pasid-cache"),
          "flush-page": ("iotlb-pages",), "flush-domain": ("iotlb-domain",),
          "flush-global": ("iotlb-global",), "waits": ("wait",)}
 

@@ -53,8 +53,14 @@ impl Unit {
                  that was unmapped: reboot"
             ),
             Invalidated::Nothing => log_emerg!(
-                "{self}: {failure}, and it does not respond to register commands either: devices \
-                 behind it may still reach memory that was unmapped; power the machine off"
+                "{self}: {failure}, and it {}: devices behind it may still reach memory that was \
+                 unmapped; power the machine off",
+                match self.mode() {
+                    TranslationTableMode::Legacy => "does not respond to register commands either",
+                    TranslationTableMode::Scalable => {
+                        "has not dropped what it cached, for which scalable mode has no other way"
+                    }
+                }
             ),
         }
         if self.remaps_interrupts() {
