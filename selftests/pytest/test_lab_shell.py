@@ -2,6 +2,7 @@
 """The shell scripts outside the build root: their sentences, and what they never remove."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -230,6 +231,23 @@ def test_a_wrong_argument_is_refused_with_one_sentence(sandbox, program, args):
     status, said, problem = ask(sandbox, program, *args)
     assert (status, said) == (2, "")
     assert len(problem.splitlines()) == 1, problem
+
+
+@pytest.mark.parametrize("program", ["dkms-build", "dkms-installed", "place-sources", "try-packages"])
+@pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["a", "b", "c"]], ids=" ".join)
+def test_what_other_programs_call_takes_no_option(sandbox, program, args):
+    """A folder's name cannot begin with a hyphen, so that --help is none."""
+    status, said, problem = ask(sandbox, f"debian/{program}", *args)
+    assert (status, said) == (2, "") and problem.startswith(f"usage: scripts/debian/{program} ")
+    assert not (sandbox / "called").exists()
+
+
+@pytest.mark.parametrize("name", ["init", "debian/init"])
+def test_the_first_process_of_a_guest_does_nothing_on_a_host(name):
+    """It would mount, and power off: its first line ends every other process. Only read here."""
+    lines = (SCRIPTS / "guest" / name).read_text(encoding="utf-8").splitlines()
+    code = [line for line in lines if line and not line.startswith("#")]
+    assert re.fullmatch(r"\[ \$\$ = 1 \] \|\| \{ echo .* >&2; exit 2; \}", code[0])
 
 
 TESTS = sorted(path for path in (SCRIPTS.parent / "selftests").glob("*.sh")
