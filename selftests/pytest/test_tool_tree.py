@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """`vtd tree` and its picture, read by an XML parser, and by this lab's own reading of dumps."""
 
+import fcntl
 import json
+import os
+import pty
 import re
+import struct
 import subprocess
 import tarfile
+import termios
 import xml.etree.ElementTree as xml
 
 import pytest
@@ -88,6 +93,56 @@ def test_a_damaged_dump_is_a_whole_picture(program, tmp_path, name):
             assert name.endswith("/about") and "format 1" in " ".join(err.stderr.split())
             continue
         assert "<script" not in text
+
+
+def _on_terminal(columns, *argv):
+    """Returns the lines that a program writes to a terminal of this size."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=its,
+                          env=os.environ | {"LC_ALL": "C.UTF-8"}) as child:
+        os.close(its)
+        text = b""
+        try:
+            while got := os.read(ours, 4096):
+                text += got
+        except OSError:    # the end of a terminal
+            pass
+        assert child.wait(TIMEOUT) == 0
+    os.close(ours)
+    return re.sub(r"\x1b\[[HJ]", "", text.decode()).replace("\r", "").splitlines()
+
+
+@pytest.mark.parametrize("columns", [50, 80, 132, 0])
+def test_a_tree_fits_the_terminal(program, tmp_path, columns):
+    """No line is wider, and no word is missing unless it is cut. A terminal may have no size."""
+    whole, _, _ = _draw(program, DUMPS / "client.tar.gz", tmp_path / "machine.svg")
+    assert max(map(len, whole.splitlines())) > 132
+    lines = _on_terminal(columns, program, "--dump", DUMPS / "client.tar.gz", "tree")
+    assert max(map(len, lines)) <= (columns or 80)
+    assert len(lines) > len(whole.splitlines()) + 5
+    words = [[word for word in re.findall(r"[^\s│]+", text) if "…" not in word]
+             for text in (whole, "\n".join(lines))]
+    assert ("…" in "".join(lines)) == (columns == 50)
+    assert columns == 50 or words[0] == words[1]
+    assert _on_terminal(200, program, "--dump", DUMPS / "client.tar.gz",
+                        "tree") == whole.splitlines()
+
+
+def test_top_fits_the_terminal(program, tmp_path):
+    """A row of large numbers is in two lines where it does not fit in one."""
+    unit = tmp_path / "sys/kernel/debug/vtd/dmar0"
+    unit.mkdir(parents=True)
+    (unit / "waits").write_text("longer: 1\n", encoding="utf-8")
+    (unit / "statistics").write_text("".join(
+        f"{name}: 18446744073709551615\n"
+        for name in ("maps", "unmaps", "descriptors", "waits", "faults")), encoding="utf-8")
+    argv = (program, "--root", tmp_path, "top", "-n", "1", "-i", "0.1")
+    for columns, heads in ((80, 1), (40, 2)):
+        lines = [line for line in _on_terminal(columns, *argv) if line]
+        assert max(map(len, lines)) <= columns and len(lines) == 2 * heads, lines
+        assert " ".join(lines[:heads]).split() == [
+            "unit", "maps/s", "unmaps/s", "descr./s", "waits/s", "faults/s", "waited"]
 
 
 @pytest.mark.parametrize("name", ["by-script", "client"])

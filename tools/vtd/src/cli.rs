@@ -55,7 +55,12 @@ enum Command {
         device: String,
     },
     /// Draw units, buses, groups, owners and domains as a tree
+    ///
+    /// On a terminal that is too narrow for a line, its end is below it. With names, only those parts
+    /// of the machine.
     Tree {
+        /// Devices (0000:00:05.0), units (dmar0) and groups (4) to draw [default: all]
+        only: Vec<String>,
         /// Also draw a picture
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
@@ -188,7 +193,7 @@ impl Arguments {
                 };
                 faults::run(&context, &options)
             }
-            Command::Tree { svg } => tree::run(&context, svg.as_deref()),
+            Command::Tree { only, svg } => tree::run(&context, &only, svg.as_deref()),
             Command::Walk { requester, address } => walk::run(&context, &requester, &address),
             Command::Maps { device } => maps::run(&context, &device),
             Command::Diff { before, after } => diff::run(&context, &before, after.as_deref()),

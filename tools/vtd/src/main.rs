@@ -17,7 +17,9 @@ mod kernel_build;
 mod machine;
 mod names;
 mod root;
+mod selection;
 mod svg;
+mod table;
 mod text;
 
 use clap::Parser;

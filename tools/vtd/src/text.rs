@@ -2,21 +2,44 @@
 
 //! Text for people: lines of at most 80 columns, and numbers with units.
 
-/// The width of the output.
-pub const WIDTH: usize = 80;
+use std::io::{self, IsTerminal};
+use terminal_size::{terminal_size_of, Width};
+
+/// The most columns of sentences, and the columns of a terminal that does not say its size.
+const USUAL: usize = 80;
+/// A terminal with fewer columns breaks lines itself.
+const NARROWEST: usize = 40;
+
+/// Returns the columns of the terminal; `None` if the output goes elsewhere.
+pub fn terminal() -> Option<usize> {
+    let out = io::stdout();
+    match terminal_size_of(&out) {
+        Some((Width(columns), _)) => Some(usize::from(columns).max(NARROWEST)),
+        None => out.is_terminal().then_some(USUAL),
+    }
+}
+
+/// Returns the most columns of a line of sentences.
+fn width() -> usize {
+    terminal().map_or(USUAL, |columns| columns.min(USUAL))
+}
 
 /// Writes `text` in lines that begin with `first`, and then with as many blanks.
 pub fn wrap(first: &str, text: &str) -> String {
-    let indent = " ".repeat(first.chars().count());
+    lines(first, &" ".repeat(first.chars().count()), text, width())
+}
+
+/// Writes `text` in lines of at most `width` columns that begin with `first`, and then with `indent`.
+pub fn lines(first: &str, indent: &str, text: &str, width: usize) -> String {
     let (mut out, mut line) = (String::new(), first.to_owned());
     let mut is_empty = true;
-    let room = WIDTH.saturating_sub(indent.len()).max(20);
+    let room = width.saturating_sub(indent.chars().count()).max(20);
     for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
         let blank = usize::from(!is_empty);
-        if !is_empty && line.chars().count() + blank + word.chars().count() > WIDTH {
+        if !is_empty && line.chars().count() + blank + word.chars().count() > width {
             out += line.trim_end();
             out.push('\n');
-            line.clone_from(&indent);
+            indent.clone_into(&mut line);
             is_empty = true;
         }
         if !is_empty {
@@ -47,12 +70,13 @@ fn pieces(word: &str, room: usize) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns a line of at most [`WIDTH`] columns; `...` shows that it was longer.
+/// Returns a line as long as those of sentences; `...` shows that it was longer.
 pub fn clip(line: &str) -> String {
-    if line.chars().count() <= WIDTH {
+    let width = width();
+    if line.chars().count() <= width {
         return format!("{line}\n");
     }
-    let kept: String = line.chars().take(WIDTH - 3).collect();
+    let kept: String = line.chars().take(width - 3).collect();
     format!("{}...\n", kept.trim_end())
 }
 
@@ -62,26 +86,6 @@ pub fn cut(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most - 1).chain(['…']).collect()
-}
-
-/// Returns rows as lines whose columns are aligned; the last column may be of any width.
-pub fn columns(rows: &[Vec<String>]) -> String {
-    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..most).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line += &format!("{cell:<width$}  ");
-        }
-        out += line.trim_end();
-        out.push('\n');
-    }
-    out
 }
 
 /// Returns a number of bytes in the largest binary unit that keeps it readable.
@@ -193,10 +197,10 @@ mod tests {
     #[test]
     fn no_line_is_too_long() {
         let text = "word ".repeat(100);
-        assert!(wrap("   - ", &text).lines().all(|line| line.len() <= WIDTH));
+        assert!(wrap("   - ", &text).lines().all(|line| line.len() <= USUAL));
         assert_eq!(wrap("a ", "b"), "a b\n");
         let long = wrap("   - ", &"word".repeat(100));
-        assert!(long.lines().all(|line| line.len() <= WIDTH));
+        assert!(long.lines().all(|line| line.len() <= USUAL));
         let whole: String = long.split_whitespace().skip(1).collect();
         assert_eq!(whole, "word".repeat(100));
     }

@@ -117,6 +117,53 @@ fn owners_are_distinguished() {
 }
 
 #[test]
+fn only_what_is_named_is_drawn() {
+    let dump = recorded("client");
+    let scratch = Scratch::new();
+    let picture = scratch.path("picture.svg");
+    for (names, devices, absent) in [
+        (&["dmar0"][..], &["00:02.0"][..], "dmar1"),
+        (&["7"], &["00:1f.0", "00:1f.2", "00:1f.3"], "dmar0"),
+        (&["2", "01:00.0"], &["00:03.0", "01:00.0"], "00:04.0"),
+        (&["0", "0000:00:05.0"], &["00:02.0", "00:05.0"], "00:06.0"),
+    ] {
+        let base = ["--dump", &dump, "--json", "tree", "--svg", &picture];
+        let json = run(&[&base, names].concat()).json();
+        let units = json["units"].as_array().expect("a list");
+        let found: Vec<_> = units
+            .iter()
+            .flat_map(|unit| unit["devices"].as_array().expect("a list"))
+            .map(|device| device["device"].as_str().expect("a name"))
+            .collect();
+        let wanted: Vec<_> = devices.iter().map(|name| format!("0000:{name}")).collect();
+        assert_eq!(found, wanted, "{names:?}");
+        let domains = json["domains"].as_array().expect("a list");
+        assert!(domains.iter().all(|domain| domain["in_use"] == true));
+        assert!(!domains.is_empty() && domains.len() <= found.len());
+        let text = run(&[&["--dump", &dump, "tree"], names].concat()).out;
+        let drawn = fs::read_to_string(&picture).expect("a picture");
+        for shown in [&text, &drawn] {
+            assert!(devices.iter().all(|name| shown.contains(name)), "{shown}");
+            assert!(!shown.contains(absent), "{shown}");
+        }
+        // A bridge that is not named only shows the place.
+        assert_eq!(
+            text.contains("00:08.0     bridge\n"),
+            names.len() == 2 && devices[1] == "01:00.0"
+        );
+        assert!(!text.contains("no device is in") && !text.contains("behind no unit"));
+    }
+    for (name, words) in [
+        ("77", "neither a device"),
+        ("dmar2", "a unit (dmar0, dmar1)"),
+        ("00:05.1", "0000:00:05.0 exists"),
+    ] {
+        let said = run(&["--dump", &dump, "tree", "dmar0", name]).sentence(2);
+        assert!(said.contains(words) && said.contains(name), "{said}");
+    }
+}
+
+#[test]
 fn the_entries_of_devices() {
     // src/report/debugfs/interrupts.rs writes this form.
     let entry = |index: u32| format!("{index:>5} 0000:00:06.0 vector 0x23 at 0x1, from 00:06.0\n");

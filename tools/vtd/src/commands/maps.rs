@@ -11,7 +11,8 @@ use crate::collect::DEBUG;
 use crate::error::{said, Result};
 use crate::fail;
 use crate::machine::{number, Machine};
-use crate::text::{columns, many, size};
+use crate::table::columns;
+use crate::text::{many, size, terminal};
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -141,7 +142,7 @@ pub fn run(context: &Context, name: &str) -> Result<Answer> {
     };
     let mut text = format!("{bdf} {state}\n");
     let rows: Vec<_> = ranges.found.iter().map(row).collect();
-    text += &columns(&rows);
+    text += &columns(&rows, terminal());
     let mut notes = ranges.notes.clone();
     if ranges.odd > 0 {
         notes.push(format!("{} could not be read", many(ranges.odd, "line")));

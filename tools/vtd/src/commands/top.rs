@@ -7,7 +7,8 @@ use super::{Answer, Context};
 use crate::collect::DEBUG;
 use crate::error::Result;
 use crate::fail;
-use crate::text::{columns, grouped, wrap};
+use crate::table::columns;
+use crate::text::{grouped, terminal, wrap};
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -224,7 +225,7 @@ fn words(found: &BTreeMap<&String, Rates>) -> String {
             let _ = write!(slowest, "{unit}: slowest wait {}. ", name.replace('-', " "));
         }
     }
-    let mut text = columns(&rows);
+    let mut text = columns(&rows, terminal());
     if !slowest.is_empty() {
         text += &wrap("", &slowest);
     }

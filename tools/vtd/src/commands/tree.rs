@@ -10,8 +10,10 @@ use crate::drawing::{
 use crate::error::{said, Result};
 use crate::fail;
 use crate::machine::{Device, Machine, Unit};
+use crate::selection::select;
 use crate::svg;
-use crate::text::{cut, grouped, many, wrap};
+use crate::table::{aligned, Row};
+use crate::text::{cut, grouped, lines, many, terminal, wrap};
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -23,13 +25,17 @@ const MOST_BRIDGES: usize = 32;
 const LONGEST_CELL: usize = 64;
 const LONGEST_LINE: usize = 200;
 
-pub fn run(context: &Context, picture: Option<&Path>) -> Result<Answer> {
+pub fn run(context: &Context, only: &[String], picture: Option<&Path>) -> Result<Answer> {
     let dump = context.dump()?;
-    let machine = Machine::new(&dump);
+    let mut machine = Machine::new(&dump);
     if machine.units.is_empty() && context.dump.is_none() && context.root.is_live() {
         fail!("No remapping unit is in use here: vtd is not loaded, and the kernel's own driver is off. vtd doctor says what this machine has.");
     }
-    let domains = domains(&machine);
+    select(&mut machine, only)?;
+    let mut domains = domains(&machine);
+    if !only.is_empty() {
+        domains.retain(|_, domain| domain.is_used);
+    }
     if let Some(path) = picture {
         if let Err(error) = std::fs::write(path, svg::draw(&machine, &domains)) {
             fail!("{} cannot be written: {}.", path.display(), said(&error));
@@ -163,7 +169,7 @@ fn below(
     domains: &BTreeMap<String, Domain>,
     node: &Node,
     indent: &str,
-    rows: &mut Vec<Vec<String>>,
+    rows: &mut Vec<Row>,
 ) {
     let last = node.0.len().saturating_sub(1);
     for (at, (bdf, inner)) in node.0.iter().enumerate() {
@@ -172,13 +178,17 @@ fn below(
         } else {
             ("├─", "│  ")
         };
-        let mut row = vec![format!("{indent}{corner} {bdf}")];
-        match machine.devices.get(bdf) {
-            Some(device) => row.extend(cells(machine, domains, device)),
-            None => row.push("bridge".to_owned()),
-        }
-        rows.push(row);
-        below(machine, domains, inner, &format!("{indent}{more}"), rows);
+        let indent_below = format!("{indent}{more}");
+        let bar = if inner.0.is_empty() { "" } else { "│" };
+        rows.push(Row {
+            head: format!("{indent}{corner} {bdf}"),
+            below: format!("{indent_below}{bar}"),
+            cells: match machine.devices.get(bdf) {
+                Some(device) => cells(machine, domains, device),
+                None => vec!["bridge".to_owned()],
+            },
+        });
+        below(machine, domains, inner, &indent_below, rows);
     }
 }
 
@@ -211,49 +221,26 @@ fn draw_unit(
         } else {
             ("├─", "│  ")
         };
-        rows.push(vec![format!(
-            "{corner} root bus {}",
-            cut(root, LONGEST_CELL)
-        )]);
+        rows.push(Row {
+            head: format!("{corner} root bus {}", cut(root, LONGEST_CELL)),
+            below: String::new(),
+            cells: Vec::new(),
+        });
         below(machine, domains, node, more, &mut rows);
     }
-    let mut text = String::new();
+    let mut text = "\n".to_owned();
     let words = unit_words(name, unit);
     for (at, line) in words.iter().enumerate() {
         let bar = match at {
-            0 => "\n",
+            0 => "",
             _ if rows.is_empty() => "   ",
             _ => "│  ",
         };
-        let _ = writeln!(text, "{bar}{}", cut(line, LONGEST_LINE));
+        let width = terminal().unwrap_or(LONGEST_LINE);
+        let line = cut(line, LONGEST_LINE);
+        text += &lines(bar, bar, &line, width);
     }
-    text + &aligned(&rows)
-}
-
-/// Returns rows with aligned columns; a row with one cell has no columns.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .filter(|row| row.len() > 1)
-            .filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    // A column in which no row has a word takes no room.
-    let widths: Vec<_> = (0..most).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            if *width > 0 || row.len() == 1 {
-                line += &format!("{cell:<width$}  ");
-            }
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
+    text + &aligned(&rows, terminal())
 }
 
 /// Returns what the trees do not have: devices behind no unit, and domains without a device.

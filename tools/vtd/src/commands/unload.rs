@@ -8,7 +8,8 @@ use crate::drawing::{kind_of, Owner};
 use crate::error::Result;
 use crate::fail;
 use crate::machine::{Device, Machine};
-use crate::text::{clip, columns, many, wrap};
+use crate::table::columns;
+use crate::text::{clip, many, wrap};
 use serde_json::json;
 
 const PCI_BRIDGE: u32 = 0x0604;
@@ -101,7 +102,7 @@ fn words(machine: &Machine<'_>, keeping: &[(Bdf, &Device)]) -> String {
             .to_vec()
         })
         .collect();
-    for line in columns(&rows).lines() {
+    for line in columns(&rows, None).lines() {
         text += &clip(&format!("  {line}"));
     }
     text + "To unload it, as root:\n"

@@ -13,7 +13,8 @@ use crate::firmware;
 use crate::isolation::{consent, interrupt_entries, interrupts, joints, obstacles};
 use crate::machine::{Device, Machine};
 use crate::names::Names;
-use crate::text::{clip, columns, list, many, size, wrap};
+use crate::table::columns;
+use crate::text::{clip, list, many, size, wrap};
 use features::features;
 use serde_json::{json, Value};
 
@@ -225,7 +226,7 @@ fn group_words(machine: &Machine<'_>, bdf: Bdf, device: &Device, names: &Names) 
             ]
         })
         .collect();
-    for line in columns(&rows).lines() {
+    for line in columns(&rows, None).lines() {
         text += &clip(&format!("{}{line}", " ".repeat(LABEL + 4)));
     }
     if let Some(more) = others.len().checked_sub(MOST + 1) {
