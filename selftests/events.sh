@@ -52,36 +52,11 @@ driver_is_off() {
 	echo "$edu" > "$PCI/$edu/driver/unbind"
 }
 
-# still_bound: prints the devices that have drivers although their modules are unloaded: these are
-# built in, as Debian's for virtio is.
-still_bound() {
-	for bdf in $(served); do
-		case $(driver_of "$bdf") in
-		none | pcieport) ;;
-		*) echo "$bdf" ;;
-		esac
-	done
-}
-
-# unloads: no device has a driver, and vtd is unloaded.
-unloads() {
-	unload_drivers || return 1
-	bound=$(still_bound)
-	for bdf in $bound; do echo "$bdf" > "$PCI/$bdf/driver/unbind"; done
-	need_no_vtd
-}
-
-# loads: vtd is loaded in strict mode, and drivers are bound again.
-loads() {
-	need_vtd || return 1
-	for bdf in $bound; do echo "$bdf" > /sys/bus/pci/drivers_probe; done
-}
-
 no_domain="domain=0 domain_id=0"
 
 ktap_start 20
 # An earlier test may have loaded it in lazy mode.
-{ unloads && loads; } > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
+{ need_no_vtd && need_vtd; } > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
 log_start
 unit=$(unit_of "$edu")
 group=$(group_of "$edu")
@@ -123,10 +98,10 @@ ktap_check "it was attached to nothing else" traces " attach: " 0
 for slot in a e; do ask free $slot; done
 rmmod vtd_owner
 
-ktap_check "the driver is unloaded while the events are enabled" eval 'listen && unloads && [ ! -d $EVENTS ]'
+ktap_check "the driver is unloaded while the events are enabled" eval 'listen && need_no_vtd && [ ! -d $EVENTS ]'
 ktap_check "events can be enabled before it is loaded" eval ': > $TRACING/trace && echo ":mod:vtd" > $TRACING/set_event'
 ktap_check "the load is traced: the first attach of a device" \
-	eval 'loads && traces " attach: unit=$unit device=$edu group=[0-9]* from=blocked to=DMA $(listed_domain)\$"'
+	eval 'need_vtd && traces " attach: unit=$unit device=$edu group=[0-9]* from=blocked to=DMA $(listed_domain)\$"'
 echo > $TRACING/set_event
 ktap_check "no kernel warning" log_is_clean
 ktap_end

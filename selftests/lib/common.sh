@@ -19,6 +19,7 @@ VTD_TEST_MODULES=${VTD_TEST_MODULES:-$(dirname "$(first_there "$here/modules/vtd
 PROGRAMS=$(dirname "$(first_there "$here/user/raw_dma" "$here/raw_dma")")
 VTD_ARGS=${VTD_ARGS-$(sed -n 's/.*\bguest\.vtd=\([^ ]*\).*/\1/p' /proc/cmdline)}
 DRIVERS="nvme e1000e igb virtio_blk virtio_pci"
+UNBOUND=/run/vtd-unbound
 
 # In the guests of `make check`, guest/lib.sh defines these. Under kselftest's own runner file
 # descriptor 3 belongs to the runner.
@@ -171,14 +172,26 @@ load_drivers() {
 	for driver in vtd_devices vtd_attack; do
 		grep -q "^$driver " /proc/modules || insmod "$VTD_TEST_MODULES/$driver.ko" || return 1
 	done
+	for bound_bdf in $(cat $UNBOUND 2> /dev/null); do
+		[ ! -e "$PCI/$bound_bdf" ] || echo "$bound_bdf" > /sys/bus/pci/drivers_probe || return 1
+	done
+	rm -f $UNBOUND
 }
 
-# unload_drivers: no device behind a unit is in use afterwards.
+# unload_drivers: no test device is in use afterwards. A driver that is built into the kernel, as
+# Debian's for virtio are, is unbound from its devices instead; load_drivers binds it again.
 unload_drivers() {
 	for driver in vtd_domain vtd_attack vtd_devices $DRIVERS; do
 		if grep -q "^$driver " /proc/modules; then
 			rmmod "$driver" || return 1
 		fi
+	done
+	for bound_dev in "$PCI"/*; do
+		bound_bdf=${bound_dev##*/}
+		case " $DRIVERS " in
+		*" $(driver_of "$bound_bdf" | tr - _) "*)
+			echo "$bound_bdf" >> $UNBOUND && echo "$bound_bdf" > "$PCI/$bound_bdf/driver/unbind" || return 1 ;;
+		esac
 	done
 }
 
