@@ -11,7 +11,6 @@ import os
 import time
 
 import pytest
-from _pytest.reports import TestReport
 
 import guest_pool
 import boot_runner
@@ -122,7 +121,7 @@ class StreamItem(pytest.Item):
         elif outcome == "skipped":
             longrepr = (str(self.path), 0, f"Skipped: {detail}")
         now = time.time()
-        report = TestReport(f"{self.nodeid}/{name}", where, {self.name: 1}, outcome, longrepr,
+        report = pytest.TestReport(f"{self.nodeid}/{name}", where, {self.name: 1}, outcome, longrepr,
                             "call", start=now, stop=now, duration=0)
         with self.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             self.ihook.pytest_runtest_logreport(report=report)

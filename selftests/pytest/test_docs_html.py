@@ -44,13 +44,14 @@ def test_what_is_broken_is_noticed(tmp_path):
     (source / "index.rst").write_text("\n".join((
         "Index", "=====", "", ".. toctree::", "", "   missing", "",
         "See :doc:`nowhere`, :ref:`index:Nothing`.", "", ".. image:: none.svg", "",
-        "Too short", "=====", "")), encoding="utf-8")
+        "Too short", "=====", "", "=====  =====", "one    two", "a word  too wide", "=====  =====", "")),
+        encoding="utf-8")
     (source / "alone.rst").write_text("Alone\n=====\n", encoding="utf-8")
     status, warnings, log = build(source, tmp_path)
     assert status != 0, log
     for what in ("nonexisting document 'missing'", "unknown document: 'nowhere'",
                  "undefined label: 'index:nothing'", "image file not readable: none.svg",
-                 "Title underline too short", "alone.rst: WARNING: document isn't included"):
+                 "Title underline too short", "Malformed table", "alone.rst: WARNING: document isn't included"):
         assert what in warnings, f"{what!r} is not in\n{log}"
 
 
