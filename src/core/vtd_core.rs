@@ -10,10 +10,11 @@
 //!
 //! The modules form layers, and each layer uses only those before it: first [`spec`]; then
 //! `describe`, `dmar`, `pgtable`, `ownership`, `invalidation`, `bring_up`, `protected_memory`,
-//! `progress_timeout`, `fault_limit`, `interrupt_policy`, `relax_list` and `walk_request`, which do
-//! not use each other; then `install` and `lockless`, which use `invalidation`, `compatibility`, which uses
-//! `pgtable`, `quirks`, which uses `dmar`, and `wired_interrupts`, which uses `dmar` and
-//! `interrupt_policy`; and `translation_mode`, which uses `compatibility`.
+//! `progress_timeout`, `fault_limit`, `interrupt_policy`, `relax_list`, `reserved_memory` and
+//! `walk_request`, which do not use each other; then `install` and `lockless`, which use
+//! `invalidation`, `compatibility`, which uses `pgtable`, `quirks`, which uses `dmar`, and
+//! `wired_interrupts`, which uses `dmar` and `interrupt_policy`; and `translation_mode`, which uses
+//! `compatibility`.
 
 // Kbuild already sets `no_std` for every module (`-Zcrate-attr`), and rustc warns about a
 // second one.
@@ -36,6 +37,7 @@ pub mod progress_timeout;
 pub mod protected_memory;
 pub mod quirks;
 pub mod relax_list;
+pub mod reserved_memory;
 pub mod spec;
 pub mod translation_mode;
 pub mod walk_request;

@@ -12,6 +12,7 @@ use kernel::prelude::*;
 use kernel_ext::iommu::RegionKind;
 use kernel_ext::pci::PciDevice;
 use vtd_core::dmar::Dmar;
+use vtd_core::reserved_memory::{is_used_at_run_time, keeps_users_away};
 
 /// Writes to this window are interrupt requests (VT-d 3.14) and are never translated.
 pub(crate) const MSI_WINDOW: (u64, u64) = (0xfee0_0000, 0x10_0000);
@@ -29,7 +30,6 @@ const ISA_WINDOW_IS_USED: bool = cfg!(CONFIG_BLK_DEV_FD);
 const CLASS_ISA_BRIDGE: u32 = 0x0601;
 /// The class of USB host controllers.
 pub(crate) const CLASS_USB: u32 = 0x0c03;
-const BASE_CLASS_DISPLAY: u32 = 0x03;
 
 /// One reserved region.
 pub(crate) struct ReservedRegion {
@@ -73,13 +73,12 @@ pub(super) fn reserved_regions_of(
         .regions_for(path.segment, &path.functions)
         .filter(|_| has_rmrrs)
     {
-        // Firmware stops using USB controllers and displays when their drivers take over.
-        let in_use = class >> 8 != CLASS_USB && class >> 16 != BASE_CLASS_DISPLAY;
-        let kind = if in_use && !is_relaxed {
+        let kind = if keeps_users_away(class, is_relaxed) {
             RegionKind::Direct
         } else {
             RegionKind::DirectRelaxable
         };
+        let in_use = is_used_at_run_time(class);
         add(rmrr.base.raw(), rmrr.bytes(), kind, in_use)?;
     }
     if ISA_WINDOW_IS_USED && class >> 8 == CLASS_ISA_BRIDGE {

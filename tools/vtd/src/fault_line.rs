@@ -48,7 +48,7 @@ const DETACHED: &str = "the device was never attached, or it is blocked: by a cl
                         or because its unit failed earlier";
 const TABLES: &str = "the unit could not parse the tables: an error of the driver or of the unit";
 const RMRR: &str = "firmware uses memory through the device at all times, and the kernel gives \
-                    such devices to no user; vtd why DEVICE shows the memory";
+                    such devices to no user; vtd why DEVICE shows the memory, and what can be done";
 const UNSAFE: &str = "interrupts are not remapped, so the device could raise any of them; vtd why \
                       DEVICE says why they are not";
 

@@ -223,7 +223,11 @@ pub fn obstacles(machine: &Machine<'_>, bdf: Bdf, device: &Device) -> Vec<Obstac
                         "firmware reserves {first:#x} to {last:#x} for its group at all times \
                          (RMRR), and the kernel gives such devices to no user"
                     ),
-                    "ask for a firmware setting or an update that drops the reservation".to_owned(),
+                    format!(
+                        "ask for a firmware setting or an update that drops the reservation; or, if \
+                         you know that firmware can do without it, load vtd with rmrr=relax:{bdf}, \
+                         and name there each device of the group that has such memory"
+                    ),
                 );
             }
         }

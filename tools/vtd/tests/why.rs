@@ -123,6 +123,10 @@ fn memory_that_firmware_reserves() {
         );
         let text = tree.run(&["why", "0000:00:0d.0"]).flat();
         assert!(text.contains("gives such devices to no user"), "{text}");
+        assert!(
+            text.contains("load vtd with rmrr=relax:0000:00:0d.0,"),
+            "{text}"
+        );
         // The table alone says it, too, if no driver runs the unit.
         tree.remove("sys/kernel/iommu_groups");
         let reserved = &why(&tree, "0000:00:0d.0")["reserved"];

@@ -10,6 +10,7 @@ use crate::text::wrap;
 use crate::{firmware, isolation};
 use serde_json::{json, Value};
 use vtd_core::dmar::{Dmar, Drhd};
+use vtd_core::reserved_memory::keeps_users_away;
 
 mod kernel;
 mod machine_checks;
@@ -246,11 +247,10 @@ fn reserved(machine: &Machine<'_>, dmar: &Dmar<'_>, checks: &mut Checks) {
         for (first, last) in firmware::reserved(machine, dmar, *bdf, device) {
             let kind =
                 crate::names::kind(device.class).map_or(String::new(), |it| format!(" ({it})"));
-            let is_relaxable = device.class >> 16 == 0x03 || device.class >> 8 == 0x0c03;
-            let users = if is_relaxable {
-                "It can still be given to a user"
+            let users = if keeps_users_away(device.class, false) {
+                format!("No user can have it, unless vtd is loaded with rmrr=relax:{bdf}")
             } else {
-                "It can be given to no user"
+                "It can still be given to a user".to_owned()
             };
             checks.add(
                 "reserved",
