@@ -40,6 +40,8 @@ fn other_words_are_refused_by_name() {
         "relax",
         "relax:",
         "relax:all",
+        "relax0000:03:00.0",
+        "relax::0000:03:00.0",
         "relax:03:00.0",
         "relax:0000:03:00",
         "relax:0000:03:00.8",
