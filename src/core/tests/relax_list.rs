@@ -42,6 +42,7 @@ fn other_words_are_refused_by_name() {
         "relax:all",
         "relax0000:03:00.0",
         "relax::0000:03:00.0",
+        "relax:0000:03:00.0;relax:0000:04:00.0",
         "relax:03:00.0",
         "relax:0000:03:00",
         "relax:0000:03:00.8",
