@@ -4,7 +4,6 @@
 
 use crate::bindings;
 use core::ptr::NonNull;
-use core::sync::atomic::{fence, Ordering};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::alloc::Flags;
 use kernel::prelude::*;
@@ -147,16 +146,6 @@ impl Pages {
         }
         // SAFETY: In bounds by the check, aligned, alive by the type's invariants.
         unsafe { self.virt.as_ptr().add(i).read_volatile() }
-    }
-
-    /// Reads word `i` as [`Self::read`], ordered before all later accesses, as by
-    /// `smp_load_acquire()`. For a word by which hardware signals that it no longer uses memory.
-    #[inline(always)]
-    pub fn read_acquire(&self, i: usize) -> u64 {
-        let value = self.read(i);
-        // A compiler barrier: x86 does not let accesses overtake a load before them.
-        fence(Ordering::Acquire);
-        value
     }
 
     /// Writes word `i`; past the end nothing is written. As `WRITE_ONCE()`: x86 makes stores

@@ -14,7 +14,7 @@
 //! `walk_request`, which do not use each other; then `install` and `lockless`, which use
 //! `invalidation`, `compatibility`, which uses `pgtable`, `quirks`, which uses `dmar`, and
 //! `wired_interrupts`, which uses `dmar` and `interrupt_policy`; and `translation_mode`, which uses
-//! `compatibility`.
+//! `compatibility`, and `concurrent`, which uses `install`, `ownership` and `progress_timeout`.
 
 // Kbuild already sets `no_std` for every module (`-Zcrate-attr`), and rustc warns about a
 // second one.
@@ -24,6 +24,7 @@
 
 pub mod bring_up;
 pub mod compatibility;
+pub mod concurrent;
 pub mod describe;
 pub mod dmar;
 pub mod fault_limit;

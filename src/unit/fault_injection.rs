@@ -6,6 +6,7 @@
 use super::invalidation::Queue;
 use super::Unit;
 use core::sync::atomic::{AtomicU32, Ordering};
+use vtd_core::concurrent::queue::InvalidationQueue;
 use vtd_core::spec::status::Fsts;
 
 /// Failing the unit does not rely on the root table command to invalidate all caches.

@@ -9,6 +9,7 @@ use super::invalidation::Queue;
 use super::registers::UnitRegisters;
 use super::Unit;
 use kernel::prelude::*;
+use vtd_core::concurrent::queue::InvalidationQueue;
 use vtd_core::describe::register::Register;
 use vtd_core::spec::address::{PhysAddr, SourceId};
 use vtd_core::spec::context::CONTEXT_ENTRIES;
@@ -87,9 +88,9 @@ impl Queue {
                 base: self.ring.phys(),
                 head: self.head(regs),
                 tail: self.tail(regs),
-                submitted: state.submitted.wrapping_sub(state.first),
-                finished: self.finished().wrapping_sub(state.first),
-                aborted: state.limit == 0,
+                submitted: state.submitted().wrapping_sub(state.first()),
+                finished: self.finished().wrapping_sub(state.first()),
+                aborted: state.is_aborted(),
                 slots,
             }
         }))

@@ -12,6 +12,7 @@
 
 use crate::unit::Unit;
 use kernel::prelude::*;
+use vtd_core::concurrent::register_commands::CommandRegisters;
 use vtd_core::invalidation::{CacheTag, InvalidationRange, InvalidationStep, InvalidationSteps};
 use vtd_core::lockless::flush_list::FlushedUnit;
 use vtd_core::spec::address::DomainId;

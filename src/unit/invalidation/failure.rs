@@ -4,31 +4,21 @@
 
 use super::queue_error::QueueFailure;
 use core::fmt;
-use vtd_core::spec::invalidation::Invalidation;
+use vtd_core::concurrent::register_commands::CommandFailure;
 
 /// Why hardware did not confirm an invalidation.
 pub(crate) enum InvalidationFailure {
     /// The queue stopped, for this reason.
     Queue(QueueFailure),
-    /// A register command that did not complete.
-    Register(&'static str),
-    /// A register command that completed without invalidating anything.
-    Refused(&'static str),
-    /// An invalidation that only a queue can do, on a unit without one.
-    NoCommand(Invalidation),
+    /// The registers of a unit without a queue did not, for this reason.
+    Registers(CommandFailure),
 }
 
 impl fmt::Display for InvalidationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InvalidationFailure::Queue(failure) => fmt::Display::fmt(failure, f),
-            InvalidationFailure::Register(name) => write!(f, "its {name} register stays busy"),
-            InvalidationFailure::Refused(name) => {
-                write!(f, "its {name} register refused an invalidation")
-            }
-            InvalidationFailure::NoCommand(what) => {
-                write!(f, "its registers have no command for \"{what}\"")
-            }
+            InvalidationFailure::Registers(failure) => fmt::Display::fmt(failure, f),
         }
     }
 }

@@ -21,6 +21,7 @@ use super::queue::Queue;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::clock;
+use vtd_core::concurrent::queue::InvalidationQueue;
 use vtd_core::invalidation::{CacheTag, InvalidationRange};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::invalidation::Invalidation;

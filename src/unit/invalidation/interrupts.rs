@@ -7,6 +7,7 @@ use crate::unit::Unit;
 use core::cell::Cell;
 use kernel::prelude::*;
 use kernel_ext::clock;
+use vtd_core::concurrent::queue::InvalidationQueue;
 use vtd_core::lockless::unit_state::UnitState;
 use vtd_core::spec::invalidation::{InterruptScope, Invalidation};
 

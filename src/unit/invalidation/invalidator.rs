@@ -16,6 +16,8 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel_ext::clock;
+use vtd_core::concurrent::queue::InvalidationQueue;
+use vtd_core::concurrent::register_commands::CommandRegisters;
 use vtd_core::invalidation::RangeInvalidator;
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::descriptor::InvalidationEncoder;
@@ -153,8 +155,9 @@ impl Invalidator {
             }
             None => requests.iter().try_for_each(|request| {
                 let count = || stats.count_by_register(*request);
-                let end = self.registers.submit(regs, *request, count)?;
-                self.registers.wait_for(regs, end)
+                let end = self.registers.submit(regs, *request, count);
+                end.and_then(|end| self.registers.wait_for(regs, end))
+                    .map_err(InvalidationFailure::Registers)
             }),
         }
     }

@@ -22,6 +22,7 @@ use crate::unit::registers::UnitRegisters;
 use core::sync::atomic::Ordering;
 use kernel_ext::clock::{self, Deadline};
 use kernel_ext::log_warn;
+use vtd_core::concurrent::queue::{InvalidationQueue, QueueState};
 use vtd_core::progress_timeout::ProgressTimeout;
 use vtd_core::spec::descriptor::InvalidationEncoder;
 use vtd_core::spec::invalidation::Invalidation;
@@ -54,8 +55,7 @@ impl Queue {
         self.errors.injected_status.store(bits, Ordering::Relaxed)
     }
 
-    /// Checks for errors while waiting. After a time-out the caller has to check once more whether
-    /// it still waits, because a virtual machine may have been stopped past the deadline.
+    /// Checks for errors while waiting, and whether hardware makes progress.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Queue {
     /// reports an invalid descriptor (IQE); [`QueueFailure::TimeOut`] if hardware makes too little
     /// progress.
     #[cold]
-    pub(super) fn check(
+    pub(super) fn check_progress(
         &self,
         regs: &UnitRegisters,
         timeout: &mut Option<ProgressTimeout>,
@@ -109,12 +109,7 @@ impl Queue {
             let sources = regs.read64(registers::IQERCD);
             self.clear(regs, COMPLETION_ERRORS);
             self.redirect_wait_writes(false);
-            let busy = state.submitted.wrapping_sub(self.finished());
-            // A slot is reserved for this wait. If hardware does not free it before a second error,
-            // the waiters get a time-out.
-            if busy < self.slots() - 1 && state.limit > 0 {
-                self.fill(regs, state, core::iter::empty(), 1);
-            }
+            self.resubmit_wait(regs, state);
             Some((status, sources))
         });
         if let Some((status, sources)) = acknowledged {
@@ -144,7 +139,7 @@ impl Queue {
     /// Any context.
     pub(super) fn abort(&self) {
         self.errors.aborted.store(true, Ordering::Release);
-        self.state.with(|state| state.limit = 0);
+        self.state.with(QueueState::abort);
     }
 
     /// Makes hardware complete what is in the queue, after [`Self::abort`]. Each invalid descriptor
@@ -159,7 +154,7 @@ impl Queue {
         regs: &UnitRegisters,
         encoder: &InvalidationEncoder,
     ) -> bool {
-        let submitted = self.state.with(|state| state.submitted);
+        let submitted = self.state.with(|state| state.submitted());
         let deadline = Deadline::after_ms(regs.time_out_ms());
         let everything = Invalidation::Iotlb(IotlbScope::Global);
         for _ in 0..self.slots() {
@@ -195,7 +190,7 @@ impl Queue {
     ) -> bool {
         let mine = self.state.with(|state| {
             let words = all.iter().map(|what| encoder.encode(*what));
-            self.fill(regs, state, words, all.len() as u32 + 1)
+            self.fill(regs, state, words)
         });
         let deadline = Deadline::after_ms(regs.time_out_ms());
         deadline.wait_until(|| self.has_finished(mine))

@@ -2,9 +2,10 @@
 
 //! Copies the files of the driver that `subjects.rs` lists, with the kernel's names and the
 //! processor's atomics replaced by those of `shim`, and makes one more copy with each mistake that
-//! loom must find in them. The files of `src/core/lockless` are compiled as they are: only their
-//! mistakes are made here.
+//! loom must find in them. The files of `src/core/lockless` and `src/core/concurrent` are compiled as
+//! they are: only their mistakes are made here.
 
+mod concurrent_mistakes;
 mod holding_subject;
 mod interrupt_subjects;
 mod lockless_mistakes;
@@ -25,8 +26,6 @@ const COMMON: &[(&str, &str)] = &[
     ("use kernel_ext;", ""),
     ("crate::unit::registers::", "crate::shim::registers::"),
     ("crate::unit::", "crate::shim::unit::"),
-    ("super::registers::TIME_OUT_MS", "1"),
-    ("super::queue_error::", "crate::shim::queue_error::"),
     ("super::trace::", "crate::shim::trace::"),
     ("vtd_core::pgtable::run::", "crate::shim::run::"),
     ("vtd_core::lockless::", "crate::lockless::"),
@@ -84,6 +83,7 @@ fn main() {
     let out = PathBuf::from(env::var("OUT_DIR").unwrap());
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=subjects.rs");
+    println!("cargo:rerun-if-changed=concurrent_mistakes.rs");
     println!("cargo:rerun-if-changed=holding_subject.rs");
     println!("cargo:rerun-if-changed=interrupt_subjects.rs");
     println!("cargo:rerun-if-changed=lockless_mistakes.rs");
@@ -105,9 +105,12 @@ fn main() {
             write(&out, &format!("{stem}_{name}"), &adapt(Some((from, to))));
         }
     }
-    for (stem, mistakes) in lockless_mistakes::FILES {
-        let file = format!("core/lockless/{stem}.rs");
-        let (original, _) = original(&source, &[&file]);
+    let files = lockless_mistakes::FILES
+        .iter()
+        .chain(concurrent_mistakes::FILES);
+    for (path, mistakes) in files {
+        let file = format!("core/{path}.rs");
+        let (original, stem) = original(&source, &[&file]);
         for (name, from, to) in *mistakes {
             let text = replaced(&original, &[&file], from, to);
             write(&out, &format!("{stem}_{name}"), &included(&text));

@@ -4,12 +4,12 @@
 //! are.
 
 /// The mistakes in one file: a name, the text in the file, the text that replaces it.
-type Mistakes = &'static [(&'static str, &'static str, &'static str)];
+pub(crate) type Mistakes = &'static [(&'static str, &'static str, &'static str)];
 
-/// The files, with their mistakes.
+/// The files in `src/core`, with their mistakes.
 pub(crate) const FILES: &[(&str, Mistakes)] = &[
     (
-        "flush_list",
+        "lockless/flush_list",
         &[
             (
                 "no_fence",
@@ -76,7 +76,7 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
         ],
     ),
     (
-        "readers",
+        "lockless/readers",
         &[
             ("silent", "self.walking.store(true, Ordering::Relaxed);", ""),
             (
@@ -93,7 +93,7 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
         ],
     ),
     (
-        "unit_state",
+        "lockless/unit_state",
         &[
             (
                 "unordered",

@@ -12,8 +12,8 @@
 
 mod shim;
 
-// What the driver's lock-free files use of their crate.
-use vtd_core::{invalidation, spec};
+// What the files of `vtd_core` use of their crate.
+use vtd_core::{invalidation, progress_timeout, spec};
 
 /// The driver's lock-free files as they are.
 #[path = "../../../lockless"]
@@ -29,7 +29,16 @@ mod lockless {
     pub(crate) mod unit_state;
 }
 
-/// Declares a module for a lock-free file of the driver with each mistake.
+/// The files with locks as they are.
+#[path = "../../../concurrent"]
+mod concurrent {
+    use crate::lockless::atomic;
+
+    pub(crate) mod queue;
+    pub(crate) mod register_commands;
+}
+
+/// Declares a module for a file of `vtd_core` with each mistake.
 macro_rules! mistakes {
     ($($name:ident)+) => {
         use crate::lockless::atomic;

@@ -2,25 +2,118 @@
 
 //! The invalidation queue with two submitters and hardware.
 
-use crate::shim::{clock, pages, registers::UnitRegisters};
+use crate::concurrent::queue;
+use crate::shim::{clock, lock, pages, registers::UnitRegisters};
 use loom::sync::atomic::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
-use vtd_core::spec::address::DomainId;
+use vtd_core::progress_timeout::ProgressTimeout;
+use vtd_core::spec::address::{DomainId, PhysAddr};
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::invalidation::Invalidation;
 use vtd_core::spec::queue::DescriptorWidth;
+use vtd_core::spec::registers::{IQA, IQT};
 use vtd_core::spec::scope::{Drain, IotlbScope};
-
-subjects! { queue queue_no_wait queue_no_free_slot queue_tail_before_slots
-queue_tail_before_slots_fast queue_unordered queue_any_wait_will_do
-queue_counts_again queue_no_second_check_for_room queue_no_second_check_of_the_end }
 
 /// The width of the slots in the ring.
 const WIDTH: DescriptorWidth = DescriptorWidth::Bits128;
 
-/// The size of the ring, as set by `subjects.rs`.
+/// The size of the ring: four slots, so that two submitters fill it.
 const BYTES: u32 = 64;
+
+/// A queue, with the state `S` that the protocol has for it.
+struct Queue<S> {
+    ring: pages::Pages,
+    finished: pages::Pages,
+    state: lock::IrqSpinLock<S>,
+}
+
+impl<S> Queue<S> {
+    fn new(state: impl FnOnce(u32) -> S) -> Self {
+        Self {
+            ring: pages::Pages::zeroed(),
+            finished: pages::Pages::zeroed(),
+            state: lock::new(state(WIDTH.slots(BYTES)), c"queue"),
+        }
+    }
+}
+
+/// Uses each protocol with [`Queue`].
+macro_rules! queues {
+    ($($module:ident)+) => {$(
+        impl $module::InvalidationQueue for Queue<$module::QueueState> {
+            const BYTES: u32 = BYTES;
+            const POLLS_PER_CHECK: u32 = 1;
+            type Registers = UnitRegisters;
+            type Failure = &'static str;
+
+            fn locked<R>(&self, work: impl FnOnce(&mut $module::QueueState) -> R) -> R {
+                self.state.with(work)
+            }
+
+            fn width(&self) -> DescriptorWidth {
+                WIDTH
+            }
+
+            fn write_ring(&self, word: usize, value: u64) {
+                self.ring.write(word, value)
+            }
+
+            fn write_tail(&self, regs: &UnitRegisters, offset: u32) {
+                regs.write64(IQT, u64::from(offset))
+            }
+
+            fn read_finished(&self) -> u32 {
+                self.finished.read(0) as u32
+            }
+
+            fn write_finished(&self, count: u32) {
+                self.finished.write(0, u64::from(count))
+            }
+
+            fn wait_words(&self, count: u32) -> [u64; 2] {
+                Descriptor::wait_words(PhysAddr::new(self.finished.phys()), count)
+            }
+
+            fn check(
+                &self,
+                _: &UnitRegisters,
+                _: &mut Option<ProgressTimeout>,
+            ) -> Result<(), &'static str> {
+                match clock::is_too_late() {
+                    true => Err("stuck"),
+                    false => Ok(()),
+                }
+            }
+
+            fn trace(&self, _: [u64; 2]) {}
+
+            fn relax(&self) {
+                clock::cpu_relax()
+            }
+        }
+    )+};
+}
+
+mistakes! { queue_no_wait queue_no_free_slot queue_tail_before_slots queue_tail_before_slots_fast
+queue_unordered queue_any_wait_will_do queue_counts_again queue_no_second_check_for_room
+queue_no_second_check_of_the_end }
+
+queues! { queue queue_no_wait queue_no_free_slot queue_tail_before_slots
+queue_tail_before_slots_fast queue_unordered queue_any_wait_will_do queue_counts_again
+queue_no_second_check_for_room queue_no_second_check_of_the_end }
+
+/// Makes a queue that is on.
+macro_rules! queue {
+    ($module:ident, $regs:expr) => {{
+        // Not yet on: the tail is written before the address.
+        let queue = Queue::new($module::QueueState::new);
+        queue.start_ring();
+        $regs.write64(IQT, 0);
+        $regs.write64(IQA, queue.ring.phys());
+        queue
+    }};
+}
 
 fn invalidate_domain(id: u16) -> Descriptor {
     let scope = IotlbScope::Domain(DomainId::new(id));
@@ -67,11 +160,10 @@ macro_rules! confirmed {
     };
     ($module:ident, $on_tail:expr, $on_wait:ident) => {
         crate::check(|| {
+            use $module::InvalidationQueue;
             pages::clear_all();
             let regs = Arc::new(UnitRegisters::new($on_tail));
-            let queue = Arc::new($module::Queue::new(0, WIDTH, pages::NumaNode).unwrap());
-            // Not yet enabled: the tail is written before the address.
-            queue.enable(&regs).unwrap();
+            let queue = Arc::new(queue!($module, regs));
             let other = regs.clone();
             clock::while_waiting(Some(Rc::new(move || {
                 let _ = $on_wait(&other);
@@ -105,10 +197,10 @@ macro_rules! confirmed {
 macro_rules! stalled_machine {
     ($module:ident) => {
         crate::check(|| {
+            use $module::InvalidationQueue;
             pages::clear_all();
             let regs = Arc::new(UnitRegisters::new(|_: &UnitRegisters| ()));
-            let queue = $module::Queue::new(0, WIDTH, crate::shim::pages::NumaNode).unwrap();
-            queue.enable(&regs).unwrap();
+            let queue = queue!($module, regs);
             let works = || {
                 let other = regs.clone();
                 Rc::new(move || while step(&other) {})
@@ -137,12 +229,12 @@ macro_rules! stalled_machine {
 macro_rules! suspended_machine {
     ($module:ident) => {
         crate::check(|| {
+            use $module::InvalidationQueue;
             pages::clear_all();
             let regs = Arc::new(UnitRegisters::new(
                 |regs: &UnitRegisters| while step(regs) {},
             ));
-            let queue = $module::Queue::new(0, WIDTH, crate::shim::pages::NumaNode).unwrap();
-            queue.enable(&regs).unwrap();
+            let queue = queue!($module, regs);
             let submit = |id| {
                 queue
                     .try_submit(&regs, &invalidate_domain(id).encode(), || ())
@@ -150,7 +242,8 @@ macro_rules! suspended_machine {
             };
             let before = submit(2);
             *regs.fetched.lock().unwrap() = 0;
-            queue.enable(&regs).unwrap();
+            queue.start_ring();
+            regs.write64(IQT, 0);
             assert!(queue.has_finished(before), "not finished after a suspend");
             let after = submit(3);
             assert!(queue.has_finished(after) && queue.has_finished(before));

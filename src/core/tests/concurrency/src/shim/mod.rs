@@ -16,7 +16,6 @@ pub(crate) mod pci;
 pub(crate) mod percpu;
 pub(crate) mod prelude;
 pub(crate) mod print;
-pub(crate) mod queue_error;
 pub(crate) mod registers;
 pub(crate) mod run;
 pub(crate) mod steps;

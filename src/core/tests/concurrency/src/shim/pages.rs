@@ -53,6 +53,10 @@ impl Pages {
         }))
     }
 
+    pub(crate) fn zeroed() -> Self {
+        Self::new(NumaNode, 0, Gfp).unwrap()
+    }
+
     pub(crate) fn phys(&self) -> u64 {
         self.phys
     }

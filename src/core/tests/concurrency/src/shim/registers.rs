@@ -2,10 +2,8 @@
 
 //! The registers of an invalidation queue and of register-based invalidation.
 
-use super::prelude::Result;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use vtd_core::spec::registers::{Reg64, IQA, IQT};
-use vtd_core::spec::status::Gcmd;
 
 /// The two registers of a queue, and one that holds a command.
 pub(crate) struct UnitRegisters {
@@ -48,20 +46,5 @@ impl UnitRegisters {
 
     pub(crate) fn read64(&self, _: Reg64) -> u64 {
         *self.command_register.lock().unwrap()
-    }
-
-    pub(crate) fn time_out_ms(&self) -> u64 {
-        1
-    }
-
-    pub(crate) fn wait(&self, mut done: impl FnMut() -> bool) -> Result {
-        while !done() {
-            super::clock::cpu_relax();
-        }
-        Ok(())
-    }
-
-    pub(crate) fn command(&self, _: Gcmd, _: bool) -> Result {
-        Ok(())
     }
 }
