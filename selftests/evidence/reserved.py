@@ -5,7 +5,7 @@ from evidence.common import brackets
 from vtdlab.evidence import decoder
 from vtdlab.guest import devices
 
-PASS_THROUGH_ID = 1     # src/unit/translation/domain_ids.rs
+PASS_THROUGH_ID = 1     # src/core/concurrent/domain_ids.rs
 
 
 def claims(evidence):

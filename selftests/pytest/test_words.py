@@ -64,7 +64,7 @@ RIGHT = {
     ("README.md", "device           at            work"),    # the head of a table
     ("scripts/vtdlab/guest/acpi.py", "tell"),         # of Python's files
     ("src/driver/unload.rs", "forget"),         # of Rust's core::mem
-    ("src/unit/interrupt/remapping.rs", "forget"),
+    ("src/core/concurrent/interrupts.rs", "forget"),
     ("rust/msi/device.rs", "forget"),
 }
 

@@ -6,6 +6,9 @@
 //! which they are used. As in [`lockless`](crate::lockless), the crate in
 //! `src/core/tests/concurrency` compiles the same files with loom's atomics.
 
+pub mod domain_ids;
+pub mod interrupt_entries;
+pub mod interrupts;
 pub mod queue;
 pub mod register_commands;
 

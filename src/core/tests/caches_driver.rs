@@ -130,7 +130,7 @@ const GEOMETRY: Geometry = Geometry {
 const LEGACY: TranslationTableMode = TranslationTableMode::Legacy;
 const ABSENT: RequesterEntry = RequesterEntry::absent(LEGACY);
 
-/// The same as `PASS_THROUGH` of src/unit/translation/domain_ids.rs.
+/// The same as `PASS_THROUGH` of src/core/concurrent/domain_ids.rs.
 const PASS_THROUGH: u16 = 1;
 
 /// The requester IDs of the devices. The second and the third device are a group, because they

@@ -34,7 +34,7 @@ impl Unit {
         compatibility: bool,
     ) -> Result<bool> {
         let remapping = self.interrupts.as_deref().ok_or(ENODEV)?;
-        remapping.table.with(|table| table.mode = mode);
+        remapping.table.with(|table| table.set_mode(mode));
         remapping
             .compatibility
             .store(compatibility, Ordering::Relaxed);

@@ -6,7 +6,6 @@
 //! entry says which requesters may use it, and the processor and vector that the interrupt goes to.
 
 mod enable;
-mod entries;
 mod remapping;
 mod snapshot;
 mod table;

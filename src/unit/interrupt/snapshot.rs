@@ -41,7 +41,7 @@ impl Unit {
     pub(crate) fn interrupt_counts(&self) -> (usize, usize) {
         self.interrupts.as_deref().map_or((0, 0), |remapping| {
             let used = remapping.entries.lock().used();
-            (used, remapping.table.with(|table| table.len()))
+            (used, remapping.table.with(|table| table.count()))
         })
     }
 
@@ -64,7 +64,7 @@ impl Unit {
         let remapping = self.interrupts.as_deref()?;
         let entries = remapping.entries.lock();
         remapping.table.with(|table| {
-            (from..table.len()).find_map(|index| {
+            (from..table.count()).find_map(|index| {
                 Some(InterruptSnapshot {
                     index,
                     entry: table.get(index),
@@ -82,7 +82,7 @@ impl Unit {
     pub(crate) fn apic_mode(&self) -> ApicMode {
         let remapping = self.interrupts.as_deref();
         remapping.map_or(ApicMode::XApic, |remapping| {
-            remapping.table.with(|table| table.mode)
+            remapping.table.with(|table| table.mode())
         })
     }
 }

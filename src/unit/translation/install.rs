@@ -30,13 +30,13 @@
 //! invalidate. `src/core/tests/caches.rs` runs this sequence against a unit that caches everything
 //! it may. The file `fault_recording.rs` says what is invalidated when only FPD changes.
 
-use super::domain_ids::PASS_THROUGH;
 use super::requester_uses::RequesterUses;
 use super::root::RootTable;
 use super::tables::RequesterTables;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
+use vtd_core::concurrent::domain_ids::PASS_THROUGH;
 use vtd_core::install::{
     install, replace_entry, RequesterEntries, RequesterEntry, RequesterSlot, WasInstalled,
 };

@@ -7,7 +7,6 @@
 
 mod concurrent_mistakes;
 mod holding_subject;
-mod interrupt_subjects;
 mod lockless_mistakes;
 mod subjects;
 
@@ -85,10 +84,8 @@ fn main() {
     println!("cargo:rerun-if-changed=subjects.rs");
     println!("cargo:rerun-if-changed=concurrent_mistakes.rs");
     println!("cargo:rerun-if-changed=holding_subject.rs");
-    println!("cargo:rerun-if-changed=interrupt_subjects.rs");
     println!("cargo:rerun-if-changed=lockless_mistakes.rs");
-    let subjects = SUBJECTS.iter().chain(interrupt_subjects::SUBJECTS);
-    for subject in subjects.chain([&HOLDING]) {
+    for subject in SUBJECTS.iter().chain([&HOLDING]) {
         let (original, stem) = original(&source, subject.files);
         let adapt = |mistake: Option<(&str, &str)>| {
             let mut text = original.clone();

@@ -70,4 +70,92 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
             ),
         ],
     ),
+    (
+        "concurrent/domain_ids",
+        &[
+            (
+                "not_marked",
+                "*word |= 1 << (id % 64);",
+                "let _ = word; self.taken -= 1;",
+            ),
+            (
+                "for_all",
+                "if for_user { self.count / RESERVE } else { 0 }",
+                "if for_user { 0 } else { 0 }",
+            ),
+            (
+                "not_counted_back",
+                "self.taken -= (*word >> (id % 64) & 1) as usize;",
+                "",
+            ),
+            (
+                "from_the_start",
+                "while self.used.get(self.lowest)",
+                "self.lowest = 0; while self.used.get(self.lowest)",
+            ),
+        ],
+    ),
+    (
+        "concurrent/interrupts",
+        &[
+            (
+                "not_copied",
+                "larger.memory.write(index * 2, entry.low);",
+                "let _ = entry.low;",
+            ),
+            (
+                "source_not_copied",
+                "larger.memory.write(index * 2 + 1, entry.high);",
+                "",
+            ),
+            ("block_not_copied", "larger.blocked = self.blocked;", ""),
+            ("not_blocked", "if !self.blocked {", "if true {"),
+            (
+                "never_absent",
+                "if !self.blocked {",
+                "if !self.blocked && low != 0 {",
+            ),
+            (
+                "one_not_cleared",
+                "0..self.count() {\n            self.memory.write(index * 2, InterruptEntry::ABSENT",
+                "1..self.count() {\n            self.memory.write(index * 2, InterruptEntry::ABSENT",
+            ),
+            (
+                "change_not_invalidated",
+                "Some(()) => unit.invalidate(index, 1).map(|()| true)",
+                "Some(()) => Ok(true)",
+            ),
+            (
+                "freed_not_invalidated",
+                "let _ = unit.invalidate(first, count);",
+                "",
+            ),
+            (
+                "unlocked_before_accepted",
+                "        unit.set_table(table)\n    });",
+                "    });\n    let accepted = unit.locked(|table| unit.set_table(table));",
+            ),
+            ("old_table_freed", "let old = larger;", "drop(larger); let old = [(); 0];"),
+        ],
+    ),
+    (
+        "concurrent/interrupt_entries",
+        &[
+            (
+                "not_taken",
+                "*entry = Some(owner);",
+                "let _ = (&entry, owner);",
+            ),
+            (
+                "unaligned",
+                "count.max(1).next_power_of_two()",
+                "count.max(1)",
+            ),
+            (
+                "not_freed",
+                "if entry.take().is_some() {",
+                "if entry.is_some() {",
+            ),
+        ],
+    ),
 ];

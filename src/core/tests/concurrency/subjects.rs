@@ -16,33 +16,6 @@ pub(crate) struct Subject {
 /// The files of the driver, with their mistakes.
 pub(crate) const SUBJECTS: &[Subject] = &[
     Subject {
-        files: &["unit/translation/domain_ids.rs"],
-        adapted: &[],
-        appended: "",
-        mistakes: &[
-            (
-                "not_marked",
-                "*word |= 1 << (id % 64);",
-                "let _ = word; self.taken -= 1;",
-            ),
-            (
-                "for_all",
-                "DomainIdOwner::User => self.count / RESERVE,",
-                "DomainIdOwner::User => 0,",
-            ),
-            (
-                "not_counted_back",
-                "self.taken -= (*word >> (id % 64) & 1) as usize;",
-                "",
-            ),
-            (
-                "from_the_start",
-                "while self.used.get(self.lowest)",
-                "self.lowest = 0; while self.used.get(self.lowest)",
-            ),
-        ],
-    },
-    Subject {
         files: &[
             "device/attachment.rs",
             "device/info.rs",

@@ -4,6 +4,9 @@
 //! 4096 devices each, all in one domain, and a unit with tens of thousands of domains. Nothing runs
 //! concurrently here; `steps` counts the steps.
 
+use crate::concurrent::domain_ids;
+use crate::ids::{ids, push};
+use crate::shim::prelude::KVec;
 use crate::shim::steps;
 use crate::shim::unit::{DomainIdOwner, Unit};
 use loom::sync::atomic::AtomicU64;
@@ -13,10 +16,9 @@ const UNITS: u16 = 8;
 const DEVICES: usize = 4096;
 const DOMAINS: usize = 50_000;
 
-subjects! {
-    domain domain_one_by_one
-    domain_ids domain_ids_from_the_start
-}
+subjects! { domain domain_one_by_one }
+
+mistakes! { domain_ids_from_the_start }
 
 /// Compares the steps of an unmap, an attach and a detach at each doubling of the devices of each
 /// unit.
@@ -56,16 +58,16 @@ macro_rules! many_devices {
 /// Compares the steps of allocating and freeing a domain-id at each doubling of the domains.
 macro_rules! many_domains {
     ($module:ident) => {
-        let mut given = $module::DomainIds::new(1 << 16).unwrap();
+        let mut given = ids!($module, 1 << 16);
         let (mut used, mut first) = (0, None);
         // Avoids the begin of a bitmap word, which takes a few more steps once in 64.
         for domains in (0..=DOMAINS.ilog2()).map(|power| (1 << power) + 5) {
             while used < domains {
-                given.allocate($module::DomainIdOwner::Kernel).unwrap();
+                given.allocate(false, push).unwrap().unwrap();
                 used += 1;
             }
             let took = steps::of(|| {
-                let id = given.allocate($module::DomainIdOwner::Kernel).unwrap();
+                let id = given.allocate(false, push).unwrap().unwrap();
                 given.free(id);
             });
             let first = *first.get_or_insert(took);

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The interrupt remapping table: its entries change while it is replaced by a larger one and while
-//! the unit is failed. Each model holds the table's lock as `src/unit/interrupt` does. Its unit reads
-//! the table that IRTA points to, and caches nothing: every change is followed by an invalidation.
+//! the unit is failed. The model's unit keeps the first entry in its cache from the first request on
+//! until it is invalidated.
 
+use crate::concurrent::{interrupt_entries, interrupts};
 use crate::shim::{lock, pages};
 use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::Mutex;
 use std::sync::Arc;
 use vtd_core::spec::address::SourceId;
 
-subjects! {
-    table table_not_copied table_source_not_copied table_block_not_copied table_not_blocked
-    table_one_not_cleared table_never_absent entries entries_not_taken entries_unaligned entries_not_freed
+mistakes! {
+    interrupts_not_copied interrupts_source_not_copied interrupts_block_not_copied interrupts_not_blocked
+    interrupts_never_absent interrupts_one_not_cleared interrupts_change_not_invalidated
+    interrupts_freed_not_invalidated interrupts_unlocked_before_accepted interrupts_old_table_freed
+    interrupt_entries_not_taken interrupt_entries_unaligned interrupt_entries_not_freed
 }
 
 const HERE: u64 = 0x10001;
@@ -19,71 +23,160 @@ const THERE: u64 = 0x20001;
 const SOURCE: u64 = 0x40100;
 const OTHER_SOURCE: u64 = 0x40200;
 
-/// Declares the unit with a table of a module.
+const OWNER: SourceId = SourceId::from_raw(1);
+const OTHER_OWNER: SourceId = SourceId::from_raw(2);
+
+type Entries = interrupt_entries::InterruptEntries<Vec<Option<SourceId>>>;
+
+/// The memory of a table, which nobody may read once it is free.
+struct Memory(pages::Pages);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.0.free()
+    }
+}
+
+/// A unit that remaps interrupts, with a table `T`.
+struct Unit<T> {
+    table: lock::IrqSpinLock<T>,
+    irta: AtomicU64,
+    /// The first entry, if it is cached. Locked during a request, which ends before an invalidation
+    /// is confirmed.
+    cached: Mutex<Option<(u64, u64)>>,
+}
+
+impl<T> Unit<T> {
+    /// Returns the first entry, as hardware uses it for a request now; [`None`] if it changed while
+    /// it was read, which hardware reads as a whole.
+    fn request(&self) -> Option<(u64, u64)> {
+        let mut cached = self.cached.lock().unwrap();
+        if cached.is_none() {
+            let page = pages::at(self.irta.load(Ordering::Acquire));
+            let (high, low) = (page.read_acquire(1), page.read_acquire(0));
+            *cached = (page.read_acquire(1) == high).then_some((low, high));
+        }
+        *cached
+    }
+
+    fn invalidate(&self) {
+        *self.cached.lock().unwrap() = None;
+    }
+}
+
+/// Uses each version of the file with [`Unit`].
+macro_rules! units {
+    ($($module:ident)+) => {$(
+        impl $module::TableMemory for Memory {
+            // Tables of two and of four entries.
+            const PER_PAGE: usize = 2;
+
+            fn phys(&self) -> u64 {
+                self.0.phys()
+            }
+
+            fn read(&self, word: usize) -> u64 {
+                self.0.read(word)
+            }
+
+            fn write(&self, word: usize, value: u64) {
+                self.0.write(word, value)
+            }
+
+            fn flush(&self, _: usize, _: usize) {}
+        }
+
+        impl $module::RemappingUnit for Unit<$module::InterruptTable<Memory>> {
+            type Memory = Memory;
+            type Error = &'static str;
+
+            fn locked<R>(
+                &self,
+                work: impl FnOnce(&mut $module::InterruptTable<Memory>) -> R,
+            ) -> R {
+                self.table.with(work)
+            }
+
+            fn set_table(&self, table: &$module::InterruptTable<Memory>) -> bool {
+                self.irta.store(table.address().unwrap(), Ordering::Release);
+                true
+            }
+
+            fn fail(&self) -> &'static str {
+                unreachable!("it accepts each table")
+            }
+
+            fn invalidate(&self, _: usize, _: usize) -> Result<(), &'static str> {
+                self.invalidate();
+                Ok(())
+            }
+        }
+    )+};
+}
+
+units! {
+    interrupts
+    interrupts_not_copied interrupts_source_not_copied interrupts_block_not_copied interrupts_not_blocked
+    interrupts_never_absent interrupts_one_not_cleared interrupts_change_not_invalidated
+    interrupts_freed_not_invalidated interrupts_unlocked_before_accepted interrupts_old_table_freed
+}
+
+/// Makes a unit with a table of two entries, the first of which belongs to `OWNER`.
 macro_rules! unit {
-    ($module:ident) => {
-        struct Unit {
-            table: lock::IrqSpinLock<$module::InterruptTable>,
-            irta: AtomicU64,
-        }
+    ($module:ident) => {{
+        pages::clear_all();
+        let table = $module::InterruptTable::new(Memory(pages::Pages::zeroed()), 0);
+        let unit = Arc::new(Unit {
+            irta: AtomicU64::new(table.address().unwrap()),
+            table: lock::new(table, c"table"),
+            cached: Mutex::new(None),
+        });
+        let mut entries = Entries::new(vec![None; 2]);
+        assert_eq!(
+            $module::take(&*unit, &mut entries, 1, OWNER, SOURCE),
+            Some(0)
+        );
+        (unit, Arc::new(lock::new(entries, c"entries")))
+    }};
+}
 
-        impl Unit {
-            fn new() -> Arc<Self> {
-                pages::clear_all();
-                let table = $module::InterruptTable::new(0, pages::NumaNode, true).unwrap();
-                table.set_high(0, SOURCE);
-                Arc::new(Self {
-                    irta: AtomicU64::new(table.address().unwrap()),
-                    table: lock::new(table, c"table"),
-                })
-            }
-
-            /// Returns an entry as hardware reads it now.
-            fn entry(&self, index: usize) -> (u64, u64) {
-                let page = pages::at(self.irta.load(Ordering::Acquire));
-                (page.read(index * 2), page.read(index * 2 + 1))
-            }
-
-            fn set(&self, low: u64) {
-                self.table.with(|table| table.set_low(0, low));
-            }
-
-            fn grow(&self) {
-                let order = self.table.with(|table| table.order) + 1;
-                let mut larger =
-                    $module::InterruptTable::new(order, pages::NumaNode, true).unwrap();
-                self.table.with(|table| {
-                    table.copy_to(&mut larger);
-                    core::mem::swap(table, &mut larger);
-                    self.irta.store(table.address().unwrap(), Ordering::Release);
-                });
-            }
-        }
+/// Changes the first entry.
+macro_rules! set {
+    ($module:ident, $unit:expr, $low:expr) => {
+        assert_eq!($module::change(&*$unit, 0, |_| Some($low)), Ok(true))
     };
+}
+
+/// Replaces the table by one of four entries.
+macro_rules! grow {
+    ($module:ident, $unit:expr) => {{
+        let larger = $module::InterruptTable::new(Memory(pages::Pages::zeroed()), 1);
+        $module::replace_table(&*$unit, larger).unwrap();
+    }};
 }
 
 /// One thread moves an interrupt, another one replaces the table.
 macro_rules! moved {
     ($module:ident) => {
-        unit!($module);
         crate::check(|| {
-            let unit = Unit::new();
+            let (unit, _) = unit!($module);
             let grower = {
                 let unit = unit.clone();
-                loom::thread::spawn(move || unit.grow())
+                loom::thread::spawn(move || grow!($module, unit))
             };
-            let reads = |target| {
-                let (low, high) = unit.entry(0);
-                assert_eq!(high, SOURCE, "hardware accepts another source");
-                assert_eq!(low, target, "hardware uses another target");
+            let requests = |target| {
+                if let Some((low, high)) = unit.request() {
+                    assert_eq!(high, SOURCE, "hardware accepts another source");
+                    assert_eq!(low, target, "hardware uses another target");
+                }
             };
             for target in [HERE, THERE, 0] {
-                unit.set(target);
-                reads(target);
+                set!($module, unit, target);
+                requests(target);
             }
-            unit.set(HERE);
+            set!($module, unit, HERE);
             grower.join().unwrap();
-            reads(HERE);
+            requests(HERE);
         })
     };
 }
@@ -91,61 +184,49 @@ macro_rules! moved {
 /// One thread moves an interrupt, another one replaces the table, a third one fails the unit.
 macro_rules! blocked {
     ($module:ident) => {
-        unit!($module);
         crate::check(|| {
-            let unit = Unit::new();
-            unit.set(HERE);
-            let run = |f: fn(&Unit)| {
-                let unit = unit.clone();
-                loom::thread::spawn(move || f(&unit))
-            };
-            let (mover, grower) = (run(|unit| unit.set(THERE)), run(|unit| unit.grow()));
+            let (unit, _) = unit!($module);
+            set!($module, unit, HERE);
+            let (moved, grown) = (unit.clone(), unit.clone());
+            let mover = loom::thread::spawn(move || set!($module, moved, THERE));
+            let grower = loom::thread::spawn(move || grow!($module, grown));
             unit.table.with(|table| table.block());
-            assert_eq!(unit.entry(0).0, 0, "an interrupt of a failed unit");
+            unit.invalidate();
+            let raises = || unit.request().is_some_and(|(low, _)| low != 0);
+            assert!(!raises(), "an interrupt of a failed unit");
             mover.join().unwrap();
             grower.join().unwrap();
-            assert_eq!(unit.entry(0).0, 0, "an interrupt of a failed unit");
+            assert!(!raises(), "an interrupt of a failed unit");
         })
     };
 }
 
 /// One thread frees the entry of its device, another one takes it for a device with another source,
-/// as src/unit/interrupt/remapping.rs does, while the unit looks it up.
+/// while devices make requests.
 macro_rules! reused {
     ($module:ident) => {
-        unit!($module);
         crate::check(|| {
-            let owners = [1, 2].map(SourceId::from_raw);
-            let unit = Unit::new();
-            unit.set(HERE);
-            let mut one = entries::Entries::new(1).unwrap();
-            assert_eq!(one.take(1, owners[0]), Some(0));
-            let one = Arc::new(lock::new(one, c"entries"));
+            let (unit, entries) = unit!($module);
+            set!($module, unit, HERE);
             let (freed, taken) = (unit.clone(), unit.clone());
-            let (freeing, taking) = (one.clone(), one);
+            let (freeing, taking) = (entries.clone(), entries);
             let owner = loom::thread::spawn(move || {
-                freed.set(0);
-                freeing.with(|entries| {
-                    freed.table.with(|table| table.set_high(0, 0));
-                    entries.free(0, 1);
-                });
+                freeing.with(|entries| $module::free(&*freed, entries, 0, 1));
             });
             let next = loom::thread::spawn(move || {
                 let got = taking.with(|entries| {
-                    let got = entries.take(1, owners[1]);
-                    if got.is_some() {
-                        taken.table.with(|table| table.set_high(0, OTHER_SOURCE));
-                    }
-                    got
+                    // The other entry is not free.
+                    entries.owner(0).is_none().then(|| {
+                        $module::take(&*taken, entries, 1, OTHER_OWNER, OTHER_SOURCE).unwrap()
+                    })
                 });
                 if got.is_some() {
-                    taken.set(THERE);
+                    let old = taken.request() == Some((HERE, SOURCE));
+                    assert!(!old, "the old device raises the interrupt");
+                    set!($module, taken, THERE);
                 }
             });
-            // Hardware reads an entry as a whole, after the invalidation of what it was before.
-            let page = pages::at(unit.irta.load(Ordering::Acquire));
-            let (high, low) = (page.read_acquire(1), page.read_acquire(0));
-            if page.read_acquire(1) == high {
+            if let Some((low, high)) = unit.request() {
                 assert!(
                     low == 0
                         || (low, high) == (HERE, SOURCE)
@@ -163,8 +244,8 @@ macro_rules! reused {
 macro_rules! taken {
     ($module:ident) => {
         crate::check(|| {
-            let owners = [1, 2].map(SourceId::from_raw);
-            let mut entries = $module::Entries::new(8).unwrap();
+            let owners = [OWNER, OTHER_OWNER];
+            let mut entries = $module::InterruptEntries::new(vec![None; 8]);
             let one = entries.take(1, owners[0]).unwrap();
             let four = entries.take(3, owners[1]).unwrap();
             assert_eq!(four % 4, 0, "not aligned");
@@ -183,33 +264,41 @@ macro_rules! taken {
             entries.free(four, 3);
             assert_eq!(entries.used(), 1);
             assert_eq!(entries.take(4, owners[0]), Some(four), "not all were freed");
-            entries.grow(16).unwrap();
+            let extend = |owners: &mut Vec<_>, more| -> Result<(), ()> {
+                owners.resize(owners.len() + more, None);
+                Ok(())
+            };
+            entries.grow(16, extend).unwrap();
             assert_eq!(entries.take(8, owners[1]), Some(8));
         })
     };
 }
 
 laws! {
-    a_moved_interrupt_arrives_where_it_was_moved: table, moved;
-    an_entry_that_is_lost_is_noticed: table_not_copied, "hardware uses another target";
-    a_source_that_is_lost_is_noticed: table_source_not_copied, "hardware accepts another source";
+    a_moved_interrupt_arrives_where_it_was_moved: interrupts, moved;
+    an_entry_that_is_lost_is_noticed: interrupts_not_copied, "hardware uses another target";
+    a_source_that_is_lost_is_noticed: interrupts_source_not_copied, "hardware accepts another source";
+    a_change_that_is_not_invalidated_is_noticed: interrupts_change_not_invalidated, "hardware uses another target";
+    a_table_unlocked_before_it_is_accepted_is_noticed: interrupts_unlocked_before_accepted, "hardware uses another target";
+    a_table_that_is_freed_early_is_noticed: interrupts_old_table_freed, "hardware reads a free table";
 }
 
 laws! {
-    no_interrupt_of_a_failed_unit_arrives: table, blocked;
-    a_block_that_is_lost_is_noticed: table_block_not_copied, "an interrupt of a failed unit";
-    an_ignored_block_is_noticed: table_not_blocked, "an interrupt of a failed unit";
-    an_entry_that_stays_is_noticed: table_one_not_cleared, "an interrupt of a failed unit";
+    no_interrupt_of_a_failed_unit_arrives: interrupts, blocked;
+    a_block_that_is_lost_is_noticed: interrupts_block_not_copied, "an interrupt of a failed unit";
+    an_ignored_block_is_noticed: interrupts_not_blocked, "an interrupt of a failed unit";
+    an_entry_that_stays_is_noticed: interrupts_one_not_cleared, "an interrupt of a failed unit";
 }
 
 laws! {
-    a_freed_entry_takes_no_target_along: table, reused;
-    an_entry_that_never_becomes_absent_is_noticed: table_never_absent, "another device raises the interrupt";
+    a_freed_entry_takes_no_target_along: interrupts, reused;
+    an_entry_that_never_becomes_absent_is_noticed: interrupts_never_absent, "device raises the interrupt";
+    an_entry_that_stays_cached_is_noticed: interrupts_freed_not_invalidated, "the old device raises the interrupt";
 }
 
 laws! {
-    no_two_devices_have_one_entry: entries, taken;
-    an_entry_that_stays_free_is_noticed: entries_not_taken, "one entry for two devices";
-    an_unaligned_entry_is_noticed: entries_unaligned, "not aligned";
-    an_entry_that_does_not_come_back_is_noticed: entries_not_freed, "not all were freed";
+    no_two_devices_have_one_entry: interrupt_entries, taken;
+    an_entry_that_stays_free_is_noticed: interrupt_entries_not_taken, "one entry for two devices";
+    an_unaligned_entry_is_noticed: interrupt_entries_unaligned, "not aligned";
+    an_entry_that_does_not_come_back_is_noticed: interrupt_entries_not_freed, "not all were freed";
 }

@@ -34,6 +34,9 @@ mod lockless {
 mod concurrent {
     use crate::lockless::atomic;
 
+    pub(crate) mod domain_ids;
+    pub(crate) mod interrupt_entries;
+    pub(crate) mod interrupts;
     pub(crate) mod queue;
     pub(crate) mod register_commands;
 }

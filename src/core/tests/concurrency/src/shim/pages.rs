@@ -39,14 +39,16 @@ pub(crate) fn clear_all() {
 
 /// Returns the page at an address.
 pub(crate) fn at(phys: u64) -> Pages {
-    ALL.with_borrow(|all| all[&(phys & !0xfff)].clone())
+    let page = ALL.with_borrow(|all| all.get(&(phys & !0xfff)).cloned());
+    page.expect("hardware reads a free table")
 }
 
 impl Pages {
     pub(crate) fn new(_: NumaNode, _: u32, _: Gfp) -> Result<Self> {
         let words = Arc::new(core::array::from_fn(|_| AtomicU64::new(0)));
         Ok(ALL.with_borrow_mut(|all| {
-            let phys = (all.len() as u64 + 1) << 12;
+            // A freed page is not used again.
+            let phys = all.keys().max().map_or(1 << 12, |last| last + (1 << 12));
             let pages = Self { words, phys };
             all.insert(phys, pages.clone());
             pages
@@ -55,6 +57,10 @@ impl Pages {
 
     pub(crate) fn zeroed() -> Self {
         Self::new(NumaNode, 0, Gfp).unwrap()
+    }
+
+    pub(crate) fn free(&self) {
+        ALL.with_borrow_mut(|all| all.remove(&self.phys));
     }
 
     pub(crate) fn phys(&self) -> u64 {
