@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attach: checks ownership, then compatibility, then writes the context entries. An attach that is
-//! refused has changed nothing.
+//! Attach: what [`vtd_core::concurrent::attach`] does in order with a device, its unit and a target.
 //!
 //! A device's first attach, and one that returns it to its previous domain, need no memory, because
 //! the core cannot handle their failure. The context tables are allocated when the device is
 //! probed. Its entry in the group record is reserved when it joins its group. The domain-id of a
 //! default domain, and its place in the domain's list of units, are allocated with the domain.
-//!
-//! A device may be blocked only for the duration of a reset. The core then returns it to its
-//! previous domain, and warns (WARN) about a driver that refuses. So a blocked device retains a
-//! reference to the domain-id of its previous domain, which it uses again when it returns.
 
-use super::attachment::{AttachTarget, AttachedTo, DeviceState};
+use super::attachment::{attached_to, AttachState, AttachTarget, AttachedDomain, AttachedTo};
 use super::info::DeviceInfo;
 use super::neighbours::refuse_neighbour_of_untranslated;
 use super::ownership::{Grant, GroupRecords};
 use super::trace::{trace_attach, trace_refusal};
-use crate::unit::{Translation, WasInstalled};
+use crate::unit::{AllocatedDomainId, Translation, WasInstalled};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel_ext::device::Device;
-use kernel_ext::iommu::{AttachArgs, DomainKind, RegionKind};
+use kernel_ext::iommu::{AttachArgs, DomainInfo, DomainKind, RegionKind};
 use kernel_ext::trace::RefusedBy;
 use kernel_ext::{log_dev_err, log_dev_info, log_dev_warn};
+use vtd_core::concurrent::attach::{
+    self, AttachAttempt, AttachedDevice, DomainChange, NamedDomain, RefusingStep,
+};
 use vtd_core::ownership::{
-    AttachPhase, AttachRequest, BoundDriver, DomainInterface, Owner, RequestedDomain,
+    AttachPhase, AttachRequest, BoundDriver, DomainInterface, Owner, OwnerState, RequestedDomain,
 };
 
 /// Attaches a device to `target`, for all of its requester IDs. The target is checked and the
@@ -52,49 +51,126 @@ pub(crate) fn attach(
         info.access_control.hold_for_attach();
     }
     refuse_reserved(info, args).inspect_err(refused(RefusedBy::ReservedMemory))?;
-    let mut groups = info.ownership.lock();
-    let mut state = info.state.lock();
-    let grant = check_ownership(&mut groups, dev, info, args, &state)
-        .inspect_err(refused(RefusedBy::Owner))?;
-    target
-        .check(&info.unit)
-        .inspect_err(refused(RefusedBy::Tables))?;
-    let to = add_unit(info, &mut state, args, target).inspect_err(refused(RefusedBy::DomainId))?;
-    let attached = target.domain();
-    let from = state.attached_to;
-    let before = match from {
-        AttachedTo::Blocked => WasInstalled::No,
-        _ => WasInstalled::Yes,
+    let named = |domain: DomainInfo| NamedDomain {
+        kind: attached_to(domain.kind),
+        token: domain.token,
     };
-    let silenced = info.unit.is_fault_processing_disabled(&info.requesters);
-    if let Err(e) = info.unit.install(&info.requesters, before, to) {
-        if !accept_while_failed(info, &state, args) {
-            if let Some(attached) = attached {
-                drop(attached.detach_unit(&info.unit));
-            }
-            refused(RefusedBy::Unit)(&e);
-            return Err(e);
+    let change = DomainChange {
+        old: args.old.map(named),
+        new: named(args.new),
+    };
+    let attempt = Attempt {
+        dev,
+        info,
+        args,
+        target,
+    };
+    attach::attach(info, &attempt, &change)
+}
+
+impl AttachedDevice for DeviceInfo {
+    type Records = GroupRecords;
+    type Grant = Grant;
+    type Domain = Arc<dyn AttachedDomain>;
+    type DomainId = Arc<AllocatedDomainId>;
+    type Translation = Translation;
+    type Error = Error;
+
+    const BLOCKED: Translation = Translation::Blocked;
+    const PASS_THROUGH: Translation = Translation::PassThrough;
+
+    fn locked<R>(&self, work: impl FnOnce(&mut GroupRecords, &mut AttachState) -> R) -> R {
+        let mut groups = self.ownership.lock();
+        work(&mut groups, &mut self.state.lock().attach)
+    }
+
+    fn locked_state<R>(&self, work: impl FnOnce(&mut AttachState) -> R) -> R {
+        work(&mut self.state.lock().attach)
+    }
+
+    fn commit(&self, groups: &mut GroupRecords, grant: Grant) -> OwnerState {
+        groups.commit(&self.pci, grant)
+    }
+
+    fn leave_group(&self, groups: &mut GroupRecords, state: &AttachState) {
+        groups.remove_member(&self.pci, state)
+    }
+
+    fn leave(&self, domain: &Arc<dyn AttachedDomain>) -> Option<Arc<AllocatedDomainId>> {
+        domain.detach_unit(&self.unit)
+    }
+
+    fn install(&self, before: WasInstalled, new: Translation) -> Result {
+        let silenced = self.unit.is_fault_processing_disabled(&self.requesters);
+        self.unit.install(&self.requesters, before, new)?;
+        let recorded = silenced && !self.unit.is_fault_processing_disabled(&self.requesters);
+        if recorded && self.fault_limit.may_announce() {
+            log_dev_info!(
+                self.pci.as_device(),
+                "{}: {self}: its faults are recorded again",
+                &*self.unit
+            );
+        }
+        Ok(())
+    }
+
+    fn unit_has_failed(&self) -> bool {
+        self.unit.has_failed()
+    }
+
+    fn report_attached(&self, from: AttachedTo, state: &AttachState) {
+        trace_attach(self, from, state)
+    }
+}
+
+/// A request of the core to attach a device to `target`.
+struct Attempt<'a, T> {
+    dev: &'a Device,
+    info: &'a DeviceInfo,
+    args: &'a AttachArgs,
+    target: &'a T,
+}
+
+impl<T: AttachTarget> AttachAttempt<DeviceInfo> for Attempt<'_, T> {
+    fn check_owner(&self, groups: &mut GroupRecords, state: &AttachState) -> Result<Grant> {
+        check_ownership(groups, self.dev, self.info, self.args, state)
+    }
+
+    fn check_tables(&self) -> Result {
+        self.target.check(&self.info.unit)
+    }
+
+    fn join(&self, retained_id: Option<Arc<AllocatedDomainId>>) -> Result<(Translation, u16)> {
+        let to = self
+            .target
+            .attach_unit(&self.info.unit, retained_id)
+            .inspect_err(|e| self.info.explain_no_domain_id(*e))?;
+        let id = match to {
+            Translation::SecondStage { id, .. } | Translation::FirstStage { id, .. } => id.raw(),
+            _ => 0,
+        };
+        Ok((to, id))
+    }
+
+    fn domain(&self) -> Option<Arc<dyn AttachedDomain>> {
+        self.target.domain()
+    }
+
+    fn report_failed_unit(&self, accepted: bool) {
+        if self.args.new.kind != DomainKind::Blocked {
+            log_failed_unit(self.info, accepted, self.args)
         }
     }
-    state.owner_state = groups.commit(&info.pci, grant);
-    record(&mut state, args, to);
-    let recorded = silenced && !info.unit.is_fault_processing_disabled(&info.requesters);
-    if recorded && info.fault_limit.may_announce() {
-        log_dev_info!(
-            info.pci.as_device(),
-            "{}: {info}: its faults are recorded again",
-            &*info.unit
-        );
+
+    fn report_refusal(&self, by: RefusingStep, error: &Error) {
+        let by = match by {
+            RefusingStep::Owner => RefusedBy::Owner,
+            RefusingStep::Tables => RefusedBy::Tables,
+            RefusingStep::DomainId => RefusedBy::DomainId,
+            RefusingStep::Unit => RefusedBy::Unit,
+        };
+        trace_refusal(self.info, self.args, by)(error)
     }
-    let old = core::mem::replace(&mut state.domain, attached);
-    let share = old.as_ref().and_then(|old| old.detach_unit(&info.unit));
-    state.retained_id = share.filter(|_| args.new.kind == DomainKind::Blocked);
-    trace_attach(info, from, &state);
-    drop(state);
-    drop(groups);
-    // Dropped after the locks are released: it may be the last reference to the domain.
-    drop(old);
-    Ok(())
 }
 
 /// Checks whether the owner of `args.new` may have the device.
@@ -107,10 +183,10 @@ fn check_ownership(
     dev: &Device,
     info: &DeviceInfo,
     args: &AttachArgs,
-    state: &DeviceState,
+    state: &AttachState,
 ) -> Result<Grant> {
     // The core forms the group before it attaches a member.
-    let group = state.group_id().ok_or(ENODEV)?;
+    let group = state.group_id.ok_or(ENODEV)?;
     let request = AttachRequest {
         wanted: wanted(args),
         driver: driver_of(dev, info),
@@ -124,35 +200,6 @@ fn check_ownership(
             }
             EBUSY
         })
-}
-
-/// Adds the device's unit to `target`, which can use it. Returns what to install.
-///
-/// # Errors
-///
-/// Those of [`AttachTarget::attach_unit`].
-fn add_unit(
-    info: &DeviceInfo,
-    state: &mut DeviceState,
-    args: &AttachArgs,
-    target: &impl AttachTarget,
-) -> Result<Translation> {
-    let to_previous = state.previous_domain == Some(args.new.token);
-    let retained_id = state.retained_id.take_if(|_| to_previous);
-    target
-        .attach_unit(&info.unit, retained_id)
-        .inspect_err(|e| info.explain_no_domain_id(*e))
-}
-
-/// Records that `to` is installed for the domain `args.new`.
-fn record(state: &mut DeviceState, args: &AttachArgs, to: Translation) {
-    state.attached_to = args.new.kind.into();
-    state.domain_id = match to {
-        Translation::SecondStage { id, .. } => id.raw(),
-        _ => 0,
-    };
-    state.in_group_record = true;
-    state.previous_domain = args.old.map(|old| old.token);
 }
 
 fn wanted(args: &AttachArgs) -> RequestedDomain {
@@ -181,18 +228,8 @@ fn driver_of(dev: &Device, info: &DeviceInfo) -> BoundDriver {
     }
 }
 
-/// Returns whether the attach succeeds in spite of an error of `install`, because the unit has
-/// failed and the core cannot handle a refusal. Nothing behind a failed unit reaches memory,
-/// whatever the device is attached to, so this grants no more than was requested. Logs the outcome,
-/// also if the attach is refused.
-fn accept_while_failed(info: &DeviceInfo, state: &DeviceState, args: &AttachArgs) -> bool {
-    if !info.unit.has_failed() {
-        return false;
-    }
-    let accepted = must_not_fail(state, args);
-    if args.new.kind == DomainKind::Blocked {
-        return accepted;
-    }
+/// Logs an attach behind a unit that has failed, and its outcome.
+fn log_failed_unit(info: &DeviceInfo, accepted: bool, args: &AttachArgs) {
     if let Some(note) = info.log_limit.allow_line() {
         log_dev_err!(
             info.pci.as_device(),
@@ -205,21 +242,6 @@ fn accept_while_failed(info: &DeviceInfo, state: &DeviceState, args: &AttachArgs
             }
         );
     }
-    accepted
-}
-
-/// Returns whether the core relies on this attach, and warns about a driver that refuses it. These
-/// are the first attach of a device, an attach that blocks it, one that returns it to its previous
-/// domain (after a reset, or because a sibling was refused), and one that returns it to the kernel
-/// from a user or from a claim.
-fn must_not_fail(state: &DeviceState, args: &AttachArgs) -> bool {
-    let is_kernel_domain = |kind| matches!(kind, DomainKind::DmaApi | DomainKind::Identity);
-    let Some(old) = args.old else {
-        return true;
-    };
-    args.new.kind == DomainKind::Blocked
-        || state.previous_domain == Some(args.new.token)
-        || (is_kernel_domain(args.new.kind) && !is_kernel_domain(old.kind))
 }
 
 /// Checks that a device for which firmware reserved memory (RMRR) is not given to a user, in whose
@@ -258,10 +280,7 @@ fn refuse_reserved(info: &DeviceInfo, args: &AttachArgs) -> Result {
 ///
 /// May sleep.
 pub(crate) fn release(info: &DeviceInfo, stays_attached: bool) {
-    if !stays_attached {
-        block(info);
-    }
-    info.leave_group();
+    attach::release(info, stays_attached)
 }
 
 /// Puts a device that is being released in pass-through if firmware reserved memory for it (RMRR)
@@ -271,47 +290,5 @@ pub(crate) fn release(info: &DeviceInfo, stays_attached: bool) {
 ///
 /// May sleep.
 pub(crate) fn pass_through_if_reserved(info: &DeviceInfo) -> bool {
-    if !info.regions.iter().any(|region| region.in_use) {
-        return false;
-    }
-    let mut state = info.state.lock();
-    let before = match state.attached_to {
-        AttachedTo::Identity => return true,
-        AttachedTo::Blocked => WasInstalled::No,
-        AttachedTo::Dma => WasInstalled::Yes,
-        // What a user has programmed does not get all of memory on unload.
-        AttachedTo::Unmanaged => return false,
-    };
-    let to = Translation::PassThrough;
-    if info.unit.install(&info.requesters, before, to).is_err() {
-        return false;
-    }
-    let from = core::mem::replace(&mut state.attached_to, AttachedTo::Identity);
-    let old = state.domain.take();
-    trace_attach(info, from, &state);
-    drop(state);
-    if let Some(old) = old {
-        drop(old.detach_unit(&info.unit));
-    }
-    true
-}
-
-/// Blocks a device that is being released, whatever it is attached to.
-fn block(info: &DeviceInfo) {
-    let mut state = info.state.lock();
-    state.retained_id = None;
-    if state.attached_to == AttachedTo::Blocked {
-        return;
-    }
-    // A unit that has failed blocks the device as well.
-    let _ = info
-        .unit
-        .install(&info.requesters, WasInstalled::Yes, Translation::Blocked);
-    let from = core::mem::replace(&mut state.attached_to, AttachedTo::Blocked);
-    let old = state.domain.take();
-    trace_attach(info, from, &state);
-    drop(state);
-    if let Some(old) = old {
-        drop(old.detach_unit(&info.unit));
-    }
+    info.regions.iter().any(|region| region.in_use) && attach::pass_through(info)
 }

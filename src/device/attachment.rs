@@ -4,11 +4,12 @@
 
 use super::address_history::AddressHistory;
 use crate::unit::{AllocatedDomainId, Translation, Unit};
-use core::fmt;
+use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::iommu::{DomainKind, Group};
-use vtd_core::ownership::OwnerState;
+use vtd_core::concurrent::attach;
+pub(crate) use vtd_core::concurrent::attach::AttachedTo;
 use vtd_core::pgtable::{TraceStep, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
 
@@ -92,85 +93,45 @@ impl AttachTarget for Translation {
     }
 }
 
-/// What a device is attached to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AttachedTo {
-    /// Nothing: its requests are blocked.
-    Blocked,
-    /// All of memory.
-    Identity,
-    /// A domain of the DMA API.
-    Dma,
-    /// A domain that a user or another driver allocated.
-    Unmanaged,
-}
-
-impl From<DomainKind> for AttachedTo {
-    fn from(kind: DomainKind) -> Self {
-        match kind {
-            DomainKind::Blocked => AttachedTo::Blocked,
-            DomainKind::Identity => AttachedTo::Identity,
-            DomainKind::DmaApi => AttachedTo::Dma,
-            DomainKind::Iommufd | DomainKind::Unmanaged => AttachedTo::Unmanaged,
-        }
+/// Returns what a device becomes attached to with a domain of this kind.
+pub(super) fn attached_to(kind: DomainKind) -> AttachedTo {
+    match kind {
+        DomainKind::Blocked => AttachedTo::Blocked,
+        DomainKind::Identity => AttachedTo::Identity,
+        DomainKind::DmaApi => AttachedTo::Dma,
+        DomainKind::Iommufd | DomainKind::Unmanaged => AttachedTo::Unmanaged,
     }
 }
 
-impl fmt::Display for AttachedTo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            AttachedTo::Blocked => "blocked",
-            AttachedTo::Identity => "identity",
-            AttachedTo::Dma => "DMA",
-            AttachedTo::Unmanaged => "unmanaged",
-        })
-    }
-}
+/// The state of a device that an attach changes, as [`vtd_core::concurrent::attach`] has it.
+pub(crate) type AttachState = attach::AttachState<Arc<dyn AttachedDomain>, Arc<AllocatedDomainId>>;
 
-/// The state of a device that an attach changes.
+/// The state of a device.
 pub(crate) struct DeviceState {
-    /// What it is attached to.
-    pub(crate) attached_to: AttachedTo,
-    /// Its domain-id there; 0 where there is none.
-    pub(crate) domain_id: u16,
-    /// Its ownership state, as the record of its group has it.
-    pub(crate) owner_state: OwnerState,
-    /// The domain that it is attached to. It is notified when the device is detached.
-    pub(super) domain: Option<Arc<dyn AttachedDomain>>,
-    /// The domain before this one, to which the core may have to return the device. It is only
-    /// compared.
-    pub(super) previous_domain: Option<usize>,
-    /// Its reference to the domain-id that it had before, while it is blocked. The core blocks a
-    /// device for a reset, and the attach afterwards must not fail because all ids are taken.
-    pub(super) retained_id: Option<Arc<AllocatedDomainId>>,
+    pub(super) attach: AttachState,
     /// Its group, once known.
-    pub(crate) group: Option<Group>,
-    /// Whether the record of its group lists the device.
-    pub(crate) in_group_record: bool,
+    pub(super) group: Option<Group>,
 }
 
 impl DeviceState {
     /// Creates the state of a new device, which is blocked and in no group.
     pub(crate) fn new() -> Self {
         DeviceState {
-            attached_to: AttachedTo::Blocked,
-            domain_id: 0,
-            owner_state: OwnerState::Blocked,
-            domain: None,
-            previous_domain: None,
-            retained_id: None,
+            attach: AttachState::blocked(),
             group: None,
-            in_group_record: false,
         }
-    }
-
-    /// Returns the ID of its group, once known.
-    pub(crate) fn group_id(&self) -> Option<u32> {
-        self.group.as_ref().map(Group::id)
     }
 
     /// Returns the domain with page tables that it is attached to, if there is one.
     pub(crate) fn domain(&self) -> Option<&dyn AttachedDomain> {
-        self.domain.as_deref()
+        self.attach.domain.as_deref()
+    }
+}
+
+impl Deref for DeviceState {
+    type Target = AttachState;
+
+    fn deref(&self) -> &AttachState {
+        &self.attach
     }
 }

@@ -86,7 +86,9 @@ impl DeviceInfo {
     pub(crate) fn join_group(&self, group: Group) -> Result {
         let mut groups = self.ownership.lock();
         groups.reserve_member(group.id())?;
-        self.state.lock().group = Some(group);
+        let mut state = self.state.lock();
+        state.attach.group_id = Some(group.id());
+        state.group = Some(group);
         Ok(())
     }
 
@@ -113,17 +115,6 @@ impl DeviceInfo {
     ) -> (RequesterEntries, Option<Arc<dyn AttachedDomain>>) {
         let state = self.state.lock();
         (self.unit.entries(source), state.domain.clone())
-    }
-
-    /// Removes the device from the record of its group when it is released.
-    ///
-    /// # Context
-    ///
-    /// May sleep.
-    pub(super) fn leave_group(&self) {
-        self.ownership
-            .lock()
-            .remove_member(&self.pci, &self.state.lock());
     }
 }
 

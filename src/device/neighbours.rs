@@ -48,7 +48,7 @@ impl fmt::Display for Neighbour {
 ///
 /// May sleep.
 fn neighbour_of(info: &DeviceInfo) -> Option<Neighbour> {
-    let group = info.state.lock().group_id();
+    let group = info.state.lock().group_id;
     let groups = info.ownership.lock();
     let in_group = |device: &PciDevice| group.is_some_and(|id| groups.has_member(id, device));
     let (lists, requesters) = (&info.untranslated, &info.requesters);

@@ -1,27 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Decides who may own a device: applies the rules of [`vtd_core::ownership`] to what an attach can
-//! observe.
-//!
-//! # Invariants
-//!
-//! Each group record lists every member that has ever been attached, once, with the state that its
-//! [`DeviceInfo`] holds. Its counters match these states. Capacity for members that have not been
-//! attached yet is reserved.
+//! observe, with the records of all groups ([`vtd_core::concurrent::group_record`]).
 
-use super::attachment::DeviceState;
+use super::attachment::AttachState;
 use core::fmt;
 use kernel::prelude::*;
 use kernel::sync::lock::mutex::MutexBackend;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::pci::PciDevice;
-use vtd_core::ownership::{AttachRequest, DomainInterface, GroupState, OwnerState, Refusal};
+use vtd_core::concurrent::group_record::{self, MemberList};
+use vtd_core::ownership::{AttachRequest, DomainInterface, OwnerState, Refusal};
 
-struct GroupRecord {
-    members: KVec<Member>,
-    /// The number of members that have never been attached.
-    reserved: usize,
-    group: GroupState,
+type GroupRecord = group_record::GroupRecord<Members>;
+
+/// The members of a group.
+struct Members(KVec<Member>);
+
+impl MemberList for Members {
+    type Device = PciDevice;
+
+    fn state_of(&mut self, device: &PciDevice) -> Option<&mut OwnerState> {
+        let mut members = self.0.iter_mut();
+        let member = members.find(|member| member.device.is_same_as(device))?;
+        Some(&mut member.state)
+    }
+
+    fn push(&mut self, device: &PciDevice, state: OwnerState) {
+        let device = device.clone();
+        let _ = self.0.push_within_capacity(Member { device, state });
+    }
+
+    fn remove(&mut self, device: &PciDevice) {
+        self.0.retain(|member| !member.device.is_same_as(device));
+    }
+
+    fn has_none(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// One device of a group, as it is named when a request is refused.
@@ -56,7 +72,8 @@ impl fmt::Display for Siblings<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self
             .0
-            .members
+            .members()
+            .0
             .iter()
             .filter(|member| !member.device.is_same_as(self.1));
         match rest.next() {
@@ -74,11 +91,11 @@ pub(crate) struct GroupRecords {
     records: KVec<Option<KBox<GroupRecord>>>,
 }
 
-/// A granted request, to be [committed](GroupRecords::commit) once the context entries are written.
+/// A granted request of a member of a group, to be [committed](GroupRecords::commit) once the context
+/// entries are written.
 pub(crate) struct Grant {
     id: u32,
-    group: GroupState,
-    state: OwnerState,
+    grant: group_record::Grant,
 }
 
 /// A refused request, with what its message needs.
@@ -145,9 +162,7 @@ impl GroupRecords {
     /// [`ENOMEM`] if an allocation fails.
     pub(super) fn reserve_member(&mut self, id: u32) -> Result {
         let record = self.find_or_add(id)?;
-        record.members.reserve(record.reserved + 1, GFP_KERNEL)?;
-        record.reserved += 1;
-        Ok(())
+        record.reserve(|members, more| Ok(members.0.reserve(more, GFP_KERNEL)?))
     }
 
     /// Checks whether `device`, which is in `state`, may have what it requests.
@@ -159,16 +174,13 @@ impl GroupRecords {
         &'a mut self,
         id: u32,
         device: &'a PciDevice,
-        state: &DeviceState,
+        state: &AttachState,
         request: &AttachRequest,
     ) -> Result<Result<Grant, Refused<'a>>> {
         let record = self.find(id).ok_or(ENODEV)?;
-        let mut group = record.group;
-        if !state.in_group_record {
-            group = group.with_member();
-        }
-        Ok(match group.transition(state.owner_state, request) {
-            Ok((group, state)) => Ok(Grant { id, group, state }),
+        let checked = record.check(state.in_group_record, state.owner_state, request);
+        Ok(match checked {
+            Ok(grant) => Ok(Grant { id, grant }),
             Err(refusal) => Err(Refused {
                 id,
                 record,
@@ -183,7 +195,7 @@ impl GroupRecords {
     pub(super) fn has_member(&self, id: u32, device: &PciDevice) -> bool {
         let record = self.records.get(id as usize).and_then(Option::as_ref);
         record.is_some_and(|record| {
-            let mut members = record.members.iter();
+            let mut members = record.members().0.iter();
             members.any(|member| member.device.is_same_as(device))
         })
     }
@@ -202,11 +214,7 @@ impl GroupRecords {
         match slot {
             Some(record) => Ok(record),
             None => {
-                let record = GroupRecord {
-                    members: KVec::new(),
-                    reserved: 0,
-                    group: GroupState::EMPTY,
-                };
+                let record = GroupRecord::new(Members(KVec::new()));
                 Ok(slot.insert(KBox::new(record, GFP_KERNEL)?))
             }
         }
@@ -219,44 +227,21 @@ impl GroupRecords {
 
     /// Records what was granted to a device. Returns its new state.
     pub(super) fn commit(&mut self, device: &PciDevice, grant: Grant) -> OwnerState {
-        if let Some(record) = self.find(grant.id) {
-            record.group = grant.group;
-            let known = record
-                .members
-                .iter_mut()
-                .find(|member| member.device.is_same_as(device));
-            match known {
-                Some(member) => member.state = grant.state,
-                None => {
-                    let member = Member {
-                        device: device.clone(),
-                        state: grant.state,
-                    };
-                    let _ = record.members.push_within_capacity(member);
-                    record.reserved = record.reserved.saturating_sub(1);
-                }
-            }
+        match self.find(grant.id) {
+            Some(record) => record.commit(device, grant.grant),
+            None => grant.grant.state(),
         }
-        grant.state
     }
 
     /// Removes a device that is being released from the record of its group.
-    pub(crate) fn remove_member(&mut self, device: &PciDevice, state: &DeviceState) {
-        let Some(id) = state.group_id() else {
+    pub(super) fn remove_member(&mut self, device: &PciDevice, state: &AttachState) {
+        let Some(id) = state.group_id else {
             return;
         };
         let Some(record) = self.find(id) else {
             return;
         };
-        if state.in_group_record {
-            record.group = record.group.without_member(state.owner_state);
-            record
-                .members
-                .retain(|member| !member.device.is_same_as(device));
-        } else {
-            record.reserved = record.reserved.saturating_sub(1);
-        }
-        if record.members.is_empty() && record.reserved == 0 {
+        if record.remove(device, state.in_group_record, state.owner_state) {
             if let Some(slot) = self.records.get_mut(id as usize) {
                 *slot = None;
             }

@@ -22,7 +22,7 @@ impl Machine {
     pub(super) fn explain_siblings(&self, claimed: &DeviceInfo) {
         let driver = claimed.pci.as_device().driver();
         let driver_managed_dma = driver.is_some_and(|driver| driver.driver_managed_dma);
-        let group = claimed.state.lock().group_id();
+        let group = claimed.state.lock().group_id;
         let Some(group) = group.filter(|_| driver_managed_dma) else {
             return;
         };
@@ -31,7 +31,7 @@ impl Machine {
             let Some(driver) = sibling.driver().filter(|driver| !driver.driver_managed_dma) else {
                 return;
             };
-            if info.state.lock().group_id() != Some(group) {
+            if info.state.lock().group_id != Some(group) {
                 return;
             }
             let Some(note) = claimed.log_limit.allow_line() else {

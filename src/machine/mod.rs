@@ -188,7 +188,7 @@ impl Machine {
     pub(crate) fn members_of(&self, group: Option<u64>) -> Result<KVec<Arc<DeviceInfo>>> {
         let mut members = KVec::new();
         for info in self.devices.lock().iter() {
-            if info.state.lock().group_id().map(u64::from) == group {
+            if info.state.lock().group_id.map(u64::from) == group {
                 members.push(info.clone(), GFP_KERNEL)?;
             }
         }
@@ -204,7 +204,7 @@ impl Machine {
         let devices = self.devices.lock();
         let groups = devices
             .iter()
-            .filter_map(|info| info.state.lock().group_id().map(u64::from));
+            .filter_map(|info| info.state.lock().group_id.map(u64::from));
         groups.filter(|other| Some(*other) > group).min()
     }
 
@@ -212,10 +212,10 @@ impl Machine {
     /// whatever the user chose. Then all members get one. Context as for
     /// [`Self::has_untrusted_sibling`].
     pub(crate) fn has_identity_sibling(&self, data: &DeviceInfo) -> bool {
-        let group = data.state.lock().group_id();
+        let group = data.state.lock().group_id;
         let devices = self.devices.lock();
         let mut identity = devices.iter().filter(|info| info.identity_reason.is_some());
-        identity.any(|info| info.state.lock().group_id() == group)
+        identity.any(|info| info.state.lock().group_id == group)
     }
 
     /// Returns whether the group of a device has an untrusted member. All members share one default
@@ -226,11 +226,11 @@ impl Machine {
     ///
     /// The core holds the group's mutex; may sleep.
     pub(crate) fn has_untrusted_sibling(&self, data: &DeviceInfo) -> bool {
-        let group = data.state.lock().group_id();
+        let group = data.state.lock().group_id;
         self.devices
             .lock()
             .iter()
-            .any(|info| info.untrusted && info.state.lock().group_id() == group)
+            .any(|info| info.untrusted && info.state.lock().group_id == group)
     }
 
     /// Returns whether a probed device is still behind `unit`.

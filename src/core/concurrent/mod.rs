@@ -6,7 +6,9 @@
 //! which they are used. As in [`lockless`](crate::lockless), the crate in
 //! `src/core/tests/concurrency` compiles the same files with loom's atomics.
 
+pub mod attach;
 pub mod domain_ids;
+pub mod group_record;
 pub mod interrupt_entries;
 pub mod interrupts;
 pub mod queue;

@@ -3,6 +3,7 @@
 //! After random operations of the driver, no cache of a unit holds a stale translation or leads to
 //! freed memory, and no invalidation is useless.
 
+mod caches_attach;
 mod caches_bugs;
 mod caches_domain;
 mod caches_driver;

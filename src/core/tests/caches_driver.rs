@@ -3,11 +3,11 @@
 //! The steps of the driver in their order, on the units of `caches_hardware`.
 //!
 //! vtd_core makes the decisions: tables, entries, steps, scopes, descriptors, how an entry is
-//! stored, replaced and changed, which entries of a device change, what a flush reaches, and what a map or unmap leaves to be flushed
-//! and freed. This file has the order in which the driver does the rest. It
-//! follows these functions line by line: `attach` of src/device/attach.rs, `attach_unit` and
-//! `detach_unit` of src/domain/attachments.rs.
+//! stored, replaced and changed, which entries of a device change, in which order a device is attached,
+//! what a flush reaches, and what a map or unmap leaves to be flushed and freed. This file has the order in which the driver does the rest. It
+//! follows `attach_unit` and `detach_unit` of src/domain/attachments.rs line by line.
 
+use crate::caches_attach::Target;
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};
 use crate::caches_hardware::Hardware;
@@ -15,6 +15,7 @@ use crate::caches_held::Holding;
 use crate::caches_units::AllUnits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use vtd_core::concurrent::attach::AttachState;
 use vtd_core::install::{
     disable_fault_processing, entry_stores, install, replace_entry, RequesterEntries,
     RequesterEntry, RequesterSlot, WasInstalled,
@@ -22,27 +23,16 @@ use vtd_core::install::{
 use vtd_core::invalidation::{after_context_change, InvalidationSteps};
 use vtd_core::lockless::flush_list::FlushList;
 use vtd_core::pgtable::{Geometry, PageTable};
-use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
+use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers::TranslationTableMode;
 
-/// A device: its unit and its requester IDs.
+/// A device: its unit, its requester IDs, and what it is attached to.
 pub(crate) struct Device {
     pub(crate) unit: usize,
     pub(crate) sources: &'static [u16],
-    /// The domain to which it is attached.
-    pub(crate) domain: Option<usize>,
-    /// Whether it has context entries: attached to a domain, or passing through.
-    attached: bool,
-}
-
-/// The target of an attach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    Blocked,
-    Identity,
-    Domain(usize),
+    pub(crate) state: AttachState<usize, ()>,
 }
 
 pub(crate) struct Driver {
@@ -117,7 +107,7 @@ impl RequesterEntries for Entries<'_> {
     }
 }
 
-const GEOMETRY: Geometry = Geometry {
+pub(crate) const GEOMETRY: Geometry = Geometry {
     width: AddressWidth::Bits39,
     input_bits: 39,
     output_bits: 46,
@@ -127,11 +117,8 @@ const GEOMETRY: Geometry = Geometry {
 };
 
 /// The mode of the units of the model.
-const LEGACY: TranslationTableMode = TranslationTableMode::Legacy;
+pub(crate) const LEGACY: TranslationTableMode = TranslationTableMode::Legacy;
 const ABSENT: RequesterEntry = RequesterEntry::absent(LEGACY);
-
-/// The same as `PASS_THROUGH` of src/core/concurrent/domain_ids.rs.
-const PASS_THROUGH: u16 = 1;
 
 /// The requester IDs of the devices. The second and the third device are a group, because they
 /// share one.
@@ -155,8 +142,7 @@ impl Driver {
         let device = |(number, sources): (usize, &&'static [u16])| Device {
             unit: number / 3,
             sources,
-            domain: None,
-            attached: false,
+            state: AttachState::blocked(),
         };
         let driver = Self {
             hw,
@@ -189,17 +175,8 @@ impl Driver {
     }
 
     /// `Unit::install`.
-    fn install(&mut self, device: usize, to: RequesterEntry) {
-        let Device {
-            unit,
-            sources,
-            attached,
-            ..
-        } = self.devices[device];
-        let before = match attached {
-            true => WasInstalled::Yes,
-            false => WasInstalled::No,
-        };
+    pub(crate) fn install(&mut self, device: usize, before: WasInstalled, to: RequesterEntry) {
+        let Device { unit, sources, .. } = self.devices[device];
         let names: Vec<_> = sources.iter().map(|&s| SourceId::from_raw(s)).collect();
         let mut entries = Entries { driver: self, unit };
         install(&mut entries, &names, before, to).expect("a unit of the model never fails");
@@ -272,50 +249,6 @@ impl Driver {
             let name = SourceId::from_raw(source);
             let done = disable_fault_processing(&mut slot, self.hw.cap(unit), name, old);
             done.expect("a unit of the model never fails");
-        }
-    }
-
-    /// Attaches all devices of a group, one after the other, as the core does. A device that is
-    /// removed is blocked alone.
-    pub(crate) fn attach_group(&mut self, device: usize, target: Target) {
-        self.attach(device, target);
-        if let (1 | 2, true) = (device, target != Target::Blocked) {
-            self.attach(3 - device, target);
-        }
-    }
-
-    /// `device::attach`.
-    fn attach(&mut self, device: usize, target: Target) {
-        let unit = self.devices[device].unit;
-        if target == Target::Blocked && !self.devices[device].attached {
-            return;
-        }
-        let entry = match target {
-            Target::Blocked => ABSENT,
-            Target::Identity => {
-                ContextEntry::pass_through(AddressWidth::Bits39, DomainId::new(PASS_THROUGH)).into()
-            }
-            Target::Domain(domain) => {
-                let id = DomainId::new(self.join(domain, unit));
-                let top = PhysAddr::new(self.domains[domain].stage.top(&self.hw).phys());
-                ContextEntry::translating(top, AddressWidth::Bits39, id, false)
-                    .expect("an aligned table")
-                    .into()
-            }
-        };
-        let early = self.hw.has(Bug::DetachedBeforeBlocked);
-        let left = self.devices[device].domain.take();
-        if let (true, Some(left)) = (early, left) {
-            self.leave(left, unit);
-        }
-        self.install(device, entry);
-        self.devices[device].attached = target != Target::Blocked;
-        self.devices[device].domain = match target {
-            Target::Domain(domain) => Some(domain),
-            _ => None,
-        };
-        if let (false, Some(left)) = (early, left) {
-            self.leave(left, unit);
         }
     }
 

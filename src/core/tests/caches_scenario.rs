@@ -2,9 +2,10 @@
 
 //! Random scenarios with two domains, four devices and two units, and the checks after each step.
 
+use crate::caches_attach::Target;
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Extent};
-use crate::caches_driver::{Device, Driver, Target};
+use crate::caches_driver::{Device, Driver};
 use crate::caches_hardware::{Counts, Leaf};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -304,7 +305,7 @@ fn check_device(driver: &Driver, device: &Device) -> Result<(), String> {
     let of_unit = |one: &&(usize, u16, u32)| one.0 == device.unit;
     for &source in device.sources {
         let entry = driver.entry(device.unit, source);
-        let Some(domain) = device.domain else {
+        let Some(domain) = device.state.domain else {
             continue;
         };
         let joined = driver.domains[domain].attachments.iter().find(of_unit);

@@ -41,7 +41,7 @@ fn write_member(info: &DeviceInfo, owner: &str, to: &mut Text<'_>) -> fmt::Resul
     let (attached_to, group, id, domain) = {
         let state = info.state.lock();
         let domain = state.domain().map(|domain| domain.number());
-        (state.attached_to, state.group_id(), state.domain_id, domain)
+        (state.attached_to, state.group_id, state.domain_id, domain)
     };
     match group {
         Some(group) => write!(to, "group={group}")?,

@@ -33,7 +33,7 @@ impl fmt::Display for DriverName {
 pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
     let (attached_to, group) = {
         let state = info.state.lock();
-        (state.attached_to, state.group_id())
+        (state.attached_to, state.group_id)
     };
     let group = group.map_or(-1, i64::from);
     let driver = DriverName::of(info.pci.as_device());

@@ -59,7 +59,7 @@ impl<'a> FaultContext<'a> {
         FaultContext {
             info,
             driver: info.pci.as_device().driver().map(|driver| driver.name),
-            group: state.group_id(),
+            group: state.group_id,
             owner_state: state.owner_state,
             unit_failed: info.unit.has_failed(),
             attached_to: state.attached_to,

@@ -23,9 +23,7 @@ const COMMON: &[(&str, &str)] = &[
     ("kernel_ext::new_irq_spinlock!(", "crate::shim::lock::new("),
     ("kernel_ext::", "crate::shim::"),
     ("use kernel_ext;", ""),
-    ("crate::unit::registers::", "crate::shim::registers::"),
     ("crate::unit::", "crate::shim::unit::"),
-    ("super::trace::", "crate::shim::trace::"),
     ("vtd_core::pgtable::run::", "crate::shim::run::"),
     ("vtd_core::lockless::", "crate::lockless::"),
     ("#[pin_data]", ""),
@@ -34,7 +32,6 @@ const COMMON: &[(&str, &str)] = &[
     (" <- ", ": "),
     ("impl PinInit<Self>", "Self"),
     ("pub(super)", "pub(crate)"),
-    ("pub(in crate::unit)", "pub(crate)"),
     ("pub(in crate::domain)", "pub(crate)"),
 ];
 

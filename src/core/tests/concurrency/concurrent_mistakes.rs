@@ -135,7 +135,7 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
                 "        unit.set_table(table)\n    });",
                 "    });\n    let accepted = unit.locked(|table| unit.set_table(table));",
             ),
-            ("old_table_freed", "let old = larger;", "drop(larger); let old = [(); 0];"),
+            ("old_table_freed", "let old = larger;", "drop(larger); let old = String::new();"),
         ],
     ),
     (
@@ -155,6 +155,87 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
                 "not_freed",
                 "if entry.take().is_some() {",
                 "if entry.is_some() {",
+            ),
+        ],
+    ),
+    (
+        "concurrent/attach",
+        &[
+            (
+                "not_committed",
+                "state.owner_state = device.commit(records, grant);",
+                "drop(grant);",
+            ),
+            (
+                "not_stored",
+                "state.owner_state = device.commit(",
+                "let _ = device.commit(",
+            ),
+            (
+                "removed_first",
+                "    if !stays_attached {\n        block(device);\n    }\n    \
+                 device.locked(|records, state| device.leave_group(records, state));\n",
+                "    let _ = stays_attached;\n    \
+                 device.locked(|records, state| device.leave_group(records, state));\n    \
+                 block(device);\n",
+            ),
+            (
+                "never_removed",
+                "device.locked(|records, state| device.leave_group(records, state));",
+                "",
+            ),
+            (
+                "first_refused",
+                "let Some(old) = change.old else {\n            return true;",
+                "let Some(old) = change.old else {\n            return false;",
+            ),
+            (
+                "granted_unrecorded",
+                "if !is_accepted(device, attempt, state, change) {",
+                "if is_accepted(device, attempt, state, change) { return Ok(None); } else {",
+            ),
+            (
+                "left_early",
+                "let from = state.attached_to;\n        if",
+                "let from = state.attached_to;\n        \
+                 let _ = state.domain.take().map(|old| device.leave(&old));\n        if",
+            ),
+            (
+                "never_left",
+                "old.as_ref().and_then(|old| device.leave(old));",
+                "old.as_ref().and_then(|_| None);",
+            ),
+            ("joined_for_nothing", "drop(device.leave(&domain));", ""),
+            (
+                "retained_for_another",
+                "state.retained_id.take_if(|_| to_previous)",
+                "state.retained_id.take_if(|_| to_previous || true)",
+            ),
+            (
+                "not_retained",
+                "share.filter(|_| change.new.kind == AttachedTo::Blocked)",
+                "share.filter(|_| false)",
+            ),
+        ],
+    ),
+    (
+        "concurrent/group_record",
+        &[
+            (
+                "never_checked",
+                "group.transition(state, request)?;",
+                "group.transition(state, request).unwrap_or((group, state));",
+            ),
+            ("not_recorded", "self.group = grant.group;", ""),
+            (
+                "all_removed",
+                "self.members.has_none() && self.reserved == 0",
+                "true",
+            ),
+            (
+                "reserved_ignored",
+                "self.members.has_none() && self.reserved == 0",
+                "self.members.has_none()",
             ),
         ],
     ),

@@ -13,7 +13,7 @@
 mod shim;
 
 // What the files of `vtd_core` use of their crate.
-use vtd_core::{invalidation, progress_timeout, spec};
+use vtd_core::{install, invalidation, progress_timeout, spec};
 
 /// The driver's lock-free files as they are.
 #[path = "../../../lockless"]
@@ -34,7 +34,9 @@ mod lockless {
 mod concurrent {
     use crate::lockless::atomic;
 
+    pub(crate) mod attach;
     pub(crate) mod domain_ids;
+    pub(crate) mod group_record;
     pub(crate) mod interrupt_entries;
     pub(crate) mod interrupts;
     pub(crate) mod queue;
@@ -90,6 +92,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 
 mod attachments;
 mod flush_list;
+mod group_devices;
 mod growth;
 mod holding;
 mod ids;

@@ -3,188 +3,27 @@
 //! Members of one group are attached concurrently, with fewer restrictions than in the core, which
 //! has a mutex for each group. In every order, no member reaches a user's memory while another one
 //! reaches the kernel's or a second user's. The unit of the model asserts this at each entry. At
-//! the end, the group records must agree with the installed entries.
+//! the end, the group records must agree with the installed entries, and the domains with both.
 
-use crate::shim::attach_checks::{AccessControl, RateLimit, UntranslatedDevices};
-use crate::shim::device::{Device, Driver};
-use crate::shim::group_unit::{Translation, Unit, Whose, FIRST_USER};
-use crate::shim::iommu::{self, AttachArgs, DomainInfo, DomainKind};
-use crate::shim::pci::PciDevice;
-use crate::shim::prelude::{KVec, Result, EBUSY, EIO};
-use crate::shim::sync::Mutex;
-use loom::thread::{spawn, JoinHandle};
-use std::sync::Arc;
-use vtd_core::ownership::OwnerState;
-use vtd_core::spec::address::{DomainId, PhysAddr, Segment, SourceId};
-use vtd_core::spec::level::AddressWidth;
-
-subjects! {
-    device device_unlocked_before_install device_installed_after_unlock device_never_checked
-    device_not_committed device_not_recorded device_not_stored device_checked_another
-    device_removed_first device_never_removed device_all_removed device_granted_unrecorded
-    device_reserved_ignored device_first_refused
-}
-
-/// The domains, by their domain-ids.
-const BLOCKED: u16 = 0;
-const IDENTITY: u16 = 1;
-const DMA: u16 = 2;
-const ONE: u16 = FIRST_USER;
-const OTHER: u16 = FIRST_USER + 1;
-
-fn view(domain: u16) -> DomainInfo {
-    let kind = match domain {
-        BLOCKED => DomainKind::Blocked,
-        IDENTITY => DomainKind::Identity,
-        DMA => DomainKind::DmaApi,
-        _ => DomainKind::Iommufd,
-    };
-    let token = usize::from(domain);
-    DomainInfo { kind, token }
-}
-
-fn translation(domain: u16) -> Translation {
-    match domain {
-        BLOCKED => Translation::Blocked,
-        IDENTITY => Translation::PassThrough,
-        _ => Translation::SecondStage {
-            table: PhysAddr::new(0x1000),
-            width: AddressWidth::Bits48,
-            id: DomainId::new(domain),
-        },
-    }
-}
-
-/// Defines a group whose devices a test attaches from one thread or from several.
-macro_rules! group {
-    ($module:ident) => {
-        use $module::attachment::DeviceState;
-        use $module::info::DeviceInfo;
-
-        #[derive(Clone)]
-        struct Group {
-            unit: Arc<Unit>,
-            records: Arc<$module::ownership::Ownership>,
-        }
-
-        #[derive(Clone)]
-        struct Member(Arc<DeviceInfo>);
-
-        impl Group {
-            fn new() -> Self {
-                Self {
-                    unit: Arc::new(Unit::new()),
-                    records: $module::ownership::Ownership::new().unwrap(),
-                }
-            }
-
-            /// Adds a device that was since attached to these domains, one after the other.
-            fn member(&self, requester: u16, since: &[u16]) -> Member {
-                let source = SourceId::from_raw(requester);
-                let mut requesters = KVec::new();
-                // The requester ID of a device behind it maps to this device too.
-                for source in [source, SourceId::from_raw(requester + 0x100)] {
-                    requesters.push(source, ()).unwrap();
-                }
-                let driver = Some(Driver {
-                    name: "vfio-pci",
-                    driver_managed_dma: true,
-                });
-                let name = "0000:00:01.0";
-                let member = Member(Arc::new(DeviceInfo {
-                    number: u64::from(requester),
-                    unit: self.unit.clone(),
-                    pci: PciDevice(Arc::new(Device { name, driver })),
-                    segment: Segment::new(0),
-                    source,
-                    untrusted: false,
-                    identity_reason: None,
-                    requesters,
-                    regions: KVec::new(),
-                    bound_before: loom::sync::atomic::AtomicBool::new(false),
-                    ownership: self.records.clone(),
-                    untranslated: Arc::new(UntranslatedDevices),
-                    access_control: Arc::new(AccessControl),
-                    state: Mutex::new(DeviceState::new()),
-                    log_limit: RateLimit,
-                    fault_limit: RateLimit,
-                }));
-                member.0.join_group(iommu::Group(0)).unwrap();
-                member.goes(BLOCKED, since).unwrap();
-                member
-            }
-
-            /// Checks that the group records agree with the installed entries.
-            fn agrees(&self, members: &[&Member]) {
-                let mut groups = self.records.lock();
-                let record = groups.find(0).map(|record| record.group);
-                let counted = record.unwrap_or_default();
-                let (mut kernel, mut users) = (0, 0);
-                for Member(info) in members {
-                    let reaches = self.unit.entries(info.source);
-                    let is = match info.state.lock().owner_state {
-                        OwnerState::Blocked => None,
-                        OwnerState::Kernel | OwnerState::KernelOwn => Some(Whose::Kernel),
-                        OwnerState::User(owner) => Some(Whose::User(owner.token as u16)),
-                    };
-                    assert!(
-                        reaches == is || self.unit.has_failed(),
-                        "not what is installed"
-                    );
-                    kernel += u32::from(is == Some(Whose::Kernel));
-                    users += u32::from(matches!(is, Some(Whose::User(_))));
-                }
-                let found = (counted.kernel_members(), counted.user_members());
-                assert_eq!(found, (kernel, users), "a wrong record");
-                assert!(kernel == 0 || users == 0, "a mixture in the record");
-            }
-        }
-
-        impl Member {
-            /// Attaches the device to one domain after the other until an attach is refused.
-            fn goes(&self, from: u16, to: &[u16]) -> Result {
-                let mut old = from;
-                for &new in to {
-                    self.attach(Some(view(old)), new)?;
-                    old = new;
-                }
-                Ok(())
-            }
-
-            /// Does what [`Self::goes`] does, in a separate thread.
-            fn goes_concurrently(&self, from: u16, to: &'static [u16]) -> JoinHandle<Result> {
-                let member = self.clone();
-                spawn(move || member.goes(from, to))
-            }
-
-            /// Makes the first attach of the device.
-            fn begins(&self, new: u16) -> Result {
-                self.attach(None, new)
-            }
-
-            fn attach(&self, old: Option<DomainInfo>, new: u16) -> Result {
-                let args = AttachArgs {
-                    old,
-                    new: view(new),
-                };
-                let device = self.0.pci.as_device();
-                $module::attach::attach(device, &self.0, &args, &translation(new))
-            }
-
-            fn leaves(&self) {
-                $module::attach::release(&self.0, false);
-            }
-        }
-    };
-}
+use crate::group_devices::{
+    device, device_all_removed, device_first_refused, device_granted_unrecorded,
+    device_installed_after_unlock, device_joined_for_nothing, device_left_early,
+    device_never_checked, device_never_left, device_never_removed, device_not_committed,
+    device_not_recorded, device_not_retained, device_not_stored, device_removed_first,
+    device_reserved_ignored, device_retained_for_another, device_unlocked_before_install, BLOCKED,
+    DMA, IDENTITY, ONE, OTHER,
+};
+use crate::shim::prelude::{EBUSY, EIO};
+use loom::thread::spawn;
+// What the files of vtd_core use of their crate.
+pub(crate) use vtd_core::ownership::{AttachRequest, GroupState, OwnerState, Refusal};
 
 /// Attaches two devices for two owners concurrently, in a group without an owner. Exactly one of
 /// them is refused.
 macro_rules! rivals {
     ($module:ident, $($one:expr, $other:expr;)+) => {$(
         crate::check(|| {
-            group!($module);
-            let group = Group::new();
+            let group = $module::Group::new();
             let (a, b) = (group.member(8, &[]), group.member(9, &[]));
             let other = b.goes_concurrently(BLOCKED, &[$other]);
             let mine = a.goes(BLOCKED, &[$one]);
@@ -215,8 +54,7 @@ macro_rules! two_users {
 macro_rules! claim_and_return {
     ($module:ident) => {
         crate::check(|| {
-            group!($module);
-            let group = Group::new();
+            let group = $module::Group::new();
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[]));
             let back = a.goes_concurrently(ONE, &[BLOCKED, DMA]);
             let claimed = b.goes(BLOCKED, &[ONE]);
@@ -235,8 +73,7 @@ macro_rules! handed_over {
     };
     ($module:ident, $to:expr) => {
         crate::check(|| {
-            group!($module);
-            let group = Group::new();
+            let group = $module::Group::new();
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[BLOCKED]));
             let back = a.goes_concurrently(ONE, &[BLOCKED]);
             let early = b.goes(BLOCKED, &[$to]);
@@ -256,8 +93,7 @@ macro_rules! handed_over {
 macro_rules! one_removed {
     ($module:ident) => {
         crate::check(|| {
-            group!($module);
-            let group = Group::new();
+            let group = $module::Group::new();
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[]));
             let leaving = {
                 let a = a.clone();
@@ -278,8 +114,7 @@ macro_rules! one_removed {
 macro_rules! one_removed_one_added {
     ($module:ident) => {
         crate::check(|| {
-            group!($module);
-            let group = Group::new();
+            let group = $module::Group::new();
             let (a, b) = (group.member(8, &[ONE]), group.member(9, &[ONE]));
             let leaving = spawn(move || a.leaves());
             let c = group.member(10, &[]);
@@ -301,8 +136,7 @@ macro_rules! one_removed_one_added {
 macro_rules! unit_fails_concurrently {
     ($module:ident) => {
         crate::check(|| {
-            group!($module);
-            let group = Group::new();
+            let group = $module::Group::new();
             let (a, b) = (
                 group.member(8, &[DMA, BLOCKED]),
                 group.member(9, &[BLOCKED]),
@@ -316,7 +150,7 @@ macro_rules! unit_fails_concurrently {
             let back = back.join().unwrap();
             failing.join().unwrap();
             assert!(back.is_err() || claimed.is_err(), "both");
-            let is_kernels = a.0.state.lock().owner_state == OwnerState::Kernel;
+            let is_kernels = a.0.state.lock().unwrap().owner_state == OwnerState::Kernel;
             assert_eq!(back.is_ok(), is_kernels, "granted and not committed");
             group.agrees(&[&a, &b]);
         })
@@ -332,8 +166,7 @@ macro_rules! found_behind_failed {
     };
     ($module:ident, $default:expr) => {
         crate::check(|| {
-            group!($module);
-            let group = Group::new();
+            let group = $module::Group::new();
             let a = group.member(8, &[]);
             let failing = {
                 let unit = group.unit.clone();
@@ -357,7 +190,6 @@ laws! {
     records_unlocked_before_the_install_are_noticed: device_unlocked_before_install, "a mixture";
     a_refusal_that_is_ignored_is_noticed: device_never_checked, "a mixture";
     a_grant_that_is_not_committed_is_noticed: device_not_committed, "a mixture";
-    checking_another_group_is_noticed: device_checked_another, "a mixture";
 }
 
 laws! {
@@ -373,6 +205,7 @@ laws! {
 laws! {
     a_returned_device_is_blocked_before_another_owner_attaches: device, handed_over;
     an_install_after_unlocking_is_noticed: device_installed_after_unlock, "a mixture";
+    a_domain_that_is_never_left_is_noticed: device_never_left, "a domain has another device";
 }
 
 laws! {
@@ -392,7 +225,37 @@ laws! {
     a_return_that_is_not_recorded_is_noticed: device_granted_unrecorded, "granted and not committed";
 }
 
+/// A device is blocked for a reset and returns, while no domain-id is free; another one is given to
+/// another owner in between.
+macro_rules! reset {
+    ($module:ident) => {
+        crate::check(|| {
+            let group = $module::Group::new();
+            let (a, b) = (group.member(8, &[ONE]), group.member(9, &[ONE, BLOCKED]));
+            group.full.store(true, std::sync::atomic::Ordering::Relaxed);
+            let other = b.goes_concurrently(BLOCKED, &[ONE]);
+            a.goes(ONE, &[BLOCKED, ONE]).expect("it cannot return");
+            other.join().unwrap().expect("it cannot return");
+            group.agrees(&[&a, &b]);
+            group
+                .full
+                .store(false, std::sync::atomic::Ordering::Relaxed);
+            a.goes(ONE, &[BLOCKED]).unwrap();
+            b.goes(ONE, &[BLOCKED, DMA]).unwrap();
+            group.agrees(&[&a, &b]);
+        })
+    };
+}
+
+laws! {
+    a_device_returns_to_its_domain_after_a_reset: device, reset;
+    a_domain_id_that_is_not_retained_is_noticed: device_not_retained, "it cannot return";
+    a_domain_id_retained_for_another_domain_is_noticed: device_retained_for_another, "the domain-id of another domain";
+    a_domain_left_while_it_is_installed_is_noticed: device_left_early, "left while it is installed";
+}
+
 laws! {
     a_first_attach_behind_a_failed_unit_succeeds: device, found_behind_failed;
     a_first_attach_that_is_refused_is_noticed: device_first_refused, "a first attach is refused";
+    a_target_that_keeps_a_refused_device_is_noticed: device_joined_for_nothing, "a domain has another device";
 }

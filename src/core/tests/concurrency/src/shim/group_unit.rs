@@ -3,9 +3,9 @@
 //! A unit that serves one group. It asserts the rule at each install.
 
 use super::prelude::{Result, EIO};
-use core::fmt;
 use loom::sync::Mutex;
 use std::collections::BTreeMap;
+use vtd_core::install::WasInstalled;
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::level::AddressWidth;
 
@@ -19,15 +19,6 @@ pub(crate) enum Translation {
         id: DomainId,
     },
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WasInstalled {
-    No,
-    Yes,
-}
-
-/// The domain-ids of a unit; the model allocates none.
-pub(crate) struct AllocatedDomainId;
 
 /// The owner of the memory that a requester reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +61,6 @@ impl Unit {
         self.0.lock().unwrap().failed
     }
 
-    pub(crate) fn domains_used(&self) -> u32 {
-        0
-    }
-
     /// Simulates a hardware failure: everything stays blocked.
     pub(crate) fn fail(&self) {
         let mut entries = self.0.lock().unwrap();
@@ -83,11 +70,6 @@ impl Unit {
 
     pub(crate) fn entries(&self, source: SourceId) -> RequesterEntries {
         self.0.lock().unwrap().present.get(&source.raw()).copied()
-    }
-
-    /// Returns false: no requester is silenced in the model.
-    pub(crate) fn is_fault_processing_disabled(&self, _: &[SourceId]) -> bool {
-        false
     }
 
     /// Installs an entry for one requester after the other, as the driver does.
@@ -120,11 +102,5 @@ impl Unit {
             );
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("dmar0")
     }
 }

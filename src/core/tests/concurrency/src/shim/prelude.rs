@@ -22,34 +22,6 @@ impl From<core::num::TryFromIntError> for Error {
     }
 }
 
-/// A vector like the kernel's `KVVec`, as far as it is used.
-pub(crate) struct KVVec<T>(Vec<T>);
-
-impl<T: Clone> KVVec<T> {
-    pub(crate) fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    pub(crate) fn extend_with(&mut self, more: usize, value: T, _: ()) -> Result {
-        self.0.extend(vec![value; more]);
-        Ok(())
-    }
-}
-
-impl<T> core::ops::Deref for KVVec<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        &self.0
-    }
-}
-
-impl<T> core::ops::DerefMut for KVVec<T> {
-    fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.0
-    }
-}
-
 /// A vector like the kernel's `KVec`, where growth is explicit.
 pub(crate) struct KVec<T>(Vec<T>);
 
