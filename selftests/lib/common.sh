@@ -248,7 +248,7 @@ unit_of() {
 # unit in scalable mode (ECAP, bit 43) has a first stage (47) only if it has no second (46).
 stage_of() {
 	stage_ecap=$(cat "$PCI/$1/iommu/intel-iommu/ecap" 2> /dev/null)
-	case $VTD_KO/$VTD_ARGS/$(cmdline intel_iommu) in
+	case $VTD_KO/$VTD_ARGS/$(cat /proc/cmdline) in
 	none/*/*sm_on*) ;;
 	none/* | */*scalable=0*/*) stage_ecap=0 ;;
 	esac
