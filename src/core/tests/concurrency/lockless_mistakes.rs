@@ -39,6 +39,16 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
                  if true {",
             ),
             (
+                "first_stage_left_out",
+                "self.invalidate_primary_tag(primary, range);",
+                "",
+            ),
+            (
+                "first_stage_not_finished",
+                "unit.finish_range(begun, tag, range);",
+                "let _ = begun;",
+            ),
+            (
                 "primary_left_out",
                 "Iterator::chain(primary, self.units.others())",
                 "Iterator::chain(primary.take(0), self.units.others())",

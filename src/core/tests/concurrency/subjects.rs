@@ -32,7 +32,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
             ),
             (
                 "not_published",
-                "self.flush_list.publish(published, entry.tag());",
+                "self.flush_list.publish(published, entry.tag);",
                 "let _ = published;",
             ),
             (

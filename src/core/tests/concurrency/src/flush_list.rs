@@ -80,7 +80,7 @@ flush_lists! {
     flush_list_no_fence flush_list_weak_store flush_list_not_counted flush_list_all_leave_with_one
     flush_list_primary_counted_out flush_list_primary_left_out flush_list_first_part_only
     flush_list_one_after_the_other flush_list_not_finished flush_list_stops_at_an_error flush_list_error_lost
-    flush_list_one_error_counts
+    flush_list_one_error_counts flush_list_first_stage_left_out flush_list_first_stage_not_finished
 }
 
 /// Makes the list of a domain, which flushes two units at a time.
@@ -109,8 +109,7 @@ macro_rules! place {
 macro_rules! join {
     ($list:expr, $at:expr) => {
         let unit = &$list.units().units[$at];
-        let tag = CacheTag::SecondStage(DomainId::new(unit.id));
-        $list.publish(place!($list, $at), tag);
+        $list.publish(place!($list, $at), unit.tag());
         $list.note_map_invalidation(unit.cap());
         // The context entry is written.
         unit.walk();
@@ -152,6 +151,26 @@ macro_rules! joins {
                 no_stale_page(&units);
             })
         }
+    };
+}
+
+/// The only unit, which walks a first-stage table, joins while a page is unmapped.
+macro_rules! first_stage_joins {
+    ($module:ident) => {
+        crate::check(|| {
+            let table = Arc::new(AtomicU64::new(0x1003));
+            let units = [Arc::new(Unit::new(2, table.clone()).with_first_stage())];
+            let list = Arc::new(list!($module, &units));
+            let other = {
+                let list = list.clone();
+                loom::thread::spawn(move || {
+                    join!(list, 0);
+                })
+            };
+            unmap!(list, table);
+            other.join().unwrap();
+            no_stale_page(&units);
+        })
     };
 }
 
@@ -241,6 +260,12 @@ laws! {
     a_missing_fence_is_noticed: flush_list_no_fence, "reachable after the flush";
     a_weak_store_is_noticed: flush_list_weak_store, "reachable after the flush";
     a_unit_that_is_not_counted_is_noticed: flush_list_not_counted, "reachable after the flush";
+}
+
+laws! {
+    a_first_stage_that_joins_is_flushed_or_finds_the_page_unmapped: flush_list, first_stage_joins;
+    a_first_stage_that_is_left_out_is_noticed: flush_list_first_stage_left_out, "reachable after the flush";
+    a_first_stage_that_is_not_waited_for_is_noticed: flush_list_first_stage_not_finished, "reachable after the flush";
 }
 
 laws! {

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use vtd_core::invalidation::{CacheTag, InvalidationRange, InvalidationSteps};
 use vtd_core::spec::address::DomainId;
 use vtd_core::spec::capability::Capability;
+use vtd_core::spec::level::Stage;
 
 /// A unit with one translation in its cache, and a table of one entry.
 pub(crate) struct Unit {
     pub(crate) id: u16,
     pub(crate) table: std::sync::Arc<AtomicU64>,
+    stage: Stage,
     cached: Mutex<u64>,
     full: AtomicBool,
     caching_mode: bool,
@@ -64,10 +66,19 @@ impl Unit {
         Self {
             id,
             table,
+            stage: Stage::Second,
             cached: Mutex::new(0),
             full: AtomicBool::new(false),
             caching_mode: false,
             fails: false,
+        }
+    }
+
+    /// Makes a unit that walks a first-stage table.
+    pub(crate) fn with_first_stage(self) -> Self {
+        Self {
+            stage: Stage::First,
+            ..self
         }
     }
 
@@ -80,8 +91,8 @@ impl Unit {
         }
     }
 
-    fn tag(&self) -> CacheTag {
-        CacheTag::SecondStage(DomainId::new(self.id))
+    pub(crate) fn tag(&self) -> CacheTag {
+        CacheTag::of_requester_ids(self.stage, DomainId::new(self.id))
     }
 
     pub(crate) fn cap(&self) -> Capability {
