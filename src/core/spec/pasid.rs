@@ -162,10 +162,13 @@ impl PasidEntry {
         if !table.is_page_aligned() {
             return None;
         }
+        // AW is that of a second stage. But QEMU's unit takes the width of addresses from it for a
+        // first stage, too: at 0, addresses from 2^29 on are not canonical there.
+        let low = bits::at(width.code() as u64, 2);
         // FSPM.
         let third = table.raw() | bits::at(levels, 2);
         Some(Self::build(
-            0,
+            low,
             PasidTranslation::FirstStage,
             domain,
             snooped,

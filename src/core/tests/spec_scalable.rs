@@ -94,16 +94,16 @@ fn a_pasid_entry_encodes_as_computed_by_hand() {
     assert_eq!(words(snooped), [0x12_3456_7085, 0x80_abcd, 0]);
 
     let first = PasidEntry::first_stage(TABLE, AddressWidth::Bits48, ID, true).unwrap();
-    assert_eq!(words(first), [0x41, 0x80_abcd, 0x12_3456_7000]);
+    assert_eq!(words(first), [0x49, 0x80_abcd, 0x12_3456_7000]);
     assert_eq!(first.translation(), PasidTranslation::FirstStage);
     assert_eq!(first.first_stage_table(), TABLE);
     assert_eq!(first.first_stage_width(), Some(AddressWidth::Bits48));
     assert_eq!(
         words(first.with_page_snoop()),
-        [0x41, 0x180_abcd, 0x12_3456_7000]
+        [0x49, 0x180_abcd, 0x12_3456_7000]
     );
     let wide = PasidEntry::first_stage(TABLE, AddressWidth::Bits57, ID, true).unwrap();
-    assert_eq!(words(wide), [0x41, 0x80_abcd, 0x12_3456_7004]);
+    assert_eq!(words(wide), [0x4d, 0x80_abcd, 0x12_3456_7004]);
     assert_eq!(wide.first_stage_width(), Some(AddressWidth::Bits57));
     let narrow = PasidEntry::first_stage(TABLE, AddressWidth::Bits39, ID, true);
     assert_eq!(narrow, None);
