@@ -4,7 +4,7 @@
 # A device reaches the pages that are mapped for it and no others. Any other access is refused
 # and reported with device, access, address and reason.
 #
-# Boots: watched, ordinary*, server, client*, three-levels, without-queue, caching-mode, scalable, scalable-caching
+# Boots: watched, ordinary*, server, client*, three-levels, without-queue, caching-mode, scalable, scalable-caching, first-stage
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

@@ -4,7 +4,7 @@
 # Devices do their ordinary work through DMA domains, and read back what they wrote. Disks named
 # in VTD_DISKS are overwritten.
 #
-# Boots: ordinary*, three-levels, without-queue, caching-mode, races, scalable, scalable-caching
+# Boots: ordinary*, three-levels, without-queue, caching-mode, races, scalable, scalable-caching, first-stage
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

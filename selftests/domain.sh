@@ -4,7 +4,7 @@
 # Unmanaged domains as VFIO uses them: every page size, the end of the aperture, requests that
 # are refused, two devices in one domain. The device's own DMA is the witness.
 #
-# Boots: raced, ordinary, client, races, scalable
+# Boots: raced, ordinary, client, races, scalable, first-stage
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

@@ -4,7 +4,7 @@
 # The results of a load: units in sysfs in the form of the in-tree driver, groups and strict DMA
 # domains, a fault interrupt, lines in the log.
 #
-# Boots: ordinary*, server, client*, three-levels, without-queue, caching-mode, scalable, scalable-caching
+# Boots: ordinary*, server, client*, three-levels, without-queue, caching-mode, scalable, scalable-caching, first-stage
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

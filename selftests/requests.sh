@@ -5,7 +5,7 @@
 # mappings) have defined results and are never done by half: through VFIO's container, through
 # iommufd, and through the kernel's own interface.
 #
-# Boots: three-levels, users*
+# Boots: three-levels, users*, first-stage
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/vfio_users.sh"

@@ -4,7 +4,7 @@
 # debugfs iommu/intel/<device>/domain_translation_struct: what each device can reach, in the form
 # of the in-tree driver, also while mappings are made and removed.
 #
-# Boots: three-levels, users*
+# Boots: three-levels, users*, first-stage
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 
@@ -28,7 +28,9 @@ each_device_has_one() {
 # of which the first is absent in 4 levels; page numbers ascend and the last
 # entry, a leaf, lets the device read or write.
 well_formed() {
-	awk -v bdf="$1" '
+	# Second stage: R or W. First stage: P and U/S.
+	if [ "$(stage_of "$1")" = first ]; then permits='[57]$'; else permits='[12367abef]$'; fi
+	awk -v bdf="$1" -v permits="$permits" '
 		function bad(why) { printf "line %d: %s: %s\n", NR, why, $0; failed = 1; exit }
 		NR == 1 { if ($0 !~ "^Device " bdf " @0x[0-9a-f]+$") bad("not this device") ; next }
 		NR == 2 { if ($0 !~ /^IOVA_PFN +\tPML5E +\tPML4E +\tPDPE +\tPDE +\tPTE$/) bad("not the heading"); next }
@@ -37,7 +39,7 @@ well_formed() {
 		$1 <= last { bad("not above the line before") }
 		{ last = $1
 		  for (i = 3; i <= NF; i++) if ($i !~ /^0x[0-9a-f]{16}$/) bad("not an entry")
-		  if ($NF !~ /[12367abef]$/) bad("not a leaf that lets anything through") }
+		  if ($NF !~ permits) bad("not a leaf that lets anything through") }
 		END { if (!failed && NR < 3) { print NR " lines"; failed = 1 }; exit failed }'
 }
 

@@ -5,7 +5,7 @@
 # mapped and nothing else, and is returned to the kernel. Where interrupts are not remapped, both
 # require consent.
 #
-# Boots: ordinary, client*, races, scalable
+# Boots: ordinary, client*, races, scalable, first-stage
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

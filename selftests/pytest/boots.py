@@ -155,6 +155,8 @@ _BOOTS = (
     Boot("scalable-places", iommu="scalable-mode=on", devices=devices.topology,
          tables=devices.topology_tables, append=isolation.WORDS,
          one_unit="the lab's further units have no scalable mode"),
+    Boot("first-stage", iommu="scalable-mode=on,fsts=on", append=vfio_machine.HUGE_PAGES,
+         one_unit="the lab's further units have no scalable mode"),
     Boot("users", devices=vfio_machine.grouped,
          iommu="snoop-control=on", tables=vfio_machine.opted_in,
          append=(*vfio_machine.HUGE_PAGES, "guest.snoop=1", "guest.optin=1", *testbed.ISOLATED)),
