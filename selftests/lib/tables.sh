@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
+# shellcheck shell=dash disable=SC3045
 # Where the tables of a unit are in memory. Needs /dev/mem.
 
 TABLE_MASK=$((0xffffffffff000))

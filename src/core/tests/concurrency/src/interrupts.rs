@@ -28,7 +28,7 @@ const OTHER_OWNER: SourceId = SourceId::from_raw(2);
 
 type Entries = interrupt_entries::InterruptEntries<Vec<Option<SourceId>>>;
 
-/// The memory of a table, which nobody may read once it is free.
+/// The memory of a table, which must not be read once it is free.
 struct Memory(pages::Pages);
 
 impl Drop for Memory {
