@@ -146,6 +146,32 @@ pub trait RequesterSlot {
     fn perform(&mut self, steps: InvalidationSteps) -> Result<(), Self::Error>;
 }
 
+/// The context entry and the PASID entry of one requester ID, in memory.
+pub trait ScalableMemory {
+    /// Writes the context entry: one that leads to the PASID table if `present`.
+    fn write_context(&mut self, present: bool, fault_processing_disabled: bool);
+
+    /// Writes the PASID entry, unless memory has it already.
+    fn write_pasid(&mut self, entry: PasidEntry);
+}
+
+/// Writes an entry of scalable mode: a context entry that is present after its PASID entry, and one
+/// that is not present before it.
+pub fn write_scalable<M: ScalableMemory>(
+    memory: &mut M,
+    present: bool,
+    fault_processing_disabled: bool,
+    pasid: PasidEntry,
+) {
+    if present {
+        memory.write_pasid(pasid);
+    }
+    memory.write_context(present, fault_processing_disabled);
+    if !present {
+        memory.write_pasid(pasid);
+    }
+}
+
 /// Returns the stores that write an entry, in their order: the index of a word, and its value.
 ///
 /// A unit never sees a part of an entry as present: the word with the present bit is stored last if

@@ -7,6 +7,7 @@ mod caches_attach;
 mod caches_bugs;
 mod caches_domain;
 mod caches_driver;
+mod caches_entries;
 mod caches_hardware;
 mod caches_held;
 mod caches_memory;

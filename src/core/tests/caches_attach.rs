@@ -4,7 +4,7 @@
 //! owners, and retains no domain-ids.
 
 use crate::caches_bugs::Bug;
-use crate::caches_driver::{Driver, GEOMETRY, LEGACY};
+use crate::caches_driver::{Driver, GEOMETRY};
 use core::convert::Infallible;
 use std::cell::RefCell;
 use vtd_core::concurrent::attach::{
@@ -64,7 +64,8 @@ impl AttachedDevice for OneDevice<'_> {
     type Translation = RequesterEntry;
     type Error = Infallible;
 
-    const BLOCKED: RequesterEntry = RequesterEntry::absent(LEGACY);
+    // For a unit in scalable mode, `Driver::install` makes the same out of an entry of legacy mode.
+    const BLOCKED: RequesterEntry = RequesterEntry::Legacy(ContextEntry::ABSENT);
     const PASS_THROUGH: RequesterEntry =
         RequesterEntry::Legacy(ContextEntry::pass_through(GEOMETRY.width, PASS_THROUGH));
 

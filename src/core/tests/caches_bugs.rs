@@ -23,6 +23,9 @@ pub(crate) enum Bug {
     ContextNotFlushed,
     IotlbNotFlushedWithContext,
     IotlbBeforeContext,
+    PasidCacheNotFlushed,
+    PasidCacheFlushedFirst,
+    ContextStoredBeforePasid,
     EntryNotWithdrawn,
     PresentBitFirst,
     ErasedBeforeInvalidated,
@@ -100,12 +103,15 @@ noticed! {
     missing_context_flush_is_noticed: ContextNotFlushed, "context entry";
     missing_iotlb_flush_at_attach_is_noticed: IotlbNotFlushedWithContext, "as its id is freed|as absent";
     swapped_flushes_are_noticed: IotlbBeforeContext, "as its id is freed";
-    entry_overwritten_in_place_is_noticed: EntryNotWithdrawn, "context entry|as its id is freed";
+    missing_pasid_cache_flush_is_noticed: PasidCacheNotFlushed, "PASID entry|as its id is freed";
+    pasid_cache_flush_before_the_context_cache_is_noticed: PasidCacheFlushedFirst, "PASID entry|as its id is freed";
+    context_entry_present_before_its_pasid_entry_is_noticed: ContextStoredBeforePasid, "PASID entry|as its id is freed";
+    entry_overwritten_in_place_is_noticed: EntryNotWithdrawn, "context entry|PASID entry|as its id is freed";
     present_bit_first_is_noticed: PresentBitFirst, "context entry|reserved|freed table";
     /// Sets both words to 0 before the invalidation.
     entry_erased_before_it_is_invalidated_is_noticed: ErasedBeforeInvalidated, "context entry|reserved";
     /// Writes the new entry before the invalidation of the old one.
-    entry_rewritten_before_it_is_invalidated_is_noticed: RewrittenBeforeInvalidated, "context entry|reserved";
+    entry_rewritten_before_it_is_invalidated_is_noticed: RewrittenBeforeInvalidated, "context entry|PASID entry|reserved";
     missing_flush_of_absence_is_noticed: AbsenceNotFlushed, "context entry";
     absence_under_another_tag_is_noticed: AbsenceTaggedWithNewId, "context entry";
     missing_flush_after_fpd_change_is_noticed: FpdChangeNotFlushed, "context entry";
@@ -118,7 +124,7 @@ noticed! {
     other_unit_not_waited_for_is_noticed: OtherUnitNotWaitedFor, "still holds|as it is freed";
     id_freed_before_blocked_is_noticed: DetachedBeforeBlocked, "as its id is freed";
     failed_map_not_flushed_is_noticed: FailedMapNotFlushed, "still holds";
-    removed_table_not_flushed_is_noticed: RemovedTableNotFlushed, "as it is freed";
+    removed_table_not_flushed_is_noticed: RemovedTableNotFlushed, "as it is freed|still holds";
     lazy_tables_freed_early_are_noticed: LazyTablesFreedEarly, "as it is freed";
     whole_domain_each_time_is_noticed: WholeDomainEachTime, "outside|dropped for nothing";
     everything_twice_is_noticed: EverythingTwice, "useless invalidations";

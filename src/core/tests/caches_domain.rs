@@ -77,7 +77,7 @@ impl Driver {
             let cached = self.hw.units[unit].borrow();
             let holds = cached.leaves.iter().any(|leaf| leaf.0 == id)
                 || cached.links.iter().any(|link| link.0 == id)
-                || cached.contexts.iter().any(|context| context.2 == id);
+                || cached.entries.has_tag(id);
             if holds {
                 self.hw.report_problem(format!(
                     "unit {unit} holds things of {id} as its id is freed"

@@ -10,22 +10,24 @@
 use crate::caches_attach::Target;
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Gather};
-use crate::caches_hardware::Hardware;
+use crate::caches_entries::Entries as UnitEntries;
+use crate::caches_hardware::{Hardware, Kind};
 use crate::caches_held::Holding;
 use crate::caches_units::AllUnits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use vtd_core::concurrent::attach::AttachState;
 use vtd_core::install::{
-    disable_fault_processing, entry_stores, install, replace_entry, RequesterEntries,
-    RequesterEntry, RequesterSlot, WasInstalled,
+    disable_fault_processing, entry_stores, install, replace_entry, write_scalable,
+    RequesterEntries, RequesterEntry, RequesterSlot, ScalableMemory, WasInstalled,
 };
 use vtd_core::invalidation::{after_context_change, InvalidationSteps};
 use vtd_core::lockless::flush_list::FlushList;
 use vtd_core::pgtable::{Geometry, PageTable};
 use vtd_core::spec::address::SourceId;
-use vtd_core::spec::context::ContextEntry;
+use vtd_core::spec::context::{ContextEntry, TranslationType};
 use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::pasid::PasidEntry;
 use vtd_core::spec::registers::TranslationTableMode;
 
 /// A device: its unit, its requester IDs, and what it is attached to.
@@ -116,9 +118,51 @@ pub(crate) const GEOMETRY: Geometry = Geometry {
     snoop_control: false,
 };
 
-/// The mode of the units of the model.
-pub(crate) const LEGACY: TranslationTableMode = TranslationTableMode::Legacy;
-const ABSENT: RequesterEntry = RequesterEntry::absent(LEGACY);
+/// The entries of one requester ID, in memory.
+struct Memory<'a> {
+    hw: &'a Hardware,
+    unit: usize,
+    source: u16,
+}
+
+impl Memory<'_> {
+    fn write<const WORDS: usize>(
+        &self,
+        words: [u64; WORDS],
+        place: impl Fn(&mut UnitEntries, usize) -> &mut u64,
+    ) {
+        let mut stores = entry_stores(words);
+        if self.hw.has(Bug::PresentBitFirst) {
+            stores.sort();
+        }
+        for (word, value) in stores {
+            self.hw
+                .store(self.unit, |entries| place(entries, word), value);
+        }
+    }
+
+    fn write_context(&self, words: [u64; 2]) {
+        let source = self.source;
+        self.write(words, |entries, word| entries.context_word(source, word));
+    }
+}
+
+impl ScalableMemory for Memory<'_> {
+    fn write_context(&mut self, present: bool, fault_processing_disabled: bool) {
+        let low = u64::from(present) | u64::from(fault_processing_disabled) << 1;
+        Memory::write_context(self, [low, 0]);
+    }
+
+    fn write_pasid(&mut self, entry: PasidEntry) {
+        let source = self.source;
+        let old = self.hw.units[self.unit].borrow().entries.pasid(source);
+        if old != entry {
+            self.write(entry.words(), |entries, word| {
+                entries.pasid_word(source, word)
+            });
+        }
+    }
+}
 
 /// The requester IDs of the devices. The second and the third device are a group, because they
 /// share one.
@@ -127,8 +171,8 @@ const SOURCES: [&[u16]; 4] = [&[0x10], &[0x18, 0x19], &[0x20, 0x19], &[0x28]];
 impl Driver {
     /// Creates three devices behind unit 0, for which the domains are allocated, and one behind
     /// unit 1.
-    pub(crate) fn new(caps: [vtd_core::spec::capability::Capability; 2], bug: Bug) -> Self {
-        let hw = Rc::new(Hardware::new(&caps, &SOURCES.concat(), bug));
+    pub(crate) fn new(units: [Kind; 2], bug: Bug) -> Self {
+        let hw = Rc::new(Hardware::new(&units, &SOURCES.concat(), bug));
         let domain = |_| Domain {
             stage: PageTable::new(&*hw, GEOMETRY).expect("a first page"),
             attachments: Vec::new(),
@@ -156,35 +200,70 @@ impl Driver {
     }
 
     pub(crate) fn entry(&self, unit: usize, source: u16) -> RequesterEntry {
-        let [low, high] = self.hw.units[unit].borrow().memory[&source];
-        ContextEntry::from_words(low, high).into()
+        let entries = &self.hw.units[unit].borrow().entries;
+        let [low, high] = entries.context(source);
+        match entries.mode() {
+            TranslationTableMode::Legacy => ContextEntry::from_words(low, high).into(),
+            TranslationTableMode::Scalable => RequesterEntry::Scalable {
+                present: low & 1 != 0,
+                fault_processing_disabled: low & 2 != 0,
+                pasid: entries.pasid(source),
+            },
+        }
     }
 
-    /// `ContextTables::set`.
+    /// `RequesterTables::set`.
     fn set(&self, unit: usize, source: u16, entry: RequesterEntry) {
-        let RequesterEntry::Legacy(entry) = entry else {
-            panic!("an entry of scalable mode in a unit in legacy mode");
+        let mut memory = Memory {
+            hw: &self.hw,
+            unit,
+            source,
         };
-        let mut stores = entry_stores(entry.words());
-        if self.hw.has(Bug::PresentBitFirst) {
-            stores.sort();
+        match entry {
+            RequesterEntry::Legacy(entry) => Memory::write_context(&memory, entry.words()),
+            RequesterEntry::Scalable {
+                present,
+                fault_processing_disabled: fpd,
+                pasid,
+            } => {
+                if present && self.hw.has(Bug::ContextStoredBeforePasid) {
+                    ScalableMemory::write_context(&mut memory, present, fpd);
+                }
+                write_scalable(&mut memory, present, fpd, pasid);
+            }
         }
-        for (word, value) in stores {
-            self.hw.store(unit, source, word, value);
-        }
+    }
+
+    /// Returns what `to` is in the mode of a unit.
+    fn in_mode(&self, unit: usize, to: RequesterEntry) -> RequesterEntry {
+        let RequesterEntry::Legacy(entry) = to else {
+            return to;
+        };
+        let (width, id) = (GEOMETRY.width, entry.domain());
+        let pasid = match (self.hw.mode(unit), entry.translation_type()) {
+            (TranslationTableMode::Legacy, _) => return to,
+            _ if !entry.is_present() => PasidEntry::ABSENT,
+            (_, TranslationType::PassThrough) => PasidEntry::pass_through(width, id, false),
+            _ => {
+                PasidEntry::second_stage(entry.table(), width, id, false).expect("an aligned table")
+            }
+        };
+        RequesterEntry::scalable(pasid)
     }
 
     /// `Unit::install`.
     pub(crate) fn install(&mut self, device: usize, before: WasInstalled, to: RequesterEntry) {
         let Device { unit, sources, .. } = self.devices[device];
         let names: Vec<_> = sources.iter().map(|&s| SourceId::from_raw(s)).collect();
+        let to = self.in_mode(unit, to);
         let mut entries = Entries { driver: self, unit };
         install(&mut entries, &names, before, to).expect("a unit of the model never fails");
     }
 
     /// `vtd_core::install::replace_entry` itself, or a version with a bug.
     fn replace(&self, unit: usize, source: u16, old: RequesterEntry, new: RequesterEntry) {
-        let cap = self.hw.cap(unit);
+        let (cap, mode) = (self.hw.cap(unit), self.hw.mode(unit));
+        let absent = RequesterEntry::absent(mode);
         let id = |entry: RequesterEntry| entry.domain();
         let name = SourceId::from_raw(source);
         let mut slot = Slot {
@@ -195,23 +274,23 @@ impl Driver {
         let both = old.is_present() && new.is_present();
         let replaced = match () {
             () if old.is_present() && self.hw.has(Bug::ErasedBeforeInvalidated) => {
-                slot.write(ABSENT);
-                slot.perform(after_context_change(LEGACY, cap, name, id(old), None))
-                    .and_then(|()| replace_entry(&mut slot, cap, name, ABSENT, new))
+                slot.write(absent);
+                slot.perform(after_context_change(mode, cap, name, id(old), None))
+                    .and_then(|()| replace_entry(&mut slot, cap, name, absent, new))
             }
             // With caching mode, the model would find the cached entry that is not present instead.
             () if both && !cap.caching_mode() && self.hw.has(Bug::RewrittenBeforeInvalidated) => {
-                slot.write(ABSENT);
+                slot.write(absent);
                 slot.write(new);
-                slot.perform(after_context_change(LEGACY, cap, name, id(old), id(new)))
+                slot.perform(after_context_change(mode, cap, name, id(old), id(new)))
             }
             () if both && self.hw.has(Bug::EntryNotWithdrawn) => {
                 slot.write(new);
-                slot.perform(after_context_change(LEGACY, cap, name, id(old), id(new)))
+                slot.perform(after_context_change(mode, cap, name, id(old), id(new)))
             }
             () if both && cap.caching_mode() && self.hw.has(Bug::AbsenceNotFlushed) => {
                 slot.write(old.withdrawn());
-                let done = slot.perform(after_context_change(LEGACY, cap, name, id(old), None));
+                let done = slot.perform(after_context_change(mode, cap, name, id(old), None));
                 slot.write(new);
                 done
             }
@@ -221,10 +300,10 @@ impl Driver {
                 && self.hw.has(Bug::AbsenceTaggedWithNewId) =>
             {
                 slot.write(new);
-                slot.perform(after_context_change(LEGACY, cap, name, id(new), None))
+                slot.perform(after_context_change(mode, cap, name, id(new), None))
             }
             () if old.fault_processing_disabled() && self.hw.has(Bug::FpdChangeNotFlushed) => {
-                replace_entry(&mut slot, cap, name, ABSENT, new)
+                replace_entry(&mut slot, cap, name, absent, new)
             }
             () => replace_entry(&mut slot, cap, name, old, new),
         };

@@ -4,23 +4,23 @@
 //!
 //! A real unit caches a part of what it could cache. This model caches all of it: after every store
 //! and every descriptor, it reads everything that it can reach, from context entries in memory,
-//! from cached context entries and from cached links (VT-d 6.2), and adds what it finds. It reads
-//! the two words of a context entry at different times: the word with the present bit first, the
-//! other word at any time before an invalidation of that entry. Nothing is evicted. So the sets of
+//! from cached entries and from cached links (VT-d 6.2), and adds what it finds. Nothing is evicted. So the sets of
 //! this model hold everything that *some* unit could still use. A descriptor that is missing, late,
 //! too narrow or in the wrong order leaves something in them.
 
 use crate::caches_bugs::Bug;
+use crate::caches_entries::Entries;
 use crate::pgtable_arena::{Arena, PageId};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use vtd_core::invalidation::InvalidationStep;
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::context::{ContextEntry, TranslationType};
 use vtd_core::spec::descriptor::{Descriptor, InvalidationEncoder};
-use vtd_core::spec::invalidation::Invalidation;
-use vtd_core::spec::scope::{ContextScope, Drain, FunctionMask, IotlbScope};
+use vtd_core::spec::invalidation::{Invalidation, PasidScope};
+use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::registers::TranslationTableMode;
+use vtd_core::spec::scope::{Drain, IotlbScope};
 
 /// The address bits of an entry.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -35,8 +35,9 @@ pub(crate) type Link = (u16, u32, u64, u64);
 /// A cached entry that is not present (caching mode only): domain-id, level of the entry, its first
 /// address.
 pub(crate) type Absence = (u16, u32, u64);
-/// A cached context entry: source-id, the entry, the tag.
-pub(crate) type Context = (u16, [u64; 2], u16);
+
+/// A unit: its capabilities, and its mode.
+pub(crate) type Kind = (Capability, TranslationTableMode);
 
 /// The effects of the descriptors of one request.
 #[derive(Default)]
@@ -49,13 +50,10 @@ pub(crate) struct Counts {
     pub(crate) links: u32,
 }
 
-/// One unit: its context entries in memory, and its caches.
+/// One unit: the entries of its requesters, and its caches.
 pub(crate) struct Unit {
     pub(crate) cap: Capability,
-    pub(crate) memory: BTreeMap<u16, [u64; 2]>,
-    pub(crate) contexts: BTreeSet<Context>,
-    /// The source-id and first word of entries whose second word the unit may still read.
-    fetching: BTreeSet<(u16, u64)>,
+    pub(crate) entries: Entries,
     pub(crate) leaves: BTreeSet<Leaf>,
     pub(crate) links: BTreeSet<Link>,
     pub(crate) absences: BTreeSet<Absence>,
@@ -83,13 +81,11 @@ pub(crate) struct Hardware {
 }
 
 impl Hardware {
-    pub(crate) fn new(caps: &[Capability], sources: &[u16], bug: Bug) -> Self {
-        let unit = |&cap: &Capability| {
+    pub(crate) fn new(units: &[Kind], sources: &[u16], bug: Bug) -> Self {
+        let unit = |&(cap, mode): &Kind| {
             RefCell::new(Unit {
                 cap,
-                memory: sources.iter().map(|&source| (source, [0; 2])).collect(),
-                contexts: BTreeSet::new(),
-                fetching: BTreeSet::new(),
+                entries: Entries::new(mode, sources),
                 leaves: BTreeSet::new(),
                 links: BTreeSet::new(),
                 absences: BTreeSet::new(),
@@ -100,7 +96,7 @@ impl Hardware {
         };
         Self {
             arena: Arena::new(4096),
-            units: caps.iter().map(unit).collect(),
+            units: units.iter().map(unit).collect(),
             probes: RefCell::default(),
             problem: RefCell::default(),
             bug,
@@ -136,10 +132,19 @@ impl Hardware {
         self.problem.borrow().clone()
     }
 
-    /// Stores one word of a context entry.
-    pub(crate) fn store(&self, unit: usize, source: u16, word: usize, value: u64) {
+    pub(crate) fn mode(&self, unit: usize) -> TranslationTableMode {
+        self.units[unit].borrow().entries.mode()
+    }
+
+    /// Stores one word of an entry, which `word` returns.
+    pub(crate) fn store(
+        &self,
+        unit: usize,
+        word: impl FnOnce(&mut Entries) -> &mut u64,
+        value: u64,
+    ) {
         let mut it = self.units[unit].borrow_mut();
-        it.memory.get_mut(&source).expect("a source of the test")[word] = value;
+        *word(&mut it.entries) = value;
         it.buffered |= it.cap.needs_write_buffer_flush();
         drop(it);
         self.fill_caches();
@@ -155,31 +160,16 @@ impl Hardware {
     fn fill_caches_of(&self, unit: usize) {
         let unit = &mut *self.units[unit].borrow_mut();
         let caching_mode = unit.cap.caching_mode();
-        for (&source, &[low, high]) in &unit.memory {
-            let entry = ContextEntry::from_words(low, high);
-            if entry.is_present() {
-                unit.fetching.insert((source, low));
-            } else if caching_mode {
-                // Only FPD has a meaning in an entry that is not present.
-                unit.contexts.insert((source, [low & 2, 0], 0));
-            }
-        }
-        for &(source, low) in &unit.fetching {
-            let high = unit.memory[&source][1];
-            let tag = ContextEntry::from_words(low, high).domain().raw();
-            unit.contexts.insert((source, [low, high], tag));
-        }
+        let tops = match unit.entries.fill(caching_mode) {
+            Ok(tops) => tops,
+            Err(problem) => return self.report_problem(problem),
+        };
         let mut todo: Vec<Link> = unit.links.iter().copied().collect();
-        for &(_, [low, high], id) in &unit.contexts {
-            let entry = ContextEntry::from_words(low, high);
-            if entry.is_present() && entry.translation_type() == TranslationType::Translate {
-                let Some(width) = entry.width() else {
-                    return self
-                        .report_problem(format!("context entry {low:#x} {high:#x} is reserved"));
-                };
-                todo.push((id, u32::from(width.top().number()), 0, entry.table().raw()));
-            }
-        }
+        let level = |width: AddressWidth| u32::from(width.top().number());
+        todo.extend(
+            tops.into_iter()
+                .map(|(id, width, at)| (id, level(width), 0, at)),
+        );
         let mut seen = BTreeSet::new();
         while let Some(link) = todo.pop() {
             if seen.insert(link) {
@@ -242,12 +232,16 @@ impl Hardware {
             };
             match invalidation {
                 Invalidation::Context(_) if self.has(Bug::ContextNotFlushed) => {}
+                Invalidation::Pasid(_) if self.has(Bug::PasidCacheNotFlushed) => {}
                 Invalidation::Iotlb(_) if self.has(Bug::IotlbNotFlushedWithContext) => {}
                 what => batch.push(what),
             }
         }
         if batch.len() > 1 && self.has(Bug::IotlbBeforeContext) {
             batch.reverse();
+        }
+        if batch.len() > 2 && self.has(Bug::PasidCacheFlushedFirst) {
+            batch.swap(0, 1);
         }
         self.submit(unit, &batch);
     }
@@ -291,9 +285,21 @@ impl Hardware {
 
     fn execute(&self, unit: usize, words: [u64; 2]) {
         let unit = &mut *self.units[unit].borrow_mut();
-        match Descriptor::decode(words) {
+        let [low, high] = words;
+        let decoded = match unit.entries.mode() {
+            TranslationTableMode::Legacy => Descriptor::decode(words),
+            TranslationTableMode::Scalable => Descriptor::decode_wide([low, high, 0, 0]),
+        };
+        match decoded {
             Ok(Descriptor::Invalidate(Invalidation::Context(scope), _)) => {
-                unit.invalidate_contexts(scope)
+                let did = unit.entries.invalidate_contexts(scope);
+                unit.count(did);
+            }
+            Ok(Descriptor::Invalidate(Invalidation::Pasid(scope), _)) => {
+                let did = unit.entries.invalidate_pasids(scope);
+                // The one after an attach is for QEMU's unit.
+                let installed = matches!(scope, PasidScope::Pasid { .. } | PasidScope::Global);
+                unit.count(did || installed);
             }
             Ok(Descriptor::Invalidate(Invalidation::Iotlb(scope), _)) => {
                 if let IotlbScope::Pages { block, .. } = scope {
@@ -316,10 +322,7 @@ impl Hardware {
         for (number, unit) in self.units.iter().enumerate() {
             let unit = unit.borrow();
             let by_link = unit.links.iter().any(|link| link.3 == at);
-            let by_context = unit.contexts.iter().any(|(_, [low, high], _)| {
-                let entry = ContextEntry::from_words(*low, *high);
-                entry.is_present() && entry.table().raw() == at
-            });
+            let by_context = unit.entries.leads_to(at);
             if by_link || by_context {
                 self.report_problem(format!(
                     "unit {number} can reach table {at:#x} as it is freed"
@@ -331,31 +334,6 @@ impl Hardware {
 }
 
 impl Unit {
-    fn invalidate_contexts(&mut self, scope: ContextScope) {
-        let before = self.contexts.len();
-        let names = |cached: u16| match scope {
-            ContextScope::Global | ContextScope::Domain(_) => true,
-            ContextScope::Device {
-                source, functions, ..
-            } => {
-                let ignored = if functions == FunctionMask::EXACT {
-                    0
-                } else {
-                    7
-                };
-                (cached ^ source.raw()) & !ignored == 0
-            }
-        };
-        self.contexts.retain(|&(cached, _, tag)| match scope {
-            ContextScope::Global => false,
-            ContextScope::Domain(id) => tag != id.raw(),
-            ContextScope::Device { domain, .. } => tag != domain.raw() || !names(cached),
-        });
-        // Hardware has by now completed and cached every entry that it had begun to read.
-        self.fetching.retain(|&(source, _)| !names(source));
-        self.count(before != self.contexts.len());
-    }
-
     fn invalidate_iotlb(&mut self, scope: IotlbScope) {
         let hits = |id: u16, first: u64, bytes: u64, is_leaf: bool| match scope {
             IotlbScope::Global => true,

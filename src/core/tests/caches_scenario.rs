@@ -6,12 +6,12 @@ use crate::caches_attach::Target;
 use crate::caches_bugs::Bug;
 use crate::caches_domain::{Domain, Extent};
 use crate::caches_driver::{Device, Driver};
-use crate::caches_hardware::{Counts, Leaf};
+use crate::caches_hardware::{Counts, Kind, Leaf};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::context::ContextEntry;
+use vtd_core::spec::registers::TranslationTableMode;
 use vtd_core::spec::scope::PageBlock;
 
 const PAGE: u64 = 0x1000;
@@ -48,7 +48,7 @@ pub(crate) enum Operation {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    caps: [Capability; 2],
+    units: [Kind; 2],
     operations: Vec<Operation>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Outcome {
     pub(crate) bug_was_made: bool,
 }
 
-fn capability() -> impl Strategy<Value = Capability> {
+fn capability() -> impl Strategy<Value = Capability> + Clone {
     let flags = (prop::bool::weighted(0.8), any::<bool>(), any::<bool>());
     let mask = prop::sample::select(vec![0u64, 9, 18, 35]);
     (flags, mask).prop_map(|((selective, caching, buffer), mask)| {
@@ -119,13 +119,18 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
     let operations = prop::collection::vec(operation(), 4..28);
-    ([capability(), capability()], operations)
-        .prop_map(|(caps, operations)| Scenario { caps, operations })
+    let mode = prop::sample::select(vec![
+        TranslationTableMode::Legacy,
+        TranslationTableMode::Scalable,
+    ]);
+    let unit = (capability(), mode);
+    ([unit.clone(), unit], operations)
+        .prop_map(|(units, operations)| Scenario { units, operations })
 }
 
 /// Runs a scenario on a driver with a bug, up to the first problem.
 pub(crate) fn run(scenario: &Scenario, bug: Bug) -> Outcome {
-    let mut driver = Driver::new(scenario.caps, bug);
+    let mut driver = Driver::new(scenario.units, bug);
     let end = run_operations(&mut driver, &scenario.operations);
     let bug_was_made = driver.hw.bug_was_made.get();
     Outcome { end, bug_was_made }
@@ -263,21 +268,8 @@ fn check_invariants(driver: &Driver) -> Result<(), String> {
     }
     for (number, unit) in driver.hw.units.iter().enumerate() {
         let unit = unit.borrow();
-        for &(source, [low, high], tag) in &unit.contexts {
-            let entry = ContextEntry::from_words(low, high);
-            let [now, rest] = unit.memory[&source];
-            let right = if entry.is_present() {
-                tag == entry.domain().raw() && [low, high] == [now, rest]
-            } else {
-                tag == 0 && low == now
-            };
-            if !right {
-                return Err(format!(
-                    "unit {number} holds the context entry {low:#x} {high:#x} of {source:#x}, \
-                     tagged {tag}; memory says {:x?}",
-                    unit.memory[&source]
-                ));
-            }
+        if let Some(stale) = unit.entries.stale() {
+            return Err(format!("unit {number} holds {stale}"));
         }
         let ids = unit.leaves.iter().map(|leaf| leaf.0);
         let ids: BTreeSet<u16> = ids.chain(unit.links.iter().map(|link| link.0)).collect();

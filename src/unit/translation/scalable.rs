@@ -17,7 +17,7 @@ use super::root::{zeroed_pages, RootTable};
 use super::write_entry;
 use kernel::prelude::*;
 use kernel_ext::pages::{NumaNode, Pages, PAGE_SIZE};
-use vtd_core::install::RequesterEntry;
+use vtd_core::install::{write_scalable, RequesterEntry, ScalableMemory};
 use vtd_core::spec::address::{Pasid, PhysAddr, SourceId};
 use vtd_core::spec::context_lookup::LookupEntries;
 use vtd_core::spec::pasid::{PasidDirectoryEntry, PasidEntry, PasidIndex, PASID_ENTRY_WORDS};
@@ -182,7 +182,24 @@ impl ScalableTables {
         else {
             return;
         };
-        let directory = self
+        let mut memory = EntryMemory {
+            tables: self,
+            source,
+        };
+        write_scalable(&mut memory, present, fault_processing_disabled, pasid);
+    }
+}
+
+/// The entries of one requester ID.
+struct EntryMemory<'a> {
+    tables: &'a ScalableTables,
+    source: SourceId,
+}
+
+impl ScalableMemory for EntryMemory<'_> {
+    fn write_context(&mut self, present: bool, fault_processing_disabled: bool) {
+        let (tables, source) = (self.tables, self.source);
+        let directory = tables
             .requester(source)
             .and_then(|pages| ScalableContextEntry::new(PhysAddr::new(pages.phys())));
         let context = match directory {
@@ -190,26 +207,19 @@ impl ScalableTables {
             _ => ScalableContextEntry::ABSENT,
         }
         .with_fault_processing_disabled(fault_processing_disabled);
-        if present {
-            self.set_pasid(source, pasid);
-        }
-        if let Some(half) = self.half(source) {
+        if let Some(half) = tables.half(source) {
             let at = index(source) * SCALABLE_CONTEXT_WORDS;
-            write_entry(&half.context, at, context.words(), self.coherent);
-        }
-        if !present {
-            self.set_pasid(source, pasid);
+            write_entry(&half.context, at, context.words(), tables.coherent);
         }
     }
 
-    /// Writes the PASID entry of `source`, unless it is in memory already.
-    fn set_pasid(&self, source: SourceId, entry: PasidEntry) {
-        let Some(pages) = self.requester(source) else {
+    fn write_pasid(&mut self, entry: PasidEntry) {
+        let Some(pages) = self.tables.requester(self.source) else {
             return;
         };
-        if Self::pasid_entry(pages) != entry {
+        if ScalableTables::pasid_entry(pages) != entry {
             let at = FIRST_TABLE + PasidIndex::of(Pasid::RID_PASID).table * PASID_ENTRY_WORDS;
-            write_entry(pages, at, entry.words(), self.coherent);
+            write_entry(pages, at, entry.words(), self.tables.coherent);
         }
     }
 }
