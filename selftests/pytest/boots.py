@@ -127,7 +127,8 @@ _BOOTS = (
          debug=("lockdep.prove_locking=0",)),
     # Ends with a reset because of LONG: QEMU's power-off does nothing after a suspend.
     Boot("server", end="reboot", alone=True, timeout=2 * TIMEOUT,
-         machine=machines.THREE_BUSES, append=(devices.NATIVE_PORTS, SHORT), programs=workloads.fio),
+         iommu="scalable-mode=on", machine=machines.THREE_BUSES,
+         append=(devices.NATIVE_PORTS, SHORT), programs=workloads.fio),
     Boot("client", machine=machines.CLIENT),
     Boot("other-topologies", devices=devices.topology,
          tables=devices.topology_tables, append=isolation.WORDS),
