@@ -37,7 +37,7 @@ changes() {
 	done
 }
 
-# The other disk works until it is told that it is enough.
+# The other disk works until /tmp/enough is there.
 works() {
 	while [ ! -e /tmp/enough ]; do
 		raw_io "$working" || return 1
