@@ -7,6 +7,7 @@
 # memory protection interrupt no device.
 #
 # Boots: injected-errors, scalable
+# Order: last
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/tables.sh"
