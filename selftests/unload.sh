@@ -4,7 +4,7 @@
 # Unloading: refused with a list while a device is in use, clean once none is in use, and the
 # module can be loaded again.
 #
-# Boots: ordinary*, client, many-devices, races, scalable
+# Boots: ordinary*, client, many-devices, races
 # Order: last
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
