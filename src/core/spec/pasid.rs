@@ -213,6 +213,11 @@ impl PasidEntry {
         Self([low, second, third, fourth, fifth, sixth, seventh, eighth])
     }
 
+    /// Returns whether PGSNP is set.
+    pub const fn forces_snooping(self) -> bool {
+        bits::bit(self.0[1], 24)
+    }
+
     /// Creates the entry from its words in memory, the lowest bits first.
     pub const fn from_words(words: [u64; PASID_ENTRY_WORDS]) -> Self {
         Self(words)

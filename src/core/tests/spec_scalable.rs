@@ -102,6 +102,7 @@ fn a_pasid_entry_encodes_as_computed_by_hand() {
         words(first.with_page_snoop()),
         [0x49, 0x180_abcd, 0x12_3456_7000]
     );
+    assert!(first.with_page_snoop().forces_snooping() && !first.forces_snooping());
     let wide = PasidEntry::first_stage(TABLE, AddressWidth::Bits57, ID, true).unwrap();
     assert_eq!(words(wide), [0x4d, 0x80_abcd, 0x12_3456_7004]);
     assert_eq!(wide.first_stage_width(), Some(AddressWidth::Bits57));

@@ -17,6 +17,7 @@ use vtd_core::pgtable::{TraceStep, WalkOutcome, WalkTrace};
 use vtd_core::spec::address::{Pasid, PhysAddr};
 use vtd_core::spec::context_lookup::{ContextLookup, LookupEntries};
 use vtd_core::spec::fault::FaultReason;
+use vtd_core::spec::level::Stage;
 use vtd_core::spec::pasid::{PasidDirectoryEntry, PasidEntry};
 use vtd_core::spec::pte::{Access, DecodedEntry};
 use vtd_core::walk_request::WalkRequest;
@@ -143,7 +144,7 @@ fn write_walk(
         (ContextLookup::Tables { .. }, _) => None,
     };
     for step in steps.iter().flatten() {
-        write_entry(step, to)?;
+        write_entry(step, target.lookup, to)?;
     }
     if let (Some(domain), ContextLookup::Tables { .. }) = (attached, target.lookup) {
         let lazy = if domain.is_lazy() {
@@ -230,8 +231,13 @@ fn write_pasid(
         ContextLookup::PassThrough => writeln!(to, "pass-through, domain-id {}", entry.domain()),
         ContextLookup::Tables { top, width, stage } => writeln!(
             to,
-            "domain-id {}, {stage} table {top}, {width}",
-            entry.domain()
+            "domain-id {}, {stage} table {top}, {width}{}",
+            entry.domain(),
+            match stage {
+                Stage::Second => "",
+                Stage::First if entry.forces_snooping() => ", snoops",
+                Stage::First => ", no snoop bit",
+            }
         ),
     }
 }
@@ -256,8 +262,13 @@ fn access_words(access: Access) -> &'static str {
     }
 }
 
-/// Writes one entry of a page table.
-fn write_entry(step: &TraceStep<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
+/// Writes one entry of a page table. Whether accesses snoop is said by the leaves of a second stage, and
+/// by the PASID entry of a first.
+fn write_entry(
+    step: &TraceStep<PhysAddr>,
+    lookup: ContextLookup,
+    to: &mut Text<'_>,
+) -> fmt::Result {
     let (level, raw) = (step.level.number(), step.entry);
     let (table, index) = (step.table, step.index);
     write!(
@@ -276,9 +287,16 @@ fn write_entry(step: &TraceStep<PhysAddr>, to: &mut Text<'_>) -> fmt::Result {
             snoop,
         } => writeln!(
             to,
-            "page of {size} at {address}, {}, {}",
+            "page of {size} at {address}, {}{}",
             access_words(access),
-            if snoop { "snoops" } else { "no snoop bit" }
+            match lookup {
+                ContextLookup::Tables {
+                    stage: Stage::First,
+                    ..
+                } => "",
+                _ if snoop => ", snoops",
+                _ => ", no snoop bit",
+            }
         ),
     }
 }
