@@ -70,7 +70,7 @@ for bdf in $found; do
 			ktap_check "$bdf: $scenario is no fault" not_reported "$bdf" ;;
 		*)
 			ktap_check "$bdf: $scenario is refused" outcome "$bdf" "$scenario"
-			ktap_check "$bdf: $scenario is reported" reported "$bdf" ;;
+			ktap_check "$bdf: $scenario is reported" reported "$bdf" "$scenario" ;;
 		esac
 		say "attack $attacked"
 	done

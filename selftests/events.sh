@@ -78,7 +78,7 @@ ktap_check "the DMA API again" set_type "$edu" DMA
 ktap_check "attach: with the domain that debugfs has" attached identity DMA "$(listed_domain)"
 echo 0 > $TRACING/tracing_on
 mark "events invalidate end"
-ktap_check "invalidate: pages, a domain, the entry of a device" eval 'grep -q "cache=iotlb scope=selective" $TRACING/trace &&
+ktap_check "invalidate: pages, a domain, the entry of a device" eval 'grep -Eq "cache=(pasid-)?iotlb scope=selective" $TRACING/trace &&
 	grep -q "cache=iotlb scope=domain" $TRACING/trace &&
 	grep -q "cache=context scope=selective domain_id=[0-9]* source=${edu#*:} " $TRACING/trace'
 sed -n 's/.* invalidate: //p' $TRACING/trace | while read -r words; do say "invalidated of=$edu $words"; done
