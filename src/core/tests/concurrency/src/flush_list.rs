@@ -263,7 +263,7 @@ laws! {
 }
 
 laws! {
-    a_first_stage_that_joins_is_flushed_or_finds_the_page_unmapped: flush_list, first_stage_joins;
+    a_first_stage_is_flushed_or_finds_the_page_unmapped: flush_list, first_stage_joins;
     a_first_stage_that_is_left_out_is_noticed: flush_list_first_stage_left_out, "reachable after the flush";
     a_first_stage_that_is_not_waited_for_is_noticed: flush_list_first_stage_not_finished, "reachable after the flush";
 }
