@@ -50,6 +50,7 @@ rmmod vtd_domain
 had=$(cat /proc/sys/vm/nr_hugepages)
 [ "$had" -ge 8 ] || echo 8 > /proc/sys/vm/nr_hugepages
 ktap_check "the device is given to vfio-pci" give_to_user "$bdf"
+[ "$(stage_of "$bdf")" = second ] || export FIRST_STAGE=1
 user_claims type1 $TYPE1_CLAIMS "$PROGRAM" type1 "$bdf"
 user_claims iommufd $IOMMUFD_CLAIMS "$PROGRAM" iommufd "$bdf"
 for mode in type1 iommufd; do

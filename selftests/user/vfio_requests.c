@@ -65,20 +65,36 @@ static void ranges_of_iommufd(struct user *u, struct ranges *r)
 	r->page_sizes = ask.out_iova_alignment;
 }
 
-/* By CAP (VT-d 11.4.2): 4 KiB, and what SLLPS says of larger pages. */
+/* Whether the unit translates by a first stage: the test says so. */
+static int has_first_stage(void)
+{
+	return getenv("FIRST_STAGE") != NULL;
+}
+
+/*
+ * By CAP (VT-d 11.4.2): 4 KiB, and what SLLPS says of larger pages; of a first stage 2 MiB and what
+ * FS1GP says.
+ */
 static uint64_t page_sizes_of_unit(struct user *u)
 {
 	uint64_t cap = unit_register(u, "cap");
 
+	if (has_first_stage())
+		return PAGE | 2 * MIB | (cap >> 56 & 1) * GIB;
 	return PAGE | (cap >> 34 & 1) * 2 * MIB | (cap >> 35 & 1) * GIB;
 }
 
-/* By CAP: the widest tables (SAGAW), limited by the address width (MGAW). */
+/*
+ * By CAP: the widest tables (SAGAW), limited by the address width (MGAW). A first stage has the lower
+ * half of 48 bits.
+ */
 static uint64_t last_of_unit(struct user *u)
 {
 	uint64_t cap = unit_register(u, "cap"), reach = (cap >> 16 & 0x3f) + 1;
 	uint64_t bits = cap & 1 << 11 ? 57 : cap & 1 << 10 ? 48 : 39;
 
+	if (has_first_stage())
+		bits = 47;
 	return (1UL << (bits < reach ? bits : reach)) - 1;
 }
 
