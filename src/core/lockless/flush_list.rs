@@ -168,18 +168,23 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
         fence(Ordering::SeqCst);
         let primary = self.primary_tag.0.load(Ordering::Relaxed);
         if self.other_tags.load(Ordering::Relaxed) != 0 {
-            self.invalidate_all_tags(range);
+            self.invalidate_tags(range);
         } else if let Some(id) = CacheTag::unpack_second_stage(primary) {
             self.units.primary().invalidate_range(id, range);
         } else if primary != 0 {
-            self.invalidate_primary_tag(primary, range);
+            self.invalidate_tags(range);
         }
     }
 
-    /// Invalidates a range of what has only the packed tag `primary`, of a first stage.
+    /// Invalidates a range of several tags, or of one of a first stage. The caller has executed a full
+    /// barrier after it wrote the tables.
+    // Called with what `invalidate_range` has, whose fast path then keeps nothing for this.
+    #[cold]
     #[inline(never)]
-    fn invalidate_primary_tag(&self, primary: u64, range: InvalidationRange) {
-        if let Some(tag) = CacheTag::unpack(primary) {
+    fn invalidate_tags(&self, range: InvalidationRange) {
+        if self.other_tags.load(Ordering::Relaxed) != 0 {
+            self.invalidate_all_tags(range);
+        } else if let Some(tag) = self.primary_tag.read() {
             let unit = self.units.primary();
             let begun = unit.begin_range(tag, range);
             unit.finish_range(begun, tag, range);

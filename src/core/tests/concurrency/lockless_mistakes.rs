@@ -40,8 +40,8 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
             ),
             (
                 "first_stage_left_out",
-                "self.invalidate_primary_tag(primary, range);",
-                "",
+                "if let Some(tag) = self.primary_tag.read() {",
+                "if let Some(tag) = self.primary_tag.read().take_if(|_| false) {",
             ),
             (
                 "first_stage_not_finished",
