@@ -6,6 +6,7 @@ use crate::bdf::Bdf;
 use crate::config_space::{Acs, Port};
 use crate::machine::{Device, Machine};
 use vtd_core::dmar::Dmar;
+use vtd_core::interrupt_policy::CompatibilityUser;
 
 /// Something that joins devices into one group.
 pub struct Joint {
@@ -163,6 +164,25 @@ pub fn interrupts(machine: &Machine<'_>, device: &Device) -> Result<String, Stri
     Err("no interrupt in /proc/interrupts is remapped".to_owned())
 }
 
+/// Returns what isolates interrupts that are not isolated for the reason `why`; empty if nothing does.
+fn isolating(machine: &Machine<'_>, why: &str) -> &'static str {
+    let users = [
+        CompatibilityUser::IoApic(0),
+        CompatibilityUser::Hpet(0),
+        CompatibilityUser::AdoptedDevice,
+    ];
+    // Without the number of one.
+    let is_named =
+        |user: &&CompatibilityUser| why.contains(user.to_string().trim_end_matches(" 0"));
+    match users.iter().find(is_named) {
+        Some(user) => user.remedy(),
+        None if why.contains("intremap=off") && !machine.is_ours() => {
+            "boot without intremap=off to isolate them"
+        }
+        None => "",
+    }
+}
+
 /// Returns whether VFIO's container or iommufd is set to accept devices whose interrupts are not
 /// isolated; `None` if neither is loaded.
 pub fn consent(machine: &Machine<'_>) -> Option<bool> {
@@ -234,11 +254,14 @@ pub fn obstacles(machine: &Machine<'_>, bdf: Bdf, device: &Device) -> Vec<Obstac
     }
     if !device.group.is_empty() && consent(machine) != Some(true) {
         if let Err(why) = interrupts(machine, device) {
+            let isolating = isolating(machine, &why);
+            let or = if isolating.is_empty() { "" } else { "; or, " };
             add(
                 format!("its interrupts are not isolated ({why})"),
-                "only for users whom you would trust with the machine: modprobe vfio_iommu_type1 \
-                 allow_unsafe_interrupts=1"
-                    .to_owned(),
+                format!(
+                    "{isolating}{or}only for users whom you would trust with the machine: modprobe \
+                     vfio_iommu_type1 allow_unsafe_interrupts=1"
+                ),
             );
         }
     }

@@ -144,6 +144,8 @@ fn what_keeps_a_device_from_a_user() {
              (echo 0000:08:00.0 > /sys/bus/pci/drivers/vtd_attack/unbind)"
         ));
         assert!(text.contains("interrupts not isolated"));
+        // This machine has no interrupt remapping.
+        assert!(text.contains("To change that: only for users"), "{text}");
         // With remapped interrupts, nothing keeps a device that is alone.
         tree.write(
             "proc/interrupts",
@@ -314,4 +316,39 @@ fn interrupts_are_isolated_by_unit() {
         assert_eq!(answer["interrupts_why"], because);
         assert_eq!(answer["interrupt_entries"], serde_json::json!([1, 256]));
     }
+}
+
+#[test]
+fn what_isolates_interrupts_is_said() {
+    let says = |tree: &Tree, remedy: &str| {
+        let text = tree.run(&["why", "0000:00:05.0"]).flat();
+        let whole = format!("To change that: {remedy}only for users whom you would trust");
+        assert!(text.contains(&whole), "{remedy}: {text}");
+    };
+    let ours = Tree::new("vtd");
+    for (because, remedy) in [
+        ("IO-APIC 3", "boot with noapic to isolate them; or, "),
+        ("HPET 0", "boot with hpet=disable to isolate them; or, "),
+        (
+            "a device that stays in pass-through",
+            "load vtd before its driver, or with bound=2, to isolate them; or, ",
+        ),
+        ("interrupts=0 was chosen", ""),
+    ] {
+        ours.write(
+            "sys/kernel/debug/vtd/dmar0/interrupts",
+            format!("dmar0: remapped, devices not isolated because of {because}; on\n"),
+        );
+        says(&ours, remedy);
+    }
+    let in_tree = Tree::new("in-tree");
+    let mut table = dmar_with(&in_tree, &[]);
+    // Firmware says that there is interrupt remapping (INTR_REMAP).
+    table[37] |= 1;
+    table[9] = table[9].wrapping_sub(1);
+    in_tree.write("sys/firmware/acpi/tables/DMAR", table);
+    in_tree.write("proc/cmdline", "intel_iommu=on intremap=off\n");
+    says(&in_tree, "boot without intremap=off to isolate them; or, ");
+    in_tree.write("proc/cmdline", "intel_iommu=on\n");
+    says(&in_tree, "");
 }
