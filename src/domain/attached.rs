@@ -8,6 +8,7 @@ use crate::unit::{AllocatedDomainId, Unit};
 use core::ops::ControlFlow;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use vtd_core::concurrent::attachments::AttachedUnits;
 use vtd_core::pgtable::{VisitEnd, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
 
@@ -16,7 +17,7 @@ impl AttachedDomain for DomainInner {
         if unit.may_still_reach() {
             self.lose_held();
         }
-        self.attachments.detach_unit(unit)
+        self.attachments.leave(unit)
     }
 
     fn top_table(&self) -> PhysAddr {

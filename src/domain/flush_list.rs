@@ -67,13 +67,3 @@ impl DomainUnits for AllUnits {
         units.zip(self.other_tags.iter())
     }
 }
-
-/// Returns where the tag of `unit` is published; [`None`] if it is none of the machine's.
-pub(super) fn published_tag<'a>(list: &'a FlushList, unit: &Arc<Unit>) -> Option<&'a PublishedTag> {
-    let all = list.units();
-    if Arc::ptr_eq(unit, &all.primary) {
-        return Some(list.primary_tag());
-    }
-    let at = all.units.iter().position(|one| Arc::ptr_eq(one, unit))?;
-    all.other_tags.get(at)
-}

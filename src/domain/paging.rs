@@ -41,6 +41,7 @@ use kernel_ext::iommu::{
 use kernel_ext::log_debug;
 use kernel_ext::pages::{Charge, Gfp};
 use vtd_core::compatibility::TableFormat;
+use vtd_core::concurrent::attachments::AttachedUnits;
 use vtd_core::invalidation::InvalidationRange;
 use vtd_core::pgtable::{FirstStage, Format, SecondStage, VisitEnd, VisitedLeaf};
 use vtd_core::spec::address::{Iova, PhysAddr};

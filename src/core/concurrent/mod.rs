@@ -7,6 +7,7 @@
 //! `src/core/tests/concurrency` compiles the same files with loom's atomics.
 
 pub mod attach;
+pub mod attachments;
 pub mod domain_ids;
 pub mod group_record;
 pub mod interrupt_entries;

@@ -3,6 +3,7 @@
 //! The proof that a flush of a whole domain has taken effect.
 
 use crate::domain::attachments::Attachments;
+use vtd_core::concurrent::attachments::AttachedUnits;
 
 /// Every unit with devices in a domain has invalidated all its translations since the flush began,
 /// or translates nothing. Only a flush creates one.

@@ -239,4 +239,44 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
             ),
         ],
     ),
+    (
+        "concurrent/attachments",
+        &[
+            (
+                "one_by_one",
+                "if let Some(id) = count_device(self, unit, published) {",
+                "if let Some(id) = None {",
+            ),
+            (
+                "added_unpublished",
+                "self.flush_list().publish(published, tag);",
+                "let _ = (published, tag);",
+            ),
+            (
+                "not_published",
+                "attachments.flush_list().publish(published, entry.tag);",
+                "let _ = published;",
+            ),
+            (
+                "never_withdrawn",
+                "self.flush_list().withdraw(published);",
+                "let _ = published;",
+            ),
+            (
+                "published_for_another",
+                "others.find(|(one, _)| core::ptr::eq(*one, unit))?;",
+                "others.nth(1)?;",
+            ),
+            (
+                "not_retained",
+                "retained_id.map_or_else(allocate, Ok)?;",
+                "{ drop(retained_id); allocate()? };",
+            ),
+            (
+                "unit_not_retained",
+                "if !self.units_are_retained() {",
+                "if true {",
+            ),
+        ],
+    ),
 ];

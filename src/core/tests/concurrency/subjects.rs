@@ -14,78 +14,34 @@ pub(crate) struct Subject {
 }
 
 /// The files of the driver, with their mistakes.
-pub(crate) const SUBJECTS: &[Subject] = &[
-    Subject {
-        files: &["domain/flush_list.rs", "domain/attachments.rs"],
-        adapted: &[],
-        appended: "",
-        mistakes: &[
-            (
-                "one_by_one",
-                "if let Some(id) = self.get(unit, published) {",
-                "if let Some(id) = None {",
-            ),
-            (
-                "added_unpublished",
-                "self.flush_list.publish(published, tag);",
-                "let _ = (published, tag);",
-            ),
-            (
-                "not_published",
-                "self.flush_list.publish(published, entry.tag);",
-                "let _ = published;",
-            ),
-            (
-                "never_withdrawn",
-                "self.flush_list.withdraw(published);",
-                "let _ = published;",
-            ),
-            (
-                "published_for_another",
-                "all.other_tags.get(at)",
-                "all.other_tags.get(at.min(1))",
-            ),
-            (
-                "not_retained",
-                "Some(taken) => taken,",
-                "Some(_) => AllocatedDomainId::allocate(unit, id_owner)?,",
-            ),
-            (
-                "unit_not_retained",
-                "if !self.units_retained.load(Ordering::Relaxed) {",
-                "if true {",
-            ),
-        ],
-    },
-    Subject {
-        files: &["../rust/tables/memory.rs"],
-        adapted: &[],
-        appended: "",
-        mistakes: &[
-            ("reader_trusts_writer", "entry & F::IGNORED == 0", "false"),
-            (
-                "loser_trusts_winner",
-                "is_link::<F, L>(there) && there & F::IGNORED == 0",
-                "linked.is_ok()",
-            ),
-            (
-                "marked_before_written_back",
-                "unsafe { table_pages::write_back(table.0, index, 1) };\n        \
+pub(crate) const SUBJECTS: &[Subject] = &[Subject {
+    files: &["../rust/tables/memory.rs"],
+    adapted: &[],
+    appended: "",
+    mistakes: &[
+        ("reader_trusts_writer", "entry & F::IGNORED == 0", "false"),
+        (
+            "loser_trusts_winner",
+            "is_link::<F, L>(there) && there & F::IGNORED == 0",
+            "linked.is_ok()",
+        ),
+        (
+            "marked_before_written_back",
+            "unsafe { table_pages::write_back(table.0, index, 1) };\n        \
                  let slot = table.entry(index);",
-                "let slot = table.entry(index);\n        \
+            "let slot = table.entry(index);\n        \
                  slot.fetch_or(F::IGNORED, Ordering::Release);\n        \
                  unsafe { table_pages::write_back(table.0, index, 1) };",
-            ),
-            (
-                "overwritten",
-                "slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)",
-                "Ok::<u64, u64>(slot.swap(link, Ordering::AcqRel))",
-            ),
-            (
-                "relaxed_link",
-                "slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)",
-                "slot.compare_exchange(0, link, Ordering::Relaxed, Ordering::Relaxed)",
-            ),
-        ],
-    },
-];
+        ),
+        (
+            "overwritten",
+            "slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)",
+            "Ok::<u64, u64>(slot.swap(link, Ordering::AcqRel))",
+        ),
+        (
+            "relaxed_link",
+            "slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)",
+            "slot.compare_exchange(0, link, Ordering::Relaxed, Ordering::Relaxed)",
+        ),
+    ],
+}];

@@ -63,9 +63,18 @@ macro_rules! machines {
 }
 
 /// All units of a machine, and where their tags are published; that of the first is not used.
-struct Machine<P> {
+pub(crate) struct Machine<P> {
     units: Vec<Arc<Unit>>,
     tags: Vec<P>,
+}
+
+/// Makes a machine with units, whose tags are not published yet.
+pub(crate) fn machine(units: &[Arc<Unit>]) -> Machine<flush_list::PublishedTag> {
+    let tags = units.iter().map(|_| flush_list::PublishedTag::new());
+    Machine {
+        units: units.to_vec(),
+        tags: tags.collect(),
+    }
 }
 
 /// Declares a module for each mistake, and uses all of them with [`Machine`].

@@ -4,21 +4,27 @@
 //! 4096 devices each, all in one domain, and a unit with tens of thousands of domains. Nothing runs
 //! concurrently here; `steps` counts the steps.
 
-use crate::concurrent::domain_ids;
+use crate::attachments::{attach, detach, domains, new_domain, Domain};
+use crate::concurrent::{attachments, domain_ids};
+use crate::flush_list::Machine;
 use crate::ids::{ids, push};
-use crate::shim::prelude::KVec;
+use crate::lockless::flush_list::{FlushList, PublishedTag};
+use crate::shim::prelude::{Error, KVec, Result};
 use crate::shim::steps;
-use crate::shim::unit::{DomainIdOwner, Unit};
-use loom::sync::atomic::AtomicU64;
+use crate::shim::unit::{AllocatedDomainId, Unit};
+use loom::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use vtd_core::invalidation::CacheTag;
+use vtd_core::spec::address::DomainId;
+use vtd_core::spec::level::Stage;
 
 const UNITS: u16 = 8;
 const DEVICES: usize = 4096;
 const DOMAINS: usize = 50_000;
 
-subjects! { domain domain_one_by_one }
+mistakes! { attachments_one_by_one domain_ids_from_the_start }
 
-mistakes! { domain_ids_from_the_start }
+domains! { attachments_one_by_one }
 
 /// Compares the steps of an unmap, an attach and a detach at each doubling of the devices of each
 /// unit.
@@ -30,12 +36,12 @@ macro_rules! many_devices {
             let table = Arc::new(AtomicU64::new(0));
             let unit = |id| Arc::new(Unit::new(id, table.clone()));
             let all: Vec<_> = (2..2 + UNITS).map(unit).collect();
-            let domain = crate::attachments::new_domain!($module, &all);
+            let domain = new_domain!($module, all);
             let (mut joined, mut first) = (0, None);
             for devices in (0..=DEVICES.ilog2()).map(|power| 1 << power) {
                 while joined < devices {
                     for unit in &all {
-                        domain.attach_unit(unit, DomainIdOwner::User, None).unwrap();
+                        attach!($module, domain, unit, None).unwrap();
                     }
                     joined += 1;
                 }
@@ -43,10 +49,8 @@ macro_rules! many_devices {
                 let last = all.last().unwrap();
                 let took = (
                     steps::of(|| domain.flush_list.invalidate_range(range)),
-                    steps::of(|| {
-                        assert!(domain.attach_unit(last, DomainIdOwner::User, None).is_ok())
-                    }),
-                    steps::of(|| drop(domain.detach_unit(last))),
+                    steps::of(|| assert!(attach!($module, domain, last, None).is_ok())),
+                    steps::of(|| drop(detach!($module, domain, last))),
                 );
                 let first = *first.get_or_insert(took);
                 assert_eq!(took, first, "more steps with {devices} devices");
@@ -77,8 +81,8 @@ macro_rules! many_domains {
 }
 
 laws! {
-    an_unmap_and_an_attach_take_no_more_steps_as_devices_grow: domain, many_devices;
-    a_list_of_devices_is_noticed: domain_one_by_one, "more steps with";
+    an_unmap_and_an_attach_take_no_more_steps_as_devices_grow: attachments, many_devices;
+    a_list_of_devices_is_noticed: attachments_one_by_one, "more steps with";
 }
 
 laws! {

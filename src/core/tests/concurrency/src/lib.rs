@@ -35,6 +35,7 @@ mod concurrent {
     use crate::lockless::atomic;
 
     pub(crate) mod attach;
+    pub(crate) mod attachments;
     pub(crate) mod domain_ids;
     pub(crate) mod group_record;
     pub(crate) mod interrupt_entries;

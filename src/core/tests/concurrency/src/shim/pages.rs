@@ -8,8 +8,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use super::unit::Charge;
-
 #[derive(Clone, Copy)]
 pub(crate) struct Gfp;
 

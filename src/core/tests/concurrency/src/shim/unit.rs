@@ -23,29 +23,11 @@ pub(crate) struct Unit {
     fails: bool,
 }
 
-#[derive(Clone, Copy)]
-pub(crate) enum DomainIdOwner {
-    Kernel,
-    User,
-}
-
-pub(crate) struct Charge;
-
-impl DomainIdOwner {
-    pub(crate) fn charge(self) -> Charge {
-        Charge
-    }
-}
-
-impl Charge {
-    pub(crate) fn flags(self) {}
-}
-
 /// The domain-id of every domain on the unit.
 pub(crate) struct AllocatedDomainId(Arc<Unit>);
 
 impl AllocatedDomainId {
-    pub(crate) fn allocate(unit: &Arc<Unit>, _: DomainIdOwner) -> Result<Arc<Self>> {
+    pub(crate) fn allocate(unit: &Arc<Unit>) -> Result<Arc<Self>> {
         if unit.full.load(Ordering::Relaxed) {
             return Err(ENOSPC);
         }
