@@ -4,6 +4,7 @@
 //! freed memory, and no invalidation is useless.
 
 mod caches_attach;
+mod caches_attachments;
 mod caches_bugs;
 mod caches_domain;
 mod caches_driver;

@@ -3,16 +3,18 @@
 //! The domains of the modelled driver. `caches_driver` lists the driver's functions that it
 //! follows.
 
+use crate::caches_attachments::List;
 use crate::caches_bugs::Bug;
 use crate::caches_driver::Driver;
 use crate::caches_hardware::Hardware;
 use crate::caches_held::Holding;
 use crate::caches_units::AllUnits;
 use crate::pgtable_arena::PageId;
-use vtd_core::invalidation::{CacheTag, InvalidationRange};
-use vtd_core::lockless::flush_list::{FlushList, PublishedTag};
+use std::cell::RefCell;
+use vtd_core::invalidation::InvalidationRange;
+use vtd_core::lockless::flush_list::FlushList;
 use vtd_core::pgtable::{FlushGather, PageTable, Prot};
-use vtd_core::spec::address::{DomainId, Iova, PhysAddr};
+use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::pte::Access;
 
 /// A range that is, or was, mapped: the first byte of the request, length, memory, permissions.
@@ -35,8 +37,7 @@ pub(crate) struct Gather {
 
 pub(crate) struct Domain {
     pub(crate) stage: PageTable<Hardware>,
-    /// The unit, the domain-id on it, the devices.
-    pub(crate) attachments: Vec<(usize, u16, u32)>,
+    pub(crate) attachments: RefCell<List>,
     pub(crate) flush_list: FlushList<AllUnits>,
     /// The mapped ranges.
     pub(crate) truth: Vec<Extent>,
@@ -47,45 +48,6 @@ pub(crate) struct Domain {
 }
 
 impl Driver {
-    /// `Attachments::attach_unit`, with `DomainIds::allocate`.
-    pub(crate) fn join(&mut self, domain: usize, unit: usize) -> u16 {
-        let it = &mut self.domains[domain];
-        if let Some((_, id, devices)) = it.attachments.iter_mut().find(|one| one.0 == unit) {
-            *devices += 1;
-            return *id;
-        }
-        let used = &mut self.ids[unit];
-        let id = (2..).find(|id| !used.contains(id)).expect("an id");
-        used.insert(id);
-        it.flush_list.note_map_invalidation(self.hw.cap(unit));
-        it.attachments.push((unit, id, 1));
-        let tag = CacheTag::SecondStage(DomainId::new(id));
-        it.flush_list.publish(it.published_tag(unit), tag);
-        id
-    }
-
-    /// `Attachments::detach_unit`.
-    pub(crate) fn leave(&mut self, domain: usize, unit: usize) {
-        let it = &mut self.domains[domain];
-        let list = &mut it.attachments;
-        let at = list.iter().position(|one| one.0 == unit).expect("joined");
-        list[at].2 -= 1;
-        if list[at].2 == 0 {
-            let (_, id, _) = list.remove(at);
-            it.flush_list.withdraw(it.published_tag(unit));
-            self.ids[unit].remove(&id);
-            let cached = self.hw.units[unit].borrow();
-            let holds = cached.leaves.iter().any(|leaf| leaf.0 == id)
-                || cached.links.iter().any(|link| link.0 == id)
-                || cached.entries.has_tag(id);
-            if holds {
-                self.hw.report_problem(format!(
-                    "unit {unit} holds things of {id} as its id is freed"
-                ));
-            }
-        }
-    }
-
     /// `iommu_map`: `Paging::map_range`, then `iotlb_sync_map`, with memory for `tables` tables.
     /// Returns whether something had to be flushed before the end.
     pub(crate) fn map(&mut self, domain: usize, what: Extent, tables: i64) -> bool {
@@ -217,14 +179,6 @@ impl FlushGather<PageId> for Gather {
 }
 
 impl Domain {
-    /// `published_tag` of src/domain/flush_list.rs.
-    fn published_tag(&self, unit: usize) -> &PublishedTag {
-        match unit {
-            0 => self.flush_list.primary_tag(),
-            _ => self.flush_list.units().other_tag(unit),
-        }
-    }
-
     /// Moves the mapped ranges between two addresses to the pending ones.
     fn cut(&mut self, first: u64, end: u64) {
         let part = |old: &Extent, from: u64, to: u64| {

@@ -4,8 +4,8 @@
 //!
 //! vtd_core makes the decisions: tables, entries, steps, scopes, descriptors, how an entry is
 //! stored, replaced and changed, which entries of a device change, in which order a device is attached,
-//! what a flush reaches, and what a map or unmap leaves to be flushed and freed. This file has the order in which the driver does the rest. It
-//! follows `attach_unit` and `detach_unit` of src/domain/attachments.rs line by line.
+//! which units a domain has, what a flush reaches, and what a map or unmap leaves to be flushed and
+//! freed. This file has what the driver does between these.
 
 use crate::caches_attach::Target;
 use crate::caches_bugs::Bug;
@@ -14,6 +14,7 @@ use crate::caches_entries::Entries as UnitEntries;
 use crate::caches_hardware::{Hardware, Kind};
 use crate::caches_held::Holding;
 use crate::caches_units::AllUnits;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use vtd_core::concurrent::attach::AttachState;
@@ -175,7 +176,7 @@ impl Driver {
         let hw = Rc::new(Hardware::new(&units, &SOURCES.concat(), bug));
         let domain = |_| Domain {
             stage: PageTable::new(&*hw, GEOMETRY).expect("a first page"),
-            attachments: Vec::new(),
+            attachments: RefCell::default(),
             flush_list: FlushList::new(AllUnits::new(&hw)),
             truth: Vec::new(),
             pending: Vec::new(),

@@ -114,7 +114,7 @@ impl Driver {
 
     /// Memory goes back to the page allocator.
     fn return_memory(&self, domain: usize, what: &Extent) {
-        for &(number, id, _) in &self.domains[domain].attachments {
+        for (number, id) in self.domains[domain].attached() {
             let unit = self.hw.units[number].borrow();
             let reaches = unit.leaves.iter().any(|&(tag, first, bytes, phys, _)| {
                 let (end, at) = (what.phys + what.len, what.iova + what.len);

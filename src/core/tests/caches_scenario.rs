@@ -185,7 +185,7 @@ fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
                 .extend([what.iova, end - PAGE]);
             driver.hw.fill_caches();
             let flushed = driver.map(domain, what, tables);
-            Ok(u32::from(flushed) * driver.domains[domain].attachments.len() as u32)
+            Ok(u32::from(flushed) * driver.domains[domain].attached().len() as u32)
         }
         Operation::Unmap {
             domain,
@@ -197,7 +197,7 @@ fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
             let during = driver.domains[domain].truth.get(nth);
             let during = during.map(|what| (what.iova, what.len));
             driver.flush_all(domain, during);
-            Ok(driver.domains[domain].attachments.len() as u32)
+            Ok(driver.domains[domain].attached().len() as u32)
         }
         Operation::Attach { device, target } => {
             driver.attach_group(device, target);
@@ -243,7 +243,7 @@ fn unmap(
         return Ok(0);
     };
     let block = PageBlock::covering(Iova::new(first), Iova::new(last)).ok_or("no block")?;
-    for &(unit, id, _) in &driver.domains[domain].attachments {
+    for (unit, id) in driver.domains[domain].attached() {
         let cap = driver.hw.cap(unit);
         let exact = cap.page_selective() && block.address_mask() <= cap.max_address_mask();
         let unit = driver.hw.units[unit].borrow();
@@ -284,7 +284,7 @@ fn check_invariants(driver: &Driver) -> Result<(), String> {
             check_device(driver, device)?;
         }
         for domain in &driver.domains {
-            if let Some(&(_, id, _)) = domain.attachments.iter().find(|one| one.0 == number) {
+            if let Some(&(_, id)) = domain.attached().iter().find(|one| one.0 == number) {
                 check_domain(driver, number, id, domain)?;
             }
         }
@@ -294,13 +294,13 @@ fn check_invariants(driver: &Driver) -> Result<(), String> {
 
 /// Checks that the context entries of a device lead to what it is attached to.
 fn check_device(driver: &Driver, device: &Device) -> Result<(), String> {
-    let of_unit = |one: &&(usize, u16, u32)| one.0 == device.unit;
+    let of_unit = |one: &(usize, u16)| one.0 == device.unit;
     for &source in device.sources {
         let entry = driver.entry(device.unit, source);
         let Some(domain) = device.state.domain else {
             continue;
         };
-        let joined = driver.domains[domain].attachments.iter().find(of_unit);
+        let joined = driver.domains[domain].attached().into_iter().find(of_unit);
         let id = joined.map(|one| one.1);
         if id.is_none() || id != entry.domain().map(DomainId::raw) {
             return Err(format!(

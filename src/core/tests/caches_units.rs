@@ -23,20 +23,27 @@ pub(crate) struct ModelUnit {
 }
 
 /// All units. The first one is the primary unit of each domain.
-pub(crate) struct AllUnits(Vec<(ModelUnit, PublishedTag)>);
+pub(crate) struct AllUnits(Vec<(Rc<ModelUnit>, PublishedTag)>);
 
 impl AllUnits {
     pub(crate) fn new(hw: &Rc<Hardware>) -> Self {
         let unit = |number| {
             let hw = hw.clone();
-            (ModelUnit { hw, number }, PublishedTag::new())
+            (Rc::new(ModelUnit { hw, number }), PublishedTag::new())
         };
         Self((0..hw.units.len()).map(unit).collect())
     }
 
-    /// Returns where the tag of a unit other than the first is published.
-    pub(crate) fn other_tag(&self, unit: usize) -> &PublishedTag {
-        &self.0[unit].1
+    /// Returns the unit with a number.
+    pub(crate) fn unit(&self, number: usize) -> &Rc<ModelUnit> {
+        &self.0[number].0
+    }
+}
+
+impl ModelUnit {
+    /// Returns its number.
+    pub(crate) fn number(&self) -> usize {
+        self.number
     }
 }
 
@@ -48,7 +55,7 @@ impl DomainUnits for AllUnits {
     }
 
     fn others(&self) -> impl Iterator<Item = (&ModelUnit, &PublishedTag)> {
-        self.0.iter().map(|(unit, id)| (unit, id))
+        self.0.iter().map(|(unit, tag)| (&**unit, tag))
     }
 }
 
