@@ -13,18 +13,16 @@
 //! - A handle is used only while its table is live.
 
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kernel_ext::iommu::table_pages;
 use kernel_ext::pages::Gfp;
-use vtd_core::pgtable::run::{clear_run, fill_run, is_leaf, is_link};
+use vtd_core::lockless::links;
+use vtd_core::pgtable::run::{clear_run, fill_run, is_leaf};
 use vtd_core::pgtable::{Directory, Format, OutOfMemory, PresentEntry, TableLevel, TableMemory};
 use vtd_core::spec::address::PhysAddr;
 
 /// Memory for the tables of one domain, of the format `F`, during one call. `COHERENT`: the units
 /// that walk them snoop processor caches.
-///
-/// The bit [`Format::IGNORED`] of a link is set after the link has been written back to memory, where
-/// a unit that does not snoop sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory<F, const COHERENT: bool> {
     /// The allocator of the pages.
@@ -111,18 +109,15 @@ impl<F: Format, const COHERENT: bool> Memory<F, COHERENT> {
         }
     }
 
-    /// Writes the link in entry `index` back to memory, then sets [`Format::IGNORED`] in it. The bit
-    /// is not set if the entry has changed since: this can happen if the caller is a reader, which
-    /// holds no range.
+    /// Writes the link in entry `index` back to memory, and notes that in it.
     // Without `self`: the fast paths would have to store it in memory for the call.
     #[cold]
     #[inline(never)]
     fn write_link_back<L>(table: LevelTable<F, L>, index: usize, link: u64) {
-        // SAFETY: Live by the type's invariants.
-        unsafe { table_pages::write_back(table.0, index, 1) };
-        let slot = table.entry(index);
-        let noted = link | F::IGNORED;
-        let _ = slot.compare_exchange(link, noted, Ordering::Release, Ordering::Relaxed);
+        links::note_written_back::<F>(table.entry(index), link, || {
+            // SAFETY: Live by the type's invariants.
+            unsafe { table_pages::write_back(table.0, index, 1) }
+        });
     }
 }
 
@@ -157,13 +152,9 @@ impl<F: Format, const COHERENT: bool> TableMemory for Memory<F, COHERENT> {
         table: LevelTable<F, L>,
         index: usize,
     ) -> Option<PresentEntry<LevelTable<F, L::Child>>> {
-        let entry = table.entry(index).load(Ordering::Acquire);
-        if entry == 0 {
-            return None;
-        }
-        if !COHERENT && !is_leaf::<F, L>(entry) && entry & F::IGNORED == 0 {
-            Self::write_link_back(table, index, entry);
-        }
+        let entry = links::load_entry::<F, L, COHERENT>(table.entry(index), |link| {
+            Self::write_link_back(table, index, link)
+        })?;
         // SAFETY: An entry of a live directory that is not 0, by the module's invariants a leaf or
         // a link.
         Some(unsafe { self.present_entry::<L>(entry) })
@@ -175,20 +166,16 @@ impl<F: Format, const COHERENT: bool> TableMemory for Memory<F, COHERENT> {
         table: LevelTable<F, L>,
         index: usize,
     ) -> Option<LevelTable<F, L::Child>> {
-        let entry = table.entry(index).load(Ordering::Acquire);
-        if !is_link::<F, L>(entry) {
-            return None;
-        }
-        if !COHERENT && entry & F::IGNORED == 0 {
-            Self::write_link_back(table, index, entry);
-        }
+        let link = links::load_link::<F, L, COHERENT>(table.entry(index), |link| {
+            Self::write_link_back(table, index, link)
+        })?;
         // SAFETY: A link of a live directory.
-        Some(unsafe { self.follow::<L>(entry) })
+        Some(unsafe { self.follow::<L>(link) })
     }
 
     #[inline(always)]
     fn raw<L: TableLevel>(&self, table: LevelTable<F, L>, index: usize) -> u64 {
-        table.entry(index).load(Ordering::Relaxed)
+        table.entry(index).load(Relaxed)
     }
 
     #[inline(always)]
@@ -214,24 +201,16 @@ impl<F: Format, const COHERENT: bool> TableMemory for Memory<F, COHERENT> {
         child: LevelTable<F, L::Child>,
     ) -> Result<(), PresentEntry<LevelTable<F, L::Child>>> {
         let link = F::link(PhysAddr::new(self.tables.phys(child.0))).unwrap_or(0);
-        let slot = table.entry(index);
-        let linked = slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire);
-        // The thread that loses the race continues below the winner's link, which may not have been
-        // written back yet.
-        let there = linked.err().unwrap_or(link);
-        if !COHERENT && is_link::<F, L>(there) && there & F::IGNORED == 0 {
-            Self::write_link_back(table, index, there);
-        }
-        match linked {
-            Ok(_) => Ok(()),
-            // SAFETY: As in `slot`.
-            Err(_) => Err(unsafe { self.present_entry::<L>(there) }),
-        }
+        let linked = links::store::<F, L, COHERENT>(table.entry(index), link, |link| {
+            Self::write_link_back(table, index, link)
+        });
+        // SAFETY: What is there is a leaf or a link, as in `load_entry`.
+        linked.map_err(|there| unsafe { self.present_entry::<L>(there) })
     }
 
     #[inline(always)]
     fn unlink<L: Directory>(&self, table: LevelTable<F, L>, index: usize) {
-        table.entry(index).store(0, Ordering::Relaxed)
+        table.entry(index).store(0, Relaxed)
     }
 
     #[inline(always)]

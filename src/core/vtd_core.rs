@@ -11,11 +11,11 @@
 //! The modules form layers, and each layer uses only those before it: first [`spec`]; then
 //! `describe`, `dmar`, `pgtable`, `ownership`, `invalidation`, `bring_up`, `protected_memory`,
 //! `progress_timeout`, `fault_limit`, `interrupt_policy`, `relax_list`, `reserved_memory` and
-//! `walk_request`, which do not use each other; then `install` and `lockless`, which use
-//! `invalidation`, `compatibility`, which uses `pgtable`, `quirks`, which uses `dmar`, and
-//! `wired_interrupts`, which uses `dmar` and `interrupt_policy`; `translation_mode`, which uses
-//! `compatibility`, and `concurrent`, which uses `install`, `lockless`, `ownership` and
-//! `progress_timeout`.
+//! `walk_request`, which do not use each other; then `install`, which uses `invalidation`,
+//! `lockless`, which uses `invalidation` and `pgtable`, `compatibility`, which uses `pgtable`,
+//! `quirks`, which uses `dmar`, and `wired_interrupts`, which uses `dmar` and `interrupt_policy`;
+//! `translation_mode`, which uses `compatibility`, and `concurrent`, which uses `install`,
+//! `lockless`, `ownership` and `progress_timeout`.
 
 // Kbuild already sets `no_std` for every module (`-Zcrate-attr`), and rustc warns about a
 // second one.

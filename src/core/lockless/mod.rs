@@ -7,6 +7,7 @@
 //! loads and stores.
 
 pub mod flush_list;
+pub mod links;
 pub mod readers;
 pub mod unit_state;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies the files of the driver that `subjects.rs` lists, with the kernel's names and the
+//! Copies the files of the driver that `holding_subject.rs` lists, with the kernel's names and the
 //! processor's atomics replaced by those of `shim`, and makes one more copy with each mistake that
 //! loom must find in them. The files of `src/core/lockless` and `src/core/concurrent` are compiled as
 //! they are: only their mistakes are made here.
@@ -13,7 +13,6 @@ mod subjects;
 use holding_subject::HOLDING;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
-use subjects::SUBJECTS;
 
 /// The replacements in all files.
 const COMMON: &[(&str, &str)] = &[
@@ -82,7 +81,7 @@ fn main() {
     println!("cargo:rerun-if-changed=concurrent_mistakes.rs");
     println!("cargo:rerun-if-changed=holding_subject.rs");
     println!("cargo:rerun-if-changed=lockless_mistakes.rs");
-    for subject in SUBJECTS.iter().chain([&HOLDING]) {
+    for subject in [&HOLDING] {
         let (original, stem) = original(&source, subject.files);
         let adapt = |mistake: Option<(&str, &str)>| {
             let mut text = original.clone();

@@ -86,6 +86,32 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
         ],
     ),
     (
+        "lockless/links",
+        &[
+            ("reader_trusts_writer", "entry & F::IGNORED == 0", "false"),
+            (
+                "loser_trusts_winner",
+                "is_link::<F, L>(there) && there & F::IGNORED == 0",
+                "linked.is_ok()",
+            ),
+            (
+                "marked_before_written_back",
+                "    write_back();\n    let noted",
+                "    slot.fetch_or(F::IGNORED, Ordering::Release);\n    write_back();\n    let noted",
+            ),
+            (
+                "overwritten",
+                "slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)",
+                "Ok::<u64, u64>(slot.swap(link, Ordering::AcqRel))",
+            ),
+            (
+                "relaxed",
+                "slot.compare_exchange(0, link, Ordering::Release, Ordering::Acquire)",
+                "slot.compare_exchange(0, link, Ordering::Relaxed, Ordering::Relaxed)",
+            ),
+        ],
+    ),
+    (
         "lockless/readers",
         &[
             ("silent", "self.walking.store(true, Ordering::Relaxed);", ""),

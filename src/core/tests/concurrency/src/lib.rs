@@ -13,18 +13,19 @@
 mod shim;
 
 // What the files of `vtd_core` use of their crate.
-use vtd_core::{install, invalidation, progress_timeout, spec};
+use vtd_core::{install, invalidation, pgtable, progress_timeout, spec};
 
 /// The driver's lock-free files as they are.
 #[path = "../../../lockless"]
 mod lockless {
     /// Loom's atomics.
     pub(crate) mod atomic {
-        pub(crate) use crate::shim::atomic::PublishedU64 as AtomicU64;
+        pub(crate) use crate::shim::atomic::LocklessU64 as AtomicU64;
         pub(crate) use crate::shim::atomic::{fence, AtomicBool, AtomicU32, AtomicU8, Ordering};
     }
 
     pub(crate) mod flush_list;
+    pub(crate) mod links;
     pub(crate) mod readers;
     pub(crate) mod unit_state;
 }

@@ -40,9 +40,9 @@ impl AtomicU32 {
 }
 
 /// A word with the same barriers, for the files of `src/core/lockless`.
-pub(crate) struct PublishedU64(loom::sync::atomic::AtomicU64);
+pub(crate) struct LocklessU64(loom::sync::atomic::AtomicU64);
 
-impl PublishedU64 {
+impl LocklessU64 {
     pub(crate) fn new(value: u64) -> Self {
         Self(loom::sync::atomic::AtomicU64::new(value))
     }
@@ -56,6 +56,24 @@ impl PublishedU64 {
         step();
         self.0.store(value, order);
         barrier(order);
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        old: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.0.compare_exchange(old, new, success, failure)
+    }
+
+    pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
+        self.0.fetch_or(value, order)
+    }
+
+    pub(crate) fn swap(&self, value: u64, order: Ordering) -> u64 {
+        self.0.swap(value, order)
     }
 }
 

@@ -6,7 +6,6 @@ pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod group_unit;
 pub(crate) mod hold;
-pub(crate) mod iommu;
 pub(crate) mod late;
 pub(crate) mod lock;
 pub(crate) mod pages;

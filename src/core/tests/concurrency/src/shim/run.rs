@@ -2,9 +2,9 @@
 
 //! Runs of entries without the store loops of vtd_core.
 
-use super::atomic::{AtomicU64, Ordering::Relaxed};
+use super::atomic::{LocklessU64 as AtomicU64, Ordering::Relaxed};
 use vtd_core::pgtable::format::leaf_mark;
-pub(crate) use vtd_core::pgtable::run::{is_leaf, is_link};
+use vtd_core::pgtable::run::is_leaf;
 use vtd_core::pgtable::{Format, TableLevel};
 
 pub(crate) fn fill_run<F: Format, L: TableLevel>(entries: &[AtomicU64], entry: u64) -> usize {
