@@ -18,13 +18,8 @@ use std::{env, fs};
 const COMMON: &[(&str, &str)] = &[
     ("core::sync::atomic", "crate::shim::atomic"),
     ("use kernel::prelude::*;", "use crate::shim::prelude::*;"),
-    ("use kernel::sync::Arc;", "use std::sync::Arc;"),
     ("kernel_ext::new_irq_spinlock!(", "crate::shim::lock::new("),
     ("kernel_ext::", "crate::shim::"),
-    ("use kernel_ext;", ""),
-    ("crate::unit::", "crate::shim::unit::"),
-    ("vtd_core::pgtable::run::", "crate::shim::run::"),
-    ("vtd_core::lockless::", "crate::lockless::"),
     ("#[pin_data]", ""),
     ("#[pin]", ""),
     ("pin_init!(", "core::convert::identity("),
@@ -38,7 +33,7 @@ const COMMON: &[(&str, &str)] = &[
 fn replaced(text: &str, files: &[&str], from: &str, to: &str) -> String {
     assert!(
         text.contains(from),
-        "{files:?} in src no longer have {from:?}: adapt subjects.rs"
+        "{files:?} in src no longer have {from:?}: adapt the mistakes"
     );
     text.replace(from, to)
 }

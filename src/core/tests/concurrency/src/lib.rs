@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver's own files under loom. `subjects.rs` lists the files and the replacements in them. The
-//! tests state what must hold in every order, and which mistakes break it.
+//! The driver's own files under loom: those of `vtd_core` as they are, and those that
+//! `holding_subject.rs` adapts. The tests state what must hold in every order, and which mistakes break
+//! it.
 
 #![cfg(test)]
 #![allow(dead_code, unused_imports)]
