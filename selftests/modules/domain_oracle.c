@@ -76,7 +76,8 @@ static void compare_tables(struct oracle *o, phys_addr_t ours, phys_addr_t their
 	int i;
 
 	for (i = 0; i < ENTRIES; i++, iova += SZ_4K << (9 * level)) {
-		u64 a = oracle_word_at(ours, i) & o->t.meaning, b = oracle_word_at(theirs, i) & o->t.meaning;
+		u64 a = oracle_word_at(ours, i) & o->t.meaning;
+		u64 b = oracle_word_at(theirs, i) & o->t.meaning;
 		bool a_links = a && level && !(a & LARGE), b_links = b && level && !(b & LARGE);
 
 		if (a_links && !b && is_empty(a & ADDRESS, level - 1))
@@ -251,7 +252,8 @@ static void interrogate(struct oracle *o)
 	       "only %u requests, at most %u leaves: nothing was compared", o->asked, most);
 	snprintf(o->b->note, sizeof(o->b->note),
 		 ": %s stage, seed %#x, %u requests (%u refused), %u walks, at most %u leaves",
-		 o->t.first_stage ? "first" : "second", o->seed, o->asked, o->refused, o->walks, most);
+		 o->t.first_stage ? "first" : "second", o->seed, o->asked, o->refused,
+		 o->walks, most);
 }
 
 void play_oracle(struct bench *b)
@@ -285,7 +287,7 @@ void play_oracle(struct bench *b)
 
 void play_oracle(struct bench *b)
 {
-	seq_buf_puts(b->out, "skip: this kernel has no vtdss or x86_64 tables (IOMMU_PT_VTDSS, IOMMU_PT_X86_64)\n");
+	seq_buf_puts(b->out, "skip: this kernel lacks tables (IOMMU_PT_VTDSS, IOMMU_PT_X86_64)\n");
 }
 
 #endif

@@ -91,8 +91,9 @@ static void map_mixed(struct bench *b)
 }
 
 /*
- * Unmap two adjacent pages, one on each side of a multiple of 1 GiB, in one call. The smallest block
- * that covers both has more pages than one invalidation of a block may have on QEMU's unit (2^18).
+ * Unmap two adjacent pages, one on each side of a multiple of 1 GiB, in one call. The
+ * smallest block that covers both has more pages than one invalidation of a block may
+ * have on QEMU's unit (2^18).
  */
 static void across_1g(struct bench *b)
 {

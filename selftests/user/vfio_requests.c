@@ -68,7 +68,7 @@ static void ranges_of_iommufd(struct user *u, struct ranges *r)
 /* Whether the unit translates by a first stage: the test says so. */
 static int has_first_stage(void)
 {
-	return getenv("FIRST_STAGE") != NULL;
+	return !!getenv("FIRST_STAGE");
 }
 
 /*
@@ -85,8 +85,8 @@ static uint64_t page_sizes_of_unit(struct user *u)
 }
 
 /*
- * By CAP: the widest tables (SAGAW), limited by the address width (MGAW). A first stage has the lower
- * half of 48 bits.
+ * By CAP: the widest tables (SAGAW), limited by the address width (MGAW). A first stage has
+ * the lower half of 48 bits.
  */
 static uint64_t last_of_unit(struct user *u)
 {
