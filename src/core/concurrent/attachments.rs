@@ -42,7 +42,7 @@ impl<I> Attachment<I> {
     }
 }
 
-/// A vector of attachments, which grows only where it is told to.
+/// A vector of attachments, which allocates memory only in [`Self::with_capacity`].
 pub trait AttachmentVec: DerefMut<Target = [Attachment<Self::Id>]> + Sized {
     /// The references to domain-ids.
     type Id: Clone;

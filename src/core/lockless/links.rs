@@ -3,8 +3,9 @@
 //! Links to tables, which maps of several ranges find and write concurrently.
 //!
 //! A unit that does not snoop (`COHERENT` is false) sees a link only after it was written back to
-//! memory. The bit [`Format::IGNORED`] of a link is set after that. Whoever finds a link without it
-//! writes it back: what is below the link is then visible to the unit when the map has returned.
+//! memory. The bit [`Format::IGNORED`] of a link is set after that. A thread that finds a link
+//! without it writes the link back first, so that the unit can reach what the thread then maps below
+//! it.
 
 use super::atomic::{AtomicU64, Ordering};
 use crate::pgtable::run::{is_leaf, is_link};

@@ -8,13 +8,12 @@
 mod concurrent_mistakes;
 mod holding_subject;
 mod lockless_mistakes;
-mod subjects;
 
 use holding_subject::HOLDING;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The replacements in all files.
+/// The replacements of the kernel's names.
 const COMMON: &[(&str, &str)] = &[
     ("core::sync::atomic", "crate::shim::atomic"),
     ("use kernel::prelude::*;", "use crate::shim::prelude::*;"),
@@ -48,60 +47,58 @@ fn included(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
+fn read(source: &Path, file: &str) -> String {
+    let path = source.join(file);
+    println!("cargo:rerun-if-changed={}", path.display());
+    fs::read_to_string(&path).expect("a file of the driver")
+}
+
+fn name(path: &Path) -> &str {
+    path.file_stem().unwrap().to_str().unwrap()
+}
+
 /// Returns the text of the files, and the name of the module that they form.
-fn original(source: &Path, files: &[&str]) -> (String, String) {
-    let read = |file: &str| {
-        let path = source.join(file);
-        println!("cargo:rerun-if-changed={}", path.display());
-        fs::read_to_string(&path).expect("a file of the driver")
-    };
-    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
-    let first = Path::new(files[0]);
-    if files.len() == 1 {
-        return (read(files[0]), name(first));
-    }
+fn original(source: &Path, files: &[&'static str]) -> (String, &'static str) {
     let module = |file: &&str| {
-        let (name, text) = (name(Path::new(file)), read(file));
+        let (name, text) = (name(Path::new(file)), read(source, file));
         format!("pub(crate) mod {name} {{\n{text}}}\n")
     };
-    let text = files.iter().map(module).collect();
-    (text, name(first.parent().unwrap()))
+    let folder = Path::new(files[0]).parent().unwrap();
+    (files.iter().map(module).collect(), name(folder))
 }
 
 fn main() {
     let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../../../src");
     let out = PathBuf::from(env::var("OUT_DIR").unwrap());
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=subjects.rs");
     println!("cargo:rerun-if-changed=concurrent_mistakes.rs");
     println!("cargo:rerun-if-changed=holding_subject.rs");
     println!("cargo:rerun-if-changed=lockless_mistakes.rs");
-    for subject in [&HOLDING] {
-        let (original, stem) = original(&source, subject.files);
-        let adapt = |mistake: Option<(&str, &str)>| {
-            let mut text = original.clone();
-            for (from, to) in mistake.into_iter().chain(subject.adapted.iter().copied()) {
-                text = replaced(&text, subject.files, from, to);
-            }
-            for (from, to) in COMMON {
-                text = text.replace(from, to);
-            }
-            included(&text) + subject.appended
-        };
-        write(&out, &stem, &adapt(None));
-        for (name, from, to) in subject.mistakes {
-            write(&out, &format!("{stem}_{name}"), &adapt(Some((from, to))));
+    let (original, stem) = original(&source, HOLDING.files);
+    let adapt = |mistake: Option<(&str, &str)>| {
+        let mut text = original.clone();
+        for (from, to) in mistake.into_iter().chain(HOLDING.adapted.iter().copied()) {
+            text = replaced(&text, HOLDING.files, from, to);
         }
+        for (from, to) in COMMON {
+            text = text.replace(from, to);
+        }
+        included(&text)
+    };
+    write(&out, stem, &adapt(None));
+    for (name, from, to) in HOLDING.mistakes {
+        write(&out, &format!("{stem}_{name}"), &adapt(Some((from, to))));
     }
     let files = lockless_mistakes::FILES
         .iter()
         .chain(concurrent_mistakes::FILES);
     for (path, mistakes) in files {
         let file = format!("core/{path}.rs");
-        let (original, stem) = original(&source, &[&file]);
-        for (name, from, to) in *mistakes {
+        let original = read(&source, &file);
+        for (mistake, from, to) in *mistakes {
             let text = replaced(&original, &[&file], from, to);
-            write(&out, &format!("{stem}_{name}"), &included(&text));
+            let stem = name(Path::new(&file));
+            write(&out, &format!("{stem}_{mistake}"), &included(&text));
         }
     }
 }

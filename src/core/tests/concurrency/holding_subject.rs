@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory that a domain holds.
+//! The memory that a domain holds: two files of the driver, whose text is adapted.
 
-use super::subjects::Subject;
+/// Files of the driver that form one module, which has the name of their folder and one submodule
+/// for each: their names, the replacements for the model, and the mistakes (a name, the text in the
+/// file, the text that replaces it).
+pub(crate) struct Subject {
+    pub(crate) files: &'static [&'static str],
+    pub(crate) adapted: &'static [(&'static str, &'static str)],
+    pub(crate) mistakes: &'static [(&'static str, &'static str, &'static str)],
+}
 
-pub(super) const HOLDING: Subject = Subject {
+/// The files, with their mistakes.
+pub(crate) const HOLDING: Subject = Subject {
     files: &["domain/holding/records.rs", "domain/holding/memory.rs"],
     adapted: &[
         (
@@ -25,7 +33,6 @@ pub(super) const HOLDING: Subject = Subject {
             "core::array::from_fn(|_| core::convert::identity(",
         ),
     ],
-    appended: "",
     mistakes: &[
         ("no_barrier", "lock::full_barrier_after_lock();", ""),
         (
