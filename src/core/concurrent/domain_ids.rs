@@ -3,7 +3,7 @@
 //! The domain-ids of one unit, which tag its cached translations. The caller has a lock for them.
 //!
 //! A unit has few of them, only 16 or 256 if it is small, and a user that owns a device can make it
-//! need one. One id in [`RESERVE`] is reserved for the kernel's own domains, so that a device that
+//! need one. One id in `RESERVE` is reserved for the kernel's own domains, so that a device that
 //! is added later gets a default domain, however many devices users own.
 
 use crate::spec::address::DomainId;
