@@ -11,6 +11,7 @@
 //!   crate. Levels are types there, so a leaf is never taken for a link. A link is written when its
 //!   table is complete, and a table is retired once, after its link was cleared. The host tests of
 //!   `vtd_core::pgtable` check these rules; its code forbids `unsafe`, and is trusted to keep them.
+//!   So is `vtd_core::lockless::links`, which loads and stores links as they are given.
 //! - A map or unmap has a [`Held`] range of these tables. A table is retired only if its whole
 //!   range is held, so no thread with another range uses it.
 //! - A thread that only reads has no range. It walks as a reader, and a retired table is not freed

@@ -11,8 +11,8 @@ use super::atomic::{AtomicU64, Ordering};
 use crate::pgtable::run::{is_leaf, is_link};
 use crate::pgtable::{Directory, Format};
 
-/// Loads an entry, whose level may be below that of a link. [`None`] if it is not present.
-/// `write_back` is given a link that may not have been written back.
+/// Loads an entry of a directory: a leaf or a link, or [`None`] if it is not present. `write_back` is
+/// given a link that may not have been written back.
 #[inline(always)]
 pub fn load_entry<F: Format, L: Directory, const COHERENT: bool>(
     slot: &AtomicU64,
