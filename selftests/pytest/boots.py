@@ -149,8 +149,7 @@ _BOOTS = (
     Boot("caching-mode", iommu="caching-mode=on"),
     # Ends with a reset: QEMU's power-off does nothing after a suspend.
     Boot("scalable", iommu="scalable-mode=on", end="reboot", timeout=2 * TIMEOUT,
-         programs=workloads.fio,
-         append=testbed.ISOLATED, one_unit="the lab's further units have no scalable mode"),
+         programs=workloads.fio, one_unit="the lab's further units have no scalable mode"),
     Boot("scalable-caching", iommu="scalable-mode=on,caching-mode=on",
          one_unit="the lab's further units have no scalable mode"),
     Boot("scalable-places", iommu="scalable-mode=on", devices=devices.topology,
