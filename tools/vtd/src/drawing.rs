@@ -62,7 +62,8 @@ pub struct Domain {
     /// Its domain-id on each unit: `dmar0:5`.
     pub ids: String,
     pub width: String,
-    pub is_lazy: bool,
+    /// How its unmaps are flushed, if it is one of the DMA API.
+    pub flushing: &'static str,
     pub mapped: Option<u64>,
     pub tables: Option<u64>,
     pub maps: Option<u64>,
@@ -84,7 +85,6 @@ impl Domain {
             name: format!("domain {name}"),
             ids: ids.join(", "),
             width: words.get("width").cloned().unwrap_or_default(),
-            is_lazy: words.get("lazy").is_some_and(|lazy| lazy == "yes"),
             mapped: mapped.map(|(all, gone)| all.saturating_sub(gone)),
             tables: count("tables"),
             maps: count("maps"),
@@ -97,10 +97,9 @@ impl Domain {
 
     /// Returns its type: `DMA, strict`; `unmanaged`.
     pub fn kind(&self) -> String {
-        match (self.kind.as_str(), self.is_lazy) {
-            ("DMA", false) => "DMA, strict".to_owned(),
-            ("DMA", true) => "DMA, lazy".to_owned(),
-            (kind, _) => kind.to_owned(),
+        match self.kind.as_str() {
+            "DMA" => format!("DMA, {}", self.flushing),
+            kind => kind.to_owned(),
         }
     }
 
@@ -142,6 +141,20 @@ pub fn domain_of(device: &Device) -> String {
     }
 }
 
+/// Returns how unmaps of a device's DMA domain are flushed. vtd calls a domain lazy from the first
+/// flush that is deferred on, whatever the type of the group.
+pub fn flushing(machine: &Machine<'_>, device: &Device) -> &'static str {
+    let words = machine.domains.get(&device.domain);
+    let group = machine.groups.get(&device.group);
+    if words.is_some_and(|words| words.get("lazy").is_some_and(|lazy| lazy == "yes")) {
+        "lazy"
+    } else if group.is_some_and(|group| group.kind == "DMA-FQ") {
+        "lazy, nothing deferred yet"
+    } else {
+        "strict"
+    }
+}
+
 /// Returns all domains by key, those without devices too.
 pub fn domains(machine: &Machine<'_>) -> BTreeMap<String, Domain> {
     let mut found: BTreeMap<_, _> = machine
@@ -177,6 +190,7 @@ pub fn domains(machine: &Machine<'_>) -> BTreeMap<String, Domain> {
         domain.is_used = true;
         if matches!(device.attached.as_str(), "DMA" | "unmanaged") {
             device.attached.clone_into(&mut domain.kind);
+            domain.flushing = flushing(machine, device);
         }
     }
     found

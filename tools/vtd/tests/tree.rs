@@ -198,6 +198,46 @@ fn the_entries_of_devices() {
 }
 
 #[test]
+fn a_group_may_be_lazy_before_a_flush_is_deferred() {
+    let device = |bdf: &str, group: &str, domain: &str| {
+        format!(
+            "group={group} owner=kernel device={bdf} driver=nvme unit=dmar0 attached=DMA \
+             domain={domain} domain-id=3 faults=0\n"
+        )
+    };
+    let groups = [
+        device("0000:00:03.0", "1", "#2"),
+        device("0000:00:04.0", "2", "#3"),
+        device("0000:00:05.0", "3", "#4"),
+    ]
+    .concat();
+    let domains = "domain=#2 lazy=no\ndomain=#3 lazy=yes\ndomain=#4 lazy=no\n";
+    let (text, picture) = draw(
+        "vtd",
+        &[
+            ("vtd/groups", &groups),
+            ("vtd/domains", domains),
+            (
+                "types",
+                "group=1 type=DMA-FQ\ngroup=2 type=DMA-FQ\ngroup=3 type=DMA\n",
+            ),
+            ("units/dmar0/version", "1:0"),
+        ],
+    );
+    for (device, words) in [
+        ("00:03.0", "DMA, lazy, nothing deferred yet"),
+        ("00:04.0", "DMA, lazy  no fault"),
+        ("00:05.0", "DMA, strict"),
+    ] {
+        let line = text.lines().find(|line| line.contains(device));
+        let line = line.expect("a line").split_whitespace().collect::<Vec<_>>();
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(line.join(" ").contains(&words), "{text}");
+    }
+    assert!(picture.contains("DMA, lazy, nothing deferred yet"));
+}
+
+#[test]
 fn a_machine_without_a_driver() {
     let pci =
         "device=0000:00:05.0 class=0 driver=- group=- path=/sys/devices/pci0000:00/0000:00:05.0\n";

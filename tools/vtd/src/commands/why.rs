@@ -7,6 +7,7 @@ mod features;
 
 use super::{unread, Answer, Context};
 use crate::bdf::Bdf;
+use crate::drawing::flushing;
 use crate::error::Result;
 use crate::fail;
 use crate::firmware;
@@ -282,10 +283,10 @@ fn reach_words(machine: &Machine<'_>, device: &Device) -> String {
         "untranslated" | "no-unit" => "all of memory: no unit limits it".to_owned(),
         "blocked" => "nothing: it is blocked".to_owned(),
         "DMA-FQ" => "what its driver maps (DMA API), also for a while after an unmap".to_owned(),
-        "DMA" if domain.is_some_and(|line| line.get("lazy").is_some_and(|it| it == "yes")) => {
-            "what its driver maps (DMA API, lazy)".to_owned()
-        }
-        "DMA" => "what its driver maps (DMA API, strict)".to_owned(),
+        "DMA" => format!(
+            "what its driver maps (DMA API, {})",
+            flushing(machine, device)
+        ),
         "unmanaged" => "what its user or driver has mapped".to_owned(),
         "translated" => "what is mapped in its domain".to_owned(),
         other => format!("what is mapped ({other})"),
