@@ -4,7 +4,7 @@
 # The driver's own trace events say what its log, debugfs and QEMU's trace say; they can be enabled
 # before the driver is loaded, and the driver can be unloaded while they are.
 #
-# Boots: ordinary*, pressed, without-queue
+# Boots: ordinary*, pressed, without-queue, scalable, first-stage
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
