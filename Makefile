@@ -182,7 +182,7 @@ help:
 	@echo '                      KERNEL=debian: on a stock Debian kernel'
 	@echo '                      MACHINE=server, MACHINE=client: with several remapping units'
 	@echo '                      DRIVER=intree: the same with the kernel'"'"'s own driver'
-	@echo '                      IOMMU=caching-mode=on: options of QEMU'"'"'s intel-iommu'
+	@echo '                      IOMMU=scalable-mode=on: options of QEMU'"'"'s intel-iommu'
 	@echo '  make guest          a shell in that machine; out/guest/ keeps what each one leaves'
 	@echo '                      RUN="vtd doctor": this command in place of a shell'
 	@echo '                      DRIVER=intree, DRIVER=none: not vtd; KERNEL=, IOMMU= as above'

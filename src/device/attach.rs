@@ -147,7 +147,7 @@ impl<T: AttachTarget> AttachAttempt<DeviceInfo> for Attempt<'_, T> {
             .inspect_err(|e| self.info.explain_no_domain_id(*e))?;
         let id = match to {
             Translation::SecondStage { id, .. } | Translation::FirstStage { id, .. } => id.raw(),
-            _ => 0,
+            Translation::PassThrough | Translation::Blocked => 0,
         };
         Ok((to, id))
     }
