@@ -21,6 +21,8 @@ BUILD_TIMEOUT = 600
 TIMEOUT = 300
 DRIVERS = ("intree", "vtd")
 WHO = {"intree": ["intel_iommu=on"], "vtd": ["intel_iommu=off"]}
+# The in-tree driver leaves units in legacy mode unless it is asked.
+SCALABLE = {"intree": ["intel_iommu=on,sm_on"], "vtd": ["intel_iommu=off"]}
 NAMES = {"intree": "in-tree", "vtd": "vtd"}
 FORBIDDEN = ("DEBUG_GENERIC_PT", "PROVE_LOCKING", "LOCKDEP", "KASAN", "UBSAN", "DEBUG_PAGEALLOC",
              "DEBUG_ATOMIC_SLEEP", "DMA_API_DEBUG", "DEBUG_SPINLOCK", "DEBUG_VM", "DEBUG_LIST",
@@ -82,10 +84,12 @@ class Bench:
                 for (name, (driver, mode, *_)), outcome in zip(hows.items(), outcomes)}
 
     def _machine(self, driver, measure, mode, *, extra=(), append=(), cpus=1, trace=TRACE,
-                 image=None):
+                 image=None, iommu=""):
+        who = SCALABLE if "scalable-mode=on" in iommu else WHO
         module_words = [f"guest.vtd={MODES[mode].module}"] if MODES[mode].module else []
         machine = self.bed.machine("bench", [*edu(), *extra], driver=driver,
-                                   boot=[*WHO[driver], "intremap=off", MODES[mode].word],
+                                   iommu=iommu,
+                                   boot=[*who[driver], "intremap=off", MODES[mode].word],
                                    append=[f"guest.measure={measure}", *module_words, *append],
                                    image=image)
         machine.cpus, machine.trace = cpus, trace

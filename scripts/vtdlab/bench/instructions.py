@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Section 1: instructions of one iommu_map() and one iommu_unmap()."""
+"""Instructions of one iommu_map() and one iommu_unmap(), in legacy and in scalable mode."""
 
 from vtdlab.bench import guests
 from vtdlab.bench.figures import Row
@@ -9,15 +9,31 @@ GOAL, LONG_GOAL = 0.5, 0.35
 LONG = ("256x4K", "256x2M")
 
 
+# The stages of a unit in scalable mode, each with the options of QEMU's unit.
+STAGES = {"second stage": "scalable-mode=on", "first stage": "scalable-mode=on,fsts=on"}
+
+
 def measure(bench, out):
-    """Measures both drivers, with one guest each."""
-    said = {driver: _values(bench.run(driver, "instructions", out / f"instructions-{driver}",
-                                      extra=guests.COUNTING))
+    """Measures both drivers in legacy mode, with one guest each."""
+    return _measure(bench, out, "instructions", "", "")
+
+
+def scalable(bench, out):
+    """Measures both drivers in scalable mode, with one guest each for either stage."""
+    return [row for stage, iommu in STAGES.items()
+            for row in _measure(bench, out, "scalable", f"{stage}, ", iommu)]
+
+
+def _measure(bench, out, section, prefix, iommu):
+    folder = f"{section}-{prefix.replace(', ', '-').replace(' ', '-')}"
+    said = {driver: _values(bench.run(driver, "instructions", out / f"{folder}{driver}",
+                                      extra=guests.COUNTING, iommu=iommu))
             for driver in guests.DRIVERS}
     if said["intree"].keys() != said["vtd"].keys():
         raise LabError("The two drivers' guests did not report the same rows: "
                        f"{sorted(said['intree'].keys() ^ said['vtd'].keys())}.")
-    return [_row(key, said["intree"][key], said["vtd"][key]) for key in said["intree"]]
+    return [_row(section, prefix, key, said["intree"][key], said["vtd"][key])
+            for key in said["intree"]]
 
 
 def _values(records):
@@ -28,10 +44,10 @@ def _values(records):
     return {(r["work"], r["op"], r["attached"] == "1"): r for r in records.of("instructions")}
 
 
-def _row(key, in_tree, vtd):
+def _row(section, prefix, key, in_tree, vtd):
     work, op, attached = key
-    name = f"{work} {op}{' attached' if attached else ''}"
-    return Row("instructions", name, "instructions per operation",
+    name = f"{prefix}{work} {op}{' attached' if attached else ''}"
+    return Row(section, name, "instructions per operation",
                float(in_tree["mean"]), float(vtd["mean"]),
                note=f"{_spread(in_tree)} | {_spread(vtd)}",
                goal=LONG_GOAL if work in LONG else GOAL)

@@ -14,8 +14,8 @@ from vtdlab.build import kernel
 from vtdlab.errors import is_none_of
 
 # What is measured together; each row names its section.
-COUNTED = {"instructions": instructions.measure, "descriptors": descriptors.measure,
-           "dma-api": dma.measure, "memory": memory.memory,
+COUNTED = {"instructions": instructions.measure, "scalable": instructions.scalable,
+           "descriptors": descriptors.measure, "dma-api": dma.measure, "memory": memory.memory,
            "growth": memory.growth, "units": units.count,
            "interrupts": interrupts.measure,
            "work-counted": counted.measure}
