@@ -29,7 +29,7 @@ INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
 export SERIES VTD_CACHE KDIR DESTDIR PREFIX BOOT_PARAMETERS
 
-.PHONY: module run guest debian deb debian-check check host-check guest-check check-units check-debug check-races \
+.PHONY: module run guest debian deb debian-check check host-check guest-check check-units check-scalable check-debug check-races \
 	vfio-selftests firmware user-fuzz bench bench-instructions bench-record bench-profile coverage fuzz lint fmt fmt-check clippy \
 	docs pictures kernel shell tool install-tool uninstall-tool modules_install install uninstall clean distclean help
 
@@ -81,6 +81,9 @@ guest-check:
 
 check-units:
 	@$(LAB) check --units $(addprefix --machine ,$(MACHINE))
+
+check-scalable:
+	@$(LAB) check --scalable $(addprefix --stage ,$(STAGE))
 
 check-debug:
 	@$(LAB) check --debug
@@ -199,6 +202,8 @@ help:
 	@echo '  make guest-check    the tests in guests'
 	@echo '  make check-units    the same on machines with several remapping units, MACHINE=server'
 	@echo '                      and MACHINE=client; out/check-units/'
+	@echo '  make check-scalable the same with a unit in scalable mode, STAGE=second and STAGE=first;'
+	@echo '                      out/check-scalable/'
 	@echo '  make check-debug    the tests in guests on a kernel that watches memory and locks;'
 	@echo '                      out/check-debug/'
 	@echo '  make check-races    concurrent threads, on a kernel that looks for data races;'

@@ -204,6 +204,24 @@ def units(layouts):
             and boot.machine is machines.STANDARD] + whole
 
 
+# QEMU's unit has one stage in scalable mode.
+STAGES = {"second": "scalable-mode=on", "first": "scalable-mode=on,fsts=on"}
+
+
+def scalable(stages):
+    """Returns the boots of `make check-scalable`: all tests with a unit in scalable mode that has
+    only this stage."""
+    return [dataclasses.replace(boot, name=f"{stage}-stage-{boot.name}",
+                                iommu=",".join(filter(None, (boot.iommu, STAGES[stage]))),
+                                folder="check-scalable", timeout=2 * boot.timeout)
+            for stage in stages for boot in BOOTS
+            if "test" in boot.on and not boot.flavour and not boot.stock
+            and "scalable-mode" not in boot.iommu and "=off" not in boot.iommu
+            # A first stage has 48 bits. Without its queue a unit is in legacy mode.
+            and not (stage == "first" and "aw-bits" in boot.iommu)
+            and boot.name != "without-queue"]
+
+
 # Which guests boot which kernel.
 COMMANDS = {"test": "make check", "debug": "make check-debug", "kcsan": "make check-races"}
 

@@ -50,6 +50,7 @@ def pytest_addoption(parser):
     group.addoption("--series", action="append", default=[], help="kernel series to boot")
     group.addoption("--flavour", default="test", help="kernel to boot: test or debug")
     group.addoption("--machine", action="append", default=[], help="machines with several units")
+    group.addoption("--stage", action="append", default=[], help="stages in scalable mode")
     group.addoption("--test", default="", help="only this test of the guests")
 
 
@@ -83,11 +84,13 @@ class GuestFile(pytest.File):
             raise self.CollectError(f"{only} does not run on this kernel; run " + " or ".join(
                 f"{boots.COMMANDS[one]} T={only}" for one in runs) + ".")
         layouts = [machines.ALL[name] for name in self.config.getoption("--machine")]
-        if only and layouts and not any(only in boot.tests_of(one, flavour, whole) for one in wanted
-                                        for boot in boots.units(layouts)):
+        stages = self.config.getoption("--stage")
+        others = boots.units(layouts) + boots.scalable(stages)
+        if only and others and not any(only in boot.tests_of(one, flavour, whole) for one in wanted
+                                       for boot in others):
             raise self.CollectError(f"{only} has no boot on these machines; run make check T={only}.")
         for series in wanted:
-            for boot in boots.units(layouts) if layouts else boots.BOOTS:
+            for boot in others or boots.BOOTS:
                 tests = boot.tests_of(series, flavour, whole)
                 if flavour == "debug" and boot.left_out:
                     tests = boot.tests

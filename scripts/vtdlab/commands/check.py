@@ -20,6 +20,7 @@ from vtdlab.guest import machines, testbed
 # Kernels that some guests of `make check` boot instead of the ordinary one.
 WATCHING = ("debug", "kcsan")
 AT_ONCE = 2
+STAGES = ("second", "first")
 # Variables that are numbers, and what they count.
 NUMBERS = {"GUESTS": "guests", "FUZZ_SECONDS": "seconds", "STRIDE": "allocations or steps"}
 COLLECT_TIMEOUT = 120
@@ -36,6 +37,9 @@ def add_arguments(parser):
     parser.add_argument("--units", action="store_true",
                         help="the guests' tests on machines with several units")
     parser.add_argument("--machine", help="with --units: only on this machine")
+    parser.add_argument("--scalable", action="store_true",
+                        help="the guests' tests with a unit in scalable mode")
+    parser.add_argument("--stage", choices=STAGES, help="with --scalable: only with this stage")
     parser.add_argument("--test", default=os.environ.get("T", ""), metavar="NAME",
                         help="only this test")
     parser.add_argument("--series", choices=kernel.SERIES, action="append", default=[],
@@ -48,7 +52,7 @@ def _flavour(args):
 
 def _series(args):
     # One such kernel is enough by default: it takes twice as long to build, or to test.
-    if (_flavour(args) != "test" or args.units) and not args.series:
+    if (_flavour(args) != "test" or args.units or args.scalable) and not args.series:
         return [kernel.series_wanted()]
     if args.series or not os.environ.get("SERIES"):
         return args.series or list(kernel.SERIES)
@@ -96,13 +100,15 @@ def _arguments(args, series):
     argv.append(f"--flavour={_flavour(args)}")
     if args.units:
         argv += [f"--machine={name}" for name in machines.several(args.machine)]
+    if args.scalable:
+        argv += [f"--stage={name}" for name in ([args.stage] if args.stage else STAGES)]
     if args.test in _guest_tests():
         return [*argv, f"--test={args.test}", str(tests / "boots.py")]
     if args.test:
         argv += ["-k", args.test]
     host = [*map(str, sorted(tests.glob("test_*.py"))), str(tests / "cargo.py")]
     guest = [str(tests / "boots.py")]
-    if _flavour(args) == "test" and not args.units:
+    if _flavour(args) == "test" and not (args.units or args.scalable):
         guest += map(str, sorted(tests.glob("guest_*.py")))
     return argv + (host if not args.guest else []) + (guest if not args.host else [])
 
@@ -129,13 +135,14 @@ def main(args):
     need_numbers()
     machines.several(args.machine)
     flavour = _flavour(args)
-    folder = "check-units" if args.units else "check" if flavour == "test" else f"check-{flavour}"
+    other = "units" if args.units else "scalable" if args.scalable else ""
+    folder = f"check-{other or flavour}".removesuffix("-test")
     out = lab.checkout() / "out" / folder
     if not args.test:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     series = _series(args)
-    args.guest = args.guest or flavour != "test" or args.units
+    args.guest = args.guest or flavour != "test" or args.units or args.scalable
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(lab.checkout() / folder) for folder in ("scripts", "selftests", "selftests/pytest")])
     if args.test:
@@ -143,7 +150,7 @@ def main(args):
     if not args.host:
         wanted = [(one, flavour) for one in series]
         if flavour == "test" and kernel.SERIES[0] in series and not (
-                args.units or args.test or os.environ.get("QUICK")):
+                args.units or args.scalable or args.test or os.environ.get("QUICK")):
             wanted += [(kernel.SERIES[0], other) for other in WATCHING]
         build(wanted)
     sys.stdout.flush()
