@@ -4,6 +4,7 @@
 
 use crate::compatibility::{Restriction, WalkCapabilities};
 use crate::spec::capability::{Capability, ExtendedCapability};
+use crate::spec::level::AddressWidth;
 use crate::spec::registers::TranslationTableMode;
 use core::fmt;
 
@@ -58,6 +59,16 @@ pub fn check_scalable_mode(
     }
 }
 
+/// Returns the width of the widest tables that a unit walks in a mode for which it was checked, or
+/// `None` if it walks none.
+pub fn widest(cap: Capability, mode: TranslationTableMode) -> Option<AddressWidth> {
+    match mode {
+        TranslationTableMode::Legacy => cap.widest(),
+        // `CAP.SAGAW` is about the second stage. A unit may have a first stage only.
+        TranslationTableMode::Scalable => Some(cap.widest().unwrap_or(AddressWidth::Bits48)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +99,27 @@ mod tests {
         assert_eq!(check(ECAP, false, true), Err(LegacyReason::Chosen));
         assert_eq!(check(ECAP, true, false), Err(LegacyReason::NoQueue));
         assert_eq!(check(ECAP & !SSTS, true, true), Err(LegacyReason::NoStage));
+    }
+
+    #[test]
+    fn a_unit_without_second_stage_widths_walks_first_stage_tables_or_none() {
+        const SAGAW: u64 = 0x1f << 8;
+        let (all, none) = (
+            Capability::from_raw(CAP),
+            Capability::from_raw(CAP & !SAGAW),
+        );
+        let first = ExtendedCapability::from_raw(ECAP & !SSTS | FSTS);
+        let second = ExtendedCapability::from_raw(ECAP);
+        assert_eq!(check_scalable_mode(none, first, true, true), Ok(()));
+        assert_eq!(
+            check_scalable_mode(none, second, true, true),
+            Err(LegacyReason::NoStage)
+        );
+        let bits48 = Some(AddressWidth::Bits48);
+        assert_eq!(widest(none, TranslationTableMode::Scalable), bits48);
+        assert_eq!(widest(none, TranslationTableMode::Legacy), None);
+        for mode in [TranslationTableMode::Legacy, TranslationTableMode::Scalable] {
+            assert_eq!(widest(all, mode), bits48);
+        }
     }
 }

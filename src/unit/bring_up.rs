@@ -29,7 +29,7 @@ use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::registers::{self as regs, TranslationTableMode};
 use vtd_core::spec::status::Gsts;
-use vtd_core::translation_mode::check_scalable_mode;
+use vtd_core::translation_mode::{check_scalable_mode, widest, LegacyReason};
 
 impl Unit {
     /// Claims unit number `index`, whose registers are at `base`, and allocates its tables near the
@@ -50,14 +50,12 @@ impl Unit {
     ) -> Result<Arc<Self>> {
         let name = CString::try_from_fmt(fmt!("dmar{}", index))?;
         let io = claim_registers(index, base)?;
-        let geometry = UnitGeometry::read(index, &io, workarounds)?;
-        let (cap, ecap) = (geometry.cap, geometry.ecap);
-        let coherent = ecap.coherent_walk();
-        let use_queue = ecap.queued_invalidation() && !options.without_queue;
-        let legacy_reason = check_scalable_mode(cap, ecap, options.scalable, use_queue).err();
-        let (mode, width) = match legacy_reason {
-            None => (TranslationTableMode::Scalable, DescriptorWidth::Bits256),
-            Some(_) => (TranslationTableMode::Legacy, DescriptorWidth::Bits128),
+        let geometry = UnitGeometry::read(index, &io, options, workarounds)?;
+        let (cap, ecap, mode) = (geometry.cap, geometry.ecap, geometry.mode);
+        let (coherent, use_queue) = (ecap.coherent_walk(), geometry.use_queue);
+        let width = match mode {
+            TranslationTableMode::Legacy => DescriptorWidth::Bits128,
+            TranslationTableMode::Scalable => DescriptorWidth::Bits256,
         };
         let root = RootTable::new(mode, coherent, node)?;
         let tables = TranslationState::new(mode, coherent, node)?;
@@ -81,7 +79,7 @@ impl Unit {
                 cap,
                 ecap,
                 width: geometry.width,
-                legacy_reason,
+                legacy_reason: geometry.legacy_reason,
                 restriction: AtomicU32::new(0),
                 keeps_translation: workarounds.keeps_translation(geometry.cap),
                 protected_memory_at_load: geometry.protected,
@@ -209,6 +207,9 @@ fn advice() -> Result<&'static str> {
 struct UnitGeometry {
     cap: Capability,
     ecap: ExtendedCapability,
+    use_queue: bool,
+    mode: TranslationTableMode,
+    legacy_reason: Option<LegacyReason>,
     width: AddressWidth,
     domain_count: u32,
     protected: bool,
@@ -217,7 +218,12 @@ struct UnitGeometry {
 impl UnitGeometry {
     /// Reads the registers and checks whether the driver can use the unit. Logs the reason if it
     /// cannot.
-    fn read(index: usize, io: &Registers, workarounds: Workarounds) -> Result<Self> {
+    fn read(
+        index: usize,
+        io: &Registers,
+        options: Options,
+        workarounds: Workarounds,
+    ) -> Result<Self> {
         let cap = workarounds.capability(Capability::from_raw(io.read64(regs::CAP.offset())));
         let ecap = ExtendedCapability::from_raw(io.read64(regs::ECAP.offset()));
         let status = Gsts::from_raw(io.read32(regs::GSTS.offset()));
@@ -233,7 +239,13 @@ impl UnitGeometry {
             return Err(EBUSY);
         }
         refuse_in_use(index, status)?;
-        let Some(width) = cap.widest() else {
+        let use_queue = ecap.queued_invalidation() && !options.without_queue;
+        let legacy_reason = check_scalable_mode(cap, ecap, options.scalable, use_queue).err();
+        let mode = match legacy_reason {
+            None => TranslationTableMode::Scalable,
+            Some(_) => TranslationTableMode::Legacy,
+        };
+        let Some(width) = widest(cap, mode) else {
             log_warn!(
                 "dmar{index}: the unit is left out: it walks no second-stage tables (CAP {:#x})",
                 cap.raw()
@@ -250,6 +262,9 @@ impl UnitGeometry {
         Ok(UnitGeometry {
             cap,
             ecap,
+            use_queue,
+            mode,
+            legacy_reason,
             width,
             domain_count,
             protected: has_protected_memory(cap) && regions_enabled(io.read32(regs::PMEN.offset())),
