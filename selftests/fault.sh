@@ -3,7 +3,7 @@
 #
 # The text of fault reports. One noisy device does not suppress the reports of another.
 #
-# Boots: raced, ordinary, caching-mode, races, scalable, scalable-caching, first-stage
+# Boots: raced, ordinary, caching-mode, races, scalable
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 

@@ -5,7 +5,7 @@
 # it reads back what it wrote. A unit that still had its old entry would refuse or misdirect its
 # requests. Disks named in VTD_DISKS are overwritten.
 #
-# Boots: scalable, first-stage
+# Boots: scalable
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

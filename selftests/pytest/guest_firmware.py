@@ -42,7 +42,7 @@ KERNEL_LOST = {
 # Lines about a region in memory of the kernel: they depend on the machine, not on the table.
 IN_RAM = "No firmware reserved region can cover this RMRR"
 # Lines about every unit, accepted or not.
-ANNOUNCED = r"(?!VT-d |CAP|ECAP|\d+-bit)"
+ANNOUNCED = r"(?!VT-d |CAP|ECAP|\d+-bit|legacy mode|scalable mode)"
 
 
 def documented(name):
