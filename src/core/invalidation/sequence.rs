@@ -4,7 +4,7 @@
 
 use super::range::{InvalidationRange, RangeInvalidator};
 use super::tag::CacheTag;
-use crate::spec::address::{DomainId, Pasid, SourceId};
+use crate::spec::address::{DomainId, SourceId};
 use crate::spec::capability::Capability;
 use crate::spec::invalidation::{Invalidation, PasidScope};
 use crate::spec::registers::TranslationTableMode;
@@ -83,9 +83,7 @@ fn flush_if_required(cap: Capability) -> Option<InvalidationStep> {
 /// cache, and both before the IOTLB (VT-d 6.5.3.3), because a walk that starts from a stale entry
 /// would cache stale translations again. The caller invalidates a device-TLB last.
 ///
-/// In scalable mode hardware ignores the domain-id of a context-cache invalidation, and the PASID
-/// cache is also invalidated after an entry became present on a unit without caching mode: QEMU's
-/// unit notices there that a requester is no longer in pass-through.
+/// In scalable mode hardware ignores the domain-id of a context-cache invalidation.
 pub fn after_context_change(
     mode: TranslationTableMode,
     cap: Capability,
@@ -127,11 +125,7 @@ fn pasid_scope(
         (Some(old), _) => Some(PasidScope::Domain(old)),
         // What was cached as not present has no domain-id that could be given.
         (None, Some(_)) if cap.caching_mode() => Some(PasidScope::Global),
-        (None, Some(domain)) => Some(PasidScope::Pasid {
-            domain,
-            pasid: Pasid::RID_PASID,
-        }),
-        (None, None) => None,
+        (None, _) => None,
     }
 }
 

@@ -297,9 +297,8 @@ impl Hardware {
             }
             Ok(Descriptor::Invalidate(Invalidation::Pasid(scope), _)) => {
                 let did = unit.entries.invalidate_pasids(scope);
-                // The one after an attach is for QEMU's unit.
-                let installed = matches!(scope, PasidScope::Pasid { .. } | PasidScope::Global);
-                unit.count(did || installed);
+                // The driver does not know whether an absent entry was cached.
+                unit.count(did || scope == PasidScope::Global);
             }
             Ok(Descriptor::Invalidate(Invalidation::Iotlb(scope), _)) => {
                 if let IotlbScope::Pages { block, .. } = scope {

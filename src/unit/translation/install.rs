@@ -23,7 +23,7 @@
 //!
 //! In scalable mode, step 1 also invalidates the PASID entries that are cached under the old
 //! domain-id, between the context cache and the IOTLB. The PASID entry is written in step 3, before
-//! the context entry. Then the PASID cache is invalidated, with or without caching mode.
+//! the context entry. With caching mode, step 3 invalidates the whole PASID cache as well.
 //!
 //! A unit with `CAP.RWBF` also has its write buffer flushed after each of these stores, except
 //! where step 3 stores an absent entry. The driver enables no device-TLBs, so there are none to
