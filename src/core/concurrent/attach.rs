@@ -2,9 +2,9 @@
 
 //! The order in which a device is attached, put in pass-through, and released.
 //!
-//! An attach checks the owner and the tables of the target, adds the device to the target, writes the context
-//! entries, and then records what it did. Until then nothing but the target has changed, and an
-//! error takes the device out of it again. What the device was attached to loses it last: its
+//! An attach checks the owner and the tables of the target, adds the device to the target, writes
+//! the context entries, and then records what it did. Until then nothing but the target has changed,
+//! and an error takes the device out of it again. What the device was attached to loses it last: its
 //! flushes must reach the unit until no context entry points to its tables.
 //!
 //! A device may be blocked only for the duration of a reset. The core then returns it to its
@@ -350,6 +350,7 @@ fn change_to<A: AttachedDevice>(
     to: AttachedTo,
 ) -> Option<A::Domain> {
     let from = core::mem::replace(&mut state.attached_to, to);
+    state.domain_id = 0;
     let old = state.domain.take();
     device.report_attached(from, state);
     old

@@ -369,6 +369,8 @@ macro_rules! devices {
 
                 pub(crate) fn leaves(&self) {
                     attach::release(&*self.0, false);
+                    let id = self.0.state.lock().unwrap().domain_id;
+                    assert_eq!(id, 0, "a blocked device has a domain-id");
                 }
             }
         }
