@@ -18,6 +18,7 @@ use crate::invalidation::{after_context_change, after_fpd_change, InvalidationSt
 use crate::spec::address::{DomainId, SourceId};
 use crate::spec::capability::Capability;
 use crate::spec::context::ContextEntry;
+use crate::spec::context_lookup::LookupEntries;
 use crate::spec::pasid::PasidEntry;
 use crate::spec::registers::TranslationTableMode;
 
@@ -116,6 +117,19 @@ impl RequesterEntry {
             Self::Scalable { present, pasid, .. } => Self::Scalable {
                 present,
                 fault_processing_disabled: true,
+                pasid,
+            },
+        }
+    }
+}
+
+impl From<LookupEntries> for RequesterEntry {
+    fn from(entries: LookupEntries) -> Self {
+        match entries {
+            LookupEntries::Legacy(context) => Self::Legacy(context),
+            LookupEntries::Scalable { context, pasid, .. } => Self::Scalable {
+                present: context.is_present(),
+                fault_processing_disabled: context.fault_processing_disabled(),
                 pasid,
             },
         }

@@ -3,7 +3,7 @@
 //! The outcome of the lookup from the root entry to the page tables of a requester, for requests
 //! without PASID (VT-d 3.4, 7.1.3).
 
-use super::address::{DomainId, PhysAddr};
+use super::address::PhysAddr;
 use super::context::{ContextEntry, TranslationType};
 use super::fault::FaultReason;
 use super::level::{AddressWidth, Stage};
@@ -34,30 +34,6 @@ impl LookupEntries {
         match self {
             Self::Legacy(_) => TranslationTableMode::Legacy,
             Self::Scalable { .. } => TranslationTableMode::Scalable,
-        }
-    }
-
-    /// Returns whether the context entry is present.
-    pub const fn is_present(&self) -> bool {
-        match self {
-            Self::Legacy(context) => context.is_present(),
-            Self::Scalable { context, .. } => context.is_present(),
-        }
-    }
-
-    /// Returns whether faults are not recorded (FPD of the context entry).
-    pub const fn fault_processing_disabled(&self) -> bool {
-        match self {
-            Self::Legacy(context) => context.fault_processing_disabled(),
-            Self::Scalable { context, .. } => context.fault_processing_disabled(),
-        }
-    }
-
-    /// Returns the domain-id, if the entries are present.
-    pub const fn domain(&self) -> DomainId {
-        match self {
-            Self::Legacy(context) => context.domain(),
-            Self::Scalable { pasid, .. } => pasid.domain(),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::unit::{BusSnapshot, Unit};
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
+use vtd_core::install::RequesterEntry;
 use vtd_core::spec::address::{Pasid, SourceId};
 use vtd_core::spec::context_lookup::{ContextLookup, LookupEntries};
 use vtd_core::spec::registers::TranslationTableMode;
@@ -26,10 +27,9 @@ struct EntriesText<'a> {
 
 impl fmt::Display for EntriesText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.entries.is_present() {
+        let Some(id) = RequesterEntry::from(*self.entries).domain() else {
             return f.write_str("blocked");
-        }
-        let id = self.entries.domain();
+        };
         // Whether a pointer lies within physical memory is not checked here.
         let every_bit = 64;
         match ContextLookup::of(self.root, self.entries, self.source.devfn(), every_bit) {
@@ -80,7 +80,7 @@ pub(super) fn show_unit(of: &UnitView, number: u64, _: &mut u64, to: &mut Text<'
             [Some(lower), Some(upper)] => writeln!(to, " context tables at {lower} and {upper}")?,
         }
         for (source, entry, uses) in &bus_entries.entries {
-            let recorded = if entry.fault_processing_disabled() {
+            let recorded = if RequesterEntry::from(*entry).fault_processing_disabled() {
                 ", faults not recorded"
             } else {
                 ""
@@ -109,7 +109,7 @@ fn write_entries(bus_entries: &BusSnapshot, to: &mut Text<'_>) -> fmt::Result {
     for (source, entry, _) in bus_entries
         .entries
         .iter()
-        .filter(|(_, entry, _)| entry.is_present())
+        .filter(|(_, entry, _)| RequesterEntry::from(*entry).is_present())
     {
         let [low, high, ..] = entry.context_words();
         write!(

@@ -13,8 +13,9 @@ use core::fmt::{self, Write};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::debugfs::{SeqFile, Text};
+use vtd_core::install::RequesterEntry;
 use vtd_core::pgtable::{TraceStep, WalkOutcome, WalkTrace};
-use vtd_core::spec::address::{Pasid, PhysAddr};
+use vtd_core::spec::address::{DomainId, Pasid, PhysAddr};
 use vtd_core::spec::context_lookup::{ContextLookup, LookupEntries};
 use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::Stage;
@@ -180,7 +181,8 @@ fn write_root_and_context(target: &RequesterAtUnit<'_>, to: &mut Text<'_>) -> fm
         to,
         "context entry {devfn:#04x} at {at:#x}: {high:#018x}:{low:#018x}: "
     )?;
-    let recorded = if entries.lookup.fault_processing_disabled() {
+    let entry = RequesterEntry::from(entries.lookup);
+    let recorded = if entry.fault_processing_disabled() {
         ", faults not recorded"
     } else {
         ""
@@ -196,7 +198,7 @@ fn write_root_and_context(target: &RequesterAtUnit<'_>, to: &mut Text<'_>) -> fm
             write_pasid(target.lookup, (at, directory), pasid, to)
         }
         _ => {
-            write_context(&entries.lookup, target.lookup, to)?;
+            write_context(entry.domain(), target.lookup, to)?;
             writeln!(to, "{recorded}")
         }
     }
@@ -242,13 +244,19 @@ fn write_pasid(
     }
 }
 
-fn write_context(entry: &LookupEntries, lookup: ContextLookup, to: &mut Text<'_>) -> fmt::Result {
-    match lookup {
-        _ if !entry.is_present() => to.write_str("not present"),
-        ContextLookup::Faulted(reason) => to.write_str(reason.description()),
-        ContextLookup::PassThrough => write!(to, "pass-through, domain-id {}", entry.domain()),
-        ContextLookup::Tables { top, width, .. } => {
-            write!(to, "domain-id {}, table {top}, {width}", entry.domain())
+/// Writes the context entry of a unit in legacy mode, with its domain-id if it is present, or one that
+/// is not present.
+fn write_context(
+    id: Option<DomainId>,
+    lookup: ContextLookup,
+    to: &mut Text<'_>,
+) -> fmt::Result {
+    match (id, lookup) {
+        (None, _) => to.write_str("not present"),
+        (_, ContextLookup::Faulted(reason)) => to.write_str(reason.description()),
+        (Some(id), ContextLookup::PassThrough) => write!(to, "pass-through, domain-id {id}"),
+        (Some(id), ContextLookup::Tables { top, width, .. }) => {
+            write!(to, "domain-id {id}, table {top}, {width}")
         }
     }
 }

@@ -143,18 +143,6 @@ impl ScalableTables {
         PasidEntry::from_words(core::array::from_fn(|word| pages.read(at + word)))
     }
 
-    /// Returns the entry of `source`.
-    pub(super) fn get(&self, source: SourceId) -> RequesterEntry {
-        let context = self.context(source);
-        RequesterEntry::Scalable {
-            present: context.is_present(),
-            fault_processing_disabled: context.fault_processing_disabled(),
-            pasid: self
-                .requester(source)
-                .map_or(PasidEntry::ABSENT, Self::pasid_entry),
-        }
-    }
-
     /// Returns the entries of `source` as a unit reads them.
     pub(super) fn lookup(&self, source: SourceId) -> LookupEntries {
         let pages = self.requester(source);

@@ -69,10 +69,7 @@ impl RequesterTables {
 
     /// Returns the entry of `source`.
     pub(crate) fn get(&self, source: SourceId) -> RequesterEntry {
-        match self {
-            RequesterTables::Legacy(tables) => tables.get(source).into(),
-            RequesterTables::Scalable(tables) => tables.get(source),
-        }
+        self.lookup(source).into()
     }
 
     /// Returns the entries of `source` as the unit reads them.
