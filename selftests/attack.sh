@@ -21,8 +21,8 @@ outcome() {
 	attack "$1" "$2" || return 1
 	echo "$attacked"
 	[ "$(attack_word error)" = 0 ] || return 1
-	case $(attack_word expect)/$2 in
-	landed/*)
+	case $2/$(stage_of "$1") in
+	allowed-*/* | write-only/first)
 		[ "$(attack_word landed)" = 1 ] ;;
 	*)
 		[ "$(attack_word landed)" = 0 ] && [ "$(attack_word intact)" = 1 ] &&

@@ -24,11 +24,6 @@ memory() {
 	printf '%x' "$(devmem "$1" "$2")"
 }
 
-# register UNIT NAME: prints its value in the unit's file.
-register() {
-	awk -v name="$2" '$1 == name { print $3 }' "$VTD/$1/registers"
-}
-
 # section UNIT PATTERN FILE: prints the part of a file of all units that is about this one. The
 # first line of each part matches PATTERN.
 section() {

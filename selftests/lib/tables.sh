@@ -10,14 +10,14 @@ word_at() {
 	echo $(($(devmem $(($1)) 64)))
 }
 
-# rtaddr UNIT: prints the register that leads to its root table.
-rtaddr() {
-	awk '$1 == "RTADDR" { print $3 }' "/sys/kernel/debug/vtd/$1/registers"
+# register UNIT NAME: prints its value in the unit's file.
+register() {
+	awk -v name="$2" '$1 == name { print $3 }' "/sys/kernel/debug/vtd/$1/registers"
 }
 
 # is_scalable UNIT: the unit is in scalable mode (RTADDR.TTM).
 is_scalable() {
-	[ $(($(rtaddr "$1") >> 10 & 3)) = 1 ]
+	[ $(($(register "$1" RTADDR) >> 10 & 3)) = 1 ]
 }
 
 # locate BDF: finds the entries of a requester from RTADDR on. Sets located to their addresses in the
@@ -26,7 +26,7 @@ is_scalable() {
 locate() {
 	of=$(unit_of "$1") bus=${1#*:} slot=${1##*:}
 	devfn=$((0x${slot%.*} << 3 | ${slot#*.}))
-	root_at=$((($(rtaddr "$of") & TABLE_MASK) + 0x${bus%%:*} * 16)) pasid_at=0
+	root_at=$((($(register "$of" RTADDR) & TABLE_MASK) + 0x${bus%%:*} * 16)) pasid_at=0
 	if is_scalable "$of"; then
 		table=$(($(word_at $((root_at + (devfn >> 7) * 8))) & TABLE_MASK))
 		context_at=$((table + (devfn & 127) * 32))
