@@ -19,10 +19,11 @@ pub(crate) fn log_unit(unit: &Unit) {
         cap.raw(),
         ecap.raw()
     );
-    let large = match (
-        cap.has_page_size(PageSize::Size2M),
-        cap.has_page_size(PageSize::Size1G),
-    ) {
+    let walks = unit.walk_capabilities();
+    // The bits of a physical address do not matter to the sizes of pages.
+    let sizes = walks.format(64).map(|format| format.geometry.page_sizes());
+    let has = |size: PageSize| sizes.is_some_and(|sizes| sizes & size.bytes() != 0);
+    let large = match (has(PageSize::Size2M), has(PageSize::Size1G)) {
         (true, true) => "4 KiB, 2 MiB and 1 GiB",
         (true, false) => "4 KiB and 2 MiB",
         _ => "4 KiB",
@@ -33,7 +34,7 @@ pub(crate) fn log_unit(unit: &Unit) {
         width.bits(),
         width.levels(),
         cap.domain_count().unwrap_or(0),
-        if unit.walk_capabilities().walks_coherently() {
+        if walks.walks_coherently() {
             "snoop caches"
         } else {
             "do not snoop caches"
@@ -49,7 +50,7 @@ pub(crate) fn log_unit(unit: &Unit) {
             ""
         },
     );
-    match (unit.legacy_reason(), unit.walk_capabilities().stage()) {
+    match (unit.legacy_reason(), walks.stage()) {
         (Some(reason), _) => log_info!("{unit}: legacy mode: {reason}"),
         (None, Some(stage)) => log_info!("{unit}: scalable mode, {stage} tables"),
         (None, None) => {}
