@@ -137,6 +137,47 @@ def test_both_readings_are_the_same(real):
         assert listed == int(row["units"]), name
 
 
+SCOPE = re.compile(r"[0-9a-f]+:(\d)/\d+/\d+/(\d+)/(\d+)\.(\d+)(?= |\])")
+FLAG = re.compile(r"(ATSR|SATC) @[0-9a-f]+ (?:all|req)=(\d) seg=(\d+) ")
+
+
+def _device_tlbs(theirs):
+    """Returns the lines of `describe ats` for a table, computed from the independent decoder's."""
+    expected = set()
+    for line in theirs:
+        if not (found := FLAG.match(line)):
+            continue
+        kind, flag, segment = found[1], found[2] == "1", found[3]
+        named = [(int(bus), int(device), int(function))
+                 for kind_of, bus, device, function in SCOPE.findall(line) if kind_of in "12"]
+        if kind == "ATSR" and flag:
+            named = [(bus, device, function) for bus in {0, *(bus for bus, _, _ in named)}
+                     for device in range(32) for function in range(8)]
+        words = {"ATSR": "port", "SATC": "integrated"}[kind]
+        # With ats=0, 1 and 2, in legacy and in scalable mode. In legacy mode hardware controls the
+        # device-TLB of a device that needs it.
+        code = {"ATSR": "000011", "SATC": "000101"}[kind]
+        if kind == "ATSR" or flag:
+            expected |= {f"{words} {segment}:{bus:02x}:{device:02x}.{function} {code}"
+                         for bus, device, function in named}
+    return expected
+
+
+def test_the_same_devices_use_their_device_tlb(real):
+    """Each device that firmware lists (SATC), and each below a port that it lists (ATSR)."""
+    theirs, tables = _tables(real)
+    ours = _files(_describe("ats", *map(str, sorted((real / "dmar").glob("*.bin")))))
+    listed = 0
+    for name, lines in ours.items():
+        if tables[name][0].startswith("REFUSED "):
+            continue
+        expected = _device_tlbs(theirs[name])
+        assert set(lines) == expected, name
+        listed += bool(expected)
+    assert listed, "no table lists a device-TLB"
+    print(f"{listed} of {len(ours)} tables list device-TLBs or ports for them")
+
+
 def _flags(value, bits):
     return ",".join(name for name, bit in bits.items() if value >> bit & 1)
 

@@ -13,9 +13,9 @@
 //! `progress_timeout`, `fault_limit`, `interrupt_policy`, `relax_list`, `reserved_memory` and
 //! `walk_request`, which do not use each other; then `install`, which uses `invalidation`,
 //! `lockless`, which uses `invalidation` and `pgtable`, `compatibility`, which uses `pgtable`,
-//! `quirks`, which uses `dmar`, and `wired_interrupts`, which uses `dmar` and `interrupt_policy`;
-//! `translation_mode`, which uses `compatibility`, and `concurrent`, which uses `install`,
-//! `lockless`, `ownership` and `progress_timeout`.
+//! `quirks` and `ats_policy`, which use `dmar`, and `wired_interrupts`, which uses `dmar` and
+//! `interrupt_policy`; `translation_mode`, which uses `compatibility`, and `concurrent`, which uses
+//! `install`, `lockless`, `ownership` and `progress_timeout`.
 
 // Kbuild already sets `no_std` for every module (`-Zcrate-attr`), and rustc warns about a
 // second one.
@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod ats_policy;
 pub mod bring_up;
 pub mod compatibility;
 pub mod concurrent;

@@ -47,21 +47,31 @@ impl<'a> Dmar<'a> {
     /// Returns whether the integrated device at the end of `chain` has a device-TLB: a SATC structure
     /// names it.
     pub fn has_device_tlb(&self, segment: Segment, chain: &[SourceId]) -> bool {
-        self.structures().any(|structure| match structure {
+        self.device_tlb(segment, chain).is_some()
+    }
+
+    /// Returns whether the integrated device at the end of `chain` needs its device-TLB
+    /// (ATC_REQUIRED), or `None` if no SATC structure names the device.
+    pub fn device_tlb(&self, segment: Segment, chain: &[SourceId]) -> Option<bool> {
+        let listed = self.structures().filter_map(|structure| match structure {
             Structure::Satc(devices) => {
-                devices.segment == segment && devices.scopes.covers(chain).is_some()
+                let names = devices.segment == segment && devices.scopes.covers(chain).is_some();
+                names.then_some(devices.atc_required)
             }
-            _ => false,
-        })
+            _ => None,
+        });
+        listed.reduce(|one, other| one || other)
     }
 
     /// Returns whether the root port at the start of `chain` takes translation requests of devices
     /// below it: an ATSR structure names it, or claims all ports of the segment.
     pub fn takes_translation_requests(&self, segment: Segment, chain: &[SourceId]) -> bool {
+        // A scope that names a port further down says nothing about the root port.
+        let root_port = chain.get(..1).unwrap_or_default();
         self.structures().any(|structure| match structure {
             Structure::Atsr(ports) => {
                 ports.segment == segment
-                    && (ports.all_ports || ports.scopes.covers(chain).is_some())
+                    && (ports.all_ports || ports.scopes.covers(root_port).is_some())
             }
             _ => false,
         })

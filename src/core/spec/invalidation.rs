@@ -71,9 +71,10 @@ pub enum PasidIotlbScope {
 pub struct DeviceTlbScope {
     /// The device.
     pub source: SourceId,
-    /// The physical function if `source` is a virtual function; else `source` itself.
+    /// PFSID: the physical function if `source` is a virtual function; else `source` itself.
+    /// Reserved, so 0, unless the unit throttles by it (`ECAP.DIT`).
     pub physical_function: SourceId,
-    /// MIP: the number of invalidations that the device takes at a time, minus 1; at most 31.
+    /// MIP: the number of invalidations that the device takes at a time, at most 31; 0 means 32.
     pub queue_depth: u8,
     /// The address space of the device, or `None` for requests without PASID.
     pub pasid: Option<Pasid>,

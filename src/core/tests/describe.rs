@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Describes DMAR tables and capability registers in short lines, for comparison with another
-//! program that decodes them: `describe table FILE...`, `describe caps CAP:ECAP...` (hexadecimal).
+//! program that decodes them: `describe table FILE...`, `describe ats FILE...`, and
+//! `describe caps CAP:ECAP...` (hexadecimal).
 
+use std::collections::BTreeSet;
+use vtd_core::ats_policy::{AtsChoice, AtsDecision, AtsFacts, AtsPlace};
 use vtd_core::compatibility::{Restriction, WalkCapabilities};
 use vtd_core::dmar::{Dmar, ScopeKind, Scopes, Structure};
 use vtd_core::pgtable::Geometry;
+use vtd_core::spec::address::{Segment, SourceId};
 use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers::register_bytes;
@@ -107,6 +111,64 @@ fn table(path: &str) {
         .for_each(|it| println!("{}", structure(it)));
     println!("UNITS {}", dmar.units().count());
     dmar.notes(|note| println!("NOTE {} {note}", u8::from(note.is_wrong())));
+}
+
+/// Returns whether a device at `place` would use its device-TLB: with ats=0, 1 and 2, each in legacy
+/// and in scalable mode.
+fn uses(place: AtsPlace) -> String {
+    let decide = |(value, scalable)| {
+        let decision = AtsDecision::of(AtsFacts {
+            choice: AtsChoice::from_parameter(value).unwrap(),
+            capability: true,
+            untrusted: false,
+            physical_function: true,
+            page_aligned: true,
+            required: false,
+            shares_requester: false,
+            place,
+            unit: true,
+            queue: true,
+            scalable,
+        });
+        u8::from(decision.is_used()).to_string()
+    };
+    (0..3)
+        .flat_map(|value| [(value, false), (value, true)])
+        .map(decide)
+        .collect()
+}
+
+/// Prints the integrated functions, and the root ports, whose devices would not do what those of a
+/// table without SATC and ATSR do, on the buses where scopes start.
+fn device_tlbs(path: &str) {
+    println!("FILE {path}");
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let Ok(dmar) = Dmar::parse(&bytes) else {
+        return println!("REFUSED");
+    };
+    let mut places = BTreeSet::from([(0, 0)]);
+    for it in dmar.structures() {
+        let (segment, scopes) = match it {
+            Structure::Atsr(it) => (it.segment, it.scopes),
+            Structure::Satc(it) => (it.segment, it.scopes),
+            _ => continue,
+        };
+        places.extend(scopes.iter().map(|it| (segment.raw(), it.start_bus)));
+        places.insert((segment.raw(), 0));
+    }
+    for (segment, bus) in places {
+        for source in (0..=255).map(|low| SourceId::from_raw(u16::from(bus) << 8 | low)) {
+            let (below, name) = (SourceId::from_raw(0xffff), format!("{segment}:{source}"));
+            let of = |chain: &[_]| uses(AtsPlace::of(&dmar, Segment::new(segment), chain, false));
+            let (integrated, port) = (of(&[source]), of(&[source, below]));
+            if integrated != "000011" {
+                println!("integrated {name} {integrated}");
+            }
+            if port != "000000" {
+                println!("port {name} {port}");
+            }
+        }
+    }
 }
 
 fn bits(flags: &[(&str, bool)]) -> String {
@@ -212,8 +274,9 @@ fn main() {
     let mut words = std::env::args().skip(1);
     let describe = match words.next().as_deref() {
         Some("table") => table,
+        Some("ats") => device_tlbs,
         Some("caps") => caps,
-        other => panic!("{other:?} is neither table nor caps"),
+        other => panic!("{other:?} is none of table, ats and caps"),
     };
     words.for_each(|word| describe(&word));
 }

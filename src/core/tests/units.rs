@@ -5,6 +5,7 @@
 #[allow(dead_code)] // The tests of the parser use the rest.
 mod dmar_build;
 mod units_bring_up;
+mod units_device_tlb;
 mod units_interrupts;
 mod units_protected_memory;
 mod units_wired;
