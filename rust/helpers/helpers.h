@@ -104,6 +104,16 @@ int vtd_helper_set_parent_affinity(struct irq_data *data,
 struct fwnode_handle *vtd_helper_alloc_named_id_fwnode(const char *name, int id);
 irqreturn_t vtd_helper_irq_handled(void);
 
+/* ats.c */
+u16 vtd_helper_pci_ats_cap(struct pci_dev *pdev);
+u8 vtd_helper_pci_ats_stu(struct pci_dev *pdev);
+bool vtd_helper_pci_ats_enabled(struct pci_dev *pdev);
+bool vtd_helper_pci_ats_supported(struct pci_dev *pdev);
+bool vtd_helper_pci_ats_required(struct pci_dev *pdev);
+int vtd_helper_pci_prepare_ats(struct pci_dev *pdev, int shift);
+int vtd_helper_pci_enable_ats(struct pci_dev *pdev, int shift);
+void vtd_helper_pci_disable_ats(struct pci_dev *pdev);
+
 /* msi.c */
 struct irq_domain *vtd_helper_msi_create_parent(struct irq_domain_info *info, bool isolated);
 struct pci_dev *vtd_helper_msi_requester(const struct irq_alloc_info *info);

@@ -25,6 +25,7 @@ use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 
 mod access_control;
+mod ats;
 mod enabled;
 mod properties;
 mod requesters;
@@ -32,6 +33,7 @@ mod topology;
 
 pub use crate::rescan::{RescanGuard, RescanLock};
 pub use access_control::AcsControl;
+pub use ats::AtsCapability;
 pub use enabled::KeptEnabled;
 pub use properties::{PciProperties, PortType};
 

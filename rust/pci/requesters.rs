@@ -25,10 +25,9 @@ impl PciDevice {
         let own = self.properties();
         visit(own.requester)?;
         if own.has_alias_mask {
-            for devfn in 0..=0xffu16 {
-                // SAFETY: Valid device; `devfn` is below 256, the width of the mask.
-                if unsafe { bindings::vtd_helper_pci_alias_bit(self.ptr.as_ptr(), devfn.into()) } {
-                    visit(own.requester & 0xff00 | devfn)?;
+            for devfn in 0..=0xffu8 {
+                if self.has_alias(devfn) {
+                    visit(own.requester & 0xff00 | u16::from(devfn))?;
                 }
             }
         }
@@ -44,6 +43,12 @@ impl PciDevice {
             next = bridge.above();
         }
         Ok(())
+    }
+
+    /// Returns whether a DMA alias quirk of this function names this device and function of its bus.
+    pub(super) fn has_alias(&self, devfn: u8) -> bool {
+        // SAFETY: Valid device; `devfn` is below 256, the width of the mask.
+        unsafe { bindings::vtd_helper_pci_alias_bit(self.ptr.as_ptr(), devfn.into()) }
     }
 
     /// Returns the closest bridge above that may replace this device's requester ID by `requester`,

@@ -29,6 +29,7 @@
 #include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/pci-ats.h>
 #include <linux/percpu.h>
 #include <linux/seq_file.h>
 #include <linux/shrinker.h>
@@ -118,6 +119,12 @@ EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_read_config_dword);
 STANDIN(PCIBIOS_DEVICE_NOT_FOUND, int, pci_write_config_word,
 	(const struct pci_dev *dev, int where, u16 value), (dev, where, value))
 EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_write_config_word);
+
+STANDIN(-EINVAL, int, pci_prepare_ats, (struct pci_dev *dev, int shift), (dev, shift))
+EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_prepare_ats);
+
+STANDIN(-EINVAL, int, pci_enable_ats, (struct pci_dev *dev, int shift), (dev, shift))
+EXPORT_SYMBOL_GPL(vtd_inject_calls_pci_enable_ats);
 
 STANDIN(NULL, struct fwnode_handle *, __irq_domain_alloc_fwnode,
 	(unsigned int type, int id, const char *name, phys_addr_t *pa,

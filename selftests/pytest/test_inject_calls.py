@@ -12,7 +12,8 @@ from vtdlab.build import kernel, module, testmodules
 # Look-ups: a missing object is not a failure.
 LOOKUPS = {"debugfs_lookup", "iommu_default_passthrough", "iommu_group_dma_owner_claimed",
            "iommu_group_id", "irq_domain_get_irq_data", "irq_get_irq_data", "irq_get_nr_irqs",
-           "irqd_cfg", "msi_desc_to_pci_dev", "pci_ats_disabled", "pci_get_device",
+           "irqd_cfg", "msi_desc_to_pci_dev", "pci_ats_disabled", "pci_ats_required",
+           "pci_ats_supported", "pci_find_dvsec_capability", "pci_get_device",
            "pci_get_domain_bus_and_slot", "pci_num_vf",
            "bcmp", "strcmp"}
 # Other reasons. Readers of debugfs files run when a file is used, and only that use fails.
@@ -54,7 +55,7 @@ RETURN_NOTHING = {
     "iommu_device_sysfs_remove", "iommu_device_unregister", "iommu_free_pages",
     "iommu_group_put", "iommu_group_ref_get", "iommu_put_pages_list", "iounmap", "irq_domain_free_fwnode",
     "irq_domain_free_irqs", "irq_domain_free_irqs_common", "irq_domain_remove", "kobject_del", "kobject_put", "module_put",
-    "__module_get", "pci_disable_device", "synchronize_rcu", "preempt_schedule_thunk",
+    "__module_get", "pci_clear_master", "pci_disable_ats", "pci_disable_device", "synchronize_rcu", "preempt_schedule_thunk",
     "pci_dev_get", "pci_dev_put", "unregister_syscore", "__folio_put", "shrinker_free",
     "shrinker_register", "perf_trace_run_bpf_submit", "trace_event_buffer_commit",
     "trace_event_printf", "preempt_schedule_notrace_thunk",

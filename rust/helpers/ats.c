@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See helpers.h: what a device requests and keeps of translations (ATS). */
+#include <linux/pci-ats.h>
+#include "helpers.h"
+
+#ifdef CONFIG_PCI_ATS
+u16 vtd_helper_pci_ats_cap(struct pci_dev *pdev)
+{
+	return pdev->ats_cap;
+}
+
+u8 vtd_helper_pci_ats_stu(struct pci_dev *pdev)
+{
+	return READ_ONCE(pdev->ats_stu);
+}
+
+bool vtd_helper_pci_ats_enabled(struct pci_dev *pdev)
+{
+	/* Other bits of this word change at any time. */
+	return data_race((bool)pdev->ats_enabled);
+}
+#else
+u16 vtd_helper_pci_ats_cap(struct pci_dev *pdev)
+{
+	return 0;
+}
+
+u8 vtd_helper_pci_ats_stu(struct pci_dev *pdev)
+{
+	return 0;
+}
+
+bool vtd_helper_pci_ats_enabled(struct pci_dev *pdev)
+{
+	return false;
+}
+#endif
+
+bool vtd_helper_pci_ats_supported(struct pci_dev *pdev)
+{
+	return pci_ats_supported(pdev);
+}
+
+bool vtd_helper_pci_ats_required(struct pci_dev *pdev)
+{
+#ifdef VTD_HAS_PCI_ATS_REQUIRED
+	return pci_ats_required(pdev);
+#else
+	/* As in 7.3, without its list of devices. */
+	u16 dvsec, cap;
+
+	pdev = pci_physfn(pdev);
+	dvsec = pci_find_dvsec_capability(pdev, PCI_VENDOR_ID_CXL, PCI_DVSEC_CXL_DEVICE);
+	return dvsec && !pci_read_config_word(pdev, dvsec + PCI_DVSEC_CXL_CAP, &cap) &&
+	       cap & PCI_DVSEC_CXL_CACHE_CAPABLE;
+#endif
+}
+
+int vtd_helper_pci_prepare_ats(struct pci_dev *pdev, int shift)
+{
+	return pci_prepare_ats(pdev, shift);
+}
+
+int vtd_helper_pci_enable_ats(struct pci_dev *pdev, int shift)
+{
+	return pci_enable_ats(pdev, shift);
+}
+
+void vtd_helper_pci_disable_ats(struct pci_dev *pdev)
+{
+	pci_disable_ats(pdev);
+}
