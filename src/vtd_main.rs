@@ -40,6 +40,7 @@ impl kernel::Module for VtdModule {
                 scalable: value::<i32>(module_parameters::scalable.value()) != 0,
             },
             interrupts: value::<i32>(module_parameters::interrupts.value()),
+            ats: value::<i32>(module_parameters::ats.value()),
             lazy: value::<i32>(module_parameters::lazy.value()),
             hold: value::<i32>(module_parameters::hold.value()),
             bound: value::<i32>(module_parameters::bound.value()),
@@ -74,6 +75,10 @@ module! {
         interrupts: i32 {
             default: 1,
             description: "interrupt remapping: 1 where it isolates devices (default), 2 wherever possible, 0 off",
+        },
+        ats: i32 {
+            default: 1,
+            description: "device-TLBs (ATS): 0 none, 1 those of devices that need theirs (default), 2 all that can be used",
         },
         scalable: i32 {
             default: 1,

@@ -3,6 +3,7 @@
 //! What the driver keeps for one device.
 
 use super::access_control::AccessControl;
+use super::ats::Ats;
 use super::attachment::{AttachedDomain, DeviceState};
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
@@ -38,6 +39,8 @@ pub(crate) struct DeviceInfo {
     pub(crate) identity_reason: Option<IdentityReason>,
     /// All requester IDs under which its requests may arrive, its own first.
     pub(crate) requesters: KVec<SourceId>,
+    /// Whether its device-TLB is used.
+    pub(crate) ats: Ats,
     /// Its reserved IOVA regions.
     pub(crate) regions: KVec<ReservedRegion>,
     /// Whether the bound driver was bound before vtd was loaded.

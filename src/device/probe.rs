@@ -4,6 +4,7 @@
 //! allocated.
 
 use super::access_control::AccessControl;
+use super::ats::{Ats, Probed};
 use super::attachment::DeviceState;
 use super::chipset::Chipset;
 use super::info::DeviceInfo;
@@ -17,6 +18,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
 use kernel_ext::pci::PciDevice;
+use vtd_core::ats_policy::AtsChoice;
 use vtd_core::dmar::Dmar;
 use vtd_core::spec::address::{Segment, SourceId};
 
@@ -34,7 +36,7 @@ pub(crate) struct SharedRecords {
 }
 
 /// Creates the [`DeviceInfo`] of `pci`, which `unit` serves and `path` leads to. The device is
-/// blocked. The core forms its group immediately afterwards.
+/// blocked, and ATS is off. The core forms its group immediately afterwards.
 ///
 /// # Errors
 ///
@@ -51,6 +53,7 @@ pub(crate) fn probe(
     unit: Arc<Unit>,
     shared: SharedRecords,
     chipset: &Chipset,
+    ats: AtsChoice,
 ) -> Result<Arc<DeviceInfo>> {
     let SharedRecords {
         ownership,
@@ -65,6 +68,14 @@ pub(crate) fn probe(
     let segment = u16::try_from(properties.segment).map_err(|_| ENODEV)?;
     let driver = pci.as_device().driver();
     unit.prepare(&requesters)?;
+    let probed = Probed {
+        pci: &pci,
+        dma_device: &dma_device,
+        path,
+        requesters: &requesters,
+        unit: &unit,
+    };
+    let ats = Ats::find(dmar, ats, &probed);
     Arc::pin_init(
         pin_init!(DeviceInfo {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -75,6 +86,7 @@ pub(crate) fn probe(
             segment: Segment::new(segment),
             source: SourceId::from_raw(properties.requester),
             requesters,
+            ats,
             regions,
             bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.driver_managed_dma)),
             ownership,

@@ -91,6 +91,7 @@ impl Loaded {
             units,
             bound,
             flushing,
+            ats,
         } = survey;
         let ownership = Ownership::new()?;
         let untranslated = UntranslatedDevices::new()?;
@@ -113,6 +114,7 @@ impl Loaded {
                 untranslated,
                 domains,
                 flushing,
+                ats,
                 loading: AtomicBool::new(true),
                 unloading: AtomicBool::new(false),
                 access_control,

@@ -80,6 +80,7 @@ impl Driver for Machine {
             served.unit.clone(),
             shared,
             &self.chipset,
+            self.ats,
         )?;
         served.interrupts.add(&data.pci)?;
         self.add_device(served, &data)
@@ -90,6 +91,14 @@ impl Driver for Machine {
                 "{}: {}: identity domain by default: {why}",
                 &*data.unit,
                 &*data
+            );
+        }
+        if data.ats.device().is_some() {
+            let (unit, ats) = (&*data.unit, &data.ats);
+            log_dev_info!(
+                data.pci.as_device(),
+                "{unit}: {}: its device-TLB is {ats}",
+                *data
             );
         }
         if self.chipset.relaxes(&path) {
@@ -108,6 +117,8 @@ impl Driver for Machine {
     }
 
     fn release_device(&self, _dev: &Device, data: &DeviceInfo) {
+        // Before it is blocked: from then on nothing invalidates its device-TLB.
+        data.pci.disable_ats();
         // The device is still attached to the group's domain, which the core frees next. It is put
         // into pass-through only when the whole driver is unloaded: translation is disabled right
         // after.
@@ -129,7 +140,8 @@ impl Driver for Machine {
         }
         match capability {
             // On x86, DMA snoops processor caches whatever the unit does.
-            IommuCapability::CacheCoherency | IommuCapability::DeferredFlush => true,
+            IommuCapability::CacheCoherency => true,
+            IommuCapability::DeferredFlush => !self.has_ats_sibling(data),
             // Whatever firmware did: from boot until load, devices could reach all of memory.
             IommuCapability::PreBootProtection => false,
             IommuCapability::EnforceCacheCoherency => data.unit.ecap().snoop_control(),
@@ -159,7 +171,7 @@ impl Driver for Machine {
             || kernel_ext::iommu::default_passthrough()
         {
             DefaultDomain::Any
-        } else if self.flushing.lazy && trusted() {
+        } else if self.flushing.lazy && trusted() && !self.has_ats_sibling(data) {
             DefaultDomain::LazyDma
         } else {
             DefaultDomain::StrictDma

@@ -22,6 +22,9 @@ pub(crate) struct LoadOptions {
     pub(crate) bound: i32,
     /// 0: interrupts are not remapped; 1: where that isolates devices; 2: wherever possible.
     pub(crate) interrupts: i32,
+    /// Which device-TLBs are used: the number of an
+    /// [`AtsChoice`](vtd_core::ats_policy::AtsChoice).
+    pub(crate) ats: i32,
     /// The units that are left out, as text.
     pub(crate) ignore: &'static str,
     /// The devices whose reserved memory does not keep users away, as text.
@@ -51,6 +54,7 @@ impl fmt::Display for LoadOptions {
             ("hold", self.hold),
             ("lazy", self.lazy),
             ("interrupts", self.interrupts),
+            ("ats", self.ats),
             ("test_hooks", self.test_hooks.into()),
             ("register_invalidation", self.unit.without_queue.into()),
             ("scalable", self.unit.scalable.into()),

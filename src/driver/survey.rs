@@ -16,6 +16,7 @@ use kernel_ext::pages::NumaNode;
 use kernel_ext::pci::RescanLock;
 use kernel_ext::sysfs::AttributeGroup;
 use kernel_ext::{acpi, cmdline, iommu, log_err, log_info, memory};
+use vtd_core::ats_policy::AtsChoice;
 use vtd_core::dmar::error::Problem;
 use vtd_core::dmar::{CheckedDmar, Dmar};
 use vtd_core::interrupt_policy::{InterruptPolicy, NotRemapped};
@@ -29,6 +30,8 @@ pub(super) struct Survey {
     pub(super) bound: BoundDevices,
     /// Whether flushes are deferred for trusted devices.
     pub(super) flushing: FlushChoice,
+    /// Which device-TLBs are used.
+    pub(super) ats: AtsChoice,
 }
 
 impl Survey {
@@ -58,6 +61,7 @@ impl Survey {
             hold: chose_hold(options.hold)?,
         };
         check_interrupts(options.interrupts)?;
+        let ats = choose_ats(options.ats)?;
         let mut units = create_units(table, &dmar, &mut chipset, options.unit)?;
         if units.is_empty() {
             log_err!("not loaded: all remapping units are left out");
@@ -72,6 +76,7 @@ impl Survey {
             units,
             bound,
             flushing,
+            ats,
         };
         Ok((dmar.checked(), survey))
     }
@@ -167,6 +172,17 @@ fn check_interrupts(parameter: i32) -> Result {
          isolates devices) or 2 (wherever possible)"
     );
     Err(EINVAL)
+}
+
+/// Returns which device-TLBs the user wants.
+fn choose_ats(parameter: i32) -> Result<AtsChoice> {
+    AtsChoice::from_parameter(parameter).ok_or_else(|| {
+        log_err!(
+            "not loaded: ats={parameter} is not valid: give 0 (no device-TLBs), 1 (those of \
+             devices that need theirs) or 2 (all that can be used)"
+        );
+        EINVAL
+    })
 }
 
 /// Returns whether unmapped memory is held until a deferred flush.

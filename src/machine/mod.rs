@@ -23,6 +23,7 @@ use kernel_ext::acpi;
 use kernel_ext::iommu;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::memory;
+use vtd_core::ats_policy::AtsChoice;
 use vtd_core::bring_up::BringUpStep;
 use vtd_core::dmar::{CheckedDmar, Dmar};
 use vtd_core::pgtable::output_bits;
@@ -90,6 +91,8 @@ pub(crate) struct Machine {
     pub(crate) domains: Arc<Domains>,
     /// What the user chose for deferred flushing.
     pub(crate) flushing: FlushChoice,
+    /// Which device-TLBs the user wants.
+    pub(crate) ats: AtsChoice,
     pub(crate) loading: AtomicBool,
     pub(crate) unloading: AtomicBool,
     pub(crate) access_control: Arc<AccessControl>,
@@ -212,10 +215,14 @@ impl Machine {
     /// whatever the user chose. Then all members get one. Context as for
     /// [`Self::has_untrusted_sibling`].
     pub(crate) fn has_identity_sibling(&self, data: &DeviceInfo) -> bool {
-        let group = data.state.lock().group_id;
-        let devices = self.devices.lock();
-        let mut identity = devices.iter().filter(|info| info.identity_reason.is_some());
-        identity.any(|info| info.state.lock().group_id == group)
+        self.has_sibling(data, |info| info.identity_reason.is_some())
+    }
+
+    /// Returns whether a member of a device's group uses its device-TLB. The domain of the group is
+    /// then strict: nothing may wait for an invalidation that a device does not answer. Context as
+    /// for [`Self::has_untrusted_sibling`].
+    pub(crate) fn has_ats_sibling(&self, data: &DeviceInfo) -> bool {
+        self.has_sibling(data, |info| info.ats.device().is_some())
     }
 
     /// Returns whether the group of a device has an untrusted member. All members share one default
@@ -226,11 +233,15 @@ impl Machine {
     ///
     /// The core holds the group's mutex; may sleep.
     pub(crate) fn has_untrusted_sibling(&self, data: &DeviceInfo) -> bool {
+        self.has_sibling(data, |info| info.untrusted)
+    }
+
+    /// Returns whether the group of a device has a member for which `is_one` holds.
+    fn has_sibling(&self, data: &DeviceInfo, is_one: impl Fn(&DeviceInfo) -> bool) -> bool {
         let group = data.state.lock().group_id;
-        self.devices
-            .lock()
-            .iter()
-            .any(|info| info.untrusted && info.state.lock().group_id == group)
+        let devices = self.devices.lock();
+        let mut found = devices.iter().filter(|info| is_one(info));
+        found.any(|info| info.state.lock().group_id == group)
     }
 
     /// Returns whether a probed device is still behind `unit`.

@@ -6,7 +6,9 @@
 use super::domain_translation::TranslationFiles;
 use super::view::{ShowChunk, UnitView, View};
 use super::walk::WalkFile;
-use super::{context_entries, domains, groups, interrupts, queue, registers, statistics, users};
+use super::{
+    context_entries, device_tlbs, domains, groups, interrupts, queue, registers, statistics, users,
+};
 use crate::machine::Machine;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -84,6 +86,11 @@ fn files_of_machine(
         File::new(c"faults", folder.clone(), view(statistics::show_faults)?),
         File::new(c"users", folder.clone(), view(users::show_users)?),
         File::new(c"groups", folder.clone(), view(groups::show_groups)?),
+        File::new(
+            c"device_tlbs",
+            folder.clone(),
+            view(device_tlbs::show_device_tlbs)?,
+        ),
         File::new(c"domains", folder.clone(), view(domains::show_domains)?),
     ] {
         files.push(file, GFP_KERNEL)?;

@@ -3,6 +3,7 @@
 //! The files in debugfs and their contents.
 
 mod context_entries;
+mod device_tlbs;
 mod domain_translation;
 mod domains;
 mod files;
