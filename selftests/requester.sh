@@ -10,10 +10,7 @@
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
-
-ATS=15 PASID=27
-READ=1 WRITE=2 TRANSLATE=3 INTERRUPT=5
-WITH_PASID=1 FOR_WRITE=2 AS_TRANSLATED=16
+. "$(dirname "$0")/lib/requester.sh"
 
 it=$(pci_by_id 0x1b36:0x00f0 | head -n1)
 [ -n "$it" ] || ktap_skip_all "there is no vtd-requester (1b36:00f0)"
@@ -23,7 +20,7 @@ pasid=$(extended_capability "$it" $PASID)
 
 # register OFFSET [VALUE]: prints or writes a register.
 register() {
-	devmem $((registers + $1)) 64 ${2+"$2"}
+	register_of "$it" "$@"
 }
 
 # control CAPABILITY: prints the control register of its capability.
@@ -33,13 +30,7 @@ control() {
 
 # sends COMMAND ADDRESS FLAGS [VALUE]: makes the device send a request; prints its status.
 sends() {
-	register 0x18 "$2"
-	register 0x20 "${4-0x41}"
-	register 0x28 0x123
-	register 0x30 "$3"
-	register 0x38 1
-	register 0x08 "$1"
-	echo $(($(register 0x10)))
+	sends_of "$it" "$@"
 }
 
 # refused TEXT COMMAND ADDRESS FLAGS [VALUE]: no data moves, and one fault line has the text.
@@ -77,7 +68,6 @@ address_of() {
 
 ktap_start 11
 need_vtd > /tmp/need 2>&1 || ktap_abort "the module does not load: $(cat /tmp/need)"
-registers=$(head -n1 "$PCI/$it/resource" | cut -d' ' -f1)
 # The last page that is mapped for it, and where that is.
 line=$(grep '|' "/sys/kernel/debug/iommu/intel/$it/domain_translation_struct" | tail -n1)
 [ -n "$line" ] || ktap_abort "nothing is mapped for $it"

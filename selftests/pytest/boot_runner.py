@@ -68,7 +68,8 @@ async def _wake_later(guest):
 
 
 # The services that a guest may request with `host NAME`.
-SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "wake-later": _wake_later,
+SERVICES = {"unplug-nvme": _unplug, "plug-nvme": _plug, "unplug": _unplug, "plug": _plug,
+            "wake-later": _wake_later,
             **unit_services.SERVICES}
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import os
 
 import chipsets
+import device_tlbs
 import isolation
 from heads import read, run_in
 from vtdlab.bench import workloads
@@ -157,6 +158,12 @@ _BOOTS = (
          one_unit="the lab's further units have no scalable mode"),
     Boot("first-stage", iommu="scalable-mode=on,fsts=on", append=vfio_machine.HUGE_PAGES,
          one_unit="the lab's further units have no scalable mode"),
+    Boot("device-tlb", iommu="device-iotlb=on", devices=device_tlbs.machine,
+         machine=device_tlbs.MACHINE, tables=device_tlbs.tables,
+         append=(devices.NATIVE_PORTS, "guest.vtd=ats=2"), programs=workloads.fio),
+    Boot("device-tlb-scalable", iommu="scalable-mode=on,device-iotlb=on",
+         devices=device_tlbs.machine, machine=device_tlbs.MACHINE, tables=device_tlbs.tables,
+         append=(devices.NATIVE_PORTS, "guest.vtd=ats=2"), programs=workloads.fio),
     Boot("users", devices=vfio_machine.grouped,
          iommu="snoop-control=on", tables=vfio_machine.opted_in,
          append=(*vfio_machine.HUGE_PAGES, "guest.snoop=1", "guest.optin=1", *testbed.ISOLATED)),

@@ -3,7 +3,8 @@
 
 `host queue BASE VALUE` makes the unit whose registers are at BASE, in hexadecimal, treat its
 invalidation queue as VALUE says (Documentation/qemu-units.rst), or `late=MS`: it makes a step
-every MS milliseconds. `host queue-error BASE VALUE` does the same for one error of its queue.
+every MS milliseconds. `host queue-error BASE VALUE` does the same for one error of its queue, and
+`host ite-source BASE on` or `off` says whether the unit names a device that does not answer.
 """
 
 import asyncio
@@ -64,4 +65,8 @@ async def _queue_error(guest, base, value):
     await _set(guest, await _unit(guest, int(base, 16)), "queue-error", value)
 
 
-SERVICES = {"queue": _queue, "queue-error": _queue_error}
+async def _ite_source(guest, base, value):
+    await _set(guest, await _unit(guest, int(base, 16)), "ite-source", value)
+
+
+SERVICES = {"queue": _queue, "queue-error": _queue_error, "ite-source": _ite_source}
