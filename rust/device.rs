@@ -104,6 +104,21 @@ impl Device {
         };
     }
 
+    /// Sends the uevent `change` of the device with `variable`, such as `NAME=value`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn announce_change(&self, variable: &'static CStr) {
+        // SAFETY: `self` is a valid device; the text is only read, and copied.
+        unsafe {
+            bindings::vtd_helper_announce_change(
+                self.as_raw(),
+                variable.as_char_ptr().cast_mut().cast(),
+            )
+        };
+    }
+
     /// Returns the driver bound at this moment, if any; [`None`] for a device that is not on the
     /// PCI bus.
     ///

@@ -70,3 +70,32 @@ void vtd_helper_pci_disable_ats(struct pci_dev *pdev)
 {
 	pci_disable_ats(pdev);
 }
+
+/*
+ * STU, the size of the translations that a device requests, has no effect while ATS is off, and a
+ * reset clears it. pci_restore_state() restores it only while ATS is on, and pci_enable_ats() writes
+ * it anew.
+ */
+#define ATS_MARK 0xf
+
+static bool has_ats_mark(struct pci_dev *pdev, bool without_answer)
+{
+	u16 control;
+
+	if (pci_read_config_word(pdev, vtd_helper_pci_ats_cap(pdev) + PCI_ATS_CTRL, &control))
+		return without_answer;
+	return (control & ATS_MARK) == ATS_MARK;
+}
+
+bool vtd_helper_pci_set_ats_mark(struct pci_dev *pdev)
+{
+	u16 at = vtd_helper_pci_ats_cap(pdev);
+
+	return at && !pci_write_config_word(pdev, at + PCI_ATS_CTRL, ATS_MARK) &&
+	       has_ats_mark(pdev, false);
+}
+
+bool vtd_helper_pci_has_ats_mark(struct pci_dev *pdev)
+{
+	return has_ats_mark(pdev, true);
+}

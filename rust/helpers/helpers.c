@@ -183,6 +183,14 @@ bool vtd_helper_dev_is_pci(const struct device *dev)
 	return dev_is_pci(dev);
 }
 
+/* Without memory no event is sent; what it says stands in the log as well. */
+void vtd_helper_announce_change(struct device *dev, char *variable)
+{
+	char *variables[] = { variable, NULL };
+
+	kobject_uevent_env(&dev->kobj, KOBJ_CHANGE, variables);
+}
+
 struct pci_dev *vtd_helper_to_pci_dev(struct device *dev)
 {
 	return to_pci_dev(dev);

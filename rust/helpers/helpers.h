@@ -58,6 +58,7 @@ ssize_t vtd_helper_read_file(const char *path, char *to, size_t size);
 
 void *vtd_helper_dev_iommu_priv_get(struct device *dev);
 bool vtd_helper_dev_is_pci(const struct device *dev);
+void vtd_helper_announce_change(struct device *dev, char *variable);
 struct pci_dev *vtd_helper_to_pci_dev(struct device *dev);
 struct device *vtd_helper_pci_to_dev(struct pci_dev *pdev);
 int vtd_helper_dev_to_node(struct device *dev);
@@ -113,6 +114,8 @@ bool vtd_helper_pci_ats_required(struct pci_dev *pdev);
 int vtd_helper_pci_prepare_ats(struct pci_dev *pdev, int shift);
 int vtd_helper_pci_enable_ats(struct pci_dev *pdev, int shift);
 void vtd_helper_pci_disable_ats(struct pci_dev *pdev);
+bool vtd_helper_pci_set_ats_mark(struct pci_dev *pdev);
+bool vtd_helper_pci_has_ats_mark(struct pci_dev *pdev);
 
 /* msi.c */
 struct irq_domain *vtd_helper_msi_create_parent(struct irq_domain_info *info, bool isolated);

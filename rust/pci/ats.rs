@@ -169,6 +169,28 @@ impl PciDevice {
             .any(|port| port != super::PortType::Port)
     }
 
+    /// Sets a mark in the control register of the ATS capability, which a reset removes. ATS is off.
+    /// Returns false if the device keeps no mark, as virtual functions do not.
+    ///
+    /// # Context
+    ///
+    /// Any context, for a device that is awake or gone.
+    pub fn set_ats_mark(&self) -> bool {
+        // SAFETY: Valid device; a size for translations has no effect while ATS is off.
+        unsafe { bindings::vtd_helper_pci_set_ats_mark(self.ptr.as_ptr()) }
+    }
+
+    /// Returns whether the device has the mark, so that it was not reset since it was set. A device
+    /// that does not respond has it.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub fn has_ats_mark(&self) -> bool {
+        // SAFETY: Valid device.
+        unsafe { bindings::vtd_helper_pci_has_ats_mark(self.ptr.as_ptr()) }
+    }
+
     /// Clears the device's right to send requests: it is no bus master until a driver or a reset
     /// makes it one again.
     ///

@@ -35,6 +35,7 @@ OTHERS = {
     "irq_domain_set_hwirq_and_chip": "fails only for an interrupt that was not allocated",
     "sized_strscpy": "a name that is too long is cut",
     "irq_domain_free_irqs_top": "given to the core, not called",
+    "kobject_uevent_env": "an event that is lost; the log says the same",
     "delayed_work_timer_fn": "given to the kernel, not called",
 }
 TRACING = "a trace event that is lost"

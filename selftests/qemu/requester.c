@@ -15,7 +15,7 @@
 #define MAGIC 0x7165722d647476ull	/* "vtd-req" */
 #define REGION 4096			/* more than a region's structure has */
 
-enum { ID = 0x00, COMMAND = 0x04, CLASS = 0x0a, EXPRESS = 0x70 };
+enum { ID = 0x00, COMMAND = 0x04, CLASS = 0x0a, EXPRESS = 0x70, ATS_CONTROL = 6 };
 enum { EXTENDED = 0x100, EXTENDED_SIZE = 0x10, PRI_OUTSTANDING = 64 };
 enum { MASTER = 1 << 2 };
 
@@ -89,6 +89,9 @@ static void reset_device(void *device)
 		prove_config(requester);
 	requester->proved = true;
 	reset(requester);
+	/* QEMU leaves the ATS control register as it is. */
+	if (requester->ats)
+		memset(&requester->config[EXTENDED + ATS_CONTROL], 0, 2);
 }
 
 static void write_config(void *device, uint32_t at, uint32_t value, int size)

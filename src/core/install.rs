@@ -30,13 +30,23 @@ pub enum RequesterEntry {
     /// Scalable mode: the context entry, which leads to the PASID table of this requester ID, and
     /// the PASID entry there for requests without PASID.
     Scalable {
-        /// P of the context entry.
-        present: bool,
-        /// FPD of the context entry.
-        fault_processing_disabled: bool,
+        /// The context entry.
+        context: ContextBits,
         /// The PASID entry.
         pasid: PasidEntry,
     },
+}
+
+/// What may change in a context entry of scalable mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContextBits {
+    /// P: the requester has a PASID table.
+    pub present: bool,
+    /// FPD: faults are not recorded.
+    pub fault_processing_disabled: bool,
+    /// DTE: translated requests and requests for translations of a device-TLB are allowed. False if
+    /// the entry is not present.
+    pub device_tlb: bool,
 }
 
 impl RequesterEntry {
@@ -44,19 +54,20 @@ impl RequesterEntry {
     pub const fn absent(mode: TranslationTableMode) -> Self {
         match mode {
             TranslationTableMode::Legacy => Self::Legacy(ContextEntry::ABSENT),
-            TranslationTableMode::Scalable => Self::Scalable {
-                present: false,
-                fault_processing_disabled: false,
-                pasid: PasidEntry::ABSENT,
-            },
+            TranslationTableMode::Scalable => Self::scalable(PasidEntry::ABSENT, false),
         }
     }
 
-    /// Returns an entry of scalable mode that leads to `pasid`.
-    pub const fn scalable(pasid: PasidEntry) -> Self {
+    /// Returns an entry of scalable mode that leads to `pasid`. With `device_tlb`, the device may use
+    /// its TLB.
+    pub const fn scalable(pasid: PasidEntry, device_tlb: bool) -> Self {
+        let present = pasid.is_present();
         Self::Scalable {
-            present: pasid.is_present(),
-            fault_processing_disabled: false,
+            context: ContextBits {
+                present,
+                fault_processing_disabled: false,
+                device_tlb: present && device_tlb,
+            },
             pasid,
         }
     }
@@ -73,7 +84,7 @@ impl RequesterEntry {
     pub const fn is_present(&self) -> bool {
         match self {
             Self::Legacy(entry) => entry.is_present(),
-            Self::Scalable { present, .. } => *present,
+            Self::Scalable { context, .. } => context.present,
         }
     }
 
@@ -81,10 +92,7 @@ impl RequesterEntry {
     pub const fn fault_processing_disabled(&self) -> bool {
         match self {
             Self::Legacy(entry) => entry.fault_processing_disabled(),
-            Self::Scalable {
-                fault_processing_disabled,
-                ..
-            } => *fault_processing_disabled,
+            Self::Scalable { context, .. } => context.fault_processing_disabled,
         }
     }
 
@@ -103,8 +111,11 @@ impl RequesterEntry {
         match self {
             Self::Legacy(entry) => Self::Legacy(entry.withdrawn()),
             Self::Scalable { pasid, .. } => Self::Scalable {
-                present: false,
-                fault_processing_disabled: false,
+                context: ContextBits {
+                    present: false,
+                    fault_processing_disabled: false,
+                    device_tlb: false,
+                },
                 pasid,
             },
         }
@@ -114,9 +125,11 @@ impl RequesterEntry {
     pub const fn with_fault_processing_disabled(self) -> Self {
         match self {
             Self::Legacy(entry) => Self::Legacy(entry.with_fault_processing_disabled()),
-            Self::Scalable { present, pasid, .. } => Self::Scalable {
-                present,
-                fault_processing_disabled: true,
+            Self::Scalable { context, pasid } => Self::Scalable {
+                context: ContextBits {
+                    fault_processing_disabled: true,
+                    ..context
+                },
                 pasid,
             },
         }
@@ -128,8 +141,11 @@ impl From<LookupEntries> for RequesterEntry {
         match entries {
             LookupEntries::Legacy(context) => Self::Legacy(context),
             LookupEntries::Scalable { context, pasid, .. } => Self::Scalable {
-                present: context.is_present(),
-                fault_processing_disabled: context.fault_processing_disabled(),
+                context: ContextBits {
+                    present: context.is_present(),
+                    fault_processing_disabled: context.fault_processing_disabled(),
+                    device_tlb: context.is_present() && context.device_tlb(),
+                },
                 pasid,
             },
         }
@@ -162,8 +178,8 @@ pub trait RequesterSlot {
 
 /// The context entry and the PASID entry of one requester ID, in memory.
 pub trait ScalableMemory {
-    /// Writes the context entry: one that leads to the PASID table if `present`.
-    fn write_context(&mut self, present: bool, fault_processing_disabled: bool);
+    /// Writes the context entry: one that leads to the PASID table if it is present.
+    fn write_context(&mut self, context: ContextBits);
 
     /// Writes the PASID entry, unless memory has it already.
     fn write_pasid(&mut self, entry: PasidEntry);
@@ -171,17 +187,12 @@ pub trait ScalableMemory {
 
 /// Writes an entry of scalable mode: a context entry that is present after its PASID entry, and one
 /// that is not present before it.
-pub fn write_scalable<M: ScalableMemory>(
-    memory: &mut M,
-    present: bool,
-    fault_processing_disabled: bool,
-    pasid: PasidEntry,
-) {
-    if present {
+pub fn write_scalable<M: ScalableMemory>(memory: &mut M, context: ContextBits, pasid: PasidEntry) {
+    if context.present {
         memory.write_pasid(pasid);
     }
-    memory.write_context(present, fault_processing_disabled);
-    if !present {
+    memory.write_context(context);
+    if !context.present {
         memory.write_pasid(pasid);
     }
 }

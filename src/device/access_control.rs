@@ -17,7 +17,6 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::clock;
 use kernel_ext::log_dev_warn;
 use kernel_ext::pci::{AcsControl, PciDevice};
-use kernel_ext::periodic::PeriodicWork;
 use vtd_core::fault_limit::FaultLimit;
 
 /// For this long one check is good enough for an attach. It is less than any reset takes (2 ms for
@@ -171,13 +170,5 @@ impl AccessControl {
                 entry.device.restore_acs(before);
             }
         }
-    }
-}
-
-impl PeriodicWork for AccessControl {
-    const PERIOD_MS: u32 = 1000;
-
-    fn run(&self) {
-        self.hold()
     }
 }

@@ -65,22 +65,27 @@ impl AdoptedDevices {
         let requesters = requesters_of(&device)?;
         let mut list = self.list.lock();
         list.reserve(1, GFP_KERNEL)?;
-        unit.install(&requesters, WasInstalled::No, Translation::PassThrough)
-            .inspect_err(|e| match *e {
-                EINVAL => log_dev_warn!(
-                    device.as_device(),
-                    "{}: cannot be left in pass-through: {} does not support it (ECAP.PT)",
-                    device.as_device(),
-                    &**unit
-                ),
-                _ => log_dev_warn!(
-                    device.as_device(),
-                    "{}: cannot be left in pass-through: {} has no context entry for it (error {})",
-                    device.as_device(),
-                    &**unit,
-                    e.to_errno()
-                ),
-            })?;
+        unit.install(
+            &requesters,
+            WasInstalled::No,
+            Translation::PassThrough,
+            None,
+        )
+        .inspect_err(|e| match *e {
+            EINVAL => log_dev_warn!(
+                device.as_device(),
+                "{}: cannot be left in pass-through: {} does not support it (ECAP.PT)",
+                device.as_device(),
+                &**unit
+            ),
+            _ => log_dev_warn!(
+                device.as_device(),
+                "{}: cannot be left in pass-through: {} has no context entry for it (error {})",
+                device.as_device(),
+                &**unit,
+                e.to_errno()
+            ),
+        })?;
         log_dev_warn!(
             device.as_device(),
             "{}: left in pass-through because it was in use when vtd was loaded: it can reach all \
@@ -167,10 +172,12 @@ impl AdoptedDevices {
         };
         if let Ok(removed) = list.remove(at) {
             // A unit that has failed blocks the device as well.
-            let _ =
-                removed
-                    .unit
-                    .install(&removed.requesters, WasInstalled::Yes, Translation::Blocked);
+            let _ = removed.unit.install(
+                &removed.requesters,
+                WasInstalled::Yes,
+                Translation::Blocked,
+                None,
+            );
         }
     }
 

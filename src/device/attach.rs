@@ -12,7 +12,7 @@ use super::info::DeviceInfo;
 use super::neighbours::refuse_neighbour_of_untranslated;
 use super::ownership::{Grant, GroupRecords};
 use super::trace::{trace_attach, trace_refusal};
-use crate::unit::{AllocatedDomainId, Translation, WasInstalled};
+use crate::unit::{AllocatedDomainId, DeviceTlb, Translation, WasInstalled};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -50,6 +50,7 @@ pub(crate) fn attach(
     if args.new.kind != DomainKind::Blocked {
         info.access_control.hold_for_attach();
     }
+    info.restore_after_reset();
     refuse_reserved(info, args).inspect_err(refused(RefusedBy::ReservedMemory))?;
     let named = |domain: DomainInfo| NamedDomain {
         kind: attached_to(domain.kind),
@@ -97,12 +98,17 @@ impl AttachedDevice for DeviceInfo {
     }
 
     fn leave(&self, domain: &Arc<dyn AttachedDomain>) -> Option<Arc<AllocatedDomainId>> {
-        domain.detach_unit(&self.unit)
+        domain.detach_unit(&self.unit, self.device_tlb.as_deref())
     }
 
     fn install(&self, before: WasInstalled, new: Translation) -> Result {
         let silenced = self.unit.is_fault_processing_disabled(&self.requesters);
-        self.unit.install(&self.requesters, before, new)?;
+        self.stop_device_tlb();
+        let tlb = self.device_tlb.as_deref();
+        self.unit.install(&self.requesters, before, new, tlb)?;
+        if new.device_tlb() {
+            self.start_device_tlb();
+        }
         let recorded = silenced && !self.unit.is_fault_processing_disabled(&self.requesters);
         if recorded && self.fault_limit.may_announce() {
             log_dev_info!(
@@ -114,8 +120,8 @@ impl AttachedDevice for DeviceInfo {
         Ok(())
     }
 
-    fn unit_has_failed(&self) -> bool {
-        self.unit.has_failed()
+    fn is_cut_off(&self) -> bool {
+        self.unit.has_failed() || self.device_tlb.as_deref().is_some_and(DeviceTlb::is_lost)
     }
 
     fn report_attached(&self, from: AttachedTo, state: &AttachState) {
@@ -143,7 +149,11 @@ impl<T: AttachTarget> AttachAttempt<DeviceInfo> for Attempt<'_, T> {
     fn join(&self, retained_id: Option<Arc<AllocatedDomainId>>) -> Result<(Translation, u16)> {
         let to = self
             .target
-            .attach_unit(&self.info.unit, retained_id)
+            .attach_unit(
+                &self.info.unit,
+                retained_id,
+                self.info.device_tlb.as_deref(),
+            )
             .inspect_err(|e| self.info.explain_no_domain_id(*e))?;
         let id = match to {
             Translation::SecondStage { id, .. } | Translation::FirstStage { id, .. } => id.raw(),
@@ -156,9 +166,9 @@ impl<T: AttachTarget> AttachAttempt<DeviceInfo> for Attempt<'_, T> {
         self.target.domain()
     }
 
-    fn report_failed_unit(&self, accepted: bool) {
+    fn report_cut_off(&self, accepted: bool) {
         if self.args.new.kind != DomainKind::Blocked {
-            log_failed_unit(self.info, accepted, self.args)
+            log_cut_off(self.info, accepted, self.args)
         }
     }
 
@@ -228,17 +238,23 @@ fn driver_of(dev: &Device, info: &DeviceInfo) -> BoundDriver {
     }
 }
 
-/// Logs an attach behind a unit that has failed, and its outcome.
-fn log_failed_unit(info: &DeviceInfo, accepted: bool, args: &AttachArgs) {
+/// Logs an attach of a device that is cut off, and its outcome.
+fn log_cut_off(info: &DeviceInfo, accepted: bool, args: &AttachArgs) {
     if let Some(note) = info.log_limit.allow_line() {
         log_dev_err!(
             info.pci.as_device(),
-            "{}: {info}: {}: the unit failed earlier; reload vtd or reboot{note}",
+            "{}: {info}: {}: {}{note}",
             &*info.unit,
             match (accepted, args.old) {
                 (true, None) => "first domain set, but the device stays blocked",
                 (true, Some(_)) => "domain restored, but the device stays blocked",
                 (false, _) => "not attached",
+            },
+            match info.unit.has_failed() {
+                true => "the unit failed earlier; reload vtd or reboot",
+                false =>
+                    "it did not answer a device-TLB invalidation; reset it, or remove it and \
+                          rescan",
             }
         );
     }

@@ -3,7 +3,7 @@
 //! What a device is attached to.
 
 use super::address_history::AddressHistory;
-use crate::unit::{AllocatedDomainId, Translation, Unit};
+use crate::unit::{AllocatedDomainId, DeviceTlb, Translation, Unit};
 use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -16,12 +16,16 @@ use vtd_core::spec::address::{Iova, PhysAddr};
 /// A domain with page tables, as a device that is attached to it uses it.
 pub(crate) trait AttachedDomain: Send + Sync {
     /// Removes a device behind `unit`, whose caches no longer hold entries of this domain for the
-    /// device. Returns its reference to the domain-id that it had.
+    /// device, which has the TLB `tlb`. Returns its reference to the domain-id that it had.
     ///
     /// # Context
     ///
     /// Any context.
-    fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>>;
+    fn detach_unit(
+        &self,
+        unit: &Arc<Unit>,
+        tlb: Option<&DeviceTlb>,
+    ) -> Option<Arc<AllocatedDomainId>>;
 
     /// Returns the address of its top-level table.
     fn top_table(&self) -> PhysAddr;
@@ -68,7 +72,7 @@ pub(crate) trait AttachTarget {
     }
 
     /// Adds a device behind `unit` and returns what to install. `retained_id`: the domain-id that
-    /// the device had here before, if it retained it.
+    /// the device had here before, if it retained it. `tlb`: its TLB, if it may use it.
     ///
     /// # Errors
     ///
@@ -77,6 +81,7 @@ pub(crate) trait AttachTarget {
         &self,
         unit: &Arc<Unit>,
         retained_id: Option<Arc<AllocatedDomainId>>,
+        tlb: Option<&DeviceTlb>,
     ) -> Result<Translation>;
 
     /// Returns the domain that the device was added to, if any. It is used to remove the device
@@ -88,7 +93,12 @@ pub(crate) trait AttachTarget {
 
 /// Without a domain there is nothing to add the device to.
 impl AttachTarget for Translation {
-    fn attach_unit(&self, _: &Arc<Unit>, _: Option<Arc<AllocatedDomainId>>) -> Result<Translation> {
+    fn attach_unit(
+        &self,
+        _: &Arc<Unit>,
+        _: Option<Arc<AllocatedDomainId>>,
+        _: Option<&DeviceTlb>,
+    ) -> Result<Translation> {
         Ok(*self)
     }
 }

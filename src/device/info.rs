@@ -5,11 +5,12 @@
 use super::access_control::AccessControl;
 use super::ats::Ats;
 use super::attachment::{AttachedDomain, DeviceState};
+use super::device_tlb::CutOff;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::ReservedRegion;
 use super::untranslated::UntranslatedDevices;
-use crate::unit::{RequesterEntries, Unit};
+use crate::unit::{DeviceTlb, RequesterEntries, Unit};
 use core::fmt;
 use core::sync::atomic::AtomicBool;
 use kernel::prelude::*;
@@ -41,6 +42,10 @@ pub(crate) struct DeviceInfo {
     pub(crate) requesters: KVec<SourceId>,
     /// Whether its device-TLB is used.
     pub(crate) ats: Ats,
+    /// Its TLB, if it may use it.
+    pub(crate) device_tlb: Option<Arc<DeviceTlb>>,
+    /// What was done with it if it was cut off.
+    pub(super) cut_off: CutOff,
     /// Its reserved IOVA regions.
     pub(crate) regions: KVec<ReservedRegion>,
     /// Whether the bound driver was bound before vtd was loaded.

@@ -5,8 +5,8 @@
 //! # Invariants
 //!
 //! - What [`DeviceInfo`] says that a device is attached to is what the context entries of all its
-//!   requester IDs say. A unit that has failed is the exception: its devices are blocked, whatever
-//!   is recorded.
+//!   requester IDs say. The exceptions are the devices behind a unit that has failed, and a device that
+//!   was cut off: they are blocked, whatever is recorded.
 //! - Nothing is installed that [`ownership`] has not granted.
 //!
 //! # Locks
@@ -21,6 +21,8 @@ mod ats;
 mod attach;
 mod attachment;
 mod chipset;
+mod device_tlb;
+mod driver_name;
 mod info;
 mod interrupts;
 mod left_out;
@@ -40,6 +42,7 @@ pub(crate) use ats::AtsDevice;
 pub(crate) use attach::{attach, pass_through_if_reserved, release};
 pub(crate) use attachment::{AttachTarget, AttachedDomain, AttachedTo, TraceSteps};
 pub(crate) use chipset::Chipset;
+pub(crate) use driver_name::DriverName;
 pub(crate) use info::DeviceInfo;
 pub(crate) use interrupts::DeviceInterrupts;
 pub(crate) use probe::{probe, SharedRecords};

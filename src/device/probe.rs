@@ -7,13 +7,14 @@ use super::access_control::AccessControl;
 use super::ats::{Ats, Probed};
 use super::attachment::DeviceState;
 use super::chipset::Chipset;
+use super::device_tlb::CutOff;
 use super::info::DeviceInfo;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::reserved_regions_of;
 use super::topology::{requesters_of, PciPath};
 use super::untranslated::UntranslatedDevices;
-use crate::unit::Unit;
+use crate::unit::{DeviceTlbAddress, Unit};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
@@ -76,6 +77,15 @@ pub(crate) fn probe(
         unit: &unit,
     };
     let ats = Ats::find(dmar, ats, &probed);
+    let source = SourceId::from_raw(properties.requester);
+    let device_tlb = match ats.device() {
+        Some(device) => Some(unit.add_device_tlb(DeviceTlbAddress {
+            source,
+            physical_function: device.physical_function,
+            queue_depth: device.queue_depth,
+        })?),
+        None => None,
+    };
     Arc::pin_init(
         pin_init!(DeviceInfo {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -84,9 +94,11 @@ pub(crate) fn probe(
             identity_reason: chipset.identity_reason(path),
             pci,
             segment: Segment::new(segment),
-            source: SourceId::from_raw(properties.requester),
+            source,
             requesters,
             ats,
+            device_tlb,
+            cut_off: CutOff::default(),
             regions,
             bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.driver_managed_dma)),
             ownership,

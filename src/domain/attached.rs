@@ -4,7 +4,7 @@
 
 use super::paging::DomainInner;
 use crate::device::{AddressHistory, AttachedDomain, TraceSteps};
-use crate::unit::{AllocatedDomainId, Unit};
+use crate::unit::{AllocatedDomainId, DeviceTlb, Unit};
 use core::ops::ControlFlow;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -13,11 +13,19 @@ use vtd_core::pgtable::{VisitEnd, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
 
 impl AttachedDomain for DomainInner {
-    fn detach_unit(&self, unit: &Arc<Unit>) -> Option<Arc<AllocatedDomainId>> {
+    fn detach_unit(
+        &self,
+        unit: &Arc<Unit>,
+        tlb: Option<&DeviceTlb>,
+    ) -> Option<Arc<AllocatedDomainId>> {
         if unit.may_still_reach() {
             self.lose_held();
         }
-        self.attachments.leave(unit)
+        let id = self.attachments.leave(unit)?;
+        if let Some(tlb) = tlb {
+            self.attachments.leave_device_tlb(tlb, id.id());
+        }
+        Some(id)
     }
 
     fn top_table(&self) -> PhysAddr {

@@ -21,7 +21,7 @@
 //! `list` orders attaches and detaches. A flush takes no lock: it reads `flush_list`.
 
 use super::flush_list::{AllUnits, FlushList};
-use crate::unit::{AllocatedDomainId, DomainIdOwner, Unit};
+use crate::unit::{AllocatedDomainId, DeviceTlb, DomainIdOwner, Unit};
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
@@ -145,6 +145,31 @@ impl Attachments {
     ) -> Result<DomainId> {
         let allocate = || AllocatedDomainId::allocate(unit, id_owner);
         self.join(unit, retained_id, allocate)?.ok_or(ENODEV)
+    }
+
+    /// Makes flushes reach the TLB of a device behind `unit`, where the domain has this domain-id.
+    /// Returns false if the device cannot use its TLB here.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(super) fn join_device_tlb(&self, unit: &Unit, tlb: &DeviceTlb, id: DomainId) -> bool {
+        let joined = unit.join_device_tlb(tlb, self.tag(id));
+        if joined {
+            self.flush_list.count_device_tlb(true);
+        }
+        joined
+    }
+
+    /// Makes flushes no longer reach the TLB of a device, if they did.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(super) fn leave_device_tlb(&self, tlb: &DeviceTlb, id: DomainId) {
+        if tlb.leave(self.tag(id)) {
+            self.flush_list.count_device_tlb(false);
+        }
     }
 
     /// Returns the units with their domain-ids and numbers of devices.

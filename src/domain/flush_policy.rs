@@ -52,6 +52,8 @@ pub(super) enum StrictReason {
     NotTolerated = 1 << 2,
     /// An untrusted device is, or was, attached.
     Untrusted = 1 << 3,
+    /// A device with a TLB is, or was, attached.
+    DeviceTlb = 1 << 4,
 }
 
 /// A flush was deferred, and the log explained that.
@@ -154,6 +156,11 @@ impl FlushPolicy {
             log_warn!(
                 "{device}: deferred flushing was chosen, but the device is not trusted: it stays \
                  strict"
+            );
+        } else if state & StrictReason::DeviceTlb as u8 != 0 {
+            log_warn!(
+                "{device}: deferred flushing was chosen, but the device uses a TLB (ATS): it stays \
+                 strict (ats=0 would change that)"
             );
         } else if state & StrictReason::NotTolerated as u8 != 0 {
             log_warn!(

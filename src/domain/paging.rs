@@ -27,7 +27,7 @@ use super::holding::Holding;
 use super::purpose::DomainPurpose;
 use super::registry::Domains;
 use crate::device::{self, AttachTarget, AttachedDomain, DeviceInfo};
-use crate::unit::{AllocatedDomainId, DomainIdOwner, Translation, Unit};
+use crate::unit::{AllocatedDomainId, DeviceTlb, DomainIdOwner, Translation, Unit};
 use core::marker::PhantomData;
 use core::ops::ControlFlow;
 use core::pin::Pin;
@@ -276,6 +276,7 @@ impl AttachTarget for PagingTarget<'_> {
         &self,
         unit: &Arc<Unit>,
         retained_id: Option<Arc<AllocatedDomainId>>,
+        tlb: Option<&DeviceTlb>,
     ) -> Result<Translation> {
         let domain = self.domain;
         domain.flushing.stay_strict(self.strict);
@@ -286,9 +287,21 @@ impl AttachTarget for PagingTarget<'_> {
         let id = domain
             .attachments
             .attach_unit(unit, self.id_owner, retained_id)?;
+        let join = |tlb| domain.attachments.join_device_tlb(unit, tlb, id);
+        let device_tlb = tlb.is_some_and(join);
         Ok(match domain.format.stage {
-            Stage::Second => Translation::SecondStage { table, width, id },
-            Stage::First => Translation::FirstStage { table, width, id },
+            Stage::Second => Translation::SecondStage {
+                table,
+                width,
+                id,
+                device_tlb,
+            },
+            Stage::First => Translation::FirstStage {
+                table,
+                width,
+                id,
+                device_tlb,
+            },
         })
     }
 
@@ -314,6 +327,8 @@ impl<F: Format, const COHERENT: bool> Paging for Domain<F, COHERENT> {
             id_owner,
             strict: if info.untrusted {
                 StrictReason::Untrusted
+            } else if info.device_tlb.is_some() {
+                StrictReason::DeviceTlb
             // r8152 warns of each buffer page that has a reference it does not know.
             } else if info.pci.properties().class >> 8 == device::CLASS_USB {
                 StrictReason::NotTolerated

@@ -49,7 +49,7 @@ pub(crate) struct Loaded {
 /// Units that are registered and translate. When this is dropped, they are returned to their
 /// earlier state.
 struct Running {
-    _access_control_work: Pin<KBox<Periodic<AccessControl>>>,
+    _watch: Pin<KBox<Periodic<Machine>>>,
     _gate: Pin<KBox<notifier::Registration<Machine>>>,
     machine: Arc<Machine>,
     _interrupts: KVec<Interrupt<FaultEvent<report::FaultReporter>>>,
@@ -175,10 +175,10 @@ impl Running {
                     e.to_errno()
                 )
             })?;
-        let work = Periodic::start(machine.access_control.clone());
+        let watch = Periodic::start(machine.clone());
         let operations = iommu::Operations::new(machine.clone(), module)?;
         let mut running = Running {
-            _access_control_work: KBox::pin_init(work, GFP_KERNEL)?,
+            _watch: KBox::pin_init(watch, GFP_KERNEL)?,
             _gate: gate,
             machine: machine.clone(),
             _interrupts: KVec::new(),

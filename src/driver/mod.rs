@@ -10,6 +10,7 @@ mod options;
 mod survey;
 mod unload;
 mod viability;
+mod watch;
 
 pub(crate) use load::Loaded;
 pub(crate) use options::LoadOptions;

@@ -124,6 +124,9 @@ impl Driver for Machine {
         // after.
         let passes_through = self.is_unloading() && device::pass_through_if_reserved(data);
         device::release(data, passes_through);
+        if let Some(tlb) = &data.device_tlb {
+            data.unit.remove_device_tlb(tlb);
+        }
         self.observer.removed(data);
         if let Some(served) = self.served(&data.unit) {
             served.interrupts.remove(&data.pci);

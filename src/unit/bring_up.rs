@@ -28,6 +28,7 @@ use vtd_core::spec::capability::{Capability, ExtendedCapability};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::registers::{self as regs, TranslationTableMode};
+use vtd_core::spec::scope::Drain;
 use vtd_core::spec::status::Gsts;
 use vtd_core::translation_mode::{check_scalable_mode, widest, LegacyReason};
 
@@ -60,7 +61,7 @@ impl Unit {
         let root = RootTable::new(mode, coherent, node)?;
         let tables = TranslationState::new(mode, coherent, node)?;
         let ids = DomainIds::new(geometry.domain_count)?;
-        let queue = new_queue(index, use_queue.then_some(width), node)?;
+        let queue = new_queue(index, use_queue.then_some(width), Drain::of(cap), node)?;
         let invalidator = Invalidator::new(index, cap, ecap, queue);
         let interrupts = match options.interrupts && use_queue && ecap.interrupt_remapping() {
             true => Some(KBox::pin_init(
@@ -107,13 +108,14 @@ impl Unit {
 fn new_queue(
     index: usize,
     width: Option<DescriptorWidth>,
+    drain: Drain,
     node: NumaNode,
 ) -> Result<Option<Pin<KBox<Queue>>>> {
     let Some(width) = width else {
         return Ok(None);
     };
     Ok(Some(KBox::pin_init(
-        Queue::new(index, width, node)?,
+        Queue::new(index, width, drain, node)?,
         GFP_KERNEL,
     )?))
 }

@@ -22,7 +22,8 @@
 //! 2. `ids` (mutex): domain-ids. No lock is taken under it.
 //! 3. `failing` (spin lock, interrupts off). Only the following locks are taken under it:
 //! 4. the spin lock of the interrupt table (`interrupt`). Only the following ones are taken under it:
-//! 5. the spin locks of the queue and of the registers. They are the innermost locks.
+//! 5. the spin lock of the list of device-TLBs.
+//! 6. the spin locks of the queue and of the registers. They are the innermost locks.
 
 mod bring_up;
 mod enable;
@@ -40,11 +41,13 @@ mod translation;
 pub(crate) use event::{FaultEvent, FaultSink};
 pub(crate) use fault_injection::InjectedError;
 pub(crate) use interrupt::InterruptSnapshot;
+pub(crate) use invalidation::DeviceTlb;
 pub(crate) use snapshot::{BusSnapshot, QueueSnapshot, RequesterEntries};
 pub(crate) use statistics::{Counter, Statistics, WAIT_KINDS};
 pub(crate) use suspend::SuspendState;
 pub(crate) use translation::{AllocatedDomainId, DomainIdOwner, Translation};
 pub(crate) use vtd_core::install::WasInstalled;
+pub(crate) use vtd_core::lockless::device_tlb::DeviceTlbAddress;
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

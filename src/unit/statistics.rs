@@ -105,6 +105,8 @@ pub(crate) struct Statistics {
     pub(crate) flush_global: Counter,
     /// Invalidations of interrupt entries.
     pub(crate) flush_interrupt: Counter,
+    /// Invalidations of device-TLBs.
+    pub(crate) flush_device: Counter,
     /// Those of the above that went through registers.
     pub(crate) by_register: Counter,
     /// Fault records read.
@@ -129,6 +131,7 @@ impl Statistics {
             flush_domain: Counter::default(),
             flush_global: Counter::default(),
             flush_interrupt: Counter::default(),
+            flush_device: Counter::default(),
             by_register: Counter::default(),
             faults: Counter::default(),
             fault_overflows: Counter::default(),
@@ -152,8 +155,7 @@ impl Statistics {
                     self.flush_domain.add_unsync(1)
                 }
                 Invalidation::InterruptEntries(_) => self.count_interrupt_entries(1),
-                // The driver enables no device-TLB.
-                Invalidation::DeviceTlb(_) => {}
+                Invalidation::DeviceTlb(_) => self.flush_device.add_unsync(1),
             }
         }
     }

@@ -138,7 +138,7 @@ pub enum RefusingStep {
     Tables,
     /// The unit has no domain-id left.
     DomainId,
-    /// The unit has failed, or has no memory for a context table.
+    /// The device is cut off, or there is no memory for a context table.
     Unit,
 }
 
@@ -185,11 +185,12 @@ pub trait AttachedDevice {
     ///
     /// # Errors
     ///
-    /// The unit has failed, and blocks everything, or nothing has changed.
+    /// The device is cut off, or nothing has changed.
     fn install(&self, before: WasInstalled, new: Self::Translation) -> Result<(), Self::Error>;
 
-    /// Returns whether the unit has failed.
-    fn unit_has_failed(&self) -> bool;
+    /// Returns whether nothing that is installed lets the device reach memory: its unit has failed, or
+    /// the device itself was cut off.
+    fn is_cut_off(&self) -> bool;
 
     /// Reports that the device, which was attached to `from`, now is to what the state has.
     fn report_attached(&self, from: AttachedTo, state: &State<Self>);
@@ -223,8 +224,8 @@ pub trait AttachAttempt<A: AttachedDevice> {
     /// Returns the domain that the device was added to, if it has page tables.
     fn domain(&self) -> Option<A::Domain>;
 
-    /// Reports that the unit has failed, and whether the attach is `accepted` all the same.
-    fn report_failed_unit(&self, accepted: bool);
+    /// Reports that the device is cut off, and whether the attach is `accepted` all the same.
+    fn report_cut_off(&self, accepted: bool);
 
     /// Reports that the attach was refused.
     fn report_refusal(&self, by: RefusingStep, error: &A::Error);
@@ -232,9 +233,8 @@ pub trait AttachAttempt<A: AttachedDevice> {
 
 /// Attaches a device. An attach that is refused has changed nothing.
 ///
-/// An error of a unit that has failed does not refuse an attach that the core relies on: nothing
-/// behind such a unit reaches memory, whatever the device is attached to, so this grants no more
-/// than was requested.
+/// An error because the device is cut off does not refuse an attach that the core relies on: it reaches
+/// no memory, whatever it is attached to, so this grants no more than was requested.
 ///
 /// # Errors
 ///
@@ -283,18 +283,18 @@ pub fn attach<A: AttachedDevice>(
     Ok(())
 }
 
-/// Returns whether the attach succeeds in spite of an error of the unit.
+/// Returns whether the attach succeeds in spite of an error.
 fn is_accepted<A: AttachedDevice>(
     device: &A,
     attempt: &impl AttachAttempt<A>,
     state: &State<A>,
     change: &DomainChange,
 ) -> bool {
-    if !device.unit_has_failed() {
+    if !device.is_cut_off() {
         return false;
     }
     let accepted = state.must_not_fail(change);
-    attempt.report_failed_unit(accepted);
+    attempt.report_cut_off(accepted);
     accepted
 }
 

@@ -26,8 +26,8 @@ use crate::spec::queue::DescriptorWidth;
 /// The maximum number of descriptors in one submission, without its wait descriptor.
 const MAX_BATCH: usize = 64;
 
-/// The number of slots that are never outstanding. One stays free, and one more is for the wait that
-/// is submitted after an error.
+/// The number of slots that a submitter never fills: one stays free, and one is for the wait that is
+/// submitted after an error.
 const SPARE: u32 = 2;
 
 /// The state of a queue, which its lock protects.
@@ -41,12 +41,13 @@ pub struct QueueState {
 }
 
 impl QueueState {
-    /// Creates the state of a queue with this number of slots.
-    pub fn new(slots: u32) -> Self {
+    /// Creates the state of a queue with this number of slots, of which `reserved` are for what is
+    /// submitted after an error, in addition to a wait.
+    pub fn new(slots: u32, reserved: u32) -> Self {
         Self {
             submitted: 0,
             first: 0,
-            limit: slots - SPARE,
+            limit: slots - SPARE - reserved,
         }
     }
 
@@ -72,7 +73,7 @@ impl QueueState {
 }
 
 /// The state of a submitter that waits for room.
-struct WaitForRoom<F> {
+pub struct WaitForRoom<F> {
     timeout: Option<ProgressTimeout>,
     failure: Option<F>,
 }
@@ -187,7 +188,7 @@ pub trait InvalidationQueue: Sized {
             if let Some(end) = end {
                 break end;
             }
-            wait_for_room(self, regs, &mut waiting)?;
+            self.wait_for_room(regs, &mut waiting)?;
         };
         self.wait_for(regs, mine)
     }
@@ -221,6 +222,54 @@ pub trait InvalidationQueue: Sized {
             self.write_tail(regs, width.offset(end, Self::BYTES));
             Some(end)
         })
+    }
+
+    /// Submits `many` descriptors, 64 at most, with one wait, if there is room. Returns the count that
+    /// hardware writes when all are complete. `count` is called as by [`Self::submit`].
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    fn try_submit_batch(
+        &self,
+        regs: &Self::Registers,
+        many: usize,
+        descriptors: impl Iterator<Item = [u64; 2]>,
+        count: impl FnOnce(),
+    ) -> Option<u32> {
+        let many = many.min(MAX_BATCH);
+        self.locked(|state| {
+            if !has_room(self, state, many as u32 + 1) {
+                return None;
+            }
+            count();
+            Some(self.fill(regs, state, descriptors.take(many)))
+        })
+    }
+
+    /// Waits until there may be room for a submission, checking for errors. After an error the
+    /// submitter tries once more, because the deadline may have passed while a virtual machine was
+    /// stopped. If there is still no room, the next call returns the error.
+    ///
+    /// # Errors
+    ///
+    /// The reason why nothing more may be completed.
+    #[cold]
+    fn wait_for_room(
+        &self,
+        regs: &Self::Registers,
+        waiting: &mut Option<WaitForRoom<Self::Failure>>,
+    ) -> Result<(), Self::Failure> {
+        let waiting = waiting.get_or_insert(WaitForRoom {
+            timeout: None,
+            failure: None,
+        });
+        if let Some(failure) = waiting.failure.take() {
+            return Err(failure);
+        }
+        waiting.failure = self.check(regs, &mut waiting.timeout).err();
+        self.relax();
+        Ok(())
     }
 
     /// Waits until hardware has completed every descriptor up to the count `end`.
@@ -278,13 +327,18 @@ pub trait InvalidationQueue: Sized {
         end
     }
 
-    /// Submits a wait behind those that hardware aborted after an error.
-    fn resubmit_wait(&self, regs: &Self::Registers, state: &mut QueueState) {
+    /// Submits `descriptors` and a wait behind those that hardware aborted after an error.
+    fn resubmit(
+        &self,
+        regs: &Self::Registers,
+        state: &mut QueueState,
+        descriptors: impl ExactSizeIterator<Item = [u64; 2]>,
+    ) {
         let busy = state.submitted.wrapping_sub(self.finished());
-        // A slot is reserved for this wait. If hardware does not free it before a second error, the
+        // Slots are reserved for this. If hardware does not free them before a second error, the
         // waiters get a time-out.
-        if busy < self.slots() - 1 && !state.is_aborted() {
-            self.fill(regs, state, core::iter::empty());
+        if busy + (descriptors.len() as u32) < self.slots() - 1 && !state.is_aborted() {
+            self.fill(regs, state, descriptors);
         }
     }
 
@@ -297,27 +351,6 @@ pub trait InvalidationQueue: Sized {
     fn move_tail(&self, regs: &Self::Registers, at: u32) {
         self.write_tail(regs, self.width().offset(at, Self::BYTES));
     }
-}
-
-/// Checks for errors while a submitter waits for room. After an error the submitter tries once more,
-/// because the deadline may have passed while a virtual machine was stopped. If there is still no
-/// room, the next call returns the error.
-#[cold]
-fn wait_for_room<Q: InvalidationQueue>(
-    queue: &Q,
-    regs: &Q::Registers,
-    waiting: &mut Option<WaitForRoom<Q::Failure>>,
-) -> Result<(), Q::Failure> {
-    let waiting = waiting.get_or_insert(WaitForRoom {
-        timeout: None,
-        failure: None,
-    });
-    if let Some(failure) = waiting.failure.take() {
-        return Err(failure);
-    }
-    waiting.failure = queue.check(regs, &mut waiting.timeout).err();
-    queue.relax();
-    Ok(())
 }
 
 #[inline(always)]

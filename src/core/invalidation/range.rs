@@ -45,6 +45,11 @@ impl InvalidationRange {
         Self::new(first, Iova::new(last), tables_freed)
     }
 
+    /// Returns the smallest block that contains the range; all addresses if no smaller one does.
+    pub fn block(self) -> PageBlock {
+        PageBlock::covering(self.first, self.last).unwrap_or(PageBlock::ALL)
+    }
+
     /// Returns the same range with cached non-leaf entries included.
     pub(super) const fn with_tables_freed(self) -> Self {
         Self {

@@ -6,7 +6,8 @@
 //!
 //! - The tag of a unit's translations is published from before its first context entry points to
 //!   the tables until after its last one has been replaced; otherwise nothing is.
-//! - `other_tags` is not 0 as long as a tag other than that of the primary unit is published.
+//! - `others` is not 0 as long as a tag other than that of the primary unit is published, or the TLB of
+//!   a device may have translations of the domain.
 //!
 //! # Why no lock is needed
 //!
@@ -18,7 +19,9 @@
 //!
 //! # One tag
 //!
-//! Most domains have one tag, on the primary unit. Their flush finds that by two loads. A unit may have several tags in a domain: with a first stage there is one for each PASID.
+//! Most domains have one tag, on the primary unit. Their flush finds that by two loads. A unit may have
+//! several tags in a domain: with a first stage there is one for each PASID. A flush that has to reach
+//! the TLBs of devices, too, does not use this fast path.
 //!
 //! # Several units
 //!
@@ -52,7 +55,7 @@ pub trait FlushedUnit {
     /// is blocked.
     fn invalidate_range(&self, id: DomainId, range: InvalidationRange);
 
-    /// Begins the same for what is tagged with `tag`.
+    /// Begins the same for what is tagged with `tag`, in the TLBs of devices as well.
     fn begin_range(&self, tag: CacheTag, range: InvalidationRange) -> Self::Begun;
 
     /// Finishes what [`Self::begin_range`] began, and returns as [`Self::invalidate_range`] does.
@@ -106,8 +109,8 @@ type Error<U> = <<U as DomainUnits>::Unit as FlushedUnit>::Error;
 pub struct FlushList<U, const AT_ONCE: usize = BEGUN_AT_ONCE> {
     /// The published tag of the primary unit, or one of them.
     primary_tag: PublishedTag,
-    /// The number of other tags.
-    other_tags: AtomicU32,
+    /// The number of other tags, and of device-TLBs.
+    others: AtomicU32,
     /// Whether a unit needs an invalidation after a map. Never cleared.
     needs_map_invalidation: AtomicBool,
     units: U,
@@ -118,7 +121,7 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
     pub fn new(units: U) -> Self {
         Self {
             primary_tag: PublishedTag::new(),
-            other_tags: AtomicU32::new(0),
+            others: AtomicU32::new(0),
             needs_map_invalidation: AtomicBool::new(false),
             units,
         }
@@ -139,7 +142,7 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
     pub fn publish(&self, published: &PublishedTag, tag: CacheTag) {
         published.0.store(tag.packed(), Ordering::SeqCst);
         if !core::ptr::eq(published, &self.primary_tag) {
-            self.other_tags.fetch_add(1, Ordering::SeqCst);
+            self.others.fetch_add(1, Ordering::SeqCst);
         }
     }
 
@@ -148,8 +151,18 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
     pub fn withdraw(&self, published: &PublishedTag) {
         published.0.store(0, Ordering::SeqCst);
         if !core::ptr::eq(published, &self.primary_tag) {
-            self.other_tags.fetch_sub(1, Ordering::SeqCst);
+            self.others.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+
+    /// Makes flushes look for the TLBs of devices, one more (`more`) or one fewer. One is counted
+    /// from before a device may use it for the domain until the unit has dropped the device's context
+    /// entry.
+    pub fn count_device_tlb(&self, more: bool) {
+        match more {
+            true => self.others.fetch_add(1, Ordering::SeqCst),
+            false => self.others.fetch_sub(1, Ordering::SeqCst),
+        };
     }
 
     /// Makes every map from now on look for units that need something after it, if a unit with
@@ -167,7 +180,7 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
     pub fn invalidate_range(&self, range: InvalidationRange) {
         fence(Ordering::SeqCst);
         let primary = self.primary_tag.0.load(Ordering::Relaxed);
-        if self.other_tags.load(Ordering::Relaxed) != 0 {
+        if self.others.load(Ordering::Relaxed) != 0 {
             self.invalidate_tags(range);
         } else if let Some(id) = CacheTag::unpack_second_stage(primary) {
             self.units.primary().invalidate_range(id, range);
@@ -182,7 +195,7 @@ impl<U: DomainUnits, const AT_ONCE: usize> FlushList<U, AT_ONCE> {
     #[cold]
     #[inline(never)]
     fn invalidate_tags(&self, range: InvalidationRange) {
-        if self.other_tags.load(Ordering::Relaxed) != 0 {
+        if self.others.load(Ordering::Relaxed) != 0 {
             self.invalidate_all_tags(range);
         } else if let Some(tag) = self.primary_tag.read() {
             let unit = self.units.primary();

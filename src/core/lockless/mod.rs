@@ -6,6 +6,7 @@
 //! `src/core/tests/concurrency` compiles the same files with loom's, which try every order of the
 //! loads and stores.
 
+pub mod device_tlb;
 pub mod flush_list;
 pub mod links;
 pub mod readers;

@@ -23,8 +23,8 @@ impl ScalableContextEntry {
     /// Creates an entry whose PASID directory is the page at `directory`, or returns `None` if that
     /// is not page aligned.
     ///
-    /// A directory of one page has 512 entries: PASIDs below 32768. Device-TLBs, requests with PASID
-    /// and page requests are refused.
+    /// A directory of one page has 512 entries: PASIDs below 32768. Requests with PASID and page
+    /// requests are refused, and so are those of a device-TLB.
     pub const fn new(directory: PhysAddr) -> Option<Self> {
         // PDTS: 2^(2 + 7) entries.
         const ONE_PAGE: u64 = 2;
@@ -50,6 +50,20 @@ impl ScalableContextEntry {
         let [low, second, third, fourth] = self.0;
         let low = low & !bits::one(1) | bits::flag(disabled, 1);
         Self([low, second, third, fourth])
+    }
+
+    /// Returns this entry with DTE set or clear: whether translated requests and requests for
+    /// translations are allowed (`ECAP.DT`).
+    pub const fn with_device_tlb(self, allowed: bool) -> Self {
+        let [low, second, third, fourth] = self.0;
+        let low = low & !bits::one(2) | bits::flag(allowed, 2);
+        Self([low, second, third, fourth])
+    }
+
+    /// Returns whether translated requests and requests for translations are allowed (DTE).
+    pub const fn device_tlb(self) -> bool {
+        let [low, ..] = self.0;
+        bits::bit(low, 2)
     }
 
     /// Returns whether the device has a PASID table (P).

@@ -20,6 +20,12 @@ pub struct PageBlock {
 }
 
 impl PageBlock {
+    /// All pages.
+    pub const ALL: Self = Self {
+        address: Iova::new(0),
+        mask: MAX_ADDRESS_MASK,
+    };
+
     /// Creates the block of `2^mask` pages at `address`.
     ///
     /// Returns `None` if `address` is not a multiple of the block's size (hardware would invalidate

@@ -103,7 +103,7 @@ impl AttachedDevice for OneDevice<'_> {
         Ok(())
     }
 
-    fn unit_has_failed(&self) -> bool {
+    fn is_cut_off(&self) -> bool {
         false
     }
 
@@ -148,7 +148,7 @@ impl<'b> AttachAttempt<OneDevice<'b>> for Attempt<'_, 'b> {
         }
     }
 
-    fn report_failed_unit(&self, _: bool) {}
+    fn report_cut_off(&self, _: bool) {}
 
     fn report_refusal(&self, _: RefusingStep, _: &Infallible) {}
 }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use vtd_core::concurrent::attach::AttachState;
 use vtd_core::install::{
-    disable_fault_processing, entry_stores, install, replace_entry, write_scalable,
+    disable_fault_processing, entry_stores, install, replace_entry, write_scalable, ContextBits,
     RequesterEntries, RequesterEntry, RequesterSlot, ScalableMemory, WasInstalled,
 };
 use vtd_core::invalidation::{after_context_change, InvalidationSteps};
@@ -149,8 +149,13 @@ impl Memory<'_> {
 }
 
 impl ScalableMemory for Memory<'_> {
-    fn write_context(&mut self, present: bool, fault_processing_disabled: bool) {
-        let low = u64::from(present) | u64::from(fault_processing_disabled) << 1;
+    fn write_context(&mut self, context: ContextBits) {
+        let bits = [
+            context.present,
+            context.fault_processing_disabled,
+            context.device_tlb,
+        ];
+        let low = (0..).zip(bits).map(|(at, bit)| u64::from(bit) << at).sum();
         Memory::write_context(self, [low, 0]);
     }
 
@@ -206,8 +211,11 @@ impl Driver {
         match entries.mode() {
             TranslationTableMode::Legacy => ContextEntry::from_words(low, high).into(),
             TranslationTableMode::Scalable => RequesterEntry::Scalable {
-                present: low & 1 != 0,
-                fault_processing_disabled: low & 2 != 0,
+                context: ContextBits {
+                    present: low & 1 != 0,
+                    fault_processing_disabled: low & 2 != 0,
+                    device_tlb: low & 4 != 0,
+                },
                 pasid: entries.pasid(source),
             },
         }
@@ -222,15 +230,11 @@ impl Driver {
         };
         match entry {
             RequesterEntry::Legacy(entry) => Memory::write_context(&memory, entry.words()),
-            RequesterEntry::Scalable {
-                present,
-                fault_processing_disabled: fpd,
-                pasid,
-            } => {
-                if present && self.hw.has(Bug::ContextStoredBeforePasid) {
-                    ScalableMemory::write_context(&mut memory, present, fpd);
+            RequesterEntry::Scalable { context, pasid } => {
+                if context.present && self.hw.has(Bug::ContextStoredBeforePasid) {
+                    ScalableMemory::write_context(&mut memory, context);
                 }
-                write_scalable(&mut memory, present, fpd, pasid);
+                write_scalable(&mut memory, context, pasid);
             }
         }
     }
@@ -249,7 +253,7 @@ impl Driver {
                 PasidEntry::second_stage(entry.table(), width, id, false).expect("an aligned table")
             }
         };
-        RequesterEntry::scalable(pasid)
+        RequesterEntry::scalable(pasid, false)
     }
 
     /// `Unit::install`.

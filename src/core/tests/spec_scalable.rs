@@ -2,7 +2,7 @@
 
 //! The root, context and PASID entries of scalable mode, as the specification's figures have them.
 
-use vtd_core::install::{entry_stores, RequesterEntry};
+use vtd_core::install::{entry_stores, ContextBits, RequesterEntry};
 use vtd_core::spec::address::{DomainId, Pasid, PhysAddr};
 use vtd_core::spec::context_lookup::{ContextLookup, LookupEntries};
 use vtd_core::spec::fault::FaultReason;
@@ -141,7 +141,7 @@ fn the_present_bit_is_stored_last_and_cleared_first() {
 
 #[test]
 fn a_withdrawn_entry_keeps_its_pasid_entry() {
-    let entry = RequesterEntry::scalable(second_stage());
+    let entry = RequesterEntry::scalable(second_stage(), true);
     assert!(entry.is_present());
     assert_eq!(entry.domain(), Some(ID));
     let disabled = entry.with_fault_processing_disabled();
@@ -150,8 +150,7 @@ fn a_withdrawn_entry_keeps_its_pasid_entry() {
     assert_eq!(
         withdrawn,
         RequesterEntry::Scalable {
-            present: false,
-            fault_processing_disabled: false,
+            context: ContextBits::default(),
             pasid: second_stage(),
         }
     );

@@ -35,6 +35,7 @@ struct Sums {
     flush_domain: u64,
     flush_global: u64,
     flush_interrupt: u64,
+    flush_device: u64,
     faults: u64,
     fault_overflows: u64,
     attaches: u64,
@@ -75,6 +76,7 @@ lines! {
     flush_domain "flush-domain"
     flush_global "flush-global"
     flush_interrupt "flush-interrupt"
+    flush_device "flush-device"
     faults "faults"
     fault_overflows "fault-overflows"
     attaches "attaches"
@@ -102,9 +104,11 @@ impl Sums {
             &counts.flush_domain,
             &counts.flush_global,
             &counts.flush_interrupt,
+            &counts.flush_device,
         ]
         .map(Counter::get);
-        let [flush_context, flush_page, flush_domain, flush_global, flush_interrupt] = flushes;
+        let [flush_context, flush_page, flush_domain, flush_global, flush_interrupt, flush_device] =
+            flushes;
         let by_register = counts.by_register.get();
         let held = mapped.held;
         let [flushed_slab, flushed_long, flushed_other, flushed_full, flushed_memory, flushed_strict] =
@@ -122,6 +126,7 @@ impl Sums {
             flush_domain,
             flush_global,
             flush_interrupt,
+            flush_device,
             faults: counts.faults.get(),
             fault_overflows: counts.fault_overflows.get(),
             attaches: counts.attaches.get(),

@@ -4,30 +4,11 @@
 
 use super::view::chunk_done;
 use crate::device::DeviceInfo;
+pub(super) use crate::device::DriverName;
 use crate::machine::Machine;
 use core::fmt::{self, Write};
 use kernel::sync::Arc;
 use kernel_ext::debugfs::Text;
-use kernel_ext::device::{Device, Name};
-
-/// The name of a driver, or `-`.
-pub(super) struct DriverName(Option<Name>);
-
-impl DriverName {
-    /// Returns the name of the driver that `device` has now.
-    pub(super) fn of(device: &Device) -> Self {
-        DriverName(device.driver().map(|driver| driver.name))
-    }
-}
-
-impl fmt::Display for DriverName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(name) => name.fmt(f),
-            None => f.write_str("-"),
-        }
-    }
-}
 
 /// Writes the line for a device.
 pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fmt::Result {
@@ -37,6 +18,9 @@ pub(in crate::report) fn write_user(info: &DeviceInfo, to: &mut dyn Write) -> fm
     };
     let group = group.map_or(-1, i64::from);
     let driver = DriverName::of(info.pci.as_device());
+    if info.is_quarantined() {
+        return writeln!(to, "{info} {group} {driver} quarantined");
+    }
     writeln!(to, "{info} {group} {driver} {attached_to}")
 }
 

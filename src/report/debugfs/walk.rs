@@ -246,11 +246,7 @@ fn write_pasid(
 
 /// Writes the context entry of a unit in legacy mode, with its domain-id if it is present, or one that
 /// is not present.
-fn write_context(
-    id: Option<DomainId>,
-    lookup: ContextLookup,
-    to: &mut Text<'_>,
-) -> fmt::Result {
+fn write_context(id: Option<DomainId>, lookup: ContextLookup, to: &mut Text<'_>) -> fmt::Result {
     match (id, lookup) {
         (None, _) => to.write_str("not present"),
         (_, ContextLookup::Faulted(reason)) => to.write_str(reason.description()),

@@ -44,6 +44,9 @@ impl FlushedUnit for Unit {
     }
 
     fn begin_range(&self, tag: CacheTag, range: InvalidationRange) -> Begun {
+        if let Some(queue) = self.invalidator.queue.as_deref() {
+            return self.begin_with_device_tlbs(queue, tag, range);
+        }
         self.begin(self.invalidator.range_invalidator.invalidation(tag, range))
     }
 

@@ -103,6 +103,9 @@ impl Unit {
     #[cold]
     #[inline(never)]
     pub(super) fn invalidate_range_slow(&self, tag: CacheTag, range: InvalidationRange) {
+        if let Some(queue) = self.invalidator.queue.as_deref() {
+            return self.invalidate_with_device_tlbs(queue, tag, range);
+        }
         let invalidation = self.invalidator.range_invalidator.invalidation(tag, range);
         // After an error every requester is blocked, so the caller can continue.
         let _ = self.invalidate(&[invalidation]);

@@ -4,6 +4,7 @@
 
 mod begun;
 mod by_register;
+mod device_tlbs;
 mod failure;
 mod fast_path;
 mod interrupts;
@@ -13,5 +14,6 @@ mod queue_error;
 mod queue_recovery;
 mod trace;
 
+pub(crate) use device_tlbs::DeviceTlb;
 pub(super) use invalidator::{Invalidated, InvalidationPaths, Invalidator};
 pub(super) use queue::Queue;

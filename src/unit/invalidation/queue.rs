@@ -3,6 +3,7 @@
 //! The memory, the lock and the registers of the invalidation queue
 //! ([`vtd_core::concurrent::queue`]).
 
+use super::device_tlbs::DeviceTlbs;
 use super::queue_error::{QueueErrors, QueueFailure};
 use super::trace::trace_descriptor;
 use crate::unit::registers::UnitRegisters;
@@ -12,15 +13,20 @@ use kernel_ext::clock;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::pages::{Gfp, NumaNode, Pages};
 use vtd_core::concurrent::queue::{InvalidationQueue, QueueState};
+use vtd_core::invalidation::MAX_INVALIDATIONS;
 use vtd_core::progress_timeout::ProgressTimeout;
 use vtd_core::spec::address::PhysAddr;
 use vtd_core::spec::descriptor::Descriptor;
 use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::registers;
+use vtd_core::spec::scope::Drain;
 use vtd_core::spec::status::Gcmd;
 
 /// The size of the ring: one page.
 const BYTES: u32 = 4096;
+
+/// The number of slots for what [`Queue::acknowledge`] submits when a device was cut off.
+const RESERVED: u32 = MAX_INVALIDATIONS as u32;
 
 /// The queue of one unit.
 #[pin_data]
@@ -29,6 +35,8 @@ pub(crate) struct Queue {
     pub(super) index: usize,
     pub(in crate::unit) ring: Pages,
     width: DescriptorWidth,
+    /// What invalidations wait for.
+    pub(super) drain: Drain,
     /// The page where hardware writes how many descriptors it has completed.
     finished: Pages,
     /// The address in wait descriptors. Only tests set it to anything but `finished`.
@@ -36,6 +44,9 @@ pub(crate) struct Queue {
     #[pin]
     pub(in crate::unit) state: IrqSpinLock<QueueState>,
     pub(super) errors: QueueErrors,
+    /// The TLBs of the devices behind the unit, which only a queue invalidates.
+    #[pin]
+    pub(super) device_tlbs: DeviceTlbs,
 }
 
 impl Queue {
@@ -47,20 +58,23 @@ impl Queue {
     pub(crate) fn new(
         index: usize,
         width: DescriptorWidth,
+        drain: Drain,
         node: NumaNode,
     ) -> Result<impl PinInit<Self>> {
         let ring = Pages::new(node, 0, Gfp::KERNEL)?;
         let finished = Pages::new(node, 0, Gfp::KERNEL)?;
         let status_address = AtomicU64::new(finished.phys());
-        let state = QueueState::new(width.slots(BYTES));
+        let state = QueueState::new(width.slots(BYTES), RESERVED);
         Ok(pin_init!(Self {
             index,
             ring,
             width,
+            drain,
             finished,
             status_address,
             state <- kernel_ext::new_irq_spinlock!(state, c"vtd queue"),
             errors: QueueErrors::default(),
+            device_tlbs <- DeviceTlbs::new(),
         }))
     }
 

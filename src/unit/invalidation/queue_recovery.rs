@@ -6,16 +6,18 @@
 //!   otherwise assume that the invalidation had completed, so the queue is aborted and the unit is
 //!   failed.
 //! - ITE, a device did not respond to a device-TLB invalidation in time: all waits in the queue
-//!   were aborted. A new wait is submitted. It is behind all of them, so its completion covers them
-//!   all.
-//! - ICE, a completion that was not requested: handled like ITE, because that costs nothing. The
-//!   driver enables no device-TLB, so neither error says anything about memory. And a device must
-//!   not be able to fail the unit for all others by sending nonsense.
+//!   were aborted. The device is cut off (`device_tlbs.rs`): its context entry is withdrawn, and all
+//!   caches are invalidated with a new wait. It is behind all others, so its completion covers them
+//!   all: whoever waits for the invalidation of memory returns when the device can no longer reach
+//!   that memory.
+//! - ICE, a completion that was not requested: a new wait is submitted. A device must not be able to
+//!   fail the unit for all others by sending nonsense.
 //! - No progress for longer than hardware may take: the queue is aborted and the unit is failed. As
 //!   long as the queue completes something for others, the waiter allows it more time.
 //!
 //! Each waiter checks for errors itself. The first one that finds an error handles it.
 
+use super::device_tlbs::DEVICE_MS;
 use super::queue::Queue;
 use super::queue_error::QueueFailure;
 use crate::unit::registers::UnitRegisters;
@@ -23,6 +25,7 @@ use core::sync::atomic::Ordering;
 use kernel_ext::clock::{self, Deadline};
 use kernel_ext::log_warn;
 use vtd_core::concurrent::queue::{InvalidationQueue, QueueState};
+use vtd_core::invalidation::everything;
 use vtd_core::progress_timeout::ProgressTimeout;
 use vtd_core::spec::descriptor::InvalidationEncoder;
 use vtd_core::spec::invalidation::Invalidation;
@@ -84,7 +87,9 @@ impl Queue {
         self.acknowledge(regs);
         let (now, finished) = (clock::now_ns(), self.finished());
         let timeout = timeout.get_or_insert(ProgressTimeout::start(now, finished));
-        if timeout.has_expired(now, finished, regs.time_out_ms().saturating_mul(1_000_000)) {
+        let mut has_expired =
+            |limit_ms: u64| timeout.has_expired(now, finished, limit_ms.saturating_mul(1_000_000));
+        if has_expired(regs.time_out_ms()) && !(self.awaits_device() && !has_expired(DEVICE_MS)) {
             return Err(QueueFailure::TimeOut { head });
         }
         Ok(())
@@ -100,20 +105,33 @@ impl Queue {
         if self.fault_status(regs).raw() & COMPLETION_ERRORS == 0 {
             return;
         }
-        let acknowledged = self.state.with(|state| {
+        let acknowledged = self.with_device_tlbs(|tlbs, state| {
             // Another waiter may have handled it since.
             let status = self.fault_status(regs);
             if status.raw() & COMPLETION_ERRORS == 0 {
                 return None;
             }
             let sources = regs.read64(registers::IQERCD);
+            let cut_off = match status.contains(Fsts::TIME_OUT) {
+                true => self.cut_off(regs, state, tlbs, sources),
+                false => 0,
+            };
             self.clear(regs, COMPLETION_ERRORS);
             self.redirect_wait_writes(false);
-            self.resubmit_wait(regs, state);
-            Some((status, sources))
+            let invalidated = match cut_off {
+                0 => &[],
+                _ => everything(self.mode()),
+            };
+            let encoder = InvalidationEncoder::new(self.drain);
+            let words = invalidated.iter().map(|what| encoder.encode(*what));
+            self.resubmit(regs, state, words);
+            Some((status, sources, cut_off))
         });
-        if let Some((status, sources)) = acknowledged {
-            self.log_completion_errors(status, sources);
+        if let Some((status, sources, cut_off)) = acknowledged {
+            match cut_off {
+                0 => self.log_completion_errors(status, sources),
+                _ => self.log_cut_off(cut_off),
+            }
         }
     }
 

@@ -26,21 +26,21 @@
 //! the context entry. With caching mode, step 3 invalidates the whole PASID cache as well.
 //!
 //! A unit with `CAP.RWBF` also has its write buffer flushed after each of these stores, except
-//! where step 3 stores an absent entry. The driver enables no device-TLBs, so there are none to
-//! invalidate. `src/core/tests/caches.rs` runs this sequence against a unit that caches everything
+//! where step 3 stores an absent entry. A device's TLB is off while its entry changes
+//! (`src/device/device_tlb.rs`), so it need not be invalidated. `src/core/tests/caches.rs` runs this sequence against a unit that caches everything
 //! it may. The file `fault_recording.rs` says what is invalidated when only FPD changes.
 
 use super::requester_uses::RequesterUses;
 use super::root::RootTable;
 use super::tables::RequesterTables;
-use crate::unit::Unit;
+use crate::unit::{DeviceTlb, Unit};
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
 use vtd_core::concurrent::domain_ids::PASS_THROUGH;
 use vtd_core::install::{
     install, replace_entry, RequesterEntries, RequesterEntry, RequesterSlot, WasInstalled,
 };
-use vtd_core::invalidation::InvalidationSteps;
+use vtd_core::invalidation::{everything, InvalidationSteps};
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
@@ -62,6 +62,8 @@ pub(crate) enum Translation {
         width: AddressWidth,
         /// Its domain-id in this unit.
         id: DomainId,
+        /// Whether the device may use its TLB.
+        device_tlb: bool,
     },
     /// What a first-stage table maps. Scalable mode only.
     FirstStage {
@@ -71,10 +73,21 @@ pub(crate) enum Translation {
         width: AddressWidth,
         /// Its domain-id in this unit.
         id: DomainId,
+        /// Whether the device may use its TLB.
+        device_tlb: bool,
     },
 }
 
 impl Translation {
+    /// Returns whether the device may use its TLB.
+    pub(crate) fn device_tlb(self) -> bool {
+        match self {
+            Translation::Blocked | Translation::PassThrough => false,
+            Translation::SecondStage { device_tlb, .. }
+            | Translation::FirstStage { device_tlb, .. } => device_tlb,
+        }
+    }
+
     /// Returns the entry that a unit in legacy mode needs.
     fn legacy_entry(self, unit: &Unit) -> Option<ContextEntry> {
         match self {
@@ -82,9 +95,12 @@ impl Translation {
             Translation::PassThrough => {
                 Some(ContextEntry::pass_through(unit.width(), PASS_THROUGH))
             }
-            Translation::SecondStage { table, width, id } => {
-                ContextEntry::translating(table, width, id, false)
-            }
+            Translation::SecondStage {
+                table,
+                width,
+                id,
+                device_tlb,
+            } => ContextEntry::translating(table, width, id, device_tlb),
             Translation::FirstStage { .. } => None,
         }
     }
@@ -99,18 +115,18 @@ impl Translation {
                 PASS_THROUGH,
                 snooped,
             )),
-            Translation::SecondStage { table, width, id } => {
-                PasidEntry::second_stage(table, width, id, snooped)
-            }
-            Translation::FirstStage { table, width, id } => {
-                PasidEntry::first_stage(table, width, id, snooped).map(|entry| {
-                    if unit.ecap().snoop_control() {
-                        entry.with_page_snoop()
-                    } else {
-                        entry
-                    }
-                })
-            }
+            Translation::SecondStage {
+                table, width, id, ..
+            } => PasidEntry::second_stage(table, width, id, snooped),
+            Translation::FirstStage {
+                table, width, id, ..
+            } => PasidEntry::first_stage(table, width, id, snooped).map(|entry| {
+                if unit.ecap().snoop_control() {
+                    entry.with_page_snoop()
+                } else {
+                    entry
+                }
+            }),
         }
     }
 
@@ -120,7 +136,9 @@ impl Translation {
         }
         match unit.mode() {
             TranslationTableMode::Legacy => self.legacy_entry(unit).map(RequesterEntry::Legacy),
-            TranslationTableMode::Scalable => self.pasid_entry(unit).map(RequesterEntry::scalable),
+            TranslationTableMode::Scalable => self
+                .pasid_entry(unit)
+                .map(|pasid| RequesterEntry::scalable(pasid, self.device_tlb())),
         }
         .ok_or(EINVAL)
     }
@@ -214,7 +232,8 @@ impl Unit {
     /// # Errors
     ///
     /// [`EINVAL`]: the unit does not support `new`. [`ENOMEM`] if an allocation fails. In both
-    /// cases nothing has changed. [`EIO`]: the unit has failed.
+    /// cases nothing has changed. [`EIO`]: the unit has failed, or the device, which has the TLB `tlb`,
+    /// was cut off; it is blocked.
     ///
     /// # Context
     ///
@@ -224,6 +243,7 @@ impl Unit {
         sources: &[SourceId],
         before: WasInstalled,
         new: Translation,
+        tlb: Option<&DeviceTlb>,
     ) -> Result {
         if new == Translation::Blocked && self.has_failed() {
             // Every requester of a failed unit stays blocked.
@@ -234,9 +254,19 @@ impl Unit {
             // The device is blocked already, with or without tables. Blocking must not need memory.
             return Ok(());
         }
+        // A device that was cut off may only be blocked.
+        let tlb = tlb.filter(|_| entry.is_present());
+        if tlb.is_some_and(DeviceTlb::is_lost) {
+            return Err(EIO);
+        }
         self.change_tables(|state| {
             let mut entries = Entries { unit: self, state };
-            install(&mut entries, sources, before, entry)
+            install(&mut entries, sources, before, entry)?;
+            if tlb.is_some_and(DeviceTlb::withdraw_if_lost) {
+                self.invalidate(everything(self.mode()))?;
+                return Err(EIO);
+            }
+            Ok(())
         })
     }
 }

@@ -8,8 +8,9 @@
 //!   blocked.
 
 use super::root::{zeroed_pages, RootTable};
-use super::write_entry;
+use super::{write_entry, PresentWord};
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel_ext::pages::{NumaNode, Pages};
 use vtd_core::spec::address::SourceId;
 use vtd_core::spec::context::ContextEntry;
@@ -17,7 +18,7 @@ use vtd_core::spec::root::ROOT_ENTRIES;
 
 /// The context tables of one unit.
 pub(crate) struct ContextTables {
-    buses: KBox<[Option<Pages>; ROOT_ENTRIES]>,
+    buses: KBox<[Option<Arc<Pages>>; ROOT_ENTRIES]>,
     coherent: bool,
     node: NumaNode,
 }
@@ -38,7 +39,7 @@ impl ContextTables {
         })
     }
 
-    fn bus(&self, bus: u8) -> Option<&Pages> {
+    fn bus(&self, bus: u8) -> Option<&Arc<Pages>> {
         self.buses.get(usize::from(bus))?.as_ref()
     }
 
@@ -56,12 +57,18 @@ impl ContextTables {
         let bus = usize::from(source.bus());
         let slot = self.buses.get_mut(bus).ok_or(EINVAL)?;
         if slot.is_none() {
-            root.link(
-                source,
-                slot.insert(zeroed_pages(self.node, 0, self.coherent)?),
-            )?;
+            let pages = Arc::new(zeroed_pages(self.node, 0, self.coherent)?, GFP_KERNEL)?;
+            root.link(source, slot.insert(pages))?;
         }
         Ok(())
+    }
+
+    /// Returns the word with the present bit of `source`'s entry, if its bus was
+    /// [prepared](Self::prepare).
+    pub(super) fn present_word(&self, source: SourceId) -> Option<PresentWord> {
+        let at = usize::from(source.devfn()) * 2;
+        let pages = self.bus(source.bus())?.clone();
+        Some(PresentWord::new(pages, at, self.coherent))
     }
 
     /// Returns the context entry of `source`.

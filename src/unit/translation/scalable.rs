@@ -14,10 +14,11 @@
 //!   [`vtd_core::install`] describes.
 
 use super::root::{zeroed_pages, RootTable};
-use super::write_entry;
+use super::{write_entry, PresentWord};
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel_ext::pages::{NumaNode, Pages, PAGE_SIZE};
-use vtd_core::install::{write_scalable, RequesterEntry, ScalableMemory};
+use vtd_core::install::{write_scalable, ContextBits, RequesterEntry, ScalableMemory};
 use vtd_core::spec::address::{Pasid, PhysAddr, SourceId};
 use vtd_core::spec::context_lookup::LookupEntries;
 use vtd_core::spec::pasid::{PasidDirectoryEntry, PasidEntry, PasidIndex, PASID_ENTRY_WORDS};
@@ -35,7 +36,7 @@ const FIRST_TABLE: usize = PAGE_SIZE / 8;
 /// The functions of half a bus.
 struct HalfBus {
     /// The context table.
-    context: Pages,
+    context: Arc<Pages>,
     /// The directory and the first PASID table of each requester ID that was ever attached.
     requesters: KBox<[Option<Pages>; SCALABLE_CONTEXT_ENTRIES]>,
 }
@@ -95,7 +96,7 @@ impl ScalableTables {
         let half = usize::from(source.raw()) / SCALABLE_CONTEXT_ENTRIES;
         let slot = self.halves.get_mut(half).ok_or(EINVAL)?;
         if slot.is_none() {
-            let context = zeroed_pages(self.node, 0, self.coherent)?;
+            let context = Arc::new(zeroed_pages(self.node, 0, self.coherent)?, GFP_KERNEL)?;
             let none = pin_init::init_array_from_fn(|_| Ok::<_, Error>(None));
             let half = slot.insert(HalfBus {
                 context,
@@ -138,6 +139,14 @@ impl ScalableTables {
             })
     }
 
+    /// Returns the word with the present bit of `source`'s context entry, if its context table
+    /// [exists](Self::prepare_context).
+    pub(super) fn present_word(&self, source: SourceId) -> Option<PresentWord> {
+        let at = index(source) * SCALABLE_CONTEXT_WORDS;
+        let pages = self.half(source)?.context.clone();
+        Some(PresentWord::new(pages, at, self.coherent))
+    }
+
     fn pasid_entry(pages: &Pages) -> PasidEntry {
         let at = FIRST_TABLE + PasidIndex::of(Pasid::RID_PASID).table * PASID_ENTRY_WORDS;
         PasidEntry::from_words(core::array::from_fn(|word| pages.read(at + word)))
@@ -162,19 +171,14 @@ impl ScalableTables {
     /// Only the low word of a context entry is ever other than 0, so a unit never reads a part of an
     /// older one.
     pub(super) fn set(&mut self, source: SourceId, entry: RequesterEntry) {
-        let RequesterEntry::Scalable {
-            present,
-            fault_processing_disabled,
-            pasid,
-        } = entry
-        else {
+        let RequesterEntry::Scalable { context, pasid } = entry else {
             return;
         };
         let mut memory = EntryMemory {
             tables: self,
             source,
         };
-        write_scalable(&mut memory, present, fault_processing_disabled, pasid);
+        write_scalable(&mut memory, context, pasid);
     }
 }
 
@@ -185,16 +189,16 @@ struct EntryMemory<'a> {
 }
 
 impl ScalableMemory for EntryMemory<'_> {
-    fn write_context(&mut self, present: bool, fault_processing_disabled: bool) {
+    fn write_context(&mut self, bits: ContextBits) {
         let (tables, source) = (self.tables, self.source);
         let directory = tables
             .requester(source)
             .and_then(|pages| ScalableContextEntry::new(PhysAddr::new(pages.phys())));
         let context = match directory {
-            Some(context) if present => context,
+            Some(context) if bits.present => context.with_device_tlb(bits.device_tlb),
             _ => ScalableContextEntry::ABSENT,
         }
-        .with_fault_processing_disabled(fault_processing_disabled);
+        .with_fault_processing_disabled(bits.fault_processing_disabled);
         if let Some(half) = tables.half(source) {
             let at = index(source) * SCALABLE_CONTEXT_WORDS;
             write_entry(&half.context, at, context.words(), tables.coherent);

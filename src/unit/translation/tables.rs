@@ -5,6 +5,7 @@
 use super::legacy::ContextTables;
 use super::root::RootTable;
 use super::scalable::ScalableTables;
+use super::PresentWord;
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
 use vtd_core::install::RequesterEntry;
@@ -89,6 +90,15 @@ impl RequesterTables {
             }
             (RequesterTables::Scalable(tables), entry) => tables.set(source, entry),
             (RequesterTables::Legacy(_), RequesterEntry::Scalable { .. }) => {}
+        }
+    }
+
+    /// Returns the word with the present bit of `source`'s context entry, if its context table was
+    /// [prepared](Self::prepare).
+    pub(in crate::unit) fn present_word(&self, source: SourceId) -> Option<PresentWord> {
+        match self {
+            RequesterTables::Legacy(tables) => tables.present_word(source),
+            RequesterTables::Scalable(tables) => tables.present_word(source),
         }
     }
 

@@ -39,8 +39,8 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
             ),
             (
                 "no_second_check_for_room",
-                "waiting.failure = queue.check(regs, &mut waiting.timeout).err();",
-                "queue.check(regs, &mut waiting.timeout)?;",
+                "waiting.failure = self.check(regs, &mut waiting.timeout).err();",
+                "self.check(regs, &mut waiting.timeout)?;",
             ),
             (
                 "no_second_check_of_the_end",

@@ -9,6 +9,37 @@ pub(crate) type Mistakes = &'static [(&'static str, &'static str, &'static str)]
 /// The files in `src/core`, with their mistakes.
 pub(crate) const FILES: &[(&str, Mistakes)] = &[
     (
+        "lockless/device_tlb",
+        &[
+            (
+                "weak_join",
+                "slot.store(tag.packed(), Ordering::SeqCst);",
+                "slot.store(tag.packed(), Ordering::Release);",
+            ),
+            (
+                "withdrawn_before_marked",
+                "if self.is_lost.swap(true, Ordering::SeqCst) {",
+                "self.entry.withdraw();\n        if self.is_lost.swap(true, Ordering::SeqCst) {\n            \
+                 return false;\n        }\n        if true {\n            return true;\n        }\n        if false {",
+            ),
+            (
+                "no_fence_before_withdrawal",
+                "fence(Ordering::SeqCst);\n        self.entry.withdraw();\n        true",
+                "self.entry.withdraw();\n        true",
+            ),
+            (
+                "no_fence_before_look",
+                "fence(Ordering::SeqCst);\n        let is_lost",
+                "let is_lost",
+            ),
+            (
+                "not_withdrawn_again",
+                "if is_lost {\n            self.entry.withdraw();",
+                "if is_lost {",
+            ),
+        ],
+    ),
+    (
         "lockless/flush_list",
         &[
             (
@@ -23,13 +54,13 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
             ),
             (
                 "not_counted",
-                "self.other_tags.fetch_add(1, Ordering::SeqCst);",
+                "self.others.fetch_add(1, Ordering::SeqCst);",
                 "",
             ),
             (
                 "all_leave_with_one",
-                "self.other_tags.fetch_sub(1, Ordering::SeqCst);",
-                "self.other_tags.store(0, Ordering::SeqCst);",
+                "self.others.fetch_sub(1, Ordering::SeqCst);",
+                "self.others.store(0, Ordering::SeqCst);",
             ),
             (
                 "primary_counted_out",

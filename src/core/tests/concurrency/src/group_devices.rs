@@ -205,7 +205,7 @@ macro_rules! devices {
                     self.write(before, new)
                 }
 
-                fn unit_has_failed(&self) -> bool {
+                fn is_cut_off(&self) -> bool {
                     self.group.unit.has_failed()
                 }
 
@@ -255,7 +255,7 @@ macro_rules! devices {
                     Some(self.1).filter(|domain| *domain >= DMA)
                 }
 
-                fn report_failed_unit(&self, _: bool) {}
+                fn report_cut_off(&self, _: bool) {}
 
                 fn report_refusal(&self, _: attach::RefusingStep, _: &crate::shim::prelude::Error) {}
             }

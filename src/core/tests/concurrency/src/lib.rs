@@ -25,6 +25,7 @@ mod lockless {
         pub(crate) use crate::shim::atomic::{fence, AtomicBool, AtomicU32, AtomicU8, Ordering};
     }
 
+    pub(crate) mod device_tlb;
     pub(crate) mod flush_list;
     pub(crate) mod links;
     pub(crate) mod readers;
@@ -94,6 +95,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 }
 
 mod attachments;
+mod device_tlb;
 mod flush_list;
 mod group_devices;
 mod growth;

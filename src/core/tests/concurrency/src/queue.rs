@@ -107,7 +107,7 @@ queue_no_second_check_for_room queue_no_second_check_of_the_end }
 macro_rules! queue {
     ($module:ident, $regs:expr) => {{
         // Not yet on: the tail is written before the address.
-        let queue = Queue::new($module::QueueState::new);
+        let queue = Queue::new(|slots| $module::QueueState::new(slots, 0));
         queue.start_ring();
         $regs.write64(IQT, 0);
         $regs.write64(IQA, queue.ring.phys());
