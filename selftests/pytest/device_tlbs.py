@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The machine of the tests about device-TLBs. It is the standard one, in which virtio-blk has ATS, with
-requesters: an integrated one that firmware lists as one that needs its device-TLB (SATC), one below
-each of two root ports that firmware lists (ATSR), and one below a third, which faces outside. A disk
-with ATS can be unplugged."""
+"""The machine of the tests about device-TLBs. It is the standard one with requesters: an integrated
+one that firmware lists as one that needs its device-TLB (SATC), one below each of two root ports that
+firmware lists (ATSR), and one below a third, which faces outside. A disk with ATS can be
+unplugged."""
 
 import dataclasses
 
@@ -26,9 +26,7 @@ def _port(name, bdf, chassis):
 def machine(folder):
     """Returns the devices."""
     disk = devices.disk(f"{folder}/ats.img")
-    usual = [f"{word},ats=on" if word.startswith("virtio-blk-pci,") else word
-             for word in devices.standard(folder)]
-    return usual + [
+    return devices.standard(folder) + [
         "-device", f"{preload.REQUESTER},bus=pcie.0,addr={INTEGRATED[8:]}",
         *_port("one", PORTS[0], 11), "-device", f"{preload.REQUESTER},bus=one,addr=00.0",
         *_port("two", PORTS[1], 12), "-device", f"{preload.REQUESTER},bus=two,addr=00.0",
