@@ -199,6 +199,17 @@ fn ats_and_pasid() {
         let text = tree.run(&["why", "03:00.0"]).flat();
         assert!(text.contains(&format!("cannot serve it{words} ")), "{text}");
     }
+    let tree = Tree::new("vtd");
+    tree.write(
+        "sys/kernel/debug/vtd/device_tlbs",
+        "0000:00:03.0 on, used: as chosen by ats=2\n\
+         0000:03:00.0 off, not used: the device is untrusted\n",
+    );
+    let text = tree.run(&["why", "03:00.0"]).flat();
+    assert!(
+        text.contains("; vtd: not used: the device is untrusted PASID"),
+        "{text}"
+    );
     // An ordinary user sees 64 bytes of configuration space.
     let tree = Tree::new("vtd");
     for device in tree.names(DEVICES) {

@@ -236,7 +236,10 @@ fn translation_requests(dmar: &Dmar<'_>, checks: &mut Checks) {
         checks.add(
             "ATS",
             Verdict::Good,
-            format!("Firmware lets these send translation requests: {listed}. vtd turns ATS on for none."),
+            format!(
+                "Firmware lets these send translation requests: {listed}. vtd turns ATS on for \
+                 those that do not work without it, and with ats=2 for all that can."
+            ),
         );
     }
 }

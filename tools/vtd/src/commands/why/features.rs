@@ -47,5 +47,13 @@ pub fn features(machine: &Machine<'_>, bdf: Bdf, device: &Device) -> Vec<(&'stat
             (false, _, false) => "",
         };
     }
+    // What vtd has decided, and why.
+    let decided = machine.dump.text("vtd/device_tlbs");
+    let mut lines = decided.lines().filter_map(|line| line.split_once(' '));
+    if let Some((_, state)) = lines.find(|(device, _)| *device == bdf.to_string()) {
+        if let Some((_, why)) = state.split_once(", ") {
+            found[0].1 += &format!("; vtd: {why}");
+        }
+    }
     found
 }
