@@ -51,6 +51,17 @@ impl DeviceInfo {
         }
     }
 
+    /// Removes its TLB from the list of its unit: the device is released, or was not probed after all.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub(crate) fn remove_device_tlb(&self) {
+        if let Some(tlb) = &self.device_tlb {
+            self.unit.remove_device_tlb(tlb)
+        }
+    }
+
     /// Returns its TLB, if the device was cut off.
     fn lost_tlb(&self) -> Option<&DeviceTlb> {
         self.device_tlb.as_deref().filter(|tlb| tlb.is_lost())

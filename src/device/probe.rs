@@ -4,7 +4,7 @@
 //! allocated.
 
 use super::access_control::AccessControl;
-use super::ats::{Ats, Probed};
+use super::ats::{Ats, AtsDevice, Probed};
 use super::attachment::DeviceState;
 use super::chipset::Chipset;
 use super::device_tlb::CutOff;
@@ -14,7 +14,7 @@ use super::rate_limit::RateLimit;
 use super::regions::reserved_regions_of;
 use super::topology::{requesters_of, PciPath};
 use super::untranslated::UntranslatedDevices;
-use crate::unit::{DeviceTlbAddress, Unit};
+use crate::unit::{DeviceTlb, DeviceTlbAddress, Unit};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc};
@@ -34,6 +34,18 @@ pub(crate) struct SharedRecords {
     pub(crate) untranslated: Arc<UntranslatedDevices>,
     /// The access control of all devices.
     pub(crate) access_control: Arc<AccessControl>,
+}
+
+/// Adds the TLB of a device to the list of its unit, if it is used.
+fn add_device_tlb(unit: &Unit, ats: &Ats, source: SourceId) -> Result<Option<Arc<DeviceTlb>>> {
+    let add = |device: &AtsDevice| {
+        unit.add_device_tlb(DeviceTlbAddress {
+            source,
+            physical_function: device.physical_function,
+            queue_depth: device.queue_depth,
+        })
+    };
+    ats.device().map(add).transpose()
 }
 
 /// Creates the [`DeviceInfo`] of `pci`, which `unit` serves and `path` leads to. The device is
@@ -56,12 +68,7 @@ pub(crate) fn probe(
     chipset: &Chipset,
     ats: AtsChoice,
 ) -> Result<Arc<DeviceInfo>> {
-    let SharedRecords {
-        ownership,
-        untranslated,
-        access_control,
-    } = shared;
-    access_control.record_required(&pci);
+    shared.access_control.record_required(&pci);
     let requesters = requesters_of(&pci)?;
     let regions = reserved_regions_of(dmar, &pci, path, chipset.relaxes(path))?;
     let dma_device = pci.dma_device().ok_or(ENODEV)?;
@@ -78,14 +85,8 @@ pub(crate) fn probe(
     };
     let ats = Ats::find(dmar, ats, &probed);
     let source = SourceId::from_raw(properties.requester);
-    let device_tlb = match ats.device() {
-        Some(device) => Some(unit.add_device_tlb(DeviceTlbAddress {
-            source,
-            physical_function: device.physical_function,
-            queue_depth: device.queue_depth,
-        })?),
-        None => None,
-    };
+    let device_tlb = add_device_tlb(&unit, &ats, source)?;
+    let added = device_tlb.clone().map(|tlb| (unit.clone(), tlb));
     Arc::pin_init(
         pin_init!(DeviceInfo {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -101,13 +102,18 @@ pub(crate) fn probe(
             cut_off: CutOff::default(),
             regions,
             bound_before: AtomicBool::new(driver.is_some_and(|driver| !driver.driver_managed_dma)),
-            ownership,
-            untranslated,
-            access_control,
+            ownership: shared.ownership,
+            untranslated: shared.untranslated,
+            access_control: shared.access_control,
             state <- new_mutex!(DeviceState::new(), "vtd device state"),
             log_limit <- RateLimit::new(),
             fault_limit <- RateLimit::new(),
         }),
         GFP_KERNEL,
     )
+    .inspect_err(|_| {
+        added
+            .iter()
+            .for_each(|(unit, tlb)| unit.remove_device_tlb(tlb))
+    })
 }

@@ -44,6 +44,24 @@ impl Machine {
     }
 }
 
+/// Logs what is special about a device that was probed.
+fn log_probed(data: &DeviceInfo) {
+    let unit = &*data.unit;
+    if let Some(why) = data.identity_reason {
+        log_dev_info!(
+            data.pci.as_device(),
+            "{unit}: {data}: identity domain by default: {why}"
+        );
+    }
+    if data.ats.device().is_some() {
+        log_dev_info!(
+            data.pci.as_device(),
+            "{unit}: {data}: its device-TLB is {}",
+            data.ats
+        );
+    }
+}
+
 static SLOT: DriverSlot<Machine> = DriverSlot::new();
 
 impl Driver for Machine {
@@ -82,25 +100,15 @@ impl Driver for Machine {
             &self.chipset,
             self.ats,
         )?;
-        served.interrupts.add(&data.pci)?;
-        self.add_device(served, &data)
-            .inspect_err(|_| served.interrupts.remove(&data.pci))?;
-        if let Some(why) = data.identity_reason {
-            log_dev_info!(
-                data.pci.as_device(),
-                "{}: {}: identity domain by default: {why}",
-                &*data.unit,
-                &*data
-            );
-        }
-        if data.ats.device().is_some() {
-            let (unit, ats) = (&*data.unit, &data.ats);
-            log_dev_info!(
-                data.pci.as_device(),
-                "{unit}: {}: its device-TLB is {ats}",
-                *data
-            );
-        }
+        served
+            .interrupts
+            .add(&data.pci)
+            .inspect_err(|_| data.remove_device_tlb())?;
+        self.add_device(served, &data).inspect_err(|_| {
+            served.interrupts.remove(&data.pci);
+            data.remove_device_tlb()
+        })?;
+        log_probed(&data);
         if self.chipset.relaxes(&path) {
             report::log_relaxed_regions(&data);
         }
@@ -124,9 +132,7 @@ impl Driver for Machine {
         // after.
         let passes_through = self.is_unloading() && device::pass_through_if_reserved(data);
         device::release(data, passes_through);
-        if let Some(tlb) = &data.device_tlb {
-            data.unit.remove_device_tlb(tlb);
-        }
+        data.remove_device_tlb();
         self.observer.removed(data);
         if let Some(served) = self.served(&data.unit) {
             served.interrupts.remove(&data.pci);
