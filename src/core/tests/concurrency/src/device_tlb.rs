@@ -94,8 +94,7 @@ macro_rules! flushed {
 laws! {
     a_device_that_is_cut_off_stays_blocked: device_tlb, cut_off;
     a_mark_after_the_withdrawal_is_noticed: device_tlb_withdrawn_before_marked, "still present";
-    a_missing_fence_before_the_withdrawal_is_noticed:
-        device_tlb_no_fence_before_withdrawal, "still present";
+    a_missing_fence_is_noticed: device_tlb_no_fence_before_withdrawal, "still present";
     a_missing_fence_before_the_look_is_noticed: device_tlb_no_fence_before_look, "still present";
     an_entry_that_is_not_withdrawn_again_is_noticed: device_tlb_not_withdrawn_again, "still present";
 }
