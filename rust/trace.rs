@@ -81,8 +81,8 @@ pub enum Cache {
     Iotlb = bindings::VTD_CACHE_IOTLB as u8,
     /// Interrupt entries.
     Interrupt = bindings::VTD_CACHE_INTERRUPT as u8,
-    /// Another one.
-    Other = bindings::VTD_CACHE_OTHER as u8,
+    /// Translations in a device.
+    DeviceTlb = bindings::VTD_CACHE_DEVICE_TLB as u8,
     /// PASID entries.
     Pasid = bindings::VTD_CACHE_PASID as u8,
     /// Translations of a first stage.

@@ -71,6 +71,12 @@ void vtd_helper_pci_disable_ats(struct pci_dev *pdev)
 	pci_disable_ats(pdev);
 }
 
+/* As pci_dev_is_disconnected(), which is private to the PCI core. */
+bool vtd_helper_pci_is_gone(struct pci_dev *pdev)
+{
+	return READ_ONCE(pdev->error_state) == pci_channel_io_perm_failure;
+}
+
 /*
  * STU, the size of the translations that a device requests, has no effect while ATS is off, and a
  * reset clears it. pci_restore_state() restores it only while ATS is on, and pci_enable_ats() writes

@@ -114,6 +114,7 @@ bool vtd_helper_pci_ats_required(struct pci_dev *pdev);
 int vtd_helper_pci_prepare_ats(struct pci_dev *pdev, int shift);
 int vtd_helper_pci_enable_ats(struct pci_dev *pdev, int shift);
 void vtd_helper_pci_disable_ats(struct pci_dev *pdev);
+bool vtd_helper_pci_is_gone(struct pci_dev *pdev);
 bool vtd_helper_pci_set_ats_mark(struct pci_dev *pdev);
 bool vtd_helper_pci_has_ats_mark(struct pci_dev *pdev);
 
@@ -233,7 +234,7 @@ struct vtd_refuse_event {
 #define VTD_CACHE_CONTEXT	0
 #define VTD_CACHE_IOTLB		1
 #define VTD_CACHE_INTERRUPT	2
-#define VTD_CACHE_OTHER		3	/* one that the driver does not use yet */
+#define VTD_CACHE_DEVICE_TLB	3
 #define VTD_CACHE_PASID		4
 #define VTD_CACHE_PASID_IOTLB	5
 

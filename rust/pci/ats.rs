@@ -191,6 +191,16 @@ impl PciDevice {
         unsafe { bindings::vtd_helper_pci_has_ats_mark(self.ptr.as_ptr()) }
     }
 
+    /// Returns whether the device was removed from its bus without notice, as far as the kernel knows.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub fn is_gone(&self) -> bool {
+        // SAFETY: Valid device.
+        unsafe { bindings::vtd_helper_pci_is_gone(self.ptr.as_ptr()) }
+    }
+
     /// Clears the device's right to send requests: it is no bus master until a driver or a reset
     /// makes it one again.
     ///

@@ -38,7 +38,6 @@ mod untranslated;
 
 pub(crate) use access_control::AccessControl;
 pub(crate) use address_history::{AddressHistory, MappingEvent};
-pub(crate) use ats::AtsDevice;
 pub(crate) use attach::{attach, pass_through_if_reserved, release};
 pub(crate) use attachment::{AttachTarget, AttachedDomain, AttachedTo, TraceSteps};
 pub(crate) use chipset::Chipset;

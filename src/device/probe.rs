@@ -37,13 +37,19 @@ pub(crate) struct SharedRecords {
 }
 
 /// Adds the TLB of a device to the list of its unit, if it is used.
-fn add_device_tlb(unit: &Unit, ats: &Ats, source: SourceId) -> Result<Option<Arc<DeviceTlb>>> {
+fn add_device_tlb(
+    unit: &Unit,
+    pci: &PciDevice,
+    ats: &Ats,
+    source: SourceId,
+) -> Result<Option<Arc<DeviceTlb>>> {
     let add = |device: &AtsDevice| {
-        unit.add_device_tlb(DeviceTlbAddress {
+        let address = DeviceTlbAddress {
             source,
             physical_function: device.physical_function,
             queue_depth: device.queue_depth,
-        })
+        };
+        unit.add_device_tlb(pci.clone(), address)
     };
     ats.device().map(add).transpose()
 }
@@ -85,7 +91,7 @@ pub(crate) fn probe(
     };
     let ats = Ats::find(dmar, ats, &probed);
     let source = SourceId::from_raw(properties.requester);
-    let device_tlb = add_device_tlb(&unit, &ats, source)?;
+    let device_tlb = add_device_tlb(&unit, &pci, &ats, source)?;
     let added = device_tlb.clone().map(|tlb| (unit.clone(), tlb));
     Arc::pin_init(
         pin_init!(DeviceInfo {

@@ -3,7 +3,6 @@
 //! What the driver looks after once a second.
 
 use crate::machine::Machine;
-use kernel::prelude::*;
 use kernel_ext::periodic::PeriodicWork;
 
 impl PeriodicWork for Machine {

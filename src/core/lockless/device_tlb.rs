@@ -12,11 +12,11 @@
 //! - The tag of a domain is recorded from before a context entry lets the device use the domain's
 //!   translations until after that entry was withdrawn and the unit has dropped it. So every flush
 //!   of the domain in between reaches the TLB.
-//! - After [`DeviceTlb::lose`], the context entry is not present, or whoever has just written it
-//!   finds the mark and withdraws it again ([`DeviceTlb::withdraw_if_lost`]). An invalidation of the
+//! - After [`DeviceTlb::lose`], the context entry is not present, or the thread that has just written
+//!   it finds the mark and withdraws it again ([`DeviceTlb::withdraw_if_lost`]). An invalidation of the
 //!   context cache follows both times.
 //! - No invalidation is submitted to a TLB that is lost: the mark is set, and read for that, with the
-//!   queue locked.
+//!   list of the unit's device-TLBs locked.
 
 use super::atomic::{fence, AtomicBool, AtomicU64, Ordering};
 use crate::invalidation::{CacheTag, InvalidationRange};
@@ -26,14 +26,21 @@ use crate::spec::invalidation::{DeviceTlbScope, Invalidation};
 /// The maximum number of device-TLBs that an invalidation of one domain on one unit reaches.
 pub const MAX_DEVICE_TLBS: usize = 32;
 
-/// The context entry of a device in memory.
+/// A device and its context entry in memory.
 pub trait WithdrawnEntry {
-    /// Makes the entry not present, by one store, whatever it is.
+    /// Returns whether the device was removed from its bus without notice, so that it answers nothing.
     ///
     /// # Context
     ///
     /// Any context.
-    fn withdraw(&self);
+    fn is_gone(&self) -> bool;
+
+    /// Makes the entry not present, by one store, whatever it is. Returns whether it was present.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    fn withdraw(&self) -> bool;
 }
 
 /// How invalidations address the TLB of a device.
@@ -106,8 +113,17 @@ impl<E: WithdrawnEntry> DeviceTlb<E> {
         self.is_lost.load(Ordering::SeqCst)
     }
 
+    /// Returns whether the device was removed from its bus without notice.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub fn is_gone(&self) -> bool {
+        self.entry.is_gone()
+    }
+
     /// Cuts the device off: its context entry is not present from now on, and the caller invalidates
-    /// the caches. Returns false if that was done before. The queue is locked.
+    /// the caches. Returns false if that was done before. The list of the unit's device-TLBs is locked.
     ///
     /// # Context
     ///
@@ -121,15 +137,11 @@ impl<E: WithdrawnEntry> DeviceTlb<E> {
         true
     }
 
-    /// Withdraws the context entry, which the caller has just written, if the device was cut off.
-    /// Returns whether it was; the caller then invalidates the caches once more.
+    /// Withdraws the context entry, which the caller may just have written, if the device was cut
+    /// off. Returns whether it was present; the caller then invalidates the caches once more.
     pub fn withdraw_if_lost(&self) -> bool {
         fence(Ordering::SeqCst);
-        let is_lost = self.is_lost();
-        if is_lost {
-            self.entry.withdraw();
-        }
-        is_lost
+        self.is_lost() && self.entry.withdraw()
     }
 
     /// Makes a device usable again that was reset since it was cut off. Its context entry is not

@@ -15,9 +15,10 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::log_err;
+use kernel_ext::pci::PciDevice;
 use vtd_core::concurrent::queue::{InvalidationQueue, QueueState};
-use vtd_core::invalidation::{CacheTag, InvalidationRange};
-use vtd_core::lockless::device_tlb::{self, DeviceTlbAddress, MAX_DEVICE_TLBS};
+use vtd_core::invalidation::{everything, CacheTag, InvalidationRange};
+use vtd_core::lockless::device_tlb::{self, DeviceTlbAddress, WithdrawnEntry, MAX_DEVICE_TLBS};
 use vtd_core::lockless::unit_state::UnitState;
 use vtd_core::spec::address::SourceId;
 use vtd_core::spec::descriptor::{Descriptor, InvalidationEncoder};
@@ -26,8 +27,24 @@ use vtd_core::spec::queue::DescriptorWidth;
 use vtd_core::spec::registers::TranslationTableMode;
 use vtd_core::spec::scope::IotlbScope;
 
+/// A device with a TLB, and its context entry.
+pub(crate) struct TlbOwner {
+    device: PciDevice,
+    entry: PresentWord,
+}
+
+impl WithdrawnEntry for TlbOwner {
+    fn is_gone(&self) -> bool {
+        self.device.is_gone()
+    }
+
+    fn withdraw(&self) -> bool {
+        self.entry.withdraw()
+    }
+}
+
 /// The TLB of a device behind a unit.
-pub(crate) type DeviceTlb = device_tlb::DeviceTlb<PresentWord>;
+pub(crate) type DeviceTlb = device_tlb::DeviceTlb<TlbOwner>;
 
 /// The device-TLBs behind one unit. The lock is taken before that of the queue.
 #[pin_data]
@@ -91,7 +108,7 @@ impl DeviceTlbs {
 }
 
 impl Unit {
-    /// Adds the TLB of a device, for whose requester ID the tables were
+    /// Adds the TLB of `device`, for whose requester ID the tables were
     /// [prepared](Self::prepare).
     ///
     /// # Errors
@@ -101,11 +118,16 @@ impl Unit {
     /// # Context
     ///
     /// May sleep.
-    pub(crate) fn add_device_tlb(&self, address: DeviceTlbAddress) -> Result<Arc<DeviceTlb>> {
+    pub(crate) fn add_device_tlb(
+        &self,
+        device: PciDevice,
+        address: DeviceTlbAddress,
+    ) -> Result<Arc<DeviceTlb>> {
         let word = self.tables.lock().tables.present_word(address.source);
         let queue = self.invalidator.queue.as_deref().ok_or(EINVAL)?;
-        let tlb = DeviceTlb::new(address, word.ok_or(EINVAL)?);
-        let tlb = Arc::new(tlb, GFP_KERNEL)?;
+        let entry = word.ok_or(EINVAL)?;
+        let owner = TlbOwner { device, entry };
+        let tlb = Arc::new(DeviceTlb::new(address, owner), GFP_KERNEL)?;
         queue.device_tlbs.add(&tlb)?;
         Ok(tlb)
     }
@@ -137,6 +159,26 @@ impl Unit {
         })
     }
 
+    /// Withdraws the context entries of devices that were cut off again, if they were written since.
+    /// The tables are locked, and each change of an entry is followed by this.
+    ///
+    /// # Errors
+    ///
+    /// [`EIO`]: the unit has failed.
+    pub(in crate::unit) fn withdraw_lost(&self) -> Result {
+        let Some(queue) = self.invalidator.queue.as_deref() else {
+            return Ok(());
+        };
+        let written = queue.device_tlbs.with(|list| {
+            let written = list.iter().filter(|tlb| tlb.withdraw_if_lost());
+            written.count()
+        });
+        match written {
+            0 => Ok(()),
+            _ => self.invalidate(everything(self.mode())),
+        }
+    }
+
     /// Begins an invalidation of the unit and of the device-TLBs that may have translations with this
     /// tag.
     pub(super) fn begin_with_device_tlbs(
@@ -151,16 +193,28 @@ impl Unit {
         let invalidation = self.invalidator.range_invalidator.invalidation(tag, range);
         // The IOTLB first: otherwise a device could get a translation from there again (VT-d 6.5.2.5).
         let end = queue.device_tlbs.with(|list| {
-            let tlbs = || list.iter().filter(|tlb| tlb.has(tag));
-            let many = tlbs().count();
-            // The marks are read when the queue is locked.
-            let devices = tlbs().filter(|tlb| !tlb.is_lost());
-            let devices = devices.map(|tlb| tlb.invalidation(range));
-            let all = Iterator::chain(core::iter::once(invalidation), devices).map(|what| {
+            let tlbs = || list.iter().filter(|tlb| tlb.has(tag) && !tlb.is_lost());
+            // A device that is gone would not answer: it is cut off without waiting for it.
+            let gone = || tlbs().filter(|tlb| tlb.is_gone());
+            let unit = match gone().next() {
+                None => &[invalidation],
+                Some(_) => everything(self.mode()),
+            };
+            let cut_off = || {
+                if unit.len() > 1 {
+                    gone().for_each(|tlb| {
+                        tlb.lose();
+                    })
+                }
+            };
+            // Which devices are cut off is read when that is done.
+            let devices = tlbs().map(|tlb| tlb.invalidation(range));
+            let many = unit.len() + devices.clone().count();
+            let all = Iterator::chain(unit.iter().copied(), devices).map(|what| {
                 self.stats.count_requests(&[what]);
                 self.invalidator.encoder.encode(what)
             });
-            queue.try_submit_batch(&self.regs, 1 + many, all, || {})
+            queue.try_submit_batch(&self.regs, many, all, cut_off)
         });
         end.map_or(Begun::Postponed, Begun::Submitted)
     }

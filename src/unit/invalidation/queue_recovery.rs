@@ -89,7 +89,7 @@ impl Queue {
         let timeout = timeout.get_or_insert(ProgressTimeout::start(now, finished));
         let mut has_expired =
             |limit_ms: u64| timeout.has_expired(now, finished, limit_ms.saturating_mul(1_000_000));
-        if has_expired(regs.time_out_ms()) && !(self.awaits_device() && !has_expired(DEVICE_MS)) {
+        if has_expired(regs.time_out_ms()) && (!self.awaits_device() || has_expired(DEVICE_MS)) {
             return Err(QueueFailure::TimeOut { head });
         }
         Ok(())

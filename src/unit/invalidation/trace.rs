@@ -62,8 +62,12 @@ fn fields(what: Invalidation) -> InvalidateEvent {
                 ..of(Cache::Interrupt, Granularity::Selective)
             }
         }
-        // The driver enables no device-TLB.
-        Invalidation::DeviceTlb(_) => of(Cache::Other, Granularity::Global),
+        Invalidation::DeviceTlb(scope) => InvalidateEvent {
+            source: scope.source.raw(),
+            first: scope.block.address().raw(),
+            order: scope.block.address_mask(),
+            ..of(Cache::DeviceTlb, Granularity::Selective)
+        },
     }
 }
 

@@ -40,7 +40,7 @@ use vtd_core::concurrent::domain_ids::PASS_THROUGH;
 use vtd_core::install::{
     install, replace_entry, RequesterEntries, RequesterEntry, RequesterSlot, WasInstalled,
 };
-use vtd_core::invalidation::{everything, InvalidationSteps};
+use vtd_core::invalidation::InvalidationSteps;
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
 use vtd_core::spec::level::AddressWidth;
@@ -217,7 +217,7 @@ impl Unit {
         if self.has_failed() {
             return Err(EIO);
         }
-        let changed = change(&mut state);
+        let changed = change(&mut state).and_then(|()| self.withdraw_lost());
         if self.has_failed() {
             self.block_all();
             return Err(EIO);
@@ -261,13 +261,12 @@ impl Unit {
         }
         self.change_tables(|state| {
             let mut entries = Entries { unit: self, state };
-            install(&mut entries, sources, before, entry)?;
-            if tlb.is_some_and(DeviceTlb::withdraw_if_lost) {
-                self.invalidate(everything(self.mode()))?;
-                return Err(EIO);
-            }
-            Ok(())
-        })
+            install(&mut entries, sources, before, entry)
+        })?;
+        match tlb {
+            Some(tlb) if tlb.is_lost() => Err(EIO),
+            _ => Ok(()),
+        }
     }
 }
 

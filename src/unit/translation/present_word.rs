@@ -4,9 +4,10 @@
 
 use kernel::sync::Arc;
 use kernel_ext::pages::Pages;
-use vtd_core::lockless::device_tlb::WithdrawnEntry;
 
-/// P and FPD of a context entry.
+/// P of a context entry.
+const PRESENT: u64 = 1;
+/// P and FPD.
 const PRESENT_BITS: u64 = 0b11;
 
 /// The word of a context entry in memory that has its present bit, in either mode.
@@ -27,17 +28,21 @@ impl PresentWord {
             coherent,
         }
     }
-}
 
-impl WithdrawnEntry for PresentWord {
-    // The lock of the tables is not held: an entry that is being written at the same time may be
-    // present afterwards, or have the pointer of one entry and the rest of another, but then it is
-    // not present. `DeviceTlb::withdraw_if_lost` follows each such write.
-    fn withdraw(&self) {
+    /// Clears P and FPD, by one store. Returns whether the entry was present.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(in crate::unit) fn withdraw(&self) -> bool {
+        // The lock of the tables is not held: an entry that is being written at the same time may be
+        // present afterwards, or have the pointer of one entry and the rest of another, but then it
+        // is not present. `DeviceTlb::withdraw_if_lost` follows each such write.
         let low = self.pages.read(self.word);
         self.pages.write(self.word, low & !PRESENT_BITS);
         if !self.coherent {
             self.pages.flush(self.word, 1);
         }
+        low & PRESENT != 0
     }
 }

@@ -29,13 +29,13 @@ pub(crate) const FILES: &[(&str, Mistakes)] = &[
             ),
             (
                 "no_fence_before_look",
-                "fence(Ordering::SeqCst);\n        let is_lost",
-                "let is_lost",
+                "fence(Ordering::SeqCst);\n        self.is_lost()",
+                "self.is_lost()",
             ),
             (
                 "not_withdrawn_again",
-                "if is_lost {\n            self.entry.withdraw();",
-                "if is_lost {",
+                "self.is_lost() && self.entry.withdraw()",
+                "self.is_lost()",
             ),
         ],
     ),

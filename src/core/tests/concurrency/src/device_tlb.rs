@@ -20,8 +20,14 @@ struct Entry(AtomicU64);
 macro_rules! entries {
     ($($module:ident)+) => {$(
         impl $module::WithdrawnEntry for Arc<Entry> {
-            fn withdraw(&self) {
+            fn is_gone(&self) -> bool {
+                false
+            }
+
+            fn withdraw(&self) -> bool {
+                let before = self.0.load(Ordering::Relaxed);
                 self.0.store(0, Ordering::Relaxed);
+                before != 0
             }
         }
     )+};
