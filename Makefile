@@ -16,7 +16,7 @@ endif
 # A script may pass a variable that it has not set as an empty one. Refuse that: the
 # default may be hours of other work.
 EMPTY := $(strip $(foreach name,KDIR KERNEL MACHINE SERIES T SECTION ROUNDS ROW DRIVER FUZZ_SECONDS FUZZ_SEED \
-	RUN DEVICE IOMMU GDB ACCEL APPEND,\
+	RUN DEVICE IOMMU GDB ACCEL APPEND STAGE,\
 	$(if $(findstring command line,$(origin $(name))),$(if $(strip $(value $(name))),,$(name)))))
 ifneq ($(EMPTY),)
 $(error $(EMPTY) is given without a value: give one, or leave '$(firstword $(EMPTY))=' out)
@@ -24,6 +24,7 @@ endif
 
 ENTER := scripts/enter
 LAB := $(ENTER) python3 -m vtdlab
+IN_SCALABLE_MODE := $(addprefix --scalable --stage ,$(STAGE))
 DEBIAN_WAYS := $(or $(T),install packages)
 INSTALL_KDIR := $(or $(KDIR),/lib/modules/$(shell uname -r)/build)
 
@@ -86,10 +87,10 @@ check-scalable:
 	@$(LAB) check --scalable $(addprefix --stage ,$(STAGE))
 
 check-debug:
-	@$(LAB) check --debug
+	@$(LAB) check --debug $(IN_SCALABLE_MODE)
 
 check-races:
-	@$(LAB) check --races
+	@$(LAB) check --races $(IN_SCALABLE_MODE)
 
 bench:
 	@$(LAB) bench $(addprefix --section ,$(SECTION)) $(addprefix --rounds ,$(ROUNDS))
@@ -205,9 +206,9 @@ help:
 	@echo '  make check-scalable the same with a unit in scalable mode, STAGE=second and STAGE=first;'
 	@echo '                      out/check-scalable/'
 	@echo '  make check-debug    the tests in guests on a kernel that watches memory and locks;'
-	@echo '                      out/check-debug/'
+	@echo '                      out/check-debug/; STAGE=second, STAGE=first: in scalable mode'
 	@echo '  make check-races    concurrent threads, on a kernel that looks for data races;'
-	@echo '                      out/check-kcsan/'
+	@echo '                      out/check-kcsan/; STAGE= as above'
 	@echo '  make vfio-selftests the kernel tree'"'"'s own VFIO tests, on an igb; minutes'
 	@echo '  make firmware       a guest for each DMAR table of the corpus that the kernel lets in'
 	@echo '  make user-fuzz      hostile users of VFIO, FUZZ_SECONDS=600; FUZZ_SEED=N repeats a run'

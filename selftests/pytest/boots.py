@@ -222,7 +222,7 @@ def scalable(stages):
                                 iommu=",".join(filter(None, (boot.iommu, STAGES[stage]))),
                                 folder="check-scalable", timeout=2 * boot.timeout)
             for stage in stages for boot in BOOTS
-            if "test" in boot.on and not boot.flavour and not boot.stock
+            if not boot.flavour and not boot.stock
             and "scalable-mode" not in boot.iommu and "=off" not in boot.iommu
             # A first stage has 48 bits. Without its queue a unit is in legacy mode.
             and not (stage == "first" and "aw-bits" in boot.iommu)

@@ -136,7 +136,7 @@ def main(args):
     machines.several(args.machine)
     flavour = _flavour(args)
     other = "units" if args.units else "scalable" if args.scalable else ""
-    folder = f"check-{other or flavour}".removesuffix("-test")
+    folder = f"check-{other if flavour == 'test' and other else flavour}".removesuffix("-test")
     out = lab.checkout() / "out" / folder
     if not args.test:
         shutil.rmtree(out, ignore_errors=True)
