@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
+import time
 
 import unit_services
 from evidence import ending, witness
@@ -122,6 +123,7 @@ def run(boot, kernel, tests, result, tick=None):
             outcome = qemu.boot(machine, out, timeout, guest.line, SERVICES, tick)
     except LabError as err:
         raise Broken(str(err)) from err
+    _keep_seconds(out, guest, outcome.seconds)
     if boot.keep:
         (out.parent / boot.keep).write_text("\n".join(guest.ktap) + "\n", encoding="utf-8")
     evidence = Evidence(guest.records, klog.read(outcome.console),
@@ -143,6 +145,13 @@ def run(boot, kernel, tests, result, tick=None):
         outcome.trace.unlink()
 
 
+def _keep_seconds(out, guest, total):
+    """Appends the seconds of each test, of which the first has those of the start, and the guest's."""
+    with open(out.parent / "seconds.csv", "a", encoding="utf-8") as seconds:
+        for test, took in [*guest.took, ("whole", total)]:
+            seconds.write(f"{out.name},{test},{took:.1f}\n")
+
+
 def _said(test, claims, guest):
     """Returns the claims of a test's witness; no claim about a passed test is a failure."""
     pairs = list(claims)
@@ -157,7 +166,7 @@ class _Guest:
         self.records, self.reader = Records(), ktap.Reader()
         self.result, self.job, self.failed = result, job, False
         self.broken, self.passed = set(), set()
-        self.ktap = []
+        self.ktap, self.took, self.since = [], [], time.monotonic()
 
     def line(self, text):
         """Takes one line of the channel: KTAP or a record."""
@@ -169,6 +178,10 @@ class _Guest:
         if not found:
             return
         detail = found.reason or "\n".join(found.notes)
+        if found.top:
+            now = time.monotonic()
+            self.took.append((found.name, now - self.since))
+            self.since = now
         if not found.top:
             self.broken.update([found.test] if found.outcome == "failed" else [])
             self._give(f"{found.test}: {found.name}", found.outcome, detail)

@@ -24,6 +24,8 @@ STAGES = ("second", "first")
 # Variables that are numbers, and what they count.
 NUMBERS = {"GUESTS": "guests", "FUZZ_SECONDS": "seconds", "STRIDE": "allocations or steps"}
 COLLECT_TIMEOUT = 120
+# Shown at the end; those of guests are in seconds.csv.
+SLOWEST = ("--durations=20", "--durations-min=5")
 
 
 def add_arguments(parser):
@@ -94,7 +96,7 @@ def _collected(argv):
 
 def _arguments(args, series):
     tests = lab.checkout() / "selftests/pytest"
-    argv = ["-c", str(tests / "pytest.ini"), "--rootdir", str(tests), "-v"]
+    argv = ["-c", str(tests / "pytest.ini"), "--rootdir", str(tests), "-v", *SLOWEST]
     for one in series:
         argv.append(f"--series={one}")
     argv.append(f"--flavour={_flavour(args)}")
