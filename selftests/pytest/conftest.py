@@ -111,6 +111,24 @@ class CargoFile(pytest.File):
             yield CargoItem.from_parent(self, name="vtd_core")
 
 
+def _before_guests(item):
+    """Returns whether a test replaces parts of the laboratory, or reads what it prints."""
+    return bool({"monkeypatch", "capsys", "capfd"} & {*getattr(item, "fixturenames", ())})
+
+
+def pytest_collection_modifyitems(items):
+    """Lets such tests run before any guest."""
+    items.sort(key=lambda item: not _before_guests(item))
+
+
+def pytest_runtest_setup(item):
+    """Starts the guests with the first other test."""
+    stash, items = item.session.stash, item.session.items
+    guests = [one for one in items if isinstance(one, GuestItem) and not one.skipped()]
+    if guests and POOL not in stash and not _before_guests(item):
+        stash[POOL] = guest_pool.GuestPool(guests, others=not isinstance(item, GuestItem))
+
+
 class StreamItem(pytest.Item):
     """An item that reports several results while it runs."""
 
@@ -145,7 +163,7 @@ def pytest_sessionfinish(session):
 
 
 class GuestItem(StreamItem):
-    """One boot of one guest; the first item that runs starts all of them."""
+    """One boot of one guest."""
 
     def __init__(self, *, boot, kernel, tests, **kwargs):
         super().__init__(**kwargs)
@@ -165,11 +183,7 @@ class GuestItem(StreamItem):
     def runtest(self):
         if self.skipped():
             pytest.skip(self.skipped())
-        stash = self.session.stash
-        if POOL not in stash:
-            stash[POOL] = guest_pool.GuestPool([item for item in self.session.items
-                                        if isinstance(item, GuestItem) and not item.skipped()])
-        stash[POOL].report(self, self.result)
+        self.session.stash[POOL].report(self, self.result)
 
 
 class CargoItem(StreamItem):

@@ -91,6 +91,29 @@ def test_a_guest_that_measures_time_runs_alone():
     running.end()
 
 
+def test_before_the_first_turn_one_guest_less_runs_and_none_that_measures_time():
+    """Tests that boot nothing run then, and take the place of a guest."""
+    go = threading.Event()
+    guests = [Guest(alone=True), Guest(before=go), Guest(before=go), Guest()]
+    running = guest_pool.GuestPool(guests, 3, others=True)
+    assert guests[1].running.wait(PATIENCE) and guests[2].running.wait(PATIENCE)
+    assert not guests[0].running.wait(0.2) and not guests[3].running.is_set()
+    running.begin()
+    assert not guests[0].running.wait(0.2)
+    go.set()
+    assert all(guest.running.wait(PATIENCE) for guest in guests)
+    running.end()
+
+
+def test_one_guest_at_a_time_waits_for_its_turn():
+    """With GUESTS=1, nothing else runs while a guest does."""
+    guest = Guest(["a"])
+    running = guest_pool.GuestPool([guest], 1, others=True)
+    assert not guest.running.wait(0.2)
+    assert _results(running, guest) == ["a"]
+    running.end()
+
+
 def test_the_end_stops_running_guests_and_starts_none():
     """Ends the pool as an interrupt does."""
     guests = [Guest(before=threading.Event()), Guest()]
@@ -99,6 +122,14 @@ def test_the_end_stops_running_guests_and_starts_none():
     running.end()
     assert guests[0].stopped == "The tests were interrupted."
     assert not guests[1].running.is_set()
+
+
+def test_what_replaces_parts_of_the_laboratory_runs_before_any_guest(request):
+    """A guest would otherwise meet what a test put in place of a part of it."""
+    uses = [getattr(item, "fixturenames", ()) for item in request.session.items]
+    for fixture in ("monkeypatch", "capsys"):
+        last = max((at for at, names in enumerate(uses) if fixture in names), default=-1)
+        assert all({"monkeypatch", "capsys", "capfd"} & {*names} for names in uses[:last])
 
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])

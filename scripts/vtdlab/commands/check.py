@@ -96,7 +96,7 @@ def _collected(argv):
 
 def _arguments(args, series):
     tests = lab.checkout() / "selftests/pytest"
-    argv = ["-c", str(tests / "pytest.ini"), "--rootdir", str(tests), "-v", *SLOWEST]
+    argv = ["-c", str(tests / "pytest.ini"), "--rootdir", str(tests), "-v"]
     for one in series:
         argv.append(f"--series={one}")
     argv.append(f"--flavour={_flavour(args)}")
@@ -108,6 +108,8 @@ def _arguments(args, series):
         return [*argv, f"--test={args.test}", str(tests / "boots.py")]
     if args.test:
         argv += ["-k", args.test]
+    else:
+        argv += SLOWEST
     host = [*map(str, sorted(tests.glob("test_*.py"))), str(tests / "cargo.py")]
     guest = [str(tests / "boots.py")]
     if _flavour(args) == "test" and not (args.units or args.scalable):
