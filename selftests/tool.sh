@@ -153,7 +153,7 @@ ktap_check "a device is given and taken back" given_and_taken "$testdev"
 ktap_check "a device that no driver takes is left as it was" is_left_alone "$testdev"
 ktap_check "a refused request is in the difference to a dump" sees_a_change
 ktap_check "faults are printed when they come" follows_faults
-ktap_check "a fault is explained" says "$edu .* refused: the page is not mapped .*reason 0x0" faults
+ktap_check "a fault is explained" says "$edu .* refused: the page is not mapped .*reason 0x$(reason_of "$edu" write)" faults
 ktap_check "doctor reads the kernel's table" says "vtd's parser takes it" doctor
 what="doctor shows what firmware says of ATS and of memory near to a unit"
 if [ "$(cmdline guest.machine)" = server ]; then

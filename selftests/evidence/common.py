@@ -17,6 +17,13 @@ def brackets(evidence, start):
             yield name, evidence.trace.between(open_at[name], mark)
 
 
+def flushes(trace):
+    """Returns how many invalidations were of pages, and how many of a whole domain; of either stage."""
+    kinds = trace.descriptor_kinds()
+    return (kinds["iotlb-pages"] + kinds["pasid-iotlb-pages"],
+            kinds["iotlb-domain"] + kinds["pasid-iotlb-whole"])
+
+
 def parts(evidence, start):
     """Yields the same for each unit: (name, unit, the part of the trace that it is in)."""
     for name, trace in brackets(evidence, start):

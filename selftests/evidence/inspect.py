@@ -7,7 +7,8 @@ from vtdlab.evidence import dump
 
 KINDS = {"flush-context": ("context-device", "context-domain", "context-global",
                            "pasid-cache"),
-         "flush-page": ("iotlb-pages",), "flush-domain": ("iotlb-domain",),
+         "flush-page": ("iotlb-pages", "pasid-iotlb-pages"),
+         "flush-domain": ("iotlb-domain", "pasid-iotlb-whole"),
          "flush-global": ("iotlb-global",), "waits": ("wait",)}
 
 

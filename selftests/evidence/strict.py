@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Strict flushes pages in each unmap; lazy flushes a whole domain later."""
 
-from evidence.common import PSI, brackets
+from evidence.common import PSI, brackets, flushes
 
 LAZY = ("sysfs", "lazy-1", "lazy=1", "iommu.strict=0")
 
@@ -25,10 +25,9 @@ def claims(evidence):
     for name, whole in brackets(evidence, "strict window "):
         *_, bdf, policy = name.split()
         unit, trace = evidence.of_device(whole, bdf)
-        kinds = trace.descriptor_kinds()
+        pages, domains = flushes(trace)
         late = policy in LAZY
-        good = (kinds["iotlb-domain"] and not kinds["iotlb-pages"] if late
-                else kinds["iotlb-pages" if unit.cap & PSI else "iotlb-domain"])
+        good = domains and not pages if late else pages if unit.cap & PSI else domains
         yield f"{name}: flushed {'later, as a whole' if late else 'immediately'} in {unit.name}", (
-            "" if good else f"the trace has {dict(kinds)}")
+            "" if good else f"the trace has {dict(trace.descriptor_kinds())}")
     yield from windows(evidence)

@@ -65,8 +65,8 @@ def test_trace_distinguishes_translation_on_from_off(trace):
     (0x30022, 0, "iotlb-domain", "domain-id 3"),
     (0x30032, 0xFFFFD003, "iotlb-pages", "8 pages from 0xffffd000"),
     (0x30032, 0xFFFFD040, "iotlb-pages", "leaf entries only"),
-    (0x30026, 0, "pasid-iotlb", "domain-id 3, PASID 0"),
-    (0x5_0003_0036, 0xFFFFD043, "pasid-iotlb", "PASID 5, 8 page(s) from 0xffffd000, leaf"),
+    (0x30026, 0, "pasid-iotlb-whole", "domain-id 3, PASID 0"),
+    (0x5_0003_0036, 0xFFFFD043, "pasid-iotlb-pages", "PASID 5, 8 page(s) from 0xffffd000, leaf"),
     (0x2_0000_0025, 0xC1A000, "wait", "write 0x2 to 0xc1a000"),
 ])
 def test_descriptors_in_words(low, high, kind, words):

@@ -39,6 +39,7 @@ COMMANDS = ((31, "translation on"), (30, "set the root-table pointer"),
             (25, "interrupt remapping on"), (24, "set the interrupt-remapping table"))
 
 IOTLB_GRANULARITY = {1: "global", 2: "domain", 3: "pages"}
+PASID_GRANULARITY = {2: "whole", 3: "pages"}
 CONTEXT_GRANULARITY = {1: "global", 2: "domain", 3: "device"}
 WIDTHS = {1: "39 bits (3 levels)", 2: "48 bits (4 levels)", 3: "57 bits (5 levels)"}
 
@@ -61,8 +62,9 @@ def descriptor_kind(low, high):
         return f"context-{CONTEXT_GRANULARITY.get(field(low, 4, 2), 'reserved')}"
     if kind == 2:
         return f"iotlb-{IOTLB_GRANULARITY.get(field(low, 4, 2), 'reserved')}"
-    return {3: "device-tlb", 4: "interrupt-entry", 5: "wait", 6: "pasid-iotlb",
-            7: "pasid-cache", 8: "pasid-device-tlb", 9: "page-group-response"}.get(
+    if kind == 6:
+        return f"pasid-iotlb-{PASID_GRANULARITY.get(field(low, 4, 2), 'reserved')}"
+    return {3: "device-tlb", 4: "interrupt-entry", 5: "wait", 7: "pasid-cache", 8: "pasid-device-tlb", 9: "page-group-response"}.get(
                 kind, f"type-{kind}")
 
 
@@ -107,9 +109,9 @@ def descriptor(low, high):
         leaf = ", leaf entries only" if field(high, 6, 1) else ""
         return (f"invalidate IOTLB of domain-id {domain}, {pages} page"
                 f"{'s' if pages > 1 else ''} from {high & ~0xfff:#x}{leaf}")
-    if kind == "pasid-iotlb":
+    if kind.startswith("pasid-iotlb-"):
         pasid = f"domain-id {domain}, PASID {field(low, 32, 20)}"
-        if field(low, 4, 2) != 3:
+        if kind != "pasid-iotlb-pages":
             return f"invalidate PASID-based IOTLB of {pasid}"
         return (f"invalidate PASID-based IOTLB of {pasid}, {1 << field(high, 0, 6)} page(s) from "
                 f"{high & ~0xfff:#x}{', leaf entries only' if field(high, 6, 1) else ''}")
