@@ -59,6 +59,27 @@ pub fn check_scalable_mode(
     }
 }
 
+/// Returns the parameter by which the in-tree driver puts units into the mode that they are in, or
+/// `None` if it has no choice. Each unit is given by why it is in legacy mode, if it is.
+///
+/// In a crash kernel that driver keeps the tables of a unit only if its own mode is the same. Or else it
+/// turns translation off for a moment, while devices may still do DMA.
+pub fn in_tree_parameter(
+    mut units: impl Iterator<Item = Option<LegacyReason>>,
+) -> Option<&'static str> {
+    let mut found = None;
+    units
+        .find_map(|reason| match reason {
+            None => Some("intel_iommu=on,sm_on"),
+            Some(LegacyReason::NoScalableMode) => None,
+            Some(_) => {
+                found = Some("intel_iommu=on,sm_off");
+                None
+            }
+        })
+        .or(found)
+}
+
 /// Returns the width of the widest tables that a unit walks in a mode for which it was checked, or
 /// `None` if it walks none.
 pub fn widest(cap: Capability, mode: TranslationTableMode) -> Option<AddressWidth> {
@@ -99,6 +120,20 @@ mod tests {
         assert_eq!(check(ECAP, false, true), Err(LegacyReason::Chosen));
         assert_eq!(check(ECAP, true, false), Err(LegacyReason::NoQueue));
         assert_eq!(check(ECAP & !SSTS, true, true), Err(LegacyReason::NoStage));
+    }
+
+    #[test]
+    fn the_in_tree_driver_needs_a_word_where_a_unit_has_both_modes() {
+        let word = |units: &[Option<LegacyReason>]| in_tree_parameter(units.iter().copied());
+        let (none, chosen) = (
+            Some(LegacyReason::NoScalableMode),
+            Some(LegacyReason::Chosen),
+        );
+        assert_eq!(word(&[none, none]), None);
+        assert_eq!(word(&[none, chosen]), Some("intel_iommu=on,sm_off"));
+        assert_eq!(word(&[chosen, None]), Some("intel_iommu=on,sm_on"));
+        assert_eq!(word(&[None, none]), Some("intel_iommu=on,sm_on"));
+        assert_eq!(word(&[]), None);
     }
 
     #[test]

@@ -210,6 +210,7 @@ impl Running {
         drop(released);
         served?;
         report::log_interrupts(&machine);
+        report::log_crash_kernel(&machine);
         report::log_summary(&machine);
         Ok(running)
     }

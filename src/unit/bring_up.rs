@@ -176,8 +176,8 @@ fn refuse_in_use(index: usize, status: Gsts) -> Result {
         log_err!(
             "dmar{index}: not taken over in a crash kernel: devices may still do DMA through the \
              page tables of the crashed kernel. Boot the crash kernel with intel_iommu=on \
-             intremap=on and without noapic: the in-tree driver takes over such a unit and keeps \
-             these tables"
+             (intel_iommu=on,sm_on if the unit was in scalable mode) intremap=on and without \
+             noapic: the in-tree driver takes over such a unit and keeps these tables"
         );
     } else {
         let advice = advice()?;

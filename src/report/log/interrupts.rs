@@ -8,7 +8,7 @@ use crate::unit::Unit;
 use core::fmt;
 use kernel_ext::device::Name;
 use kernel_ext::wired_irq::{self, WiredSource};
-use kernel_ext::{cmdline, log_info, log_warn};
+use kernel_ext::log_info;
 use vtd_core::interrupt_policy::{CompatibilityUser, InterruptPolicy};
 use vtd_core::spec::address::{Segment, SourceId};
 use vtd_core::spec::fault::FaultRecord;
@@ -57,8 +57,7 @@ impl fmt::Display for UsersText<'_> {
     }
 }
 
-/// Logs for each unit in one sentence whether its devices can forge interrupts, and why. If that
-/// changes what a crash kernel needs, it logs that, too.
+/// Logs for each unit in one sentence whether its devices can forge interrupts, and why.
 ///
 /// # Context
 ///
@@ -67,14 +66,6 @@ pub(crate) fn log_interrupts(machine: &Machine) {
     machine
         .units()
         .for_each(|served| log_policy(machine, served));
-    let isolates = |served: &ServedUnit| served.interrupts.policy().is_isolated();
-    // If memory is too short to find out, the sentence is left out.
-    if machine.units().any(isolates) && cmdline::has_parameter("crashkernel") == Ok(true) {
-        log_warn!(
-            "interrupts are isolated, so the crash kernel that crashkernel= is for gets them only if \
-             it is booted with intel_iommu=on intremap=on and without noapic: see to that"
-        );
-    }
 }
 
 fn log_policy(machine: &Machine, served: &ServedUnit) {
