@@ -243,7 +243,7 @@ attacks kernel "$testdev" iommu-testdev
 mark "interrupts forged end"
 ktap_check "edu is given to a user without consent" give_without_consent "$edu"
 for mode in type1 iommufd; do
-	user_claims "edu, $mode" $EDU_CLAIMS "$PROGRAMS/vfio_edu" $mode "$edu"
+	user_claims "edu, $mode" $EDU_CLAIMS env STAGE="$(stage_of "$edu")" "$PROGRAMS/vfio_edu" $mode "$edu"
 done
 take_back "$edu"
 ktap_check "a requester is given to a user without consent" give_without_consent "$requester"

@@ -72,7 +72,7 @@ else
 fi
 ktap_check "edu is given to vfio-pci" give_to_user "$edu"
 for mode in type1 iommufd; do
-	user_claims "edu, $mode" $EDU_CLAIMS "$PROGRAMS/vfio_edu" $mode "$edu"
+	user_claims "edu, $mode" $EDU_CLAIMS env STAGE="$(stage_of "$edu")" "$PROGRAMS/vfio_edu" $mode "$edu"
 done
 take_back "$edu"
 echo "$edu" > /sys/bus/pci/drivers_probe

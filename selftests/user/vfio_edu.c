@@ -2,7 +2,8 @@
 /*
  * vfio_edu MODE BDF - QEMU's edu in user space: its buffer is filled from one page
  * and written to another. The entries of those pages are read from debugfs, with
- * their snoop bits.
+ * their snoop bits. STAGE=first: they are of a first stage, which has no such bits,
+ * and permits no writes alone.
  */
 #include "vfio_user.h"
 
@@ -23,6 +24,9 @@
 #define LEAF_WRITE	(1UL << 1)
 #define LEAF_SNOOP	(1UL << 11)
 #define ECAP_SNOOP	(1UL << 7)
+/* Present, user, accessed; for writes also the bits for that and dirty. */
+#define FIRST_READ	0x25UL
+#define FIRST_WRITE	0x67UL
 
 /* Returns the entry that maps @iova, 0 if there is none. */
 static uint64_t leaf_of(struct user *u, uint64_t iova)
@@ -74,7 +78,8 @@ int main(int argc, char **argv)
 {
 	struct user u = { 0 };
 	char *from, *to;
-	uint64_t snoop;
+	uint64_t reads, writes, snoop;
+	char *stage = getenv("STAGE");
 	unsigned int i;
 
 	if (argc != 3) {
@@ -89,11 +94,17 @@ int main(int argc, char **argv)
 	open_device(&u, argv[1]);
 	open_bar(&u);
 	snoop = unit_register(&u, "ecap") & ECAP_SNOOP ? LEAF_SNOOP : 0;
+	reads = LEAF_READ | snoop;
+	writes = LEAF_WRITE | snoop;
+	if (stage && !strcmp(stage, "first")) {
+		reads = FIRST_READ;
+		writes = FIRST_WRITE;
+	}
 	claim(&u, !map_as(&u, from, FROM, PAGE, 1, 0) && !map_as(&u, to, TO, PAGE, 0, 1),
 	      "one page is mapped to be read, one to be written");
-	claim(&u, (leaf_of(&u, FROM) & 0xfff) == (LEAF_READ | snoop),
+	claim(&u, (leaf_of(&u, FROM) & 0xfff) == reads,
 	      "the first page's entry allows reads, with snooping if the unit can force it");
-	claim(&u, (leaf_of(&u, TO) & 0xfff) == (LEAF_WRITE | snoop),
+	claim(&u, (leaf_of(&u, TO) & 0xfff) == writes,
 	      "the other page's entry allows writes, likewise");
 	claim(&u, moves(&u, from, to), "the device writes what it read");
 	memset(to, 'x', PAGE);
