@@ -160,9 +160,11 @@ class Guest:
             accepted = asyncio.create_task(self.qmp.accept())
             await asyncio.wait({accepted, exited}, timeout=CONNECT_TIMEOUT,
                                return_when=asyncio.FIRST_COMPLETED)
-            if not accepted.done() or exited.done():
+            if not accepted.done() or accepted.exception() or exited.done():
                 accepted.cancel()
                 await asyncio.gather(accepted, return_exceptions=True)
+                # A QEMU that gives up closes its socket before it has ended.
+                await asyncio.wait({exited}, timeout=TICK)
                 raise LabError(self._could_not_run(exited.done() and exited.result()))
             await accepted
             self.connected.set()
