@@ -85,7 +85,8 @@ def demonstrate(boot, series, result, tick):
             shown.on_check = lambda good, text, why: result(
                 f"run: {text}", "passed" if good else "failed", why)
             bed = testbed.get(series, flavour="debian" if boot.stock else "test")
-            demo_run.demonstrate(bed, out, shown, lambda _: None, tick=tick, layout=boot.machine)
+            demo_run.demonstrate(bed, out, shown, lambda _: None, tick=tick, layout=boot.machine,
+                                 iommu=boot.iommu or demo_run.IOMMU)
             shown.close()
     except LabError as err:
         raise Broken(str(err)) from err

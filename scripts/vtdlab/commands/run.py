@@ -22,10 +22,13 @@ from vtdlab.guest.qemu import boot
 from vtdlab.report import Report
 
 TIMEOUT = 240
+# The first unit of each machine has scalable mode: the demo shows it, and then legacy mode.
+IOMMU = "scalable-mode=on"
 STEPS = {"load": "boot, load the driver, then the devices' drivers",
          "io": "filesystems on NVMe and virtio-blk, a file over TCP",
          "attacks": "attacks by edu and iommu-testdev",
          "freed": "pages that are freed right after their unmap",
+         "modes": "some attacks again, in legacy mode",
          "interrupts": "an interrupt that edu forges",
          "close": "statistics"}
 
@@ -39,8 +42,8 @@ def add_arguments(parser):
                         "remapping units of the machine")
     parser.add_argument("--driver", choices=("vtd", "intree"), default="vtd",
                         help="intree shows the kernel's own driver on the same machine")
-    parser.add_argument("--iommu", default="", metavar="OPTIONS",
-                        help="further options of QEMU's intel-iommu, such as caching-mode=on")
+    parser.add_argument("--iommu", default=IOMMU, metavar="OPTIONS",
+                        help=f"options of QEMU's intel-iommu; default {IOMMU}")
 
 
 class Steps:
@@ -76,7 +79,7 @@ class Steps:
             self.step = None
 
 
-def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu="",
+def demonstrate(bed, out, report, on_line, *, tick=None, driver="vtd", iommu=IOMMU,
                 layout=machines.STANDARD):
     """Boots the demo, then writes its results to `report`; returns the guest's outcome."""
     records = Records()

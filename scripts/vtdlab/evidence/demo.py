@@ -264,9 +264,48 @@ def interrupts(report, evidence):
     report.check(len(evidence.records.of("interrupt")) == 1, "one interrupt was forged")
 
 
+def _modes(evidence, label):
+    """Returns each unit's mode, as the log of a load says it."""
+    found = (re.search(r"vtd: (\S+): ((?:scalable|legacy) mode\b.*)", line)
+             for line in _log_of(evidence, label))
+    return {match[1]: match[2] for match in found if match}
+
+
+def modes(report, evidence):
+    """6. Scalable mode, if a unit has it, and legacy mode."""
+    if evidence.driver != "vtd":
+        return
+    report.heading("6. Either mode of the units")
+    before, after = (_modes(evidence, label) for label in ("load", "load again"))
+    rows = [(name, mode, after.get(name, "none")) for name, mode in before.items()]
+    claims = []
+    first = {(record["device"], record["scenario"]): record for record in evidence.records.of("attack")}
+    for again in evidence.records.of("again"):
+        trace, log = evidence.window(again)
+        seen = [f for f in trace.faults() if f.sid == devices.source_id(again["device"])]
+        reported = [f for f in klog.faults(log) if f.bdf == again["device"]]
+        text = f"edu: {ATTACKS.get(again['scenario'], again['scenario'])}"
+        did = ("landed" if record and record["landed"] == "1" else "refused"
+               for record in (first.get((again["device"], again["scenario"])), again))
+        rows.append((text, *did))
+        why = judge_attack(again, seen, reported, evidence.units)
+        must = "reaches the page" if again["expect"] == "landed" else "is refused"
+        claims.append((not why, f"{text} {must} in legacy mode, too", why))
+    report.table(rows, header=("", "as loaded first", "loaded with scalable=0"))
+    if not any(mode.startswith("scalable") for mode in before.values()):
+        report.line("  No unit of this machine has scalable mode; IOMMU=scalable-mode=on gives it to one.")
+    report.line()
+    for claim in claims:
+        report.check(*claim)
+    wrong = [name for name in before if not after.get(name, "").startswith("legacy")]
+    report.check(before and not wrong, "loaded with scalable=0, every unit is in legacy mode",
+                 f"not {', '.join(wrong) or 'one'}")
+    report.check(len(claims) == 4, "these attacks were made in legacy mode", f"only {len(claims)} of 4")
+
+
 def closing(report, evidence):
-    """6. The totals of each unit, and what must hold at the end."""
-    report.heading("6. Sums")
+    """7. The totals of each unit, and what must hold at the end."""
+    report.heading("7. Sums")
     moved = sum((io.number("moved") or 0) * 2 if io["kind"] == "disk" else 32 << 20
                 for io in evidence.records.of("io") if io["result"] == "ok")
     report.line(f"  {size(moved)} moved and verified")
@@ -345,4 +384,4 @@ def log_is_clean(report, evidence):
                  evidence.outcome.detail or "its job failed: see out/run/console.log")
 
 
-PARTS = (units, data, attacks, interrupts, freed, closing)
+PARTS = (units, data, attacks, interrupts, freed, modes, closing)
