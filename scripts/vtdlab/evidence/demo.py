@@ -157,6 +157,9 @@ def attacks(report, evidence):
     refused = sum(a["expect"] == "refused" for a in evidence.records.of("attack"))
     wanted = sum(count for kind, count in REFUSED.items()
                  for device in (*devices.ALL, *evidence.machine.tested) if kind in device.name)
+    # A first stage permits such a read.
+    wanted -= sum(a["scenario"] == "write-only" and a["stage"] == "first"
+                  for a in evidence.records.of("attack"))
     for claim, why in serving.claims(evidence):
         report.check(not why, claim, why)
     report.check(refused >= wanted, "all attacks were made", f"only {refused} of {wanted} were")
