@@ -12,6 +12,7 @@ use vtd_core::pgtable::{
     CountCursor, Format, PageTable, TableCounts, TraceStep, VisitEnd, VisitedLeaf, WalkTrace,
 };
 use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::registers::TranslationTableMode;
 
 /// The tables, and the allocator of their pages.
 pub(crate) struct Owned<F: Format, const COHERENT: bool> {
@@ -85,7 +86,12 @@ pub trait SharedTables: Send + Sync {
     /// # Context
     ///
     /// Any context; `visit` runs with interrupts off.
-    fn trace_walk(&self, address: Iova, visit: &mut dyn FnMut(TraceStep<PhysAddr>)) -> WalkTrace;
+    fn trace_walk(
+        &self,
+        address: Iova,
+        mode: TranslationTableMode,
+        visit: &mut dyn FnMut(TraceStep<PhysAddr>),
+    ) -> WalkTrace;
 
     /// Counts tables, as [`PageTable::count_tables`].
     ///
@@ -117,7 +123,12 @@ impl<F: Format, const COHERENT: bool> SharedTables for Tree<F, COHERENT> {
             .walk(|| table.visit_part(&mem, from, tables, &mut |leaf: &_| visit(leaf)))
     }
 
-    fn trace_walk(&self, address: Iova, visit: &mut dyn FnMut(TraceStep<PhysAddr>)) -> WalkTrace {
+    fn trace_walk(
+        &self,
+        address: Iova,
+        mode: TranslationTableMode,
+        visit: &mut dyn FnMut(TraceStep<PhysAddr>),
+    ) -> WalkTrace {
         let (table, mem) = (&self.owned.table, self.owned.memory());
         let mut found = |step: TraceStep<table_pages::TablePage>| {
             visit(TraceStep {
@@ -129,7 +140,7 @@ impl<F: Format, const COHERENT: bool> SharedTables for Tree<F, COHERENT> {
             })
         };
         self.readers
-            .walk(|| table.trace_walk(&mem, address, &mut found))
+            .walk(|| table.trace_walk(&mem, address, mode, &mut found))
     }
 
     fn count_tables(

@@ -12,6 +12,7 @@ use vtd_core::concurrent::attach;
 pub(crate) use vtd_core::concurrent::attach::AttachedTo;
 use vtd_core::pgtable::{TraceStep, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::registers::TranslationTableMode;
 
 /// A domain with page tables, as a device that is attached to it uses it.
 pub(crate) trait AttachedDomain: Send + Sync {
@@ -39,13 +40,18 @@ pub(crate) trait AttachedDomain: Send + Sync {
     /// Any context.
     fn collect_leaves(&self, from: Iova, found: &mut KVec<VisitedLeaf>) -> Option<Iova>;
 
-    /// Traces the page-table walk of `address`: each entry that a unit reads, from the top-level
-    /// table down, and the result of a request.
+    /// Traces the page-table walk of `address`: each entry that a unit in `mode` reads, from the
+    /// top-level table down, and the result of a request.
     ///
     /// # Context
     ///
     /// Any context.
-    fn trace_walk(&self, address: Iova, steps: &mut TraceSteps) -> WalkTrace;
+    fn trace_walk(
+        &self,
+        address: Iova,
+        mode: TranslationTableMode,
+        steps: &mut TraceSteps,
+    ) -> WalkTrace;
 
     /// Returns what last happened at `address`. May take long.
     fn history_of(&self, address: u64) -> AddressHistory;

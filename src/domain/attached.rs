@@ -11,6 +11,7 @@ use kernel::sync::Arc;
 use vtd_core::concurrent::attachments::AttachedUnits;
 use vtd_core::pgtable::{VisitEnd, VisitedLeaf, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
+use vtd_core::spec::registers::TranslationTableMode;
 
 impl AttachedDomain for DomainInner {
     fn detach_unit(
@@ -48,8 +49,13 @@ impl AttachedDomain for DomainInner {
         }
     }
 
-    fn trace_walk(&self, address: Iova, steps: &mut TraceSteps) -> WalkTrace {
-        self.trace_into(address, steps)
+    fn trace_walk(
+        &self,
+        address: Iova,
+        mode: TranslationTableMode,
+        steps: &mut TraceSteps,
+    ) -> WalkTrace {
+        self.trace_into(address, mode, steps)
     }
 
     fn history_of(&self, address: u64) -> AddressHistory {

@@ -14,6 +14,7 @@ use kernel_ext::device::Name;
 use vtd_core::pgtable::{CountCursor, TableCounts, WalkTrace};
 use vtd_core::spec::address::{DomainId, Iova};
 use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::registers::TranslationTableMode;
 
 /// The maximum number of steps, of [`TABLES_PER_VISIT`] page tables each, in one count of tables:
 /// enough for 16 TiB of 4 KiB pages.
@@ -68,9 +69,14 @@ impl DomainInner {
 
     /// Traces the walk of `address`, see
     /// [`AttachedDomain::trace_walk`](crate::device::AttachedDomain::trace_walk).
-    pub(super) fn trace_into(&self, address: Iova, steps: &mut TraceSteps) -> WalkTrace {
+    pub(super) fn trace_into(
+        &self,
+        address: Iova,
+        mode: TranslationTableMode,
+        steps: &mut TraceSteps,
+    ) -> WalkTrace {
         let mut free = steps.iter_mut();
-        self.tables.trace_walk(address, &mut |step| {
+        self.tables.trace_walk(address, mode, &mut |step| {
             if let Some(slot) = free.next() {
                 *slot = Some(step);
             }

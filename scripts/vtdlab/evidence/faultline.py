@@ -71,7 +71,7 @@ SCALABLE_PAGES = {
     0x76: "a first-stage table is not readable through the second stage",
     0x77: "a first-stage table is not writable through the second stage",
     0x78: "a second-stage table could not be read",
-    0x79: "the page is not mapped for this access (second stage)",
+    0x79: "the page is not mapped (second stage)",
     0x7A: "reserved bits are set in a second-stage entry",
     0x7B: "the second-stage table pointer is not valid",
     0x7C: "a second-stage accessed or dirty flag had to be set without snooping",

@@ -3,6 +3,8 @@
 //! Describes faults in words (VT-d 7.1.3 and its table of fault conditions).
 
 use crate::spec::fault::{FaultReason, FaultRecord, FaultRequest};
+use crate::spec::level::Stage;
+use crate::spec::pte::Access;
 use core::fmt;
 
 impl FaultRequest {
@@ -59,6 +61,29 @@ impl FaultReason {
 impl fmt::Display for FaultReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (reason {:#x})", self.description(), self.code())
+    }
+}
+
+/// Formats why a walk ends: the reason that the specification has for it and, if it is another one,
+/// the reason that QEMU's unit reports.
+pub struct RefusalText {
+    /// The specification's reason.
+    pub reason: FaultReason,
+    /// The refused access.
+    pub access: Access,
+    /// The stage of the tables, if any were walked.
+    pub stage: Option<Stage>,
+}
+
+impl fmt::Display for RefusalText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (words, section) = (self.reason.description(), self.reason.section());
+        let code = self.reason.code();
+        write!(f, "{words} (VT-d {section}, reason {code:#04x}")?;
+        if let Some(reported) = self.reason.in_legacy_mode(self.access, self.stage) {
+            write!(f, ", which QEMU reports as {:#04x}", reported.code())?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -145,7 +170,7 @@ const fn scalable_pages(code: u8) -> Option<&'static str> {
         0x76 => "a first-stage table is not readable through the second stage",
         0x77 => "a first-stage table is not writable through the second stage",
         0x78 => "a second-stage table could not be read",
-        0x79 => "the page is not mapped for this access (second stage)",
+        0x79 => "the page is not mapped (second stage)",
         0x7a => "reserved bits are set in a second-stage entry",
         0x7b => "the second-stage table pointer is not valid",
         0x7c => "a second-stage accessed or dirty flag had to be set without snooping",

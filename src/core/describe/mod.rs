@@ -3,9 +3,9 @@
 //! Describes the specification's types in words, for logs and reports: registers, faults and
 //! descriptors.
 
+pub mod fault;
 pub mod register;
 
 mod capability;
 mod descriptor;
-mod fault;
 mod status;

@@ -10,6 +10,7 @@ use crate::spec::fault::FaultReason;
 use crate::spec::first_stage::FirstStageEntry;
 use crate::spec::level::{AddressWidth, Level, PageSize, Stage};
 use crate::spec::pte::{Access, DecodedEntry, Entry};
+use crate::spec::registers::TranslationTableMode;
 
 mod sealed {
     pub trait Sealed {}
@@ -59,16 +60,17 @@ pub trait Format: sealed::Sealed + Copy + Send + Sync + 'static {
     /// Returns the meaning of an entry of a table of `level`.
     fn decode(entry: u64, level: Level) -> DecodedEntry;
 
-    /// Returns the reason with which a unit refuses an address beyond the last that a table of
-    /// `width` can map.
-    fn refuses_beyond(iova: Iova, width: AddressWidth) -> FaultReason;
+    /// Returns the reason with which a unit in `mode` refuses an address beyond the last that a
+    /// table of `width` can map.
+    fn refuses_beyond(iova: Iova, width: AddressWidth, mode: TranslationTableMode) -> FaultReason;
 
-    /// The reason with which a unit refuses a request if reserved bits of an entry are set.
-    const RESERVED_BITS: FaultReason;
+    /// Returns the reason with which a unit in `mode` refuses a request if reserved bits of an entry
+    /// are set.
+    fn refuses_reserved(mode: TranslationTableMode) -> FaultReason;
 
-    /// Returns the reason with which a unit refuses `access` at an entry, or `None` if the entry
-    /// permits it.
-    fn refuses(entry: u64, access: Access) -> Option<FaultReason>;
+    /// Returns the reason with which a unit in `mode` refuses `access` at an entry, or `None` if the
+    /// entry permits it.
+    fn refuses(entry: u64, access: Access, mode: TranslationTableMode) -> Option<FaultReason>;
 
     /// Returns the set bits of an entry on which a unit would fault, or 0 if there are none.
     fn reserved_bits(entry: u64, level: Level, geometry: &Geometry) -> u64;
@@ -119,16 +121,32 @@ impl Format for SecondStage {
         Entry::from_raw(entry).decode(level)
     }
 
-    fn refuses_beyond(_: Iova, _: AddressWidth) -> FaultReason {
-        FaultReason::new(0x4)
+    fn refuses_beyond(_: Iova, _: AddressWidth, mode: TranslationTableMode) -> FaultReason {
+        FaultReason::new(match mode {
+            TranslationTableMode::Legacy => 0x4,
+            TranslationTableMode::Scalable => 0x84,
+        })
     }
 
-    const RESERVED_BITS: FaultReason = FaultReason::new(0xc);
+    fn refuses_reserved(mode: TranslationTableMode) -> FaultReason {
+        FaultReason::new(match mode {
+            TranslationTableMode::Legacy => 0xc,
+            TranslationTableMode::Scalable => 0x7a,
+        })
+    }
 
-    fn refuses(entry: u64, access: Access) -> Option<FaultReason> {
+    fn refuses(entry: u64, access: Access, mode: TranslationTableMode) -> Option<FaultReason> {
         let given = Entry::from_raw(entry).access();
-        let refused = !given.is_some_and(|given| given.permits(access));
-        refused.then_some(FaultReason::new(if access.writes() { 0x5 } else { 0x6 }))
+        if given.is_some_and(|given| given.permits(access)) {
+            return None;
+        }
+        Some(FaultReason::new(match (mode, given) {
+            (TranslationTableMode::Legacy, _) if access.writes() => 0x5,
+            (TranslationTableMode::Legacy, _) => 0x6,
+            (TranslationTableMode::Scalable, None) => 0x79,
+            (TranslationTableMode::Scalable, Some(_)) if access.writes() => 0x85,
+            (TranslationTableMode::Scalable, Some(_)) => 0x86,
+        }))
     }
 
     fn reserved_bits(entry: u64, level: Level, geometry: &Geometry) -> u64 {
@@ -196,7 +214,7 @@ impl Format for FirstStage {
         FirstStageEntry::from_raw(entry).decode(level)
     }
 
-    fn refuses_beyond(iova: Iova, width: AddressWidth) -> FaultReason {
+    fn refuses_beyond(iova: Iova, width: AddressWidth, _: TranslationTableMode) -> FaultReason {
         // Canonical: all bits from the highest of the width on are equal. The upper half is never
         // mapped.
         let upper = iova.raw() >> (width.bits() - 1);
@@ -204,9 +222,11 @@ impl Format for FirstStage {
         FaultReason::new(if is_canonical { 0x71 } else { 0x80 })
     }
 
-    const RESERVED_BITS: FaultReason = FaultReason::new(0x72);
+    fn refuses_reserved(_: TranslationTableMode) -> FaultReason {
+        FaultReason::new(0x72)
+    }
 
-    fn refuses(entry: u64, access: Access) -> Option<FaultReason> {
+    fn refuses(entry: u64, access: Access, _: TranslationTableMode) -> Option<FaultReason> {
         match FirstStageEntry::from_raw(entry).access() {
             None => Some(FaultReason::new(0x71)),
             Some(given) if given.permits(access) => None,

@@ -12,6 +12,7 @@ use crate::spec::address::{Iova, PhysAddr};
 use crate::spec::fault::FaultReason;
 use crate::spec::level::Level;
 use crate::spec::pte::{Access, DecodedEntry};
+use crate::spec::registers::TranslationTableMode;
 use core::ops::ControlFlow;
 
 /// One entry that the walk reads.
@@ -67,8 +68,8 @@ impl WalkTrace {
 }
 
 impl<M: TableMemory> PageTable<M> {
-    /// Traces `iova`: calls `see` with each entry that a unit reads, from the top table down, until
-    /// the outcomes of reads and writes are known.
+    /// Traces `iova`: calls `see` with each entry that a unit in `mode` reads, from the top table
+    /// down, until the outcomes of reads and writes are known.
     ///
     /// # Context
     ///
@@ -78,10 +79,11 @@ impl<M: TableMemory> PageTable<M> {
         &self,
         mem: &M,
         iova: Iova,
+        mode: TranslationTableMode,
         see: &mut F,
     ) -> WalkTrace {
         if iova.raw() > self.last_iova {
-            let reason = M::Format::refuses_beyond(iova, self.geometry.width);
+            let reason = M::Format::refuses_beyond(iova, self.geometry.width, mode);
             return WalkTrace::faulted(reason);
         }
         let from = iova.raw();
@@ -89,6 +91,7 @@ impl<M: TableMemory> PageTable<M> {
             mem,
             iova: from,
             geometry: &self.geometry,
+            mode,
             read: None,
             write: None,
             see,
@@ -96,7 +99,7 @@ impl<M: TableMemory> PageTable<M> {
         let _ = at_top!(self, L, top => L::walk(top, mem, 0, from, &mut trace));
         // A walk ends at level 1 at the latest, whose entries decide both outcomes.
         let undecided = WalkOutcome::Faulted {
-            reason: M::Format::RESERVED_BITS,
+            reason: M::Format::refuses_reserved(mode),
             level: None,
         };
         WalkTrace {
@@ -111,6 +114,7 @@ struct Trace<'a, M: TableMemory, F> {
     mem: &'a M,
     iova: u64,
     geometry: &'a Geometry,
+    mode: TranslationTableMode,
     /// The outcome for a read, once known.
     read: Option<WalkOutcome>,
     /// The outcome for a write, once known.
@@ -138,14 +142,14 @@ impl<M: TableMemory, F: FnMut(TraceStep<M::Page>)> Trace<'_, M, F> {
             reason,
             level: Some(L::LEVEL),
         };
-        if let Some(reason) = M::Format::refuses(entry, Access::Read) {
+        if let Some(reason) = M::Format::refuses(entry, Access::Read, self.mode) {
             self.read.get_or_insert(faulted(reason));
         }
-        if let Some(reason) = M::Format::refuses(entry, Access::Write) {
+        if let Some(reason) = M::Format::refuses(entry, Access::Write, self.mode) {
             self.write.get_or_insert(faulted(reason));
         }
         let end = if self.has_reserved::<L>(entry, meaning) {
-            Some(faulted(M::Format::RESERVED_BITS))
+            Some(faulted(M::Format::refuses_reserved(self.mode)))
         } else {
             match meaning {
                 DecodedEntry::Leaf { address, .. } => Some(WalkOutcome::Translated(PhysAddr::new(

@@ -4,6 +4,8 @@
 
 use super::address::{Iova, SourceId};
 use super::bits::{bit, field};
+use super::level::Stage;
+use super::pte::Access;
 
 /// F, bit 127 of `FRCD`, within the high word; writing it clears the record.
 pub const FRCD_F: u64 = 1 << 63;
@@ -166,6 +168,24 @@ impl FaultReason {
                 | 0x80..=0x87
                 | 0x90
         )
+    }
+
+    /// Returns the reason of legacy mode for a reason of scalable mode that is about a root entry, a
+    /// context entry or, if `stage` is the second, a table that refuses `access`; [`None`] for all
+    /// others. QEMU's unit reports these in scalable mode, too.
+    pub const fn in_legacy_mode(self, access: Access, stage: Option<Stage>) -> Option<Self> {
+        let code = match (self.0, stage) {
+            (0x39, _) => 0x1,
+            (0x3a, _) => 0xa,
+            (0x41, _) => 0x2,
+            (0x42, _) => 0xb,
+            (0x79 | 0x85 | 0x86, Some(Stage::Second)) if access.writes() => 0x5,
+            (0x79 | 0x85 | 0x86, Some(Stage::Second)) => 0x6,
+            (0x7a, Some(Stage::Second)) => 0xc,
+            (0x84, Some(Stage::Second)) => 0x4,
+            _ => return None,
+        };
+        Some(Self(code))
     }
 
     /// Returns the section of the VT-d specification whose table of fault conditions has the code.

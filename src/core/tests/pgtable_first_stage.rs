@@ -10,6 +10,10 @@ use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::pte::Access;
+use vtd_core::spec::registers::TranslationTableMode;
+
+/// The mode that has a first stage.
+const SCALABLE: TranslationTableMode = TranslationTableMode::Scalable;
 
 /// Four levels, and the lower half of canonical addresses.
 const FOUR_LEVELS: Geometry = Geometry {
@@ -144,7 +148,9 @@ fn a_trace_has_the_entries_and_reasons_of_a_first_stage() {
     let outcome = |iova| {
         let mut read = Vec::new();
         let see = &mut |step: vtd_core::pgtable::TraceStep<PageId>| read.insert(0, step.entry);
-        let trace = bench.table.trace_walk(&bench.arena, Iova::new(iova), see);
+        let trace = bench
+            .table
+            .trace_walk(&bench.arena, Iova::new(iova), SCALABLE, see);
         // Hardware ignores bit 52.
         let seen = |entries: Vec<u64>| entries.into_iter().map(|entry| entry & !(1 << 52));
         if !read.is_empty() {
@@ -176,7 +182,7 @@ fn a_trace_has_the_entries_and_reasons_of_a_first_stage() {
     let narrow = Bench::new(narrow);
     let beyond = narrow
         .table
-        .trace_walk(&narrow.arena, Iova::new(1 << 40), &mut |_| ());
+        .trace_walk(&narrow.arena, Iova::new(1 << 40), SCALABLE, &mut |_| ());
     assert_eq!(beyond, WalkTrace::faulted(FaultReason::new(0x71)));
     // Written behind the driver's back.
     let at = bench.entries(0x5000)[1] & 0x000f_ffff_ffff_f000;

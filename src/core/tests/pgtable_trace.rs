@@ -2,32 +2,59 @@
 
 //! Tests of the trace of an address: every entry that hardware reads, in order, and the outcome.
 
+use crate::pgtable_arena::PageId;
 use crate::pgtable_model::{Bench, Page, GIGA, MEGA, PAGE};
 use crate::pgtable_walker::Refusal;
 use crate::{rw, FULL};
-use vtd_core::pgtable::{Geometry, WalkOutcome, WalkTrace};
+use vtd_core::pgtable::{Geometry, TraceStep, WalkOutcome, WalkTrace};
 use vtd_core::spec::address::{Iova, PhysAddr};
 use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::{AddressWidth, Level};
+use vtd_core::spec::registers::TranslationTableMode::{self, Legacy, Scalable};
 
 /// An ignored bit that the driver sets after a link was written back.
 const IGNORED: u64 = 1 << 52;
 
-/// Returns the trace of `iova`, and the steps as hardware would read them: level, address, entry.
-fn trace_of(bench: &Bench, iova: u64) -> (WalkTrace, Vec<(Level, u64, u64)>) {
+/// A step as hardware would read it: level, address, entry.
+type Step = (Level, u64, u64);
+
+/// Returns the trace of `iova` in this mode, and its steps.
+fn trace_in(mode: TranslationTableMode, bench: &Bench, iova: u64) -> (WalkTrace, Vec<Step>) {
     let mut steps = Vec::new();
+    let see = &mut |step: TraceStep<PageId>| {
+        let place = step.table.phys() + step.index as u64 * 8;
+        steps.push((step.level, place, step.entry));
+    };
     let trace = bench
         .stage
-        .trace_walk(&bench.arena, Iova::new(iova), &mut |step| {
-            let place = step.table.phys() + step.index as u64 * 8;
-            steps.push((step.level, place, step.entry));
-        });
+        .trace_walk(&bench.arena, Iova::new(iova), mode, see);
     (trace, steps)
 }
 
-/// Compares the trace of `iova` with the hardware walk.
+/// The same in legacy mode.
+fn trace_of(bench: &Bench, iova: u64) -> (WalkTrace, Vec<Step>) {
+    trace_in(Legacy, bench, iova)
+}
+
+/// Returns the reason with which a unit refuses an access, in legacy and in scalable mode.
+fn reasons(refusal: &Refusal, write: bool, entry: u64) -> (u8, u8) {
+    match (refusal, write) {
+        (Refusal::BeyondWidth, _) => (4, 0x84),
+        (Refusal::NotAllowed, true) => (5, if entry & 3 == 0 { 0x79 } else { 0x85 }),
+        (Refusal::NotAllowed, false) => (6, if entry & 3 == 0 { 0x79 } else { 0x86 }),
+        (Refusal::TableUnreadable(_), _) => (7, 0x78),
+        (Refusal::ReservedBits(_), _) => (0xc, 0x7a),
+    }
+}
+
+/// Compares the trace of `iova` with the hardware walk, in either mode.
 pub(crate) fn check(bench: &Bench, iova: u64) {
-    let (trace, steps) = trace_of(bench, iova);
+    check_in(Legacy, bench, iova);
+    check_in(Scalable, bench, iova);
+}
+
+fn check_in(mode: TranslationTableMode, bench: &Bench, iova: u64) {
+    let (trace, steps) = trace_in(mode, bench, iova);
     let last = bench.stage.geometry().last_iova().raw();
     let mut table = bench.top();
     for (index, &(level, place, entry)) in steps.iter().enumerate() {
@@ -42,22 +69,26 @@ pub(crate) fn check(bench: &Bench, iova: u64) {
     assert_eq!(steps.is_empty(), iova > last, "{iova:#x}");
     let read = |place| bench.arena.hardware_read(place);
     for (write, outcome) in [(false, trace.read), (true, trace.write)] {
-        let expected = match bench.unit.translate(&read, bench.top(), iova, write) {
-            _ if iova > last => Err(4),
-            Ok(reached) => Ok(reached.phys),
-            Err(Refusal::BeyondWidth) => Err(4),
-            Err(Refusal::NotAllowed) => Err(if write { 5 } else { 6 }),
-            Err(Refusal::TableUnreadable(_)) => Err(7),
-            Err(Refusal::ReservedBits(_)) => Err(0xc),
-        };
-        let found = match outcome {
-            WalkOutcome::Translated(phys) => Ok(phys.raw()),
+        let (found, level) = match outcome {
+            WalkOutcome::Translated(phys) => (Ok(phys.raw()), None),
             WalkOutcome::Faulted { reason, level } => {
                 assert_eq!(level.is_none(), iova > last, "{iova:#x}");
-                Err(reason.code())
+                (Err(reason.code()), level)
             }
         };
-        assert_eq!(found, expected, "{iova:#x}, write {write}");
+        let at = steps.iter().find(|step| Some(step.0) == level);
+        let refused = |refusal| {
+            let (legacy, scalable) = reasons(&refusal, write, at.map_or(0, |step| step.2));
+            match mode {
+                Legacy => legacy,
+                Scalable => scalable,
+            }
+        };
+        let expected = match bench.unit.translate(&read, bench.top(), iova, write) {
+            _ if iova > last => Err(refused(Refusal::BeyondWidth)),
+            reached => reached.map(|reached| reached.phys).map_err(refused),
+        };
+        assert_eq!(found, expected, "{iova:#x}, write {write}, {mode:?}");
     }
 }
 
@@ -203,4 +234,21 @@ fn an_unsupported_page_size_is_a_reserved_bit() {
     };
     assert_eq!(trace_of(&bench, 0).0, trace);
     check(&bench, 0);
+}
+
+#[test]
+fn in_scalable_mode_an_absent_page_is_another_reason_than_a_missing_permission() {
+    let mut bench = Bench::new(FULL);
+    let page = Page {
+        read: true,
+        write: false,
+        ..rw(0)
+    };
+    bench.map(0, PAGE, page).expect("free");
+    let trace = |iova| trace_in(Scalable, &bench, iova).0;
+    let absent = faulted(0x79, Level::L1);
+    assert_eq!((trace(PAGE).read, trace(PAGE).write), (absent, absent));
+    assert_eq!(trace(0).write, faulted(0x85, Level::L1));
+    let beyond = WalkTrace::faulted(FaultReason::new(0x84));
+    assert_eq!(trace(u64::MAX), beyond);
 }

@@ -3,10 +3,13 @@
 //! Fault records and the texts of the fault reasons.
 
 use std::collections::HashSet;
+use vtd_core::describe::fault::RefusalText;
 use vtd_core::spec::address::{Iova, SourceId};
 use vtd_core::spec::fault::{
     FaultClass, FaultReason, FaultRecord, FaultRequest, RecordHalf, FRCD_F,
 };
+use vtd_core::spec::level::Stage;
+use vtd_core::spec::pte::Access;
 
 #[test]
 fn a_record_decodes_as_computed_by_hand() {
@@ -145,6 +148,56 @@ fn every_known_reason_has_a_distinct_text() {
             assert!(reason.to_string().ends_with(&format!("(reason {code:#x})")));
         }
     }
+}
+
+/// Of root entries, context entries and second-stage tables, QEMU reports the reasons of legacy mode in
+/// scalable mode, too.
+#[test]
+fn a_refusal_says_what_the_specification_has_and_what_qemu_reports() {
+    let qemu = |code, access, stage| {
+        let reason = FaultReason::new(code);
+        let legacy = reason.in_legacy_mode(access, stage);
+        let text = RefusalText {
+            reason,
+            access,
+            stage,
+        };
+        let said = format!("reason {code:#04x}");
+        assert!(text.to_string().contains(&said), "{text}");
+        if let Some(legacy) = legacy {
+            let said = format!(", which QEMU reports as {:#04x})", legacy.code());
+            assert!(text.to_string().ends_with(&said), "{text}");
+        }
+        legacy.map(FaultReason::code)
+    };
+    for access in [Access::Read, Access::Write] {
+        for (scalable, legacy) in [(0x39, 1), (0x3a, 0xa), (0x41, 2), (0x42, 0xb)] {
+            assert_eq!(qemu(scalable, access, None), Some(legacy));
+        }
+        for (scalable, legacy) in [(0x7a, 0xc), (0x84, 4)] {
+            assert_eq!(qemu(scalable, access, Some(Stage::Second)), Some(legacy));
+        }
+        let refused = if access.writes() { 5 } else { 6 };
+        for scalable in [0x79, 0x85, 0x86] {
+            assert_eq!(qemu(scalable, access, Some(Stage::Second)), Some(refused));
+        }
+        // The entries between the context entry and the tables, and the first stage.
+        for same in [0x51, 0x52, 0x59, 0x5a, 0x5b, 0x71, 0x72, 0x80, 0x85] {
+            assert_eq!(qemu(same, access, Some(Stage::First)), None);
+        }
+        for legacy in 1..=0xc {
+            assert_eq!(qemu(legacy, access, Some(Stage::Second)), None);
+        }
+    }
+    let read = RefusalText {
+        reason: FaultReason::new(0x79),
+        access: Access::Read,
+        stage: Some(Stage::Second),
+    };
+    assert_eq!(
+        read.to_string(),
+        "the page is not mapped (second stage) (VT-d 7.1.3, reason 0x79, which QEMU reports as 0x06)"
+    );
 }
 
 #[test]

@@ -13,11 +13,11 @@ use core::fmt::{self, Write};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel_ext::debugfs::{SeqFile, Text};
+use vtd_core::describe::fault::RefusalText;
 use vtd_core::install::RequesterEntry;
 use vtd_core::pgtable::{TraceStep, WalkOutcome, WalkTrace};
 use vtd_core::spec::address::{DomainId, Pasid, PhysAddr};
 use vtd_core::spec::context_lookup::{ContextLookup, LookupEntries};
-use vtd_core::spec::fault::FaultReason;
 use vtd_core::spec::level::Stage;
 use vtd_core::spec::pasid::{PasidDirectoryEntry, PasidEntry};
 use vtd_core::spec::pte::{Access, DecodedEntry};
@@ -140,7 +140,8 @@ fn write_walk(
             })
         }
         (ContextLookup::Tables { top, .. }, Some(domain)) if domain.top_table() == top => {
-            Some(domain.trace_walk(iova, &mut steps))
+            let mode = target.entries.lookup.mode();
+            Some(domain.trace_walk(iova, mode, &mut steps))
         }
         (ContextLookup::Tables { .. }, _) => None,
     };
@@ -306,31 +307,33 @@ fn write_entry(
 }
 
 /// Formats the result of a request as a clause.
-struct OutcomeText(WalkOutcome);
+struct OutcomeText {
+    outcome: WalkOutcome,
+    access: Access,
+    /// The stage of the tables, if there are any.
+    stage: Option<Stage>,
+}
 
 impl fmt::Display for OutcomeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = |f: &mut fmt::Formatter<'_>, reason: FaultReason| {
-            let (words, section, code) = (reason.description(), reason.section(), reason.code());
-            write!(f, "{words} (VT-d {section}, reason {code:#04x})")
+        let (reason, level) = match self.outcome {
+            WalkOutcome::Translated(there) => return write!(f, "reaches memory at {there}"),
+            WalkOutcome::Faulted { reason, level } => (reason, level),
         };
-        match self.0 {
-            WalkOutcome::Translated(there) => write!(f, "reaches memory at {there}"),
-            WalkOutcome::Faulted {
-                reason,
-                level: None,
-            } => {
-                f.write_str("is refused: ")?;
-                why(f, reason)
-            }
-            WalkOutcome::Faulted {
-                reason,
-                level: Some(level),
-            } => {
-                write!(f, "is refused at level {}: ", level.number())?;
-                why(f, reason)
-            }
+        f.write_str("is refused")?;
+        if let Some(level) = level {
+            write!(f, " at level {}", level.number())?;
         }
+        let (access, stage) = (self.access, self.stage);
+        write!(
+            f,
+            ": {}",
+            RefusalText {
+                reason,
+                access,
+                stage
+            }
+        )
     }
 }
 
@@ -369,6 +372,18 @@ fn write_verdict(
     } else {
         ""
     };
-    let (read, write) = (OutcomeText(trace.read), OutcomeText(trace.write));
+    let stage = match target.lookup {
+        ContextLookup::Tables { stage, .. } => Some(stage),
+        ContextLookup::Faulted(_) | ContextLookup::PassThrough => None,
+    };
+    let text = |outcome, access| OutcomeText {
+        outcome,
+        access,
+        stage,
+    };
+    let (read, write) = (
+        text(trace.read, Access::Read),
+        text(trace.write, Access::Write),
+    );
     writeln!(to, "A read {read}; a write {write}{untranslated}.")
 }
