@@ -79,8 +79,8 @@ bool vtd_helper_pci_is_gone(struct pci_dev *pdev)
 
 /*
  * STU, the size of the translations that a device requests, has no effect while ATS is off, and a
- * reset clears it. pci_restore_state() restores it only while ATS is on, and pci_enable_ats() writes
- * it anew.
+ * reset clears it. pci_restore_state() restores it only while ATS is on, and pci_enable_ats()
+ * writes it again.
  */
 #define ATS_MARK 0xf
 

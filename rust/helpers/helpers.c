@@ -183,11 +183,13 @@ bool vtd_helper_dev_is_pci(const struct device *dev)
 	return dev_is_pci(dev);
 }
 
-/* Without memory no event is sent; what it says stands in the log as well. */
+/* Without memory no event is sent; the log says the same. */
 void vtd_helper_announce_change(struct device *dev, char *variable)
 {
-	char *variables[] = { variable, NULL };
+	char *variables[2];
 
+	variables[0] = variable;
+	variables[1] = NULL;
 	kobject_uevent_env(&dev->kobj, KOBJ_CHANGE, variables);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The TLB of a device (ATS): when it is on, and what becomes of a device that was cut off.
+//! The TLB of a device (ATS): when it is on, and what is done with a device that was cut off.
 //!
 //! The TLB is off whenever the context entry of the device changes, so that nothing cached under the
 //! old entry is used under the new one: a device that turns it on again has dropped what it had. It is
@@ -11,17 +11,8 @@
 use super::driver_name::DriverName;
 use super::info::DeviceInfo;
 use crate::unit::DeviceTlb;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 use kernel_ext::{log_dev_err, log_dev_info};
-
-/// What was done with a device that was cut off. The lock of its state orders the changes.
-#[derive(Default)]
-pub(super) struct CutOff {
-    /// Its TLB and its bus mastering are off, and it was reported.
-    is_complete: AtomicBool,
-    /// Its configuration space has a mark that a reset removes.
-    is_marked: AtomicBool,
-}
 
 impl DeviceInfo {
     /// Turns the device's TLB off, if it is on.

@@ -5,7 +5,7 @@
 use super::access_control::AccessControl;
 use super::ats::Ats;
 use super::attachment::{AttachedDomain, DeviceState};
-use super::device_tlb::CutOff;
+use super::cut_off::CutOff;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;
 use super::regions::ReservedRegion;

@@ -21,6 +21,7 @@ mod ats;
 mod attach;
 mod attachment;
 mod chipset;
+mod cut_off;
 mod device_tlb;
 mod driver_name;
 mod info;

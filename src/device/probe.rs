@@ -7,7 +7,7 @@ use super::access_control::AccessControl;
 use super::ats::{Ats, AtsDevice, Probed};
 use super::attachment::DeviceState;
 use super::chipset::Chipset;
-use super::device_tlb::CutOff;
+use super::cut_off::CutOff;
 use super::info::DeviceInfo;
 use super::ownership::Ownership;
 use super::rate_limit::RateLimit;

@@ -288,21 +288,8 @@ impl AttachTarget for PagingTarget<'_> {
             .attachments
             .attach_unit(unit, self.id_owner, retained_id)?;
         let join = |tlb| domain.attachments.join_device_tlb(unit, tlb, id);
-        let device_tlb = tlb.is_some_and(join);
-        Ok(match domain.format.stage {
-            Stage::Second => Translation::SecondStage {
-                table,
-                width,
-                id,
-                device_tlb,
-            },
-            Stage::First => Translation::FirstStage {
-                table,
-                width,
-                id,
-                device_tlb,
-            },
-        })
+        let (stage, device_tlb) = (domain.format.stage, tlb.is_some_and(join));
+        Ok(Translation::of_table(stage, table, width, id, device_tlb))
     }
 
     fn domain(&self) -> Option<Arc<dyn AttachedDomain>> {
@@ -325,15 +312,14 @@ impl<F: Format, const COHERENT: bool> Paging for Domain<F, COHERENT> {
         let target = PagingTarget {
             domain: inner,
             id_owner,
-            strict: if info.untrusted {
-                StrictReason::Untrusted
-            } else if info.device_tlb.is_some() {
-                StrictReason::DeviceTlb
-            // r8152 warns of each buffer page that has a reference it does not know.
-            } else if info.pci.properties().class >> 8 == device::CLASS_USB {
-                StrictReason::NotTolerated
-            } else {
-                StrictReason::None
+            strict: match () {
+                () if info.untrusted => StrictReason::Untrusted,
+                () if info.device_tlb.is_some() => StrictReason::DeviceTlb,
+                // r8152 warns of each buffer page that has a reference it does not know.
+                () if info.pci.properties().class >> 8 == device::CLASS_USB => {
+                    StrictReason::NotTolerated
+                }
+                () => StrictReason::None,
             },
         };
         device::attach(dev, info, args, &target)

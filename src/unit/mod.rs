@@ -32,6 +32,7 @@ mod failure;
 mod fault_injection;
 mod interrupt;
 mod invalidation;
+mod present_word;
 mod registers;
 mod snapshot;
 mod statistics;

@@ -4,6 +4,7 @@
 
 mod begun;
 mod by_register;
+mod cut_off;
 mod device_tlbs;
 mod failure;
 mod fast_path;
@@ -13,6 +14,7 @@ mod queue;
 mod queue_error;
 mod queue_recovery;
 mod trace;
+mod with_device_tlbs;
 
 pub(crate) use device_tlbs::DeviceTlb;
 pub(super) use invalidator::{Invalidated, InvalidationPaths, Invalidator};

@@ -6,9 +6,9 @@
 //!   otherwise assume that the invalidation had completed, so the queue is aborted and the unit is
 //!   failed.
 //! - ITE, a device did not respond to a device-TLB invalidation in time: all waits in the queue
-//!   were aborted. The device is cut off (`device_tlbs.rs`): its context entry is withdrawn, and all
+//!   were aborted. The device is cut off (`cut_off.rs`): its context entry is withdrawn, and all
 //!   caches are invalidated with a new wait. It is behind all others, so its completion covers them
-//!   all: whoever waits for the invalidation of memory returns when the device can no longer reach
+//!   all: a thread that waits for the invalidation of memory returns when the device can no longer reach
 //!   that memory.
 //! - ICE, a completion that was not requested: a new wait is submitted. A device must not be able to
 //!   fail the unit for all others by sending nonsense.
@@ -17,7 +17,7 @@
 //!
 //! Each waiter checks for errors itself. The first one that finds an error handles it.
 
-use super::device_tlbs::DEVICE_MS;
+use super::cut_off::DEVICE_MS;
 use super::queue::Queue;
 use super::queue_error::QueueFailure;
 use crate::unit::registers::UnitRegisters;

@@ -43,7 +43,7 @@ use vtd_core::install::{
 use vtd_core::invalidation::InvalidationSteps;
 use vtd_core::spec::address::{DomainId, PhysAddr, SourceId};
 use vtd_core::spec::context::ContextEntry;
-use vtd_core::spec::level::AddressWidth;
+use vtd_core::spec::level::{AddressWidth, Stage};
 use vtd_core::spec::pasid::PasidEntry;
 use vtd_core::spec::registers::TranslationTableMode;
 
@@ -79,6 +79,30 @@ pub(crate) enum Translation {
 }
 
 impl Translation {
+    /// Returns what a table of `stage` maps, with the fields of [`Translation::SecondStage`].
+    pub(crate) fn of_table(
+        stage: Stage,
+        table: PhysAddr,
+        width: AddressWidth,
+        id: DomainId,
+        device_tlb: bool,
+    ) -> Self {
+        match stage {
+            Stage::Second => Translation::SecondStage {
+                table,
+                width,
+                id,
+                device_tlb,
+            },
+            Stage::First => Translation::FirstStage {
+                table,
+                width,
+                id,
+                device_tlb,
+            },
+        }
+    }
+
     /// Returns whether the device may use its TLB.
     pub(crate) fn device_tlb(self) -> bool {
         match self {

@@ -6,7 +6,6 @@ mod domain_ids;
 mod fault_recording;
 mod install;
 mod legacy;
-mod present_word;
 mod requester_uses;
 mod root;
 mod scalable;
@@ -15,7 +14,6 @@ mod taken_id;
 
 pub(crate) use domain_ids::{DomainIdOwner, DomainIds};
 pub(crate) use install::{Translation, TranslationState};
-pub(crate) use present_word::PresentWord;
 pub(crate) use root::RootTable;
 pub(crate) use taken_id::AllocatedDomainId;
 

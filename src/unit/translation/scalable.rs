@@ -14,7 +14,8 @@
 //!   [`vtd_core::install`] describes.
 
 use super::root::{zeroed_pages, RootTable};
-use super::{write_entry, PresentWord};
+use super::write_entry;
+use crate::unit::present_word::PresentWord;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::pages::{NumaNode, Pages, PAGE_SIZE};

@@ -5,7 +5,7 @@
 use super::legacy::ContextTables;
 use super::root::RootTable;
 use super::scalable::ScalableTables;
-use super::PresentWord;
+use crate::unit::present_word::PresentWord;
 use kernel::prelude::*;
 use kernel_ext::pages::NumaNode;
 use vtd_core::install::RequesterEntry;

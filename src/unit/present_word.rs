@@ -34,7 +34,7 @@ impl PresentWord {
     /// # Context
     ///
     /// Any context.
-    pub(in crate::unit) fn withdraw(&self) -> bool {
+    pub(super) fn withdraw(&self) -> bool {
         // The lock of the tables is not held: an entry that is being written at the same time may be
         // present afterwards, or have the pointer of one entry and the rest of another, but then it
         // is not present. `DeviceTlb::withdraw_if_lost` follows each such write.
