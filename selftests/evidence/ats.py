@@ -5,7 +5,7 @@ that does not answer is cut off before anything else happens to its page."""
 from evidence.common import brackets
 
 CONTEXT, IOTLB, DEVICE_TLB, WAIT, PASID_IOTLB = 1, 2, 3, 5, 6
-DEVICE_SELECTIVE = 3
+GLOBAL = 1
 DRAINS = 3 << 6         # DR and DW, of an IOTLB descriptor
 ITE = 0x40              # of the fault status
 
@@ -33,8 +33,8 @@ def _is_in_order(trace):
 
 
 def _cut_off(trace):
-    """Returns why not, or nothing: after the error, the context entry of the device that did not
-    answer and the IOTLB are invalidated, which drains, and a wait ends that."""
+    """Returns why not, or nothing: after the error, the context cache is invalidated for the device
+    that did not answer, or as a whole, then the IOTLB, which drains, and a wait ends that."""
     events = trace.named("vtd_inv_desc", "vtd_unit")
     errors = [at for at, event in enumerate(events)
               if event.name == "vtd_unit" and f"error {ITE:#x}" in event.text]
@@ -49,7 +49,7 @@ def _cut_off(trace):
         kind = _kind(low)
         if kind == DEVICE_TLB and _source(low) == silent:
             return "its device-TLB is invalidated again"
-        if kind == CONTEXT and low >> 4 & 3 == DEVICE_SELECTIVE and _source(low) == silent:
+        if kind == CONTEXT and (low >> 4 & 3 == GLOBAL or _source(low) == silent):
             found = "context"
         elif kind == IOTLB and low & DRAINS == DRAINS:
             found = "IOTLB"
