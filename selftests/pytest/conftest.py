@@ -116,6 +116,7 @@ def _before_guests(item):
     return bool({"monkeypatch", "capsys", "capfd"} & {*getattr(item, "fixturenames", ())})
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Lets such tests run before any guest."""
     items.sort(key=lambda item: not _before_guests(item))

@@ -128,7 +128,7 @@ def test_what_replaces_parts_of_the_laboratory_runs_before_any_guest(request):
     """A guest would otherwise meet what a test put in place of a part of it."""
     uses = [getattr(item, "fixturenames", ()) for item in request.session.items]
     for fixture in ("monkeypatch", "capsys"):
-        last = max((at for at, names in enumerate(uses) if fixture in names), default=-1)
+        last = max((at for at, names in enumerate(uses) if fixture in names), default=0)
         assert all({"monkeypatch", "capsys", "capfd"} & {*names} for names in uses[:last])
 
 
