@@ -82,10 +82,21 @@ impl Loaded {
 
     /// Loads the driver as [`Self::load`] does, but does not log [`ENOMEM`].
     fn try_load(module: &'static ThisModule, options: LoadOptions) -> Result<Self> {
+        let translations = Arc::pin_init(report::TranslationFiles::new()?, GFP_KERNEL)?;
+        let (machine, bound) = Self::find_machine(&options, translations.clone())?;
+        Self::start(machine, module, bound, &translations)
+    }
+
+    /// Surveys the machine. Not inlined: its stack is free again when the units are started.
+    #[inline(never)]
+    fn find_machine(
+        options: &LoadOptions,
+        observer: Arc<dyn DeviceObserver>,
+    ) -> Result<(Arc<Machine>, BoundDevices)> {
         let table = acpi::AcpiTable::find(b"DMAR").inspect_err(|_| {
             log_err!("not loaded: firmware has no DMAR table, so there are no remapping units")
         })?;
-        let (checked, survey) = Survey::find(&table, &options)?;
+        let (checked, survey) = Survey::find(&table, options)?;
         let Survey {
             chipset,
             units,
@@ -101,8 +112,6 @@ impl Loaded {
             of_domains.push(served.unit.clone(), GFP_KERNEL)?;
         }
         let domains = Domains::new(of_domains)?;
-        let translations = Arc::pin_init(report::TranslationFiles::new()?, GFP_KERNEL)?;
-        let observer: Arc<dyn DeviceObserver> = translations.clone();
         let parameters = options.text()?;
         let machine = Arc::pin_init(
             pin_init!(Machine {
@@ -126,7 +135,7 @@ impl Loaded {
             }),
             GFP_KERNEL,
         )?;
-        Self::start(machine, module, bound, &translations)
+        Ok((machine, bound))
     }
 
     /// Creates the driver's files, and starts the units of `machine`.
