@@ -14,6 +14,7 @@
  * long the unmap took, and two registers of the device, read before any other code ran after the
  * unmap: how many messages it got from the unit, and how many translations it keeps.
  */
+#include <linux/cpumask.h>
 #include <linux/dma-mapping.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/ktime.h>
@@ -34,7 +35,7 @@ struct slot {
 	void __iomem *mmio;
 	struct page *page;
 	dma_addr_t iova;
-	bool mapped;
+	bool mapped, begun;
 	u64 us, messages, kept;
 	struct work_struct work;
 };
@@ -67,7 +68,24 @@ static void unmap(struct slot *s)
 
 static void unmap_elsewhere(struct work_struct *work)
 {
-	unmap(container_of(work, struct slot, work));
+	struct slot *s = container_of(work, struct slot, work);
+
+	WRITE_ONCE(s->begun, true);
+	unmap(s);
+}
+
+/* Unmaps the page of @two on another CPU while this one unmaps that of @one. */
+static void unmap_both(struct slot *one, struct slot *two)
+{
+	int other = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+
+	INIT_WORK(&two->work, unmap_elsewhere);
+	WRITE_ONCE(two->begun, false);
+	schedule_work_on(other < nr_cpu_ids ? other : 0, &two->work);
+	while (!READ_ONCE(two->begun))
+		cond_resched();
+	unmap(one);
+	flush_work(&two->work);
 }
 
 static void release(struct slot *s)
@@ -141,15 +159,12 @@ static int run(struct seq_buf *out, char *line)
 		two = words == 3 ? slot_of(other) : NULL;
 		if (!two)
 			return -ENOENT;
-		INIT_WORK(&two->work, unmap_elsewhere);
-		queue_work(system_dfl_wq, &two->work);
+		unmap_both(s, two);
 	}
 	if (!two && strcmp(verb, "map") && strcmp(verb, "unmap") && strcmp(verb, "show"))
 		return -EINVAL;
-	if (two || !strcmp(verb, "unmap"))
+	if (!strcmp(verb, "unmap"))
 		unmap(s);
-	if (two)
-		flush_work(&two->work);
 	describe(out, s);
 	return 0;
 }
