@@ -252,7 +252,7 @@ silent_without_name() {
 
 # Both get an invalidation at the same time, and only the second one answers.
 two_suspects() {
-	keeps "$two" && keeps "$one" && register_of "$one" 0x68 3 && host queue "$base" late=2000 || return 1
+	keeps "$two" && keeps "$one" && register_of "$one" 0x68 3 && host queue "$base" late=800 || return 1
 	run both "$one" "$two"
 	ran_both=$?
 	host queue "$base" runs

@@ -48,9 +48,9 @@ pub trait WithdrawnEntry {
 pub struct DeviceTlbAddress {
     /// The requester ID of the device.
     pub source: SourceId,
-    /// That of its physical function if it is a virtual function; else `source` itself.
+    /// That of its physical function if the unit throttles by that (`ECAP.DIT`); else 0.
     pub physical_function: SourceId,
-    /// The number of invalidations that the device takes at a time, minus 1; at most 31.
+    /// The number of invalidations that the device takes at a time, at most 31; 0 means 32.
     pub queue_depth: u8,
 }
 
