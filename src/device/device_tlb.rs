@@ -74,7 +74,9 @@ impl DeviceInfo {
         };
         // The core blocks a device before it resets it, so the mark is set before.
         self.complete_cut_off();
-        if self.cut_off.is_marked.load(Ordering::Relaxed) && !self.pci.has_ats_mark() {
+        let was_reset = self.cut_off.is_marked.load(Ordering::Relaxed) && !self.pci.has_ats_mark();
+        // No cache may have the old entry when a new one is written.
+        if was_reset && self.unit.drop_if_lost(tlb).is_ok() {
             tlb.restore();
             self.cut_off.is_complete.store(false, Ordering::Relaxed);
             log_dev_info!(

@@ -145,7 +145,7 @@ impl<E: WithdrawnEntry> DeviceTlb<E> {
     }
 
     /// Makes a device usable again that was reset since it was cut off. Its context entry is not
-    /// present.
+    /// present, and the unit has dropped it.
     pub fn restore(&self) {
         self.is_lost.store(false, Ordering::SeqCst);
     }

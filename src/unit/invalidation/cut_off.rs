@@ -50,6 +50,13 @@ impl Queue {
         }
     }
 
+    /// Returns whether the descriptor number `at` is a wait.
+    fn is_wait(&self, at: u32) -> bool {
+        let [low, high] = self.read(at);
+        let decoded = Descriptor::decode_wide([low, high, 0, 0]);
+        matches!(decoded, Ok(Descriptor::Wait { .. }))
+    }
+
     /// Returns whether a device has an invalidation to answer.
     pub(super) fn awaits_device(&self) -> bool {
         self.state.with(|state| {
@@ -88,16 +95,15 @@ impl Queue {
             };
             cut_off += usize::from(is_suspect && tlb.lose());
         }
-        // Hardware fetches nothing until the error is cleared. What it would send to a device that
-        // was cut off becomes an invalidation of the unit.
+        // Hardware fetches nothing until the error is cleared. What it would send to a device that was
+        // cut off becomes an invalidation of the unit. So does a wait: one that was not aborted would
+        // end, for all before it, without what the caller is about to submit.
         let encoder = InvalidationEncoder::new(self.drain);
         let instead = encoder.encode(Invalidation::Iotlb(IotlbScope::Global));
         for at in pending.skip_while(|at| !is_head(at)) {
             let source = self.device_of(at);
-            if tlbs
-                .iter()
-                .any(|tlb| tlb.is_lost() && source == Some(tlb.source()))
-            {
+            let is_lost = |tlb: &Arc<DeviceTlb>| tlb.is_lost() && source == Some(tlb.source());
+            if tlbs.iter().any(is_lost) || (cut_off > 0 && self.is_wait(at)) {
                 self.write(at, instead);
             }
         }

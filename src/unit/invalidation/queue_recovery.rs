@@ -5,11 +5,11 @@
 //! - IQE, an invalid descriptor: hardware fetches no more descriptors. The submitter would
 //!   otherwise assume that the invalidation had completed, so the queue is aborted and the unit is
 //!   failed.
-//! - ITE, a device did not respond to a device-TLB invalidation in time: all waits in the queue
-//!   were aborted. The device is cut off (`cut_off.rs`): its context entry is withdrawn, and all
-//!   caches are invalidated with a new wait. It is behind all others, so its completion covers them
-//!   all: a thread that waits for the invalidation of memory returns when the device can no longer reach
-//!   that memory.
+//! - ITE, a device did not respond to a device-TLB invalidation in time: all waits that hardware had
+//!   fetched were aborted. The device is cut off (`cut_off.rs`): its context entry is withdrawn, and all
+//!   caches are invalidated with a new wait. Waits that hardware had not fetched are replaced, so the
+//!   completion of the new one covers all before it: a thread that waits for the invalidation of memory
+//!   returns when the device can no longer reach that memory.
 //! - ICE, a completion that was not requested: a new wait is submitted. A device must not be able to
 //!   fail the unit for all others by sending nonsense.
 //! - No progress for longer than hardware may take: the queue is aborted and the unit is failed. As

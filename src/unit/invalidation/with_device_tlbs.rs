@@ -67,6 +67,24 @@ impl Unit {
         })
     }
 
+    /// Returns when the unit has dropped the context entry of a device that was cut off: the thread
+    /// that cuts it off may still be waiting for that. Does nothing for any other device.
+    ///
+    /// # Errors
+    ///
+    /// [`EIO`]: the unit has failed; every requester is blocked.
+    ///
+    /// # Context
+    ///
+    /// Any context.
+    pub(crate) fn drop_if_lost(&self, tlb: &DeviceTlb) -> Result {
+        if !tlb.is_lost() {
+            return Ok(());
+        }
+        tlb.withdraw_if_lost();
+        self.invalidate(everything(self.mode()))
+    }
+
     /// Withdraws the context entries of devices that were cut off again, if they were written since.
     /// The tables are locked, and each change of an entry is followed by this.
     ///

@@ -257,7 +257,7 @@ impl Unit {
     ///
     /// [`EINVAL`]: the unit does not support `new`. [`ENOMEM`] if an allocation fails. In both
     /// cases nothing has changed. [`EIO`]: the unit has failed, or the device, which has the TLB `tlb`,
-    /// was cut off; it is blocked.
+    /// was cut off before; it is blocked.
     ///
     /// # Context
     ///
@@ -279,18 +279,23 @@ impl Unit {
             return Ok(());
         }
         // A device that was cut off may only be blocked.
-        let tlb = tlb.filter(|_| entry.is_present());
-        if tlb.is_some_and(DeviceTlb::is_lost) {
-            return Err(EIO);
-        }
+        let is_refused = entry.is_present() && tlb.is_some_and(DeviceTlb::is_lost);
         self.change_tables(|state| {
-            let mut entries = Entries { unit: self, state };
-            install(&mut entries, sources, before, entry)
-        })?;
-        match tlb {
-            Some(tlb) if tlb.is_lost() => Err(EIO),
-            _ => Ok(()),
-        }
+            if !is_refused {
+                let mut entries = Entries {
+                    unit: self,
+                    state,
+                    tlb,
+                };
+                install(&mut entries, sources, before, entry)?;
+            }
+            // One that is cut off from here on is cut off while it is attached.
+            tlb.map_or(Ok(()), |tlb| self.drop_if_lost(tlb))?;
+            match is_refused {
+                true => Err(EIO),
+                false => Ok(()),
+            }
+        })
     }
 }
 
@@ -298,6 +303,8 @@ impl Unit {
 struct Entries<'a> {
     unit: &'a Unit,
     state: &'a mut TranslationState,
+    /// The TLB of the device whose entries change, if it may use one.
+    tlb: Option<&'a DeviceTlb>,
 }
 
 impl RequesterEntries for Entries<'_> {
@@ -317,6 +324,10 @@ impl RequesterEntries for Entries<'_> {
 
     fn replace(&mut self, source: SourceId, old: RequesterEntry, new: RequesterEntry) -> Result {
         self.unit.stats.attaches.add(1);
+        // The unit may still have an entry that was withdrawn when the device was cut off.
+        if let (false, Some(tlb)) = (old.is_present(), self.tlb) {
+            self.unit.drop_if_lost(tlb)?;
+        }
         let mut slot = Slot::new(self.unit, &mut self.state.tables, source);
         replace_entry(&mut slot, self.unit.cap(), source, old, new)
     }
