@@ -5,7 +5,7 @@
 # ranges of a device are all of its leaves; give and take hand a device over and back; doctor
 # refuses nothing. The program is /selftests/vtd.
 #
-# Boots: isolation*
+# Boots: isolation
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"

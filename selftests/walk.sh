@@ -4,7 +4,7 @@
 # The walk of an address that debugfs shows: its entries are those in memory where hardware reads
 # them, and its verdict is the unit's.
 #
-# Boots: isolation*, scalable-places
+# Boots: isolation, scalable-places
 . "$(dirname "$0")/lib/ktap.sh"
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/isolation.sh"
