@@ -250,7 +250,7 @@ silent_without_name() {
 	host ite-source "$base" off && silent "$one" && cut_off "$one"
 }
 
-# Both get an invalidation at the same time, and only the second one answers.
+# Both have an invalidation in the queue before the unit reads it, and only the second one answers.
 two_suspects() {
 	keeps "$two" && keeps "$one" && register_of "$one" 0x68 3 && host queue "$base" late=800 || return 1
 	run both "$one" "$two"

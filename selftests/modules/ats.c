@@ -6,7 +6,7 @@
  * debugfs vtd_ats/run:
  *   "map DEVICE"    map a new page for it
  *   "unmap DEVICE"  unmap it, and keep it
- *   "both ONE TWO"  unmap those of two devices, on two CPUs at the same time
+ *   "both ONE TWO"  unmap those of two devices, the second one while the first one waits
  *   "show DEVICE"   only read the line
  *   "free DEVICE"   free it
  *
@@ -15,6 +15,7 @@
  * unmap: how many messages it got from the unit, and how many translations it keeps.
  */
 #include <linux/cpumask.h>
+#include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/ktime.h>
@@ -26,6 +27,7 @@
 #include "runfile.h"
 
 #define SLOTS		4
+#define FIRST_MS	50
 #define BAR_SIZE	4096
 #define KEPT		0x78
 #define MESSAGES	0xa0
@@ -71,10 +73,12 @@ static void unmap_elsewhere(struct work_struct *work)
 	struct slot *s = container_of(work, struct slot, work);
 
 	WRITE_ONCE(s->begun, true);
+	/* A device that answers before the other one is asked is no suspect. */
+	mdelay(FIRST_MS);
 	unmap(s);
 }
 
-/* Unmaps the page of @two on another CPU while this one unmaps that of @one. */
+/* Unmaps the page of @one, and while that waits, that of @two on another CPU. */
 static void unmap_both(struct slot *one, struct slot *two)
 {
 	int other = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
