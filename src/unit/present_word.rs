@@ -39,10 +39,14 @@ impl PresentWord {
         // present afterwards, or have the pointer of one entry and the rest of another, but then it
         // is not present. `DeviceTlb::withdraw_if_lost` follows each such write.
         let low = self.pages.read(self.word);
+        if low & PRESENT == 0 {
+            // FPD stays as it is.
+            return false;
+        }
         self.pages.write(self.word, low & !PRESENT_BITS);
         if !self.coherent {
             self.pages.flush(self.word, 1);
         }
-        low & PRESENT != 0
+        true
     }
 }
