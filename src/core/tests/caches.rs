@@ -6,13 +6,17 @@
 mod caches_attach;
 mod caches_attachments;
 mod caches_bugs;
+mod caches_device_tlbs;
 mod caches_domain;
 mod caches_driver;
 mod caches_entries;
 mod caches_hardware;
 mod caches_held;
+mod caches_laws;
 mod caches_memory;
+mod caches_queue;
 mod caches_scenario;
+mod caches_stores;
 mod caches_units;
 #[allow(dead_code)]
 mod pgtable_arena;

@@ -93,6 +93,12 @@ impl AttachedUnits for Domain {
 }
 
 impl Domain {
+    /// Returns the domain-id on a unit, if that has devices.
+    pub(crate) fn id_on(&self, unit: usize) -> Option<u16> {
+        let mut attached = self.attached().into_iter();
+        attached.find(|one| one.0 == unit).map(|one| one.1)
+    }
+
     /// Returns the units that have devices, each with its domain-id.
     pub(crate) fn attached(&self) -> Vec<(usize, u16)> {
         let list = self.attachments.borrow();

@@ -54,10 +54,24 @@ pub(crate) enum Bug {
     AllReleased,
     OtherUnitNotFlushedAtAll,
     LastRecordForgotten,
+    DeviceTlbBeforeIotlb,
+    DeviceTlbNotCounted,
+    DeviceTlbMaskTooSmall,
+    DeviceTlbStaysAllowed,
+    DeviceTlbLeftEarly,
+    CutOffNotWaitedFor,
+    LostEntryNotWithdrawn,
+    LostContextNotFlushed,
+    LaterWaitLeft,
+    LossNotLookedFor,
+    WithdrawnEntryOverwritten,
+    RefusedTooEarly,
+    LossNotLookedForWithFpd,
+    RestoredTooEarly,
 }
 
 /// The number of random scenarios in which a bug may stay unnoticed. Each bug is found within a
-/// tenth of this.
+/// third of this, and most within a tenth.
 const SCENARIOS: u32 = 1500;
 
 /// Runs scenarios on a driver with `bug` until the model finds it, and returns the message.
@@ -102,14 +116,14 @@ noticed! {
     missing_write_back_is_noticed: WriteBackLeftOut, "still holds|as it is freed";
     missing_context_flush_is_noticed: ContextNotFlushed, "context entry";
     missing_iotlb_flush_at_attach_is_noticed: IotlbNotFlushedWithContext, "as its id is freed|as absent";
-    swapped_flushes_are_noticed: IotlbBeforeContext, "as its id is freed";
+    swapped_flushes_are_noticed: IotlbBeforeContext, "as its id is freed|PASID entry";
     missing_pasid_cache_flush_is_noticed: PasidCacheNotFlushed, "PASID entry|as its id is freed";
     pasid_cache_flush_before_the_context_cache_is_noticed: PasidCacheFlushedFirst, "PASID entry|as its id is freed";
     context_entry_present_before_its_pasid_entry_is_noticed: ContextStoredBeforePasid, "PASID entry|as its id is freed";
     entry_overwritten_in_place_is_noticed: EntryNotWithdrawn, "context entry|PASID entry|as its id is freed";
     present_bit_first_is_noticed: PresentBitFirst, "context entry|reserved|freed table";
     /// Sets both words to 0 before the invalidation.
-    entry_erased_before_it_is_invalidated_is_noticed: ErasedBeforeInvalidated, "context entry|reserved";
+    entry_erased_before_it_is_invalidated_is_noticed: ErasedBeforeInvalidated, "context entry|PASID entry|reserved";
     /// Writes the new entry before the invalidation of the old one.
     entry_rewritten_before_it_is_invalidated_is_noticed: RewrittenBeforeInvalidated, "context entry|PASID entry|reserved";
     missing_flush_of_absence_is_noticed: AbsenceNotFlushed, "context entry";
@@ -138,4 +152,19 @@ noticed! {
     release_of_everything_is_noticed: AllReleased, "as it is released";
     release_after_one_unit_of_two_is_noticed: OtherUnitNotFlushedAtAll, "as it is released|as it is freed";
     memory_that_is_never_released_is_noticed: LastRecordForgotten, "is held after the flush";
+    device_tlb_invalidated_before_the_iotlb_is_noticed: DeviceTlbBeforeIotlb, "a translated request";
+    device_tlb_not_counted_is_noticed: DeviceTlbNotCounted, "a translated request";
+    device_tlb_mask_too_small_is_noticed: DeviceTlbMaskTooSmall, "a translated request";
+    device_tlb_that_stays_allowed_is_noticed: DeviceTlbStaysAllowed, "by a translated request";
+    device_tlb_left_before_the_entry_changes_is_noticed: DeviceTlbLeftEarly, "a translated request";
+    cut_off_that_is_not_waited_for_is_noticed: CutOffNotWaitedFor, "a translated request|context entry";
+    entry_of_a_lost_device_that_stays_is_noticed: LostEntryNotWithdrawn, "a translated request|is cut off, but has";
+    cached_entry_of_a_lost_device_is_noticed: LostContextNotFlushed, "a translated request|context entry";
+    /// Leaves a wait that hardware completes before it has dropped the entry.
+    later_wait_that_stays_is_noticed: LaterWaitLeft, "a translated request|context entry";
+    loss_during_an_attach_is_noticed: LossNotLookedFor, "is cut off, but has|context entry|as its id is freed";
+    attach_refused_while_the_entry_is_cached_is_noticed: RefusedTooEarly, "context entry|PASID entry|as its id is freed";
+    withdrawn_entry_overwritten_while_cached_is_noticed: WithdrawnEntryOverwritten, "reserved|context entry|PASID entry|as its id is freed";
+    loss_while_faults_are_silenced_is_noticed: LossNotLookedForWithFpd, "is cut off, but has";
+    device_restored_too_early_is_noticed: RestoredTooEarly, "context entry|PASID entry|as its id is freed";
 }

@@ -6,7 +6,7 @@
 use crate::caches_attachments::List;
 use crate::caches_bugs::Bug;
 use crate::caches_driver::Driver;
-use crate::caches_hardware::Hardware;
+use crate::caches_hardware::{Hardware, Leaf};
 use crate::caches_held::Holding;
 use crate::caches_units::AllUnits;
 use crate::pgtable_arena::PageId;
@@ -24,6 +24,23 @@ pub(crate) struct Extent {
     pub(crate) len: u64,
     pub(crate) phys: u64,
     pub(crate) rights: u64,
+}
+
+impl Extent {
+    /// Returns whether a translation is a part of it.
+    pub(crate) fn holds(&self, &(_, first, bytes, phys, rights): &Leaf) -> bool {
+        first >= self.iova
+            && first + bytes <= self.iova + self.len
+            && phys == self.phys + (first - self.iova)
+            && rights == self.rights
+    }
+
+    /// Returns whether a translation leads from a part of it to the same memory.
+    pub(crate) fn meets(&self, &(_, first, bytes, phys, _): &Leaf) -> bool {
+        let (end, at) = (self.phys + self.len, self.iova + self.len);
+        let same = first < at && self.iova < first + bytes;
+        same && phys < end && self.phys < phys + bytes
+    }
 }
 
 /// Unmapped ranges that are not yet flushed: `struct iommu_iotlb_gather`, or the flush queue.
@@ -45,6 +62,8 @@ pub(crate) struct Domain {
     pub(crate) pending: Vec<Extent>,
     pub(crate) queue: Gather,
     pub(crate) holding: Holding,
+    /// No unmap is deferred, because of a device with a TLB.
+    pub(crate) is_strict: bool,
 }
 
 impl Driver {
@@ -138,6 +157,9 @@ impl Driver {
         }
         for page in tables {
             self.hw.free(page);
+        }
+        for what in &self.domains[domain].pending {
+            self.must_not_be_translated(domain, what, "unmapped");
         }
         if let Some((first, last)) = gather.range {
             let pending = &mut self.domains[domain].pending;

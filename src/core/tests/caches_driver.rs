@@ -9,8 +9,8 @@
 
 use crate::caches_attach::Target;
 use crate::caches_bugs::Bug;
+use crate::caches_device_tlbs::DeviceTlb;
 use crate::caches_domain::{Domain, Gather};
-use crate::caches_entries::Entries as UnitEntries;
 use crate::caches_hardware::{Hardware, Kind};
 use crate::caches_held::Holding;
 use crate::caches_units::AllUnits;
@@ -19,24 +19,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use vtd_core::concurrent::attach::AttachState;
 use vtd_core::install::{
-    disable_fault_processing, entry_stores, install, replace_entry, write_scalable, ContextBits,
-    RequesterEntries, RequesterEntry, RequesterSlot, ScalableMemory, WasInstalled,
+    disable_fault_processing, install, replace_entry, RequesterEntries, RequesterEntry,
+    RequesterSlot, WasInstalled,
 };
 use vtd_core::invalidation::{after_context_change, InvalidationSteps};
 use vtd_core::lockless::flush_list::FlushList;
 use vtd_core::pgtable::{Geometry, PageTable};
 use vtd_core::spec::address::SourceId;
-use vtd_core::spec::context::{ContextEntry, TranslationType};
 use vtd_core::spec::level::AddressWidth;
-use vtd_core::spec::pasid::PasidEntry;
-use vtd_core::spec::registers::TranslationTableMode;
 
 /// A device: its unit, its requester IDs, and what it is attached to.
 pub(crate) struct Device {
     pub(crate) unit: usize,
     pub(crate) sources: &'static [u16],
     pub(crate) state: AttachState<usize, ()>,
+    /// The domain that the core has set for it.
+    pub(crate) target: Option<Target>,
+    pub(crate) tlb: Option<Rc<DeviceTlb>>,
+    /// Whether cutting it off is complete: the driver has marked it.
+    pub(crate) is_marked: bool,
+    /// The mark in the device, which a reset removes.
+    pub(crate) has_mark: bool,
 }
+
+impl Device {
+    /// Returns whether the device was cut off.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.tlb.as_ref().is_some_and(|one| one.tlb.is_lost())
+    }
+}
+
+/// When another processor cuts a device off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CutOff {
+    Never,
+    /// Before the driver looks whether that was done.
+    BeforeLook,
+    /// Between the look and the change of the entry.
+    AfterLook,
+}
+
+/// The device was cut off (`EIO`).
+#[derive(Debug)]
+pub(crate) struct Refused;
 
 pub(crate) struct Driver {
     pub(crate) hw: Rc<Hardware>,
@@ -46,6 +71,8 @@ pub(crate) struct Driver {
     pub(crate) ids: Vec<BTreeSet<u16>>,
     /// `RequesterUses`: how many devices use each requester ID.
     uses: BTreeMap<u16, u16>,
+    /// When another processor cuts off the next device whose entry changes.
+    pub(crate) cut_off: CutOff,
 }
 
 /// The same as `Slot` of src/unit/translation/install.rs.
@@ -73,6 +100,7 @@ impl RequesterSlot for Slot<'_> {
 struct Entries<'a> {
     driver: &'a mut Driver,
     unit: usize,
+    tlb: Option<Rc<DeviceTlb>>,
 }
 
 impl RequesterEntries for Entries<'_> {
@@ -87,7 +115,7 @@ impl RequesterEntries for Entries<'_> {
         if more {
             *uses += 1;
         } else if *uses < 2 || !self.driver.hw.has(Bug::UseNotCountedBack) {
-            *uses -= 1;
+            *uses = uses.saturating_sub(1);
         }
         if *uses > 0 && self.driver.hw.has(Bug::SharedRequesterBlocked) {
             return 0;
@@ -105,6 +133,11 @@ impl RequesterEntries for Entries<'_> {
         old: RequesterEntry,
         new: RequesterEntry,
     ) -> Result<(), Self::Error> {
+        if let (false, Some(one)) = (old.is_present(), &self.tlb) {
+            if !self.driver.hw.has(Bug::WithdrawnEntryOverwritten) {
+                self.driver.hw.drop_if_lost(one);
+            }
+        }
         self.driver.replace(self.unit, source.raw(), old, new);
         Ok(())
     }
@@ -119,65 +152,16 @@ pub(crate) const GEOMETRY: Geometry = Geometry {
     snoop_control: false,
 };
 
-/// The entries of one requester ID, in memory.
-struct Memory<'a> {
-    hw: &'a Hardware,
-    unit: usize,
-    source: u16,
-}
-
-impl Memory<'_> {
-    fn write<const WORDS: usize>(
-        &self,
-        words: [u64; WORDS],
-        place: impl Fn(&mut UnitEntries, usize) -> &mut u64,
-    ) {
-        let mut stores = entry_stores(words);
-        if self.hw.has(Bug::PresentBitFirst) {
-            stores.sort();
-        }
-        for (word, value) in stores {
-            self.hw
-                .store(self.unit, |entries| place(entries, word), value);
-        }
-    }
-
-    fn write_context(&self, words: [u64; 2]) {
-        let source = self.source;
-        self.write(words, |entries, word| entries.context_word(source, word));
-    }
-}
-
-impl ScalableMemory for Memory<'_> {
-    fn write_context(&mut self, context: ContextBits) {
-        let bits = [
-            context.present,
-            context.fault_processing_disabled,
-            context.device_tlb,
-        ];
-        let low = (0..).zip(bits).map(|(at, bit)| u64::from(bit) << at).sum();
-        Memory::write_context(self, [low, 0]);
-    }
-
-    fn write_pasid(&mut self, entry: PasidEntry) {
-        let source = self.source;
-        let old = self.hw.units[self.unit].borrow().entries.pasid(source);
-        if old != entry {
-            self.write(entry.words(), |entries, word| {
-                entries.pasid_word(source, word)
-            });
-        }
-    }
-}
-
 /// The requester IDs of the devices. The second and the third device are a group, because they
 /// share one.
-const SOURCES: [&[u16]; 4] = [&[0x10], &[0x18, 0x19], &[0x20, 0x19], &[0x28]];
+const SOURCES: [&[u16]; 5] = [&[0x10], &[0x18, 0x19], &[0x20, 0x19], &[0x28], &[0x30]];
+/// Those that may have a TLB: no other device has their requester ID.
+pub(crate) const WITH_TLB: [usize; 3] = [0, 3, 4];
 
 impl Driver {
-    /// Creates three devices behind unit 0, for which the domains are allocated, and one behind
+    /// Creates three devices behind unit 0, for which the domains are allocated, and two behind
     /// unit 1.
-    pub(crate) fn new(units: [Kind; 2], bug: Bug) -> Self {
+    pub(crate) fn new(units: [Kind; 2], tlbs: [bool; 3], bug: Bug) -> Self {
         let hw = Rc::new(Hardware::new(&units, &SOURCES.concat(), bug));
         let domain = |_| Domain {
             stage: PageTable::new(&*hw, GEOMETRY).expect("a first page"),
@@ -187,81 +171,83 @@ impl Driver {
             pending: Vec::new(),
             queue: Gather::default(),
             holding: Holding::default(),
+            is_strict: false,
         };
         let domains = (0..2).map(domain).collect();
         let device = |(number, sources): (usize, &&'static [u16])| Device {
             unit: number / 3,
             sources,
             state: AttachState::blocked(),
+            target: None,
+            tlb: None,
+            is_marked: false,
+            has_mark: false,
         };
-        let driver = Self {
+        let mut driver = Self {
             hw,
             domains,
             devices: SOURCES.iter().enumerate().map(device).collect(),
             ids: vec![BTreeSet::new(); 2],
             uses: BTreeMap::new(),
+            cut_off: CutOff::Never,
         };
+        for (number, _) in WITH_TLB.into_iter().zip(tlbs).filter(|one| one.1) {
+            let Device { unit, sources, .. } = driver.devices[number];
+            driver.devices[number].tlb = Some(driver.hw.add_device_tlb(unit, sources[0]));
+        }
         driver.hw.fill_caches();
         driver
     }
 
-    pub(crate) fn entry(&self, unit: usize, source: u16) -> RequesterEntry {
-        let entries = &self.hw.units[unit].borrow().entries;
-        let [low, high] = entries.context(source);
-        match entries.mode() {
-            TranslationTableMode::Legacy => ContextEntry::from_words(low, high).into(),
-            TranslationTableMode::Scalable => RequesterEntry::Scalable {
-                context: ContextBits {
-                    present: low & 1 != 0,
-                    fault_processing_disabled: low & 2 != 0,
-                    device_tlb: low & 4 != 0,
-                },
-                pasid: entries.pasid(source),
-            },
+    /// Another processor cuts a device off, if it does so `when`.
+    fn may_be_cut_off(&mut self, device: usize, when: CutOff) {
+        if let (true, Some(one)) = (self.cut_off == when, &self.devices[device].tlb) {
+            self.hw.cut_off_elsewhere(one);
         }
-    }
-
-    /// `RequesterTables::set`.
-    fn set(&self, unit: usize, source: u16, entry: RequesterEntry) {
-        let mut memory = Memory {
-            hw: &self.hw,
-            unit,
-            source,
-        };
-        match entry {
-            RequesterEntry::Legacy(entry) => Memory::write_context(&memory, entry.words()),
-            RequesterEntry::Scalable { context, pasid } => {
-                if context.present && self.hw.has(Bug::ContextStoredBeforePasid) {
-                    ScalableMemory::write_context(&mut memory, context);
-                }
-                write_scalable(&mut memory, context, pasid);
-            }
-        }
-    }
-
-    /// Returns what `to` is in the mode of a unit.
-    fn in_mode(&self, unit: usize, to: RequesterEntry) -> RequesterEntry {
-        let RequesterEntry::Legacy(entry) = to else {
-            return to;
-        };
-        let (width, id) = (GEOMETRY.width, entry.domain());
-        let pasid = match (self.hw.mode(unit), entry.translation_type()) {
-            (TranslationTableMode::Legacy, _) => return to,
-            _ if !entry.is_present() => PasidEntry::ABSENT,
-            (_, TranslationType::PassThrough) => PasidEntry::pass_through(width, id, false),
-            _ => {
-                PasidEntry::second_stage(entry.table(), width, id, false).expect("an aligned table")
-            }
-        };
-        RequesterEntry::scalable(pasid, false)
     }
 
     /// `Unit::install`.
-    pub(crate) fn install(&mut self, device: usize, before: WasInstalled, to: RequesterEntry) {
+    pub(crate) fn install(
+        &mut self,
+        device: usize,
+        before: WasInstalled,
+        to: RequesterEntry,
+    ) -> Result<(), Refused> {
+        if before == WasInstalled::No && !to.is_present() {
+            return Ok(());
+        }
+        self.may_be_cut_off(device, CutOff::BeforeLook);
+        let is_refused = to.is_present() && self.devices[device].is_lost();
+        self.may_be_cut_off(device, CutOff::AfterLook);
+        if !is_refused {
+            self.install_entries(device, before, to);
+        }
+        let mistake = match is_refused {
+            true => Bug::RefusedTooEarly,
+            false => Bug::LossNotLookedFor,
+        };
+        if !self.hw.has(mistake) {
+            if let Some(one) = &self.devices[device].tlb {
+                self.hw.drop_if_lost(one);
+            }
+            self.hw.withdraw_lost(self.devices[device].unit);
+        }
+        match is_refused {
+            true => Err(Refused),
+            false => Ok(()),
+        }
+    }
+
+    fn install_entries(&mut self, device: usize, before: WasInstalled, to: RequesterEntry) {
         let Device { unit, sources, .. } = self.devices[device];
+        let tlb = self.devices[device].tlb.clone();
         let names: Vec<_> = sources.iter().map(|&s| SourceId::from_raw(s)).collect();
         let to = self.in_mode(unit, to);
-        let mut entries = Entries { driver: self, unit };
+        let mut entries = Entries {
+            driver: self,
+            unit,
+            tlb,
+        };
         install(&mut entries, &names, before, to).expect("a unit of the model never fails");
     }
 
@@ -321,6 +307,7 @@ impl Driver {
         let Device { unit, sources, .. } = self.devices[device];
         for &source in sources {
             let old = self.entry(unit, source);
+            self.may_be_cut_off(device, CutOff::AfterLook);
             if self.hw.has(Bug::FpdChangeNotFlushed) {
                 self.set(unit, source, old.with_fault_processing_disabled());
                 continue;
@@ -333,6 +320,9 @@ impl Driver {
             let name = SourceId::from_raw(source);
             let done = disable_fault_processing(&mut slot, self.hw.cap(unit), name, old);
             done.expect("a unit of the model never fails");
+            if !self.hw.has(Bug::LossNotLookedForWithFpd) {
+                self.hw.withdraw_lost(unit);
+            }
         }
     }
 

@@ -206,6 +206,30 @@ impl Entries {
         }
     }
 
+    /// Returns whether a cached context entry allows the device `source` to use its TLB.
+    pub(crate) fn allows_device_tlb(&self, source: u16) -> bool {
+        let allows = |[low, high]: [u64; 2]| match self.is_scalable() {
+            true => low & 0b101 == 0b101,
+            false => {
+                let entry = ContextEntry::from_words(low, high);
+                let kind = entry.translation_type();
+                entry.is_present() && kind == TranslationType::TranslateWithDeviceTlb
+            }
+        };
+        let mut cached = self.contexts.cached.iter();
+        cached.any(|&(of, words, _)| of == source && allows(words))
+    }
+
+    /// Returns the domain-ids under which cached entries translate requests of `source`.
+    pub(crate) fn ids_of(&self, source: u16) -> BTreeSet<u16> {
+        let cached = match self.is_scalable() {
+            true => self.pasids.cached.iter(),
+            false => self.contexts.cached.iter(),
+        };
+        let present = cached.filter(|&&(of, words, _)| of == source && words[0] & 1 != 0);
+        present.map(|cached| cached.2).collect()
+    }
+
     /// Returns whether an entry is cached that is tagged with `id`.
     pub(crate) fn has_tag(&self, id: u16) -> bool {
         let tagged = |cached: &Cached| cached.2 == id;
@@ -223,7 +247,8 @@ impl Entries {
             let (source, [low, high], tag) = *cached;
             let now = self.contexts.memory[&source];
             let right = if low & 1 == 0 {
-                tag == 0 && low == now[0]
+                // Of an entry that is not present, only FPD has a meaning.
+                tag == 0 && now[0] & 1 == 0 && low == now[0] & 2
             } else {
                 let id = ContextEntry::from_words(low, high).domain().raw();
                 [low, high] == now && (self.is_scalable() || tag == id)
@@ -247,7 +272,7 @@ impl Entries {
 
 fn legacy_top([low, high]: [u64; 2], id: u16) -> Option<Result<Top, String>> {
     let entry = ContextEntry::from_words(low, high);
-    if !entry.is_present() || entry.translation_type() != TranslationType::Translate {
+    if !entry.is_present() || entry.translation_type() == TranslationType::PassThrough {
         return None;
     }
     let top = entry.width().map(|width| (id, width, entry.table().raw()));

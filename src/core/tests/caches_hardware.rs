@@ -9,18 +9,16 @@
 //! too narrow or in the wrong order leaves something in them.
 
 use crate::caches_bugs::Bug;
+use crate::caches_device_tlbs::{DeviceTlbs, Tlb};
 use crate::caches_entries::Entries;
+use crate::caches_queue::Queue;
 use crate::pgtable_arena::{Arena, PageId};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
-use vtd_core::invalidation::InvalidationStep;
-use vtd_core::spec::address::PhysAddr;
+use std::collections::BTreeSet;
 use vtd_core::spec::capability::Capability;
-use vtd_core::spec::descriptor::{Descriptor, InvalidationEncoder};
-use vtd_core::spec::invalidation::{Invalidation, PasidScope};
 use vtd_core::spec::level::AddressWidth;
 use vtd_core::spec::registers::TranslationTableMode;
-use vtd_core::spec::scope::{Drain, IotlbScope};
+use vtd_core::spec::scope::IotlbScope;
 
 /// The address bits of an entry.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -48,6 +46,8 @@ pub(crate) struct Counts {
     /// The number of translations and links that IOTLB invalidations removed.
     pub(crate) leaves: Vec<Leaf>,
     pub(crate) links: u32,
+    /// The number of times that devices did not answer.
+    pub(crate) time_outs: u32,
 }
 
 /// One unit: the entries of its requesters, and its caches.
@@ -57,7 +57,11 @@ pub(crate) struct Unit {
     pub(crate) leaves: BTreeSet<Leaf>,
     pub(crate) links: BTreeSet<Link>,
     pub(crate) absences: BTreeSet<Absence>,
-    queue: VecDeque<[u64; 2]>,
+    /// The TLBs of the devices.
+    pub(crate) tlbs: Vec<Tlb>,
+    /// Whether the unit names the device that did not answer (ITESID).
+    pub(crate) names_silent: bool,
+    pub(crate) queue: Queue,
     /// The stores that may still be in the write buffer of a unit with `CAP.RWBF`.
     pub(crate) buffered: bool,
     pub(crate) counts: Counts,
@@ -69,6 +73,8 @@ pub(crate) struct Hardware {
     pub(crate) units: Vec<RefCell<Unit>>,
     /// The addresses at which caching mode caches entries that are not present: those of requests.
     pub(crate) probes: RefCell<BTreeSet<u64>>,
+    /// What the driver has of the TLBs of devices.
+    pub(crate) device_tlbs: DeviceTlbs,
     /// The first problem.
     problem: RefCell<Option<String>>,
     /// The bug of the driver.
@@ -89,7 +95,9 @@ impl Hardware {
                 leaves: BTreeSet::new(),
                 links: BTreeSet::new(),
                 absences: BTreeSet::new(),
-                queue: VecDeque::new(),
+                tlbs: Vec::new(),
+                names_silent: false,
+                queue: Queue::default(),
                 buffered: false,
                 counts: Counts::default(),
             })
@@ -98,6 +106,7 @@ impl Hardware {
             arena: Arena::new(4096),
             units: units.iter().map(unit).collect(),
             probes: RefCell::default(),
+            device_tlbs: DeviceTlbs::default(),
             problem: RefCell::default(),
             bug,
             bug_was_made: Cell::new(false),
@@ -157,7 +166,7 @@ impl Hardware {
         }
     }
 
-    fn fill_caches_of(&self, unit: usize) {
+    pub(crate) fn fill_caches_of(&self, unit: usize) {
         let unit = &mut *self.units[unit].borrow_mut();
         let caching_mode = unit.cap.caching_mode();
         let tops = match unit.entries.fill(caching_mode) {
@@ -176,6 +185,7 @@ impl Hardware {
                 self.read_table(unit, link, caching_mode, &mut todo);
             }
         }
+        unit.fill_tlbs();
     }
 
     fn read_table(&self, unit: &mut Unit, link: Link, caching_mode: bool, todo: &mut Vec<Link>) {
@@ -208,113 +218,6 @@ impl Hardware {
         }
     }
 
-    /// Checks, after the steps that follow a store, that the write buffer holds nothing of it.
-    pub(crate) fn must_be_written(&self, unit: usize) {
-        if self.units[unit].borrow().buffered {
-            self.report_problem(format!("unit {unit} has stores in its write buffer"));
-        }
-    }
-
-    /// Does the same as `Unit::perform`: flushes and invalidations in their order, one wait at the
-    /// end.
-    pub(crate) fn perform(&self, unit: usize, steps: impl Iterator<Item = InvalidationStep>) {
-        let mut batch = Vec::new();
-        for step in steps {
-            let invalidation = match step {
-                InvalidationStep::FlushWriteBuffer if self.has(Bug::WriteBufferNotFlushed) => {
-                    continue
-                }
-                InvalidationStep::FlushWriteBuffer => {
-                    self.units[unit].borrow_mut().buffered = false;
-                    continue;
-                }
-                InvalidationStep::Invalidate(invalidation) => invalidation,
-            };
-            match invalidation {
-                Invalidation::Context(_) if self.has(Bug::ContextNotFlushed) => {}
-                Invalidation::Pasid(_) if self.has(Bug::PasidCacheNotFlushed) => {}
-                Invalidation::Iotlb(_) if self.has(Bug::IotlbNotFlushedWithContext) => {}
-                what => batch.push(what),
-            }
-        }
-        if batch.len() > 1 && self.has(Bug::IotlbBeforeContext) {
-            batch.reverse();
-        }
-        if batch.len() > 2 && self.has(Bug::PasidCacheFlushedFirst) {
-            batch.swap(0, 1);
-        }
-        self.submit(unit, &batch);
-    }
-
-    /// Does the same as `Queue::submit`.
-    pub(crate) fn submit(&self, unit: usize, batch: &[Invalidation]) {
-        self.begin(unit, batch);
-        self.finish(unit);
-    }
-
-    /// Writes descriptors and a wait into the queue of a unit.
-    pub(crate) fn begin(&self, unit: usize, batch: &[Invalidation]) {
-        if batch.is_empty() {
-            return;
-        }
-        let encoder = InvalidationEncoder::new(Drain::of(self.cap(unit)));
-        let twice = if self.has(Bug::EverythingTwice) { 2 } else { 1 };
-        for _ in 0..twice {
-            let words = batch.iter().map(|what| encoder.encode(*what));
-            self.units[unit].borrow_mut().queue.extend(words);
-        }
-        if self.has(Bug::WaitLeftOut) {
-            return;
-        }
-        let wait = Descriptor::wait(PhysAddr::new(0x1000), 1).expect("an aligned address");
-        self.units[unit].borrow_mut().queue.push_back(wait.encode());
-    }
-
-    /// Waits for a unit. Hardware is slow: it begins only then.
-    pub(crate) fn finish(&self, unit: usize) {
-        if self.has(Bug::WaitLeftOut) {
-            return;
-        }
-        loop {
-            let next = self.units[unit].borrow_mut().queue.pop_front();
-            let Some(words) = next else { break };
-            self.execute(unit, words);
-            self.fill_caches_of(unit);
-        }
-    }
-
-    fn execute(&self, unit: usize, words: [u64; 2]) {
-        let unit = &mut *self.units[unit].borrow_mut();
-        let [low, high] = words;
-        let decoded = match unit.entries.mode() {
-            TranslationTableMode::Legacy => Descriptor::decode(words),
-            TranslationTableMode::Scalable => Descriptor::decode_wide([low, high, 0, 0]),
-        };
-        match decoded {
-            Ok(Descriptor::Invalidate(Invalidation::Context(scope), _)) => {
-                let did = unit.entries.invalidate_contexts(scope);
-                unit.count(did);
-            }
-            Ok(Descriptor::Invalidate(Invalidation::Pasid(scope), _)) => {
-                let did = unit.entries.invalidate_pasids(scope);
-                // The driver does not know whether an absent entry was cached.
-                unit.count(did || scope == PasidScope::Global);
-            }
-            Ok(Descriptor::Invalidate(Invalidation::Iotlb(scope), _)) => {
-                if let IotlbScope::Pages { block, .. } = scope {
-                    if !unit.cap.page_selective()
-                        || block.address_mask() > unit.cap.max_address_mask()
-                    {
-                        self.report_problem(format!("the unit cannot do {scope:?}"));
-                    }
-                }
-                unit.invalidate_iotlb(scope);
-            }
-            Ok(Descriptor::Wait { .. }) => {}
-            other => self.report_problem(format!("the unit is given {other:?}")),
-        }
-    }
-
     /// Frees a table that no cache of hardware should still hold.
     pub(crate) fn free(&self, page: PageId) {
         let at = page.phys();
@@ -333,7 +236,7 @@ impl Hardware {
 }
 
 impl Unit {
-    fn invalidate_iotlb(&mut self, scope: IotlbScope) {
+    pub(crate) fn invalidate_iotlb(&mut self, scope: IotlbScope) {
         let hits = |id: u16, first: u64, bytes: u64, is_leaf: bool| match scope {
             IotlbScope::Global => true,
             IotlbScope::Domain(domain) => id == domain.raw(),
@@ -370,7 +273,7 @@ impl Unit {
         self.count(did || absent);
     }
 
-    fn count(&mut self, did_something: bool) {
+    pub(crate) fn count(&mut self, did_something: bool) {
         self.counts.descriptors += 1;
         self.counts.vain += u32::from(!did_something);
     }

@@ -114,13 +114,13 @@ impl Driver {
 
     /// Memory goes back to the page allocator.
     fn return_memory(&self, domain: usize, what: &Extent) {
+        self.must_not_be_translated(domain, what, "released");
         for (number, id) in self.domains[domain].attached() {
             let unit = self.hw.units[number].borrow();
-            let reaches = unit.leaves.iter().any(|&(tag, first, bytes, phys, _)| {
-                let (end, at) = (what.phys + what.len, what.iova + what.len);
-                let same = first < at && what.iova < first + bytes;
-                tag == id && same && phys < end && what.phys < phys + bytes
-            });
+            let reaches = unit
+                .leaves
+                .iter()
+                .any(|leaf| leaf.0 == id && what.meets(leaf));
             if reaches {
                 let Extent { iova, phys, .. } = what;
                 self.hw.report_problem(format!(

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random scenarios with two domains, four devices and two units, and the checks after each step.
+//! Random scenarios with two domains, five devices and two units.
 
 use crate::caches_attach::Target;
 use crate::caches_bugs::Bug;
-use crate::caches_domain::{Domain, Extent};
-use crate::caches_driver::{Device, Driver};
+use crate::caches_domain::Extent;
+use crate::caches_driver::{CutOff, Driver, WITH_TLB};
 use crate::caches_hardware::{Counts, Kind, Leaf};
+use crate::caches_laws::check_invariants;
 use proptest::prelude::*;
-use std::collections::BTreeSet;
-use vtd_core::spec::address::{DomainId, Iova};
+use vtd_core::spec::address::Iova;
 use vtd_core::spec::capability::Capability;
 use vtd_core::spec::registers::TranslationTableMode;
 use vtd_core::spec::scope::PageBlock;
@@ -40,15 +40,32 @@ pub(crate) enum Operation {
     Attach {
         device: usize,
         target: Target,
+        cut_off: CutOff,
     },
     DisableFaultProcessing {
         device: usize,
+        cut_off: CutOff,
+    },
+    /// The device answers nothing from now on.
+    Deafen {
+        device: usize,
+    },
+    /// The core resets a device, which is blocked until that is done. Or someone else resets it, maybe
+    /// while another processor cuts it off, and then it is attached to `target`.
+    Reset {
+        device: usize,
+        target: Option<Target>,
+        cut_off: bool,
     },
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     units: [Kind; 2],
+    /// Which devices have TLBs.
+    tlbs: [bool; 3],
+    /// Whether the units name a device that does not answer.
+    names_silent: bool,
     operations: Vec<Operation>,
 }
 
@@ -105,6 +122,12 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Target::Identity),
         6 => (0usize..2).prop_map(Target::Domain),
     ];
+    let cut_off = prop_oneof![
+        8 => Just(CutOff::Never),
+        1 => Just(CutOff::BeforeLook),
+        1 => Just(CutOff::AfterLook),
+    ];
+    let with_tlb = prop::sample::select(WITH_TLB.to_vec());
     let tables = prop_oneof![5 => Just(i64::MAX), 1 => 0i64..3];
     prop_oneof![
         6 => (domain.clone(), extent(), tables)
@@ -112,8 +135,15 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => (domain.clone(), 0usize..64, 0u8..4, prop::bool::weighted(0.2))
             .prop_map(|(domain, nth, how, lazily)| Operation::Unmap { domain, nth, how, lazily }),
         1 => (domain, 0usize..12).prop_map(|(domain, nth)| Operation::FlushAll { domain, nth }),
-        4 => (0usize..4, target).prop_map(|(device, target)| Operation::Attach { device, target }),
-        1 => (0usize..4).prop_map(|device| Operation::DisableFaultProcessing { device }),
+        4 => (0usize..5, target.clone(), cut_off.clone())
+            .prop_map(|(device, target, cut_off)| Operation::Attach { device, target, cut_off }),
+        1 => (0usize..5, cut_off).prop_map(|(device, cut_off)| {
+            Operation::DisableFaultProcessing { device, cut_off }
+        }),
+        2 => with_tlb.clone().prop_map(|device| Operation::Deafen { device }),
+        2 => (with_tlb, prop::option::of(target), any::<bool>()).prop_map(|(device, target, cut_off)| {
+            Operation::Reset { device, target, cut_off }
+        }),
     ]
 }
 
@@ -124,13 +154,23 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         TranslationTableMode::Scalable,
     ]);
     let unit = (capability(), mode);
-    ([unit.clone(), unit], operations)
-        .prop_map(|(units, operations)| Scenario { units, operations })
+    let tlbs = prop::array::uniform3(prop::bool::weighted(0.5));
+    ([unit.clone(), unit], tlbs, any::<bool>(), operations).prop_map(
+        |(units, tlbs, names_silent, operations)| Scenario {
+            units,
+            tlbs,
+            names_silent,
+            operations,
+        },
+    )
 }
 
 /// Runs a scenario on a driver with a bug, up to the first problem.
 pub(crate) fn run(scenario: &Scenario, bug: Bug) -> Outcome {
-    let mut driver = Driver::new(scenario.units, bug);
+    let mut driver = Driver::new(scenario.units, scenario.tlbs, bug);
+    for unit in &driver.hw.units {
+        unit.borrow_mut().names_silent = scenario.names_silent;
+    }
     let end = run_operations(&mut driver, &scenario.operations);
     let bug_was_made = driver.hw.bug_was_made.get();
     Outcome { end, bug_was_made }
@@ -145,7 +185,10 @@ fn run_operations(driver: &mut Driver, operations: &[Operation]) -> Result<(), S
         let vain = perform(driver, operation).map_err(place)?;
         check_invariants(driver).map_err(place)?;
         let did: u32 = sum_counts(driver, |counts| counts.vain);
-        if did > vain {
+        let time_outs = sum_counts(driver, |counts| counts.time_outs);
+        // Nothing is cached for a device that was cut off.
+        let some_are_lost = time_outs > 0 || driver.devices.iter().any(|one| one.is_lost());
+        if did > vain && !some_are_lost {
             return Err(place(format!(
                 "{did} useless invalidations, more than {vain}"
             )));
@@ -159,6 +202,9 @@ fn sum_counts(driver: &Driver, what: impl Fn(&Counts) -> u32) -> u32 {
     let units = driver.hw.units.iter();
     units.map(|unit| what(&unit.borrow().counts)).sum()
 }
+
+/// The IOTLB invalidations of an attach, for the old and the new domain: the devices may have had none.
+const ATTACH_VAIN: u32 = 2 * 4;
 
 /// Performs the operation. Returns how many invalidations may remove nothing, because they are for
 /// entries that hardware may or may not have cached.
@@ -185,7 +231,7 @@ fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
                 .extend([what.iova, end - PAGE]);
             driver.hw.fill_caches();
             let flushed = driver.map(domain, what, tables);
-            Ok(u32::from(flushed) * driver.domains[domain].attached().len() as u32)
+            Ok(u32::from(flushed) * driver.reached(domain))
         }
         Operation::Unmap {
             domain,
@@ -194,19 +240,44 @@ fn perform(driver: &mut Driver, operation: Operation) -> Result<u32, String> {
             lazily,
         } => unmap(driver, domain, nth, how, lazily),
         Operation::FlushAll { domain, nth } => {
-            let during = driver.domains[domain].truth.get(nth);
+            let it = &driver.domains[domain];
+            let during = it.truth.get(nth).filter(|_| !it.is_strict);
             let during = during.map(|what| (what.iova, what.len));
             driver.flush_all(domain, during);
-            Ok(driver.domains[domain].attached().len() as u32)
+            Ok(driver.reached(domain))
         }
-        Operation::Attach { device, target } => {
+        Operation::Attach {
+            device,
+            target,
+            cut_off,
+        } => {
+            driver.cut_off = cut_off;
             driver.attach_group(device, target);
-            // IOTLB invalidations for the old and the new domain: the devices may have had none.
-            Ok(2 * 4)
+            driver.cut_off = CutOff::Never;
+            Ok(ATTACH_VAIN)
         }
-        Operation::DisableFaultProcessing { device } => {
+        Operation::DisableFaultProcessing { device, cut_off } => {
+            driver.cut_off = cut_off;
             driver.disable_fault_processing(device);
+            driver.cut_off = CutOff::Never;
+            // The processor that has cut it off waits as well.
+            (0..driver.hw.units.len()).for_each(|unit| driver.hw.finish(unit));
             Ok(0)
+        }
+        Operation::Deafen { device } => {
+            driver.deafen(device);
+            Ok(0)
+        }
+        Operation::Reset {
+            device,
+            target,
+            cut_off,
+        } => {
+            match target {
+                None => driver.reset_by_core(device),
+                Some(target) => driver.reset_and_attach(device, target, cut_off),
+            }
+            Ok(2 * ATTACH_VAIN)
         }
     }
 }
@@ -232,7 +303,7 @@ fn unmap(
         _ if one == next => vec![(one.iova, one.len)],
         _ => vec![(one.iova, one.len), (next.iova, next.len)],
     };
-    if lazily {
+    if lazily && !driver.domains[domain].is_strict {
         for (iova, len) in ranges {
             driver.unmap_lazily(domain, iova, len);
         }
@@ -247,6 +318,9 @@ fn unmap(
         let cap = driver.hw.cap(unit);
         let exact = cap.page_selective() && block.address_mask() <= cap.max_address_mask();
         let unit = driver.hw.units[unit].borrow();
+        if unit.counts.time_outs > 0 {
+            continue;
+        }
         let outside = |leaf: &&Leaf| {
             let far = leaf.1 > block.last().raw() || leaf.1 + leaf.2 <= block.address().raw();
             leaf.0 != id || (exact && far)
@@ -259,119 +333,6 @@ fn unmap(
         }
     }
     Ok(0)
-}
-
-/// Checks what must hold between two operations.
-fn check_invariants(driver: &Driver) -> Result<(), String> {
-    if let Some(problem) = driver.hw.problem() {
-        return Err(problem);
-    }
-    for (number, unit) in driver.hw.units.iter().enumerate() {
-        let unit = unit.borrow();
-        if let Some(stale) = unit.entries.stale() {
-            return Err(format!("unit {number} holds {stale}"));
-        }
-        let ids = unit.leaves.iter().map(|leaf| leaf.0);
-        let ids: BTreeSet<u16> = ids.chain(unit.links.iter().map(|link| link.0)).collect();
-        for id in ids {
-            if !driver.ids[number].contains(&id) {
-                return Err(format!(
-                    "unit {number} caches entries of {id}, which is not allocated"
-                ));
-            }
-        }
-        for device in driver.devices.iter().filter(|one| one.unit == number) {
-            check_device(driver, device)?;
-        }
-        for domain in &driver.domains {
-            if let Some(&(_, id)) = domain.attached().iter().find(|one| one.0 == number) {
-                check_domain(driver, number, id, domain)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Checks that the context entries of a device lead to what it is attached to.
-fn check_device(driver: &Driver, device: &Device) -> Result<(), String> {
-    let of_unit = |one: &(usize, u16)| one.0 == device.unit;
-    for &source in device.sources {
-        let entry = driver.entry(device.unit, source);
-        let Some(domain) = device.state.domain else {
-            continue;
-        };
-        let joined = driver.domains[domain].attached().into_iter().find(of_unit);
-        let id = joined.map(|one| one.1);
-        if id.is_none() || id != entry.domain().map(DomainId::raw) {
-            return Err(format!(
-                "{source:#x} is not in its domain, but has {entry:?}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Checks that the translations that a unit holds for a domain are exactly the mapped ranges.
-fn check_domain(driver: &Driver, number: usize, id: u16, domain: &Domain) -> Result<(), String> {
-    let unit = driver.hw.units[number].borrow();
-    let of_domain = || unit.leaves.range((id, 0, 0, 0, 0)..(id + 1, 0, 0, 0, 0));
-    for &(_, first, bytes, phys, rights) in of_domain() {
-        let is_in = |part: &Extent| {
-            first >= part.iova
-                && first + bytes <= part.iova + part.len
-                && phys == part.phys + (first - part.iova)
-                && rights == part.rights
-        };
-        if !domain.truth.iter().chain(&domain.pending).any(is_in) {
-            return Err(format!(
-                "unit {number} still holds {first:#x}+{bytes:#x} -> {phys:#x} of {id}"
-            ));
-        }
-    }
-    for part in &domain.truth {
-        let below = unit
-            .leaves
-            .range((id, 0, 0, 0, 0)..=(id, part.iova, u64::MAX, 0, 0));
-        if below.last().is_none_or(|leaf| leaf.1 + leaf.2 <= part.iova) {
-            return Err(format!("unit {number} does not find {part:x?} of {id}"));
-        }
-        for &(_, level, first) in unit.absences.range((id, 0, 0)..(id + 1, 0, 0)) {
-            let end = first + (1 << (12 + 9 * (level - 1)));
-            if first < part.iova + part.len && part.iova < end {
-                return Err(format!("unit {number} holds {first:#x} of {id} as absent"));
-            }
-        }
-    }
-    let linked = links_in_memory(driver, domain);
-    for &(_, level, first, table) in unit.links.range((id, 0, 0, 0)..(id + 1, 0, 0, 0)) {
-        let queued = domain.queue.tables.iter().any(|page| page.phys() == table);
-        if !queued && !linked.contains(&(level, first, table)) {
-            return Err(format!(
-                "unit {number} still links {table:#x} at {first:#x}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Returns every link of a domain's tables: level, first address and physical address of the table
-/// to which it leads.
-fn links_in_memory(driver: &Driver, domain: &Domain) -> BTreeSet<(u32, u64, u64)> {
-    let arena = &driver.hw.arena;
-    let mut links = BTreeSet::new();
-    let mut todo = vec![(3u32, 0u64, domain.stage.top(&driver.hw).phys())];
-    while let Some((level, base, table)) = todo.pop() {
-        for index in 0..512 {
-            let entry = arena.hardware_read(table + index * 8).unwrap_or(0);
-            if entry & 3 != 0 && entry & 0x80 == 0 && level > 1 {
-                let first = base + (index << (12 + 9 * (level - 1)));
-                let link = (level - 1, first, entry & 0x000f_ffff_ffff_f000);
-                links.insert(link);
-                todo.push(link);
-            }
-        }
-    }
-    links
 }
 
 proptest! {

@@ -69,24 +69,13 @@ impl FlushedUnit for ModelUnit {
 
     fn invalidate_range(&self, id: DomainId, range: InvalidationRange) {
         let tag = CacheTag::SecondStage(id);
-        self.begin_range(tag, range);
+        self.begin_with(tag, range, Vec::new());
         self.finish_range((), tag, range);
     }
 
     fn begin_range(&self, tag: CacheTag, range: InvalidationRange) {
-        let is_other = self.number != 0;
-        if is_other && self.hw.has(Bug::OtherUnitNotFlushed) {
-            return;
-        }
-        if is_other && range == InvalidationRange::ALL && self.hw.has(Bug::OtherUnitNotFlushedAtAll)
-        {
-            return;
-        }
-        let mut invalidation = RangeInvalidator::new(self.cap()).invalidation(tag, range);
-        if let Invalidation::Iotlb(scope) = &mut invalidation {
-            *scope = self.with_bug(*scope);
-        }
-        self.hw.begin(self.number, &[invalidation]);
+        let devices = self.hw.device_tlb_invalidations(self.number, tag, range);
+        self.begin_with(tag, range, devices);
     }
 
     fn finish_range(&self, (): (), _: CacheTag, _: InvalidationRange) {
@@ -127,6 +116,28 @@ impl FlushedUnit for ModelUnit {
 }
 
 impl ModelUnit {
+    /// Begins an invalidation of the unit, and then those of the `devices`.
+    fn begin_with(&self, tag: CacheTag, range: InvalidationRange, devices: Vec<Invalidation>) {
+        let is_other = self.number != 0;
+        if is_other && self.hw.has(Bug::OtherUnitNotFlushed) {
+            return;
+        }
+        if is_other && range == InvalidationRange::ALL && self.hw.has(Bug::OtherUnitNotFlushedAtAll)
+        {
+            return;
+        }
+        let mut invalidation = RangeInvalidator::new(self.cap()).invalidation(tag, range);
+        if let Invalidation::Iotlb(scope) = &mut invalidation {
+            *scope = self.with_bug(*scope);
+        }
+        let mut batch = vec![invalidation];
+        batch.extend(devices);
+        if self.hw.has(Bug::DeviceTlbBeforeIotlb) {
+            batch.reverse();
+        }
+        self.hw.begin(self.number, &batch);
+    }
+
     fn with_bug(&self, scope: IotlbScope) -> IotlbScope {
         let IotlbScope::Pages {
             mut domain,
