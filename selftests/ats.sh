@@ -271,7 +271,7 @@ unplugged() {
 		host unplug atsdisk && is_present "$disk_with_ats" 0 && fio_failed "$device"
 }
 
-ktap_start 24
+ktap_start 25
 ktap_check "ats=3: the load is refused" is_refused
 ktap_check "ats=0: no device uses its device-TLB" never
 ktap_check "ats=1: the device that needs it does, as far as software controls it" where_needed
@@ -304,6 +304,8 @@ ktap_check "a reset brings it back again" comes_back_by_reset
 log_start
 ktap_check "one of two does not answer, and the unit does not name it" two_suspects
 ktap_check "both are cut off: either may have been it" eval 'cut_off "$one" && cut_off "$two"'
+ktap_check "the third time a reset does not bring it back" \
+	eval 'echo 1 > "$PCI/$one/reset" && is_now "$one" quarantined'
 ktap_check "a rescan brings them back" comes_back_by_rescan
 host ite-source "$base" on > /dev/null
 ktap_check "a disk with ATS is unplugged while it is in use" unplugged

@@ -8,6 +8,7 @@
 //! follows the rules never causes a fault. What a device does that does not follow them, the entry
 //! decides.
 
+use super::cut_off::MAX_RESETS;
 use super::driver_name::DriverName;
 use super::info::DeviceInfo;
 use crate::unit::DeviceTlb;
@@ -33,10 +34,11 @@ impl DeviceInfo {
     /// Process context.
     pub(super) fn start_device_tlb(&self) {
         // The device works without its TLB as well.
-        if self.pci.enable_ats().is_err() {
+        let failed = self.pci.enable_ats().is_err();
+        if let Some(note) = failed.then(|| self.log_limit.allow_line()).flatten() {
             log_dev_info!(
                 self.pci.as_device(),
-                "{}: {self} does not use its TLB: it could not be turned on",
+                "{}: {self} does not use its TLB: it could not be turned on{note}",
                 &*self.unit
             );
         }
@@ -63,6 +65,12 @@ impl DeviceInfo {
         self.lost_tlb().is_some()
     }
 
+    /// Returns whether the next reset brings back the device, which was cut off.
+    fn reset_helps(&self) -> bool {
+        let was_often_cut_off = self.cut_off.times.load(Ordering::Relaxed) > MAX_RESETS;
+        self.cut_off.is_marked.load(Ordering::Relaxed) && !was_often_cut_off
+    }
+
     /// Makes a device that was cut off usable again, if it was reset since.
     ///
     /// # Context
@@ -74,7 +82,7 @@ impl DeviceInfo {
         };
         // The core blocks a device before it resets it, so the mark is set before.
         self.complete_cut_off();
-        let was_reset = self.cut_off.is_marked.load(Ordering::Relaxed) && !self.pci.has_ats_mark();
+        let was_reset = self.reset_helps() && !self.pci.has_ats_mark();
         // No cache may have the old entry when a new one is written.
         if was_reset && self.unit.drop_if_lost(tlb).is_ok() {
             tlb.restore();
@@ -105,6 +113,7 @@ impl DeviceInfo {
         self.pci.clear_bus_master();
         let is_marked = self.pci.set_ats_mark();
         self.cut_off.is_marked.store(is_marked, Ordering::Relaxed);
+        self.cut_off.times.fetch_add(1, Ordering::Relaxed);
         let (group, id) = (
             state.attach.group_id.unwrap_or_default(),
             state.attach.domain_id,
@@ -118,9 +127,9 @@ impl DeviceInfo {
              its requests are refused from now on (VT-d 6.5.2, ITE). {}",
             &*self.unit,
             DriverName::of(device),
-            match is_marked {
-                true => "A reset brings it back, or to remove it and rescan",
-                false => "To remove it and rescan brings it back",
+            match self.reset_helps() {
+                true => "A reset brings it back; so does its removal and a rescan",
+                false => "Its removal and a rescan bring it back",
             }
         );
         device.announce_change(c"VTD_QUARANTINED=1");

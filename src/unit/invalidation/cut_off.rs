@@ -68,9 +68,9 @@ impl Queue {
         })
     }
 
-    /// Cuts off the device that did not answer, which `error_record` (IQERCD) names, or all to which
-    /// hardware has sent an invalidation that is not confirmed. Returns how many. The caller
-    /// invalidates all caches.
+    /// Cuts off the device that did not answer. If `error_record` (IQERCD) does not name it, these are
+    /// all to which hardware has sent an invalidation that is not confirmed. Returns how many: 0 if the
+    /// device was cut off or released before. The caller invalidates all caches.
     pub(super) fn cut_off(
         &self,
         regs: &UnitRegisters,
@@ -79,7 +79,6 @@ impl Queue {
         error_record: u64,
     ) -> usize {
         let named = SourceId::from_raw((error_record >> ITESID) as u16);
-        let is_named = named.raw() != 0 && tlbs.iter().any(|tlb| tlb.source() == named);
         let (finished, head) = (self.finished(), self.head(regs));
         let pending = (0..state.submitted().wrapping_sub(finished))
             .map(|behind| finished.wrapping_add(behind));
@@ -87,9 +86,9 @@ impl Queue {
         let sent = pending.clone().take_while(|at| !is_head(at));
         let mut cut_off = 0;
         for tlb in tlbs {
-            let is_suspect = match is_named {
-                true => tlb.source() == named,
-                false => sent
+            let is_suspect = match named.raw() {
+                1.. => tlb.source() == named,
+                0 => sent
                     .clone()
                     .any(|at| self.device_of(at) == Some(tlb.source())),
             };
