@@ -100,8 +100,14 @@ static void detach_after(struct bench *b, int err)
 
 static int new_domain(struct bench *b)
 {
+	struct iommu_domain *domain = iommu_paging_domain_alloc(&b->dev[0]->pdev->dev);
+
+	/*
+	 * The old one is freed only now: a device returns to a domain at the same address with the
+	 * domain-id that it kept, and so with one allocation less.
+	 */
 	free_domain(b);
-	b->domain = iommu_paging_domain_alloc(&b->dev[0]->pdev->dev);
+	b->domain = domain;
 	return PTR_ERR_OR_ZERO(b->domain);
 }
 
