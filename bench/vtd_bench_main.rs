@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod descriptors;
+mod device_tlbs;
 mod devices;
 mod dma;
 mod fixture;
@@ -60,6 +61,7 @@ fn run(bench: &Mutex<Bench>, line: &mut UserSliceReader) -> Result {
         "window" => profile::set_window(word),
         "growth" => growth::measure(report),
         "devices" => devices::measure(report),
+        "device-tlbs" => device_tlbs::count(report),
         "units" => units::count(report),
         "units-time" => units::measure_time(report),
         _ => Err(EINVAL),

@@ -8,15 +8,15 @@ written to out/bench/results.csv and to the terminal.
 import argparse
 
 from vtdlab import cache as lab
-from vtdlab.bench import compared, counted, descriptors, dma, drawing, figures, guests, instructions
-from vtdlab.bench import interrupts, latency, memory, profiles, recording, timed, units
+from vtdlab.bench import compared, counted, descriptors, device_tlbs, dma, drawing, figures
+from vtdlab.bench import guests, instructions, interrupts, latency, memory, profiles, recording, timed, units
 from vtdlab.build import kernel
 from vtdlab.errors import is_none_of
 
 # What is measured together; each row names its section.
 COUNTED = {"instructions": instructions.measure, "scalable": instructions.scalable,
            "descriptors": descriptors.measure, "dma-api": dma.measure, "memory": memory.memory,
-           "growth": memory.growth, "units": units.count,
+           "growth": memory.growth, "units": units.count, "device-tlbs": device_tlbs.measure,
            "interrupts": interrupts.measure,
            "work-counted": counted.measure}
 TIMED = {"dma-time": timed.dma, "units-time": units.time, "work": timed.work}

@@ -71,14 +71,18 @@ def descriptor_kind(low, high):
 def invalidation(low, high):
     """Returns the values of the trace event vtd:invalidate for a descriptor, as it shows them; None
     for a wait."""
-    cache = {1: "context", 2: "iotlb", 4: "interrupt", 5: None, 6: "pasid-iotlb",
+    cache = {1: "context", 2: "iotlb", 3: "device-tlb", 4: "interrupt", 5: None, 6: "pasid-iotlb",
              7: "pasid"}.get(field(low, 0, 4), "other")
     if cache is None:
         return None
     domain = source = pasid = first = order = leaves = 0
     scopes = {"pasid": {0: "domain", 1: "pasid"}, "pasid-iotlb": {2: "pasid", 3: "selective"}}
     scope = scopes.get(cache, {2: "domain", 3: "selective"}).get(field(low, 4, 2), "global")
-    if cache == "interrupt":
+    if cache == "device-tlb":
+        # The zero that ends the ones from bit 12 on gives the size, if bit 0 is set.
+        order = (~(high >> 12) & -~(high >> 12)).bit_length() if high & 1 else 0
+        scope, source, first = "selective", field(low, 32, 16), high & -1 << 12 + order
+    elif cache == "interrupt":
         scope = "selective" if field(low, 4, 1) else "global"
         first, order = (field(low, 32, 16), field(low, 27, 5)) if field(low, 4, 1) else (0, 0)
     elif scope != "global":
