@@ -9,7 +9,8 @@ import argparse
 
 from vtdlab import cache as lab
 from vtdlab.bench import compared, counted, descriptors, device_tlbs, dma, drawing, figures
-from vtdlab.bench import guests, instructions, interrupts, latency, memory, profiles, recording, timed, units
+from vtdlab.bench import guests, instructions, interrupts, latency, memory, profiles, recording
+from vtdlab.bench import timed, units
 from vtdlab.build import kernel
 from vtdlab.errors import is_none_of
 

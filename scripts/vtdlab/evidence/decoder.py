@@ -64,7 +64,8 @@ def descriptor_kind(low, high):
         return f"iotlb-{IOTLB_GRANULARITY.get(field(low, 4, 2), 'reserved')}"
     if kind == 6:
         return f"pasid-iotlb-{PASID_GRANULARITY.get(field(low, 4, 2), 'reserved')}"
-    return {3: "device-tlb", 4: "interrupt-entry", 5: "wait", 7: "pasid-cache", 8: "pasid-device-tlb", 9: "page-group-response"}.get(
+    return {3: "device-tlb", 4: "interrupt-entry", 5: "wait", 7: "pasid-cache",
+            8: "pasid-device-tlb", 9: "page-group-response"}.get(
                 kind, f"type-{kind}")
 
 
