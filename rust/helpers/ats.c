@@ -97,7 +97,8 @@ bool vtd_helper_pci_set_ats_mark(struct pci_dev *pdev)
 {
 	u16 at = vtd_helper_pci_ats_cap(pdev);
 
-	return at && !pci_write_config_word(pdev, at + PCI_ATS_CTRL, ATS_MARK) &&
+	return at && !vtd_helper_pci_ats_enabled(pdev) &&
+	       !pci_write_config_word(pdev, at + PCI_ATS_CTRL, ATS_MARK) &&
 	       has_ats_mark(pdev, false);
 }
 

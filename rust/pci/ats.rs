@@ -169,14 +169,14 @@ impl PciDevice {
             .any(|port| port != super::PortType::Port)
     }
 
-    /// Sets a mark in the control register of the ATS capability, which a reset removes. ATS is off.
-    /// Returns false if the device keeps no mark, as virtual functions do not.
+    /// Sets a mark in the control register of the ATS capability, which a reset removes. Returns false
+    /// if ATS is on, or if the device keeps no mark, as virtual functions do not.
     ///
     /// # Context
     ///
     /// Any context, for a device that is awake or gone.
     pub fn set_ats_mark(&self) -> bool {
-        // SAFETY: Valid device; a size for translations has no effect while ATS is off.
+        // SAFETY: Valid device.
         unsafe { bindings::vtd_helper_pci_set_ats_mark(self.ptr.as_ptr()) }
     }
 

@@ -252,9 +252,7 @@ fn log_cut_off(info: &DeviceInfo, accepted: bool, args: &AttachArgs) {
             },
             match info.unit.has_failed() {
                 true => "the unit failed earlier; reload vtd or reboot",
-                false =>
-                    "it did not answer a device-TLB invalidation; reset it, or remove it and \
-                          rescan",
+                false => info.remedy(),
             }
         );
     }

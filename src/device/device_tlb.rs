@@ -65,6 +65,14 @@ impl DeviceInfo {
         self.lost_tlb().is_some()
     }
 
+    /// Returns what brings back the device, which was cut off, as a sentence.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self.reset_helps() {
+            true => "it was cut off; a reset brings it back, and so do its removal and a rescan",
+            false => "it was cut off; its removal and a rescan bring it back",
+        }
+    }
+
     /// Returns whether the next reset brings back the device, which was cut off.
     fn reset_helps(&self) -> bool {
         let was_often_cut_off = self.cut_off.times.load(Ordering::Relaxed) > MAX_RESETS;
@@ -124,13 +132,10 @@ impl DeviceInfo {
             device,
             "{}: {self} (driver {}, group {group}) did not answer a device-TLB invalidation and is cut \
              off: it may still hold translations of memory that was unmapped (domain-id {id}), and \
-             its requests are refused from now on (VT-d 6.5.2, ITE). {}",
+             its requests are refused from now on (VT-d 6.5.2, ITE); {}",
             &*self.unit,
             DriverName::of(device),
-            match self.reset_helps() {
-                true => "A reset brings it back; so does its removal and a rescan",
-                false => "Its removal and a rescan bring it back",
-            }
+            self.remedy()
         );
         device.announce_change(c"VTD_QUARANTINED=1");
     }

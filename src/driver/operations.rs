@@ -125,8 +125,6 @@ impl Driver for Machine {
     }
 
     fn release_device(&self, _dev: &Device, data: &DeviceInfo) {
-        // Before it is blocked: from then on nothing invalidates its device-TLB.
-        data.pci.disable_ats();
         // The device is still attached to the group's domain, which the core frees next. It is put
         // into pass-through only when the whole driver is unloaded: translation is disabled right
         // after.

@@ -27,7 +27,7 @@ use crate::spec::invalidation::{DeviceTlbScope, Invalidation};
 pub const MAX_DEVICE_TLBS: usize = 32;
 
 /// A device and its context entry in memory.
-pub trait WithdrawnEntry {
+pub trait DeviceEntry {
     /// Returns whether the device was removed from its bus without notice, so that it answers nothing.
     ///
     /// # Context
@@ -64,7 +64,7 @@ pub struct DeviceTlb<E> {
     is_lost: AtomicBool,
 }
 
-impl<E: WithdrawnEntry> DeviceTlb<E> {
+impl<E: DeviceEntry> DeviceTlb<E> {
     /// Creates the TLB of a device, whose context entry is `entry`. It is attached to nothing.
     pub fn new(address: DeviceTlbAddress, entry: E) -> Self {
         Self {

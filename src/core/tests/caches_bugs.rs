@@ -64,7 +64,7 @@ pub(crate) enum Bug {
     LostContextNotFlushed,
     LaterWaitLeft,
     LossNotLookedFor,
-    WithdrawnEntryOverwritten,
+    DeviceEntryOverwritten,
     RefusedTooEarly,
     LossNotLookedForWithFpd,
     RestoredTooEarly,
@@ -164,7 +164,7 @@ noticed! {
     later_wait_that_stays_is_noticed: LaterWaitLeft, "a translated request|context entry";
     loss_during_an_attach_is_noticed: LossNotLookedFor, "is cut off, but has|context entry|as its id is freed";
     attach_refused_while_the_entry_is_cached_is_noticed: RefusedTooEarly, "context entry|PASID entry|as its id is freed";
-    withdrawn_entry_overwritten_while_cached_is_noticed: WithdrawnEntryOverwritten, "reserved|context entry|PASID entry|as its id is freed";
+    withdrawn_entry_overwritten_while_cached_is_noticed: DeviceEntryOverwritten, "reserved|context entry|PASID entry|as its id is freed";
     loss_while_faults_are_silenced_is_noticed: LossNotLookedForWithFpd, "is cut off, but has";
     device_restored_too_early_is_noticed: RestoredTooEarly, "context entry|PASID entry|as its id is freed";
 }

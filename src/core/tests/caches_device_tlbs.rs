@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::{Rc, Weak};
 use vtd_core::invalidation::{everything, CacheTag, InvalidationRange};
-use vtd_core::lockless::device_tlb::{self, DeviceTlbAddress, WithdrawnEntry};
+use vtd_core::lockless::device_tlb::{self, DeviceEntry, DeviceTlbAddress};
 use vtd_core::spec::address::{DomainId, SourceId};
 use vtd_core::spec::descriptor::{Descriptor, InvalidationEncoder};
 use vtd_core::spec::invalidation::{DeviceTlbScope, Invalidation};
@@ -89,7 +89,7 @@ pub(crate) struct PresentWord {
     source: u16,
 }
 
-impl WithdrawnEntry for PresentWord {
+impl DeviceEntry for PresentWord {
     fn is_gone(&self) -> bool {
         false
     }

@@ -134,7 +134,7 @@ impl RequesterEntries for Entries<'_> {
         new: RequesterEntry,
     ) -> Result<(), Self::Error> {
         if let (false, Some(one)) = (old.is_present(), &self.tlb) {
-            if !self.driver.hw.has(Bug::WithdrawnEntryOverwritten) {
+            if !self.driver.hw.has(Bug::DeviceEntryOverwritten) {
                 self.driver.hw.drop_if_lost(one);
             }
         }

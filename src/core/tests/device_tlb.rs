@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use vtd_core::invalidation::{CacheTag, InvalidationRange};
-use vtd_core::lockless::device_tlb::{DeviceTlb, DeviceTlbAddress, WithdrawnEntry};
+use vtd_core::lockless::device_tlb::{DeviceEntry, DeviceTlb, DeviceTlbAddress};
 use vtd_core::spec::address::{DomainId, Iova, SourceId};
 use vtd_core::spec::invalidation::{DeviceTlbScope, Invalidation};
 use vtd_core::spec::scope::PageBlock;
@@ -13,7 +13,7 @@ use vtd_core::spec::scope::PageBlock;
 #[derive(Default)]
 struct Entry(Cell<bool>);
 
-impl WithdrawnEntry for &Entry {
+impl DeviceEntry for &Entry {
     fn is_gone(&self) -> bool {
         false
     }

@@ -10,7 +10,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel_ext::lock::IrqSpinLock;
 use kernel_ext::pci::PciDevice;
-use vtd_core::lockless::device_tlb::{self, WithdrawnEntry};
+use vtd_core::lockless::device_tlb::{self, DeviceEntry};
 
 /// A device with a TLB, and its context entry.
 pub(crate) struct TlbOwner {
@@ -18,7 +18,7 @@ pub(crate) struct TlbOwner {
     pub(super) entry: PresentWord,
 }
 
-impl WithdrawnEntry for TlbOwner {
+impl DeviceEntry for TlbOwner {
     fn is_gone(&self) -> bool {
         self.device.is_gone()
     }

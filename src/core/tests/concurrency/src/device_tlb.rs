@@ -19,7 +19,7 @@ struct Entry(AtomicU64);
 /// Implements the entry for each file.
 macro_rules! entries {
     ($($module:ident)+) => {$(
-        impl $module::WithdrawnEntry for Arc<Entry> {
+        impl $module::DeviceEntry for Arc<Entry> {
             fn is_gone(&self) -> bool {
                 false
             }
